@@ -1,0 +1,152 @@
+"""Roll back PostgreSQL migrations safely, from Jupyter, the terminal or psql.
+
+What you previewed is what runs, it runs whole or not at all, and nothing about it is forgotten.
+
+    >>> import migrollback_nb as mr
+    >>> mr.parse("CREATE TABLE t ();", name="001_t").version
+    '001'
+
+With a database::
+
+    db = mr.connect()              # DATABASE_URL, PGSERVICE ...; "embedded" for a private server
+    db.list()                      # a DataFrame
+    db.check("20250120_add_tags")  # may it be rolled back?
+    db.preview("20250120_add_tags")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+#: Public name -> module. Loaded on first use: importing the package brings neither pandas nor ipywidgets nor graphviz.
+_HOME = {
+    "connect": "migrations",
+    "Migrations": "migrations",
+    "Limits": "database",
+    "parse": "migration_file",
+    "MigrationFile": "migration_file",
+    "Status": "results",
+    "Target": "results",
+    "CheckResult": "results",
+    "Preview": "results",
+    "RollbackResult": "results",
+    "ChainResult": "results",
+    "RegisterResult": "results",
+    "SyncResult": "results",
+    "ApplyResult": "results",
+    "InstallResult": "results",
+    "Plan": "results",
+    "Template": "results",
+    "AuditResult": "results",
+    "MigrollbackError": "errors",
+    "UsageError": "errors",
+    "MigrationFileError": "errors",
+    "DependencyError": "errors",
+    "ConnectionFailed": "errors",
+    "NotInstalled": "errors",
+    "NewerSystem": "errors",
+    "MigrationNotFound": "errors",
+    "Refused": "errors",
+    "ConfirmationRequired": "errors",
+    "LockBusy": "errors",
+    "RollbackFailed": "errors",
+    "ApplyFailed": "errors",
+    "DatabaseError": "errors",
+}
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Limits
+    from migrollback_nb.errors import (
+        ApplyFailed,
+        ConfirmationRequired,
+        ConnectionFailed,
+        DatabaseError,
+        DependencyError,
+        LockBusy,
+        MigrationFileError,
+        MigrationNotFound,
+        MigrollbackError,
+        NewerSystem,
+        NotInstalled,
+        Refused,
+        RollbackFailed,
+        UsageError,
+    )
+    from migrollback_nb.migration_file import MigrationFile, parse
+    from migrollback_nb.migrations import Migrations, connect
+    from migrollback_nb.results import (
+        ApplyResult,
+        AuditResult,
+        ChainResult,
+        CheckResult,
+        InstallResult,
+        Plan,
+        Preview,
+        RegisterResult,
+        RollbackResult,
+        Status,
+        SyncResult,
+        Target,
+        Template,
+    )
+
+__all__ = [
+    "ApplyFailed",
+    "ApplyResult",
+    "AuditResult",
+    "ChainResult",
+    "CheckResult",
+    "ConfirmationRequired",
+    "ConnectionFailed",
+    "DatabaseError",
+    "DependencyError",
+    "InstallResult",
+    "Limits",
+    "LockBusy",
+    "MigrationFile",
+    "MigrationFileError",
+    "MigrationNotFound",
+    "Migrations",
+    "MigrollbackError",
+    "NewerSystem",
+    "NotInstalled",
+    "Plan",
+    "Preview",
+    "Refused",
+    "RegisterResult",
+    "RollbackFailed",
+    "RollbackResult",
+    "Status",
+    "SyncResult",
+    "Target",
+    "Template",
+    "UsageError",
+    "connect",
+    "load_ipython_extension",
+    "panels",
+    "parse",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "panels":
+        return import_module("migrollback_nb.panels")
+    if name in _HOME:
+        value = getattr(import_module(f"migrollback_nb.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Called by ``%load_ext migrollback_nb``: adds the magic %migrollback. Writes nothing to a database."""
+    from migrollback_nb.magics import register_magics
+
+    register_magics(ipython)

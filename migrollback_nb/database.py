@@ -1,0 +1,657 @@
+"""The only module that talks to PostgreSQL: calls the SQL functions by name, under safe settings, and reads SQLSTATEs.
+
+Each method is one question or one deed. Rows come back as dicts keyed by the columns of the SQL functions.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, LiteralString, Self, TypeVar, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from migrollback_nb import errors
+from migrollback_nb.connection import open_connection
+from migrollback_nb.results import Notice, Target
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+#: Functions of the server that say "... does not exist, skipping"; the texts are translated, these names are not.
+_SKIPPING = frozenset(
+    {"does_not_exist_skipping", "DropErrorMsgNonExistent", "ProcessUtilitySlow", "ATExecDropColumn", "ATExecDropConstraint", "RenameRelation", "rename_constraint_internal"}
+)
+#: What is tried again: lock not available, deadlock, serialization failure. The same SQL may succeed the next time.
+_RETRIED = frozenset({"55P03", "40P01", "40001"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long anything may take. Texts as PostgreSQL reads them: 500ms, 2s, 10min; 0 is no limit."""
+
+    lock_timeout: str = "500ms"  #: longest wait for one lock; others queue behind us meanwhile
+    statement_timeout: str = "10min"  #: longest run of a rollback or of an up part
+    idle_timeout: str = "60s"  #: longest silence of ours inside a transaction
+    retries: int = 8  #: how often a try that met a lock is made again
+
+
+@dataclass(slots=True)
+class Execution:
+    """What came back from running migration SQL."""
+
+    rows: list[Row]
+    details: dict[str, Row]  #: name -> details of its last event of this attempt
+    attempt_id: str
+    notices: list[Notice] = field(default_factory=list)
+
+
+class Database:
+    """One connection to one database with the rollback system in one schema.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In autocommit mode.
+    schema : str
+        Schema of the rollback system.
+    owned : bool
+        True: closing this closes the connection. False: it is borrowed.
+    reopen : callable, optional
+        Opens another connection to the same database.
+    interface : str
+        What the audit trail calls the program at this end.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        *,
+        schema: str = "public",
+        owned: bool = True,
+        reopen: Callable[[], psycopg.Connection] | None = None,
+        limits: Limits | None = None,
+        interface: str = "python",
+    ) -> None:
+        if not connection.autocommit:
+            raise errors.UsageError("The connection is not in autocommit mode", hint="Open it with autocommit=True: each deed here is a transaction of its own.")
+        self.connection = connection
+        self.schema = schema
+        self.limits = limits or Limits()
+        self.client = f"migrollback_nb/{interface} {_whoami()}"
+        self._owned = owned
+        self._reopen = reopen
+        self._notices: list[Notice] = []
+        self._can_look: bool | None = None
+        connection.add_notice_handler(self._take_notice)
+
+    @classmethod
+    def connect(
+        cls, dsn: str, *, found_in: str = "the DSN that was given", schema: str = "public", limits: Limits | None = None, interface: str = "python"
+    ) -> Self:
+        """Open a connection of our own; writes nothing.
+
+        Raises
+        ------
+        UsageError, ConnectionFailed
+            As `migrollback_nb.connection.open_connection`.
+        """
+
+        def reopen() -> psycopg.Connection:
+            return open_connection(dsn, found_in=found_in)
+
+        return cls(reopen(), schema=schema, owned=True, reopen=reopen, limits=limits, interface=interface)
+
+    def close(self) -> None:
+        """Close the connection when it is our own; writes nothing."""
+        if self._owned:
+            self.connection.close()
+
+    @property
+    def target(self) -> Target:
+        """Which database this is."""
+        info = self.connection.info
+        version = info.server_version
+        return Target(
+            host=info.host or "local", port=info.port, database=info.dbname, user=info.user, server_version=f"{version // 10000}.{version % 10000}", schema=self.schema
+        )
+
+    # -- plumbing --------------------------------------------------------------------------------------------------
+
+    def _take_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        self._notices.append(
+            Notice(
+                severity=diagnostic.severity_nonlocalized or diagnostic.severity or "NOTICE",
+                message=diagnostic.message_primary or "",
+                skipped=diagnostic.source_function in _SKIPPING,
+            )
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            if self.connection.closed and error.sqlstate is None:
+                raise errors.ConnectionFailed("The connection to the database was lost", hint="Connect again.") from error
+            raise errors.from_sqlstate(
+                error.sqlstate, error.diag.message_primary or str(error), detail=error.diag.message_detail, hint=error.diag.message_hint
+            ) from error
+
+    def _compose(self, function: str, parameters: dict[str, Any]) -> sql.Composed:
+        arguments = sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in parameters)
+        return sql.SQL("SELECT * FROM {}.{}({})").format(sql.Identifier(self.schema), sql.Identifier(function), arguments)
+
+    def _rows(self, function: str, /, **parameters: Any) -> list[Row]:
+        with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(self._compose(function, parameters), parameters).fetchall()
+
+    def _value(self, function: str, /, **parameters: Any) -> Any:
+        return next(iter(self._rows(function, **parameters)[0].values()))
+
+    def _query(self, text: LiteralString, **parameters: Any) -> list[Row]:
+        """Rows of one of our own queries, with ``{schema}`` for our schema."""
+        with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(sql.SQL(text).format(schema=sql.Identifier(self.schema)), parameters).fetchall()
+
+    @contextmanager
+    def _deed(self, *, lock_timeout: str | None = None) -> Iterator[None]:
+        """A transaction under safe settings. SET LOCAL only: through a pooler a plain SET would reach other clients."""
+        wanted = {
+            "lock_timeout": lock_timeout or self.limits.lock_timeout,
+            "statement_timeout": self.limits.statement_timeout,
+            "idle_in_transaction_session_timeout": self.limits.idle_timeout,
+            # acknowledged must mean durable: with `off`, five of five commits were lost in a crash
+            "synchronous_commit": "on",
+        }
+        # a client that is killed must not leave its rollback running; not every platform can look
+        look = {"client_connection_check_interval": "200ms"}
+        with self.connection.transaction():
+            self._set_local(self.connection, wanted | look if self._can_look else wanted)
+            if self._can_look is None:
+                try:
+                    with self.connection.transaction():
+                        self._set_local(self.connection, look)
+                    self._can_look = True
+                except psycopg.errors.InvalidParameterValue:
+                    self._can_look = False
+            yield
+
+    @staticmethod
+    def _set_local(connection: psycopg.Connection, settings: dict[str, str]) -> None:
+        calls = sql.SQL(", ").join(sql.SQL("pg_catalog.set_config({}, {}, true)").format(name, value) for name, value in settings.items())
+        connection.execute(sql.SQL("SELECT ") + calls)
+
+    def _retrying(self, attempt: Callable[[str], T], *, met_lock: Callable[[T], bool] = lambda _: False) -> T:
+        """Make an attempt, and make it again while it meets a lock. `attempt` takes the lock_timeout to use."""
+        lock_timeout = self.limits.lock_timeout
+        for tries_left in range(self.limits.retries, -1, -1):
+            with self._watching() as blockers:
+                try:
+                    outcome = attempt(lock_timeout)
+                except errors.LockBusy as error:
+                    if not tries_left:
+                        raise errors.LockBusy(error.message, sqlstate=None, detail=error.detail, hint=_who_blocks(blockers)) from error
+                else:
+                    if not met_lock(outcome) or not tries_left:
+                        return outcome
+            if any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values()):
+                # autovacuum yields to us only after deadlock_timeout (1 s unless changed): wait longer than that, once
+                lock_timeout = "1500ms"
+            time.sleep(random.uniform(0.05, 0.25) * (1 + self.limits.retries - tries_left))  # noqa: S311  # jitter, no secret
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _watching(self) -> Iterator[dict[int, Row]]:
+        """Find out on a second connection who blocks us: afterwards nobody could tell. Empty where no second connection can be had."""
+        blockers: dict[int, Row] = {}
+        done = threading.Event()
+        pid = self.connection.info.backend_pid
+
+        def watch() -> None:
+            if done.wait(0.15) or self._reopen is None:
+                return
+            with suppress(psycopg.Error, errors.MigrollbackError), self._reopen() as second:
+                cursor = second.cursor(row_factory=dict_row)
+                while not done.wait(0.1):
+                    cursor.execute(_BLOCKERS, {"pid": pid})
+                    blockers.update({row["pid"]: row for row in cursor})
+
+        watcher = threading.Thread(target=watch, name="migrollback lock watcher", daemon=True)
+        watcher.start()
+        try:
+            yield blockers
+        finally:
+            done.set()
+            watcher.join(timeout=5)
+
+    def reconnect(self) -> None:
+        """Open a new connection in place of one that was lost; writes nothing."""
+        if self._reopen is None:
+            raise errors.ConnectionFailed("The connection was lost, and it was borrowed", hint="Connect again.")
+        with suppress(psycopg.Error):
+            self.connection.close()
+        self.connection = self._reopen()
+        self.connection.add_notice_handler(self._take_notice)
+
+    def cancel(self) -> None:
+        """Cancel on the server what this connection runs; callable from another thread. What it did is undone there."""
+        self.connection.cancel_safe(timeout=5)
+
+    # -- questions: none of these writes ---------------------------------------------------------------------------
+
+    def can_rollback(self, name: str) -> Row:
+        """One row: can_rollback, reason, dependent_migrations, and besides warnings, checksum, found. Does not write."""
+        rows = self._query(
+            "SELECT c.*, {schema}.migration_warnings(%(name)s) AS warnings, h.checksum, h.id IS NOT NULL AS found "
+            "FROM {schema}.can_rollback_migration(%(name)s) c "
+            "LEFT JOIN {schema}.migration_history h ON h.migration_name = %(name)s",
+            name=name,
+        )
+        return rows[0]
+
+    def list_rollbackable(self) -> list[Row]:
+        """Rows of list_rollbackable_migrations(), newest first. Does not write."""
+        return self._rows("list_rollbackable_migrations")
+
+    def history(self, *, status: str | None = None, since: Any = None, without_rollback: bool = False) -> list[Row]:
+        """Rows of migration_history, newest first. Does not write.
+
+        Parameters
+        ----------
+        status : str, optional
+            Only migrations of this status.
+        since : datetime or timedelta, optional
+            Only migrations applied after this moment, or within this span until now.
+        without_rollback : bool
+            Only migrations in place that have no rollback SQL.
+        """
+        return self._query(
+            "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at, h.rollback_by, "
+            "h.notes, h.checksum, h.rollback_sql, h.metadata "
+            "FROM {schema}.migration_history h "
+            "WHERE (%(status)s::text IS NULL OR h.status = %(status)s) "
+            "AND (%(moment)s::timestamptz IS NULL OR h.applied_at > %(moment)s) "
+            "AND (%(span)s::interval IS NULL OR h.applied_at > now() - %(span)s::interval) "
+            "AND (NOT %(without)s OR (coalesce(btrim(h.rollback_sql, E' \\t\\r\\n'), '') = '' AND h.status <> 'rolled_back')) "
+            "ORDER BY CASE WHEN %(status)s = 'rolled_back' THEN h.rollback_at END DESC, h.applied_at DESC, h.migration_name COLLATE \"C\" DESC",
+            status=status,
+            moment=since if not hasattr(since, "total_seconds") else None,
+            span=since if hasattr(since, "total_seconds") else None,
+            without=without_rollback,
+        )
+
+    def find(self, name: str) -> Row | None:
+        """The history row of one migration, or None. Does not write."""
+        rows = self._query("SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = %(name)s", name=name)
+        return rows[0] if rows else None
+
+    def names(self) -> list[str]:
+        """All registered names, in order. Does not write."""
+        return [row["migration_name"] for row in self._query('SELECT h.migration_name FROM {schema}.migration_history h ORDER BY h.migration_name COLLATE "C"')]
+
+    def checksums(self) -> dict[str, tuple[str, str | None]]:
+        """Name -> (status, checksum) of every registered migration. Does not write."""
+        rows = self._query("SELECT h.migration_name, h.status, h.checksum FROM {schema}.migration_history h")
+        return {row["migration_name"]: (row["status"], row["checksum"]) for row in rows}
+
+    def last_applied(self) -> str | None:
+        """Name of the migration that was applied last and is in place, our own aside. Does not write."""
+        rows = self._query(
+            "SELECT h.migration_name FROM {schema}.migration_history h WHERE h.status <> 'rolled_back' AND h.metadata ->> 'system' IS DISTINCT FROM 'true' "
+            'ORDER BY h.applied_at DESC, h.migration_name COLLATE "C" DESC LIMIT 1'
+        )
+        return rows[0]["migration_name"] if rows else None
+
+    def dependencies(self) -> list[Row]:
+        """Every dependency, with the status of both ends. Does not write."""
+        return self._query(
+            "SELECT d.migration_name, d.depends_on, h.status, b.status AS depends_on_status, d.created_at "
+            "FROM {schema}.migration_dependencies d "
+            "JOIN {schema}.migration_history h ON h.migration_name = d.migration_name "
+            "JOIN {schema}.migration_history b ON b.migration_name = d.depends_on "
+            'ORDER BY d.migration_name COLLATE "C", d.depends_on COLLATE "C"'
+        )
+
+    def dependents(self, name: str) -> list[Row]:
+        """Rows of migration_dependents(): every edge among what rests on this migration. Does not write."""
+        return self._rows("migration_dependents", name=name)
+
+    def events(self, name: str | None = None) -> list[Row]:
+        """The audit trail in order, of one migration or all. Does not write."""
+        return self._query(
+            "SELECT e.*, e.details::text AS details_text, (extract(epoch FROM e.occurred_at) * 1000000)::bigint AS epoch_us "
+            "FROM {schema}.migration_events e WHERE %(name)s::text IS NULL OR e.migration_name = %(name)s ORDER BY e.event_number",
+            name=name,
+        )
+
+    def dry_run(self, names: Sequence[str]) -> list[Row]:
+        """Rows of execute_migration_rollbacks(dry_run => true). Does not write."""
+        return self._rows("execute_migration_rollbacks", names=list(names), dry_run=True)
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """SHA-256 over what a preview of these migrations shows. Does not write."""
+        return cast(str, self._value("migration_fingerprint", names=list(names)))
+
+    def uses_supabase(self) -> bool:
+        """Whether this database has Supabase's ledger. Does not write."""
+        return self._value("supabase_ledger") is not None
+
+    def effective_search_path(self) -> str:
+        """The schemas that unqualified names are looked up in. Does not write."""
+        return cast(str, self._value("effective_search_path"))
+
+    # -- deeds: these write ----------------------------------------------------------------------------------------
+
+    def register_many(self, records: Sequence[dict[str, Any]]) -> dict[str, str]:
+        """Register migrations, dependencies first; all or none. Writes. Returns name -> registered, updated, unchanged or applied again."""
+
+        def attempt(lock_timeout: str) -> dict[str, str]:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                rows = self._rows("register_migrations", migrations=Jsonb(list(records)), client=self.client)
+            return {row["migration_name"]: row["verdict"] for row in rows}
+
+        return self._retrying(attempt)
+
+    def resolve(self, name: str, status: str, reason: str) -> str:
+        """Set the status of a migration that a person has looked after. Writes. Returns the status before."""
+
+        def attempt(lock_timeout: str) -> str:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                return cast(str, self._value("resolve_migration", name=name, status=status, reason=reason, client=self.client))
+
+        return self._retrying(attempt)
+
+    def snapshot(self, name: str, description: str | None) -> str:
+        """Store the schema as it stands. Writes. Returns the snapshot's id."""
+        with self._translated(), self._deed():
+            return str(self._value("create_migration_snapshot", name=name, description=description))
+
+    def apply(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
+        """Run an up part and register it, whole or not at all. Writes."""
+
+        def attempt(lock_timeout: str) -> Execution:
+            attempt_id = str(uuid.uuid4())
+            self._notices.clear()
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                rows = self._rows(
+                    "apply_migration", **{**record, "metadata": Jsonb(record["metadata"])}, statements=list(statements), attempt_id=attempt_id, client=self.client
+                )
+                found = {} if rows[0]["success"] else self._attempt_details(attempt_id)
+            return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
+
+        return self._retrying(attempt, met_lock=_met_lock)
+
+    def rollback(self, names: Sequence[str], *, reason: str | None = None, preview: str | None = None, trail_head: str | None = None) -> Execution:
+        """Roll migrations back in the given order in one transaction, all or none. Writes.
+
+        The event ``started`` is committed first, with the id of the attempt; when the connection is lost at COMMIT, that id finds out how it ended.
+        """
+        return self._retrying(lambda lock_timeout: self._rollback_once(names, reason, preview, trail_head, lock_timeout), met_lock=_met_lock)
+
+    def _rollback_once(self, names: Sequence[str], reason: str | None, preview: str | None, trail_head: str | None, lock_timeout: str) -> Execution:
+        attempt_id = str(uuid.uuid4())
+        ends_trail = trail_head is not None
+        if not ends_trail:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                self._rows("start_migration_rollback", names=list(names), attempt_id=attempt_id, reason=reason, client=self.client, target=Jsonb(self.target.to_dict()))
+        self._notices.clear()
+        try:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                rows = self._rows(
+                    "execute_migration_rollbacks", names=list(names), reason=reason, preview=preview, attempt_id=attempt_id, client=self.client, trail_head=trail_head
+                )
+                found = {} if ends_trail and rows[0]["success"] else self._attempt_details(attempt_id)
+            return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
+        except errors.ConnectionFailed:
+            return self._after_lost_connection(names, attempt_id)
+        except KeyboardInterrupt:
+            # the transaction is undone and the function's own record of it with it
+            self._rows_in_deed(
+                "fail_migration_rollback",
+                name=names[-1],
+                attempt_id=attempt_id,
+                reason=reason,
+                client=self.client,
+                details=Jsonb({"sqlstate": "57014", "message": "interrupted by the user"}),
+            )
+            raise
+
+    def _rows_in_deed(self, function: str, /, **parameters: Any) -> list[Row]:
+        with self._translated(), self._deed():
+            return self._rows(function, **parameters)
+
+    def _after_lost_connection(self, names: Sequence[str], attempt_id: str) -> Execution:
+        self.reconnect()
+        with self._translated(), self._deed(lock_timeout="30s"):
+            found = {row["migration_name"]: row for row in self._rows("migration_attempt", attempt_id=attempt_id)}
+        if set(names) <= {name for name, row in found.items() if row["event"] == "rolled_back"}:
+            rows = []
+            for name in names:
+                history = self.find(name) or {}
+                message = "Migration rolled back successfully (the connection was lost at COMMIT; the audit trail has the answer)"
+                rows.append({"success": True, "message": message, "sql_executed": history.get("rollback_sql"), "migration_name": name})
+            return Execution(rows=rows, details={name: row["details"] for name, row in found.items()}, attempt_id=attempt_id)
+        self._rows_in_deed(
+            "fail_migration_rollback",
+            name=names[-1],
+            attempt_id=attempt_id,
+            reason=None,
+            client=self.client,
+            details=Jsonb({"sqlstate": "08006", "message": "the connection was lost; nothing was committed"}),
+        )
+        raise errors.ConnectionFailed("The connection was lost during the rollback, and nothing of it was committed", hint="The migration is still in place: try again.")
+
+    def _attempt_details(self, attempt_id: str) -> dict[str, Row]:
+        rows = self._query(
+            "SELECT e.migration_name, e.details FROM {schema}.migration_events e WHERE e.attempt_id = %(attempt_id)s AND e.event <> 'started' ORDER BY e.event_number",
+            attempt_id=attempt_id,
+        )
+        return {row["migration_name"]: row["details"] for row in rows}
+
+    # -- statement by statement, for what PostgreSQL refuses inside a transaction -------------------------------------
+
+    @contextmanager
+    def _guard(self) -> Iterator[Database]:
+        """A second connection whose open, idle transaction holds the gate's lock: survives poolers, and holds no snapshot that CONCURRENTLY would wait for."""
+        if self._reopen is None:
+            raise errors.UsageError("Running outside a transaction needs a second connection", hint="Connect by DSN instead of lending a connection.")
+        with self._reopen() as connection:
+            guard = Database(connection, schema=self.schema, owned=True, reopen=None, limits=self.limits)
+            guard.client = self.client
+            with guard._translated(), connection.transaction():
+                self._set_local(connection, {"idle_in_transaction_session_timeout": "0", "lock_timeout": self.limits.lock_timeout})
+                guard._rows("lock_migrations")
+                guard._let_go_of_snapshot()
+                yield guard
+
+    def _let_go_of_snapshot(self) -> None:
+        """Close the portal of the last query. Unclosed it keeps a snapshot for as long as the transaction is open, and CONCURRENTLY waits for that."""
+        self.connection.execute("SELECT")  # without parameters it goes by the simple protocol, which replaces the unnamed portal
+
+    def _run_steps(self, name: str, direction: str, statements: Sequence[str], attempt_id: str, search_path: str) -> Row | None:
+        """Run statements one by one after those that an interrupted run completed. Returns the failure, or None."""
+        done = cast(int, self._value("migration_statements_completed", name=name, direction=direction))
+        assert self._reopen is not None
+        with self._reopen() as worker:
+            worker.add_notice_handler(self._take_notice)
+            for number, statement in enumerate(statements[done:], done + 1):
+                # CONCURRENTLY waits for others without making anybody wait, and breaking it off leaves an invalid index
+                patient = "concurrently" in statement.lower()
+                settings = {
+                    "search_path": search_path,
+                    "lock_timeout": "0" if patient else self.limits.lock_timeout,
+                    "statement_timeout": self.limits.statement_timeout,
+                }
+                for setting, value in settings.items():
+                    worker.execute("SELECT pg_catalog.set_config(%s, %s, false)", (setting, value))
+                began = time.perf_counter()
+                try:
+                    worker.execute(cast(LiteralString, statement))
+                except psycopg.Error as error:
+                    return {
+                        "sqlstate": error.sqlstate or "08006",
+                        "message": error.diag.message_primary or str(error),
+                        "statement_number": number,
+                        "statement": statement[:2000],
+                        "statements_completed": number - 1,
+                    }
+                elapsed = round((time.perf_counter() - began) * 1000, 3)
+                self._rows(
+                    "journal_migration_statement",
+                    name=name,
+                    attempt_id=attempt_id,
+                    statement_number=number,
+                    duration_ms=elapsed,
+                    direction=direction,
+                    client=self.client,
+                )
+            worker.execute("RESET ALL")
+        return None
+
+    def rollback_in_steps(self, name: str, *, reason: str | None = None, preview: str | None = None) -> Execution:
+        """Roll one migration back statement by statement, outside a transaction, resuming where an interrupted run stopped. Writes."""
+
+        def attempt(_: str) -> Execution:
+            attempt_id = str(uuid.uuid4())
+            self._notices.clear()
+            with self._guard() as guard:
+                check = guard.can_rollback(name)
+                refusal = None if check["can_rollback"] else check["reason"]
+                if preview is not None and preview != guard.fingerprint([name]):
+                    refusal = "Something has changed since the preview: look at a new one first"
+                if refusal is not None:
+                    guard._rows("add_migration_event", event="refused", migration_name=name, attempt_id=attempt_id, reason=reason, client=self.client, details=Jsonb({"message": refusal}))
+                    return Execution(rows=[{"success": False, "message": refusal, "sql_executed": None, "migration_name": name}], details={}, attempt_id=attempt_id)
+                history = guard.find(name)
+                assert history is not None
+                statements = cast("list[str]", guard._value("migration_rollback_statements", rollback_sql=history["rollback_sql"], metadata=Jsonb(history["metadata"])))
+                # not by the guard: what it writes shows only when it commits
+                self._rows("start_migration_rollback", names=[name], attempt_id=attempt_id, reason=reason, client=self.client, target=Jsonb(self.target.to_dict()))
+                guard._let_go_of_snapshot()
+                failure = self._run_steps(name, "rollback", statements, attempt_id, history["metadata"].get("search_path", ""))
+                if failure is not None:
+                    guard._rows("fail_migration_rollback", name=name, attempt_id=attempt_id, reason=reason, client=self.client, details=Jsonb(failure))
+                    message = f"Rollback failed: {failure['message']} ({failure["statements_completed"]} of {len(statements)} statements have run and stay)"
+                    rows = [{"success": False, "message": message, "sql_executed": None, "migration_name": name}]
+                    return Execution(rows=rows, details={name: failure}, attempt_id=attempt_id, notices=list(self._notices))
+                rows = guard._rows("finish_migration_rollback", name=name, attempt_id=attempt_id, reason=reason, client=self.client)
+            return Execution(rows=[{**rows[0], "migration_name": name}], details={}, attempt_id=attempt_id, notices=list(self._notices))
+
+        # only the guard's lock is tried again: what ran outside a transaction is not run twice unasked
+        return self._retrying(attempt)
+
+    def apply_in_steps(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
+        """Run an up part statement by statement, outside a transaction, resuming where an interrupted run stopped, and register it. Writes."""
+
+        def attempt(_: str) -> Execution:
+            attempt_id = str(uuid.uuid4())
+            name = record["name"]
+            self._notices.clear()
+            with self._guard() as guard:
+                known = guard.find(name)
+                guard._let_go_of_snapshot()
+                failure = None
+                if known is None or known["status"] == "rolled_back":
+                    failure = self._run_steps(name, "apply", statements, attempt_id, self.effective_search_path())
+                if failure is not None:
+                    guard._rows("add_migration_event", event="apply_failed", migration_name=name, attempt_id=attempt_id, client=self.client, details=Jsonb(failure))
+                    message = f"Migration failed: {failure['message']} ({failure["statements_completed"]} of {len(statements)} statements have run and stay)"
+                    return Execution(rows=[{"success": False, "message": message}], details={name: failure}, attempt_id=attempt_id)
+                rows = guard._rows("apply_migration", **{**record, "metadata": Jsonb(record["metadata"])}, statements=[], attempt_id=attempt_id, client=self.client)
+            return Execution(rows=rows, details={}, attempt_id=attempt_id, notices=list(self._notices))
+
+        # only the guard's lock is tried again: what ran outside a transaction is not run twice unasked
+        return self._retrying(attempt)
+
+    # -- the system itself -------------------------------------------------------------------------------------------
+
+    def system_migrations(self) -> set[str] | None:
+        """Names of the system's own migrations that are in place, or None where there is no system. Does not write."""
+        try:
+            rows = self._query("SELECT h.migration_name FROM {schema}.migration_history h WHERE h.metadata ->> 'system' = 'true' AND h.status <> 'rolled_back'")
+        except errors.NotInstalled:
+            return None
+        except errors.DatabaseError as error:
+            if error.sqlstate != "42703":  # a table of that name without our columns
+                raise
+            return set()
+        return {row["migration_name"] for row in rows}
+
+    def install(self, name: str, up: str, record: dict[str, Any]) -> None:
+        """Run the text of one system migration and register it, in one transaction. Writes. The text is ours, so it goes as it is."""
+        with self._translated(), self._deed(lock_timeout="10s"):
+            self.connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.schema))) if not self._schema_exists() else None
+            self.connection.execute(cast(LiteralString, up))
+            self._rows("register_migration", **{**record, "metadata": Jsonb(record["metadata"])}, client=self.client, search_path=sql.Identifier(self.schema).as_string(self.connection))
+            self._rows("add_migration_event", event="installed", migration_name=name, client=self.client)
+
+    def _schema_exists(self) -> bool:
+        return self.connection.execute("SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s)) IS NOT NULL", (self.schema,)).fetchone() == (True,)
+
+    def close_rights(self) -> int:
+        """Take what PUBLIC, anon and authenticated may do with the system. Writes only where something was open. Returns how many grants."""
+        with self._translated(), self._deed():
+            return cast(int, self._value("close_migration_rights"))
+
+
+_BLOCKERS = """
+SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type, a.xact_start
+FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) AS b (pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
+"""
+
+
+def _met_lock(execution: Execution) -> bool:
+    return any(details.get("sqlstate") in _RETRIED for details in execution.details.values() if not execution.rows[0]["success"])
+
+
+def _who_blocks(blockers: dict[int, Row]) -> str:
+    if not blockers:
+        return "Somebody else holds a lock that is needed. Nothing was changed: try again, or raise --lock-timeout."
+    found = ", ".join(f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'}, {b['state'] or 'active'})" for b in blockers.values())
+    return f"Blocked by {found}. Nothing was changed: try again when it is done, or end it with SELECT pg_terminate_backend(pid)."
+
+
+def _whoami() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's uid without a name
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def system_migrations(schema: str) -> dict[str, str]:
+    """Name -> text of the system's own migrations, for a schema; does not write.
+
+    Each is a folder of parts under ``sql/``, put together in order of name; ``migrollback_schema`` becomes the quoted schema.
+
+    Raises
+    ------
+    UsageError
+        For a schema whose name cannot stand inside the functions' bodies.
+    """
+    if "$function$" in schema or "\0" in schema or not schema:
+        raise errors.UsageError(f"{schema!r} cannot be the name of the system's schema", hint="Choose a plain name.")
+    # quoted always, but for the specified default: `"public".t` in every listing would only be harder to read
+    identifier = schema if schema == "public" else '"' + schema.replace('"', '""') + '"'
+    literal = "'" + identifier.replace("'", "''") + "'"
+    found = {}
+    for folder in sorted(resources.files("migrollback_nb.sql").iterdir(), key=lambda entry: entry.name):
+        if folder.is_dir() and folder.name[:1].isdigit():
+            parts = [part.read_text(encoding="utf-8") for part in sorted(folder.iterdir(), key=lambda entry: entry.name) if part.name.endswith(".sql")]
+            text = "\n".join(parts).replace("'migrollback_schema'", literal).replace("migrollback_schema", identifier)
+            found[folder.name] = text
+    return found
+

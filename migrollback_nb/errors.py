@@ -1,0 +1,288 @@
+"""The errors that this package raises, and which SQLSTATE becomes which.
+
+    MigrollbackError
+    ├── UsageError                  the call or the command line is off
+    ├── MigrationFileError          one migration file is bad: file, line, mend
+    ├── DependencyError             missing names, a migration that depends on itself, a circle
+    ├── ConnectionFailed            no server, no target, a lost connection
+    ├── NotInstalled                the rollback system is not in this database
+    ├── NewerSystem                 ... or newer than this package
+    ├── MigrationNotFound           no migration of that name is registered
+    ├── Refused                     a safety rule says no; nothing was changed
+    │   └── ConfirmationRequired    ... because nobody has confirmed
+    ├── LockBusy                    somebody else holds a lock; nothing was changed
+    ├── RollbackFailed              the rollback SQL failed; all of it was undone
+    ├── ApplyFailed                 the up part failed; all of it was undone
+    └── DatabaseError               any other error of PostgreSQL, with its SQLSTATE
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class MigrollbackError(Exception):
+    """Base of all errors of this package.
+
+    Attributes
+    ----------
+    message : str
+        What happened, where.
+    hint : str or None
+        How to mend it.
+    exit_code : int
+        What the command line exits with: 1 failed, 2 usage, 3 refused by a safety rule.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        """Lines that IPython shows instead of a traceback: an expected refusal needs none."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class UsageError(MigrollbackError):
+    """The call or the command line is off."""
+
+    exit_code = 2
+
+
+class MigrationFileError(MigrollbackError):
+    """One migration file is bad; the others are not touched by it.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    line, column : int or None
+        Where, counted from 1; None when the file as a whole is meant.
+    """
+
+    def __init__(self, path: str, message: str, *, line: int | None = None, column: int | None = None, hint: str) -> None:
+        place = path + (f":{line}" if line is not None else "") + (f":{column}" if line is not None and column is not None else "")
+        super().__init__(f"{place}: {message}", hint=hint)
+        self.path = path
+        self.line = line
+        self.column = column
+        self.problem = message
+
+
+class DependencyError(MigrollbackError):
+    """Dependencies do not fit together.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The migrations that are meant; for a circle in its order.
+    """
+
+    def __init__(self, message: str, *, names: tuple[str, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.names = names
+
+
+class ConnectionFailed(MigrollbackError):
+    """There is no connection, or it was lost."""
+
+
+class NotInstalled(MigrollbackError):
+    """The rollback system is not installed in this database and schema."""
+
+
+class NewerSystem(MigrollbackError):
+    """The database's rollback system is newer than this package."""
+
+
+class MigrationNotFound(MigrollbackError):
+    """No migration of that name.
+
+    Attributes
+    ----------
+    name : str
+        The name that was asked for.
+    similar : tuple of str
+        Names that come close.
+    """
+
+    def __init__(self, name: str, *, similar: tuple[str, ...] = (), where: str = "is registered") -> None:
+        hint = f"Did you mean {', '.join(similar)}?" if similar else "migrollback list shows the registered ones."
+        super().__init__(f"No migration named {name} {where}", hint=hint)
+        self.name = name
+        self.similar = similar
+
+
+class Refused(MigrollbackError):
+    """A safety rule says no. Nothing was changed.
+
+    Attributes
+    ----------
+    reason : str
+        The rule, as the database words it.
+    migration_name : str or None
+        The migration it is about.
+    dependents : tuple of str
+        Migrations that have to be rolled back first.
+    result : object or None
+        The result that says so, for programs.
+    """
+
+    exit_code = 3
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        migration_name: str | None = None,
+        dependents: tuple[str, ...] = (),
+        hint: str | None = None,
+        result: Any = None,
+    ) -> None:
+        if dependents and hint is None:
+            hint = f"Roll back first: {', '.join(dependents)}"
+        super().__init__(reason, hint=hint)
+        self.reason = reason
+        self.migration_name = migration_name
+        self.dependents = dependents
+        self.result = result
+
+
+class ConfirmationRequired(Refused):
+    """Nobody has confirmed; nothing was changed."""
+
+    exit_code = 2
+
+
+class DatabaseError(MigrollbackError):
+    """An error of PostgreSQL.
+
+    Attributes
+    ----------
+    sqlstate : str or None
+        Its five characters.
+    detail : str or None
+        DETAIL as the server sent it.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str | None = None, detail: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message if not sqlstate else f"{message} (SQLSTATE {sqlstate})", hint=hint)
+        self.sqlstate = sqlstate
+        self.detail = detail
+
+
+class LockBusy(DatabaseError):
+    """Somebody else holds a lock that is needed. Nothing was changed; trying again is safe."""
+
+
+class SqlFailed(DatabaseError):
+    """Migration SQL failed, and all of it was undone.
+
+    Attributes
+    ----------
+    migration_name : str
+        The migration whose SQL failed.
+    statement_number : int or None
+        Which statement, counted from 1; None when none of them was to blame.
+    statement : str or None
+        Its text, at most 2,000 characters.
+    passing : bool
+        Whether the error may go away by itself (lock timeout, deadlock, cancel).
+    result : object or None
+        The result that says so, for programs.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        migration_name: str,
+        sqlstate: str | None = None,
+        detail: str | None = None,
+        hint: str | None = None,
+        statement_number: int | None = None,
+        statement: str | None = None,
+        passing: bool = False,
+        result: Any = None,
+    ) -> None:
+        super().__init__(message, sqlstate=sqlstate, detail=detail, hint=hint)
+        self.migration_name = migration_name
+        self.statement_number = statement_number
+        self.statement = statement
+        self.passing = passing
+        self.result = result
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.statement_number is not None and self.statement is not None:
+            lines.append(f"  in statement {self.statement_number} of {self.migration_name}: {self.statement.strip()}")
+        if self.detail:
+            lines.append(f"  {self.detail}")
+        if self.hint:
+            lines.append(self.hint)
+        return "\n".join(lines)
+
+
+class RollbackFailed(SqlFailed):
+    """The rollback SQL failed, and all of it was undone."""
+
+
+class ApplyFailed(SqlFailed):
+    """The up part failed, and all of it was undone."""
+
+
+#: What the SQL functions raise with their own class of SQLSTATE, and what PostgreSQL says when the system is missing.
+FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
+    "MR001": MigrationNotFound,
+    "MR002": Refused,
+    "MR003": DependencyError,
+    "MR004": DependencyError,
+    "MR005": DependencyError,
+    "MR006": UsageError,
+    "55P03": LockBusy,
+    "40P01": LockBusy,
+    "42P01": NotInstalled,
+    "42883": NotInstalled,
+    "3F000": NotInstalled,
+}
+
+
+def from_sqlstate(sqlstate: str | None, message: str, *, detail: str | None = None, hint: str | None = None) -> MigrollbackError:
+    """Build the error that an SQLSTATE stands for; does not write.
+
+    Parameters
+    ----------
+    sqlstate : str or None
+        Five characters, as PostgreSQL sends them.
+    message, detail, hint : str
+        The fields beside it. None of them is read for meaning.
+
+    Returns
+    -------
+    MigrollbackError
+        Of the class in `FOR_SQLSTATE`, else `DatabaseError`.
+    """
+    names = tuple(detail.split(", ")) if detail else ()
+    match FOR_SQLSTATE.get(sqlstate or ""):
+        case None:
+            return DatabaseError(message, sqlstate=sqlstate, detail=detail, hint=hint)
+        case kind if issubclass(kind, MigrationNotFound):
+            return MigrationNotFound(detail or "?")
+        case kind if issubclass(kind, Refused):
+            return Refused(message, dependents=names, hint=hint)
+        case kind if issubclass(kind, DependencyError):
+            return DependencyError(message, names=names, hint=hint)
+        case kind if issubclass(kind, NotInstalled):
+            return NotInstalled(
+                "The rollback system is not installed in this database and schema", hint="Run migrollback install, or name its schema with --schema."
+            )
+        case kind if issubclass(kind, LockBusy):
+            return LockBusy(message, sqlstate=sqlstate, detail=detail, hint=hint)
+        case kind:
+            return kind(message, hint=hint)

@@ -1,0 +1,90 @@
+"""Rows -> pandas, with fixed columns and dtypes, also for no rows. Reads no database.
+
+Times are aware, in UTC. Columns that hold several values hold tuples or dicts (dtype object).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+_TEXT = "string"
+_TIME = "datetime64[us, UTC]"
+_FLAG = "bool"
+_NUMBER = "int64"
+_ANY = "object"
+
+#: Columns and dtypes of each frame.
+ROLLBACKABLE = {
+    "migration_name": _TEXT,
+    "migration_version": _TEXT,
+    "applied_at": _TIME,
+    "status": _TEXT,
+    "can_rollback": _FLAG,
+    "has_rollback_sql": _FLAG,
+    "blocking_reason": _TEXT,
+    "dependent_migrations": _ANY,
+}
+HISTORY = {
+    "migration_name": _TEXT,
+    "migration_version": _TEXT,
+    "status": _TEXT,
+    "applied_at": _TIME,
+    "applied_by": _TEXT,
+    "rollback_at": _TIME,
+    "rollback_by": _TEXT,
+    "notes": _TEXT,
+    "checksum": _TEXT,
+    "rollback_sql": _TEXT,
+}
+DEPENDENCIES = {"migration_name": _TEXT, "depends_on": _TEXT, "status": _TEXT, "depends_on_status": _TEXT, "created_at": _TIME}
+EVENTS = {
+    "event_number": _NUMBER,
+    "occurred_at": _TIME,
+    "event": _TEXT,
+    "migration_name": _TEXT,
+    "attempt_id": _TEXT,
+    "database_user": _TEXT,
+    "client": _TEXT,
+    "reason": _TEXT,
+    "details": _ANY,
+    "hash": _TEXT,
+}
+
+
+def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
+    found = list(rows)
+    data: dict[str, Any] = {}
+    for name, dtype in columns.items():
+        values = [row[name] for row in found]
+        if dtype == _TIME:
+            data[name] = pd.to_datetime(pd.Series(values, dtype=_ANY), utc=True).astype(_TIME)
+        elif dtype == _ANY:
+            data[name] = pd.Series([tuple(value) if isinstance(value, list) else value for value in values], dtype=_ANY)
+        elif dtype == _TEXT:
+            data[name] = pd.Series([None if value is None else str(value) for value in values], dtype=_TEXT)
+        else:
+            data[name] = pd.Series(values, dtype=dtype)
+    return pd.DataFrame(data, columns=list(columns))
+
+
+def rollbackable(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of list_rollbackable_migrations() as a DataFrame (n, 8), columns as in `ROLLBACKABLE`; does not write."""
+    return _frame(rows, ROLLBACKABLE)
+
+
+def history(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of migration_history as a DataFrame (n, 10), columns as in `HISTORY`; does not write."""
+    return _frame(rows, HISTORY)
+
+
+def dependencies(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Dependencies as a DataFrame (n, 5), columns as in `DEPENDENCIES`; does not write."""
+    return _frame(rows, DEPENDENCIES)
+
+
+def events(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The audit trail as a DataFrame (n, 10), columns as in `EVENTS`; does not write."""
+    return _frame(rows, EVENTS)

@@ -1,0 +1,397 @@
+"""One migration file -> MigrationFile: what it does, what undoes it, what it depends on. Pure but for `read`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from migrollback_nb.errors import MigrationFileError
+from migrollback_nb.sql_text import SqlText, SyntaxProblem, Token
+
+_MARKER = re.compile(r"--\s*ROLLBACK\s+(START|END)\b\s*(.*?)\s*$", re.DOTALL)
+_MARKER_ALONE = re.compile(r"--\s*ROLLBACK\s+(START|END)\s*$", re.IGNORECASE)
+_HEADER = re.compile(r"--\s*(Migration|Description|Depends on|Transaction)\s*:\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL)
+_COMMENT_PREFIX = re.compile(r"^[ \t]*-- ?", re.MULTILINE)
+_NAME = re.compile(r"\d")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackBlock:
+    """What stands between ``-- ROLLBACK START`` and ``-- ROLLBACK END``."""
+
+    sql: str  #: the rollback SQL; the comment signs of a commented block are stripped
+    line: int  #: line of the file that `sql` begins in, counted from 1
+    live: bool  #: False when the block was commented out line by line, so that a tool that runs the whole file leaves it alone
+    transaction: bool  #: False after ``-- ROLLBACK START transaction:false``
+    statements: tuple[tuple[int, int, int], ...]  #: (first byte in `sql`, bytes, line of the file) of each statement that is to run
+    problem: SyntaxProblem | None  #: why it cannot run, with the line and column of the file; None when it can
+    refused_in_transaction: tuple[tuple[int, str], ...]  #: (line of the file, statement in words) that PostgreSQL runs only outside a transaction
+    set_local: tuple[str, ...]  #: settings that it changes by SET LOCAL
+
+    def statement_texts(self) -> tuple[str, ...]:
+        """The statements themselves, in order."""
+        data = self.sql.encode()
+        return tuple(data[start : start + length].decode() for start, length, _ in self.statements)
+
+    def metadata(self) -> dict[str, Any]:
+        """What `migration_history.metadata` keeps of it under the key ``rollback``."""
+        found: dict[str, Any] = {
+            "md5": hashlib.md5(self.sql.encode(), usedforsecurity=False).hexdigest(),
+            "statements": [list(statement) for statement in self.statements],
+            "transaction": self.transaction,
+            "refused_in_transaction": [{"line": line, "statement": words} for line, words in self.refused_in_transaction],
+            "set_local": list(self.set_local),
+            "live": self.live,
+        }
+        if self.problem is not None:
+            found["error"] = {"line": self.problem.line, "column": self.problem.column, "message": self.problem.message}
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrationFile:
+    """One migration, as its file says.
+
+    Its parts are parsed on first use, so that a folder of files that are registered already costs no more than reading them.
+    """
+
+    name: str  #: the file's stem
+    path: str  #: where it was read
+    text: str  #: its text, BOM dropped and CRLF read as LF
+
+    @property
+    def version(self) -> str:
+        """The leading digits of the name."""
+        return re.match(r"\d*", self.name).group()  # type: ignore[union-attr]  # \d* matches everywhere
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 (hex) of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def _error(self, message: str, *, line: int | None = None, column: int | None = None, hint: str) -> MigrationFileError:
+        return MigrationFileError(self.path, message, line=line, column=column, hint=hint)
+
+    @cached_property
+    def _whole(self) -> SqlText:
+        return SqlText(self.text)
+
+    @cached_property
+    def _markers(self) -> tuple[Token, str, Token | None] | None:
+        """(START, its options, END or None when the block's own text swallows it), or None without a block."""
+        start: Token | None = None
+        end: Token | None = None
+        options = ""
+        for token in self._whole.tokens:
+            found = (_MARKER.match(token.text) or _MARKER_ALONE.match(token.text)) if token.is_line_comment else None
+            if found is None:
+                if end is not None and not token.is_comment and token.text != ";":
+                    raise self._error(
+                        "a statement after -- ROLLBACK END", line=token.line, hint="Move it above -- ROLLBACK START: the rollback block comes last."
+                    )
+                continue
+            word = found.group(1).upper()
+            rest = found.group(2) if found.re is _MARKER else ""
+            if word == "START":
+                if start is not None:
+                    raise self._error(
+                        f"a second -- ROLLBACK START (the first is in line {start.line})",
+                        line=token.line,
+                        hint="A migration has one rollback block: join the two.",
+                    )
+                start, options = token, rest
+            else:
+                if start is None:
+                    raise self._error(
+                        "-- ROLLBACK END before -- ROLLBACK START", line=token.line, hint="Put -- ROLLBACK START above the rollback statements."
+                    )
+                if end is not None:
+                    raise self._error("a second -- ROLLBACK END", line=token.line, hint="A migration has one rollback block: take one END away.")
+                end = token
+        trouble = self._whole.scan_problem
+        if start is None:
+            if trouble is not None:
+                raise self._error(
+                    f"cannot be read as SQL: {trouble.message}",
+                    line=trouble.line,
+                    column=trouble.column,
+                    hint="Close the string or comment: behind it no rollback block can be found.",
+                )
+            return None
+        if end is None and trouble is None:
+            raise self._error("-- ROLLBACK START without -- ROLLBACK END", line=start.line, hint="Add -- ROLLBACK END after the last rollback statement.")
+        if end is not None and trouble is not None:
+            raise self._error(
+                f"cannot be read as SQL after -- ROLLBACK END: {trouble.message}",
+                line=trouble.line,
+                column=trouble.column,
+                hint="The rollback block comes last: take away what follows it.",
+            )
+        return start, options, end
+
+    @cached_property
+    def _headers(self) -> tuple[tuple[str, str, int], ...]:
+        headers = []
+        for token in self._whole.tokens:
+            if not token.is_comment or (token.is_line_comment and _MARKER.match(token.text)):
+                break
+            if token.is_line_comment and (found := _HEADER.match(token.text)):
+                headers.append((found.group(1).lower(), found.group(2), token.line))
+        return tuple(headers)
+
+    @cached_property
+    def description(self) -> str | None:
+        """What ``-- Description:`` says; None without one."""
+        return " ".join(value for key, value, _ in self._headers if key == "description") or None
+
+    @cached_property
+    def depends_on(self) -> tuple[str, ...]:
+        """Names of the migrations that ``-- Depends on:`` names, in order, each once."""
+        names: dict[str, None] = {}
+        for key, value, line in self._headers:
+            if key != "depends on" or value.lower() in ("", "-", "none", "nothing"):
+                continue
+            for part in (part.strip() for part in value.split(",")):
+                words = part.split()
+                several = len(words) > 1 and all(_NAME.match(word) for word in words)
+                for name in words if several else [part]:
+                    name = name.removesuffix(".sql")
+                    if not _NAME.match(name):
+                        raise self._error(
+                            f"-- Depends on: {name or value!r} is not the name of a migration",
+                            line=line,
+                            hint="Write the names of migration files, separated by commas; remarks go on a line of their own.",
+                        )
+                    if name == self.name:
+                        raise self._error("depends on itself", line=line, hint="Take its own name out of -- Depends on:.")
+                    names[name] = None
+        return tuple(names)
+
+    @cached_property
+    def transaction(self) -> bool:
+        """False when the up part says ``-- Transaction: false``."""
+        for key, value, line in self._headers:
+            if key == "transaction":
+                if value.lower() not in ("true", "false"):
+                    raise self._error(f"-- Transaction: {value!r} is neither true nor false", line=line, hint="Write -- Transaction: false, or nothing.")
+                return value.lower() == "true"
+        return True
+
+    @cached_property
+    def up(self) -> SqlText:
+        """The up part: all that stands before the rollback block."""
+        markers = self._markers
+        return SqlText(self.text if markers is None else self.text.encode()[: markers[0].start].decode())
+
+    @property
+    def up_problem(self) -> SyntaxProblem | None:
+        """Why the up part cannot run, with the line and column of the file; None when it can."""
+        if self.up.problem is not None:
+            return self.up.problem
+        return _cannot_run(self.up)
+
+    def up_statements(self) -> tuple[str, ...]:
+        """The statements of the up part, in order, without a BEGIN ... COMMIT around all of them."""
+        statements = self.up.statements[1:-1] if self.up.wrapped else self.up.statements
+        return tuple(statement.text for statement in statements)
+
+    @property
+    def up_refused_in_transaction(self) -> tuple[tuple[int, str], ...]:
+        """(line, statement in words) of what PostgreSQL runs only outside a transaction."""
+        return tuple((s.line, s.refused_in_transaction) for s in self.up.statements if s.refused_in_transaction)
+
+    @cached_property
+    def rollback(self) -> RollbackBlock | None:
+        """The rollback block; None where there is none or it holds only comments."""
+        markers = self._markers
+        if markers is None:
+            return None
+        start, options, end = markers
+        transaction = True
+        if options:
+            if not re.fullmatch(r"transaction\s*:\s*(true|false)", options, re.IGNORECASE):
+                raise self._error(
+                    f"-- ROLLBACK START {options!r} is not understood", line=start.line, hint="After START only transaction:false may stand."
+                )
+            transaction = options.lower().endswith("true")
+        data = self.text.encode()
+        inside = data[start.end : end.start if end is not None else len(data)].decode()
+        line = start.line + len(inside) - len(inside.lstrip("\n"))
+        inside = inside.strip("\n")
+        prefixes: dict[int, int] = {}
+        live = not _commented_line_by_line(inside)
+        if not live:
+            for number, row in enumerate(inside.split("\n")):
+                found = _COMMENT_PREFIX.match(row)
+                prefixes[number] = len(found.group()) if found else 0
+            stripped = _COMMENT_PREFIX.sub("", inside)
+            found_in = SqlText(stripped)
+            if found_in.only_comments or found_in.problem is not None:
+                # remarks, the template's for one: a block of comments is no rollback SQL
+                return None
+            inside = stripped
+        elif SqlText(inside).only_comments:
+            return None
+        sql = SqlText(inside)
+        problem = sql.problem or _cannot_run(sql)
+        if problem is not None:
+            shift = prefixes.get(problem.line - 1, 0)
+            problem = SyntaxProblem(line=problem.line + line - 1, column=problem.column + shift, message=problem.message)
+        statements = sql.statements[1:-1] if sql.wrapped else sql.statements
+        return RollbackBlock(
+            sql=inside,
+            line=line,
+            live=live,
+            transaction=transaction,
+            statements=tuple((s.start, s.length, s.line + line - 1) for s in statements),
+            problem=problem,
+            refused_in_transaction=tuple((s.line + line - 1, s.refused_in_transaction) for s in statements if s.refused_in_transaction),
+            set_local=tuple(s.set_local for s in statements if s.set_local),
+        )
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of the file though it is not wrong."""
+        remarks = []
+        for key, value, line in self._headers:
+            if key == "migration" and value.removesuffix(".sql") != self.name:
+                remarks.append(f"{self.path}:{line}: -- Migration: says {value}, but the file is {self.name}.sql")
+        if self.up_problem is not None:
+            at = self.up_problem
+            remarks.append(f"{self.path}:{at.line}:{at.column}: the up part cannot be run by migrollback apply: {at.message}")
+        block = self.rollback
+        if block is None and self._markers is not None:
+            start = self._markers[0]
+            remarks.append(f"{self.path}:{start.line}: the rollback block holds only comments, so there is no rollback SQL")
+        if block is not None:
+            if block.problem is not None:
+                at = block.problem
+                remarks.append(f"{self.path}:{at.line}:{at.column}: the rollback block is not valid SQL and will be refused: {at.message}")
+            if block.transaction and block.refused_in_transaction:
+                at_line, words = block.refused_in_transaction[0]
+                remarks.append(f"{self.path}:{at_line}: {words} cannot run inside a transaction: write -- ROLLBACK START transaction:false")
+        return tuple(remarks)
+
+    def validate(self) -> None:
+        """Parse every part now; does not write.
+
+        Raises
+        ------
+        MigrationFileError
+            For the first fault, with its line and how to mend it.
+        """
+        _ = (self._markers, self.depends_on, self.transaction, self.rollback, self.description)
+
+    def metadata(self) -> dict[str, Any]:
+        """What `migration_history.metadata` keeps of the file."""
+        found: dict[str, Any] = {"description": self.description}
+        found["rollback"] = self.rollback.metadata() if self.rollback is not None else None
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """The arguments of the SQL function ``register_migration``, by name."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "rollback_sql": self.rollback.sql if self.rollback is not None else None,
+            "checksum": self.checksum,
+            "depends_on": list(self.depends_on),
+            "metadata": self.metadata(),
+        }
+
+
+def _commented_line_by_line(text: str) -> bool:
+    rows = [row for row in text.split("\n") if row.strip()]
+    return bool(rows) and all(row.lstrip().startswith("--") for row in rows)
+
+
+def _cannot_run(sql: SqlText) -> SyntaxProblem | None:
+    statements = sql.statements[1:-1] if sql.wrapped else sql.statements
+    for statement in statements:
+        if statement.cannot_run is not None:
+            begin = sql.text.encode().rfind(b"\n", 0, statement.start) + 1
+            why = "needs a client's data stream" if statement.cannot_run.startswith("COPY") else "a migration runs in one transaction, or in none"
+            return SyntaxProblem(line=statement.line, column=statement.start - begin + 1, message=f"{statement.cannot_run} cannot be run: {why}")
+    return None
+
+
+def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
+    """Parse the text of one migration; does not write.
+
+    Parameters
+    ----------
+    text : str
+        The file's text. A byte order mark is dropped, CRLF is read as LF.
+    name : str
+        The file's stem; must begin with digits.
+    path : str, optional
+        What errors call the file; by default ``name.sql``.
+
+    Returns
+    -------
+    MigrationFile
+
+    Raises
+    ------
+    MigrationFileError
+        When the file breaks the format: where, and how to mend it. A rollback block that is no valid SQL is not an error here:
+        it is kept in ``rollback.problem``.
+
+    Examples
+    --------
+    >>> file = parse("CREATE TABLE t ();\\n-- ROLLBACK START\\nDROP TABLE t;\\n-- ROLLBACK END\\n", name="001_t")
+    >>> file.up_statements(), file.rollback.sql
+    (('CREATE TABLE t ()',), 'DROP TABLE t;')
+    """
+    where = path if path is not None else f"{name}.sql"
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if not _NAME.match(name):
+        raise MigrationFileError(
+            where, "the name does not begin with digits", hint="Name it <version>_<what it does>.sql, for example 20250120_add_user_settings.sql."
+        )
+    if (nul := text.find("\0")) >= 0:
+        line = text.count("\n", 0, nul) + 1
+        raise MigrationFileError(where, "contains a NUL byte", line=line, hint="Save it as UTF-8 text; UTF-16 files are full of NUL bytes.")
+    file = MigrationFile(name=name, path=where, text=text)
+    return file
+
+
+def read(path: Path, *, label: str | None = None) -> MigrationFile:
+    """Read one migration file; writes nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    label : str, optional
+        What errors call it; by default the path.
+
+    Returns
+    -------
+    MigrationFile
+        Not parsed yet: call `MigrationFile.validate`.
+
+    Raises
+    ------
+    MigrationFileError
+        When it cannot be read: not a file, a link loop, not UTF-8, a NUL byte, no leading digits.
+    """
+    where = label if label is not None else str(path)
+    try:
+        data = path.read_bytes()
+    except IsADirectoryError:
+        raise MigrationFileError(where, "is a directory, not a file", hint="Rename it or move it elsewhere.") from None
+    except FileNotFoundError:
+        raise MigrationFileError(where, "does not exist", hint="Check the name, or the folder given with --dir.") from None
+    except OSError as error:
+        raise MigrationFileError(where, f"cannot be read: {error.strerror}", hint="Check that it is a plain file that you may read.") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise MigrationFileError(where, f"is not UTF-8 (byte 0x{data[error.start]:02x})", line=line, hint="Save it as UTF-8.") from None
+    return parse(text, name=path.name.removesuffix(".sql"), path=where)

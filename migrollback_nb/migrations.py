@@ -1,0 +1,820 @@
+"""The facade `Migrations`: what a notebook user and the command line hold. No SQL here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from migrollback_nb import planning
+from migrollback_nb.errors import (
+    ApplyFailed,
+    ConfirmationRequired,
+    DependencyError,
+    MigrationNotFound,
+    NewerSystem,
+    NotInstalled,
+    Refused,
+    RollbackFailed,
+    UsageError,
+)
+from migrollback_nb.results import (
+    ApplyResult,
+    AuditResult,
+    ChainResult,
+    CheckResult,
+    FileFailure,
+    InstallResult,
+    Plan,
+    Preview,
+    RegisterResult,
+    RollbackResult,
+    SyncResult,
+    Target,
+    Template,
+)
+
+if TYPE_CHECKING:
+    import graphviz
+    import pandas as pd
+    import psycopg
+
+    from migrollback_nb.database import Database, Execution, Limits
+    from migrollback_nb.formats import MigrationFolder
+    from migrollback_nb.migration_file import MigrationFile
+
+#: Called with (how many are done, how many there are, what is next).
+Progress = Callable[[int, int, str], None]
+
+
+def connect(
+    dsn: str | None = None,
+    *,
+    service: str | None = None,
+    env: str | None = None,
+    connection: psycopg.Connection | None = None,
+    schema: str | None = None,
+    dir: Path | str | None = None,
+    limits: Limits | None = None,
+    interface: str = "python",
+) -> Migrations:
+    """Connect to a database; writes nothing.
+
+    Parameters
+    ----------
+    dsn : str, optional
+        Connection URI or ``key=value`` string, or ``embedded`` for the private server that comes with the package.
+        Without any of `dsn`, `service`, `env`, `connection`: the variables MIGROLLBACK_DSN, DATABASE_URL, SUPABASE_DB_URL, then libpq's own.
+    service : str, optional
+        Name of a service in ``pg_service.conf``: keeps passwords out of notebooks.
+    env : str, optional
+        Name of an environment variable that holds a DSN: does so too.
+    connection : psycopg.Connection, optional
+        A connection to borrow, in autocommit mode. It is not closed, and what needs a second connection cannot be had.
+    schema : str, optional
+        Schema of the rollback system; by default the variable MIGROLLBACK_SCHEMA, else ``public``.
+    dir : Path or str, optional
+        Folder of migrations; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or ``migrations``.
+    limits : Limits, optional
+        Timeouts and retries.
+    interface : str
+        What the audit trail calls the program at this end.
+
+    Returns
+    -------
+    Migrations
+
+    Raises
+    ------
+    UsageError
+        When the target is given twice or cannot be understood.
+    ConnectionFailed
+        When there is no answer, or nothing says where to connect.
+    """
+    import os
+
+    from migrollback_nb.connection import find_dsn
+    from migrollback_nb.database import Database
+
+    schema = schema or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
+    if connection is not None:
+        if dsn or service or env:
+            raise UsageError("Both a connection and a way to connect are given", hint="Give one of them.")
+        return Migrations(Database(connection, schema=schema, owned=False, limits=limits, interface=interface), dir=dir)
+    found, where = find_dsn(dsn, service=service, env=env)
+    return Migrations(Database.connect(found, found_in=where, schema=schema, limits=limits, interface=interface), dir=dir)
+
+
+class Migrations:
+    """The migrations of one database: ask, preview, roll back.
+
+    Questions return DataFrames or small results that show as HTML; a method that changes the database says so in its first line.
+
+    Parameters
+    ----------
+    database : Database
+        The connection.
+    dir : Path or str, optional
+        Folder of migration files; see `connect`.
+    """
+
+    def __init__(self, database: Database, *, dir: Path | str | None = None) -> None:
+        self.database = database
+        self._dir = dir
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, unless it is borrowed; writes nothing."""
+        self.database.close()
+
+    @property
+    def target(self) -> Target:
+        """Which database this is; never its password."""
+        return self.database.target
+
+    def __repr__(self) -> str:
+        return f"<Migrations of {self.target}>"
+
+    def _repr_html_(self) -> str:
+        return self.target._repr_html_()
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> MigrationFolder:
+        """The folder of migration files.
+
+        Raises
+        ------
+        UsageError
+            When none is named and none of the usual ones exists.
+        """
+        from migrollback_nb.formats import MigrationFolder, default_folder
+
+        path = self._dir or default_folder()
+        if path is None:
+            raise UsageError("No folder of migrations was named", hint="Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by themselves.")
+        return MigrationFolder(path)
+
+    def _file_warnings(self, name: str, checksum: str | None) -> tuple[str, ...]:
+        """Whether the file is still the one that was registered. Without parsing it: this must be quick."""
+        from migrollback_nb.formats import default_folder
+
+        path = self._dir or default_folder()
+        if path is None or checksum is None:
+            return ()
+        file = Path(path) / f"{name}.sql"
+        if not file.is_file():
+            return ()
+        if file_checksum(file) == checksum:
+            return ()
+        return (f"{file} was changed after it was registered: what runs is the registered rollback SQL. Register it again if the file is right",)
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    def list(self) -> pd.DataFrame:
+        """All migrations in place, newest first, and whether each may be rolled back. Does not write.
+
+        Returns
+        -------
+        DataFrame
+            Columns migration_name, migration_version, applied_at (aware), status, can_rollback, has_rollback_sql, blocking_reason,
+            dependent_migrations (tuple of the nearest that block).
+        """
+        from migrollback_nb import frames
+
+        return frames.rollbackable(self.database.list_rollbackable())
+
+    def history(self, *, status: str | None = None, since: datetime | timedelta | str | None = None, without_rollback: bool = False) -> pd.DataFrame:
+        """The history, newest first. Does not write.
+
+        Parameters
+        ----------
+        status : {'applied', 'rolled_back', 'failed'}, optional
+            Only migrations of this status; the rolled back ones by the time of their rollback.
+        since : datetime, timedelta or str, optional
+            Only those applied since this moment (aware, or read as UTC), or within this span until now; ``'7d'``, ``'36h'`` and ISO dates are understood.
+        without_rollback : bool
+            Only those in place that have no rollback SQL.
+
+        Returns
+        -------
+        DataFrame
+            Columns migration_name, migration_version, status, applied_at, applied_by, rollback_at, rollback_by, notes, checksum, rollback_sql.
+
+        Examples
+        --------
+        The three queries of "Query Migration History"::
+
+            db.history(since="7d")
+            db.history(status="rolled_back")
+            db.history(without_rollback=True)
+        """
+        from migrollback_nb import frames
+
+        return frames.history(self.history_rows(status=status, since=since, without_rollback=without_rollback))
+
+    def history_rows(self, *, status: str | None = None, since: datetime | timedelta | str | None = None, without_rollback: bool = False) -> Sequence[dict[str, Any]]:
+        """As `history`, as plain rows. Does not write."""
+        if status is not None and status not in ("applied", "rolled_back", "failed"):
+            raise UsageError(f"There is no status {status}", hint="Use applied, rolled_back or failed.")
+        if isinstance(since, str):
+            since = parse_since(since)
+        if isinstance(since, datetime) and since.tzinfo is None:
+            since = since.replace(tzinfo=UTC)
+        return self.database.history(status=status, since=since, without_rollback=without_rollback)
+
+    def dependencies(self) -> pd.DataFrame:
+        """Every dependency. Does not write.
+
+        Returns
+        -------
+        DataFrame
+            Columns migration_name, depends_on, status, depends_on_status, created_at.
+        """
+        from migrollback_nb import frames
+
+        return frames.dependencies(self.database.dependencies())
+
+    def events(self, name: str | None = None) -> pd.DataFrame:
+        """The audit trail in order, of one migration or of all. Does not write.
+
+        Returns
+        -------
+        DataFrame
+            Columns event_number, occurred_at, event, migration_name, attempt_id, database_user, client, reason, details (dict), hash.
+        """
+        from migrollback_nb import frames
+
+        return frames.events(self.database.events(None if name is None else _stem(name)))
+
+    def verify_events(self) -> AuditResult:
+        """Check the audit trail's chain of hashes in Python. Does not write."""
+        from migrollback_nb import audit
+
+        return audit.verify(self.database.events())
+
+    def check(self, name: str) -> CheckResult:
+        """May this migration be rolled back now? Does not write.
+
+        Parameters
+        ----------
+        name : str
+            Its name, with or without ``.sql``.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered, with names that come close.
+        """
+        name = _stem(name)
+        row = self.database.can_rollback(name)
+        if not row["found"]:
+            raise self._not_found(name)
+        return CheckResult(
+            migration_name=name,
+            can_rollback=row["can_rollback"],
+            reason=row["reason"],
+            dependent_migrations=tuple(row["dependent_migrations"]),
+            warnings=(*row["warnings"], *self._file_warnings(name, row["checksum"])),
+        )
+
+    def _not_found(self, name: str) -> MigrationNotFound:
+        from difflib import get_close_matches
+
+        return MigrationNotFound(name, similar=tuple(get_close_matches(name, self.database.names(), n=3)))
+
+    def plan(self, name: str) -> Plan:
+        """The chain: in which order this migration and all that rests on it would be rolled back. Does not write.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered.
+        DependencyError
+            When dependencies form a circle.
+        """
+        name = _stem(name)
+        edges = self.database.dependents(name)
+        own = self.database.find(name)
+        if own is None:
+            raise self._not_found(name)
+        statuses = {row["migration_name"]: row["status"] for row in edges} | {name: own["status"]}
+        steps = planning.rollback_order(
+            name, ((row["migration_name"], row["depends_on"]) for row in edges), {step: status != "rolled_back" for step, status in statuses.items()}
+        )
+        return Plan(migration_name=name, steps=tuple(steps), statuses={step: statuses[step] for step in steps})
+
+    def preview(self, name: str | Sequence[str], *, chain: bool = False) -> Preview:
+        """What a rollback would run: the dry run. Does not write.
+
+        Parameters
+        ----------
+        name : str or sequence of str
+            The migration, or several in the order in which they are to be rolled back.
+        chain : bool
+            True: with all that must be rolled back before it.
+
+        Returns
+        -------
+        Preview
+            Its fingerprint makes `rollback` refuse when anything has changed meanwhile.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered.
+        Refused
+            When a rule forbids it, with the reason in words.
+        """
+        names = self._steps(name, chain=chain)
+        checks = []
+        steps = []
+        for step in names:
+            check = self.check(step)
+            row = self.database.find(step)
+            assert row is not None
+            before = names[: names.index(step)]
+            if not check.can_rollback and not (check.dependent_migrations and set(check.dependent_migrations) <= set(before)):
+                raise Refused(check.reason, migration_name=step, dependents=check.dependent_migrations, result=check)
+            checks.append(check)
+            steps.append((step, row["rollback_sql"]))
+        # asked of the database itself, which words and decides it
+        execution = self.database.dry_run(names)
+        if not execution[0]["success"]:
+            raise Refused(execution[0]["message"], migration_name=execution[0]["migration_name"])
+        return Preview(steps=tuple(steps), checks=tuple(checks), fingerprint=self.database.fingerprint(names), target=self.target)
+
+    def _steps(self, name: str | Sequence[str], *, chain: bool) -> tuple[str, ...]:
+        if not isinstance(name, str):
+            return tuple(_stem(one) for one in name)
+        return self.plan(name).steps if chain else (_stem(name),)
+
+    # -- deeds -----------------------------------------------------------------------------------------------------
+
+    def rollback(
+        self,
+        name: str | Sequence[str],
+        *,
+        confirm: str,
+        reason: str | None = None,
+        preview: Preview | str | None = None,
+        chain: bool = False,
+        trail: Path | str | None = None,
+    ) -> RollbackResult | ChainResult:
+        """Roll a migration back. Writes: runs its rollback SQL, whole or not at all.
+
+        Parameters
+        ----------
+        name : str or sequence of str
+            The migration, or several in the order in which they are to be rolled back, in one transaction.
+        confirm : str
+            The migration's name once more (of several: the last): nothing runs by accident.
+        reason : str, optional
+            Goes into the audit trail.
+        preview : Preview or str, optional
+            What was looked at, or its fingerprint: refused when anything has changed since.
+        chain : bool
+            True: with all that must be rolled back before it, in one transaction.
+        trail : Path or str, optional
+            Where the audit trail is saved before the rollback system itself is rolled back; by default a dated file in the current folder.
+
+        Returns
+        -------
+        RollbackResult or ChainResult
+            ``unchanged`` says that the SQL ran but wrote nothing.
+
+        Raises
+        ------
+        MigrationNotFound, ConfirmationRequired, Refused
+            Nothing was changed.
+        RollbackFailed
+            The SQL failed and was undone; after a lasting error the status is ``failed``.
+        LockBusy
+            Somebody holds a lock; nothing was changed.
+        """
+        names = self._steps(name, chain=chain)
+        if confirm.removesuffix(".sql") != names[-1]:
+            raise ConfirmationRequired(f"{names[-1]} was not confirmed", migration_name=names[-1], hint=f"Confirm by its name: {names[-1]}")
+        fingerprint = preview.fingerprint if isinstance(preview, Preview) else preview
+        warnings: tuple[str, ...] = ()
+        in_steps = False
+        for step in names:
+            row = self.database.find(step)
+            if row is None:
+                raise self._not_found(step)
+            warnings += self._file_warnings(step, row["checksum"])
+            known = row["metadata"].get("rollback") or {}
+            in_steps = in_steps or known.get("transaction") is False
+            if row["metadata"].get("system"):
+                return self._rollback_system(step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
+        if in_steps and len(names) == 1:
+            execution = self.database.rollback_in_steps(names[0], reason=reason, preview=fingerprint)
+        elif in_steps:
+            raise Refused("A rollback that runs outside a transaction cannot be part of a chain", migration_name=names[-1], hint="Roll them back one by one, in this order: " + ", ".join(names))
+        else:
+            execution = self.database.rollback(names, reason=reason, preview=fingerprint)
+        results = self._rollback_results(execution, warnings)
+        return results[0] if len(names) == 1 else ChainResult(results=results)
+
+    def _rollback_system(self, name: str, *, reason: str | None, preview: str | None, trail: Path | str | None, warnings: tuple[str, ...]) -> RollbackResult:
+        check = self.check(name)
+        if not check.can_rollback:
+            raise Refused(check.reason, migration_name=name, dependents=check.dependent_migrations)
+        path = Path(trail) if trail is not None else Path(f"migrollback_trail_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
+        head = self.save_trail(path)
+        execution = self.database.rollback([name], reason=reason, preview=preview, trail_head=head.head_hash)
+        saved = f"The history and the audit trail were saved to {path} (head {head.head_number} {head.head_hash})"
+        return self._rollback_results(execution, (*warnings, saved))[0]
+
+    def save_trail(self, path: Path | str) -> AuditResult:
+        """Save history, dependencies and audit trail as a JSON file. Does not write to the database.
+
+        Raises
+        ------
+        UsageError
+            When the file exists already: a trail is never overwritten.
+        """
+        from migrollback_nb import audit
+        from migrollback_nb.results import to_json
+
+        events = self.database.events()
+        head = audit.verify(events)
+        content = {
+            "target": self.target.to_dict(),
+            "saved_at": datetime.now(UTC),
+            "head": head.to_dict(),
+            "history": self.database.history(),
+            "dependencies": self.database.dependencies(),
+            "events": events,
+        }
+        try:
+            with Path(path).open("x", encoding="utf-8") as file:
+                file.write(to_json(content) + "\n")
+        except FileExistsError:
+            raise UsageError(f"{path} exists already", hint="Name another file: a trail is never overwritten.") from None
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}", hint="Name another file with --trail.") from error
+        return head
+
+    def _rollback_results(self, execution: Execution, warnings: tuple[str, ...]) -> tuple[RollbackResult, ...]:
+        results = []
+        for row in execution.rows:
+            details = execution.details.get(row["migration_name"], {})
+            skipped = tuple(f"{notice.message}" for notice in execution.notices if notice.skipped)
+            result = RollbackResult(
+                success=row["success"],
+                message=row["message"],
+                sql_executed=row["sql_executed"],
+                migration_name=row["migration_name"],
+                unchanged=bool(details.get("unchanged", False)),
+                notices=tuple(execution.notices),
+                warnings=warnings + skipped,
+                attempt_id=execution.attempt_id,
+                duration_ms=details.get("duration_ms"),
+            )
+            results.append(result)
+            if row["success"]:
+                continue
+            if "sqlstate" not in details:
+                check = self.database.can_rollback(row["migration_name"])
+                raise Refused(row["message"], migration_name=row["migration_name"], dependents=tuple(check["dependent_migrations"]), result=result)
+            status = (self.database.find(row["migration_name"]) or {}).get("status")
+            undone = "Statements that ran outside a transaction stay." if "statements_completed" in details else "Everything it did was undone."
+            next_step = (
+                f"{undone} Status is {status}: mend the cause, then migrollback resolve {row['migration_name']} --as applied|rolled_back --reason TEXT."
+                if status == "failed"
+                else f"{undone} The migration is still applied: try again."
+            )
+            raise RollbackFailed(
+                row["message"],
+                migration_name=row["migration_name"],
+                sqlstate=details["sqlstate"],
+                detail=details.get("detail"),
+                hint="\n".join(filter(None, (details.get("hint"), next_step))),
+                statement_number=details.get("statement_number"),
+                statement=details.get("statement"),
+                passing=status != "failed",
+                result=result,
+            )
+        return tuple(results)
+
+    def _live_block_warning(self, file: MigrationFile) -> tuple[str, ...]:
+        if file.rollback is not None and file.rollback.live and self.database.uses_supabase():
+            return (f"{file.path}:{file.rollback.line}: the rollback block is live SQL, and supabase db push runs it as well. Comment it out line by line",)
+        return ()
+
+    def register(self, name: str) -> RegisterResult:
+        """Register a migration that is in place, or update what is registered of it. Writes.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the folder, with or without ``.sql``.
+
+        Raises
+        ------
+        MigrationNotFound, MigrationFileError
+            When there is no such file, or it is bad.
+        DependencyError
+            When it depends on migrations that are not registered, or in a circle.
+        """
+        file = self.folder.read(name)
+        outcome = self.database.register_many([file.record()])[file.name]
+        return RegisterResult(
+            migration_name=file.name, outcome=outcome, has_rollback_sql=file.rollback is not None, warnings=(*file.remarks, *self._live_block_warning(file))
+        )
+
+    def sync(self, *, progress: Progress | None = None) -> SyncResult:
+        """Register every migration of the folder that is not registered yet. Writes.
+
+        A bad file, a missing or circular dependency is reported and stops no other. What is registered already is left as it is,
+        also when it was rolled back; a changed file is reported.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with (done, all, name).
+        """
+        known = self.database.checksums()
+        contents = self.folder.read_all(unchanged={name: checksum for name, (_, checksum) in known.items()})
+        failures = [FileFailure(migration_name=Path(error.path).name.removesuffix(".sql"), error=str(error)) for error in contents.errors]
+        warnings = list(contents.warnings)
+        new = {file.name: file for file in contents.files if file.name not in known}
+        skipped = tuple(file.name for file in contents.files if file.name in known)
+        for file in contents.files:
+            if file.name in known and known[file.name][1] not in (None, file.checksum):
+                warnings.append(f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over")
+        ordered, left_out = _order_files(new, known)
+        failures += left_out
+        supabase = any(file.rollback is not None and file.rollback.live for file in ordered) and self.database.uses_supabase()
+        registered = []
+        for begin in range(0, len(ordered), 500):
+            batch = ordered[begin : begin + 500]
+            if progress is not None:
+                progress(begin, len(ordered), batch[0].name)
+            outcomes = self.database.register_many([file.record() for file in batch])
+            for file in batch:
+                remarks = file.remarks + (self._live_block_warning(file) if supabase else ())
+                warnings += remarks
+                registered.append(RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks))
+        return SyncResult(registered=tuple(registered), skipped=skipped, failed=tuple(failures), warnings=tuple(warnings))
+
+    def pending(self) -> tuple[str, ...]:
+        """Names of the folder's migrations that are not in place, in the order in which they would be applied. Does not write.
+
+        Raises
+        ------
+        MigrationFileError, DependencyError
+            When a file of the folder is bad: what is pending cannot be told then.
+        """
+        return tuple(file.name for file in self._pending())
+
+    def _pending(self, names: Iterable[str] = ()) -> Sequence[MigrationFile]:
+        known = self.database.checksums()
+        in_place = {name: found for name, found in known.items() if found[0] != "rolled_back"}
+        if chosen := [_stem(name) for name in names]:
+            files = {name: self.folder.read(name) for name in chosen}
+        else:
+            contents = self.folder.read_all(unchanged={name: checksum for name, (_, checksum) in in_place.items()})
+            if contents.errors:
+                raise contents.errors[0]
+            # what was rolled back on purpose is applied again only by name
+            files = {file.name: file for file in contents.files if file.name not in known}
+        ordered, failures = _order_files(files, in_place)
+        if failures:
+            raise DependencyError(failures[0].error, names=(failures[0].migration_name,))
+        return ordered
+
+    def apply(self, *names: str, progress: Progress | None = None) -> ApplyResult:
+        """Run the up part of migrations and register them. Writes: each whole or not at all, in a transaction of its own.
+
+        Parameters
+        ----------
+        *names : str
+            Migrations of the folder; without any, all that were never registered, dependencies first. One that was rolled back is applied again only by name.
+        progress : callable, optional
+            Called with (done, all, name).
+
+        Raises
+        ------
+        ApplyFailed
+            The up part of one failed and was undone; those before it stay applied.
+        Refused
+            When it depends on migrations that are not applied, or its SQL cannot run.
+        """
+        files = self._pending(names)
+        in_place = {name for name, (status, _) in self.database.checksums().items() if status != "rolled_back"}
+        applied: list[str] = []
+        skipped: list[str] = []
+        warnings: list[str] = []
+        for place, file in enumerate(files):
+            if file.name in in_place:
+                skipped.append(file.name)
+                continue
+            if progress is not None:
+                progress(place, len(files), file.name)
+            self._apply_one(file)
+            applied.append(file.name)
+            warnings += file.remarks
+        return ApplyResult(applied=tuple(applied), skipped=tuple(skipped), warnings=tuple(warnings))
+
+    def _apply_one(self, file: MigrationFile) -> None:
+        if (trouble := file.up_problem) is not None:
+            raise Refused(
+                f"{file.path}:{trouble.line}:{trouble.column}: the up part cannot run: {trouble.message}",
+                migration_name=file.name,
+                hint="Mend the file, or apply it with the tool that it was written for and register it.",
+            )
+        if file.transaction and file.up_refused_in_transaction:
+            line, words = file.up_refused_in_transaction[0]
+            raise Refused(f"{file.path}:{line}: {words} cannot run inside a transaction", migration_name=file.name, hint="Write -- Transaction: false at the top of the file.")
+        run = self.database.apply if file.transaction else self.database.apply_in_steps
+        execution = run(file.record(), file.up_statements())
+        row = execution.rows[0]
+        if row["success"]:
+            return
+        details = execution.details.get(file.name)
+        if details is None or "sqlstate" not in details:
+            raise Refused(row["message"], migration_name=file.name)
+        raise ApplyFailed(
+            f"{file.path}: {row['message']}",
+            migration_name=file.name,
+            sqlstate=details["sqlstate"],
+            detail=details.get("detail"),
+            hint=details.get("hint"),
+            statement_number=details.get("statement_number"),
+            statement=details.get("statement"),
+        )
+
+    def resolve(self, name: str, *, status: str, reason: str) -> RegisterResult:
+        """Say how a failed migration stands, once a person has looked after it. Writes the history; runs no migration SQL.
+
+        Parameters
+        ----------
+        name : str
+            The migration.
+        status : {'applied', 'rolled_back'}
+            What is true of the database now.
+        reason : str
+            What was found and done; goes into the audit trail.
+        """
+        name = _stem(name)
+        row = self.database.find(name)
+        if row is None:
+            raise self._not_found(name)
+        before = self.database.resolve(name, status, reason)
+        return RegisterResult(migration_name=name, outcome=f"{before} -> {status}", has_rollback_sql=bool((row["rollback_sql"] or "").strip()))
+
+    def snapshot(self, name: str, description: str | None = None) -> str:
+        """Store the schema as it stands. Writes one snapshot; returns its id."""
+        return self.database.snapshot(_stem(name), description)
+
+    def template(self, name: str) -> Template:
+        """Suggest a rollback block for a migration of the folder. Does not write.
+
+        Raises
+        ------
+        MigrationNotFound, MigrationFileError
+            When there is no such file, or it is bad.
+        """
+        from migrollback_nb import template
+
+        file = self.folder.read(name)
+        return Template(migration_name=file.name, text=template.rollback_block(commented=self.database.uses_supabase()))
+
+    # -- graph -----------------------------------------------------------------------------------------------------
+
+    def graph(self, name: str | None = None, *, depth: int = 2, hide_rolled_back: bool = False) -> graphviz.Digraph:
+        """Draw the dependencies: dependents above what they depend on. Does not write.
+
+        Parameters
+        ----------
+        name : str, optional
+            Only this migration and its neighbourhood.
+        depth : int
+            How many dependencies away the neighbourhood reaches.
+        hide_rolled_back : bool
+            Leave out what is rolled back.
+        """
+        from migrollback_nb import graphs
+
+        rows = self.database.history()
+        if name is not None and _stem(name) not in {row["migration_name"] for row in rows}:
+            raise self._not_found(_stem(name))
+        return graphs.dependency_graph(
+            rows, self.database.dependencies(), focus=None if name is None else _stem(name), depth=depth, hide_rolled_back=hide_rolled_back
+        )
+
+    # -- the system ------------------------------------------------------------------------------------------------
+
+    def install(self) -> InstallResult:
+        """Install the rollback system, or what is missing of it. Writes; a complete one is left as it is.
+
+        Raises
+        ------
+        NewerSystem
+            When the database's system has migrations that this package does not know.
+        Refused
+            When tables of the same names stand in the schema that are not ours.
+        """
+        from migrollback_nb import migration_file
+        from migrollback_nb.database import system_migrations
+
+        texts = system_migrations(self.database.schema)
+        present = self.database.system_migrations()
+        self._refuse_newer(present)
+        if present == set():
+            raise Refused(
+                f"Schema {self.database.schema} has a table migration_history that is not this system's",
+                hint="Install into another schema: migrollback install --schema migrollback",
+            )
+        done = []
+        for name, text in texts.items():
+            if name in (present or ()):
+                continue
+            file = migration_file.parse(text, name=name, path=f"{name}.sql")
+            record = file.record()
+            record["metadata"]["system"] = True
+            self.database.install(name, file.up.text, record)
+            done.append(name)
+        return InstallResult(installed=tuple(done), rights_closed=self.database.close_rights(), target=self.target)
+
+    def require_system(self) -> None:
+        """Make sure that the rollback system is there and not newer than this package. Does not write.
+
+        Raises
+        ------
+        NotInstalled, NewerSystem
+        """
+        present = self.database.system_migrations()
+        if not present:
+            raise NotInstalled("The rollback system is not installed in this database and schema", hint="Run migrollback install, or name its schema with --schema.")
+        self._refuse_newer(present)
+
+    def _refuse_newer(self, present: set[str] | None) -> None:
+        from migrollback_nb.database import system_migrations
+
+        unknown = sorted((present or set()) - set(system_migrations(self.database.schema)))
+        if unknown:
+            raise NewerSystem(
+                f"The rollback system of this database is newer than this package: it has {', '.join(unknown)}", hint="Install a newer migrollback-nb."
+            )
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".sql")
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 (hex) of a file's text as migrations are hashed: BOM dropped, CRLF read as LF; reads the file."""
+    import hashlib
+
+    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    return hashlib.sha256(data).hexdigest()
+
+
+def parse_since(text: str) -> datetime | timedelta:
+    """Read a span (``7d``, ``36h``, ``90m``, ``2w``) or an ISO date or time; pure.
+
+    Raises
+    ------
+    UsageError
+        When it is neither.
+    """
+    units = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
+    if text[:-1].isdigit() and text[-1:] in units:
+        return timedelta(**{units[text[-1]]: int(text[:-1])})
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is neither a span nor a date", hint="Write 7d, 36h, 90m, 2w, 2025-01-20 or 2025-01-20T14:30+01:00.") from None
+
+
+def _order_files(files: dict[str, MigrationFile], known: Iterable[str]) -> tuple[Sequence[MigrationFile], Sequence[FileFailure]]:
+    """Dependencies first. Files whose dependencies are missing or circular become failures, and so does what rests on them."""
+    depends_on = {name: file.depends_on for name, file in files.items()}
+    failures: list[FileFailure] = []
+    while True:
+        if lacking := planning.missing(depends_on, known):
+            for name, bases in lacking.items():
+                failures.append(
+                    FileFailure(
+                        migration_name=name,
+                        error=f"{files[name].path}: depends on {', '.join(bases)}, which is neither registered nor a good file of the folder\nAdd the file, or correct -- Depends on:.",
+                    )
+                )
+                del depends_on[name]
+            continue
+        try:
+            return [files[name] for name in planning.order(depends_on)], failures
+        except DependencyError as error:
+            for name in dict.fromkeys(error.names):
+                failures.append(FileFailure(migration_name=name, error=f"{files[name].path}: {error}"))
+                del depends_on[name]

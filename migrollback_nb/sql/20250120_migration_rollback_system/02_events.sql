@@ -1,0 +1,201 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Audit trail. Append-only, and each row carries the hash of the row before it.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE TABLE migrollback_schema.migration_events (
+    event_number   bigint PRIMARY KEY,
+    occurred_at    timestamptz NOT NULL,
+    event          text NOT NULL CHECK (event IN (
+                       'registered', 'applied', 'apply_failed', 'rehearsed', 'started', 'statement_completed', 'rolled_back',
+                       'failed', 'refused', 'resolved', 'checklist_item', 'history_changed', 'snapshot_taken', 'installed')),
+    migration_name text,
+    attempt_id     uuid,
+    database_user  text NOT NULL,
+    client         text,
+    reason         text,
+    details        jsonb NOT NULL DEFAULT '{}',
+    previous_hash  text,
+    hash           text NOT NULL
+);
+
+COMMENT ON TABLE migrollback_schema.migration_events IS
+    'Audit trail: one row for each thing done or tried. UPDATE, DELETE and TRUNCATE are refused. verify_migration_events() checks the chain of hashes.';
+COMMENT ON COLUMN migrollback_schema.migration_events.event_number IS 'Counts from 1 without gaps.';
+COMMENT ON COLUMN migrollback_schema.migration_events.occurred_at IS 'When it happened (clock time, not the start of the transaction).';
+COMMENT ON COLUMN migrollback_schema.migration_events.event IS
+    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, resolved, checklist_item, history_changed (by hand), snapshot_taken, installed.';
+COMMENT ON COLUMN migrollback_schema.migration_events.migration_name IS 'The migration it is about; NULL when it is about the system.';
+COMMENT ON COLUMN migrollback_schema.migration_events.attempt_id IS 'Made by the client for one attempt, so that a connection lost at COMMIT can be resolved.';
+COMMENT ON COLUMN migrollback_schema.migration_events.database_user IS 'session_user: SET ROLE does not hide it.';
+COMMENT ON COLUMN migrollback_schema.migration_events.client IS 'Who or what was at the other end, as the client says; else its application_name.';
+COMMENT ON COLUMN migrollback_schema.migration_events.reason IS 'The reason that was given.';
+COMMENT ON COLUMN migrollback_schema.migration_events.details IS
+    'What else is known: sqlstate, message, statement_number, statement, duration_ms, statement_ms (of each), unchanged, ledger, old and new values.';
+COMMENT ON COLUMN migrollback_schema.migration_events.previous_hash IS 'hash of the event before; NULL for the first.';
+COMMENT ON COLUMN migrollback_schema.migration_events.hash IS 'migration_event_hash() of this row.';
+
+CREATE INDEX idx_migration_events_migration ON migrollback_schema.migration_events (migration_name, event_number);
+CREATE INDEX idx_migration_events_attempt ON migrollback_schema.migration_events (attempt_id) WHERE attempt_id IS NOT NULL;
+
+-- A netstring for each field (its length in bytes, a colon, its text, a comma) and '-,' for NULL: no two rows share a payload,
+-- and a reader in any language can build it. Time is epoch microseconds, because text of a timestamp depends on TimeZone.
+CREATE FUNCTION migrollback_schema.migration_event_hash(
+    previous_hash text, event_number bigint, occurred_at timestamptz, event text, migration_name text, attempt_id uuid,
+    database_user text, client text, reason text, details jsonb)
+RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT encode(sha256(convert_to(string_agg(
+               coalesce(octet_length(convert_to(field, 'UTF8')) || ':' || field, '-') || ',', '' ORDER BY place), 'UTF8')), 'hex')
+    FROM unnest(ARRAY[previous_hash, event_number::text, ((extract(epoch FROM occurred_at) * 1000000)::bigint)::text, event, migration_name,
+                      attempt_id::text, database_user, client, reason, details::text]) WITH ORDINALITY AS f(field, place)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_event_hash(text, bigint, timestamptz, text, text, uuid, text, text, text, jsonb) IS
+    'SHA-256 (hex) over the fields of one event and the hash of the event before it. Does not write.';
+
+CREATE FUNCTION migrollback_schema.chain_migration_event() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- Without a lock two writers read the same last row and the chain forks. Held until COMMIT, because only then the row is visible.
+    PERFORM pg_advisory_xact_lock(hashtextextended('migrollback_nb events', 0));
+    SELECT e.event_number + 1, e.hash INTO NEW.event_number, NEW.previous_hash
+      FROM migrollback_schema.migration_events e ORDER BY e.event_number DESC LIMIT 1;
+    NEW.event_number  := coalesce(NEW.event_number, 1);
+    NEW.occurred_at   := clock_timestamp();
+    NEW.database_user := session_user;
+    NEW.client        := coalesce(NEW.client, nullif(current_setting('application_name'), ''));
+    NEW.hash := migrollback_schema.migration_event_hash(NEW.previous_hash, NEW.event_number, NEW.occurred_at, NEW.event, NEW.migration_name,
+                    NEW.attempt_id, NEW.database_user, NEW.client, NEW.reason, NEW.details);
+    RETURN NEW;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.chain_migration_event() IS 'Trigger: numbers a new event, stamps it and links it to the one before.';
+
+CREATE FUNCTION migrollback_schema.refuse_event_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RAISE EXCEPTION 'migration_events is append-only: % is refused', TG_OP
+        USING ERRCODE = 'MR010', HINT = 'Record what should be said as a new event.';
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.refuse_event_change() IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE (SQLSTATE MR010).';
+
+CREATE TRIGGER chain_migration_event BEFORE INSERT ON migrollback_schema.migration_events
+    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.chain_migration_event();
+CREATE TRIGGER refuse_event_change BEFORE UPDATE OR DELETE ON migrollback_schema.migration_events
+    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.refuse_event_change();
+CREATE TRIGGER refuse_event_truncate BEFORE TRUNCATE ON migrollback_schema.migration_events
+    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.refuse_event_change();
+-- ALWAYS: session_replication_role = replica must not switch the audit trail off.
+ALTER TABLE migrollback_schema.migration_events ENABLE ALWAYS TRIGGER chain_migration_event;
+ALTER TABLE migrollback_schema.migration_events ENABLE ALWAYS TRIGGER refuse_event_change;
+ALTER TABLE migrollback_schema.migration_events ENABLE ALWAYS TRIGGER refuse_event_truncate;
+
+CREATE FUNCTION migrollback_schema.verify_migration_events()
+RETURNS TABLE (intact boolean, events bigint, head_number bigint, head_hash text, first_bad_number bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    WITH linked AS (
+        SELECT e.*, lag(e.hash) OVER w AS hash_before, row_number() OVER w AS place
+        FROM migrollback_schema.migration_events e WINDOW w AS (ORDER BY e.event_number)),
+    bad AS (
+        SELECT min(l.event_number) AS number FROM linked l
+        WHERE l.event_number <> l.place OR l.previous_hash IS DISTINCT FROM l.hash_before
+           OR l.hash <> migrollback_schema.migration_event_hash(l.previous_hash, l.event_number, l.occurred_at, l.event, l.migration_name,
+                            l.attempt_id, l.database_user, l.client, l.reason, l.details))
+    SELECT bad.number IS NULL, (SELECT count(*) FROM linked), head.event_number, head.hash, bad.number
+    FROM bad LEFT JOIN (SELECT l.event_number, l.hash FROM linked l ORDER BY l.event_number DESC LIMIT 1) head ON true
+$function$;
+COMMENT ON FUNCTION migrollback_schema.verify_migration_events() IS
+    'Checks the chain of hashes. intact; events: how many; head_number and head_hash: the last event, to be kept outside the database, because '
+    'a chain alone cannot show that its tail was cut; first_bad_number: the first event that does not fit. Does not write.';
+
+-- ---------------------------------------------------------------------------------------------------
+-- Changes made to the history by hand leave an event too.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION migrollback_schema.lock_migrations() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    asked text := current_setting('lock_timeout');
+BEGIN
+    -- Never without an end: a session that waits here holds a snapshot, and a CREATE INDEX CONCURRENTLY of the lock's holder waits for it.
+    IF asked = '0' THEN
+        PERFORM set_config('lock_timeout', '10s', true);
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('migrollback_nb gate', 0));
+    PERFORM set_config('lock_timeout', asked, true);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS
+    'Takes the one lock under which migrations are registered, applied, rolled back and resolved, until the transaction ends. '
+    'Waits lock_timeout, or 10 s where that is 0; then SQLSTATE 55P03. Does not write.';
+
+CREATE FUNCTION migrollback_schema.guard_history_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.guard_history_change() IS
+    'Trigger: a change of the history waits for a rollback that is running. By statement, so that it locks before any row is locked.';
+
+CREATE FUNCTION migrollback_schema.complete_history_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    IF NEW.status = 'rolled_back' THEN
+        NEW.rollback_at := coalesce(NEW.rollback_at, now());
+        NEW.rollback_by := coalesce(NEW.rollback_by, current_user);
+    ELSE
+        NEW.rollback_at := NULL;
+        NEW.rollback_by := NULL;
+    END IF;
+    RETURN NEW;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.complete_history_change() IS
+    'Trigger: rollback_at and rollback_by are set exactly while the status is rolled_back, also after an UPDATE of the status by hand.';
+
+CREATE FUNCTION migrollback_schema.record_history_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    before jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - 'id' END;
+    after  jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - 'id' END;
+BEGIN
+    IF coalesce(current_setting('migrollback.recording', true), '') = 'on' THEN
+        RETURN NULL;                    -- one of our functions, which writes the event itself
+    END IF;
+    IF TG_OP = 'UPDATE' THEN            -- only what differs
+        SELECT jsonb_object_agg(b.key, b.value), jsonb_object_agg(b.key, after -> b.key) INTO before, after
+          FROM jsonb_each(before) b WHERE b.value IS DISTINCT FROM after -> b.key;
+    END IF;
+    INSERT INTO migrollback_schema.migration_events (event, migration_name, details)
+    VALUES ('history_changed', CASE WHEN TG_OP = 'DELETE' THEN OLD.migration_name ELSE NEW.migration_name END,
+            jsonb_strip_nulls(jsonb_build_object('table', TG_TABLE_NAME, 'operation', TG_OP)) || jsonb_build_object('old', before, 'new', after));
+    RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.record_history_change() IS
+    'Trigger: a change of migration_history or migration_dependencies that none of our functions made becomes an event history_changed.';
+
+CREATE FUNCTION migrollback_schema.refuse_history_truncate() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RAISE EXCEPTION 'TRUNCATE of % is refused: it would leave no trace', TG_TABLE_NAME
+        USING ERRCODE = 'MR010', HINT = 'DELETE leaves an event for each row.';
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.refuse_history_truncate() IS 'Trigger: refuses TRUNCATE (SQLSTATE MR010), which no row trigger sees.';
+
+CREATE TRIGGER guard_history_change BEFORE INSERT OR UPDATE OR DELETE ON migrollback_schema.migration_history
+    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.guard_history_change();
+CREATE TRIGGER complete_history_change BEFORE INSERT OR UPDATE ON migrollback_schema.migration_history
+    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.complete_history_change();
+CREATE TRIGGER record_history_change AFTER INSERT OR UPDATE OR DELETE ON migrollback_schema.migration_history
+    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.record_history_change();
+CREATE TRIGGER refuse_history_truncate BEFORE TRUNCATE ON migrollback_schema.migration_history
+    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.refuse_history_truncate();
+CREATE TRIGGER guard_history_change BEFORE INSERT OR UPDATE OR DELETE ON migrollback_schema.migration_dependencies
+    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.guard_history_change();
+CREATE TRIGGER record_history_change AFTER INSERT OR UPDATE OR DELETE ON migrollback_schema.migration_dependencies
+    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.record_history_change();
+CREATE TRIGGER refuse_history_truncate BEFORE TRUNCATE ON migrollback_schema.migration_dependencies
+    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.refuse_history_truncate();
+ALTER TABLE migrollback_schema.migration_history ENABLE ALWAYS TRIGGER guard_history_change;
+ALTER TABLE migrollback_schema.migration_history ENABLE ALWAYS TRIGGER complete_history_change;
+ALTER TABLE migrollback_schema.migration_history ENABLE ALWAYS TRIGGER record_history_change;
+ALTER TABLE migrollback_schema.migration_history ENABLE ALWAYS TRIGGER refuse_history_truncate;
+ALTER TABLE migrollback_schema.migration_dependencies ENABLE ALWAYS TRIGGER guard_history_change;
+ALTER TABLE migrollback_schema.migration_dependencies ENABLE ALWAYS TRIGGER record_history_change;
+ALTER TABLE migrollback_schema.migration_dependencies ENABLE ALWAYS TRIGGER refuse_history_truncate;

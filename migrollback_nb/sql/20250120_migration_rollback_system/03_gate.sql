@@ -1,0 +1,144 @@
+-- ---------------------------------------------------------------------------------------------------
+-- The gate: may this migration be rolled back? Reads only.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION migrollback_schema.migration_dependents(name text)
+RETURNS TABLE (migration_name text, depends_on text, status text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    WITH RECURSIVE reached (migration_name) AS (
+        SELECT migration_dependents.name
+        UNION                           -- not UNION ALL: a cycle made by hand must not run for ever
+        SELECT d.migration_name FROM reached r JOIN migrollback_schema.migration_dependencies d ON d.depends_on = r.migration_name)
+    SELECT d.migration_name, d.depends_on, h.status
+    FROM reached r
+    JOIN migrollback_schema.migration_dependencies d ON d.depends_on = r.migration_name
+    JOIN migrollback_schema.migration_history h ON h.migration_name = d.migration_name
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_dependents(text) IS
+    'Every dependency by which another migration rests on this one, directly or through others: one row for each edge. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migrations_to_roll_back_first(name text) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    WITH RECURSIVE reached (migration_name) AS (
+        SELECT d.migration_name FROM migrollback_schema.migration_dependencies d WHERE d.depends_on = migrations_to_roll_back_first.name
+        UNION
+        SELECT d.migration_name FROM reached r JOIN migrollback_schema.migration_dependencies d ON d.depends_on = r.migration_name)
+    SELECT coalesce(array_agg(r.migration_name ORDER BY r.migration_name COLLATE "C"), '{}')
+    FROM reached r JOIN migrollback_schema.migration_history h ON h.migration_name = r.migration_name
+    WHERE h.status <> 'rolled_back' AND h.migration_name <> migrations_to_roll_back_first.name
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migrations_to_roll_back_first(text) IS
+    'Names of all migrations still in place that depend on this one, directly or through others, in order of name. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_blocking_reason(
+    status text, has_dependents boolean, rollback_sql text, metadata jsonb)
+RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE
+        WHEN status = 'rolled_back' THEN 'Already rolled back, cannot rollback again'
+        WHEN status = 'failed'      THEN 'Rollback failed, manual intervention required'
+        WHEN status <> 'applied'    THEN format('Status is %s, not applied', status)
+        WHEN has_dependents         THEN 'Cannot rollback: other migrations depend on this one'
+        WHEN coalesce(btrim(rollback_sql, E' \t\r\n'), '') = '' THEN 'No rollback SQL defined for this migration'
+        WHEN metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(rollback_sql) THEN NULL     -- set by hand: nothing is known of it
+        WHEN metadata #> '{rollback,error}' IS NOT NULL THEN
+            format('Rollback SQL is not valid: line %s, column %s: %s',
+                   metadata #>> '{rollback,error,line}', metadata #>> '{rollback,error,column}', metadata #>> '{rollback,error,message}')
+        WHEN metadata #>> '{rollback,transaction}' <> 'false' AND jsonb_array_length(metadata #> '{rollback,refused_in_transaction}') > 0 THEN
+            format('Rollback SQL cannot run inside a transaction: line %s: %s (write -- ROLLBACK START transaction:false)',
+                   metadata #>> '{rollback,refused_in_transaction,0,line}', metadata #>> '{rollback,refused_in_transaction,0,statement}')
+    END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_blocking_reason(text, boolean, text, jsonb) IS
+    'The first rule that forbids a rollback, in words, or NULL: status, then dependents, then rollback SQL. Does not write.';
+
+CREATE FUNCTION migrollback_schema.can_rollback_migration(name text)
+RETURNS TABLE (can_rollback boolean, reason text, dependent_migrations text[])
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT found.reason IS NULL, coalesce(found.reason, 'Migration can be safely rolled back'), found.dependents
+    FROM (SELECT CASE WHEN h.id IS NULL THEN 'Migration not found'
+                      ELSE migrollback_schema.migration_blocking_reason(h.status, cardinality(first.names) > 0, h.rollback_sql, h.metadata) END AS reason,
+                 first.names AS dependents
+          FROM (SELECT migrollback_schema.migrations_to_roll_back_first(can_rollback_migration.name) AS names) first
+          LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = can_rollback_migration.name) found
+$function$;
+COMMENT ON FUNCTION migrollback_schema.can_rollback_migration(text) IS
+    'May this migration be rolled back now? can_rollback; reason, in words; dependent_migrations: all that must be rolled back first. '
+    'Always one row, also for an unknown name. Does not write.';
+
+CREATE FUNCTION migrollback_schema.list_rollbackable_migrations()
+RETURNS TABLE (migration_name text, migration_version text, applied_at timestamptz, status text, can_rollback boolean,
+               has_rollback_sql boolean, blocking_reason text, dependent_migrations text[])
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    WITH RECURSIVE edge AS MATERIALIZED (
+        SELECT d.depends_on AS base, d.migration_name AS dependent, h.status <> 'rolled_back' AS in_place
+        FROM migrollback_schema.migration_dependencies d
+        JOIN migrollback_schema.migration_history h ON h.migration_name = d.migration_name),
+    nearest AS (                        -- goes on only through migrations that are rolled back: linear, where a closure is not
+        SELECT e.base, e.dependent, e.in_place
+        FROM edge e JOIN migrollback_schema.migration_history b ON b.migration_name = e.base AND b.status <> 'rolled_back'
+        UNION
+        SELECT n.base, e.dependent, e.in_place FROM nearest n JOIN edge e ON e.base = n.dependent WHERE NOT n.in_place),
+    blocked AS (
+        SELECT n.base, array_agg(n.dependent ORDER BY n.dependent COLLATE "C") AS names
+        FROM nearest n WHERE n.in_place AND n.dependent <> n.base GROUP BY n.base)
+    SELECT h.migration_name, h.migration_version, h.applied_at, h.status, r.reason IS NULL,
+           coalesce(btrim(h.rollback_sql, E' \t\r\n'), '') <> '', r.reason, coalesce(b.names, '{}')
+    FROM migrollback_schema.migration_history h
+    LEFT JOIN blocked b ON b.base = h.migration_name
+    CROSS JOIN LATERAL (SELECT migrollback_schema.migration_blocking_reason(h.status, b.names IS NOT NULL, h.rollback_sql, h.metadata) AS reason) r
+    WHERE h.status <> 'rolled_back'
+    ORDER BY h.applied_at DESC, h.migration_name COLLATE "C" DESC
+$function$;
+COMMENT ON FUNCTION migrollback_schema.list_rollbackable_migrations() IS
+    'All migrations in place (status applied or failed), newest first, and whether each may be rolled back. blocking_reason is NULL when it may. '
+    'dependent_migrations holds the nearest that block; can_rollback_migration() gives all. Does not write.';
+
+CREATE FUNCTION migrollback_schema.supabase_ledger() RETURNS regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    -- Three tools name a table schema_migrations: the schema and the column `statements` tell Supabase's.
+    SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'supabase_migrations' AND c.relname = 'schema_migrations' AND c.relkind = 'r'
+      AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'statements' AND NOT a.attisdropped)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.supabase_ledger() IS
+    'The table in which Supabase remembers what it applied, or NULL. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_warnings(name text) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce(array_agg(w.warning ORDER BY w.place), '{}')
+    FROM migrollback_schema.migration_history h
+    CROSS JOIN LATERAL (VALUES
+        (1, CASE WHEN h.metadata ->> 'system' = 'true' THEN format(
+                'This removes the rollback system itself: the audit trail ends here and %s other migrations lose their history',
+                (SELECT count(*) FROM migrollback_schema.migration_history o WHERE o.migration_name <> h.migration_name)) END),
+        (2, CASE WHEN h.metadata #>> '{rollback,live}' = 'true' AND migrollback_schema.supabase_ledger() IS NOT NULL THEN
+                'The rollback block is live SQL: supabase db push runs it as well. Comment it out line by line' END),
+        (3, CASE WHEN h.metadata #>> '{rollback,transaction}' = 'false' THEN
+                'The rollback runs statement by statement outside a transaction: when it stops halfway, what ran stays; a second run resumes' END),
+        (4, CASE WHEN coalesce(h.rollback_sql, '') <> '' AND h.metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(h.rollback_sql) THEN
+                'The rollback SQL was set by hand, not read from a file' END)
+    ) AS w (place, warning)
+    WHERE h.migration_name = migration_warnings.name AND w.warning IS NOT NULL
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_warnings(text) IS
+    'What a person should know before rolling this migration back, besides the rules of can_rollback_migration(). Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_rollback_path(metadata jsonb, otherwise text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce(metadata ->> 'search_path', otherwise)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_rollback_path(jsonb, text) IS
+    'The search_path that the rollback SQL runs under: the one recorded at registration, otherwise the given one. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_fingerprint(names text[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT encode(sha256(convert_to(string_agg(
+               coalesce(octet_length(convert_to(part, 'UTF8')) || ':' || part, '-') || ',', '' ORDER BY n.place, p.place), 'UTF8')), 'hex')
+    FROM unnest(names) WITH ORDINALITY AS n (migration_name, place)
+    LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = n.migration_name
+    CROSS JOIN LATERAL unnest(ARRAY[n.migration_name, h.status, h.rollback_sql, h.metadata ->> 'search_path', (h.metadata -> 'rollback')::text,
+        array_to_json(migrollback_schema.migrations_to_roll_back_first(n.migration_name))::text]) WITH ORDINALITY AS p (part, place)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_fingerprint(text[]) IS
+    'SHA-256 (hex) over what a preview of these migrations, in this order, showed: rollback SQL, how it runs, status, dependents. '
+    'execute_migration_rollback() refuses when it differs. Does not write.';

@@ -1,0 +1,214 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Recording: events, registration, resolution, the deploy tool's ledger.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION migrollback_schema.add_migration_event(
+    event text, migration_name text, attempt_id uuid DEFAULT NULL, reason text DEFAULT NULL, client text DEFAULT NULL, details jsonb DEFAULT '{}')
+RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    INSERT INTO migrollback_schema.migration_events (event, migration_name, attempt_id, reason, client, details)
+    VALUES (add_migration_event.event, add_migration_event.migration_name, add_migration_event.attempt_id, add_migration_event.reason,
+            add_migration_event.client, coalesce(add_migration_event.details, '{}'))
+    RETURNING event_number
+$function$;
+COMMENT ON FUNCTION migrollback_schema.add_migration_event(text, text, uuid, text, text, jsonb) IS
+    'Writes one event of the audit trail and returns its number.';
+
+CREATE FUNCTION migrollback_schema.record_in_deploy_ledger(name text, version text, statements text[]) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    ledger regclass := migrollback_schema.supabase_ledger();
+    written jsonb;
+BEGIN
+    IF ledger IS NULL THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format('INSERT INTO %s AS l (version, name, statements) VALUES ($1, $2, $3) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l) - ''statements''', ledger)
+        INTO written USING version, regexp_replace(name, '^[0-9]+_?', ''), statements;
+    RETURN jsonb_build_object('table', ledger::text, 'inserted', written);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.record_in_deploy_ledger(text, text, text[]) IS
+    'Writes: tells the deploy tool''s ledger, where there is one, that a migration is applied. Returns what it wrote, or NULL.';
+
+CREATE FUNCTION migrollback_schema.forget_in_deploy_ledger(name text, version text) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    ledger regclass := migrollback_schema.supabase_ledger();
+    removed jsonb;
+BEGIN
+    IF ledger IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- Two files may share their digits; the ledger's name tells whose row it is.
+    EXECUTE format('DELETE FROM %s AS l WHERE l.version = $1 AND (l.name IS NULL OR l.name = $2) RETURNING to_jsonb(l)', ledger)
+        INTO removed USING version, regexp_replace(name, '^[0-9]+_?', '');
+    RETURN jsonb_build_object('table', ledger::text, 'deleted', removed);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.forget_in_deploy_ledger(text, text) IS
+    'Writes: takes a migration out of the deploy tool''s ledger, where there is one, so that the tool applies it again. '
+    'Returns the row that it removed, or NULL.';
+
+CREATE FUNCTION migrollback_schema.effective_search_path() RETURNS text
+LANGUAGE sql STABLE AS $function$
+    -- No pinned path, on purpose: what the caller's own path comes to is what it tells. Hence every name is written out.
+    SELECT coalesce(pg_catalog.string_agg(pg_catalog.quote_ident(s.name), ', ' ORDER BY s.place), '')
+    FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS s (name, place)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.effective_search_path() IS
+    'The schemas of the caller''s search_path that exist, quoted, in order: "$user" resolved. Does not write.';
+
+CREATE FUNCTION migrollback_schema.save_migration(
+    name text, version text, rollback_sql text, checksum text, depends_on text[], metadata jsonb)
+RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    old     migrollback_schema.migration_history;
+    missing text[];
+    cycle   text[];
+    recorded text[];
+    verdict text;
+BEGIN
+    SELECT * INTO old FROM migrollback_schema.migration_history h WHERE h.migration_name = save_migration.name FOR UPDATE;
+    IF save_migration.name = ANY (depends_on) THEN
+        RAISE EXCEPTION 'migration % depends on itself', name USING ERRCODE = 'MR004', HINT = 'Take its own name out of "-- Depends on:".';
+    END IF;
+    SELECT array_agg(d.name ORDER BY d.name) INTO missing FROM unnest(depends_on) AS d (name)
+     WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name);
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'migration % depends on migrations that are not registered: %', name, array_to_string(missing, ', ')
+            USING ERRCODE = 'MR003', DETAIL = array_to_string(missing, ', '), HINT = 'Register them first, or run sync, which keeps the order.';
+    END IF;
+    -- A new migration closes no cycle: nothing can depend on it yet.
+    IF old.id IS NOT NULL AND cardinality(depends_on) > 0 THEN
+        SELECT array_agg(DISTINCT e.migration_name) INTO cycle FROM migrollback_schema.migration_dependents(save_migration.name) e
+         WHERE e.migration_name = ANY (save_migration.depends_on);
+        IF cycle IS NOT NULL THEN
+            RAISE EXCEPTION 'migration % cannot depend on %, which depends on it', name, array_to_string(cycle, ', ')
+                USING ERRCODE = 'MR005', DETAIL = array_to_string(cycle, ', '), HINT = 'Take one of the two "-- Depends on:" away.';
+        END IF;
+    END IF;
+
+    PERFORM set_config('migrollback.recording', 'on', true);
+    IF old.id IS NULL THEN
+        verdict := 'registered';
+        INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, rollback_sql, checksum, metadata)
+        VALUES (save_migration.name, version, save_migration.rollback_sql, save_migration.checksum, save_migration.metadata);
+    ELSE
+        SELECT coalesce(array_agg(d.depends_on ORDER BY d.depends_on), '{}') INTO recorded FROM migrollback_schema.migration_dependencies d WHERE d.migration_name = name;
+        verdict := CASE
+            WHEN old.status = 'rolled_back' THEN 'applied again'
+            WHEN (old.migration_version, old.rollback_sql, old.checksum) IS DISTINCT FROM (version, save_migration.rollback_sql, save_migration.checksum)
+              OR old.metadata -> 'rollback' IS DISTINCT FROM save_migration.metadata -> 'rollback'
+              OR recorded IS DISTINCT FROM (SELECT coalesce(array_agg(DISTINCT d.name ORDER BY d.name), '{}') FROM unnest(save_migration.depends_on) AS d (name)) THEN 'updated'
+            ELSE 'unchanged' END;
+        IF verdict <> 'unchanged' THEN
+            UPDATE migrollback_schema.migration_history h
+               SET migration_version = version, rollback_sql = save_migration.rollback_sql, checksum = save_migration.checksum,
+                   metadata = h.metadata || save_migration.metadata,
+                   status = CASE WHEN h.status = 'rolled_back' THEN 'applied' ELSE h.status END,
+                   applied_at = CASE WHEN h.status = 'rolled_back' THEN now() ELSE h.applied_at END,
+                   applied_by = CASE WHEN h.status = 'rolled_back' THEN current_user ELSE h.applied_by END
+             WHERE h.id = old.id;
+            DELETE FROM migrollback_schema.migration_dependencies d
+             WHERE d.migration_name = save_migration.name AND d.depends_on <> ALL (save_migration.depends_on);
+        END IF;
+    END IF;
+    IF verdict <> 'unchanged' AND cardinality(depends_on) > 0 THEN
+        INSERT INTO migrollback_schema.migration_dependencies (migration_name, depends_on)
+        SELECT DISTINCT save_migration.name, d.name FROM unnest(save_migration.depends_on) AS d (name) ON CONFLICT DO NOTHING;
+    END IF;
+    PERFORM set_config('migrollback.recording', '', true);
+    RETURN verdict;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.save_migration(text, text, text, text, text[], jsonb) IS
+    'Writes the history row of a migration and its dependencies, without an event; the caller holds lock_migrations(). '
+    'Returns registered, updated, unchanged, or applied again (it had been rolled back). '
+    'SQLSTATE MR003: depends on unregistered migrations; MR004: on itself; MR005: in a circle.';
+
+CREATE FUNCTION migrollback_schema.register_migration(
+    name text, version text, rollback_sql text DEFAULT NULL, checksum text DEFAULT NULL, depends_on text[] DEFAULT '{}', metadata jsonb DEFAULT '{}',
+    client text DEFAULT NULL,
+    search_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    verdict text;
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    verdict := migrollback_schema.save_migration(name, version, rollback_sql, checksum, coalesce(depends_on, '{}'),
+        jsonb_build_object('search_path', coalesce(register_migration.search_path, '')) || metadata);
+    IF verdict <> 'unchanged' THEN
+        PERFORM migrollback_schema.add_migration_event('registered', name, client => register_migration.client, details => jsonb_strip_nulls(
+            jsonb_build_object('what', verdict, 'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'),
+                               'rollback_md5', md5(rollback_sql))));
+    END IF;
+    RETURN verdict;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.register_migration(text, text, text, text, text[], jsonb, text, text) IS
+    'Writes: records a migration that is in place. name: stem of its file; version: its leading digits; checksum: SHA-256 of the file; '
+    'depends_on: names that must be registered already; metadata: see migration_history; search_path: what the rollback SQL runs under, by default '
+    'the schemas of the caller''s. Again: updates. After a rollback: says that it is applied again. '
+    'Returns registered, updated, unchanged or applied again. SQLSTATE MR003, MR004, MR005 for bad dependencies.';
+
+CREATE FUNCTION migrollback_schema.register_migrations(
+    migrations jsonb, client text DEFAULT NULL, search_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS TABLE (migration_name text, verdict text) LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    m record;
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    FOR m IN SELECT e.name, e.version, e.rollback_sql, e.checksum, coalesce(e.depends_on, '{}') AS depends_on, coalesce(e.metadata, '{}') AS metadata
+             FROM jsonb_to_recordset(migrations) AS e (name text, version text, rollback_sql text, checksum text, depends_on text[], metadata jsonb)
+    LOOP
+        migration_name := m.name;
+        verdict := migrollback_schema.register_migration(m.name, m.version, m.rollback_sql, m.checksum, m.depends_on, m.metadata,
+                                                         register_migrations.client, register_migrations.search_path);
+        RETURN NEXT;
+    END LOOP;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.register_migrations(jsonb, text, text) IS
+    'Writes: register_migration() for each element of an array of objects (name, version, rollback_sql, checksum, depends_on, metadata), '
+    'dependencies before dependents. All or none.';
+
+CREATE FUNCTION migrollback_schema.resolve_migration(name text, status text, reason text, client text DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    old        migrollback_schema.migration_history;
+    in_the_way text[];
+    ledger     jsonb;
+BEGIN
+    IF resolve_migration.status IS NULL OR resolve_migration.status NOT IN ('applied', 'rolled_back') THEN
+        RAISE EXCEPTION 'a migration is resolved as applied or rolled_back, not as %', resolve_migration.status USING ERRCODE = 'MR006';
+    END IF;
+    IF coalesce(btrim(reason), '') = '' THEN
+        RAISE EXCEPTION 'resolving needs a reason' USING ERRCODE = 'MR006', HINT = 'Say what was found and done: it goes into the audit trail.';
+    END IF;
+    PERFORM migrollback_schema.lock_migrations();
+    SELECT * INTO old FROM migrollback_schema.migration_history h WHERE h.migration_name = resolve_migration.name FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'Migration not found' USING ERRCODE = 'MR001', DETAIL = name;
+    END IF;
+    IF old.status = resolve_migration.status THEN
+        RAISE EXCEPTION 'migration % is % already', name, old.status USING ERRCODE = 'MR002';
+    END IF;
+    IF resolve_migration.status = 'rolled_back' THEN
+        in_the_way := migrollback_schema.migrations_to_roll_back_first(name);
+        IF cardinality(in_the_way) > 0 THEN
+            RAISE EXCEPTION 'Cannot rollback: other migrations depend on this one' USING ERRCODE = 'MR002', DETAIL = array_to_string(in_the_way, ', ');
+        END IF;
+        ledger := migrollback_schema.forget_in_deploy_ledger(name, old.migration_version);
+    ELSE
+        SELECT array_agg(d.depends_on ORDER BY d.depends_on) INTO in_the_way
+          FROM migrollback_schema.migration_dependencies d JOIN migrollback_schema.migration_history h ON h.migration_name = d.depends_on
+         WHERE d.migration_name = name AND h.status = 'rolled_back';
+        IF in_the_way IS NOT NULL THEN
+            RAISE EXCEPTION 'cannot be applied: it depends on migrations that are rolled back' USING ERRCODE = 'MR002', DETAIL = array_to_string(in_the_way, ', ');
+        END IF;
+    END IF;
+    PERFORM set_config('migrollback.recording', 'on', true);
+    UPDATE migrollback_schema.migration_history h SET status = resolve_migration.status, notes = reason WHERE h.id = old.id;
+    PERFORM set_config('migrollback.recording', '', true);
+    PERFORM migrollback_schema.add_migration_event('resolved', name, reason => resolve_migration.reason, client => resolve_migration.client,
+        details => jsonb_strip_nulls(jsonb_build_object('old', old.status, 'new', resolve_migration.status, 'ledger', ledger)));
+    RETURN old.status;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.resolve_migration(text, text, text, text) IS
+    'Writes: the way out of status failed, once a person has looked. status: applied or rolled_back; reason: goes into the audit trail. Runs no migration SQL. '
+    'Returns the status before. SQLSTATE MR001: not found; MR002: refused, DETAIL names the migrations in the way; MR006: bad argument.';

@@ -1,0 +1,272 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Rolling back and applying.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION migrollback_schema.mark_rolled_back(
+    name text, attempt_id uuid, reason text, client text, details jsonb)
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    marked migrollback_schema.migration_history;
+BEGIN
+    PERFORM set_config('migrollback.recording', 'on', true);
+    UPDATE migrollback_schema.migration_history h SET status = 'rolled_back', notes = coalesce(mark_rolled_back.reason, h.notes)
+     WHERE h.migration_name = mark_rolled_back.name RETURNING * INTO marked;
+    PERFORM set_config('migrollback.recording', '', true);
+    PERFORM migrollback_schema.add_migration_event('rolled_back', name, attempt_id, reason, client, jsonb_strip_nulls(details || jsonb_build_object(
+        'rollback_md5', md5(marked.rollback_sql), 'ledger', migrollback_schema.forget_in_deploy_ledger(name, marked.migration_version))));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.mark_rolled_back(text, uuid, text, text, jsonb) IS
+    'Writes status, event and the deploy tool''s ledger of a migration whose rollback SQL has run in this transaction.';
+
+CREATE FUNCTION migrollback_schema.fail_migration_rollback(
+    name text, attempt_id uuid, reason text, client text, details jsonb)
+RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    passing boolean := migrollback_schema.is_passing_error(details ->> 'sqlstate');
+BEGIN
+    IF NOT passing THEN
+        PERFORM set_config('migrollback.recording', 'on', true);
+        UPDATE migrollback_schema.migration_history h SET status = 'failed' WHERE h.migration_name = fail_migration_rollback.name AND h.status = 'applied';
+        PERFORM set_config('migrollback.recording', '', true);
+    END IF;
+    PERFORM migrollback_schema.add_migration_event('failed', name, attempt_id, reason, client, details || jsonb_build_object('passing', passing));
+    RETURN CASE WHEN passing THEN 'applied' ELSE 'failed' END;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.fail_migration_rollback(text, uuid, text, text, jsonb) IS
+    'Writes the event of a rollback that failed, and status failed unless details.sqlstate is of an error that may pass. Returns the status.';
+
+CREATE FUNCTION migrollback_schema.execute_migration_rollbacks(
+    names text[], dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL, attempt_id uuid DEFAULT NULL,
+    client text DEFAULT NULL, trail_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS TABLE (success boolean, message text, sql_executed text, migration_name text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    migration   text;
+    planned   migrollback_schema.migration_history;
+    refusal   text;
+    is_system boolean := false;
+    outcome   jsonb;
+    done      jsonb := '{}';
+    sqls      jsonb := '{}';
+BEGIN
+    IF NOT dry_run THEN
+        PERFORM migrollback_schema.lock_migrations();
+        -- In order of name, so that two chains cannot lock each other out; a change by hand that is under way is waited for.
+        PERFORM FROM migrollback_schema.migration_history h WHERE h.migration_name = ANY (names) ORDER BY h.migration_name FOR UPDATE;
+    END IF;
+    IF cardinality(names) = 0 OR names IS NULL THEN
+        RAISE EXCEPTION 'no migration was named' USING ERRCODE = 'MR006';
+    END IF;
+    IF preview IS NOT NULL AND preview <> migrollback_schema.migration_fingerprint(names) THEN
+        refusal := 'Something has changed since the preview: look at a new one first';
+        migration := names[1];
+    END IF;
+
+    BEGIN
+        IF refusal IS NULL THEN
+            FOREACH migration IN ARRAY names LOOP
+                SELECT * INTO planned FROM migrollback_schema.migration_history h WHERE h.migration_name = migration;
+                is_system := coalesce(planned.metadata ->> 'system' = 'true', false);
+                SELECT CASE
+                         WHEN NOT (c.can_rollback OR dry_run AND c.dependent_migrations <@ names AND cardinality(c.dependent_migrations) > 0
+                              AND migrollback_schema.migration_blocking_reason(planned.status, false, planned.rollback_sql, planned.metadata) IS NULL) THEN c.reason
+                         WHEN is_system AND cardinality(names) > 1 THEN 'The rollback system itself is rolled back alone'
+                         WHEN is_system AND NOT dry_run AND trail_head IS DISTINCT FROM (SELECT v.head_hash FROM migrollback_schema.verify_migration_events() v) THEN
+                             'Save migration_history and migration_events first, then give the hash of the last event as trail_head'
+                         WHEN planned.metadata #>> '{rollback,transaction}' = 'false' AND NOT dry_run
+                              AND planned.metadata #>> '{rollback,md5}' = md5(planned.rollback_sql) THEN
+                             'This rollback runs outside a transaction: use migrollback rollback, which runs it statement by statement'
+                       END INTO refusal
+                  FROM migrollback_schema.can_rollback_migration(migration) c;
+                EXIT WHEN refusal IS NOT NULL;
+                sqls := sqls || jsonb_build_object(migration, planned.rollback_sql);
+                CONTINUE WHEN dry_run;
+                outcome := migrollback_schema.run_migration_sql(
+                    migrollback_schema.migration_rollback_statements(planned.rollback_sql, planned.metadata),
+                    migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
+                    set_local => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_local}', '[]'))),
+                    guarded => NOT is_system);
+                IF outcome ? 'sqlstate' THEN
+                    RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+                END IF;
+                done := done || jsonb_build_object(migration, outcome);
+                IF NOT is_system THEN
+                    PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id, reason, client, outcome);
+                END IF;
+            END LOOP;
+        END IF;
+        IF refusal IS NOT NULL AND done <> '{}' THEN
+            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';  -- refused halfway through a chain: whole or not at all
+        END IF;
+    EXCEPTION
+        WHEN SQLSTATE 'MR000' THEN
+            NULL;                       -- what ran is undone; the variables say why
+        WHEN query_canceled OR OTHERS THEN  -- our own bookkeeping failed, the deploy tool's ledger for one
+            outcome := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM);
+    END;
+
+    IF refusal IS NOT NULL THEN
+        IF NOT dry_run THEN
+            PERFORM migrollback_schema.add_migration_event('refused', migration, attempt_id, execute_migration_rollbacks.reason, execute_migration_rollbacks.client,
+                                                            jsonb_build_object('message', refusal));
+        END IF;
+        RETURN QUERY SELECT false, refusal, NULL::text, migration;
+    ELSIF outcome ? 'sqlstate' THEN
+        PERFORM migrollback_schema.fail_migration_rollback(migration, attempt_id, execute_migration_rollbacks.reason, execute_migration_rollbacks.client, outcome);
+        RETURN QUERY SELECT false, 'Rollback failed: ' || (outcome ->> 'message'), NULL::text, migration;
+    ELSIF is_system AND NOT dry_run THEN
+        -- Nothing of ours is left to call.
+        RETURN QUERY SELECT true, 'Migration rolled back successfully. The rollback system is gone and its audit trail ends here'::text, sqls ->> names[1], names[1];
+    ELSE
+        RETURN QUERY
+        SELECT true,
+               CASE WHEN dry_run THEN 'Dry run: rollback SQL shown below (not executed)'
+                    WHEN done #>> ARRAY[n.name, 'unchanged'] = 'true' THEN
+                        'Rollback SQL ran, but changed nothing: look at its object names and at the search_path ('
+                        || (SELECT migrollback_schema.migration_rollback_path(h.metadata, otherwise_path) FROM migrollback_schema.migration_history h
+                             WHERE h.migration_name = n.name) || ')'
+                    ELSE 'Migration rolled back successfully' END,
+               sqls ->> n.name, n.name
+        FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place;
+    END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.execute_migration_rollbacks(text[], boolean, text, text, uuid, text, text, text) IS
+    'Writes, unless dry_run. Rolls several migrations back in the given order, dependents first, in one transaction: all or none. '
+    'Arguments and results as of execute_migration_rollback(), one row each; after a refusal or a failure one row, of the migration it met.';
+
+CREATE FUNCTION migrollback_schema.execute_migration_rollback(
+    name text, dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL, attempt_id uuid DEFAULT NULL,
+    client text DEFAULT NULL, trail_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS TABLE (success boolean, message text, sql_executed text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN QUERY
+    SELECT r.success, r.message, r.sql_executed
+    FROM migrollback_schema.execute_migration_rollbacks(ARRAY[name], dry_run, reason, preview, attempt_id, client, trail_head, otherwise_path) r;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.execute_migration_rollback(text, boolean, text, text, uuid, text, text, text) IS
+    'Writes, unless dry_run. Rolls one migration back, whole or not at all. reason: goes into the audit trail; preview: migration_fingerprint() of what was '
+    'looked at, refused when it differs now; attempt_id: made by the client, see migration_attempt(); client: who asks; trail_head: hash of the last '
+    'event, needed only for our own migration; otherwise_path: search_path where none was recorded. A refusal (message: the reason) or a failure (message: '
+    '"Rollback failed: ...") comes back with success = false; a lasting failure leaves status failed.';
+
+CREATE FUNCTION migrollback_schema.start_migration_rollback(
+    names text[], attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, target jsonb DEFAULT '{}')
+RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT max(migrollback_schema.add_migration_event('started', n.name, start_migration_rollback.attempt_id, start_migration_rollback.reason,
+               start_migration_rollback.client, target || jsonb_build_object('rollback_md5', md5(h.rollback_sql), 'chain', nullif(cardinality(names), 1))))
+    FROM unnest(names) WITH ORDINALITY AS n (name, place)
+    JOIN migrollback_schema.migration_history h ON h.migration_name = n.name
+$function$;
+COMMENT ON FUNCTION migrollback_schema.start_migration_rollback(text[], uuid, text, text, jsonb) IS
+    'Writes an event for each migration, to be committed before the rollback begins: if the connection is lost, the attempt is known. '
+    'Returns the number of the last one, or NULL when none of the names is registered.';
+
+CREATE FUNCTION migrollback_schema.migration_attempt(attempt_id uuid)
+RETURNS TABLE (migration_name text, event text, event_number bigint, details jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- Under the lock: while the lost COMMIT is still at work, "not found" would be a wrong answer.
+    PERFORM migrollback_schema.lock_migrations();
+    RETURN QUERY
+    SELECT e.migration_name, e.event, e.event_number, e.details FROM migrollback_schema.migration_events e
+    WHERE e.attempt_id = migration_attempt.attempt_id AND e.event IN ('rolled_back', 'failed', 'refused', 'applied', 'apply_failed')
+    ORDER BY e.event_number;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_attempt(uuid) IS
+    'How an attempt ended: the events rolled_back, failed, refused, applied, apply_failed that carry its id. No row: nothing of it was committed. '
+    'Waits for a running attempt. Does not write.';
+
+-- Statement by statement, for rollbacks that PostgreSQL refuses inside a transaction. The client holds lock_migrations() in a second,
+-- open transaction meanwhile, runs each statement by itself, and journals it.
+
+CREATE FUNCTION migrollback_schema.migration_statements_completed(name text, direction text DEFAULT 'rollback') RETURNS int
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce(max((e.details ->> 'statement_number')::int), 0)
+    FROM migrollback_schema.migration_events e
+    WHERE e.migration_name = migration_statements_completed.name AND e.event = 'statement_completed'
+      AND e.details ->> 'direction' = migration_statements_completed.direction
+      AND e.event_number > coalesce((
+          SELECT max(o.event_number) FROM migrollback_schema.migration_events o
+          WHERE o.migration_name = migration_statements_completed.name
+            AND (o.event IN ('applied', 'registered', 'rolled_back')
+                 OR o.event = 'history_changed' AND (o.details -> 'new') ?| ARRAY['rollback_sql', 'status'])), 0)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_statements_completed(text, text) IS
+    'How many statements of an interrupted run (direction: rollback or apply) are done: the next run resumes after them. Does not write.';
+
+CREATE FUNCTION migrollback_schema.journal_migration_statement(
+    name text, attempt_id uuid, statement_number int, duration_ms double precision, direction text DEFAULT 'rollback', client text DEFAULT NULL)
+RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT migrollback_schema.add_migration_event('statement_completed', name, attempt_id, NULL, client,
+        jsonb_build_object('direction', direction, 'statement_number', statement_number, 'duration_ms', duration_ms))
+$function$;
+COMMENT ON FUNCTION migrollback_schema.journal_migration_statement(text, uuid, int, double precision, text, text) IS
+    'Writes: statement statement_number (from 1) of a run outside a transaction is done; duration_ms in milliseconds.';
+
+CREATE FUNCTION migrollback_schema.finish_migration_rollback(
+    name text, attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, details jsonb DEFAULT '{}')
+RETURNS TABLE (success boolean, message text, sql_executed text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    finished migrollback_schema.migration_history;
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    SELECT * INTO finished FROM migrollback_schema.migration_history h WHERE h.migration_name = finish_migration_rollback.name FOR UPDATE;
+    IF finished.metadata #>> '{rollback,transaction}' IS DISTINCT FROM 'false'
+       OR migrollback_schema.migration_statements_completed(name) < cardinality(migrollback_schema.migration_rollback_statements(finished.rollback_sql, finished.metadata)) THEN
+        RAISE EXCEPTION 'the rollback of % is not finished', name USING ERRCODE = 'MR002', HINT = 'Every statement must be journalled first.';
+    END IF;
+    PERFORM migrollback_schema.mark_rolled_back(name, attempt_id, reason, client, details);
+    RETURN QUERY SELECT true, 'Migration rolled back successfully'::text, finished.rollback_sql;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.finish_migration_rollback(text, uuid, text, text, jsonb) IS
+    'Writes the end of a rollback that ran outside a transaction, once all its statements are journalled (else SQLSTATE MR002).';
+
+CREATE FUNCTION migrollback_schema.apply_migration(
+    name text, version text, statements text[], rollback_sql text DEFAULT NULL, checksum text DEFAULT NULL, depends_on text[] DEFAULT '{}',
+    metadata jsonb DEFAULT '{}', attempt_id uuid DEFAULT NULL, client text DEFAULT NULL,
+    search_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS TABLE (success boolean, message text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    missing text[];
+    outcome jsonb;
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    IF EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = apply_migration.name AND h.status <> 'rolled_back') THEN
+        RETURN QUERY SELECT false, 'Already applied'::text;
+        RETURN;
+    END IF;
+    SELECT array_agg(d.name ORDER BY d.name) INTO missing FROM unnest(depends_on) AS d (name)
+     WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name AND h.status <> 'rolled_back');
+    IF missing IS NOT NULL THEN
+        RETURN QUERY SELECT false, 'Depends on migrations that are not applied: ' || array_to_string(missing, ', ');
+        RETURN;
+    END IF;
+    BEGIN
+        outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true);
+        IF outcome ? 'sqlstate' THEN
+            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+        END IF;
+        PERFORM migrollback_schema.save_migration(name, version, rollback_sql, checksum, depends_on,
+            jsonb_build_object('search_path', apply_migration.search_path) || metadata);
+        PERFORM migrollback_schema.add_migration_event('applied', name, attempt_id, NULL, client, jsonb_strip_nulls(outcome || jsonb_build_object(
+            'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5', md5(rollback_sql),
+            'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements))));
+    EXCEPTION
+        WHEN SQLSTATE 'MR000' THEN
+            NULL;
+        WHEN query_canceled OR OTHERS THEN
+            outcome := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM);
+    END;
+    IF outcome ? 'sqlstate' THEN
+        PERFORM migrollback_schema.add_migration_event('apply_failed', name, attempt_id, NULL, client, outcome);
+        RETURN QUERY SELECT false, 'Migration failed: ' || (outcome ->> 'message');
+    ELSE
+        RETURN QUERY SELECT true, 'Migration applied successfully'::text;
+    END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.apply_migration(text, text, text[], text, text, text[], jsonb, uuid, text, text) IS
+    'Writes: runs the up part of a migration and registers it, whole or not at all. statements: the up part, one statement each; empty when it ran '
+    'already, statement by statement. The other arguments as of register_migration(). A refusal or a failure comes back with success = false.';

@@ -1,0 +1,223 @@
+"""Reads SQL text with PostgreSQL's own scanner and parser: comments, statements, what a transaction refuses. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import postgast
+
+if TYPE_CHECKING:
+    from postgast.pg_query_pb2 import Node
+
+_SQL_COMMENT = postgast.pg_query_pb2.Token.Value("SQL_COMMENT")
+_C_COMMENT = postgast.pg_query_pb2.Token.Value("C_COMMENT")
+_KIND = postgast.pg_query_pb2.TransactionStmtKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntaxProblem:
+    """Where and why PostgreSQL cannot read a text."""
+
+    line: int  #: counted from 1
+    column: int  #: counted from 1, in characters
+    message: str  #: in PostgreSQL's words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One token of the scanner."""
+
+    text: str  #: as it stands
+    start: int  #: first byte of the UTF-8 text, counted from 0
+    end: int  #: first byte after it
+    line: int  #: counted from 1
+    is_line_comment: bool  #: a ``--`` comment
+    is_comment: bool  #: any comment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement of a text."""
+
+    text: str  #: without the semicolon
+    start: int  #: first byte of the UTF-8 text, counted from 0
+    length: int  #: in bytes
+    line: int  #: counted from 1
+    refused_in_transaction: str | None  #: what PostgreSQL runs only outside a transaction, in words; None for the others
+    cannot_run: str | None  #: why the server cannot run it at all when a client hands it over; None for the others
+    set_local: str | None  #: the setting that a SET LOCAL changes; None for other statements
+
+
+class SqlText:
+    """A text of SQL and what the scanner and the parser find in it; does not write.
+
+    Parameters
+    ----------
+    text : str
+        The SQL. Line and column are counted in it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._bytes = text.encode()
+
+    def line_of(self, offset: int) -> int:
+        """Line, counted from 1, of a byte offset."""
+        return self._bytes.count(b"\n", 0, offset) + 1
+
+    def _problem(self, error: postgast.PgQueryError) -> SyntaxProblem:
+        # cursorpos counts bytes from 1 in what the scanner says and 0 where nothing is known: then the end is as good a place as any
+        offset = error.cursorpos - 1 if error.cursorpos > 0 else len(self._bytes)
+        begin = self._bytes.rfind(b"\n", 0, offset) + 1
+        column = len(self._bytes[begin:offset].decode(errors="replace")) + 1
+        return SyntaxProblem(line=self.line_of(offset), column=column, message=error.message)
+
+    @cached_property
+    def _scanned(self) -> tuple[tuple[Token, ...], SyntaxProblem | None]:
+        problem = None
+        readable = self._bytes
+        try:
+            found = postgast.scan(self.text)
+        except postgast.PgQueryError as error:
+            problem = self._problem(error)
+            readable = self._bytes[: max(error.cursorpos - 1, 0)]
+            found = postgast.scan(readable.decode(errors="ignore"))
+        tokens = []
+        line, counted = 1, 0
+        for token in found.tokens:
+            line += readable.count(b"\n", counted, token.start)
+            counted = token.start
+            tokens.append(
+                Token(
+                    text=readable[token.start : token.end].decode(),
+                    start=token.start,
+                    end=token.end,
+                    line=line,
+                    is_line_comment=token.token == _SQL_COMMENT,
+                    is_comment=token.token in (_SQL_COMMENT, _C_COMMENT),
+                )
+            )
+        return tuple(tokens), problem
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """All tokens, comments included; where a text cannot be scanned to its end, those before the fault."""
+        return self._scanned[0]
+
+    @property
+    def scan_problem(self) -> SyntaxProblem | None:
+        """Why the text cannot be scanned to its end (an unterminated string or comment), or None."""
+        return self._scanned[1]
+
+    @property
+    def only_comments(self) -> bool:
+        """Whether there is nothing but comments, semicolons and white space in it."""
+        return self.scan_problem is None and all(token.is_comment or token.text == ";" for token in self.tokens)
+
+    @cached_property
+    def _parsed(self) -> tuple[tuple[Statement, ...], SyntaxProblem | None]:
+        try:
+            parsed = postgast.parse(self.text)
+        except postgast.PgQueryError as error:
+            return (), self._problem(error)
+        code_starts = [token.start for token in self.tokens if not token.is_comment]
+        statements = []
+        at = 0
+        for raw in parsed.stmts:
+            end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(self._bytes)
+            # the parser's location takes in the comments and blank lines before a statement
+            while at < len(code_starts) and code_starts[at] < raw.stmt_location:
+                at += 1
+            start = code_starts[at] if at < len(code_starts) else raw.stmt_location
+            refused, impossible, local = _classify(raw.stmt)
+            statements.append(
+                Statement(
+                    text=self._bytes[start:end].decode().rstrip(),
+                    start=start,
+                    length=len(self._bytes[start:end].rstrip()),
+                    line=self.line_of(start),
+                    refused_in_transaction=refused,
+                    cannot_run=impossible,
+                    set_local=local,
+                )
+            )
+        return tuple(statements), None
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The statements; none where the text does not parse."""
+        return self._parsed[0]
+
+    @property
+    def problem(self) -> SyntaxProblem | None:
+        """Why the text does not parse, or None."""
+        return self._parsed[1]
+
+    @property
+    def wrapped(self) -> bool:
+        """Whether the whole text is one BEGIN ... COMMIT, which says no more than that it is to run in a transaction."""
+        kinds = [s.cannot_run for s in self.statements]
+        return len(kinds) >= 2 and kinds[0] in ("BEGIN", "START TRANSACTION") and kinds[-1] in ("COMMIT", "END") and not any(kinds[1:-1])
+
+
+_TRANSACTION_WORDS = {
+    _KIND.TRANS_STMT_BEGIN: "BEGIN",
+    _KIND.TRANS_STMT_START: "START TRANSACTION",
+    _KIND.TRANS_STMT_COMMIT: "COMMIT",
+    _KIND.TRANS_STMT_ROLLBACK: "ROLLBACK",
+    _KIND.TRANS_STMT_SAVEPOINT: "SAVEPOINT",
+    _KIND.TRANS_STMT_RELEASE: "RELEASE SAVEPOINT",
+    _KIND.TRANS_STMT_ROLLBACK_TO: "ROLLBACK TO SAVEPOINT",
+    _KIND.TRANS_STMT_PREPARE: "PREPARE TRANSACTION",
+    _KIND.TRANS_STMT_COMMIT_PREPARED: "COMMIT PREPARED",
+    _KIND.TRANS_STMT_ROLLBACK_PREPARED: "ROLLBACK PREPARED",
+}
+
+
+def _has_concurrently(params: object) -> bool:
+    return any(param.def_elem.defname == "concurrently" for param in params)  # type: ignore[attr-defined]  # protobuf's repeated fields are untyped
+
+
+def _classify(node: Node) -> tuple[str | None, str | None, str | None]:
+    """(what is refused inside a transaction, why it cannot run at all, the setting of a SET LOCAL)."""
+    kind = node.WhichOneof("node")
+    refused: str | None = None
+    match kind:
+        case "transaction_stmt":
+            return None, _TRANSACTION_WORDS.get(node.transaction_stmt.kind, "transaction control"), None
+        case "copy_stmt" if not node.copy_stmt.filename:
+            return None, "COPY FROM STDIN" if node.copy_stmt.is_from else "COPY TO STDOUT", None
+        case "variable_set_stmt" if node.variable_set_stmt.is_local:
+            return None, None, node.variable_set_stmt.name
+        case "index_stmt" if node.index_stmt.concurrent:
+            refused = "CREATE INDEX CONCURRENTLY"
+        case "drop_stmt" if node.drop_stmt.concurrent:
+            refused = "DROP INDEX CONCURRENTLY"
+        case "reindex_stmt" if _has_concurrently(node.reindex_stmt.params):
+            refused = "REINDEX CONCURRENTLY"
+        case "reindex_stmt" if node.reindex_stmt.name:
+            refused = "REINDEX of a schema or database"
+        case "vacuum_stmt" if node.vacuum_stmt.is_vacuumcmd:
+            refused = "VACUUM"
+        case "cluster_stmt" if not node.cluster_stmt.HasField("relation"):
+            refused = "CLUSTER of all tables"
+        case "alter_table_stmt":
+            for command in node.alter_table_stmt.cmds:
+                definition = getattr(command.alter_table_cmd, "def")
+                if definition.WhichOneof("node") == "partition_cmd" and definition.partition_cmd.concurrent:
+                    refused = "DETACH PARTITION CONCURRENTLY"
+        case "discard_stmt" if node.discard_stmt.target == postgast.pg_query_pb2.DiscardMode.DISCARD_ALL:
+            refused = "DISCARD ALL"
+        case _:
+            refused = {
+                "alter_system_stmt": "ALTER SYSTEM",
+                "createdb_stmt": "CREATE DATABASE",
+                "dropdb_stmt": "DROP DATABASE",
+                "create_table_space_stmt": "CREATE TABLESPACE",
+                "drop_table_space_stmt": "DROP TABLESPACE",
+                "create_subscription_stmt": "CREATE SUBSCRIPTION",
+                "drop_subscription_stmt": "DROP SUBSCRIPTION",
+            }.get(kind or "")
+    return refused, None, None
