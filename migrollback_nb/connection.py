@@ -40,9 +40,7 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
     Raises
     ------
     UsageError
-        When more than one is given, or the variable is empty.
-    ConnectionFailed
-        When nothing says where to connect. Nothing is fallen back on silently.
+        When more than one is given, the variable is empty, or nothing says where to connect: nothing is fallen back on silently.
     """
     given = [name for name, value in (("dsn", dsn), ("service", service), ("env", env)) if value]
     if len(given) > 1:
@@ -61,7 +59,7 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
     for variable in LIBPQ_VARIABLES:
         if os.environ.get(variable):
             return "", f"variable {variable}"
-    raise ConnectionFailed("No database was named", hint=HOW_TO_CONNECT)
+    raise UsageError("No database was named", hint=HOW_TO_CONNECT)
 
 
 def open_connection(dsn: str, *, found_in: str = "the DSN that was given", application_name: str = "migrollback_nb") -> psycopg.Connection:

@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any, LiteralString, Self, TypeVar, cast
 
 import psycopg
@@ -544,7 +543,7 @@ class Database:
                 failure = self._run_steps(name, "rollback", statements, attempt_id, history["metadata"].get("search_path", ""))
                 if failure is not None:
                     guard._rows("fail_migration_rollback", name=name, attempt_id=attempt_id, reason=reason, client=self.client, details=Jsonb(failure))
-                    message = f"Rollback failed: {failure['message']} ({failure["statements_completed"]} of {len(statements)} statements have run and stay)"
+                    message = f"Rollback failed: {failure['message']} ({failure['statements_completed']} of {len(statements)} statements have run and stay)"
                     rows = [{"success": False, "message": message, "sql_executed": None, "migration_name": name}]
                     return Execution(rows=rows, details={name: failure}, attempt_id=attempt_id, notices=list(self._notices))
                 rows = guard._rows("finish_migration_rollback", name=name, attempt_id=attempt_id, reason=reason, client=self.client)
@@ -568,7 +567,7 @@ class Database:
                     failure = self._run_steps(name, "apply", statements, attempt_id, self.effective_search_path())
                 if failure is not None:
                     guard._rows("add_migration_event", event="apply_failed", migration_name=name, attempt_id=attempt_id, client=self.client, details=Jsonb(failure))
-                    message = f"Migration failed: {failure['message']} ({failure["statements_completed"]} of {len(statements)} statements have run and stay)"
+                    message = f"Migration failed: {failure['message']} ({failure['statements_completed']} of {len(statements)} statements have run and stay)"
                     return Execution(rows=[{"success": False, "message": message}], details={name: failure}, attempt_id=attempt_id)
                 rows = guard._rows("apply_migration", **{**record, "metadata": Jsonb(record["metadata"])}, statements=[], attempt_id=attempt_id, client=self.client)
             return Execution(rows=rows, details={}, attempt_id=attempt_id, notices=list(self._notices))
@@ -593,7 +592,8 @@ class Database:
     def install(self, name: str, up: str, record: dict[str, Any]) -> None:
         """Run the text of one system migration and register it, in one transaction. Writes. The text is ours, so it goes as it is."""
         with self._translated(), self._deed(lock_timeout="10s"):
-            self.connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(self.schema))) if not self._schema_exists() else None
+            if not self._schema_exists():  # IF NOT EXISTS would ask for the right to create schemas even where there is nothing to create
+                self.connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema)))
             self.connection.execute(cast(LiteralString, up))
             self._rows("register_migration", **{**record, "metadata": Jsonb(record["metadata"])}, client=self.client, search_path=sql.Identifier(self.schema).as_string(self.connection))
             self._rows("add_migration_event", event="installed", migration_name=name, client=self.client)
@@ -630,28 +630,3 @@ def _whoami() -> str:
     except (KeyError, OSError):  # a container's uid without a name
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
     return f"{user}@{socket.gethostname()}"
-
-
-def system_migrations(schema: str) -> dict[str, str]:
-    """Name -> text of the system's own migrations, for a schema; does not write.
-
-    Each is a folder of parts under ``sql/``, put together in order of name; ``migrollback_schema`` becomes the quoted schema.
-
-    Raises
-    ------
-    UsageError
-        For a schema whose name cannot stand inside the functions' bodies.
-    """
-    if "$function$" in schema or "\0" in schema or not schema:
-        raise errors.UsageError(f"{schema!r} cannot be the name of the system's schema", hint="Choose a plain name.")
-    # quoted always, but for the specified default: `"public".t` in every listing would only be harder to read
-    identifier = schema if schema == "public" else '"' + schema.replace('"', '""') + '"'
-    literal = "'" + identifier.replace("'", "''") + "'"
-    found = {}
-    for folder in sorted(resources.files("migrollback_nb.sql").iterdir(), key=lambda entry: entry.name):
-        if folder.is_dir() and folder.name[:1].isdigit():
-            parts = [part.read_text(encoding="utf-8") for part in sorted(folder.iterdir(), key=lambda entry: entry.name) if part.name.endswith(".sql")]
-            text = "\n".join(parts).replace("'migrollback_schema'", literal).replace("migrollback_schema", identifier)
-            found[folder.name] = text
-    return found
-

@@ -4,7 +4,7 @@
     ├── UsageError                  the call or the command line is off
     ├── MigrationFileError          one migration file is bad: file, line, mend
     ├── DependencyError             missing names, a migration that depends on itself, a circle
-    ├── ConnectionFailed            no server, no target, a lost connection
+    ├── ConnectionFailed            no server, no answer, a lost connection
     ├── NotInstalled                the rollback system is not in this database
     ├── NewerSystem                 ... or newer than this package
     ├── MigrationNotFound           no migration of that name is registered

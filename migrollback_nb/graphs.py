@@ -17,11 +17,11 @@ import graphviz
 from migrollback_nb import planning
 from migrollback_nb.html import visible
 
-#: Status -> shape, fill, outline, sign and word: no reader has to tell colours apart.
+#: Status -> shape, fill, outline and word: no reader has to tell colours apart.
 STYLE = {
-    "applied": {"shape": "box", "fillcolor": "#d7f5dd", "fontcolor": "#0b3d1a", "style": "filled,rounded", "sign": "✔", "word": "applied"},
-    "rolled_back": {"shape": "box", "fillcolor": "#eeeeee", "fontcolor": "#444444", "style": "filled,dashed", "sign": "↩", "word": "rolled back"},
-    "failed": {"shape": "octagon", "fillcolor": "#b3261e", "fontcolor": "#ffffff", "style": "filled", "sign": "✘", "word": "failed"},
+    "applied": {"shape": "box", "fillcolor": "#d7f5dd", "fontcolor": "#0b3d1a", "style": "filled,rounded", "word": "applied"},
+    "rolled_back": {"shape": "box", "fillcolor": "#eeeeee", "fontcolor": "#444444", "style": "filled,dashed", "word": "rolled back"},
+    "failed": {"shape": "octagon", "fillcolor": "#b3261e", "fontcolor": "#ffffff", "style": "filled", "word": "failed"},
 }
 
 
@@ -66,22 +66,23 @@ class DependencyGraph(graphviz.Digraph):
         bundle = {"text/plain": self.outline}
         if use_available_dot():
             try:
-                bundle["image/svg+xml"] = self.pipe(format="svg", encoding="utf-8")
+                bundle["image/svg+xml"] = svg(self)
             except (graphviz.ExecutableNotFound, graphviz.CalledProcessError) as error:
                 # IPython swallows what a repr raises: say it
                 warnings.warn(f"dot could not draw the graph: {type(error).__name__}", stacklevel=2)
         return bundle
 
-    def svg(self) -> str:
-        """The graph as SVG.
 
-        Raises
-        ------
-        graphviz.ExecutableNotFound
-            When there is no `dot`.
-        """
-        use_available_dot()
-        return self.pipe(format="svg", encoding="utf-8")
+def svg(graph: graphviz.Digraph) -> str:
+    """Draw a graph as SVG; writes nothing.
+
+    Raises
+    ------
+    graphviz.ExecutableNotFound
+        When there is no `dot`; see `find_dot`.
+    """
+    use_available_dot()
+    return graph.pipe(format="svg", encoding="utf-8")
 
 
 def select(
@@ -137,14 +138,14 @@ def dependency_graph(
         "migrations",
         # a pinned background: `dot` knows no theme, and black on a dark page could not be read
         graph_attr={"rankdir": "TB", "bgcolor": "#ffffff", "tooltip": "Dependencies of migrations"},
-        node_attr={"fontname": "sans-serif", "fontsize": "11", "color": "#444444"},
+        node_attr={"fontname": "Arial", "fontsize": "11", "color": "#444444"},
         edge_attr={"color": "#555555", "tooltip": " "},
     )
     # ids of our own: a name with a colon would be read as a port
     ids = {name: f"n{place}" for place, name in enumerate(status)}
     for name, state in status.items():
         look = STYLE.get(state, STYLE["failed"])
-        label = f"{visible(name)}\n{look['sign']} {look['word']}"
+        label = f"{visible(name)}\n{look['word']}"
         graph.node(
             ids[name],
             label=graphviz.escape(label).replace("\n", "\\n"),

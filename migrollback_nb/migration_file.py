@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from migrollback_nb import folders
 from migrollback_nb.errors import MigrationFileError
 from migrollback_nb.sql_text import SqlText, SyntaxProblem, Token
 
@@ -71,7 +72,7 @@ class MigrationFile:
     @cached_property
     def checksum(self) -> str:
         """SHA-256 (hex) of the text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        return folders.checksum(self.text.encode())
 
     def _error(self, message: str, *, line: int | None = None, column: int | None = None, hint: str) -> MigrationFileError:
         return MigrationFileError(self.path, message, line=line, column=column, hint=hint)

@@ -88,9 +88,9 @@ def connect(
     Raises
     ------
     UsageError
-        When the target is given twice or cannot be understood.
+        When the target is given twice, not at all, or cannot be understood.
     ConnectionFailed
-        When there is no answer, or nothing says where to connect.
+        When there is no answer.
     """
     import os
 
@@ -155,7 +155,8 @@ class Migrations:
         UsageError
             When none is named and none of the usual ones exists.
         """
-        from migrollback_nb.formats import MigrationFolder, default_folder
+        from migrollback_nb.folders import default_folder
+        from migrollback_nb.formats import MigrationFolder
 
         path = self._dir or default_folder()
         if path is None:
@@ -164,15 +165,14 @@ class Migrations:
 
     def _file_warnings(self, name: str, checksum: str | None) -> tuple[str, ...]:
         """Whether the file is still the one that was registered. Without parsing it: this must be quick."""
-        from migrollback_nb.formats import default_folder
+        from migrollback_nb.folders import checksum as checksum_of
+        from migrollback_nb.folders import default_folder
 
         path = self._dir or default_folder()
         if path is None or checksum is None:
             return ()
         file = Path(path) / f"{name}.sql"
-        if not file.is_file():
-            return ()
-        if file_checksum(file) == checksum:
+        if not file.is_file() or checksum_of(file.read_bytes()) == checksum:
             return ()
         return (f"{file} was changed after it was registered: what runs is the registered rollback SQL. Register it again if the file is right",)
 
@@ -724,10 +724,8 @@ class Migrations:
         Refused
             When tables of the same names stand in the schema that are not ours.
         """
-        from migrollback_nb import migration_file
-        from migrollback_nb.database import system_migrations
+        from migrollback_nb.installation import system_migration, system_migration_names, system_record
 
-        texts = system_migrations(self.database.schema)
         present = self.database.system_migrations()
         self._refuse_newer(present)
         if present == set():
@@ -736,14 +734,11 @@ class Migrations:
                 hint="Install into another schema: migrollback install --schema migrollback",
             )
         done = []
-        for name, text in texts.items():
-            if name in (present or ()):
-                continue
-            file = migration_file.parse(text, name=name, path=f"{name}.sql")
-            record = file.record()
-            record["metadata"]["system"] = True
-            self.database.install(name, file.up.text, record)
-            done.append(name)
+        for name in system_migration_names():
+            if name not in (present or ()):
+                file = system_migration(name, self.database.schema)
+                self.database.install(name, file.up.text, system_record(file))
+                done.append(name)
         return InstallResult(installed=tuple(done), rights_closed=self.database.close_rights(), target=self.target)
 
     def require_system(self) -> None:
@@ -759,9 +754,9 @@ class Migrations:
         self._refuse_newer(present)
 
     def _refuse_newer(self, present: set[str] | None) -> None:
-        from migrollback_nb.database import system_migrations
+        from migrollback_nb.installation import system_migration_names
 
-        unknown = sorted((present or set()) - set(system_migrations(self.database.schema)))
+        unknown = sorted((present or set()) - set(system_migration_names()))
         if unknown:
             raise NewerSystem(
                 f"The rollback system of this database is newer than this package: it has {', '.join(unknown)}", hint="Install a newer migrollback-nb."
@@ -770,14 +765,6 @@ class Migrations:
 
 def _stem(name: str) -> str:
     return name.removesuffix(".sql")
-
-
-def file_checksum(path: Path) -> str:
-    """SHA-256 (hex) of a file's text as migrations are hashed: BOM dropped, CRLF read as LF; reads the file."""
-    import hashlib
-
-    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
-    return hashlib.sha256(data).hexdigest()
 
 
 def parse_since(text: str) -> datetime | timedelta:

@@ -1,5 +1,5 @@
 """Folder layouts of migration tools -> MigrationFiles. Each layout has one small module."""
 
-from migrollback_nb.formats.native import MigrationFolder, default_folder
+from migrollback_nb.formats.native import MigrationFolder
 
-__all__ = ["MigrationFolder", "default_folder"]
+__all__ = ["MigrationFolder"]

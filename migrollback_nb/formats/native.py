@@ -12,17 +12,6 @@ from migrollback_nb import migration_file
 from migrollback_nb.errors import MigrationFileError, MigrationNotFound, UsageError
 from migrollback_nb.migration_file import MigrationFile
 
-#: Folders that are looked for when none is named, in this order.
-USUAL_FOLDERS = ("supabase/migrations", "migrations")
-
-
-def default_folder() -> Path | None:
-    """The folder in ``MIGROLLBACK_DIR``, else the first of `USUAL_FOLDERS` below the current one that exists, else None."""
-    if named := os.environ.get("MIGROLLBACK_DIR"):
-        return Path(named)
-    return next((Path(usual) for usual in USUAL_FOLDERS if Path(usual).is_dir()), None)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderContents:
     """What a folder holds: good files, bad files, remarks."""

@@ -1,0 +1,563 @@
+"""The command line: parse (`get_parser`), do (`perform`), show (`run`), exit (`main`). The same words as the specification."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from migrollback_nb import __version__
+from migrollback_nb.errors import ConfirmationRequired, MigrationNotFound, MigrollbackError, Refused, SqlFailed, UsageError
+from migrollback_nb.html import visible
+from migrollback_nb.results import (
+    ApplyResult,
+    AuditResult,
+    ChainResult,
+    CheckResult,
+    InstallResult,
+    Plan,
+    Preview,
+    RegisterResult,
+    RollbackResult,
+    SyncResult,
+    Template,
+    to_json,
+)
+
+if TYPE_CHECKING:
+    from migrollback_nb.migrations import Migrations
+
+RULE = "─" * 76
+
+_EPILOG = """\
+exit status: 0 done, or nothing to do; 1 failed; 2 wrong usage; 3 refused by a safety rule, nothing was changed.
+Results go to standard output, remarks to standard error.
+
+The database is named by --dsn, else by the first of MIGROLLBACK_DSN, DATABASE_URL, SUPABASE_DB_URL, PGSERVICE, PGHOST ... that is set.
+"""
+
+
+def _common_options(parser: argparse.ArgumentParser) -> None:
+    # SUPPRESS: given before or after the command, the one that is given counts and the other's default does not undo it
+    group = parser.add_argument_group("common options, before or after the command")
+    group.add_argument("--dsn", default=argparse.SUPPRESS, metavar="DSN", help="connection URI or key=value string, or 'embedded' (variable MIGROLLBACK_DSN)")
+    group.add_argument(
+        "--dir", default=argparse.SUPPRESS, metavar="FOLDER", help="folder of migrations (variable MIGROLLBACK_DIR; else supabase/migrations or migrations)"
+    )
+    group.add_argument("--schema", default=argparse.SUPPRESS, metavar="NAME", help="schema of the rollback system (variable MIGROLLBACK_SCHEMA; else public)")
+    group.add_argument(
+        "--format", default=argparse.SUPPRESS, choices=("table", "json", "tsv", "dot", "svg"), help="how results are printed; dot and svg only by deps"
+    )
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Build the parser; reads nothing and writes nothing."""
+    parser = argparse.ArgumentParser(
+        prog="migrollback", description="Roll back PostgreSQL migrations safely.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"migrollback {__version__}")
+    _common_options(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, text: str, **options: Any) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", **options)
+        _common_options(made)
+        return made
+
+    def limits(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--lock-timeout", metavar="TIME", help="longest wait for one lock, before it is tried again (default 500ms)")
+        made.add_argument("--statement-timeout", metavar="TIME", help="longest run of the SQL (default 10min; 0: no limit)")
+
+    command("list", "list the migrations in place and whether each may be rolled back")
+
+    made = command("check", "check whether a migration may be rolled back (exit status 3: it may not)")
+    made.add_argument("name", metavar="NAME", help="the migration, with or without .sql")
+
+    made = command("rollback", "roll a migration back, after showing what it is and asking")
+    made.add_argument("name", metavar="NAME", help="the migration, with or without .sql")
+    made.add_argument("--dry-run", action="store_true", help="show the SQL and run nothing")
+    made.add_argument("--chain", action="store_true", help="with all that must be rolled back before it, in one transaction")
+    made.add_argument(
+        "--confirm", metavar="NAME", help="confirm without being asked, by the migration's name (variable MIGROLLBACK_CONFIRM: one or more names)"
+    )
+    made.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail")
+    made.add_argument("--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since")
+    made.add_argument("--trail", metavar="FILE", help="where the audit trail is saved before the rollback system itself is rolled back")
+    limits(made)
+
+    made = command("register", "register a migration that is in place, or update what is registered of it")
+    made.add_argument("name", metavar="NAME", help="the migration, with or without .sql")
+
+    made = command("template", "suggest a rollback block for a migration")
+    made.add_argument("name", metavar="NAME", help="the migration, with or without .sql")
+
+    command("sync", "register all migrations of the folder that are not registered yet")
+
+    made = command("install", "install the rollback system into the database, or what is missing of it")
+    made.add_argument("--print", dest="print_sql", action="store_true", help="print its SQL for psql instead; needs no database")
+
+    made = command("apply", "run the up part of migrations and register them")
+    made.add_argument("names", metavar="NAME", nargs="*", help="migrations; none: all that were never registered")
+    limits(made)
+
+    made = command("history", "show the history of all migrations")
+    made.add_argument("--status", choices=("applied", "rolled_back", "failed"), help="only those of this status")
+    made.add_argument("--since", metavar="WHEN", help="only those applied since: 7d, 36h, 90m, 2w or an ISO date")
+    made.add_argument("--without-rollback", action="store_true", help="only those in place without rollback SQL")
+
+    command("last", "print the name of the migration that was applied last, for scripts")
+
+    made = command("resolve", "say how a failed migration stands, once you have looked after it")
+    made.add_argument("name", metavar="NAME", help="the migration")
+    made.add_argument("--as", dest="status", required=True, choices=("applied", "rolled_back"), help="what is true of the database now")
+    made.add_argument("--reason", required=True, metavar="TEXT", help="what you found and did; goes into the audit trail")
+
+    made = command("deps", "show dependencies")
+    made.add_argument("name", metavar="NAME", nargs="?", help="only this migration and its neighbourhood")
+    made.add_argument("--depth", type=int, default=2, metavar="N", help="how many dependencies away the neighbourhood reaches (default 2)")
+    made.add_argument("--hide-rolled-back", action="store_true", help="leave out what is rolled back")
+
+    made = command("plan", "show in which order a migration and all that rests on it would be rolled back")
+    made.add_argument("name", metavar="NAME", help="the migration")
+
+    made = command("events", "show the audit trail")
+    made.add_argument("name", metavar="NAME", nargs="?", help="only events of this migration")
+    made.add_argument("--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)")
+
+    command("demo", "see it work, on the embedded server with a small shop")
+
+    made = command("lab", "open JupyterLab on the notebooks, with the embedded server and the demo")
+    made.add_argument("arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER, help="passed on to jupyter lab")
+    return parser
+
+
+def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migrations:
+    """Connect as the common options say; writes nothing."""
+    from migrollback_nb.database import Limits
+    from migrollback_nb.migrations import connect
+
+    given = {name: value for name in ("lock_timeout", "statement_timeout") if (value := getattr(args, name, None)) is not None}
+    return connect(
+        getattr(args, "dsn", None), schema=getattr(args, "schema", None), dir=getattr(args, "dir", None), limits=Limits(**given), interface=interface
+    )
+
+
+def perform(args: argparse.Namespace, db: Migrations) -> Any:
+    """Do what a parsed command says and return the result of the public method. Writes what that method writes; asks nothing."""
+    match args.command:
+        case "list":
+            return db.list()
+        case "check":
+            return db.check(args.name)
+        case "rollback" if args.dry_run:
+            return db.preview(args.name, chain=args.chain)
+        case "rollback":
+            db.require_system()
+            confirmed = args.confirm
+            if confirmed is None and args.name.removesuffix(".sql") in os.environ.get("MIGROLLBACK_CONFIRM", "").replace(",", " ").split():
+                confirmed = args.name
+            if confirmed is None:
+                name = args.name.removesuffix(".sql")
+                raise ConfirmationRequired(f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {name}.")
+            return db.rollback(args.name, confirm=confirmed, reason=args.reason, preview=args.preview, chain=args.chain, trail=args.trail)
+        case "register":
+            db.require_system()
+            return db.register(args.name)
+        case "template":
+            return db.template(args.name)
+        case "sync":
+            db.require_system()
+            return db.sync()
+        case "install":
+            return db.install()
+        case "apply":
+            db.require_system()
+            return db.apply(*args.names)
+        case "history":
+            return db.history(status=args.status, since=args.since, without_rollback=args.without_rollback)
+        case "last":
+            return db.database.last_applied()
+        case "resolve":
+            db.require_system()
+            return db.resolve(args.name, status=args.status, reason=args.reason)
+        case "deps":
+            return db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
+        case "plan":
+            return db.plan(args.name)
+        case "events" if args.verify:
+            return db.verify_events()
+        case "events":
+            return db.events(args.name)
+    raise UsageError(f"{args.command} cannot be run here", hint="Run it in a terminal.")
+
+
+# -- showing -----------------------------------------------------------------------------------------------------------
+
+
+def _short_time(moment: datetime | None) -> str:
+    """As the specification prints times: 1/20/25, 2:30 PM, in local time."""
+    if moment is None:
+        return "-"
+    local = moment.astimezone()
+    return f"{local.month}/{local.day}/{local:%y}, {local.hour % 12 or 12}:{local:%M %p}"
+
+
+def _show_list(rows: Sequence[Mapping[str, Any]], out: TextIO) -> None:
+    out.write("📋 Listing rollbackable migrations...\n\nApplied Migrations:\n\n")
+    out.write(f"{RULE}\n{'Migration':<50} {'Can Rollback':<12} {'Applied At':<19} {'Has Rollback':<12} Blocking Reason\n{RULE}\n")
+    for row in rows:
+        can = "✅ Yes" if row["can_rollback"] else "❌ No"
+        has = "✅" if row["has_rollback_sql"] else "❌"
+        out.write(f"{visible(row['migration_name']):<50} {can:<11} {_short_time(row['applied_at']):<20} {has:<11} {visible(row['blocking_reason'] or '-')}\n")
+    out.write(f"{RULE}\n\nTotal: {len(rows)} migrations\nRollbackable: {sum(row['can_rollback'] for row in rows)}\n")
+
+
+def _show_sql(title: str, text: str, out: TextIO) -> None:
+    out.write(f"{title}:\n{RULE}\n{visible(text)}\n{RULE}\n")
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case list() | tuple():
+            return ", ".join(str(item) for item in value)
+        case dict():
+            import json
+
+            return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
+    cells = [[visible(_cell(row[column])).replace("\n", " ")[:80] for column in columns] for row in rows]
+    widths = [max(len(name), *(len(line[place]) for line in cells), 0) if cells else len(name) for place, name in enumerate(columns)]
+    for line in [list(columns), ["-" * width for width in widths], *cells]:
+        out.write("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n")
+    out.write(f"({len(rows)} rows)\n")
+
+
+def _show_tsv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
+    """Tab-separated with a header, escaped as PostgreSQL's COPY does: one line for each row whatever is in it."""
+    escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+    out.write("\t".join(columns) + "\n")
+    for row in rows:
+        out.write("\t".join(_cell(row[column]).translate(escapes) for column in columns) + "\n")
+
+
+#: Commands that ask for rows: how to get them without pandas, and the columns of a table on a terminal.
+_ROWS: dict[str, tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mapping[str, Any]]], tuple[str, ...], tuple[str, ...]]] = {
+    "list": (
+        lambda _, db: db.database.list_rollbackable(),
+        ("migration_name", "can_rollback", "applied_at", "has_rollback_sql", "blocking_reason"),
+        ("migration_name", "migration_version", "applied_at", "status", "can_rollback", "has_rollback_sql", "blocking_reason", "dependent_migrations"),
+    ),
+    "history": (
+        lambda args, db: db.history_rows(status=args.status, since=args.since, without_rollback=args.without_rollback),
+        ("migration_name", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes"),
+        ("migration_name", "migration_version", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes", "checksum", "rollback_sql"),
+    ),
+    "events": (
+        lambda args, db: db.database.events(None if args.name is None else args.name.removesuffix(".sql")),
+        ("event_number", "occurred_at", "event", "migration_name", "database_user", "client", "reason"),
+        ("event_number", "occurred_at", "event", "migration_name", "attempt_id", "database_user", "client", "reason", "details", "previous_hash", "hash"),
+    ),
+    "deps": (
+        lambda args, db: _dependency_rows(args, db),
+        ("migration_name", "depends_on", "status", "depends_on_status"),
+        ("migration_name", "depends_on", "status", "depends_on_status", "created_at"),
+    ),
+}
+
+
+def _dependency_rows(args: argparse.Namespace, db: Migrations) -> Sequence[Mapping[str, Any]]:
+    rows = db.database.dependencies()
+    if args.name is not None:
+        from migrollback_nb import planning
+
+        name = db.check(args.name).migration_name
+        near = planning.neighbourhood(name, ((row["migration_name"], row["depends_on"]) for row in rows), depth=args.depth)
+        rows = [row for row in rows if row["migration_name"] in near and row["depends_on"] in near]
+    if args.hide_rolled_back:
+        rows = [row for row in rows if "rolled_back" not in (row["status"], row["depends_on_status"])]
+    return rows
+
+
+def _show(result: Any, out: TextIO, err: TextIO) -> None:
+    """Print a result for people."""
+    match result:
+        case CheckResult():
+            out.write(f"Status: {'✅ Can rollback' if result.can_rollback else '❌ Cannot rollback'}\nReason: {visible(result.reason)}\n")
+            if result.dependent_migrations:
+                out.write("\nDependent migrations (must be rolled back first):\n")
+                out.writelines(f"  - {visible(name)}\n" for name in result.dependent_migrations)
+        case Preview():
+            out.write("✅ Dry run: rollback SQL shown below (not executed)\n\n")
+            _show_order([name for name, _ in result.steps], out)
+            _show_sql("SQL that would be executed", result.sql, out)
+            err.write(f"\nFingerprint of this preview: {result.fingerprint}\n")
+        case RollbackResult():
+            out.write(f"{result.mark} {visible(result.message)}\n\n")
+            _show_sql("SQL executed", result.sql_executed or "", out)
+        case ChainResult():
+            for step in result.results:
+                out.write(f"{step.mark} {visible(step.migration_name)}: {visible(step.message)}\n\n")
+                _show_sql("SQL executed", step.sql_executed or "", out)
+                out.write("\n")
+            out.write(f"✅ {result.message}\n")
+        case RegisterResult() if "->" in result.outcome:
+            out.write(f"✅ Migration resolved: {result.outcome}\n")
+        case RegisterResult():
+            remark = "" if result.outcome == "registered" else f" ({result.outcome})"
+            out.write(f"✅ Migration registered successfully{remark}\n   Rollback SQL: {'✅ Available' if result.has_rollback_sql else '❌ Missing'}\n")
+        case SyncResult():
+            for registered in result.registered:
+                answer = "Yes" if registered.has_rollback_sql else "No"
+                out.write(f"📝 Registering: {visible(registered.migration_name)}.sql\n   ✅ Registered (Rollback: {answer})\n")
+            for failure in result.failed:
+                err.write(f"❌ {visible(failure.error)}\n")
+            failed = f", {len(result.failed)} failed" if result.failed else ""
+            gap = "\n" if result.registered else ""
+            mark = "⚠️ " if result.failed else "✅"
+            out.write(f"{gap}{mark} Sync complete: {len(result.registered)} registered, {len(result.skipped)} skipped{failed}\n")
+        case ApplyResult():
+            for name in result.applied:
+                out.write(f"✅ Applied: {visible(name)}\n")
+            out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped\n")
+        case Template():
+            out.write(f"Suggested rollback template:\n{RULE}\n{result.text}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
+        case InstallResult():
+            what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
+            out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")
+            if result.rights_closed:
+                err.write(f"   {result.rights_closed} grants to PUBLIC, anon or authenticated were closed\n")
+        case Plan():
+            _show_order(result.steps, out)
+        case AuditResult():
+            out.write(f"{'✅ The audit trail is intact' if result.intact else f'❌ The audit trail is broken at event {result.first_bad_number}'}\n")
+            out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")
+        case str():
+            out.write(f"{result}\n")
+    for warning in getattr(result, "warnings", ()):
+        err.write(f"⚠️  {visible(warning)}\n")
+
+
+def _show_order(names: Iterable[str], out: TextIO) -> None:
+    ordered = list(names)
+    if len(ordered) > 1:
+        out.write("Order of the rollback, in one transaction:\n")
+        out.writelines(f"  {place}. {visible(name)}\n" for place, name in enumerate(ordered, 1))
+        out.write("\n")
+
+
+_TITLES = {
+    "check": "🔍 Checking rollback status for: {name}\n\n",
+    "register": "📝 Registering migration: {name}\n",
+    "template": "📝 Generating rollback template for: {name}\n\n",
+    "sync": "🔄 Syncing migration files with database...\n\n",
+}
+
+
+def _confirm(args: argparse.Namespace, preview: Preview, out: TextIO, stdin: TextIO) -> None:
+    """Ask, on a terminal; elsewhere, and for answers other than yes, refuse."""
+    name = preview.migration_name
+    names = os.environ.get("MIGROLLBACK_CONFIRM", "").replace(",", " ").split()
+    if args.confirm is not None or name in names:
+        args.confirm = args.confirm or name
+        return
+    if not stdin.isatty():
+        raise ConfirmationRequired(
+            "This is not a terminal, so nobody can be asked", migration_name=name, hint=f"Confirm with --confirm {name}, or put the name into MIGROLLBACK_CONFIRM."
+        )
+    out.write("⚠️  Are you sure you want to rollback this migration? (yes/no): ")
+    out.flush()
+    if stdin.readline().strip().lower() != "yes":
+        raise Refused("Not confirmed: nothing was changed", migration_name=name)
+    out.write("\n")
+    args.confirm = name
+
+
+def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO, stdin: TextIO, *, talk: bool) -> Any:
+    """Show, ask, and roll back what was shown."""
+    preview = db.preview(args.name, chain=args.chain)
+    if args.dry_run:
+        return preview
+    db.require_system()
+    if talk:
+        _show_order([name for name, _ in preview.steps], out)
+        for warning in preview.warnings:
+            err.write(f"⚠️  {visible(warning)}\n")
+        err.flush()
+    _confirm(args, preview, out, stdin)
+    args.preview = args.preview or preview.fingerprint
+    return perform(args, db)
+
+
+def _as_rows(result: Any) -> list[dict[str, Any]]:
+    return [result.to_dict()] if hasattr(result, "to_dict") else [{"value": result}]
+
+
+def _print_error(error: MigrollbackError, args: argparse.Namespace, out: TextIO, err: TextIO) -> None:
+    err.write(f"❌ {visible(str(error))}\n")
+    if getattr(args, "format", "table") != "json":
+        return
+    if args.command == "rollback":
+        name = getattr(error, "migration_name", None) or getattr(args, "name", None)
+        body: dict[str, Any] = {"success": False, "message": error.message, "sql_executed": None, "migration_name": name}
+        if isinstance(error, SqlFailed):
+            body |= {"sqlstate": error.sqlstate, "statement_number": error.statement_number}
+        if isinstance(error, Refused):
+            body |= {"dependent_migrations": list(error.dependents)}
+    elif args.command == "check" and isinstance(error, MigrationNotFound):
+        body = CheckResult(migration_name=error.name, can_rollback=False, reason="Migration not found").to_dict()
+    else:
+        body = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+    out.write(to_json(body) + "\n")
+
+
+def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = None, stdin: TextIO | None = None) -> int:
+    """Run one command line. Writes what the command writes.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Without the program's name.
+    out, err, stdin : TextIO, optional
+        Where results and remarks go and where answers come from; by default the process's own.
+
+    Returns
+    -------
+    int
+        The exit status: 0 done, 1 failed, 2 usage, 3 refused by a safety rule.
+    """
+    out = out if out is not None else sys.stdout
+    err = err if err is not None else sys.stderr
+    stdin = stdin if stdin is not None else sys.stdin
+    try:
+        args = get_parser().parse_args(argv)
+    except SystemExit as ended:  # argparse has printed the usage
+        return ended.code if isinstance(ended.code, int) else 2
+    try:
+        return _run(args, out, err, stdin)
+    except MigrollbackError as error:
+        out.flush()
+        _print_error(error, args, out, err)
+        return error.exit_code
+    except KeyboardInterrupt:
+        err.write("\n❌ Interrupted. What was running was cancelled on the server and undone.\n")
+        return 1
+    except BrokenPipeError:
+        # the reader has seen enough; there is nobody left to tell
+        sys.stdout = None  # type: ignore[assignment]  # else Python complains once more when it exits
+        return 0
+
+
+def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> int:
+    form = getattr(args, "format", "table")
+    if form in ("dot", "svg") and args.command != "deps":
+        raise UsageError(f"--format {form} is for deps only", hint="Use table, json or tsv.")
+    if args.command == "demo":
+        from migrollback_nb import demo
+
+        return demo.run(out)
+    if args.command == "lab":
+        from migrollback_nb import lab
+
+        return lab.run(args.arguments, out)
+    if args.command == "install" and args.print_sql:
+        from migrollback_nb.installation import installation_sql
+
+        out.write(installation_sql(getattr(args, "schema", None) or os.environ.get("MIGROLLBACK_SCHEMA") or "public"))
+        return 0
+    talk = form == "table"
+    if talk and args.command in _TITLES:
+        out.write(_TITLES[args.command].format(name=visible(getattr(args, "name", ""))))
+    if talk and args.command == "rollback":
+        out.write(f"{'🔍 DRY RUN: Rolling back' if args.dry_run else '⚠️ Rolling back'}: {visible(args.name)}\n\n")
+    out.flush()
+    with open_migrations(args) as db:
+        if args.command in _ROWS and not getattr(args, "verify", False):
+            return _print_rows(args, db, form, out)
+        if args.command == "rollback":
+            result = _rollback(args, db, out, err, stdin, talk=talk)
+        elif args.command in ("sync", "apply"):
+            result = _with_progress(args, db, err)
+        else:
+            result = perform(args, db)
+    if result is None:
+        err.write("No migration is applied\n")
+        return 1
+    if form == "json":
+        out.write(to_json(result.to_dict() if hasattr(result, "to_dict") else result) + "\n")
+    elif form == "tsv" and not isinstance(result, str):
+        rows = _as_rows(result)
+        _show_tsv(rows, list(rows[0]), out)
+    else:
+        _show(result, out, err)
+    match result:
+        case CheckResult(can_rollback=False):
+            return 3
+        case SyncResult() if result.failed:
+            return 1
+        case AuditResult(intact=False):
+            return 1
+    return 0
+
+
+def _print_rows(args: argparse.Namespace, db: Migrations, form: str, out: TextIO) -> int:
+    if form in ("dot", "svg"):
+        graph = db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
+        if form == "dot":
+            out.write(graph.source)
+            return 0
+        from migrollback_nb import graphs
+
+        if graphs.find_dot() is None:
+            raise UsageError("There is no dot to draw with", hint='Install Graphviz, or pip install "migrollback-nb[lab]", which brings one.')
+        out.write(graphs.svg(graph))
+        return 0
+    get, short, full = _ROWS[args.command]
+    rows = get(args, db)
+    if form == "json":
+        out.write(to_json([{column: row[column] for column in full} for row in rows]) + "\n")
+    elif form == "tsv":
+        _show_tsv(rows, full, out)
+    elif args.command == "list":
+        _show_list(rows, out)
+    else:
+        _show_table(rows, short, out)
+    return 0
+
+
+def _with_progress(args: argparse.Namespace, db: Migrations, err: TextIO) -> SyncResult | ApplyResult:
+    """sync or apply, with a bar on standard error where that is a terminal."""
+    from tqdm import tqdm
+
+    db.require_system()
+    with tqdm(total=0, file=err, disable=not err.isatty(), leave=False, unit=" migrations") as bar:
+
+        def progress(done: int, total: int, name: str) -> None:
+            bar.total = total
+            bar.n = done
+            bar.set_description_str(visible(name)[:40], refresh=True)
+
+        return db.sync(progress=progress) if args.command == "sync" else db.apply(*args.names, progress=progress)
+
+
+def main() -> None:
+    """Run the process's command line and exit; the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows question marks instead of a traceback
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
