@@ -261,6 +261,16 @@ class Database:
         )
         return rows[0]
 
+    def warnings(self, names: Sequence[str]) -> dict[str, Row]:
+        """Name -> warnings, checksum, system, in_steps (runs outside a transaction), of those names that are registered. Does not write."""
+        rows = self._query(
+            "SELECT h.migration_name, {schema}.migration_warnings(h.migration_name) AS warnings, h.checksum, "
+            "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>> '{{rollback,transaction}}' = 'false', false) AS in_steps "
+            "FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)",
+            names=list(names),
+        )
+        return {row["migration_name"]: row for row in rows}
+
     def list_rollbackable(self) -> list[Row]:
         """Rows of list_rollbackable_migrations(), newest first. Does not write."""
         return self._rows("list_rollbackable_migrations")

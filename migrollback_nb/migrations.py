@@ -334,22 +334,23 @@ class Migrations:
             When a rule forbids it, with the reason in words.
         """
         names = self._steps(name, chain=chain)
-        checks = []
-        steps = []
-        for step in names:
-            check = self.check(step)
-            row = self.database.find(step)
-            assert row is not None
-            before = names[: names.index(step)]
-            if not check.can_rollback and not (check.dependent_migrations and set(check.dependent_migrations) <= set(before)):
-                raise Refused(check.reason, migration_name=step, dependents=check.dependent_migrations, result=check)
-            checks.append(check)
-            steps.append((step, row["rollback_sql"]))
-        # asked of the database itself, which words and decides it
-        execution = self.database.dry_run(names)
-        if not execution[0]["success"]:
-            raise Refused(execution[0]["message"], migration_name=execution[0]["migration_name"])
-        return Preview(steps=tuple(steps), checks=tuple(checks), fingerprint=self.database.fingerprint(names), target=self.target)
+        rows = self.database.dry_run(names)
+        if not rows[0]["success"]:
+            refused = rows[0]["migration_name"]
+            check = self.check(refused)
+            raise Refused(rows[0]["message"], migration_name=refused, dependents=check.dependent_migrations, result=check)
+        known = self.database.warnings(names)
+        checks = tuple(
+            CheckResult(
+                migration_name=row["migration_name"],
+                can_rollback=True,
+                reason=row["message"],
+                warnings=(*known[row["migration_name"]]["warnings"], *self._file_warnings(row["migration_name"], known[row["migration_name"]]["checksum"])),
+            )
+            for row in rows
+        )
+        steps = tuple((row["migration_name"], row["sql_executed"]) for row in rows)
+        return Preview(steps=steps, checks=checks, fingerprint=self.database.fingerprint(names), target=self.target)
 
     def _steps(self, name: str | Sequence[str], *, chain: bool) -> tuple[str, ...]:
         if not isinstance(name, str):
@@ -405,14 +406,13 @@ class Migrations:
         fingerprint = preview.fingerprint if isinstance(preview, Preview) else preview
         warnings: tuple[str, ...] = ()
         in_steps = False
+        known = self.database.warnings(names)
         for step in names:
-            row = self.database.find(step)
-            if row is None:
+            if step not in known:
                 raise self._not_found(step)
-            warnings += self._file_warnings(step, row["checksum"])
-            known = row["metadata"].get("rollback") or {}
-            in_steps = in_steps or known.get("transaction") is False
-            if row["metadata"].get("system"):
+            warnings += self._file_warnings(step, known[step]["checksum"])
+            in_steps = in_steps or known[step]["in_steps"]
+            if known[step]["system"]:
                 return self._rollback_system(step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
         if in_steps and len(names) == 1:
             execution = self.database.rollback_in_steps(names[0], reason=reason, preview=fingerprint)

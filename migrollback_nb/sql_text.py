@@ -68,11 +68,9 @@ class SqlText:
         return self._bytes.count(b"\n", 0, offset) + 1
 
     def _problem(self, error: postgast.PgQueryError) -> SyntaxProblem:
-        # cursorpos counts bytes from 1 in what the scanner says and 0 where nothing is known: then the end is as good a place as any
-        offset = error.cursorpos - 1 if error.cursorpos > 0 else len(self._bytes)
-        begin = self._bytes.rfind(b"\n", 0, offset) + 1
-        column = len(self._bytes[begin:offset].decode(errors="replace")) + 1
-        return SyntaxProblem(line=self.line_of(offset), column=column, message=error.message)
+        # cursorpos counts characters from 1, and is 0 where nothing is known: then the end is as good a place as any
+        at = error.cursorpos - 1 if error.cursorpos > 0 else len(self.text)
+        return SyntaxProblem(line=self.text.count("\n", 0, at) + 1, column=at - self.text.rfind("\n", 0, at), message=error.message)
 
     @cached_property
     def _scanned(self) -> tuple[tuple[Token, ...], SyntaxProblem | None]:
@@ -82,8 +80,9 @@ class SqlText:
             found = postgast.scan(self.text)
         except postgast.PgQueryError as error:
             problem = self._problem(error)
-            readable = self._bytes[: max(error.cursorpos - 1, 0)]
-            found = postgast.scan(readable.decode(errors="ignore"))
+            before = self.text[: max(error.cursorpos - 1, 0)]
+            readable = before.encode()
+            found = postgast.scan(before)
         tokens = []
         line, counted = 1, 0
         for token in found.tokens:

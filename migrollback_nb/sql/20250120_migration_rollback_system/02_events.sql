@@ -42,12 +42,17 @@ CREATE INDEX idx_migration_events_attempt ON migrollback_schema.migration_events
 CREATE FUNCTION migrollback_schema.migration_event_hash(
     previous_hash text, event_number bigint, occurred_at timestamptz, event text, migration_name text, attempt_id uuid,
     database_user text, client text, reason text, details jsonb)
-RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT encode(sha256(convert_to(string_agg(
-               coalesce(octet_length(convert_to(field, 'UTF8')) || ':' || field, '-') || ',', '' ORDER BY place), 'UTF8')), 'hex')
-    FROM unnest(ARRAY[previous_hash, event_number::text, ((extract(epoch FROM occurred_at) * 1000000)::bigint)::text, event, migration_name,
-                      attempt_id::text, database_user, client, reason, details::text]) WITH ORDINALITY AS f(field, place)
-$function$;
+RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    field   text;
+    payload text := '';
+BEGIN
+    FOREACH field IN ARRAY ARRAY[previous_hash, event_number::text, ((extract(epoch FROM occurred_at) * 1000000)::bigint)::text, event, migration_name,
+                                 attempt_id::text, database_user, client, reason, details::text] LOOP
+        payload := payload || coalesce(octet_length(convert_to(field, 'UTF8')) || ':' || field, '-') || ',';
+    END LOOP;
+    RETURN encode(sha256(convert_to(payload, 'UTF8')), 'hex');
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_event_hash(text, bigint, timestamptz, text, text, uuid, text, text, text, jsonb) IS
     'SHA-256 (hex) over the fields of one event and the hash of the event before it. Does not write.';
 
@@ -128,7 +133,9 @@ COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS
 CREATE FUNCTION migrollback_schema.guard_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    PERFORM migrollback_schema.lock_migrations();
+    IF coalesce(current_setting('migrollback.recording', true), '') <> 'on' THEN  -- our own functions hold it already
+        PERFORM migrollback_schema.lock_migrations();
+    END IF;
     RETURN NULL;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.guard_history_change() IS

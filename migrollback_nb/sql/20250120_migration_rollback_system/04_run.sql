@@ -2,15 +2,17 @@
 -- Running migration SQL: in a subtransaction, with the caller's rights, and nothing may be left behind.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.migration_system_objects() RETURNS TABLE (classid oid, objid oid)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT 'pg_class'::regclass::oid, c.oid FROM pg_class c
-    WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND c.relkind = 'r'
-      AND c.relname IN ('migration_history', 'migration_dependencies', 'migration_events', 'migration_snapshots')
-    UNION ALL
-    SELECT 'pg_proc'::regclass::oid, p.oid FROM pg_proc p
-    WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proname IN (
-        'add_migration_event', 'apply_migration', 'can_rollback_migration', 'chain_migration_event', 'close_migration_rights',
+CREATE FUNCTION migrollback_schema.migration_system_objects(OUT tables oid[], OUT routines oid[])
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    tables := ARRAY(
+        SELECT c.oid FROM pg_class c
+        WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND c.relkind = 'r'
+          AND c.relname = ANY ('{migration_history, migration_dependencies, migration_events, migration_snapshots}'));
+    routines := ARRAY(
+        SELECT p.oid FROM pg_proc p
+        WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proname = ANY (ARRAY[
+        'add_migration_event', 'apply_migration', 'can_rollback_migration', 'chain_migration_event', 'changeable_settings', 'close_migration_rights',
         'complete_history_change', 'create_migration_snapshot', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
         'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'is_passing_error',
         'journal_migration_statement', 'list_rollbackable_migrations', 'lock_migrations', 'mark_rolled_back', 'migration_attempt',
@@ -18,39 +20,49 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token',
         'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',
         'refuse_history_truncate', 'register_migration', 'register_migrations', 'resolve_migration', 'run_migration_sql', 'save_migration',
-        'schema_objects', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events')
-$function$;
+        'schema_objects', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events']));
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
     'The tables and functions of this system: what migration SQL may not touch and whose rights are closed. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_system_token() RETURNS text
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-    -- (ctid, xmin) names one version of a catalog row, so any DDL on our objects changes the token; DML is counted beside it.
-    WITH ours AS MATERIALIZED (SELECT o.classid, o.objid FROM migrollback_schema.migration_system_objects() o),
-    version (place, row_version) AS (
-        SELECT 'c' || c.oid, c.ctid || ' ' || c.xmin FROM ours o JOIN pg_class c ON c.oid = o.objid WHERE o.classid = 'pg_class'::regclass
-        UNION ALL SELECT 'i' || i.indexrelid, i.ctid || ' ' || i.xmin FROM ours o JOIN pg_index i ON i.indrelid = o.objid WHERE o.classid = 'pg_class'::regclass
-        UNION ALL SELECT 'a' || a.attrelid || '.' || a.attnum, a.ctid || ' ' || a.xmin FROM ours o JOIN pg_attribute a ON a.attrelid = o.objid WHERE o.classid = 'pg_class'::regclass
-        UNION ALL SELECT 't' || t.oid, t.ctid || ' ' || t.xmin FROM ours o JOIN pg_trigger t ON t.tgrelid = o.objid WHERE o.classid = 'pg_class'::regclass
-        UNION ALL SELECT 'k' || k.oid, k.ctid || ' ' || k.xmin FROM ours o JOIN pg_constraint k ON k.conrelid = o.objid WHERE o.classid = 'pg_class'::regclass
-        UNION ALL SELECT 'r' || p.oid, p.ctid || ' ' || p.xmin FROM ours o JOIN pg_policy p ON p.polrelid = o.objid WHERE o.classid = 'pg_class'::regclass
-        UNION ALL SELECT 'f' || f.oid, f.ctid || ' ' || f.xmin FROM ours o JOIN pg_proc f ON f.oid = o.objid WHERE o.classid = 'pg_proc'::regclass
-        UNION ALL SELECT 'n' || o.objid, concat_ws(' ', pg_stat_get_xact_tuples_inserted(o.objid), pg_stat_get_xact_tuples_updated(o.objid),
-                                                   pg_stat_get_xact_tuples_deleted(o.objid)) FROM ours o WHERE o.classid = 'pg_class'::regclass
-        UNION ALL SELECT 'e', coalesce(max(e.event_number), 0)::text FROM migrollback_schema.migration_events e)
-    SELECT md5(string_agg(v.place || '=' || v.row_version, ',' ORDER BY v.place)) FROM version v
-$function$;
-COMMENT ON FUNCTION migrollback_schema.migration_system_token() IS
-    'Differs as soon as this transaction has touched a table or function of this system. Does not write.';
+CREATE FUNCTION migrollback_schema.migration_system_token(tables oid[], routines oid[]) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off AS $function$   -- catalogs are rarely analyzed: the planner would scan them whole, and this grows with the schema
+BEGIN
+    -- (ctid, xmin) names one version of a catalog row, so any DDL on our objects changes the sum; DML is counted beside it.
+    -- PL/pgSQL and not SQL for its cached plan: this runs twice for every migration.
+    RETURN (
+        SELECT concat_ws(' ', count(*), sum(hashtidextended(v.place, v.xid::text::bigint)))
+        FROM (SELECT c.ctid AS place, c.xmin AS xid FROM pg_class c WHERE c.oid = ANY (tables)
+              UNION ALL SELECT i.ctid, i.xmin FROM pg_index i WHERE i.indrelid = ANY (tables)
+              UNION ALL SELECT a.ctid, a.xmin FROM pg_attribute a WHERE a.attrelid = ANY (tables)
+              UNION ALL SELECT t.ctid, t.xmin FROM pg_trigger t WHERE t.tgrelid = ANY (tables)
+              UNION ALL SELECT k.ctid, k.xmin FROM pg_constraint k WHERE k.conrelid = ANY (tables)
+              UNION ALL SELECT r.ctid, r.xmin FROM pg_policy r WHERE r.polrelid = ANY (tables)
+              UNION ALL SELECT f.ctid, f.xmin FROM pg_proc f WHERE f.oid = ANY (routines)) v)
+        || ' ' || (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid), pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)), ' ')
+                   FROM unnest(tables) AS o (oid))
+        || ' ' || (SELECT coalesce(max(e.event_number), 0) FROM migrollback_schema.migration_events e);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_system_token(oid[], oid[]) IS
+    'Differs as soon as this transaction has touched one of these tables or functions, as migration_system_objects() gives them. Does not write.';
 
-CREATE FUNCTION migrollback_schema.transaction_changes() RETURNS numeric
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-    -- Catalogs are tables too: DDL shows here as rows written to them. Needs track_counts, which is on unless somebody turned it off.
-    SELECT sum(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid))
-    FROM pg_class c WHERE c.relkind IN ('r', 'm')
-$function$;
-COMMENT ON FUNCTION migrollback_schema.transaction_changes() IS
-    'How many rows, of catalogs and tables, this transaction has written so far; compare two answers. Does not write.';
+CREATE FUNCTION migrollback_schema.transaction_changes(catalogs_only boolean) RETURNS numeric
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- Catalogs are tables too: DDL shows as rows written to them. Needs track_counts, which is on unless somebody turned it off.
+    IF catalogs_only THEN
+        RETURN (SELECT sum(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid))
+                FROM unnest('{pg_class, pg_attribute, pg_attrdef, pg_type, pg_proc, pg_constraint, pg_depend, pg_shdepend, pg_index, pg_trigger, pg_rewrite, pg_policy,
+                              pg_namespace, pg_description, pg_enum, pg_sequence, pg_inherits, pg_extension, pg_default_acl, pg_auth_members, pg_authid,
+                              pg_db_role_setting, pg_init_privs, pg_operator, pg_cast, pg_collation, pg_publication, pg_publication_rel, pg_statistic_ext,
+                              pg_event_trigger, pg_foreign_table, pg_foreign_server, pg_seclabel}'::regclass[]) AS c (oid));
+    END IF;
+    RETURN (SELECT sum(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid))
+            FROM pg_class c WHERE c.relkind IN ('r', 'm'));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.transaction_changes(boolean) IS
+    'How many rows this transaction has written so far, to the catalogs that DDL writes to, or to all tables; compare two answers. Does not write.';
 
 CREATE FUNCTION migrollback_schema.migration_rollback_statements(rollback_sql text, metadata jsonb) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -76,8 +88,25 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.is_passing_error(text) IS
     'Whether an error with this SQLSTATE may go away by itself (lock timeout, deadlock, cancel ...). Does not write.';
 
+CREATE FUNCTION migrollback_schema.changeable_settings() RETURNS text[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    names text := current_setting('migrollback.changeable_settings', true);
+BEGIN
+    IF coalesce(names, '') = '' THEN
+        -- Kept for the session: pg_settings takes a millisecond each time, which a run of hundreds of small migrations would feel.
+        SELECT string_agg(s.name, ',' ORDER BY s.name) INTO names FROM pg_settings s
+         WHERE s.context IN ('user', 'superuser') AND s.name NOT IN ('search_path', 'transaction_isolation');
+        PERFORM set_config('migrollback.changeable_settings', names, false);
+    END IF;
+    RETURN string_to_array(names, ',') || 'migrollback.changeable_settings'::text || 'migrollback.recording'::text;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.changeable_settings() IS
+    'Names of the settings that SQL can change, search_path apart, and our own. Writes nothing but a setting of the session.';
+
 CREATE FUNCTION migrollback_schema.run_migration_sql(
-    statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, guarded boolean DEFAULT true)
+    statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, guarded boolean DEFAULT true,
+    more_follows boolean DEFAULT false)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     began            timestamptz := clock_timestamp();
@@ -89,20 +118,32 @@ DECLARE
     session_before   name := session_user;
     path_asked       text;
     path_left        text;
-    settings_before  jsonb;
-    changed_settings text[];
+    names            text[] := migrollback_schema.changeable_settings();
+    values_before    text[];
+    changed          text[];
+    ours             record;
     token_before     text;
+    catalogs_before  numeric;
     changes_before   numeric;
+    only_ddl         boolean;
     unchanged        boolean;
     deferred         text;
     outcome          jsonb;
-    code text; message text; detail text; hint text; context text; schema_name text; table_name text; constraint_name text;
+    code text; message text; detail text; hint text; schema_name text; table_name text; constraint_name text;
 BEGIN
+    values_before := ARRAY(SELECT coalesce(current_setting(n.name, true), '') FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place);
     IF guarded THEN
-        token_before := migrollback_schema.migration_system_token();
+        ours := migrollback_schema.migration_system_objects();
+        token_before := migrollback_schema.migration_system_token(ours.tables, ours.routines);
+        IF NOT restore_settings THEN
+            -- DDL always shows in the catalogs; other statements need a look at every table
+            only_ddl := (SELECT bool_and(s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M') FROM unnest(statements) AS s (statement));
+            catalogs_before := migrollback_schema.transaction_changes(catalogs_only => true);
+            IF NOT only_ddl THEN
+                changes_before := migrollback_schema.transaction_changes(catalogs_only => false);
+            END IF;
+        END IF;
     END IF;
-    SELECT jsonb_object_agg(s.name, s.setting) INTO settings_before FROM pg_settings s WHERE s.name <> 'search_path';
-    changes_before := migrollback_schema.transaction_changes();
     BEGIN
         -- Set here, not on the function: a function's own path would reach EXECUTE, and DROP TABLE IF EXISTS users would drop nothing.
         PERFORM set_config('search_path', run_migration_sql.search_path, true);
@@ -119,46 +160,47 @@ BEGIN
 
         IF current_user <> role_before OR session_user <> session_before THEN
             RAISE EXCEPTION 'the SQL leaves role % behind (it began as %)', current_user, role_before
-                USING ERRCODE = 'MR020', HINT = 'End the block with RESET ROLE, or use SET LOCAL ROLE in a function.';
+                USING ERRCODE = 'MR020', HINT = 'End the block with RESET ROLE.';
         END IF;
 
         -- Success may not be claimed while a deferred constraint is still to be checked.
         SET CONSTRAINTS ALL IMMEDIATE;
-        SELECT string_agg(DISTINCT format('%I.%I', n.nspname, k.conname), ', ') INTO deferred
-          FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace WHERE k.condeferred;
-        IF deferred IS NOT NULL THEN    -- as they were, for what comes after us in this transaction
-            EXECUTE 'SET CONSTRAINTS ' || deferred || ' DEFERRED';
+        IF more_follows THEN            -- as they were, for the next migration in this transaction
+            SELECT string_agg(DISTINCT format('%I.%I', n.nspname, k.conname), ', ') INTO deferred
+              FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace WHERE k.condeferred;
+            IF deferred IS NOT NULL THEN
+                EXECUTE 'SET CONSTRAINTS ' || deferred || ' DEFERRED';
+            END IF;
         END IF;
 
-        SELECT coalesce(array_agg(s.name ORDER BY s.name), '{}') INTO changed_settings FROM pg_settings s
-         WHERE s.name <> 'search_path' AND s.setting IS DISTINCT FROM settings_before ->> s.name;
-        IF path_left <> path_asked THEN
-            changed_settings := changed_settings || 'search_path'::text;
-        END IF;
+        SELECT array_agg(n.name ORDER BY n.place) INTO changed FROM unnest(names, values_before) WITH ORDINALITY AS n (name, value, place)
+         WHERE coalesce(current_setting(n.name, true), '') <> n.value;
         IF NOT restore_settings THEN
-            SELECT array_agg(c.name) INTO changed_settings FROM unnest(changed_settings) AS c (name) WHERE c.name <> ALL (coalesce(set_local, '{}'));
-            IF cardinality(changed_settings) > 0 THEN
-                RAISE EXCEPTION 'the SQL leaves changed settings behind: %', array_to_string(changed_settings, ', ')
+            message := (SELECT string_agg(c.name, ', ') FROM unnest(changed || CASE WHEN path_left <> path_asked THEN 'search_path' END) AS c (name)
+                         WHERE c.name <> ALL (coalesce(set_local, '{}')));
+            IF message IS NOT NULL THEN
+                RAISE EXCEPTION 'the SQL leaves changed settings behind: %', message
                     USING ERRCODE = 'MR021', HINT = 'Use SET LOCAL, which ends with the transaction.';
             END IF;
         END IF;
-        SELECT array_agg(s.name) INTO changed_settings FROM pg_settings s
-         WHERE s.name <> 'search_path' AND s.setting IS DISTINCT FROM settings_before ->> s.name;
-        IF changed_settings IS NOT NULL THEN
-            -- Both ways: at the end of the transaction a SET of the session would come back from under a SET LOCAL.
-            PERFORM set_config(c.name, settings_before ->> c.name, NOT restore_settings) FROM unnest(changed_settings) AS c (name);
+        IF changed IS NOT NULL THEN
+            -- An up part may SET for the session: put back for the session, or it would come out from under a SET LOCAL at COMMIT.
+            PERFORM set_config(n.name, n.value, NOT restore_settings) FROM unnest(names, values_before) AS n (name, value) WHERE n.name = ANY (changed);
         END IF;
 
         IF guarded THEN
-            IF migrollback_schema.migration_system_token() <> token_before THEN
+            IF migrollback_schema.migration_system_token(ours.tables, ours.routines) <> token_before THEN
                 RAISE EXCEPTION 'the SQL touches the tables or functions of the rollback system'
                     USING ERRCODE = 'MR022', HINT = 'Leave migration_history and its neighbours to migrollback.';
             END IF;
-            unchanged := migrollback_schema.transaction_changes() = changes_before;
+            unchanged := migrollback_schema.transaction_changes(catalogs_only => true) = catalogs_before;
+            IF unchanged AND NOT only_ddl THEN
+                unchanged := migrollback_schema.transaction_changes(catalogs_only => false) = changes_before;
+            END IF;
         END IF;
     EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN     -- OTHERS leaves out the first two
         GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
-            context = PG_EXCEPTION_CONTEXT, schema_name = SCHEMA_NAME, table_name = TABLE_NAME, constraint_name = CONSTRAINT_NAME;
+            schema_name = SCHEMA_NAME, table_name = TABLE_NAME, constraint_name = CONSTRAINT_NAME;
         outcome := jsonb_build_object('sqlstate', code, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, ''),
             'schema', nullif(schema_name, ''), 'table', nullif(table_name, ''), 'constraint', nullif(constraint_name, ''),
             'statement_number', place, 'statement', left(statements[place], 2000));
@@ -167,8 +209,8 @@ BEGIN
         'duration_ms', round(extract(epoch FROM clock_timestamp() - began)::numeric * 1000, 3),
         'statement_ms', to_jsonb(statement_ms), 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, boolean) IS
+COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, boolean, boolean) IS
     'Writes. Runs statements by server-side EXECUTE under the given search_path, all or none. set_local: settings that the SQL may change until the '
-    'transaction ends; restore_settings: put changed settings back instead of refusing them; guarded: refuse to touch this system. '
+    'transaction ends; restore_settings: put changed settings back instead of refusing them; guarded: refuse to touch this system; more_follows: another run in this transaction. '
     'Returns duration_ms, statement_ms (of each), unchanged (true: it ran and wrote nothing), and where it failed sqlstate, message, detail, hint, '
     'statement_number (from 1; none when the failure came after the last), statement. An error is returned, not raised.';

@@ -4,12 +4,16 @@
 
 CREATE FUNCTION migrollback_schema.add_migration_event(
     event text, migration_name text, attempt_id uuid DEFAULT NULL, reason text DEFAULT NULL, client text DEFAULT NULL, details jsonb DEFAULT '{}')
-RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-    INSERT INTO migrollback_schema.migration_events (event, migration_name, attempt_id, reason, client, details)
+RETURNS bigint LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    number bigint;
+BEGIN
+    INSERT INTO migrollback_schema.migration_events AS e (event, migration_name, attempt_id, reason, client, details)
     VALUES (add_migration_event.event, add_migration_event.migration_name, add_migration_event.attempt_id, add_migration_event.reason,
             add_migration_event.client, coalesce(add_migration_event.details, '{}'))
-    RETURNING event_number
-$function$;
+    RETURNING e.event_number INTO number;
+    RETURN number;
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.add_migration_event(text, text, uuid, text, text, jsonb) IS
     'Writes one event of the audit trail and returns its number.';
 
@@ -48,11 +52,17 @@ COMMENT ON FUNCTION migrollback_schema.forget_in_deploy_ledger(text, text) IS
     'Returns the row that it removed, or NULL.';
 
 CREATE FUNCTION migrollback_schema.effective_search_path() RETURNS text
-LANGUAGE sql STABLE AS $function$
+LANGUAGE plpgsql STABLE AS $function$
+DECLARE
+    schema_name name;
+    path        text := '';
+BEGIN
     -- No pinned path, on purpose: what the caller's own path comes to is what it tells. Hence every name is written out.
-    SELECT coalesce(pg_catalog.string_agg(pg_catalog.quote_ident(s.name), ', ' ORDER BY s.place), '')
-    FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS s (name, place)
-$function$;
+    FOREACH schema_name IN ARRAY pg_catalog.current_schemas(false) LOOP
+        path := pg_catalog.concat_ws(', ', nullif(path, ''), pg_catalog.quote_ident(schema_name));
+    END LOOP;
+    RETURN path;
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.effective_search_path() IS
     'The schemas of the caller''s search_path that exist, quoted, in order: "$user" resolved. Does not write.';
 
@@ -189,7 +199,7 @@ BEGIN
         RAISE EXCEPTION 'migration % is % already', name, old.status USING ERRCODE = 'MR002';
     END IF;
     IF resolve_migration.status = 'rolled_back' THEN
-        in_the_way := migrollback_schema.migrations_to_roll_back_first(name);
+        in_the_way := migrollback_schema.migrations_to_roll_back_first(ARRAY[name]);
         IF cardinality(in_the_way) > 0 THEN
             RAISE EXCEPTION 'Cannot rollback: other migrations depend on this one' USING ERRCODE = 'MR002', DETAIL = array_to_string(in_the_way, ', ');
         END IF;

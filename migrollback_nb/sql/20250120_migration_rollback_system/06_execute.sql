@@ -44,6 +44,8 @@ DECLARE
     migration   text;
     planned   migrollback_schema.migration_history;
     refusal   text;
+    in_the_way text[];
+    handled   text[] := '{}';
     is_system boolean := false;
     outcome   jsonb;
     done      jsonb := '{}';
@@ -67,17 +69,20 @@ BEGIN
             FOREACH migration IN ARRAY names LOOP
                 SELECT * INTO planned FROM migrollback_schema.migration_history h WHERE h.migration_name = migration;
                 is_system := coalesce(planned.metadata ->> 'system' = 'true', false);
-                SELECT CASE
-                         WHEN NOT (c.can_rollback OR dry_run AND c.dependent_migrations <@ names AND cardinality(c.dependent_migrations) > 0
-                              AND migrollback_schema.migration_blocking_reason(planned.status, false, planned.rollback_sql, planned.metadata) IS NULL) THEN c.reason
-                         WHEN is_system AND cardinality(names) > 1 THEN 'The rollback system itself is rolled back alone'
-                         WHEN is_system AND NOT dry_run AND trail_head IS DISTINCT FROM (SELECT v.head_hash FROM migrollback_schema.verify_migration_events() v) THEN
-                             'Save migration_history and migration_events first, then give the hash of the last event as trail_head'
-                         WHEN planned.metadata #>> '{rollback,transaction}' = 'false' AND NOT dry_run
-                              AND planned.metadata #>> '{rollback,md5}' = md5(planned.rollback_sql) THEN
-                             'This rollback runs outside a transaction: use migrollback rollback, which runs it statement by statement'
-                       END INTO refusal
-                  FROM migrollback_schema.can_rollback_migration(migration) c;
+                -- under the locks once more; what this chain has dealt with already need not be looked behind
+                in_the_way := migrollback_schema.migrations_to_roll_back_first(ARRAY[migration], handled);
+                refusal := CASE
+                    WHEN planned.id IS NULL THEN 'Migration not found'
+                    WHEN is_system AND cardinality(names) > 1 THEN 'The rollback system itself is rolled back alone'
+                    WHEN is_system AND NOT dry_run AND trail_head IS DISTINCT FROM (SELECT v.head_hash FROM migrollback_schema.verify_migration_events() v) THEN
+                        'Save migration_history and migration_events first, then give the hash of the last event as trail_head'
+                    WHEN planned.metadata #>> '{rollback,transaction}' = 'false' AND (NOT dry_run OR cardinality(names) > 1)
+                         AND planned.metadata #>> '{rollback,md5}' = md5(planned.rollback_sql) THEN
+                        'This rollback runs outside a transaction: use migrollback rollback, alone, which runs it statement by statement'
+                    END;
+                refusal := coalesce(
+                    migrollback_schema.migration_blocking_reason(planned.status, cardinality(in_the_way) > 0, planned.rollback_sql, planned.metadata), refusal);
+                handled := handled || migration;
                 EXIT WHEN refusal IS NOT NULL;
                 sqls := sqls || jsonb_build_object(migration, planned.rollback_sql);
                 CONTINUE WHEN dry_run;
@@ -85,7 +90,7 @@ BEGIN
                     migrollback_schema.migration_rollback_statements(planned.rollback_sql, planned.metadata),
                     migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
                     set_local => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_local}', '[]'))),
-                    guarded => NOT is_system);
+                    guarded => NOT is_system, more_follows => migration <> names[cardinality(names)]);
                 IF outcome ? 'sqlstate' THEN
                     RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
                 END IF;

@@ -9,7 +9,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
     WITH RECURSIVE
     ext AS MATERIALIZED (            -- objects owned by an extension: described by the extension row only; and our own
       SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e'
-      UNION ALL SELECT o.classid, o.objid FROM migrollback_schema.migration_system_objects() o),
+      UNION ALL SELECT 'pg_class'::regclass, unnest(o.tables) FROM migrollback_schema.migration_system_objects() o
+      UNION ALL SELECT 'pg_proc'::regclass, unnest(o.routines) FROM migrollback_schema.migration_system_objects() o),
     ns AS MATERIALIZED (
       SELECT n.oid, n.nspname, n.nspowner, n.nspacl FROM pg_namespace n
       WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'

@@ -23,8 +23,9 @@ BEGIN
     FOR opened IN
         SELECT DISTINCT g.what, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS grantee
         FROM migrollback_schema.migration_system_objects() o
-        LEFT JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
-        LEFT JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
+        CROSS JOIN LATERAL unnest(o.tables || o.routines) AS u (objid)
+        LEFT JOIN pg_class c ON c.oid = u.objid AND c.oid = ANY (o.tables)
+        LEFT JOIN pg_proc p ON p.oid = u.objid AND p.oid = ANY (o.routines)
         CROSS JOIN LATERAL (SELECT CASE WHEN c.oid IS NOT NULL THEN 'TABLE ' || c.oid::regclass ELSE 'FUNCTION ' || p.oid::regprocedure END AS what,
                                    coalesce(c.relacl, p.proacl, acldefault(CASE WHEN c.oid IS NOT NULL THEN 'r'::"char" ELSE 'f'::"char" END,
                                                                            coalesce(c.relowner, p.proowner))) AS acl) g
