@@ -103,7 +103,8 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
     # A half-open connection must not hang for ever in the worst hour of the year.
     options.setdefault("connect_timeout", 10)
     try:
-        return psycopg.connect(**options, autocommit=True)  # type: ignore[arg-type]  # the stubs name each option, a dict of them is looser
+        # prepare_threshold: a pooler in transaction mode (Supabase's) hands our next transaction to another server session
+        return psycopg.connect(**options, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]  # the stubs name each option, a dict of them is looser
     except psycopg.Error as error:
         said = str(error).strip().splitlines()
         text = "; ".join(line.strip() for line in said if line.strip()) or type(error).__name__

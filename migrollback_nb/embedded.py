@@ -15,12 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from migrollback_nb.errors import ConnectionFailed, MigrollbackError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Variable that names another folder for the server, its locks and the demo.
 FOLDER_VARIABLE = "MIGROLLBACK_EMBEDDED_DIR"
@@ -50,7 +52,7 @@ _threads = threading.RLock()
 
 
 def base_folder() -> Path:
-    """The folder of everything embedded: server, locks, demo. Writes nothing, not even the folder.
+    """Name the folder of everything embedded: server, locks, demo. Writes nothing, not even the folder.
 
     Returns
     -------
@@ -61,15 +63,14 @@ def base_folder() -> Path:
         return Path(named).expanduser().resolve()
     if _is_root():
         return ROOT_FOLDER
-    _, version = _wheel()
-    del version  # the wheel brings platformdirs with it
+    _wheel()  # it brings platformdirs with it
     import platformdirs
 
     return platformdirs.user_data_path("migrollback_nb", appauthor=False).resolve()
 
 
 def data_folder() -> Path:
-    """The server's data folder, for example ``.../migrollback_nb/postgres-18``. Writes nothing.
+    """Name the server's data folder, for example ``.../migrollback_nb/postgres-18``. Writes nothing.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def data_folder() -> Path:
 
 
 def bin_folder() -> Path:
-    """The folder of PostgreSQL's programs (psql, pg_dump ...) in the wheel. Writes nothing.
+    """Name the folder of PostgreSQL's programs (psql, pg_dump ...) in the wheel. Writes nothing.
 
     Raises
     ------
@@ -192,7 +193,7 @@ def _exclusive(base: Path) -> Iterator[None]:
     """One process at a time makes, starts or stops the server."""
     import fcntl
 
-    with (base / "server.lock").open("ab") as file:
+    with _private(base / "server.lock") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -200,16 +201,21 @@ def _exclusive(base: Path) -> Iterator[None]:
 def _share(base: Path) -> IO[bytes]:
     import fcntl
 
-    file = (base / "users.lock").open("ab")
+    file = _private(base / "users.lock")
     fcntl.flock(file, fcntl.LOCK_SH)
     return file
+
+
+def _private(path: Path) -> IO[bytes]:
+    # whoever may read a file may lock it, and so keep us waiting
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb")
 
 
 # -- the server --------------------------------------------------------------------------------------------------------
 
 
 def _postmaster(data: Path) -> str | None:
-    """What the running server says of itself (starting, ready, stopping), or None when none runs. Does not write."""
+    """Read what the running server says of itself (starting, ready, stopping); None when none runs. Does not write."""
     import psutil  # type: ignore[import-untyped]  # comes with the wheel, without types
 
     try:
@@ -287,7 +293,7 @@ def _is_root() -> bool:
 
 
 def _wheel() -> tuple[Path, str]:
-    """The wheel's package folder and its version. Without importing it: that would take its own locks."""
+    """Find the wheel's package folder and its version. Without importing it: that would take its own locks."""
     from importlib.metadata import PackageNotFoundError, version
     from importlib.util import find_spec
 
@@ -328,11 +334,8 @@ def _run(program: str, *arguments: str, base: Path) -> None:
     """Run one of PostgreSQL's programs, as the system user when we are root."""
     # variables such as PGPORT and PGDATA are for the user's own databases
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    identity: dict[str, str | list[str]] = {}
-    folder = bin_folder()
-    if _is_root():
-        folder = _programs_for_others(base)
-        identity = {"user": SYSTEM_USER, "group": SYSTEM_USER, "extra_groups": []}
+    user = SYSTEM_USER if _is_root() else None
+    folder = _programs_for_others(base) if user else bin_folder()
     try:
         subprocess.run(  # noqa: S603  # a program of ours with arguments of ours
             [str(folder / program), *arguments],
@@ -345,7 +348,9 @@ def _run(program: str, *arguments: str, base: Path) -> None:
             env=environment,
             umask=0o077,
             timeout=2 * _PATIENCE,
-            **identity,  # type: ignore[arg-type]  # a dict of them is looser than the stubs
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
         )
     except subprocess.CalledProcessError as error:
         raise ConnectionFailed(f"{program} failed: {(error.stderr or error.stdout).strip()}", hint=f"The embedded server lies in {base}.") from error
@@ -371,7 +376,7 @@ def _ensure_system_user() -> None:
 
 
 def _programs_for_others(base: Path) -> Path:
-    """The wheel's programs where the system user may run them: in the wheel itself, else in a copy."""
+    """Find the wheel's programs where the system user may run them: in the wheel itself, else in a copy."""
     package, version = _wheel()
     inside = Path("pginstall") / "bin"
     if _others_may_enter(package / inside) and (package / inside / "postgres").stat().st_mode & 0o005 == 0o005:

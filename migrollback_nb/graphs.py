@@ -145,11 +145,11 @@ def dependency_graph(
     ids = {name: f"n{place}" for place, name in enumerate(status)}
     for name, state in status.items():
         look = STYLE.get(state, STYLE["failed"])
-        label = f"{visible(name)}\n{look['word']}"
+        shown = visible(name).replace("&", "&amp;")  # dot reads entities in labels
         graph.node(
             ids[name],
-            label=graphviz.escape(label).replace("\n", "\\n"),
-            tooltip=graphviz.escape(f"{visible(name)}: {look['word']}"),
+            label=graphviz.escape(f"{shown}\n{look['word']}").replace("\n", "\\n"),
+            tooltip=graphviz.escape(f"{shown}: {look['word']}"),
             shape=look["shape"],
             style=look["style"],
             fillcolor=look["fillcolor"],

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape as _escape
 
 # Bidirectional controls reorder what a reader sees, and control characters reach terminals: both are shown by name.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 #: Foreground and background that read in both themes.
 GOOD = "color:#0b3d1a;background:#d7f5dd"

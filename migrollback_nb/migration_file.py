@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from migrollback_nb import folders
 from migrollback_nb.errors import MigrationFileError
-from migrollback_nb.sql_text import SqlText, SyntaxProblem, Token
+from migrollback_nb.sql_text import Comment, SqlText, SyntaxProblem
 
 _MARKER = re.compile(r"--\s*ROLLBACK\s+(START|END)\b\s*(.*?)\s*$", re.DOTALL)
 _MARKER_ALONE = re.compile(r"--\s*ROLLBACK\s+(START|END)\s*$", re.IGNORECASE)
@@ -82,18 +83,14 @@ class MigrationFile:
         return SqlText(self.text)
 
     @cached_property
-    def _markers(self) -> tuple[Token, str, Token | None] | None:
+    def _markers(self) -> tuple[Comment, str, Comment | None] | None:
         """(START, its options, END or None when the block's own text swallows it), or None without a block."""
-        start: Token | None = None
-        end: Token | None = None
+        start: Comment | None = None
+        end: Comment | None = None
         options = ""
-        for token in self._whole.tokens:
-            found = (_MARKER.match(token.text) or _MARKER_ALONE.match(token.text)) if token.is_line_comment else None
+        for comment in self._whole.comments:
+            found = (_MARKER.match(comment.text) or _MARKER_ALONE.match(comment.text)) if comment.is_line_comment else None
             if found is None:
-                if end is not None and not token.is_comment and token.text != ";":
-                    raise self._error(
-                        "a statement after -- ROLLBACK END", line=token.line, hint="Move it above -- ROLLBACK START: the rollback block comes last."
-                    )
                 continue
             word = found.group(1).upper()
             rest = found.group(2) if found.re is _MARKER else ""
@@ -101,18 +98,25 @@ class MigrationFile:
                 if start is not None:
                     raise self._error(
                         f"a second -- ROLLBACK START (the first is in line {start.line})",
-                        line=token.line,
+                        line=comment.line,
                         hint="A migration has one rollback block: join the two.",
                     )
-                start, options = token, rest
+                start, options = comment, rest
             else:
                 if start is None:
                     raise self._error(
-                        "-- ROLLBACK END before -- ROLLBACK START", line=token.line, hint="Put -- ROLLBACK START above the rollback statements."
+                        "-- ROLLBACK END before -- ROLLBACK START", line=comment.line, hint="Put -- ROLLBACK START above the rollback statements."
                     )
                 if end is not None:
-                    raise self._error("a second -- ROLLBACK END", line=token.line, hint="A migration has one rollback block: take one END away.")
-                end = token
+                    raise self._error("a second -- ROLLBACK END", line=comment.line, hint="A migration has one rollback block: take one END away.")
+                end = comment
+        if end is not None and self._whole.code and self._whole.code[-1] > end.start:
+            behind = next(at for at in self._whole.code if at > end.start)
+            raise self._error(
+                "a statement after -- ROLLBACK END",
+                line=self._whole.line_of(behind),
+                hint="Move it above -- ROLLBACK START: the rollback block comes last.",
+            )
         trouble = self._whole.scan_problem
         if start is None:
             if trouble is not None:
@@ -137,11 +141,12 @@ class MigrationFile:
     @cached_property
     def _headers(self) -> tuple[tuple[str, str, int], ...]:
         headers = []
-        for token in self._whole.tokens:
-            if not token.is_comment or (token.is_line_comment and _MARKER.match(token.text)):
+        head = self._whole.code[0] if self._whole.code else len(self.text.encode())
+        for comment in self._whole.comments:
+            if comment.start > head or (comment.is_line_comment and _MARKER.match(comment.text)):
                 break
-            if token.is_line_comment and (found := _HEADER.match(token.text)):
-                headers.append((found.group(1).lower(), found.group(2), token.line))
+            if comment.is_line_comment and (found := _HEADER.match(comment.text)):
+                headers.append((found.group(1).lower(), found.group(2), comment.line))
         return tuple(headers)
 
     @cached_property
@@ -235,9 +240,9 @@ class MigrationFile:
                 # remarks, the template's for one: a block of comments is no rollback SQL
                 return None
             inside = stripped
-        elif SqlText(inside).only_comments:
-            return None
         sql = SqlText(inside)
+        if sql.only_comments:
+            return None
         problem = sql.problem or _cannot_run(sql)
         if problem is not None:
             shift = prefixes.get(problem.line - 1, 0)
@@ -383,9 +388,11 @@ def read(path: Path, *, label: str | None = None) -> MigrationFile:
     """
     where = label if label is not None else str(path)
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # reading a pipe would wait for ever
+            what = "a directory" if stat.S_ISDIR(mode) else "a pipe or device"
+            raise MigrationFileError(where, f"is {what}, not a file", hint="Rename it or move it elsewhere.")
         data = path.read_bytes()
-    except IsADirectoryError:
-        raise MigrationFileError(where, "is a directory, not a file", hint="Rename it or move it elsewhere.") from None
     except FileNotFoundError:
         raise MigrationFileError(where, "does not exist", hint="Check the name, or the folder given with --dir.") from None
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _SQL_COMMENT = postgast.pg_query_pb2.Token.Value("SQL_COMMENT")
 _C_COMMENT = postgast.pg_query_pb2.Token.Value("C_COMMENT")
+_SEMICOLON = postgast.pg_query_pb2.Token.Value("ASCII_59")
 _KIND = postgast.pg_query_pb2.TransactionStmtKind
 
 
@@ -26,15 +28,14 @@ class SyntaxProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """One token of the scanner."""
+class Comment:
+    """One comment."""
 
-    text: str  #: as it stands
+    text: str  #: as it stands, with its signs
     start: int  #: first byte of the UTF-8 text, counted from 0
     end: int  #: first byte after it
     line: int  #: counted from 1
-    is_line_comment: bool  #: a ``--`` comment
-    is_comment: bool  #: any comment
+    is_line_comment: bool  #: a ``--`` comment; False for one between ``/*`` and ``*/``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,47 +74,48 @@ class SqlText:
         return SyntaxProblem(line=self.text.count("\n", 0, at) + 1, column=at - self.text.rfind("\n", 0, at), message=error.message)
 
     @cached_property
-    def _scanned(self) -> tuple[tuple[Token, ...], SyntaxProblem | None]:
+    def _scanned(self) -> tuple[tuple[Comment, ...], tuple[int, ...], SyntaxProblem | None]:
         problem = None
         readable = self._bytes
         try:
             found = postgast.scan(self.text)
         except postgast.PgQueryError as error:
             problem = self._problem(error)
-            before = self.text[: max(error.cursorpos - 1, 0)]
-            readable = before.encode()
-            found = postgast.scan(before)
-        tokens = []
+            readable = self._bytes[: max(error.cursorpos - 1, 0)]
+            found = postgast.scan(readable.decode(errors="ignore"))
+        comments = []
+        code = []
         line, counted = 1, 0
         for token in found.tokens:
-            line += readable.count(b"\n", counted, token.start)
-            counted = token.start
-            tokens.append(
-                Token(
-                    text=readable[token.start : token.end].decode(),
-                    start=token.start,
-                    end=token.end,
-                    line=line,
-                    is_line_comment=token.token == _SQL_COMMENT,
-                    is_comment=token.token in (_SQL_COMMENT, _C_COMMENT),
-                )
-            )
-        return tuple(tokens), problem
+            kind = token.token
+            if kind in (_SQL_COMMENT, _C_COMMENT):
+                start, end = token.start, token.end
+                line += readable.count(b"\n", counted, start)
+                counted = start
+                comments.append(Comment(text=readable[start:end].decode(), start=start, end=end, line=line, is_line_comment=kind == _SQL_COMMENT))
+            elif kind != _SEMICOLON:
+                code.append(token.start)
+        return tuple(comments), tuple(code), problem
 
     @property
-    def tokens(self) -> tuple[Token, ...]:
-        """All tokens, comments included; where a text cannot be scanned to its end, those before the fault."""
+    def comments(self) -> tuple[Comment, ...]:
+        """All comments; where a text cannot be scanned to its end, those before the fault."""
         return self._scanned[0]
+
+    @property
+    def code(self) -> tuple[int, ...]:
+        """First byte, counted from 0, of every token that is neither comment nor semicolon."""
+        return self._scanned[1]
 
     @property
     def scan_problem(self) -> SyntaxProblem | None:
         """Why the text cannot be scanned to its end (an unterminated string or comment), or None."""
-        return self._scanned[1]
+        return self._scanned[2]
 
     @property
     def only_comments(self) -> bool:
         """Whether there is nothing but comments, semicolons and white space in it."""
-        return self.scan_problem is None and all(token.is_comment or token.text == ";" for token in self.tokens)
+        return self.scan_problem is None and not self.code
 
     @cached_property
     def _parsed(self) -> tuple[tuple[Statement, ...], SyntaxProblem | None]:
@@ -121,15 +123,11 @@ class SqlText:
             parsed = postgast.parse(self.text)
         except postgast.PgQueryError as error:
             return (), self._problem(error)
-        code_starts = [token.start for token in self.tokens if not token.is_comment]
         statements = []
-        at = 0
         for raw in parsed.stmts:
             end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(self._bytes)
             # the parser's location takes in the comments and blank lines before a statement
-            while at < len(code_starts) and code_starts[at] < raw.stmt_location:
-                at += 1
-            start = code_starts[at] if at < len(code_starts) else raw.stmt_location
+            start = self.code[bisect_left(self.code, raw.stmt_location)]
             refused, impossible, local = _classify(raw.stmt)
             statements.append(
                 Statement(
@@ -185,7 +183,9 @@ def _classify(node: Node) -> tuple[str | None, str | None, str | None]:
     refused: str | None = None
     match kind:
         case "transaction_stmt":
-            return None, _TRANSACTION_WORDS.get(node.transaction_stmt.kind, "transaction control"), None
+            # an isolation level or a chain is more than "in a transaction": such a BEGIN ... COMMIT is not taken for a mere wrapper
+            more = " with modes" if node.transaction_stmt.options else " AND CHAIN" if node.transaction_stmt.chain else ""
+            return None, _TRANSACTION_WORDS.get(node.transaction_stmt.kind, "transaction control") + more, None
         case "copy_stmt" if not node.copy_stmt.filename:
             return None, "COPY FROM STDIN" if node.copy_stmt.is_from else "COPY TO STDOUT", None
         case "variable_set_stmt" if node.variable_set_stmt.is_local:

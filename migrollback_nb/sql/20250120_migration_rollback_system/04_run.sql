@@ -135,13 +135,11 @@ BEGIN
     IF guarded THEN
         ours := migrollback_schema.migration_system_objects();
         token_before := migrollback_schema.migration_system_token(ours.tables, ours.routines);
-        IF NOT restore_settings THEN
-            -- DDL always shows in the catalogs; other statements need a look at every table
-            only_ddl := (SELECT bool_and(s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M') FROM unnest(statements) AS s (statement));
-            catalogs_before := migrollback_schema.transaction_changes(catalogs_only => true);
-            IF NOT only_ddl THEN
-                changes_before := migrollback_schema.transaction_changes(catalogs_only => false);
-            END IF;
+        -- DDL always shows in the catalogs; other statements need a look at every table
+        only_ddl := (SELECT bool_and(s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M') FROM unnest(statements) AS s (statement));
+        catalogs_before := migrollback_schema.transaction_changes(catalogs_only => true);
+        IF NOT only_ddl THEN
+            changes_before := migrollback_schema.transaction_changes(catalogs_only => false);
         END IF;
     END IF;
     BEGIN

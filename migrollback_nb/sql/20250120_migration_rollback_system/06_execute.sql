@@ -250,7 +250,8 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true);
+        -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
+        outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true, guarded => false);
         IF outcome ? 'sqlstate' THEN
             RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
         END IF;
