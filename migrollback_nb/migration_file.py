@@ -110,8 +110,7 @@ class MigrationFile:
                 if end is not None:
                     raise self._error("a second -- ROLLBACK END", line=comment.line, hint="A migration has one rollback block: take one END away.")
                 end = comment
-        if end is not None and self._whole.code and self._whole.code[-1] > end.start:
-            behind = next(at for at in self._whole.code if at > end.start)
+        if end is not None and (behind := self._whole.code_after(end.end)) is not None:
             raise self._error(
                 "a statement after -- ROLLBACK END",
                 line=self._whole.line_of(behind),
@@ -141,9 +140,9 @@ class MigrationFile:
     @cached_property
     def _headers(self) -> tuple[tuple[str, str, int], ...]:
         headers = []
-        head = self._whole.code[0] if self._whole.code else len(self.text.encode())
+        head = self._whole.code_after(0)
         for comment in self._whole.comments:
-            if comment.start > head or (comment.is_line_comment and _MARKER.match(comment.text)):
+            if (head is not None and comment.start > head) or (comment.is_line_comment and _MARKER.match(comment.text)):
                 break
             if comment.is_line_comment and (found := _HEADER.match(comment.text)):
                 headers.append((found.group(1).lower(), found.group(2), comment.line))
@@ -191,7 +190,7 @@ class MigrationFile:
     def up(self) -> SqlText:
         """The up part: all that stands before the rollback block."""
         markers = self._markers
-        return SqlText(self.text if markers is None else self.text.encode()[: markers[0].start].decode())
+        return self._whole if markers is None else self._whole.part(0, markers[0].start)
 
     @property
     def up_problem(self) -> SyntaxProblem | None:
@@ -225,9 +224,15 @@ class MigrationFile:
                 )
             transaction = options.lower().endswith("true")
         data = self.text.encode()
-        inside = data[start.end : end.start if end is not None else len(data)].decode()
-        line = start.line + len(inside) - len(inside.lstrip("\n"))
-        inside = inside.strip("\n")
+        begin, behind = start.end, end.start if end is not None else len(data)
+        line = start.line
+        while begin < behind and data[begin : begin + 1] == b"\n":
+            begin += 1
+            line += 1
+        while behind > begin and data[behind - 1 : behind] == b"\n":
+            behind -= 1
+        sql = self._whole.part(begin, behind)
+        inside = sql.text
         prefixes: dict[int, int] = {}
         live = not _commented_line_by_line(inside)
         if not live:
@@ -239,9 +244,8 @@ class MigrationFile:
             if found_in.only_comments or found_in.problem is not None:
                 # remarks, the template's for one: a block of comments is no rollback SQL
                 return None
-            inside = stripped
-        sql = SqlText(inside)
-        if sql.only_comments:
+            sql = found_in
+        elif sql.only_comments:
             return None
         problem = sql.problem or _cannot_run(sql)
         if problem is not None:
@@ -249,7 +253,7 @@ class MigrationFile:
             problem = SyntaxProblem(line=problem.line + line - 1, column=problem.column + shift, message=problem.message)
         statements = sql.statements[1:-1] if sql.wrapped else sql.statements
         return RollbackBlock(
-            sql=inside,
+            sql=sql.text,
             line=line,
             live=live,
             transaction=transaction,
@@ -266,9 +270,6 @@ class MigrationFile:
         for key, value, line in self._headers:
             if key == "migration" and value.removesuffix(".sql") != self.name:
                 remarks.append(f"{self.path}:{line}: -- Migration: says {value}, but the file is {self.name}.sql")
-        if self.up_problem is not None:
-            at = self.up_problem
-            remarks.append(f"{self.path}:{at.line}:{at.column}: the up part cannot be run by migrollback apply: {at.message}")
         block = self.rollback
         if block is None and self._markers is not None:
             start = self._markers[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _SQL_COMMENT = postgast.pg_query_pb2.Token.Value("SQL_COMMENT")
 _C_COMMENT = postgast.pg_query_pb2.Token.Value("C_COMMENT")
-_SEMICOLON = postgast.pg_query_pb2.Token.Value("ASCII_59")
+#: What may stand between statements besides comments; the empty bytes are the end of the text.
+_BLANK = frozenset((b" ", b"\t", b"\n", b"\r", b"\f", b"\v", b";", b""))
 _KIND = postgast.pg_query_pb2.TransactionStmtKind
 
 
@@ -74,7 +75,7 @@ class SqlText:
         return SyntaxProblem(line=self.text.count("\n", 0, at) + 1, column=at - self.text.rfind("\n", 0, at), message=error.message)
 
     @cached_property
-    def _scanned(self) -> tuple[tuple[Comment, ...], tuple[int, ...], SyntaxProblem | None]:
+    def _scanned(self) -> tuple[tuple[Comment, ...], SyntaxProblem | None]:
         problem = None
         readable = self._bytes
         try:
@@ -84,18 +85,25 @@ class SqlText:
             readable = self._bytes[: max(error.cursorpos - 1, 0)]
             found = postgast.scan(readable.decode(errors="ignore"))
         comments = []
-        code = []
         line, counted = 1, 0
-        for token in found.tokens:
-            kind = token.token
-            if kind in (_SQL_COMMENT, _C_COMMENT):
-                start, end = token.start, token.end
-                line += readable.count(b"\n", counted, start)
-                counted = start
-                comments.append(Comment(text=readable[start:end].decode(), start=start, end=end, line=line, is_line_comment=kind == _SQL_COMMENT))
-            elif kind != _SEMICOLON:
-                code.append(token.start)
-        return tuple(comments), tuple(code), problem
+        for token in [token for token in found.tokens if token.token in (_SQL_COMMENT, _C_COMMENT)]:
+            start, end = token.start, token.end
+            line += readable.count(b"\n", counted, start)
+            counted = start
+            comments.append(Comment(text=readable[start:end].decode(), start=start, end=end, line=line, is_line_comment=token.token == _SQL_COMMENT))
+        return tuple(comments), problem
+
+    def part(self, begin: int, end: int) -> SqlText:
+        """The text between two byte offsets that cut no token, as a text of its own, without scanning it again."""
+        part = SqlText(self._bytes[begin:end].decode())
+        if self.scan_problem is None:
+            first = self.line_of(begin)
+            inside = (comment for comment in self.comments if begin <= comment.start < end)
+            part.__dict__["_scanned"] = (
+                tuple(replace(c, start=c.start - begin, end=c.end - begin, line=c.line - first + 1) for c in inside),
+                None,
+            )
+        return part
 
     @property
     def comments(self) -> tuple[Comment, ...]:
@@ -103,19 +111,28 @@ class SqlText:
         return self._scanned[0]
 
     @property
-    def code(self) -> tuple[int, ...]:
-        """First byte, counted from 0, of every token that is neither comment nor semicolon."""
-        return self._scanned[1]
-
-    @property
     def scan_problem(self) -> SyntaxProblem | None:
         """Why the text cannot be scanned to its end (an unterminated string or comment), or None."""
-        return self._scanned[2]
+        return self._scanned[1]
+
+    def code_after(self, offset: int) -> int | None:
+        """First byte at or after an offset that is neither white space, comment nor semicolon; None when there is none. The offset lies in no comment."""
+        following = bisect_left(self.comments, offset, key=lambda comment: comment.start)
+        while True:
+            while self._bytes[offset : offset + 1] in _BLANK:
+                if offset >= len(self._bytes):
+                    return None
+                offset += 1
+            if following < len(self.comments) and self.comments[following].start == offset:
+                offset = self.comments[following].end
+                following += 1
+            else:
+                return offset
 
     @property
     def only_comments(self) -> bool:
         """Whether there is nothing but comments, semicolons and white space in it."""
-        return self.scan_problem is None and not self.code
+        return self.scan_problem is None and self.code_after(0) is None
 
     @cached_property
     def _parsed(self) -> tuple[tuple[Statement, ...], SyntaxProblem | None]:
@@ -127,7 +144,8 @@ class SqlText:
         for raw in parsed.stmts:
             end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(self._bytes)
             # the parser's location takes in the comments and blank lines before a statement
-            start = self.code[bisect_left(self.code, raw.stmt_location)]
+            start = self.code_after(raw.stmt_location)
+            assert start is not None, "a statement has a first token"
             refused, impossible, local = _classify(raw.stmt)
             statements.append(
                 Statement(

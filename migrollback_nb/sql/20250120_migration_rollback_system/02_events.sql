@@ -57,7 +57,8 @@ COMMENT ON FUNCTION migrollback_schema.migration_event_hash(text, bigint, timest
     'SHA-256 (hex) over the fields of one event and the hash of the event before it. Does not write.';
 
 CREATE FUNCTION migrollback_schema.chain_migration_event() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
 BEGIN
     -- Without a lock two writers read the same last row and the chain forks. Held until COMMIT, because only then the row is visible.
     PERFORM pg_advisory_xact_lock(hashtextextended('migrollback_nb events', 0));

@@ -4,7 +4,8 @@
 
 CREATE FUNCTION migrollback_schema.mark_rolled_back(
     name text, attempt_id uuid, reason text, client text, details jsonb)
-RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
 DECLARE
     marked migrollback_schema.migration_history;
 BEGIN

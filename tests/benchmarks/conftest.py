@@ -1,0 +1,89 @@
+"""One embedded server with its default settings (fsync on, as in production), and the table of ratios at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+TABLE = pytest.StashKey[list["Measure"]]()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One line of the table."""
+
+    what: str
+    ours: float  #: seconds
+    compared_with: str
+    other: float | None  #: seconds; None where the bound is a time
+    bound: str
+
+    @property
+    def ratio(self) -> str:
+        return "" if self.other is None else f"{self.ours / self.other:.2f}"
+
+
+@pytest.fixture(scope="session")
+def table(pytestconfig: pytest.Config) -> list[Measure]:
+    return pytestconfig.stash.setdefault(TABLE, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    measures = config.stash.get(TABLE, [])
+    if not measures:
+        return
+    terminalreporter.section("speed")
+    rows = [("what", "migrollback", "compared with", "it takes", "ratio", "bound")]
+    rows += [(m.what, _time(m.ours), m.compared_with, _time(m.other), m.ratio, m.bound) for m in measures]
+    for place, row in enumerate(rows):
+        terminalreporter.write_line("| " + " | ".join(row) + " |")
+        if place == 0:
+            terminalreporter.write_line("|" + " --- |" * len(row))
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """DSN of the server, without a database."""
+    from migrollback_nb import embedded
+
+    folder = tempfile.mkdtemp(prefix="mr", dir="/var/tmp")
+    os.environ["MIGROLLBACK_EMBEDDED_DIR"] = folder
+    try:
+        dsn = embedded.start()
+        options = psycopg.conninfo.conninfo_to_dict(dsn)
+        del options["dbname"]
+        yield psycopg.conninfo.make_conninfo(**options)
+    finally:
+        embedded.stop()
+        del os.environ["MIGROLLBACK_EMBEDDED_DIR"]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def new_database(server_dsn: str) -> Iterator[Callable[[], str]]:
+    """Makes an empty database and returns its DSN; dropped with the test."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"benchmark_{len(made)}_{os.urandom(4).hex()}"
+        with psycopg.connect(server_dsn, dbname="postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        made.append(name)
+        return psycopg.conninfo.make_conninfo(server_dsn, dbname=name)
+
+    yield make
+    with psycopg.connect(server_dsn, dbname="postgres", autocommit=True) as connection:
+        for name in made:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
