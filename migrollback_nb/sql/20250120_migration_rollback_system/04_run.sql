@@ -17,7 +17,7 @@ BEGIN
         'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'is_passing_error',
         'journal_migration_statement', 'list_rollbackable_migrations', 'lock_migrations', 'mark_rolled_back', 'migration_attempt',
         'migration_blocking_reason', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_rollback_path',
-        'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token',
+        'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
         'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',
         'refuse_history_truncate', 'register_migration', 'register_migrations', 'resolve_migration', 'run_migration_sql', 'save_migration',
         'schema_objects', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events']));
@@ -29,8 +29,8 @@ CREATE FUNCTION migrollback_schema.migration_system_token(tables oid[], routines
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$   -- catalogs are rarely analyzed: the planner would scan them whole, and this grows with the schema
 BEGIN
-    -- (ctid, xmin) names one version of a catalog row, so any DDL on our objects changes the sum; DML is counted beside it.
-    -- PL/pgSQL and not SQL for its cached plan: this runs twice for every migration.
+    -- (ctid, xmin) names one version of a catalog row, so any DDL on our objects changes the sum.
+    -- PL/pgSQL and not SQL for its cached plan: this runs for every migration.
     RETURN (
         SELECT concat_ws(' ', count(*), sum(hashtidextended(v.place, v.xid::text::bigint)))
         FROM (SELECT c.ctid AS place, c.xmin AS xid FROM pg_class c WHERE c.oid = ANY (tables)
@@ -39,13 +39,19 @@ BEGIN
               UNION ALL SELECT t.ctid, t.xmin FROM pg_trigger t WHERE t.tgrelid = ANY (tables)
               UNION ALL SELECT k.ctid, k.xmin FROM pg_constraint k WHERE k.conrelid = ANY (tables)
               UNION ALL SELECT r.ctid, r.xmin FROM pg_policy r WHERE r.polrelid = ANY (tables)
-              UNION ALL SELECT f.ctid, f.xmin FROM pg_proc f WHERE f.oid = ANY (routines)) v)
-        || ' ' || (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid), pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)), ' ')
-                   FROM unnest(tables) AS o (oid))
-        || ' ' || (SELECT coalesce(max(e.event_number), 0) FROM migrollback_schema.migration_events e);
+              UNION ALL SELECT f.ctid, f.xmin FROM pg_proc f WHERE f.oid = ANY (routines)) v);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_token(oid[], oid[]) IS
-    'Differs as soon as this transaction has touched one of these tables or functions, as migration_system_objects() gives them. Does not write.';
+    'Differs as soon as DDL has touched one of these tables or functions, as migration_system_objects() gives them. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_system_writes(tables oid[]) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid), pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)), ' ')
+            FROM unnest(tables) AS o (oid));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_system_writes(oid[]) IS
+    'Differs as soon as this transaction has written a row of one of these tables. Does not write.';
 
 CREATE FUNCTION migrollback_schema.transaction_changes(catalogs_only boolean) RETURNS numeric
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
@@ -106,7 +112,7 @@ COMMENT ON FUNCTION migrollback_schema.changeable_settings() IS
 
 CREATE FUNCTION migrollback_schema.run_migration_sql(
     statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, guarded boolean DEFAULT true,
-    more_follows boolean DEFAULT false)
+    more_follows boolean DEFAULT false, known_token text DEFAULT NULL)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     began            timestamptz := clock_timestamp();
@@ -118,23 +124,38 @@ DECLARE
     session_before   name := session_user;
     path_asked       text;
     path_left        text;
-    names            text[] := migrollback_schema.changeable_settings();
+    names            text[] := '{}';
     values_before    text[];
     changed          text[];
     ours             record;
     token_before     text;
+    token_after      text;
+    writes_before    text;
     catalogs_before  numeric;
     changes_before   numeric;
     only_ddl         boolean;
+    may_change_settings boolean := true;
     unchanged        boolean;
     deferred         text;
     outcome          jsonb;
     code text; message text; detail text; hint text; schema_name text; table_name text; constraint_name text;
 BEGIN
-    values_before := ARRAY(SELECT coalesce(current_setting(n.name, true), '') FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place);
+    IF restore_settings THEN
+        -- An up part of DDL alone changes none, and looking at them all takes longer than a small migration does.
+        may_change_settings := array_to_string(statements, ' ') ~* '\m(set|reset|discard|do|call|select|execute|with|insert|update|delete|merge|copy|load|trigger)\M';
+    ELSIF NOT EXISTS (SELECT FROM pg_event_trigger e WHERE e.evtenabled <> 'D') THEN
+        -- Nor does a rollback that only drops, unless an event trigger runs code of its own.
+        may_change_settings := NOT (SELECT coalesce(bool_and(s.statement ~* '^\s*(drop|comment|revoke|alter\s+table\s[^;()'']*\sdrop)\M'), false)
+                                    FROM unnest(statements) AS s (statement));
+    END IF;
+    IF may_change_settings THEN
+        names := migrollback_schema.changeable_settings();
+        values_before := ARRAY(SELECT coalesce(current_setting(n.name, true), '') FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place);
+    END IF;
     IF guarded THEN
         ours := migrollback_schema.migration_system_objects();
-        token_before := migrollback_schema.migration_system_token(ours.tables, ours.routines);
+        token_before := coalesce(known_token, migrollback_schema.migration_system_token(ours.tables, ours.routines));
+        writes_before := migrollback_schema.migration_system_writes(ours.tables);
         -- DDL always shows in the catalogs; other statements need a look at every table
         only_ddl := (SELECT bool_and(s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M') FROM unnest(statements) AS s (statement));
         catalogs_before := migrollback_schema.transaction_changes(catalogs_only => true);
@@ -187,7 +208,8 @@ BEGIN
         END IF;
 
         IF guarded THEN
-            IF migrollback_schema.migration_system_token(ours.tables, ours.routines) <> token_before THEN
+            token_after := migrollback_schema.migration_system_token(ours.tables, ours.routines);
+            IF token_after <> token_before OR migrollback_schema.migration_system_writes(ours.tables) IS DISTINCT FROM writes_before THEN
                 RAISE EXCEPTION 'the SQL touches the tables or functions of the rollback system'
                     USING ERRCODE = 'MR022', HINT = 'Leave migration_history and its neighbours to migrollback.';
             END IF;
@@ -205,10 +227,10 @@ BEGIN
     END;
     RETURN jsonb_strip_nulls(coalesce(outcome, '{}') || jsonb_build_object(
         'duration_ms', round(extract(epoch FROM clock_timestamp() - began)::numeric * 1000, 3),
-        'statement_ms', to_jsonb(statement_ms), 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END));
+        'statement_ms', to_jsonb(statement_ms), 'token', token_after, 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, boolean, boolean) IS
+COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, boolean, boolean, text) IS
     'Writes. Runs statements by server-side EXECUTE under the given search_path, all or none. set_local: settings that the SQL may change until the '
-    'transaction ends; restore_settings: put changed settings back instead of refusing them; guarded: refuse to touch this system; more_follows: another run in this transaction. '
-    'Returns duration_ms, statement_ms (of each), unchanged (true: it ran and wrote nothing), and where it failed sqlstate, message, detail, hint, '
+    'transaction ends; restore_settings: put changed settings back instead of refusing them; guarded: refuse to touch this system; more_follows: another run in this transaction; known_token: what the run before it in this transaction returned as token. '
+    'Returns duration_ms, statement_ms (of each), token, unchanged (true: it ran and wrote nothing), and where it failed sqlstate, message, detail, hint, '
     'statement_number (from 1; none when the failure came after the last), statement. An error is returned, not raised.';

@@ -49,8 +49,8 @@ DECLARE
     handled   text[] := '{}';
     is_system boolean := false;
     outcome   jsonb;
-    done      jsonb := '{}';
-    sqls      jsonb := '{}';
+    sqls      text[] := '{}';           -- of the steps so far
+    effectless boolean[] := '{}';       -- which of them ran and wrote nothing
 BEGIN
     IF NOT dry_run THEN
         PERFORM migrollback_schema.lock_migrations();
@@ -85,23 +85,24 @@ BEGIN
                     migrollback_schema.migration_blocking_reason(planned.status, cardinality(in_the_way) > 0, planned.rollback_sql, planned.metadata), refusal);
                 handled := handled || migration;
                 EXIT WHEN refusal IS NOT NULL;
-                sqls := sqls || jsonb_build_object(migration, planned.rollback_sql);
+                sqls := sqls || planned.rollback_sql;
                 CONTINUE WHEN dry_run;
                 outcome := migrollback_schema.run_migration_sql(
                     migrollback_schema.migration_rollback_statements(planned.rollback_sql, planned.metadata),
                     migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
                     set_local => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_local}', '[]'))),
-                    guarded => NOT is_system, more_follows => migration <> names[cardinality(names)]);
+                    guarded => NOT is_system, more_follows => migration <> names[cardinality(names)],
+                    known_token => outcome ->> 'token');
                 IF outcome ? 'sqlstate' THEN
                     RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
                 END IF;
-                done := done || jsonb_build_object(migration, outcome);
+                effectless := effectless || (outcome ? 'unchanged');
                 IF NOT is_system THEN
-                    PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id, reason, client, outcome);
+                    PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id, reason, client, outcome - 'token');
                 END IF;
             END LOOP;
         END IF;
-        IF refusal IS NOT NULL AND done <> '{}' THEN
+        IF refusal IS NOT NULL AND cardinality(effectless) > 0 THEN
             RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';  -- refused halfway through a chain: whole or not at all
         END IF;
     EXCEPTION
@@ -122,18 +123,18 @@ BEGIN
         RETURN QUERY SELECT false, 'Rollback failed: ' || (outcome ->> 'message'), NULL::text, migration;
     ELSIF is_system AND NOT dry_run THEN
         -- Nothing of ours is left to call.
-        RETURN QUERY SELECT true, 'Migration rolled back successfully. The rollback system is gone and its audit trail ends here'::text, sqls ->> names[1], names[1];
+        RETURN QUERY SELECT true, 'Migration rolled back successfully. The rollback system is gone and its audit trail ends here'::text, sqls[1], names[1];
     ELSE
         RETURN QUERY
         SELECT true,
                CASE WHEN dry_run THEN 'Dry run: rollback SQL shown below (not executed)'
-                    WHEN done #>> ARRAY[n.name, 'unchanged'] = 'true' THEN
+                    WHEN n.effectless THEN
                         'Rollback SQL ran, but changed nothing: look at its object names and at the search_path ('
                         || (SELECT migrollback_schema.migration_rollback_path(h.metadata, otherwise_path) FROM migrollback_schema.migration_history h
                              WHERE h.migration_name = n.name) || ')'
                     ELSE 'Migration rolled back successfully' END,
-               sqls ->> n.name, n.name
-        FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place;
+               n.rollback_sql, n.name
+        FROM unnest(names, sqls, effectless) WITH ORDINALITY AS n (name, rollback_sql, effectless, place) ORDER BY n.place;
     END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.execute_migration_rollbacks(text[], boolean, text, text, uuid, text, text, text) IS

@@ -29,6 +29,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.is_passing_error;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_rollback_statements;
 -- DROP FUNCTION IF EXISTS migrollback_schema.transaction_changes;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_system_writes;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_system_token;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_system_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_fingerprint;
