@@ -252,7 +252,7 @@ def _start_server(data: Path) -> None:
         if state is not None:  # begun by a process that was killed meanwhile, or about to stop
             time.sleep(0.1)
             continue
-        _forget_strange_pid(data)
+        _forget_strange_pids(data)
         try:
             tries_left -= 1
             _run("pg_ctl", "-D", str(data), "-w", "-t", str(_PATIENCE), "-l", str(log), "start", base=data.parent)
@@ -264,14 +264,17 @@ def _start_server(data: Path) -> None:
             time.sleep(0.5)
 
 
-def _forget_strange_pid(data: Path) -> None:
-    """Remove a postmaster.pid that names a living process that is no server of this folder: PostgreSQL would take it for one."""
+def _forget_strange_pids(data: Path) -> None:
+    """Remove lock files that name a process which is there but is no server of this folder: PostgreSQL would take it for one.
+
+    It has got the id of a server that crashed, or is what is left of that server where nobody reaps the dead, as in many containers.
+    """
     import psutil
 
-    file = data / "postmaster.pid"
-    with suppress(OSError, ValueError, IndexError):
-        if psutil.pid_exists(int(file.read_text().splitlines()[0])):
-            file.unlink()
+    for file in (data / "postmaster.pid", data / ".s.PGSQL.5432.lock"):
+        with suppress(OSError, ValueError, IndexError):
+            if psutil.pid_exists(int(file.read_text().splitlines()[0])):
+                file.unlink()
 
 
 def _create_database(dsn: str, name: str) -> None:
