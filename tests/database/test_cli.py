@@ -1,0 +1,339 @@
+"""The command line: the specified words, JSON keys, exit statuses, and who is asked."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import migrollback_nb as mr
+from migrollback_nb import cli
+
+RULE = "─" * 76
+QUEUE = """\
+CREATE TABLE public.analytics_queue (id int PRIMARY KEY);
+
+-- ROLLBACK START
+DROP TABLE IF EXISTS public.analytics_queue;
+-- ROLLBACK END
+"""
+ANALYTICS = """\
+-- Depends on: 20250119_add_analytics_queue.sql
+CREATE TABLE public.project_analytics (id int PRIMARY KEY, job int REFERENCES public.analytics_queue (id));
+
+-- ROLLBACK START
+DROP TABLE IF EXISTS public.project_analytics;
+-- ROLLBACK END
+"""
+
+
+class Terminal(io.StringIO):
+    """Standard input that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> object:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(database_dsn: str, folder: Path) -> Callable[..., Ran]:
+    """Run the command line in this process on this test's database and folder."""
+
+    def run_command(*argv: str, typed: str | None = None) -> Ran:
+        out, err = io.StringIO(), io.StringIO()
+        stdin = io.StringIO() if typed is None else Terminal(typed)
+        status = cli.run(["--dsn", database_dsn, "--dir", str(folder), *argv], out, err, stdin)
+        return Ran(status, out.getvalue(), err.getvalue())
+
+    return run_command
+
+
+@pytest.fixture
+def applied(db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> mr.Migrations:
+    """The analytics queue and the project analytics that depend on it, applied."""
+    write_migration("20250119_add_analytics_queue", QUEUE)
+    write_migration("20250120_add_project_analytics", ANALYTICS)
+    db.apply()
+    return db
+
+
+def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    ran = run("list")
+    lines = ran.out.splitlines()
+    assert ran.status == 0
+    assert lines[:5] == ["📋 Listing rollbackable migrations...", "", "Applied Migrations:", "", RULE]
+    assert lines[5] == "Migration                                          Can Rollback Applied At          Has Rollback Blocking Reason"
+    rows = {line.split()[0]: line for line in lines[7:10]}
+    assert "❌ No " in rows["20250119_add_analytics_queue"]
+    assert rows["20250119_add_analytics_queue"].endswith("✅           Cannot rollback: other migrations depend on this one")
+    assert "✅ Yes " in rows["20250120_add_project_analytics"]
+    assert rows["20250120_add_project_analytics"].endswith(" -")
+    assert lines[-2:] == ["Total: 3 migrations", "Rollbackable: 2"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "shown"),
+    [
+        (datetime(2025, 1, 20, 14, 30), "1/20/25, 2:30 PM"),  # noqa: DTZ001  # local time is what is shown
+        (datetime(2025, 10, 9, 0, 5), "10/9/25, 12:05 AM"),  # noqa: DTZ001
+        (datetime(2025, 1, 2, 12, 0), "1/2/25, 12:00 PM"),  # noqa: DTZ001
+    ],
+)
+def test_times_read_as_in_the_specification(moment: datetime, shown: str) -> None:
+    assert cli._short_time(moment.astimezone(UTC)) == shown
+
+
+def test_check_says_why(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    good = run("check", "20250120_add_project_analytics")
+    assert (good.status, good.out) == (
+        0,
+        "🔍 Checking rollback status for: 20250120_add_project_analytics\n\nStatus: ✅ Can rollback\nReason: Migration can be safely rolled back\n",
+    )
+    bad = run("check", "20250119_add_analytics_queue")
+    assert (bad.status, bad.out) == (
+        3,
+        "🔍 Checking rollback status for: 20250119_add_analytics_queue\n\nStatus: ❌ Cannot rollback\n"
+        "Reason: Cannot rollback: other migrations depend on this one\n\n"
+        "Dependent migrations (must be rolled back first):\n  - 20250120_add_project_analytics\n",
+    )
+
+
+def test_unknown_name_is_told_with_what_comes_close(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    ran = run("check", "20250119_add_analytic_queue")
+    assert ran.status == 1
+    assert "Did you mean 20250119_add_analytics_queue" in ran.err
+    assert run("check", "nix", "--format", "json").json == {
+        "migration_name": "nix",
+        "can_rollback": False,
+        "reason": "Migration not found",
+        "dependent_migrations": [],
+        "warnings": [],
+    }
+
+
+def test_dry_run_shows_and_changes_nothing(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    before = applied.events()
+    ran = run("rollback", "20250120_add_project_analytics", "--dry-run")
+    assert ran.status == 0
+    assert ran.out == (
+        "🔍 DRY RUN: Rolling back: 20250120_add_project_analytics\n\n✅ Dry run: rollback SQL shown below (not executed)\n\n"
+        f"SQL that would be executed:\n{RULE}\nDROP TABLE IF EXISTS public.project_analytics;\n{RULE}\n"
+    )
+    assert len(applied.events()) == len(before)
+
+
+def test_rollback_asks_on_a_terminal(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    ran = run("rollback", "20250120_add_project_analytics", "--reason", "INC-42", typed="yes\n")
+    assert ran.status == 0
+    assert ran.out == (
+        "⚠️ Rolling back: 20250120_add_project_analytics\n\n⚠️  Are you sure you want to rollback this migration? (yes/no): \n"
+        f"✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS public.project_analytics;\n{RULE}\n"
+    )
+    assert applied.history(status="rolled_back").notes.tolist() == ["INC-42"]
+
+
+@pytest.mark.parametrize("typed", ["no\n", "y\n", "\n", ""])
+def test_anything_but_yes_changes_nothing(run: Callable[..., Ran], applied: mr.Migrations, typed: str) -> None:
+    ran = run("rollback", "20250120_add_project_analytics", typed=typed)
+    assert ran.status == 3
+    assert applied.check("20250120_add_project_analytics").can_rollback
+
+
+def test_without_a_terminal_a_name_must_confirm(run: Callable[..., Ran], applied: mr.Migrations, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "20250120_add_project_analytics"
+    assert run("rollback", name).status == 2
+    wrong = run("rollback", name, "--confirm", "20250119_add_analytics_queue")
+    assert wrong.status == 2
+    assert applied.check(name).can_rollback
+    monkeypatch.setenv("MIGROLLBACK_CONFIRM", f"other, {name}")
+    assert run("rollback", name).status == 0
+    assert not applied.check(name).can_rollback
+
+
+def test_rollback_gives_json(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    refused = run("rollback", "20250119_add_analytics_queue", "--confirm", "20250119_add_analytics_queue", "--format", "json")
+    assert refused.status == 3
+    assert refused.json == {
+        "success": False,
+        "message": "Cannot rollback: other migrations depend on this one",
+        "sql_executed": None,
+        "migration_name": "20250119_add_analytics_queue",
+        "dependent_migrations": ["20250120_add_project_analytics"],
+    }
+    done = run("rollback", "20250120_add_project_analytics", "--confirm", "20250120_add_project_analytics", "--format", "json")
+    assert done.status == 0
+    assert isinstance(done.json, dict)
+    assert done.json["success"] is True
+    assert done.json["message"] == "Migration rolled back successfully"
+    assert done.json["sql_executed"] == "DROP TABLE IF EXISTS public.project_analytics;"
+    assert done.json["migration_name"] == "20250120_add_project_analytics"
+
+
+def test_failed_rollback_exits_1_and_resolve_is_the_way_out(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    write_migration("20250121_bad", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\nDROP TABLE nix;\n-- ROLLBACK END\n")
+    db.apply()
+    ran = run("rollback", "20250121_bad", "--confirm", "20250121_bad", "--format", "json")
+    assert ran.status == 1
+    assert isinstance(ran.json, dict)
+    assert (ran.json["success"], ran.json["sqlstate"], ran.json["statement_number"]) == (False, "42P01", 2)
+    assert "DROP TABLE nix" in ran.err
+    assert run("check", "20250121_bad").status == 3
+    assert run("resolve", "20250121_bad", "--as", "applied", "--reason", "rollback block mended").status == 0
+    assert run("check", "20250121_bad").status == 0
+
+
+def test_register_and_sync_print_the_specified_words(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    write_migration("20250119_add_analytics_queue", QUEUE)
+    write_migration("20250120_no_rollback", "CREATE TABLE t ();\n")
+    assert run("register", "20250119_add_analytics_queue").out == (
+        "📝 Registering migration: 20250119_add_analytics_queue\n✅ Migration registered successfully\n   Rollback SQL: ✅ Available\n"
+    )
+    write_migration("20250121_bad", "CREATE TABLE t ();\n-- ROLLBACK START\n")
+    ran = run("sync")
+    assert ran.status == 1
+    assert ran.out == (
+        "🔄 Syncing migration files with database...\n\n📝 Registering: 20250120_no_rollback.sql\n   ✅ Registered (Rollback: No)\n\n"
+        "⚠️  Sync complete: 1 registered, 1 skipped, 1 failed\n"
+    )
+    assert "20250121_bad.sql:2: -- ROLLBACK START without -- ROLLBACK END" in ran.err
+    (db.folder.path / "20250121_bad.sql").unlink()
+    again = run("sync")
+    assert (again.status, again.out.splitlines()[-1]) == (0, "✅ Sync complete: 0 registered, 2 skipped")
+    assert run("sync", "--format", "json").json == {
+        "registered": [],
+        "skipped": ["20250119_add_analytics_queue", "20250120_no_rollback"],
+        "failed": [],
+        "warnings": [],
+    }
+
+
+def test_template_prints_the_specified_words(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    write_migration("20250120_x", "CREATE TABLE t ();\n")
+    out = run("template", "20250120_x").out
+    assert out.startswith(f"📝 Generating rollback template for: 20250120_x\n\nSuggested rollback template:\n{RULE}\n-- ROLLBACK START\n")
+    assert out.endswith(f"-- ROLLBACK END\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
+
+
+def test_list_as_json_and_tsv_has_the_columns_of_the_function(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    columns = ["migration_name", "migration_version", "applied_at", "status", "can_rollback", "has_rollback_sql", "blocking_reason", "dependent_migrations"]
+    rows = run("list", "--format", "json").json
+    assert isinstance(rows, list)
+    assert [list(row) for row in rows] == [columns] * 3
+    assert rows[1]["dependent_migrations"] == ["20250120_add_project_analytics"]
+    assert datetime.fromisoformat(rows[0]["applied_at"]).tzinfo is not None
+    lines = run("--format", "tsv", "list").out.splitlines()
+    assert lines[0].split("\t") == columns
+    assert all(len(line.split("\t")) == len(columns) for line in lines)
+
+
+def test_tsv_keeps_one_line_for_each_row(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    applied.rollback("20250120_add_project_analytics", confirm="20250120_add_project_analytics", reason="a\tb\nc\\d")
+    lines = run("history", "--status", "rolled_back", "--format", "tsv").out.splitlines()
+    assert len(lines) == 2
+    assert r"a\tb\nc\\d" in lines[1].split("\t")
+
+
+def test_options_count_before_and_after_the_command(database_dsn: str, folder: Path, applied: mr.Migrations) -> None:
+    out = io.StringIO()
+    assert cli.run(["--format", "table", "list", "--format", "json", "--dsn", database_dsn], out, io.StringIO(), io.StringIO()) == 0
+    assert len(json.loads(out.getvalue())) == 3
+
+
+def test_chain_shows_the_order_and_runs_in_one_go(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    ran = run("rollback", "20250119_add_analytics_queue", "--chain", "--confirm", "20250119_add_analytics_queue")
+    assert ran.status == 0
+    assert "Order of the rollback, in one transaction:\n  1. 20250120_add_project_analytics\n  2. 20250119_add_analytics_queue\n" in ran.out
+    assert applied.history(status="applied").migration_name.tolist() == ["20250120_migration_rollback_system"]
+
+
+def test_changed_file_is_warned_of(run: Callable[..., Ran], applied: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    write_migration("20250120_add_project_analytics", ANALYTICS + "-- edited\n")
+    for command in (["check", "20250120_add_project_analytics"], ["rollback", "20250120_add_project_analytics", "--confirm", "20250120_add_project_analytics"]):
+        ran = run(*command)
+        assert ran.status == 0
+        assert "was changed after it was registered" in ran.err
+
+
+def test_old_preview_is_refused(run: Callable[..., Ran], applied: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    name = "20250120_add_project_analytics"
+    found = run("rollback", name, "--dry-run", "--format", "json").json
+    assert isinstance(found, dict)
+    write_migration(name, ANALYTICS.replace("DROP TABLE", "DROP  TABLE"))
+    assert run("register", name).status == 0
+    ran = run("rollback", name, "--confirm", name, "--preview", found["fingerprint"])
+    assert ran.status == 3
+    assert "changed since the preview" in ran.err
+
+
+def test_last_is_one_name(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    assert (run("last").status, run("last").out) == (1, "")
+    write_migration("20250119_add_analytics_queue", QUEUE)
+    db.apply()
+    assert (run("last").status, run("last").out) == (0, "20250119_add_analytics_queue\n")
+
+
+def test_history_deps_plan_events(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    assert "20250120_add_project_analytics" in run("history", "--since", "7d").out
+    assert run("history", "--since", "yesterday").status == 2
+    assert run("history", "--without-rollback", "--format", "json").json == []
+    rows = run("deps", "--format", "json").json
+    assert [(row["migration_name"], row["depends_on"]) for row in rows] == [("20250120_add_project_analytics", "20250119_add_analytics_queue")]  # type: ignore[attr-defined]
+    assert run("deps", "20250119_add_analytics_queue", "--format", "dot").out.startswith("digraph migrations {")
+    assert "<svg" in run("deps", "--format", "svg").out
+    assert run("list", "--format", "svg").status == 2
+    assert "1. 20250120_add_project_analytics\n  2. 20250119_add_analytics_queue" in run("plan", "20250119_add_analytics_queue").out
+    assert "✅ The audit trail is intact" in run("events", "--verify").out
+    assert "applied" in run("events", "20250119_add_analytics_queue").out
+
+
+def test_without_a_connection_nothing_is_fallen_back_on() -> None:
+    err = io.StringIO()
+    assert cli.run(["list"], io.StringIO(), err, io.StringIO()) == 2
+    assert "--dsn embedded" in err.getvalue()
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://u:pa@ss@host/db", "postgresql+psycopg://u:s3cret@host/db", "postgresql://u:s3cret%zz@host/db", "host=x s3cret"])
+def test_no_password_in_an_error(dsn: str) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    assert cli.run(["list", "--dsn", dsn], out, err, io.StringIO()) == 2
+    for secret in ("s3cret", "pa@ss", "ss@host"):
+        assert secret not in out.getvalue() + err.getvalue()
+
+
+def test_not_installed_says_how(empty_dsn: str) -> None:
+    err = io.StringIO()
+    assert cli.run(["list", "--dsn", empty_dsn], io.StringIO(), err, io.StringIO()) == 1
+    assert "migrollback install" in err.getvalue()
+
+
+def test_install_says_what_it_did(empty_dsn: str) -> None:
+    for expected in ("installed: 20250120_migration_rollback_system", "is complete already"):
+        out = io.StringIO()
+        assert cli.run(["install", "--dsn", empty_dsn, "--schema", "ops"], out, io.StringIO(), io.StringIO()) == 0
+        assert expected in out.getvalue()
+
+
+def test_hostile_names_do_not_reach_the_terminal_raw(run: Callable[..., Ran], db: mr.Migrations) -> None:
+    name = "1_\x1b[2J\u202eevil"
+    db.database.connection.execute("INSERT INTO migration_history (migration_name, migration_version) VALUES (%s, '1')", (name,))
+    for command in (["list"], ["history"], ["check", name], ["deps"], ["events"]):
+        ran = run(*command)
+        assert "\x1b" not in ran.out + ran.err
+        assert "\u202e" not in ran.out + ran.err
