@@ -270,7 +270,7 @@ _ROWS: dict[str, tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mappi
         ("event_number", "occurred_at", "event", "migration_name", "attempt_id", "database_user", "client", "reason", "details", "previous_hash", "hash"),
     ),
     "deps": (
-        lambda args, db: _dependency_rows(args, db),
+        lambda args, db: _dependency_rows(args, db),  # noqa: PLW0108  # it is defined below
         ("migration_name", "depends_on", "status", "depends_on_status"),
         ("migration_name", "depends_on", "status", "depends_on_status", "created_at"),
     ),
@@ -374,7 +374,9 @@ def _confirm(args: argparse.Namespace, preview: Preview, out: TextIO, stdin: Tex
         return
     if not stdin.isatty():
         raise ConfirmationRequired(
-            "This is not a terminal, so nobody can be asked", migration_name=name, hint=f"Confirm with --confirm {name}, or put the name into MIGROLLBACK_CONFIRM."
+            "This is not a terminal, so nobody can be asked",
+            migration_name=name,
+            hint=f"Confirm with --confirm {name}, or put the name into MIGROLLBACK_CONFIRM.",
         )
     out.write("⚠️  Are you sure you want to rollback this migration? (yes/no): ")
     out.flush()
@@ -454,8 +456,8 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
         err.write("\n❌ Interrupted. What was running was cancelled on the server and undone.\n")
         return 1
     except BrokenPipeError:
-        # the reader has seen enough; there is nobody left to tell
-        sys.stdout = None  # type: ignore[assignment]  # else Python complains once more when it exits
+        # the reader has seen enough; without this Python complains once more when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 

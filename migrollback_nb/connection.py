@@ -100,6 +100,7 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
     except psycopg.ProgrammingError:
         raise malformed from None
     options.setdefault("application_name", application_name)
+    options.setdefault("client_encoding", "UTF8")
     # A half-open connection must not hang for ever in the worst hour of the year.
     options.setdefault("connect_timeout", 10)
     try:
@@ -111,4 +112,6 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
         password = options.get("password")
         if password:
             text = text.replace(str(password), "***")
-        raise ConnectionFailed(f"No connection by {found_in}: {text}", hint="Check that the server runs and that host, port, user and database are right.") from None
+        raise ConnectionFailed(
+            f"No connection by {found_in}: {text}", hint="Check that the server runs and that host, port, user and database are right."
+        ) from None

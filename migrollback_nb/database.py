@@ -31,8 +31,12 @@ T = TypeVar("T")
 
 #: Functions of the server that say "... does not exist, skipping"; the texts are translated, these names are not.
 _SKIPPING = frozenset(
-    {"does_not_exist_skipping", "DropErrorMsgNonExistent", "ProcessUtilitySlow", "ATExecDropColumn", "ATExecDropConstraint", "RenameRelation", "rename_constraint_internal"}
-)
+    {
+        "does_not_exist_skipping", "DropErrorMsgNonExistent", "ProcessUtilitySlow", "ATExecDropColumn", "ATExecDropConstraint", "ATExecDropIdentity", "ATExecDropExpression",
+        "RenameRelation", "RenameConstraint", "renameatt", "AlterTableNamespace", "AlterSequence", "AlterStatistics", "AlterDomainDropConstraint", "DropConfigurationMapping",
+        "DropRole", "RemoveUserMapping", "DropSubscription", "dropdb", "DropTableSpace",
+    }
+)  # fmt: skip
 #: What is tried again: lock not available, deadlock, serialization failure. The same SQL may succeed the next time.
 _RETRIED = frozenset({"55P03", "40P01", "40001"})
 
@@ -85,7 +89,9 @@ class Database:
         interface: str = "python",
     ) -> None:
         if not connection.autocommit:
-            raise errors.UsageError("The connection is not in autocommit mode", hint="Open it with autocommit=True: each deed here is a transaction of its own.")
+            raise errors.UsageError(
+                "The connection is not in autocommit mode", hint="Open it with autocommit=True: each deed here is a transaction of its own."
+            )
         self.connection = connection
         self.schema = schema
         self.limits = limits or Limits()
@@ -126,7 +132,12 @@ class Database:
         info = self.connection.info
         version = info.server_version
         return Target(
-            host=info.host or "local", port=info.port, database=info.dbname, user=info.user, server_version=f"{version // 10000}.{version % 10000}", schema=self.schema
+            host=info.host or "local",
+            port=info.port,
+            database=info.dbname,
+            user=info.user,
+            server_version=f"{version // 10000}.{version % 10000}",
+            schema=self.schema,
         )
 
     # -- plumbing --------------------------------------------------------------------------------------------------
@@ -368,7 +379,7 @@ class Database:
 
     def effective_search_path(self) -> str:
         """The schemas that unqualified names are looked up in. Does not write."""
-        return cast(str, self._value("effective_search_path"))
+        return str(self._value("effective_search_path"))
 
     # -- deeds: these write ----------------------------------------------------------------------------------------
 
@@ -404,7 +415,11 @@ class Database:
             self._notices.clear()
             with self._translated(), self._deed(lock_timeout=lock_timeout):
                 rows = self._rows(
-                    "apply_migration", **{**record, "metadata": Jsonb(record["metadata"])}, statements=list(statements), attempt_id=attempt_id, client=self.client
+                    "apply_migration",
+                    **{**record, "metadata": Jsonb(record["metadata"])},
+                    statements=list(statements),
+                    attempt_id=attempt_id,
+                    client=self.client,
                 )
                 found = {} if rows[0]["success"] else self._attempt_details(attempt_id)
             return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
@@ -423,12 +438,20 @@ class Database:
         ends_trail = trail_head is not None
         if not ends_trail:
             with self._translated(), self._deed(lock_timeout=lock_timeout):
-                self._rows("start_migration_rollback", names=list(names), attempt_id=attempt_id, reason=reason, client=self.client, target=Jsonb(self.target.to_dict()))
+                self._rows(
+                    "start_migration_rollback", names=list(names), attempt_id=attempt_id, reason=reason, client=self.client, target=Jsonb(self.target.to_dict())
+                )
         self._notices.clear()
         try:
             with self._translated(), self._deed(lock_timeout=lock_timeout):
                 rows = self._rows(
-                    "execute_migration_rollbacks", names=list(names), reason=reason, preview=preview, attempt_id=attempt_id, client=self.client, trail_head=trail_head
+                    "execute_migration_rollbacks",
+                    names=list(names),
+                    reason=reason,
+                    preview=preview,
+                    attempt_id=attempt_id,
+                    client=self.client,
+                    trail_head=trail_head,
                 )
                 found = {} if ends_trail and rows[0]["success"] else self._attempt_details(attempt_id)
             return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
@@ -469,7 +492,9 @@ class Database:
             client=self.client,
             details=Jsonb({"sqlstate": "08006", "message": "the connection was lost; nothing was committed"}),
         )
-        raise errors.ConnectionFailed("The connection was lost during the rollback, and nothing of it was committed", hint="The migration is still in place: try again.")
+        raise errors.ConnectionFailed(
+            "The connection was lost during the rollback, and nothing of it was committed", hint="The migration is still in place: try again."
+        )
 
     def _attempt_details(self, attempt_id: str) -> dict[str, Row]:
         rows = self._query(
@@ -516,7 +541,7 @@ class Database:
                     worker.execute("SELECT pg_catalog.set_config(%s, %s, false)", (setting, value))
                 began = time.perf_counter()
                 try:
-                    worker.execute(cast(LiteralString, statement))
+                    worker.execute(statement.encode())
                 except psycopg.Error as error:
                     return {
                         "sqlstate": error.sqlstate or "08006",
@@ -550,13 +575,27 @@ class Database:
                 if preview is not None and preview != guard.fingerprint([name]):
                     refusal = "Something has changed since the preview: look at a new one first"
                 if refusal is not None:
-                    guard._rows("add_migration_event", event="refused", migration_name=name, attempt_id=attempt_id, reason=reason, client=self.client, details=Jsonb({"message": refusal}))
-                    return Execution(rows=[{"success": False, "message": refusal, "sql_executed": None, "migration_name": name}], details={}, attempt_id=attempt_id)
+                    guard._rows(
+                        "add_migration_event",
+                        event="refused",
+                        migration_name=name,
+                        attempt_id=attempt_id,
+                        reason=reason,
+                        client=self.client,
+                        details=Jsonb({"message": refusal}),
+                    )
+                    return Execution(
+                        rows=[{"success": False, "message": refusal, "sql_executed": None, "migration_name": name}], details={}, attempt_id=attempt_id
+                    )
                 history = guard.find(name)
                 assert history is not None
-                statements = cast("list[str]", guard._value("migration_rollback_statements", rollback_sql=history["rollback_sql"], metadata=Jsonb(history["metadata"])))
+                statements = cast(
+                    "list[str]", guard._value("migration_rollback_statements", rollback_sql=history["rollback_sql"], metadata=Jsonb(history["metadata"]))
+                )
                 # not by the guard: what it writes shows only when it commits
-                self._rows("start_migration_rollback", names=[name], attempt_id=attempt_id, reason=reason, client=self.client, target=Jsonb(self.target.to_dict()))
+                self._rows(
+                    "start_migration_rollback", names=[name], attempt_id=attempt_id, reason=reason, client=self.client, target=Jsonb(self.target.to_dict())
+                )
                 guard._let_go_of_snapshot()
                 failure = self._run_steps(name, "rollback", statements, attempt_id, history["metadata"].get("search_path", ""))
                 if failure is not None:
@@ -584,10 +623,14 @@ class Database:
                 if known is None or known["status"] == "rolled_back":
                     failure = self._run_steps(name, "apply", statements, attempt_id, self.effective_search_path())
                 if failure is not None:
-                    guard._rows("add_migration_event", event="apply_failed", migration_name=name, attempt_id=attempt_id, client=self.client, details=Jsonb(failure))
+                    guard._rows(
+                        "add_migration_event", event="apply_failed", migration_name=name, attempt_id=attempt_id, client=self.client, details=Jsonb(failure)
+                    )
                     message = f"Migration failed: {failure['message']} ({failure['statements_completed']} of {len(statements)} statements have run and stay)"
                     return Execution(rows=[{"success": False, "message": message}], details={name: failure}, attempt_id=attempt_id)
-                rows = guard._rows("apply_migration", **{**record, "metadata": Jsonb(record["metadata"])}, statements=[], attempt_id=attempt_id, client=self.client)
+                rows = guard._rows(
+                    "apply_migration", **{**record, "metadata": Jsonb(record["metadata"])}, statements=[], attempt_id=attempt_id, client=self.client
+                )
             return Execution(rows=rows, details={}, attempt_id=attempt_id, notices=list(self._notices))
 
         # only the guard's lock is tried again: what ran outside a transaction is not run twice unasked
@@ -612,8 +655,13 @@ class Database:
         with self._translated(), self._deed(lock_timeout="10s"):
             if not self._schema_exists():  # IF NOT EXISTS would ask for the right to create schemas even where there is nothing to create
                 self.connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema)))
-            self.connection.execute(cast(LiteralString, up))
-            self._rows("register_migration", **{**record, "metadata": Jsonb(record["metadata"])}, client=self.client, search_path=sql.Identifier(self.schema).as_string(self.connection))
+            self.connection.execute(up.encode())
+            self._rows(
+                "register_migration",
+                **{**record, "metadata": Jsonb(record["metadata"])},
+                client=self.client,
+                search_path=sql.Identifier(self.schema).as_string(self.connection),
+            )
             self._rows("add_migration_event", event="installed", migration_name=name, client=self.client)
 
     def _schema_exists(self) -> bool:
@@ -638,7 +686,9 @@ def _met_lock(execution: Execution) -> bool:
 def _who_blocks(blockers: dict[int, Row]) -> str:
     if not blockers:
         return "Somebody else holds a lock that is needed. Nothing was changed: try again, or raise --lock-timeout."
-    found = ", ".join(f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'}, {b['state'] or 'active'})" for b in blockers.values())
+    found = ", ".join(
+        f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'}, {b['state'] or 'active'})" for b in blockers.values()
+    )
     return f"Blocked by {found}. Nothing was changed: try again when it is done, or end it with SELECT pg_terminate_backend(pid)."
 
 

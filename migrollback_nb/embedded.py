@@ -48,7 +48,7 @@ _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 
 #: Data folder -> the open file whose shared lock says that this process uses the server.
 _uses: dict[Path, IO[bytes]] = {}
-_threads = threading.RLock()
+_threads = threading.Lock()
 
 
 def base_folder() -> Path:

@@ -1,19 +1,19 @@
 """The errors that this package raises, and which SQLSTATE becomes which.
 
-    MigrollbackError
-    ├── UsageError                  the call or the command line is off
-    ├── MigrationFileError          one migration file is bad: file, line, mend
-    ├── DependencyError             missing names, a migration that depends on itself, a circle
-    ├── ConnectionFailed            no server, no answer, a lost connection
-    ├── NotInstalled                the rollback system is not in this database
-    ├── NewerSystem                 ... or newer than this package
-    ├── MigrationNotFound           no migration of that name is registered
-    ├── Refused                     a safety rule says no; nothing was changed
-    │   └── ConfirmationRequired    ... because nobody has confirmed
-    ├── LockBusy                    somebody else holds a lock; nothing was changed
-    ├── RollbackFailed              the rollback SQL failed; all of it was undone
-    ├── ApplyFailed                 the up part failed; all of it was undone
-    └── DatabaseError               any other error of PostgreSQL, with its SQLSTATE
+MigrollbackError
+├── UsageError                  the call or the command line is off
+├── MigrationFileError          one migration file is bad: file, line, mend
+├── DependencyError             missing names, a migration that depends on itself, a circle
+├── ConnectionFailed            no server, no answer, a lost connection
+├── NotInstalled                the rollback system is not in this database
+├── NewerSystem                 ... or newer than this package
+├── MigrationNotFound           no migration of that name is registered
+├── Refused                     a safety rule says no; nothing was changed
+│   └── ConfirmationRequired    ... because nobody has confirmed
+├── LockBusy                    somebody else holds a lock; nothing was changed
+├── RollbackFailed              the rollback SQL failed; all of it was undone
+├── ApplyFailed                 the up part failed; all of it was undone
+└── DatabaseError               any other error of PostgreSQL, with its SQLSTATE
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
     for name, dtype in columns.items():
         values = [row[name] for row in found]
         if dtype == _TIME:
-            data[name] = pd.to_datetime(pd.Series(values, dtype=_ANY), utc=True).astype(_TIME)
+            data[name] = pd.to_datetime(pd.Series(values, dtype=_ANY), utc=True).astype("datetime64[us, UTC]")
         elif dtype == _ANY:
             data[name] = pd.Series([tuple(value) if isinstance(value, list) else value for value in values], dtype=_ANY)
         elif dtype == _TEXT:

@@ -48,7 +48,7 @@ def use_available_dot() -> bool:
     return True
 
 
-class DependencyGraph(graphviz.Digraph):
+class DependencyGraph(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no types
     """A `graphviz.Digraph` that falls back to indented text where no `dot` can be found.
 
     Attributes
@@ -62,7 +62,7 @@ class DependencyGraph(graphviz.Digraph):
     outline: str = ""
     node_names: Mapping[str, str] = {}
 
-    def _repr_mimebundle_(self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None, **_: Any) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None, **_: Any) -> dict[str, str]:  # noqa: ARG002  # IPython's names
         bundle = {"text/plain": self.outline}
         if use_available_dot():
             try:
@@ -82,7 +82,7 @@ def svg(graph: graphviz.Digraph) -> str:
         When there is no `dot`; see `find_dot`.
     """
     use_available_dot()
-    return graph.pipe(format="svg", encoding="utf-8")
+    return str(graph.pipe(format="svg", encoding="utf-8"))
 
 
 def select(

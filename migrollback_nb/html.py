@@ -16,11 +16,11 @@ BAD = "color:#ffffff;background:#b3261e"
 
 
 def visible(text: str) -> str:
-    """Show control and bidirectional characters by their code point, so that a text cannot change how it is read.
+    r"""Show control and bidirectional characters by their code point, so that a text cannot change how it is read.
 
     Examples
     --------
-    >>> visible("drop\\u202eelbat")
+    >>> visible("drop\u202eelbat")
     'drop<U+202E>elbat'
     """
     return _UNSAFE.sub(lambda found: f"<U+{ord(found.group()):04X}>", text)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
 
 #: What a mistyped option may show of a DSN, and must not: passwords stay out of outputs, which are saved.
-_SECRET = re.compile(r"(://[^:/@\s]*:)[^@\s]+(?=@)|(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\"&]+)", re.IGNORECASE)
+_SECRET = re.compile(r"(://[^:/@\s]*:)\S+(?=@)|(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\"&]+)", re.IGNORECASE)
 _IN_A_TERMINAL = ("demo", "lab")
 
 

@@ -163,8 +163,8 @@ class MigrationFile:
             for part in (part.strip() for part in value.split(",")):
                 words = part.split()
                 several = len(words) > 1 and all(_NAME.match(word) for word in words)
-                for name in words if several else [part]:
-                    name = name.removesuffix(".sql")
+                for word in words if several else [part]:
+                    name = word.removesuffix(".sql")
                     if not _NAME.match(name):
                         raise self._error(
                             f"-- Depends on: {name or value!r} is not the name of a migration",
@@ -219,9 +219,7 @@ class MigrationFile:
         transaction = True
         if options:
             if not re.fullmatch(r"transaction\s*:\s*(true|false)", options, re.IGNORECASE):
-                raise self._error(
-                    f"-- ROLLBACK START {options!r} is not understood", line=start.line, hint="After START only transaction:false may stand."
-                )
+                raise self._error(f"-- ROLLBACK START {options!r} is not understood", line=start.line, hint="After START only transaction:false may stand.")
             transaction = options.lower().endswith("true")
         data = self.text.encode()
         begin, behind = start.end, end.start if end is not None else len(data)
@@ -327,7 +325,7 @@ def _cannot_run(sql: SqlText) -> SyntaxProblem | None:
 
 
 def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
-    """Parse the text of one migration; does not write.
+    r"""Parse the text of one migration; does not write.
 
     Parameters
     ----------
@@ -350,7 +348,7 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
 
     Examples
     --------
-    >>> file = parse("CREATE TABLE t ();\\n-- ROLLBACK START\\nDROP TABLE t;\\n-- ROLLBACK END\\n", name="001_t")
+    >>> file = parse("CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n", name="001_t")
     >>> file.up_statements(), file.rollback.sql
     (('CREATE TABLE t ()',), 'DROP TABLE t;')
     """
@@ -363,8 +361,7 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
     if (nul := text.find("\0")) >= 0:
         line = text.count("\n", 0, nul) + 1
         raise MigrationFileError(where, "contains a NUL byte", line=line, hint="Save it as UTF-8 text; UTF-16 files are full of NUL bytes.")
-    file = MigrationFile(name=name, path=where, text=text)
-    return file
+    return MigrationFile(name=name, path=where, text=text)
 
 
 def read(path: Path, *, label: str | None = None) -> MigrationFile:

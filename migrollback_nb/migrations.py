@@ -160,7 +160,10 @@ class Migrations:
 
         path = self._dir or default_folder()
         if path is None:
-            raise UsageError("No folder of migrations was named", hint="Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by themselves.")
+            raise UsageError(
+                "No folder of migrations was named",
+                hint="Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by themselves.",
+            )
         return MigrationFolder(path)
 
     def _file_warnings(self, name: str, checksum: str | None) -> tuple[str, ...]:
@@ -220,7 +223,9 @@ class Migrations:
 
         return frames.history(self.history_rows(status=status, since=since, without_rollback=without_rollback))
 
-    def history_rows(self, *, status: str | None = None, since: datetime | timedelta | str | None = None, without_rollback: bool = False) -> Sequence[dict[str, Any]]:
+    def history_rows(
+        self, *, status: str | None = None, since: datetime | timedelta | str | None = None, without_rollback: bool = False
+    ) -> Sequence[dict[str, Any]]:
         """As `history`, as plain rows. Does not write."""
         if status is not None and status not in ("applied", "rolled_back", "failed"):
             raise UsageError(f"There is no status {status}", hint="Use applied, rolled_back or failed.")
@@ -417,7 +422,11 @@ class Migrations:
         if in_steps and len(names) == 1:
             execution = self.database.rollback_in_steps(names[0], reason=reason, preview=fingerprint)
         elif in_steps:
-            raise Refused("A rollback that runs outside a transaction cannot be part of a chain", migration_name=names[-1], hint="Roll them back one by one, in this order: " + ", ".join(names))
+            raise Refused(
+                "A rollback that runs outside a transaction cannot be part of a chain",
+                migration_name=names[-1],
+                hint="Roll them back one by one, in this order: " + ", ".join(names),
+            )
         else:
             execution = self.database.rollback(names, reason=reason, preview=fingerprint)
         results = self._rollback_results(execution, warnings)
@@ -548,9 +557,8 @@ class Migrations:
         warnings = list(contents.warnings)
         new = {file.name: file for file in contents.files if file.name not in known}
         skipped = tuple(file.name for file in contents.files if file.name in known)
-        for file in contents.files:
-            if file.name in known and known[file.name][1] not in (None, file.checksum):
-                warnings.append(f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over")
+        changed = (file for file in contents.files if file.name in known and known[file.name][1] not in (None, file.checksum))
+        warnings += [f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over" for file in changed]
         ordered, left_out = _order_files(new, known)
         failures += left_out
         supabase = any(file.rollback is not None and file.rollback.live for file in ordered) and self.database.uses_supabase()
@@ -563,7 +571,9 @@ class Migrations:
             for file in batch:
                 remarks = file.remarks + (self._live_block_warning(file) if supabase else ())
                 warnings += remarks
-                registered.append(RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks))
+                registered.append(
+                    RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks)
+                )
         return SyncResult(registered=tuple(registered), skipped=skipped, failed=tuple(failures), warnings=tuple(warnings))
 
     def pending(self) -> tuple[str, ...]:
@@ -634,7 +644,11 @@ class Migrations:
             )
         if file.transaction and file.up_refused_in_transaction:
             line, words = file.up_refused_in_transaction[0]
-            raise Refused(f"{file.path}:{line}: {words} cannot run inside a transaction", migration_name=file.name, hint="Write -- Transaction: false at the top of the file.")
+            raise Refused(
+                f"{file.path}:{line}: {words} cannot run inside a transaction",
+                migration_name=file.name,
+                hint="Write -- Transaction: false at the top of the file.",
+            )
         run = self.database.apply if file.transaction else self.database.apply_in_steps
         execution = run(file.record(), file.up_statements())
         row = execution.rows[0]
@@ -750,7 +764,9 @@ class Migrations:
         """
         present = self.database.system_migrations()
         if not present:
-            raise NotInstalled("The rollback system is not installed in this database and schema", hint="Run migrollback install, or name its schema with --schema.")
+            raise NotInstalled(
+                "The rollback system is not installed in this database and schema", hint="Run migrollback install, or name its schema with --schema."
+            )
         self._refuse_newer(present)
 
     def _refuse_newer(self, present: set[str] | None) -> None:

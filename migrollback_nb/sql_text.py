@@ -145,7 +145,7 @@ class SqlText:
             end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(self._bytes)
             # the parser's location takes in the comments and blank lines before a statement
             start = self.code_after(raw.stmt_location)
-            assert start is not None, "a statement has a first token"
+            assert start is not None, "a statement has a first token"  # noqa: S101  # for mypy
             refused, impossible, local = _classify(raw.stmt)
             statements.append(
                 Statement(

@@ -12,6 +12,7 @@ from migrollback_nb import migration_file
 from migrollback_nb.errors import MigrationFileError, MigrationNotFound, UsageError
 from migrollback_nb.migration_file import MigrationFile
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderContents:
     """What a folder holds: good files, bad files, remarks."""
@@ -43,7 +44,8 @@ class MigrationFolder:
 
     def names(self) -> list[str]:
         """Names of all files ``*.sql`` in it, in order."""
-        return sorted(entry.removesuffix(".sql") for entry in os.listdir(self.path) if entry.endswith(".sql") and not entry.startswith("."))
+        with os.scandir(self.path) as entries:
+            return sorted(entry.name.removesuffix(".sql") for entry in entries if entry.name.endswith(".sql") and not entry.name.startswith("."))
 
     def read(self, name: str) -> MigrationFile:
         """Read and validate one migration; writes nothing.

@@ -89,7 +89,9 @@ def test_apply_and_chain(benchmark: Callable, table: list[Measure], new_database
     benchmark.pedantic(turn, rounds=ROUNDS)
     found = {what: median(seconds) for what, seconds in times.items()}
     table.append(Measure(what=f"apply {MIGRATIONS}", ours=found["apply"], compared_with="bare psycopg loop", other=found["bare up"], bound="1.5"))
-    table.append(Measure(what=f"roll back {MIGRATIONS} as one chain", ours=found["rollback"], compared_with="bare psycopg loop", other=found["bare down"], bound="1.5"))
+    table.append(
+        Measure(what=f"roll back {MIGRATIONS} as one chain", ours=found["rollback"], compared_with="bare psycopg loop", other=found["bare down"], bound="1.5")
+    )
 
 
 def register_many(db: mr.Migrations, count: int) -> None:
@@ -185,5 +187,7 @@ def test_check_as_process(benchmark: Callable, table: list[Measure], new_databas
     found = {what: median(seconds) for what, seconds in taken.items()}
     for start in ("python", "python with psycopg"):
         table.append(
-            Measure(what=f"migrollback check, process, less {start}", ours=found["ours"] - found[start], compared_with="psql -c", other=found["psql"], bound="2")
+            Measure(
+                what=f"migrollback check, process, less {start}", ours=found["ours"] - found[start], compared_with="psql -c", other=found["psql"], bound="2"
+            )
         )

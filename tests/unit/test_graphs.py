@@ -1,0 +1,150 @@
+"""The drawing: ids of our own, names that cannot break out of it, and indented text where nothing draws."""
+
+import subprocess
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from migrollback_nb import graphs
+from migrollback_nb.html import visible
+
+HOSTILE = [
+    "001:port", "002:a:n", 'x"quoted"', "back\\slash", "back\\", "\\N", "\\G\\E", "<b>bold</b>", "<>", "a->b", "a--b", "{a|b}", "semi;colon", "new\nline", "tab\tted", "%s", "&amp;", "a&b", "&#60;",
+    "ěščř", "日本", "🐎", "graph", "node [label=x]", "]; evil [", "'", "`", "/* c */", "// c", "# c", "a\\l\\r", "n0", "\u202eevil", "<<b>x</b>>", "\"<b>\"", "\\\"", "ends with \\\\",
+]  # fmt: skip
+
+
+def graph(names, edges=(), **options):
+    history = [{"migration_name": name, "status": status} for name, status in names.items()]
+    dependencies = [{"migration_name": dependent, "depends_on": base} for dependent, base in edges]
+    return graphs.dependency_graph(history, dependencies, **options)
+
+
+def texts(svg, tag="text"):
+    root = ElementTree.fromstring(svg)
+    return {
+        node.find("{*}title").text: [text.text for text in node.iter(f"{{http://www.w3.org/2000/svg}}{tag}")]
+        for node in root.iter("{http://www.w3.org/2000/svg}g")
+        if node.get("class") == "node"
+    }
+
+
+def test_a_dot_is_found():
+    # what the rest of this module draws with: the system's, or else the one of the graphviz-pure wheel
+    assert graphs.find_dot() is not None
+
+
+def test_each_node_says_name_and_status_in_a_word():
+    made = graph({"1_a": "applied", "2_b": "rolled_back", "3_c": "failed"})
+    labels = sorted(" ".join(lines) for lines in texts(graphs.svg(made)).values())
+    assert [label.split()[0] for label in labels] == ["1_a", "2_b", "3_c"]
+    assert "applied" in labels[0]
+    assert "rolled back" in labels[1]
+    assert "failed" in labels[2]
+
+
+def test_statuses_differ_by_more_than_colour():
+    looks = {(style["shape"], style["style"]) for style in graphs.STYLE.values()}
+    words = {style["word"] for style in graphs.STYLE.values()}
+    assert len(looks) == len(words) == len(graphs.STYLE)
+
+
+def test_dependents_stand_above_what_they_depend_on():
+    made = graph({"base": "applied", "dependent": "applied"}, [("dependent", "base")])
+    root = ElementTree.fromstring(graphs.svg(made))
+    heights = {}
+    for node in root.iter("{http://www.w3.org/2000/svg}g"):
+        if node.get("class") == "node":
+            lines = [text for text in node.iter("{http://www.w3.org/2000/svg}text")]
+            heights[lines[0].text] = float(lines[0].get("y"))
+    assert heights["dependent"] < heights["base"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_is_shown_as_it_is(name):
+    made = graph({name: "applied", "other": "applied"}, [(name, "other")])
+    shown = texts(graphs.svg(made))
+    assert len(shown) == 2, "the name made or lost a node"
+    (node,) = [node for node, full in made.node_names.items() if full == name]
+    lines = shown[node]
+    assert "\n".join(lines[:-1]).replace("\u00a0", " ") == visible(name)
+    assert "applied" in lines[-1]
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True))
+@settings(max_examples=25)
+def test_any_name_draws(names):
+    made = graph(dict.fromkeys(names, "applied"), zip(names, names[1:], strict=False))
+    assert len(texts(graphs.svg(made))) == len(names)
+
+
+def test_node_names_lead_back_to_the_migrations():
+    made = graph(dict.fromkeys(HOSTILE, "applied"))
+    assert sorted(made.node_names.values()) == sorted(HOSTILE)
+    assert set(texts(graphs.svg(made))) == set(made.node_names)
+
+
+def test_focus_shows_the_neighbourhood_only():
+    names = {f"{place}": "applied" for place in range(6)}
+    chain = [(f"{place + 1}", f"{place}") for place in range(5)]
+    assert sorted(graph(names, chain, focus="2", depth=1).node_names.values()) == ["1", "2", "3"]
+    assert sorted(graph(names, chain, focus="2", depth=0).node_names.values()) == ["2"]
+    assert len(graph(names, chain, focus="2", depth=9).node_names) == 6
+
+
+def test_rolled_back_ones_can_be_left_out_but_never_the_focus():
+    names = {"1": "applied", "2": "rolled_back", "3": "rolled_back"}
+    assert sorted(graph(names, hide_rolled_back=True).node_names.values()) == ["1"]
+    assert sorted(graph(names, focus="2", hide_rolled_back=True).node_names.values()) == ["2"]
+
+
+def test_a_circle_is_drawn_and_outlined_once_each():
+    made = graph({"1": "applied", "2": "applied", "3": "applied"}, [("1", "2"), ("2", "3"), ("3", "1")])
+    assert len(texts(graphs.svg(made))) == 3
+    assert made.outline.splitlines() == ["1 (applied)", "  2 (applied)", "    3 (applied)", "      1 (applied) ..."]
+
+
+def test_outline_of_a_diamond():
+    made = graph(dict.fromkeys("abcd", "applied"), [("d", "b"), ("d", "c"), ("b", "a"), ("c", "a")])
+    assert made.outline.splitlines() == ["d (applied)", "  b (applied)", "    a (applied)", "  c (applied)", "    a (applied)"]
+
+
+def test_outline_shows_every_migration_also_in_two_circles():
+    made = graph(dict.fromkeys("abcde", "applied"), [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")])
+    assert {line.strip().split()[0] for line in made.outline.splitlines()} == set("abcde")
+
+
+def test_nothing_to_draw():
+    made = graph({})
+    assert texts(graphs.svg(made)) == {}
+    assert made.outline == ""
+
+
+def test_without_dot_there_is_still_the_outline(monkeypatch):
+    monkeypatch.setattr(graphs, "find_dot", lambda: None)
+    assert graph({"1_a": "applied"})._repr_mimebundle_() == {"text/plain": "1_a (applied)"}
+
+
+def test_with_dot_jupyter_gets_both():
+    bundle = graph({"1_a": "applied"})._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "image/svg+xml"}
+    assert bundle["image/svg+xml"].lstrip().startswith("<")
+
+
+def test_a_dot_that_fails_is_warned_of_and_the_outline_stays(monkeypatch, tmp_path):
+    broken = tmp_path / "dot"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(graphs, "find_dot", lambda: broken)
+    with pytest.warns(UserWarning, match="dot could not draw"):
+        assert graph({"1_a": "applied"})._repr_mimebundle_() == {"text/plain": "1_a (applied)"}
+
+
+def test_the_bundled_dot_draws_too():
+    wheel = [path for path in (graphs.Path(graphs.sys.executable).parent / "graphviz-pure",) if path.is_file()]
+    assert wheel, "the wheel graphviz-pure is not installed: pip install -e '.[test]'"
+    made = graph({"1:a": "applied", "<b>": "failed"}, [("1:a", "<b>")])
+    drawn = subprocess.run([wheel[0], "-Tsvg"], input=made.source.encode(), capture_output=True, check=True).stdout.decode()
+    assert len(texts(drawn)) == 2

@@ -1,0 +1,497 @@
+"""RollbackPanel's states and views, on a stand-in for the database: what is shown follows from the state alone, and shows safely."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from dataclasses import replace
+from html.parser import HTMLParser
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import pytest
+
+import migrollback_nb as mr
+from migrollback_nb.panels import RollbackPanel
+from migrollback_nb.panels.rollback_panel import STATE
+from migrollback_nb.results import ChainResult, CheckResult, Notice, Preview, RollbackResult, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOSTILE = "1_</pre><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m&amp;"
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+TAGS = {"div", "span", "pre", "table", "tbody", "tr", "th", "td", "ul", "li", "b", "code", "progress", "p"}
+ATTRIBUTES = {"style", "role", "aria-label", "aria-level", "tabindex", "scope", "class"}
+
+TARGET = Target(host="db.example", port=5432, database="shop", user="dba", server_version="18.6", schema="public")
+
+
+def row(name: str, *, reason: str | None = None) -> dict[str, Any]:
+    return {"migration_name": name, "can_rollback": reason is None, "blocking_reason": reason}
+
+
+def preview_of(*names: str, target: Target = TARGET) -> Preview:
+    checks = tuple(CheckResult(migration_name=name, can_rollback=True, reason="Migration can be safely rolled back") for name in names)
+    return Preview(steps=tuple((name, f"DROP TABLE t_{name};") for name in names), checks=checks, fingerprint="f" * 64, target=target)
+
+
+class Standin:
+    """As much of a `Migrations` as the panel uses. `gate` holds a rollback up; `fail` is raised by whatever is asked next."""
+
+    def __init__(self) -> None:
+        self.target = TARGET
+        self.rows = [row("2_b"), row("1_a", reason="Cannot rollback: other migrations depend on this one")]
+        self.calls: list[Any] = []
+        self.fail: BaseException | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.cancelled = 0
+        self.database = SimpleNamespace(connection=SimpleNamespace(closed=False), list_rollbackable=self._list, cancel=self._cancel, reconnect=self._reconnect)
+
+    def _answer(self, call: Any, answer: Any) -> Any:
+        self.calls.append(call)
+        if self.fail is not None:
+            error, self.fail = self.fail, None
+            raise error
+        return answer
+
+    def _list(self) -> list[dict[str, Any]]:
+        return self._answer("list", list(self.rows))
+
+    def _cancel(self) -> None:
+        self.cancelled += 1
+        self.gate.set()
+
+    def _reconnect(self) -> None:
+        self.calls.append("reconnect")
+        self.database.connection.closed = False
+
+    def check(self, name: str) -> CheckResult:
+        return self._answer(("check", name), CheckResult(migration_name=name, can_rollback=True, reason="Migration can be safely rolled back"))
+
+    def preview(self, name: str, *, chain: bool) -> Preview:
+        return self._answer(("preview", name, chain), preview_of(*(["2_b"] if chain and name == "1_a" else []), name))
+
+    def rollback(self, name: str, **arguments: Any) -> RollbackResult:
+        assert self.gate.wait(10)
+        result = RollbackResult(success=True, message="Migration rolled back successfully", sql_executed="DROP TABLE t;", migration_name=name)
+        return self._answer(("rollback", name, arguments), result)
+
+    def rollbacks(self) -> list[Any]:
+        return [call for call in self.calls if call[0] == "rollback"]
+
+
+@pytest.fixture
+def standin() -> Iterator[Standin]:
+    made = Standin()
+    yield made
+    made.gate.set()
+
+
+@pytest.fixture
+def panel(standin: Standin) -> RollbackPanel:
+    return RollbackPanel(standin)
+
+
+def walk(widget: Any) -> Iterator[Any]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from walk(child)
+
+
+SHOWN = ("value", "disabled", "options", "description", "tooltip", "placeholder", "button_style")
+
+
+def seen(panel: RollbackPanel) -> list[Any]:
+    """All that a person can see or press."""
+    return [(type(widget).__name__, {trait: getattr(widget, trait) for trait in SHOWN if hasattr(widget, trait)}) for widget in walk(panel)]
+
+
+class Strict(HTMLParser):
+    """Fails at any tag or attribute that the package does not write itself."""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag in TAGS, tag
+        assert {name for name, _ in attributes} <= ATTRIBUTES, attributes
+        assert not any("url" in (value or "") or "expression" in (value or "") for _, value in attributes), attributes
+
+
+def assert_inert(panel: RollbackPanel) -> None:
+    """No text from a database is markup, and none changes how it is read."""
+    for widget in walk(panel):
+        if isinstance(widget, widgets.HTML):
+            parser = Strict()
+            parser.feed(widget.value)
+            parser.close()
+        texts = [getattr(widget, trait, "") or "" for trait in ("description", "tooltip", "placeholder")]
+        texts += [widget.value] if isinstance(widget, widgets.HTML) else []
+        texts += [label for label, _ in widget.options] if isinstance(widget, widgets.Select) else []
+        for text in texts:
+            assert not UNSAFE.search(text), text
+        assert not getattr(widget, "description_allow_html", False)
+    assert not UNSAFE.search(repr(panel))
+
+
+# -- states -----------------------------------------------------------------------------------------------------------
+
+IDLE: dict[str, Any] = {
+    "target": TARGET, "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")), "selected": None, "chain": False,
+    "check_result": None, "preview_result": None, "typed": "", "reason": "", "result": None, "error": None, "busy": "",
+}  # fmt: skip
+CHOSEN = IDLE | {"selected": "2_b"}
+PREVIEWED = CHOSEN | {"preview_result": preview_of("2_b")}
+READY = PREVIEWED | {"typed": "2_b", "reason": "because"}
+BLOCKED = CheckResult(
+    migration_name="1_a", can_rollback=False, reason="Cannot rollback: other migrations depend on this one", dependent_migrations=("2_b",), warnings=("a", "b")
+)
+DONE = RollbackResult(
+    success=True, message="Migration rolled back successfully", sql_executed="DROP TABLE t;", migration_name="2_b", duration_ms=1.5,
+    notices=(Notice(severity="NOTICE", message="gone", skipped=True),), warnings=("changed",),
+)  # fmt: skip
+HOSTILE_CHECK = CheckResult(migration_name=HOSTILE, can_rollback=False, reason=HOSTILE, dependent_migrations=(HOSTILE,), warnings=(HOSTILE,))
+HOSTILE_PREVIEW = Preview(
+    steps=((HOSTILE, HOSTILE),), checks=(replace(HOSTILE_CHECK, can_rollback=True),), fingerprint="f", target=replace(TARGET, host=HOSTILE, database=HOSTILE, user=HOSTILE, schema=HOSTILE)
+)  # fmt: skip
+HOSTILE_RESULT = replace(
+    DONE,
+    message=HOSTILE,
+    sql_executed=HOSTILE,
+    migration_name=HOSTILE,
+    notices=(Notice(severity=HOSTILE, message=HOSTILE, skipped=False),),
+    warnings=(HOSTILE,),
+)
+STATES: dict[str, dict[str, Any]] = {
+    "idle": IDLE,
+    "empty": IDLE | {"migrations": ()},
+    "not connected": IDLE | {"target": None, "migrations": (), "error": mr.ConnectionFailed("No connection", hint="Check the server.")},
+    "elsewhere": READY | {"target": replace(TARGET, database="other")},
+    "chosen": CHOSEN,
+    "chosen, not in the list": CHOSEN | {"selected": "9_gone"},
+    "checked": CHOSEN | {"check_result": CheckResult(migration_name="2_b", can_rollback=True, reason="Migration can be safely rolled back")},
+    "blocked": IDLE | {"selected": "1_a", "check_result": BLOCKED},
+    "previewed": PREVIEWED,
+    "previewed chain": IDLE | {"selected": "1_a", "chain": True, "preview_result": preview_of("2_b", "1_a")},
+    "mistyped": PREVIEWED | {"typed": "2_B", "reason": "because"},
+    "ready": READY,
+    "running": READY | {"busy": "Rolling back 2_b"},
+    "refused": CHOSEN | {"reason": "because", "error": mr.Refused("Something has changed since the preview: look at a new one first")},
+    "failed": CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="42P01", statement_number=1, statement="DROP TABLE u;", hint="Mend it.")},
+    "lock": CHOSEN | {"error": mr.LockBusy("canceling statement due to lock timeout", sqlstate="55P03")},
+    "cancelled": CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="57014", passing=True)},
+    "bug": CHOSEN | {"error": ZeroDivisionError("division by zero")},
+    "done": IDLE | {"result": DONE},
+    "done, nothing changed": IDLE | {"result": replace(DONE, unchanged=True)},
+    "done, chain": IDLE | {"result": ChainResult(results=(DONE, replace(DONE, migration_name="1_a")))},
+    "hostile": IDLE | {"migrations": (row(HOSTILE, reason=HOSTILE),), "selected": HOSTILE, "check_result": HOSTILE_CHECK, "preview_result": HOSTILE_PREVIEW, "target": HOSTILE_PREVIEW.target},
+    "hostile running": IDLE | {"selected": HOSTILE, "busy": f"Rolling back {HOSTILE}", "error": mr.Refused(HOSTILE, dependents=(HOSTILE,), hint=HOSTILE)},
+    "hostile failure": IDLE | {"error": mr.RollbackFailed(HOSTILE, migration_name=HOSTILE, statement_number=1, statement=HOSTILE, detail=HOSTILE, hint=HOSTILE, sqlstate="P0001")},
+    "hostile bug": IDLE | {"error": ValueError(HOSTILE)},
+    "hostile done": IDLE | {"result": HOSTILE_RESULT},
+    "hostile done, chain": IDLE | {"result": ChainResult(results=(HOSTILE_RESULT, HOSTILE_RESULT))},
+}  # fmt: skip
+
+
+def test_every_state_sets_every_trait() -> None:
+    assert all(set(state) == set(STATE) for state in STATES.values())
+
+
+def test_updating_from_any_state_shows_the_same_as_building_it(standin: Standin) -> None:
+    built = {name: seen(RollbackPanel(standin, **state)) for name, state in STATES.items()}
+    panel = RollbackPanel(standin, **IDLE)
+    for (before, first), (after, second) in itertools.product(STATES.items(), repeat=2):
+        panel.update(**first)
+        panel.update(**second)
+        assert seen(panel) == built[after], f"{before} -> {after}"
+        assert {trait: getattr(panel, trait) for trait in STATE} == second, f"{before} -> {after}"
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_every_state_is_inert_and_labelled(name: str, standin: Standin) -> None:
+    panel = RollbackPanel(standin, **STATES[name])
+    assert_inert(panel)
+    controls = [widget for widget in walk(panel) if hasattr(widget, "disabled") and not isinstance(widget, widgets.HTML)]
+    assert len(controls) == 9
+    assert all(widget.description for widget in controls)
+    assert standin.calls == []
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_roll_back_works_only_when_nothing_is_missing(name: str, standin: Standin) -> None:
+    panel = RollbackPanel(standin, **STATES[name])
+    assert panel.rollback_button.disabled is (name != "ready")
+    assert panel.rollback_button.disabled is bool(panel.missing)
+    panel.rollback_button.click()  # as a page would that shows an older state
+    assert panel.wait(10)
+    assert len(standin.rollbacks()) == (name == "ready")
+
+
+@pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["busy"]])
+def test_while_something_runs_only_cancel_works(name: str, standin: Standin) -> None:
+    panel = RollbackPanel(standin, **STATES[name])
+    enabled = [widget for widget in walk(panel) if hasattr(widget, "disabled") and not isinstance(widget, widgets.HTML) and not widget.disabled]
+    assert enabled == [panel.cancel_button]
+    panel.check_button.click()
+    panel.preview_button.click()
+    panel.refresh_button.click()
+    panel.rollback_button.click()
+    assert standin.calls == []
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [("refused", "Refused"), ("failed", "Failed"), ("lock", "try again"), ("cancelled", "Cancelled"), ("bug", "Unexpected"), ("done", "Done"), ("running", "Rolling back"),
+     ("done, nothing changed", "Look closer")],
+)  # fmt: skip
+def test_every_outcome_has_a_word_beside_its_colour(state: str, word: str, standin: Standin) -> None:
+    assert word in RollbackPanel(standin, **STATES[state]).message_view.value
+
+
+# -- steps ------------------------------------------------------------------------------------------------------------
+
+
+def preview(panel: RollbackPanel, name: str = "2_b") -> None:
+    panel.choice.value = name
+    panel.preview_button.click()
+    assert panel.wait(10)
+    assert panel.preview_result is not None
+
+
+def confirm(panel: RollbackPanel) -> None:
+    panel.name_field.value = panel.selected
+    panel.reason_field.value = " because "
+    assert not panel.rollback_button.disabled
+    panel.rollback_button.click()
+
+
+def test_nothing_is_chosen_at_first(panel: RollbackPanel, standin: Standin) -> None:
+    assert panel.selected is None
+    assert panel.choice.value is None
+    assert standin.calls == ["list"]
+
+
+def test_what_was_previewed_is_what_is_asked_for(panel: RollbackPanel, standin: Standin) -> None:
+    preview(panel)
+    looked_at = panel.preview_result
+    confirm(panel)
+    assert panel.wait(10)
+    assert standin.rollbacks() == [("rollback", "2_b", {"confirm": "2_b", "reason": "because", "preview": looked_at, "chain": False})]
+    assert panel.result.success
+    assert (panel.preview_result, panel.typed, panel.reason, panel.error, panel.busy) == (None, "", "", None, "")
+
+
+@pytest.mark.parametrize("typed", ["", "2_B", "2_b ", " 2_b", "2_b.sql", "1_a"])
+def test_the_name_has_to_be_exact(panel: RollbackPanel, standin: Standin, typed: str) -> None:
+    preview(panel)
+    panel.reason_field.value = "because"
+    panel.name_field.value = typed
+    assert panel.rollback_button.disabled
+    assert "exactly" in panel.missing_view.value
+    panel.rollback_button.click()
+    assert panel.wait(10)
+    assert standin.rollbacks() == []
+    assert isinstance(panel.error, mr.UsageError)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "\n\t"])
+def test_a_reason_has_to_be_given(panel: RollbackPanel, reason: str) -> None:
+    preview(panel)
+    panel.name_field.value = "2_b"
+    panel.reason_field.value = reason
+    assert panel.rollback_button.disabled
+    assert "reason" in panel.missing_view.value
+
+
+def test_another_choice_forgets_preview_name_and_chain(panel: RollbackPanel) -> None:
+    preview(panel)
+    panel.name_field.value = "2_b"
+    panel.reason_field.value = "because"
+    panel.chain_box.value = True
+    assert (panel.preview_result, panel.typed) == (None, "")
+    preview(panel)
+    panel.choice.value = "1_a"
+    assert (panel.preview_result, panel.typed, panel.chain, panel.reason) == (None, "", False, "because")
+    assert panel.rollback_button.disabled
+
+
+def test_a_new_preview_wants_the_name_again(panel: RollbackPanel) -> None:
+    preview(panel)
+    panel.name_field.value = "2_b"
+    panel.preview_button.click()
+    assert panel.wait(10)
+    assert panel.typed == panel.name_field.value == ""
+
+
+def test_a_chain_is_previewed_and_asked_for_as_one(panel: RollbackPanel, standin: Standin) -> None:
+    panel.choice.value = "1_a"
+    panel.chain_box.value = True
+    panel.preview_button.click()
+    assert panel.wait(10)
+    assert "2_b" in panel.preview_view.value
+    confirm(panel)
+    assert panel.wait(10)
+    assert standin.rollbacks()[0][2]["chain"] is True
+
+
+def test_a_double_click_runs_it_once(panel: RollbackPanel, standin: Standin) -> None:
+    preview(panel)
+    standin.gate.clear()
+    confirm(panel)
+    panel.rollback_button.click()
+    standin.gate.set()
+    assert panel.wait(10)
+    panel.rollback_button.click()
+    assert panel.wait(10)
+    assert len(standin.rollbacks()) == 1
+
+
+def test_what_arrives_while_it_runs_changes_nothing(panel: RollbackPanel, standin: Standin) -> None:
+    preview(panel)
+    standin.gate.clear()
+    confirm(panel)
+    panel.choice.value = "1_a"
+    panel.chain_box.value = True
+    panel.name_field.value = "1_a"
+    assert (panel.selected, panel.chain, panel.typed) == ("2_b", False, "2_b")
+    assert (panel.choice.value, panel.chain_box.value, panel.name_field.value) == ("2_b", False, "2_b")
+    standin.gate.set()
+    assert panel.wait(10)
+    assert standin.rollbacks()[0][1] == "2_b"
+
+
+def test_wait_says_whether_it_has_ended(panel: RollbackPanel, standin: Standin) -> None:
+    assert panel.wait(0)
+    preview(panel)
+    standin.gate.clear()
+    confirm(panel)
+    assert not panel.wait(0.05)
+    panel.cancel_button.click()
+    assert standin.cancelled == 1
+    assert panel.wait(10)
+
+
+def test_cancel_does_nothing_when_nothing_runs(panel: RollbackPanel, standin: Standin) -> None:
+    panel.cancel_button.click()
+    assert standin.cancelled == 0
+    assert panel.busy == ""
+
+
+def test_a_cancel_that_cannot_be_sent_is_shown(panel: RollbackPanel, standin: Standin) -> None:
+    def refuse() -> None:
+        raise OSError("no route to host")
+
+    preview(panel)
+    standin.gate.clear()
+    confirm(panel)
+    standin.database.cancel = refuse
+    panel.cancel_button.click()
+    assert "no route to host" in panel.message_view.value
+    assert panel.busy == "Rolling back 2_b"
+
+
+@pytest.mark.parametrize("error", [mr.Refused("no"), mr.LockBusy("wait"), mr.NotInstalled("none"), RuntimeError("bug"), KeyboardInterrupt("stop")])
+@pytest.mark.parametrize("button", ["refresh_button", "check_button", "preview_button", "rollback_button"])
+def test_whatever_goes_wrong_is_shown(panel: RollbackPanel, standin: Standin, button: str, error: BaseException) -> None:
+    preview(panel)
+    panel.name_field.value = "2_b"
+    panel.reason_field.value = "because"
+    standin.fail = error
+    getattr(panel, button).click()
+    assert panel.wait(10)
+    assert panel.error is error
+    assert str(error) in panel.message_view.value
+    assert panel.busy == ""
+    if button == "rollback_button":
+        assert (panel.preview_result, panel.typed, panel.reason) == (None, "", "because")
+        assert panel.preview_button.button_style == "primary"
+
+
+@pytest.mark.parametrize("button", ["check_button", "preview_button", "rollback_button"])
+def test_a_click_without_a_choice_is_answered(panel: RollbackPanel, button: str) -> None:
+    getattr(panel, button).click()
+    assert panel.wait(10)
+    assert "Choose a migration" in panel.message_view.value
+
+
+def test_a_list_that_cannot_be_read_at_first_is_shown_and_can_be_tried_again(standin: Standin) -> None:
+    standin.fail = mr.NotInstalled("The rollback system is not installed", hint="Run migrollback install.")
+    panel = RollbackPanel(standin)
+    assert "not installed" in panel.message_view.value
+    panel.refresh_button.click()
+    assert panel.wait(10)
+    assert panel.error is None
+    assert len(panel.choice.options) == 2
+
+
+def test_how_a_rollback_ended_is_shown_although_the_list_cannot_be_read_then(panel: RollbackPanel, standin: Standin) -> None:
+    preview(panel)
+
+    def gone() -> None:
+        raise mr.NotInstalled("The rollback system is not installed")
+
+    standin.database.list_rollbackable = gone
+    confirm(panel)
+    assert panel.wait(10)
+    assert "Done" in panel.message_view.value
+    assert "not installed" in panel.message_view.value
+
+
+def test_a_lost_connection_is_opened_again(panel: RollbackPanel, standin: Standin) -> None:
+    standin.database.connection.closed = True
+    preview(panel)
+    assert "reconnect" in standin.calls
+
+    def lose(name: str) -> CheckResult:
+        del standin.check
+        standin.database.connection.closed = True
+        raise mr.ConnectionFailed("The connection to the database was lost")
+
+    standin.check = lose
+    panel.check_button.click()
+    assert panel.wait(10)
+    assert panel.error is None
+    assert panel.check_result is not None
+
+
+def test_a_connection_that_leads_elsewhere_is_refused(panel: RollbackPanel, standin: Standin) -> None:
+    preview(panel)
+    standin.database.connection.closed = True
+    standin.target = replace(TARGET, host="other.example")
+    confirm(panel)
+    assert panel.wait(10)
+    assert isinstance(panel.error, mr.Refused)
+    assert standin.rollbacks() == []
+    assert "other.example" in panel.target_view.value
+
+
+def test_a_migration_that_is_gone_is_no_longer_chosen(panel: RollbackPanel, standin: Standin) -> None:
+    preview(panel)
+    standin.rows = standin.rows[1:]
+    panel.refresh_button.click()
+    assert panel.wait(10)
+    assert (panel.selected, panel.preview_result) == (None, None)
+
+
+def test_an_unknown_state_is_an_error(panel: RollbackPanel) -> None:
+    with pytest.raises(TypeError, match="selectd"):
+        panel.update(selectd="2_b")
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_what_is_left_where_no_widget_runs_is_short_and_safe(name: str, standin: Standin) -> None:
+    bundle = RollbackPanel(standin, **STATES[name])._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "application/vnd.jupyter.widget-view+json"}
+    assert len(bundle["text/plain"]) <= 111  # where ipywidgets cuts it
+    assert "\n" not in bundle["text/plain"]
+    assert not UNSAFE.search(bundle["text/plain"])
+
+
+def test_the_panel_holds_no_sql() -> None:
+    import inspect
+
+    from migrollback_nb.panels import rollback_panel
+
+    source = inspect.getsource(rollback_panel)
+    assert not re.search(r"\b(SELECT|UPDATE|INSERT|DELETE)\b|psycopg", source)

@@ -1,0 +1,95 @@
+"""Results show as text, HTML and JSON from one object, escape what they show, and cannot contradict themselves."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+import migrollback_nb as mr
+from migrollback_nb import results
+from migrollback_nb.installation import system_migration, system_migration_names
+
+EVIL = '<script>alert("1")</script>'
+TARGET = mr.Target(host=EVIL, port=5432, database=EVIL, user=EVIL, server_version="18.6", schema=EVIL)
+CHECK = mr.CheckResult(migration_name=EVIL, can_rollback=False, reason=EVIL, dependent_migrations=(EVIL,), warnings=(EVIL,))
+DONE = mr.RollbackResult(
+    success=True,
+    message=EVIL,
+    sql_executed=EVIL,
+    migration_name=EVIL,
+    notices=(results.Notice(severity=EVIL, message=EVIL, skipped=True),),
+    warnings=(EVIL,),
+    duration_ms=1.5,
+)
+REGISTERED = mr.RegisterResult(migration_name=EVIL, outcome=EVIL, has_rollback_sql=True, warnings=(EVIL,))
+ALL = [
+    TARGET, CHECK, DONE, REGISTERED,
+    mr.Preview(steps=((EVIL, EVIL),), checks=(CHECK,), fingerprint="f", target=TARGET),
+    mr.Preview(steps=((EVIL, EVIL), ("b", "c")), checks=(CHECK, CHECK), fingerprint="f", target=TARGET),
+    mr.ChainResult(results=(DONE, DONE)),
+    mr.SyncResult(registered=(REGISTERED,), skipped=(EVIL,), failed=(results.FileFailure(migration_name=EVIL, error=EVIL),), warnings=(EVIL,)),
+    mr.ApplyResult(applied=(EVIL,), skipped=(EVIL,), warnings=(EVIL,)),
+    mr.Plan(migration_name=EVIL, steps=(EVIL, "b")),
+    mr.Template(migration_name=EVIL, text=EVIL),
+    mr.InstallResult(installed=(EVIL,), rights_closed=1, target=TARGET),
+    mr.AuditResult(intact=False, events=3, head_number=3, head_hash=EVIL, first_bad_number=2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("result", ALL, ids=lambda result: type(result).__name__)
+class TestEvery:
+    def test_html_escapes(self, result):
+        shown = result._repr_html_()
+        assert "<script" not in shown
+        assert "alert(" in shown or "alert" in shown or EVIL[:3] not in shown
+
+    def test_repr_is_one_object_and_says_its_kind(self, result):
+        assert type(result).__name__ in repr(result)
+
+    def test_json_round_trips(self, result):
+        assert json.loads(results.to_json(result.to_dict())) == result.to_dict()
+
+    def test_is_frozen(self, result):
+        field = dataclasses.fields(result)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(result, field, None)
+
+    def test_takes_keywords_only(self, result):
+        with pytest.raises(TypeError):
+            type(result)(*[None] * len(dataclasses.fields(result)))
+
+
+def test_statuses_are_those_of_the_sql():
+    text = "".join(system_migration(name, "public").text for name in system_migration_names())
+    inside = text.split("CHECK (status IN (")[1].split(")")[0]
+    assert {part.strip().strip("'") for part in inside.split(",")} == {status.value for status in mr.Status}
+
+
+def test_specified_keys_of_json():
+    assert list(CHECK.to_dict()) == ["migration_name", "can_rollback", "reason", "dependent_migrations", "warnings"]
+    assert {"success", "message", "sql_executed", "migration_name"} <= set(DONE.to_dict())
+    assert list(mr.SyncResult().to_dict()) == ["registered", "skipped", "failed", "warnings"]
+
+
+def test_times_in_json_are_iso_with_their_zone():
+    assert json.loads(results.to_json({"at": datetime(2025, 1, 20, tzinfo=UTC)})) == {"at": "2025-01-20T00:00:00+00:00"}
+
+
+def test_a_chain_that_failed_says_so():
+    failed = dataclasses.replace(DONE, success=False, message="Rollback failed: no", sql_executed=None)
+    chain = mr.ChainResult(results=(failed,))
+    assert not chain.success
+    assert chain.message == "Rollback failed: no"
+    assert chain.to_dict()["sql_executed"] is None
+
+
+def test_the_mark_tells_done_from_done_without_effect():
+    marks = [dataclasses.replace(DONE, success=success, unchanged=unchanged).mark for success, unchanged in ((True, False), (True, True), (False, False))]
+    assert len(set(marks)) == 3
+
+
+def test_a_preview_of_a_chain_names_each_part():
+    preview = mr.Preview(steps=(("2_b", "DROP TABLE b;"), ("1_a", "DROP TABLE a;")), checks=(CHECK, CHECK), fingerprint="f", target=TARGET)
+    assert preview.migration_name == "1_a"
+    assert preview.sql.index("2_b") < preview.sql.index("DROP TABLE b") < preview.sql.index("1_a")

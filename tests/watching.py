@@ -1,0 +1,85 @@
+"""Looks at a database from outside, and runs things beside each other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import psycopg
+
+T = TypeVar("T")
+
+
+def value(connection: psycopg.Connection, query: str, *parameters: Any) -> Any:
+    """The one value of a query's one row."""
+    rows = connection.execute(query, parameters or None).fetchall()
+    assert len(rows) == 1, rows
+    return rows[0][0]
+
+
+def status(connection: psycopg.Connection, name: str) -> str:
+    return value(connection, "SELECT status FROM migration_history WHERE migration_name = %s", name)
+
+
+def exists(connection: psycopg.Connection, relation: str) -> bool:
+    return value(connection, "SELECT to_regclass(%s) IS NOT NULL", relation)
+
+
+def schema_of(connection: psycopg.Connection) -> dict[tuple[str, str], Any]:
+    """(kind, identity) -> definition of every schema object, our own left out."""
+    return {(kind, identity): definition for kind, identity, definition in connection.execute("SELECT * FROM schema_objects()")}
+
+
+def events(connection: psycopg.Connection, *, after: int = 0) -> list[str]:
+    """What happened, in order."""
+    return [event for (event,) in connection.execute("SELECT event FROM migration_events WHERE event_number > %s ORDER BY event_number", (after,))]
+
+
+def last_event(connection: psycopg.Connection) -> dict[str, Any]:
+    cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+    return cursor.execute("SELECT * FROM migration_events ORDER BY event_number DESC LIMIT 1").fetchone()
+
+
+def eventually(condition: Callable[[], bool], what: str, *, seconds: float = 15) -> None:
+    """Wait until a condition holds, and fail when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain until {what}"
+        time.sleep(0.01)
+
+
+def eventually_waits(connection: psycopg.Connection, pid: int) -> None:
+    """Wait until another session waits for a lock."""
+    eventually(
+        lambda: value(connection, "SELECT coalesce(max(wait_event_type), '') FROM pg_stat_activity WHERE pid = %s", pid) == "Lock",
+        f"process {pid} waits for a lock",
+    )
+
+
+class Background(Generic[T]):
+    """A call in another thread; `result` waits for it and raises what it raised."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._answer: list[T] = []
+        self._error: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, args=(call,), daemon=True)
+        self._thread.start()
+
+    def _run(self, call: Callable[[], T]) -> None:
+        try:
+            self._answer.append(call())
+        except BaseException as error:  # noqa: BLE001  # raised again by result()
+            self._error.append(error)
+
+    def result(self, *, seconds: float = 30) -> T:
+        self._thread.join(seconds)
+        assert not self._thread.is_alive(), f"not done after {seconds} s"
+        if self._error:
+            raise self._error[0]
+        return self._answer[0]
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
