@@ -9,26 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from migrollback_nb import __version__
+from migrollback_nb import __version__, results
 from migrollback_nb.errors import ConfirmationRequired, MigrationNotFound, MigrollbackError, Refused, SqlFailed, UsageError
 from migrollback_nb.html import visible
-from migrollback_nb.results import (
-    ApplyResult,
-    AuditResult,
-    ChainResult,
-    CheckResult,
-    InstallResult,
-    Plan,
-    Preview,
-    RegisterResult,
-    RollbackResult,
-    SyncResult,
-    Template,
-    to_json,
-)
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
+    from migrollback_nb.results import ApplyResult, Preview, SyncResult
 
 RULE = "─" * 76
 
@@ -293,31 +280,31 @@ def _dependency_rows(args: argparse.Namespace, db: Migrations) -> Sequence[Mappi
 def _show(result: Any, out: TextIO, err: TextIO) -> None:
     """Print a result for people."""
     match result:
-        case CheckResult():
+        case results.CheckResult():
             out.write(f"Status: {'✅ Can rollback' if result.can_rollback else '❌ Cannot rollback'}\nReason: {visible(result.reason)}\n")
             if result.dependent_migrations:
                 out.write("\nDependent migrations (must be rolled back first):\n")
                 out.writelines(f"  - {visible(name)}\n" for name in result.dependent_migrations)
-        case Preview():
+        case results.Preview():
             out.write("✅ Dry run: rollback SQL shown below (not executed)\n\n")
             _show_order([name for name, _ in result.steps], out)
             _show_sql("SQL that would be executed", result.sql, out)
             err.write(f"\nFingerprint of this preview: {result.fingerprint}\n")
-        case RollbackResult():
+        case results.RollbackResult():
             out.write(f"{result.mark} {visible(result.message)}\n\n")
             _show_sql("SQL executed", result.sql_executed or "", out)
-        case ChainResult():
+        case results.ChainResult():
             for step in result.results:
                 out.write(f"{step.mark} {visible(step.migration_name)}: {visible(step.message)}\n\n")
                 _show_sql("SQL executed", step.sql_executed or "", out)
                 out.write("\n")
             out.write(f"✅ {result.message}\n")
-        case RegisterResult() if "->" in result.outcome:
+        case results.RegisterResult() if "->" in result.outcome:
             out.write(f"✅ Migration resolved: {result.outcome}\n")
-        case RegisterResult():
+        case results.RegisterResult():
             remark = "" if result.outcome == "registered" else f" ({result.outcome})"
             out.write(f"✅ Migration registered successfully{remark}\n   Rollback SQL: {'✅ Available' if result.has_rollback_sql else '❌ Missing'}\n")
-        case SyncResult():
+        case results.SyncResult():
             for registered in result.registered:
                 answer = "Yes" if registered.has_rollback_sql else "No"
                 out.write(f"📝 Registering: {visible(registered.migration_name)}.sql\n   ✅ Registered (Rollback: {answer})\n")
@@ -327,20 +314,20 @@ def _show(result: Any, out: TextIO, err: TextIO) -> None:
             gap = "\n" if result.registered else ""
             mark = "⚠️ " if result.failed else "✅"
             out.write(f"{gap}{mark} Sync complete: {len(result.registered)} registered, {len(result.skipped)} skipped{failed}\n")
-        case ApplyResult():
+        case results.ApplyResult():
             for name in result.applied:
                 out.write(f"✅ Applied: {visible(name)}\n")
             out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped\n")
-        case Template():
+        case results.Template():
             out.write(f"Suggested rollback template:\n{RULE}\n{result.text}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
-        case InstallResult():
+        case results.InstallResult():
             what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
             out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")
             if result.rights_closed:
                 err.write(f"   {result.rights_closed} grants to PUBLIC, anon or authenticated were closed\n")
-        case Plan():
+        case results.Plan():
             _show_order(result.steps, out)
-        case AuditResult():
+        case results.AuditResult():
             out.write(f"{'✅ The audit trail is intact' if result.intact else f'❌ The audit trail is broken at event {result.first_bad_number}'}\n")
             out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")
         case str():
@@ -418,10 +405,10 @@ def _print_error(error: MigrollbackError, args: argparse.Namespace, out: TextIO,
         if isinstance(error, Refused):
             body |= {"dependent_migrations": list(error.dependents)}
     elif args.command == "check" and isinstance(error, MigrationNotFound):
-        body = CheckResult(migration_name=error.name, can_rollback=False, reason="Migration not found").to_dict()
+        body = results.CheckResult(migration_name=error.name, can_rollback=False, reason="Migration not found").to_dict()
     else:
         body = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
-    out.write(to_json(body) + "\n")
+    out.write(results.to_json(body) + "\n")
 
 
 def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = None, stdin: TextIO | None = None) -> int:
@@ -497,18 +484,18 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
         err.write("No migration is applied\n")
         return 1
     if form == "json":
-        out.write(to_json(result.to_dict() if hasattr(result, "to_dict") else result) + "\n")
+        out.write(results.to_json(result.to_dict() if hasattr(result, "to_dict") else result) + "\n")
     elif form == "tsv" and not isinstance(result, str):
         rows = _as_rows(result)
         _show_tsv(rows, list(rows[0]), out)
     else:
         _show(result, out, err)
     match result:
-        case CheckResult(can_rollback=False):
+        case results.CheckResult(can_rollback=False):
             return 3
-        case SyncResult() if result.failed:
+        case results.SyncResult() if result.failed:
             return 1
-        case AuditResult(intact=False):
+        case results.AuditResult(intact=False):
             return 1
     return 0
 
@@ -528,7 +515,7 @@ def _print_rows(args: argparse.Namespace, db: Migrations, form: str, out: TextIO
     get, short, full = _ROWS[args.command]
     rows = get(args, db)
     if form == "json":
-        out.write(to_json([{column: row[column] for column in full} for row in rows]) + "\n")
+        out.write(results.to_json([{column: row[column] for column in full} for row in rows]) + "\n")
     elif form == "tsv":
         _show_tsv(rows, full, out)
     elif args.command == "list":

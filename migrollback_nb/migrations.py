@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from migrollback_nb import planning
+from migrollback_nb import planning, results
 from migrollback_nb.errors import (
     ApplyFailed,
     ConfirmationRequired,
@@ -19,21 +19,6 @@ from migrollback_nb.errors import (
     RollbackFailed,
     UsageError,
 )
-from migrollback_nb.results import (
-    ApplyResult,
-    AuditResult,
-    ChainResult,
-    CheckResult,
-    FileFailure,
-    InstallResult,
-    Plan,
-    Preview,
-    RegisterResult,
-    RollbackResult,
-    SyncResult,
-    Target,
-    Template,
-)
 
 if TYPE_CHECKING:
     import graphviz
@@ -43,6 +28,21 @@ if TYPE_CHECKING:
     from migrollback_nb.database import Database, Execution, Limits
     from migrollback_nb.formats import MigrationFolder
     from migrollback_nb.migration_file import MigrationFile
+    from migrollback_nb.results import (
+        ApplyResult,
+        AuditResult,
+        ChainResult,
+        CheckResult,
+        FileFailure,
+        InstallResult,
+        Plan,
+        Preview,
+        RegisterResult,
+        RollbackResult,
+        SyncResult,
+        Target,
+        Template,
+    )
 
 #: Called with (how many are done, how many there are, what is next).
 Progress = Callable[[int, int, str], None]
@@ -282,7 +282,7 @@ class Migrations:
         row = self.database.can_rollback(name)
         if not row["found"]:
             raise self._not_found(name)
-        return CheckResult(
+        return results.CheckResult(
             migration_name=name,
             can_rollback=row["can_rollback"],
             reason=row["reason"],
@@ -314,7 +314,7 @@ class Migrations:
         steps = planning.rollback_order(
             name, ((row["migration_name"], row["depends_on"]) for row in edges), {step: status != "rolled_back" for step, status in statuses.items()}
         )
-        return Plan(migration_name=name, steps=tuple(steps), statuses={step: statuses[step] for step in steps})
+        return results.Plan(migration_name=name, steps=tuple(steps), statuses={step: statuses[step] for step in steps})
 
     def preview(self, name: str | Sequence[str], *, chain: bool = False) -> Preview:
         """What a rollback would run: the dry run. Does not write.
@@ -346,7 +346,7 @@ class Migrations:
             raise Refused(rows[0]["message"], migration_name=refused, dependents=check.dependent_migrations, result=check)
         known = self.database.warnings(names)
         checks = tuple(
-            CheckResult(
+            results.CheckResult(
                 migration_name=row["migration_name"],
                 can_rollback=True,
                 reason=row["message"],
@@ -355,7 +355,7 @@ class Migrations:
             for row in rows
         )
         steps = tuple((row["migration_name"], row["sql_executed"]) for row in rows)
-        return Preview(steps=steps, checks=checks, fingerprint=self.database.fingerprint(names), target=self.target)
+        return results.Preview(steps=steps, checks=checks, fingerprint=self.database.fingerprint(names), target=self.target)
 
     def _steps(self, name: str | Sequence[str], *, chain: bool) -> tuple[str, ...]:
         if not isinstance(name, str):
@@ -408,7 +408,7 @@ class Migrations:
         names = self._steps(name, chain=chain)
         if confirm.removesuffix(".sql") != names[-1]:
             raise ConfirmationRequired(f"{names[-1]} was not confirmed", migration_name=names[-1], hint=f"Confirm by its name: {names[-1]}")
-        fingerprint = preview.fingerprint if isinstance(preview, Preview) else preview
+        fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
         warnings: tuple[str, ...] = ()
         in_steps = False
         known = self.database.warnings(names)
@@ -429,8 +429,8 @@ class Migrations:
             )
         else:
             execution = self.database.rollback(names, reason=reason, preview=fingerprint)
-        results = self._rollback_results(execution, warnings)
-        return results[0] if len(names) == 1 else ChainResult(results=results)
+        steps = self._rollback_results(execution, warnings)
+        return steps[0] if len(names) == 1 else results.ChainResult(results=steps)
 
     def _rollback_system(self, name: str, *, reason: str | None, preview: str | None, trail: Path | str | None, warnings: tuple[str, ...]) -> RollbackResult:
         check = self.check(name)
@@ -473,11 +473,11 @@ class Migrations:
         return head
 
     def _rollback_results(self, execution: Execution, warnings: tuple[str, ...]) -> tuple[RollbackResult, ...]:
-        results = []
+        ended = []
         for row in execution.rows:
             details = execution.details.get(row["migration_name"], {})
             skipped = tuple(f"{notice.message}" for notice in execution.notices if notice.skipped)
-            result = RollbackResult(
+            result = results.RollbackResult(
                 success=row["success"],
                 message=row["message"],
                 sql_executed=row["sql_executed"],
@@ -488,7 +488,7 @@ class Migrations:
                 attempt_id=execution.attempt_id,
                 duration_ms=details.get("duration_ms"),
             )
-            results.append(result)
+            ended.append(result)
             if row["success"]:
                 continue
             if "sqlstate" not in details:
@@ -512,7 +512,7 @@ class Migrations:
                 passing=status != "failed",
                 result=result,
             )
-        return tuple(results)
+        return tuple(ended)
 
     def _live_block_warning(self, file: MigrationFile) -> tuple[str, ...]:
         if file.rollback is not None and file.rollback.live and self.database.uses_supabase():
@@ -536,7 +536,7 @@ class Migrations:
         """
         file = self.folder.read(name)
         outcome = self.database.register_many([file.record()])[file.name]
-        return RegisterResult(
+        return results.RegisterResult(
             migration_name=file.name, outcome=outcome, has_rollback_sql=file.rollback is not None, warnings=(*file.remarks, *self._live_block_warning(file))
         )
 
@@ -553,7 +553,7 @@ class Migrations:
         """
         known = self.database.checksums()
         contents = self.folder.read_all(unchanged={name: checksum for name, (_, checksum) in known.items()})
-        failures = [FileFailure(migration_name=Path(error.path).name.removesuffix(".sql"), error=str(error)) for error in contents.errors]
+        failures = [results.FileFailure(migration_name=Path(error.path).name.removesuffix(".sql"), error=str(error)) for error in contents.errors]
         warnings = list(contents.warnings)
         new = {file.name: file for file in contents.files if file.name not in known}
         skipped = tuple(file.name for file in contents.files if file.name in known)
@@ -572,9 +572,9 @@ class Migrations:
                 remarks = file.remarks + (self._live_block_warning(file) if supabase else ())
                 warnings += remarks
                 registered.append(
-                    RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks)
+                    results.RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks)
                 )
-        return SyncResult(registered=tuple(registered), skipped=skipped, failed=tuple(failures), warnings=tuple(warnings))
+        return results.SyncResult(registered=tuple(registered), skipped=skipped, failed=tuple(failures), warnings=tuple(warnings))
 
     def pending(self) -> tuple[str, ...]:
         """Names of the folder's migrations that are not in place, in the order in which they would be applied. Does not write.
@@ -633,7 +633,7 @@ class Migrations:
             self._apply_one(file)
             applied.append(file.name)
             warnings += file.remarks
-        return ApplyResult(applied=tuple(applied), skipped=tuple(skipped), warnings=tuple(warnings))
+        return results.ApplyResult(applied=tuple(applied), skipped=tuple(skipped), warnings=tuple(warnings))
 
     def _apply_one(self, file: MigrationFile) -> None:
         if (trouble := file.up_problem) is not None:
@@ -684,7 +684,7 @@ class Migrations:
         if row is None:
             raise self._not_found(name)
         before = self.database.resolve(name, status, reason)
-        return RegisterResult(migration_name=name, outcome=f"{before} -> {status}", has_rollback_sql=bool((row["rollback_sql"] or "").strip()))
+        return results.RegisterResult(migration_name=name, outcome=f"{before} -> {status}", has_rollback_sql=bool((row["rollback_sql"] or "").strip()))
 
     def snapshot(self, name: str, description: str | None = None) -> str:
         """Store the schema as it stands. Writes one snapshot; returns its id."""
@@ -701,7 +701,7 @@ class Migrations:
         from migrollback_nb import template
 
         file = self.folder.read(name)
-        return Template(migration_name=file.name, text=template.rollback_block(commented=self.database.uses_supabase()))
+        return results.Template(migration_name=file.name, text=template.rollback_block(commented=self.database.uses_supabase()))
 
     # -- graph -----------------------------------------------------------------------------------------------------
 
@@ -753,7 +753,7 @@ class Migrations:
                 file = system_migration(name, self.database.schema)
                 self.database.install(name, file.up.text, system_record(file))
                 done.append(name)
-        return InstallResult(installed=tuple(done), rights_closed=self.database.close_rights(), target=self.target)
+        return results.InstallResult(installed=tuple(done), rights_closed=self.database.close_rights(), target=self.target)
 
     def require_system(self) -> None:
         """Make sure that the rollback system is there and not newer than this package. Does not write.
@@ -808,7 +808,7 @@ def _order_files(files: dict[str, MigrationFile], known: Iterable[str]) -> tuple
         if lacking := planning.missing(depends_on, known):
             for name, bases in lacking.items():
                 failures.append(
-                    FileFailure(
+                    results.FileFailure(
                         migration_name=name,
                         error=f"{files[name].path}: depends on {', '.join(bases)}, which is neither registered nor a good file of the folder\nAdd the file, or correct -- Depends on:.",
                     )
@@ -819,5 +819,5 @@ def _order_files(files: dict[str, MigrationFile], known: Iterable[str]) -> tuple
             return [files[name] for name in planning.order(depends_on)], failures
         except DependencyError as error:
             for name in dict.fromkeys(error.names):
-                failures.append(FileFailure(migration_name=name, error=f"{files[name].path}: {error}"))
+                failures.append(results.FileFailure(migration_name=name, error=f"{files[name].path}: {error}"))
                 del depends_on[name]

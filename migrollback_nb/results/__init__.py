@@ -1,0 +1,68 @@
+"""Frozen results, which show as text, HTML and JSON. Pure.
+
+`to_dict` gives the keys that the command line prints as JSON: the column names of the SQL functions. The modules are loaded on first
+use: making two dozen dataclasses takes longer than `migrollback check` takes to ask the database.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from migrollback_nb.results.check import CheckResult, Plan, Preview
+    from migrollback_nb.results.files import ApplyResult, FileFailure, RegisterResult, SyncResult, Template
+    from migrollback_nb.results.rollback import ChainResult, RollbackResult
+    from migrollback_nb.results.system import AuditResult, InstallResult
+    from migrollback_nb.results.target import Notice, Status, Target
+
+_HOME = {
+    "ApplyResult": "files",
+    "AuditResult": "system",
+    "ChainResult": "rollback",
+    "CheckResult": "check",
+    "FileFailure": "files",
+    "InstallResult": "system",
+    "Notice": "target",
+    "Plan": "check",
+    "Preview": "check",
+    "RegisterResult": "files",
+    "RollbackResult": "rollback",
+    "Status": "target",
+    "SyncResult": "files",
+    "Target": "target",
+    "Template": "files",
+}
+
+__all__ = [
+    "ApplyResult",
+    "AuditResult",
+    "ChainResult",
+    "CheckResult",
+    "FileFailure",
+    "InstallResult",
+    "Notice",
+    "Plan",
+    "Preview",
+    "RegisterResult",
+    "RollbackResult",
+    "Status",
+    "SyncResult",
+    "Target",
+    "Template",
+    "to_json",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def to_json(value: Any) -> str:
+    """JSON of a result: times as ISO 8601, what JSON has no word for as text."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=lambda other: other.isoformat() if hasattr(other, "isoformat") else str(other))

@@ -1,0 +1,113 @@
+"""How registering, applying and suggesting ended: what is done with migration files. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from migrollback_nb import html
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterResult:
+    """How registering one migration ended."""
+
+    migration_name: str  #: the migration
+    outcome: str  #: registered, updated, unchanged, or applied again (it had been rolled back)
+    has_rollback_sql: bool  #: whether there is something to roll it back with
+    warnings: tuple[str, ...] = ()  #: what a person should know
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback register --format json`."""
+        return {
+            "migration_name": self.migration_name,
+            "outcome": self.outcome,
+            "has_rollback_sql": self.has_rollback_sql,
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        return f"<RegisterResult {self.migration_name}: {self.outcome}, rollback SQL {'available' if self.has_rollback_sql else 'missing'}>"
+
+    def _repr_html_(self) -> str:
+        rows = [("Migration", self.migration_name), ("Outcome", self.outcome), ("Rollback SQL", "✅ Available" if self.has_rollback_sql else "❌ Missing")]
+        return html.definitions(rows) + html.warnings(self.warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFailure:
+    """A migration that could not be registered or applied, and why."""
+
+    migration_name: str  #: the migration, or the file's stem
+    error: str  #: what is wrong, where, and how to mend it
+
+    def to_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return {"migration_name": self.migration_name, "error": self.error}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncResult:
+    """How registering a folder ended."""
+
+    registered: tuple[RegisterResult, ...] = ()  #: new ones, in the order in which they were registered
+    skipped: tuple[str, ...] = ()  #: names that were registered before
+    failed: tuple[FileFailure, ...] = ()  #: files that could not be registered
+    warnings: tuple[str, ...] = ()  #: what a person should know
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback sync --format json`."""
+        return {
+            "registered": [result.migration_name for result in self.registered],
+            "skipped": list(self.skipped),
+            "failed": [failure.to_dict() for failure in self.failed],
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        return f"<SyncResult {len(self.registered)} registered, {len(self.skipped)} skipped, {len(self.failed)} failed>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("Registered", "\n".join(result.migration_name for result in self.registered) or "-"),
+            ("Skipped", str(len(self.skipped))),
+            ("Failed", "\n".join(f"{failure.migration_name}: {failure.error}" for failure in self.failed) or "-"),
+        ]
+        return html.definitions(rows) + html.warnings(self.warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyResult:
+    """How applying migrations ended."""
+
+    applied: tuple[str, ...] = ()  #: names, in the order in which they ran
+    skipped: tuple[str, ...] = ()  #: names that were in place before
+    warnings: tuple[str, ...] = ()  #: what a person should know
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback apply --format json`."""
+        return {"applied": list(self.applied), "skipped": list(self.skipped), "warnings": list(self.warnings)}
+
+    def __repr__(self) -> str:
+        return f"<ApplyResult {len(self.applied)} applied, {len(self.skipped)} skipped>"
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Applied", "\n".join(self.applied) or "-"), ("Skipped", str(len(self.skipped)))]) + html.warnings(self.warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A suggested rollback block."""
+
+    migration_name: str  #: the migration
+    text: str  #: the block, markers included
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"migration_name": self.migration_name, "template": self.text}
+
+    def __repr__(self) -> str:
+        return f"<Template for {self.migration_name}>\n{self.text}"
+
+    def _repr_html_(self) -> str:
+        return html.sql(self.text)

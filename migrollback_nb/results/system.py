@@ -1,0 +1,57 @@
+"""What is done with the rollback system itself: installed, audited. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from migrollback_nb import html
+from migrollback_nb.results.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallResult:
+    """How installing the rollback system ended."""
+
+    installed: tuple[str, ...]  #: system migrations that were applied now; empty when it was complete
+    rights_closed: int  #: grants to PUBLIC, anon and authenticated that were taken away
+    target: Target  #: where
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"installed": list(self.installed), "rights_closed": self.rights_closed}
+
+    def __repr__(self) -> str:
+        return f"<InstallResult {', '.join(self.installed) or 'nothing to do'} on {self.target}>"
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Installed", "\n".join(self.installed) or "nothing: it was complete"), ("On", str(self.target))])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResult:
+    """Whether the chain of hashes of the audit trail holds, counted in Python."""
+
+    intact: bool  #: whether every event fits the one before it
+    events: int  #: how many there are
+    head_number: int | None  #: number of the last event; None when there is none
+    head_hash: str | None  #: its hash: keep it outside the database, because a chain cannot show that its tail was cut
+    first_bad_number: int | None  #: the first event that does not fit
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "intact": self.intact,
+            "events": self.events,
+            "head_number": self.head_number,
+            "head_hash": self.head_hash,
+            "first_bad_number": self.first_bad_number,
+        }
+
+    def __repr__(self) -> str:
+        state = "intact" if self.intact else f"broken at event {self.first_bad_number}"
+        return f"<AuditResult {state}: {self.events} events, head {self.head_number} {self.head_hash}>"
+
+    def _repr_html_(self) -> str:
+        state = "✅ intact" if self.intact else f"❌ broken at event {self.first_bad_number}"
+        return html.definitions([("Audit trail", state), ("Events", str(self.events)), ("Head", f"{self.head_number}  {self.head_hash}")])
