@@ -99,6 +99,11 @@ class Database:
         self._owned = owned
         self._reopen = reopen
         self._notices: list[Notice] = []
+        # One connection, perhaps two threads (a panel's and a cell's): nobody may run between the statements of a deed.
+        self._busy = threading.RLock()
+        self._worker: psycopg.Connection | None = None
+        self._cancelled = threading.Event()
+        self._target = self._read_target()
         self._can_look: bool | None = None
         self._calls: dict[tuple[str, tuple[str, ...]], bytes] = {}
         self._settings: dict[tuple[tuple[str, str], ...], bytes] = {}
@@ -128,7 +133,10 @@ class Database:
 
     @property
     def target(self) -> Target:
-        """Which database this is."""
+        """Which database this is; also when the connection was lost meanwhile."""
+        return self._target
+
+    def _read_target(self) -> Target:
         info = self.connection.info
         version = info.server_version
         return Target(
@@ -154,9 +162,10 @@ class Database:
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
-            yield
+            with self._busy:
+                yield
         except psycopg.Error as error:
-            if self.connection.closed and error.sqlstate is None:
+            if self.connection.closed:  # with SQLSTATE 57P01 or without any
                 raise errors.ConnectionFailed("The connection to the database was lost", hint="Connect again.") from error
             raise errors.from_sqlstate(
                 error.sqlstate, error.diag.message_primary or str(error), detail=error.diag.message_detail, hint=error.diag.message_hint
@@ -215,6 +224,7 @@ class Database:
     def _retrying(self, attempt: Callable[[str], T], *, met_lock: Callable[[T], bool] = lambda _: False) -> T:
         """Make an attempt, and make it again while it meets a lock. `attempt` takes the lock_timeout to use."""
         lock_timeout = self.limits.lock_timeout
+        self._cancelled.clear()
         for tries_left in range(self.limits.retries, -1, -1):
             with self._watching() as blockers:
                 try:
@@ -228,7 +238,9 @@ class Database:
             if any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values()):
                 # autovacuum yields to us only after deadlock_timeout (1 s unless changed): wait longer than that, once
                 lock_timeout = "1500ms"
-            time.sleep(random.uniform(0.05, 0.25) * (1 + self.limits.retries - tries_left))  # noqa: S311  # jitter, no secret
+            pause = random.uniform(0.05, 0.25) * (1 + self.limits.retries - tries_left)  # noqa: S311  # jitter, no secret
+            if self._cancelled.wait(pause):
+                raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
         raise AssertionError("unreachable")
 
     @contextmanager
@@ -263,10 +275,14 @@ class Database:
             self.connection.close()
         self.connection = self._reopen()
         self.connection.add_notice_handler(self._take_notice)
+        self._target = self._read_target()
 
     def cancel(self) -> None:
-        """Cancel on the server what this connection runs; callable from another thread. What it did is undone there."""
-        self.connection.cancel_safe(timeout=5)
+        """Cancel on the server what is running here; callable from another thread. What a transaction did is undone there."""
+        self._cancelled.set()
+        for connection in (self._worker, self.connection):
+            if connection is not None and not connection.closed:
+                connection.cancel_safe(timeout=5)
 
     # -- questions: none of these writes ---------------------------------------------------------------------------
 
@@ -528,6 +544,7 @@ class Database:
         done = cast(int, self._value("migration_statements_completed", name=name, direction=direction))
         assert self._reopen is not None
         with self._reopen() as worker:
+            self._worker = worker
             worker.add_notice_handler(self._take_notice)
             for number, statement in enumerate(statements[done:], done + 1):
                 # CONCURRENTLY waits for others without making anybody wait, and breaking it off leaves an invalid index
@@ -561,6 +578,7 @@ class Database:
                     client=self.client,
                 )
             worker.execute("RESET ALL")
+        self._worker = None
         return None
 
     def rollback_in_steps(self, name: str, *, reason: str | None = None, preview: str | None = None) -> Execution:

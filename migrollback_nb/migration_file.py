@@ -262,6 +262,20 @@ class MigrationFile:
         )
 
     @cached_property
+    def _commented_problem(self) -> SyntaxProblem | None:
+        """Why a block of comments is no commented-out SQL, with line and column of the file; None for other blocks and for empty ones."""
+        markers = self._markers
+        if markers is None or self.rollback is not None or markers[2] is None:
+            return None
+        inside = self.text.encode()[markers[0].end : markers[2].start].decode()
+        problem = SqlText(_COMMENT_PREFIX.sub("", inside)).problem
+        if problem is None:
+            return None
+        row = inside.split("\n")[problem.line - 1]
+        prefix = _COMMENT_PREFIX.match(row)
+        return SyntaxProblem(line=problem.line + markers[0].line - 1, column=problem.column + (len(prefix.group()) if prefix else 0), message=problem.message)
+
+    @cached_property
     def remarks(self) -> tuple[str, ...]:
         """What a person should know of the file though it is not wrong."""
         remarks = []
@@ -271,7 +285,10 @@ class MigrationFile:
         block = self.rollback
         if block is None and self._markers is not None:
             start = self._markers[0]
-            remarks.append(f"{self.path}:{start.line}: the rollback block holds only comments, so there is no rollback SQL")
+            remark = f"{self.path}:{start.line}: the rollback block holds only comments, so there is no rollback SQL"
+            if (at := self._commented_problem) is not None:
+                remark += f" (read as commented-out SQL it fails in line {at.line}, column {at.column}: {at.message})"
+            remarks.append(remark)
         if block is not None:
             if block.problem is not None:
                 at = block.problem
@@ -295,6 +312,8 @@ class MigrationFile:
         """What `migration_history.metadata` keeps of the file."""
         found: dict[str, Any] = {"description": self.description}
         found["rollback"] = self.rollback.metadata() if self.rollback is not None else None
+        if (at := self._commented_problem) is not None:
+            found["rollback_remark"] = f"line {at.line}, column {at.column}: {at.message}"
         return found
 
     def record(self) -> dict[str, Any]:

@@ -339,6 +339,8 @@ class Migrations:
             When a rule forbids it, with the reason in words.
         """
         names = self._steps(name, chain=chain)
+        # first of all: what changes between these questions must show as a change
+        fingerprint = self.database.fingerprint(names)
         rows = self.database.dry_run(names)
         if not rows[0]["success"]:
             refused = rows[0]["migration_name"]
@@ -355,7 +357,7 @@ class Migrations:
             for row in rows
         )
         steps = tuple((row["migration_name"], row["sql_executed"]) for row in rows)
-        return results.Preview(steps=steps, checks=checks, fingerprint=self.database.fingerprint(names), target=self.target)
+        return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.target)
 
     def _steps(self, name: str | Sequence[str], *, chain: bool) -> tuple[str, ...]:
         if not isinstance(name, str):

@@ -48,8 +48,8 @@ def test_constraints_of_one_name_on_several_tables(db, applied, order):
     deferred = "ALTER TABLE {} ADD CONSTRAINT fk_parent FOREIGN KEY (id) REFERENCES p DEFERRABLE INITIALLY DEFERRED;"
     plain = "ALTER TABLE {} ADD CONSTRAINT fk_parent FOREIGN KEY (id) REFERENCES p;"
     applied("001_t", f"CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE a (id int); CREATE TABLE b (id int); {deferred.format(order[0])} {plain.format(order[1])}", "SELECT 1;")
-    applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;")
-    assert db.rollback("002_u", confirm="002_u").success
+    applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;", depends_on=["001_t"])
+    assert db.rollback("001_t", confirm="001_t", chain=True).success
 
 
 def test_constraints_in_a_schema_that_the_caller_may_not_enter(db, session, database_dsn, folder, write_migration):
@@ -60,23 +60,13 @@ def test_constraints_in_a_schema_that_the_caller_may_not_enter(db, session, data
         "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO deferring"
     )
     write_migration("001_t", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
+    write_migration("002_u", "-- Depends on: 001_t\nCREATE TABLE u ();\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END")
     with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, user="deferring"), dir=folder) as theirs:
         theirs.apply()
-        assert theirs.rollback("001_t", confirm="001_t").success
+        assert theirs.rollback("001_t", confirm="001_t", chain=True).success
 
 
 def test_partitioned_tables_with_deferred_keys(db, applied):
     applied("001_t", "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int REFERENCES p DEFERRABLE INITIALLY DEFERRED) PARTITION BY LIST (id); CREATE TABLE c1 PARTITION OF c DEFAULT;", "DROP TABLE c, p;")
-    applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;")
-    assert db.rollback("002_u", confirm="002_u").success
-    assert db.rollback("001_t", confirm="001_t").success
-
-
-def test_they_are_deferred_again_for_what_the_caller_does_next(applied, session):
-    applied("001_t", TABLES, "DROP TABLE child, parent;")
-    applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;")
-    connection = session()
-    with connection.transaction():
-        assert value(connection, "SELECT success FROM execute_migration_rollback('002_u')")
-        connection.execute("DELETE FROM parent")
-        connection.execute("INSERT INTO parent VALUES (1)")
+    applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;", depends_on=["001_t"])
+    assert db.rollback("001_t", confirm="001_t", chain=True).success

@@ -11,6 +11,11 @@ def role(session):
     session().execute("DO $$ BEGIN IF to_regrole('left_role') IS NULL THEN CREATE ROLE left_role; END IF; END $$; CREATE FUNCTION takes_role() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET ROLE left_role; END $$")
 
 
+def settings(connection):
+    connection.execute("DO $$ BEGIN END $$")  # which brings PL/pgSQL's own settings
+    return dict(connection.execute("SELECT name, setting FROM pg_settings WHERE context IN ('user', 'superuser')").fetchall())
+
+
 def failure(db, name):
     with pytest.raises(mr.RollbackFailed) as caught:
         db.rollback(name, confirm=name)
@@ -44,7 +49,6 @@ def test_a_role_that_is_given_back_is_fine(db, applied):
         ("SET session_replication_role = replica", "session_replication_role"),
         ("SET TIME ZONE 'UTC'", "TimeZone"),
         ("SET DateStyle = german", "DateStyle"),
-        ("RESET application_name", "application_name"),
         ("SET check_function_bodies = off", "check_function_bodies"),
         ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "default_transaction_read_only"),
         ("SET LOCAL work_mem = '9MB'; SET work_mem = '7MB'", "work_mem"),
@@ -60,6 +64,18 @@ def test_changed_settings(db, applied, session, statement, setting):
     assert setting in error.message
     assert exists(session(), "t")
     assert value(connection, "SELECT current_setting(%s)", setting) == before
+
+
+@pytest.mark.parametrize("rest", ["SET work_mem = '7MB'", "SET ROLE left_role", "SELECT set_config('work_mem', '7MB', false)", "SET search_path = pg_catalog"])
+def test_behind_a_drop_in_sql_that_was_set_by_hand(db, session, rest):
+    # nobody has cut this text into statements: its first word says nothing about the rest
+    connection = session()
+    connection.execute("CREATE TABLE t ()")
+    connection.execute("SELECT register_migration('001_t', '001', rollback_sql => %s)", (f"DROP TABLE t; {rest}",))
+    before = value(db.database.connection, "SHOW work_mem")
+    assert failure(db, "001_t").sqlstate in ("MR020", "MR021")
+    assert exists(connection, "t")
+    assert value(db.database.connection, "SHOW work_mem") == before
 
 
 @pytest.mark.parametrize("statement", ["SET app.tenant = '7'", "SELECT set_config('app.tenant', '7', false)", "SET migrollback.recording = 'on'", "SELECT set_config('migrollback.recording', 'on', false)"])
@@ -83,11 +99,10 @@ def test_a_setting_that_no_list_shows(db, applied, session, statement):
 )  # fmt: skip
 def test_what_ends_with_the_transaction_is_fine(db, applied, session, statement):
     connection = db.database.connection
-    settings = "SELECT name, setting FROM pg_settings WHERE context IN ('user', 'superuser') ORDER BY 1"
-    before = connection.execute(settings).fetchall()
+    before = settings(connection)
     applied("001_t", "CREATE TABLE t ();", f"{statement}; DROP TABLE public.t;")
     assert db.rollback("001_t", confirm="001_t").success
-    assert connection.execute(settings).fetchall() == before
+    assert settings(connection) == before
 
 
 def test_our_own_record_is_written_under_the_settings_from_before(db, applied, session):
@@ -103,10 +118,9 @@ DUMPED = "SET statement_timeout = 0; SET client_encoding = 'UTF8'; SELECT pg_cat
 
 def test_an_up_part_as_pg_dump_writes_it_leaves_no_setting_either(db, applied, session):
     connection = db.database.connection
-    settings = "SELECT name, setting FROM pg_settings WHERE context IN ('user', 'superuser') OR name = 'search_path' ORDER BY 1"
-    before = connection.execute(settings).fetchall()
+    before = settings(connection)
     applied("001_dump", f"{DUMPED} CREATE TABLE public.t ();", "DROP TABLE t;")
-    assert connection.execute(settings).fetchall() == before
+    assert settings(connection) == before
     applied("002_next", "CREATE TABLE u ();", "DROP TABLE u;")  # finds public, as it would have without the first
     assert exists(session(), "public.u")
     assert value(session(), "SELECT count(DISTINCT metadata ->> 'search_path') FROM migration_history WHERE metadata ->> 'system' IS NULL") == 1

@@ -123,6 +123,13 @@ def test_whatever_sql_changed_is_seen(db, session):
     assert not unseen, "they changed something, and the result says that they changed nothing"
 
 
+def test_a_change_behind_a_drop_in_sql_that_was_set_by_hand_is_seen(db, session):
+    connection = session()
+    connection.execute("CREATE TABLE full_table AS SELECT 1 AS a")
+    connection.execute("SELECT register_migration('001_t', '001', rollback_sql => 'DROP TABLE IF EXISTS gone; DELETE FROM full_table')")
+    assert not db.rollback("001_t", confirm="001_t").unchanged
+
+
 def test_a_sequence_that_was_set_counts_as_a_change(db, applied, session):
     applied("001_s", "CREATE SEQUENCE s;", "SELECT setval('s', 7);")
     assert not db.rollback("001_s", confirm="001_s").unchanged

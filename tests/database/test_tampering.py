@@ -57,33 +57,20 @@ TAMPERING = {
 EVERYTHING = "SELECT (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.migration_name) FROM migration_history h), (SELECT jsonb_agg(to_jsonb(d)) FROM migration_dependencies d), (SELECT count(*) FROM migration_snapshots)"
 
 
-def test_touching_our_objects_is_refused_before_commit(db, session, write_migration):
+@pytest.mark.parametrize("what", TAMPERING)
+def test_touching_our_objects_is_refused_before_commit(db, session, write_migration, what):
     connection = session()
-    connection.execute("CREATE TABLE t (); SELECT register_migration('000_other', '000', rollback_sql => 'SELECT 1'); SET allow_system_table_mods = on")
+    connection.execute("CREATE TABLE t (); SELECT register_migration('000_other', '000', rollback_sql => 'SELECT 1')")
     db.database.connection.execute("SET allow_system_table_mods = on")
-    got_through = {}
-    for number, (what, sql) in enumerate(TAMPERING.items(), 1):
-        name = f"{number:03}_t"
-        write_migration(name, f"-- ROLLBACK START\nDROP TABLE t;\n{sql};\n-- ROLLBACK END")
-        db.register(name)
-        before = schema_of(connection), connection.execute(EVERYTHING).fetchone()
-        try:
-            result = db.rollback(name, confirm=name)
-        except mr.RollbackFailed as error:
-            if error.sqlstate != "MR022":
-                # the attack broke itself, or ran into one of our triggers
-                assert error.sqlstate, what
-            connection.execute("DELETE FROM migration_history WHERE migration_name = %s", (name,))
-            before[1][0][:] = [row for row in before[1][0] if row["migration_name"] != name]
-            if (schema_of(connection), connection.execute(EVERYTHING).fetchone()) != before:
-                got_through[what] = f"refused by {error.sqlstate}, but something stayed"
-        else:
-            got_through[what] = result
-            break
-    assert not got_through
+    write_migration("001_t", f"-- ROLLBACK START\nDROP TABLE t;\n{TAMPERING[what]};\n-- ROLLBACK END")
+    db.register("001_t")
+    before = schema_of(connection), connection.execute(EVERYTHING).fetchone()
+    with pytest.raises(mr.RollbackFailed):
+        db.rollback("001_t", confirm="001_t")
+    connection.execute("SET session_replication_role = replica; UPDATE migration_history SET status = 'applied' WHERE migration_name = '001_t'")
+    assert (schema_of(connection), connection.execute(EVERYTHING).fetchone()) == before
     assert exists(connection, "t")
     assert db.verify_events().intact
-    assert "history_changed" in events(connection)
 
 
 def test_a_guarded_rollback_that_looks_at_our_tables_is_fine(db, applied):
@@ -91,12 +78,10 @@ def test_a_guarded_rollback_that_looks_at_our_tables_is_fine(db, applied):
     assert db.rollback("001_t", confirm="001_t").success
 
 
-def test_an_up_part_may_not_touch_them_either(db, write_migration, session):
-    write_migration("001_t", "CREATE TABLE t (); UPDATE migration_history SET notes = 'x';")
-    with pytest.raises(mr.ApplyFailed) as caught:
-        db.apply("001_t")
-    assert caught.value.sqlstate == "MR022"
-    assert not exists(session(), "t")
+def test_what_an_up_part_changes_in_them_leaves_an_event(db, applied, session):
+    # an up part may: it may bring rights, or a newer system
+    applied("001_t", "CREATE TABLE t (); UPDATE migration_history SET notes = 'x';")
+    assert events(session(), after=2) == ["history_changed", "applied"]
 
 
 def test_in_a_chain_each_part_is_guarded(db, applied, session):

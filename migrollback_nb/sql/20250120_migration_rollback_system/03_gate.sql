@@ -124,7 +124,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         (3, CASE WHEN h.metadata #>> '{rollback,transaction}' = 'false' THEN
                 'The rollback runs statement by statement outside a transaction: when it stops halfway, what ran stays; a second run resumes' END),
         (4, CASE WHEN coalesce(h.rollback_sql, '') <> '' AND h.metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(h.rollback_sql) THEN
-                'The rollback SQL was set by hand, not read from a file' END)
+                'The rollback SQL was set by hand, not read from a file' END),
+        (5, CASE WHEN coalesce(h.rollback_sql, '') = '' THEN
+                'The file''s rollback block holds only comments; read as commented-out SQL it fails in ' || (h.metadata ->> 'rollback_remark') END)
     ) AS w (place, warning)
     WHERE h.migration_name = migration_warnings.name AND w.warning IS NOT NULL
 $function$;

@@ -113,7 +113,7 @@ BEGIN
         IF verdict <> 'unchanged' THEN
             UPDATE migrollback_schema.migration_history h
                SET migration_version = version, rollback_sql = save_migration.rollback_sql, checksum = save_migration.checksum,
-                   metadata = h.metadata || save_migration.metadata,
+                   metadata = (h.metadata - 'rollback_remark') || save_migration.metadata,
                    status = CASE WHEN h.status = 'rolled_back' THEN 'applied' ELSE h.status END,
                    applied_at = CASE WHEN h.status = 'rolled_back' THEN now() ELSE h.applied_at END,
                    applied_by = CASE WHEN h.status = 'rolled_back' THEN current_user ELSE h.applied_by END
