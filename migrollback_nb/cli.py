@@ -30,7 +30,9 @@ The database is named by --dsn, else by the first of MIGROLLBACK_DSN, DATABASE_U
 def _common_options(parser: argparse.ArgumentParser) -> None:
     # SUPPRESS: given before or after the command, the one that is given counts and the other's default does not undo it
     group = parser.add_argument_group("common options, before or after the command")
-    group.add_argument("--dsn", default=argparse.SUPPRESS, metavar="DSN", help="connection URI or key=value string, or 'embedded' (variable MIGROLLBACK_DSN)")
+    group.add_argument(
+        "--dsn", default=argparse.SUPPRESS, metavar="DSN", help="connection URI or key=value string, or embedded[/DATABASE] (variable MIGROLLBACK_DSN)"
+    )
     group.add_argument(
         "--dir", default=argparse.SUPPRESS, metavar="FOLDER", help="folder of migrations (variable MIGROLLBACK_DIR; else supabase/migrations or migrations)"
     )
@@ -116,8 +118,7 @@ def get_parser() -> argparse.ArgumentParser:
 
     command("demo", "see it work, on the embedded server with a small shop")
 
-    made = command("lab", "open JupyterLab on the notebooks, with the embedded server and the demo")
-    made.add_argument("arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER, help="passed on to jupyter lab")
+    command("lab", "open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter lab")
     return parser
 
 
@@ -429,16 +430,19 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
     out = out if out is not None else sys.stdout
     err = err if err is not None else sys.stderr
     stdin = stdin if stdin is not None else sys.stdin
+    argv, for_lab = _split_lab(list(argv))
     try:
         args = get_parser().parse_args(argv)
     except SystemExit as ended:  # argparse has printed the usage
         return ended.code if isinstance(ended.code, int) else 2
+    args.arguments = for_lab
     try:
-        return _run(args, out, err, stdin)
-    except MigrollbackError as error:
-        out.flush()
-        _print_error(error, args, out, err)
-        return error.exit_code
+        try:
+            return _run(args, out, err, stdin)
+        except MigrollbackError as error:
+            out.flush()
+            _print_error(error, args, out, err)
+            return error.exit_code
     except KeyboardInterrupt:
         err.write("\n❌ Interrupted. What was running was cancelled on the server and undone.\n")
         return 1
@@ -446,6 +450,16 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
         # the reader has seen enough; without this Python complains once more when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _split_lab(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Cut what belongs to jupyter lab off a `lab` command line: argparse would take its options for ours."""
+    place = 0
+    while place < len(argv) and argv[place].startswith("-"):
+        place += 2 if argv[place] in ("--dsn", "--dir", "--schema", "--format") else 1
+    if argv[place : place + 1] == ["lab"] and argv[place + 1 : place + 2] not in (["-h"], ["--help"]):
+        return argv[: place + 1], argv[place + 1 :]
+    return argv, []
 
 
 def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> int:

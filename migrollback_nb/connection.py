@@ -26,7 +26,7 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
     Parameters
     ----------
     dsn : str, optional
-        A connection URI or ``key=value`` string, or ``embedded``.
+        A connection URI or ``key=value`` string, ``embedded``, or ``embedded/NAME`` for another database of that server.
     service : str, optional
         Name of a service in ``pg_service.conf``.
     env : str, optional
@@ -68,7 +68,7 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
     Parameters
     ----------
     dsn : str
-        As `find_dsn` returns it; ``embedded`` starts the embedded server.
+        As `find_dsn` returns it; ``embedded`` and ``embedded/NAME`` start the embedded server.
     found_in : str
         What an error calls it instead of printing it.
     application_name : str
@@ -81,10 +81,10 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
     ConnectionFailed
         When there is no answer, or a no.
     """
-    if dsn == "embedded":
+    if dsn == "embedded" or dsn.startswith("embedded/"):
         from migrollback_nb import embedded
 
-        dsn = embedded.start()
+        dsn = embedded.start(dsn.partition("/")[2] or "postgres")
     scheme, separator, rest = dsn.partition("://")
     malformed = UsageError(
         f"{found_in[0].upper()}{found_in[1:]} cannot be understood",

@@ -64,7 +64,7 @@ def connect(
     Parameters
     ----------
     dsn : str, optional
-        Connection URI or ``key=value`` string, or ``embedded`` for the private server that comes with the package.
+        Connection URI or ``key=value`` string, or ``embedded`` (``embedded/NAME``) for the private server that comes with the package.
         Without any of `dsn`, `service`, `env`, `connection`: the variables MIGROLLBACK_DSN, DATABASE_URL, SUPABASE_DB_URL, then libpq's own.
     service : str, optional
         Name of a service in ``pg_service.conf``: keeps passwords out of notebooks.
