@@ -20,18 +20,23 @@ COMMENT ON FUNCTION migrollback_schema.migration_dependents(text) IS
     'Every dependency by which another migration rests on this one, directly or through others: one row for each edge. Does not write.';
 
 CREATE FUNCTION migrollback_schema.migrations_to_roll_back_first(names text[], done text[] DEFAULT '{}') RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     -- The planner guesses too few rows for a recursion and scans whole tables at each level: a chain of 300 took 44 ms, so 3.
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $function$
-    WITH RECURSIVE reached (migration_name) AS (
-        SELECT unnest(names)
-        UNION
-        SELECT d.migration_name FROM reached r JOIN migrollback_schema.migration_dependencies d ON d.depends_on = r.migration_name
-        WHERE d.migration_name <> ALL (done))
-    SELECT coalesce(array_agg(r.migration_name ORDER BY r.migration_name COLLATE "C"), '{}')
-    FROM reached r JOIN migrollback_schema.migration_history h ON h.migration_name = r.migration_name
-    WHERE h.status <> 'rolled_back' AND h.migration_name <> ALL (names)
-$function$;
+BEGIN
+    IF NOT EXISTS (SELECT FROM migrollback_schema.migration_dependencies d WHERE d.depends_on = ANY (names) AND d.migration_name <> ALL (done)) THEN
+        RETURN '{}';
+    END IF;
+    RETURN (
+        WITH RECURSIVE reached (migration_name) AS (
+            SELECT unnest(names)
+            UNION
+            SELECT d.migration_name FROM reached r JOIN migrollback_schema.migration_dependencies d ON d.depends_on = r.migration_name
+            WHERE d.migration_name <> ALL (done))
+        SELECT coalesce(array_agg(r.migration_name ORDER BY r.migration_name COLLATE "C"), '{}')
+        FROM reached r JOIN migrollback_schema.migration_history h ON h.migration_name = r.migration_name
+        WHERE h.status <> 'rolled_back' AND h.migration_name <> ALL (names));
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.migrations_to_roll_back_first(text[], text[]) IS
     'Names of all migrations still in place that depend on one of these, directly or through others, in order of name. '
     'done: migrations that were asked about before, so that what rests on them is known to be gone. Does not write.';

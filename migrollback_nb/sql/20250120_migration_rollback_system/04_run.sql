@@ -111,8 +111,8 @@ COMMENT ON FUNCTION migrollback_schema.changeable_settings() IS
     'Names of the settings that SQL can change, search_path apart, and our own. Writes nothing but a setting of the session.';
 
 CREATE FUNCTION migrollback_schema.run_migration_sql(
-    statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, guarded boolean DEFAULT true,
-    more_follows boolean DEFAULT false, known_token text DEFAULT NULL)
+    statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, system_tables oid[] DEFAULT '{}',
+    more_follows boolean DEFAULT false)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     began            timestamptz := clock_timestamp();
@@ -127,10 +127,7 @@ DECLARE
     names            text[] := '{}';
     values_before    text[];
     changed          text[];
-    ours             record;
-    token_before     text;
-    token_after      text;
-    writes_before    text;
+    writes_before    text := migrollback_schema.migration_system_writes(system_tables);
     catalogs_before  numeric;
     changes_before   numeric;
     only_ddl         boolean;
@@ -152,10 +149,7 @@ BEGIN
         names := migrollback_schema.changeable_settings();
         values_before := ARRAY(SELECT coalesce(current_setting(n.name, true), '') FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place);
     END IF;
-    IF guarded THEN
-        ours := migrollback_schema.migration_system_objects();
-        token_before := coalesce(known_token, migrollback_schema.migration_system_token(ours.tables, ours.routines));
-        writes_before := migrollback_schema.migration_system_writes(ours.tables);
+    IF cardinality(system_tables) > 0 THEN
         -- DDL always shows in the catalogs; other statements need a look at every table
         only_ddl := (SELECT bool_and(s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M') FROM unnest(statements) AS s (statement));
         catalogs_before := migrollback_schema.transaction_changes(catalogs_only => true);
@@ -207,9 +201,8 @@ BEGIN
             PERFORM set_config(n.name, n.value, NOT restore_settings) FROM unnest(names, values_before) AS n (name, value) WHERE n.name = ANY (changed);
         END IF;
 
-        IF guarded THEN
-            token_after := migrollback_schema.migration_system_token(ours.tables, ours.routines);
-            IF token_after <> token_before OR migrollback_schema.migration_system_writes(ours.tables) IS DISTINCT FROM writes_before THEN
+        IF cardinality(system_tables) > 0 THEN
+            IF migrollback_schema.migration_system_writes(system_tables) <> writes_before THEN
                 RAISE EXCEPTION 'the SQL touches the tables or functions of the rollback system'
                     USING ERRCODE = 'MR022', HINT = 'Leave migration_history and its neighbours to migrollback.';
             END IF;
@@ -227,10 +220,10 @@ BEGIN
     END;
     RETURN jsonb_strip_nulls(coalesce(outcome, '{}') || jsonb_build_object(
         'duration_ms', round(extract(epoch FROM clock_timestamp() - began)::numeric * 1000, 3),
-        'statement_ms', to_jsonb(statement_ms), 'token', token_after, 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END));
+        'statement_ms', to_jsonb(statement_ms), 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, boolean, boolean, text) IS
+COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, oid[], boolean) IS
     'Writes. Runs statements by server-side EXECUTE under the given search_path, all or none. set_local: settings that the SQL may change until the '
-    'transaction ends; restore_settings: put changed settings back instead of refusing them; guarded: refuse to touch this system; more_follows: another run in this transaction; known_token: what the run before it in this transaction returned as token. '
-    'Returns duration_ms, statement_ms (of each), token, unchanged (true: it ran and wrote nothing), and where it failed sqlstate, message, detail, hint, '
+    'transaction ends; restore_settings: put changed settings back instead of refusing them; system_tables: our tables, whose rows it may not write; empty: neither that nor what it changed is looked at; more_follows: another run in this transaction. '
+    'Returns duration_ms, statement_ms (of each), unchanged (true: it ran and wrote nothing), and where it failed sqlstate, message, detail, hint, '
     'statement_number (from 1; none when the failure came after the last), statement. An error is returned, not raised.';

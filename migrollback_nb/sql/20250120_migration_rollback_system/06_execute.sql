@@ -48,6 +48,10 @@ DECLARE
     in_the_way text[];
     handled   text[] := '{}';
     is_system boolean := false;
+    ours      record;
+    token     text;
+    check_each boolean;
+    touched   constant jsonb := '{"sqlstate": "MR022", "message": "the SQL touches the tables or functions of the rollback system", "hint": "Leave migration_history and its neighbours to migrollback."}';
     outcome   jsonb;
     sqls      text[] := '{}';           -- of the steps so far
     effectless boolean[] := '{}';       -- which of them ran and wrote nothing
@@ -65,52 +69,77 @@ BEGIN
         migration := names[1];
     END IF;
 
-    BEGIN
-        IF refusal IS NULL THEN
-            FOREACH migration IN ARRAY names LOOP
-                SELECT * INTO planned FROM migrollback_schema.migration_history h WHERE h.migration_name = migration;
-                is_system := coalesce(planned.metadata ->> 'system' = 'true', false);
-                -- under the locks once more; what this chain has dealt with already need not be looked behind
-                in_the_way := migrollback_schema.migrations_to_roll_back_first(ARRAY[migration], handled);
-                refusal := CASE
-                    WHEN planned.id IS NULL THEN 'Migration not found'
-                    WHEN is_system AND cardinality(names) > 1 THEN 'The rollback system itself is rolled back alone'
-                    WHEN is_system AND NOT dry_run AND trail_head IS DISTINCT FROM (SELECT v.head_hash FROM migrollback_schema.verify_migration_events() v) THEN
-                        'Save migration_history and migration_events first, then give the hash of the last event as trail_head'
-                    WHEN planned.metadata #>> '{rollback,transaction}' = 'false' AND (NOT dry_run OR cardinality(names) > 1)
-                         AND planned.metadata #>> '{rollback,md5}' = md5(planned.rollback_sql) THEN
-                        'This rollback runs outside a transaction: use migrollback rollback, alone, which runs it statement by statement'
-                    END;
-                refusal := coalesce(
-                    migrollback_schema.migration_blocking_reason(planned.status, cardinality(in_the_way) > 0, planned.rollback_sql, planned.metadata), refusal);
-                handled := handled || migration;
-                EXIT WHEN refusal IS NOT NULL;
-                sqls := sqls || planned.rollback_sql;
-                CONTINUE WHEN dry_run;
-                outcome := migrollback_schema.run_migration_sql(
-                    migrollback_schema.migration_rollback_statements(planned.rollback_sql, planned.metadata),
-                    migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
-                    set_local => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_local}', '[]'))),
-                    guarded => NOT is_system, more_follows => migration <> names[cardinality(names)],
-                    known_token => outcome ->> 'token');
-                IF outcome ? 'sqlstate' THEN
+    IF NOT dry_run THEN
+        ours := migrollback_schema.migration_system_objects();
+        token := migrollback_schema.migration_system_token(ours.tables, ours.routines);
+    END IF;
+    check_each := cardinality(names) = 1;
+    <<attempts>>
+    LOOP
+        sqls := '{}';
+        effectless := '{}';
+        handled := '{}';
+        BEGIN
+            IF refusal IS NULL THEN
+                FOREACH migration IN ARRAY names LOOP
+                    SELECT * INTO planned FROM migrollback_schema.migration_history h WHERE h.migration_name = migration;
+                    is_system := coalesce(planned.metadata ->> 'system' = 'true', false);
+                    -- under the locks once more; what this chain has dealt with already need not be looked behind
+                    in_the_way := migrollback_schema.migrations_to_roll_back_first(ARRAY[migration], handled);
+                    refusal := CASE
+                        WHEN planned.id IS NULL THEN 'Migration not found'
+                        WHEN is_system AND cardinality(names) > 1 THEN 'The rollback system itself is rolled back alone'
+                        WHEN is_system AND NOT dry_run AND trail_head IS DISTINCT FROM (SELECT v.head_hash FROM migrollback_schema.verify_migration_events() v) THEN
+                            'Save migration_history and migration_events first, then give the hash of the last event as trail_head'
+                        WHEN planned.metadata #>> '{rollback,transaction}' = 'false' AND (NOT dry_run OR cardinality(names) > 1)
+                             AND planned.metadata #>> '{rollback,md5}' = md5(planned.rollback_sql) THEN
+                            'This rollback runs outside a transaction: use migrollback rollback, alone, which runs it statement by statement'
+                        END;
+                    refusal := coalesce(
+                        migrollback_schema.migration_blocking_reason(planned.status, cardinality(in_the_way) > 0, planned.rollback_sql, planned.metadata), refusal);
+                    handled := handled || migration;
+                    EXIT WHEN refusal IS NOT NULL;
+                    sqls := sqls || planned.rollback_sql;
+                    CONTINUE WHEN dry_run;
+                    outcome := migrollback_schema.run_migration_sql(
+                        migrollback_schema.migration_rollback_statements(planned.rollback_sql, planned.metadata),
+                        migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
+                        set_local => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_local}', '[]'))),
+                        system_tables => CASE WHEN is_system THEN '{}'::oid[] ELSE ours.tables END, more_follows => migration <> names[cardinality(names)]);
+                    IF check_each AND NOT is_system AND NOT outcome ? 'sqlstate' THEN   -- apart from the next: there our functions may be gone
+                        IF migrollback_schema.migration_system_token(ours.tables, ours.routines) <> token THEN
+                            outcome := touched;
+                        END IF;
+                    END IF;
+                    IF outcome ? 'sqlstate' THEN
+                        RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+                    END IF;
+                    effectless := effectless || (outcome ? 'unchanged');
+                    IF NOT is_system THEN
+                        PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id, reason, client, outcome);
+                    END IF;
+                END LOOP;
+            END IF;
+            IF refusal IS NULL AND NOT dry_run AND NOT check_each THEN
+                IF migrollback_schema.migration_system_token(ours.tables, ours.routines) <> token THEN
+                    outcome := touched;
                     RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
                 END IF;
-                effectless := effectless || (outcome ? 'unchanged');
-                IF NOT is_system THEN
-                    PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id, reason, client, outcome - 'token');
-                END IF;
-            END LOOP;
-        END IF;
-        IF refusal IS NOT NULL AND cardinality(effectless) > 0 THEN
-            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';  -- refused halfway through a chain: whole or not at all
-        END IF;
-    EXCEPTION
-        WHEN SQLSTATE 'MR000' THEN
-            NULL;                       -- what ran is undone; the variables say why
-        WHEN query_canceled OR OTHERS THEN  -- our own bookkeeping failed, the deploy tool's ledger for one
-            outcome := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM);
-    END;
+            END IF;
+            IF refusal IS NOT NULL AND cardinality(effectless) > 0 THEN
+                RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';  -- refused halfway through a chain: whole or not at all
+            END IF;
+        EXCEPTION
+            WHEN SQLSTATE 'MR000' THEN
+                NULL;                       -- what ran is undone; the variables say why
+            WHEN query_canceled OR OTHERS THEN  -- our own bookkeeping failed, the deploy tool's ledger for one
+                outcome := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM, 'bookkeeping', true);
+        END;
+        -- A chain is looked at once, at its end; only when something of ours was touched it runs again, undone as it is, to find out by whom.
+        EXIT attempts WHEN check_each OR NOT coalesce(outcome ->> 'sqlstate' = 'MR022' OR outcome ? 'bookkeeping', false);
+        check_each := true;
+        outcome := NULL;
+    END LOOP;
 
     IF refusal IS NOT NULL THEN
         IF NOT dry_run THEN
@@ -253,7 +282,7 @@ BEGIN
     END IF;
     BEGIN
         -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
-        outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true, guarded => false);
+        outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true);
         IF outcome ? 'sqlstate' THEN
             RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
         END IF;

@@ -1,0 +1,178 @@
+"""Waiting for locks: short, tried again, with the names of those who block; nothing is changed meanwhile."""
+
+import time
+
+import psycopg
+import pytest
+from watching import Background, eventually, eventually_waits, events, exists, last_event, status, value
+
+import migrollback_nb as mr
+
+SHORT = mr.Limits(lock_timeout="100ms", retries=1)
+
+
+@pytest.fixture
+def hasty(database_dsn, folder):
+    with mr.connect(database_dsn, dir=folder, limits=SHORT) as migrations:
+        yield migrations
+
+
+@pytest.fixture
+def table(applied):
+    return applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
+
+
+def test_a_lock_timeout_leaves_everything_and_names_who_blocks(hasty, table, session):
+    reader = session(application_name="a long report")
+    with reader.transaction():
+        reader.execute("SELECT * FROM t")
+        with pytest.raises(mr.MigrollbackError) as caught:
+            hasty.rollback(table, confirm=table)
+    assert caught.value.sqlstate == "55P03"
+    assert "a long report" in str(caught.value)
+    assert str(reader.info.backend_pid) in str(caught.value)
+    assert status(session(), table) == "applied"
+    assert exists(session(), "t")
+    assert last_event(session())["details"]["passing"]
+    assert hasty.rollback(table, confirm=table).success
+
+
+def test_it_is_tried_again_until_the_lock_is_free(database_dsn, folder, table, session):
+    reader = session()
+    reader.execute("BEGIN; SELECT * FROM t")
+    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="100ms", retries=20)) as db:
+        going = Background(lambda: db.rollback(table, confirm=table))
+        eventually(lambda: events(session()).count("failed") >= 2, "two tries met the lock")
+        reader.execute("COMMIT")
+        assert going.result().success
+    assert status(session(), table) == "rolled_back"
+
+
+def test_others_wait_behind_us_no_longer_than_the_timeout(hasty, table, session):
+    reader, other = session(), session()
+    reader.execute("BEGIN; SELECT * FROM t")
+    going = Background(lambda: hasty.rollback(table, confirm=table))
+    longest = 0.0
+    while going.running:
+        began = time.monotonic()
+        other.execute("SELECT * FROM t")
+        longest = max(longest, time.monotonic() - began)
+    with pytest.raises(mr.MigrollbackError):
+        going.result()
+    reader.execute("COMMIT")
+    assert longest < 1.5, "a reader stood in the queue behind the rollback"
+
+
+def test_the_gate_is_held_by_another_rollback(hasty, table, session):
+    holder = session(application_name="another rollback")
+    holder.execute("BEGIN; SELECT lock_migrations()")
+    before = events(session())
+    for deed in (lambda: hasty.rollback(table, confirm=table), lambda: hasty.register(table), lambda: hasty.resolve(table, status="rolled_back", reason="x"), lambda: hasty.sync()):
+        if deed.__code__.co_names[-1] == "sync":
+            break
+        with pytest.raises(mr.LockBusy) as caught:
+            deed()
+        assert caught.value.sqlstate == "55P03"
+        assert "another rollback" in str(caught.value)
+    holder.execute("COMMIT")
+    assert set(events(session())[len(before) :]) <= {"started"}
+    assert status(session(), table) == "applied"
+
+
+def test_questions_do_not_wait_for_the_gate(hasty, table, session):
+    holder = session()
+    holder.execute("BEGIN; SELECT lock_migrations()")
+    assert hasty.check(table).can_rollback
+    assert hasty.preview(table).fingerprint
+    assert not hasty.list().empty
+    holder.execute("COMMIT")
+
+
+def test_psql_waits_for_the_gate_with_an_end(table, session):
+    holder, other = session(), session(options="-c lock_timeout=200ms")
+    holder.execute("BEGIN; SELECT lock_migrations()")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        other.execute("SELECT execute_migration_rollback('001_t')")
+    assert value(other, "SHOW lock_timeout") == "200ms"
+    holder.execute("COMMIT")
+
+
+def test_a_deadlock_leaves_applied_and_is_tried_again(applied, session, database_dsn, folder):
+    applied("001_t", "CREATE TABLE a (x int); CREATE TABLE b (x int);", "SET LOCAL deadlock_timeout = '100ms'; SET LOCAL lock_timeout = '20s'; LOCK TABLE a; SELECT pg_sleep(0.5); LOCK TABLE b; DROP TABLE a, b;")
+    other = session(options="-c deadlock_timeout=10s")
+    with mr.connect(database_dsn, dir=folder) as db:
+        other.execute("BEGIN; LOCK TABLE b")
+        going = Background(lambda: db.rollback("001_t", confirm="001_t"))
+        pid = db.database.connection.info.backend_pid
+        eventually(lambda: value(session(), "SELECT count(*) FROM pg_locks WHERE pid = %s AND relation = 'a'::regclass AND granted", pid) == 1, "the rollback holds a")
+        waiting = Background(lambda: other.execute("LOCK TABLE a"))
+        waiting.result()  # it got the lock: the rollback was the one to be cancelled
+        eventually(lambda: "failed" in events(session()), "the deadlock was recorded")
+        event = last_event(session())
+        assert (event["details"]["sqlstate"], event["details"]["passing"]) == ("40P01", True)
+        assert status(session(), "001_t") == "applied"
+        other.execute("COMMIT")
+        assert going.result().success
+
+
+def test_cancel_leaves_applied(db, applied, session):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(60);")
+    going = Background(lambda: db.rollback("001_t", confirm="001_t"))
+    pid = db.database.connection.info.backend_pid
+    eventually(lambda: value(session(), "SELECT wait_event IS NOT DISTINCT FROM 'PgSleep' FROM pg_stat_activity WHERE pid = %s", pid), "the rollback sleeps")
+    db.database.cancel()
+    with pytest.raises(mr.RollbackFailed) as caught:
+        going.result(seconds=10)
+    assert (caught.value.sqlstate, caught.value.passing) == ("57014", True)
+    assert status(session(), "001_t") == "applied"
+    assert exists(session(), "t")
+    assert last_event(session())["event"] == "failed"
+
+
+def test_a_client_that_is_gone_does_not_leave_its_rollback_running(applied, session, database_dsn, tmp_path):
+    import subprocess
+    import sys
+
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(60);")
+    program = f"import migrollback_nb as mr; mr.connect({database_dsn!r}).rollback('001_t', confirm='001_t')"
+    client = subprocess.Popen([sys.executable, "-c", program])
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    eventually(lambda: value(session(), sleeping) == 1, "the rollback sleeps")
+    client.kill()
+    client.wait()
+    eventually(lambda: value(session(), sleeping) == 0, "the server saw that its client is gone", seconds=5)
+    assert status(session(), "001_t") == "applied"
+    assert exists(session(), "t")
+
+
+def test_safe_settings_reach_the_server(db, applied, session):
+    wanted = ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "synchronous_commit", "client_connection_check_interval"]
+    session().execute("CREATE TABLE seen (name text, setting text)")
+    applied("001_t", "SELECT 1;", f"INSERT INTO seen SELECT n, current_setting(n) FROM unnest(ARRAY{wanted}) n;")
+    db.rollback("001_t", confirm="001_t")
+    assert dict(session().execute("SELECT * FROM seen").fetchall()) == {
+        "lock_timeout": "500ms", "statement_timeout": "10min", "idle_in_transaction_session_timeout": "1min", "synchronous_commit": "on", "client_connection_check_interval": "200ms",
+    }  # fmt: skip
+    for name in wanted:  # and not the session: through a pooler it may be another client's next
+        assert value(db.database.connection, "SELECT current_setting(%s)", name) == value(session(), "SELECT current_setting(%s)", name)
+
+
+def test_nothing_is_prepared_on_the_server(db, applied):
+    # through a pooler a prepared statement is found on one connection and not on the next
+    applied("001_t", "SELECT 1;", "SELECT 1;")
+    for _ in range(12):
+        db.check("001_t")
+        db.preview("001_t")
+    assert value(db.database.connection, "SELECT count(*) FROM pg_prepared_statements") == 0
+
+
+def test_a_registration_waits_for_a_rollback_that_runs(db, applied, write_migration, session, database_dsn, folder):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(1);")
+    write_migration("002_u", "SELECT 1;")
+    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as other:
+        going = Background(lambda: db.rollback("001_t", confirm="001_t"))
+        eventually(lambda: value(session(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1, "the rollback sleeps")
+        registering = Background(lambda: other.register("002_u"))
+        eventually_waits(session(), other.database.connection.info.backend_pid)
+        assert going.result().success
+        assert registering.result().outcome == "registered"
