@@ -42,31 +42,17 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Build the parser; reads nothing and writes nothing."""
-    parser = argparse.ArgumentParser(
-        prog="migrollback", description="Roll back PostgreSQL migrations safely.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--version", action="version", version=f"migrollback {__version__}")
-    _common_options(parser)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    def command(name: str, text: str, **options: Any) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", **options)
-        _common_options(made)
-        return made
-
-    def limits(made: argparse.ArgumentParser) -> None:
-        made.add_argument("--lock-timeout", metavar="TIME", help="longest wait for one lock, before it is tried again (default 500ms)")
-        made.add_argument("--statement-timeout", metavar="TIME", help="longest run of the SQL (default 10min; 0: no limit)")
-
-    command("list", "list the migrations in place and whether each may be rolled back")
-
-    made = command("check", "check whether a migration may be rolled back (exit status 3: it may not)")
+def _name(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", help="the migration, with or without .sql")
 
-    made = command("rollback", "roll a migration back, after showing what it is and asking")
-    made.add_argument("name", metavar="NAME", help="the migration, with or without .sql")
+
+def _limits(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--lock-timeout", metavar="TIME", help="longest wait for one lock, before it is tried again (default 500ms)")
+    made.add_argument("--statement-timeout", metavar="TIME", help="longest run of the SQL (default 10min; 0: no limit)")
+
+
+def _rollback_arguments(made: argparse.ArgumentParser) -> None:
+    _name(made)
     made.add_argument("--dry-run", action="store_true", help="show the SQL and run nothing")
     made.add_argument("--chain", action="store_true", help="with all that must be rolled back before it, in one transaction")
     made.add_argument(
@@ -75,50 +61,85 @@ def get_parser() -> argparse.ArgumentParser:
     made.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail")
     made.add_argument("--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since")
     made.add_argument("--trail", metavar="FILE", help="where the audit trail is saved before the rollback system itself is rolled back")
-    limits(made)
+    _limits(made)
 
-    made = command("register", "register a migration that is in place, or update what is registered of it")
-    made.add_argument("name", metavar="NAME", help="the migration, with or without .sql")
 
-    made = command("template", "suggest a rollback block for a migration")
-    made.add_argument("name", metavar="NAME", help="the migration, with or without .sql")
-
-    command("sync", "register all migrations of the folder that are not registered yet")
-
-    made = command("install", "install the rollback system into the database, or what is missing of it")
+def _install_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--print", dest="print_sql", action="store_true", help="print its SQL for psql instead; needs no database")
 
-    made = command("apply", "run the up part of migrations and register them")
-    made.add_argument("names", metavar="NAME", nargs="*", help="migrations; none: all that were never registered")
-    limits(made)
 
-    made = command("history", "show the history of all migrations")
+def _apply_arguments(made: argparse.ArgumentParser) -> None:
+    made.add_argument("names", metavar="NAME", nargs="*", help="migrations; none: all that were never registered")
+    _limits(made)
+
+
+def _history_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--status", choices=("applied", "rolled_back", "failed"), help="only those of this status")
     made.add_argument("--since", metavar="WHEN", help="only those applied since: 7d, 36h, 90m, 2w or an ISO date")
     made.add_argument("--without-rollback", action="store_true", help="only those in place without rollback SQL")
 
-    command("last", "print the name of the migration that was applied last, for scripts")
 
-    made = command("resolve", "say how a failed migration stands, once you have looked after it")
-    made.add_argument("name", metavar="NAME", help="the migration")
+def _resolve_arguments(made: argparse.ArgumentParser) -> None:
+    _name(made)
     made.add_argument("--as", dest="status", required=True, choices=("applied", "rolled_back"), help="what is true of the database now")
     made.add_argument("--reason", required=True, metavar="TEXT", help="what you found and did; goes into the audit trail")
 
-    made = command("deps", "show dependencies")
+
+def _deps_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", nargs="?", help="only this migration and its neighbourhood")
     made.add_argument("--depth", type=int, default=2, metavar="N", help="how many dependencies away the neighbourhood reaches (default 2)")
     made.add_argument("--hide-rolled-back", action="store_true", help="leave out what is rolled back")
 
-    made = command("plan", "show in which order a migration and all that rests on it would be rolled back")
-    made.add_argument("name", metavar="NAME", help="the migration")
 
-    made = command("events", "show the audit trail")
+def _events_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", nargs="?", help="only events of this migration")
     made.add_argument("--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)")
 
-    command("demo", "see it work, on the embedded server with a small shop")
 
-    command("lab", "open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter lab")
+def _no_arguments(_: argparse.ArgumentParser) -> None:
+    """Nothing besides the common options."""
+
+
+#: Command -> what it does, and its own arguments.
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "list": ("list the migrations in place and whether each may be rolled back", _no_arguments),
+    "check": ("check whether a migration may be rolled back (exit status 3: it may not)", _name),
+    "rollback": ("roll a migration back, after showing what it is and asking", _rollback_arguments),
+    "register": ("register a migration that is in place, or update what is registered of it", _name),
+    "template": ("suggest a rollback block for a migration", _name),
+    "sync": ("register all migrations of the folder that are not registered yet", _no_arguments),
+    "install": ("install the rollback system into the database, or what is missing of it", _install_arguments),
+    "apply": ("run the up part of migrations and register them", _apply_arguments),
+    "history": ("show the history of all migrations", _history_arguments),
+    "last": ("print the name of the migration that was applied last, for scripts", _no_arguments),
+    "resolve": ("say how a failed migration stands, once you have looked after it", _resolve_arguments),
+    "deps": ("show dependencies", _deps_arguments),
+    "plan": ("show in which order a migration and all that rests on it would be rolled back", _name),
+    "events": ("show the audit trail", _events_arguments),
+    "demo": ("see it work, on the embedded server with a small shop", _no_arguments),
+    "lab": ("open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter lab", _no_arguments),
+}
+
+
+def get_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser; reads nothing and writes nothing.
+
+    Parameters
+    ----------
+    only : str, optional
+        The one command that is going to be parsed: building all of them takes longer than `check` takes to ask the database.
+    """
+    parser = argparse.ArgumentParser(
+        prog="migrollback", description="Roll back PostgreSQL migrations safely.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"migrollback {__version__}")
+    _common_options(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in [only] if only else COMMANDS:
+        text, add_arguments = COMMANDS[name]
+        made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        _common_options(made)
+        add_arguments(made)
     return parser
 
 
@@ -430,9 +451,12 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
     out = out if out is not None else sys.stdout
     err = err if err is not None else sys.stderr
     stdin = stdin if stdin is not None else sys.stdin
-    argv, for_lab = _split_lab(list(argv))
+    place, command = _find_command(argv)
+    for_lab: list[str] = []
+    if command == "lab" and argv[place + 1 : place + 2] not in (["-h"], ["--help"]):
+        argv, for_lab = argv[: place + 1], list(argv[place + 1 :])  # argparse would take jupyter's options for ours
     try:
-        args = get_parser().parse_args(argv)
+        args = get_parser(command).parse_args(argv)
     except SystemExit as ended:  # argparse has printed the usage
         return ended.code if isinstance(ended.code, int) else 2
     args.arguments = for_lab
@@ -452,14 +476,12 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
         return 0
 
 
-def _split_lab(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Cut what belongs to jupyter lab off a `lab` command line: argparse would take its options for ours."""
+def _find_command(argv: Sequence[str]) -> tuple[int, str | None]:
+    """Place and name of the command among the arguments; None for a name where there is none or it is unknown."""
     place = 0
     while place < len(argv) and argv[place].startswith("-"):
         place += 2 if argv[place] in ("--dsn", "--dir", "--schema", "--format") else 1
-    if argv[place : place + 1] == ["lab"] and argv[place + 1 : place + 2] not in (["-h"], ["--help"]):
-        return argv[: place + 1], argv[place + 1 :]
-    return argv, []
+    return place, argv[place] if place < len(argv) and argv[place] in COMMANDS else None
 
 
 def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> int:

@@ -5,24 +5,24 @@ Each method is one question or one deed. Rows come back as dicts keyed by the co
 
 from __future__ import annotations
 
-import getpass
 import os
-import random
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, LiteralString, Self, TypeVar, cast
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from migrollback_nb import errors
+from migrollback_nb.blockers import BlockerWatch
 from migrollback_nb.connection import open_connection
 from migrollback_nb.results import Notice, Target
 
@@ -95,13 +95,14 @@ class Database:
         self.connection = connection
         self.schema = schema
         self.limits = limits or Limits()
-        self.client = f"migrollback_nb/{interface} {_whoami()}"
+        self.interface = interface
         self._owned = owned
         self._reopen = reopen
         self._notices: list[Notice] = []
         # One connection, perhaps two threads (a panel's and a cell's): nobody may run between the statements of a deed.
         self._busy = threading.RLock()
         self._worker: psycopg.Connection | None = None
+        self._watch = BlockerWatch(reopen)
         self._cancelled = threading.Event()
         self._target = self._read_target()
         self._can_look: bool | None = None
@@ -147,6 +148,18 @@ class Database:
             server_version=f"{version // 10000}.{version % 10000}",
             schema=self.schema,
         )
+
+    @cached_property
+    def client(self) -> str:
+        """Who is at this end, as the audit trail says it: interface, user of the machine, name of the machine."""
+        import getpass
+        import socket
+
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a container's uid without a name
+            user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+        return f"migrollback_nb/{self.interface} {user}@{socket.gethostname()}"
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
@@ -203,8 +216,7 @@ class Database:
         }
         # a client that is killed must not leave its rollback running; not every platform can look
         look = {"client_connection_check_interval": "200ms"}
-        with self.connection.transaction():
-            self._set_local(self.connection, wanted | look if self._can_look else wanted)
+        with self._transaction(wanted | look if self._can_look else wanted):
             if self._can_look is None:
                 try:
                     with self.connection.transaction():
@@ -214,19 +226,41 @@ class Database:
                     self._can_look = False
             yield
 
-    def _set_local(self, connection: psycopg.Connection, settings: dict[str, str]) -> None:
+    @contextmanager
+    def _transaction(self, settings: dict[str, str]) -> Iterator[None]:
+        """A transaction whose settings go with its BEGIN, in one round trip; a savepoint inside the transaction of who lent us the connection."""
+        if self.connection.info.transaction_status != TransactionStatus.IDLE:
+            with self.connection.transaction():
+                self._set_local(self.connection, settings)
+                yield
+            return
+        self.connection.execute(b"BEGIN; " + self._settings_call(settings))
+        try:
+            yield
+        except BaseException:
+            if not self.connection.closed:
+                self.connection.execute(b"ROLLBACK")
+            raise
+        self.connection.execute(b"COMMIT")
+
+    def _settings_call(self, settings: dict[str, str]) -> bytes:
         key = tuple(settings.items())
         if key not in self._settings:
             calls = sql.SQL(", ").join(sql.SQL("pg_catalog.set_config({}, {}, true)").format(name, value) for name, value in key)
-            self._settings[key] = (sql.SQL("SELECT ") + calls).as_bytes(connection)
-        connection.execute(self._settings[key])
+            self._settings[key] = (sql.SQL("SELECT ") + calls).as_bytes(self.connection)
+        return self._settings[key]
+
+    def _set_local(self, connection: psycopg.Connection, settings: dict[str, str]) -> None:
+        connection.execute(self._settings_call(settings))
 
     def _retrying(self, attempt: Callable[[str], T], *, met_lock: Callable[[T], bool] = lambda _: False) -> T:
         """Make an attempt, and make it again while it meets a lock. `attempt` takes the lock_timeout to use."""
+        import random
+
         lock_timeout = self.limits.lock_timeout
         self._cancelled.clear()
         for tries_left in range(self.limits.retries, -1, -1):
-            with self._watching() as blockers:
+            with self._watch.watch(self.connection.info.backend_pid) as blockers:
                 try:
                     outcome = attempt(lock_timeout)
                 except errors.LockBusy as error:
@@ -242,30 +276,6 @@ class Database:
             if self._cancelled.wait(pause):
                 raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
         raise AssertionError("unreachable")
-
-    @contextmanager
-    def _watching(self) -> Iterator[dict[int, Row]]:
-        """Find out on a second connection who blocks us: afterwards nobody could tell. Empty where no second connection can be had."""
-        blockers: dict[int, Row] = {}
-        done = threading.Event()
-        pid = self.connection.info.backend_pid
-
-        def watch() -> None:
-            if done.wait(0.15) or self._reopen is None:
-                return
-            with suppress(psycopg.Error, errors.MigrollbackError), self._reopen() as second:
-                cursor = second.cursor(row_factory=dict_row)
-                while not done.wait(0.1):
-                    cursor.execute(_BLOCKERS, {"pid": pid})
-                    blockers.update({row["pid"]: row for row in cursor})
-
-        watcher = threading.Thread(target=watch, name="migrollback lock watcher", daemon=True)
-        watcher.start()
-        try:
-            yield blockers
-        finally:
-            done.set()
-            watcher.join(timeout=5)
 
     def reconnect(self) -> None:
         """Open a new connection in place of one that was lost; writes nothing."""
@@ -691,12 +701,6 @@ class Database:
             return cast(int, self._value("close_migration_rights"))
 
 
-_BLOCKERS = """
-SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type, a.xact_start
-FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) AS b (pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
-"""
-
-
 def _met_lock(execution: Execution) -> bool:
     return any(details.get("sqlstate") in _RETRIED for details in execution.details.values() if not execution.rows[0]["success"])
 
@@ -708,11 +712,3 @@ def _who_blocks(blockers: dict[int, Row]) -> str:
         f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'}, {b['state'] or 'active'})" for b in blockers.values()
     )
     return f"Blocked by {found}. Nothing was changed: try again when it is done, or end it with SELECT pg_terminate_backend(pid)."
-
-
-def _whoami() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's uid without a name
-        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
-    return f"{user}@{socket.gethostname()}"

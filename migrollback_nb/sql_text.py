@@ -70,20 +70,23 @@ class SqlText:
         return self._bytes.count(b"\n", 0, offset) + 1
 
     def _problem(self, error: postgast.PgQueryError) -> SyntaxProblem:
-        # cursorpos counts characters from 1, and is 0 where nothing is known: then the end is as good a place as any
-        at = error.cursorpos - 1 if error.cursorpos > 0 else len(self.text)
-        return SyntaxProblem(line=self.text.count("\n", 0, at) + 1, column=at - self.text.rfind("\n", 0, at), message=error.message)
+        # cursorpos counts characters from 1, whatever postgast's own page says of bytes; 0 is unknown: then the end is as good a place as any
+        before = self.text[: error.cursorpos - 1] if error.cursorpos > 0 else self.text
+        return SyntaxProblem(line=before.count("\n") + 1, column=len(before) - before.rfind("\n"), message=error.message)
 
     @cached_property
     def _scanned(self) -> tuple[tuple[Comment, ...], SyntaxProblem | None]:
         problem = None
-        readable = self._bytes
-        try:
-            found = postgast.scan(self.text)
-        except postgast.PgQueryError as error:
-            problem = self._problem(error)
-            readable = self._bytes[: max(error.cursorpos - 1, 0)]
-            found = postgast.scan(readable.decode(errors="ignore"))
+        text = self.text
+        while True:
+            try:
+                found = postgast.scan(text)
+                break
+            except postgast.PgQueryError as error:
+                # the place may lie inside a string (a bad escape): what is before it can be unreadable again
+                problem = problem or self._problem(error)
+                text = text[: min(max(error.cursorpos - 1, 0), len(text) - 1)]
+        readable = text.encode()
         comments = []
         line, counted = 1, 0
         for token in [token for token in found.tokens if token.token in (_SQL_COMMENT, _C_COMMENT)]:

@@ -67,9 +67,7 @@ def test_the_gate_is_held_by_another_rollback(hasty, table, session):
     holder = session(application_name="another rollback")
     holder.execute("BEGIN; SELECT lock_migrations()")
     before = events(session())
-    for deed in (lambda: hasty.rollback(table, confirm=table), lambda: hasty.register(table), lambda: hasty.resolve(table, status="rolled_back", reason="x"), lambda: hasty.sync()):
-        if deed.__code__.co_names[-1] == "sync":
-            break
+    for deed in (lambda: hasty.rollback(table, confirm=table), lambda: hasty.register(table), lambda: hasty.resolve(table, status="rolled_back", reason="x")):
         with pytest.raises(mr.LockBusy) as caught:
             deed()
         assert caught.value.sqlstate == "55P03"

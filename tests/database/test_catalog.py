@@ -1,0 +1,92 @@
+"""Every object of the system: comment, pinned path, no public execute, and known to migration_system_objects()."""
+
+import pytest
+from watching import value
+
+from migrollback_nb.installation import system_migration, system_migration_names
+
+OURS = "FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
+
+
+@pytest.fixture
+def connection(session):
+    return session()
+
+
+def names(connection, query):
+    return [name for (name,) in connection.execute(query)]
+
+
+def test_every_function_has_a_comment(connection):
+    assert names(connection, f"SELECT p.oid::regprocedure::text {OURS} AND coalesce(obj_description(p.oid, 'pg_proc'), '') = ''") == []
+
+
+def test_every_comment_says_whether_it_writes(connection):
+    rows = connection.execute(f"SELECT p.proname, obj_description(p.oid, 'pg_proc'), p.prorettype::regtype::text {OURS}").fetchall()
+    assert [name for name, comment, returns in rows if "rites" not in comment and "write" not in comment and returns != "trigger" and "Takes" not in comment] == []
+
+
+def test_every_table_and_column_has_a_comment(connection):
+    query = """
+        SELECT c.relname || coalesce('.' || a.attname, '') FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+          AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)
+    """
+    assert names(connection, query) == []
+
+
+def test_every_function_pins_its_path_with_pg_temp_last(connection):
+    query = f"""SELECT p.proname {OURS} AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c ~ '^search_path=.*pg_temp$')"""
+    assert names(connection, query) == ["effective_search_path"]
+
+
+def test_no_function_runs_with_its_owners_rights(connection):
+    assert names(connection, f"SELECT p.proname {OURS} AND p.prosecdef") == []
+
+
+def test_no_function_is_public(connection):
+    assert names(connection, f"SELECT p.proname {OURS} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)") == []
+
+
+def test_the_system_knows_exactly_its_own_objects(connection):
+    known = names(connection, "SELECT p.oid::regprocedure::text FROM migration_system_objects() o, unnest(o.routines) AS r (oid) JOIN pg_proc p ON p.oid = r.oid ORDER BY 1")
+    assert known == names(connection, f"SELECT p.oid::regprocedure::text {OURS} ORDER BY 1")
+    tables = names(connection, "SELECT t::regclass::text FROM migration_system_objects() o, unnest(o.tables) AS t ORDER BY 1")
+    assert tables == names(connection, "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1")
+
+
+def test_no_name_stands_for_two_functions(connection):
+    # named arguments with defaults make an overload a trap
+    assert names(connection, f"SELECT p.proname {OURS} GROUP BY p.proname HAVING count(*) > 1") == []
+
+
+def test_every_trigger_fires_always(connection):
+    query = "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'public'::regnamespace AND NOT t.tgisinternal AND t.tgenabled <> 'A'"
+    assert names(connection, query) == []
+
+
+def test_the_systems_own_objects_are_not_in_a_snapshot(connection):
+    assert names(connection, "SELECT kind || ' ' || identity FROM schema_objects() WHERE identity ~ 'migration_|rollback' AND kind <> 'default grant'") == []
+
+
+def test_the_system_is_a_migration_in_our_own_format():
+    for name in system_migration_names():
+        file = system_migration(name, "public")
+        file.validate()
+        assert file.rollback is not None
+        assert file.rollback.problem is None
+        assert not file.rollback.live, "a tool that runs the whole file would undo it"
+        assert file.remarks == ()
+        assert file.description
+
+
+def test_the_rollback_block_drops_every_function_and_table(connection):
+    (name,) = system_migration_names()
+    dropped = " ".join(system_migration(name, "public").rollback.statement_texts())
+    for kind, query in (("FUNCTION", f"SELECT p.proname {OURS}"), ("TABLE", "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")):
+        for one in names(connection, query):
+            assert f"DROP {kind} IF EXISTS public.{one}" in dropped
+
+
+def test_sql_says_no_server_version_that_it_does_not_need(connection):
+    assert value(connection, "SELECT current_setting('server_version_num')::int") >= 150000

@@ -1,0 +1,272 @@
+"""A connection that is lost, at any moment, leaves everything as before or is resolved by the id of its attempt."""
+
+import contextlib
+import select
+import socket
+import threading
+
+import psycopg
+import pytest
+from watching import Background, eventually, events, exists, last_event, schema_of, status, value
+
+import migrollback_nb as mr
+
+
+class Proxy:
+    """Forwards to a server's Unix socket; cuts the client's side as soon as it has passed on what the client must not see answered."""
+
+    def __init__(self, folder, server_folder):
+        self.folder = folder
+        self.upstream = f"{server_folder}/.s.PGSQL.5432"
+        self.cut_after = None  #: bytes of a client's message after which its connection is cut
+        self.before = False  #: cut before the server gets the message
+        self.refuse = False  #: take no further connections
+        self.cuts = 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(f"{folder}/.s.PGSQL.5432")
+        self.listener.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                if self.refuse:
+                    client.close()
+                    continue
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.upstream)
+        with contextlib.suppress(OSError), client, server:
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    if ready is client and self.cut_after is not None and self.cut_after in data:
+                        self.cut_after = None
+                        self.cuts += 1
+                        if not self.before:
+                            server.sendall(data)
+                            self._let_the_server_finish(client, server)
+                        return
+                    (server if ready is client else client).sendall(data)
+
+    def _let_the_server_finish(self, client, server):
+        client.close()
+        server.settimeout(10)
+        received = b""
+        while b"Z\x00\x00\x00\x05" not in received:  # ReadyForQuery: the COMMIT is done
+            received += server.recv(65536)
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.fixture
+def proxy(server, tmp_path_factory):
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="px", dir="/var/tmp") as folder:  # short enough for a socket's name
+        proxy = Proxy(folder, server.folder)
+        yield proxy
+        proxy.close()
+
+
+@pytest.fixture
+def through(proxy, database_dsn, folder):
+    with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, host=proxy.folder), dir=folder) as migrations:
+        yield migrations
+
+
+@pytest.fixture
+def table(applied):
+    return applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+
+
+def cut_at_commit_of_the_rollback(migrations, proxy, *, before=False):
+    """The second COMMIT is the rollback's: the first is that of the event `started`."""
+    whole = type(migrations.database)._rows
+
+    def rows(self, function, /, **parameters):
+        answer = whole(self, function, **parameters)
+        if function == "execute_migration_rollbacks":
+            proxy.before = before
+            proxy.cut_after = b"COMMIT"
+        return answer
+
+    return pytest.MonkeyPatch.context(), rows
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["committed", "not committed"])
+def test_lost_at_commit(through, proxy, table, session, before):
+    context, rows = cut_at_commit_of_the_rollback(through, proxy, before=before)
+    with context as patch:
+        patch.setattr(type(through.database), "_rows", rows)
+        if before:
+            with pytest.raises(mr.ConnectionFailed, match="nothing of it was committed"):
+                through.rollback(table, confirm=table, reason="incident 7")
+        else:
+            result = through.rollback(table, confirm=table, reason="incident 7")
+            assert result.success
+            assert "connection was lost" in result.message
+            assert result.sql_executed == "DROP TABLE t;"
+    assert proxy.cuts == 1
+    assert status(session(), table) == ("applied" if before else "rolled_back")
+    assert exists(session(), "t") is before
+    trail = events(session(), after=3)
+    assert trail == ["started", "failed"] if before else ["started", "rolled_back"]
+    assert through.check(table).can_rollback is before  # and the connection is good again
+
+
+def test_lost_at_commit_of_a_chain(through, proxy, applied, session):
+    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
+    applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
+    context, rows = cut_at_commit_of_the_rollback(through, proxy)
+    with context as patch:
+        patch.setattr(type(through.database), "_rows", rows)
+        result = through.rollback("001_a", confirm="001_a", chain=True)
+    assert [one.success for one in result.results] == [True, True]
+    assert not exists(session(), "a")
+
+
+def test_lost_at_commit_of_a_failure(through, proxy, applied, session):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE nowhere;")
+    context, rows = cut_at_commit_of_the_rollback(through, proxy)
+    with context as patch:
+        patch.setattr(type(through.database), "_rows", rows)
+        with pytest.raises(mr.MigrollbackError) as caught:
+            through.rollback("001_t", confirm="001_t")
+    assert status(session(), "001_t") == "failed"
+    assert "try again" not in str(caught.value), "the failure was committed: it has to be looked after first"
+    assert "nowhere" in str(caught.value)
+    assert events(session()).count("failed") == 1
+
+
+def test_lost_at_commit_of_a_refusal(through, proxy, applied, session):
+    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
+    applied("002_b", "SELECT 1;", "SELECT 1;", depends_on=["001_a"])
+    context, rows = cut_at_commit_of_the_rollback(through, proxy)
+    with context as patch:
+        patch.setattr(type(through.database), "_rows", rows)
+        with pytest.raises(mr.Refused, match="other migrations depend"):
+            through.rollback("001_a", confirm="001_a")
+    assert "failed" not in events(session())
+
+
+def test_lost_at_commit_and_nobody_answers_afterwards(through, proxy, table, session):
+    context, rows = cut_at_commit_of_the_rollback(through, proxy)
+
+    def rows_then_silence(self, function, /, **parameters):
+        answer = rows(self, function, **parameters)
+        if function == "execute_migration_rollbacks":
+            proxy.refuse = True
+        return answer
+
+    with context as patch:
+        patch.setattr(type(through.database), "_rows", rows_then_silence)
+        with pytest.raises(mr.ConnectionFailed) as caught:
+            through.rollback(table, confirm=table)
+    attempt = str(last_event(session())["attempt_id"])
+    assert attempt in str(caught.value), "whoever comes back later needs the id of the attempt"
+    assert "may have" in str(caught.value).lower() or "unknown" in str(caught.value).lower() or "not known" in str(caught.value).lower()
+    assert session().execute("SELECT event FROM migration_attempt(%s)", (attempt,)).fetchall() == [("rolled_back",)]
+
+
+def test_lost_before_anything_was_committed(through, proxy, table, session):
+    proxy.cut_after = b"start_migration_rollback"
+    proxy.before = True
+    with pytest.raises(mr.ConnectionFailed):
+        through.rollback(table, confirm=table)
+    assert status(session(), table) == "applied"
+    assert exists(session(), "t")
+
+
+def test_a_lost_apply_is_resolved_too(through, proxy, write_migration, session):
+    write_migration("001_t", "CREATE TABLE t ();")
+    whole = type(through.database)._rows
+
+    def rows(self, function, /, **parameters):
+        answer = whole(self, function, **parameters)
+        if function == "apply_migration":
+            proxy.cut_after = b"COMMIT"
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(through.database), "_rows", rows)
+        assert through.apply().applied == ("001_t",)
+    assert status(session(), "001_t") == "applied"
+
+
+@pytest.fixture
+def asleep(applied, session):
+    """A rollback that has dropped its table and sleeps; with the id of its process."""
+    applied("001_t", "CREATE TABLE t (); CREATE TABLE u ();", "DROP TABLE t; SELECT pg_sleep(60); DROP TABLE u;")
+    before = schema_of(session())
+    sleeping = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+
+    def pid():
+        eventually(lambda: value(session(), sleeping) > 0, "the rollback sleeps")
+        return value(session(), sleeping)
+
+    return pid, before
+
+
+def test_killed_in_the_middle(db, asleep, session):
+    pid, before = asleep
+    going = Background(lambda: db.rollback("001_t", confirm="001_t"))
+    session().execute("SELECT pg_terminate_backend(%s)", (pid(),))
+    with pytest.raises(mr.ConnectionFailed) as caught:
+        going.result()
+    assert "nothing of it was committed" in str(caught.value)
+    assert schema_of(session()) == before
+    assert status(session(), "001_t") == "applied"
+    assert events(session(), after=3) == ["started", "failed"]
+    assert last_event(session())["details"]["passing"]
+    assert db.check("001_t").can_rollback  # on a new connection
+
+
+def test_killed_while_psql_runs_it(asleep, session):
+    pid, before = asleep
+    connection = session()
+    going = Background(lambda: connection.execute("SELECT execute_migration_rollback('001_t')"))
+    session().execute("SELECT pg_terminate_backend(%s)", (pid(),))
+    with pytest.raises(psycopg.OperationalError):
+        going.result()
+    assert schema_of(session()) == before
+    assert status(session(), "001_t") == "applied"
+
+
+def test_killed_between_two_statements_outside_a_transaction(db, applied, session):
+    connection = session()
+    connection.execute("CREATE TABLE ran (statement int)")
+    applied("001_t", "SELECT 1;", "INSERT INTO ran VALUES (1); SELECT pg_sleep(CASE WHEN (SELECT count(*) FROM again) = 0 THEN 60 ELSE 0 END); INSERT INTO ran VALUES (3);", options=" transaction:false")
+    connection.execute("CREATE TABLE again (a int)")
+    going = Background(lambda: db.rollback("001_t", confirm="001_t"))
+    sleeping = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    eventually(lambda: value(session(), sleeping) > 0, "it sleeps")
+    connection.execute("SELECT pg_terminate_backend(%s)", (value(session(), sleeping),))
+    with pytest.raises(mr.MigrollbackError):
+        going.result()
+    assert status(connection, "001_t") == "applied"
+    connection.execute("INSERT INTO again VALUES (1)")
+    assert db.rollback("001_t", confirm="001_t").success
+    assert [row for (row,) in connection.execute("SELECT * FROM ran").fetchall()] == [1, 3]
+
+
+def test_a_connection_that_died_between_two_questions_says_so(db, session):
+    session().execute("SELECT pg_terminate_backend(%s)", (db.database.connection.info.backend_pid,))
+    with pytest.raises(mr.ConnectionFailed):
+        db.list()
+
+
+def test_looking_an_attempt_up_waits_for_it(db, applied, session):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(1);")
+    going = Background(lambda: db.rollback("001_t", confirm="001_t"))
+    eventually(lambda: value(session(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
+    attempt = last_event(session())["attempt_id"]
+    found = session().execute("SELECT migration_name, event FROM migration_attempt(%s)", (attempt,)).fetchall()
+    assert found == [("001_t", "rolled_back")], "an answer was given while the attempt ran"
+    going.result()

@@ -1,0 +1,124 @@
+"""What was previewed is what runs: a preview that is no longer true is refused."""
+
+import pytest
+from watching import events, exists, last_event, schema_of, status
+
+import migrollback_nb as mr
+
+
+@pytest.fixture
+def two(applied):
+    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
+    applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
+
+
+def test_a_preview_shows_what_runs_and_writes_nothing(db, two, session):
+    before = schema_of(session()), events(session())
+    preview = db.preview("002_b")
+    assert preview.steps == (("002_b", "DROP TABLE b;"),)
+    assert preview.checks[0].can_rollback
+    assert preview.target == db.target
+    assert (schema_of(session()), events(session())) == before
+    result = db.rollback("002_b", confirm="002_b", preview=preview)
+    assert result.sql_executed == preview.sql
+
+
+CHANGES = {
+    "rollback SQL": "UPDATE migration_history SET rollback_sql = 'DROP TABLE a, b' WHERE migration_name = '002_b'",
+    "status": "UPDATE migration_history SET status = 'failed' WHERE migration_name = '002_b'",
+    "search_path": "UPDATE migration_history SET metadata = metadata || '{\"search_path\": \"elsewhere\"}' WHERE migration_name = '002_b'",
+    "how it is cut": "UPDATE migration_history SET metadata = jsonb_set(metadata, '{rollback,set_local}', '[\"work_mem\"]') WHERE migration_name = '002_b'",
+    "a new dependent": "SELECT register_migration('003_c', '3', depends_on => '{002_b}')",
+    "rolled back and applied again": "UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '002_b'",
+    "deleted": "DELETE FROM migration_dependencies; DELETE FROM migration_history WHERE migration_name = '002_b'",
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_refused_after_a_change(db, two, session, what):
+    preview = db.preview("002_b")
+    session().execute(CHANGES[what])
+    with pytest.raises((mr.Refused, mr.MigrationNotFound)):
+        db.rollback("002_b", confirm="002_b", preview=preview)
+    assert exists(session(), "b")
+
+
+def test_the_refusal_says_to_look_again(db, two, session):
+    preview = db.preview("002_b")
+    session().execute(CHANGES["rollback SQL"])
+    with pytest.raises(mr.Refused, match="changed since the preview"):
+        db.rollback("002_b", confirm="002_b", preview=preview)
+    assert last_event(session())["event"] == "refused"
+    assert db.rollback("002_b", confirm="002_b", preview=db.preview("002_b")).success
+
+
+def test_notes_and_other_migrations_do_not_matter(db, two, session):
+    preview = db.preview("002_b")
+    session().execute("UPDATE migration_history SET notes = 'seen'; SELECT register_migration('009_z', '9')")
+    assert db.rollback("002_b", confirm="002_b", preview=preview).success
+
+
+def test_a_preview_of_something_else_is_refused(db, two, applied, session):
+    applied("003_c", "CREATE TABLE c ();", "DROP TABLE c;")
+    with pytest.raises(mr.Refused):
+        db.rollback("002_b", confirm="002_b", preview=db.preview("003_c"))
+    with pytest.raises(mr.Refused):
+        db.rollback("002_b", confirm="002_b", preview="made up")
+    assert exists(session(), "b")
+
+
+def test_a_preview_of_one_does_not_allow_the_chain(db, two, session):
+    with pytest.raises(mr.Refused):
+        db.rollback("001_a", confirm="001_a", chain=True, preview=db.preview("002_b"))
+    assert exists(session(), "b")
+
+
+def test_a_chain_is_previewed_as_it_runs(db, two, session):
+    preview = db.preview("001_a", chain=True)
+    assert [name for name, _ in preview.steps] == ["002_b", "001_a"]
+    result = db.rollback("001_a", confirm="001_a", chain=True, preview=preview)
+    assert [(one.migration_name, one.sql_executed) for one in result.results] == list(preview.steps)
+
+
+def test_a_chain_that_has_grown_is_refused(db, two, session):
+    preview = db.preview("001_a", chain=True)
+    session().execute("SELECT register_migration('003_c', '3', rollback_sql => 'SELECT 1', depends_on => '{002_b}')")
+    with pytest.raises(mr.Refused):
+        db.rollback("001_a", confirm="001_a", chain=True, preview=preview)
+    assert status(session(), "002_b") == "applied"
+
+
+def test_what_cannot_run_cannot_be_previewed(db, two, session):
+    with pytest.raises(mr.Refused) as caught:
+        db.preview("001_a")
+    assert caught.value.dependents == ("002_b",)
+    with pytest.raises(mr.Refused):
+        db.preview(["001_a", "002_b"])  # in the wrong order
+    success = session().execute("SELECT success FROM execute_migration_rollbacks('{001_a,002_b}', true)").fetchall()
+    assert success == [(False,)]
+
+
+@pytest.mark.parametrize("moment", ["list_rollbackable", "dry_run", "warnings", "fingerprint"])
+def test_sql_and_fingerprint_are_of_one_moment(db, two, session, monkeypatch, moment):
+    # somebody registers other SQL while the preview is put together
+    whole = getattr(type(db.database), moment)
+
+    def with_a_change(self, *arguments, **options):
+        session().execute(CHANGES["rollback SQL"])
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(type(db.database), moment, with_a_change)
+    preview = db.preview("002_b")
+    monkeypatch.undo()
+    try:
+        result = db.rollback("002_b", confirm="002_b", preview=preview)
+    except mr.Refused:
+        assert exists(session(), "b")
+    else:
+        assert result.sql_executed == preview.sql
+
+
+def test_a_fingerprint_is_the_same_in_every_session(db, two, session):
+    fingerprint = db.preview("002_b").fingerprint
+    other = session(options="-c timezone=UTC -c datestyle=german -c search_path=pg_temp -c extra_float_digits=-2")
+    assert other.execute("SELECT public.migration_fingerprint('{002_b}')").fetchone() == (fingerprint,)
