@@ -246,8 +246,9 @@ class Database:
     def _settings_call(self, settings: dict[str, str]) -> bytes:
         key = tuple(settings.items())
         if key not in self._settings:
-            calls = sql.SQL(", ").join(sql.SQL("pg_catalog.set_config({}, {}, true)").format(name, value) for name, value in key)
-            self._settings[key] = (sql.SQL("SELECT ") + calls).as_bytes(self.connection)
+            # SET LOCAL and not set_config(): nothing to plan
+            calls = sql.SQL("; ").join(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), value) for name, value in key)
+            self._settings[key] = calls.as_bytes(self.connection)
         return self._settings[key]
 
     def _set_local(self, connection: psycopg.Connection, settings: dict[str, str]) -> None:

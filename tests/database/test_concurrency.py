@@ -52,10 +52,11 @@ SLOW_BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base; SELECT pg_sl
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
 def test_a_dependent_is_registered_while_its_base_goes(applied, session, isolation):
+    watcher = session()
     applied(*SLOW_BASE)
     first, second = session(), session()
     going = Background(lambda: first.execute("SELECT success FROM execute_migration_rollback('001_base')").fetchone())
-    eventually(lambda: value(session(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
+    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
     second.execute(f"SET default_transaction_isolation = '{isolation}'")
     registering = Background(lambda: second.execute("SELECT register_migration('002_dependent', '002', depends_on => '{001_base}')"))
     eventually_waits(session(), second.info.backend_pid)
@@ -125,10 +126,11 @@ def test_two_chains_that_share_migrations_do_not_lock_each_other_out(applied, se
 
 
 def test_a_change_by_hand_waits_for_a_rollback_that_runs(applied, session):
+    watcher = session()
     applied(*SLOW_BASE)
     first, second = session(), session()
     going = Background(lambda: first.execute("SELECT execute_migration_rollback('001_base')"))
-    eventually(lambda: value(session(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
+    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
     changing = Background(lambda: second.execute("UPDATE migration_history SET notes = 'by hand' WHERE migration_name = '001_base'"))
     eventually_waits(session(), second.info.backend_pid)
     going.result()

@@ -38,11 +38,12 @@ def test_a_lock_timeout_leaves_everything_and_names_who_blocks(hasty, table, ses
 
 
 def test_it_is_tried_again_until_the_lock_is_free(database_dsn, folder, table, session):
+    watcher = session()
     reader = session()
     reader.execute("BEGIN; SELECT * FROM t")
     with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="100ms", retries=20)) as db:
         going = Background(lambda: db.rollback(table, confirm=table))
-        eventually(lambda: events(session()).count("failed") >= 2, "two tries met the lock")
+        eventually(lambda: events(watcher).count("failed") >= 2, "two tries met the lock")
         reader.execute("COMMIT")
         assert going.result().success
     assert status(session(), table) == "rolled_back"
@@ -96,16 +97,17 @@ def test_psql_waits_for_the_gate_with_an_end(table, session):
 
 
 def test_a_deadlock_leaves_applied_and_is_tried_again(applied, session, database_dsn, folder):
+    watcher = session()
     applied("001_t", "CREATE TABLE a (x int); CREATE TABLE b (x int);", "SET LOCAL deadlock_timeout = '100ms'; SET LOCAL lock_timeout = '20s'; LOCK TABLE a; SELECT pg_sleep(0.5); LOCK TABLE b; DROP TABLE a, b;")
     other = session(options="-c deadlock_timeout=10s")
     with mr.connect(database_dsn, dir=folder) as db:
         other.execute("BEGIN; LOCK TABLE b")
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
         pid = db.database.connection.info.backend_pid
-        eventually(lambda: value(session(), "SELECT count(*) FROM pg_locks WHERE pid = %s AND relation = 'a'::regclass AND granted", pid) == 1, "the rollback holds a")
+        eventually(lambda: value(watcher, "SELECT count(*) FROM pg_locks WHERE pid = %s AND relation = 'a'::regclass AND granted", pid) == 1, "the rollback holds a")
         waiting = Background(lambda: other.execute("LOCK TABLE a"))
         waiting.result()  # it got the lock: the rollback was the one to be cancelled
-        eventually(lambda: "failed" in events(session()), "the deadlock was recorded")
+        eventually(lambda: "failed" in events(watcher), "the deadlock was recorded")
         event = last_event(session())
         assert (event["details"]["sqlstate"], event["details"]["passing"]) == ("40P01", True)
         assert status(session(), "001_t") == "applied"
@@ -114,10 +116,11 @@ def test_a_deadlock_leaves_applied_and_is_tried_again(applied, session, database
 
 
 def test_cancel_leaves_applied(db, applied, session):
+    watcher = session()
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(60);")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
     pid = db.database.connection.info.backend_pid
-    eventually(lambda: value(session(), "SELECT wait_event IS NOT DISTINCT FROM 'PgSleep' FROM pg_stat_activity WHERE pid = %s", pid), "the rollback sleeps")
+    eventually(lambda: value(watcher, "SELECT wait_event IS NOT DISTINCT FROM 'PgSleep' FROM pg_stat_activity WHERE pid = %s", pid), "the rollback sleeps")
     db.database.cancel()
     with pytest.raises(mr.RollbackFailed) as caught:
         going.result(seconds=10)
@@ -128,6 +131,7 @@ def test_cancel_leaves_applied(db, applied, session):
 
 
 def test_a_client_that_is_gone_does_not_leave_its_rollback_running(applied, session, database_dsn, tmp_path):
+    watcher = session()
     import subprocess
     import sys
 
@@ -135,10 +139,10 @@ def test_a_client_that_is_gone_does_not_leave_its_rollback_running(applied, sess
     program = f"import migrollback_nb as mr; mr.connect({database_dsn!r}).rollback('001_t', confirm='001_t')"
     client = subprocess.Popen([sys.executable, "-c", program])
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-    eventually(lambda: value(session(), sleeping) == 1, "the rollback sleeps")
+    eventually(lambda: value(watcher, sleeping) == 1, "the rollback sleeps")
     client.kill()
     client.wait()
-    eventually(lambda: value(session(), sleeping) == 0, "the server saw that its client is gone", seconds=5)
+    eventually(lambda: value(watcher, sleeping) == 0, "the server saw that its client is gone", seconds=5)
     assert status(session(), "001_t") == "applied"
     assert exists(session(), "t")
 
@@ -165,11 +169,12 @@ def test_nothing_is_prepared_on_the_server(db, applied):
 
 
 def test_a_registration_waits_for_a_rollback_that_runs(db, applied, write_migration, session, database_dsn, folder):
+    watcher = session()
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(1);")
     write_migration("002_u", "SELECT 1;")
     with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as other:
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-        eventually(lambda: value(session(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1, "the rollback sleeps")
+        eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1, "the rollback sleeps")
         registering = Background(lambda: other.register("002_u"))
         eventually_waits(session(), other.database.connection.info.backend_pid)
         assert going.result().success

@@ -202,13 +202,14 @@ def test_a_lost_apply_is_resolved_too(through, proxy, write_migration, session):
 
 @pytest.fixture
 def asleep(applied, session):
+    watcher = session()
     """A rollback that has dropped its table and sleeps; with the id of its process."""
     applied("001_t", "CREATE TABLE t (); CREATE TABLE u ();", "DROP TABLE t; SELECT pg_sleep(60); DROP TABLE u;")
     before = schema_of(session())
     sleeping = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
 
     def pid():
-        eventually(lambda: value(session(), sleeping) > 0, "the rollback sleeps")
+        eventually(lambda: value(watcher, sleeping) > 0, "the rollback sleeps")
         return value(session(), sleeping)
 
     return pid, before
@@ -240,13 +241,14 @@ def test_killed_while_psql_runs_it(asleep, session):
 
 
 def test_killed_between_two_statements_outside_a_transaction(db, applied, session):
+    watcher = session()
     connection = session()
     connection.execute("CREATE TABLE ran (statement int)")
     applied("001_t", "SELECT 1;", "INSERT INTO ran VALUES (1); SELECT pg_sleep(CASE WHEN (SELECT count(*) FROM again) = 0 THEN 60 ELSE 0 END); INSERT INTO ran VALUES (3);", options=" transaction:false")
     connection.execute("CREATE TABLE again (a int)")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
     sleeping = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-    eventually(lambda: value(session(), sleeping) > 0, "it sleeps")
+    eventually(lambda: value(watcher, sleeping) > 0, "it sleeps")
     connection.execute("SELECT pg_terminate_backend(%s)", (value(session(), sleeping),))
     with pytest.raises(mr.MigrollbackError):
         going.result()
@@ -263,9 +265,10 @@ def test_a_connection_that_died_between_two_questions_says_so(db, session):
 
 
 def test_looking_an_attempt_up_waits_for_it(db, applied, session):
+    watcher = session()
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(1);")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-    eventually(lambda: value(session(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
+    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
     attempt = last_event(session())["attempt_id"]
     found = session().execute("SELECT migration_name, event FROM migration_attempt(%s)", (attempt,)).fetchall()
     assert found == [("001_t", "rolled_back")], "an answer was given while the attempt ran"

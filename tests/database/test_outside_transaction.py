@@ -73,11 +73,12 @@ def test_it_follows_the_gate(db, applied, session):
 
 
 def test_no_dependent_is_registered_meanwhile(applied, write_migration, session, database_dsn, folder):
+    watcher = session()
     applied("001_t", UP, "DROP INDEX CONCURRENTLY i; SELECT pg_sleep(1); DROP TABLE t;", options=OUTSIDE)
     write_migration("002_u", "-- Depends on: 001_t\nSELECT 1;")
     with mr.connect(database_dsn, dir=folder) as db, mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="200ms", retries=0)) as other:
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-        eventually(lambda: value(session(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps")
+        eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps")
         for deed in (lambda: other.register("002_u"), lambda: other.rollback("001_t", confirm="001_t")):
             with pytest.raises(mr.LockBusy):
                 deed()
@@ -102,11 +103,12 @@ def test_two_at_once_run_it_once(applied, session, database_dsn, folder):
 
 
 def test_concurrently_waits_for_a_reader_rather_than_leave_half_an_index(db, applied, session):
+    watcher = session()
     applied("001_t", UP, "DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
     reader = session()
     reader.execute("BEGIN; SELECT * FROM t")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-    eventually(lambda: value(session(), "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP INDEX CONC%%' AND wait_event_type = 'Lock'") == 1, "it waits for the reader")
+    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP INDEX CONC%%' AND wait_event_type = 'Lock'") == 1, "it waits for the reader")
     reader.execute("COMMIT")
     assert going.result().success
     assert value(session(), "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
@@ -200,11 +202,12 @@ def test_settings_of_one_statement_do_not_reach_the_next_run(db, applied):
 
 
 def test_a_registration_waits_no_longer_than_asked(applied, session, database_dsn, folder, write_migration):
+    watcher = session()
     applied("001_t", UP, "SELECT pg_sleep(0.7); DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
     write_migration("002_u", "SELECT 1;")
     with mr.connect(database_dsn, dir=folder) as db, mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as other:
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-        eventually(lambda: value(session(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps")
+        eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps")
         registering = Background(lambda: other.register("002_u"))
         eventually_waits(session(), other.database.connection.info.backend_pid)
         assert going.result().success

@@ -1,0 +1,95 @@
+"""schema_objects() and snapshots of it: what the schema is, told so that two of them can be compared."""
+
+import pytest
+from watching import schema_of, value
+
+THINGS = """
+CREATE SCHEMA app; CREATE TYPE app.mood AS ENUM ('sad', 'ok'); CREATE DOMAIN app.positive AS int CHECK (VALUE > 0); CREATE TYPE app.pair AS (a int, b text);
+CREATE TABLE app.parent (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL DEFAULT 'x', total int GENERATED ALWAYS AS (1) STORED, CONSTRAINT named CHECK (name <> ''));
+CREATE TABLE app.child (parent int REFERENCES app.parent ON DELETE CASCADE, mood app.mood); CREATE UNIQUE INDEX child_index ON app.child (parent) WHERE mood = 'ok';
+CREATE VIEW app.happy AS SELECT * FROM app.child WHERE mood = 'ok'; CREATE MATERIALIZED VIEW app.kept AS SELECT 1 AS one; CREATE SEQUENCE app.numbers START 7;
+CREATE FUNCTION app.answer(question text DEFAULT '') RETURNS int LANGUAGE sql AS 'SELECT 42'; CREATE PROCEDURE app.deed() LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
+CREATE FUNCTION app.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; CREATE TRIGGER fires BEFORE INSERT ON app.child FOR EACH ROW EXECUTE FUNCTION app.fires();
+ALTER TABLE app.child ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON app.child USING (true); COMMENT ON TABLE app.child IS 'commented'; GRANT SELECT ON app.child TO pg_monitor;
+CREATE TABLE app.parts (a int) PARTITION BY RANGE (a); CREATE TABLE app.part1 PARTITION OF app.parts FOR VALUES FROM (0) TO (9); CREATE RULE nothing AS ON DELETE TO app.child DO INSTEAD NOTHING;
+CREATE STATISTICS app.stat ON a, b FROM app.wide;
+"""
+
+
+@pytest.fixture
+def connection(session):
+    connection = session()
+    connection.execute("CREATE SCHEMA IF NOT EXISTS app; CREATE TABLE app.wide (a int, b int)")
+    connection.execute(THINGS.replace("CREATE SCHEMA app;", ""))
+    return connection
+
+
+def test_kinds(connection):
+    kinds = {kind for kind, _ in schema_of(connection)}
+    assert {
+        "schema", "table", "column", "constraint", "index", "view", "materialized view", "sequence", "function", "procedure", "trigger", "policy", "comment", "grant", "partitioned table", "rule",
+        "statistics", "domain constraint", "composite type",
+    } <= kinds  # fmt: skip
+
+
+CHANGES = [
+    "ALTER TABLE app.parent ALTER COLUMN name SET DEFAULT 'y'", "ALTER TABLE app.parent ALTER COLUMN name DROP NOT NULL", "ALTER TABLE app.parent ALTER COLUMN name TYPE varchar(9)",
+    "ALTER TABLE app.parent DROP CONSTRAINT named", "ALTER TABLE app.parent RENAME CONSTRAINT named TO other", "DROP INDEX app.child_index", "ALTER TABLE app.child DISABLE ROW LEVEL SECURITY",
+    "ALTER POLICY mine ON app.child USING (false)", "COMMENT ON TABLE app.child IS NULL", "REVOKE SELECT ON app.child FROM pg_monitor", "GRANT SELECT (mood) ON app.child TO PUBLIC",
+    "CREATE OR REPLACE FUNCTION app.answer(question text DEFAULT '') RETURNS int LANGUAGE sql AS 'SELECT 43'", "ALTER FUNCTION app.answer(text) IMMUTABLE", "ALTER TABLE app.child DISABLE TRIGGER fires",
+    "CREATE OR REPLACE VIEW app.happy AS SELECT * FROM app.child WHERE mood = 'sad'", "ALTER TYPE app.mood ADD VALUE 'glad'", "ALTER DOMAIN app.positive SET DEFAULT 1", "ALTER SEQUENCE app.numbers INCREMENT 3",
+    "ALTER TABLE app.parent OWNER TO pg_monitor", "ALTER TABLE app.parts DETACH PARTITION app.part1", "DROP RULE nothing ON app.child", "ALTER TABLE app.child SET (fillfactor = 70)",
+    "ALTER TABLE app.child ADD COLUMN a int", "ALTER TABLE app.parent ALTER COLUMN id DROP IDENTITY", "DROP STATISTICS app.stat", "ALTER TABLE app.child RENAME COLUMN mood TO feeling",
+    "ALTER TABLE app.child ALTER COLUMN mood SET STATISTICS 7", "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC", "ALTER TABLE app.child REPLICA IDENTITY FULL", "DROP PROCEDURE app.deed()",
+    "ALTER MATERIALIZED VIEW app.kept SET (fillfactor = 70)", "ALTER TYPE app.pair ADD ATTRIBUTE c int", "CREATE UNLOGGED TABLE app.fast ()", "ALTER SCHEMA app OWNER TO pg_monitor",
+]  # fmt: skip
+
+
+def test_every_change_is_seen_and_undone_is_not(connection):
+    before = schema_of(connection)
+    unseen = []
+    for change in CHANGES:
+        connection.execute("BEGIN")
+        connection.execute(change)
+        if schema_of(connection) == before:
+            unseen.append(change)
+        connection.execute("ROLLBACK")
+    assert not unseen
+    assert schema_of(connection) == before
+
+
+@pytest.mark.parametrize("statement", ["INSERT INTO app.child DEFAULT VALUES", "SELECT nextval('app.numbers')", "ANALYZE", "REFRESH MATERIALIZED VIEW app.kept", "TRUNCATE app.child", "CREATE TEMP TABLE mine ()", "REINDEX TABLE app.child"])
+def test_rows_and_upkeep_are_no_change(connection, statement):
+    before = schema_of(connection)
+    connection.execute(statement)
+    assert schema_of(connection) == before
+
+
+def test_no_two_objects_share_an_identity(connection):
+    duplicates = connection.execute("SELECT kind, identity FROM schema_objects() GROUP BY 1, 2 HAVING count(*) > 1").fetchall()
+    assert duplicates == []
+
+
+def test_a_snapshot_is_what_schema_objects_says(connection, db):
+    snapshot = db.snapshot("001_t", "before the change")
+    objects = value(connection, "SELECT objects FROM migration_snapshots WHERE id = %s", snapshot)
+    assert {(kind, identity): definition for kind, found in objects.items() for identity, definition in found.items()} == schema_of(connection)
+
+
+def test_settings_of_the_session_do_not_show(connection, session):
+    other = session(options="-c search_path=app -c datestyle=german -c quote_all_identifiers=off -c timezone=UTC")
+    rows = other.execute("SELECT * FROM public.schema_objects()").fetchall()
+    assert {(kind, identity): definition for kind, identity, definition in rows} == schema_of(connection)
+
+
+def test_passwords_of_user_mappings_are_not_in_it(connection):
+    connection.execute("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (user 'u', password 'hunter2')")
+    assert "hunter2" not in str(schema_of(connection))
+
+
+def test_a_plain_role_sees_the_same(connection, session):
+    before = schema_of(connection)
+    connection.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO pg_monitor")
+    plain = session()
+    plain.execute("SET ROLE pg_monitor; SET search_path = public")
+    assert schema_of(plain) == before
