@@ -47,6 +47,16 @@ def test_a_rollback_outside_a_transaction_in_another_encoding(database, folder, 
         assert db.rollback("001_t", confirm="001_t").success
 
 
+def test_a_database_without_any_encoding(database, folder, write_migration):
+    dsn = database("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+    write_migration("001_t", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
+    with mr.connect(dsn, dir=folder) as db:
+        db.install()
+        db.apply()
+        assert db.rollback("001_t", confirm="001_t").migration_name == "001_t"
+        assert db.verify_events().intact
+
+
 def test_a_character_that_the_database_does_not_have_is_an_error_in_words(database, folder, write_migration):
     dsn = database("ENCODING 'LATIN2' LC_COLLATE 'C' LC_CTYPE 'C'")
     write_migration("001_t", "SELECT '日本';")

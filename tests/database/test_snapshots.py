@@ -76,9 +76,12 @@ def test_a_snapshot_is_what_schema_objects_says(connection, db):
     assert {(kind, identity): definition for kind, found in objects.items() for identity, definition in found.items()} == schema_of(connection)
 
 
-def test_settings_of_the_session_do_not_show(connection, session):
-    other = session(options="-c search_path=app -c datestyle=german -c quote_all_identifiers=off -c timezone=UTC")
-    rows = other.execute("SELECT * FROM public.schema_objects()").fetchall()
+@pytest.mark.parametrize("setting", ["search_path=app", "datestyle=german", "timezone=UTC", "intervalstyle=iso_8601", "bytea_output=escape", "extra_float_digits=-3", "quote_all_identifiers=on", "standard_conforming_strings=off", "xmloption=document", "lc_monetary=C"])
+def test_settings_of_the_session_do_not_show(connection, session, setting):
+    connection.execute(
+        r"CREATE TABLE app.defaults (at timestamptz DEFAULT '2025-01-20 14:30+01', span interval DEFAULT '1 day 2 hours', bytes bytea DEFAULT '\x0102', f float8 DEFAULT 0.1::float8, day date DEFAULT '2025-01-20', back text DEFAULT E'a\\b')"
+    )
+    rows = session(options=f"-c {setting}").execute("SELECT * FROM public.schema_objects()").fetchall()
     assert {(kind, identity): definition for kind, identity, definition in rows} == schema_of(connection)
 
 
