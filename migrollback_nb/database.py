@@ -188,7 +188,7 @@ class Database:
         """The text of a call by name; kept, because composing it takes longer than a small call does."""
         if (function, names) not in self._calls:
             arguments = sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in names)
-            composed = sql.SQL("SELECT * FROM {}.{}({})").format(sql.Identifier(self.schema), sql.Identifier(function), arguments)
+            composed = sql.SQL("SELECT * FROM {}.{}({})").format(self._schema, sql.Identifier(function), arguments)
             self._calls[function, names] = composed.as_bytes(self.connection)
         return self._calls[function, names]
 
@@ -199,10 +199,15 @@ class Database:
     def _value(self, function: str, /, **parameters: Any) -> Any:
         return next(iter(self._rows(function, **parameters)[0].values()))
 
+    @cached_property
+    def _schema(self) -> sql.Composable:
+        """Our schema, quoted; psycopg takes a % in a query with parameters for a placeholder, also in an identifier."""
+        return sql.SQL(sql.Identifier(self.schema).as_string(None).replace("%", "%%"))
+
     def _query(self, text: LiteralString, **parameters: Any) -> list[Row]:
         """Rows of one of our own queries, with ``{schema}`` for our schema."""
         with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(sql.SQL(text).format(schema=sql.Identifier(self.schema)), parameters).fetchall()
+            return cursor.execute(sql.SQL(text).format(schema=self._schema), parameters).fetchall()
 
     @contextmanager
     def _deed(self, *, lock_timeout: str | None = None) -> Iterator[None]:
@@ -242,6 +247,13 @@ class Database:
                 self.connection.execute(b"ROLLBACK")
             raise
         self.connection.execute(b"COMMIT")
+
+    @cached_property
+    def _session_settings(self) -> dict[str, str]:
+        """What the session has where a deed has a SET LOCAL: an up part that says SET would otherwise make our values the session's."""
+        names = ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "synchronous_commit", "client_connection_check_interval"]
+        rows = self.connection.execute("SELECT n, pg_catalog.current_setting(n) FROM pg_catalog.unnest(%s::text[]) AS s (n)", (names,)).fetchall()
+        return dict(rows)
 
     def _settings_call(self, settings: dict[str, str]) -> bytes:
         key = tuple(settings.items())
@@ -436,6 +448,7 @@ class Database:
 
     def apply(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
         """Run an up part and register it, whole or not at all. Writes."""
+        session_settings = self._session_settings
 
         def attempt(lock_timeout: str) -> Execution:
             attempt_id = str(uuid.uuid4())
@@ -445,6 +458,7 @@ class Database:
                     "apply_migration",
                     **{**record, "metadata": Jsonb(record["metadata"])},
                     statements=list(statements),
+                    session_settings=Jsonb(session_settings),
                     attempt_id=attempt_id,
                     client=self.client,
                 )
@@ -679,9 +693,16 @@ class Database:
             return set()
         return {row["migration_name"] for row in rows}
 
-    def install(self, name: str, up: str, record: dict[str, Any]) -> None:
-        """Run the text of one system migration and register it, in one transaction. Writes. The text is ours, so it goes as it is."""
-        with self._translated(), self._deed(lock_timeout="10s"):
+    def install(self, name: str, up: str, record: dict[str, Any]) -> bool:
+        """Run the text of one system migration and register it, in one transaction. Writes. The text is ours, so it goes as it is.
+
+        Returns whether it did: somebody else may have installed it meanwhile.
+        """
+        with self._translated(), self._deed(lock_timeout="30s"):
+            # our own function that takes this lock may not be there yet
+            self.connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))")
+            if self._is_installed(name):
+                return False
             if not self._schema_exists():  # IF NOT EXISTS would ask for the right to create schemas even where there is nothing to create
                 self.connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema)))
             self.connection.execute(up.encode())
@@ -692,6 +713,15 @@ class Database:
                 search_path=sql.Identifier(self.schema).as_string(self.connection),
             )
             self._rows("add_migration_event", event="installed", migration_name=name, client=self.client)
+        return True
+
+    def _is_installed(self, name: str) -> bool:
+        table = sql.Identifier(self.schema, "migration_history").as_string(None)
+        found = self.connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (table,)).fetchone()
+        if found != (True,):
+            return False
+        row = self.find(name)
+        return row is not None and row["status"] != "rolled_back"
 
     def _schema_exists(self) -> bool:
         return self.connection.execute("SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s)) IS NOT NULL", (self.schema,)).fetchone() == (True,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ def system_migration(name: str, schema: str) -> MigrationFile:
     literal = "'" + identifier.replace("'", "''") + "'"
     folder = resources.files("migrollback_nb.sql").joinpath(name)
     parts = [part.read_text(encoding="utf-8") for part in sorted(folder.iterdir(), key=lambda entry: entry.name) if part.name.endswith(".sql")]
-    text = "\n".join(parts).replace("'migrollback_schema'", literal).replace("migrollback_schema", identifier)
+    # in one pass: the schema may itself be named migrollback_schema
+    text = re.sub("'migrollback_schema'|migrollback_schema", lambda found: literal if found.group().startswith("'") else identifier, "\n".join(parts))
     return parse(text, name=name)
 
 

@@ -32,7 +32,8 @@ class RollbackBlock:
     statements: tuple[tuple[int, int, int], ...]  #: (first byte in `sql`, bytes, line of the file) of each statement that is to run
     problem: SyntaxProblem | None  #: why it cannot run, with the line and column of the file; None when it can
     refused_in_transaction: tuple[tuple[int, str], ...]  #: (line of the file, statement in words) that PostgreSQL runs only outside a transaction
-    set_local: tuple[str, ...]  #: settings that it changes by SET LOCAL
+    set_local: tuple[str, ...]  #: settings, in lower case, that it changes only until the transaction ends
+    set_session: tuple[str, ...]  #: settings, in lower case, that it changes for longer
 
     def statement_texts(self) -> tuple[str, ...]:
         """The statements themselves, in order."""
@@ -47,6 +48,7 @@ class RollbackBlock:
             "transaction": self.transaction,
             "refused_in_transaction": [{"line": line, "statement": words} for line, words in self.refused_in_transaction],
             "set_local": list(self.set_local),
+            "set_session": list(self.set_session),
             "live": self.live,
         }
         if self.problem is not None:
@@ -250,6 +252,8 @@ class MigrationFile:
             shift = prefixes.get(problem.line - 1, 0)
             problem = SyntaxProblem(line=problem.line + line - 1, column=problem.column + shift, message=problem.message)
         statements = sql.statements[1:-1] if sql.wrapped else sql.statements
+        changes = [change for s in statements for change in s.settings]
+        for_longer = {name for name, local in changes if not local}
         return RollbackBlock(
             sql=sql.text,
             line=line,
@@ -258,7 +262,8 @@ class MigrationFile:
             statements=tuple((s.start, s.length, s.line + line - 1) for s in statements),
             problem=problem,
             refused_in_transaction=tuple((s.line + line - 1, s.refused_in_transaction) for s in statements if s.refused_in_transaction),
-            set_local=tuple(s.set_local for s in statements if s.set_local),
+            set_local=tuple(sorted({name for name, local in changes if local} - for_longer)),
+            set_session=tuple(sorted(for_longer)),
         )
 
     @cached_property

@@ -753,8 +753,8 @@ class Migrations:
         for name in system_migration_names():
             if name not in (present or ()):
                 file = system_migration(name, self.database.schema)
-                self.database.install(name, file.up.text, system_record(file))
-                done.append(name)
+                if self.database.install(name, file.up.text, system_record(file)):
+                    done.append(name)
         return results.InstallResult(installed=tuple(done), rights_closed=self.database.close_rights(), target=self.target)
 
     def require_system(self) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import postgast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from postgast.pg_query_pb2 import Node
 
 _SQL_COMMENT = postgast.pg_query_pb2.Token.Value("SQL_COMMENT")
@@ -49,7 +51,9 @@ class Statement:
     line: int  #: counted from 1
     refused_in_transaction: str | None  #: what PostgreSQL runs only outside a transaction, in words; None for the others
     cannot_run: str | None  #: why the server cannot run it at all when a client hands it over; None for the others
-    set_local: str | None  #: the setting that a SET LOCAL changes; None for other statements
+    settings: tuple[
+        tuple[str, bool], ...
+    ]  #: (setting in lower case, whether only until the transaction ends) that it changes, DO blocks and set_config() included
 
 
 class SqlText:
@@ -149,16 +153,17 @@ class SqlText:
             # the parser's location takes in the comments and blank lines before a statement
             start = self.code_after(raw.stmt_location)
             assert start is not None, "a statement has a first token"  # noqa: S101  # for mypy
-            refused, impossible, local = _classify(raw.stmt)
+            refused, impossible = _classify(raw.stmt)
+            text = self._bytes[start:end].decode().rstrip()
             statements.append(
                 Statement(
-                    text=self._bytes[start:end].decode().rstrip(),
+                    text=text,
                     start=start,
                     length=len(self._bytes[start:end].rstrip()),
                     line=self.line_of(start),
                     refused_in_transaction=refused,
                     cannot_run=impossible,
-                    set_local=local,
+                    settings=tuple(_settings(raw.stmt, text)) if "set" in text.lower() else (),
                 )
             )
         return tuple(statements), None
@@ -198,19 +203,54 @@ def _has_concurrently(params: object) -> bool:
     return any(param.def_elem.defname == "concurrently" for param in params)  # type: ignore[attr-defined]  # protobuf's repeated fields are untyped
 
 
-def _classify(node: Node) -> tuple[str | None, str | None, str | None]:
-    """(what is refused inside a transaction, why it cannot run at all, the setting of a SET LOCAL)."""
+def _settings(node: Node, text: str) -> Iterator[tuple[str, bool]]:
+    """(setting, whether only until the transaction ends) that a statement changes by SET or set_config(), also inside a DO block."""
+    if node.WhichOneof("node") == "variable_set_stmt":
+        if node.variable_set_stmt.name:
+            yield node.variable_set_stmt.name.lower(), node.variable_set_stmt.is_local
+    elif node.WhichOneof("node") == "do_stmt":
+        try:
+            body = postgast.parse_plpgsql(text)
+        except postgast.PgQueryError:
+            return  # the server will say what is wrong with it
+        for query in _queries(body):
+            try:
+                inner = postgast.parse(query)
+            except postgast.PgQueryError:
+                continue  # an expression, not a statement
+            for raw in inner.stmts:
+                yield from _settings(raw.stmt, query)
+    else:
+        for call in postgast.find_nodes(node, postgast.pg_query_pb2.FuncCall):
+            values = [argument.a_const for argument in call.args]
+            if call.funcname and call.funcname[-1].string.sval == "set_config" and len(values) == 3:
+                yield values[0].sval.sval.lower(), values[2].boolval.boolval
+
+
+def _queries(body: Any) -> Iterator[str]:
+    """Every query in the tree that parse_plpgsql gives."""
+    if isinstance(body, list):
+        for item in body:
+            yield from _queries(item)
+    elif isinstance(body, dict):
+        for key, item in body.items():
+            if key == "query" and isinstance(item, str):
+                yield item
+            else:
+                yield from _queries(item)
+
+
+def _classify(node: Node) -> tuple[str | None, str | None]:
+    """(what is refused inside a transaction, why it cannot run at all)."""
     kind = node.WhichOneof("node")
     refused: str | None = None
     match kind:
         case "transaction_stmt":
             # an isolation level or a chain is more than "in a transaction": such a BEGIN ... COMMIT is not taken for a mere wrapper
             more = " with modes" if node.transaction_stmt.options else " AND CHAIN" if node.transaction_stmt.chain else ""
-            return None, _TRANSACTION_WORDS.get(node.transaction_stmt.kind, "transaction control") + more, None
+            return None, _TRANSACTION_WORDS.get(node.transaction_stmt.kind, "transaction control") + more
         case "copy_stmt" if not node.copy_stmt.filename:
-            return None, "COPY FROM STDIN" if node.copy_stmt.is_from else "COPY TO STDOUT", None
-        case "variable_set_stmt" if node.variable_set_stmt.is_local:
-            return None, None, node.variable_set_stmt.name
+            return None, "COPY FROM STDIN" if node.copy_stmt.is_from else "COPY TO STDOUT"
         case "index_stmt" if node.index_stmt.concurrent:
             refused = "CREATE INDEX CONCURRENTLY"
         case "drop_stmt" if node.drop_stmt.concurrent:
@@ -240,4 +280,4 @@ def _classify(node: Node) -> tuple[str | None, str | None, str | None]:
                 "create_subscription_stmt": "CREATE SUBSCRIPTION",
                 "drop_subscription_stmt": "DROP SUBSCRIPTION",
             }.get(kind or "")
-    return refused, None, None
+    return refused, None

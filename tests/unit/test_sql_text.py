@@ -145,19 +145,24 @@ def test_one_begin_commit_around_everything_is_a_wrapper(text, wrapped):
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    ("text", "settings"),
     [
-        ("SET LOCAL lock_timeout = '5s'", "lock_timeout"),
-        ("SET LOCAL search_path = a, b", "search_path"),
-        ("SET LOCAL my.setting TO 'x'", "my.setting"),
-        ("SET lock_timeout = '5s'", None),
-        ("SET SESSION lock_timeout = '5s'", None),
-        ("RESET lock_timeout", None),
+        ("SET LOCAL lock_timeout = '5s'", (("lock_timeout", True),)),
+        ("SET LOCAL search_path = a, b", (("search_path", True),)),
+        ("SET LOCAL my.setting TO 'x'", (("my.setting", True),)),
+        ("SET LOCAL TIME ZONE 'UTC'", (("timezone", True),)),
+        ("SET lock_timeout = '5s'", (("lock_timeout", False),)),
+        ("SET SESSION Lock_Timeout = '5s'", (("lock_timeout", False),)),
+        ("RESET lock_timeout", (("lock_timeout", False),)),
+        ("SELECT set_config('work_mem', '7MB', true), pg_catalog.set_config('x.y', '1', false)", (("work_mem", True), ("x.y", False))),
+        ("DO $$ BEGIN IF true THEN SET LOCAL work_mem = '7MB'; END IF; PERFORM set_config('a.b', 'c', false); END $$", (("work_mem", True), ("a.b", False))),
+        ("SELECT 'SET work_mem'", ()),
+        ("UPDATE t SET a = 1", ()),
     ],
 )
-def test_set_local_is_known_by_its_setting(text, name):
+def test_settings_that_a_statement_changes(text, settings):
     (statement,) = SqlText(text).statements
-    assert statement.set_local == name
+    assert statement.settings == settings
 
 
 _fragments = st.sampled_from(

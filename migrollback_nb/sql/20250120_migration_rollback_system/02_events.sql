@@ -134,7 +134,7 @@ COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS
 CREATE FUNCTION migrollback_schema.guard_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    IF coalesce(current_setting('migrollback.recording', true), '') <> 'on' THEN  -- our own functions hold it already
+    IF current_setting('migrollback.recording', true) IS DISTINCT FROM pg_current_xact_id()::text THEN  -- our own functions hold it already
         PERFORM migrollback_schema.lock_migrations();
     END IF;
     RETURN NULL;
@@ -163,7 +163,7 @@ DECLARE
     before jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - 'id' END;
     after  jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - 'id' END;
 BEGIN
-    IF coalesce(current_setting('migrollback.recording', true), '') = 'on' THEN
+    IF current_setting('migrollback.recording', true) = pg_current_xact_id()::text THEN
         RETURN NULL;                    -- one of our functions, which writes the event itself
     END IF;
     IF TG_OP = 'UPDATE' THEN            -- only what differs

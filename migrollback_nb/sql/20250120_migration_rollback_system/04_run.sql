@@ -94,7 +94,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.is_passing_error(text) IS
     'Whether an error with this SQLSTATE may go away by itself (lock timeout, deadlock, cancel ...). Does not write.';
 
-CREATE FUNCTION migrollback_schema.changeable_settings() RETURNS text[]
+CREATE FUNCTION migrollback_schema.changeable_settings(besides text[] DEFAULT '{}') RETURNS text[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     names text := current_setting('migrollback.changeable_settings', true);
@@ -105,14 +105,18 @@ BEGIN
          WHERE s.context IN ('user', 'superuser') AND s.name NOT IN ('search_path', 'transaction_isolation');
         PERFORM set_config('migrollback.changeable_settings', names, false);
     END IF;
-    RETURN string_to_array(names, ',') || 'migrollback.changeable_settings'::text || 'migrollback.recording'::text;
+    -- Settings that nobody has declared (app.tenant) are in no list: those that the parser met come from outside.
+    RETURN string_to_array(names, ',') || 'migrollback.changeable_settings'::text || 'migrollback.recording'::text
+           || ARRAY(SELECT b.name FROM unnest(besides) AS b (name) WHERE b.name LIKE '%.%');
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.changeable_settings() IS
-    'Names of the settings that SQL can change, search_path apart, and our own. Writes nothing but a setting of the session.';
+COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[]) IS
+    'Names of the settings that SQL can change, search_path apart, our own, and of `besides` those that are declared nowhere. '
+    'Writes nothing but a setting of the session.';
 
 CREATE FUNCTION migrollback_schema.run_migration_sql(
     statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, system_tables oid[] DEFAULT '{}',
-    more_follows boolean DEFAULT false)
+    more_follows boolean DEFAULT false, set_session text[] DEFAULT '{}', session_path text DEFAULT NULL,
+    session_settings jsonb DEFAULT '{}')
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     began            timestamptz := clock_timestamp();
@@ -142,16 +146,16 @@ BEGIN
         may_change_settings := array_to_string(statements, ' ') ~* '\m(set|reset|discard|do|call|select|execute|with|insert|update|delete|merge|copy|load|trigger)\M';
     ELSIF NOT EXISTS (SELECT FROM pg_event_trigger e WHERE e.evtenabled <> 'D') THEN
         -- Nor does a rollback that only drops, unless an event trigger runs code of its own.
-        may_change_settings := NOT (SELECT coalesce(bool_and(s.statement ~* '^\s*(drop|comment|revoke|alter\s+table\s[^;()'']*\sdrop)\M'), false)
+        may_change_settings := NOT (SELECT coalesce(bool_and(s.statement !~ ';' AND s.statement ~* '^\s*(drop|comment|revoke|alter\s+table\s[^;()'']*\sdrop)\M'), false)
                                     FROM unnest(statements) AS s (statement));
     END IF;
     IF may_change_settings THEN
-        names := migrollback_schema.changeable_settings();
+        names := migrollback_schema.changeable_settings(set_local || set_session);
         values_before := ARRAY(SELECT coalesce(current_setting(n.name, true), '') FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place);
     END IF;
     IF cardinality(system_tables) > 0 THEN
         -- DDL always shows in the catalogs; other statements need a look at every table
-        only_ddl := (SELECT bool_and(s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M') FROM unnest(statements) AS s (statement));
+        only_ddl := (SELECT bool_and(s.statement !~ ';' AND s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M') FROM unnest(statements) AS s (statement));
         catalogs_before := migrollback_schema.transaction_changes(catalogs_only => true);
         IF NOT only_ddl THEN
             changes_before := migrollback_schema.transaction_changes(catalogs_only => false);
@@ -190,15 +194,18 @@ BEGIN
          WHERE coalesce(current_setting(n.name, true), '') <> n.value;
         IF NOT restore_settings THEN
             message := (SELECT string_agg(c.name, ', ') FROM unnest(changed || CASE WHEN path_left <> path_asked THEN 'search_path' END) AS c (name)
-                         WHERE c.name <> ALL (coalesce(set_local, '{}')));
+                         WHERE lower(c.name) <> ALL (set_local));
             IF message IS NOT NULL THEN
                 RAISE EXCEPTION 'the SQL leaves changed settings behind: %', message
                     USING ERRCODE = 'MR021', HINT = 'Use SET LOCAL, which ends with the transaction.';
             END IF;
         END IF;
+        IF path_left <> path_asked AND session_path IS NOT NULL THEN
+            PERFORM set_config('search_path', session_path, NOT restore_settings), set_config('search_path', 'pg_catalog, pg_temp', true);
+        END IF;
         IF changed IS NOT NULL THEN
             -- An up part may SET for the session: put back for the session, or it would come out from under a SET LOCAL at COMMIT.
-            PERFORM set_config(n.name, n.value, NOT restore_settings) FROM unnest(names, values_before) AS n (name, value) WHERE n.name = ANY (changed);
+            PERFORM set_config(n.name, CASE WHEN restore_settings THEN coalesce(session_settings ->> n.name, n.value) ELSE n.value END, NOT restore_settings) FROM unnest(names, values_before) AS n (name, value) WHERE n.name = ANY (changed);
         END IF;
 
         IF cardinality(system_tables) > 0 THEN
@@ -222,8 +229,10 @@ BEGIN
         'duration_ms', round(extract(epoch FROM clock_timestamp() - began)::numeric * 1000, 3),
         'statement_ms', to_jsonb(statement_ms), 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, oid[], boolean) IS
+COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, oid[], boolean, text[], text, jsonb) IS
     'Writes. Runs statements by server-side EXECUTE under the given search_path, all or none. set_local: settings that the SQL may change until the '
-    'transaction ends; restore_settings: put changed settings back instead of refusing them; system_tables: our tables, whose rows it may not write; empty: neither that nor what it changed is looked at; more_follows: another run in this transaction. '
+    'transaction ends; restore_settings: put changed settings back instead of refusing them; system_tables: our tables, whose rows it may not write; empty: neither that nor what it changed is looked at; more_follows: another run in this transaction; '
+    'set_session: settings that the parser saw changed for longer; session_path: the caller''s search_path, put back where restore_settings; '
+    'session_settings: what the session has where this transaction has a SET LOCAL. '
     'Returns duration_ms, statement_ms (of each), unchanged (true: it ran and wrote nothing), and where it failed sqlstate, message, detail, hint, '
     'statement_number (from 1; none when the failure came after the last), statement. An error is returned, not raised.';

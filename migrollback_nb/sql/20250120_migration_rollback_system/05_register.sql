@@ -97,7 +97,7 @@ BEGIN
         END IF;
     END IF;
 
-    PERFORM set_config('migrollback.recording', 'on', true);
+    PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     IF old.id IS NULL THEN
         verdict := 'registered';
         INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, rollback_sql, checksum, metadata)
@@ -190,7 +190,7 @@ BEGIN
         RAISE EXCEPTION 'migration % depends on a migration that is not registered before it: %', m.migration, m.dependency
             USING ERRCODE = 'MR003', DETAIL = m.dependency, HINT = 'Register it first, or run sync, which keeps the order.';
     END IF;
-    PERFORM set_config('migrollback.recording', 'on', true);
+    PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, rollback_sql, checksum, metadata)
     SELECT e.name, e.version, e.rollback_sql, e.checksum,
            jsonb_build_object('search_path', coalesce(register_migrations.search_path, '')) || coalesce(e.metadata, '{}')
@@ -244,7 +244,7 @@ BEGIN
             RAISE EXCEPTION 'cannot be applied: it depends on migrations that are rolled back' USING ERRCODE = 'MR002', DETAIL = array_to_string(in_the_way, ', ');
         END IF;
     END IF;
-    PERFORM set_config('migrollback.recording', 'on', true);
+    PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     UPDATE migrollback_schema.migration_history h SET status = resolve_migration.status, notes = reason WHERE h.id = old.id;
     PERFORM set_config('migrollback.recording', '', true);
     PERFORM migrollback_schema.add_migration_event('resolved', name, reason => resolve_migration.reason, client => resolve_migration.client,

@@ -9,7 +9,7 @@ RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 DECLARE
     marked migrollback_schema.migration_history;
 BEGIN
-    PERFORM set_config('migrollback.recording', 'on', true);
+    PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     UPDATE migrollback_schema.migration_history h SET status = 'rolled_back', notes = coalesce(mark_rolled_back.reason, h.notes)
      WHERE h.migration_name = mark_rolled_back.name RETURNING * INTO marked;
     PERFORM set_config('migrollback.recording', '', true);
@@ -26,7 +26,7 @@ DECLARE
     passing boolean := migrollback_schema.is_passing_error(details ->> 'sqlstate');
 BEGIN
     IF NOT passing THEN
-        PERFORM set_config('migrollback.recording', 'on', true);
+        PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
         UPDATE migrollback_schema.migration_history h SET status = 'failed' WHERE h.migration_name = fail_migration_rollback.name AND h.status = 'applied';
         PERFORM set_config('migrollback.recording', '', true);
     END IF;
@@ -95,8 +95,10 @@ BEGIN
                              AND planned.metadata #>> '{rollback,md5}' = md5(planned.rollback_sql) THEN
                             'This rollback runs outside a transaction: use migrollback rollback, alone, which runs it statement by statement'
                         END;
-                    refusal := coalesce(
-                        migrollback_schema.migration_blocking_reason(planned.status, cardinality(in_the_way) > 0, planned.rollback_sql, planned.metadata), refusal);
+                    IF planned.id IS NOT NULL THEN
+                        refusal := coalesce(
+                            migrollback_schema.migration_blocking_reason(planned.status, cardinality(in_the_way) > 0, planned.rollback_sql, planned.metadata), refusal);
+                    END IF;
                     handled := handled || migration;
                     EXIT WHEN refusal IS NOT NULL;
                     sqls := sqls || planned.rollback_sql;
@@ -105,6 +107,7 @@ BEGIN
                         migrollback_schema.migration_rollback_statements(planned.rollback_sql, planned.metadata),
                         migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
                         set_local => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_local}', '[]'))),
+                        set_session => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_session}', '[]'))),
                         system_tables => CASE WHEN is_system THEN '{}'::oid[] ELSE ours.tables END, more_follows => migration <> names[cardinality(names)]);
                     IF check_each AND NOT is_system AND NOT outcome ? 'sqlstate' THEN   -- apart from the next: there our functions may be gone
                         IF migrollback_schema.migration_system_token(ours.tables, ours.routines) <> token THEN
@@ -262,7 +265,8 @@ COMMENT ON FUNCTION migrollback_schema.finish_migration_rollback(text, uuid, tex
 CREATE FUNCTION migrollback_schema.apply_migration(
     name text, version text, statements text[], rollback_sql text DEFAULT NULL, checksum text DEFAULT NULL, depends_on text[] DEFAULT '{}',
     metadata jsonb DEFAULT '{}', attempt_id uuid DEFAULT NULL, client text DEFAULT NULL,
-    search_path text DEFAULT migrollback_schema.effective_search_path())
+    search_path text DEFAULT migrollback_schema.effective_search_path(), session_path text DEFAULT current_setting('search_path'),
+    session_settings jsonb DEFAULT '{}')
 RETURNS TABLE (success boolean, message text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -282,7 +286,8 @@ BEGIN
     END IF;
     BEGIN
         -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
-        outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true);
+        outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true, session_path => apply_migration.session_path,
+            session_settings => apply_migration.session_settings);
         IF outcome ? 'sqlstate' THEN
             RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
         END IF;
@@ -304,6 +309,6 @@ BEGIN
         RETURN QUERY SELECT true, 'Migration applied successfully'::text;
     END IF;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.apply_migration(text, text, text[], text, text, text[], jsonb, uuid, text, text) IS
+COMMENT ON FUNCTION migrollback_schema.apply_migration(text, text, text[], text, text, text[], jsonb, uuid, text, text, text, jsonb) IS
     'Writes: runs the up part of a migration and registers it, whole or not at all. statements: the up part, one statement each; empty when it ran '
     'already, statement by statement. The other arguments as of register_migration(). A refusal or a failure comes back with success = false.';
