@@ -182,7 +182,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     config = item.config
     if NOTEBOOKS not in config.stash:
-        factory = config._tmp_path_factory  # type: ignore[attr-defined]  # noqa: SLF001  # fixtures do not reach notebooks
+        factory = config._tmp_path_factory  # fixtures do not reach notebooks
         config.stash[NOTEBOOKS] = NotebookDatabases(config.stash[SERVERS][0], factory.mktemp("notebooks"))
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in config.stash[NOTEBOOKS].environment(item.path).items():

@@ -23,7 +23,9 @@ def test_every_function_has_a_comment(connection):
 
 def test_every_comment_says_whether_it_writes(connection):
     rows = connection.execute(f"SELECT p.proname, obj_description(p.oid, 'pg_proc'), p.prorettype::regtype::text {OURS}").fetchall()
-    assert [name for name, comment, returns in rows if "rites" not in comment and "write" not in comment and returns != "trigger" and "Takes" not in comment] == []
+    assert [
+        name for name, comment, returns in rows if "rites" not in comment and "write" not in comment and returns != "trigger" and "Takes" not in comment
+    ] == []
 
 
 def test_every_table_and_column_has_a_comment(connection):
@@ -45,14 +47,22 @@ def test_no_function_runs_with_its_owners_rights(connection):
 
 
 def test_no_function_is_public(connection):
-    assert names(connection, f"SELECT p.proname {OURS} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)") == []
+    assert (
+        names(connection, f"SELECT p.proname {OURS} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)")
+        == []
+    )
 
 
 def test_the_system_knows_exactly_its_own_objects(connection):
-    known = names(connection, "SELECT p.oid::regprocedure::text FROM migration_system_objects() o, unnest(o.routines) AS r (oid) JOIN pg_proc p ON p.oid = r.oid ORDER BY 1")
+    known = names(
+        connection,
+        "SELECT p.oid::regprocedure::text FROM migration_system_objects() o, unnest(o.routines) AS r (oid) JOIN pg_proc p ON p.oid = r.oid ORDER BY 1",
+    )
     assert known == names(connection, f"SELECT p.oid::regprocedure::text {OURS} ORDER BY 1")
     tables = names(connection, "SELECT t::regclass::text FROM migration_system_objects() o, unnest(o.tables) AS t ORDER BY 1")
-    assert tables == names(connection, "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1")
+    assert tables == names(
+        connection, "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1"
+    )
 
 
 def test_no_name_stands_for_two_functions(connection):
@@ -83,7 +93,10 @@ def test_the_system_is_a_migration_in_our_own_format():
 def test_the_rollback_block_drops_every_function_and_table(connection):
     (name,) = system_migration_names()
     dropped = " ".join(system_migration(name, "public").rollback.statement_texts())
-    for kind, query in (("FUNCTION", f"SELECT p.proname {OURS}"), ("TABLE", "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")):
+    for kind, query in (
+        ("FUNCTION", f"SELECT p.proname {OURS}"),
+        ("TABLE", "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"),
+    ):
         for one in names(connection, query):
             assert f"DROP {kind} IF EXISTS public.{one}" in dropped
 

@@ -56,7 +56,9 @@ def test_one_that_may_not_refuses_the_whole(db, chain, session):
     assert status(session(), "003_c") == "applied"
 
 
-@pytest.mark.parametrize("names", [["001_a", "002_b", "003_c", "004_d"], ["003_c", "002_b", "001_a"], ["003_c", "003_c"], ["003_c", "nowhere"], ["004_d", "003_c", "001_a"]])
+@pytest.mark.parametrize(
+    "names", [["001_a", "002_b", "003_c", "004_d"], ["003_c", "002_b", "001_a"], ["003_c", "003_c"], ["003_c", "nowhere"], ["004_d", "003_c", "001_a"]]
+)
 def test_an_order_that_leaves_dependents_behind_is_refused_whole(db, chain, session, names):
     chain()
     with pytest.raises((mr.Refused, mr.MigrationNotFound)):

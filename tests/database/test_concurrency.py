@@ -1,10 +1,11 @@
 """Exactly one of any number of attempts runs, and no dependent slips in while its base goes."""
 
 import threading
+from contextlib import suppress
 
 import psycopg
 import pytest
-from watching import Background, eventually, eventually_waits, events, exists, status, value
+from watching import Background, events, eventually, eventually_waits, exists, status, value
 
 import migrollback_nb as mr
 
@@ -56,7 +57,10 @@ def test_a_dependent_is_registered_while_its_base_goes(applied, session, isolati
     applied(*SLOW_BASE)
     first, second = session(), session()
     going = Background(lambda: first.execute("SELECT success FROM execute_migration_rollback('001_base')").fetchone())
-    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
+    eventually(
+        lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1,
+        "the rollback sleeps",
+    )
     second.execute(f"SET default_transaction_isolation = '{isolation}'")
     registering = Background(lambda: second.execute("SELECT register_migration('002_dependent', '002', depends_on => '{001_base}')"))
     eventually_waits(session(), second.info.backend_pid)
@@ -76,12 +80,8 @@ def test_a_base_goes_while_its_dependent_is_registered(applied, session, isolati
     going = Background(lambda: second.execute("SELECT success, message FROM execute_migration_rollback('001_base')").fetchone())
     eventually_waits(session(), second.info.backend_pid)
     first.execute("COMMIT")
-    try:
-        success, message = going.result()
-    except psycopg.Error as error:
-        assert error.sqlstate, "an error is as good as a refusal, where the snapshot is from before"
-    else:
-        assert (success, message) == (False, "Cannot rollback: other migrations depend on this one")
+    with suppress(psycopg.Error):  # an error is as good as a refusal, where the snapshot is from before
+        assert going.result() == (False, "Cannot rollback: other migrations depend on this one")
     assert status(session(), "001_base") == "applied"
     assert exists(session(), "base")
 
@@ -96,10 +96,8 @@ def test_a_dependency_is_added_while_the_base_goes(applied, session, isolation):
     going = Background(lambda: second.execute("SELECT success FROM execute_migration_rollback('001_base')").fetchone())
     eventually_waits(session(), second.info.backend_pid)
     first.execute("COMMIT")
-    try:
+    with suppress(psycopg.Error):
         assert going.result() == (False,)
-    except psycopg.Error as error:
-        assert error.sqlstate
     assert status(session(), "001_base") == "applied"
 
 
@@ -130,7 +128,10 @@ def test_a_change_by_hand_waits_for_a_rollback_that_runs(applied, session):
     applied(*SLOW_BASE)
     first, second = session(), session()
     going = Background(lambda: first.execute("SELECT execute_migration_rollback('001_base')"))
-    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
+    eventually(
+        lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1,
+        "the rollback sleeps",
+    )
     changing = Background(lambda: second.execute("UPDATE migration_history SET notes = 'by hand' WHERE migration_name = '001_base'"))
     eventually_waits(session(), second.info.backend_pid)
     going.result()

@@ -47,7 +47,11 @@ def test_constraints_of_one_name_on_several_tables(db, applied, order):
     # a constraint's name is unique in its table, not in its schema
     deferred = "ALTER TABLE {} ADD CONSTRAINT fk_parent FOREIGN KEY (id) REFERENCES p DEFERRABLE INITIALLY DEFERRED;"
     plain = "ALTER TABLE {} ADD CONSTRAINT fk_parent FOREIGN KEY (id) REFERENCES p;"
-    applied("001_t", f"CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE a (id int); CREATE TABLE b (id int); {deferred.format(order[0])} {plain.format(order[1])}", "SELECT 1;")
+    applied(
+        "001_t",
+        f"CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE a (id int); CREATE TABLE b (id int); {deferred.format(order[0])} {plain.format(order[1])}",
+        "SELECT 1;",
+    )
     applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;", depends_on=["001_t"])
     assert db.rollback("001_t", confirm="001_t", chain=True).success
 
@@ -67,6 +71,10 @@ def test_constraints_in_a_schema_that_the_caller_may_not_enter(db, session, data
 
 
 def test_partitioned_tables_with_deferred_keys(db, applied):
-    applied("001_t", "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int REFERENCES p DEFERRABLE INITIALLY DEFERRED) PARTITION BY LIST (id); CREATE TABLE c1 PARTITION OF c DEFAULT;", "DROP TABLE c, p;")
+    applied(
+        "001_t",
+        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int REFERENCES p DEFERRABLE INITIALLY DEFERRED) PARTITION BY LIST (id); CREATE TABLE c1 PARTITION OF c DEFAULT;",
+        "DROP TABLE c, p;",
+    )
     applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;", depends_on=["001_t"])
     assert db.rollback("001_t", confirm="001_t", chain=True).success

@@ -6,7 +6,7 @@ from watching import exists, value
 
 import migrollback_nb as mr
 
-FILE = "-- Description: smaže příliš žluťoučkého koně\nCREATE TABLE \"kůň\" (a int);\n-- ROLLBACK START\n-- smaže koně\nDROP TABLE \"kůň\";\nSELECT 'é';\n-- ROLLBACK END\n"
+FILE = '-- Description: smaže příliš žluťoučkého koně\nCREATE TABLE "kůň" (a int);\n-- ROLLBACK START\n-- smaže koně\nDROP TABLE "kůň";\nSELECT \'é\';\n-- ROLLBACK END\n'
 
 
 @pytest.fixture
@@ -31,7 +31,12 @@ def test_another_encoding(database, folder, write_migration, encoding):
         db.install()
         db.apply()
         assert db.check(name).warnings == (), "SQL that was read from the file is taken for SQL that was set by hand"
-        assert value(connection, "SELECT cardinality(migration_rollback_statements(rollback_sql, metadata)) FROM migration_history WHERE migration_name = %s", name) == 2
+        assert (
+            value(
+                connection, "SELECT cardinality(migration_rollback_statements(rollback_sql, metadata)) FROM migration_history WHERE migration_name = %s", name
+            )
+            == 2
+        )
         assert db.rollback(name, confirm=name, preview=db.preview(name), reason="kůň").success
         assert not exists(connection, '"kůň"')
         assert db.verify_events().intact
@@ -40,7 +45,10 @@ def test_another_encoding(database, folder, write_migration, encoding):
 
 def test_a_rollback_outside_a_transaction_in_another_encoding(database, folder, write_migration):
     dsn = database("ENCODING 'LATIN2' LC_COLLATE 'C' LC_CTYPE 'C'")
-    write_migration("001_t", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);\n-- ROLLBACK START transaction:false\n-- smaže koně\nDROP INDEX CONCURRENTLY i;\nDROP TABLE t;\n-- ROLLBACK END")
+    write_migration(
+        "001_t",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);\n-- ROLLBACK START transaction:false\n-- smaže koně\nDROP INDEX CONCURRENTLY i;\nDROP TABLE t;\n-- ROLLBACK END",
+    )
     with mr.connect(dsn, dir=folder) as db:
         db.install()
         db.apply()
@@ -77,7 +85,9 @@ def test_a_collation_that_sorts_otherwise(database, folder, write_migration):
     with mr.connect(dsn, dir=folder) as db, psycopg.connect(dsn, autocommit=True) as connection:
         db.install()
         db.sync()
-        connection.execute("INSERT INTO migration_dependencies (migration_name, depends_on) SELECT migration_name, '000_base' FROM migration_history WHERE migration_name LIKE '001%'")
+        connection.execute(
+            "INSERT INTO migration_dependencies (migration_name, depends_on) SELECT migration_name, '000_base' FROM migration_history WHERE migration_name LIKE '001%'"
+        )
         in_order = tuple(sorted(names))  # by code point, on every server alike
         assert db.check("000_base").dependent_migrations == in_order
         (row,) = [row for row in db.list().to_dict("records") if row["migration_name"] == "000_base"]

@@ -92,7 +92,11 @@ def test_statement_timeout(database_dsn, folder, applied, session):
 
 
 def test_rows_are_back_too(db, applied, session):
-    applied("001_t", "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000);", "DELETE FROM t WHERE a <= 500; UPDATE t SET a = 0; TRUNCATE t; SELECT 1/0;")
+    applied(
+        "001_t",
+        "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000);",
+        "DELETE FROM t WHERE a <= 500; UPDATE t SET a = 0; TRUNCATE t; SELECT 1/0;",
+    )
     with pytest.raises(mr.RollbackFailed):
         db.rollback("001_t", confirm="001_t")
     assert value(session(), "SELECT sum(a) FROM t") == 500500

@@ -14,9 +14,13 @@ def test_register_keeps_what_the_file_says(db, write_migration, session):
     write_migration("20250120_add_t", f"-- Description: adds t\nCREATE TABLE t ();{BLOCK}")
     result = db.register("20250120_add_t.sql")
     assert (result.migration_name, result.outcome, result.has_rollback_sql) == ("20250120_add_t", "registered", True)
-    version, rollback_sql, checksum, description, applied_by = session().execute(
-        "SELECT migration_version, rollback_sql, checksum, metadata ->> 'description', applied_by FROM migration_history WHERE migration_name = '20250120_add_t'"
-    ).fetchone()
+    version, rollback_sql, checksum, description, applied_by = (
+        session()
+        .execute(
+            "SELECT migration_version, rollback_sql, checksum, metadata ->> 'description', applied_by FROM migration_history WHERE migration_name = '20250120_add_t'"
+        )
+        .fetchone()
+    )
     assert (version, rollback_sql, description, applied_by) == ("20250120", "DROP TABLE t;", "adds t", "postgres")
     assert checksum == db.folder.read("20250120_add_t").checksum
     assert not exists(session(), "t"), "registering runs nothing"
@@ -139,7 +143,7 @@ def test_sync_of_many_reports_its_progress(db, write_migration):
     for number in range(600):
         write_migration(f"{number:04}_m", "SELECT 1;")
     seen = []
-    result = db.sync(progress=lambda done, total, name: seen.append((done, total)))
+    result = db.sync(progress=lambda done, total, _: seen.append((done, total)))
     assert len(result.registered) == 600
     assert seen[0] == (0, 600)
     assert seen == sorted(seen)

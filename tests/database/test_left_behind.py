@@ -8,7 +8,9 @@ import migrollback_nb as mr
 
 @pytest.fixture(autouse=True)
 def role(session):
-    session().execute("DO $$ BEGIN IF to_regrole('left_role') IS NULL THEN CREATE ROLE left_role; END IF; END $$; CREATE FUNCTION takes_role() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET ROLE left_role; END $$")
+    session().execute(
+        "DO $$ BEGIN IF to_regrole('left_role') IS NULL THEN CREATE ROLE left_role; END IF; END $$; CREATE FUNCTION takes_role() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET ROLE left_role; END $$"
+    )
 
 
 def settings(connection):
@@ -22,7 +24,16 @@ def failure(db, name):
     return caught.value
 
 
-@pytest.mark.parametrize("statement", ["SET ROLE left_role", "SET LOCAL ROLE left_role", "SET SESSION AUTHORIZATION left_role", "SELECT takes_role()", "SELECT set_config('role', 'left_role', false)"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET ROLE left_role",
+        "SET LOCAL ROLE left_role",
+        "SET SESSION AUTHORIZATION left_role",
+        "SELECT takes_role()",
+        "SELECT set_config('role', 'left_role', false)",
+    ],
+)
 def test_another_role(db, applied, session, statement):
     applied("001_t", "CREATE TABLE t ();", f"DROP TABLE t; {statement};")
     error = failure(db, "001_t")
@@ -78,7 +89,15 @@ def test_behind_a_drop_in_sql_that_was_set_by_hand(db, session, rest):
     assert value(db.database.connection, "SHOW work_mem") == before
 
 
-@pytest.mark.parametrize("statement", ["SET app.tenant = '7'", "SELECT set_config('app.tenant', '7', false)", "SET migrollback.recording = 'on'", "SELECT set_config('migrollback.recording', 'on', false)"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET app.tenant = '7'",
+        "SELECT set_config('app.tenant', '7', false)",
+        "SET migrollback.recording = 'on'",
+        "SELECT set_config('migrollback.recording', 'on', false)",
+    ],
+)
 def test_a_setting_that_no_list_shows(db, applied, session, statement):
     # pg_settings leaves out settings that nobody has declared
     applied("001_t", "CREATE TABLE t ();", f"DROP TABLE t; {statement};")

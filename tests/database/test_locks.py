@@ -4,7 +4,7 @@ import time
 
 import psycopg
 import pytest
-from watching import Background, eventually, eventually_waits, events, exists, last_event, status, value
+from watching import Background, events, eventually, eventually_waits, exists, last_event, status, value
 
 import migrollback_nb as mr
 
@@ -98,13 +98,19 @@ def test_psql_waits_for_the_gate_with_an_end(table, session):
 
 def test_a_deadlock_leaves_applied_and_is_tried_again(applied, session, database_dsn, folder):
     watcher = session()
-    applied("001_t", "CREATE TABLE a (x int); CREATE TABLE b (x int);", "SET LOCAL deadlock_timeout = '100ms'; SET LOCAL lock_timeout = '20s'; LOCK TABLE a; SELECT pg_sleep(0.5); LOCK TABLE b; DROP TABLE a, b;")
+    applied(
+        "001_t",
+        "CREATE TABLE a (x int); CREATE TABLE b (x int);",
+        "SET LOCAL deadlock_timeout = '100ms'; SET LOCAL lock_timeout = '20s'; LOCK TABLE a; SELECT pg_sleep(0.5); LOCK TABLE b; DROP TABLE a, b;",
+    )
     other = session(options="-c deadlock_timeout=10s")
     with mr.connect(database_dsn, dir=folder) as db:
         other.execute("BEGIN; LOCK TABLE b")
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
         pid = db.database.connection.info.backend_pid
-        eventually(lambda: value(watcher, "SELECT count(*) FROM pg_locks WHERE pid = %s AND relation = 'a'::regclass AND granted", pid) == 1, "the rollback holds a")
+        eventually(
+            lambda: value(watcher, "SELECT count(*) FROM pg_locks WHERE pid = %s AND relation = 'a'::regclass AND granted", pid) == 1, "the rollback holds a"
+        )
         waiting = Background(lambda: other.execute("LOCK TABLE a"))
         waiting.result()  # it got the lock: the rollback was the one to be cancelled
         eventually(lambda: "failed" in events(watcher), "the deadlock was recorded")
@@ -168,14 +174,19 @@ def test_nothing_is_prepared_on_the_server(db, applied):
     assert value(db.database.connection, "SELECT count(*) FROM pg_prepared_statements") == 0
 
 
-def test_a_registration_waits_for_a_rollback_that_runs(db, applied, write_migration, session, database_dsn, folder):
+@pytest.fixture
+def patient(database_dsn, folder):
+    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as migrations:
+        yield migrations
+
+
+def test_a_registration_waits_for_a_rollback_that_runs(db, patient, applied, write_migration, session):
     watcher = session()
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(1);")
     write_migration("002_u", "SELECT 1;")
-    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as other:
-        going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-        eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1, "the rollback sleeps")
-        registering = Background(lambda: other.register("002_u"))
-        eventually_waits(session(), other.database.connection.info.backend_pid)
-        assert going.result().success
-        assert registering.result().outcome == "registered"
+    going = Background(lambda: db.rollback("001_t", confirm="001_t"))
+    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1, "the rollback sleeps")
+    registering = Background(lambda: patient.register("002_u"))
+    eventually_waits(watcher, patient.database.connection.info.backend_pid)
+    assert going.result().success
+    assert registering.result().outcome == "registered"

@@ -7,7 +7,7 @@ import threading
 
 import psycopg
 import pytest
-from watching import Background, eventually, events, exists, last_event, schema_of, status, value
+from watching import Background, events, eventually, exists, last_event, schema_of, status, value
 
 import migrollback_nb as mr
 
@@ -244,7 +244,12 @@ def test_killed_between_two_statements_outside_a_transaction(db, applied, sessio
     watcher = session()
     connection = session()
     connection.execute("CREATE TABLE ran (statement int)")
-    applied("001_t", "SELECT 1;", "INSERT INTO ran VALUES (1); SELECT pg_sleep(CASE WHEN (SELECT count(*) FROM again) = 0 THEN 60 ELSE 0 END); INSERT INTO ran VALUES (3);", options=" transaction:false")
+    applied(
+        "001_t",
+        "SELECT 1;",
+        "INSERT INTO ran VALUES (1); SELECT pg_sleep(CASE WHEN (SELECT count(*) FROM again) = 0 THEN 60 ELSE 0 END); INSERT INTO ran VALUES (3);",
+        options=" transaction:false",
+    )
     connection.execute("CREATE TABLE again (a int)")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
     sleeping = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
@@ -268,7 +273,10 @@ def test_looking_an_attempt_up_waits_for_it(db, applied, session):
     watcher = session()
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(1);")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "the rollback sleeps")
+    eventually(
+        lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1,
+        "the rollback sleeps",
+    )
     attempt = last_event(session())["attempt_id"]
     found = session().execute("SELECT migration_name, event FROM migration_attempt(%s)", (attempt,)).fetchall()
     assert found == [("001_t", "rolled_back")], "an answer was given while the attempt ran"

@@ -142,7 +142,9 @@ def test_an_event_trigger_that_sets_something_is_refused_as_sql_that_does(db, ap
 
 def test_a_migration_that_calls_itself_part_of_the_system_is_none(session):
     connection = session()
-    connection.execute("CREATE TABLE t (); SELECT register_migration('001_t', '1', rollback_sql => 'DROP TABLE t; DELETE FROM migration_dependencies', metadata => '{\"system\": true}')")
+    connection.execute(
+        "CREATE TABLE t (); SELECT register_migration('001_t', '1', rollback_sql => 'DROP TABLE t; DELETE FROM migration_dependencies', metadata => '{\"system\": true}')"
+    )
     head = value(connection, "SELECT head_hash FROM verify_migration_events()")
     success, message, _ = connection.execute("SELECT * FROM execute_migration_rollback('001_t', trail_head => %s)", (head,)).fetchone()
     if success:

@@ -2,7 +2,7 @@
 
 import psycopg
 import pytest
-from watching import Background, eventually, eventually_waits, events, exists, status, value
+from watching import Background, events, eventually, eventually_waits, exists, status, value
 
 import migrollback_nb as mr
 
@@ -27,7 +27,12 @@ def test_statement_by_statement(db, applied, session):
 def test_an_interrupted_run_resumes_where_it_stopped(db, applied, session):
     connection = session()
     connection.execute("CREATE TABLE ran (statement int)")
-    applied("001_t", UP, "INSERT INTO ran VALUES (1); DROP INDEX CONCURRENTLY i; INSERT INTO ran SELECT 1/count(*) FROM needed; INSERT INTO ran VALUES (4);", options=OUTSIDE)
+    applied(
+        "001_t",
+        UP,
+        "INSERT INTO ran VALUES (1); DROP INDEX CONCURRENTLY i; INSERT INTO ran SELECT 1/count(*) FROM needed; INSERT INTO ran VALUES (4);",
+        options=OUTSIDE,
+    )
     with pytest.raises(mr.RollbackFailed) as caught:
         db.rollback("001_t", confirm="001_t")
     assert (caught.value.statement_number, caught.value.sqlstate) == (3, "42P01")
@@ -45,7 +50,12 @@ def test_an_interrupted_run_resumes_where_it_stopped(db, applied, session):
 def test_a_passing_error_leaves_applied_and_resumes(db, applied, session):
     connection = session()
     connection.execute("CREATE TABLE ran (statement int); CREATE SEQUENCE tries")
-    applied("001_t", UP, "INSERT INTO ran VALUES (1); DO $$ BEGIN IF nextval('tries') = 1 THEN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END IF; END $$; INSERT INTO ran VALUES (3);", options=OUTSIDE)
+    applied(
+        "001_t",
+        UP,
+        "INSERT INTO ran VALUES (1); DO $$ BEGIN IF nextval('tries') = 1 THEN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END IF; END $$; INSERT INTO ran VALUES (3);",
+        options=OUTSIDE,
+    )
     with pytest.raises(mr.RollbackFailed) as caught:
         db.rollback("001_t", confirm="001_t")
     assert caught.value.passing
@@ -78,7 +88,9 @@ def test_no_dependent_is_registered_meanwhile(applied, write_migration, session,
     write_migration("002_u", "-- Depends on: 001_t\nSELECT 1;")
     with mr.connect(database_dsn, dir=folder) as db, mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="200ms", retries=0)) as other:
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-        eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps")
+        eventually(
+            lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps"
+        )
         for deed in (lambda: other.register("002_u"), lambda: other.rollback("001_t", confirm="001_t")):
             with pytest.raises(mr.LockBusy):
                 deed()
@@ -108,7 +120,10 @@ def test_concurrently_waits_for_a_reader_rather_than_leave_half_an_index(db, app
     reader = session()
     reader.execute("BEGIN; SELECT * FROM t")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP INDEX CONC%%' AND wait_event_type = 'Lock'") == 1, "it waits for the reader")
+    eventually(
+        lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP INDEX CONC%%' AND wait_event_type = 'Lock'") == 1,
+        "it waits for the reader",
+    )
     reader.execute("COMMIT")
     assert going.result().success
     assert value(session(), "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
@@ -158,7 +173,10 @@ def test_a_borrowed_connection_is_told_that_two_are_needed(applied, session, fol
 
 def test_an_up_part_outside_a_transaction(db, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
-    write_migration("002_i", "-- Transaction: false\n-- Depends on: 001_t\nCREATE INDEX CONCURRENTLY i ON t (a);\nVACUUM t;\n-- ROLLBACK START\nDROP INDEX i;\n-- ROLLBACK END")
+    write_migration(
+        "002_i",
+        "-- Transaction: false\n-- Depends on: 001_t\nCREATE INDEX CONCURRENTLY i ON t (a);\nVACUUM t;\n-- ROLLBACK START\nDROP INDEX i;\n-- ROLLBACK END",
+    )
     assert db.apply().applied == ("001_t", "002_i")
     assert exists(session(), "i")
     assert list(db.events("002_i")["event"]) == ["statement_completed", "statement_completed", "applied"]
@@ -207,7 +225,9 @@ def test_a_registration_waits_no_longer_than_asked(applied, session, database_ds
     write_migration("002_u", "SELECT 1;")
     with mr.connect(database_dsn, dir=folder) as db, mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as other:
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-        eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps")
+        eventually(
+            lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps"
+        )
         registering = Background(lambda: other.register("002_u"))
         eventually_waits(session(), other.database.connection.info.backend_pid)
         assert going.result().success

@@ -76,7 +76,13 @@ def test_an_ungranted_role_cannot_even_read(applied, database_dsn, role, session
     functions = [name for (name,) in session().execute("SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace")]
     with as_role(database_dsn, role) as connection:
         for table in ("migration_history", "migration_dependencies", "migration_events", "migration_snapshots"):
-            for statement in (f"SELECT * FROM {table}", f"TRUNCATE {table}", f"DELETE FROM {table}", f"INSERT INTO {table} DEFAULT VALUES", f"SELECT 1 FROM {table}"):
+            for statement in (
+                f"SELECT * FROM {table}",
+                f"TRUNCATE {table}",
+                f"DELETE FROM {table}",
+                f"INSERT INTO {table} DEFAULT VALUES",
+                f"SELECT 1 FROM {table}",
+            ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(statement)
         for call in (
@@ -116,7 +122,10 @@ def granted(world, session, database_dsn, folder):
 def test_an_ordinary_granted_role_can_use_all_of_it(granted, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
     write_migration("002_u", "-- Depends on: 001_t\nCREATE TABLE u (a int); CREATE INDEX i ON u (a);\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END")
-    write_migration("003_v", "CREATE TABLE v (a int); CREATE INDEX j ON v (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY j;\nDROP TABLE v;\n-- ROLLBACK END")
+    write_migration(
+        "003_v",
+        "CREATE TABLE v (a int); CREATE INDEX j ON v (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY j;\nDROP TABLE v;\n-- ROLLBACK END",
+    )
     assert granted.apply().applied == ("001_t", "002_u", "003_v")
     assert granted.check("002_u").can_rollback
     assert granted.snapshot("002_u")
@@ -159,5 +168,7 @@ def test_a_granted_roles_temporary_table_does_not_stand_in_for_ours(granted, app
     applied("001_base", "SELECT 1;", "SELECT 1;")
     applied("002_dependent", "SELECT 1;", "SELECT 1;", depends_on=["001_base"])
     connection = granted.database.connection
-    connection.execute("CREATE TEMP TABLE migration_dependencies (migration_name text, depends_on text); CREATE TEMP TABLE migration_history (LIKE public.migration_history INCLUDING ALL)")
+    connection.execute(
+        "CREATE TEMP TABLE migration_dependencies (migration_name text, depends_on text); CREATE TEMP TABLE migration_history (LIKE public.migration_history INCLUDING ALL)"
+    )
     assert granted.check("001_base").dependent_migrations == ("002_dependent",)

@@ -58,7 +58,18 @@ def test_every_change_is_seen_and_undone_is_not(connection):
     assert schema_of(connection) == before
 
 
-@pytest.mark.parametrize("statement", ["INSERT INTO app.child DEFAULT VALUES", "SELECT nextval('app.numbers')", "ANALYZE", "REFRESH MATERIALIZED VIEW app.kept", "TRUNCATE app.child", "CREATE TEMP TABLE mine ()", "REINDEX TABLE app.child"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO app.child DEFAULT VALUES",
+        "SELECT nextval('app.numbers')",
+        "ANALYZE",
+        "REFRESH MATERIALIZED VIEW app.kept",
+        "TRUNCATE app.child",
+        "CREATE TEMP TABLE mine ()",
+        "REINDEX TABLE app.child",
+    ],
+)
 def test_rows_and_upkeep_are_no_change(connection, statement):
     before = schema_of(connection)
     connection.execute(statement)
@@ -76,7 +87,21 @@ def test_a_snapshot_is_what_schema_objects_says(connection, db):
     assert {(kind, identity): definition for kind, found in objects.items() for identity, definition in found.items()} == schema_of(connection)
 
 
-@pytest.mark.parametrize("setting", ["search_path=app", "datestyle=german", "timezone=UTC", "intervalstyle=iso_8601", "bytea_output=escape", "extra_float_digits=-3", "quote_all_identifiers=on", "standard_conforming_strings=off", "xmloption=document", "lc_monetary=C"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "search_path=app",
+        "datestyle=german",
+        "timezone=UTC",
+        "intervalstyle=iso_8601",
+        "bytea_output=escape",
+        "extra_float_digits=-3",
+        "quote_all_identifiers=on",
+        "standard_conforming_strings=off",
+        "xmloption=document",
+        "lc_monetary=C",
+    ],
+)
 def test_settings_of_the_session_do_not_show(connection, session, setting):
     connection.execute(
         r"CREATE TABLE app.defaults (at timestamptz DEFAULT '2025-01-20 14:30+01', span interval DEFAULT '1 day 2 hours', bytes bytea DEFAULT '\x0102', f float8 DEFAULT 0.1::float8, day date DEFAULT '2025-01-20', back text DEFAULT E'a\\b')"
@@ -86,7 +111,9 @@ def test_settings_of_the_session_do_not_show(connection, session, setting):
 
 
 def test_passwords_of_user_mappings_are_not_in_it(connection):
-    connection.execute("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (user 'u', password 'hunter2')")
+    connection.execute(
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (user 'u', password 'hunter2')"
+    )
     assert "hunter2" not in str(schema_of(connection))
 
 

@@ -27,7 +27,14 @@ def test_it_is_warned_of(db, applied):
 
 def test_specified_dry_run_lists_what_goes(db):
     sql = db.preview(SYSTEM).sql
-    for name in ("create_migration_snapshot", "list_rollbackable_migrations", "execute_migration_rollback", "can_rollback_migration", "migration_dependencies", "migration_history"):
+    for name in (
+        "create_migration_snapshot",
+        "list_rollbackable_migrations",
+        "execute_migration_rollback",
+        "can_rollback_migration",
+        "migration_dependencies",
+        "migration_history",
+    ):
         assert name in sql
 
 
@@ -106,7 +113,10 @@ def test_it_goes_alone(db, applied, session, place):
 
 
 def test_a_dependent_of_the_system_blocks_it(db, write_migration):
-    write_migration("20250121_add_migration_logs", f"-- Depends on: {SYSTEM}.sql\nCREATE TABLE migration_logs ();\n-- ROLLBACK START\nDROP TABLE migration_logs;\n-- ROLLBACK END")
+    write_migration(
+        "20250121_add_migration_logs",
+        f"-- Depends on: {SYSTEM}.sql\nCREATE TABLE migration_logs ();\n-- ROLLBACK START\nDROP TABLE migration_logs;\n-- ROLLBACK END",
+    )
     db.apply()
     with pytest.raises(mr.Refused) as caught:
         db.rollback(SYSTEM, confirm=SYSTEM)

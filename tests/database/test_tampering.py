@@ -74,7 +74,9 @@ def test_touching_our_objects_is_refused_before_commit(db, session, write_migrat
 
 
 def test_a_guarded_rollback_that_looks_at_our_tables_is_fine(db, applied):
-    applied("001_t", "CREATE TABLE t ();", "DO $$ BEGIN PERFORM count(*) FROM migration_history; PERFORM can_rollback_migration('001_t'); END $$; DROP TABLE t;")
+    applied(
+        "001_t", "CREATE TABLE t ();", "DO $$ BEGIN PERFORM count(*) FROM migration_history; PERFORM can_rollback_migration('001_t'); END $$; DROP TABLE t;"
+    )
     assert db.rollback("001_t", confirm="001_t").success
 
 

@@ -1,7 +1,8 @@
 """The drawing: ids of our own, names that cannot break out of it, and indented text where nothing draws."""
 
 import subprocess
-from xml.etree import ElementTree
+from itertools import pairwise
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ def graph(names, edges=(), **options):
 
 
 def texts(svg, tag="text"):
-    root = ElementTree.fromstring(svg)
+    root = ET.fromstring(svg)
     return {
         node.find("{*}title").text: [text.text for text in node.iter(f"{{http://www.w3.org/2000/svg}}{tag}")]
         for node in root.iter("{http://www.w3.org/2000/svg}g")
@@ -53,11 +54,11 @@ def test_statuses_differ_by_more_than_colour():
 
 def test_dependents_stand_above_what_they_depend_on():
     made = graph({"base": "applied", "dependent": "applied"}, [("dependent", "base")])
-    root = ElementTree.fromstring(graphs.svg(made))
+    root = ET.fromstring(graphs.svg(made))
     heights = {}
     for node in root.iter("{http://www.w3.org/2000/svg}g"):
         if node.get("class") == "node":
-            lines = [text for text in node.iter("{http://www.w3.org/2000/svg}text")]
+            lines = list(node.iter("{http://www.w3.org/2000/svg}text"))
             heights[lines[0].text] = float(lines[0].get("y"))
     assert heights["dependent"] < heights["base"]
 
@@ -76,7 +77,7 @@ def test_a_hostile_name_is_shown_as_it_is(name):
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True))
 @settings(max_examples=25)
 def test_any_name_draws(names):
-    made = graph(dict.fromkeys(names, "applied"), zip(names, names[1:], strict=False))
+    made = graph(dict.fromkeys(names, "applied"), pairwise(names))
     assert len(texts(graphs.svg(made))) == len(names)
 
 

@@ -1,5 +1,7 @@
 """Order, closure and circles: any acyclic graph yields an order, any circle is named."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,7 +61,7 @@ def test_rollback_order_has_dependents_first(depends_on, data):
     assert sorted(found) == sorted({one for one in closure if in_place[one]} | {name})
     # also through those that are rolled back already
     for one in found:
-        assert not {other for other in found[found.index(one) + 1 :]} & (resting_on(one, depends_on) - {one})
+        assert not set(found[found.index(one) + 1 :]) & (resting_on(one, depends_on) - {one})
 
 
 @given(acyclic(), st.data())
@@ -72,7 +74,7 @@ def test_any_circle_is_named(depends_on, data):
     circle = caught.value.names
     assert circle[0] == circle[-1]
     assert len(circle) >= 2
-    for one, next_one in zip(circle, circle[1:], strict=False):
+    for one, next_one in pairwise(circle):
         assert next_one in depends_on[one], "the circle is named against its direction, or has a gap"
     assert caught.value.hint
     assert all(name in str(caught.value) for name in circle)
