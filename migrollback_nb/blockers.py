@@ -20,6 +20,8 @@ FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) AS b (pid) JOIN pg_
 #: A call that takes longer than this may be waiting for a lock, in seconds.
 _SUSPICIOUS = 0.15
 _INTERVAL = 0.1
+#: The same once a lock is known to be in the way: a call may wait no longer than a short lock timeout.
+_EAGER_INTERVAL = 0.02
 #: The watching thread ends after this silence, in seconds.
 _IDLE = 5.0
 
@@ -38,6 +40,7 @@ class BlockerWatch:
     """
 
     def __init__(self, reopen: Callable[[], psycopg.Connection] | None) -> None:
+        self.eager = False  #: True: a lock is known to be in the way, so look at once and often
         self._reopen = reopen
         self._pid = 0
         self._began: float | None = None
@@ -65,8 +68,8 @@ class BlockerWatch:
 
     def _look(self) -> None:
         while time.monotonic() - self._last_use < _IDLE or self._began is not None:
-            time.sleep(_INTERVAL)
-            if self._is_slow():
+            time.sleep(_EAGER_INTERVAL if self.eager else _INTERVAL)
+            if self.eager or self._is_slow():
                 # who cannot open a second connection learns less, and that is all
                 with suppress(psycopg.Error, MigrollbackError):
                     self._ask()
@@ -79,8 +82,9 @@ class BlockerWatch:
         assert self._reopen is not None  # noqa: S101  # for mypy: without it there is no thread
         with self._reopen() as second:
             cursor = second.cursor(row_factory=dict_row)
-            while self._is_slow():
+            while self.eager or self._is_slow():
                 found = self._found
-                cursor.execute(_QUERY, {"pid": self._pid})
-                found.update({row["pid"]: row for row in cursor})
-                time.sleep(_INTERVAL)
+                if self._began is not None:
+                    cursor.execute(_QUERY, {"pid": self._pid})
+                    found.update({row["pid"]: row for row in cursor})
+                time.sleep(_EAGER_INTERVAL)

@@ -105,7 +105,7 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
     options.setdefault("connect_timeout", 10)
     try:
         # prepare_threshold: a pooler in transaction mode (Supabase's) hands our next transaction to another server session
-        return psycopg.connect(**options, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]  # the stubs name each option, a dict of them is looser
+        connection = psycopg.connect(**options, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]  # the stubs name each option, a dict of them is looser
     except psycopg.Error as error:
         said = str(error).strip().splitlines()
         text = "; ".join(line.strip() for line in said if line.strip()) or type(error).__name__
@@ -115,3 +115,7 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
         raise ConnectionFailed(
             f"No connection by {found_in}: {text}", hint="Check that the server runs and that host, port, user and database are right."
         ) from None
+    if not (connection.info.parameter_status("DateStyle") or "ISO").startswith("ISO"):
+        # psycopg reads no other; a role or database may have been given one
+        connection.execute("SET DateStyle = ISO")
+    return connection

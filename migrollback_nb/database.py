@@ -59,6 +59,7 @@ class Execution:
     details: dict[str, Row]  #: name -> details of its last event of this attempt
     attempt_id: str
     notices: list[Notice] = field(default_factory=list)
+    blocked_by: str | None = None  #: who held the lock that was not got, and what to do
 
 
 class Database:
@@ -218,6 +219,8 @@ class Database:
             "idle_in_transaction_session_timeout": self.limits.idle_timeout,
             # acknowledged must mean durable: with `off`, five of five commits were lost in a crash
             "synchronous_commit": "on",
+            # "... does not exist, skipping" is a notice, and must be heard
+            "client_min_messages": "notice",
         }
         # a client that is killed must not leave its rollback running; not every platform can look
         look = {"client_connection_check_interval": "200ms"}
@@ -251,7 +254,14 @@ class Database:
     @cached_property
     def _session_settings(self) -> dict[str, str]:
         """What the session has where a deed has a SET LOCAL: an up part that says SET would otherwise make our values the session's."""
-        names = ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "synchronous_commit", "client_connection_check_interval"]
+        names = [
+            "lock_timeout",
+            "statement_timeout",
+            "idle_in_transaction_session_timeout",
+            "synchronous_commit",
+            "client_min_messages",
+            "client_connection_check_interval",
+        ]
         rows = self.connection.execute("SELECT n, pg_catalog.current_setting(n) FROM pg_catalog.unnest(%s::text[]) AS s (n)", (names,)).fetchall()
         return dict(rows)
 
@@ -272,22 +282,31 @@ class Database:
 
         lock_timeout = self.limits.lock_timeout
         self._cancelled.clear()
-        for tries_left in range(self.limits.retries, -1, -1):
-            with self._watch.watch(self.connection.info.backend_pid) as blockers:
-                try:
-                    outcome = attempt(lock_timeout)
-                except errors.LockBusy as error:
-                    if not tries_left:
-                        raise errors.LockBusy(error.message, sqlstate=None, detail=error.detail, hint=_who_blocks(blockers)) from error
-                else:
-                    if not met_lock(outcome) or not tries_left:
-                        return outcome
-            if any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values()):
-                # autovacuum yields to us only after deadlock_timeout (1 s unless changed): wait longer than that, once
-                lock_timeout = "1500ms"
-            pause = random.uniform(0.05, 0.25) * (1 + self.limits.retries - tries_left)  # noqa: S311  # jitter, no secret
-            if self._cancelled.wait(pause):
-                raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
+        met: dict[int, Row] = {}
+        try:
+            for tries_left in range(self.limits.retries, -1, -1):
+                with self._watch.watch(self.connection.info.backend_pid) as blockers:
+                    try:
+                        outcome = attempt(lock_timeout)
+                    except errors.LockBusy as error:
+                        met |= blockers
+                        if not tries_left:
+                            raise errors.LockBusy(error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=_who_blocks(met)) from error
+                    else:
+                        met |= blockers
+                        if not met_lock(outcome) or not tries_left:
+                            if isinstance(outcome, Execution) and met_lock(outcome):
+                                outcome.blocked_by = _who_blocks(met)
+                            return outcome
+                self._watch.eager = True
+                if any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values()):
+                    # autovacuum yields to us only after deadlock_timeout (1 s unless changed): wait longer than that, once
+                    lock_timeout = "1500ms"
+                pause = random.uniform(0.05, 0.25) * (1 + self.limits.retries - tries_left)  # noqa: S311  # jitter, no secret
+                if self._cancelled.wait(pause):
+                    raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
+        finally:
+            self._watch.eager = False
         raise AssertionError("unreachable")
 
     def reconnect(self) -> None:
@@ -323,7 +342,7 @@ class Database:
         """Name -> warnings, checksum, system, in_steps (runs outside a transaction), of those names that are registered. Does not write."""
         rows = self._query(
             "SELECT h.migration_name, {schema}.migration_warnings(h.migration_name) AS warnings, h.checksum, "
-            "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>> '{{rollback,transaction}}' = 'false', false) AS in_steps "
+            "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>> '{{rollback,transaction}}' = 'false' AND h.metadata #>> '{{rollback,md5}}' = md5(convert_to(h.rollback_sql, 'UTF8')), false) AS in_steps "
             "FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)",
             names=list(names),
         )
@@ -453,16 +472,19 @@ class Database:
         def attempt(lock_timeout: str) -> Execution:
             attempt_id = str(uuid.uuid4())
             self._notices.clear()
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                rows = self._rows(
-                    "apply_migration",
-                    **{**record, "metadata": Jsonb(record["metadata"])},
-                    statements=list(statements),
-                    session_settings=Jsonb(session_settings),
-                    attempt_id=attempt_id,
-                    client=self.client,
-                )
-                found = {} if rows[0]["success"] else self._attempt_details(attempt_id)
+            try:
+                with self._translated(), self._deed(lock_timeout=lock_timeout):
+                    rows = self._rows(
+                        "apply_migration",
+                        **{**record, "metadata": Jsonb(record["metadata"])},
+                        statements=list(statements),
+                        session_settings=Jsonb(session_settings),
+                        attempt_id=attempt_id,
+                        client=self.client,
+                    )
+                    found = {} if rows[0]["success"] else self._attempt_details(attempt_id)
+            except errors.ConnectionFailed:
+                return self._after_lost_apply(record["name"], attempt_id)
             return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
 
         return self._retrying(attempt, met_lock=_met_lock)
@@ -514,17 +536,37 @@ class Database:
         with self._translated(), self._deed():
             return self._rows(function, **parameters)
 
+    def _look_up(self, attempt_id: str) -> dict[str, Row]:
+        """On a new connection: name -> how this attempt ended. Nothing: nothing of it was committed."""
+        try:
+            self.reconnect()
+            with self._translated(), self._deed(lock_timeout="30s"):
+                return {row["migration_name"]: row for row in self._rows("migration_attempt", attempt_id=attempt_id)}
+        except errors.MigrollbackError as error:
+            raise errors.ConnectionFailed(
+                f"The connection was lost and cannot be made again, so it is not known how attempt {attempt_id} ended: {error.message}",
+                hint=f"When the server is back: SELECT * FROM {self.schema}.migration_attempt('{attempt_id}'); no row means that nothing was committed.",  # noqa: S608  # for a person to read
+            ) from error
+
     def _after_lost_connection(self, names: Sequence[str], attempt_id: str) -> Execution:
-        self.reconnect()
-        with self._translated(), self._deed(lock_timeout="30s"):
-            found = {row["migration_name"]: row for row in self._rows("migration_attempt", attempt_id=attempt_id)}
+        found = self._look_up(attempt_id)
+        details = {name: row["details"] for name, row in found.items()}
         if set(names) <= {name for name, row in found.items() if row["event"] == "rolled_back"}:
             rows = []
             for name in names:
                 history = self.find(name) or {}
                 message = "Migration rolled back successfully (the connection was lost at COMMIT; the audit trail has the answer)"
                 rows.append({"success": True, "message": message, "sql_executed": history.get("rollback_sql"), "migration_name": name})
-            return Execution(rows=rows, details={name: row["details"] for name, row in found.items()}, attempt_id=attempt_id)
+            return Execution(rows=rows, details=details, attempt_id=attempt_id)
+        for name, row in found.items():
+            if row["event"] in ("failed", "refused"):
+                message = row["details"].get("message", "")
+                told = f"Rollback failed: {message}" if row["event"] == "failed" else message
+                return Execution(
+                    rows=[{"success": False, "message": told, "sql_executed": None, "migration_name": name}],
+                    details=details if row["event"] == "failed" else {},
+                    attempt_id=attempt_id,
+                )
         self._rows_in_deed(
             "fail_migration_rollback",
             name=names[-1],
@@ -536,6 +578,16 @@ class Database:
         raise errors.ConnectionFailed(
             "The connection was lost during the rollback, and nothing of it was committed", hint="The migration is still in place: try again."
         )
+
+    def _after_lost_apply(self, name: str, attempt_id: str) -> Execution:
+        row = self._look_up(attempt_id).get(name)
+        if row is None:
+            raise errors.ConnectionFailed("The connection was lost while the migration was applied, and nothing of it was committed", hint="Try again.")
+        if row["event"] == "applied":
+            message = "Migration applied successfully (the connection was lost at COMMIT; the audit trail has the answer)"
+            return Execution(rows=[{"success": True, "message": message}], details={name: row["details"]}, attempt_id=attempt_id)
+        message = f"Migration failed: {row['details'].get('message', '')}"
+        return Execution(rows=[{"success": False, "message": message}], details={name: row["details"]}, attempt_id=attempt_id)
 
     def _attempt_details(self, attempt_id: str) -> dict[str, Row]:
         rows = self._query(

@@ -18,6 +18,7 @@ MigrollbackError
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
 
@@ -165,6 +166,8 @@ class DatabaseError(MigrollbackError):
 
     Attributes
     ----------
+    primary : str
+        The server's message, without its SQLSTATE.
     sqlstate : str or None
         Its five characters.
     detail : str or None
@@ -173,6 +176,7 @@ class DatabaseError(MigrollbackError):
 
     def __init__(self, message: str, *, sqlstate: str | None = None, detail: str | None = None, hint: str | None = None) -> None:
         super().__init__(message if not sqlstate else f"{message} (SQLSTATE {sqlstate})", hint=hint)
+        self.primary = message
         self.sqlstate = sqlstate
         self.detail = detail
 
@@ -268,7 +272,8 @@ def from_sqlstate(sqlstate: str | None, message: str, *, detail: str | None = No
     MigrollbackError
         Of the class in `FOR_SQLSTATE`, else `DatabaseError`.
     """
-    names = tuple(detail.split(", ")) if detail else ()
+    # our own functions give names as a JSON array: they may hold commas
+    names = tuple(json.loads(detail)) if detail and (sqlstate or "").startswith("MR") and detail.startswith("[") else ()
     match FOR_SQLSTATE.get(sqlstate or ""):
         case None:
             return DatabaseError(message, sqlstate=sqlstate, detail=detail, hint=hint)

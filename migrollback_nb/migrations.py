@@ -361,6 +361,8 @@ class Migrations:
 
     def _steps(self, name: str | Sequence[str], *, chain: bool) -> tuple[str, ...]:
         if not isinstance(name, str):
+            if not name:
+                raise UsageError("No migration was named", hint="Name one, or several in the order in which they are to be rolled back.")
             return tuple(_stem(one) for one in name)
         return self.plan(name).steps if chain else (_stem(name),)
 
@@ -508,7 +510,7 @@ class Migrations:
                 migration_name=row["migration_name"],
                 sqlstate=details["sqlstate"],
                 detail=details.get("detail"),
-                hint="\n".join(filter(None, (details.get("hint"), next_step))),
+                hint="\n".join(filter(None, (details.get("hint"), next_step, execution.blocked_by))),
                 statement_number=details.get("statement_number"),
                 statement=details.get("statement"),
                 passing=status != "failed",
@@ -561,7 +563,7 @@ class Migrations:
         skipped = tuple(file.name for file in contents.files if file.name in known)
         changed = (file for file in contents.files if file.name in known and known[file.name][1] not in (None, file.checksum))
         warnings += [f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over" for file in changed]
-        ordered, left_out = _order_files(new, known)
+        ordered, left_out = _order_files(new, {name for name, (status, _) in known.items() if status != "rolled_back"})
         failures += left_out
         supabase = any(file.rollback is not None and file.rollback.live for file in ordered) and self.database.uses_supabase()
         registered = []
@@ -812,7 +814,7 @@ def _order_files(files: dict[str, MigrationFile], known: Iterable[str]) -> tuple
                 failures.append(
                     results.FileFailure(
                         migration_name=name,
-                        error=f"{files[name].path}: depends on {', '.join(bases)}, which is neither registered nor a good file of the folder\nAdd the file, or correct -- Depends on:.",
+                        error=f"{files[name].path}: depends on {', '.join(bases)}, which is neither in place nor a new, good file of the folder\nAdd the file, apply it again, or correct -- Depends on:.",
                     )
                 )
                 del depends_on[name]

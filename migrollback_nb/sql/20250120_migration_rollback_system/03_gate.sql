@@ -50,7 +50,7 @@ RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, 
         WHEN status <> 'applied'    THEN format('Status is %s, not applied', status)
         WHEN has_dependents         THEN 'Cannot rollback: other migrations depend on this one'
         WHEN coalesce(btrim(rollback_sql, E' \t\r\n'), '') = '' THEN 'No rollback SQL defined for this migration'
-        WHEN metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(rollback_sql) THEN NULL     -- set by hand: nothing is known of it
+        WHEN metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(convert_to(rollback_sql, 'UTF8')) THEN NULL     -- set by hand: nothing is known of it
         WHEN metadata #> '{rollback,error}' IS NOT NULL THEN
             format('Rollback SQL is not valid: line %s, column %s: %s',
                    metadata #>> '{rollback,error,line}', metadata #>> '{rollback,error,column}', metadata #>> '{rollback,error,message}')
@@ -128,7 +128,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                 'The rollback block is live SQL: supabase db push runs it as well. Comment it out line by line' END),
         (3, CASE WHEN h.metadata #>> '{rollback,transaction}' = 'false' THEN
                 'The rollback runs statement by statement outside a transaction: when it stops halfway, what ran stays; a second run resumes' END),
-        (4, CASE WHEN coalesce(h.rollback_sql, '') <> '' AND h.metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(h.rollback_sql) THEN
+        (4, CASE WHEN coalesce(h.rollback_sql, '') <> '' AND h.metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(convert_to(h.rollback_sql, 'UTF8')) THEN
                 'The rollback SQL was set by hand, not read from a file' END),
         (5, CASE WHEN coalesce(h.rollback_sql, '') = '' THEN
                 'The file''s rollback block holds only comments; read as commented-out SQL it fails in ' || (h.metadata ->> 'rollback_remark') END)

@@ -14,7 +14,7 @@ BEGIN
         WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proname = ANY (ARRAY[
         'add_migration_event', 'apply_migration', 'can_rollback_migration', 'chain_migration_event', 'changeable_settings', 'close_migration_rights',
         'complete_history_change', 'create_migration_snapshot', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
-        'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'is_passing_error',
+        'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'is_passing_error', 'is_system_migration',
         'journal_migration_statement', 'list_rollbackable_migrations', 'lock_migrations', 'mark_rolled_back', 'migration_attempt',
         'migration_blocking_reason', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_rollback_path',
         'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
@@ -47,6 +47,13 @@ COMMENT ON FUNCTION migrollback_schema.migration_system_token(oid[], oid[]) IS
 CREATE FUNCTION migrollback_schema.migration_system_writes(tables oid[]) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
+    IF current_setting('track_counts') = 'off' THEN     -- nobody counts: look at the rows themselves
+        RETURN (SELECT concat_ws(' ', count(*), sum(hashtidextended(r.place, r.xid::text::bigint)))
+                FROM (SELECT h.ctid AS place, h.xmin AS xid FROM migrollback_schema.migration_history h
+                      UNION ALL SELECT d.ctid, d.xmin FROM migrollback_schema.migration_dependencies d
+                      UNION ALL SELECT s.ctid, s.xmin FROM migrollback_schema.migration_snapshots s
+                      UNION ALL SELECT e.ctid, e.xmin FROM migrollback_schema.migration_events e) r);
+    END IF;
     RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid), pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)), ' ')
             FROM unnest(tables) AS o (oid));
 END $function$;
@@ -62,7 +69,11 @@ BEGIN
                 FROM unnest('{pg_class, pg_attribute, pg_attrdef, pg_type, pg_proc, pg_constraint, pg_depend, pg_shdepend, pg_index, pg_trigger, pg_rewrite, pg_policy,
                               pg_namespace, pg_description, pg_enum, pg_sequence, pg_inherits, pg_extension, pg_default_acl, pg_auth_members, pg_authid,
                               pg_db_role_setting, pg_init_privs, pg_operator, pg_cast, pg_collation, pg_publication, pg_publication_rel, pg_statistic_ext,
-                              pg_event_trigger, pg_foreign_table, pg_foreign_server, pg_seclabel}'::regclass[]) AS c (oid));
+                              pg_event_trigger, pg_foreign_table, pg_foreign_server, pg_foreign_data_wrapper, pg_user_mapping, pg_seclabel, pg_shseclabel,
+                              pg_shdescription, pg_am, pg_amop, pg_amproc, pg_opclass, pg_opfamily, pg_aggregate, pg_language, pg_conversion, pg_range,
+                              pg_transform, pg_ts_config, pg_ts_config_map, pg_ts_dict, pg_ts_parser, pg_ts_template, pg_subscription, pg_subscription_rel,
+                              pg_tablespace, pg_database, pg_partitioned_table, pg_largeobject, pg_largeobject_metadata, pg_publication_namespace,
+                              pg_parameter_acl, pg_replication_origin, pg_statistic_ext_data}'::regclass[]) AS c (oid));
     END IF;
     RETURN (SELECT sum(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid))
             FROM pg_class c WHERE c.relkind IN ('r', 'm'));
@@ -75,7 +86,7 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     bytes bytea;
 BEGIN
-    IF metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(rollback_sql) OR jsonb_typeof(metadata #> '{rollback,statements}') IS DISTINCT FROM 'array' THEN
+    IF metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(convert_to(rollback_sql, 'UTF8')) OR jsonb_typeof(metadata #> '{rollback,statements}') IS DISTINCT FROM 'array' THEN
         RETURN ARRAY[rollback_sql];     -- nobody has parsed this text: it runs as one
     END IF;
     bytes := convert_to(rollback_sql, 'UTF8');
@@ -100,10 +111,10 @@ DECLARE
     names text := current_setting('migrollback.changeable_settings', true);
 BEGIN
     IF coalesce(names, '') = '' THEN
-        -- Kept for the session: pg_settings takes a millisecond each time, which a run of hundreds of small migrations would feel.
+        -- Kept for the transaction: pg_settings takes a millisecond each time, which a chain of hundreds would feel.
         SELECT string_agg(s.name, ',' ORDER BY s.name) INTO names FROM pg_settings s
          WHERE s.context IN ('user', 'superuser') AND s.name NOT IN ('search_path', 'transaction_isolation');
-        PERFORM set_config('migrollback.changeable_settings', names, false);
+        PERFORM set_config('migrollback.changeable_settings', names, true);
     END IF;
     -- Settings that nobody has declared (app.tenant) are in no list: those that the parser met come from outside.
     RETURN string_to_array(names, ',') || 'migrollback.changeable_settings'::text || 'migrollback.recording'::text
@@ -111,7 +122,7 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[]) IS
     'Names of the settings that SQL can change, search_path apart, our own, and of `besides` those that are declared nowhere. '
-    'Writes nothing but a setting of the session.';
+    'Writes nothing but a setting of the transaction.';
 
 CREATE FUNCTION migrollback_schema.run_migration_sql(
     statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, system_tables oid[] DEFAULT '{}',
@@ -163,7 +174,8 @@ BEGIN
     END IF;
     BEGIN
         -- Set here, not on the function: a function's own path would reach EXECUTE, and DROP TABLE IF EXISTS users would drop nothing.
-        PERFORM set_config('search_path', run_migration_sql.search_path, true);
+        -- pg_temp last: unnamed it comes first, and a temporary table would stand in for the one that is meant.
+        PERFORM set_config('search_path', coalesce(nullif(run_migration_sql.search_path, ''), 'pg_catalog') || ', pg_temp', true);
         path_asked := current_setting('search_path');
         FOREACH statement IN ARRAY statements LOOP
             place := place + 1;
@@ -183,8 +195,10 @@ BEGIN
         -- Success may not be claimed while a deferred constraint is still to be checked.
         SET CONSTRAINTS ALL IMMEDIATE;
         IF more_follows THEN            -- as they were, for the next migration in this transaction
-            SELECT string_agg(DISTINCT format('%I.%I', n.nspname, k.conname), ', ') INTO deferred
-              FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace WHERE k.condeferred;
+            -- by name, so only where all constraints of one name are alike, and where the caller may look
+            SELECT string_agg(c.name, ', ') INTO deferred
+              FROM (SELECT format('%I.%I', n.nspname, k.conname) AS name FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
+                     WHERE has_schema_privilege(n.oid, 'USAGE') GROUP BY n.nspname, k.conname HAVING bool_and(k.condeferred)) c;
             IF deferred IS NOT NULL THEN
                 EXECUTE 'SET CONSTRAINTS ' || deferred || ' DEFERRED';
             END IF;
@@ -213,7 +227,7 @@ BEGIN
                 RAISE EXCEPTION 'the SQL touches the tables or functions of the rollback system'
                     USING ERRCODE = 'MR022', HINT = 'Leave migration_history and its neighbours to migrollback.';
             END IF;
-            unchanged := migrollback_schema.transaction_changes(catalogs_only => true) = catalogs_before;
+            unchanged := current_setting('track_counts') = 'on' AND migrollback_schema.transaction_changes(catalogs_only => true) = catalogs_before;
             IF unchanged AND NOT only_ddl THEN
                 unchanged := migrollback_schema.transaction_changes(catalogs_only => false) = changes_before;
             END IF;

@@ -66,6 +66,13 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.effective_search_path() IS
     'The schemas of the caller''s search_path that exist, quoted, in order: "$user" resolved. Does not write.';
 
+CREATE FUNCTION migrollback_schema.is_system_migration(name text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT name = ANY ('{20250120_migration_rollback_system}')
+$function$;
+COMMENT ON FUNCTION migrollback_schema.is_system_migration(text) IS
+    'Whether a migration of this name is one of this system''s own: no other may call itself so. Does not write.';
+
 CREATE FUNCTION migrollback_schema.save_migration(
     name text, version text, rollback_sql text, checksum text, depends_on text[], metadata jsonb)
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -82,10 +89,10 @@ BEGIN
         RAISE EXCEPTION 'migration % depends on itself', name USING ERRCODE = 'MR004', HINT = 'Take its own name out of "-- Depends on:".';
     END IF;
     SELECT array_agg(d.name ORDER BY d.name) INTO missing FROM unnest(depends_on) AS d (name)
-     WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name);
+     WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name AND h.status <> 'rolled_back');
     IF missing IS NOT NULL THEN
-        RAISE EXCEPTION 'migration % depends on migrations that are not registered: %', name, array_to_string(missing, ', ')
-            USING ERRCODE = 'MR003', DETAIL = array_to_string(missing, ', '), HINT = 'Register them first, or run sync, which keeps the order.';
+        RAISE EXCEPTION 'migration % depends on migrations that are not registered, or rolled back: %', name, array_to_string(missing, ', ')
+            USING ERRCODE = 'MR003', DETAIL = array_to_json(missing), HINT = 'Register them first, or run sync, which keeps the order.';
     END IF;
     -- A new migration closes no cycle: nothing can depend on it yet.
     IF old.id IS NOT NULL AND cardinality(depends_on) > 0 THEN
@@ -93,10 +100,13 @@ BEGIN
          WHERE e.migration_name = ANY (save_migration.depends_on);
         IF cycle IS NOT NULL THEN
             RAISE EXCEPTION 'migration % cannot depend on %, which depends on it', name, array_to_string(cycle, ', ')
-                USING ERRCODE = 'MR005', DETAIL = array_to_string(cycle, ', '), HINT = 'Take one of the two "-- Depends on:" away.';
+                USING ERRCODE = 'MR005', DETAIL = array_to_json(cycle), HINT = 'Take one of the two "-- Depends on:" away.';
         END IF;
     END IF;
 
+    IF NOT migrollback_schema.is_system_migration(name) THEN
+        metadata := metadata - 'system';
+    END IF;
     PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     IF old.id IS NULL THEN
         verdict := 'registered';
@@ -107,7 +117,7 @@ BEGIN
         verdict := CASE
             WHEN old.status = 'rolled_back' THEN 'applied again'
             WHEN (old.migration_version, old.rollback_sql, old.checksum) IS DISTINCT FROM (version, save_migration.rollback_sql, save_migration.checksum)
-              OR old.metadata -> 'rollback' IS DISTINCT FROM save_migration.metadata -> 'rollback'
+              OR (old.metadata - 'rollback_remark') || save_migration.metadata IS DISTINCT FROM old.metadata
               OR recorded IS DISTINCT FROM (SELECT coalesce(array_agg(DISTINCT d.name ORDER BY d.name), '{}') FROM unnest(save_migration.depends_on) AS d (name)) THEN 'updated'
             ELSE 'unchanged' END;
         IF verdict <> 'unchanged' THEN
@@ -149,7 +159,7 @@ BEGIN
     IF verdict <> 'unchanged' THEN
         PERFORM migrollback_schema.add_migration_event('registered', name, client => register_migration.client, details => jsonb_strip_nulls(
             jsonb_build_object('what', verdict, 'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'),
-                               'rollback_md5', md5(rollback_sql))));
+                               'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')))));
     END IF;
     RETURN verdict;
 END $function$;
@@ -185,15 +195,17 @@ BEGIN
      CROSS JOIN LATERAL jsonb_array_elements_text(coalesce(nullif(e -> 'depends_on', 'null'), '[]')) AS d (name)
      LEFT JOIN (SELECT x.e ->> 'name' AS name, x.place FROM jsonb_array_elements(migrations) WITH ORDINALITY AS x (e, place)) earlier
             ON earlier.name = d.name AND earlier.place < a.place
-     WHERE earlier.name IS NULL AND NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name) LIMIT 1;
+     WHERE earlier.name IS NULL
+       AND NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name AND h.status <> 'rolled_back') LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'migration % depends on a migration that is not registered before it: %', m.migration, m.dependency
-            USING ERRCODE = 'MR003', DETAIL = m.dependency, HINT = 'Register it first, or run sync, which keeps the order.';
+            USING ERRCODE = 'MR003', DETAIL = json_build_array(m.dependency), HINT = 'Register it first, or run sync, which keeps the order.';
     END IF;
     PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, rollback_sql, checksum, metadata)
     SELECT e.name, e.version, e.rollback_sql, e.checksum,
-           jsonb_build_object('search_path', coalesce(register_migrations.search_path, '')) || coalesce(e.metadata, '{}')
+           jsonb_build_object('search_path', coalesce(register_migrations.search_path, ''))
+           || CASE WHEN migrollback_schema.is_system_migration(e.name) THEN coalesce(e.metadata, '{}') ELSE coalesce(e.metadata, '{}') - 'system' END
       FROM jsonb_to_recordset(migrations) AS e (name text, version text, rollback_sql text, checksum text, metadata jsonb);
     INSERT INTO migrollback_schema.migration_dependencies (migration_name, depends_on)
     SELECT DISTINCT e ->> 'name', d.name FROM jsonb_array_elements(migrations) AS e
@@ -201,7 +213,7 @@ BEGIN
     PERFORM set_config('migrollback.recording', '', true);
     INSERT INTO migrollback_schema.migration_events (event, migration_name, client, details)
     SELECT 'registered', a.e ->> 'name', register_migrations.client, jsonb_strip_nulls(jsonb_build_object(
-               'what', 'registered', 'checksum', a.e -> 'checksum', 'depends_on', nullif(a.e -> 'depends_on', '[]'), 'rollback_md5', md5(a.e ->> 'rollback_sql')))
+               'what', 'registered', 'checksum', a.e -> 'checksum', 'depends_on', nullif(a.e -> 'depends_on', '[]'), 'rollback_md5', md5(convert_to(a.e ->> 'rollback_sql', 'UTF8'))))
       FROM jsonb_array_elements(migrations) WITH ORDINALITY AS a (e, place) ORDER BY a.place;
     RETURN QUERY SELECT e ->> 'name', 'registered'::text FROM jsonb_array_elements(migrations) AS e;
 END $function$;
@@ -233,7 +245,7 @@ BEGIN
     IF resolve_migration.status = 'rolled_back' THEN
         in_the_way := migrollback_schema.migrations_to_roll_back_first(ARRAY[name]);
         IF cardinality(in_the_way) > 0 THEN
-            RAISE EXCEPTION 'Cannot rollback: other migrations depend on this one' USING ERRCODE = 'MR002', DETAIL = array_to_string(in_the_way, ', ');
+            RAISE EXCEPTION 'Cannot rollback: other migrations depend on this one' USING ERRCODE = 'MR002', DETAIL = array_to_json(in_the_way);
         END IF;
         ledger := migrollback_schema.forget_in_deploy_ledger(name, old.migration_version);
     ELSE
@@ -241,7 +253,7 @@ BEGIN
           FROM migrollback_schema.migration_dependencies d JOIN migrollback_schema.migration_history h ON h.migration_name = d.depends_on
          WHERE d.migration_name = name AND h.status = 'rolled_back';
         IF in_the_way IS NOT NULL THEN
-            RAISE EXCEPTION 'cannot be applied: it depends on migrations that are rolled back' USING ERRCODE = 'MR002', DETAIL = array_to_string(in_the_way, ', ');
+            RAISE EXCEPTION 'cannot be applied: it depends on migrations that are rolled back' USING ERRCODE = 'MR002', DETAIL = array_to_json(in_the_way);
         END IF;
     END IF;
     PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);

@@ -14,7 +14,7 @@ BEGIN
      WHERE h.migration_name = mark_rolled_back.name RETURNING * INTO marked;
     PERFORM set_config('migrollback.recording', '', true);
     PERFORM migrollback_schema.add_migration_event('rolled_back', name, attempt_id, reason, client, jsonb_strip_nulls(details || jsonb_build_object(
-        'rollback_md5', md5(marked.rollback_sql), 'ledger', migrollback_schema.forget_in_deploy_ledger(name, marked.migration_version))));
+        'rollback_md5', md5(convert_to(marked.rollback_sql, 'UTF8')), 'ledger', migrollback_schema.forget_in_deploy_ledger(name, marked.migration_version))));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.mark_rolled_back(text, uuid, text, text, jsonb) IS
     'Writes status, event and the deploy tool''s ledger of a migration whose rollback SQL has run in this transaction.';
@@ -92,7 +92,7 @@ BEGIN
                         WHEN is_system AND NOT dry_run AND trail_head IS DISTINCT FROM (SELECT v.head_hash FROM migrollback_schema.verify_migration_events() v) THEN
                             'Save migration_history and migration_events first, then give the hash of the last event as trail_head'
                         WHEN planned.metadata #>> '{rollback,transaction}' = 'false' AND (NOT dry_run OR cardinality(names) > 1)
-                             AND planned.metadata #>> '{rollback,md5}' = md5(planned.rollback_sql) THEN
+                             AND planned.metadata #>> '{rollback,md5}' = md5(convert_to(planned.rollback_sql, 'UTF8')) THEN
                             'This rollback runs outside a transaction: use migrollback rollback, alone, which runs it statement by statement'
                         END;
                     IF planned.id IS NOT NULL THEN
@@ -193,7 +193,7 @@ CREATE FUNCTION migrollback_schema.start_migration_rollback(
     names text[], attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, target jsonb DEFAULT '{}')
 RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT max(migrollback_schema.add_migration_event('started', n.name, start_migration_rollback.attempt_id, start_migration_rollback.reason,
-               start_migration_rollback.client, target || jsonb_build_object('rollback_md5', md5(h.rollback_sql), 'chain', nullif(cardinality(names), 1))))
+               start_migration_rollback.client, target || jsonb_build_object('rollback_md5', md5(convert_to(h.rollback_sql, 'UTF8')), 'chain', nullif(cardinality(names), 1))))
     FROM unnest(names) WITH ORDINALITY AS n (name, place)
     JOIN migrollback_schema.migration_history h ON h.migration_name = n.name
 $function$;
@@ -294,7 +294,7 @@ BEGIN
         PERFORM migrollback_schema.save_migration(name, version, rollback_sql, checksum, depends_on,
             jsonb_build_object('search_path', apply_migration.search_path) || metadata);
         PERFORM migrollback_schema.add_migration_event('applied', name, attempt_id, NULL, client, jsonb_strip_nulls(outcome || jsonb_build_object(
-            'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5', md5(rollback_sql),
+            'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
             'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements))));
     EXCEPTION
         WHEN SQLSTATE 'MR000' THEN

@@ -29,7 +29,8 @@ BEGIN
         CROSS JOIN LATERAL (SELECT CASE WHEN c.oid IS NOT NULL THEN 'TABLE ' || c.oid::regclass ELSE 'FUNCTION ' || p.oid::regprocedure END AS what,
                                    coalesce(c.relacl, p.proacl, acldefault(CASE WHEN c.oid IS NOT NULL THEN 'r'::"char" ELSE 'f'::"char" END,
                                                                            coalesce(c.relowner, p.proowner))) AS acl) g
-        CROSS JOIN LATERAL aclexplode(g.acl) a
+        CROSS JOIN LATERAL (SELECT x.grantee FROM aclexplode(g.acl) x
+                            UNION ALL SELECT x.grantee FROM pg_attribute t, aclexplode(t.attacl) x WHERE t.attrelid = c.oid) a   -- rights on columns go with it
         LEFT JOIN pg_roles r ON r.oid = a.grantee
         WHERE a.grantee = 0 OR r.rolname IN ('anon', 'authenticated')
     LOOP

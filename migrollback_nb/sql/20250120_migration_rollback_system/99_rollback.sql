@@ -20,6 +20,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.register_migrations;
 -- DROP FUNCTION IF EXISTS migrollback_schema.register_migration;
 -- DROP FUNCTION IF EXISTS migrollback_schema.save_migration;
+-- DROP FUNCTION IF EXISTS migrollback_schema.is_system_migration;
 -- DROP FUNCTION IF EXISTS migrollback_schema.effective_search_path;
 -- DROP FUNCTION IF EXISTS migrollback_schema.forget_in_deploy_ledger;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_in_deploy_ledger;
