@@ -48,10 +48,10 @@ def test_several_clients_at_once(applied, session, database_dsn, folder):
         assert db.verify_events().intact
 
 
-SLOW_BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base; SELECT pg_sleep(1);")
+SLOW_BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base; SELECT pg_sleep(0.4);")
 
 
-@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_a_dependent_is_registered_while_its_base_goes(applied, session, isolation):
     watcher = session()
     applied(*SLOW_BASE)
@@ -71,7 +71,7 @@ def test_a_dependent_is_registered_while_its_base_goes(applied, session, isolati
     assert value(session(), "SELECT count(*) FROM migration_history WHERE migration_name = '002_dependent' AND status = 'applied'") == 0
 
 
-@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_a_base_goes_while_its_dependent_is_registered(applied, session, isolation):
     applied(*SLOW_BASE)
     first, second = session(), session()
@@ -86,7 +86,7 @@ def test_a_base_goes_while_its_dependent_is_registered(applied, session, isolati
     assert exists(session(), "base")
 
 
-@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_a_dependency_is_added_while_the_base_goes(applied, session, isolation):
     applied(*SLOW_BASE)
     applied("002_other", "SELECT 1;", "SELECT 1;")
@@ -115,8 +115,8 @@ def test_a_base_that_is_rolled_back_gets_no_new_dependents(db, applied, write_mi
 
 
 def test_two_chains_that_share_migrations_do_not_lock_each_other_out(applied, session):
-    applied("001_a", "SELECT 1;", "SELECT pg_sleep(0.3);")
-    applied("002_b", "SELECT 1;", "SELECT pg_sleep(0.3);")
+    applied("001_a", "SELECT 1;", "SELECT pg_sleep(0.2);")
+    applied("002_b", "SELECT 1;", "SELECT pg_sleep(0.2);")
     first, second = session(), session()
     one = Background(lambda: first.execute("SELECT success FROM execute_migration_rollbacks('{001_a,002_b}')").fetchall())
     other = Background(lambda: second.execute("SELECT success FROM execute_migration_rollbacks('{002_b,001_a}')").fetchall())

@@ -182,7 +182,7 @@ def patient(database_dsn, folder):
 
 def test_a_registration_waits_for_a_rollback_that_runs(db, patient, applied, write_migration, session):
     watcher = session()
-    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(1);")
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(0.5);")
     write_migration("002_u", "SELECT 1;")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
     eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1, "the rollback sleeps")

@@ -271,7 +271,7 @@ def test_a_connection_that_died_between_two_questions_says_so(db, session):
 
 def test_looking_an_attempt_up_waits_for_it(db, applied, session):
     watcher = session()
-    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(1);")
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(0.5);")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
     eventually(
         lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1,

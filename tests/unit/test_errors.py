@@ -11,7 +11,7 @@ from migrollback_nb.installation import system_migration, system_migration_names
 
 @pytest.mark.parametrize("sqlstate", sorted(errors.FOR_SQLSTATE))
 def test_each_sqlstate_has_its_class(sqlstate):
-    made = errors.from_sqlstate(sqlstate, "what happened", detail="1_a, 2_b", hint="do this")
+    made = errors.from_sqlstate(sqlstate, "what happened", detail='["1_a", "2_b"]', hint="do this")
     assert type(made) is errors.FOR_SQLSTATE[sqlstate]
     assert str(made)
 
@@ -26,7 +26,7 @@ def test_any_other_is_a_database_error_that_keeps_it(sqlstate):
 
 
 def test_a_refusal_carries_the_dependents():
-    made = errors.from_sqlstate("MR002", "no", detail="1_a, 2_b")
+    made = errors.from_sqlstate("MR002", "no", detail='["1_a", "2_b"]')
     assert made.dependents == ("1_a", "2_b")
     assert "Roll back first: 1_a, 2_b" in str(made)
 
@@ -37,7 +37,12 @@ def test_a_missing_migration_carries_its_name():
 
 @pytest.mark.parametrize("sqlstate", ["MR003", "MR004", "MR005"])
 def test_a_dependency_error_carries_its_names(sqlstate):
-    assert errors.from_sqlstate(sqlstate, "no", detail="1_a, 2_b").names == ("1_a", "2_b")
+    assert errors.from_sqlstate(sqlstate, "no", detail='["1_a", "2_b, or c"]').names == ("1_a", "2_b, or c")
+
+
+def test_a_detail_of_postgresql_itself_is_not_read_for_meaning():
+    made = errors.from_sqlstate("23505", "no", detail='["looks", "like", "names"]')
+    assert made.detail == '["looks", "like", "names"]'
 
 
 def test_a_lock_keeps_its_sqlstate():
