@@ -421,6 +421,8 @@ class Migrations:
                 raise self._not_found(step)
             warnings += self._file_warnings(step, known[step]["checksum"])
             in_steps = in_steps or known[step]["in_steps"]
+            if known[step]["system"] and len(names) > 1:
+                raise Refused("The rollback system itself is rolled back alone", migration_name=step)
             if known[step]["system"]:
                 return self._rollback_system(step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
         if in_steps and len(names) == 1:

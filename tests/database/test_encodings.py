@@ -76,11 +76,11 @@ def test_a_character_that_the_database_does_not_have_is_an_error_in_words(databa
         assert db.apply("002_u").applied == ("002_u",)
 
 
-def test_a_collation_that_sorts_otherwise(server, database, folder, write_migration):
-    with psycopg.connect(server.dsn()) as connection:
-        if not value(connection, "SELECT count(*) FROM pg_collation WHERE collprovider = 'i'"):
-            pytest.skip("this PostgreSQL was built without ICU, so every collation sorts by code point")
-    dsn = database("LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'")
+def test_a_collation_that_sorts_otherwise(database, folder, write_migration):
+    try:
+        dsn = database("LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'")
+    except psycopg.errors.FeatureNotSupported:
+        pytest.skip("this PostgreSQL was built without ICU: it has no collation that sorts otherwise than by code point")
     names = ["001_a", "001_B", "001_ab", "001_Aa", "001-z", "001 y", "001_á"]
     for name in names:
         write_migration(name, "SELECT 1;\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END")

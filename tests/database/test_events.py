@@ -187,7 +187,13 @@ def test_an_update_that_changes_nothing_is_still_an_event(trail, session):
 
 
 @pytest.mark.parametrize(
-    "spoof", ["SET migrollback.recording = 'on'", "SELECT set_config('migrollback.recording', 'on', false)", "SET LOCAL migrollback.recording = 'on'"]
+    "spoof",
+    [
+        "SET migrollback.recording = 'on'",
+        "SELECT set_config('migrollback.recording', 'on', false)",
+        "SET LOCAL migrollback.recording = 'on'",
+        "SELECT set_config('migrollback.recording', pg_current_xact_id()::text, true)",
+    ],
 )
 def test_a_change_by_hand_leaves_an_event_also_after_our_own_setting_was_set(trail, session, spoof):
     connection = session()

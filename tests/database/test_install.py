@@ -96,7 +96,9 @@ def test_without_the_system_every_question_says_so(empty_dsn, folder, write_migr
 
 
 def test_a_newer_system_is_refused_in_words(db, session):
-    session().execute("INSERT INTO migration_history (migration_name, migration_version, metadata) VALUES ('20990101_later_rules', '20990101', '{\"system\": true}')")
+    session().execute(
+        "INSERT INTO migration_history (migration_name, migration_version, metadata) VALUES ('20990101_later_rules', '20990101', '{\"system\": true}')"
+    )
     for deed in (db.install, db.require_system):
         with pytest.raises(mr.NewerSystem, match="20990101_later_rules"):
             deed()

@@ -25,10 +25,14 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
     'The tables and functions of this system: what migration SQL may not touch and whose rights are closed. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_system_token(tables oid[], routines oid[]) RETURNS text
+CREATE FUNCTION migrollback_schema.migration_system_token() RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$   -- catalogs are rarely analyzed: the planner would scan them whole, and this grows with the schema
+DECLARE
+    tables   oid[];
+    routines oid[];
 BEGIN
+    SELECT o.tables, o.routines INTO tables, routines FROM migrollback_schema.migration_system_objects() o;
     -- (ctid, xmin) names one version of a catalog row, so any DDL on our objects changes the sum.
     -- PL/pgSQL and not SQL for its cached plan: this runs for every migration.
     RETURN (
@@ -41,13 +45,13 @@ BEGIN
               UNION ALL SELECT r.ctid, r.xmin FROM pg_policy r WHERE r.polrelid = ANY (tables)
               UNION ALL SELECT f.ctid, f.xmin FROM pg_proc f WHERE f.oid = ANY (routines)) v);
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_system_token(oid[], oid[]) IS
-    'Differs as soon as DDL has touched one of these tables or functions, as migration_system_objects() gives them. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.migration_system_token() IS
+    'Differs as soon as DDL has touched one of migration_system_objects(), or added a function of the same name. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_system_writes(tables oid[]) RETURNS text
+CREATE FUNCTION migrollback_schema.migration_system_writes(tables oid[], rows boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    IF current_setting('track_counts') = 'off' THEN     -- nobody counts: look at the rows themselves
+    IF rows THEN                        -- nobody counts: look at the rows themselves
         RETURN (SELECT concat_ws(' ', count(*), sum(hashtidextended(r.place, r.xid::text::bigint)))
                 FROM (SELECT h.ctid AS place, h.xmin AS xid FROM migrollback_schema.migration_history h
                       UNION ALL SELECT d.ctid, d.xmin FROM migrollback_schema.migration_dependencies d
@@ -57,8 +61,8 @@ BEGIN
     RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid), pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)), ' ')
             FROM unnest(tables) AS o (oid));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_system_writes(oid[]) IS
-    'Differs as soon as this transaction has written a row of one of these tables. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.migration_system_writes(oid[], boolean) IS
+    'Differs as soon as this transaction has written a row of one of these tables. rows: look at the rows, where nothing counts them. Does not write.';
 
 CREATE FUNCTION migrollback_schema.transaction_changes(catalogs_only boolean) RETURNS numeric
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
@@ -142,7 +146,8 @@ DECLARE
     names            text[] := '{}';
     values_before    text[];
     changed          text[];
-    writes_before    text := migrollback_schema.migration_system_writes(system_tables);
+    nobody_counts    boolean := current_setting('track_counts') = 'off' OR array_to_string(statements, ' ') ~* 'track_counts';
+    writes_before    text := migrollback_schema.migration_system_writes(system_tables, nobody_counts);
     catalogs_before  numeric;
     changes_before   numeric;
     only_ddl         boolean;
@@ -223,11 +228,12 @@ BEGIN
         END IF;
 
         IF cardinality(system_tables) > 0 THEN
-            IF migrollback_schema.migration_system_writes(system_tables) <> writes_before THEN
+            IF migrollback_schema.migration_system_writes(system_tables, nobody_counts) <> writes_before THEN
                 RAISE EXCEPTION 'the SQL touches the tables or functions of the rollback system'
                     USING ERRCODE = 'MR022', HINT = 'Leave migration_history and its neighbours to migrollback.';
             END IF;
-            unchanged := current_setting('track_counts') = 'on' AND migrollback_schema.transaction_changes(catalogs_only => true) = catalogs_before;
+            -- what sequences and large objects hold is counted nowhere
+            unchanged := NOT nobody_counts AND array_to_string(statements, ' ') !~* '(setval|nextval|\mlo_)' AND migrollback_schema.transaction_changes(catalogs_only => true) = catalogs_before;
             IF unchanged AND NOT only_ddl THEN
                 unchanged := migrollback_schema.transaction_changes(catalogs_only => false) = changes_before;
             END IF;

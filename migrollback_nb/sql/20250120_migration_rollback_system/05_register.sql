@@ -26,8 +26,14 @@ BEGIN
     IF ledger IS NULL THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('INSERT INTO %s AS l (version, name, statements) VALUES ($1, $2, $3) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l) - ''statements''', ledger)
-        INTO written USING version, regexp_replace(name, '^[0-9]+_?', ''), statements;
+    -- older ledgers have no names
+    IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = ledger AND a.attname = 'name' AND NOT a.attisdropped) THEN
+        EXECUTE format('INSERT INTO %s AS l (version, name, statements) VALUES ($1, $2, $3) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l) - ''statements''', ledger)
+            INTO written USING version, regexp_replace(name, '^[0-9]+_?', ''), statements;
+    ELSE
+        EXECUTE format('INSERT INTO %s AS l (version, statements) VALUES ($1, $2) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l) - ''statements''', ledger)
+            INTO written USING version, statements;
+    END IF;
     RETURN jsonb_build_object('table', ledger::text, 'inserted', written);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_in_deploy_ledger(text, text, text[]) IS
@@ -43,7 +49,7 @@ BEGIN
         RETURN NULL;
     END IF;
     -- Two files may share their digits; the ledger's name tells whose row it is.
-    EXECUTE format('DELETE FROM %s AS l WHERE l.version = $1 AND (l.name IS NULL OR l.name = $2) RETURNING to_jsonb(l)', ledger)
+    EXECUTE format('DELETE FROM %s AS l WHERE l.version = $1 AND coalesce(to_jsonb(l) ->> ''name'', $2) = $2 RETURNING to_jsonb(l)', ledger)
         INTO removed USING version, regexp_replace(name, '^[0-9]+_?', '');
     RETURN jsonb_build_object('table', ledger::text, 'deleted', removed);
 END $function$;

@@ -71,7 +71,7 @@ BEGIN
 
     IF NOT dry_run THEN
         ours := migrollback_schema.migration_system_objects();
-        token := migrollback_schema.migration_system_token(ours.tables, ours.routines);
+        token := migrollback_schema.migration_system_token();
     END IF;
     check_each := cardinality(names) = 1;
     <<attempts>>
@@ -83,7 +83,7 @@ BEGIN
             IF refusal IS NULL THEN
                 FOREACH migration IN ARRAY names LOOP
                     SELECT * INTO planned FROM migrollback_schema.migration_history h WHERE h.migration_name = migration;
-                    is_system := coalesce(planned.metadata ->> 'system' = 'true', false);
+                    is_system := migrollback_schema.is_system_migration(migration) AND coalesce(planned.metadata ->> 'system' = 'true', false);
                     -- under the locks once more; what this chain has dealt with already need not be looked behind
                     in_the_way := migrollback_schema.migrations_to_roll_back_first(ARRAY[migration], handled);
                     refusal := CASE
@@ -110,7 +110,7 @@ BEGIN
                         set_session => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_session}', '[]'))),
                         system_tables => CASE WHEN is_system THEN '{}'::oid[] ELSE ours.tables END, more_follows => migration <> names[cardinality(names)]);
                     IF check_each AND NOT is_system AND NOT outcome ? 'sqlstate' THEN   -- apart from the next: there our functions may be gone
-                        IF migrollback_schema.migration_system_token(ours.tables, ours.routines) <> token THEN
+                        IF migrollback_schema.migration_system_token() <> token THEN
                             outcome := touched;
                         END IF;
                     END IF;
@@ -124,7 +124,7 @@ BEGIN
                 END LOOP;
             END IF;
             IF refusal IS NULL AND NOT dry_run AND NOT check_each THEN
-                IF migrollback_schema.migration_system_token(ours.tables, ours.routines) <> token THEN
+                IF migrollback_schema.migration_system_token() <> token THEN
                     outcome := touched;
                     RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
                 END IF;

@@ -3,7 +3,10 @@
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION migrollback_schema.schema_objects() RETURNS TABLE (kind text, identity text, definition jsonb)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+    -- what the session shows dates, bytes and names like is no part of a definition
+    SET datestyle = 'ISO, MDY' SET timezone = 'UTC' SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
+    SET quote_all_identifiers = off SET standard_conforming_strings = on AS $function$
     -- jit = off: else seconds of compiling. The empty-handed search_path makes every pg_get_*def() schema-qualified.
     -- Version-dependent columns are read through to_jsonb(row) -> key, so the text parses on 13..18.
     WITH RECURSIVE
