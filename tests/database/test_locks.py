@@ -136,6 +136,31 @@ def test_cancel_leaves_applied(db, applied, session):
     assert last_event(session())["event"] == "failed"
 
 
+def test_control_c_undoes_it_and_leaves_applied(db, applied, session):
+    import os
+    import signal
+
+    watcher = session()
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(60);")
+
+    def press():
+        eventually(
+            lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1,
+            "the rollback sleeps",
+        )
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressing = Background(press)
+    with pytest.raises(KeyboardInterrupt):
+        db.rollback("001_t", confirm="001_t", reason="incident 7")
+    pressing.result()
+    assert exists(session(), "t")
+    assert status(session(), "001_t") == "applied"
+    event = last_event(session())
+    assert (event["event"], event["reason"], event["details"]["sqlstate"], event["details"]["passing"]) == ("failed", "incident 7", "57014", True)
+    assert db.check("001_t").can_rollback  # the connection is good
+
+
 def test_a_client_that_is_gone_does_not_leave_its_rollback_running(applied, session, database_dsn, tmp_path):
     watcher = session()
     import subprocess

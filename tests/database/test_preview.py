@@ -67,6 +67,21 @@ def test_a_preview_of_something_else_is_refused(db, two, applied, session):
     assert exists(session(), "b")
 
 
+def test_a_preview_of_another_database_is_refused(db, two, server, folder):
+    # the notebook was connected to staging when it previewed, and to production when it ran
+    name = server.create_database(template=server.template)
+    try:
+        with mr.connect(server.dsn(name), dir=folder) as other:
+            other.apply()
+            preview = other.preview("002_b")
+            assert preview.sql == db.preview("002_b").sql
+            for form in (preview, preview.fingerprint):
+                with pytest.raises(mr.Refused):
+                    db.rollback("002_b", confirm="002_b", preview=form)
+    finally:
+        server.drop_database(name)
+
+
 def test_a_preview_of_one_does_not_allow_the_chain(db, two, session):
     with pytest.raises(mr.Refused):
         db.rollback("001_a", confirm="001_a", chain=True, preview=db.preview("002_b"))

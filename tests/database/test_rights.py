@@ -136,6 +136,29 @@ def test_an_ordinary_granted_role_can_use_all_of_it(granted, write_migration, se
     assert granted.install().installed == ()
 
 
+def test_an_ordinary_owner_can_install_and_use_all_of_it(server, folder, write_migration):
+    # as on Supabase, where postgres is no superuser
+    server.execute(ROLES.format("plain_owner"))
+    name = server.create_database(options="OWNER plain_owner")
+    write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
+    write_migration(
+        "002_v",
+        "CREATE TABLE v (a int); CREATE INDEX j ON v (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY j;\nDROP TABLE v;\n-- ROLLBACK END",
+    )
+    try:
+        with mr.connect(server.dsn(name, user="plain_owner"), dir=folder) as db:
+            assert len(db.install().installed) == 1
+            assert db.install().installed == ()
+            db.apply()
+            assert db.rollback("001_t", confirm="001_t", preview=db.preview("001_t")).success
+            assert db.rollback("002_v", confirm="002_v").success
+            assert db.snapshot("001_t")
+            assert db.verify_events().intact
+            assert not db.history().empty
+    finally:
+        server.drop_database(name)
+
+
 def test_it_runs_with_the_callers_rights(granted, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")  # by its owner, the superuser
     with pytest.raises(mr.RollbackFailed) as caught:

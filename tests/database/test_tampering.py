@@ -33,7 +33,9 @@ TAMPERING = {
     "function renamed": "ALTER FUNCTION lock_migrations() RENAME TO unlock_migrations",
     "guard dropped": "DROP FUNCTION migration_system_objects()",
     "guard replaced": "CREATE OR REPLACE FUNCTION migration_system_objects(OUT tables oid[], OUT routines oid[]) LANGUAGE sql AS $$ SELECT '{}'::oid[], '{}'::oid[] $$; UPDATE migration_history SET notes = 'x'",
-    "token replaced": "CREATE OR REPLACE FUNCTION migration_system_token(tables oid[], routines oid[]) RETURNS text LANGUAGE sql AS $$ SELECT 'same' $$",
+    "token replaced": "CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS $$ SELECT 'same' $$",
+    "token replaced by what it said": "DO $$ BEGIN EXECUTE format('CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS %L', format('SELECT %L::text', migration_system_token())); END $$; ALTER TABLE migration_events DISABLE TRIGGER ALL",
+    "counters off in a function": "CREATE FUNCTION meddles() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('track_' || 'counts', 'off', true); UPDATE migration_history SET notes = 'x'; PERFORM set_config('track_' || 'counts', 'on', true); END $$; SELECT meddles()",
     "function overloaded": "CREATE FUNCTION can_rollback_migration(name varchar) RETURNS TABLE (can_rollback boolean, reason text, dependent_migrations text[]) LANGUAGE sql AS $$ SELECT true, '', '{}'::text[] $$",
     "column added": "ALTER TABLE migration_history ADD COLUMN x int",
     "column default": "ALTER TABLE migration_history ALTER COLUMN status SET DEFAULT 'failed'",
@@ -111,6 +113,22 @@ def test_what_an_up_part_changes_in_them_leaves_an_event(db, applied, session):
     # an up part may: it may bring rights, or a newer system
     applied("001_t", "CREATE TABLE t (); UPDATE migration_history SET notes = 'x';")
     assert events(session(), after=2) == ["history_changed", "applied"]
+
+
+@pytest.mark.parametrize("place", ["001_a", "002_b"])
+def test_who_touched_them_in_a_chain_is_told_apart(db, applied, session, place):
+    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;" + (" ALTER TABLE migration_events DISABLE TRIGGER ALL;" if place == "001_a" else ""))
+    applied(
+        "002_b",
+        "CREATE TABLE b ();",
+        "DROP TABLE b;" + (" ALTER TABLE migration_events DISABLE TRIGGER ALL;" if place == "002_b" else ""),
+        depends_on=["001_a"],
+    )
+    with pytest.raises(mr.RollbackFailed) as caught:
+        db.rollback("001_a", confirm="001_a", chain=True)
+    assert (caught.value.migration_name, caught.value.sqlstate) == (place, "MR022")
+    assert exists(session(), "b")
+    assert {name: status(session(), name) for name in ("001_a", "002_b")} == {"001_a": "applied", "002_b": "applied"} | {place: "failed"}
 
 
 def test_in_a_chain_each_part_is_guarded(db, applied, session):

@@ -43,8 +43,9 @@ COMMENT ON FUNCTION migrollback_schema.migrations_to_roll_back_first(text[], tex
 
 CREATE FUNCTION migrollback_schema.migration_blocking_reason(
     status text, has_dependents boolean, rollback_sql text, metadata jsonb)
-RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT CASE
+RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN CASE
         WHEN status = 'rolled_back' THEN 'Already rolled back, cannot rollback again'
         WHEN status = 'failed'      THEN 'Rollback failed, manual intervention required'
         WHEN status <> 'applied'    THEN format('Status is %s, not applied', status)
@@ -57,8 +58,8 @@ RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, 
         WHEN metadata #>> '{rollback,transaction}' <> 'false' AND jsonb_array_length(metadata #> '{rollback,refused_in_transaction}') > 0 THEN
             format('Rollback SQL cannot run inside a transaction: line %s: %s (write -- ROLLBACK START transaction:false)',
                    metadata #>> '{rollback,refused_in_transaction,0,line}', metadata #>> '{rollback,refused_in_transaction,0,statement}')
-    END
-$function$;
+    END;
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_blocking_reason(text, boolean, text, jsonb) IS
     'The first rule that forbids a rollback, in words, or NULL: status, then dependents, then rollback SQL. Does not write.';
 
