@@ -34,7 +34,7 @@ TAMPERING = {
     "guard dropped": "DROP FUNCTION migration_system_objects()",
     "guard replaced": "CREATE OR REPLACE FUNCTION migration_system_objects(OUT tables oid[], OUT routines oid[]) LANGUAGE sql AS $$ SELECT '{}'::oid[], '{}'::oid[] $$; UPDATE migration_history SET notes = 'x'",
     "token replaced": "CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS $$ SELECT 'same' $$",
-    "token replaced by what it said": "DO $$ BEGIN EXECUTE format('CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS %L', format('SELECT %L::text', migration_system_token())); END $$; ALTER TABLE migration_events DISABLE TRIGGER ALL",
+    "token replaced by what it said": "DO $$ BEGIN EXECUTE format('CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS %L', format('SELECT %L::text', migration_system_token())); END $$; ALTER TABLE migration_events DISABLE TRIGGER refuse_event_change",
     "counters off in a function": "CREATE FUNCTION meddles() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('track_' || 'counts', 'off', true); UPDATE migration_history SET notes = 'x'; PERFORM set_config('track_' || 'counts', 'on', true); END $$; SELECT meddles()",
     "function overloaded": "CREATE FUNCTION can_rollback_migration(name varchar) RETURNS TABLE (can_rollback boolean, reason text, dependent_migrations text[]) LANGUAGE sql AS $$ SELECT true, '', '{}'::text[] $$",
     "column added": "ALTER TABLE migration_history ADD COLUMN x int",
