@@ -18,8 +18,8 @@ SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type, a.xact_sta
 FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) AS b (pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
 """
 #: A call that takes longer than this may be waiting for a lock, in seconds.
-_SUSPICIOUS = 0.15
-_INTERVAL = 0.1
+_SUSPICIOUS = 0.05
+_INTERVAL = 0.05
 #: The same once a lock is known to be in the way: a call may wait no longer than a short lock timeout.
 _EAGER_INTERVAL = 0.02
 #: The watching thread ends after this silence, in seconds.

@@ -242,8 +242,8 @@ class Database:
                 self._set_local(self.connection, settings)
                 yield
             return
-        self.connection.execute(b"BEGIN; " + self._settings_call(settings))
         try:
+            self.connection.execute(b"BEGIN; " + self._settings_call(settings))
             yield
         except BaseException:
             if not self.connection.closed:
@@ -291,6 +291,7 @@ class Database:
                     except errors.LockBusy as error:
                         met |= blockers
                         if not tries_left:
+                            met = met or self._gate_holders()
                             raise errors.LockBusy(error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=_who_blocks(met)) from error
                     else:
                         met |= blockers
@@ -308,6 +309,18 @@ class Database:
         finally:
             self._watch.eager = False
         raise AssertionError("unreachable")
+
+    def _gate_holders(self) -> dict[int, Row]:
+        """Process id -> who holds the gate's lock now: where a wait was too short to be watched. Does not write."""
+        rows = self._query(
+            "SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type FROM pg_catalog.pg_locks l "
+            "JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
+            "CROSS JOIN (SELECT pg_catalog.hashtextextended('migrollback_nb gate', 0) AS key) k "
+            "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d "
+            "WHERE d.datname = pg_catalog.current_database()) "
+            "AND (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.pid <> pg_catalog.pg_backend_pid()"
+        )
+        return {row["pid"]: row for row in rows}
 
     def reconnect(self) -> None:
         """Open a new connection in place of one that was lost; writes nothing."""
@@ -618,6 +631,9 @@ class Database:
 
     def _run_steps(self, name: str, direction: str, statements: Sequence[str], attempt_id: str, search_path: str) -> Row | None:
         """Run statements one by one after those that an interrupted run completed. Returns the failure, or None."""
+        if self._can_look is None:
+            with self._deed():
+                pass  # finds out
         done = cast(int, self._value("migration_statements_completed", name=name, direction=direction))
         assert self._reopen is not None
         with self._reopen() as worker:
@@ -630,7 +646,11 @@ class Database:
                     "search_path": search_path,
                     "lock_timeout": "0" if patient else self.limits.lock_timeout,
                     "statement_timeout": self.limits.statement_timeout,
+                    "synchronous_commit": "on",
+                    "client_min_messages": "notice",
                 }
+                if self._can_look:
+                    settings["client_connection_check_interval"] = "200ms"
                 for setting, value in settings.items():
                     worker.execute("SELECT pg_catalog.set_config(%s, %s, false)", (setting, value))
                 began = time.perf_counter()

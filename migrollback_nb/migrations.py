@@ -412,6 +412,8 @@ class Migrations:
         names = self._steps(name, chain=chain)
         if confirm.removesuffix(".sql") != names[-1]:
             raise ConfirmationRequired(f"{names[-1]} was not confirmed", migration_name=names[-1], hint=f"Confirm by its name: {names[-1]}")
+        if preview is not None and not isinstance(preview, str) and preview.target != self.target:
+            raise Refused(f"The preview is of another database: {preview.target}", migration_name=names[-1], hint="Preview it here first.")
         fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
         warnings: tuple[str, ...] = ()
         in_steps = False

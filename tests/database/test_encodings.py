@@ -76,6 +76,19 @@ def test_a_character_that_the_database_does_not_have_is_an_error_in_words(databa
         assert db.apply("002_u").applied == ("002_u",)
 
 
+def test_sync_names_the_file_that_the_database_cannot_hold_and_registers_the_others(database, folder, write_migration):
+    dsn = database("ENCODING 'LATIN2' LC_COLLATE 'C' LC_CTYPE 'C'")
+    write_migration("001_good", "SELECT 1;")
+    write_migration("002_bad", "SELECT 1;\n-- ROLLBACK START\nSELECT '日本';\n-- ROLLBACK END")
+    write_migration("003_on_bad", "-- Depends on: 002_bad\nSELECT 1;")
+    write_migration("004_good", "SELECT 1;")
+    with mr.connect(dsn, dir=folder) as db:
+        db.install()
+        result = db.sync()
+    assert [one.migration_name for one in result.registered] == ["001_good", "004_good"]
+    assert {failure.migration_name for failure in result.failed} == {"002_bad", "003_on_bad"}
+
+
 def test_a_collation_that_sorts_otherwise(database, folder, write_migration):
     try:
         dsn = database("LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'")

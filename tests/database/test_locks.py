@@ -161,12 +161,25 @@ def test_control_c_undoes_it_and_leaves_applied(db, applied, session):
     assert db.check("001_t").can_rollback  # the connection is good
 
 
-def test_a_client_that_is_gone_does_not_leave_its_rollback_running(applied, session, database_dsn, tmp_path):
+def test_cancel_reaches_statements_outside_a_transaction(db, applied, session):
+    watcher = session()
+    applied("001_t", "CREATE TABLE t ();", "SELECT pg_sleep(60); DROP TABLE t;", options=" transaction:false")
+    going = Background(lambda: db.rollback("001_t", confirm="001_t"))
+    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps")
+    db.database.cancel()
+    with pytest.raises(mr.RollbackFailed) as caught:
+        going.result(seconds=10)
+    assert (caught.value.sqlstate, caught.value.passing) == ("57014", True)
+    assert status(session(), "001_t") == "applied"
+
+
+@pytest.mark.parametrize("options", ["", " transaction:false"], ids=["inside", "outside"])
+def test_a_client_that_is_gone_does_not_leave_its_rollback_running(applied, session, database_dsn, options):
     watcher = session()
     import subprocess
     import sys
 
-    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(60);")
+    applied("001_t", "CREATE TABLE t ();", "SELECT pg_sleep(60); DROP TABLE t;", options=options)
     program = f"import migrollback_nb as mr; mr.connect({database_dsn!r}).rollback('001_t', confirm='001_t')"
     client = subprocess.Popen([sys.executable, "-c", program])
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
@@ -178,16 +191,43 @@ def test_a_client_that_is_gone_does_not_leave_its_rollback_running(applied, sess
     assert exists(session(), "t")
 
 
-def test_safe_settings_reach_the_server(db, applied, session):
-    wanted = ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "synchronous_commit", "client_connection_check_interval"]
+SAFE = {
+    "lock_timeout": "500ms",
+    "statement_timeout": "10min",
+    "idle_in_transaction_session_timeout": "1min",
+    "synchronous_commit": "on",
+    "client_connection_check_interval": "200ms",
+}
+
+
+def test_safe_settings_reach_the_server(applied, session, database_dsn, folder):
     session().execute("CREATE TABLE seen (name text, setting text)")
-    applied("001_t", "SELECT 1;", f"INSERT INTO seen SELECT n, current_setting(n) FROM unnest(ARRAY{wanted}) n;")
-    db.rollback("001_t", confirm="001_t")
-    assert dict(session().execute("SELECT * FROM seen").fetchall()) == {
-        "lock_timeout": "500ms", "statement_timeout": "10min", "idle_in_transaction_session_timeout": "1min", "synchronous_commit": "on", "client_connection_check_interval": "200ms",
-    }  # fmt: skip
-    for name in wanted:  # and not the session: through a pooler it may be another client's next
-        assert value(db.database.connection, "SELECT current_setting(%s)", name) == value(session(), "SELECT current_setting(%s)", name)
+    applied("001_t", "SELECT 1;", f"INSERT INTO seen SELECT n, current_setting(n) FROM unnest(ARRAY{list(SAFE)}) n;")
+    with mr.connect(f"{database_dsn} options='-c synchronous_commit=off'", dir=folder) as db:
+        before = {name: value(db.database.connection, "SELECT current_setting(%s)", name) for name in SAFE}
+        db.rollback("001_t", confirm="001_t")
+        assert dict(session().execute("SELECT * FROM seen").fetchall()) == SAFE
+        # and not the session: through a pooler it may be another client's next
+        assert {name: value(db.database.connection, "SELECT current_setting(%s)", name) for name in SAFE} == before
+
+
+def test_safe_settings_reach_statements_outside_a_transaction(applied, session, database_dsn, folder):
+    names = [name for name in SAFE if name != "idle_in_transaction_session_timeout"]  # there is no transaction
+    session().execute("CREATE TABLE seen (name text, setting text)")
+    applied("001_t", "SELECT 1;", f"INSERT INTO seen SELECT n, current_setting(n) FROM unnest(ARRAY{names}) n;", options=" transaction:false")
+    with mr.connect(f"{database_dsn} options='-c synchronous_commit=off'", dir=folder) as db:
+        db.rollback("001_t", confirm="001_t")
+    assert dict(session().execute("SELECT * FROM seen").fetchall()) == {name: SAFE[name] for name in names}
+
+
+@pytest.mark.parametrize("limit", ["lock_timeout", "statement_timeout", "idle_timeout"])
+def test_a_limit_that_postgresql_cannot_read_is_an_error_in_words(applied, session, database_dsn, folder, limit):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(**{limit: "5 parsecs"})) as db:
+        with pytest.raises(mr.MigrollbackError, match="parsecs"):
+            db.rollback("001_t", confirm="001_t")
+        assert exists(session(), "t")
+        assert db.check("001_t").can_rollback  # the connection is good
 
 
 def test_nothing_is_prepared_on_the_server(db, applied):

@@ -200,6 +200,36 @@ def test_a_lost_apply_is_resolved_too(through, proxy, write_migration, session):
     assert status(session(), "001_t") == "applied"
 
 
+def test_control_c_at_commit_writes_no_failure_that_was_none(db, table, session):
+    # COMMIT cannot be called back: it was on its way when the keys were pressed
+    whole = psycopg.Connection.execute
+    armed = []
+
+    def execute(self, query, *arguments, **options):
+        answer = whole(self, query, *arguments, **options)
+        if query == b"COMMIT" and armed:
+            armed.clear()
+            raise KeyboardInterrupt
+        return answer
+
+    rows = type(db.database)._rows
+
+    def rows_and_arm(self, function, /, **parameters):
+        answer = rows(self, function, **parameters)
+        if function == "execute_migration_rollbacks":
+            armed.append(True)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(db.database), "_rows", rows_and_arm)
+        patch.setattr(psycopg.Connection, "execute", execute)
+        with contextlib.suppress(KeyboardInterrupt):
+            db.rollback(table, confirm=table)
+    assert not armed, "the interrupt was not delivered: look at how COMMIT is sent now"
+    assert status(session(), table) == "rolled_back"
+    assert events(session(), after=3) == ["started", "rolled_back"]
+
+
 @pytest.fixture
 def asleep(applied, session):
     watcher = session()

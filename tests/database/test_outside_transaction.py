@@ -213,6 +213,21 @@ def test_an_up_part_outside_a_transaction_needs_its_dependencies(db, applied, wr
     assert not exists(session(), "u")
 
 
+def test_an_up_part_outside_a_transaction_looks_at_its_dependencies_under_the_lock(db, applied, write_migration, session, monkeypatch):
+    applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
+    write_migration("002_u", "-- Transaction: false\n-- Depends on: 001_t\nCREATE TABLE u ();")
+    guard = type(db.database)._guard
+
+    def guard_after_somebody_else(self):
+        session().execute("SELECT execute_migration_rollback('001_t')")
+        return guard(self)
+
+    monkeypatch.setattr(type(db.database), "_guard", guard_after_somebody_else)
+    with pytest.raises(mr.MigrollbackError):
+        db.apply("002_u")
+    assert not exists(session(), "u")
+
+
 def test_settings_of_one_statement_do_not_reach_the_next_run(db, applied):
     applied("001_t", UP, "SET work_mem = '7MB'; DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
     assert db.rollback("001_t", confirm="001_t").success

@@ -110,7 +110,11 @@ BEGIN
                         set_session => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_session}', '[]'))),
                         system_tables => CASE WHEN is_system THEN '{}'::oid[] ELSE ours.tables END, more_follows => migration <> names[cardinality(names)]);
                     IF check_each AND NOT is_system AND NOT outcome ? 'sqlstate' THEN   -- apart from the next: there our functions may be gone
-                        IF migrollback_schema.migration_system_token() <> token THEN
+                        -- what was replaced can no longer be asked: our functions by the versions of their rows, from here
+                        IF EXISTS (SELECT FROM pg_proc f WHERE f.oid = ANY (ours.routines) AND age(f.xmin) <= 0)
+                           OR EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE age(h.xmin) <= 0 AND (cardinality(names) = 1 OR h.migration_name <> ALL (names))) THEN
+                            outcome := touched;
+                        ELSIF migrollback_schema.migration_system_token() <> token THEN
                             outcome := touched;
                         END IF;
                     END IF;
@@ -124,6 +128,11 @@ BEGIN
                 END LOOP;
             END IF;
             IF refusal IS NULL AND NOT dry_run AND NOT check_each THEN
+                IF EXISTS (SELECT FROM pg_proc f WHERE f.oid = ANY (ours.routines) AND age(f.xmin) <= 0)
+                   OR EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE age(h.xmin) <= 0 AND h.migration_name <> ALL (names)) THEN
+                    outcome := touched;
+                    RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+                END IF;
                 IF migrollback_schema.migration_system_token() <> token THEN
                     outcome := touched;
                     RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
