@@ -534,15 +534,16 @@ class Database:
         except errors.ConnectionFailed:
             return self._after_lost_connection(names, attempt_id)
         except KeyboardInterrupt:
-            # the transaction is undone and the function's own record of it with it
-            self._rows_in_deed(
-                "fail_migration_rollback",
-                name=names[-1],
-                attempt_id=attempt_id,
-                reason=reason,
-                client=self.client,
-                details=Jsonb({"sqlstate": "57014", "message": "interrupted by the user"}),
-            )
+            # Before the COMMIT it is undone, and the function's own record of it too; during the COMMIT it may be done all the same.
+            if not self._look_up(attempt_id):
+                self._rows_in_deed(
+                    "fail_migration_rollback",
+                    name=names[-1],
+                    attempt_id=attempt_id,
+                    reason=reason,
+                    client=self.client,
+                    details=Jsonb({"sqlstate": "57014", "message": "interrupted by the user"}),
+                )
             raise
 
     def _rows_in_deed(self, function: str, /, **parameters: Any) -> list[Row]:
@@ -550,9 +551,10 @@ class Database:
             return self._rows(function, **parameters)
 
     def _look_up(self, attempt_id: str) -> dict[str, Row]:
-        """On a new connection: name -> how this attempt ended. Nothing: nothing of it was committed."""
+        """Name -> how this attempt ended, on a new connection where the old one is lost. Nothing: nothing of it was committed."""
         try:
-            self.reconnect()
+            if self.connection.closed:
+                self.reconnect()
             with self._translated(), self._deed(lock_timeout="30s"):
                 return {row["migration_name"]: row for row in self._rows("migration_attempt", attempt_id=attempt_id)}
         except errors.MigrollbackError as error:
@@ -733,6 +735,14 @@ class Database:
             self._notices.clear()
             with self._guard() as guard:
                 known = guard.find(name)
+                missing = guard._query(
+                    "SELECT d.name FROM pg_catalog.unnest(%(names)s::text[]) AS d (name) WHERE NOT EXISTS "
+                    "(SELECT FROM {schema}.migration_history h WHERE h.migration_name = d.name AND h.status <> 'rolled_back') ORDER BY d.name",
+                    names=record["depends_on"],
+                )
+                if missing:
+                    message = f"Depends on migrations that are not applied: {', '.join(row['name'] for row in missing)}"
+                    return Execution(rows=[{"success": False, "message": message}], details={}, attempt_id=attempt_id)
                 guard._let_go_of_snapshot()
                 failure = None
                 if known is None or known["status"] == "rolled_back":

@@ -11,8 +11,11 @@ from migrollback_nb import planning, results
 from migrollback_nb.errors import (
     ApplyFailed,
     ConfirmationRequired,
+    ConnectionFailed,
     DependencyError,
+    LockBusy,
     MigrationNotFound,
+    MigrollbackError,
     NewerSystem,
     NotInstalled,
     Refused,
@@ -575,14 +578,33 @@ class Migrations:
             batch = ordered[begin : begin + 500]
             if progress is not None:
                 progress(begin, len(ordered), batch[0].name)
-            outcomes = self.database.register_many([file.record() for file in batch])
-            for file in batch:
+            outcomes, refused = self._register_batch(batch)
+            failures += refused
+            for file in (file for file in batch if file.name in outcomes):
                 remarks = file.remarks + (self._live_block_warning(file) if supabase else ())
                 warnings += remarks
                 registered.append(
                     results.RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks)
                 )
         return results.SyncResult(registered=tuple(registered), skipped=skipped, failed=tuple(failures), warnings=tuple(warnings))
+
+    def _register_batch(self, batch: Sequence[MigrationFile]) -> tuple[dict[str, str], Sequence[FileFailure]]:
+        """Register files together, or, when the database refuses one of them, one by one: a bad one stops no other. Writes."""
+        try:
+            return self.database.register_many([file.record() for file in batch]), ()
+        except (ConnectionFailed, LockBusy):
+            raise
+        except MigrollbackError:
+            outcomes: dict[str, str] = {}
+            refused = []
+            for file in batch:
+                try:
+                    outcomes |= self.database.register_many([file.record()])
+                except (ConnectionFailed, LockBusy):
+                    raise
+                except MigrollbackError as error:
+                    refused.append(results.FileFailure(migration_name=file.name, error=f"{file.path}: {error}"))
+            return outcomes, refused
 
     def pending(self) -> tuple[str, ...]:
         """Names of the folder's migrations that are not in place, in the order in which they would be applied. Does not write.
@@ -797,15 +819,19 @@ def parse_since(text: str) -> datetime | timedelta:
     Raises
     ------
     UsageError
-        When it is neither.
+        When it is neither, or longer ago than a calendar reaches.
     """
     units = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes"}
-    if text[:-1].isdigit() and text[-1:] in units:
-        return timedelta(**{units[text[-1]]: int(text[:-1])})
     try:
-        return datetime.fromisoformat(text)
-    except ValueError:
+        if text[-1:] in units and text[:-1].isdecimal():
+            span = timedelta(**{units[text[-1]]: int(text[:-1])})
+            datetime.now(UTC) - span  # does the calendar reach that far back?
+            return span
+        moment = datetime.fromisoformat(text)
+        (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is neither a span nor a date", hint="Write 7d, 36h, 90m, 2w, 2025-01-20 or 2025-01-20T14:30+01:00.") from None
+    return moment
 
 
 def _order_files(files: dict[str, MigrationFile], known: Iterable[str]) -> tuple[Sequence[MigrationFile], Sequence[FileFailure]]:

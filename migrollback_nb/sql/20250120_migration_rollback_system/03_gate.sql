@@ -152,7 +152,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         SELECT n.place, p.place, p.value
         FROM unnest(names) WITH ORDINALITY AS n (migration_name, place)
         LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = n.migration_name
-        CROSS JOIN LATERAL unnest(ARRAY[n.migration_name, h.status, h.rollback_sql, h.metadata ->> 'search_path', (h.metadata -> 'rollback')::text])
+        CROSS JOIN LATERAL unnest(ARRAY[n.migration_name, current_database()::text, h.id::text, h.status, h.rollback_sql, h.metadata ->> 'search_path', (h.metadata -> 'rollback')::text])
             WITH ORDINALITY AS p (value, place)
         UNION ALL
         SELECT 0, 0, array_to_json(migrollback_schema.migrations_to_roll_back_first(names))::text)
