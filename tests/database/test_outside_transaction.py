@@ -84,7 +84,7 @@ def test_it_follows_the_gate(db, applied, session):
 
 def test_no_dependent_is_registered_meanwhile(applied, write_migration, session, database_dsn, folder):
     watcher = session()
-    applied("001_t", UP, "DROP INDEX CONCURRENTLY i; SELECT pg_sleep(0.5); DROP TABLE t;", options=OUTSIDE)
+    applied("001_t", UP, "DROP INDEX CONCURRENTLY i; SELECT pg_sleep(2); DROP TABLE t;", options=OUTSIDE)
     write_migration("002_u", "-- Depends on: 001_t\nSELECT 1;")
     with mr.connect(database_dsn, dir=folder) as db, mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="200ms", retries=0)) as other:
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
