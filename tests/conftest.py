@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from hypothesis import settings
 from pg_servers import Server, find_servers
+from watching import Latch
 
 import migrollback_nb as mr
 
@@ -151,6 +152,12 @@ def session(database_dsn: str) -> Iterator[Callable[..., psycopg.Connection]]:
     yield open_session
     for connection in opened:
         connection.close()
+
+
+@pytest.fixture
+def latch(session: Callable[..., psycopg.Connection]) -> Latch:
+    """Holds a migration of this test's database in the middle."""
+    return Latch(session())
 
 
 # -- notebooks -------------------------------------------------------------------------------------------------------

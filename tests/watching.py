@@ -58,6 +58,31 @@ def eventually_waits(connection: psycopg.Connection, pid: int) -> None:
     )
 
 
+def eventually_sleeps(connection: psycopg.Connection) -> int:
+    """Wait until a session of this database sleeps in `pg_sleep`; the id of its process."""
+    asleep = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    found: list[int] = []
+    eventually(lambda: bool(found.append(value(connection, asleep)) or found[-1]), "a session sleeps")
+    return found[-1]
+
+
+class Latch:
+    """Holds a migration in the middle for as long as a test needs, however slow the machine: `wait` is the SQL that waits for `release`."""
+
+    wait = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM public.released) LOOP PERFORM pg_sleep(0.05); END LOOP; END $$;"
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        connection.execute("CREATE TABLE public.released ()")
+
+    def eventually_reached(self) -> int:
+        """Wait until a session waits here; the id of its process."""
+        return eventually_sleeps(self._connection)
+
+    def release(self) -> None:
+        self._connection.execute("INSERT INTO public.released DEFAULT VALUES")
+
+
 class Background(Generic[T]):
     """A call in another thread; `result` waits for it and raises what it raised."""
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import psycopg
 import pytest
-from watching import Background, events, eventually, eventually_waits, exists, status, value
+from watching import Background, Latch, events, eventually_waits, exists, status, value
 
 import migrollback_nb as mr
 
@@ -48,22 +48,20 @@ def test_several_clients_at_once(applied, session, database_dsn, folder):
         assert db.verify_events().intact
 
 
-SLOW_BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base; SELECT pg_sleep(0.4);")
+BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base;")
+SLOW_BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base; " + Latch.wait)
 
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
-def test_a_dependent_is_registered_while_its_base_goes(applied, session, isolation):
-    watcher = session()
+def test_a_dependent_is_registered_while_its_base_goes(applied, session, latch, isolation):
     applied(*SLOW_BASE)
     first, second = session(), session()
     going = Background(lambda: first.execute("SELECT success FROM execute_migration_rollback('001_base')").fetchone())
-    eventually(
-        lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1,
-        "the rollback sleeps",
-    )
+    latch.eventually_reached()
     second.execute(f"SET default_transaction_isolation = '{isolation}'")
     registering = Background(lambda: second.execute("SELECT register_migration('002_dependent', '002', depends_on => '{001_base}')"))
     eventually_waits(session(), second.info.backend_pid)
+    latch.release()
     assert going.result() == (True,)
     with pytest.raises(psycopg.Error):  # its base is gone
         registering.result()
@@ -73,7 +71,7 @@ def test_a_dependent_is_registered_while_its_base_goes(applied, session, isolati
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_a_base_goes_while_its_dependent_is_registered(applied, session, isolation):
-    applied(*SLOW_BASE)
+    applied(*BASE)
     first, second = session(), session()
     first.execute("BEGIN; SELECT register_migration('002_dependent', '002', depends_on => '{001_base}')")
     second.execute(f"SET default_transaction_isolation = '{isolation}'")
@@ -88,7 +86,7 @@ def test_a_base_goes_while_its_dependent_is_registered(applied, session, isolati
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_a_dependency_is_added_while_the_base_goes(applied, session, isolation):
-    applied(*SLOW_BASE)
+    applied(*BASE)
     applied("002_other", "SELECT 1;", "SELECT 1;")
     first, second = session(), session()
     first.execute("BEGIN; INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('002_other', '001_base')")
@@ -123,17 +121,14 @@ def test_two_chains_that_share_migrations_do_not_lock_each_other_out(applied, se
     assert sorted(answer[0][0] for answer in (one.result(), other.result())) == [False, True]
 
 
-def test_a_change_by_hand_waits_for_a_rollback_that_runs(applied, session):
-    watcher = session()
+def test_a_change_by_hand_waits_for_a_rollback_that_runs(applied, session, latch):
     applied(*SLOW_BASE)
     first, second = session(), session()
     going = Background(lambda: first.execute("SELECT execute_migration_rollback('001_base')"))
-    eventually(
-        lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1,
-        "the rollback sleeps",
-    )
+    latch.eventually_reached()
     changing = Background(lambda: second.execute("UPDATE migration_history SET notes = 'by hand' WHERE migration_name = '001_base'"))
     eventually_waits(session(), second.info.backend_pid)
+    latch.release()
     going.result()
     changing.result()
     assert events(session())[-2:] == ["rolled_back", "history_changed"]

@@ -245,13 +245,13 @@ def patient(database_dsn, folder):
         yield migrations
 
 
-def test_a_registration_waits_for_a_rollback_that_runs(db, patient, applied, write_migration, session):
-    watcher = session()
-    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(0.5);")
+def test_a_registration_waits_for_a_rollback_that_runs(db, patient, *, applied, write_migration, session, latch):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; " + latch.wait)
     write_migration("002_u", "SELECT 1;")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1, "the rollback sleeps")
+    latch.eventually_reached()
     registering = Background(lambda: patient.register("002_u"))
-    eventually_waits(watcher, patient.database.connection.info.backend_pid)
+    eventually_waits(session(), patient.database.connection.info.backend_pid)
+    latch.release()
     assert going.result().success
     assert registering.result().outcome == "registered"

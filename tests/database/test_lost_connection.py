@@ -7,7 +7,7 @@ import threading
 
 import psycopg
 import pytest
-from watching import Background, events, eventually, exists, last_event, schema_of, status, value
+from watching import Background, events, eventually_sleeps, eventually_waits, exists, last_event, schema_of, status
 
 import migrollback_nb as mr
 
@@ -232,17 +232,10 @@ def test_control_c_at_commit_writes_no_failure_that_was_none(db, table, session)
 
 @pytest.fixture
 def asleep(applied, session):
-    watcher = session()
     """A rollback that has dropped its table and sleeps; with the id of its process."""
     applied("001_t", "CREATE TABLE t (); CREATE TABLE u ();", "DROP TABLE t; SELECT pg_sleep(60); DROP TABLE u;")
     before = schema_of(session())
-    sleeping = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-
-    def pid():
-        eventually(lambda: value(watcher, sleeping) > 0, "the rollback sleeps")
-        return value(session(), sleeping)
-
-    return pid, before
+    return lambda: eventually_sleeps(session()), before
 
 
 def test_killed_in_the_middle(db, asleep, session):
@@ -271,7 +264,6 @@ def test_killed_while_psql_runs_it(asleep, session):
 
 
 def test_killed_between_two_statements_outside_a_transaction(db, applied, session):
-    watcher = session()
     connection = session()
     connection.execute("CREATE TABLE ran (statement int)")
     applied(
@@ -282,9 +274,7 @@ def test_killed_between_two_statements_outside_a_transaction(db, applied, sessio
     )
     connection.execute("CREATE TABLE again (a int)")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-    sleeping = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
-    eventually(lambda: value(watcher, sleeping) > 0, "it sleeps")
-    connection.execute("SELECT pg_terminate_backend(%s)", (value(session(), sleeping),))
+    connection.execute("SELECT pg_terminate_backend(%s)", (eventually_sleeps(session()),))
     with pytest.raises(mr.MigrollbackError):
         going.result()
     assert status(connection, "001_t") == "applied"
@@ -299,15 +289,14 @@ def test_a_connection_that_died_between_two_questions_says_so(db, session):
         db.list()
 
 
-def test_looking_an_attempt_up_waits_for_it(db, applied, session):
-    watcher = session()
-    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(0.5);")
+def test_looking_an_attempt_up_waits_for_it(db, applied, session, latch):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; " + latch.wait)
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-    eventually(
-        lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1,
-        "the rollback sleeps",
-    )
+    latch.eventually_reached()
     attempt = last_event(session())["attempt_id"]
-    found = session().execute("SELECT migration_name, event FROM migration_attempt(%s)", (attempt,)).fetchall()
-    assert found == [("001_t", "rolled_back")], "an answer was given while the attempt ran"
+    asking = session()
+    answer = Background(lambda: asking.execute("SELECT migration_name, event FROM migration_attempt(%s)", (attempt,)).fetchall())
+    eventually_waits(session(), asking.info.backend_pid)
+    latch.release()
+    assert answer.result() == [("001_t", "rolled_back")], "an answer was given while the attempt ran"
     going.result()

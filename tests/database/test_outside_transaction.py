@@ -82,18 +82,16 @@ def test_it_follows_the_gate(db, applied, session):
     assert exists(session(), "i")
 
 
-def test_no_dependent_is_registered_meanwhile(applied, write_migration, session, database_dsn, folder):
-    watcher = session()
-    applied("001_t", UP, "DROP INDEX CONCURRENTLY i; SELECT pg_sleep(2); DROP TABLE t;", options=OUTSIDE)
+def test_no_dependent_is_registered_meanwhile(applied, write_migration, *, session, latch, database_dsn, folder):
+    applied("001_t", UP, f"DROP INDEX CONCURRENTLY i; {latch.wait} DROP TABLE t;", options=OUTSIDE)
     write_migration("002_u", "-- Depends on: 001_t\nSELECT 1;")
     with mr.connect(database_dsn, dir=folder) as db, mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="200ms", retries=0)) as other:
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-        eventually(
-            lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps"
-        )
+        latch.eventually_reached()
         for deed in (lambda: other.register("002_u"), lambda: other.rollback("001_t", confirm="001_t")):
             with pytest.raises(mr.LockBusy):
                 deed()
+        latch.release()
         assert going.result().success
     assert status(session(), "001_t") == "rolled_back"
 
@@ -234,16 +232,14 @@ def test_settings_of_one_statement_do_not_reach_the_next_run(db, applied):
     assert value(db.database.connection, "SHOW work_mem") != "7MB"
 
 
-def test_a_registration_waits_no_longer_than_asked(applied, session, database_dsn, folder, write_migration):
-    watcher = session()
-    applied("001_t", UP, "SELECT pg_sleep(0.7); DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
+def test_a_registration_waits_no_longer_than_asked(applied, session, *, latch, database_dsn, folder, write_migration):
+    applied("001_t", UP, f"{latch.wait} DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
     write_migration("002_u", "SELECT 1;")
     with mr.connect(database_dsn, dir=folder) as db, mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as other:
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-        eventually(
-            lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps"
-        )
+        latch.eventually_reached()
         registering = Background(lambda: other.register("002_u"))
         eventually_waits(session(), other.database.connection.info.backend_pid)
+        latch.release()
         assert going.result().success
         assert registering.result().outcome == "registered"
