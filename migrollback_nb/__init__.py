@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 _HOME = {
     "connect": "migrations",
     "Migrations": "migrations",
-    "Limits": "database",
+    "Limits": "session",
     "parse": "migration_file",
     "MigrationFile": "migration_file",
     "Status": "results",
@@ -58,7 +58,6 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
-    from migrollback_nb.database import Limits
     from migrollback_nb.errors import (
         ApplyFailed,
         ConfirmationRequired,
@@ -92,6 +91,7 @@ if TYPE_CHECKING:
         Target,
         Template,
     )
+    from migrollback_nb.session import Limits
 
 __all__ = [
     "ApplyFailed",

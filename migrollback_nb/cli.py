@@ -5,19 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb import __version__, results
 from migrollback_nb.errors import ConfirmationRequired, MigrationNotFound, MigrollbackError, Refused, SqlFailed, UsageError
 from migrollback_nb.html import visible
+from migrollback_nb.terminal import show, show_list, show_order, show_table, show_tsv
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
     from migrollback_nb.results import ApplyResult, Preview, SyncResult
 
-RULE = "─" * 76
 
 _EPILOG = """\
 exit status: 0 done, or nothing to do; 1 failed; 2 wrong usage; 3 refused by a safety rule, nothing was changed.
@@ -145,8 +144,8 @@ def get_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migrations:
     """Connect as the common options say; writes nothing."""
-    from migrollback_nb.database import Limits
     from migrollback_nb.migrations import connect
+    from migrollback_nb.session import Limits
 
     given = {name: value for name in ("lock_timeout", "statement_timeout") if (value := getattr(args, name, None)) is not None}
     return connect(
@@ -203,63 +202,7 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
     raise UsageError(f"{args.command} cannot be run here", hint="Run it in a terminal.")
 
 
-# -- showing -----------------------------------------------------------------------------------------------------------
-
-
-def _short_time(moment: datetime | None) -> str:
-    """As the specification prints times: 1/20/25, 2:30 PM, in local time."""
-    if moment is None:
-        return "-"
-    local = moment.astimezone()
-    return f"{local.month}/{local.day}/{local:%y}, {local.hour % 12 or 12}:{local:%M %p}"
-
-
-def _show_list(rows: Sequence[Mapping[str, Any]], out: TextIO) -> None:
-    out.write("📋 Listing rollbackable migrations...\n\nApplied Migrations:\n\n")
-    out.write(f"{RULE}\n{'Migration':<50} {'Can Rollback':<12} {'Applied At':<19} {'Has Rollback':<12} Blocking Reason\n{RULE}\n")
-    for row in rows:
-        can = "✅ Yes" if row["can_rollback"] else "❌ No"
-        has = "✅" if row["has_rollback_sql"] else "❌"
-        out.write(f"{visible(row['migration_name']):<50} {can:<11} {_short_time(row['applied_at']):<20} {has:<11} {visible(row['blocking_reason'] or '-')}\n")
-    out.write(f"{RULE}\n\nTotal: {len(rows)} migrations\nRollbackable: {sum(row['can_rollback'] for row in rows)}\n")
-
-
-def _show_sql(title: str, text: str, out: TextIO) -> None:
-    out.write(f"{title}:\n{RULE}\n{visible(text)}\n{RULE}\n")
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return value.isoformat(timespec="seconds")
-        case list() | tuple():
-            return ", ".join(str(item) for item in value)
-        case dict():
-            import json
-
-            return json.dumps(value, ensure_ascii=False)
-    return str(value)
-
-
-def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
-    cells = [[visible(_cell(row[column])).replace("\n", " ")[:80] for column in columns] for row in rows]
-    widths = [max(len(name), *(len(line[place]) for line in cells), 0) if cells else len(name) for place, name in enumerate(columns)]
-    for line in [list(columns), ["-" * width for width in widths], *cells]:
-        out.write("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n")
-    out.write(f"({len(rows)} rows)\n")
-
-
-def _show_tsv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
-    """Tab-separated with a header, escaped as PostgreSQL's COPY does: one line for each row whatever is in it."""
-    escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-    out.write("\t".join(columns) + "\n")
-    for row in rows:
-        out.write("\t".join(_cell(row[column]).translate(escapes) for column in columns) + "\n")
-
+# -- rows ---------------------------------------------------------------------------------------------------------------
 
 #: Commands that ask for rows: how to get them without pandas, and the columns of a table on a terminal.
 _ROWS: dict[str, tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mapping[str, Any]]], tuple[str, ...], tuple[str, ...]]] = {
@@ -299,73 +242,6 @@ def _dependency_rows(args: argparse.Namespace, db: Migrations) -> Sequence[Mappi
     return rows
 
 
-def _show(result: Any, out: TextIO, err: TextIO) -> None:
-    """Print a result for people."""
-    match result:
-        case results.CheckResult():
-            out.write(f"Status: {'✅ Can rollback' if result.can_rollback else '❌ Cannot rollback'}\nReason: {visible(result.reason)}\n")
-            if result.dependent_migrations:
-                out.write("\nDependent migrations (must be rolled back first):\n")
-                out.writelines(f"  - {visible(name)}\n" for name in result.dependent_migrations)
-        case results.Preview():
-            out.write("✅ Dry run: rollback SQL shown below (not executed)\n\n")
-            _show_order([name for name, _ in result.steps], out)
-            _show_sql("SQL that would be executed", result.sql, out)
-            err.write(f"\nFingerprint of this preview: {result.fingerprint}\n")
-        case results.RollbackResult():
-            out.write(f"{result.mark} {visible(result.message)}\n\n")
-            _show_sql("SQL executed", result.sql_executed or "", out)
-        case results.ChainResult():
-            for step in result.results:
-                out.write(f"{step.mark} {visible(step.migration_name)}: {visible(step.message)}\n\n")
-                _show_sql("SQL executed", step.sql_executed or "", out)
-                out.write("\n")
-            out.write(f"✅ {result.message}\n")
-        case results.RegisterResult() if "->" in result.outcome:
-            out.write(f"✅ Migration resolved: {result.outcome}\n")
-        case results.RegisterResult():
-            remark = "" if result.outcome == "registered" else f" ({result.outcome})"
-            out.write(f"✅ Migration registered successfully{remark}\n   Rollback SQL: {'✅ Available' if result.has_rollback_sql else '❌ Missing'}\n")
-        case results.SyncResult():
-            for registered in result.registered:
-                answer = "Yes" if registered.has_rollback_sql else "No"
-                out.write(f"📝 Registering: {visible(registered.migration_name)}.sql\n   ✅ Registered (Rollback: {answer})\n")
-            for failure in result.failed:
-                err.write(f"❌ {visible(failure.error)}\n")
-            failed = f", {len(result.failed)} failed" if result.failed else ""
-            gap = "\n" if result.registered else ""
-            mark = "⚠️ " if result.failed else "✅"
-            out.write(f"{gap}{mark} Sync complete: {len(result.registered)} registered, {len(result.skipped)} skipped{failed}\n")
-        case results.ApplyResult():
-            for name in result.applied:
-                out.write(f"✅ Applied: {visible(name)}\n")
-            out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped\n")
-        case results.Template():
-            out.write(f"Suggested rollback template:\n{RULE}\n{result.text}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
-        case results.InstallResult():
-            what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
-            out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")
-            if result.rights_closed:
-                err.write(f"   {result.rights_closed} grants to PUBLIC, anon or authenticated were closed\n")
-        case results.Plan():
-            _show_order(result.steps, out)
-        case results.AuditResult():
-            out.write(f"{'✅ The audit trail is intact' if result.intact else f'❌ The audit trail is broken at event {result.first_bad_number}'}\n")
-            out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")
-        case str():
-            out.write(f"{result}\n")
-    for warning in getattr(result, "warnings", ()):
-        err.write(f"⚠️  {visible(warning)}\n")
-
-
-def _show_order(names: Iterable[str], out: TextIO) -> None:
-    ordered = list(names)
-    if len(ordered) > 1:
-        out.write("Order of the rollback, in one transaction:\n")
-        out.writelines(f"  {place}. {visible(name)}\n" for place, name in enumerate(ordered, 1))
-        out.write("\n")
-
-
 _TITLES = {
     "check": "🔍 Checking rollback status for: {name}\n\n",
     "register": "📝 Registering migration: {name}\n",
@@ -402,7 +278,7 @@ def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO
         return preview
     db.require_system()
     if talk:
-        _show_order([name for name, _ in preview.steps], out)
+        show_order([name for name, _ in preview.steps], out)
         for warning in preview.warnings:
             err.write(f"⚠️  {visible(warning)}\n")
         err.flush()
@@ -523,9 +399,9 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
         out.write(results.to_json(result.to_dict() if hasattr(result, "to_dict") else result) + "\n")
     elif form == "tsv" and not isinstance(result, str):
         rows = _as_rows(result)
-        _show_tsv(rows, list(rows[0]), out)
+        show_tsv(rows, list(rows[0]), out)
     else:
-        _show(result, out, err)
+        show(result, out, err)
     match result:
         case results.CheckResult(can_rollback=False):
             return 3
@@ -553,11 +429,11 @@ def _print_rows(args: argparse.Namespace, db: Migrations, form: str, out: TextIO
     if form == "json":
         out.write(results.to_json([{column: row[column] for column in full} for row in rows]) + "\n")
     elif form == "tsv":
-        _show_tsv(rows, full, out)
+        show_tsv(rows, full, out)
     elif args.command == "list":
-        _show_list(rows, out)
+        show_list(rows, out)
     else:
-        _show_table(rows, short, out)
+        show_table(rows, short, out)
     return 0
 
 

@@ -89,7 +89,7 @@ class Magic:
 
     def _connected(self, args: argparse.Namespace) -> Migrations:
         """Give the connection that is meant; open it when it is not the one at hand."""
-        from migrollback_nb.database import Limits
+        from migrollback_nb.session import Limits
 
         options = self._options | {name: getattr(args, name) for name in ("dsn", "schema", "dir") if hasattr(args, name)}
         for name, value in options.items():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import psycopg
 
-    from migrollback_nb.database import Database, Execution, Limits
+    from migrollback_nb.database import Database
     from migrollback_nb.formats import MigrationFolder
     from migrollback_nb.migration_file import MigrationFile
     from migrollback_nb.results import (
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Target,
         Template,
     )
+    from migrollback_nb.session import Execution, Limits
 
 #: Called with (how many are done, how many there are, what is next).
 Progress = Callable[[int, int, str], None]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb import cli
+from migrollback_nb import cli, terminal
 
 RULE = "─" * 76
 QUEUE = """\
@@ -97,7 +97,7 @@ def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.
     ],
 )
 def test_times_read_as_in_the_specification(moment: datetime, shown: str) -> None:
-    assert cli._short_time(moment.astimezone(UTC)) == shown
+    assert terminal._short_time(moment.astimezone(UTC)) == shown
 
 
 def test_check_says_why(run: Callable[..., Ran], applied: mr.Migrations) -> None:

@@ -1,0 +1,347 @@
+"""One connection under safe settings: transactions, retries, cancelling, notices, SQLSTATEs. Knows no migrations.
+
+Rows come back as dicts keyed by the columns of the SQL functions.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, LiteralString, Self, TypeVar
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row
+
+from migrollback_nb import errors
+from migrollback_nb.blockers import BlockerWatch
+from migrollback_nb.connection import open_connection
+from migrollback_nb.results import Notice, Target
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+#: Functions of the server that say "... does not exist, skipping"; the texts are translated, these names are not.
+_SKIPPING = frozenset(
+    {
+        "does_not_exist_skipping", "DropErrorMsgNonExistent", "ProcessUtilitySlow", "ATExecDropColumn", "ATExecDropConstraint", "ATExecDropIdentity", "ATExecDropExpression",
+        "RenameRelation", "RenameConstraint", "renameatt", "AlterTableNamespace", "AlterSequence", "AlterStatistics", "AlterDomainDropConstraint", "DropConfigurationMapping",
+        "DropRole", "RemoveUserMapping", "DropSubscription", "dropdb", "DropTableSpace",
+    }
+)  # fmt: skip
+#: What is tried again: lock not available, deadlock, serialization failure. The same SQL may succeed the next time.
+RETRIED = frozenset({"55P03", "40P01", "40001"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long anything may take. Texts as PostgreSQL reads them: 500ms, 2s, 10min; 0 is no limit."""
+
+    lock_timeout: str = "500ms"  #: longest wait for one lock; others queue behind us meanwhile
+    statement_timeout: str = "10min"  #: longest run of a rollback or of an up part
+    idle_timeout: str = "60s"  #: longest silence of ours inside a transaction
+    retries: int = 8  #: how often a try that met a lock is made again
+
+
+@dataclass(slots=True)
+class Execution:
+    """What came back from running migration SQL."""
+
+    rows: list[Row]
+    details: dict[str, Row]  #: name -> details of its last event of this attempt
+    attempt_id: str
+    notices: list[Notice] = field(default_factory=list)
+    blocked_by: str | None = None  #: who held the lock that was not got, and what to do
+
+
+class Session:
+    """One connection to one database with the rollback system in one schema.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In autocommit mode.
+    schema : str
+        Schema of the rollback system.
+    owned : bool
+        True: closing this closes the connection. False: it is borrowed.
+    reopen : callable, optional
+        Opens another connection to the same database.
+    interface : str
+        What the audit trail calls the program at this end.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        *,
+        schema: str = "public",
+        owned: bool = True,
+        reopen: Callable[[], psycopg.Connection] | None = None,
+        limits: Limits | None = None,
+        interface: str = "python",
+    ) -> None:
+        if not connection.autocommit:
+            raise errors.UsageError(
+                "The connection is not in autocommit mode", hint="Open it with autocommit=True: each deed here is a transaction of its own."
+            )
+        self.connection = connection
+        self.schema = schema
+        self.limits = limits or Limits()
+        self.interface = interface
+        self._owned = owned
+        self._reopen = reopen
+        self._notices: list[Notice] = []
+        # One connection, perhaps two threads (a panel's and a cell's): nobody may run between the statements of a deed.
+        self._busy = threading.RLock()
+        self._worker: psycopg.Connection | None = None
+        self._watch = BlockerWatch(reopen)
+        self._cancelled = threading.Event()
+        self._target = self._read_target()
+        self._can_look: bool | None = None
+        self._calls: dict[tuple[str, tuple[str, ...]], bytes] = {}
+        self._settings: dict[tuple[tuple[str, str], ...], bytes] = {}
+        connection.add_notice_handler(self._take_notice)
+
+    @classmethod
+    def connect(
+        cls, dsn: str, *, found_in: str = "the DSN that was given", schema: str = "public", limits: Limits | None = None, interface: str = "python"
+    ) -> Self:
+        """Open a connection of our own; writes nothing.
+
+        Raises
+        ------
+        UsageError, ConnectionFailed
+            As `migrollback_nb.connection.open_connection`.
+        """
+
+        def reopen() -> psycopg.Connection:
+            return open_connection(dsn, found_in=found_in)
+
+        return cls(reopen(), schema=schema, owned=True, reopen=reopen, limits=limits, interface=interface)
+
+    def close(self) -> None:
+        """Close the connection when it is our own; writes nothing."""
+        if self._owned:
+            self.connection.close()
+
+    @property
+    def target(self) -> Target:
+        """Which database this is; also when the connection was lost meanwhile."""
+        return self._target
+
+    def _read_target(self) -> Target:
+        info = self.connection.info
+        version = info.server_version
+        return Target(
+            host=info.host or "local",
+            port=info.port,
+            database=info.dbname,
+            user=info.user,
+            server_version=f"{version // 10000}.{version % 10000}",
+            schema=self.schema,
+        )
+
+    @cached_property
+    def client(self) -> str:
+        """Who is at this end, as the audit trail says it: interface, user of the machine, name of the machine."""
+        import getpass
+        import socket
+
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a container's uid without a name
+            user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+        return f"migrollback_nb/{self.interface} {user}@{socket.gethostname()}"
+
+    # -- plumbing --------------------------------------------------------------------------------------------------
+
+    def _take_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        self._notices.append(
+            Notice(
+                severity=diagnostic.severity_nonlocalized or diagnostic.severity or "NOTICE",
+                message=diagnostic.message_primary or "",
+                skipped=diagnostic.source_function in _SKIPPING,
+            )
+        )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with self._busy:
+                yield
+        except psycopg.Error as error:
+            if self.connection.closed:  # with SQLSTATE 57P01 or without any
+                raise errors.ConnectionFailed("The connection to the database was lost", hint="Connect again.") from error
+            raise errors.from_sqlstate(
+                error.sqlstate, error.diag.message_primary or str(error), detail=error.diag.message_detail, hint=error.diag.message_hint
+            ) from error
+
+    def _call(self, function: str, names: tuple[str, ...]) -> bytes:
+        """The text of a call by name; kept, because composing it takes longer than a small call does."""
+        if (function, names) not in self._calls:
+            arguments = sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in names)
+            composed = sql.SQL("SELECT * FROM {}.{}({})").format(self._schema, sql.Identifier(function), arguments)
+            self._calls[function, names] = composed.as_bytes(self.connection)
+        return self._calls[function, names]
+
+    def _rows(self, function: str, /, **parameters: Any) -> list[Row]:
+        with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(self._call(function, tuple(parameters)), parameters).fetchall()
+
+    def _value(self, function: str, /, **parameters: Any) -> Any:
+        return next(iter(self._rows(function, **parameters)[0].values()))
+
+    @cached_property
+    def _schema(self) -> sql.Composable:
+        """Our schema, quoted; psycopg takes a % in a query with parameters for a placeholder, also in an identifier."""
+        return sql.SQL(sql.Identifier(self.schema).as_string(None).replace("%", "%%"))
+
+    def _query(self, text: LiteralString, **parameters: Any) -> list[Row]:
+        """Rows of one of our own queries, with ``{schema}`` for our schema."""
+        with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(sql.SQL(text).format(schema=self._schema), parameters).fetchall()
+
+    @contextmanager
+    def _deed(self, *, lock_timeout: str | None = None) -> Iterator[None]:
+        """A transaction under safe settings. SET LOCAL only: through a pooler a plain SET would reach other clients."""
+        wanted = {
+            "lock_timeout": lock_timeout or self.limits.lock_timeout,
+            "statement_timeout": self.limits.statement_timeout,
+            "idle_in_transaction_session_timeout": self.limits.idle_timeout,
+            # acknowledged must mean durable: with `off`, five of five commits were lost in a crash
+            "synchronous_commit": "on",
+            # "... does not exist, skipping" is a notice, and must be heard
+            "client_min_messages": "notice",
+        }
+        # a client that is killed must not leave its rollback running; not every platform can look
+        look = {"client_connection_check_interval": "200ms"}
+        with self._transaction(wanted | look if self._can_look else wanted):
+            if self._can_look is None:
+                try:
+                    with self.connection.transaction():
+                        self._set_local(self.connection, look)
+                    self._can_look = True
+                except psycopg.errors.InvalidParameterValue:
+                    self._can_look = False
+            yield
+
+    @contextmanager
+    def _transaction(self, settings: dict[str, str]) -> Iterator[None]:
+        """A transaction whose settings go with its BEGIN, in one round trip; a savepoint inside the transaction of who lent us the connection."""
+        if self.connection.info.transaction_status != TransactionStatus.IDLE:
+            with self.connection.transaction():
+                self._set_local(self.connection, settings)
+                yield
+            return
+        try:
+            self.connection.execute(b"BEGIN; " + self._settings_call(settings))
+            yield
+        except BaseException:
+            if not self.connection.closed:
+                self.connection.execute(b"ROLLBACK")
+            raise
+        self.connection.execute(b"COMMIT")
+
+    @cached_property
+    def _session_settings(self) -> dict[str, str]:
+        """What the session has where a deed has a SET LOCAL: an up part that says SET would otherwise make our values the session's."""
+        names = [
+            "lock_timeout",
+            "statement_timeout",
+            "idle_in_transaction_session_timeout",
+            "synchronous_commit",
+            "client_min_messages",
+            "client_connection_check_interval",
+        ]
+        rows = self.connection.execute("SELECT n, pg_catalog.current_setting(n) FROM pg_catalog.unnest(%s::text[]) AS s (n)", (names,)).fetchall()
+        return dict(rows)
+
+    def _settings_call(self, settings: dict[str, str]) -> bytes:
+        key = tuple(settings.items())
+        if key not in self._settings:
+            # SET LOCAL and not set_config(): nothing to plan
+            calls = sql.SQL("; ").join(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), value) for name, value in key)
+            self._settings[key] = calls.as_bytes(self.connection)
+        return self._settings[key]
+
+    def _set_local(self, connection: psycopg.Connection, settings: dict[str, str]) -> None:
+        connection.execute(self._settings_call(settings))
+
+    def _retrying(self, attempt: Callable[[str], T], *, met_lock: Callable[[T], bool] = lambda _: False) -> T:
+        """Make an attempt, and make it again while it meets a lock. `attempt` takes the lock_timeout to use."""
+        import random
+
+        lock_timeout = self.limits.lock_timeout
+        self._cancelled.clear()
+        met: dict[int, Row] = {}
+        try:
+            for tries_left in range(self.limits.retries, -1, -1):
+                with self._watch.watch(self.connection.info.backend_pid) as blockers:
+                    try:
+                        outcome = attempt(lock_timeout)
+                    except errors.LockBusy as error:
+                        met |= blockers
+                        if not tries_left:
+                            met = met or self._gate_holders()
+                            raise errors.LockBusy(error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=who_blocks(met)) from error
+                    else:
+                        met |= blockers
+                        if not met_lock(outcome) or not tries_left:
+                            if isinstance(outcome, Execution) and met_lock(outcome):
+                                outcome.blocked_by = who_blocks(met)
+                            return outcome
+                self._watch.eager = True
+                if any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values()):
+                    # autovacuum yields to us only after deadlock_timeout (1 s unless changed): wait longer than that, once
+                    lock_timeout = "1500ms"
+                pause = random.uniform(0.05, 0.25) * (1 + self.limits.retries - tries_left)  # noqa: S311  # jitter, no secret
+                if self._cancelled.wait(pause):
+                    raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
+        finally:
+            self._watch.eager = False
+        raise AssertionError("unreachable")
+
+    def _gate_holders(self) -> dict[int, Row]:
+        """Process id -> who holds the gate's lock now: where a wait was too short to be watched. Does not write."""
+        rows = self._query(
+            "SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type FROM pg_catalog.pg_locks l "
+            "JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
+            "CROSS JOIN (SELECT pg_catalog.hashtextextended('migrollback_nb gate', 0) AS key) k "
+            "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d "
+            "WHERE d.datname = pg_catalog.current_database()) "
+            "AND (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.pid <> pg_catalog.pg_backend_pid()"
+        )
+        return {row["pid"]: row for row in rows}
+
+    def reconnect(self) -> None:
+        """Open a new connection in place of one that was lost; writes nothing."""
+        if self._reopen is None:
+            raise errors.ConnectionFailed("The connection was lost, and it was borrowed", hint="Connect again.")
+        with suppress(psycopg.Error):
+            self.connection.close()
+        self.connection = self._reopen()
+        self.connection.add_notice_handler(self._take_notice)
+        self._target = self._read_target()
+
+    def cancel(self) -> None:
+        """Cancel on the server what is running here; callable from another thread. What a transaction did is undone there."""
+        self._cancelled.set()
+        for connection in (self._worker, self.connection):
+            if connection is not None and not connection.closed:
+                connection.cancel_safe(timeout=5)
+
+
+def who_blocks(blockers: dict[int, Row]) -> str:
+    """Who holds the lock that is needed, and what to do, in words; pure."""
+    if not blockers:
+        return "Somebody else holds a lock that is needed. Nothing was changed: try again, or raise --lock-timeout."
+    found = ", ".join(
+        f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'}, {b['state'] or 'active'})" for b in blockers.values()
+    )
+    return f"Blocked by {found}. Nothing was changed: try again when it is done, or end it with SELECT pg_terminate_backend(pid)."

@@ -1,0 +1,137 @@
+"""Results as text for a terminal, in the words, marks and columns of the specification. Writes to the streams that it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TextIO
+
+from migrollback_nb import results
+from migrollback_nb.html import visible
+
+RULE = "─" * 76
+
+
+def _short_time(moment: datetime | None) -> str:
+    """As the specification prints times: 1/20/25, 2:30 PM, in local time."""
+    if moment is None:
+        return "-"
+    local = moment.astimezone()
+    return f"{local.month}/{local.day}/{local:%y}, {local.hour % 12 or 12}:{local:%M %p}"
+
+
+def show_list(rows: Sequence[Mapping[str, Any]], out: TextIO) -> None:
+    """The listing of the specification."""
+    out.write("📋 Listing rollbackable migrations...\n\nApplied Migrations:\n\n")
+    out.write(f"{RULE}\n{'Migration':<50} {'Can Rollback':<12} {'Applied At':<19} {'Has Rollback':<12} Blocking Reason\n{RULE}\n")
+    for row in rows:
+        can = "✅ Yes" if row["can_rollback"] else "❌ No"
+        has = "✅" if row["has_rollback_sql"] else "❌"
+        out.write(f"{visible(row['migration_name']):<50} {can:<11} {_short_time(row['applied_at']):<20} {has:<11} {visible(row['blocking_reason'] or '-')}\n")
+    out.write(f"{RULE}\n\nTotal: {len(rows)} migrations\nRollbackable: {sum(row['can_rollback'] for row in rows)}\n")
+
+
+def _show_sql(title: str, text: str, out: TextIO) -> None:
+    out.write(f"{title}:\n{RULE}\n{visible(text)}\n{RULE}\n")
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case list() | tuple():
+            return ", ".join(str(item) for item in value)
+        case dict():
+            import json
+
+            return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
+    """Rows under aligned headings, one line each; long cells are cut."""
+    cells = [[visible(_cell(row[column])).replace("\n", " ")[:80] for column in columns] for row in rows]
+    widths = [max(len(name), *(len(line[place]) for line in cells), 0) if cells else len(name) for place, name in enumerate(columns)]
+    for line in [list(columns), ["-" * width for width in widths], *cells]:
+        out.write("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n")
+    out.write(f"({len(rows)} rows)\n")
+
+
+def show_tsv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
+    """Tab-separated with a header, escaped as PostgreSQL's COPY does: one line for each row whatever is in it."""
+    escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+    out.write("\t".join(columns) + "\n")
+    for row in rows:
+        out.write("\t".join(_cell(row[column]).translate(escapes) for column in columns) + "\n")
+
+
+def show(result: Any, out: TextIO, err: TextIO) -> None:
+    """Print a result for people."""
+    match result:
+        case results.CheckResult():
+            out.write(f"Status: {'✅ Can rollback' if result.can_rollback else '❌ Cannot rollback'}\nReason: {visible(result.reason)}\n")
+            if result.dependent_migrations:
+                out.write("\nDependent migrations (must be rolled back first):\n")
+                out.writelines(f"  - {visible(name)}\n" for name in result.dependent_migrations)
+        case results.Preview():
+            out.write("✅ Dry run: rollback SQL shown below (not executed)\n\n")
+            show_order([name for name, _ in result.steps], out)
+            _show_sql("SQL that would be executed", result.sql, out)
+            err.write(f"\nFingerprint of this preview: {result.fingerprint}\n")
+        case results.RollbackResult():
+            out.write(f"{result.mark} {visible(result.message)}\n\n")
+            _show_sql("SQL executed", result.sql_executed or "", out)
+        case results.ChainResult():
+            for step in result.results:
+                out.write(f"{step.mark} {visible(step.migration_name)}: {visible(step.message)}\n\n")
+                _show_sql("SQL executed", step.sql_executed or "", out)
+                out.write("\n")
+            out.write(f"✅ {result.message}\n")
+        case results.RegisterResult() if "->" in result.outcome:
+            out.write(f"✅ Migration resolved: {result.outcome}\n")
+        case results.RegisterResult():
+            remark = "" if result.outcome == "registered" else f" ({result.outcome})"
+            out.write(f"✅ Migration registered successfully{remark}\n   Rollback SQL: {'✅ Available' if result.has_rollback_sql else '❌ Missing'}\n")
+        case results.SyncResult():
+            for registered in result.registered:
+                answer = "Yes" if registered.has_rollback_sql else "No"
+                out.write(f"📝 Registering: {visible(registered.migration_name)}.sql\n   ✅ Registered (Rollback: {answer})\n")
+            for failure in result.failed:
+                err.write(f"❌ {visible(failure.error)}\n")
+            failed = f", {len(result.failed)} failed" if result.failed else ""
+            gap = "\n" if result.registered else ""
+            mark = "⚠️ " if result.failed else "✅"
+            out.write(f"{gap}{mark} Sync complete: {len(result.registered)} registered, {len(result.skipped)} skipped{failed}\n")
+        case results.ApplyResult():
+            for name in result.applied:
+                out.write(f"✅ Applied: {visible(name)}\n")
+            out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped\n")
+        case results.Template():
+            out.write(f"Suggested rollback template:\n{RULE}\n{result.text}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
+        case results.InstallResult():
+            what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
+            out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")
+            if result.rights_closed:
+                err.write(f"   {result.rights_closed} grants to PUBLIC, anon or authenticated were closed\n")
+        case results.Plan():
+            show_order(result.steps, out)
+        case results.AuditResult():
+            out.write(f"{'✅ The audit trail is intact' if result.intact else f'❌ The audit trail is broken at event {result.first_bad_number}'}\n")
+            out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")
+        case str():
+            out.write(f"{result}\n")
+    for warning in getattr(result, "warnings", ()):
+        err.write(f"⚠️  {visible(warning)}\n")
+
+
+def show_order(names: Iterable[str], out: TextIO) -> None:
+    """The order of a chain; nothing for one migration."""
+    ordered = list(names)
+    if len(ordered) > 1:
+        out.write("Order of the rollback, in one transaction:\n")
+        out.writelines(f"  {place}. {visible(name)}\n" for place, name in enumerate(ordered, 1))
+        out.write("\n")
