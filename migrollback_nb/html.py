@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from html import escape as _escape
+from typing import Any
 
 # Bidirectional controls reorder what a reader sees, and control characters reach terminals: both are shown by name.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -39,6 +41,19 @@ def definitions(rows: Sequence[tuple[str, str]]) -> str:
         for name, value in rows
     )
     return f"<table>{body}</table>"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows under headings. Line breaks in a value are kept."""
+    cell = 'style="text-align:left;vertical-align:top;white-space:pre-wrap;padding-right:1em"'
+    head = "".join(f'<th scope="col" {cell}>{escape(heading)}</th>' for heading in headings)
+    body = "".join("<tr>" + "".join(f"<td {cell}>{escape(value)}</td>" for value in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def to_json_line(value: Any) -> str:
+    """A value as JSON in one line, for people to read."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def warnings(texts: Iterable[str]) -> str:

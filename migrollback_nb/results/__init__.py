@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from migrollback_nb.results.check import CheckResult, Plan, Preview
     from migrollback_nb.results.files import ApplyResult, FileFailure, RegisterResult, SyncResult, Template
     from migrollback_nb.results.rollback import ChainResult, RollbackResult
+    from migrollback_nb.results.schema import SchemaChange, SchemaDiff
     from migrollback_nb.results.system import AuditResult, InstallResult
     from migrollback_nb.results.target import Notice, Status, Target
 
@@ -29,6 +30,8 @@ _HOME = {
     "Preview": "check",
     "RegisterResult": "files",
     "RollbackResult": "rollback",
+    "SchemaChange": "schema",
+    "SchemaDiff": "schema",
     "Status": "target",
     "SyncResult": "files",
     "Target": "target",
@@ -47,6 +50,8 @@ __all__ = [
     "Preview",
     "RegisterResult",
     "RollbackResult",
+    "SchemaChange",
+    "SchemaDiff",
     "Status",
     "SyncResult",
     "Target",

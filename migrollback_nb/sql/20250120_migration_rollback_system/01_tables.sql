@@ -66,6 +66,7 @@ CREATE TABLE migrollback_schema.migration_snapshots (
     description    text,
     taken_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     taken_by       text NOT NULL DEFAULT current_user,
+    token          text,
     objects        jsonb NOT NULL
 );
 
@@ -75,6 +76,8 @@ COMMENT ON COLUMN migrollback_schema.migration_snapshots.migration_name IS 'The 
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.description IS 'Why it was taken.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.taken_at IS 'When it was taken.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.taken_by IS 'Database role that took it.';
+COMMENT ON COLUMN migrollback_schema.migration_snapshots.token IS 'schema_token() at that moment: the same token, the same schema.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.objects IS 'kind -> identity -> definition, as schema_objects() gives them.';
 
 CREATE INDEX idx_migration_snapshots_migration ON migrollback_schema.migration_snapshots (migration_name);
+CREATE INDEX idx_migration_snapshots_taken_at ON migrollback_schema.migration_snapshots (taken_at);

@@ -20,7 +20,7 @@ BEGIN
         'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
         'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',
         'refuse_history_truncate', 'register_migration', 'register_migrations', 'resolve_migration', 'run_migration_sql', 'save_migration',
-        'schema_objects', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events']));
+        'schema_objects', 'schema_snapshot', 'schema_token', 'schema_changes', 'diff_migration_snapshots', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events']));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
     'The tables and functions of this system: what migration SQL may not touch and whose rights are closed. Does not write.';

@@ -83,7 +83,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
       WHERE (r.oid IS NOT NULL OR y.oid IS NOT NULL) AND k.contype <> 't'
       UNION ALL
       SELECT 'index', format('%I.%I', ns.nspname, ic.relname),
-             jsonb_strip_nulls(jsonb_build_object('def', pg_get_indexdef(i.indexrelid), 'valid', i.indisvalid, 'clustered', nullif(i.indisclustered, false),
+             jsonb_strip_nulls(jsonb_build_object('on', r.id, 'def', pg_get_indexdef(i.indexrelid), 'valid', i.indisvalid, 'clustered', nullif(i.indisclustered, false),
                'replident', nullif(i.indisreplident, false), 'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = ic.reltablespace),
                'parent', (SELECT h.inhparent::regclass FROM pg_inherits h WHERE h.inhrelid = ic.oid), 'constraint', quote_ident(kx.conname),
                'col_stats', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = ic.oid AND coalesce(a.attstattarget, -1) >= 0)))
@@ -204,18 +204,157 @@ COMMENT ON FUNCTION migrollback_schema.schema_objects() IS
     'One row for each schema object of this database: kind, identity, definition. Extension members and this system''s own objects are left out, and so '
     'are the options of user mappings, which hold passwords. Does not write.';
 
-CREATE FUNCTION migrollback_schema.create_migration_snapshot(name text, description text DEFAULT NULL)
+CREATE FUNCTION migrollback_schema.schema_snapshot() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    FOR tries_left IN REVERSE 9..0 LOOP
+        BEGIN
+            RETURN (SELECT coalesce(jsonb_object_agg(k.kind, k.objects), '{}')
+                    FROM (SELECT o.kind, jsonb_object_agg(o.identity, o.definition) AS objects FROM migrollback_schema.schema_objects() o GROUP BY o.kind) k);
+        EXCEPTION
+            -- An object went between the reading of its catalog row and the asking for its definition: look again. No such error is anybody's fault.
+            WHEN internal_error OR undefined_table OR undefined_object OR undefined_function OR undefined_column OR invalid_schema_name THEN
+                IF tries_left = 0 OR current_setting('transaction_isolation') <> 'read committed' THEN
+                    RAISE;
+                END IF;
+                PERFORM pg_sleep(0.02);
+        END;
+    END LOOP;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.schema_snapshot() IS
+    'schema_objects() as one value: kind -> identity -> definition. Looks again when somebody else changes the schema meanwhile. Waits for locks no longer '
+    'than lock_timeout. Does not write.';
+
+CREATE FUNCTION migrollback_schema.schema_token() RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $function$
+BEGIN
+    -- (ctid, xmin) names one version of a catalog row; a sum, because their order is not stable. What sessions keep in temporary tables is no schema.
+    RETURN (
+        WITH passing AS MATERIALIZED (SELECT c.oid FROM pg_class c WHERE c.relpersistence = 't'),
+        spaces AS MATERIALIZED (SELECT n.oid FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_'),
+        part (place, rows, hash) AS (
+            SELECT 1, count(*), sum(hashtidextended(c.ctid, (c.xmin::text)::bigint)) FROM pg_class c WHERE c.oid >= 16384 AND c.relpersistence <> 't'
+            UNION ALL SELECT 2, count(*), sum(hashtidextended(a.ctid, (a.xmin::text)::bigint)) FROM pg_attribute a
+             WHERE a.attrelid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = a.attrelid)
+            UNION ALL SELECT 3, count(*), sum(hashtidextended(k.ctid, (k.xmin::text)::bigint)) FROM pg_constraint k
+             WHERE k.oid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = k.conrelid)
+            UNION ALL SELECT 4, count(*), sum(hashtidextended(f.ctid, (f.xmin::text)::bigint)) FROM pg_proc f
+             WHERE f.oid >= 16384 AND NOT EXISTS (SELECT FROM spaces n WHERE n.oid = f.pronamespace)
+            UNION ALL SELECT 5, count(*), sum(hashtidextended(t.ctid, (t.xmin::text)::bigint)) FROM pg_type t
+             WHERE t.oid >= 16384 AND NOT EXISTS (SELECT FROM spaces n WHERE n.oid = t.typnamespace)
+            UNION ALL SELECT 6, count(*), sum(hashtidextended(g.ctid, (g.xmin::text)::bigint)) FROM pg_trigger g
+             WHERE g.oid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = g.tgrelid)
+            UNION ALL SELECT 7, count(*), sum(hashtidextended(o.ctid, (o.xmin::text)::bigint)) FROM pg_policy o
+            UNION ALL SELECT 8, count(*), sum(hashtidextended(w.ctid, (w.xmin::text)::bigint)) FROM pg_rewrite w
+             WHERE w.oid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = w.ev_class)
+            UNION ALL SELECT 9, count(*), sum(hashtidextended(d.ctid, (d.xmin::text)::bigint)) FROM pg_attrdef d WHERE NOT EXISTS (SELECT FROM passing p WHERE p.oid = d.adrelid)
+            UNION ALL SELECT 10, count(*), sum(hashtidextended(i.ctid, (i.xmin::text)::bigint)) FROM pg_index i
+             WHERE i.indexrelid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = i.indexrelid)
+            UNION ALL SELECT 11, count(*), sum(hashtidextended(h.ctid, (h.xmin::text)::bigint)) FROM pg_inherits h WHERE NOT EXISTS (SELECT FROM passing p WHERE p.oid = h.inhrelid)
+            UNION ALL SELECT 12, count(*), sum(hashtidextended(e.ctid, (e.xmin::text)::bigint)) FROM pg_enum e
+            UNION ALL SELECT 13, count(*), sum(hashtidextended(q.ctid, (q.xmin::text)::bigint)) FROM pg_sequence q WHERE NOT EXISTS (SELECT FROM passing p WHERE p.oid = q.seqrelid)
+            UNION ALL SELECT 14, count(*), sum(hashtidextended(n.ctid, (n.xmin::text)::bigint)) FROM pg_namespace n WHERE n.nspname !~ '^pg_(toast_)?temp_'
+            UNION ALL SELECT 15, count(*), sum(hashtidextended(d.ctid, (d.xmin::text)::bigint)) FROM pg_description d WHERE d.objoid >= 16384
+            UNION ALL SELECT 16, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_extension x
+            UNION ALL SELECT 17, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_event_trigger x
+            UNION ALL SELECT 18, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_default_acl x
+            UNION ALL SELECT 19, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_statistic_ext x
+            UNION ALL SELECT 20, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_publication x
+            UNION ALL SELECT 21, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_publication_rel x
+            UNION ALL SELECT 22, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_publication_namespace x
+            UNION ALL SELECT 23, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_operator x WHERE x.oid >= 16384
+            UNION ALL SELECT 24, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_opclass x WHERE x.oid >= 16384
+            UNION ALL SELECT 25, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_opfamily x WHERE x.oid >= 16384
+            UNION ALL SELECT 26, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_cast x WHERE x.oid >= 16384
+            UNION ALL SELECT 27, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_collation x WHERE x.oid >= 16384
+            UNION ALL SELECT 28, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_foreign_table x
+            UNION ALL SELECT 29, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_foreign_server x
+            UNION ALL SELECT 30, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_config x WHERE x.oid >= 16384
+            UNION ALL SELECT 31, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_dict x WHERE x.oid >= 16384
+            UNION ALL SELECT 32, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_aggregate x WHERE x.aggfnoid >= 16384
+            UNION ALL SELECT 33, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_language x WHERE x.oid >= 16384
+            UNION ALL SELECT 34, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_seclabel x
+            UNION ALL SELECT 35, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_db_role_setting x
+            UNION ALL SELECT 36, 1, hashtextextended(coalesce(d.datacl::text, '') || d.datdba, 0) FROM pg_database d WHERE d.datname = current_database())
+        SELECT md5(string_agg(p.rows || ':' || coalesce(p.hash, 0), ' ' ORDER BY p.place)) FROM part p);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.schema_token() IS
+    'Changes whenever a schema object does, and costs a fraction of schema_objects(). May change without one: TRUNCATE, REINDEX, CLUSTER and VACUUM FULL '
+    'write the catalogs too; temporary tables, ANALYZE, VACUUM and rows do not count. Compares within one database only. Does not write.';
+
+CREATE FUNCTION migrollback_schema.schema_changes(old_schema jsonb, new_schema jsonb)
+RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    WITH old AS (SELECT k.key AS kind, o.key AS identity, o.value AS definition FROM jsonb_each(old_schema) k CROSS JOIN LATERAL jsonb_each(k.value) o
+                 WHERE k.value IS DISTINCT FROM new_schema -> k.key),
+    new AS (SELECT k.key AS kind, o.key AS identity, o.value AS definition FROM jsonb_each(new_schema) k CROSS JOIN LATERAL jsonb_each(k.value) o
+            WHERE k.value IS DISTINCT FROM old_schema -> k.key),
+    differing AS (
+        SELECT kind, identity, old.definition AS was, new.definition AS is
+        FROM old FULL JOIN new USING (kind, identity) WHERE old.definition IS DISTINCT FROM new.definition),
+    judged AS (
+        SELECT CASE
+                   WHEN d.was IS NULL THEN 'created'
+                   WHEN d.is IS NULL THEN 'dropped'
+                   WHEN d.was - 'columns' IS DISTINCT FROM d.is - 'columns' THEN 'changed'
+                   -- Columns have rows of their own. Here only their order counts, of those that both have: PostgreSQL cannot put one back in its place.
+                   WHEN (SELECT jsonb_agg(c.name ORDER BY c.place) FROM jsonb_array_elements_text(coalesce(nullif(d.was -> 'columns', 'null'), '[]')) WITH ORDINALITY AS c (name, place) WHERE d.is -> 'columns' ? c.name)
+                        IS DISTINCT FROM
+                        (SELECT jsonb_agg(c.name ORDER BY c.place) FROM jsonb_array_elements_text(coalesce(nullif(d.is -> 'columns', 'null'), '[]')) WITH ORDINALITY AS c (name, place) WHERE d.was -> 'columns' ? c.name)
+                       THEN 'reordered'
+               END AS change, d.kind, d.identity, d.was, d.is
+        FROM differing d)
+    SELECT j.change, j.kind, j.identity, j.was, j.is FROM judged j WHERE j.change IS NOT NULL ORDER BY j.kind, j.identity COLLATE "C"
+$function$;
+COMMENT ON FUNCTION migrollback_schema.schema_changes(jsonb, jsonb) IS
+    'What differs between two values of schema_snapshot(): one row for each object. change: created, dropped, changed, or reordered (a table whose columns '
+    'stand in another order and nothing else). Does not write.';
+
+CREATE FUNCTION migrollback_schema.create_migration_snapshot(name text, description text DEFAULT NULL, moment text DEFAULT NULL, client text DEFAULT NULL)
 RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
+    token    text := migrollback_schema.schema_token();
     snapshot uuid;
 BEGIN
-    INSERT INTO migrollback_schema.migration_snapshots (migration_name, description, objects)
-    SELECT create_migration_snapshot.name, create_migration_snapshot.description, coalesce(jsonb_object_agg(k.kind, k.objects), '{}')
-    FROM (SELECT o.kind, jsonb_object_agg(o.identity, o.definition) AS objects FROM migrollback_schema.schema_objects() o GROUP BY o.kind) k
+    IF moment IS NOT NULL THEN
+        -- Taken by itself: where nothing has changed since the last one, that one says it all.
+        SELECT s.id INTO snapshot FROM (SELECT l.id, l.token FROM migrollback_schema.migration_snapshots l ORDER BY l.taken_at DESC LIMIT 1) s
+         WHERE s.token = create_migration_snapshot.token;
+        IF FOUND THEN
+            RETURN snapshot;
+        END IF;
+    END IF;
+    INSERT INTO migrollback_schema.migration_snapshots (migration_name, description, token, objects)
+    VALUES (create_migration_snapshot.name, coalesce(create_migration_snapshot.description, moment), token, migrollback_schema.schema_snapshot())
     RETURNING id INTO snapshot;
     PERFORM migrollback_schema.add_migration_event('snapshot_taken', name, reason => create_migration_snapshot.description,
-                                                   details => jsonb_build_object('snapshot', snapshot));
+        client => create_migration_snapshot.client, details => jsonb_strip_nulls(jsonb_build_object('snapshot', snapshot, 'moment', moment)));
     RETURN snapshot;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text) IS
-    'Writes: stores the schema as it stands, for a migration that need not be registered yet. Returns the snapshot''s id.';
+COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, text, text) IS
+    'Writes: stores the schema as it stands, for a migration that need not be registered yet. moment: for one that is taken by itself, such as "before apply"; '
+    'it stores nothing when nothing has changed since the last one. Returns the snapshot''s id.';
+
+CREATE FUNCTION migrollback_schema.diff_migration_snapshots(old_snapshot uuid, new_snapshot uuid DEFAULT NULL)
+RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    old_objects jsonb;
+    new_objects jsonb;
+BEGIN
+    SELECT s.objects INTO old_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no snapshot %', old_snapshot USING ERRCODE = 'MR001';
+    END IF;
+    IF new_snapshot IS NULL THEN
+        new_objects := migrollback_schema.schema_snapshot();
+    ELSE
+        SELECT s.objects INTO new_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'there is no snapshot %', new_snapshot USING ERRCODE = 'MR001';
+        END IF;
+    END IF;
+    RETURN QUERY SELECT * FROM migrollback_schema.schema_changes(old_objects, new_objects);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.diff_migration_snapshots(uuid, uuid) IS
+    'schema_changes() from a snapshot to another one, or to the schema as it stands now. SQLSTATE MR001: no such snapshot. Does not write.';

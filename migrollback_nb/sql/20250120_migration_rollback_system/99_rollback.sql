@@ -5,6 +5,10 @@
 -- DROP TABLE IF EXISTS migrollback_schema.migration_events;
 -- DROP FUNCTION IF EXISTS migrollback_schema.close_migration_rights;
 -- DROP FUNCTION IF EXISTS migrollback_schema.create_migration_snapshot;
+-- DROP FUNCTION IF EXISTS migrollback_schema.diff_migration_snapshots;
+-- DROP FUNCTION IF EXISTS migrollback_schema.schema_changes;
+-- DROP FUNCTION IF EXISTS migrollback_schema.schema_token;
+-- DROP FUNCTION IF EXISTS migrollback_schema.schema_snapshot;
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.apply_migration;
 -- DROP FUNCTION IF EXISTS migrollback_schema.finish_migration_rollback;
