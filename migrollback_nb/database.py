@@ -372,8 +372,8 @@ class Database(Session):
             with self._guard() as guard:
                 check = guard.can_rollback(name)
                 refusal = None if check["can_rollback"] else check["reason"]
-                if preview is not None and preview != guard.fingerprint([name]):
-                    refusal = "Something has changed since the preview: look at a new one first"
+                if preview is not None:
+                    refusal = cast("str | None", guard._value("changed_since_preview", preview=preview, now=guard.fingerprint([name]))) or refusal
                 if refusal is not None:
                     guard._rows(
                         "add_migration_event",

@@ -43,6 +43,29 @@ def test_refused_after_a_change(db, two, session, what):
     assert exists(session(), "b")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (CHANGES["rollback SQL"], "The rollback SQL has changed"), (CHANGES["how it is cut"], "The rollback SQL has changed"),
+        (CHANGES["a new dependent"], "what depends on it, has changed"), ("CREATE TABLE somebody_elses ()", "The schema has changed"),
+        ("ALTER TABLE b ADD COLUMN more int", "The schema has changed"), ("CREATE INDEX ON b ((1))", "The schema has changed"),
+    ],
+)  # fmt: skip
+def test_the_refusal_says_what_has_changed(db, two, session, change, said):
+    preview = db.preview("002_b")
+    session().execute(change)
+    with pytest.raises(mr.Refused, match=said):
+        db.rollback("002_b", confirm="002_b", preview=preview)
+    assert exists(session(), "b")
+
+
+def test_rows_do_not_matter(db, two, session):
+    preview = db.preview("002_b")
+    session().execute("CREATE TEMPORARY TABLE passing (a int); INSERT INTO b DEFAULT VALUES; TRUNCATE b")
+    session().execute("VACUUM ANALYZE b")
+    assert db.rollback("002_b", confirm="002_b", preview=preview).success
+
+
 def test_the_refusal_says_to_look_again(db, two, session):
     preview = db.preview("002_b")
     session().execute(CHANGES["rollback SQL"])

@@ -1,7 +1,8 @@
 """schema_objects() and snapshots of it: what the schema is, told so that two of them can be compared."""
 
+import psycopg
 import pytest
-from watching import schema_of, value
+from watching import Background, schema_of, value
 
 THINGS = """
 CREATE SCHEMA app; CREATE TYPE app.mood AS ENUM ('sad', 'ok'); CREATE DOMAIN app.positive AS int CHECK (VALUE > 0); CREATE TYPE app.pair AS (a int, b text);
@@ -123,3 +124,122 @@ def test_a_plain_role_sees_the_same(connection, session):
     plain = session()
     plain.execute("SET ROLE pg_monitor; SET search_path = public")
     assert schema_of(plain) == before
+
+
+# -- the token ---------------------------------------------------------------------------------------------------------
+
+
+def token(connection):
+    return value(connection, "SELECT schema_token()")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_token_sees_every_change(connection, change):
+    before = token(connection)
+    connection.execute("BEGIN")
+    connection.execute(change)
+    assert token(connection) != before
+    connection.execute("ROLLBACK")
+    assert token(connection) == before
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "INSERT INTO app.wide SELECT n, n FROM generate_series(1, 1000) AS s (n)", "ANALYZE app.wide", "VACUUM app.wide", "TRUNCATE app.wide", "REINDEX TABLE app.child", "VACUUM FULL app.wide",
+        "CREATE TEMPORARY TABLE passing (a int PRIMARY KEY, b text DEFAULT 'x')", "REFRESH MATERIALIZED VIEW app.kept", "SELECT nextval('app.numbers')", "CREATE ROLE passing_role; DROP ROLE passing_role",
+    ],
+)  # fmt: skip
+def test_the_token_is_indifferent_to_what_is_no_schema(connection, session, harmless):
+    before = token(connection)
+    other = session()
+    other.execute(harmless)
+    assert token(connection) == before
+
+
+# -- what differs ------------------------------------------------------------------------------------------------------
+
+
+def changes(connection, sql):
+    """(change, kind, identity) of what this SQL does, undone afterwards."""
+    connection.execute("CREATE TEMPORARY TABLE kept AS SELECT schema_snapshot() AS objects")
+    connection.execute("BEGIN")
+    connection.execute(sql)
+    rows = connection.execute("SELECT c.change, c.kind, c.identity FROM kept k, schema_changes(k.objects, schema_snapshot()) c").fetchall()
+    connection.execute("ROLLBACK")
+    connection.execute("DROP TABLE kept")
+    return rows
+
+
+def test_a_column_that_comes_is_no_change_of_its_table(connection):
+    assert changes(connection, "ALTER TABLE app.wide ADD COLUMN c int") == [("created", "column", "app.wide.c")]
+
+
+def test_a_column_that_comes_back_at_the_end_is_another_order(connection):
+    connection.execute("DROP STATISTICS app.stat")
+    assert changes(connection, "ALTER TABLE app.wide DROP COLUMN a; ALTER TABLE app.wide ADD COLUMN a int") == [("reordered", "table", "app.wide")]
+
+
+def test_a_column_that_goes_from_the_middle_leaves_the_order(connection):
+    assert changes(connection, "ALTER TABLE app.parent DROP COLUMN name") == [
+        ("dropped", "column", "app.parent.name"), ("dropped", "constraint", "app.parent named"), *NOT_NULL_IS_A_CONSTRAINT.get(connection.info.server_version // 10000, []),
+    ]  # fmt: skip
+
+
+#: From PostgreSQL 18 NOT NULL is a constraint with a name.
+NOT_NULL_IS_A_CONSTRAINT = {18: [("dropped", "constraint", "app.parent parent_name_not_null")]}
+
+
+def test_nothing_differs_from_itself(connection):
+    assert changes(connection, "SELECT 1") == []
+
+
+def test_a_view_that_says_something_else(connection):
+    assert changes(connection, "CREATE OR REPLACE VIEW app.happy AS SELECT * FROM app.child WHERE mood = 'sad'") == [("changed", "view", "app.happy")]
+
+
+def test_an_ordinary_role_sees_the_same_rows(connection, session, server):
+    role = f"ordinary_{connection.info.dbname}"
+    schema = connection.execute("SELECT current_schema").fetchone()[0]
+    connection.execute(
+        f"CREATE ROLE {role} LOGIN; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
+    )
+    try:
+        expected = schema_of(connection)
+        ordinary = session(user=role)
+        assert schema_of(ordinary) == expected
+        assert token(ordinary) == token(connection)
+    finally:
+        ordinary.close()
+        connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_it_looks_again_while_somebody_else_changes_the_schema(connection, session):
+    stop = []
+
+    def churn():
+        other = session()
+        number = 0
+        while not stop:
+            number += 1
+            other.execute(
+                f"CREATE TABLE app.churn (a int DEFAULT {number} CHECK (a > 0)); CREATE VIEW app.churned AS SELECT * FROM app.churn; CREATE INDEX ON app.churn (a)"
+            )
+            other.execute(
+                "CREATE FUNCTION app.churning() RETURNS int LANGUAGE sql AS 'SELECT 1'; DROP FUNCTION app.churning(); DROP VIEW app.churned; DROP TABLE app.churn"
+            )
+        return number
+
+    churning = Background(churn)
+    for _ in range(30):
+        assert connection.execute("SELECT schema_snapshot() ? 'table'").fetchone() == (True,)
+    stop.append(True)
+    assert churning.result() > 0
+
+
+def test_it_waits_no_longer_than_lock_timeout(connection, session):
+    holder = session()
+    holder.execute("BEGIN; LOCK TABLE app.happy IN ACCESS EXCLUSIVE MODE")
+    connection.execute("SET lock_timeout = '100ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        connection.execute("SELECT schema_snapshot()")

@@ -147,19 +147,38 @@ COMMENT ON FUNCTION migrollback_schema.migration_rollback_path(jsonb, text) IS
     'The search_path that the rollback SQL runs under: the one recorded at registration, otherwise the given one. Does not write.';
 
 CREATE FUNCTION migrollback_schema.migration_fingerprint(names text[]) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-    WITH part (step, place, value) AS (
-        SELECT n.place, p.place, p.value
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- Hexadecimal digits in four groups, so that a refusal can say what has changed: which migrations of which database (12), their rollback SQL (24),
+    -- their status and what depends on them (12), the schema (16). Each over netstrings: no two lists share one text.
+    RETURN (
+    WITH part (place, width, value) AS (
+        SELECT g.place, g.width, string_agg(coalesce(octet_length(convert_to(p.value, 'UTF8')) || ':' || p.value, '-') || ',', '' ORDER BY n.place, p.place)
         FROM unnest(names) WITH ORDINALITY AS n (migration_name, place)
         LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = n.migration_name
-        CROSS JOIN LATERAL unnest(ARRAY[n.migration_name, current_database()::text, h.id::text, h.status, h.rollback_sql, h.metadata ->> 'search_path', (h.metadata -> 'rollback')::text])
-            WITH ORDINALITY AS p (value, place)
-        UNION ALL
-        SELECT 0, 0, array_to_json(migrollback_schema.migrations_to_roll_back_first(names))::text)
-    SELECT encode(sha256(convert_to(string_agg(
-               coalesce(octet_length(convert_to(p.value, 'UTF8')) || ':' || p.value, '-') || ',', '' ORDER BY p.step, p.place), 'UTF8')), 'hex')
-    FROM part p
-$function$;
+        CROSS JOIN LATERAL (VALUES (1, 12, ARRAY[n.migration_name, current_database()::text, h.id::text]),
+                                   (2, 24, ARRAY[h.rollback_sql, h.metadata ->> 'search_path', (h.metadata -> 'rollback')::text]),
+                                   (3, 12, ARRAY[h.status])) AS g (place, width, "values")
+        CROSS JOIN LATERAL unnest(g."values") WITH ORDINALITY AS p (value, place)
+        GROUP BY g.place, g.width)
+    SELECT string_agg(left(encode(sha256(convert_to(p.value || CASE WHEN p.place = 3 THEN array_to_json(migrollback_schema.migrations_to_roll_back_first(names))::text ELSE '' END, 'UTF8')), 'hex'),
+                           p.width), '' ORDER BY p.place)
+           || left(encode(sha256(convert_to(migrollback_schema.schema_token(), 'UTF8')), 'hex'), 16)
+    FROM part p);
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_fingerprint(text[]) IS
-    'SHA-256 (hex) over what a preview of these migrations, in this order, showed: rollback SQL, how it runs, status, dependents. '
-    'execute_migration_rollback() refuses when it differs. Does not write.';
+    'Of what a preview showed: the migrations, their rollback SQL and search_path, their status, what depends on them, and the schema. execute_migration_rollback() '
+    'refuses when it differs. Does not write.';
+
+CREATE FUNCTION migrollback_schema.changed_since_preview(preview text, now text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE
+        WHEN preview = now THEN NULL
+        WHEN length(preview) <> 64 OR left(preview, 12) <> left(now, 12) THEN 'The preview is not of these migrations in this database: look at a new one first'
+        WHEN substr(preview, 13, 24) <> substr(now, 13, 24) THEN 'The rollback SQL has changed since the preview: look at a new one first'
+        WHEN substr(preview, 37, 12) <> substr(now, 37, 12) THEN 'The status, or what depends on it, has changed since the preview: look at a new one first'
+        ELSE 'The schema has changed since the preview: look at a new one first'
+    END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.changed_since_preview(text, text) IS
+    'Why a preview with this fingerprint no longer holds, in words, or NULL when it does. now: migration_fingerprint() of this moment. Does not write.';

@@ -12,7 +12,7 @@ BEGIN
     routines := ARRAY(
         SELECT p.oid FROM pg_proc p
         WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proname = ANY (ARRAY[
-        'add_migration_event', 'apply_migration', 'can_rollback_migration', 'chain_migration_event', 'changeable_settings', 'close_migration_rights',
+        'add_migration_event', 'apply_migration', 'can_rollback_migration', 'chain_migration_event', 'changeable_settings', 'changed_since_preview', 'close_migration_rights',
         'complete_history_change', 'create_migration_snapshot', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
         'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'is_passing_error', 'is_system_migration',
         'journal_migration_statement', 'list_rollbackable_migrations', 'lock_migrations', 'mark_rolled_back', 'migration_attempt',

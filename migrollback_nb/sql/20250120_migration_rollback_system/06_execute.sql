@@ -64,8 +64,8 @@ BEGIN
     IF cardinality(names) = 0 OR names IS NULL THEN
         RAISE EXCEPTION 'no migration was named' USING ERRCODE = 'MR006';
     END IF;
-    IF preview IS NOT NULL AND preview <> migrollback_schema.migration_fingerprint(names) THEN
-        refusal := 'Something has changed since the preview: look at a new one first';
+    IF preview IS NOT NULL THEN
+        refusal := migrollback_schema.changed_since_preview(preview, migrollback_schema.migration_fingerprint(names));
         migration := names[1];
     END IF;
 

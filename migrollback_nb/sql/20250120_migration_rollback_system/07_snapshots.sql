@@ -233,7 +233,11 @@ BEGIN
         WITH passing AS MATERIALIZED (SELECT c.oid FROM pg_class c WHERE c.relpersistence = 't'),
         spaces AS MATERIALIZED (SELECT n.oid FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_'),
         part (place, rows, hash) AS (
-            SELECT 1, count(*), sum(hashtidextended(c.ctid, (c.xmin::text)::bigint)) FROM pg_class c WHERE c.oid >= 16384 AND c.relpersistence <> 't'
+            -- by what they say and not by version: TRUNCATE, REINDEX, CLUSTER and VACUUM FULL write a new version with another file
+            SELECT 1, count(*), sum(hashtextextended(concat_ws(',', c.oid, c.relname, c.relnamespace, c.reloftype, c.relowner, c.relam, c.reltablespace, c.relpersistence,
+                       c.relkind, c.relnatts, c.relchecks, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.relispartition, c.relacl::text, c.reloptions::text,
+                       c.relpartbound::text), 0))
+              FROM pg_class c WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND c.relkind <> 't'
             UNION ALL SELECT 2, count(*), sum(hashtidextended(a.ctid, (a.xmin::text)::bigint)) FROM pg_attribute a
              WHERE a.attrelid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = a.attrelid)
             UNION ALL SELECT 3, count(*), sum(hashtidextended(k.ctid, (k.xmin::text)::bigint)) FROM pg_constraint k
@@ -279,8 +283,8 @@ BEGIN
         SELECT md5(string_agg(p.rows || ':' || coalesce(p.hash, 0), ' ' ORDER BY p.place)) FROM part p);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_token() IS
-    'Changes whenever a schema object does, and costs a fraction of schema_objects(). May change without one: TRUNCATE, REINDEX, CLUSTER and VACUUM FULL '
-    'write the catalogs too; temporary tables, ANALYZE, VACUUM and rows do not count. Compares within one database only. Does not write.';
+    'Changes whenever a schema object does, and costs a fraction of schema_objects(). Rows, TRUNCATE, ANALYZE, VACUUM, REINDEX and temporary tables do not count; '
+    'REINDEX CONCURRENTLY, CLUSTER, and VACUUM FULL of a catalog change it without a change to the schema. Compares within one database only. Does not write.';
 
 CREATE FUNCTION migrollback_schema.schema_changes(old_schema jsonb, new_schema jsonb)
 RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)

@@ -37,6 +37,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_system_writes;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_system_token;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_system_objects;
+-- DROP FUNCTION IF EXISTS migrollback_schema.changed_since_preview;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_fingerprint;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_rollback_path;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_warnings;
