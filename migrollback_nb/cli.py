@@ -63,6 +63,14 @@ def _rollback_arguments(made: argparse.ArgumentParser) -> None:
     _limits(made)
 
 
+def _rehearse_arguments(made: argparse.ArgumentParser) -> None:
+    _name(made)
+    made.add_argument("--chain", action="store_true", help="with all that must be rolled back before it")
+    made.add_argument("--consent", action="store_true", help="also when undoing does not undo all that the SQL does (nextval, COPY to a file ...)")
+    made.add_argument("--lock-timeout", metavar="TIME", help="longest wait for one lock; there is one try (default 500ms)")
+    made.add_argument("--statement-timeout", metavar="TIME", help="longest time for all of it (default 30s; 0: no limit)")
+
+
 def _install_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--print", dest="print_sql", action="store_true", help="print its SQL for psql instead; needs no database")
 
@@ -104,6 +112,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "list": ("list the migrations in place and whether each may be rolled back", _no_arguments),
     "check": ("check whether a migration may be rolled back (exit status 3: it may not)", _name),
     "rollback": ("roll a migration back, after showing what it is and asking", _rollback_arguments),
+    "rehearse": ("run a rollback for real, undo it, and show what it did (exit status 1: it would fail)", _rehearse_arguments),
     "register": ("register a migration that is in place, or update what is registered of it", _name),
     "template": ("suggest a rollback block for a migration", _name),
     "sync": ("register all migrations of the folder that are not registered yet", _no_arguments),
@@ -171,6 +180,9 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
                 name = args.name.removesuffix(".sql")
                 raise ConfirmationRequired(f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {name}.")
             return db.rollback(args.name, confirm=confirmed, reason=args.reason, preview=args.preview, chain=args.chain, trail=args.trail)
+        case "rehearse":
+            db.require_system()
+            return db.rehearse(args.name, chain=args.chain, consent=args.consent, lock_timeout=args.lock_timeout, statement_timeout=args.statement_timeout)
         case "register":
             db.require_system()
             return db.register(args.name)
@@ -244,6 +256,7 @@ def _dependency_rows(args: argparse.Namespace, db: Migrations) -> Sequence[Mappi
 
 _TITLES = {
     "check": "🔍 Checking rollback status for: {name}\n\n",
+    "rehearse": "🔍 Rehearsing the rollback of: {name}\n\n",
     "register": "📝 Registering migration: {name}\n",
     "template": "📝 Generating rollback template for: {name}\n\n",
     "sync": "🔄 Syncing migration files with database...\n\n",
@@ -407,7 +420,7 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
             return 3
         case results.SyncResult() if result.failed:
             return 1
-        case results.AuditResult(intact=False):
+        case results.AuditResult(intact=False) | results.Rehearsal(success=False):
             return 1
     return 0
 

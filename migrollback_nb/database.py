@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import psycopg
@@ -16,7 +16,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from migrollback_nb import errors
-from migrollback_nb.session import RETRIED, Execution, Row, Session
+from migrollback_nb.results import Notice
+from migrollback_nb.session import RETRIED, Execution, Row, Session, who_blocks
 
 
 class Database(Session):
@@ -228,6 +229,58 @@ class Database(Session):
                     details=Jsonb({"sqlstate": "57014", "message": "interrupted by the user"}),
                 )
             raise
+
+    # -- rehearsal -------------------------------------------------------------------------------------------------
+
+    def rehearse(
+        self, names: Sequence[str], *, consent: bool = False, lock_timeout: str | None = None, statement_timeout: str
+    ) -> tuple[Row, list[Notice], str | None]:
+        """What rehearse_migration_rollbacks() tells, the notices meanwhile, and who was in the way. Does not write: what ran is undone twice."""
+        self._cancelled.clear()
+        self._notices.clear()
+        report: Row = {}
+        with self._watch.watch(self.connection.info.backend_pid) as blockers:
+            with self._undone_deed(lock_timeout, statement_timeout):
+                report = cast(
+                    "Row",
+                    self._value(
+                        "rehearse_migration_rollbacks",
+                        names=list(names),
+                        consent=consent,
+                        client=self.client,
+                        record=False,
+                        rethrow=False,
+                    ),
+                )
+            return report, list(self._notices), who_blocks(blockers)
+
+    def place_of_error(self, names: Sequence[str], *, lock_timeout: str | None = None, statement_timeout: str) -> int | None:
+        """Where in its statement a rehearsal meets an error, counted from 1; None where PostgreSQL does not say. Does not write.
+
+        A function that has caught an error can no longer tell its place, so it runs once more, and the error comes out.
+        """
+        notices = list(self._notices)
+        try:
+            with self._undone_deed(lock_timeout, statement_timeout):
+                self._value("rehearse_migration_rollbacks", names=list(names), consent=False, client=self.client, record=False, rethrow=True)
+        except errors.MigrollbackError as error:
+            place = getattr(error.__cause__, "diag", None)
+            found = place and place.internal_position
+            return int(found) if found else None
+        finally:
+            self._notices[:] = notices
+        return None
+
+    def record_rehearsal(self, report: Row) -> None:
+        """Keep the one event that a rehearsal leaves. Writes."""
+        self._rows_in_deed("record_migration_rehearsal", report=Jsonb(report), client=self.client)
+
+    @contextmanager
+    def _undone_deed(self, lock_timeout: str | None, statement_timeout: str) -> Iterator[None]:
+        """A deed whose transaction is rolled back whatever it did."""
+        with suppress(_Undo), self._translated(), self._deed(lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+            yield
+            raise _Undo
 
     def _rows_in_deed(self, function: str, /, **parameters: Any) -> list[Row]:
         with self._translated(), self._deed():
@@ -495,6 +548,10 @@ class Database(Session):
         """Take what PUBLIC, anon and authenticated may do with the system. Writes only where something was open. Returns how many grants."""
         with self._translated(), self._deed():
             return cast(int, self._value("close_migration_rights"))
+
+
+class _Undo(Exception):
+    """Ends a transaction that is to leave nothing."""
 
 
 def _met_lock(execution: Execution) -> bool:

@@ -6,9 +6,15 @@ Times are aware, in UTC. Columns that hold several values hold tuples or dicts (
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from migrollback_nb.errors import UsageError
+
+if TYPE_CHECKING:
+    from migrollback_nb.results import Rehearsal
 
 _TEXT = "string"
 _TIME = "datetime64[us, UTC]"
@@ -52,6 +58,24 @@ EVENTS = {
     "details": _ANY,
     "hash": _TEXT,
 }
+#: Columns and dtypes of each part of a rehearsal.
+REHEARSAL = {
+    "changes": {"change": _TEXT, "kind": _TEXT, "identity": _TEXT, "made_by": _ANY, "named": _ANY, "foreign": _ANY, "old_definition": _ANY, "new_definition": _ANY},
+    "rows": {"relation": _TEXT, "column": _TEXT, "what": _TEXT, "rows": "Int64", "exact": _FLAG, "sqlstate": _TEXT},
+    "locks": {"relation": _TEXT, "kind": _TEXT, "mode": _TEXT, "migration_name": _TEXT, "statement_number": _NUMBER, "held_ms": "float64"},
+    "statements": {"migration_name": _TEXT, "number": _NUMBER, "statement": _TEXT, "line": "Int64", "ms": "float64"},
+    "broken": {"kind": _TEXT, "identity": _TEXT, "because": _TEXT, "certain": _FLAG, "sqlstate": _TEXT, "used_by": _ANY},
+    "sessions": {
+        "pid": _NUMBER,
+        "user": _TEXT,
+        "application_name": _TEXT,
+        "state": _TEXT,
+        "relation": _TEXT,
+        "mode": _TEXT,
+        "waits": _FLAG,
+        "for_us": _FLAG,
+    },
+}
 
 
 def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
@@ -88,3 +112,22 @@ def dependencies(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def events(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """The audit trail as a DataFrame (n, 10), columns as in `EVENTS`; does not write."""
     return _frame(rows, EVENTS)
+
+
+def rehearsal(rehearsed: Rehearsal, what: str) -> pd.DataFrame:
+    """One part of a rehearsal as a DataFrame, columns as in `REHEARSAL`; does not write.
+
+    Parameters
+    ----------
+    rehearsed : Rehearsal
+        The rehearsal.
+    what : str
+        changes, rows, locks, statements, broken or sessions. Of what the rollback creates nobody has made it yet: made_by, named and foreign are None.
+    """
+    if what not in REHEARSAL:
+        raise UsageError(f"A rehearsal has no part {what}", hint=f"Use one of {', '.join(REHEARSAL)}.")
+    if what == "changes":
+        judged = [{**one.change.to_dict(), "made_by": one.made_by, "named": one.named, "foreign": one.foreign} for one in rehearsed.impacts]
+        created = [{**change.to_dict(), "made_by": None, "named": None, "foreign": None} for change in rehearsed.diff.created]
+        return _frame([*judged, *created], REHEARSAL[what])
+    return _frame([asdict(one) for one in getattr(rehearsed, what)], REHEARSAL[what])

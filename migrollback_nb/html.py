@@ -79,3 +79,8 @@ def sql(text: str) -> str:
     # `noclasses`: no style sheet is needed, so it reads in an exported page too; colours that hold 4.5:1 on white, hence the pinned background
     formatter = HtmlFormatter(noclasses=True, style="default", cssstyles="background:#ffffff;color:#1a1a1a;padding:.6em;overflow:auto", nobackground=True)
     return str(highlight(text, PostgresLexer(), formatter))
+
+
+def section(title: str, body: str) -> str:
+    """A part that opens and closes, by keyboard too; its body is HTML already."""
+    return f'<details open><summary style="font-weight:600;margin:.6em 0 .2em">{escape(title)}</summary>{body}</details>'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         Plan,
         Preview,
         RegisterResult,
+        Rehearsal,
         RollbackResult,
         SyncResult,
         Target,
@@ -363,6 +365,59 @@ class Migrations:
         steps = tuple((row["migration_name"], row["sql_executed"]) for row in rows)
         return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.target)
 
+    def rehearse(
+        self,
+        name: str | Sequence[str],
+        *,
+        chain: bool = False,
+        consent: bool = False,
+        lock_timeout: str | None = None,
+        statement_timeout: str | None = None,
+    ) -> Rehearsal:
+        """Run a rollback for real, inside a transaction that is then undone, and tell what it did. Writes: one event of the audit trail, nothing else.
+
+        Parameters
+        ----------
+        name : str or sequence of str
+            The migration, or several in the order in which they are to be rolled back.
+        chain : bool
+            True: with all that must be rolled back before it.
+        consent : bool
+            True: also when undoing does not undo all that the SQL does (nextval, COPY to a file ...).
+        lock_timeout : str, optional
+            Longest wait for one lock; by default that of the limits, 500ms. There is one try.
+        statement_timeout : str, optional
+            Longest time for all of it, ``30s`` by default: it holds the locks that the rollback would hold.
+
+        Returns
+        -------
+        Rehearsal
+            Also when the rollback would fail: ``success`` and ``failure`` say so. Its fingerprint makes `rollback` refuse when anything has changed meanwhile.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered.
+        Refused
+            When a rule forbids it, with the reason in words; or when it needs consent.
+        """
+        from migrollback_nb import rehearsing
+
+        names = self._steps(name, chain=chain)
+        known = self.database.warnings(names)
+        for step in names:
+            if step not in known:
+                raise self._not_found(step)
+        try:
+            rehearsed = rehearsing.rehearse(self.database, names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+        except Refused as error:
+            if error.migration_name is not None and not error.dependents:
+                dependents = tuple(self.database.can_rollback(error.migration_name)["dependent_migrations"])
+                raise Refused(error.reason, migration_name=error.migration_name, dependents=dependents, hint=error.hint) from None
+            raise
+        warnings = tuple(text for step in names for text in (*known[step]["warnings"], *self._file_warnings(step, known[step]["checksum"])))
+        return replace(rehearsed, warnings=warnings)
+
     def _steps(self, name: str | Sequence[str], *, chain: bool) -> tuple[str, ...]:
         if not isinstance(name, str):
             if not name:
@@ -378,7 +433,7 @@ class Migrations:
         *,
         confirm: str,
         reason: str | None = None,
-        preview: Preview | str | None = None,
+        preview: Preview | Rehearsal | str | None = None,
         chain: bool = False,
         trail: Path | str | None = None,
     ) -> RollbackResult | ChainResult:
@@ -392,7 +447,7 @@ class Migrations:
             The migration's name once more (of several: the last): nothing runs by accident.
         reason : str, optional
             Goes into the audit trail.
-        preview : Preview or str, optional
+        preview : Preview, Rehearsal or str, optional
             What was looked at, or its fingerprint: refused when anything has changed since.
         chain : bool
             True: with all that must be rolled back before it, in one transaction.

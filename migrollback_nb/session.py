@@ -208,11 +208,11 @@ class Session:
             return cursor.execute(sql.SQL(text).format(schema=self._schema), parameters).fetchall()
 
     @contextmanager
-    def _deed(self, *, lock_timeout: str | None = None) -> Iterator[None]:
+    def _deed(self, *, lock_timeout: str | None = None, statement_timeout: str | None = None) -> Iterator[None]:
         """A transaction under safe settings. SET LOCAL only: through a pooler a plain SET would reach other clients."""
         wanted = {
             "lock_timeout": lock_timeout or self.limits.lock_timeout,
-            "statement_timeout": self.limits.statement_timeout,
+            "statement_timeout": statement_timeout or self.limits.statement_timeout,
             "idle_in_transaction_session_timeout": self.limits.idle_timeout,
             # acknowledged must mean durable: with `off`, five of five commits were lost in a crash
             "synchronous_commit": "on",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from migrollback_nb.results.check import CheckResult, Plan, Preview
     from migrollback_nb.results.files import ApplyResult, FileFailure, RegisterResult, SyncResult, Template
+    from migrollback_nb.results.rehearsal import Rehearsal
     from migrollback_nb.results.rollback import ChainResult, RollbackResult
     from migrollback_nb.results.schema import SchemaChange, SchemaDiff
     from migrollback_nb.results.system import AuditResult, InstallResult
@@ -29,6 +30,7 @@ _HOME = {
     "Plan": "check",
     "Preview": "check",
     "RegisterResult": "files",
+    "Rehearsal": "rehearsal",
     "RollbackResult": "rollback",
     "SchemaChange": "schema",
     "SchemaDiff": "schema",
@@ -49,6 +51,7 @@ __all__ = [
     "Plan",
     "Preview",
     "RegisterResult",
+    "Rehearsal",
     "RollbackResult",
     "SchemaChange",
     "SchemaDiff",

@@ -20,6 +20,7 @@ LAYERS = [
         "results",
         "sql",
         "sql_text",
+        "sql_names",
         "migration_file",
         "formats",
         "formats.native",
@@ -31,14 +32,14 @@ LAYERS = [
         "runbook",
         "terminal",
     },
-    {"blockers", "connection", "session", "database", "embedded", "private_server", "installation", "scratch"},
+    {"blockers", "connection", "session", "database", "embedded", "private_server", "installation", "rehearsing", "scratch"},
     {"migrations"},
     {"frames", "graphs"},
     {"panels"},
     {"cli", "magics", "demo", "lab"},
 ]
 #: Against the arrows, inside functions only: a question is answered by a DataFrame or a drawing, which is loaded when it is asked.
-WHEN_ASKED = {("migrations", "frames"), ("migrations", "graphs")}
+WHEN_ASKED = {("migrations", "frames"), ("migrations", "graphs"), ("results.rehearsal", "frames")}
 #: The lowest layer knows nothing of a database or a display.
 NOT_PURE = {"psycopg", "pandas", "graphviz", "ipywidgets", "anywidget", "IPython", "tqdm"}
 

@@ -13,13 +13,13 @@ BEGIN
         SELECT p.oid FROM pg_proc p
         WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proname = ANY (ARRAY[
         'add_migration_event', 'apply_migration', 'can_rollback_migration', 'chain_migration_event', 'changeable_settings', 'changed_since_preview', 'close_migration_rights',
-        'complete_history_change', 'create_migration_snapshot', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
+        'complete_history_change', 'count_rows_within', 'create_migration_snapshot', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
         'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'is_passing_error', 'is_system_migration',
-        'journal_migration_statement', 'list_rollbackable_migrations', 'lock_migrations', 'mark_rolled_back', 'migration_attempt',
+        'journal_migration_statement', 'list_rollbackable_migrations', 'migration_owners', 'lock_migrations', 'mark_rolled_back', 'migration_attempt',
         'migration_blocking_reason', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_rollback_path',
-        'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
+        'migration_not_undone', 'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
         'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',
-        'refuse_history_truncate', 'register_migration', 'register_migrations', 'resolve_migration', 'run_migration_sql', 'save_migration',
+        'refuse_history_truncate', 'record_migration_rehearsal', 'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'relation_locks_held', 'resolve_migration', 'run_migration_sql', 'save_migration',
         'schema_objects', 'schema_snapshot', 'schema_token', 'schema_changes', 'diff_migration_snapshots', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events']));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
@@ -128,6 +128,16 @@ COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[]) IS
     'Names of the settings that SQL can change, search_path apart, our own, and of `besides` those that are declared nowhere. '
     'Writes nothing but a setting of the transaction.';
 
+CREATE FUNCTION migrollback_schema.relation_locks_held(statement_number int) RETURNS jsonb
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    SELECT coalesce(jsonb_object_agg(l.relation || ' ' || l.mode, statement_number), '{}')
+    FROM pg_locks l
+    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
+      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+$function$;
+COMMENT ON FUNCTION migrollback_schema.relation_locks_held(int) IS
+    'The locks that this session holds on relations of this database, catalogs left out: "oid mode" -> the given number. Does not write.';
+
 CREATE FUNCTION migrollback_schema.run_migration_sql(
     statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, system_tables oid[] DEFAULT '{}',
     more_follows boolean DEFAULT false, set_session text[] DEFAULT '{}', session_path text DEFAULT NULL,
@@ -155,8 +165,16 @@ DECLARE
     unchanged        boolean;
     deferred         text;
     outcome          jsonb;
+    -- A rehearsal also wants to know the locks and at which statement they came. Only within its transaction: a setting left by somebody else says nothing.
+    rehearsed        boolean := coalesce(current_setting('migrollback.rehearsal', true), '') = coalesce(pg_current_xact_id_if_assigned()::text, 'none');
+    locks            jsonb := '{}';
+    looked_at        int := 0;          -- the last statement after which the locks were looked at
+    looking_ms       numeric := 0;
     code text; message text; detail text; hint text; schema_name text; table_name text; constraint_name text;
 BEGIN
+    IF rehearsed THEN
+        locks := migrollback_schema.relation_locks_held(0);     -- what is locked already has nothing to do with the SQL
+    END IF;
     IF restore_settings THEN
         -- An up part of DDL alone changes none, and looking at them all takes longer than a small migration does.
         may_change_settings := array_to_string(statements, ' ') ~* '\m(set|reset|discard|do|call|select|execute|with|insert|update|delete|merge|copy|load|trigger)\M';
@@ -187,6 +205,13 @@ BEGIN
             statement_began := clock_timestamp();
             EXECUTE statement;
             statement_ms := statement_ms || round(extract(epoch FROM clock_timestamp() - statement_began)::numeric * 1000, 3);
+            IF rehearsed AND (place = cardinality(statements) OR looking_ms < 20 + extract(epoch FROM clock_timestamp() - began) * 250) THEN
+                -- Looking costs more the more locks there are: where it would cost too much, a lock is put down to the first statement that may have taken it.
+                statement_began := clock_timestamp();
+                locks := migrollback_schema.relation_locks_held(looked_at + 1) || locks;
+                looked_at := place;
+                looking_ms := looking_ms + extract(epoch FROM clock_timestamp() - statement_began)::numeric * 1000;
+            END IF;
         END LOOP;
         place := NULL;
         path_left := current_setting('search_path');
@@ -239,6 +264,9 @@ BEGIN
             END IF;
         END IF;
     EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN     -- OTHERS leaves out the first two
+        IF rehearsed AND current_setting('migrollback.rethrow', true) = 'on' THEN
+            RAISE;                      -- the place in the statement reaches nobody but a client that gets the error itself
+        END IF;
         GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
             schema_name = SCHEMA_NAME, table_name = TABLE_NAME, constraint_name = CONSTRAINT_NAME;
         outcome := jsonb_build_object('sqlstate', code, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, ''),
@@ -247,7 +275,8 @@ BEGIN
     END;
     RETURN jsonb_strip_nulls(coalesce(outcome, '{}') || jsonb_build_object(
         'duration_ms', round(extract(epoch FROM clock_timestamp() - began)::numeric * 1000, 3),
-        'statement_ms', to_jsonb(statement_ms), 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END));
+        'statement_ms', to_jsonb(statement_ms), 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END,
+        'locks', CASE WHEN rehearsed THEN locks END));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, oid[], boolean, text[], text, jsonb) IS
     'Writes. Runs statements by server-side EXECUTE under the given search_path, all or none. set_local: settings that the SQL may change until the '
@@ -255,4 +284,5 @@ COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], b
     'set_session: settings that the parser saw changed for longer; session_path: the caller''s search_path, put back where restore_settings; '
     'session_settings: what the session has where this transaction has a SET LOCAL. '
     'Returns duration_ms, statement_ms (of each), unchanged (true: it ran and wrote nothing), and where it failed sqlstate, message, detail, hint, '
-    'statement_number (from 1; none when the failure came after the last), statement. An error is returned, not raised.';
+    'statement_number (from 1; none when the failure came after the last), statement. In a rehearsal also locks ("oid mode" -> the first statement that may have '
+    'taken it; 0: held before). An error is returned, not raised.';

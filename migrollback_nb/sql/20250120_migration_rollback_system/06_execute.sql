@@ -145,6 +145,9 @@ BEGIN
             WHEN SQLSTATE 'MR000' THEN
                 NULL;                       -- what ran is undone; the variables say why
             WHEN query_canceled OR OTHERS THEN  -- our own bookkeeping failed, the deploy tool's ledger for one
+                IF current_setting('migrollback.rethrow', true) = 'on' AND current_setting('migrollback.rehearsal', true) = pg_current_xact_id()::text THEN
+                    RAISE;
+                END IF;
                 outcome := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM, 'bookkeeping', true);
         END;
         -- A chain is looked at once, at its end; only when something of ours was touched it runs again, undone as it is, to find out by whom.

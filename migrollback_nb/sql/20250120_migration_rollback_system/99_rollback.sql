@@ -4,6 +4,12 @@
 -- DROP TABLE IF EXISTS migrollback_schema.migration_snapshots;
 -- DROP TABLE IF EXISTS migrollback_schema.migration_events;
 -- DROP FUNCTION IF EXISTS migrollback_schema.close_migration_rights;
+-- DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollback;
+-- DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollbacks;
+-- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_rehearsal;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_not_undone;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_owners;
+-- DROP FUNCTION IF EXISTS migrollback_schema.count_rows_within;
 -- DROP FUNCTION IF EXISTS migrollback_schema.create_migration_snapshot;
 -- DROP FUNCTION IF EXISTS migrollback_schema.diff_migration_snapshots;
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_changes;
@@ -30,6 +36,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_in_deploy_ledger;
 -- DROP FUNCTION IF EXISTS migrollback_schema.add_migration_event;
 -- DROP FUNCTION IF EXISTS migrollback_schema.run_migration_sql;
+-- DROP FUNCTION IF EXISTS migrollback_schema.relation_locks_held;
 -- DROP FUNCTION IF EXISTS migrollback_schema.changeable_settings;
 -- DROP FUNCTION IF EXISTS migrollback_schema.is_passing_error;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_rollback_statements;

@@ -1,0 +1,134 @@
+"""Puts a rehearsal together: runs it, asks what only the parser or a second try can tell, and keeps the one event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb import sql_names
+from migrollback_nb.errors import Refused
+from migrollback_nb.results.rehearsal import Broken, Failure, Impact, Lock, NotUndone, OtherSession, Rehearsal, RowLoss, Statement
+from migrollback_nb.results.schema import SchemaDiff
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Database
+    from migrollback_nb.results import Target
+    from migrollback_nb.session import Notice
+
+#: How long a rehearsal may last, where nobody says otherwise: it holds the locks that the rollback would hold.
+STATEMENT_TIMEOUT = "30s"
+#: pg_class.relkind in words.
+_KINDS = {"r": "table", "p": "partitioned table", "i": "index", "I": "index", "v": "view", "m": "materialized view", "S": "sequence", "f": "foreign table", "c": "type"}
+
+
+def rehearse(
+    database: Database, names: Sequence[str], *, consent: bool = False, lock_timeout: str | None = None, statement_timeout: str | None = None
+) -> Rehearsal:
+    """Rehearse the rollbacks of these migrations, in this order, on the target itself. Writes one event and nothing else.
+
+    Raises
+    ------
+    Refused
+        When the gate refuses the rollback, or undoing would not undo all of it and nobody has consented.
+    """
+    report, notices, blocked_by = database.rehearse(names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+    if report.get("refused"):
+        raise refusal(report)
+    failure = report["failure"]
+    position = None
+    if failure is not None and failure["sqlstate"].startswith("42") and failure.get("statement_number") and not report["not_undone"]:
+        position = database.place_of_error(names, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+    database.record_rehearsal(report)
+    history = {name: database.find(name) or {} for name in names}
+    return from_report(
+        report,
+        sql={name: row.get("rollback_sql") or "" for name, row in history.items()},
+        target=database.target,
+        notices=notices,
+        where="on the target itself",
+        position=position,
+        blocked_by=blocked_by,
+    )
+
+
+def refusal(report: Mapping[str, Any]) -> Refused:
+    """The error that a refused rehearsal becomes; pure."""
+    if report.get("needs_consent"):
+        told = "\n".join(f"  {NotUndone(**found)}" for found in report["not_undone"])
+        return Refused(
+            f"Undoing a rehearsal would not undo all of this:\n{told}",
+            migration_name=report["migration_name"],
+            hint="Nothing has run. Rehearse it on a copy of the schema with --on scratch (on='scratch'), or here all the same with --consent (consent=True).",
+        )
+    return Refused(report["message"], migration_name=report["migration_name"])
+
+
+def from_report(
+    report: Mapping[str, Any],
+    *,
+    sql: Mapping[str, str],
+    target: Target,
+    notices: Sequence[Notice],
+    where: str,
+    position: int | None = None,
+    blocked_by: str | None = None,
+    remarks: tuple[str, ...] = (),
+) -> Rehearsal:
+    """What rehearse_migration_rollbacks() told, as a result; pure."""
+    names = report["migrations"]
+    failure = report["failure"]
+    diff = SchemaDiff.from_rows(
+        ({key: row[key] for key in ("change", "kind", "identity", "old_definition", "new_definition")} for row in report["changes"]), old="now", new="after the rollback"
+    )
+    mentioned = frozenset().union(*(sql_names.names_in(statement["statement"]) for statement in report["statements"]))
+    impacts = []
+    for change, row in zip(diff.changes, report["changes"], strict=True):
+        if change.change == "created":
+            continue
+        made_by = tuple(row["made_by"]) if row["made_by"] else None
+        impacts.append(
+            Impact(
+                change=change,
+                made_by=made_by,
+                named=sql_names.names_any(change.identity, mentioned),
+                foreign=made_by is not None and not set(made_by) & set(names),
+            )
+        )
+    locks = (Lock(**{**lock, "kind": _KINDS.get(lock["kind"], lock["kind"])}) for lock in report["locks"])
+    return Rehearsal(
+        success=report["success"],
+        message=report["message"],
+        steps=tuple((name, sql[name]) for name in names),
+        fingerprint=report["fingerprint"],
+        target=target,
+        where=where,
+        failure=None if failure is None else _failure(failure, position, blocked_by),
+        unchanged=report["unchanged"],
+        diff=diff,
+        impacts=tuple(impacts),
+        rows=tuple(RowLoss(**row) for row in report["rows"]),
+        broken=tuple(Broken(**{**broken, "used_by": tuple(broken["used_by"])}) for broken in report["broken"]),
+        not_undone=tuple(NotUndone(**found) for found in report["not_undone"]),
+        locks=tuple(sorted(locks, key=lambda lock: (-lock.strength, lock.relation))),
+        sessions=tuple(OtherSession(**session) for session in report["sessions"]),
+        replicas=tuple(f"{r['application_name'] or 'no name'} ({r['client_addr'] or 'local'}, {r['state'] or 'state not visible'}, {r['sync_state'] or '?'})" for r in report["replicas"]),
+        rewritten=tuple(report["rewritten"]),
+        statements=tuple(Statement(**statement) for statement in report["statements"]),
+        notices=tuple(notices),
+        remarks=remarks,
+        duration_ms=report["duration_ms"],
+    )
+
+
+def _failure(found: Mapping[str, Any], position: int | None, blocked_by: str | None) -> Failure:
+    return Failure(
+        migration_name=found["migration_name"],
+        sqlstate=found["sqlstate"],
+        message=found["message"],
+        detail=found.get("detail"),
+        hint=found.get("hint"),
+        statement_number=found.get("statement_number"),
+        statement=found.get("statement"),
+        position=position,
+        blocked_by=blocked_by if found["sqlstate"] in ("55P03", "40P01", "40001") else None,
+    )

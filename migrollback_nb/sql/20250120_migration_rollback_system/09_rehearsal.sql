@@ -1,0 +1,298 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Rehearsal: the rollback runs for real, in a subtransaction that is then undone, and what it did is told.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION migrollback_schema.count_rows_within(relation oid, columns text[], until timestamptz) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $function$
+DECLARE
+    step   constant int := 2000;        -- pages looked at between two looks at the clock: 16 MB
+    pages  bigint := pg_relation_size(relation) / current_setting('block_size')::int;
+    page   bigint := 0;
+    counts bigint[];
+    totals bigint[] := array_fill(0::bigint, ARRAY[cardinality(columns) + 1]);
+    known  real := (SELECT c.reltuples FROM pg_class c WHERE c.oid = relation);
+BEGIN
+    IF row_security_active(relation) THEN
+        pages := NULL;                  -- who sees only some of the rows cannot count them
+    END IF;
+    WHILE page < pages LOOP
+        IF clock_timestamp() > until THEN
+            pages := NULL;
+            EXIT;
+        END IF;
+        EXECUTE format('SELECT ARRAY[count(*)%s] FROM ONLY %s WHERE ctid >= %L AND ctid < %L',
+                       (SELECT string_agg(format(', count(%I)', c.name), '' ORDER BY c.place) FROM unnest(columns) WITH ORDINALITY AS c (name, place)),
+                       relation::regclass, format('(%s,0)', page), format('(%s,0)', page + step)) INTO counts;
+        totals := ARRAY(SELECT t.total + t.more FROM unnest(totals, counts) WITH ORDINALITY AS t (total, more, place) ORDER BY t.place);
+        page := page + step;
+    END LOOP;
+    IF pages IS NOT NULL THEN
+        RETURN jsonb_build_object('exact', true, 'rows', totals[1], 'columns',
+            (SELECT coalesce(jsonb_object_agg(c.name, totals[c.place + 1]), '{}') FROM unnest(columns) WITH ORDINALITY AS c (name, place)));
+    END IF;
+    -- what ANALYZE found the last time; -1: never
+    RETURN jsonb_build_object('exact', false, 'rows', CASE WHEN known >= 0 THEN known::bigint END, 'columns',
+        (SELECT coalesce(jsonb_object_agg(c.name, CASE WHEN known >= 0 THEN (known * (1 - s.null_frac))::bigint END), '{}')
+         FROM unnest(columns) AS c (name)
+         LEFT JOIN (SELECT a.attname, v.null_frac FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace JOIN pg_attribute a ON a.attrelid = k.oid
+                    JOIN pg_stats v ON v.schemaname = n.nspname AND v.tablename = k.relname AND v.attname = a.attname AND NOT v.inherited
+                    WHERE k.oid = relation) s ON s.attname = c.name));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.count_rows_within(oid, text[], timestamptz) IS
+    'How many rows one table has, and how many values that are not NULL each of these columns. exact: whether they were counted; false when that would last '
+    'beyond this moment, or row security hides some: then what the statistics say, NULL where they say nothing. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_owners(kind text, identity text) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_owners(text, text) IS
+    'Which migrations in place made or changed this object, in the order in which they were applied; NULL when nothing is recorded of it. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_not_undone(names text[])
+RETURNS TABLE (migration_name text, statement_number int, what text, inside text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_not_undone(text[]) IS
+    'What the rollback SQL of these migrations would do that undoing a transaction does not undo. Does not write.';
+
+CREATE FUNCTION migrollback_schema.record_migration_rehearsal(report jsonb, client text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN migrollback_schema.add_migration_event('rehearsed', report #>> '{migrations,-1}', client => record_migration_rehearsal.client, details => jsonb_strip_nulls(
+        jsonb_build_object(
+            'success', report -> 'success', 'message', report -> 'message', 'fingerprint', report -> 'fingerprint', 'duration_ms', report -> 'duration_ms',
+            'chain', CASE WHEN jsonb_array_length(report -> 'migrations') > 1 THEN report -> 'migrations' END, 'consent', nullif(report -> 'consent', 'false'),
+            'sqlstate', report #> '{failure,sqlstate}', 'statement_number', report #> '{failure,statement_number}', 'failed', report #> '{failure,migration_name}',
+            'where', report -> 'where',
+            'changes', (SELECT jsonb_object_agg(c.change, c.count) FROM (SELECT e ->> 'change' AS change, count(*) FROM jsonb_array_elements(report -> 'changes') e GROUP BY 1) c),
+            'rows_lost', (SELECT sum((e ->> 'rows')::bigint) FROM jsonb_array_elements(report -> 'rows') e),
+            'broken', nullif(jsonb_array_length(report -> 'broken'), 0))));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.record_migration_rehearsal(jsonb, text) IS
+    'Writes the one event that a rehearsal leaves, from what rehearse_migration_rollbacks() told. Returns its number.';
+
+CREATE FUNCTION migrollback_schema.rehearse_migration_rollbacks(
+    names text[], consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000, record boolean DEFAULT true, rethrow boolean DEFAULT false,
+    otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    attempt       constant uuid := gen_random_uuid();
+    fingerprint   text;
+    refusal       record;
+    ours          record;
+    undone        jsonb;
+    before        jsonb;
+    tables        oid[];
+    files         oid[];
+    counts        jsonb;
+    outcomes      jsonb;
+    details       jsonb;
+    success       boolean;
+    changes       jsonb := '[]';
+    rewritten     oid[] := '{}';
+    emptied       oid[] := '{}';
+    written       jsonb := '[]';
+    sessions      jsonb := '[]';
+    names_gone    text[];
+    suspects      jsonb := '[]';
+    bodies        jsonb := '[]';
+    broken        jsonb := '[]';
+    rows_lost     jsonb := '[]';
+    locks         jsonb := '[]';
+    statements    jsonb := '[]';
+    duration      numeric;
+    path          text;
+    lossy         record;
+    counted       jsonb;
+    until         timestamptz;
+    report        jsonb;
+BEGIN
+    IF cardinality(names) = 0 OR names IS NULL THEN
+        RAISE EXCEPTION 'no migration was named' USING ERRCODE = 'MR006';
+    END IF;
+    fingerprint := migrollback_schema.migration_fingerprint(names);     -- before all else: what changes meanwhile must show as a change
+    report := jsonb_build_object('success', false, 'migrations', names, 'migration_name', names[cardinality(names)], 'fingerprint', fingerprint, 'consent', consent);
+
+    SELECT r.message, r.migration_name INTO refusal FROM migrollback_schema.execute_migration_rollbacks(names, dry_run => true) r WHERE NOT r.success;
+    IF NOT FOUND THEN
+        SELECT CASE WHEN migrollback_schema.is_system_migration(h.migration_name) AND h.metadata ->> 'system' = 'true'
+                        THEN 'The rollback system itself cannot be rehearsed: it would have to go on when it is gone'
+                    ELSE 'This rollback runs outside a transaction, so what it does cannot be undone: rehearse it on a copy of the schema (migrollback rehearse --on scratch)' END,
+               h.migration_name
+          INTO refusal FROM migrollback_schema.migration_history h
+         WHERE h.migration_name = ANY (names)
+           AND (migrollback_schema.is_system_migration(h.migration_name) AND h.metadata ->> 'system' = 'true'
+                OR h.metadata #>> '{rollback,transaction}' = 'false' AND h.metadata #>> '{rollback,md5}' = md5(convert_to(h.rollback_sql, 'UTF8')))
+         LIMIT 1;
+    END IF;
+    IF FOUND THEN
+        RETURN report || jsonb_build_object('refused', true, 'message', refusal.message, 'migration_name', refusal.migration_name);
+    END IF;
+
+    undone := (SELECT coalesce(jsonb_agg(to_jsonb(u)), '[]') FROM migrollback_schema.migration_not_undone(names) u);
+    report := report || jsonb_build_object('not_undone', undone);
+    IF jsonb_array_length(undone) > 0 AND NOT coalesce(consent, false) THEN
+        RETURN report || jsonb_build_object('refused', true, 'needs_consent', true, 'message', 'Undoing the rehearsal would not undo all that the SQL does: '
+            || (SELECT string_agg(DISTINCT e ->> 'what', '; ') FROM jsonb_array_elements(undone) e));
+    END IF;
+
+    ours := migrollback_schema.migration_system_objects();
+    BEGIN
+        PERFORM migrollback_schema.lock_migrations();
+        BEGIN                           -- undone too: it locks every view, and the SQL is to meet the locks that it will meet
+            before := migrollback_schema.schema_snapshot();
+            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+        EXCEPTION WHEN SQLSTATE 'MR000' THEN
+            NULL;
+        END;
+        SELECT array_agg(c.oid), array_agg(c.relfilenode) INTO tables, files FROM pg_class c WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384 AND c.oid <> ALL (ours.tables);
+        counts := (SELECT coalesce(jsonb_object_agg(w.oid, jsonb_build_array(w.updated, w.deleted)), '{}')
+                   FROM (SELECT t.oid, pg_stat_get_xact_tuples_updated(t.oid) AS updated, pg_stat_get_xact_tuples_deleted(t.oid) AS deleted FROM unnest(tables) AS t (oid)) w
+                   WHERE w.updated > 0 OR w.deleted > 0);
+        PERFORM set_config('migrollback.rehearsal', pg_current_xact_id()::text, true), set_config('migrollback.rethrow', CASE WHEN rethrow THEN 'on' ELSE 'off' END, true);
+
+        outcomes := (SELECT jsonb_agg(to_jsonb(r)) FROM migrollback_schema.execute_migration_rollbacks(
+                         names, attempt_id => attempt, client => rehearse_migration_rollbacks.client, otherwise_path => rehearse_migration_rollbacks.otherwise_path) r);
+        success := (outcomes #>> '{0,success}')::boolean;
+        details := (SELECT coalesce(jsonb_object_agg(e.migration_name, e.details), '{}') FROM migrollback_schema.migration_events e WHERE e.attempt_id = attempt);
+        IF success THEN
+            sessions := (
+                SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.waits DESC, s.pid), '[]')
+                FROM (SELECT DISTINCT a.pid, a.usename AS "user", a.application_name, a.state, l.relation, l.mode, NOT l.granted AS waits,
+                             NOT l.granted AND pg_backend_pid() = ANY (pg_blocking_pids(a.pid)) AS for_us
+                      FROM jsonb_each(details) d CROSS JOIN LATERAL jsonb_object_keys(coalesce(d.value -> 'locks', '{}')) k (key)
+                      JOIN pg_locks l ON l.relation = split_part(k.key, ' ', 1)::oid AND l.locktype = 'relation'
+                                     AND l.database = (SELECT o.oid FROM pg_database o WHERE o.datname = current_database())
+                      JOIN pg_stat_activity a ON a.pid = l.pid AND a.pid <> pg_backend_pid()) s);
+            written := (
+                SELECT coalesce(jsonb_agg(to_jsonb(w)), '[]')
+                FROM (SELECT c.oid, pg_stat_get_xact_tuples_updated(c.oid) - coalesce((counts #>> ARRAY[c.oid::text, '0'])::bigint, 0) AS updated,
+                             pg_stat_get_xact_tuples_deleted(c.oid) - coalesce((counts #>> ARRAY[c.oid::text, '1'])::bigint, 0) AS deleted
+                      FROM pg_class c WHERE c.oid = ANY (tables)) w
+                WHERE w.updated > 0 OR w.deleted > 0);
+            SELECT coalesce(array_agg(c.oid) FILTER (WHERE NOT r.emptied), '{}'), coalesce(array_agg(c.oid) FILTER (WHERE r.emptied), '{}') INTO rewritten, emptied
+              FROM unnest(tables, files) AS t (oid, file) JOIN pg_class c ON c.oid = t.oid AND c.relfilenode <> t.file
+             CROSS JOIN LATERAL (SELECT pg_relation_size(c.oid) = 0) AS r (emptied);    -- TRUNCATE is counted nowhere, but gives the table a new, empty file
+            changes := (SELECT coalesce(jsonb_agg(to_jsonb(c)), '[]') FROM migrollback_schema.schema_changes(before, migrollback_schema.schema_snapshot()) c);
+        END IF;
+        RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+    EXCEPTION WHEN SQLSTATE 'MR000' THEN
+        NULL;                           -- undone; the variables keep what was found
+    END;
+
+    IF NOT success AND NOT details -> (outcomes #>> '{0,migration_name}') ? 'sqlstate' THEN    -- it was allowed a moment ago
+        RETURN report || jsonb_build_object('refused', true, 'message', outcomes #> '{0,message}', 'migration_name', outcomes #> '{0,migration_name}');
+    END IF;
+
+    statements := (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('migration_name', n.name, 'number', s.place, 'statement', s.statement, 'line', h.metadata #> ARRAY['rollback', 'statements', (s.place - 1)::text, '2'],
+                                                     'ms', details #> ARRAY[n.name, 'statement_ms', (s.place - 1)::text]) ORDER BY n.place, s.place), '[]')
+        FROM unnest(names) WITH ORDINALITY AS n (name, place)
+        JOIN migrollback_schema.migration_history h ON h.migration_name = n.name
+        CROSS JOIN LATERAL unnest(migrollback_schema.migration_rollback_statements(h.rollback_sql, h.metadata)) WITH ORDINALITY AS s (statement, place));
+    duration := (SELECT round(sum((d.value ->> 'duration_ms')::numeric), 3) FROM jsonb_each(details) d);
+    locks := (
+        WITH statement AS (
+            SELECT s.value ->> 'migration_name' AS migration_name, (s.value ->> 'number')::int AS number, s.place,
+                   sum((s.value ->> 'ms')::numeric) OVER (ORDER BY s.place DESC) AS until_the_end
+            FROM jsonb_array_elements(statements) WITH ORDINALITY AS s (value, place)),
+        lock AS (
+            SELECT DISTINCT ON (k.oid, k.mode) k.oid, k.mode, s.migration_name, s.number, s.until_the_end
+            FROM jsonb_each(details) d CROSS JOIN LATERAL jsonb_each_text(coalesce(d.value -> 'locks', '{}')) l
+            CROSS JOIN LATERAL (SELECT split_part(l.key, ' ', 1)::oid AS oid, split_part(l.key, ' ', 2) AS mode) k
+            JOIN statement s ON s.migration_name = d.key AND s.number = l.value::int
+            ORDER BY k.oid, k.mode, s.place)
+        SELECT coalesce(jsonb_agg(jsonb_build_object('relation', c.oid::regclass::text, 'kind', c.relkind, 'mode', l.mode, 'migration_name', l.migration_name,
+                                                     'statement_number', l.number, 'held_ms', l.until_the_end) ORDER BY c.oid::regclass::text, l.mode), '[]')
+        FROM lock l JOIN pg_class c ON c.oid = l.oid        -- what the SQL made is gone again, and nobody else could have met it
+        WHERE c.relkind <> 't' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid IN (SELECT t.oid FROM pg_class t WHERE t.relkind = 't'))
+          AND c.oid <> ALL (ours.tables) AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid = ANY (ours.tables)));
+
+    IF success THEN
+        until := clock_timestamp() + make_interval(secs => count_ms / 1000.0);
+        BEGIN                           -- counting locks too
+            FOR lossy IN
+                SELECT c.oid, c.oid::regclass::text AS relation, c.relkind,
+                       bool_or(k.what = 'dropped table') AS dropped, bool_or(k.what = 'emptied') AS emptied,
+                       coalesce(array_agg(k.name ORDER BY k.name) FILTER (WHERE k.what = 'dropped column'), '{}') AS columns
+                FROM (SELECT to_regclass(e ->> 'identity')::oid AS oid, 'dropped table' AS what, NULL AS name FROM jsonb_array_elements(changes) e
+                       WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' IN ('table', 'foreign table')
+                      UNION ALL
+                      SELECT to_regclass(format('%I.%I', i.parts[1], i.parts[2]))::oid, 'dropped column', i.parts[3]
+                        FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
+                       WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' = 'column'
+                         AND NOT EXISTS (SELECT FROM jsonb_array_elements(changes) t WHERE t ->> 'change' = 'dropped' AND t ->> 'identity' = format('%I.%I', i.parts[1], i.parts[2]))
+                      UNION ALL
+                      SELECT unnest(emptied), 'emptied', NULL) k
+                JOIN pg_class c ON c.oid = k.oid AND c.relkind IN ('r', 'f')
+                GROUP BY c.oid ORDER BY c.oid
+            LOOP
+                BEGIN
+                    counted := CASE WHEN lossy.relkind = 'f' THEN '{"exact": false}' ELSE migrollback_schema.count_rows_within(lossy.oid, lossy.columns, until) END;
+                EXCEPTION WHEN OTHERS THEN      -- no right to look, or somebody's lock
+                    counted := jsonb_build_object('exact', false, 'sqlstate', SQLSTATE);
+                END;
+                IF lossy.dropped OR lossy.emptied THEN
+                    rows_lost := rows_lost || jsonb_build_object('relation', lossy.relation, 'column', NULL, 'what', CASE WHEN lossy.dropped THEN 'dropped' ELSE 'emptied' END,
+                                                                 'rows', counted -> 'rows', 'exact', counted -> 'exact', 'sqlstate', counted -> 'sqlstate');
+                END IF;
+                rows_lost := rows_lost || (
+                    SELECT coalesce(jsonb_agg(jsonb_build_object('relation', lossy.relation, 'column', c.name, 'what', 'column dropped', 'rows', counted #> ARRAY['columns', c.name],
+                                                                 'exact', counted -> 'exact', 'sqlstate', counted -> 'sqlstate')), '[]')
+                    FROM unnest(lossy.columns) AS c (name));
+            END LOOP;
+            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+        EXCEPTION WHEN SQLSTATE 'MR000' THEN
+            NULL;
+        END;
+        rows_lost := rows_lost || (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('relation', (w ->> 'oid')::oid::regclass::text, 'column', NULL, 'what', k.what, 'rows', k.rows, 'exact', true)), '[]')
+            FROM jsonb_array_elements(written) w
+            CROSS JOIN LATERAL (VALUES ('deleted', (w ->> 'deleted')::bigint), ('updated', (w ->> 'updated')::bigint)) AS k (what, rows)
+            WHERE k.rows > 0 AND NOT (w ->> 'oid')::oid = ANY (emptied) AND EXISTS (SELECT FROM pg_class c WHERE c.oid = (w ->> 'oid')::oid AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace)));
+    END IF;
+
+    report := report || jsonb_build_object(
+        'success', success,
+        'message', CASE WHEN NOT success THEN 'Rehearsal: the rollback would fail: ' || (details #>> ARRAY[outcomes #>> '{0,migration_name}', 'message'])
+                        WHEN (SELECT bool_and(d.value ? 'unchanged') FROM jsonb_each(details) d) THEN 'Rehearsal: the rollback SQL would run, but change nothing'
+                        ELSE 'Rehearsal: the rollback would succeed' END,
+        'unchanged', success AND (SELECT bool_and(d.value ? 'unchanged') FROM jsonb_each(details) d),
+        'duration_ms', duration,
+        'failure', CASE WHEN NOT success THEN (details -> (outcomes #>> '{0,migration_name}')) - 'locks' - 'statement_ms' || jsonb_build_object('migration_name', outcomes #> '{0,migration_name}') END,
+        'statements', statements, 'locks', locks, 'rows', rows_lost, 'broken', broken,
+        'sessions', (SELECT coalesce(jsonb_agg(s || jsonb_build_object('relation', (s ->> 'relation')::oid::regclass::text)), '[]') FROM jsonb_array_elements(sessions) s),
+        'rewritten', (SELECT coalesce(jsonb_agg(r.oid::regclass::text ORDER BY r.oid::regclass::text), '[]') FROM unnest(rewritten) AS r (oid)),
+        'replicas', CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(locks) l WHERE l ->> 'mode' = 'AccessExclusiveLock')
+                         THEN (SELECT coalesce(jsonb_agg(jsonb_build_object('application_name', r.application_name, 'client_addr', r.client_addr, 'state', r.state, 'sync_state', r.sync_state)), '[]')
+                               FROM pg_stat_replication r) ELSE '[]' END,
+        'changes', (SELECT coalesce(jsonb_agg(e || jsonb_build_object('made_by', migrollback_schema.migration_owners(e ->> 'kind', e ->> 'identity')) ORDER BY e.place), '[]')
+                    FROM jsonb_array_elements(changes) WITH ORDINALITY AS e (e, place)));
+    IF record THEN
+        PERFORM migrollback_schema.record_migration_rehearsal(report, client);
+    END IF;
+    RETURN report;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollbacks(text[], boolean, text, int, boolean, boolean, text) IS
+    'Writes one event and nothing else. Runs the rollbacks of these migrations, in this order, exactly as execute_migration_rollbacks() would, undoes them, and tells what '
+    'they did: success, message, failure (sqlstate, statement_number ...), changes, rows (that would be lost), locks, sessions (who held or awaited them), statements (with '
+    'their time), rewritten, broken, replicas. fingerprint: for the argument preview of execute_migration_rollback(). consent: also when undoing does not undo all of it '
+    '(not_undone says what). count_ms: how long rows may be counted; record: false writes no event; rethrow: an error of the SQL is raised instead of told.';
+
+CREATE FUNCTION migrollback_schema.rehearse_migration_rollback(
+    name text, consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000,
+    otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS TABLE (success boolean, message text, report jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    report := migrollback_schema.rehearse_migration_rollbacks(ARRAY[name], consent, client, count_ms, otherwise_path => rehearse_migration_rollback.otherwise_path);
+    success := (report -> 'success')::boolean;
+    message := report ->> 'message';
+    RETURN NEXT;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollback(text, boolean, text, int, text) IS
+    'Writes one event and nothing else. rehearse_migration_rollbacks() for one migration: would its rollback succeed, and what would it do?';
