@@ -240,19 +240,24 @@ class Database(Session):
         self._notices.clear()
         report: Row = {}
         with self._watch.watch(self.connection.info.backend_pid) as blockers:
-            with self._undone_deed(lock_timeout, statement_timeout):
-                report = cast(
-                    "Row",
-                    self._value(
-                        "rehearse_migration_rollbacks",
-                        names=list(names),
-                        consent=consent,
-                        client=self.client,
-                        record=False,
-                        rethrow=False,
-                    ),
+            try:
+                with self._undone_deed(lock_timeout, statement_timeout):
+                    report = self._value("rehearse_migration_rollbacks", names=list(names), consent=consent, client=self.client, record=False, rethrow=False)
+            except errors.DatabaseError as error:
+                self.record_rehearsal(
+                    {
+                        "success": False,
+                        "message": error.message,
+                        "migrations": list(names),
+                        "failure": {"sqlstate": error.sqlstate, "migration_name": names[-1]},
+                    }
                 )
-            return report, list(self._notices), who_blocks(blockers)
+                if isinstance(error, errors.LockBusy):
+                    raise errors.LockBusy(
+                        error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=who_blocks(blockers or self._gate_holders())
+                    ) from error
+                raise
+        return report, list(self._notices), who_blocks(blockers)
 
     def place_of_error(self, names: Sequence[str], *, lock_timeout: str | None = None, statement_timeout: str) -> int | None:
         """Where in its statement a rehearsal meets an error, counted from 1; None where PostgreSQL does not say. Does not write.

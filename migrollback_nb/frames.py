@@ -60,7 +60,16 @@ EVENTS = {
 }
 #: Columns and dtypes of each part of a rehearsal.
 REHEARSAL = {
-    "changes": {"change": _TEXT, "kind": _TEXT, "identity": _TEXT, "made_by": _ANY, "named": _ANY, "foreign": _ANY, "old_definition": _ANY, "new_definition": _ANY},
+    "changes": {
+        "change": _TEXT,
+        "kind": _TEXT,
+        "identity": _TEXT,
+        "made_by": _ANY,
+        "named": _ANY,
+        "foreign": _ANY,
+        "old_definition": _ANY,
+        "new_definition": _ANY,
+    },
     "rows": {"relation": _TEXT, "column": _TEXT, "what": _TEXT, "rows": "Int64", "exact": _FLAG, "sqlstate": _TEXT},
     "locks": {"relation": _TEXT, "kind": _TEXT, "mode": _TEXT, "migration_name": _TEXT, "statement_number": _NUMBER, "held_ms": "float64"},
     "statements": {"migration_name": _TEXT, "number": _NUMBER, "statement": _TEXT, "line": "Int64", "ms": "float64"},

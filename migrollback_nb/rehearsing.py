@@ -12,13 +12,22 @@ from migrollback_nb.results.schema import SchemaDiff
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
-    from migrollback_nb.results import Target
-    from migrollback_nb.session import Notice
+    from migrollback_nb.results import Notice, Target
 
 #: How long a rehearsal may last, where nobody says otherwise: it holds the locks that the rollback would hold.
 STATEMENT_TIMEOUT = "30s"
 #: pg_class.relkind in words.
-_KINDS = {"r": "table", "p": "partitioned table", "i": "index", "I": "index", "v": "view", "m": "materialized view", "S": "sequence", "f": "foreign table", "c": "type"}
+_KINDS = {
+    "r": "table",
+    "p": "partitioned table",
+    "i": "index",
+    "I": "index",
+    "v": "view",
+    "m": "materialized view",
+    "S": "sequence",
+    "f": "foreign table",
+    "c": "type",
+}
 
 
 def rehearse(
@@ -78,12 +87,15 @@ def from_report(
     names = report["migrations"]
     failure = report["failure"]
     diff = SchemaDiff.from_rows(
-        ({key: row[key] for key in ("change", "kind", "identity", "old_definition", "new_definition")} for row in report["changes"]), old="now", new="after the rollback"
+        ({key: row[key] for key in ("change", "kind", "identity", "old_definition", "new_definition")} for row in report["changes"]),
+        old="now",
+        new="after the rollback",
     )
     mentioned = frozenset().union(*(sql_names.names_in(statement["statement"]) for statement in report["statements"]))
+    renamed = {pair["old"] for pair in report["renamed"]}
     impacts = []
     for change, row in zip(diff.changes, report["changes"], strict=True):
-        if change.change == "created":
+        if change.change == "created" or change.identity in renamed or change.parent in renamed:
             continue
         made_by = tuple(row["made_by"]) if row["made_by"] else None
         impacts.append(
@@ -111,7 +123,11 @@ def from_report(
         not_undone=tuple(NotUndone(**found) for found in report["not_undone"]),
         locks=tuple(sorted(locks, key=lambda lock: (-lock.strength, lock.relation))),
         sessions=tuple(OtherSession(**session) for session in report["sessions"]),
-        replicas=tuple(f"{r['application_name'] or 'no name'} ({r['client_addr'] or 'local'}, {r['state'] or 'state not visible'}, {r['sync_state'] or '?'})" for r in report["replicas"]),
+        replicas=tuple(
+            f"{r['application_name'] or 'no name'} ({r['client_addr'] or 'local'}, {r['state'] or 'state not visible'}, {r['sync_state'] or '?'})"
+            for r in report["replicas"]
+        ),
+        renamed=tuple((pair["old"], pair["new"]) for pair in report["renamed"]),
         rewritten=tuple(report["rewritten"]),
         statements=tuple(Statement(**statement) for statement in report["statements"]),
         notices=tuple(notices),
@@ -130,5 +146,6 @@ def _failure(found: Mapping[str, Any], position: int | None, blocked_by: str | N
         statement_number=found.get("statement_number"),
         statement=found.get("statement"),
         position=position,
+        passing=found["passing"],
         blocked_by=blocked_by if found["sqlstate"] in ("55P03", "40P01", "40001") else None,
     )

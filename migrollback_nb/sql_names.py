@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import postgast
 
@@ -62,6 +62,7 @@ _PART = re.compile(r'"(?:[^"]|"")*"|[^\s."(]+')
 _ARGUMENTS = re.compile(r'(?<=[\w"])\((?=(?:[^"]*"[^"]*")*[^"]*$).*$', re.DOTALL)
 
 
-def names_any(identity: str, names: Iterable[str]) -> bool:
+def names_any(identity: str, names: frozenset[str]) -> bool:
     """Whether the object of this identity is among the names of a text."""
-    return last_name(identity) in names
+    name = last_name(identity)
+    return name is not None and name in names

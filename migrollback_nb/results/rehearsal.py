@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb import html
@@ -51,6 +51,7 @@ class Failure:
     statement_number: int | None = None  #: counted from 1; None when it failed after the last
     statement: str | None = None  #: its text, at most 2,000 characters
     position: int | None = None  #: where in the statement, counted from 1 in characters; None where PostgreSQL does not say
+    passing: bool = False  #: it may go away by itself (a lock, a cancel, a time limit): the rollback may succeed another time
     blocked_by: str | None = None  #: who held the lock that was not got, and what to do
 
     def lines(self) -> tuple[str, ...]:
@@ -197,7 +198,7 @@ class Rehearsal:
     where: str  #: where it ran
     failure: Failure | None = None  #: why it would fail
     unchanged: bool = False  #: the SQL ran, but wrote nothing
-    diff: SchemaDiff = SchemaDiff(changes=())  #: how the schema differs after it
+    diff: SchemaDiff = field(default_factory=lambda: SchemaDiff(changes=()))  #: how the schema differs after it
     impacts: tuple[Impact, ...] = ()  #: every object that is dropped or changed, and whose it is
     rows: tuple[RowLoss, ...] = ()  #: what data would be lost
     broken: tuple[Broken, ...] = ()  #: what would no longer work
@@ -205,6 +206,7 @@ class Rehearsal:
     locks: tuple[Lock, ...] = ()  #: on relations, strongest first
     sessions: tuple[OtherSession, ...] = ()  #: who else held or awaited a lock there
     replicas: tuple[str, ...] = ()  #: standbys whose readers would wait too
+    renamed: tuple[tuple[str, str], ...] = ()  #: (old, new) name of tables, views and sequences that stay as they are under another name
     rewritten: tuple[str, ...] = ()  #: tables that are written anew as a whole
     statements: tuple[Statement, ...] = ()  #: each with its time
     notices: tuple[Notice, ...] = ()  #: what the server said meanwhile
@@ -283,7 +285,12 @@ class Rehearsal:
             "unchanged": self.unchanged,
             "dangers": list(self.dangers),
             "changes": [
-                {**impact.change.to_dict(), "made_by": None if impact.made_by is None else list(impact.made_by), "named": impact.named, "foreign": impact.foreign}
+                {
+                    **impact.change.to_dict(),
+                    "made_by": None if impact.made_by is None else list(impact.made_by),
+                    "named": impact.named,
+                    "foreign": impact.foreign,
+                }
                 for impact in self.impacts
             ],
             "created": [change.to_dict() for change in self.diff.created],
@@ -293,6 +300,7 @@ class Rehearsal:
             "locks": [asdict(lock) for lock in self.locks],
             "sessions": [asdict(session) for session in self.sessions],
             "replicas": list(self.replicas),
+            "renamed": [{"old": old, "new": new} for old, new in self.renamed],
             "rewritten": list(self.rewritten),
             "statements": [asdict(statement) for statement in self.statements],
             "notices": [notice.message for notice in self.notices if not notice.skipped],
@@ -319,7 +327,11 @@ class Rehearsal:
         elif self.success:
             told += ["", "The schema stays as it is."]
         if self.rewritten:
-            told += ["", "Tables written anew as a whole (needs their size on disk once more, and the lock for as long):", *(f"  {name}" for name in self.rewritten)]
+            told += [
+                "",
+                "Tables written anew as a whole (needs their size on disk once more, and the lock for as long):",
+                *(f"  {name}" for name in self.rewritten),
+            ]
         if self.longest_locks:
             told += ["", "Locks (in milliseconds, until the end of the SQL; the COMMIT comes on top):"]
             told += [f"  {lock.held_ms or 0:>10,.1f}  {lock.relation}: {lock.mode}, {LOCK_MODES[lock.mode]}" for lock in self.longest_locks]
@@ -357,6 +369,8 @@ class Rehearsal:
             parts.append(html.section("Locks", html.table(("Relation", "Kind", "Mode", "Meanwhile", "Held (ms)"), held)))
         if self.sessions:
             parts.append(html.section("Other sessions there", html.warnings(map(str, self.sessions))))
+        if self.renamed:
+            parts.append(html.section("Renamed, with all that is in it", html.table(("From", "To"), self.renamed)))
         if self.rewritten:
             parts.append(html.section("Tables written anew as a whole", html.table(("Table",), [(name,) for name in self.rewritten])))
         if self.replicas:

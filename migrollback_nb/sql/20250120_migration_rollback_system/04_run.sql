@@ -19,7 +19,7 @@ BEGIN
         'migration_blocking_reason', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_rollback_path',
         'migration_not_undone', 'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
         'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',
-        'refuse_history_truncate', 'record_migration_rehearsal', 'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'relation_locks_held', 'resolve_migration', 'run_migration_sql', 'save_migration',
+        'refuse_history_truncate', 'record_migration_rehearsal', 'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration', 'run_migration_sql', 'save_migration',
         'schema_objects', 'schema_snapshot', 'schema_token', 'schema_changes', 'diff_migration_snapshots', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events']));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
@@ -128,16 +128,6 @@ COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[]) IS
     'Names of the settings that SQL can change, search_path apart, our own, and of `besides` those that are declared nowhere. '
     'Writes nothing but a setting of the transaction.';
 
-CREATE FUNCTION migrollback_schema.relation_locks_held(statement_number int) RETURNS jsonb
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
-    SELECT coalesce(jsonb_object_agg(l.relation || ' ' || l.mode, statement_number), '{}')
-    FROM pg_locks l
-    WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
-      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-$function$;
-COMMENT ON FUNCTION migrollback_schema.relation_locks_held(int) IS
-    'The locks that this session holds on relations of this database, catalogs left out: "oid mode" -> the given number. Does not write.';
-
 CREATE FUNCTION migrollback_schema.run_migration_sql(
     statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, system_tables oid[] DEFAULT '{}',
     more_follows boolean DEFAULT false, set_session text[] DEFAULT '{}', session_path text DEFAULT NULL,
@@ -170,10 +160,12 @@ DECLARE
     locks            jsonb := '{}';
     looked_at        int := 0;          -- the last statement after which the locks were looked at
     looking_ms       numeric := 0;
+    this_database    oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
     code text; message text; detail text; hint text; schema_name text; table_name text; constraint_name text;
 BEGIN
-    IF rehearsed THEN
-        locks := migrollback_schema.relation_locks_held(0);     -- what is locked already has nothing to do with the SQL
+    IF rehearsed THEN                   -- what is locked already has nothing to do with the SQL
+        SELECT coalesce(jsonb_object_agg(l.relation || ' ' || l.mode, 0), '{}') INTO locks
+          FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384 AND l.database = this_database;
     END IF;
     IF restore_settings THEN
         -- An up part of DDL alone changes none, and looking at them all takes longer than a small migration does.
@@ -208,7 +200,13 @@ BEGIN
             IF rehearsed AND (place = cardinality(statements) OR looking_ms < 20 + extract(epoch FROM clock_timestamp() - began) * 250) THEN
                 -- Looking costs more the more locks there are: where it would cost too much, a lock is put down to the first statement that may have taken it.
                 statement_began := clock_timestamp();
-                locks := migrollback_schema.relation_locks_held(looked_at + 1) || locks;
+                BEGIN                   -- no function of ours: the SQL may have another role now, and its own search_path
+                    locks := coalesce((SELECT pg_catalog.jsonb_object_agg(l.relation || ' ' || l.mode, looked_at + 1) FROM pg_catalog.pg_locks l
+                                        WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384
+                                          AND l.database = this_database), '{}') || locks;
+                EXCEPTION WHEN insufficient_privilege THEN
+                    NULL;               -- a role that may not look at locks; the next one may
+                END;
                 looked_at := place;
                 looking_ms := looking_ms + extract(epoch FROM clock_timestamp() - statement_began)::numeric * 1000;
             END IF;

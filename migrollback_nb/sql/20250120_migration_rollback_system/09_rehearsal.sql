@@ -86,8 +86,12 @@ DECLARE
     ours          record;
     undone        jsonb;
     before        jsonb;
-    tables        oid[];
+    relations     oid[];                -- all there are before, with their names and files
+    titles        text[];
     files         oid[];
+    gone          oid[] := '{}';        -- tables that are dropped, not merely renamed
+    gone_columns  jsonb := '[]';        -- [table, number] of columns that are no longer there, whenever they went
+    renamed       jsonb := '[]';
     counts        jsonb;
     outcomes      jsonb;
     details       jsonb;
@@ -121,7 +125,7 @@ BEGIN
     IF NOT FOUND THEN
         SELECT CASE WHEN migrollback_schema.is_system_migration(h.migration_name) AND h.metadata ->> 'system' = 'true'
                         THEN 'The rollback system itself cannot be rehearsed: it would have to go on when it is gone'
-                    ELSE 'This rollback runs outside a transaction, so what it does cannot be undone: rehearse it on a copy of the schema (migrollback rehearse --on scratch)' END,
+                    ELSE 'This rollback runs outside a transaction, so what it does cannot be undone: rehearse it on a copy of the schema (migrollback rehearse --on scratch)' END AS message,
                h.migration_name
           INTO refusal FROM migrollback_schema.migration_history h
          WHERE h.migration_name = ANY (names)
@@ -149,9 +153,11 @@ BEGIN
         EXCEPTION WHEN SQLSTATE 'MR000' THEN
             NULL;
         END;
-        SELECT array_agg(c.oid), array_agg(c.relfilenode) INTO tables, files FROM pg_class c WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384 AND c.oid <> ALL (ours.tables);
+        SELECT array_agg(c.oid), array_agg(c.oid::regclass::text), array_agg(c.relfilenode) INTO relations, titles, files
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relkind IN ('r', 'm', 'p', 'v', 'f', 'S') AND c.oid >= 16384 AND c.oid <> ALL (ours.tables) AND n.nspname !~ '^pg_(toast|temp)';
         counts := (SELECT coalesce(jsonb_object_agg(w.oid, jsonb_build_array(w.updated, w.deleted)), '{}')
-                   FROM (SELECT t.oid, pg_stat_get_xact_tuples_updated(t.oid) AS updated, pg_stat_get_xact_tuples_deleted(t.oid) AS deleted FROM unnest(tables) AS t (oid)) w
+                   FROM (SELECT t.oid, pg_stat_get_xact_tuples_updated(t.oid) AS updated, pg_stat_get_xact_tuples_deleted(t.oid) AS deleted FROM unnest(relations) AS t (oid)) w
                    WHERE w.updated > 0 OR w.deleted > 0);
         PERFORM set_config('migrollback.rehearsal', pg_current_xact_id()::text, true), set_config('migrollback.rethrow', CASE WHEN rethrow THEN 'on' ELSE 'off' END, true);
 
@@ -172,11 +178,15 @@ BEGIN
                 SELECT coalesce(jsonb_agg(to_jsonb(w)), '[]')
                 FROM (SELECT c.oid, pg_stat_get_xact_tuples_updated(c.oid) - coalesce((counts #>> ARRAY[c.oid::text, '0'])::bigint, 0) AS updated,
                              pg_stat_get_xact_tuples_deleted(c.oid) - coalesce((counts #>> ARRAY[c.oid::text, '1'])::bigint, 0) AS deleted
-                      FROM pg_class c WHERE c.oid = ANY (tables)) w
+                      FROM pg_class c WHERE c.oid = ANY (relations)) w
                 WHERE w.updated > 0 OR w.deleted > 0);
             SELECT coalesce(array_agg(c.oid) FILTER (WHERE NOT r.emptied), '{}'), coalesce(array_agg(c.oid) FILTER (WHERE r.emptied), '{}') INTO rewritten, emptied
-              FROM unnest(tables, files) AS t (oid, file) JOIN pg_class c ON c.oid = t.oid AND c.relfilenode <> t.file
+              FROM unnest(relations, files) AS t (oid, file) JOIN pg_class c ON c.oid = t.oid AND c.relfilenode <> t.file AND c.relkind IN ('r', 'm')
              CROSS JOIN LATERAL (SELECT pg_relation_size(c.oid) = 0) AS r (emptied);    -- TRUNCATE is counted nowhere, but gives the table a new, empty file
+            gone := ARRAY(SELECT t.oid FROM unnest(relations) AS t (oid) WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.oid));
+            gone_columns := (SELECT coalesce(jsonb_agg(jsonb_build_array(a.attrelid, a.attnum)), '[]') FROM pg_attribute a WHERE a.attrelid = ANY (relations) AND a.attnum > 0 AND a.attisdropped);
+            renamed := (SELECT coalesce(jsonb_agg(jsonb_build_object('old', t.title, 'new', c.oid::regclass::text)), '[]')
+                        FROM unnest(relations, titles) AS t (oid, title) JOIN pg_class c ON c.oid = t.oid WHERE c.oid::regclass::text <> t.title);
             changes := (SELECT coalesce(jsonb_agg(to_jsonb(c)), '[]') FROM migrollback_schema.schema_changes(before, migrollback_schema.schema_snapshot()) c);
         END IF;
         RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
@@ -219,13 +229,10 @@ BEGIN
                 SELECT c.oid, c.oid::regclass::text AS relation, c.relkind,
                        bool_or(k.what = 'dropped table') AS dropped, bool_or(k.what = 'emptied') AS emptied,
                        coalesce(array_agg(k.name ORDER BY k.name) FILTER (WHERE k.what = 'dropped column'), '{}') AS columns
-                FROM (SELECT to_regclass(e ->> 'identity')::oid AS oid, 'dropped table' AS what, NULL AS name FROM jsonb_array_elements(changes) e
-                       WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' IN ('table', 'foreign table')
+                FROM (SELECT unnest(gone) AS oid, 'dropped table' AS what, NULL AS name
                       UNION ALL
-                      SELECT to_regclass(format('%I.%I', i.parts[1], i.parts[2]))::oid, 'dropped column', i.parts[3]
-                        FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
-                       WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' = 'column'
-                         AND NOT EXISTS (SELECT FROM jsonb_array_elements(changes) t WHERE t ->> 'change' = 'dropped' AND t ->> 'identity' = format('%I.%I', i.parts[1], i.parts[2]))
+                      SELECT a.attrelid, 'dropped column', a.attname FROM jsonb_array_elements(gone_columns) g
+                        JOIN pg_attribute a ON a.attrelid = (g ->> 0)::oid AND a.attnum = (g ->> 1)::int AND NOT a.attisdropped     -- here it is there again
                       UNION ALL
                       SELECT unnest(emptied), 'emptied', NULL) k
                 JOIN pg_class c ON c.oid = k.oid AND c.relkind IN ('r', 'f')
@@ -258,13 +265,15 @@ BEGIN
 
     report := report || jsonb_build_object(
         'success', success,
-        'message', CASE WHEN NOT success THEN 'Rehearsal: the rollback would fail: ' || (details #>> ARRAY[outcomes #>> '{0,migration_name}', 'message'])
+        'message', CASE WHEN NOT success THEN CASE WHEN (details #> ARRAY[outcomes #>> '{0,migration_name}', 'passing'])::boolean
+                                                       THEN 'Rehearsal: it did not get to its end: ' ELSE 'Rehearsal: the rollback would fail: ' END
+                                                  || (details #>> ARRAY[outcomes #>> '{0,migration_name}', 'message'])
                         WHEN (SELECT bool_and(d.value ? 'unchanged') FROM jsonb_each(details) d) THEN 'Rehearsal: the rollback SQL would run, but change nothing'
                         ELSE 'Rehearsal: the rollback would succeed' END,
         'unchanged', success AND (SELECT bool_and(d.value ? 'unchanged') FROM jsonb_each(details) d),
         'duration_ms', duration,
         'failure', CASE WHEN NOT success THEN (details -> (outcomes #>> '{0,migration_name}')) - 'locks' - 'statement_ms' || jsonb_build_object('migration_name', outcomes #> '{0,migration_name}') END,
-        'statements', statements, 'locks', locks, 'rows', rows_lost, 'broken', broken,
+        'statements', statements, 'locks', locks, 'rows', rows_lost, 'broken', broken, 'renamed', renamed,
         'sessions', (SELECT coalesce(jsonb_agg(s || jsonb_build_object('relation', (s ->> 'relation')::oid::regclass::text)), '[]') FROM jsonb_array_elements(sessions) s),
         'rewritten', (SELECT coalesce(jsonb_agg(r.oid::regclass::text ORDER BY r.oid::regclass::text), '[]') FROM unnest(rewritten) AS r (oid)),
         'replicas', CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(locks) l WHERE l ->> 'mode' = 'AccessExclusiveLock')

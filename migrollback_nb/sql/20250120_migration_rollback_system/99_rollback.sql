@@ -36,7 +36,6 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_in_deploy_ledger;
 -- DROP FUNCTION IF EXISTS migrollback_schema.add_migration_event;
 -- DROP FUNCTION IF EXISTS migrollback_schema.run_migration_sql;
--- DROP FUNCTION IF EXISTS migrollback_schema.relation_locks_held;
 -- DROP FUNCTION IF EXISTS migrollback_schema.changeable_settings;
 -- DROP FUNCTION IF EXISTS migrollback_schema.is_passing_error;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_rollback_statements;
