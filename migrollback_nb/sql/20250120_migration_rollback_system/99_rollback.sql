@@ -9,6 +9,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_rehearsal;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_not_undone;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_owners;
+-- DROP FUNCTION IF EXISTS migrollback_schema.routine_users;
 -- DROP FUNCTION IF EXISTS migrollback_schema.count_rows_within;
 -- DROP FUNCTION IF EXISTS migrollback_schema.create_migration_snapshot;
 -- DROP FUNCTION IF EXISTS migrollback_schema.diff_migration_snapshots;
