@@ -55,14 +55,6 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.routine_users(oid) IS
     'Views, policies, triggers, defaults, indexes ... that call this function, as far as PostgreSQL tracks it. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_owners(kind text, identity text) RETURNS text[]
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-BEGIN
-    RETURN NULL;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_owners(text, text) IS
-    'Which migrations in place made or changed this object, in the order in which they were applied; NULL when nothing is recorded of it. Does not write.';
-
 CREATE FUNCTION migrollback_schema.migration_not_undone(names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path())
 RETURNS TABLE (migration_name text, statement_number int, what text, inside text, outside boolean)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
