@@ -316,7 +316,7 @@ BEGIN
         SELECT DISTINCT ON (o.class_id, o.object_id, o.column_number) 'dropped', o.kind, o.identity, o.class_id, o.object_id, o.column_number, NULL::tid
           FROM migrollback_schema.migration_objects o
           JOIN migrollback_schema.migration_history h ON h.migration_name = o.migration_name AND h.status <> 'rolled_back'
-         WHERE o.object_id = ANY (gone) AND o.action <> 'dropped' AND o.recorded_in = 'migrollback_schema.migration_objects'::regclass
+         WHERE o.object_id = ANY (gone) AND o.action <> 'dropped' AND o.recorded_in = o.tableoid
            AND o.class_id <> 'pg_description'::regclass
            AND CASE WHEN o.column_number > 0 THEN
                     NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = o.object_id AND a.attnum = o.column_number AND NOT a.attisdropped)
@@ -355,7 +355,7 @@ DECLARE
 BEGIN
     DELETE FROM migrollback_schema.migration_objects o WHERE o.migration_name = record_migration_objects.name;
     INSERT INTO migrollback_schema.migration_objects (migration_name, action, kind, identity, class_id, object_id, column_number, recorded_in)
-    SELECT record_migration_objects.name, w.action, w.kind, w.identity, w.class_id, w.object_id, w.column_number, 'migrollback_schema.migration_objects'::regclass
+    SELECT record_migration_objects.name, w.action, w.kind, w.identity, w.class_id, w.object_id, w.column_number, ('migrollback_schema' || '.migration_objects')::regclass
       FROM migrollback_schema.migration_catalog_writes(since, counts) w
      WHERE written IS NULL OR NOT written @> jsonb_build_array(jsonb_build_array(w.class_id, w.object_id, w.column_number, w.version::text));
     GET DIAGNOSTICS recorded = ROW_COUNT;
@@ -373,7 +373,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
         FROM migrollback_schema.migration_history h WHERE h.status <> 'rolled_back'),
     recorded AS MATERIALIZED (
         SELECT o.action, o.kind, o.identity, o.source, p.migration_name, p.place,
-               CASE WHEN o.recorded_in = 'migrollback_schema.migration_objects'::regclass THEN o.class_id END AS class_id, o.object_id, o.column_number
+               CASE WHEN o.recorded_in = o.tableoid THEN o.class_id END AS class_id, o.object_id, o.column_number
         FROM migrollback_schema.migration_objects o JOIN placed p ON p.migration_name = o.migration_name
         WHERE o.action <> 'changed'),
     -- By what it is called now: a later migration may have renamed it, or what it belongs to.
@@ -419,7 +419,10 @@ CREATE FUNCTION migrollback_schema.migration_owners(kind text, identity text) RE
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off SET jit = off AS $function$
 DECLARE
-    names    text[] := CASE WHEN kind <> 'comment' THEN parse_ident(identity, strict => false) END;     -- schema, relation or routine, column
+    -- schema, relation or routine, column; other kinds have other forms and are known by name only
+    names    text[] := CASE WHEN kind IN ('table', 'partitioned table', 'view', 'materialized view', 'sequence', 'foreign table', 'composite type', 'index', 'column', 'constraint',
+                                          'trigger', 'policy', 'rule', 'function', 'procedure', 'aggregate', 'enum', 'domain', 'range', 'base type')
+                            THEN parse_ident(identity, strict => false) END;
     relation oid    := to_regclass(quote_ident(names[1]) || '.' || quote_ident(names[2]));
     class    oid;
     object   oid;
@@ -451,14 +454,14 @@ BEGIN
             SELECT 'pg_type'::regclass, t.oid INTO class, object FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
              WHERE t.typname = names[2] AND n.nspname = names[1];
         ELSE
-            SELECT 'pg_class'::regclass, relation INTO class, object WHERE relation IS NOT NULL AND kind <> 'comment';
+            SELECT 'pg_class'::regclass, relation INTO class, object WHERE relation IS NOT NULL;
     END CASE;
     IF object IS NOT NULL THEN
         SELECT array_agg(o.migration_name ORDER BY o.applied_at, o.migration_name COLLATE "C") INTO found_in
           FROM (SELECT DISTINCT h.migration_name, h.applied_at FROM migrollback_schema.migration_objects r
                   JOIN migrollback_schema.migration_history h ON h.migration_name = r.migration_name AND h.status <> 'rolled_back'
                  WHERE r.object_id = object AND r.class_id = class AND r.column_number = number AND r.action <> 'dropped'
-                   AND r.recorded_in = 'migrollback_schema.migration_objects'::regclass) o;
+                   AND r.recorded_in = r.tableoid) o;
     END IF;
     IF found_in IS NULL THEN            -- known by name only
         SELECT array_agg(o.migration_name ORDER BY o.applied_at, o.migration_name COLLATE "C") INTO found_in
