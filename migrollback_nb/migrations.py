@@ -779,15 +779,19 @@ class Migrations:
     def template(self, name: str) -> Template:
         """Suggest a rollback block for a migration of the folder. Does not write.
 
+        It undoes what the up part does, last statement first. What the text does not say (the type of a dropped column, the old body of a
+        function) is looked up on a scratch database, on which the folder is replayed up to there; what cannot be undone is marked as a TODO.
+
         Raises
         ------
         MigrationNotFound, MigrationFileError
             When there is no such file, or it is bad.
         """
-        from migrollback_nb import template
+        from migrollback_nb import suggesting
 
-        file = self.folder.read(name)
-        return results.Template(migration_name=file.name, text=template.rollback_block(commented=self.database.uses_supabase()))
+        folder = self.folder
+        version = int(self.target.server_version.split(".")[0])
+        return suggesting.template(folder, folder.read(name), commented=self.database.uses_supabase(), major=version)
 
     # -- graph -----------------------------------------------------------------------------------------------------
 

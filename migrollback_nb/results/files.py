@@ -101,13 +101,22 @@ class Template:
 
     migration_name: str  #: the migration
     text: str  #: the block, markers included
+    statements: tuple[str, ...] = ()  #: those in it, in the order in which they would run
+    todos: tuple[str, ...] = ()  #: what a person must look after, and why; they stand in the text as ``-- TODO:``
+    warnings: tuple[str, ...] = ()  #: what a person should know
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"migration_name": self.migration_name, "template": self.text}
+        """Keys of `migrollback template --format json`."""
+        return {
+            "migration_name": self.migration_name,
+            "template": self.text,
+            "statements": list(self.statements),
+            "todos": list(self.todos),
+            "warnings": list(self.warnings),
+        }
 
     def __repr__(self) -> str:
         return f"<Template for {self.migration_name}>\n{self.text}"
 
     def _repr_html_(self) -> str:
-        return html.sql(self.text)
+        return html.sql(self.text) + html.warnings(self.warnings)

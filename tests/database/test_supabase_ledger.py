@@ -143,7 +143,7 @@ def test_a_live_block_is_not_warned_of_elsewhere(db, write_migration):
 
 def test_the_template_is_commented_where_supabase_is(db, write_migration, ledger):
     write_migration("20250120_add_t", "CREATE TABLE t ();")
-    assert "-- -- DROP TABLE" in db.template("20250120_add_t").text
+    assert db.template("20250120_add_t").text == "-- ROLLBACK START\n-- DROP TABLE IF EXISTS t;\n-- ROLLBACK END"
 
 
 def test_a_commented_block_rolls_back(db, write_migration, ledger, session):

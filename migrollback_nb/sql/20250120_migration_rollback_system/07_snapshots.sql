@@ -43,13 +43,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
                WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'composite type' END,
              r.id,
              jsonb_strip_nulls(jsonb_build_object(
-               'owner', r.relowner::regrole, 'persistence', r.relpersistence, 'options', r.reloptions,
+               'owner', r.relowner::regrole, 'persistence', r.relpersistence, 'options', CASE WHEN r.reloptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x) FROM unnest(r.reloptions) x) END,  -- the order in which they were set means nothing
+              
                'am', (SELECT amname FROM pg_am WHERE oid = r.relam), 'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = r.reltablespace),
                'columns', CASE WHEN r.relkind <> 'S' THEN cl.cols END,   -- live columns in order: add+drop leaves no trace
                'of', CASE WHEN r.reloftype <> 0 THEN r.reloftype::regtype END,
                'rls', nullif(r.relrowsecurity, false), 'rls_forced', nullif(r.relforcerowsecurity, false),
                'replica_identity', CASE WHEN r.relkind IN ('r','p','m') THEN nullif(r.relreplident, 'd') END,
-               'toast_options', CASE WHEN r.relkind IN ('r','m') THEN (SELECT t.reloptions FROM pg_class t JOIN pg_class o ON o.reltoastrelid = t.oid WHERE o.oid = r.oid) END,
+               'toast_options', CASE WHEN r.relkind IN ('r','m') THEN (SELECT jsonb_agg(x ORDER BY x) FROM pg_class t JOIN pg_class o ON o.reltoastrelid = t.oid, unnest(t.reloptions) x WHERE o.oid = r.oid) END,
                'inherits', CASE WHEN r.relkind IN ('r','p','f') THEN (SELECT jsonb_agg(i.inhparent::regclass ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = r.oid) END,
                'partition_key', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
                'partition_bound', CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END,
@@ -69,7 +70,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
                'collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation END, 'notnull', nullif(a.attnotnull, false),
                'default', pg_get_expr(d.adbin, d.adrelid), 'identity', nullif(a.attidentity, ''), 'generated', nullif(a.attgenerated, ''),
                'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END, 'compression', nullif(to_jsonb(a) ->> 'attcompression', ''),
-               'stats', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END, 'options', a.attoptions, 'fdw', a.attfdwoptions,
+               'stats', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END, 'options', CASE WHEN a.attoptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x) FROM unnest(a.attoptions) x) END, 'fdw', a.attfdwoptions,
                'inherited', CASE WHEN a.attinhcount > 0 THEN NOT a.attislocal END))
       FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped JOIN pg_type t ON t.oid = a.atttypid
       LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -167,7 +168,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
       SELECT 'user mapping', format('%I for %s', s.srvname, CASE WHEN o.umuser = 0 THEN 'public' ELSE o.umuser::regrole::text END), jsonb_build_object() FROM pg_user_mappings o JOIN pg_foreign_server s ON s.oid = o.srvid
       UNION ALL
       SELECT 'publication', quote_ident(o.pubname), to_jsonb(o) - 'oid' - 'pubowner' || jsonb_build_object('owner', o.pubowner::regrole,
-         'tables', CASE WHEN NOT o.puballtables THEN (SELECT jsonb_agg(to_jsonb(v) - 'pubname' ORDER BY v.schemaname, v.tablename) FROM pg_publication_tables v WHERE v.pubname = o.pubname) END) FROM pg_publication o
+         'tables', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('schemaname', n.nspname, 'tablename', c.relname, 'rowfilter', pg_get_expr(p.prqual, p.prrelid),
+                      'attnames', (SELECT jsonb_agg(a.attname ORDER BY a.attname) FROM pg_attribute a WHERE a.attrelid = p.prrelid AND a.attnum = ANY (p.prattrs)))) ORDER BY n.nspname, c.relname)
+                    FROM pg_publication_rel p JOIN pg_class c ON c.oid = p.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.prpubid = o.oid),
+         'schemas', (SELECT jsonb_agg(quote_ident(n.nspname) ORDER BY n.nspname) FROM pg_publication_namespace p JOIN pg_namespace n ON n.oid = p.pnnspid WHERE p.pnpubid = o.oid)) FROM pg_publication o
       UNION ALL  -- pg_subscription is readable by superusers only: names through the statistics view
       SELECT 'subscription', quote_ident(o.subname), jsonb_build_object() FROM pg_stat_subscription o WHERE o.subname IS NOT NULL GROUP BY 1, 2
       -- rights, comments, labels ----------------------------------------------------------------------

@@ -1,0 +1,66 @@
+"""Suggests a rollback block for one migration of a folder: from its text, and from a replay where that does not say enough. Writes only on the scratch database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrollback_nb import inverse, old_definitions, planning, results
+from migrollback_nb import template as blocks
+from migrollback_nb.errors import DependencyError
+
+if TYPE_CHECKING:
+    from migrollback_nb.formats import MigrationFolder
+    from migrollback_nb.migration_file import MigrationFile
+
+
+def template(folder: MigrationFolder, file: MigrationFile, *, commented: bool = False, major: int = 18, on: str | None = None) -> results.Template:
+    """Suggest a rollback block.
+
+    Parameters
+    ----------
+    folder : MigrationFolder
+        Where the migrations are that come before it.
+    file : MigrationFile
+        The migration. A block that it has already is not looked at.
+    commented : bool
+        True: each line commented out, for folders whose deploy tool runs the whole file.
+    major : int
+        PostgreSQL's version on which the block is to run.
+    on : str, optional
+        DSN of a server for the scratch database; by default the embedded one.
+
+    Returns
+    -------
+    results.Template
+    """
+    warnings: list[str] = []
+    if file.up_problem is not None:
+        problem = file.up_problem
+        warnings.append(f"{file.path}:{problem.line}:{problem.column}: the up part cannot be read: {problem.message}")
+        return results.Template(migration_name=file.name, text=blocks.rollback_block(commented=commented), warnings=tuple(warnings))
+    suggested = inverse.suggest(file.up, major=major)
+    remarks: list[str] = []
+    if suggested.needs_schema:
+        states, trouble = None, None
+        try:
+            before = _before(folder, file)
+        except DependencyError as error:
+            trouble = error.message
+        else:
+            states, trouble = old_definitions.look_up(before, file, suggested.needs_schema, on=on)
+        if states is not None:
+            suggested = inverse.suggest(file.up, states=states, major=major)
+        if trouble is not None:
+            warnings.append(f"What was there before could not be looked up: {trouble}")
+            remarks.append(warnings[-1])
+    text = blocks.rollback_block(suggested, commented=commented, remarks=remarks)
+    if not blocks.is_readable(file.name, blocks.with_block(file.text, file.up.text, text), suggested.statements):
+        warnings.append("The block is not read back as it is meant; look through it before you use it")
+    return results.Template(migration_name=file.name, text=text, statements=suggested.statements, todos=suggested.todos, warnings=tuple(warnings))
+
+
+def _before(folder: MigrationFolder, file: MigrationFile) -> list[MigrationFile]:
+    """The migrations before one, in the order in which they are applied. A file that is bad has no place in it."""
+    files = {other.name: other for other in folder.read_all().files} | {file.name: file}
+    order = planning.order({name: other.depends_on for name, other in files.items()})
+    return [files[name] for name in order[: order.index(file.name)]]
