@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -275,6 +275,24 @@ class Database(Session):
         finally:
             self._notices[:] = notices
         return None
+
+    def meant_relations(self, search_path: str, names: Collection[tuple[str | None, str]]) -> dict[tuple[str | None, str], tuple[str, str]]:
+        """(schema or None, name) -> (schema, name) of the table that it means under a search_path, of those that exist. Does not write."""
+        if not names:
+            return {}
+        asked = list(names)
+        with self._translated(), self._deed():
+            self.connection.execute("SELECT pg_catalog.set_config('search_path', %s, true)", (search_path or "pg_catalog",))
+            rows = self._query(
+                "SELECT a.schema, a.name, n.nspname, c.relname "
+                "FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(names)s::text[])) AS a (schema, name) "
+                "JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) "
+                "pg_catalog.to_regclass(pg_catalog.concat_ws('.', pg_catalog.quote_ident(a.schema), pg_catalog.quote_ident(a.name))) "
+                "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+                schemas=[schema for schema, _ in asked],
+                names=[name for _, name in asked],
+            )
+        return {(row["schema"], row["name"]): (row["nspname"], row["relname"]) for row in rows}
 
     def record_rehearsal(self, report: Row) -> None:
         """Keep the one event that a rehearsal leaves. Writes."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from migrollback_nb import folders
+from migrollback_nb import folders, not_undone
 from migrollback_nb.errors import MigrationFileError
 from migrollback_nb.sql_text import Comment, SqlText, SyntaxProblem
 
@@ -50,6 +50,7 @@ class RollbackBlock:
             "set_local": list(self.set_local),
             "set_session": list(self.set_session),
             "live": self.live,
+            **not_undone.look(self.statement_texts()),
         }
         if self.problem is not None:
             found["error"] = {"line": self.problem.line, "column": self.problem.column, "message": self.problem.message}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb import sql_names
+from migrollback_nb import bodies, sql_names
 from migrollback_nb.errors import Refused
 from migrollback_nb.results.rehearsal import Broken, Failure, Impact, Lock, NotUndone, OtherSession, Rehearsal, RowLoss, Statement
 from migrollback_nb.results.schema import SchemaDiff
@@ -49,6 +50,7 @@ def rehearse(
         position = database.place_of_error(names, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
     database.record_rehearsal(report)
     history = {name: database.find(name) or {} for name in names}
+    report["broken"] += broken_bodies(database, report)
     return from_report(
         report,
         sql={name: row.get("rollback_sql") or "" for name, row in history.items()},
@@ -58,6 +60,30 @@ def rehearse(
         position=position,
         blocked_by=blocked_by,
     )
+
+
+def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Functions whose bodies PostgreSQL cannot check and that name what is gone after the rollback. Does not write."""
+    gone = bodies.gone_from(report["changes"])
+    found = []
+    for routine in report["bodies"]:
+        told = {key: routine[key] for key in ("kind", "identity", "used_by")}
+        used = bodies.uses(routine["body"], arguments=routine["arguments"], returns=routine["returns"]) if routine["language"] == "plpgsql" else None
+        certain = False
+        if used is not None:
+            meant = database.meant_relations(routine["search_path"], bodies.names_of(used))
+            trigger_on = frozenset(user.split(" on ", 1)[1] for user in routine["used_by"] if user.startswith("trigger ") and " on " in user)
+            named = list(bodies.broken_by(used, gone, meant, trigger_on=trigger_on))
+            certain = any(sure for _, sure in named)
+            because = [f"{one.kind} {one.identity}" + ("" if sure or not certain else " (perhaps)") for one, sure in named]
+        else:
+            # a language, or a body, that cannot be read: by its words
+            words = frozenset(re.findall(r"\w+", routine["body"].lower()))
+            because = [f"{one.kind} {one.identity}" for one in gone if one.kind != "column" and one.name.lower() in words]
+        if because:
+            verb = "names" if certain or used is not None else f"(in {routine['language']}) has in its text"
+            found.append({**told, "because": f"{verb} {', '.join(because)}", "certain": certain, "sqlstate": None})
+    return found
 
 
 def refusal(report: Mapping[str, Any]) -> Refused:
@@ -131,7 +157,10 @@ def from_report(
         rewritten=tuple(report["rewritten"]),
         statements=tuple(Statement(**statement) for statement in report["statements"]),
         notices=tuple(notices),
-        remarks=remarks,
+        remarks=(
+            *remarks,
+            *(f"Statement {number} of {name} builds SQL while it runs: what that does could not be seen before" for name, number in report["unseen"]),
+        ),
         duration_ms=report["duration_ms"],
     )
 

@@ -17,12 +17,12 @@ _DOLLARS = re.compile(r"\$([^$]*)\$(.*)\$\1\$", re.DOTALL)
 
 
 def names_in(text: str) -> frozenset[str]:
-    """Every name in a text of SQL, as the catalog spells it: unquoted ones in lower case. The code of a DO block counts too.
+    r"""Every name in a text of SQL, as the catalog spells it: unquoted ones in lower case. The code of a DO block counts too, and so do keywords.
 
     Examples
     --------
-    >>> sorted(names_in('DROP TABLE public."Old Users", b /* c */'))
-    ['Old Users', 'b', 'public']
+    >>> sorted(names_in("DROP VIEW public.\"Old Users\", B /* c */, 'd'"))
+    ['Old Users', 'b', 'drop', 'public', 'view']
     """
     return frozenset(_names(text))
 
@@ -43,18 +43,38 @@ def _names(text: str) -> Iterator[str]:
             yield from _names(inside[2])
 
 
+def parts(identity: str) -> tuple[str, ...]:
+    """The names in an identity as schema_objects() gives it, without quotes and arguments.
+
+    Examples
+    --------
+    >>> parts('public."T".col'), parts("public.f(integer, text)"), parts("public.t t_pkey")
+    (('public', 'T', 'col'), ('public', 'f'), ('public', 't', 't_pkey'))
+    """
+    return tuple(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in _PART.findall(_ARGUMENTS.sub("", identity)))
+
+
+def parent(identity: str) -> str:
+    """Identity of the table in the identity of a column.
+
+    Examples
+    --------
+    >>> parent('public."T".col')
+    'public."T"'
+    """
+    return ".".join(_PART.findall(identity)[:-1])
+
+
 def last_name(identity: str) -> str | None:
     """The name of an object itself in an identity as schema_objects() gives it; None where there is none.
 
     Examples
     --------
-    >>> last_name('public."T".col'), last_name("public.f(integer, text)"), last_name("public.t t_pkey"), last_name('app."a b" "x"')
-    ('col', 'f', 't_pkey', 'x')
+    >>> last_name('app."a b" "x"')
+    'x'
     """
-    parts = _PART.findall(_ARGUMENTS.sub("", identity))
-    if not parts:
-        return None
-    return str(parts[-1][1:-1].replace('""', '"') if parts[-1].startswith('"') else parts[-1])
+    found = parts(identity)
+    return found[-1] if found else None
 
 
 _PART = re.compile(r'"(?:[^"]|"")*"|[^\s."(]+')

@@ -158,6 +158,7 @@ class NotUndone:
     statement_number: int | None  #: the statement, counted from 1; None when nobody has cut the SQL
     what: str  #: in words
     inside: str | None = None  #: the function that does it, when it is not the statement itself
+    outside: bool = True  #: it reaches beyond the database and the session: to files, programs, other servers
 
     def __str__(self) -> str:
         where = f"statement {self.statement_number} of {self.migration_name}" if self.statement_number is not None else self.migration_name

@@ -21,6 +21,8 @@ LAYERS = [
         "sql",
         "sql_text",
         "sql_names",
+        "not_undone",
+        "bodies",
         "migration_file",
         "formats",
         "formats.native",

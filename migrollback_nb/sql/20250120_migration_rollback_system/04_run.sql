@@ -8,7 +8,7 @@ BEGIN
     tables := ARRAY(
         SELECT c.oid FROM pg_class c
         WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND c.relkind = 'r'
-          AND c.relname = ANY ('{migration_history, migration_dependencies, migration_events, migration_snapshots}'));
+          AND c.relname = ANY ('{migration_history, migration_dependencies, migration_events, migration_snapshots, migration_objects}'));
     routines := ARRAY(
         SELECT p.oid FROM pg_proc p
         WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proname = ANY (ARRAY[
@@ -19,8 +19,9 @@ BEGIN
         'migration_blocking_reason', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_rollback_path',
         'migration_not_undone', 'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
         'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',
-        'refuse_history_truncate', 'record_migration_rehearsal', 'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration', 'run_migration_sql', 'save_migration',
-        'schema_objects', 'schema_snapshot', 'schema_token', 'schema_changes', 'diff_migration_snapshots', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events']));
+        'refuse_history_truncate', 'record_migration_rehearsal', 'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration', 'routine_users', 'run_migration_sql', 'save_migration',
+        'schema_objects', 'schema_snapshot', 'schema_token', 'schema_changes', 'diff_migration_snapshots', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events',
+        'catalog_row_counts', 'mark_migration_objects', 'migration_catalog_writes', 'migration_object_makers', 'record_migration_objects']));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
     'The tables and functions of this system: what migration SQL may not touch and whose rights are closed. Does not write.';
@@ -56,6 +57,7 @@ BEGIN
                 FROM (SELECT h.ctid AS place, h.xmin AS xid FROM migrollback_schema.migration_history h
                       UNION ALL SELECT d.ctid, d.xmin FROM migrollback_schema.migration_dependencies d
                       UNION ALL SELECT s.ctid, s.xmin FROM migrollback_schema.migration_snapshots s
+                      UNION ALL SELECT o.ctid, o.xmin FROM migrollback_schema.migration_objects o
                       UNION ALL SELECT e.ctid, e.xmin FROM migrollback_schema.migration_events e) r);
     END IF;
     RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid), pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)), ' ')

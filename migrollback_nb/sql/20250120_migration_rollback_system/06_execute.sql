@@ -284,6 +284,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     missing text[];
     outcome jsonb;
+    before  record;
 BEGIN
     PERFORM migrollback_schema.lock_migrations();
     IF EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = apply_migration.name AND h.status <> 'rolled_back') THEN
@@ -296,12 +297,16 @@ BEGIN
         RETURN QUERY SELECT false, 'Depends on migrations that are not applied: ' || array_to_string(missing, ', ');
         RETURN;
     END IF;
+    before := migrollback_schema.mark_migration_objects();
     BEGIN
         -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
         outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true, session_path => apply_migration.session_path,
             session_settings => apply_migration.session_settings);
         IF outcome ? 'sqlstate' THEN
             RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+        END IF;
+        IF cardinality(statements) > 0 THEN
+            PERFORM migrollback_schema.record_migration_objects(name, before.since, before.counts, before.written);
         END IF;
         PERFORM migrollback_schema.save_migration(name, version, rollback_sql, checksum, depends_on,
             jsonb_build_object('search_path', apply_migration.search_path) || metadata);

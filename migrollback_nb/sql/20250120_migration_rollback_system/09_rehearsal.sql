@@ -42,22 +42,109 @@ COMMENT ON FUNCTION migrollback_schema.count_rows_within(oid, text[], timestampt
     'How many rows one table has, and how many values that are not NULL each of these columns. exact: whether they were counted; false when that would last '
     'beyond this moment, or row security hides some: then what the statistics say, NULL where they say nothing. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_owners(kind text, identity text) RETURNS text[]
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-BEGIN
-    RETURN NULL;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_owners(text, text) IS
-    'Which migrations in place made or changed this object, in the order in which they were applied; NULL when nothing is recorded of it. Does not write.';
+CREATE FUNCTION migrollback_schema.routine_users(routine oid) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    SELECT coalesce(array_agg(DISTINCT i.type || ' ' || i.identity ORDER BY i.type || ' ' || i.identity), '{}')
+    FROM pg_depend d
+    LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid            -- a view's rule stands for the view
+    LEFT JOIN pg_attrdef a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid            -- a default for its column
+    CROSS JOIN LATERAL pg_identify_object(CASE WHEN w.oid IS NOT NULL OR a.oid IS NOT NULL THEN 'pg_class'::regclass ELSE d.classid END,
+                                          coalesce(w.ev_class, a.adrelid, d.objid), coalesce(a.adnum, 0)) i
+    WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = routine AND d.deptype IN ('n', 'a') AND d.classid <> 'pg_proc'::regclass
+$function$;
+COMMENT ON FUNCTION migrollback_schema.routine_users(oid) IS
+    'Views, policies, triggers, defaults, indexes ... that call this function, as far as PostgreSQL tracks it. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_not_undone(names text[])
-RETURNS TABLE (migration_name text, statement_number int, what text, inside text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+CREATE FUNCTION migrollback_schema.migration_not_undone(names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS TABLE (migration_name text, statement_number int, what text, inside text, outside boolean)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    -- What stands before a parenthesis may be a function. Bodies are looked at by these words, comments left out: to ask in vain does less harm than not to ask.
+    word    constant text := '([[:alpha:]_][[:alnum:]_$]*|"[^"]+")\s*\(';
+    remark  constant text := '--[^\n]*|/\*.*?\*/';
+    target  constant text := '\minsert\s+into\s+([[:alpha:]_][[:alnum:]_$]*(?:\.[[:alpha:]_][[:alnum:]_$]*)?)';
+    ours    oid[] := (SELECT o.routines FROM migrollback_schema.migration_system_objects() o);
+    planned record;
+    parsed  boolean;
+    plain   text;                       -- the SQL of a migration that nobody has parsed, without comments
+    written jsonb;
 BEGIN
-    RETURN;
+    FOR planned IN SELECT h.migration_name, h.rollback_sql, h.metadata FROM unnest(names) WITH ORDINALITY AS n (name, place)
+                   JOIN migrollback_schema.migration_history h ON h.migration_name = n.name ORDER BY n.place
+    LOOP
+        parsed := planned.metadata #> '{rollback,calls}' IS NOT NULL AND planned.metadata #>> '{rollback,md5}' = md5(convert_to(planned.rollback_sql, 'UTF8'));
+        plain := CASE WHEN NOT parsed THEN regexp_replace(planned.rollback_sql, remark, ' ', 'g') END;
+        -- Tables are found as the SQL will find them: under its own path.
+        PERFORM set_config('search_path', coalesce(nullif(migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path), ''), 'pg_catalog') || ', pg_temp', true);
+        SELECT jsonb_agg(pg_catalog.jsonb_build_array(w.statement, w.deed, w.oid)) INTO written
+          FROM (SELECT (e ->> 0)::int AS statement, e ->> 1 AS deed, pg_catalog.to_regclass(pg_catalog.concat_ws('.', pg_catalog.quote_ident(e ->> 2), pg_catalog.quote_ident(e ->> 3)))::oid AS oid
+                FROM pg_catalog.jsonb_array_elements(CASE WHEN parsed THEN planned.metadata #> '{rollback,writes}' ELSE '[]' END) e
+                UNION ALL
+                SELECT NULL, 'insert', pg_catalog.to_regclass(m.found[1])::oid FROM pg_catalog.regexp_matches(plain, target, 'gi') AS m (found)) w
+         WHERE w.oid IS NOT NULL;
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+
+        RETURN QUERY
+        WITH RECURSIVE danger (pattern, what, outside) AS (VALUES
+            ('^nextval$', 'uses up a number of a sequence', false), ('^setval$', 'sets a sequence', false), ('^dblink', 'talks to another server', true),
+            ('^lo_export$|^pg_file_|^query_export_to_s3$', 'writes files', true), ('^pg_(try_)?advisory_(un)?lock(_shared|_all)?$', 'takes or frees locks of the session', false),
+            ('^pg_(terminate|cancel)_backend$', 'ends what another session does', true), ('^pg_stat_(reset|statements_reset)', 'forgets statistics', false),
+            ('^pg_(reload_conf|rotate_logfile|switch_wal|create_restore_point|promote|wal_replay_pause|wal_replay_resume|backup_start|backup_stop|start_backup|stop_backup)$', 'acts on the whole server', true),
+            ('^pg_(create|drop|copy)_.*replication_slot$|^pg_replication_slot_advance$|^pg_replication_origin_|^pg_logical_emit_message$|^pg_logical_slot_get', 'acts on replication', true),
+            ('^https?(_|$)', 'calls out over HTTP', true), ('^pg_background_', 'runs in another transaction', true), ('^heap_force_|^pg_truncate_visibility_map$', 'changes files directly', true)),
+        root AS (                       -- what the SQL itself calls
+            SELECT (e ->> 0)::int AS statement, e ->> 1 AS schema, e ->> 2 AS name
+            FROM jsonb_array_elements(CASE WHEN parsed THEN planned.metadata #> '{rollback,calls}' ELSE '[]' END) e
+            UNION SELECT NULL, NULL, CASE WHEN m.found[1] LIKE '"%' THEN btrim(m.found[1], '"') ELSE lower(m.found[1]) END FROM regexp_matches(plain, word, 'g') AS m (found)),
+        relation AS (SELECT (e ->> 0)::int AS statement, e ->> 1 AS deed, (e ->> 2)::oid AS oid FROM jsonb_array_elements(written) e),
+        filled AS (                     -- what a row of them is filled with
+            SELECT r.statement, r.oid, bool_or(a.attidentity <> '') AS numbers, string_agg(pg_get_expr(d.adbin, d.adrelid), ' ') AS defaults
+            FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+            LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE r.deed = 'insert' GROUP BY r.statement, r.oid),
+        reached (statement, oid) AS (
+            SELECT s.statement, s.oid FROM (
+                SELECT r.statement, p.oid FROM root r JOIN pg_proc p ON p.proname = r.name AND (r.schema IS NULL OR p.pronamespace = to_regnamespace(quote_ident(r.schema)))
+                UNION SELECT r.statement, g.tgfoid FROM relation r
+                      JOIN pg_trigger g ON g.tgrelid = r.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D'
+                                       AND g.tgtype & CASE r.deed WHEN 'insert' THEN 4 WHEN 'delete' THEN 8 WHEN 'update' THEN 16 ELSE 32 END <> 0
+                UNION SELECT f.statement, p.oid FROM filled f CROSS JOIN LATERAL regexp_matches(f.defaults, word, 'g') AS m (found) JOIN pg_proc p ON p.proname = lower(m.found[1])
+                UNION SELECT NULL, v.evtfoid FROM pg_event_trigger v WHERE v.evtenabled <> 'D') s
+            JOIN pg_proc p ON p.oid = s.oid AND p.pronamespace <> 'pg_catalog'::regnamespace AND p.oid <> ALL (ours)
+            UNION
+            SELECT c.statement, p.oid FROM reached c JOIN pg_proc f ON f.oid = c.oid
+            CROSS JOIN LATERAL regexp_matches(regexp_replace(coalesce(pg_get_function_sqlbody(f.oid), f.prosrc), remark, ' ', 'g'), word, 'g') AS m (found)
+            JOIN pg_proc p ON p.proname = CASE WHEN m.found[1] LIKE '"%' THEN btrim(m.found[1], '"') ELSE lower(m.found[1]) END
+                          AND p.pronamespace <> 'pg_catalog'::regnamespace AND p.oid <> ALL (ours)),
+        body AS (
+            SELECT c.statement, c.oid::regprocedure::text AS inside, l.lanname, l.lanpltrusted,
+                   regexp_replace(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc), remark, ' ', 'g') AS text
+            FROM reached c JOIN pg_proc p ON p.oid = c.oid JOIN pg_language l ON l.oid = p.prolang),
+        told (statement, what, inside, outside) AS (
+            SELECT (e ->> 0)::int, e ->> 1, NULL, true FROM jsonb_array_elements(CASE WHEN parsed THEN planned.metadata #> '{rollback,not_undone}' ELSE '[]' END) e
+            UNION SELECT r.statement, format('%s (%s)', d.what, r.name), NULL, d.outside FROM root r JOIN danger d ON r.name ~ d.pattern
+            UNION SELECT b.statement, format('%s (%s)', d.what, lower(m.found[1])), b.inside, d.outside FROM body b
+                  CROSS JOIN LATERAL regexp_matches(b.text, word, 'g') AS m (found) JOIN danger d ON lower(m.found[1]) ~ d.pattern
+            UNION SELECT f.statement, format('uses up a number of a sequence (INSERT into %s)', f.oid::regclass), NULL, false FROM filled f WHERE f.numbers OR f.defaults ~ '\mnextval\('
+            UNION SELECT f.statement, format('%s (default of %s)', d.what, f.oid::regclass), NULL, d.outside FROM filled f
+                  CROSS JOIN LATERAL regexp_matches(f.defaults, word, 'g') AS m (found) JOIN danger d ON lower(m.found[1]) ~ d.pattern AND m.found[1] <> 'nextval'
+            UNION SELECT b.statement, format('uses up a number of a sequence (INSERT into %s)', c.oid::regclass), b.inside, false FROM body b
+                  CROSS JOIN LATERAL regexp_matches(b.text, target, 'gi') AS m (found) JOIN pg_class c ON c.relname = lower(regexp_replace(m.found[1], '^.*\.', ''))
+                  WHERE c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+                        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) ~ '\mnextval\('))
+            UNION SELECT t.statement, CASE WHEN t.text ~* '\mcopy\M[^;]*\m(to|from)\s+program\M' THEN 'runs a program on the server (COPY ... PROGRAM)' ELSE 'writes a file on the server (COPY)' END, t.inside, true
+                  FROM (SELECT b.statement, b.text, b.inside FROM body b UNION ALL SELECT NULL, plain, NULL) t
+                  WHERE t.text ~* '\mcopy\M[^;]*\m(to|from)\s+program\M|\mcopy\M[^;]*\mto\s+(e?''|%l|\$)'
+            UNION SELECT b.statement, format('runs code in %s, which can do anything outside the database', b.lanname), b.inside, true FROM body b WHERE NOT b.lanpltrusted AND b.lanname NOT IN ('c', 'internal')
+            UNION SELECT r.statement, format('writes to another server (foreign table %s)', r.oid::regclass), NULL, true
+                  FROM relation r JOIN pg_foreign_table t ON t.ftrelid = r.oid JOIN pg_foreign_server s ON s.oid = t.ftserver JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+                  WHERE w.fdwname <> 'postgres_fdw')    -- that one undoes with us
+        SELECT planned.migration_name, t.statement, t.what, t.inside, t.outside FROM told t ORDER BY t.statement, t.what, t.inside;
+    END LOOP;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_not_undone(text[]) IS
-    'What the rollback SQL of these migrations would do that undoing a transaction does not undo. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.migration_not_undone(text[], text) IS
+    'What the rollback SQL of these migrations does, as far as can be seen before it runs, that undoing its transaction does not undo: what (in words); inside: the function that does it, '
+    'when it is not the statement itself; outside: it reaches beyond this database and session. Looks at what was parsed at registration, and at the words in the bodies of the functions and triggers that are reached. '
+    'SQL that is built while it runs cannot be seen. Does not write.';
 
 CREATE FUNCTION migrollback_schema.record_migration_rehearsal(report jsonb, client text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
@@ -101,9 +188,10 @@ DECLARE
     emptied       oid[] := '{}';
     written       jsonb := '[]';
     sessions      jsonb := '[]';
-    names_gone    text[];
-    suspects      jsonb := '[]';
-    bodies        jsonb := '[]';
+    different     text[];               -- bare names of what is dropped or changed
+    routine       record;
+    suspects      jsonb := '[]';        -- SQL functions that do not hold up after the rollback
+    bodies        jsonb := '[]';        -- other functions that name it
     broken        jsonb := '[]';
     rows_lost     jsonb := '[]';
     locks         jsonb := '[]';
@@ -137,7 +225,7 @@ BEGIN
         RETURN report || jsonb_build_object('refused', true, 'message', refusal.message, 'migration_name', refusal.migration_name);
     END IF;
 
-    undone := (SELECT coalesce(jsonb_agg(to_jsonb(u)), '[]') FROM migrollback_schema.migration_not_undone(names) u);
+    undone := (SELECT coalesce(jsonb_agg(to_jsonb(u)), '[]') FROM migrollback_schema.migration_not_undone(names, otherwise_path) u);
     report := report || jsonb_build_object('not_undone', undone);
     IF jsonb_array_length(undone) > 0 AND NOT coalesce(consent, false) THEN
         RETURN report || jsonb_build_object('refused', true, 'needs_consent', true, 'message', 'Undoing the rehearsal would not undo all that the SQL does: '
@@ -188,6 +276,39 @@ BEGIN
             renamed := (SELECT coalesce(jsonb_agg(jsonb_build_object('old', t.title, 'new', c.oid::regclass::text)), '[]')
                         FROM unnest(relations, titles) AS t (oid, title) JOIN pg_class c ON c.oid = t.oid WHERE c.oid::regclass::text <> t.title);
             changes := (SELECT coalesce(jsonb_agg(to_jsonb(c)), '[]') FROM migrollback_schema.schema_changes(before, migrollback_schema.schema_snapshot()) c);
+            -- PostgreSQL does not track what stands in the body of a function as text. What is not named there cannot break it; of very many names the body needs not be searched.
+            different := ARRAY(SELECT DISTINCT lower(i.parts[cardinality(i.parts)]) FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
+                                WHERE e ->> 'change' <> 'created' AND e ->> 'kind' IN ('table', 'partitioned table', 'foreign table', 'view', 'materialized view', 'composite type', 'sequence', 'column',
+                                                                                      'function', 'procedure', 'aggregate', 'enum', 'domain', 'range', 'base type', 'schema'));
+            FOR routine IN
+                SELECT p.oid, p.oid::regprocedure::text AS identity, l.lanname, p.prosrc, p.prokind, pg_get_function_result(p.oid) AS returns, pg_get_function_arguments(p.oid) AS arguments,
+                       coalesce((SELECT substr(c, 13) FROM unnest(p.proconfig) AS c WHERE c LIKE 'search\_path=%'), migrollback_schema.migration_rollback_path(h.metadata, otherwise_path)) AS path,
+                       (cardinality(different) > 500 OR EXISTS (SELECT FROM unnest(different) AS x (name) WHERE strpos(lower(p.prosrc), x.name) > 0)) AS names_it
+                FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace
+                JOIN migrollback_schema.migration_history h ON h.migration_name = names[cardinality(names)]
+                WHERE p.prosqlbody IS NULL AND l.lanname NOT IN ('c', 'internal') AND p.prokind <> 'a' AND p.oid <> ALL (ours.routines) AND cardinality(different) > 0
+                  AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+                  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+                ORDER BY p.oid
+            LOOP
+                CONTINUE WHEN NOT routine.names_it;
+                IF routine.lanname <> 'sql' THEN
+                    bodies := bodies || jsonb_build_object('oid', routine.oid, 'identity', routine.identity, 'kind', CASE routine.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END,
+                        'language', routine.lanname, 'body', routine.prosrc, 'arguments', routine.arguments, 'returns', routine.returns, 'search_path', routine.path);
+                    CONTINUE;
+                END IF;
+                BEGIN
+                    PERFORM set_config('search_path', coalesce(nullif(routine.path, ''), 'pg_catalog') || ', pg_temp', true), set_config('check_function_bodies', 'on', true);
+                    PERFORM pg_catalog.fmgr_sql_validator(routine.oid);
+                    RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+                EXCEPTION
+                    WHEN SQLSTATE 'MR000' OR insufficient_privilege THEN
+                        NULL;
+                    WHEN OTHERS THEN
+                        suspects := suspects || jsonb_build_object('oid', routine.oid, 'kind', CASE routine.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END,
+                                                                   'identity', routine.identity, 'search_path', routine.path, 'sqlstate', SQLSTATE, 'because', SQLERRM);
+                END;
+            END LOOP;
         END IF;
         RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
     EXCEPTION WHEN SQLSTATE 'MR000' THEN
@@ -221,6 +342,26 @@ BEGIN
         FROM lock l JOIN pg_class c ON c.oid = l.oid        -- what the SQL made is gone again, and nobody else could have met it
         WHERE c.relkind <> 't' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid IN (SELECT t.oid FROM pg_class t WHERE t.relkind = 't'))
           AND c.oid <> ALL (ours.tables) AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid = ANY (ours.tables)));
+
+    FOR routine IN SELECT (e ->> 'oid')::oid AS oid, e AS suspect, e ->> 'search_path' AS path FROM jsonb_array_elements(suspects) e LOOP
+        BEGIN                           -- one that does not hold up now either is not broken by this
+            PERFORM set_config('search_path', coalesce(nullif(routine.path, ''), 'pg_catalog') || ', pg_temp', true), set_config('check_function_bodies', 'on', true);
+            PERFORM pg_catalog.fmgr_sql_validator(routine.oid);
+            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+        EXCEPTION
+            WHEN SQLSTATE 'MR000' THEN
+                broken := broken || (routine.suspect - 'search_path' || jsonb_build_object('certain', true));
+            WHEN OTHERS THEN
+                NULL;
+        END;
+    END LOOP;
+    -- who calls them, as PostgreSQL tracks it
+    broken := (
+        SELECT coalesce(jsonb_agg(b.value - 'oid' || jsonb_build_object('used_by', migrollback_schema.routine_users((b.value ->> 'oid')::oid)) ORDER BY b.place), '[]')
+        FROM jsonb_array_elements(broken) WITH ORDINALITY AS b (value, place));
+    bodies := (
+        SELECT coalesce(jsonb_agg(b.value - 'oid' || jsonb_build_object('used_by', migrollback_schema.routine_users((b.value ->> 'oid')::oid)) ORDER BY b.place), '[]')
+        FROM jsonb_array_elements(bodies) WITH ORDINALITY AS b (value, place) JOIN pg_proc p ON p.oid = (b.value ->> 'oid')::oid);      -- what the SQL made is gone again
 
     IF success THEN
         until := clock_timestamp() + make_interval(secs => count_ms / 1000.0);
@@ -264,6 +405,10 @@ BEGIN
     END IF;
 
     report := report || jsonb_build_object(
+        'unseen', (SELECT coalesce(jsonb_agg(jsonb_build_array(h.migration_name, u) ORDER BY n.place, u), '[]')
+                   FROM unnest(names) WITH ORDINALITY AS n (name, place) JOIN migrollback_schema.migration_history h ON h.migration_name = n.name
+                   CROSS JOIN LATERAL jsonb_array_elements(coalesce(h.metadata #> '{rollback,unseen}', '[]')) AS u
+                   WHERE h.metadata #>> '{rollback,md5}' = md5(convert_to(h.rollback_sql, 'UTF8'))),
         'success', success,
         'message', CASE WHEN NOT success THEN CASE WHEN (details #> ARRAY[outcomes #>> '{0,migration_name}', 'passing'])::boolean
                                                        THEN 'Rehearsal: it did not get to its end: ' ELSE 'Rehearsal: the rollback would fail: ' END
@@ -273,7 +418,7 @@ BEGIN
         'unchanged', success AND (SELECT bool_and(d.value ? 'unchanged') FROM jsonb_each(details) d),
         'duration_ms', duration,
         'failure', CASE WHEN NOT success THEN (details -> (outcomes #>> '{0,migration_name}')) - 'locks' - 'statement_ms' || jsonb_build_object('migration_name', outcomes #> '{0,migration_name}') END,
-        'statements', statements, 'locks', locks, 'rows', rows_lost, 'broken', broken, 'renamed', renamed,
+        'statements', statements, 'locks', locks, 'rows', rows_lost, 'broken', broken, 'bodies', bodies, 'renamed', renamed,
         'sessions', (SELECT coalesce(jsonb_agg(s || jsonb_build_object('relation', (s ->> 'relation')::oid::regclass::text)), '[]') FROM jsonb_array_elements(sessions) s),
         'rewritten', (SELECT coalesce(jsonb_agg(r.oid::regclass::text ORDER BY r.oid::regclass::text), '[]') FROM unnest(rewritten) AS r (oid)),
         'replicas', CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(locks) l WHERE l ->> 'mode' = 'AccessExclusiveLock')
@@ -289,7 +434,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollbacks(text[], boolean, text, int, boolean, boolean, text) IS
     'Writes one event and nothing else. Runs the rollbacks of these migrations, in this order, exactly as execute_migration_rollbacks() would, undoes them, and tells what '
     'they did: success, message, failure (sqlstate, statement_number ...), changes, rows (that would be lost), locks, sessions (who held or awaited them), statements (with '
-    'their time), rewritten, broken, replicas. fingerprint: for the argument preview of execute_migration_rollback(). consent: also when undoing does not undo all of it '
+    'their time), rewritten, broken (functions that would no longer work), bodies (functions in other languages than SQL that may name what is gone: for a parser), replicas. fingerprint: for the argument preview of execute_migration_rollback(). consent: also when undoing does not undo all of it '
     '(not_undone says what). count_ms: how long rows may be counted; record: false writes no event; rethrow: an error of the SQL is raised instead of told.';
 
 CREATE FUNCTION migrollback_schema.rehearse_migration_rollback(

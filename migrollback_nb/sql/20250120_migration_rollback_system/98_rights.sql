@@ -5,12 +5,14 @@
 ALTER TABLE migrollback_schema.migration_history ENABLE ROW LEVEL SECURITY;
 ALTER TABLE migrollback_schema.migration_dependencies ENABLE ROW LEVEL SECURITY;
 ALTER TABLE migrollback_schema.migration_snapshots ENABLE ROW LEVEL SECURITY;
+ALTER TABLE migrollback_schema.migration_objects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE migrollback_schema.migration_events ENABLE ROW LEVEL SECURITY;
 
 -- Whom the owner grants sees all rows; the roles under which Supabase serves the world see none, whatever is granted to them later.
 CREATE POLICY granted_roles ON migrollback_schema.migration_history USING (current_user NOT IN ('anon', 'authenticated'));
 CREATE POLICY granted_roles ON migrollback_schema.migration_dependencies USING (current_user NOT IN ('anon', 'authenticated'));
 CREATE POLICY granted_roles ON migrollback_schema.migration_snapshots USING (current_user NOT IN ('anon', 'authenticated'));
+CREATE POLICY granted_roles ON migrollback_schema.migration_objects USING (current_user NOT IN ('anon', 'authenticated'));
 CREATE POLICY granted_roles ON migrollback_schema.migration_events USING (current_user NOT IN ('anon', 'authenticated'));
 
 CREATE FUNCTION migrollback_schema.close_migration_rights() RETURNS int

@@ -1,6 +1,7 @@
 -- ROLLBACK START
 -- DROP TABLE IF EXISTS migrollback_schema.migration_dependencies;
 -- DROP TABLE IF EXISTS migrollback_schema.migration_history;
+-- DROP TABLE IF EXISTS migrollback_schema.migration_objects;
 -- DROP TABLE IF EXISTS migrollback_schema.migration_snapshots;
 -- DROP TABLE IF EXISTS migrollback_schema.migration_events;
 -- DROP FUNCTION IF EXISTS migrollback_schema.close_migration_rights;
@@ -9,6 +10,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_rehearsal;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_not_undone;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_owners;
+-- DROP FUNCTION IF EXISTS migrollback_schema.routine_users;
 -- DROP FUNCTION IF EXISTS migrollback_schema.count_rows_within;
 -- DROP FUNCTION IF EXISTS migrollback_schema.create_migration_snapshot;
 -- DROP FUNCTION IF EXISTS migrollback_schema.diff_migration_snapshots;
@@ -17,6 +19,11 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_snapshot;
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.apply_migration;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_object_makers;
+-- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_objects;
+-- DROP FUNCTION IF EXISTS migrollback_schema.mark_migration_objects;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_catalog_writes;
+-- DROP FUNCTION IF EXISTS migrollback_schema.catalog_row_counts;
 -- DROP FUNCTION IF EXISTS migrollback_schema.finish_migration_rollback;
 -- DROP FUNCTION IF EXISTS migrollback_schema.journal_migration_statement;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_statements_completed;

@@ -1,0 +1,476 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Ownership: which migration made, changed or dropped which object.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE TABLE migrollback_schema.migration_objects (
+    migration_name text NOT NULL,
+    action         text NOT NULL CHECK (action IN ('created', 'changed', 'dropped')),
+    kind           text NOT NULL,
+    identity       text NOT NULL,
+    class_id       oid,
+    object_id      oid,
+    column_number  int NOT NULL DEFAULT 0,
+    source         text NOT NULL DEFAULT 'apply' CHECK (source IN ('apply', 'parsed')),
+    recorded_in    oid,
+    recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+COMMENT ON TABLE migrollback_schema.migration_objects IS
+    'What each migration did to which schema object. Rows of a migration that was rolled back stay, until it is applied again: join migration_history.status.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.migration_name IS 'The migration.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.action IS
+    'created; changed: its catalog row was written, though another migration or nobody known made it; dropped: only of objects that a known migration had made.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.kind IS 'Kind of the object, in the words of schema_objects().';
+COMMENT ON COLUMN migrollback_schema.migration_objects.identity IS 'Its name as it was then, in the form of schema_objects().';
+COMMENT ON COLUMN migrollback_schema.migration_objects.class_id IS 'Catalog that holds it, as in pg_depend.classid; a renamed object is found by it. NULL where it is known by name only.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.object_id IS 'Its oid, as in pg_depend.objid. Of a comment: the oid of what it is about.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.column_number IS 'Number of the column, as in pg_depend.objsubid; 0 for whole objects.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.source IS 'apply: seen in the catalogs while it was applied; parsed: read from the SQL of its file.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_in IS
+    'oid of this table at that time: where it is another one now, the database was restored from a dump and the oids mean nothing.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_at IS 'When it was recorded.';
+
+CREATE INDEX idx_migration_objects_migration ON migrollback_schema.migration_objects (migration_name);
+CREATE INDEX idx_migration_objects_object ON migrollback_schema.migration_objects (object_id);
+
+CREATE FUNCTION migrollback_schema.catalog_row_counts() RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    IF current_setting('track_counts') = 'off' THEN
+        RETURN NULL;
+    END IF;
+    -- One expression and no query: this runs for every migration.
+    RETURN ARRAY[
+        pg_stat_get_xact_tuples_inserted('pg_class'::regclass), pg_stat_get_xact_tuples_updated('pg_class'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_attribute'::regclass), pg_stat_get_xact_tuples_updated('pg_attribute'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_constraint'::regclass), pg_stat_get_xact_tuples_updated('pg_constraint'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_trigger'::regclass), pg_stat_get_xact_tuples_updated('pg_trigger'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_rewrite'::regclass), pg_stat_get_xact_tuples_updated('pg_rewrite'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_policy'::regclass), pg_stat_get_xact_tuples_updated('pg_policy'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_sequence'::regclass), pg_stat_get_xact_tuples_updated('pg_sequence'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_proc'::regclass), pg_stat_get_xact_tuples_updated('pg_proc'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_type'::regclass), pg_stat_get_xact_tuples_updated('pg_type'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_enum'::regclass), pg_stat_get_xact_tuples_updated('pg_enum'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_description'::regclass), pg_stat_get_xact_tuples_updated('pg_description'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_extension'::regclass), pg_stat_get_xact_tuples_updated('pg_extension'::regclass),
+        -- the rarer kinds together
+        pg_stat_get_xact_tuples_inserted('pg_namespace'::regclass) + pg_stat_get_xact_tuples_updated('pg_namespace'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_statistic_ext'::regclass) + pg_stat_get_xact_tuples_updated('pg_statistic_ext'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_collation'::regclass) + pg_stat_get_xact_tuples_updated('pg_collation'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_operator'::regclass) + pg_stat_get_xact_tuples_updated('pg_operator'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_opclass'::regclass) + pg_stat_get_xact_tuples_updated('pg_opclass'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_opfamily'::regclass) + pg_stat_get_xact_tuples_updated('pg_opfamily'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_cast'::regclass) + pg_stat_get_xact_tuples_updated('pg_cast'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_conversion'::regclass) + pg_stat_get_xact_tuples_updated('pg_conversion'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_ts_config'::regclass) + pg_stat_get_xact_tuples_updated('pg_ts_config'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_ts_dict'::regclass) + pg_stat_get_xact_tuples_updated('pg_ts_dict'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_ts_parser'::regclass) + pg_stat_get_xact_tuples_updated('pg_ts_parser'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_ts_template'::regclass) + pg_stat_get_xact_tuples_updated('pg_ts_template'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_transform'::regclass) + pg_stat_get_xact_tuples_updated('pg_transform'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_language'::regclass) + pg_stat_get_xact_tuples_updated('pg_language'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_am'::regclass) + pg_stat_get_xact_tuples_updated('pg_am'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_event_trigger'::regclass) + pg_stat_get_xact_tuples_updated('pg_event_trigger'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_foreign_data_wrapper'::regclass) + pg_stat_get_xact_tuples_updated('pg_foreign_data_wrapper'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_foreign_server'::regclass) + pg_stat_get_xact_tuples_updated('pg_foreign_server'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_publication'::regclass) + pg_stat_get_xact_tuples_updated('pg_publication'::regclass),
+        pg_stat_get_xact_tuples_deleted('pg_depend'::regclass), pg_stat_get_xact_tuples_deleted('pg_attribute'::regclass)];
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.catalog_row_counts() IS
+    'How many rows were inserted into and updated in the catalogs that migration_catalog_writes() looks at, in its order; they count on from transaction to '
+    'transaction, so compare two answers. NULL where nobody counts. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_catalog_writes(since oid, counts bigint[] DEFAULT NULL)
+RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    -- Scans and joins of whole catalogs would grow with the schema, and planning takes longer than running. jit: a forbidden scan looks expensive.
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off AS $function$
+DECLARE
+    -- Written by this transaction is what is as young as it. What others committed meanwhile is so too, where there is any: then each row's own
+    -- transaction is asked, for a row that is seen while its transaction is still in progress is ours.
+    top       bigint  := pg_current_xact_id()::text::bigint;
+    ours      int     := age(pg_current_xact_id()::xid);
+    alone     boolean := pg_snapshot_xmax(pg_current_snapshot())::text::bigint <= top;
+    -- how many rows were written meanwhile; where nobody counted, as many as there may be
+    now_counted bigint[] := migrollback_schema.catalog_row_counts();
+    class_inserted         bigint := coalesce(now_counted[1] - counts[1], 1000000000000);
+    class_updated          bigint := coalesce(now_counted[2] - counts[2], 1000000000000);
+    attribute_inserted     bigint := coalesce(now_counted[3] - counts[3], 1000000000000);
+    attribute_updated      bigint := coalesce(now_counted[4] - counts[4], 1000000000000);
+    constraint_inserted    bigint := coalesce(now_counted[5] - counts[5], 1000000000000);
+    constraint_updated     bigint := coalesce(now_counted[6] - counts[6], 1000000000000);
+    trigger_inserted       bigint := coalesce(now_counted[7] - counts[7], 1000000000000);
+    trigger_updated        bigint := coalesce(now_counted[8] - counts[8], 1000000000000);
+    rewrite_inserted       bigint := coalesce(now_counted[9] - counts[9], 1000000000000);
+    rewrite_updated        bigint := coalesce(now_counted[10] - counts[10], 1000000000000);
+    policy_inserted        bigint := coalesce(now_counted[11] - counts[11], 1000000000000);
+    policy_updated         bigint := coalesce(now_counted[12] - counts[12], 1000000000000);
+    sequence_inserted      bigint := coalesce(now_counted[13] - counts[13], 1000000000000);
+    sequence_updated       bigint := coalesce(now_counted[14] - counts[14], 1000000000000);
+    proc_inserted          bigint := coalesce(now_counted[15] - counts[15], 1000000000000);
+    proc_updated           bigint := coalesce(now_counted[16] - counts[16], 1000000000000);
+    type_inserted          bigint := coalesce(now_counted[17] - counts[17], 1000000000000);
+    type_updated           bigint := coalesce(now_counted[18] - counts[18], 1000000000000);
+    enum_inserted          bigint := coalesce(now_counted[19] - counts[19], 1000000000000);
+    enum_updated           bigint := coalesce(now_counted[20] - counts[20], 1000000000000);
+    description_inserted   bigint := coalesce(now_counted[21] - counts[21], 1000000000000);
+    description_updated    bigint := coalesce(now_counted[22] - counts[22], 1000000000000);
+    extension_inserted     bigint := coalesce(now_counted[23] - counts[23], 1000000000000);
+    extension_updated      bigint := coalesce(now_counted[24] - counts[24], 1000000000000);
+    rarer_written          bigint := coalesce(now_counted[25] - counts[25], 1000000000000);
+    depend_deleted         bigint := coalesce(now_counted[26] - counts[26], 1000000000000);
+    attribute_deleted      bigint := coalesce(now_counted[27] - counts[27], 1000000000000);
+    extending boolean := extension_inserted + extension_updated > 0;
+    made      oid[];    -- relations of any kind that are new
+    altered   oid[];    -- relations whose definition may have changed, for such DDL takes one of these locks and keeps it
+    touched   oid[];    -- and those whose triggers or sequence may have
+    gone      oid[];    -- what was dropped: DROP locks every single object that goes
+    added     bigint;
+    lowest    oid;
+    wrapped   boolean;
+    catalog   regclass;
+BEGIN
+    SELECT array_agg(l.relation) FILTER (WHERE l.locktype = 'relation' AND l.mode <> 'ShareRowExclusiveLock'),
+           array_agg(l.relation) FILTER (WHERE l.locktype = 'relation'),
+           array_agg(coalesce(l.relation, l.objid)) FILTER (WHERE l.mode = 'AccessExclusiveLock')
+      INTO altered, touched, gone
+      FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype IN ('relation', 'object')
+       AND l.mode IN ('AccessExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareRowExclusiveLock');
+
+    -- relations --------------------------------------------------------------------------------------
+    IF class_inserted > 0 THEN
+        SELECT array_agg(c.oid) INTO made FROM pg_class c
+         WHERE c.oid > since AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END;
+        IF coalesce(cardinality(made), 0) < class_inserted THEN
+            -- Some went again, or oids began anew from the lowest one. A relation that was there before has older rows in pg_depend.
+            SELECT array_agg(c.oid) INTO made FROM pg_class c
+             WHERE c.oid >= 16384 AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END
+               AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND age(d.xmin) > ours);
+        END IF;
+    END IF;
+    made := coalesce(made, '{}');
+    altered := ARRAY(SELECT a FROM unnest(altered) a WHERE a <> ALL (made));
+    RETURN QUERY
+    SELECT CASE WHEN r.new THEN 'created' ELSE 'changed' END,
+           CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+                WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type' ELSE 'index' END,
+           format('%I.%I', n.nspname, r.relname), 'pg_class'::regclass::oid, r.oid, 0, r.ctid
+      FROM (SELECT true AS new, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.ctid FROM pg_class c WHERE c.oid = ANY (made)
+            UNION ALL
+            SELECT false, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.ctid FROM pg_class c
+             WHERE c.oid = ANY (altered) AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END) r
+      JOIN pg_namespace n ON n.oid = r.relnamespace
+     WHERE r.relpersistence <> 't' AND n.nspname <> 'pg_toast'
+       AND NOT (extending AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = r.oid AND e.deptype = 'e'));
+
+    -- columns: of new relations all, of others those that were added (their rows are new) or changed ----
+    IF attribute_inserted + attribute_updated > 0 THEN
+        added := 0;
+        IF cardinality(altered) > 0 THEN
+            -- where a table was rewritten its columns were inserted once more, and nobody can tell by number
+            added := CASE WHEN attribute_deleted > 0 THEN 1000000000000
+                          ELSE attribute_inserted - (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = ANY (made)) END;
+        END IF;
+        RETURN QUERY
+        SELECT CASE WHEN w.new OR w.known = 'table' THEN 'created' WHEN w.known = 'column' THEN 'changed'
+                    -- of a table that nobody known made: the last columns, behind all that are older, as many as were added
+                    WHEN NOT w.before AND row_number() OVER (ORDER BY w.new, w.known IS NOT NULL, a.attnum DESC) <= added - count(*) FILTER (WHERE w.known = 'table') OVER () THEN 'created'
+                    ELSE 'changed' END,
+               'column', format('%I.%I.%I', n.nspname, c.relname, a.attname), 'pg_class'::regclass::oid, c.oid, a.attnum::int, a.ctid
+          FROM (SELECT true AS new, m AS relation, NULL::int2 AS attnum, NULL AS known, false AS before FROM unnest(made) m
+                UNION ALL
+                SELECT false, a.attrelid, a.attnum,
+                       (SELECT CASE WHEN bool_or(o.column_number = a.attnum) THEN 'column' WHEN bool_or(o.column_number = 0 AND o.action = 'created') THEN 'table' END
+                          FROM migrollback_schema.migration_objects o
+                         WHERE o.object_id = a.attrelid AND o.class_id = 'pg_class'::regclass AND o.column_number IN (0, a.attnum)),
+                       EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum > a.attnum AND age(b.xmin) > ours)
+                  FROM pg_attribute a WHERE a.attrelid = ANY (altered) AND a.attnum > 0
+                   AND CASE WHEN age(a.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(a.xmin))::text::xid8) = 'in progress' ELSE false END) w
+          JOIN pg_class c ON c.oid = w.relation AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+          JOIN pg_attribute a ON a.attrelid = w.relation AND a.attnum > 0 AND NOT a.attisdropped AND (w.new OR a.attnum = w.attnum)
+         WHERE NOT (extending AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e'));
+    END IF;
+
+    -- what belongs to relations ------------------------------------------------------------------------
+    IF constraint_inserted + constraint_updated > 0 THEN
+        RETURN QUERY
+        SELECT CASE WHEN k.oid > since OR constraint_updated = 0 OR k.conrelid = ANY (made) THEN 'created' ELSE 'changed' END,
+               CASE WHEN k.contypid <> 0 THEN 'domain constraint' ELSE 'constraint' END,
+               format('%I.%I %I', n.nspname, coalesce(c.relname, t.typname), k.conname), 'pg_constraint'::regclass::oid, k.oid, 0, k.ctid
+          FROM (SELECT x.oid FROM pg_constraint x WHERE x.conrelid = ANY (altered || made)
+                UNION ALL SELECT x.oid FROM pg_constraint x WHERE x.contypid > 0) w
+          JOIN pg_constraint k ON k.oid = w.oid AND k.contype <> 't'
+           AND CASE WHEN age(k.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(k.xmin))::text::xid8) = 'in progress' ELSE false END
+          LEFT JOIN pg_class c ON c.oid = k.conrelid AND k.conrelid <> 0
+          LEFT JOIN pg_type t ON t.oid = k.contypid AND k.contypid <> 0
+          JOIN pg_namespace n ON n.oid = coalesce(c.relnamespace, t.typnamespace)
+         WHERE coalesce(c.relpersistence, 'p') <> 't'
+           AND NOT (extending AND EXISTS (SELECT FROM pg_depend e WHERE e.objid IN (c.oid, t.oid) AND e.deptype = 'e'));
+    END IF;
+    IF trigger_inserted + trigger_updated > 0 THEN
+        RETURN QUERY
+        SELECT CASE WHEN g.oid > since OR trigger_updated = 0 OR g.tgrelid = ANY (made) THEN 'created' ELSE 'changed' END,
+               'trigger', format('%I.%I %I', n.nspname, c.relname, g.tgname), 'pg_trigger'::regclass::oid, g.oid, 0, g.ctid
+          FROM (SELECT x.oid FROM pg_trigger x WHERE x.oid > since
+                UNION SELECT x.oid FROM pg_trigger x WHERE x.tgrelid = ANY (touched || made)
+                   AND (trigger_updated > 0 OR trigger_inserted > (SELECT count(*) FROM pg_trigger y WHERE y.oid > since))) w
+          JOIN pg_trigger g ON g.oid = w.oid AND NOT g.tgisinternal
+          JOIN pg_class c ON c.oid = g.tgrelid AND c.relpersistence <> 't' JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE CASE WHEN age(g.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(g.xmin))::text::xid8) = 'in progress' ELSE false END;
+    END IF;
+    IF rewrite_inserted + rewrite_updated > 0 THEN
+        RETURN QUERY
+        SELECT CASE WHEN w.rulename <> '_RETURN' AND (w.oid > since OR rewrite_updated = 0 OR w.ev_class = ANY (made)) THEN 'created' ELSE 'changed' END,
+               CASE WHEN w.rulename <> '_RETURN' THEN 'rule' WHEN c.relkind = 'm' THEN 'materialized view' ELSE 'view' END,
+               CASE WHEN w.rulename <> '_RETURN' THEN format('%I.%I %I', n.nspname, c.relname, w.rulename) ELSE format('%I.%I', n.nspname, c.relname) END,
+               CASE WHEN w.rulename <> '_RETURN' THEN 'pg_rewrite'::regclass::oid ELSE 'pg_class'::regclass::oid END,
+               CASE WHEN w.rulename <> '_RETURN' THEN w.oid ELSE c.oid END, 0, w.ctid
+          FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class AND c.relpersistence <> 't' JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE w.ev_class = ANY (altered || made) AND NOT (w.rulename = '_RETURN' AND w.ev_class = ANY (made))
+           AND CASE WHEN age(w.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(w.xmin))::text::xid8) = 'in progress' ELSE false END;
+    END IF;
+    IF policy_inserted + policy_updated > 0 THEN
+        RETURN QUERY
+        SELECT CASE WHEN p.oid > since OR policy_updated = 0 OR p.polrelid = ANY (made) THEN 'created' ELSE 'changed' END,
+               'policy', format('%I.%I %I', n.nspname, c.relname, p.polname), 'pg_policy'::regclass::oid, p.oid, 0, p.ctid
+          FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE p.polrelid = ANY (altered || made)
+           AND CASE WHEN age(p.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(p.xmin))::text::xid8) = 'in progress' ELSE false END;
+    END IF;
+    IF sequence_updated > 0 THEN
+        RETURN QUERY
+        SELECT 'changed', 'sequence', format('%I.%I', n.nspname, c.relname), 'pg_class'::regclass::oid, c.oid, 0, s.ctid
+          FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid AND c.relpersistence <> 't' JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE s.seqrelid = ANY (touched) AND s.seqrelid <> ALL (made)
+           AND CASE WHEN age(s.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(s.xmin))::text::xid8) = 'in progress' ELSE false END;
+    END IF;
+
+    -- routines and types: by their oid, and all of them where one was replaced or oids began anew --------
+    IF proc_inserted + proc_updated > 0 THEN
+        wrapped := (SELECT count(*) FROM pg_proc p WHERE p.oid > since AND age(p.xmin) <= ours) < proc_inserted;
+        lowest := CASE WHEN wrapped OR proc_updated > 0 THEN 16383::oid ELSE since END;
+        RETURN QUERY
+        SELECT CASE WHEN p.oid > since OR proc_updated = 0 OR wrapped AND NOT EXISTS (SELECT FROM migrollback_schema.migration_objects o WHERE o.object_id = p.oid AND o.class_id = 'pg_proc'::regclass)
+                    THEN 'created' ELSE 'changed' END,
+               CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
+               format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), 'pg_proc'::regclass::oid, p.oid, 0, p.ctid
+          FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname !~ '^pg_temp_'
+         WHERE p.oid > lowest
+           AND CASE WHEN age(p.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(p.xmin))::text::xid8) = 'in progress' ELSE false END
+           AND NOT (extending AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e'));
+    END IF;
+    -- a relation brings its row type and the array of that; only what is more is a type of its own
+    IF type_updated > 0
+       OR type_inserted > (SELECT count(*) FROM pg_class c WHERE c.oid = ANY (made) AND c.reltype <> 0) * 2 THEN
+        wrapped := (SELECT count(*) FROM pg_type t WHERE t.oid > since AND age(t.xmin) <= ours) < type_inserted;
+        lowest := CASE WHEN wrapped OR type_updated > 0 THEN 16383::oid ELSE since END;
+        RETURN QUERY
+        SELECT CASE WHEN t.oid > since OR type_updated = 0 OR wrapped AND NOT EXISTS (SELECT FROM migrollback_schema.migration_objects o WHERE o.object_id = t.oid AND o.class_id = 'pg_type'::regclass)
+                    THEN 'created' ELSE 'changed' END,
+               CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range' ELSE 'base type' END,
+               format('%I.%I', n.nspname, t.typname), 'pg_type'::regclass::oid, t.oid, 0, t.ctid
+          FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace AND n.nspname !~ '^pg_temp_'
+         WHERE t.oid > lowest AND (t.typtype IN ('e', 'd', 'r', 'p') OR t.typtype = 'b' AND t.typsubscript::oid <> 'array_subscript_handler'::regproc)
+           AND CASE WHEN age(t.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(t.xmin))::text::xid8) = 'in progress' ELSE false END
+           AND NOT (extending AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e'));
+    END IF;
+    IF enum_inserted + enum_updated > 0 THEN
+        RETURN QUERY
+        SELECT DISTINCT ON (t.oid) 'changed', 'enum', format('%I.%I', n.nspname, t.typname), 'pg_type'::regclass::oid, t.oid, 0, l.ctid
+          FROM pg_enum l JOIN pg_type t ON t.oid = l.enumtypid AND age(t.xmin) > ours JOIN pg_namespace n ON n.oid = t.typnamespace
+         WHERE CASE WHEN age(l.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(l.xmin))::text::xid8) = 'in progress' ELSE false END
+           AND NOT (extending AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e'));
+    END IF;
+
+    -- the rarer kinds ----------------------------------------------------------------------------------
+    IF rarer_written + extension_inserted + extension_updated > 0 THEN
+    FOREACH catalog IN ARRAY '{pg_namespace, pg_extension, pg_statistic_ext, pg_collation, pg_operator, pg_opclass, pg_opfamily, pg_cast, pg_conversion, pg_ts_config,
+                               pg_ts_dict, pg_ts_parser, pg_ts_template, pg_transform, pg_language, pg_am, pg_event_trigger, pg_foreign_data_wrapper,
+                               pg_foreign_server, pg_publication}'::regclass[] LOOP
+        RETURN QUERY EXECUTE format($query$
+            SELECT CASE WHEN x.oid > $1 THEN 'created' ELSE 'changed' END,
+                   CASE i.type WHEN 'statistics object' THEN 'statistics' WHEN 'text search parser' THEN 'text search parser/template'
+                        WHEN 'text search template' THEN 'text search parser/template' WHEN 'foreign-data wrapper' THEN 'foreign data wrapper' ELSE i.type END,
+                   i.identity, $2::oid, x.oid, 0, x.ctid
+              FROM %s x CROSS JOIN LATERAL pg_identify_object($2, x.oid, 0) i
+             WHERE (x.oid >= 16384 OR $2 = 'pg_namespace'::regclass)
+               AND CASE WHEN age(x.xmin) <= $3 THEN $5 OR pg_xact_status(($4 + $3 - age(x.xmin))::text::xid8) = 'in progress' ELSE false END
+               AND i.identity !~ '^pg_'
+               AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = $2 AND e.objid = x.oid AND e.deptype = 'e')$query$, catalog)
+        USING since, catalog::oid, ours, top, alone;
+    END LOOP;
+    END IF;
+    IF description_inserted + description_updated > 0 THEN
+        RETURN QUERY
+        SELECT CASE WHEN description_updated = 0 THEN 'created' ELSE 'changed' END,
+               'comment', i.type || ' ' || i.identity, 'pg_description'::regclass::oid, d.objoid, d.objsubid, d.ctid
+          FROM pg_description d CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) i
+         WHERE d.objoid >= 2200 AND CASE WHEN age(d.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(d.xmin))::text::xid8) = 'in progress' ELSE false END
+           AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')
+           AND NOT EXISTS (SELECT FROM pg_class t WHERE t.oid = d.objoid AND d.classoid = 'pg_class'::regclass AND t.relpersistence = 't');
+    END IF;
+
+    -- what is no more: only what a known migration had made has a name left ----------------------------
+    IF depend_deleted + attribute_updated > 0 THEN
+        RETURN QUERY
+        SELECT DISTINCT ON (o.class_id, o.object_id, o.column_number) 'dropped', o.kind, o.identity, o.class_id, o.object_id, o.column_number, NULL::tid
+          FROM migrollback_schema.migration_objects o
+          JOIN migrollback_schema.migration_history h ON h.migration_name = o.migration_name AND h.status <> 'rolled_back'
+         WHERE o.object_id = ANY (gone) AND o.action <> 'dropped' AND o.recorded_in = o.tableoid
+           AND o.class_id <> 'pg_description'::regclass
+           AND CASE WHEN o.column_number > 0 THEN
+                    NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = o.object_id AND a.attnum = o.column_number AND NOT a.attisdropped)
+                    ELSE (pg_identify_object(o.class_id, o.object_id, 0)).identity IS NULL END
+           AND NOT EXISTS (SELECT FROM migrollback_schema.migration_objects p JOIN migrollback_schema.migration_history q ON q.migration_name = p.migration_name
+                            WHERE p.object_id = o.object_id AND p.class_id = o.class_id AND p.column_number = o.column_number
+                              AND p.action = 'dropped' AND q.status <> 'rolled_back')
+         ORDER BY o.class_id, o.object_id, o.column_number, h.applied_at DESC, o.recorded_at DESC;
+    END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_catalog_writes(oid, bigint[]) IS
+    'What this transaction has made, changed and dropped so far, as far as catalogs and locks tell: grants on tables, rights by default and settings do not show. '
+    'since: an oid that was given out before; what lies above it is new. counts: catalog_row_counts() from before, which says where to look. version: which version of the catalog row. Does not write.';
+
+CREATE FUNCTION migrollback_schema.mark_migration_objects(OUT since oid, OUT counts bigint[], OUT written jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    since := (SELECT greatest(16383::oid, (SELECT max(c.oid) FROM pg_class c), (SELECT max(p.oid) FROM pg_proc p), (SELECT max(k.oid) FROM pg_constraint k),
+                              (SELECT max(t.oid) FROM pg_type t), (SELECT max(g.oid) FROM pg_trigger g), (SELECT max(w.oid) FROM pg_rewrite w),
+                              (SELECT max(y.oid) FROM pg_policy y), (SELECT max(n.oid) FROM pg_namespace n)));
+    counts := migrollback_schema.catalog_row_counts();
+    -- inside somebody's own transaction: what it did before us is not the migration's
+    IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+        written := (SELECT jsonb_agg(jsonb_build_array(w.class_id, w.object_id, w.column_number, w.version::text))
+                      FROM migrollback_schema.migration_catalog_writes(16383::oid) w);
+    END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.mark_migration_objects() IS
+    'To be called before the SQL of a migration runs; record_migration_objects() takes what it returns. Does not write.';
+
+CREATE FUNCTION migrollback_schema.record_migration_objects(name text, since oid, counts bigint[], written jsonb DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
+DECLARE
+    recorded bigint;
+BEGIN
+    DELETE FROM migrollback_schema.migration_objects o WHERE o.migration_name = record_migration_objects.name;
+    INSERT INTO migrollback_schema.migration_objects (migration_name, action, kind, identity, class_id, object_id, column_number, recorded_in)
+    SELECT record_migration_objects.name, w.action, w.kind, w.identity, w.class_id, w.object_id, w.column_number, ('migrollback_schema' || '.migration_objects')::regclass
+      FROM migrollback_schema.migration_catalog_writes(since, counts) w
+     WHERE written IS NULL OR NOT written @> jsonb_build_array(jsonb_build_array(w.class_id, w.object_id, w.column_number, w.version::text));
+    GET DIAGNOSTICS recorded = ROW_COUNT;
+    RETURN recorded;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.record_migration_objects(text, oid, bigint[], jsonb) IS
+    'Writes: keeps what this transaction made, changed and dropped as the work of a migration, in place of what was kept of it before. '
+    'since, counts, written: from mark_migration_objects(). Returns how many objects.';
+
+CREATE FUNCTION migrollback_schema.migration_object_makers()
+RETURNS TABLE (kind text, identity text, migration_name text, source text, class_id oid, object_id oid, column_number int)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    WITH placed AS MATERIALIZED (
+        SELECT h.migration_name, row_number() OVER (ORDER BY h.applied_at, h.migration_name COLLATE "C") AS place
+        FROM migrollback_schema.migration_history h WHERE h.status <> 'rolled_back'),
+    recorded AS MATERIALIZED (
+        SELECT o.action, o.kind, o.identity, o.source, p.migration_name, p.place,
+               CASE WHEN o.recorded_in = o.tableoid THEN o.class_id END AS class_id, o.object_id, o.column_number
+        FROM migrollback_schema.migration_objects o JOIN placed p ON p.migration_name = o.migration_name
+        WHERE o.action <> 'changed'),
+    -- By what it is called now: a later migration may have renamed it, or what it belongs to.
+    named AS (
+        SELECT r.migration_name, r.place, r.source, r.kind, r.class_id, r.object_id, r.column_number,
+               CASE r.class_id
+                   WHEN 'pg_class'::regclass THEN CASE WHEN r.column_number = 0 THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+                                                       WHEN a.attname IS NOT NULL THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname) END
+                   WHEN 'pg_constraint'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(coalesce(c.relname, t.typname)) || ' ' || quote_ident(k.conname)
+                   WHEN 'pg_trigger'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || quote_ident(g.tgname)
+                   WHEN 'pg_rewrite'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || quote_ident(w.rulename)
+                   WHEN 'pg_policy'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || quote_ident(y.polname)
+                   WHEN 'pg_proc'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')'
+                   WHEN 'pg_type'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(t.typname)
+                   WHEN 'pg_description'::regclass THEN r.identity
+                   ELSE (pg_identify_object(r.class_id, r.object_id, 0)).identity
+               END AS now_called,
+               r.identity
+        FROM recorded r
+        LEFT JOIN pg_constraint k ON r.class_id = 'pg_constraint'::regclass AND k.oid = r.object_id
+        LEFT JOIN pg_trigger g ON r.class_id = 'pg_trigger'::regclass AND g.oid = r.object_id
+        LEFT JOIN pg_rewrite w ON r.class_id = 'pg_rewrite'::regclass AND w.oid = r.object_id
+        LEFT JOIN pg_policy y ON r.class_id = 'pg_policy'::regclass AND y.oid = r.object_id
+        LEFT JOIN pg_proc f ON r.class_id = 'pg_proc'::regclass AND f.oid = r.object_id
+        LEFT JOIN pg_class c ON c.oid = CASE r.class_id WHEN 'pg_class'::regclass THEN r.object_id WHEN 'pg_constraint'::regclass THEN k.conrelid
+                                             WHEN 'pg_trigger'::regclass THEN g.tgrelid WHEN 'pg_rewrite'::regclass THEN w.ev_class WHEN 'pg_policy'::regclass THEN y.polrelid END
+        LEFT JOIN pg_type t ON t.oid = CASE r.class_id WHEN 'pg_type'::regclass THEN r.object_id WHEN 'pg_constraint'::regclass THEN k.contypid END
+        LEFT JOIN pg_attribute a ON r.column_number > 0 AND a.attrelid = c.oid AND a.attnum = r.column_number AND NOT a.attisdropped
+        LEFT JOIN pg_namespace n ON n.oid = coalesce(c.relnamespace, t.typnamespace, f.pronamespace)
+        WHERE r.action = 'created' AND NOT EXISTS (
+            SELECT FROM recorded d WHERE d.action = 'dropped' AND d.place > r.place AND d.kind = r.kind
+               AND CASE WHEN d.class_id IS NULL OR r.class_id IS NULL THEN d.identity = r.identity
+                        ELSE (d.class_id, d.object_id, d.column_number) = (r.class_id, r.object_id, r.column_number) END))
+    SELECT DISTINCT ON (m.kind, coalesce(m.now_called, m.identity)) m.kind, coalesce(m.now_called, m.identity), m.migration_name, m.source,
+           CASE WHEN m.now_called IS NOT NULL THEN m.class_id END, CASE WHEN m.now_called IS NOT NULL THEN m.object_id END, m.column_number
+    FROM named m ORDER BY m.kind, coalesce(m.now_called, m.identity), m.place DESC
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_object_makers() IS
+    'Which migration in place made which object, by kind and identity as in schema_objects() and by what it is called now. class_id and object_id are NULL where it is '
+    'known by its name only: after a restore from a dump, or where a rollback made it anew. An object that was dropped by hand is still listed. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_owners(kind text, identity text) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    SET enable_seqscan = off SET jit = off AS $function$
+DECLARE
+    -- schema, relation or routine, column; other kinds have other forms and are known by name only
+    names    text[] := CASE WHEN kind IN ('table', 'partitioned table', 'view', 'materialized view', 'sequence', 'foreign table', 'composite type', 'index', 'column', 'constraint',
+                                          'trigger', 'policy', 'rule', 'function', 'procedure', 'aggregate', 'enum', 'domain', 'range', 'base type')
+                            THEN parse_ident(identity, strict => false) END;
+    relation oid    := to_regclass(quote_ident(names[1]) || '.' || quote_ident(names[2]));
+    class    oid;
+    object   oid;
+    number   int    := 0;
+    found_in text[];
+BEGIN
+    -- By its address, which outlives a change of its name or of what it belongs to.
+    CASE kind
+        WHEN 'column' THEN
+            SELECT 'pg_class'::regclass, a.attrelid, a.attnum INTO class, object, number FROM pg_attribute a
+             WHERE a.attrelid = relation AND a.attname = names[3] AND NOT a.attisdropped;
+        WHEN 'constraint' THEN
+            SELECT 'pg_constraint'::regclass, k.oid INTO class, object FROM pg_constraint k
+             WHERE k.conrelid = relation AND quote_ident(names[1]) || '.' || quote_ident(names[2]) || ' ' || quote_ident(k.conname) = identity;
+        WHEN 'trigger' THEN
+            SELECT 'pg_trigger'::regclass, g.oid INTO class, object FROM pg_trigger g
+             WHERE g.tgrelid = relation AND quote_ident(names[1]) || '.' || quote_ident(names[2]) || ' ' || quote_ident(g.tgname) = identity;
+        WHEN 'policy' THEN
+            SELECT 'pg_policy'::regclass, y.oid INTO class, object FROM pg_policy y
+             WHERE y.polrelid = relation AND quote_ident(names[1]) || '.' || quote_ident(names[2]) || ' ' || quote_ident(y.polname) = identity;
+        WHEN 'rule' THEN
+            SELECT 'pg_rewrite'::regclass, w.oid INTO class, object FROM pg_rewrite w
+             WHERE w.ev_class = relation AND quote_ident(names[1]) || '.' || quote_ident(names[2]) || ' ' || quote_ident(w.rulename) = identity;
+        WHEN 'function', 'procedure', 'aggregate' THEN
+            SELECT 'pg_proc'::regclass, f.oid INTO class, object FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+             WHERE f.proname = names[2] AND n.nspname = names[1]
+               AND quote_ident(n.nspname) || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')' = identity;
+        WHEN 'enum', 'domain', 'range', 'base type' THEN
+            SELECT 'pg_type'::regclass, t.oid INTO class, object FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+             WHERE t.typname = names[2] AND n.nspname = names[1];
+        ELSE
+            SELECT 'pg_class'::regclass, relation INTO class, object WHERE relation IS NOT NULL;
+    END CASE;
+    IF object IS NOT NULL THEN
+        SELECT array_agg(o.migration_name ORDER BY o.applied_at, o.migration_name COLLATE "C") INTO found_in
+          FROM (SELECT DISTINCT h.migration_name, h.applied_at FROM migrollback_schema.migration_objects r
+                  JOIN migrollback_schema.migration_history h ON h.migration_name = r.migration_name AND h.status <> 'rolled_back'
+                 WHERE r.object_id = object AND r.class_id = class AND r.column_number = number AND r.action <> 'dropped'
+                   AND r.recorded_in = r.tableoid) o;
+    END IF;
+    IF found_in IS NULL THEN            -- known by name only
+        SELECT array_agg(o.migration_name ORDER BY o.applied_at, o.migration_name COLLATE "C") INTO found_in
+          FROM (SELECT DISTINCT h.migration_name, h.applied_at FROM migrollback_schema.migration_objects r
+                  JOIN migrollback_schema.migration_history h ON h.migration_name = r.migration_name AND h.status <> 'rolled_back'
+                 WHERE r.identity = migration_owners.identity AND r.kind = migration_owners.kind AND r.action <> 'dropped') o;
+    END IF;
+    RETURN found_in;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_owners(text, text) IS
+    'Which migrations in place made or changed this object, in the order in which they were applied; NULL when nothing is recorded of it. kind, identity: as '
+    'schema_objects() gives them. Does not write.';
