@@ -136,6 +136,25 @@ class Database(Session):
         """The schemas that unqualified names are looked up in. Does not write."""
         return str(self._value("effective_search_path"))
 
+    def schema_text(self) -> str:
+        """The schema as it stands, schema_snapshot() as text: two that are alike are the same schema. Does not write."""
+        return str(self._query("SELECT {schema}.schema_snapshot()::text AS schema")[0]["schema"])
+
+    def schema_changes(self, old: str, new: str) -> list[Row]:
+        """Rows of schema_changes() between two texts of `schema_text`. Does not write."""
+        return self._query("SELECT * FROM {schema}.schema_changes(%(old)s::jsonb, %(new)s::jsonb)", old=old, new=new)
+
+    def count_catalog_rows(self) -> Row:
+        """How many objects of each kind there are: a cheap sign that a schema differs. Does not write."""
+        return self._query(
+            "SELECT (SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relpersistence <> 't') AS relations, "
+            "(SELECT count(*) FROM pg_catalog.pg_attribute a WHERE NOT a.attisdropped) AS columns, (SELECT count(*) FROM pg_catalog.pg_constraint) AS constraints, "
+            "(SELECT count(*) FROM pg_catalog.pg_proc) AS functions, (SELECT count(*) FROM pg_catalog.pg_type) AS types, "
+            "(SELECT count(*) FROM pg_catalog.pg_trigger) AS triggers, (SELECT count(*) FROM pg_catalog.pg_enum) AS labels, "
+            "(SELECT count(*) FROM pg_catalog.pg_policy) AS policies, (SELECT count(*) FROM pg_catalog.pg_attrdef) AS defaults, "
+            "(SELECT count(*) FROM pg_catalog.pg_description) AS comments"
+        )[0]
+
     # -- deeds: these write ----------------------------------------------------------------------------------------
 
     def register_many(self, records: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -212,6 +212,18 @@ class MigrationFile:
         """(line, statement in words) of what PostgreSQL runs only outside a transaction."""
         return tuple((s.line, s.refused_in_transaction) for s in self.up.statements if s.refused_in_transaction)
 
+    @property
+    def up_refusal(self) -> tuple[str, str | None, str] | None:
+        """Why the up part is not even tried: (what is wrong and where, SQLSTATE if it is a syntax error, how to mend it); None when it is tried."""
+        if (trouble := self.up_problem) is not None:
+            message = f"{self.path}:{trouble.line}:{trouble.column}: the up part cannot run: {trouble.message}"
+            hint = "Mend the file, or apply it with the tool that it was written for and register it."
+            return message, "42601" if self.up.problem is not None else None, hint
+        if self.transaction and self.up_refused_in_transaction:
+            line, words = self.up_refused_in_transaction[0]
+            return f"{self.path}:{line}: {words} cannot run inside a transaction", "25001", "Write -- Transaction: false at the top of the file."
+        return None
+
     @cached_property
     def rollback(self) -> RollbackBlock | None:
         """The rollback block; None where there is none or it holds only comments."""

@@ -722,19 +722,8 @@ class Migrations:
         return results.ApplyResult(applied=tuple(applied), skipped=tuple(skipped), warnings=tuple(warnings))
 
     def _apply_one(self, file: MigrationFile) -> None:
-        if (trouble := file.up_problem) is not None:
-            raise Refused(
-                f"{file.path}:{trouble.line}:{trouble.column}: the up part cannot run: {trouble.message}",
-                migration_name=file.name,
-                hint="Mend the file, or apply it with the tool that it was written for and register it.",
-            )
-        if file.transaction and file.up_refused_in_transaction:
-            line, words = file.up_refused_in_transaction[0]
-            raise Refused(
-                f"{file.path}:{line}: {words} cannot run inside a transaction",
-                migration_name=file.name,
-                hint="Write -- Transaction: false at the top of the file.",
-            )
+        if (refused := file.up_refusal) is not None:
+            raise Refused(refused[0], migration_name=file.name, hint=refused[2])
         run = self.database.apply if file.transaction else self.database.apply_in_steps
         execution = run(file.record(), file.up_statements())
         row = execution.rows[0]

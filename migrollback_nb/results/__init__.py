@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from migrollback_nb.results.check import CheckResult, Plan, Preview
     from migrollback_nb.results.files import ApplyResult, FileFailure, RegisterResult, SyncResult, Template
+    from migrollback_nb.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.results.rehearsal import Rehearsal
     from migrollback_nb.results.rollback import ChainResult, RollbackResult
     from migrollback_nb.results.schema import SchemaChange, SchemaDiff
@@ -24,11 +25,14 @@ _HOME = {
     "AuditResult": "system",
     "ChainResult": "rollback",
     "CheckResult": "check",
+    "DataLoss": "proof",
     "FileFailure": "files",
     "InstallResult": "system",
+    "MigrationProof": "proof",
     "Notice": "target",
     "Plan": "check",
     "Preview": "check",
+    "Proof": "proof",
     "RegisterResult": "files",
     "Rehearsal": "rehearsal",
     "RollbackResult": "rollback",
@@ -45,11 +49,14 @@ __all__ = [
     "AuditResult",
     "ChainResult",
     "CheckResult",
+    "DataLoss",
     "FileFailure",
     "InstallResult",
+    "MigrationProof",
     "Notice",
     "Plan",
     "Preview",
+    "Proof",
     "RegisterResult",
     "Rehearsal",
     "RollbackResult",

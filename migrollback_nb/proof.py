@@ -1,0 +1,371 @@
+"""Proof that rollbacks restore: replays a folder on a scratch database and grades every migration. Writes only there.
+
+Each migration is tried at its place in the order, with all before it applied: up part, rollback through the real gate, up part again,
+each committed, as on a real database. What the tables and the schema hold is compared around it. Empty tables get a few rows first, or
+nothing could be seen to get lost. A migration that leaves all as it was costs no copy of the database; after any other the next
+one goes on from a copy of a second database, in which only up parts run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb import contents, planning, sample_rows
+from migrollback_nb.errors import DependencyError, MigrollbackError
+from migrollback_nb.results import DataLoss, MigrationProof, Proof, SchemaDiff
+from migrollback_nb.scratch import Scratch, scratch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from migrollback_nb.contents import Content, Table
+    from migrollback_nb.database import Database
+    from migrollback_nb.formats.native import FolderContents
+    from migrollback_nb.migration_file import MigrationFile
+    from migrollback_nb.results.proof import Grade
+    from migrollback_nb.session import Execution, Limits
+
+#: Called with (how many are done, how many there are, what is next).
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an up part or a rollback did not run."""
+
+    message: str
+    sqlstate: str | None = None
+    statement: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.sqlstate})" if self.sqlstate else self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a database holds at one moment."""
+
+    schema: str  #: schema_snapshot() as text
+    rows: dict[Table, Content]
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """What came of one migration's up part, rollback, and up part again."""
+
+    up: Failure | None = None
+    schema_up: str | None = None  #: after the up part
+    rollback: Failure | None = None
+    diff: SchemaDiff | None = None  #: between before and after the rollback; None where there was none
+    losses: list[DataLoss] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    reapplies: bool | None = None
+    goes_on: bool = False  #: the database is where the up part alone would have brought it
+
+    @property
+    def restored(self) -> bool:
+        """The schema is as before, but for the order of columns."""
+        return self.diff is not None and all(change.change == "reordered" for change in self.diff.changes)
+
+
+def prove(
+    folder: FolderContents,
+    names: Sequence[str] = (),
+    *,
+    on: str | None = None,
+    bin: Path | str | None = None,
+    own_server: bool = False,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> Proof:
+    """Grade the rollbacks of a folder on a scratch database. Writes only there.
+
+    Parameters
+    ----------
+    folder : FolderContents
+        All files of the folder.
+    names : sequence of str
+        The migrations to grade; by default all. Those before them are applied first.
+    on, bin, own_server, limits
+        Where the scratch database is made; see `migrollback_nb.scratch.scratch`.
+    progress : callable, optional
+        Called with (done, all, name).
+
+    Raises
+    ------
+    UsageError, ConnectionFailed
+        When no scratch database can be made.
+    """
+    ordered, left_out = _ordered(folder.files)
+    graded = set(names) or {file.name for file in ordered}
+    bad = [MigrationProof(migration_name=_stem(error.path), grade="fails", remarks=(f"up part: {error}",)) for error in folder.errors]
+    verdicts = [verdict for verdict in (*bad, *left_out) if not names or verdict.migration_name in names]
+    last = max((place for place, file in enumerate(ordered, 1) if file.name in graded), default=0)
+    ordered = ordered[:last]
+    clock = _Clock()
+    began = time.perf_counter()
+    with scratch(ordered, on=on, bin=bin, own_server=own_server, limits=limits) as place:
+        clock.seconds["scratch"] += time.perf_counter() - began
+        prover = _Prover(place, clock)
+        for number, file in enumerate(ordered):
+            if progress is not None:
+                progress(number, len(ordered), file.name)
+            if file.name in graded:
+                verdicts.append(prover.grade(file))
+            else:
+                prover.apply(file)
+        if progress is not None:
+            progress(len(ordered), len(ordered), "")
+        server = place.server
+    return Proof(migrations=tuple(verdicts), server=server, shares=clock.seconds, warnings=folder.warnings)
+
+
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(".sql")
+
+
+def _ordered(files: Iterable[MigrationFile]) -> tuple[list[MigrationFile], list[MigrationProof]]:
+    """Dependencies first; what depends on itself in a circle is graded as it is."""
+    by_name = {file.name: file for file in files}
+    circles: list[MigrationProof] = []
+    while True:
+        try:
+            return [by_name[name] for name in planning.order({name: file.depends_on for name, file in by_name.items()})], circles
+        except DependencyError as error:
+            for name in dict.fromkeys(error.names):
+                circles.append(MigrationProof(migration_name=name, grade="fails", remarks=(f"up part: {error.message}",)))
+                del by_name[name]
+
+
+class _Clock:
+    """Seconds spent on each kind of work."""
+
+    def __init__(self) -> None:
+        self.seconds = {"sql": 0.0, "schema": 0.0, "rows": 0.0, "scratch": 0.0}
+
+    @contextmanager
+    def on(self, what: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.perf_counter() - began
+
+
+class _Prover:
+    """The databases of one proof: `_base`, in which only up parts run and no row is made up, and the one that is worked on."""
+
+    def __init__(self, place: Scratch, clock: _Clock) -> None:
+        self._place = place
+        self._clock = clock
+        self._behind: list[MigrationFile] = []  # applied in the database that is worked on, not yet in the base
+        self._state: State | None = None  # of the database that is worked on
+        self._empty: dict[Table, str] = {}  # tables that nothing could be put into, and why
+        self._made_up: set[Table] = set()  # tables that hold rows of ours
+        self._base = place.name
+        self._work = self._copy()
+
+    # -- databases -------------------------------------------------------------------------------------------------
+
+    def _copy(self) -> Database:
+        with self._clock.on("scratch"):
+            self._place.database.close()
+            return self._place.connect(self._place.create(template=self._base))
+
+    def _drop(self, database: Database) -> None:
+        with self._clock.on("scratch"):
+            self._place.drop(database.target.database)
+
+    def _catch_up(self) -> None:
+        """Bring the base to where the up parts have brought the database that is worked on."""
+        for file in self._behind:
+            self._run_up(self._place.database, file)
+        self._behind.clear()
+
+    def _start_over(self) -> None:
+        """Work on in a new copy of the base."""
+        self._catch_up()
+        self._drop(self._work)
+        self._work = self._copy()
+        self._made_up.clear()
+        self._state = None
+
+    # -- states ----------------------------------------------------------------------------------------------------
+
+    def _schema(self, database: Database) -> str:
+        with self._clock.on("schema"):
+            return database.schema_text()
+
+    def _rows(self, database: Database) -> dict[Table, Content]:
+        with self._clock.on("rows"):
+            return contents.read(database.connection, contents.tables(database.connection, besides=[self._place.schema]))
+
+    def _filled(self, database: Database) -> dict[Table, Content]:
+        """What the tables hold once each empty one has got a few rows."""
+        rows = self._rows(database)
+        # what failed for want of rows elsewhere is tried again: they may be there by now
+        todo = [table for table, content in rows.items() if content.count == 0 and not self._empty.get(table, "empty").endswith("fits")]
+        if todo:
+            with self._clock.on("rows"):
+                unfilled = {left.table: left.why for left in sample_rows.fill(database.connection, todo)}
+                filled = [table for table in todo if table not in unfilled]
+                self._empty |= unfilled
+                self._made_up |= set(filled)
+                rows |= contents.read(database.connection, filled)
+        return rows
+
+    def _before(self) -> State:
+        if self._state is None:
+            self._state = State(schema=self._schema(self._work), rows=self._filled(self._work))
+        return self._state
+
+    # -- one migration -----------------------------------------------------------------------------------------------
+
+    def apply(self, file: MigrationFile) -> None:
+        """Run the up part only; one that does not run is left out."""
+        if self._run_up(self._work, file) is None:
+            self._behind.append(file)
+            self._state = None
+        elif self._made_up or not file.transaction:
+            self._start_over()
+            if self._run_up(self._work, file) is None:
+                self._behind.append(file)
+
+    def grade(self, file: MigrationFile) -> MigrationProof:
+        """Try one migration, and leave its up part in place for the next."""
+        began = time.perf_counter()
+        before = self._before()
+        remarks = [
+            f"{table.identity} stayed empty, so nothing is proven of its rows ({self._empty[table]})"
+            for table, content in before.rows.items()
+            if content.count == 0 and table in self._empty and table.name in file.text
+        ]
+        trial = self._try(self._work, file, before)
+        goes_on = trial.goes_on
+        if self._made_up and (trial.up is not None or trial.rollback is not None):
+            bare = self._try_bare(file, before.schema)
+            if trial.up is not None and bare.up is None:
+                remarks.append(f"graded without the rows that were made up: with them the up part fails: {trial.up}")
+                trial, goes_on = bare, False
+            elif trial.up is not None:
+                trial.up = bare.up
+            elif bare.rollback is None:
+                remarks.append("fails only because the tables hold rows (made up for this)")
+        if trial.up is None:
+            self._behind.append(file)
+        schema = trial.schema_up or before.schema
+        if not goes_on:
+            self._start_over()
+        if trial.up is None or not goes_on:
+            self._state = State(schema=schema, rows=self._filled(self._work))
+        return _verdict(file, trial, remarks, time.perf_counter() - began)
+
+    def _try_bare(self, file: MigrationFile, schema: str) -> Trial:
+        """Try a migration without the rows that were made up."""
+        self._catch_up()
+        copy = self._copy()
+        trial = self._try(copy, file, State(schema=schema, rows=self._rows(copy)))
+        self._drop(copy)
+        return trial
+
+    def _try(self, database: Database, file: MigrationFile, before: State) -> Trial:
+        trial = Trial(up=self._run_up(database, file))
+        if trial.up is not None:
+            # whole or not at all; statement by statement, what ran before the failure has stayed
+            trial.goes_on = file.transaction and not database.connection.closed
+            return trial
+        trial.schema_up = self._schema(database)
+        if file.rollback is None:
+            trial.goes_on = True
+            return trial
+        objects = self._count_objects(database)
+        trial.rollback = self._run_rollback(database, file)
+        if trial.rollback is not None:
+            trial.goes_on = file.rollback.transaction and not database.connection.closed
+            return trial
+        schema = self._schema(database)
+        with self._clock.on("schema"):
+            rows = database.schema_changes(before.schema, schema) if schema != before.schema else []
+        trial.diff = SchemaDiff.from_rows(rows, old="before the up part", new="after the rollback")
+        trial.losses, left_over, same = contents.compare(before.rows, self._rows(database))
+        trial.remarks += left_over
+        again = self._run_up(database, file)
+        trial.reapplies = again is None
+        if again is not None:
+            trial.remarks.append(f"up part, again: {again}")
+            return trial
+        # From the same schema the same up part leads to the same schema; a third digest would only say so. Numbers of objects cost next to nothing.
+        if (trial.diff or self._count_objects(database) != objects) and self._schema(database) != trial.schema_up and not _only_reordered(trial.diff):
+            trial.reapplies = False
+            trial.remarks.append("up part, again: it runs, but does not lead to the same schema")
+        trial.goes_on = trial.reapplies and same and not trial.diff
+        return trial
+
+    def _count_objects(self, database: Database) -> Any:
+        with self._clock.on("schema"):
+            return database.count_catalog_rows()
+
+    # -- running -----------------------------------------------------------------------------------------------------
+
+    def _run_up(self, database: Database, file: MigrationFile) -> Failure | None:
+        if (refused := file.up_refusal) is not None:
+            return Failure(message=refused[0], sqlstate=refused[1])
+        run = database.apply if file.transaction else database.apply_in_steps
+        return self._run(database, lambda: run(file.record(), file.up_statements()))
+
+    def _run_rollback(self, database: Database, file: MigrationFile) -> Failure | None:
+        in_steps = file.rollback is not None and not file.rollback.transaction
+        return self._run(database, lambda: database.rollback_in_steps(file.name) if in_steps else database.rollback([file.name]))
+
+    def _run(self, database: Database, run: Callable[[], Execution]) -> Failure | None:
+        with self._clock.on("sql"):
+            try:
+                execution = run()
+                # another session would roll back: no temporary table of the up part is there then
+                database.connection.execute("DISCARD TEMP")
+            except MigrollbackError as error:
+                return Failure(message=error.message, sqlstate=getattr(error, "sqlstate", None))
+        row = execution.rows[0]
+        if row["success"]:
+            return None
+        details = next(iter(execution.details.values()), {})
+        return Failure(message=details.get("message") or row["message"], sqlstate=details.get("sqlstate"), statement=details.get("statement"))
+
+
+def _only_reordered(diff: SchemaDiff) -> bool:
+    return bool(diff) and all(change.change == "reordered" for change in diff.changes)
+
+
+def _verdict(file: MigrationFile, trial: Trial, remarks: Sequence[str], seconds: float) -> MigrationProof:
+    """The grade of a trial; pure."""
+    told = [*remarks, *trial.remarks]
+    failure = trial.up or trial.rollback
+    grade: Grade
+    differences: tuple[Any, ...] = ()
+    if trial.up is not None:
+        grade = "fails"
+        told.append(f"up part: {trial.up.message}")
+    elif file.rollback is None:
+        grade = "no_rollback"
+    elif trial.rollback is not None:
+        grade = "fails"
+        told.append(f"rollback: {trial.rollback.message}")
+    else:
+        assert trial.diff is not None  # noqa: S101  # for mypy: it ran
+        told += [f"the columns of {change.identity} stand in another order" for change in trial.diff.changes if change.change == "reordered"]
+        differences = (*(change for change in trial.diff.changes if change.change != "reordered"), *trial.losses)
+        grade = "differs" if not trial.restored else "loses_data" if trial.losses else "restores"
+    return MigrationProof(
+        migration_name=file.name,
+        grade=grade,
+        sqlstate=None if failure is None else failure.sqlstate,
+        statement=None if failure is None else failure.statement,
+        differences=differences,
+        remarks=tuple(told),
+        reapplies=trial.reapplies,
+        seconds=seconds,
+    )

@@ -1,0 +1,351 @@
+"""Fills empty tables with a few rows that their constraints allow, so that a rollback on a scratch database has something to lose. Writes.
+
+Values are made by type; what a check, a domain or a partition asks for is found by trial, with the values that its own text names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from migrollback_nb.contents import Table
+
+#: Rows for each table: more than one, so that values can differ.
+ROWS = 3
+#: How many combinations of values are tried for one row.
+_TRIES = 60
+#: Numbers begin here, out of the way of the small keys that migrations insert themselves.
+_FIRST = 7001
+
+_COLUMNS = """
+WITH RECURSIVE base AS (
+    SELECT a.attrelid, a.attnum, a.atttypid AS domain, t.oid, t.typtype, t.typbasetype, t.typnotnull AS refuses_null, 0 AS depth
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = ANY (%(tables)s) AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT b.attrelid, b.attnum, b.domain, t.oid, t.typtype, t.typbasetype, b.refuses_null OR t.typnotnull, b.depth + 1
+    FROM base b JOIN pg_catalog.pg_type t ON b.typtype = 'd' AND t.oid = b.typbasetype)
+SELECT a.attrelid AS "table", a.attnum AS number, a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base, t.typcategory AS category,
+       t.typtype AS sort, e.typname AS element, e.typtype AS element_sort, a.attnotnull OR b.refuses_null AS required, a.attgenerated <> '' AS generated,
+       a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ 'nextval\\(', false) AS counted,
+       d.oid IS NOT NULL AS has_default,
+       CASE WHEN t.oid IN ('pg_catalog.varchar'::pg_catalog.regtype, 'pg_catalog.bpchar'::pg_catalog.regtype) THEN
+           (SELECT max(m.typmod) - 4 FROM (SELECT nullif(a.atttypmod, -1) AS typmod UNION ALL SELECT nullif(dt.typtypmod, -1) FROM base db JOIN pg_catalog.pg_type dt ON dt.oid = db.oid WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) m) END AS length,
+       ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid IN (t.oid, e.oid) ORDER BY l.enumsortorder) AS labels,
+       ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM base db JOIN pg_catalog.pg_constraint k ON k.contypid = db.oid AND k.contype = 'c' WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) AS domain_checks
+FROM base b
+JOIN pg_catalog.pg_attribute a ON a.attrelid = b.attrelid AND a.attnum = b.attnum
+JOIN pg_catalog.pg_type t ON t.oid = b.oid
+LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE b.typtype <> 'd' ORDER BY a.attrelid, a.attnum
+"""
+_CONSTRAINTS = """
+SELECT k.conrelid AS "table", k.contype AS sort, k.conname AS name, k.conkey AS key, k.confrelid AS target, r.relname AS target_name, n.nspname AS target_schema,
+       pg_catalog.pg_get_constraintdef(k.oid) AS definition,
+       ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY AS f (number, place)
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = f.number ORDER BY f.place) AS target_columns
+FROM pg_catalog.pg_constraint k
+LEFT JOIN pg_catalog.pg_class r ON r.oid = k.confrelid LEFT JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+WHERE k.conrelid = ANY (%(tables)s) AND k.contype IN ('c', 'f')
+UNION ALL
+SELECT c.oid, 'p', c.relname, ARRAY(SELECT a.attnum FROM pg_catalog.pg_partitioned_table p CROSS JOIN LATERAL pg_catalog.unnest(p.partattrs::int2[]) AS k (number)
+         JOIN pg_catalog.pg_attribute o ON o.attrelid = p.partrelid AND o.attnum = k.number JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = o.attname
+         WHERE p.partrelid IN (SELECT i.relid FROM pg_catalog.pg_partition_ancestors(c.oid) i)),
+       NULL, NULL, NULL,
+       (SELECT pg_catalog.string_agg(pg_catalog.pg_get_expr(b.relpartbound, b.oid), ' ') FROM pg_catalog.pg_class b WHERE b.oid IN (SELECT i.relid FROM pg_catalog.pg_partition_ancestors(c.oid) i)),
+       '{}'
+FROM pg_catalog.pg_class c WHERE c.oid = ANY (%(tables)s) AND c.relispartition
+"""
+
+#: One value for each type by the number of its row, as text.
+_VALUES: dict[str, Any] = {
+    "int2": lambda n: str(_FIRST + n),
+    "int4": lambda n: str(_FIRST + n),
+    "int8": lambda n: str(_FIRST + n),
+    "numeric": lambda n: str(_FIRST + n),
+    "float4": lambda n: str(_FIRST + n + 0.5),
+    "float8": lambda n: str(_FIRST + n + 0.5),
+    "money": lambda n: str(_FIRST + n),
+    "oid": lambda n: str(_FIRST + n),
+    "bool": lambda n: "ft"[n % 2],
+    "date": lambda n: f"2021-03-{n + 4:02}",
+    "timestamp": lambda n: f"2021-03-{n + 4:02} 05:06:07",
+    "timestamptz": lambda n: f"2021-03-{n + 4:02} 05:06:07+00",
+    "time": lambda n: f"05:06:{n:02}",
+    "timetz": lambda n: f"05:06:{n:02}+00",
+    "interval": lambda n: f"{n + 1} hours",
+    "uuid": lambda n: f"5a3b1e00-0000-4000-8000-{n + 1:012}",
+    "json": lambda n: f'{{"sample": {n + 1}}}',
+    "jsonb": lambda n: f'{{"sample": {n + 1}}}',
+    "jsonpath": lambda n: f"$.sample{n}",
+    "bytea": lambda n: f"\\x5a{n:02x}",
+    "inet": lambda n: f"192.0.2.{n + 1}",
+    "cidr": lambda n: f"192.0.2.{n + 1}/32",
+    "macaddr": lambda n: f"02:00:00:00:00:{n + 1:02x}",
+    "macaddr8": lambda n: f"02:00:00:00:00:00:00:{n + 1:02x}",
+    "tsvector": lambda n: f"sample{n}",
+    "tsquery": lambda n: f"sample{n}",
+    "xml": lambda n: f"<sample>{n}</sample>",
+    "pg_lsn": lambda n: f"0/{n + 1}",
+    "point": lambda n: f"({n},1)",
+    "line": lambda n: f"{{1,1,{n}}}",
+    "lseg": lambda n: f"[(0,0),({n},1)]",
+    "box": lambda n: f"(1,1),(0,{n})",
+    "path": lambda n: f"((0,0),({n},1))",
+    "polygon": lambda n: f"((0,0),({n},1),(1,1))",
+    "circle": lambda n: f"<(0,0),{n + 1}>",
+    "int4range": lambda n: f"[{n * 10},{n * 10 + 5})",
+    "int8range": lambda n: f"[{n * 10},{n * 10 + 5})",
+    "numrange": lambda n: f"[{n * 10},{n * 10 + 5})",
+    "daterange": lambda n: f"[2021-0{n + 1}-01,2021-0{n + 1}-05)",
+    "tsrange": lambda n: f"[2021-0{n + 1}-01,2021-0{n + 1}-05)",
+    "tstzrange": lambda n: f"[2021-0{n + 1}-01 00:00+00,2021-0{n + 1}-05 00:00+00)",
+    "hstore": lambda n: f"sample=>{n}",
+    "ltree": lambda n: f"sample.n{n}",
+    "citext": lambda n: f"{n}-sample",
+    "name": lambda n: f"n{n}_sample",
+    "bit": lambda n: "01"[n % 2],
+    "varbit": lambda n: "01"[n % 2],
+}
+_STRING = re.compile(r"'((?:[^']|'')*)'")
+_NUMBER = re.compile(r"(?<![\w'.])-?\d+(?:\.\d+)?(?![\w'])")
+
+
+@dataclass(frozen=True, slots=True)
+class Unfilled:
+    """A table that stayed empty, and why."""
+
+    table: Table
+    why: str
+
+
+def fill(connection: psycopg.Connection, tables: Iterable[Table]) -> list[Unfilled]:
+    """Put a few rows into these tables, which are empty. Writes. Returns those that stay empty.
+
+    Triggers are kept from firing where the role may do that: what they do elsewhere is not wanted here.
+    """
+    todo = {table.oid: table for table in tables}
+    if not todo:
+        return []
+    cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+    columns: dict[int, list[dict[str, Any]]] = {oid: [] for oid in todo}
+    for row in cursor.execute(_COLUMNS, {"tables": list(todo)}):
+        columns[row["table"]].append(row)
+    constraints: dict[int, list[dict[str, Any]]] = {oid: [] for oid in todo}
+    for row in cursor.execute(_CONSTRAINTS, {"tables": list(todo)}):
+        constraints[row["table"]].append(row)
+    unfilled = []
+    with connection.transaction():
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL session_replication_role = replica")
+        except psycopg.errors.InsufficientPrivilege:
+            pass
+        for oid in _parents_first(constraints):
+            with_rows = _Filler(connection, todo[oid], columns[oid], constraints[oid])
+            if (why := with_rows.fill()) is not None:
+                unfilled.append(Unfilled(todo[oid], why))
+    return unfilled
+
+
+def _parents_first(constraints: dict[int, list[dict[str, Any]]]) -> list[int]:
+    parents = {
+        oid: {row["target"] for row in rows if row["sort"] == "f" and row["target"] in constraints and row["target"] != oid}
+        for oid, rows in constraints.items()
+    }
+    while True:
+        try:
+            return list(TopologicalSorter(parents).static_order())
+        except CycleError as error:
+            # one of a circle has to do without: its keys are left empty where they may be
+            parents[error.args[1][1]].discard(error.args[1][0])
+
+
+class _Filler:
+    """Rows for one table."""
+
+    def __init__(self, connection: psycopg.Connection, table: Table, columns: Sequence[dict[str, Any]], constraints: Sequence[dict[str, Any]]) -> None:
+        self._connection = connection
+        self._table = table
+        # what counts itself goes on counting: a number of ours would be in the way of the next
+        self._columns = [column for column in columns if not column["generated"] and not column["counted"]]
+        self._by_number = {column["number"]: column for column in columns}
+        self._constraints = constraints
+        self._keys = [row for row in constraints if row["sort"] == "f"]
+        #: number of a column -> (column, table, how many of its rows) to take its values from; None: it stays empty
+        self._parents: dict[int, tuple[str, sql.Identifier, int] | None] = {}
+
+    def fill(self) -> str | None:
+        """Insert the rows; why there are none, or None."""
+        for key in self._keys:
+            if (why := self._refer(key)) is not None:
+                return why
+        why = "no value was found that fits"
+        written = 0
+        for number in range(ROWS):
+            error = self._insert(number)
+            if error is None:
+                written += 1
+            else:
+                why = error
+        return None if written else why
+
+    def _refer(self, key: dict[str, Any]) -> str | None:
+        """Take a foreign key's values from rows that are there; empty where there are none."""
+        numbers = key["key"]
+        if any(number in self._parents for number in numbers):
+            return None  # it shares a column with another key: `_check_keys` looks whether both hold
+        target = sql.Identifier(key["target_schema"], key["target_name"])
+        if key["target"] != self._table.oid:
+            found = self._connection.execute(sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) t").format(target, ROWS)).fetchone()
+            if found is not None and (count := found[0]):
+                for number, name in zip(numbers, key["target_columns"], strict=True):
+                    self._parents[number] = (name, target, count)
+                return None
+        optional = [number for number in numbers if not self._by_number[number]["required"]]
+        for number in optional:
+            self._parents[number] = None
+        if optional or key["target"] == self._table.oid:  # a row that must refer to its own table refers to itself, as far as values made alike allow
+            return None
+        return f"it refers to {key['target_schema']}.{key['target_name']}, which is empty"
+
+    def _insert(self, number: int) -> str | None:
+        wrong: set[int] = set()
+        why = ""
+        tried: set[tuple[str | None, ...]] = set()
+        for place in range(_TRIES):
+            choice = next((choice for choice in self._choices(number, wrong) if choice not in tried), None)
+            if choice is None:
+                break
+            tried.add(choice)
+            try:
+                with self._connection.transaction():
+                    self._connection.execute(self._statement(number, choice))
+                return self._check_keys() if len(self._keys) > 1 or any(key["target"] == self._table.oid for key in self._keys) else None
+            except psycopg.Error as error:
+                if self._connection.closed:
+                    raise
+                why = f"{error.sqlstate}: {error.diag.message_primary}"
+                blamed = self._blamed(error)
+                if place and not blamed - wrong and not wrong:
+                    break
+                wrong |= blamed
+        return f"{why}; no value was found that fits" if why else "no value was found that fits"
+
+    def _statement(self, number: int, choice: Sequence[str | None]) -> sql.Composed:
+        values: list[sql.Composable] = []
+        for column, value in zip(self._columns, choice, strict=True):
+            if column["number"] in self._parents:
+                parent = self._parents[column["number"]]
+                if parent is None:
+                    values.append(sql.SQL("NULL"))
+                else:
+                    name, target, count = parent
+                    row = sql.Literal(number % count)
+                    values.append(sql.SQL("(SELECT {} FROM {} ORDER BY ctid OFFSET {} LIMIT 1)").format(sql.Identifier(name), target, row))
+            elif value is None:
+                values.append(sql.SQL("DEFAULT") if column["required"] else sql.SQL("NULL"))
+            else:
+                values.append(sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column["type"])))
+        table = sql.Identifier(self._table.schema, self._table.name)
+        if not values:
+            return sql.SQL("INSERT INTO {} DEFAULT VALUES").format(table)
+        names = [sql.Identifier(column["name"]) for column in self._columns]
+        return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(table, sql.SQL(", ").join(names), sql.SQL(", ").join(values))
+
+    def _blamed(self, error: psycopg.Error) -> set[int]:
+        """Numbers of the columns whose values are to be tried otherwise."""
+        name = error.diag.constraint_name
+        for row in self._constraints:
+            if row["sort"] == "c" and row["name"] == name and error.sqlstate == "23514":
+                return set(row["key"] or ())
+        if error.sqlstate == "23514" and name is None:
+            return {number for row in self._constraints if row["sort"] == "p" for number in row["key"]}
+        if error.sqlstate == "23514":
+            return {column["number"] for column in self._columns if column["domain_checks"]}
+        if error.sqlstate == "23502" and error.diag.column_name:
+            return {column["number"] for column in self._columns if column["name"] == error.diag.column_name}
+        if (error.sqlstate or "").startswith("22"):
+            return {column["number"] for column in self._columns if column["base"] in ("numeric", "bit", "varbit") or column["base"] not in _VALUES}
+        return set()
+
+    def _choices(self, number: int, wrong: set[int]) -> Iterator[tuple[str | None, ...]]:
+        """Values for one row, the likeliest first; only columns that were blamed vary."""
+        choices = []
+        for column in self._columns:
+            usual = _value(column, number)
+            if column["number"] in wrong and column["number"] not in self._parents:
+                choices.append(list(dict.fromkeys([usual, *self._named(column, number)])))
+            else:
+                choices.append([usual])
+        yield from islice(product(*choices), _TRIES * 4)
+
+    def _named(self, column: dict[str, Any], number: int) -> list[str | None]:
+        """Values that the text of a check, a domain or a partition's bound names, and a few that often fit."""
+        texts = [row["definition"] or "" for row in self._constraints if row["sort"] in ("c", "p") and column["number"] in (row["key"] or ())]
+        texts += column["domain_checks"]
+        found: list[str | None] = []
+        for text in texts:
+            strings = [string.replace("''", "'") for string in _STRING.findall(text)]
+            found += strings[number % len(strings) :] + strings[: number % len(strings)] if strings else []
+            for word in _NUMBER.findall(text):
+                found += [word, str(int(float(word)) + number + 1), str(int(float(word)) - number - 1)]
+        if column["category"] == "N":
+            found += [str(number + 1), "0", str(-number - 1)]
+        elif column["category"] == "S":
+            found += [f"s{number}@example.org", f"https://example.org/{number}", "a" * 64, "abc"[number % 3], str(number + 1), ""]
+        elif column["category"] == "B":
+            found += ["t", "f"]
+        if column["labels"]:
+            found += column["labels"]
+        return [*found, None]
+
+    def _check_keys(self) -> str | None:
+        """Take rows away that break a key which shares columns with another: with triggers off nothing else looks."""
+        for key in self._keys:
+            names = [self._by_number[number]["name"] for number in key["key"]]
+            held = sql.SQL(" AND ").join(
+                sql.SQL("p.{} = t.{}").format(sql.Identifier(target), sql.Identifier(name)) for target, name in zip(key["target_columns"], names, strict=True)
+            )
+            given = sql.SQL(" AND ").join(sql.SQL("t.{} IS NOT NULL").format(sql.Identifier(name)) for name in names)
+            done = self._connection.execute(
+                sql.SQL("DELETE FROM {} t WHERE {} AND NOT EXISTS (SELECT FROM {} p WHERE {})").format(
+                    sql.Identifier(self._table.schema, self._table.name), given, sql.Identifier(key["target_schema"], key["target_name"]), held
+                )
+            )
+            if done.rowcount:
+                return f"no row was found that its foreign key {key['name']} fits"
+        return None
+
+
+def _value(column: dict[str, Any], number: int) -> str | None:
+    """A value for a column by its type; None where none is known."""
+    if column["sort"] == "e":
+        return str(column["labels"][number % len(column["labels"])]) if column["labels"] else None
+    if column["element"] is not None and column["category"] == "A":
+        if column["element_sort"] == "e":
+            return (
+                "{" + '"' + str(column["labels"][number % len(column["labels"])]).replace("\\", "\\\\").replace('"', '\\"') + '"}' if column["labels"] else "{}"
+            )
+        made = _by_type(column["element"], number, None)
+        return "{}" if made is None else '{"' + made.replace("\\", "\\\\").replace('"', '\\"') + '"}'
+    return _by_type(column["base"], number, column["length"])
+
+
+def _by_type(base: str, number: int, length: int | None) -> str | None:
+    if base in ("text", "varchar", "bpchar"):
+        return f"{number + 1}-sample"[:length]
+    if base == "char":
+        return "abc"[number % 3]
+    make = _VALUES.get(base)
+    made = make(number) if make is not None else None
+    return None if made is None else str(made)
