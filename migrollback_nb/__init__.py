@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 #: Public name -> module. Loaded on first use: importing the package brings neither pandas nor ipywidgets nor graphviz.
 _HOME = {
     "connect": "migrations",
+    "verify": "migrations",
     "Migrations": "migrations",
     "Limits": "session",
     "parse": "migration_file",
@@ -33,6 +34,8 @@ _HOME = {
     "CheckResult": "results",
     "Preview": "results",
     "Rehearsal": "results",
+    "Proof": "results",
+    "MigrationProof": "results",
     "RollbackResult": "results",
     "ChainResult": "results",
     "RegisterResult": "results",
@@ -76,15 +79,17 @@ if TYPE_CHECKING:
         UsageError,
     )
     from migrollback_nb.migration_file import MigrationFile, parse
-    from migrollback_nb.migrations import Migrations, connect
+    from migrollback_nb.migrations import Migrations, connect, verify
     from migrollback_nb.results import (
         ApplyResult,
         AuditResult,
         ChainResult,
         CheckResult,
         InstallResult,
+        MigrationProof,
         Plan,
         Preview,
+        Proof,
         RegisterResult,
         Rehearsal,
         RollbackResult,
@@ -111,12 +116,14 @@ __all__ = [
     "MigrationFile",
     "MigrationFileError",
     "MigrationNotFound",
+    "MigrationProof",
     "Migrations",
     "MigrollbackError",
     "NewerSystem",
     "NotInstalled",
     "Plan",
     "Preview",
+    "Proof",
     "Refused",
     "RegisterResult",
     "Rehearsal",
@@ -131,6 +138,7 @@ __all__ = [
     "load_ipython_extension",
     "panels",
     "parse",
+    "verify",
 ]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb import __version__, results
@@ -14,7 +16,7 @@ from migrollback_nb.html import visible
 from migrollback_nb.terminal import show, show_list, show_order, show_table, show_tsv
 
 if TYPE_CHECKING:
-    from migrollback_nb.migrations import Migrations
+    from migrollback_nb.migrations import Migrations, Progress
     from migrollback_nb.results import ApplyResult, Preview, SyncResult
 
 
@@ -98,6 +100,18 @@ def _deps_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--hide-rolled-back", action="store_true", help="leave out what is rolled back")
 
 
+def _verify_arguments(made: argparse.ArgumentParser) -> None:
+    made.add_argument("names", metavar="NAME", nargs="*", help="migrations to grade; none: all of the folder")
+    made.add_argument(
+        "--on",
+        metavar="DSN",
+        help="server on which a database is made for it and dropped again; else the embedded server, or this machine's PostgreSQL for extensions that it lacks",
+    )
+    made.add_argument("--own-server", action="store_true", help="the server named by --on is there for this alone: its roles and settings may change")
+    made.add_argument("--require", choices=("restores", "loses_data"), help="exit status 1 when a rollback is worse than this, or missing")
+    made.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML too")
+
+
 def _events_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", nargs="?", help="only events of this migration")
     made.add_argument("--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)")
@@ -124,6 +138,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "deps": ("show dependencies", _deps_arguments),
     "plan": ("show in which order a migration and all that rests on it would be rolled back", _name),
     "events": ("show the audit trail", _events_arguments),
+    "verify": ("try every rollback of the folder on a scratch database and grade it: does it restore what was there?", _verify_arguments),
     "demo": ("see it work, on the embedded server with a small shop", _no_arguments),
     "lab": ("open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter lab", _no_arguments),
 }
@@ -207,6 +222,8 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
             return db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
         case "plan":
             return db.plan(args.name)
+        case "verify":
+            return db.proof(*args.names, on=args.on, own_server=args.own_server)
         case "events" if args.verify:
             return db.verify_events()
         case "events":
@@ -390,6 +407,8 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
 
         out.write(installation_sql(getattr(args, "schema", None) or os.environ.get("MIGROLLBACK_SCHEMA") or "public"))
         return 0
+    if args.command == "verify":
+        return _verify(args, form, out, err)
     talk = form == "table"
     if talk and args.command in _TITLES:
         out.write(_TITLES[args.command].format(name=visible(getattr(args, "name", ""))))
@@ -425,6 +444,36 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
     return 0
 
 
+def _verify(args: argparse.Namespace, form: str, out: TextIO, err: TextIO) -> int:
+    """Grade a folder's rollbacks; needs no connection but to the scratch database."""
+    from migrollback_nb.junit import junit_xml
+    from migrollback_nb.proof import prove_folder
+
+    report = None if args.junit is None else Path(args.junit)
+    if report is not None and not report.parent.is_dir():  # said before the work and not after it
+        raise UsageError(f"{report} cannot be written: there is no folder {report.parent}", hint="Make it first, or name another file with --junit.")
+    folder = getattr(args, "dir", None)
+    with _bar(err) as progress:
+        proof = prove_folder(folder, args.names, on=args.on, own_server=args.own_server, progress=progress)
+    if report is not None:
+        try:
+            report.write_bytes(junit_xml(proof, suite=str(folder or "migrations"), required=args.require))
+        except OSError as error:
+            raise UsageError(f"{report} cannot be written: {error.strerror}", hint="Name another file with --junit.") from error
+    if form == "json":
+        out.write(results.to_json(proof.to_dict()) + "\n")
+    elif form == "tsv":
+        columns = ("migration_name", "grade", "sqlstate", "statement", "differences", "remarks", "reapplies", "seconds")
+        rows = [migration.to_dict() | {"differences": [str(found) for found in migration.differences]} for migration in proof.migrations]
+        show_tsv(rows, columns, out)
+    else:
+        show(proof, out, err)
+    if args.require is not None and (worse := proof.below(args.require)):
+        err.write(f"❌ {len(worse)} of {len(proof.migrations)} do not reach {args.require}\n")
+        return 1
+    return 0
+
+
 def _print_rows(args: argparse.Namespace, db: Migrations, form: str, out: TextIO) -> int:
     if form in ("dot", "svg"):
         graph = db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
@@ -450,11 +499,11 @@ def _print_rows(args: argparse.Namespace, db: Migrations, form: str, out: TextIO
     return 0
 
 
-def _with_progress(args: argparse.Namespace, db: Migrations, err: TextIO) -> SyncResult | ApplyResult:
-    """sync or apply, with a bar on standard error where that is a terminal."""
+@contextmanager
+def _bar(err: TextIO) -> Iterator[Progress]:
+    """A bar on standard error where that is a terminal, and what moves it."""
     from tqdm import tqdm
 
-    db.require_system()
     with tqdm(total=0, file=err, disable=not err.isatty(), leave=False, unit=" migrations") as bar:
 
         def progress(done: int, total: int, name: str) -> None:
@@ -462,6 +511,13 @@ def _with_progress(args: argparse.Namespace, db: Migrations, err: TextIO) -> Syn
             bar.n = done
             bar.set_description_str(visible(name)[:40], refresh=True)
 
+        yield progress
+
+
+def _with_progress(args: argparse.Namespace, db: Migrations, err: TextIO) -> SyncResult | ApplyResult:
+    """sync or apply, with a bar."""
+    db.require_system()
+    with _bar(err) as progress:
         return db.sync(progress=progress) if args.command == "sync" else db.apply(*args.names, progress=progress)
 
 

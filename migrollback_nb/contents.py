@@ -1,11 +1,12 @@
-"""What tables hold, as digests: whether rows or values are gone between two moments. Does not write."""
+"""What tables hold: whether rows or values are gone between two moments. Does not write."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
@@ -14,14 +15,18 @@ from migrollback_nb.results import DataLoss
 if TYPE_CHECKING:
     import psycopg
 
-#: Rows of a table up to which each has a digest of its own, so that lost rows are told from added ones.
+#: Rows of a table up to which each is kept, so that lost ones are told from added ones; of larger tables only a digest.
 _EACH_ROW = 1000
 #: Tables that are read by one query.
 _BATCH = 50
 
+# The version changes whenever rows are written (counted), the file is (TRUNCATE, a rewrite), or a column is another (dropped and added
+# again, which writes nothing). Sessions tell their counts late unless they are asked.
 _TABLES = """
 SELECT c.oid, n.nspname, c.relname, pg_catalog.format('%%I.%%I', n.nspname, c.relname),
-       coalesce(array_agg(a.attname::text ORDER BY a.attname COLLATE "C") FILTER (WHERE a.attname IS NOT NULL), '{}') AS columns
+       coalesce(array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attname IS NOT NULL), '{}'),
+       concat_ws(':', c.oid, c.relfilenode, pg_catalog.pg_stat_get_tuples_inserted(c.oid), pg_catalog.pg_stat_get_tuples_updated(c.oid),
+                 pg_catalog.pg_stat_get_tuples_deleted(c.oid), pg_catalog.string_agg(concat_ws(' ', a.attnum, a.atttypid, a.attname), ',' ORDER BY a.attnum))
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -39,82 +44,115 @@ class Table:
     schema: str
     name: str
     identity: str  #: qualified, and quoted where it must be, as schema_objects() names it
-    columns: tuple[str, ...]  #: in order of name
+    columns: tuple[str, ...]  #: in their order
+    version: str  #: while it stays the same, so does what the table holds
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """What one table holds."""
 
+    table: Table
     count: int
-    total: str | None  #: sum of the digests of all rows: does not depend on their order
-    rows: tuple[int, ...] | None  #: the digest of each row; None where there are too many
-    columns: Mapping[str, str | None]  #: column -> sum of the digests of its values
+    rows: tuple[str, ...] | None  #: each as JSON; None where there are too many
+    total: str | None  #: digest of all rows where there are too many; does not depend on their order
 
 
 def tables(connection: psycopg.Connection, *, besides: Sequence[str]) -> list[Table]:
     """All ordinary tables (partitions too), but for those of extensions, of the system and of the schemas `besides`. Does not write."""
+    connection.execute("SELECT pg_catalog.pg_stat_force_next_flush()")
     rows = connection.execute(_TABLES, ([*besides, "information_schema"],)).fetchall()
-    return [Table(oid, schema, name, identity, tuple(columns)) for oid, schema, name, identity, columns in rows]
+    return [Table(oid, schema, name, identity, tuple(columns), version) for oid, schema, name, identity, columns, version in rows]
 
 
-def read(connection: psycopg.Connection, found: Iterable[Table]) -> dict[Table, Content]:
-    """What these tables hold. Does not write."""
-    todo = list(found)
+def read(connection: psycopg.Connection, found: Iterable[Table], *, known: Mapping[str, Content] | None = None) -> dict[str, Content]:
+    """Identity -> what the table holds. Does not write.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In autocommit mode.
+    found : iterable of Table
+        The tables.
+    known : mapping of str to Content, optional
+        What was read of this very database before: tables of the same version are not read again.
+    """
     contents = {}
+    todo = []
+    for table in found:
+        old = None if known is None else known.get(table.identity)
+        if old is not None and old.table.version == table.version:
+            contents[table.identity] = old
+        else:
+            todo.append(table)
     for begin in range(0, len(todo), _BATCH):
         batch = todo[begin : begin + _BATCH]
-        query = sql.SQL(" UNION ALL ").join(_digest(place, table) for place, table in enumerate(batch))
-        for place, count, total, rows, values in connection.execute(query).fetchall():
+        query = sql.SQL(" UNION ALL ").join(_all_rows(place, table) for place, table in enumerate(batch))
+        for place, rows in connection.execute(query).fetchall():
             table = batch[place]
-            contents[table] = Content(count, total, None if rows is None else tuple(rows), dict(zip(table.columns, values, strict=True)))
+            if len(rows) <= _EACH_ROW:
+                contents[table.identity] = Content(table, len(rows), tuple(rows), None)
+            else:
+                count, total = connection.execute(_digest(table)).fetchone() or (0, None)
+                contents[table.identity] = Content(table, count, None, total)
     return contents
 
 
-def _digest(place: int, table: Table) -> sql.Composed:
-    columns = [sql.SQL("t.{}").format(sql.Identifier(name)) for name in table.columns]
-    hashes = [sql.SQL("pg_catalog.sum(pg_catalog.hashtextextended(t.{}::text, 0))::text").format(sql.Identifier(name)) for name in table.columns]
-    row = sql.SQL("pg_catalog.hashtextextended(ROW({})::text, 0)").format(sql.SQL(", ").join(columns))
-    return sql.SQL(
-        "SELECT {}, pg_catalog.count(*), pg_catalog.sum({row})::text, CASE WHEN pg_catalog.count(*) <= {} THEN pg_catalog.array_agg({row}) END, ARRAY[{}]::text[] FROM ONLY {} t"
-    ).format(sql.Literal(place), sql.Literal(_EACH_ROW), sql.SQL(", ").join(hashes), sql.Identifier(table.schema, table.name), row=row)
+def _all_rows(place: int, table: Table) -> sql.Composed:
+    # JSON, because its keys do not stand in the columns' order
+    return sql.SQL("SELECT {}, coalesce(pg_catalog.array_agg(pg_catalog.to_jsonb(s)::text), '{{}}') FROM (SELECT t FROM ONLY {} t LIMIT {}) AS q (s)").format(
+        sql.Literal(place), sql.Identifier(table.schema, table.name), sql.Literal(_EACH_ROW + 1)
+    )
 
 
-def compare(old: Mapping[Table, Content], new: Mapping[Table, Content]) -> tuple[list[DataLoss], list[str], bool]:
+def _digest(table: Table) -> sql.Composed:
+    return sql.SQL("SELECT pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.to_jsonb(t)::text, 0))::text FROM ONLY {} t").format(
+        sql.Identifier(table.schema, table.name)
+    )
+
+
+def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> tuple[list[DataLoss], list[str], bool]:
     """What of the old rows and values is gone or changed, what rows were added (in words), and whether both hold exactly the same; pure.
 
     Tables are told by their names; a table that is not there any more has lost all its rows.
     """
-    now = {(table.schema, table.name): content for table, content in new.items()}
-    before = {(table.schema, table.name) for table in old}
     losses = []
     added = []
-    same = True
-    for table, was in old.items():
-        key = (table.schema, table.name)
-        held = now.get(key, Content(0, None, (), {}))
-        if (held.count, held.total) == (was.count, was.total) and held.columns == was.columns:
+    same = all(content.count == 0 for identity, content in new.items() if identity not in old)
+    for identity, was in old.items():
+        now = new.get(identity)
+        if now is was:
             continue
-        same = False
-        gone, more = _difference(was, held)
+        if now is None:
+            same = False
+            if was.count:
+                losses.append(DataLoss(identity=identity, rows=was.count, rows_kept=0))
+            continue
+        gone, more, columns = _difference(was, now)
+        same = same and not gone and not more and set(was.table.columns) == set(now.table.columns)
         if gone:
-            changed = tuple(name for name in table.columns if held.columns.get(name) != was.columns[name]) if held.count == was.count else ()
-            losses.append(DataLoss(identity=table.identity, rows=was.count, rows_kept=was.count - gone, columns=changed if held.count else ()))
-        if more > 0 and not (gone and held.count == was.count):
-            added.append(f"{more} row{'s' if more > 1 else ''} that the up part made {'are' if more > 1 else 'is'} left in {table.identity}")
-    same = same and all(content.count == 0 for table, content in new.items() if (table.schema, table.name) not in before)
+            losses.append(DataLoss(identity=identity, rows=was.count, rows_kept=was.count - gone, columns=columns if now.count >= was.count else ()))
+            more -= min(more, gone) if columns else 0
+        if more:
+            added.append(f"{more} row{'s' if more > 1 else ''} that the up part made {'are' if more > 1 else 'is'} left in {identity}")
     return losses, added, same
 
 
-def _difference(was: Content, held: Content) -> tuple[int, int]:
-    """(how many old rows are gone or changed, how many rows are new)."""
-    if was.columns.keys() == held.columns.keys() and was.rows is not None and held.rows is not None:
-        old, new = Counter(was.rows), Counter(held.rows)
-        return (old - new).total(), (new - old).total()
-    if was.columns.keys() <= held.columns.keys() and held.count == was.count and all(held.columns[name] == value for name, value in was.columns.items()):
-        return 0, 0  # only columns were added
-    if was.total == held.total:
-        return 0, 0
-    if held.count == 0:
-        return was.count, 0
-    return max(was.count - held.count, 1), max(held.count - was.count, 0)
+def _difference(was: Content, now: Content) -> tuple[int, int, tuple[str, ...]]:
+    """(how many old rows are gone or changed, how many rows are new, the old columns whose values differ); by the columns that were there."""
+    if was.rows is None or now.rows is None:
+        if (was.count, was.total) == (now.count, now.total):
+            return 0, 0, ()
+        return max(was.count - now.count, 1), max(now.count - was.count, 0), ()
+    if was.rows == now.rows and set(was.table.columns) == set(now.table.columns):
+        return 0, 0, ()
+    before, after = ([json.loads(row, parse_float=str, parse_int=str) for row in content.rows or ()] for content in (was, now))
+    # a column that is gone counts as one that is empty
+    old, new = (Counter(json.dumps([row.get(column) for column in was.table.columns]) for row in rows) for rows in (before, after))
+    gone, more = (old - new).total(), (new - old).total()
+    columns = tuple(column for column in was.table.columns if _values(before, column) != _values(after, column)) if gone else ()
+    return gone, more, columns
+
+
+def _values(rows: Iterable[Mapping[str, Any]], column: str) -> Counter[str]:
+    return Counter(json.dumps(row.get(column)) for row in rows)

@@ -86,6 +86,17 @@ REHEARSAL = {
     },
 }
 
+PROOF = {
+    "migration_name": _TEXT,
+    "grade": _TEXT,
+    "sqlstate": _TEXT,
+    "statement": _TEXT,
+    "differences": _ANY,
+    "remarks": _ANY,
+    "reapplies": "boolean",
+    "seconds": "float64",
+}
+
 
 def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
     found = list(rows)
@@ -140,3 +151,8 @@ def rehearsal(rehearsed: Rehearsal, what: str) -> pd.DataFrame:
         created = [{**change.to_dict(), "made_by": None, "named": None, "foreign": None} for change in rehearsed.diff.created]
         return _frame([*judged, *created], REHEARSAL[what])
     return _frame([asdict(one) for one in getattr(rehearsed, what)], REHEARSAL[what])
+
+
+def proof(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Verdicts on rollbacks as a DataFrame (n, 8), columns as in `PROOF`; reapplies is missing where nothing was tried. Does not write."""
+    return _frame(rows, PROOF)

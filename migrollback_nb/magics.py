@@ -76,6 +76,10 @@ class Magic:
             raise UsageError(f"{args.command} cannot be run here", hint=f"Run migrollback {args.command} in a terminal.")
         if args.command == "install" and args.print_sql:
             raise UsageError("install --print is for the terminal", hint="Leave --print out to install here.")
+        if args.command == "verify":  # needs no connection
+            from migrollback_nb.proof import prove_folder
+
+            return prove_folder(getattr(args, "dir", self._options.get("dir")), args.names, on=args.on, own_server=args.own_server)
         db = self._connected(args)
         if args.command == "deps" and form is not None:
             return _dependencies(args, db, form)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         InstallResult,
         Plan,
         Preview,
+        Proof,
         RegisterResult,
         Rehearsal,
         RollbackResult,
@@ -110,6 +111,49 @@ def connect(
         return Migrations(Database(connection, schema=schema, owned=False, limits=limits, interface=interface), dir=dir)
     found, where = find_dsn(dsn, service=service, env=env)
     return Migrations(Database.connect(found, found_in=where, schema=schema, limits=limits, interface=interface), dir=dir)
+
+
+def verify(
+    dir: Path | str | None = None,
+    *names: str,
+    on: str | None = None,
+    bin: Path | str | None = None,
+    own_server: bool = False,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Try the rollbacks of a folder on a scratch database and grade each; needs no connection. Writes only there.
+
+    Parameters
+    ----------
+    dir : Path or str, optional
+        The folder of migrations; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or ``migrations``.
+    *names : str
+        The migrations to grade; by default all.
+    on : str, optional
+        DSN of a server on which a database is made for it and dropped again; by default the embedded server, or, for extensions that it
+        lacks, this machine's own PostgreSQL, started for this alone.
+    bin : Path or str, optional
+        Folder of the programs of another PostgreSQL on this machine to be started for this alone.
+    own_server : bool
+        True: the server named in `on` is there for this alone, and the migrations may change its roles and settings.
+    progress : callable, optional
+        Called with (done, all, name).
+
+    Returns
+    -------
+    DataFrame
+        Columns migration_name, grade (restores, loses_data, differs, fails, no_rollback), sqlstate, statement, differences (tuple of dict),
+        remarks (tuple of str), reapplies (whether the up part works again after the rollback), seconds.
+
+    Raises
+    ------
+    UsageError
+        When there is no folder, or no scratch database can be made; a missing extension is named.
+    """
+    from migrollback_nb import frames
+    from migrollback_nb.proof import prove_folder
+
+    return frames.proof(prove_folder(dir, names, on=on, bin=bin, own_server=own_server, progress=progress).to_dict())
 
 
 class Migrations:
@@ -764,6 +808,18 @@ class Migrations:
     def snapshot(self, name: str, description: str | None = None) -> str:
         """Store the schema as it stands. Writes one snapshot; returns its id."""
         return self.database.snapshot(_stem(name), description)
+
+    def verify(
+        self, *names: str, on: str | None = None, bin: Path | str | None = None, own_server: bool = False, progress: Progress | None = None
+    ) -> pd.DataFrame:
+        """Try the rollbacks of the folder on a scratch database and grade each; see `migrollback_nb.verify`. Writes only there, not in this database."""
+        return verify(self._dir, *names, on=on, bin=bin, own_server=own_server, progress=progress)
+
+    def proof(self, *names: str, on: str | None = None, bin: Path | str | None = None, own_server: bool = False, progress: Progress | None = None) -> Proof:
+        """As `verify`, as one result that shows as HTML. Writes only on a scratch database."""
+        from migrollback_nb.proof import prove_folder
+
+        return prove_folder(self._dir, names, on=on, bin=bin, own_server=own_server, progress=progress)
 
     def template(self, name: str) -> Template:
         """Suggest a rollback block for a migration of the folder. Does not write.

@@ -8,14 +8,18 @@ one goes on from a copy of a second database, in which only up parts run.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb import contents, planning, sample_rows
-from migrollback_nb.errors import DependencyError, MigrollbackError
+from migrollback_nb.errors import DependencyError, MigrationNotFound, MigrollbackError, UsageError
+from migrollback_nb.folders import default_folder
+from migrollback_nb.formats import MigrationFolder
 from migrollback_nb.results import DataLoss, MigrationProof, Proof, SchemaDiff
 from migrollback_nb.scratch import Scratch, scratch
 
@@ -50,7 +54,7 @@ class State:
     """What a database holds at one moment."""
 
     schema: str  #: schema_snapshot() as text
-    rows: dict[Table, Content]
+    rows: dict[str, Content]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +74,47 @@ class Trial:
     def restored(self) -> bool:
         """The schema is as before, but for the order of columns."""
         return self.diff is not None and all(change.change == "reordered" for change in self.diff.changes)
+
+
+def prove_folder(
+    dir: Path | str | None = None,
+    names: Sequence[str] = (),
+    *,
+    on: str | None = None,
+    bin: Path | str | None = None,
+    own_server: bool = False,
+    limits: Limits | None = None,
+    progress: Progress | None = None,
+) -> Proof:
+    """Grade the rollbacks of a folder on a scratch database; see `prove`. Writes only there.
+
+    Parameters
+    ----------
+    dir : Path or str, optional
+        The folder; by default the usual one.
+    names : sequence of str
+        The migrations to grade, with or without ``.sql``; by default all.
+
+    Raises
+    ------
+    UsageError
+        When there is no folder, besides what `prove` raises.
+    MigrationNotFound
+        When it holds no migration of a name.
+    """
+    path = dir or default_folder()
+    if path is None:
+        raise UsageError(
+            "No folder of migrations was named",
+            hint="Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by themselves.",
+        )
+    folder = MigrationFolder(path)
+    chosen = [name.removesuffix(".sql") for name in names]
+    known = folder.names()
+    for name in chosen:
+        if name not in known:
+            raise MigrationNotFound(name, similar=tuple(get_close_matches(name, known, n=3)), where=f"is in {folder.path}")
+    return prove(folder.read_all(), chosen, on=on, bin=bin, own_server=own_server, limits=limits, progress=progress)
 
 
 def prove(
@@ -164,8 +209,8 @@ class _Prover:
         self._clock = clock
         self._behind: list[MigrationFile] = []  # applied in the database that is worked on, not yet in the base
         self._state: State | None = None  # of the database that is worked on
-        self._empty: dict[Table, str] = {}  # tables that nothing could be put into, and why
-        self._made_up: set[Table] = set()  # tables that hold rows of ours
+        self._empty: dict[tuple[int, tuple[str, ...]], str] = {}  # tables that nothing could be put into, and why
+        self._made_up = False  # whether some tables hold rows of ours
         self._base = place.name
         self._work = self._copy()
 
@@ -191,7 +236,7 @@ class _Prover:
         self._catch_up()
         self._drop(self._work)
         self._work = self._copy()
-        self._made_up.clear()
+        self._made_up = False
         self._state = None
 
     # -- states ----------------------------------------------------------------------------------------------------
@@ -200,27 +245,30 @@ class _Prover:
         with self._clock.on("schema"):
             return database.schema_text()
 
-    def _rows(self, database: Database) -> dict[Table, Content]:
+    def _rows(self, database: Database, known: dict[str, Content] | None = None) -> dict[str, Content]:
         with self._clock.on("rows"):
-            return contents.read(database.connection, contents.tables(database.connection, besides=[self._place.schema]))
+            return contents.read(database.connection, contents.tables(database.connection, besides=[self._place.schema]), known=known)
 
-    def _filled(self, database: Database) -> dict[Table, Content]:
-        """What the tables hold once each empty one has got a few rows."""
-        rows = self._rows(database)
+    def _fill(self, schema: str, known: dict[str, Content] | None = None) -> State:
+        """Put a few rows into each empty table of the database that is worked on."""
+        database = self._work
+        rows = self._rows(database, known)
         # what failed for want of rows elsewhere is tried again: they may be there by now
-        todo = [table for table, content in rows.items() if content.count == 0 and not self._empty.get(table, "empty").endswith("fits")]
-        if todo:
-            with self._clock.on("rows"):
-                unfilled = {left.table: left.why for left in sample_rows.fill(database.connection, todo)}
-                filled = [table for table in todo if table not in unfilled]
-                self._empty |= unfilled
-                self._made_up |= set(filled)
-                rows |= contents.read(database.connection, filled)
-        return rows
+        todo = [content.table for content in rows.values() if content.count == 0 and not self._empty.get(_key(content.table), "").endswith("fits")]
+        if not todo:
+            return State(schema=schema, rows=rows)
+        objects = self._count_objects(database)
+        with self._clock.on("rows"):
+            unfilled = {_key(left.table): left.why for left in sample_rows.fill(database.connection, todo)}
+        self._empty |= unfilled
+        self._made_up = self._made_up or len(unfilled) < len(todo)
+        rows = self._rows(database, rows)
+        # triggers may do what they like, partitions for new rows for one
+        return State(schema=schema if self._count_objects(database) == objects else self._schema(database), rows=rows)
 
     def _before(self) -> State:
         if self._state is None:
-            self._state = State(schema=self._schema(self._work), rows=self._filled(self._work))
+            self._state = self._fill(self._schema(self._work))
         return self._state
 
     # -- one migration -----------------------------------------------------------------------------------------------
@@ -240,9 +288,9 @@ class _Prover:
         began = time.perf_counter()
         before = self._before()
         remarks = [
-            f"{table.identity} stayed empty, so nothing is proven of its rows ({self._empty[table]})"
-            for table, content in before.rows.items()
-            if content.count == 0 and table in self._empty and table.name in file.text
+            f"{identity} stayed empty, so nothing is proven of its rows ({self._empty[_key(content.table)]})"
+            for identity, content in before.rows.items()
+            if content.count == 0 and _key(content.table) in self._empty and re.search(rf"(?<!\w){re.escape(content.table.name)}(?!\w)", file.text)
         ]
         trial = self._try(self._work, file, before)
         goes_on = trial.goes_on
@@ -261,7 +309,7 @@ class _Prover:
         if not goes_on:
             self._start_over()
         if trial.up is None or not goes_on:
-            self._state = State(schema=schema, rows=self._filled(self._work))
+            self._state = self._fill(schema, self._known(before, file) if goes_on else None)
         return _verdict(file, trial, remarks, time.perf_counter() - began)
 
     def _try_bare(self, file: MigrationFile, schema: str) -> Trial:
@@ -291,7 +339,7 @@ class _Prover:
         with self._clock.on("schema"):
             rows = database.schema_changes(before.schema, schema) if schema != before.schema else []
         trial.diff = SchemaDiff.from_rows(rows, old="before the up part", new="after the rollback")
-        trial.losses, left_over, same = contents.compare(before.rows, self._rows(database))
+        trial.losses, left_over, same = contents.compare(before.rows, self._rows(database, self._known(before, file)))
         trial.remarks += left_over
         again = self._run_up(database, file)
         trial.reapplies = again is None
@@ -304,6 +352,10 @@ class _Prover:
             trial.remarks.append("up part, again: it runs, but does not lead to the same schema")
         trial.goes_on = trial.reapplies and same and not trial.diff
         return trial
+
+    def _known(self, before: State, file: MigrationFile) -> dict[str, Content] | None:
+        """What need not be read again where it is unchanged. A session of its own, which ran statement by statement, tells its counts too late."""
+        return before.rows if file.transaction and (file.rollback is None or file.rollback.transaction) else None
 
     def _count_objects(self, database: Database) -> Any:
         with self._clock.on("schema"):
@@ -334,6 +386,10 @@ class _Prover:
             return None
         details = next(iter(execution.details.values()), {})
         return Failure(message=details.get("message") or row["message"], sqlstate=details.get("sqlstate"), statement=details.get("statement"))
+
+
+def _key(table: Table) -> tuple[int, tuple[str, ...]]:
+    return table.oid, table.columns
 
 
 def _only_reordered(diff: SchemaDiff) -> bool:

@@ -6,10 +6,10 @@ Values are made by type; what a check, a domain or a partition asks for is found
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from itertools import islice, product
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: Rows for each table: more than one, so that values can differ.
 ROWS = 3
-#: How many combinations of values are tried for one row.
-_TRIES = 60
+#: How many times one row is tried.
+_TRIES = 100
 #: Numbers begin here, out of the way of the small keys that migrations insert themselves.
 _FIRST = 7001
 
@@ -40,7 +40,9 @@ SELECT a.attrelid AS "table", a.attnum AS number, a.attname AS name, pg_catalog.
        CASE WHEN t.oid IN ('pg_catalog.varchar'::pg_catalog.regtype, 'pg_catalog.bpchar'::pg_catalog.regtype) THEN
            (SELECT max(m.typmod) - 4 FROM (SELECT nullif(a.atttypmod, -1) AS typmod UNION ALL SELECT nullif(dt.typtypmod, -1) FROM base db JOIN pg_catalog.pg_type dt ON dt.oid = db.oid WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) m) END AS length,
        ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid IN (t.oid, e.oid) ORDER BY l.enumsortorder) AS labels,
-       ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM base db JOIN pg_catalog.pg_constraint k ON k.contypid = db.oid AND k.contype = 'c' WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) AS domain_checks
+       ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM base db JOIN pg_catalog.pg_constraint k ON k.contypid = db.oid AND k.contype = 'c' WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) AS domain_checks,
+       ARRAY(SELECT k.conname::text FROM base db JOIN pg_catalog.pg_constraint k ON k.contypid = db.oid AND k.contype = 'c' WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) AS domain_check_names,
+       CASE WHEN t.oid = 'pg_catalog.numeric'::pg_catalog.regtype AND a.atttypmod > 0 THEN ((a.atttypmod - 4) >> 16 & 65535) - (a.atttypmod - 4 & 2047) END AS digits
 FROM base b
 JOIN pg_catalog.pg_attribute a ON a.attrelid = b.attrelid AND a.attnum = b.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.oid
@@ -131,7 +133,7 @@ class Unfilled:
 def fill(connection: psycopg.Connection, tables: Iterable[Table]) -> list[Unfilled]:
     """Put a few rows into these tables, which are empty. Writes. Returns those that stay empty.
 
-    Triggers are kept from firing where the role may do that: what they do elsewhere is not wanted here.
+    Triggers fire: what they do (partitions for a new row, for one) belongs to a row.
     """
     todo = {table.oid: table for table in tables}
     if not todo:
@@ -145,11 +147,7 @@ def fill(connection: psycopg.Connection, tables: Iterable[Table]) -> list[Unfill
         constraints[row["table"]].append(row)
     unfilled = []
     with connection.transaction():
-        try:
-            with connection.transaction():
-                connection.execute("SET LOCAL session_replication_role = replica")
-        except psycopg.errors.InsufficientPrivilege:
-            pass
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for oid in _parents_first(constraints):
             with_rows = _Filler(connection, todo[oid], columns[oid], constraints[oid])
             if (why := with_rows.fill()) is not None:
@@ -203,7 +201,7 @@ class _Filler:
         """Take a foreign key's values from rows that are there; empty where there are none."""
         numbers = key["key"]
         if any(number in self._parents for number in numbers):
-            return None  # it shares a column with another key: `_check_keys` looks whether both hold
+            return None  # it shares a column with another key: whether both hold shows when the row is put in
         target = sql.Identifier(key["target_schema"], key["target_name"])
         if key["target"] != self._table.oid:
             found = self._connection.execute(sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) t").format(target, ROWS)).fetchone()
@@ -219,31 +217,33 @@ class _Filler:
         return f"it refers to {key['target_schema']}.{key['target_name']}, which is empty"
 
     def _insert(self, number: int) -> str | None:
-        wrong: set[int] = set()
+        """Put in one row; why it was not taken, or None. Each constraint that says no has its own columns tried otherwise, and only those."""
+        values = {column["number"]: _value(column, number) for column in self._columns}
+        others: dict[frozenset[int], Iterator[dict[int, str | None]]] = {}
         why = ""
-        tried: set[tuple[str | None, ...]] = set()
-        for place in range(_TRIES):
-            choice = next((choice for choice in self._choices(number, wrong) if choice not in tried), None)
-            if choice is None:
-                break
-            tried.add(choice)
+        for _ in range(_TRIES):
             try:
                 with self._connection.transaction():
-                    self._connection.execute(self._statement(number, choice))
-                return self._check_keys() if len(self._keys) > 1 or any(key["target"] == self._table.oid for key in self._keys) else None
+                    self._connection.execute(self._statement(number, values))
             except psycopg.Error as error:
                 if self._connection.closed:
                     raise
                 why = f"{error.sqlstate}: {error.diag.message_primary}"
-                blamed = self._blamed(error)
-                if place and not blamed - wrong and not wrong:
+                blamed = frozenset(self._blamed(error, values) - self._parents.keys())
+                if blamed not in others:
+                    others[blamed] = self._choices(blamed, number)
+                choice = next(others[blamed], None)
+                if choice is None:
                     break
-                wrong |= blamed
-        return f"{why}; no value was found that fits" if why else "no value was found that fits"
+                values |= choice
+            else:
+                return None
+        return f"{why}; no value was found that fits"
 
-    def _statement(self, number: int, choice: Sequence[str | None]) -> sql.Composed:
+    def _statement(self, number: int, chosen: Mapping[int, str | None]) -> sql.Composed:
         values: list[sql.Composable] = []
-        for column, value in zip(self._columns, choice, strict=True):
+        for column in self._columns:
+            value = chosen[column["number"]]
             if column["number"] in self._parents:
                 parent = self._parents[column["number"]]
                 if parent is None:
@@ -262,7 +262,7 @@ class _Filler:
         names = [sql.Identifier(column["name"]) for column in self._columns]
         return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(table, sql.SQL(", ").join(names), sql.SQL(", ").join(values))
 
-    def _blamed(self, error: psycopg.Error) -> set[int]:
+    def _blamed(self, error: psycopg.Error, chosen: Mapping[int, str | None]) -> set[int]:
         """Numbers of the columns whose values are to be tried otherwise."""
         name = error.diag.constraint_name
         for row in self._constraints:
@@ -271,23 +271,28 @@ class _Filler:
         if error.sqlstate == "23514" and name is None:
             return {number for row in self._constraints if row["sort"] == "p" for number in row["key"]}
         if error.sqlstate == "23514":
-            return {column["number"] for column in self._columns if column["domain_checks"]}
+            return {column["number"] for column in self._columns if name in column["domain_check_names"]}
         if error.sqlstate == "23502" and error.diag.column_name:
             return {column["number"] for column in self._columns if column["name"] == error.diag.column_name}
-        if (error.sqlstate or "").startswith("22"):
-            return {column["number"] for column in self._columns if column["base"] in ("numeric", "bit", "varbit") or column["base"] not in _VALUES}
+        if (error.sqlstate or "")[:2] in ("22", "0A"):  # a value that its type does not take; nobody says which
+            return {column["number"] for column in self._columns if not self._is_taken(column, chosen[column["number"]])}
         return set()
 
-    def _choices(self, number: int, wrong: set[int]) -> Iterator[tuple[str | None, ...]]:
-        """Values for one row, the likeliest first; only columns that were blamed vary."""
-        choices = []
-        for column in self._columns:
-            usual = _value(column, number)
-            if column["number"] in wrong and column["number"] not in self._parents:
-                choices.append(list(dict.fromkeys([usual, *self._named(column, number)])))
-            else:
-                choices.append([usual])
-        yield from islice(product(*choices), _TRIES * 4)
+    def _is_taken(self, column: dict[str, Any], value: str | None) -> bool:
+        try:
+            with self._connection.transaction():
+                self._connection.execute(sql.SQL("SELECT {}::{}").format(sql.Literal(value), sql.SQL(column["type"])))
+        except psycopg.DatabaseError:
+            return False
+        return True
+
+    def _choices(self, blamed: frozenset[int], number: int) -> Iterator[dict[int, str | None]]:
+        """Values for the columns that were blamed, the likeliest first."""
+        columns = [column for column in self._columns if column["number"] in blamed]
+        if not columns:
+            return
+        for values in product(*(dict.fromkeys([_value(column, number), *self._named(column, number)]) for column in columns)):
+            yield dict(zip((column["number"] for column in columns), values, strict=True))
 
     def _named(self, column: dict[str, Any], number: int) -> list[str | None]:
         """Values that the text of a check, a domain or a partition's bound names, and a few that often fit."""
@@ -307,24 +312,7 @@ class _Filler:
             found += ["t", "f"]
         if column["labels"]:
             found += column["labels"]
-        return [*found, None]
-
-    def _check_keys(self) -> str | None:
-        """Take rows away that break a key which shares columns with another: with triggers off nothing else looks."""
-        for key in self._keys:
-            names = [self._by_number[number]["name"] for number in key["key"]]
-            held = sql.SQL(" AND ").join(
-                sql.SQL("p.{} = t.{}").format(sql.Identifier(target), sql.Identifier(name)) for target, name in zip(key["target_columns"], names, strict=True)
-            )
-            given = sql.SQL(" AND ").join(sql.SQL("t.{} IS NOT NULL").format(sql.Identifier(name)) for name in names)
-            done = self._connection.execute(
-                sql.SQL("DELETE FROM {} t WHERE {} AND NOT EXISTS (SELECT FROM {} p WHERE {})").format(
-                    sql.Identifier(self._table.schema, self._table.name), given, sql.Identifier(key["target_schema"], key["target_name"]), held
-                )
-            )
-            if done.rowcount:
-                return f"no row was found that its foreign key {key['name']} fits"
-        return None
+        return found if column["required"] and not column["has_default"] else [*found, None]
 
 
 def _value(column: dict[str, Any], number: int) -> str | None:
@@ -338,6 +326,8 @@ def _value(column: dict[str, Any], number: int) -> str | None:
             )
         made = _by_type(column["element"], number, None)
         return "{}" if made is None else '{"' + made.replace("\\", "\\\\").replace('"', '\\"') + '"}'
+    if column["digits"] is not None and column["digits"] < len(str(_FIRST)):
+        return str(number + 1) if column["digits"] > 0 else "0"
     return _by_type(column["base"], number, column["length"])
 
 

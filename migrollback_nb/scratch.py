@@ -93,10 +93,9 @@ class Scratch:
         # before the database is there: who clears leftovers away must see that it is in use
         self._keeper.execute("SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended(%s, 0))", (name,))
         self._made.append(name)
-        # template0 and not template1: what somebody put into template1 is no part of a folder
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
-        strategy = "file_copy" if template else "wal_log"
-        self._keeper.execute(create.format(sql.Identifier(name), sql.Identifier(template or "template0"), sql.SQL(strategy)))
+        # template0 and not template1: what somebody put into template1 is no part of a folder. wal_log: the other way takes checkpoints of the whole server
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log")
+        self._keeper.execute(create.format(sql.Identifier(name), sql.Identifier(template or "template0")))
         return name
 
     def drop(self, name: str) -> None:

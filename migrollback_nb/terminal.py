@@ -126,10 +126,20 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
         case results.AuditResult():
             out.write(f"{'✅ The audit trail is intact' if result.intact else f'❌ The audit trail is broken at event {result.first_bad_number}'}\n")
             out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")
+        case results.Proof():
+            _show_proof(result, out)
         case str():
             out.write(f"{result}\n")
     for warning in getattr(result, "warnings", ()):
         err.write(f"⚠️  {visible(warning)}\n")
+
+
+def _show_proof(proof: results.Proof, out: TextIO) -> None:
+    width = max((len(visible(migration.migration_name)) for migration in proof.migrations), default=0)
+    for migration in proof.migrations:
+        out.write(f"{migration.mark} {visible(migration.migration_name):<{width}}  {migration.grade}\n")
+        out.writelines(f"     {visible(line)}\n" for line in migration.lines())
+    out.write(f"{RULE}\n{proof.summary} (on {visible(proof.server)})\n")
 
 
 def show_order(names: Iterable[str], out: TextIO) -> None:

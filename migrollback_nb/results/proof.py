@@ -13,7 +13,7 @@ Grade = Literal["restores", "loses_data", "differs", "fails", "no_rollback"]
 
 #: Grades from the best to the worst; the last has nothing to judge.
 GRADES: tuple[Grade, ...] = ("restores", "loses_data", "differs", "fails", "no_rollback")
-MARKS = {"restores": "✅", "loses_data": "⚠️", "differs": "❌", "fails": "❌", "no_rollback": "⚪"}
+_MARKS = {"restores": "✅", "loses_data": "⚠️", "differs": "❌", "fails": "❌", "no_rollback": "⚪"}
 _STYLES = {"restores": html.GOOD, "loses_data": html.CAREFUL, "no_rollback": html.CAREFUL}
 
 
@@ -51,6 +51,11 @@ class MigrationProof:
     reapplies: bool | None = None  #: whether the up part works again after the rollback; None where there was nothing to try
     seconds: float = 0.0  #: how long all of it took
 
+    @property
+    def mark(self) -> str:
+        """One sign for the grade."""
+        return _MARKS[self.grade]
+
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback verify --format json`."""
         return {
@@ -68,7 +73,6 @@ class MigrationProof:
         """The verdict's details in words, one line each."""
         told = [f"{self.sqlstate or 'no SQLSTATE'}: {' '.join(self.statement.split())}"] if self.statement else []
         told += [str(difference) for difference in self.differences]
-        told += ["the up part does not work again after the rollback"] if self.reapplies is False else []
         return (*told, *self.remarks)
 
     def __repr__(self) -> str:
@@ -102,27 +106,29 @@ class Proof:
         """What `migrollback verify --format json` prints: one object for each migration."""
         return [migration.to_dict() for migration in self.migrations]
 
-    def _summary(self) -> str:
+    @property
+    def summary(self) -> str:
+        """How many have which grade, in words."""
         told = ", ".join(f"{count} {grade}" for grade, count in self.counts.items() if count)
         return f"{len(self.migrations)} migration{'' if len(self.migrations) == 1 else 's'}: {told or 'nothing to prove'}"
 
     def __repr__(self) -> str:
         worse = [line for migration in self.migrations if migration.grade != "restores" for line in repr(migration).splitlines()]
-        return "\n".join((f"<Proof on {self.server}; {self._summary()}>", *worse))
+        return "\n".join((f"<Proof on {self.server}; {self.summary}>", *worse))
 
     def _repr_html_(self) -> str:
         good = not self.below("restores")
         rows = [
             (
                 migration.migration_name,
-                f"{MARKS[migration.grade]} {migration.grade}",
+                f"{migration.mark} {migration.grade}",
                 {True: "yes", False: "no", None: ""}[migration.reapplies],
                 "\n".join(migration.lines()),
             )
             for migration in self.migrations
         ]
         return (
-            html.banner(f"{self._summary()} (on {self.server})", html.GOOD if good else html.CAREFUL)
+            html.banner(f"{self.summary} (on {self.server})", html.GOOD if good else html.CAREFUL)
             + html.warnings(self.warnings)
             + html.table(("Migration", "Rollback", "Reapplies", "Details"), rows)
         )

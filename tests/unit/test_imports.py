@@ -30,6 +30,7 @@ LAYERS = [
         "audit",
         "template",
         "needs",
+        "junit",
         "inverse",
         "schema_ddl",
         "runbook",
