@@ -329,6 +329,11 @@ class Session:
         self.connection.add_notice_handler(self._take_notice)
         self._target = self._read_target()
 
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What the server has said in the deed that runs, or in the last one; callable from another thread. Does not write."""
+        return tuple(self._notices)
+
     def cancel(self) -> None:
         """Cancel on the server what is running here; callable from another thread. What a transaction did is undone there."""
         self._cancelled.set()

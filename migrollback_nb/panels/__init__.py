@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from migrollback_nb.panels.desk import Desk
+from migrollback_nb.panels.panel import link
 from migrollback_nb.panels.rollback_panel import RollbackPanel
+from migrollback_nb.panels.steps import CheckPanel, ConfirmPanel, PreviewPanel
 
-__all__ = ["RollbackPanel"]
+__all__ = ["CheckPanel", "ConfirmPanel", "Desk", "PreviewPanel", "RollbackPanel", "link"]

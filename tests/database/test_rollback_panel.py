@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 import pytest
+from panel_parts import part, walk
 
 import migrollback_nb as mr
 from migrollback_nb.panels import RollbackPanel
@@ -41,64 +42,61 @@ def status(db: mr.Migrations, name: str) -> str:
 
 
 def click(panel: RollbackPanel, button: str) -> None:
-    getattr(panel, f"{button}_button").click()
+    part(panel, f"{button}_button").click()
     assert panel.wait(60)
 
 
 def preview(panel: RollbackPanel, name: str, *, chain: bool = False) -> None:
-    panel.choice.value = name
-    panel.chain_box.value = chain
+    part(panel, "choice").value = name
+    part(panel, "chain_box").value = chain
     click(panel, "preview")
 
 
 def confirm(panel: RollbackPanel, reason: str = "it is too slow") -> None:
     """Type and press; does not wait."""
-    panel.name_field.value = panel.selected
-    panel.reason_field.value = reason
-    assert not panel.rollback_button.disabled, panel.missing
-    panel.rollback_button.click()
+    part(panel, "name_field").value = panel.selected
+    part(panel, "reason_field").value = reason
+    assert not part(panel, "rollback_button").disabled, panel.missing
+    part(panel, "rollback_button").click()
 
 
 def texts(panel: RollbackPanel) -> str:
-    def walk(widget: Any) -> list[Any]:
-        return [widget, *(found for child in getattr(widget, "children", ()) for found in walk(child))]
-
     return "\n".join(widget.value for widget in walk(panel) if isinstance(widget, widgets.HTML))
 
 
 def test_the_whole_way(shop: mr.Migrations) -> None:
     panel = RollbackPanel(shop)
-    assert shop.target.database in panel.target_view.value
+    assert shop.target.database in part(panel, "target_view").value
     assert panel.selected is None
-    panel.choice.value = TOP
+    part(panel, "choice").value = TOP
     click(panel, "check")
     assert panel.check_result.can_rollback
     click(panel, "preview")
-    assert "analytics" in panel.preview_view.value
+    assert "analytics" in part(panel, "preview_view").value
     assert exists(shop, "analytics")
     confirm(panel)
     assert panel.wait(60)
     assert panel.error is None
     assert panel.result.success
-    assert "Done" in panel.message_view.value
+    assert "Done" in part(panel, "message_view").value
     assert not exists(shop, "analytics")
     assert status(shop, TOP) == "rolled_back"
     event = shop.events(TOP).iloc[-1]
     assert (event["event"], event["reason"]) == ("rolled_back", "it is too slow")
-    assert TOP not in {name for _, name in panel.choice.options}
+    assert TOP not in {name for _, name in part(panel, "choice").options}
     assert panel.selected is None
     # what it blocked is free now, without anybody refreshing
-    assert next(label for label, name in panel.choice.options if name == BASE).endswith("can be rolled back")
+    assert next(label for label, name in part(panel, "choice").options if name == BASE).endswith("can be rolled back")
 
 
 def test_looking_writes_nothing(shop: mr.Migrations) -> None:
     before = (shop.database.history(), shop.database.events())
     panel = RollbackPanel(shop)
-    for name in [name for _, name in panel.choice.options]:
-        panel.choice.value = name
+    for name in [name for _, name in part(panel, "choice").options]:
+        part(panel, "choice").value = name
         click(panel, "check")
         click(panel, "preview")
-        panel.chain_box.value = True
+        part(panel, "chain_box").value = True
         click(panel, "preview")
     click(panel, "refresh")
     assert (shop.database.history(), shop.database.events()) == before
@@ -119,12 +117,12 @@ def test_a_refusal_is_shown_at_the_preview(shop: mr.Migrations, name: str, words
     panel = RollbackPanel(shop)
     preview(panel, name)
     assert isinstance(panel.error, mr.Refused)
-    assert words in panel.message_view.value
+    assert words in part(panel, "message_view").value
     assert panel.preview_result is None
-    assert panel.rollback_button.disabled
+    assert part(panel, "rollback_button").disabled
     click(panel, "check")
     assert not panel.check_result.can_rollback
-    assert words in panel.check_view.value
+    assert words in part(panel, "check_view").value
 
 
 def _edit(session: psycopg.Connection, shop: mr.Migrations) -> None:
@@ -162,7 +160,7 @@ def test_what_changed_since_the_preview_is_refused(
     assert panel.result is None
     assert panel.preview_result is None
     assert panel.typed == ""
-    assert panel.rollback_button.disabled
+    assert part(panel, "rollback_button").disabled
     assert exists(shop, "queue")
     assert exists(shop, "analytics") is (change is not _roll_back)
 
@@ -173,11 +171,11 @@ def test_after_a_refusal_a_new_preview_leads_on(shop: mr.Migrations, session: Ca
     session().execute("UPDATE public.migration_history SET rollback_sql = 'DROP TABLE analytics; SELECT 1' WHERE migration_name = %s", (TOP,))
     confirm(panel)
     assert panel.wait(60)
-    assert "changed since the preview" in panel.message_view.value
+    assert "changed since the preview" in part(panel, "message_view").value
     assert panel.selected == TOP
-    assert panel.preview_button.button_style == "primary"
+    assert part(panel, "preview_button").button_style == "primary"
     click(panel, "preview")
-    assert "SELECT" in panel.preview_view.value
+    assert "SELECT" in part(panel, "preview_view").value
     assert panel.error is None
     confirm(panel)
     assert panel.wait(60)
@@ -190,11 +188,11 @@ def test_a_failing_rollback_is_undone_and_shown(shop: mr.Migrations) -> None:
     confirm(panel)
     assert panel.wait(60)
     assert isinstance(panel.error, mr.RollbackFailed)
-    assert "42P01" in panel.message_view.value
-    assert "resolve" in panel.message_view.value
+    assert "42P01" in part(panel, "message_view").value
+    assert "resolve" in part(panel, "message_view").value
     assert exists(shop, "broken")
     assert status(shop, "005_broken") == "failed"
-    assert "intervention" in next(label for label, name in panel.choice.options if name == "005_broken")
+    assert "intervention" in next(label for label, name in part(panel, "choice").options if name == "005_broken")
 
 
 def test_a_long_rollback_is_cancelled(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
@@ -207,13 +205,13 @@ def test_a_long_rollback_is_cancelled(shop: mr.Migrations, session: Callable[...
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert panel.busy
-    assert not panel.cancel_button.disabled
+    assert not part(panel, "cancel_button").disabled
     began = time.monotonic()
-    panel.cancel_button.click()
+    part(panel, "cancel_button").click()
     assert panel.wait(10)
     assert time.monotonic() - began < 5
     assert panel.error.sqlstate == "57014"
-    assert "Cancelled" in panel.message_view.value
+    assert "Cancelled" in part(panel, "message_view").value
     assert panel.busy == ""
     assert exists(shop, "slow")
     assert status(shop, "004_slow") == "applied"
@@ -235,7 +233,7 @@ def test_who_holds_a_lock_is_told(database_dsn: str, shop: mr.Migrations, sessio
         assert panel.wait(60)
         assert panel.error is not None
         assert panel.result is None
-        assert "try again" in panel.message_view.value
+        assert "try again" in part(panel, "message_view").value
         assert status(shop, TOP) == "applied"
 
 
@@ -254,25 +252,25 @@ def test_without_the_system_it_says_so_and_refresh_tries_again(empty_dsn: str) -
     with mr.connect(empty_dsn) as db:
         panel = RollbackPanel(db)
         assert isinstance(panel.error, mr.NotInstalled)
-        assert "migrollback install" in panel.message_view.value
-        assert "nothing to roll back" in panel.empty_view.value
+        assert "migrollback install" in part(panel, "message_view").value
+        assert "nothing to roll back" in part(panel, "empty_view").value
         db.install()
         click(panel, "refresh")
         assert panel.error is None
-        assert len(panel.choice.options) == 1
+        assert len(part(panel, "choice").options) == 1
 
 
 def test_rolling_back_the_system_itself_shows_where_its_trail_went(db: mr.Migrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     panel = RollbackPanel(db)
-    preview(panel, panel.choice.options[-1][1])
-    assert "rollback system itself" in panel.preview_view.value
+    preview(panel, part(panel, "choice").options[-1][1])
+    assert "rollback system itself" in part(panel, "preview_view").value
     confirm(panel)
     assert panel.wait(60)
     assert panel.result.success, panel.error
     saved = list(tmp_path.glob("migrollback_trail_*.json"))
     assert len(saved) == 1
-    assert saved[0].name in panel.message_view.value
+    assert saved[0].name in part(panel, "message_view").value
     assert isinstance(panel.error, mr.NotInstalled)
 
 
@@ -285,7 +283,7 @@ def assert_harmless(panel: RollbackPanel) -> None:
     for raw in ("<script", "<img", "<b onclick", "\x1b", "\u202e", "\u2066", "onerror=alert('1')>\""):
         assert raw not in shown, raw
         assert raw not in repr(panel)
-    assert not any(sign in label for label, _ in panel.choice.options for sign in "\x1b\u202e\u2066")
+    assert not any(sign in label for label, _ in part(panel, "choice").options for sign in "\x1b\u202e\u2066")
 
 
 def test_a_hostile_migration_is_inert_at_every_step(db: mr.Migrations, write_migration: WriteMigration) -> None:
@@ -306,7 +304,7 @@ def test_a_hostile_migration_is_inert_at_every_step(db: mr.Migrations, write_mig
 
     panel = RollbackPanel(db)
     assert_harmless(panel)
-    panel.choice.value = "2_top"
+    part(panel, "choice").value = "2_top"
     for button in ("check", "preview"):  # refused: it names the hostile one
         click(panel, button)
         assert "onerror" in texts(panel)
@@ -319,11 +317,11 @@ def test_a_hostile_migration_is_inert_at_every_step(db: mr.Migrations, write_mig
     assert_harmless(panel)  # while it runs
     assert panel.wait(60)
     assert panel.result.success, panel.error
-    assert "&lt;script&gt;" in panel.message_view.value
+    assert "&lt;script&gt;" in part(panel, "message_view").value
     assert_harmless(panel)
     preview(panel, "2_top")
     confirm(panel)
     assert panel.wait(60)
     assert isinstance(panel.error, mr.RollbackFailed)
-    assert "&lt;script&gt;" in panel.message_view.value
+    assert "&lt;script&gt;" in part(panel, "message_view").value
     assert_harmless(panel)

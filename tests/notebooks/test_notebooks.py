@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from panel_parts import part
 from traitlets.config import Config
 
 import migrollback_nb as mr
@@ -115,8 +116,8 @@ def test_run_all_changes_nothing(path: Path, db: mr.Migrations, write_migration:
         panel = next(value for value in values if isinstance(value, mr.panels.RollbackPanel))
         assert panel.selected is None
         # Run All has closed the connection; the panel works all the same
-        panel.choice.value = "001_base"
-        panel.preview_button.click()
+        part(panel, "choice").value = "001_base"
+        part(panel, "preview_button").click()
         assert panel.wait(60)
         assert panel.preview_result is not None, panel.error
         panel.db.close()

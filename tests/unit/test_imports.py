@@ -27,6 +27,7 @@ LAYERS = [
         "formats",
         "formats.native",
         "planning",
+        "production",
         "audit",
         "template",
         "needs",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
 from dataclasses import replace
@@ -12,19 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import pytest
+import traitlets
+from panel_parts import part, walk
 
 import migrollback_nb as mr
-from migrollback_nb.panels import RollbackPanel
-from migrollback_nb.panels.rollback_panel import STATE
-from migrollback_nb.results import ChainResult, CheckResult, Notice, Preview, RollbackResult, Target
+from migrollback_nb.panels import CheckPanel, ConfirmPanel, PreviewPanel, RollbackPanel
+from migrollback_nb.panels.desk import STATE
+from migrollback_nb.results import ChainResult, CheckResult, Notice, Preview, Rehearsal, RollbackResult, Target
+from migrollback_nb.results.rehearsal import Broken, Failure, RowLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from migrollback_nb.panels.panel import Panel
 
 HOSTILE = "1_</pre><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m&amp;"
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-TAGS = {"div", "span", "pre", "table", "tbody", "tr", "th", "td", "ul", "li", "b", "code", "progress", "p"}
-ATTRIBUTES = {"style", "role", "aria-label", "aria-level", "tabindex", "scope", "class"}
+TAGS = {"div", "details", "summary", "thead", "ol", "section", "span", "pre", "table", "tbody", "tr", "th", "td", "ul", "li", "b", "code", "progress", "p"}
+ATTRIBUTES = {"style", "open", "role", "aria-label", "aria-level", "tabindex", "scope", "class"}
 
 TARGET = Target(host="db.example", port=5432, database="shop", user="dba", server_version="18.6", schema="public")
 
@@ -38,6 +42,17 @@ def preview_of(*names: str, target: Target = TARGET) -> Preview:
     return Preview(steps=tuple((name, f"DROP TABLE t_{name};") for name in names), checks=checks, fingerprint="f" * 64, target=target)
 
 
+def rehearsal_of(*names: str, target: Target = TARGET) -> Rehearsal:
+    return Rehearsal(
+        success=True,
+        message="The rollback would succeed",
+        steps=tuple((name, f"DROP TABLE t_{name};") for name in names),
+        fingerprint="f" * 64,
+        target=target,
+        where="on the target",
+    )
+
+
 class Standin:
     """As much of a `Migrations` as the panel uses. `gate` holds a rollback up; `fail` is raised by whatever is asked next."""
 
@@ -49,7 +64,10 @@ class Standin:
         self.gate = threading.Event()
         self.gate.set()
         self.cancelled = 0
-        self.database = SimpleNamespace(connection=SimpleNamespace(closed=False), list_rollbackable=self._list, cancel=self._cancel, reconnect=self._reconnect)
+        self.state = "f"
+        self.database = SimpleNamespace(
+            notices=(), connection=SimpleNamespace(closed=False), list_rollbackable=self._list, cancel=self._cancel, reconnect=self._reconnect
+        )
 
     def _answer(self, call: Any, answer: Any) -> Any:
         self.calls.append(call)
@@ -73,7 +91,12 @@ class Standin:
         return self._answer(("check", name), CheckResult(migration_name=name, can_rollback=True, reason="Migration can be safely rolled back"))
 
     def preview(self, name: str, *, chain: bool) -> Preview:
-        return self._answer(("preview", name, chain), preview_of(*(["2_b"] if chain and name == "1_a" else []), name))
+        return self._answer(("preview", name, chain), replace(preview_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64))
+
+    def rehearse(self, name: str, *, chain: bool, consent: bool) -> Rehearsal:
+        return self._answer(
+            ("rehearse", name, chain, consent), replace(rehearsal_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64)
+        )
 
     def rollback(self, name: str, **arguments: Any) -> RollbackResult:
         assert self.gate.wait(10)
@@ -94,12 +117,6 @@ def standin() -> Iterator[Standin]:
 @pytest.fixture
 def panel(standin: Standin) -> RollbackPanel:
     return RollbackPanel(standin)
-
-
-def walk(widget: Any) -> Iterator[Any]:
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from walk(child)
 
 
 SHOWN = ("value", "disabled", "options", "description", "tooltip", "placeholder", "button_style")
@@ -138,8 +155,9 @@ def assert_inert(panel: RollbackPanel) -> None:
 # -- states -----------------------------------------------------------------------------------------------------------
 
 IDLE: dict[str, Any] = {
-    "target": TARGET, "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")), "selected": None, "chain": False,
-    "check_result": None, "preview_result": None, "typed": "", "reason": "", "result": None, "error": None, "busy": "",
+    "target": TARGET, "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")), "history": (), "dependencies": (), "selected": None,
+    "chain": False, "consent": False, "check_result": None, "preview_result": None, "rehearsal_result": None, "typed": "", "reason": "", "result": None, "error": None,
+    "busy": "", "progress": "",
 }  # fmt: skip
 CHOSEN = IDLE | {"selected": "2_b"}
 PREVIEWED = CHOSEN | {"preview_result": preview_of("2_b")}
@@ -154,6 +172,16 @@ DONE = RollbackResult(
 HOSTILE_CHECK = CheckResult(migration_name=HOSTILE, can_rollback=False, reason=HOSTILE, dependent_migrations=(HOSTILE,), warnings=(HOSTILE,))
 HOSTILE_PREVIEW = Preview(
     steps=((HOSTILE, HOSTILE),), checks=(replace(HOSTILE_CHECK, can_rollback=True),), fingerprint="f", target=replace(TARGET, host=HOSTILE, database=HOSTILE, user=HOSTILE, schema=HOSTILE)
+)  # fmt: skip
+REHEARSED = rehearsal_of("2_b")
+REHEARSED_BADLY = replace(
+    REHEARSED, success=False, message="It would fail", failure=Failure(migration_name="2_b", sqlstate="42P01", message="no such table", statement_number=1, statement="DROP TABLE u", position=3)
+)  # fmt: skip
+LOSS = RowLoss(relation="public.t", column=None, what="dropped", rows=7, exact=True)
+HOSTILE_REHEARSAL = replace(
+    REHEARSED, message=HOSTILE, steps=((HOSTILE, HOSTILE),), where=HOSTILE, target=replace(TARGET, database=HOSTILE), rows=(replace(LOSS, relation=HOSTILE),),
+    broken=(Broken(kind=HOSTILE, identity=HOSTILE, because=HOSTILE, certain=True, used_by=(HOSTILE,)),), remarks=(HOSTILE,), warnings=(HOSTILE,), replicas=(HOSTILE,),
+    renamed=((HOSTILE, HOSTILE),), rewritten=(HOSTILE,), notices=(Notice(severity=HOSTILE, message=HOSTILE, skipped=True),),
 )  # fmt: skip
 HOSTILE_RESULT = replace(
     DONE,
@@ -174,9 +202,13 @@ STATES: dict[str, dict[str, Any]] = {
     "blocked": IDLE | {"selected": "1_a", "check_result": BLOCKED},
     "previewed": PREVIEWED,
     "previewed chain": IDLE | {"selected": "1_a", "chain": True, "preview_result": preview_of("2_b", "1_a")},
+    "rehearsed": CHOSEN | {"rehearsal_result": REHEARSED},
+    "rehearsed, previewed": PREVIEWED | {"rehearsal_result": replace(REHEARSED, rows=(LOSS,)), "consent": True},
+    "rehearsed, failed": PREVIEWED | {"rehearsal_result": REHEARSED_BADLY},
+    "hostile rehearsal": PREVIEWED | {"rehearsal_result": HOSTILE_REHEARSAL},
     "mistyped": PREVIEWED | {"typed": "2_B", "reason": "because"},
     "ready": READY,
-    "running": READY | {"busy": "Rolling back 2_b"},
+    "running": READY | {"busy": "Rolling back 2_b", "progress": "7 s"},
     "refused": CHOSEN | {"reason": "because", "error": mr.Refused("Something has changed since the preview: look at a new one first")},
     "failed": CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="42P01", statement_number=1, statement="DROP TABLE u;", hint="Mend it.")},
     "lock": CHOSEN | {"error": mr.LockBusy("canceling statement due to lock timeout", sqlstate="55P03")},
@@ -186,7 +218,7 @@ STATES: dict[str, dict[str, Any]] = {
     "done, nothing changed": IDLE | {"result": replace(DONE, unchanged=True)},
     "done, chain": IDLE | {"result": ChainResult(results=(DONE, replace(DONE, migration_name="1_a")))},
     "hostile": IDLE | {"migrations": (row(HOSTILE, reason=HOSTILE),), "selected": HOSTILE, "check_result": HOSTILE_CHECK, "preview_result": HOSTILE_PREVIEW, "target": HOSTILE_PREVIEW.target},
-    "hostile running": IDLE | {"selected": HOSTILE, "busy": f"Rolling back {HOSTILE}", "error": mr.Refused(HOSTILE, dependents=(HOSTILE,), hint=HOSTILE)},
+    "hostile running": IDLE | {"selected": HOSTILE, "busy": f"Rolling back {HOSTILE}", "progress": HOSTILE, "error": mr.Refused(HOSTILE, dependents=(HOSTILE,), hint=HOSTILE)},
     "hostile failure": IDLE | {"error": mr.RollbackFailed(HOSTILE, migration_name=HOSTILE, statement_number=1, statement=HOSTILE, detail=HOSTILE, hint=HOSTILE, sqlstate="P0001")},
     "hostile bug": IDLE | {"error": ValueError(HOSTILE)},
     "hostile done": IDLE | {"result": HOSTILE_RESULT},
@@ -201,11 +233,22 @@ def test_every_state_sets_every_trait() -> None:
 def test_updating_from_any_state_shows_the_same_as_building_it(standin: Standin) -> None:
     built = {name: seen(RollbackPanel(standin, **state)) for name, state in STATES.items()}
     panel = RollbackPanel(standin, **IDLE)
-    for (before, first), (after, second) in itertools.product(STATES.items(), repeat=2):
-        panel.update(**first)
-        panel.update(**second)
+    before = "idle"
+    for after in tour(list(STATES)):
+        panel.update(**STATES[after])
         assert seen(panel) == built[after], f"{before} -> {after}"
-        assert {trait: getattr(panel, trait) for trait in STATE} == second, f"{before} -> {after}"
+        assert {trait: getattr(panel, trait) for trait in STATE} == STATES[after], f"{before} -> {after}"
+        before = after
+
+
+def tour(places: list[str]) -> Iterator[str]:
+    """A way that goes from every place to every place, itself included."""
+    for number, place in enumerate(places):
+        yield place
+        for other in places[number + 1 :]:
+            yield other
+            yield place
+        yield place
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -213,7 +256,7 @@ def test_every_state_is_inert_and_labelled(name: str, standin: Standin) -> None:
     panel = RollbackPanel(standin, **STATES[name])
     assert_inert(panel)
     controls = [widget for widget in walk(panel) if hasattr(widget, "disabled") and not isinstance(widget, widgets.HTML)]
-    assert len(controls) == 9
+    assert len(controls) == 13
     assert all(widget.description for widget in controls)
     assert standin.calls == []
 
@@ -221,9 +264,9 @@ def test_every_state_is_inert_and_labelled(name: str, standin: Standin) -> None:
 @pytest.mark.parametrize("name", STATES)
 def test_roll_back_works_only_when_nothing_is_missing(name: str, standin: Standin) -> None:
     panel = RollbackPanel(standin, **STATES[name])
-    assert panel.rollback_button.disabled is (name != "ready")
-    assert panel.rollback_button.disabled is bool(panel.missing)
-    panel.rollback_button.click()  # as a page would that shows an older state
+    assert part(panel, "rollback_button").disabled is (name != "ready")
+    assert part(panel, "rollback_button").disabled is bool(panel.missing)
+    part(panel, "rollback_button").click()  # as a page would that shows an older state
     assert panel.wait(10)
     assert len(standin.rollbacks()) == (name == "ready")
 
@@ -232,11 +275,11 @@ def test_roll_back_works_only_when_nothing_is_missing(name: str, standin: Standi
 def test_while_something_runs_only_cancel_works(name: str, standin: Standin) -> None:
     panel = RollbackPanel(standin, **STATES[name])
     enabled = [widget for widget in walk(panel) if hasattr(widget, "disabled") and not isinstance(widget, widgets.HTML) and not widget.disabled]
-    assert enabled == [panel.cancel_button]
-    panel.check_button.click()
-    panel.preview_button.click()
-    panel.refresh_button.click()
-    panel.rollback_button.click()
+    assert enabled == [part(panel, "cancel_button")]
+    part(panel, "check_button").click()
+    part(panel, "preview_button").click()
+    part(panel, "refresh_button").click()
+    part(panel, "rollback_button").click()
     assert standin.calls == []
 
 
@@ -246,29 +289,29 @@ def test_while_something_runs_only_cancel_works(name: str, standin: Standin) -> 
      ("done, nothing changed", "Look closer")],
 )  # fmt: skip
 def test_every_outcome_has_a_word_beside_its_colour(state: str, word: str, standin: Standin) -> None:
-    assert word in RollbackPanel(standin, **STATES[state]).message_view.value
+    assert word in part(RollbackPanel(standin, **STATES[state]), "message_view").value
 
 
 # -- steps ------------------------------------------------------------------------------------------------------------
 
 
 def preview(panel: RollbackPanel, name: str = "2_b") -> None:
-    panel.choice.value = name
-    panel.preview_button.click()
+    part(panel, "choice").value = name
+    part(panel, "preview_button").click()
     assert panel.wait(10)
     assert panel.preview_result is not None
 
 
 def confirm(panel: RollbackPanel) -> None:
-    panel.name_field.value = panel.selected
-    panel.reason_field.value = " because "
-    assert not panel.rollback_button.disabled
-    panel.rollback_button.click()
+    part(panel, "name_field").value = panel.selected
+    part(panel, "reason_field").value = " because "
+    assert not part(panel, "rollback_button").disabled
+    part(panel, "rollback_button").click()
 
 
 def test_nothing_is_chosen_at_first(panel: RollbackPanel, standin: Standin) -> None:
     assert panel.selected is None
-    assert panel.choice.value is None
+    assert part(panel, "choice").value is None
     assert standin.calls == ["list"]
 
 
@@ -285,11 +328,11 @@ def test_what_was_previewed_is_what_is_asked_for(panel: RollbackPanel, standin: 
 @pytest.mark.parametrize("typed", ["", "2_B", "2_b ", " 2_b", "2_b.sql", "1_a"])
 def test_the_name_has_to_be_exact(panel: RollbackPanel, standin: Standin, typed: str) -> None:
     preview(panel)
-    panel.reason_field.value = "because"
-    panel.name_field.value = typed
-    assert panel.rollback_button.disabled
-    assert "exactly" in panel.missing_view.value
-    panel.rollback_button.click()
+    part(panel, "reason_field").value = "because"
+    part(panel, "name_field").value = typed
+    assert part(panel, "rollback_button").disabled
+    assert "exactly" in part(panel, "missing_view").value
+    part(panel, "rollback_button").click()
     assert panel.wait(10)
     assert standin.rollbacks() == []
     assert isinstance(panel.error, mr.UsageError)
@@ -298,38 +341,38 @@ def test_the_name_has_to_be_exact(panel: RollbackPanel, standin: Standin, typed:
 @pytest.mark.parametrize("reason", ["", "  ", "\n\t"])
 def test_a_reason_has_to_be_given(panel: RollbackPanel, reason: str) -> None:
     preview(panel)
-    panel.name_field.value = "2_b"
-    panel.reason_field.value = reason
-    assert panel.rollback_button.disabled
-    assert "reason" in panel.missing_view.value
+    part(panel, "name_field").value = "2_b"
+    part(panel, "reason_field").value = reason
+    assert part(panel, "rollback_button").disabled
+    assert "reason" in part(panel, "missing_view").value
 
 
 def test_another_choice_forgets_preview_name_and_chain(panel: RollbackPanel) -> None:
     preview(panel)
-    panel.name_field.value = "2_b"
-    panel.reason_field.value = "because"
-    panel.chain_box.value = True
+    part(panel, "name_field").value = "2_b"
+    part(panel, "reason_field").value = "because"
+    part(panel, "chain_box").value = True
     assert (panel.preview_result, panel.typed) == (None, "")
     preview(panel)
-    panel.choice.value = "1_a"
+    part(panel, "choice").value = "1_a"
     assert (panel.preview_result, panel.typed, panel.chain, panel.reason) == (None, "", False, "because")
-    assert panel.rollback_button.disabled
+    assert part(panel, "rollback_button").disabled
 
 
 def test_a_new_preview_wants_the_name_again(panel: RollbackPanel) -> None:
     preview(panel)
-    panel.name_field.value = "2_b"
-    panel.preview_button.click()
+    part(panel, "name_field").value = "2_b"
+    part(panel, "preview_button").click()
     assert panel.wait(10)
-    assert panel.typed == panel.name_field.value == ""
+    assert panel.typed == part(panel, "name_field").value == ""
 
 
 def test_a_chain_is_previewed_and_asked_for_as_one(panel: RollbackPanel, standin: Standin) -> None:
-    panel.choice.value = "1_a"
-    panel.chain_box.value = True
-    panel.preview_button.click()
+    part(panel, "choice").value = "1_a"
+    part(panel, "chain_box").value = True
+    part(panel, "preview_button").click()
     assert panel.wait(10)
-    assert "2_b" in panel.preview_view.value
+    assert "2_b" in part(panel, "preview_view").value
     confirm(panel)
     assert panel.wait(10)
     assert standin.rollbacks()[0][2]["chain"] is True
@@ -339,10 +382,10 @@ def test_a_double_click_runs_it_once(panel: RollbackPanel, standin: Standin) -> 
     preview(panel)
     standin.gate.clear()
     confirm(panel)
-    panel.rollback_button.click()
+    part(panel, "rollback_button").click()
     standin.gate.set()
     assert panel.wait(10)
-    panel.rollback_button.click()
+    part(panel, "rollback_button").click()
     assert panel.wait(10)
     assert len(standin.rollbacks()) == 1
 
@@ -351,11 +394,11 @@ def test_what_arrives_while_it_runs_changes_nothing(panel: RollbackPanel, standi
     preview(panel)
     standin.gate.clear()
     confirm(panel)
-    panel.choice.value = "1_a"
-    panel.chain_box.value = True
-    panel.name_field.value = "1_a"
+    part(panel, "choice").value = "1_a"
+    part(panel, "chain_box").value = True
+    part(panel, "name_field").value = "1_a"
     assert (panel.selected, panel.chain, panel.typed) == ("2_b", False, "2_b")
-    assert (panel.choice.value, panel.chain_box.value, panel.name_field.value) == ("2_b", False, "2_b")
+    assert (part(panel, "choice").value, part(panel, "chain_box").value, part(panel, "name_field").value) == ("2_b", False, "2_b")
     standin.gate.set()
     assert panel.wait(10)
     assert standin.rollbacks()[0][1] == "2_b"
@@ -367,13 +410,13 @@ def test_wait_says_whether_it_has_ended(panel: RollbackPanel, standin: Standin) 
     standin.gate.clear()
     confirm(panel)
     assert not panel.wait(0.05)
-    panel.cancel_button.click()
+    part(panel, "cancel_button").click()
     assert standin.cancelled == 1
     assert panel.wait(10)
 
 
 def test_cancel_does_nothing_when_nothing_runs(panel: RollbackPanel, standin: Standin) -> None:
-    panel.cancel_button.click()
+    part(panel, "cancel_button").click()
     assert standin.cancelled == 0
     assert panel.busy == ""
 
@@ -386,8 +429,8 @@ def test_a_cancel_that_cannot_be_sent_is_shown(panel: RollbackPanel, standin: St
     standin.gate.clear()
     confirm(panel)
     standin.database.cancel = refuse
-    panel.cancel_button.click()
-    assert "no route to host" in panel.message_view.value
+    part(panel, "cancel_button").click()
+    assert "no route to host" in part(panel, "message_view").value
     assert panel.busy == "Rolling back 2_b"
 
 
@@ -395,34 +438,34 @@ def test_a_cancel_that_cannot_be_sent_is_shown(panel: RollbackPanel, standin: St
 @pytest.mark.parametrize("button", ["refresh_button", "check_button", "preview_button", "rollback_button"])
 def test_whatever_goes_wrong_is_shown(panel: RollbackPanel, standin: Standin, button: str, error: BaseException) -> None:
     preview(panel)
-    panel.name_field.value = "2_b"
-    panel.reason_field.value = "because"
+    part(panel, "name_field").value = "2_b"
+    part(panel, "reason_field").value = "because"
     standin.fail = error
-    getattr(panel, button).click()
+    part(panel, button).click()
     assert panel.wait(10)
     assert panel.error is error
-    assert str(error) in panel.message_view.value
+    assert str(error) in part(panel, "message_view").value
     assert panel.busy == ""
     if button == "rollback_button":
         assert (panel.preview_result, panel.typed, panel.reason) == (None, "", "because")
-        assert panel.preview_button.button_style == "primary"
+        assert part(panel, "preview_button").button_style == "primary"
 
 
 @pytest.mark.parametrize("button", ["check_button", "preview_button", "rollback_button"])
 def test_a_click_without_a_choice_is_answered(panel: RollbackPanel, button: str) -> None:
-    getattr(panel, button).click()
+    part(panel, button).click()
     assert panel.wait(10)
-    assert "Choose a migration" in panel.message_view.value
+    assert "Choose a migration" in part(panel, "message_view").value
 
 
 def test_a_list_that_cannot_be_read_at_first_is_shown_and_can_be_tried_again(standin: Standin) -> None:
     standin.fail = mr.NotInstalled("The rollback system is not installed", hint="Run migrollback install.")
     panel = RollbackPanel(standin)
-    assert "not installed" in panel.message_view.value
-    panel.refresh_button.click()
+    assert "not installed" in part(panel, "message_view").value
+    part(panel, "refresh_button").click()
     assert panel.wait(10)
     assert panel.error is None
-    assert len(panel.choice.options) == 2
+    assert len(part(panel, "choice").options) == 2
 
 
 def test_how_a_rollback_ended_is_shown_although_the_list_cannot_be_read_then(panel: RollbackPanel, standin: Standin) -> None:
@@ -434,8 +477,8 @@ def test_how_a_rollback_ended_is_shown_although_the_list_cannot_be_read_then(pan
     standin.database.list_rollbackable = gone
     confirm(panel)
     assert panel.wait(10)
-    assert "Done" in panel.message_view.value
-    assert "not installed" in panel.message_view.value
+    assert "Done" in part(panel, "message_view").value
+    assert "not installed" in part(panel, "message_view").value
 
 
 def test_a_lost_connection_is_opened_again(panel: RollbackPanel, standin: Standin) -> None:
@@ -449,7 +492,7 @@ def test_a_lost_connection_is_opened_again(panel: RollbackPanel, standin: Standi
         raise mr.ConnectionFailed("The connection to the database was lost")
 
     standin.check = lose
-    panel.check_button.click()
+    part(panel, "check_button").click()
     assert panel.wait(10)
     assert panel.error is None
     assert panel.check_result is not None
@@ -463,13 +506,13 @@ def test_a_connection_that_leads_elsewhere_is_refused(panel: RollbackPanel, stan
     assert panel.wait(10)
     assert isinstance(panel.error, mr.Refused)
     assert standin.rollbacks() == []
-    assert "other.example" in panel.target_view.value
+    assert "other.example" in part(panel, "target_view").value
 
 
 def test_a_migration_that_is_gone_is_no_longer_chosen(panel: RollbackPanel, standin: Standin) -> None:
     preview(panel)
     standin.rows = standin.rows[1:]
-    panel.refresh_button.click()
+    part(panel, "refresh_button").click()
     assert panel.wait(10)
     assert (panel.selected, panel.preview_result) == (None, None)
 
@@ -491,7 +534,153 @@ def test_what_is_left_where_no_widget_runs_is_short_and_safe(name: str, standin:
 def test_the_panel_holds_no_sql() -> None:
     import inspect
 
-    from migrollback_nb.panels import rollback_panel
+    from migrollback_nb.panels import desk, panel, rollback_panel, steps
 
-    source = inspect.getsource(rollback_panel)
+    source = "".join(inspect.getsource(module) for module in (desk, panel, rollback_panel, steps))
     assert not re.search(r"\b(SELECT|UPDATE|INSERT|DELETE)\b|psycopg", source)
+
+
+# -- rehearsal, banner, parts -----------------------------------------------------------------------------------------
+
+
+def test_a_rehearsal_is_shown_and_leaves_the_preview_alone(panel: RollbackPanel, standin: Standin) -> None:
+    preview(panel)
+    looked_at = panel.preview_result
+    part(panel, "consent_box").value = True
+    part(panel, "rehearse_button").click()
+    assert panel.wait(10)
+    assert ("rehearse", "2_b", False, True) in standin.calls
+    assert panel.preview_result is looked_at
+    assert "would succeed" in part(panel, "rehearsal_view").value
+    part(panel, "preview_button").click()
+    assert panel.wait(10)
+    assert panel.rehearsal_result is None
+
+
+def test_a_rehearsal_that_met_another_state_than_the_preview_takes_the_preview_away(panel: RollbackPanel, standin: Standin) -> None:
+    preview(panel)
+    part(panel, "name_field").value = "2_b"
+    standin.state = "e"
+    part(panel, "rehearse_button").click()
+    assert panel.wait(10)
+    assert (panel.preview_result, panel.typed) == (None, "")
+    assert isinstance(panel.error, mr.Refused)
+    assert panel.rehearsal_result is not None
+    part(panel, "again_button").click()
+    assert panel.wait(10)
+    assert panel.preview_result.fingerprint == "e" * 64
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_new_preview_is_offered_after_a_refusal_and_only_then(name: str, standin: Standin) -> None:
+    button = part(RollbackPanel(standin, **STATES[name]), "again_button")
+    assert (button.layout.display is None) is (not button.disabled) is (name in {"refused", "failed", "lock", "cancelled"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "loud"), [(None, False), ("shop", True), ("SHO?", True), ("other, db.*", True), (["nothing"], False), (lambda target: target.port == 5432, True), (lambda _: 1 / 0, True)]
+)  # fmt: skip
+def test_production_is_loud_by_the_rule_of_the_user(standin: Standin, rule: Any, loud: bool) -> None:
+    panel = RollbackPanel(standin, production=rule, **READY)
+    assert ("PRODUCTION" in part(panel, "target_view").value) is loud
+    assert ("PRODUCTION" in part(panel, "rollback_button").description) is loud
+
+
+def test_production_is_known_by_a_variable(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIGROLLBACK_PRODUCTION", "*.example")
+    assert "PRODUCTION" in part(RollbackPanel(standin), "target_view").value
+
+
+def test_a_chain_names_every_step_and_asks_once(standin: Standin) -> None:
+    panel = RollbackPanel(standin, **STATES["previewed chain"])
+    shown = part(panel, "name_view").value
+    assert "2 migrations" in shown
+    assert shown.index("2_b") < shown.index("1_a")
+    assert len([widget for widget in walk(panel) if isinstance(widget, widgets.Text) and widget.description == "Name"]) == 1
+
+
+def test_the_time_that_goes_by_is_told(panel: RollbackPanel, standin: Standin) -> None:
+    preview(panel)
+    standin.gate.clear()
+    standin.database.notices = (Notice(severity="NOTICE", message=HOSTILE, skipped=False),)
+    told = threading.Event()
+    panel.observe(lambda _: told.set(), "progress")
+    confirm(panel)
+    assert told.wait(10)
+    assert " s; the server said last: 1_" in panel.progress
+    assert_inert(panel)
+    standin.gate.set()
+    assert panel.wait(10)
+    assert panel.progress == ""
+
+
+@pytest.mark.parametrize("kind", [CheckPanel, PreviewPanel, ConfirmPanel])
+@pytest.mark.parametrize("name", STATES)
+def test_each_step_stands_alone_inert(kind: type[Panel], name: str, standin: Standin) -> None:
+    built = seen(kind(standin, **STATES[name]))
+    panel = kind(standin, **IDLE)
+    panel.update(**STATES[name])
+    assert seen(panel) == built
+    assert_inert(panel)
+    assert part(panel, "target_view").value
+
+
+def test_a_rollback_by_single_panels_of_one_desk(standin: Standin) -> None:
+    check = CheckPanel(standin)
+    confirming = ConfirmPanel(check)
+    assert standin.calls == ["list"]
+    part(check, "choice").value = "2_b"
+    assert confirming.selected == "2_b"
+    preview(confirming)
+    assert check.preview_result is confirming.preview_result
+    confirm(confirming)
+    assert check.wait(10)
+    assert check.result.success
+    assert "Done" in part(check, "message_view").value
+
+
+@pytest.mark.parametrize("linked", [mr.panels.link, lambda one, other: traitlets.link((one, "selected"), (other, "selected"))])
+def test_panels_of_two_desks_are_linked_by_traits(standin: Standin, linked: Callable[..., Any]) -> None:
+    one, other = CheckPanel(standin), RollbackPanel(standin)
+    linked(one, other)
+    part(one, "choice").value = "2_b"
+    assert (other.selected, part(other, "choice").value) == ("2_b", "2_b")
+    preview(other, "1_a")
+    assert one.selected == "1_a"
+    assert one.check_result is None
+
+
+def test_linked_panels_show_one_state_and_run_one_thing_at_a_time(standin: Standin) -> None:
+    one, other = RollbackPanel(standin), RollbackPanel(standin)
+    mr.panels.link(one, other)
+    preview(one)
+    assert other.preview_result is one.preview_result
+    standin.gate.clear()
+    confirm(other)
+    assert one.busy == other.busy
+    part(one, "check_button").click()
+    assert part(one, "rollback_button").disabled
+    standin.gate.set()
+    assert other.wait(10)
+    assert one.result is other.result is not None
+    assert len(standin.rollbacks()) == 1
+
+
+def test_panels_of_two_databases_are_not_linked(standin: Standin) -> None:
+    elsewhere = Standin()
+    elsewhere.target = replace(TARGET, host="other.example")
+    with pytest.raises(mr.UsageError, match=r"other\.example"):
+        mr.panels.link(CheckPanel(standin), CheckPanel(elsewhere))
+
+
+def test_a_long_list_is_filtered(standin: Standin) -> None:
+    standin.rows = [row(f"{number:05}_m") for number in range(5_000)] + [row("old_one", reason="it is stuck")]
+    panel = RollbackPanel(standin, selected="04999_m")
+    assert len(part(panel, "choice").options) == 201
+    assert part(panel, "choice").value == "04999_m"
+    assert "filter" in part(panel, "empty_view").value
+    part(panel, "filter_field").value = "STUCK"
+    assert [name for _, name in part(panel, "choice").options] == ["04999_m", "old_one"]
+    panel.selected = None
+    part(panel, "filter_field").value = "nobody"
+    assert "None of the 5,001" in part(panel, "empty_view").value

@@ -1,0 +1,20 @@
+"""Finds the controls and views inside a panel, however it is composed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def walk(widget: Any) -> Iterator[Any]:
+    """A widget and all that stand in it, in order."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from walk(child)
+
+
+def part(panel: Any, name: str) -> Any:
+    """The one control or view of this name."""
+    found = {id(vars(widget)[name]): vars(widget)[name] for widget in walk(panel) if name in vars(widget)}
+    assert len(found) == 1, f"{len(found)} parts are called {name}"
+    return next(iter(found.values()))
