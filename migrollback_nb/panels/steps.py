@@ -91,7 +91,7 @@ class ConfirmPanel(Panel):
 
 
 class VerifyView(View):
-    """Whether it happened: is the schema as it was before?"""
+    """Whether it happened, and the schema is as it was before."""
 
     def _parts(self) -> tuple[Any, ...]:
         self.verify_view = widgets.HTML()
