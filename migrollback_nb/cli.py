@@ -68,6 +68,7 @@ def _rollback_arguments(made: argparse.ArgumentParser) -> None:
 def _rehearse_arguments(made: argparse.ArgumentParser) -> None:
     _name(made)
     made.add_argument("--chain", action="store_true", help="with all that must be rolled back before it")
+    made.add_argument("--on", metavar="scratch|DSN", help="on a copy of the schema, without rows: in a database on this machine, or on another server")
     made.add_argument("--consent", action="store_true", help="also when undoing does not undo all that the SQL does (nextval, COPY to a file ...)")
     made.add_argument("--lock-timeout", metavar="TIME", help="longest wait for one lock; there is one try (default 500ms)")
     made.add_argument("--statement-timeout", metavar="TIME", help="longest time for all of it (default 30s; 0: no limit)")
@@ -197,7 +198,9 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
             return db.rollback(args.name, confirm=confirmed, reason=args.reason, preview=args.preview, chain=args.chain, trail=args.trail)
         case "rehearse":
             db.require_system()
-            return db.rehearse(args.name, chain=args.chain, consent=args.consent, lock_timeout=args.lock_timeout, statement_timeout=args.statement_timeout)
+            return db.rehearse(
+                args.name, chain=args.chain, on=args.on, consent=args.consent, lock_timeout=args.lock_timeout, statement_timeout=args.statement_timeout
+            )
         case "register":
             db.require_system()
             return db.register(args.name)

@@ -313,6 +313,50 @@ class Database(Session):
             )
         return {(row["schema"], row["name"]): (row["nspname"], row["relname"]) for row in rows}
 
+    def not_undone(self, names: Sequence[str]) -> list[Row]:
+        """Rows of migration_not_undone(): what undoing a transaction would not undo. Does not write."""
+        with self._translated(), self._deed():
+            return self._rows("migration_not_undone", names=list(names))
+
+    def schema_snapshot(self) -> Any:
+        """The schema as it stands, kind -> identity -> definition. Does not write."""
+        with self._translated(), self._deed():
+            return self._value("schema_snapshot")
+
+    def changes_since(self, before: Any) -> list[Row]:
+        """Rows of schema_changes() from an earlier `schema_snapshot` until now. Does not write."""
+        with self._translated(), self._deed():
+            return self._query("SELECT c.* FROM {schema}.schema_changes(%(before)s, {schema}.schema_snapshot()) c", before=Jsonb(before))
+
+    def estimated_rows(self, wanted: Sequence[tuple[str, str | None]]) -> list[int | None]:
+        """How many rows a table has, or values that are not NULL a column, as the statistics say; None where they say nothing. Does not write."""
+        if not wanted:
+            return []
+        rows = self._query(
+            "SELECT (CASE WHEN w.wanted IS NULL THEN c.found ->> 'rows' ELSE c.found -> 'columns' ->> w.wanted END)::bigint AS rows "
+            "FROM ROWS FROM (pg_catalog.unnest(%(relations)s::text[]), pg_catalog.unnest(%(columns)s::text[])) WITH ORDINALITY AS w (relation, wanted, place) "
+            "CROSS JOIN LATERAL (SELECT {schema}.count_rows_within(pg_catalog.to_regclass(w.relation), "
+            "CASE WHEN w.wanted IS NULL THEN '{{}}' ELSE ARRAY[w.wanted] END, '-infinity') AS found WHERE pg_catalog.to_regclass(w.relation) IS NOT NULL) c "
+            "ORDER BY w.place",
+            relations=[relation for relation, _ in wanted],
+            columns=[column for _, column in wanted],
+        )
+        return [row["rows"] for row in rows]
+
+    def sessions_on(self, relations: Sequence[str]) -> list[Row]:
+        """Who holds or awaits a lock on one of these relations now. Does not write."""
+        return self._query(
+            'SELECT DISTINCT a.pid, a.usename AS "user", a.application_name, a.state, r.name AS relation, l.mode, NOT l.granted AS waits, false AS for_us '
+            "FROM pg_catalog.unnest(%(relations)s::text[]) AS r (name) JOIN pg_catalog.pg_locks l ON l.relation = pg_catalog.to_regclass(r.name) AND l.locktype = 'relation' "
+            "AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) "
+            "JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid AND a.pid <> pg_catalog.pg_backend_pid() ORDER BY 7 DESC, 1",
+            relations=list(relations),
+        )
+
+    def standbys(self) -> list[Row]:
+        """Standbys of this server, as far as this role may see them. Does not write."""
+        return self._query("SELECT r.application_name, r.client_addr::text AS client_addr, r.state, r.sync_state FROM pg_catalog.pg_stat_replication r")
+
     def record_rehearsal(self, report: Row) -> None:
         """Keep the one event that a rehearsal leaves. Writes."""
         self._rows_in_deed("record_migration_rehearsal", report=Jsonb(report), client=self.client)

@@ -414,6 +414,7 @@ class Migrations:
         name: str | Sequence[str],
         *,
         chain: bool = False,
+        on: str | None = None,
         consent: bool = False,
         lock_timeout: str | None = None,
         statement_timeout: str | None = None,
@@ -426,6 +427,9 @@ class Migrations:
             The migration, or several in the order in which they are to be rolled back.
         chain : bool
             True: with all that must be rolled back before it.
+        on : str, optional
+            ``scratch``: on a copy of the schema, without rows, in a database on this machine that is gone afterwards; or the DSN of a server for it.
+            Of the target pg_dump then reads the schema, and nothing is written there, no event either.
         consent : bool
             True: also when undoing does not undo all that the SQL does (nextval, COPY to a file ...).
         lock_timeout : str, optional
@@ -444,6 +448,8 @@ class Migrations:
             When it is not registered.
         Refused
             When a rule forbids it, with the reason in words; or when it needs consent.
+        UsageError
+            When the schema cannot be copied to where it is to be rehearsed.
         """
         from migrollback_nb import rehearsing
 
@@ -453,7 +459,10 @@ class Migrations:
             if step not in known:
                 raise self._not_found(step)
         try:
-            rehearsed = rehearsing.rehearse(self.database, names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+            if on is not None:
+                rehearsed = rehearsing.rehearse_on_copy(self.database, names, on=on, consent=consent, statement_timeout=statement_timeout)
+            else:
+                rehearsed = rehearsing.rehearse(self.database, names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
         except Refused as error:
             if error.migration_name is not None and not error.dependents:
                 dependents = tuple(self.database.can_rollback(error.migration_name)["dependent_migrations"])

@@ -62,6 +62,125 @@ def rehearse(
     )
 
 
+def rehearse_on_copy(target: Database, names: Sequence[str], *, on: str, consent: bool = False, statement_timeout: str | None = None) -> Rehearsal:
+    """Rehearse the rollbacks of these migrations, in this order, on a copy of the target's schema. Writes nothing to the target.
+
+    Parameters
+    ----------
+    on : str
+        ``scratch`` for a database on this machine, or the DSN of a server.
+
+    Raises
+    ------
+    Refused
+        As `rehearse`; consent is needed only for what reaches beyond the copy.
+    UsageError
+        When the schema cannot be copied, and why.
+    """
+    from migrollback_nb.schema_copy import copied
+
+    fingerprint = target.fingerprint(names)
+    with copied(target, on=on, limits=target.limits) as copy:
+        database = copy.database
+        needed = [row for row in database.not_undone(names) if row["outside"]]
+        if needed and not consent:
+            raise refusal({"needs_consent": True, "not_undone": needed, "migration_name": needed[0]["migration_name"]})
+        history = {name: database.find(name) or {} for name in names}
+        in_steps = len(names) == 1 and database.warnings(names)[names[0]]["in_steps"]
+        blocked_by = position = None
+        if in_steps:
+            report, notices = _in_steps(database, names[0], history[names[0]])
+        else:
+            report, notices, blocked_by = database.rehearse(names, consent=True, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+            if report.get("refused"):
+                raise refusal(report)
+            failure = report["failure"]
+            if failure is not None and failure["sqlstate"].startswith("42") and failure.get("statement_number") and not report["not_undone"]:
+                position = database.place_of_error(names, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+        report["broken"] += broken_bodies(database, report)
+    report["fingerprint"] = fingerprint
+    report["rows"] = _estimated_rows(target, report, history)
+    locked = sorted({lock["relation"] for lock in report["locks"]})
+    report["sessions"] = target.sessions_on(locked)
+    if any(lock["mode"] == "AccessExclusiveLock" for lock in report["locks"]):
+        report["replicas"] = target.standbys()
+    remarks = (
+        *copy.remarks,
+        "The copy has no rows: how long the statements last, what constraints say to the rows, and how many rows DELETE and UPDATE would meet could not be seen. "
+        "Numbers of rows are what the target's statistics say",
+    )
+    return from_report(
+        report,
+        sql={name: row.get("rollback_sql") or "" for name, row in history.items()},
+        target=target.target,
+        notices=notices,
+        where=f"on a copy of the schema on {copy.server}",
+        position=position,
+        blocked_by=blocked_by,
+        remarks=remarks,
+    )
+
+
+def _in_steps(database: Database, name: str, history: Mapping[str, Any]) -> tuple[dict[str, Any], list[Notice]]:
+    """Roll one migration back on the copy, outside a transaction, and tell it as a rehearsal does. Writes, to the copy."""
+    before = database.schema_snapshot()
+    execution = database.rollback_in_steps(name)
+    row = execution.rows[0]
+    failure = execution.details.get(name)
+    if not row["success"] and failure is None:
+        raise Refused(row["message"], migration_name=name)
+    journal = {
+        event["details"]["statement_number"]: event["details"]["duration_ms"]
+        for event in database.events(name)
+        if event["event"] == "statement_completed" and event["attempt_id"] is not None and str(event["attempt_id"]) == execution.attempt_id
+    }
+    cut = (history["metadata"].get("rollback") or {}).get("statements") or []
+    text = history["rollback_sql"].encode()
+    statements = [
+        {"migration_name": name, "number": number, "statement": text[start : start + length].decode(), "line": line, "ms": journal.get(number)}
+        for number, (start, length, line) in enumerate(cut, 1)
+    ]
+    changes = [{**change, "made_by": None} for change in database.changes_since(before)]
+    report: dict[str, Any] = {
+        "success": row["success"],
+        "message": "Rehearsal: the rollback would succeed"
+        if row["success"]
+        else f"Rehearsal: the rollback would fail: {failure['message'] if failure else ''}",
+        "migrations": [name],
+        "failure": None if failure is None else {"passing": False, "migration_name": name, **failure},
+        "unchanged": row["success"] and not changes,
+        "not_undone": [],
+        "unseen": [],
+        "changes": changes,
+        "rows": [],
+        "broken": [],
+        "bodies": [],
+        "locks": [],
+        "sessions": [],
+        "replicas": [],
+        "renamed": [],
+        "rewritten": [],
+        "statements": statements,
+        "duration_ms": sum(journal.values()),
+    }
+    return report, execution.notices
+
+
+def _estimated_rows(target: Database, report: Mapping[str, Any], history: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What data would be lost, with the target's statistics for numbers. Does not write."""
+    lost = [{**row, "exact": False} for row in report["rows"] if row["what"] in ("dropped", "column dropped", "emptied")]
+    known = target.estimated_rows([(row["relation"], row["column"]) for row in lost])
+    for row, rows in zip(lost, known, strict=True):
+        row["rows"] = rows
+    words = {"delete": "deleted", "update": "updated"}
+    for found in history.values():
+        for _, deed, schema, table in (found["metadata"].get("rollback") or {}).get("writes", []):
+            if deed in words:
+                relation = f"{schema}.{table}" if schema else table
+                lost.append({"relation": relation, "column": None, "what": words[deed], "rows": None, "exact": False, "sqlstate": None})
+    return lost
+
+
 def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Functions whose bodies PostgreSQL cannot check and that name what is gone after the rollback. Does not write."""
     gone = bodies.gone_from(report["changes"])

@@ -46,6 +46,7 @@ LAYERS = [
         "private_server",
         "installation",
         "rehearsing",
+        "schema_copy",
         "scratch",
         "old_definitions",
         "suggesting",

@@ -186,6 +186,7 @@ DECLARE
     changes       jsonb := '[]';
     rewritten     oid[] := '{}';
     emptied       oid[] := '{}';
+    truncated     name[];
     written       jsonb := '[]';
     sessions      jsonb := '[]';
     different     text[];               -- bare names of what is dropped or changed
@@ -233,6 +234,8 @@ BEGIN
     END IF;
 
     ours := migrollback_schema.migration_system_objects();
+    truncated := ARRAY(SELECT w ->> 3 FROM migrollback_schema.migration_history h CROSS JOIN LATERAL jsonb_array_elements(coalesce(h.metadata #> '{rollback,writes}', '[]')) w
+                        WHERE h.migration_name = ANY (names) AND w ->> 1 = 'truncate');
     BEGIN
         PERFORM migrollback_schema.lock_migrations();
         BEGIN                           -- undone too: it locks every view, and the SQL is to meet the locks that it will meet
@@ -270,7 +273,7 @@ BEGIN
                 WHERE w.updated > 0 OR w.deleted > 0);
             SELECT coalesce(array_agg(c.oid) FILTER (WHERE NOT r.emptied), '{}'), coalesce(array_agg(c.oid) FILTER (WHERE r.emptied), '{}') INTO rewritten, emptied
               FROM unnest(relations, files) AS t (oid, file) JOIN pg_class c ON c.oid = t.oid AND c.relfilenode <> t.file AND c.relkind IN ('r', 'm')
-             CROSS JOIN LATERAL (SELECT pg_relation_size(c.oid) = 0) AS r (emptied);    -- TRUNCATE is counted nowhere, but gives the table a new, empty file
+             CROSS JOIN LATERAL (SELECT pg_relation_size(c.oid) = 0 OR c.relname = ANY (truncated)) AS r (emptied);     -- TRUNCATE is counted nowhere, but gives the table a new, empty file
             gone := ARRAY(SELECT t.oid FROM unnest(relations) AS t (oid) WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.oid));
             gone_columns := (SELECT coalesce(jsonb_agg(jsonb_build_array(a.attrelid, a.attnum)), '[]') FROM pg_attribute a WHERE a.attrelid = ANY (relations) AND a.attnum > 0 AND a.attisdropped);
             renamed := (SELECT coalesce(jsonb_agg(jsonb_build_object('old', t.title, 'new', c.oid::regclass::text)), '[]')
@@ -362,6 +365,10 @@ BEGIN
     bodies := (
         SELECT coalesce(jsonb_agg(b.value - 'oid' || jsonb_build_object('used_by', migrollback_schema.routine_users((b.value ->> 'oid')::oid)) ORDER BY b.place), '[]')
         FROM jsonb_array_elements(bodies) WITH ORDINALITY AS b (value, place) JOIN pg_proc p ON p.oid = (b.value ->> 'oid')::oid);      -- what the SQL made is gone again
+
+    -- one that had no rows before has lost none
+    rewritten := rewritten || ARRAY(SELECT c.oid FROM unnest(emptied) AS e (oid) JOIN pg_class c ON c.oid = e.oid WHERE pg_relation_size(c.oid) = 0 AND c.relname <> ALL (truncated));
+    emptied := ARRAY(SELECT e.oid FROM unnest(emptied) AS e (oid) WHERE NOT e.oid = ANY (rewritten));
 
     IF success THEN
         until := clock_timestamp() + make_interval(secs => count_ms / 1000.0);
