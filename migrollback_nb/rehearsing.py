@@ -80,6 +80,9 @@ def rehearse_on_copy(target: Database, names: Sequence[str], *, on: str, consent
     from migrollback_nb.schema_copy import copied
 
     fingerprint = target.fingerprint(names)
+    asked = target.dry_run(names)
+    if not asked[0]["success"]:
+        raise Refused(asked[0]["message"], migration_name=asked[0]["migration_name"])
     with copied(target, on=on, limits=target.limits) as copy:
         database = copy.database
         needed = [row for row in database.not_undone(names) if row["outside"]]

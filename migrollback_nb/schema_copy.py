@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, LiteralString
+from typing import TYPE_CHECKING, LiteralString
 
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -175,36 +175,25 @@ def _pour(target: Database, made: Scratch) -> None:
     secret = {"PGPASSWORD": info.password} if info.password else {}
     dump: list[str | Path] = [folder / "pg_dump", "--schema-only", f"--lock-wait-timeout={_LOCK_WAIT}", *_LEFT_OUT, f"--dbname={info.dsn}"]
     restore: list[str | Path] = [folder / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, f"--dbname={made.dsn}"]
-    with (
-        subprocess.Popen(dump, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment | secret) as reading,  # noqa: S603  # programs of ours
-        subprocess.Popen(  # noqa: S603
-            restore, stdin=reading.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment | {"PGOPTIONS": "-c client_min_messages=error"}
-        ) as writing,
-    ):
-        if reading.stdout is not None:
-            reading.stdout.close()  # psql has it: pg_dump is to notice when psql ends
-        try:
-            said_writing = _said(writing.stderr)
-            said_reading = _said(reading.stderr)
-        except BaseException:
-            for process in (reading, writing):
-                process.kill()
-            raise
-    if writing.returncode and not (reading.returncode and reading.returncode > 0):
+    read = subprocess.run(dump, check=False, capture_output=True, stdin=subprocess.DEVNULL, env=environment | secret)  # noqa: S603  # a program of ours
+    if read.returncode:
         raise UsageError(
-            f"The schema cannot be restored on {made.server}: {said_writing}",
-            hint="Name a server that is like this one with --on postgresql://..., or rehearse on the target itself.",
-        )
-    if reading.returncode:
-        raise UsageError(
-            f"pg_dump cannot read the schema: {said_reading}",
+            f"pg_dump cannot read the schema: {_said(read.stderr)}",
             hint="Connect as a role that may read all of it, or rehearse on the target itself.",
         )
+    # an older server does not know this setting, which every dump begins with
+    text = read.stdout if made.database.connection.info.server_version >= 170000 else read.stdout.replace(b"\nSET transaction_timeout = 0;\n", b"\n", 1)
+    quiet = {"PGOPTIONS": "-c client_min_messages=error"}
+    written = subprocess.run(restore, check=False, capture_output=True, input=text, env=environment | quiet)  # noqa: S603  # a program of ours
+    if written.returncode:
+        raise UsageError(
+            f"The schema cannot be restored on {made.server}: {_said(written.stderr)}",
+            hint="Name a server that is like this one with --on postgresql://..., or rehearse on the target itself.",
+        )
 
 
-def _said(stream: IO[bytes] | None) -> str:
-    lines = visible(stream.read().decode(errors="replace")).splitlines() if stream is not None else []
-    return "\n".join(line for line in lines if line.strip())[:2000]
+def _said(output: bytes) -> str:
+    return "\n".join(line for line in visible(output.decode(errors="replace")).splitlines() if line.strip())[:2000]
 
 
 def _copy_history(target: Database, made: Scratch) -> None:
