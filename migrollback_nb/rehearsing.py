@@ -251,7 +251,8 @@ def from_report(
                 change=change,
                 made_by=made_by,
                 named=sql_names.names_any(change.identity, mentioned),
-                foreign=made_by is not None and not set(made_by) & set(names),
+                # to have changed it gives no right to drop it
+                foreign=made_by is not None and (made_by[0] not in names if change.change == "dropped" else not set(made_by) & set(names)),
             )
         )
     locks = (Lock(**{**lock, "kind": _KINDS.get(lock["kind"], lock["kind"])}) for lock in report["locks"])

@@ -172,7 +172,7 @@ class Impact:
     change: SchemaChange  #: what happens to it
     made_by: tuple[str, ...] | None  #: migrations in place that made or changed it, in order; None: not known
     named: bool  #: the rollback SQL names it; False: it goes along with something else
-    foreign: bool  #: none of the migrations that made it is rolled back here
+    foreign: bool  #: it belongs to migrations that are not rolled back here
 
     @property
     def alarming(self) -> bool:

@@ -83,9 +83,34 @@ def test_a_rehearsal_leaves_nothing_but_its_event(db, shop, unchanged, session):
 def test_what_goes_because_of_cascade_stands_first_in_plain_words(db, shop, unchanged):
     rehearsed = unchanged(lambda: db.rehearse("001_users"))
     assert rehearsed.success
-    assert rehearsed.dangers[0].startswith("also drops view public.daily_totals, ")
+    assert rehearsed.dangers[0] == "also drops view public.daily_totals, made by 002_report"
     assert "loses 10 rows of table public.users, which is dropped" in rehearsed.dangers
     assert not any("drops table public.users" in danger for danger in rehearsed.dangers), "that is what it is for"
+
+
+def test_what_belongs_to_another_migration_is_alarming_though_it_is_named(db, shop, applied, unchanged):
+    applied(
+        "003_wrong",
+        "ALTER TABLE users ADD COLUMN tags text;",
+        "ALTER TABLE users DROP COLUMN tags; ALTER TABLE users DROP COLUMN notes; DROP VIEW daily_totals;",
+    )
+    rehearsed = unchanged(lambda: db.rehearse("003_wrong"))
+    assert rehearsed.dangers[:2] == ("drops column public.users.notes, made by 001_users", "drops view public.daily_totals, made by 002_report")
+    assert {
+        (impact.change.identity, impact.made_by, impact.foreign)
+        for impact in rehearsed.impacts
+        if impact.change.kind != "comment" and impact.change in rehearsed.diff.main
+    } == {
+        ("public.users.tags", ("003_wrong",), False),
+        ("public.users.notes", ("001_users",), True),
+        ("public.daily_totals", ("002_report",), True),
+    }
+
+
+def test_who_made_it_may_not_be_known(db, shop, applied, unchanged, session):
+    session().execute("CREATE VIEW by_hand AS SELECT * FROM users")
+    rehearsed = unchanged(lambda: db.rehearse("001_users"))
+    assert "also drops view public.by_hand, not known which migration made it" in rehearsed.dangers
 
 
 def test_it_foretells_what_the_rollback_does(db, shop, session):
