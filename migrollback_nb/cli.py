@@ -52,6 +52,24 @@ def _limits(made: argparse.ArgumentParser) -> None:
     made.add_argument("--statement-timeout", metavar="TIME", help="longest run of the SQL (default 10min; 0: no limit)")
 
 
+def _snapshots(made: argparse.ArgumentParser, text: str) -> None:
+    made.add_argument("--snapshots", choices=("ends", "each", "none"), default="ends", help=f"snapshots of the schema: {text} (default ends)")
+
+
+def _snapshot_arguments(made: argparse.ArgumentParser) -> None:
+    _name(made)
+    made.add_argument("description", metavar="TEXT", nargs="?", help="why it is taken")
+
+
+def _snapshots_arguments(made: argparse.ArgumentParser) -> None:
+    made.add_argument("name", metavar="NAME", nargs="?", help="only those taken for this migration")
+
+
+def _diff_arguments(made: argparse.ArgumentParser) -> None:
+    made.add_argument("old", metavar="A", help="id of a snapshot or its beginning, or a migration: the newest taken for it")
+    made.add_argument("new", metavar="B", nargs="?", default="now", help="another one, or now (default)")
+
+
 def _rollback_arguments(made: argparse.ArgumentParser) -> None:
     _name(made)
     made.add_argument("--dry-run", action="store_true", help="show the SQL and run nothing")
@@ -60,6 +78,7 @@ def _rollback_arguments(made: argparse.ArgumentParser) -> None:
         "--confirm", metavar="NAME", help="confirm without being asked, by the migration's name (variable MIGROLLBACK_CONFIRM: one or more names)"
     )
     made.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail")
+    _snapshots(made, "one before and one after; also between the migrations of a chain; none, and nothing is verified")
     made.add_argument("--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since")
     made.add_argument("--trail", metavar="FILE", help="where the audit trail is saved before the rollback system itself is rolled back")
     _limits(made)
@@ -80,6 +99,7 @@ def _install_arguments(made: argparse.ArgumentParser) -> None:
 
 def _apply_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("names", metavar="NAME", nargs="*", help="migrations; none: all that were never registered")
+    _snapshots(made, "one before the first and one after the last; also between each two; none")
     _limits(made)
 
 
@@ -138,6 +158,9 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "resolve": ("say how a failed migration stands, once you have looked after it", _resolve_arguments),
     "deps": ("show dependencies", _deps_arguments),
     "plan": ("show in which order a migration and all that rests on it would be rolled back", _name),
+    "snapshot": ("store the schema as it stands", _snapshot_arguments),
+    "snapshots": ("list the snapshots of the schema", _snapshots_arguments),
+    "diff": ("show what differs between two snapshots, or between one and now (exit status 0: nothing, 1: something)", _diff_arguments),
     "events": ("show the audit trail", _events_arguments),
     "verify": ("try every rollback of the folder on a scratch database and grade it: does it restore what was there?", _verify_arguments),
     "demo": ("see it work, on the embedded server with a small shop", _no_arguments),
@@ -195,7 +218,9 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
             if confirmed is None:
                 name = args.name.removesuffix(".sql")
                 raise ConfirmationRequired(f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {name}.")
-            return db.rollback(args.name, confirm=confirmed, reason=args.reason, preview=args.preview, chain=args.chain, trail=args.trail)
+            return db.rollback(
+                args.name, confirm=confirmed, reason=args.reason, preview=args.preview, chain=args.chain, trail=args.trail, snapshots=args.snapshots
+            )
         case "rehearse":
             db.require_system()
             return db.rehearse(
@@ -213,7 +238,7 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
             return db.install()
         case "apply":
             db.require_system()
-            return db.apply(*args.names)
+            return db.apply(*args.names, snapshots=args.snapshots)
         case "history":
             return db.history(status=args.status, since=args.since, without_rollback=args.without_rollback)
         case "last":
@@ -227,6 +252,13 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
             return db.plan(args.name)
         case "verify":
             return db.proof(*args.names, on=args.on, own_server=args.own_server)
+        case "snapshot":
+            db.require_system()
+            return db.snapshot(args.name, args.description)
+        case "snapshots":
+            return db.snapshots(args.name)
+        case "diff":
+            return db.diff(args.old, args.new)
         case "events" if args.verify:
             return db.verify_events()
         case "events":
@@ -252,6 +284,11 @@ _ROWS: dict[str, tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mappi
         lambda args, db: db.database.events(None if args.name is None else args.name.removesuffix(".sql")),
         ("event_number", "occurred_at", "event", "migration_name", "database_user", "client", "reason"),
         ("event_number", "occurred_at", "event", "migration_name", "attempt_id", "database_user", "client", "reason", "details", "previous_hash", "hash"),
+    ),
+    "snapshots": (
+        lambda args, db: db.database.snapshots(None if args.name is None else args.name.removesuffix(".sql")),
+        ("id", "migration_name", "description", "taken_at", "taken_by", "objects", "bytes"),
+        ("id", "migration_name", "description", "taken_at", "taken_by", "objects", "bytes"),
     ),
     "deps": (
         lambda args, db: _dependency_rows(args, db),  # noqa: PLW0108  # it is defined below
@@ -442,7 +479,7 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
             return 3
         case results.SyncResult() if result.failed:
             return 1
-        case results.AuditResult(intact=False) | results.Rehearsal(success=False):
+        case results.AuditResult(intact=False) | results.Rehearsal(success=False) | results.SchemaDiff(changes=(_, *_)):
             return 1
     return 0
 
@@ -521,7 +558,7 @@ def _with_progress(args: argparse.Namespace, db: Migrations, err: TextIO) -> Syn
     """sync or apply, with a bar."""
     db.require_system()
     with _bar(err) as progress:
-        return db.sync(progress=progress) if args.command == "sync" else db.apply(*args.names, progress=progress)
+        return db.sync(progress=progress) if args.command == "sync" else db.apply(*args.names, progress=progress, snapshots=args.snapshots)
 
 
 def main() -> None:

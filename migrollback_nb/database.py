@@ -128,6 +128,32 @@ class Database(Session):
         """SHA-256 over what a preview of these migrations shows. Does not write."""
         return cast(str, self._value("migration_fingerprint", names=list(names)))
 
+    def snapshots(self, name: str | None = None) -> list[Row]:
+        """Snapshots, newest first, without their objects; of one migration or all. Does not write."""
+        return self._query(
+            "SELECT s.id, s.migration_name, s.description, s.taken_at, s.taken_by, "
+            "(SELECT coalesce(sum((SELECT count(*) FROM jsonb_object_keys(k.value))), 0)::bigint FROM jsonb_each(s.objects) k) AS objects, pg_column_size(s.objects) AS bytes "
+            "FROM {schema}.migration_snapshots s WHERE %(name)s::text IS NULL OR s.migration_name = %(name)s ORDER BY s.taken_at DESC",
+            name=name,
+        )
+
+    def find_snapshots(self, wanted: str) -> list[Row]:
+        """Snapshots whose id begins with this text; where there are none, the newest of the migration of this name. Does not write."""
+        return self._query(
+            "SELECT s.id, s.migration_name, s.description, s.taken_at FROM {schema}.migration_snapshots s WHERE starts_with(s.id::text, lower(%(wanted)s)) "
+            "UNION ALL (SELECT s.id, s.migration_name, s.description, s.taken_at FROM {schema}.migration_snapshots s WHERE s.migration_name = %(wanted)s "
+            "AND NOT EXISTS (SELECT FROM {schema}.migration_snapshots o WHERE starts_with(o.id::text, lower(%(wanted)s))) ORDER BY s.taken_at DESC LIMIT 1)",
+            wanted=wanted,
+        )
+
+    def diff(self, old: str, new: str | None) -> list[Row]:
+        """Rows of diff_migration_snapshots(): from a snapshot to another, or to now. Does not write."""
+        return self._rows_in_deed("diff_migration_snapshots", old_snapshot=old, new_snapshot=new)
+
+    def verify_rollback(self, names: Sequence[str], old: str | None, new: str | None) -> Row:
+        """The row of verify_migration_rollback(). Does not write."""
+        return self._rows_in_deed("verify_migration_rollback", names=list(names), old_snapshot=old, new_snapshot=new)[0]
+
     def uses_supabase(self) -> bool:
         """Whether this database has Supabase's ledger. Does not write."""
         return self._value("supabase_ledger") is not None
@@ -176,10 +202,34 @@ class Database(Session):
 
         return self._retrying(attempt)
 
-    def snapshot(self, name: str, description: str | None) -> str:
-        """Store the schema as it stands. Writes. Returns the snapshot's id."""
-        with self._translated(), self._deed():
-            return str(self._value("create_migration_snapshot", name=name, description=description))
+    def snapshot(self, name: str, description: str | None, *, moment: str | None = None, migrations: Sequence[str] = ()) -> str:
+        """Store the schema as it stands. Writes. Returns the snapshot's id.
+
+        Parameters
+        ----------
+        name : str
+            The migration that it is taken for.
+        description : str, optional
+            Why.
+        moment : str, optional
+            Of which deed, where it is taken around one: nothing is stored then when nothing has changed since the last snapshot.
+        migrations : sequence of str
+            The migrations of that deed.
+        """
+
+        def attempt(lock_timeout: str) -> str:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                return str(
+                    self._value(
+                        "create_migration_snapshot", name=name, description=description, moment=moment, migrations=list(migrations) or None, client=self.client
+                    )
+                )
+
+        return self._retrying(attempt)
+
+    def add_event(self, event: str, name: str | None, details: dict[str, Any], *, reason: str | None = None) -> None:
+        """Add a line to the audit trail. Writes."""
+        self._rows_in_deed("add_migration_event", event=event, migration_name=name, reason=reason, client=self.client, details=Jsonb(details))
 
     def apply(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
         """Run an up part and register it, whole or not at all. Writes."""
@@ -205,16 +255,20 @@ class Database(Session):
 
         return self._retrying(attempt, met_lock=_met_lock)
 
-    def rollback(self, names: Sequence[str], *, reason: str | None = None, preview: str | None = None, trail_head: str | None = None) -> Execution:
+    def rollback(
+        self, names: Sequence[str], *, reason: str | None = None, preview: str | None = None, trail_head: str | None = None, snapshot_each: bool = False
+    ) -> Execution:
         """Roll migrations back in the given order in one transaction, all or none. Writes.
 
         The event ``started`` is committed first, with the id of the attempt; when the connection is lost at COMMIT, that id finds out how it ended.
         """
-        return self._retrying(lambda lock_timeout: self._rollback_once(names, reason, preview, trail_head, lock_timeout), met_lock=_met_lock)
+        asked = {"reason": reason, "preview": preview, "trail_head": trail_head} | ({"snapshot_each": True} if snapshot_each else {})
+        return self._retrying(lambda lock_timeout: self._rollback_once(names, asked, lock_timeout), met_lock=_met_lock)
 
-    def _rollback_once(self, names: Sequence[str], reason: str | None, preview: str | None, trail_head: str | None, lock_timeout: str) -> Execution:
+    def _rollback_once(self, names: Sequence[str], asked: dict[str, Any], lock_timeout: str) -> Execution:
         attempt_id = str(uuid.uuid4())
-        ends_trail = trail_head is not None
+        ends_trail = asked["trail_head"] is not None
+        reason = asked["reason"]
         if not ends_trail:
             with self._translated(), self._deed(lock_timeout=lock_timeout):
                 self._rows(
@@ -226,11 +280,9 @@ class Database(Session):
                 rows = self._rows(
                     "execute_migration_rollbacks",
                     names=list(names),
-                    reason=reason,
-                    preview=preview,
                     attempt_id=attempt_id,
                     client=self.client,
-                    trail_head=trail_head,
+                    **asked,
                 )
                 found = {} if ends_trail and rows[0]["success"] else self._attempt_details(attempt_id)
             return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))

@@ -14,7 +14,7 @@ import pandas as pd
 from migrollback_nb.errors import UsageError
 
 if TYPE_CHECKING:
-    from migrollback_nb.results import Rehearsal
+    from migrollback_nb.results import Rehearsal, SchemaDiff
 
 _TEXT = "string"
 _TIME = "datetime64[us, UTC]"
@@ -46,6 +46,8 @@ HISTORY = {
     "rollback_sql": _TEXT,
 }
 DEPENDENCIES = {"migration_name": _TEXT, "depends_on": _TEXT, "status": _TEXT, "depends_on_status": _TEXT, "created_at": _TIME}
+SNAPSHOTS = {"id": _TEXT, "migration_name": _TEXT, "description": _TEXT, "taken_at": _TIME, "taken_by": _TEXT, "objects": _NUMBER, "bytes": _NUMBER}
+CHANGES = {"change": _TEXT, "kind": _TEXT, "identity": _TEXT, "old_definition": _ANY, "new_definition": _ANY}
 EVENTS = {
     "event_number": _NUMBER,
     "occurred_at": _TIME,
@@ -127,6 +129,16 @@ def history(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def dependencies(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Dependencies as a DataFrame (n, 5), columns as in `DEPENDENCIES`; does not write."""
     return _frame(rows, DEPENDENCIES)
+
+
+def snapshots(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Snapshots as a DataFrame (n, 7), columns as in `SNAPSHOTS`; does not write."""
+    return _frame(rows, SNAPSHOTS)
+
+
+def schema_changes(diff: SchemaDiff) -> pd.DataFrame:
+    """What differs between two schemas as a DataFrame (n, 5), columns as in `CHANGES`; does not write."""
+    return _frame((change.to_dict() for change in diff.changes), CHANGES)
 
 
 def events(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

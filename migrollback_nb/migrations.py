@@ -45,11 +45,13 @@ if TYPE_CHECKING:
         RegisterResult,
         Rehearsal,
         RollbackResult,
+        SchemaDiff,
         SyncResult,
         Target,
         Template,
     )
     from migrollback_nb.session import Execution, Limits
+    from migrollback_nb.snapshots import Snapshots
 
 #: Called with (how many are done, how many there are, what is next).
 Progress = Callable[[int, int, str], None]
@@ -489,8 +491,9 @@ class Migrations:
         preview: Preview | Rehearsal | str | None = None,
         chain: bool = False,
         trail: Path | str | None = None,
+        snapshots: Snapshots = "ends",
     ) -> RollbackResult | ChainResult:
-        """Roll a migration back. Writes: runs its rollback SQL, whole or not at all.
+        """Roll a migration back. Writes: runs its rollback SQL, whole or not at all, and compares the schema with what it was before the migration was applied.
 
         Parameters
         ----------
@@ -506,11 +509,14 @@ class Migrations:
             True: with all that must be rolled back before it, in one transaction.
         trail : Path or str, optional
             Where the audit trail is saved before the rollback system itself is rolled back; by default a dated file in the current folder.
+        snapshots : {'ends', 'each', 'none'}
+            Of the schema: one before any lock is taken and one after it is committed; of several also one between each two, while the locks are held;
+            or none, and nothing is verified.
 
         Returns
         -------
         RollbackResult or ChainResult
-            ``unchanged`` says that the SQL ran but wrote nothing.
+            ``unchanged`` says that the SQL ran but wrote nothing; ``verification``, whether the schema is as it was before.
 
         Raises
         ------
@@ -521,6 +527,9 @@ class Migrations:
         LockBusy
             Somebody holds a lock; nothing was changed.
         """
+        from migrollback_nb import snapshots as around
+
+        around.check_choice(snapshots)
         names = self._steps(name, chain=chain)
         if confirm.removesuffix(".sql") != names[-1]:
             raise ConfirmationRequired(f"{names[-1]} was not confirmed", migration_name=names[-1], hint=f"Confirm by its name: {names[-1]}")
@@ -539,6 +548,10 @@ class Migrations:
                 raise Refused("The rollback system itself is rolled back alone", migration_name=step)
             if known[step]["system"]:
                 return self._rollback_system(step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
+        before: str | None = None
+        if snapshots != "none" and self.database.dry_run(names)[0]["success"]:  # one that is refused needs none
+            before, remarks = around.take(self.database, "before rollback", names)
+            warnings += remarks
         if in_steps and len(names) == 1:
             execution = self.database.rollback_in_steps(names[0], reason=reason, preview=fingerprint)
         elif in_steps:
@@ -548,9 +561,12 @@ class Migrations:
                 hint="Roll them back one by one, in this order: " + ", ".join(names),
             )
         else:
-            execution = self.database.rollback(names, reason=reason, preview=fingerprint)
+            execution = self.database.rollback(names, reason=reason, preview=fingerprint, snapshot_each=snapshots == "each")
         steps = self._rollback_results(execution, warnings)
-        return steps[0] if len(names) == 1 else results.ChainResult(results=steps)
+        verification, remarks = (None, ()) if snapshots == "none" else around.verify(self.database, names, before=before)
+        if len(names) == 1:
+            return replace(steps[0], verification=verification, warnings=(*steps[0].warnings, *remarks))
+        return results.ChainResult(results=steps, verification=verification, warnings=remarks)
 
     def _rollback_system(self, name: str, *, reason: str | None, preview: str | None, trail: Path | str | None, warnings: tuple[str, ...]) -> RollbackResult:
         check = self.check(name)
@@ -741,7 +757,7 @@ class Migrations:
             raise DependencyError(failures[0].error, names=(failures[0].migration_name,))
         return ordered
 
-    def apply(self, *names: str, progress: Progress | None = None) -> ApplyResult:
+    def apply(self, *names: str, progress: Progress | None = None, snapshots: Snapshots = "ends") -> ApplyResult:
         """Run the up part of migrations and register them. Writes: each whole or not at all, in a transaction of its own.
 
         Parameters
@@ -750,6 +766,8 @@ class Migrations:
             Migrations of the folder; without any, all that were never registered, dependencies first. One that was rolled back is applied again only by name.
         progress : callable, optional
             Called with (done, all, name).
+        snapshots : {'ends', 'each', 'none'}
+            Of the schema, which a later rollback is compared with: one before the first and one after the last, also between each two, or none.
 
         Raises
         ------
@@ -758,21 +776,32 @@ class Migrations:
         Refused
             When it depends on migrations that are not applied, or its SQL cannot run.
         """
+        from migrollback_nb import snapshots as around
+
+        around.check_choice(snapshots)
         files = self._pending(names)
         in_place = {name for name, (status, _) in self.database.checksums().items() if status != "rolled_back"}
-        applied: list[str] = []
-        skipped: list[str] = []
+        skipped = [file.name for file in files if file.name in in_place]
+        files = [file for file in files if file.name not in in_place]
         warnings: list[str] = []
-        for place, file in enumerate(files):
-            if file.name in in_place:
-                skipped.append(file.name)
-                continue
-            if progress is not None:
-                progress(place, len(files), file.name)
-            self._apply_one(file)
-            applied.append(file.name)
-            warnings += file.remarks
-        return results.ApplyResult(applied=tuple(applied), skipped=tuple(skipped), warnings=tuple(warnings))
+        runs = [[file] for file in files] if snapshots == "each" else [files] if files else []
+        done = 0
+        for run in runs:
+            names_of_run = [file.name for file in run]
+            if snapshots != "none":
+                warnings += around.take(self.database, "before apply", names_of_run)[1]
+            try:
+                for file in run:
+                    if progress is not None:
+                        progress(done, len(files), file.name)
+                    self._apply_one(file)
+                    done += 1
+                    warnings += file.remarks
+            finally:
+                # also after a failure: those before it are in place
+                if snapshots != "none" and not self.database.connection.closed:
+                    warnings += around.take(self.database, "after apply", names_of_run)[1]
+        return results.ApplyResult(applied=tuple(file.name for file in files), skipped=tuple(skipped), warnings=tuple(warnings))
 
     def _apply_one(self, file: MigrationFile) -> None:
         if (refused := file.up_refusal) is not None:
@@ -815,8 +844,55 @@ class Migrations:
         return results.RegisterResult(migration_name=name, outcome=f"{before} -> {status}", has_rollback_sql=bool((row["rollback_sql"] or "").strip()))
 
     def snapshot(self, name: str, description: str | None = None) -> str:
-        """Store the schema as it stands. Writes one snapshot; returns its id."""
+        """Store the schema as it stands. Writes one snapshot; returns its id.
+
+        Parameters
+        ----------
+        name : str
+            The migration that it is taken for; it need not be registered yet.
+        description : str, optional
+            Why.
+        """
         return self.database.snapshot(_stem(name), description)
+
+    def snapshots(self, name: str | None = None) -> pd.DataFrame:
+        """The snapshots that are stored, newest first; of one migration or of all. Does not write.
+
+        Returns
+        -------
+        DataFrame
+            Columns id, migration_name, description, taken_at (aware), taken_by, objects (how many), bytes (as stored).
+        """
+        from migrollback_nb import frames
+
+        return frames.snapshots(self.database.snapshots(None if name is None else _stem(name)))
+
+    def diff(self, old: str, new: str = "now") -> SchemaDiff:
+        """What differs between two snapshots, or between one and the schema as it stands now. Does not write.
+
+        Parameters
+        ----------
+        old, new : str
+            Id of a snapshot, or the beginning of one that no other has, or a migration's name for the newest that was taken for it; `new` also ``now``.
+
+        Raises
+        ------
+        UsageError
+            When there is no such snapshot, or more than one.
+        """
+        old_id, old_label = self._find_snapshot(old)
+        new_id, new_label = (None, "now") if new == "now" else self._find_snapshot(new)
+        return results.SchemaDiff.from_rows(self.database.diff(old_id, new_id), old=old_label, new=new_label)
+
+    def _find_snapshot(self, wanted: str) -> tuple[str, str]:
+        found = self.database.find_snapshots(_stem(wanted))
+        if len(found) != 1:
+            trouble = f"There is no snapshot {wanted}" if not found else f"{len(found)} snapshots begin with {wanted}"
+            raise UsageError(trouble, hint="migrollback snapshots lists them with their ids.")
+        row = found[0]
+        return str(row["id"]), f"{row['taken_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({row['migration_name']}" + (
+            f": {row['description']})" if row["description"] else ")"
+        )
 
     def verify(
         self, *names: str, on: str | None = None, bin: Path | str | None = None, own_server: bool = False, progress: Progress | None = None

@@ -89,12 +89,17 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
         case results.RollbackResult():
             out.write(f"{result.mark} {visible(result.message)}\n\n")
             _show_sql("SQL executed", result.sql_executed or "", out)
+            _show_verification(result.verification, out)
         case results.ChainResult():
             for step in result.results:
                 out.write(f"{step.mark} {visible(step.migration_name)}: {visible(step.message)}\n\n")
                 _show_sql("SQL executed", step.sql_executed or "", out)
                 out.write("\n")
             out.write(f"✅ {result.message}\n")
+            _show_verification(result.verification, out)
+        case results.SchemaDiff():
+            out.write(f"{visible(result.old)} -> {visible(result.new)}: {result.counts}\n")
+            out.writelines(f"{visible(line)}\n" for line in result.lines())
         case results.RegisterResult() if "->" in result.outcome:
             out.write(f"✅ Migration resolved: {result.outcome}\n")
         case results.RegisterResult():
@@ -140,6 +145,12 @@ def _show_proof(proof: results.Proof, out: TextIO) -> None:
         out.write(f"{migration.mark} {visible(migration.migration_name):<{width}}  {migration.grade}\n")
         out.writelines(f"     {visible(line)}\n" for line in migration.lines())
     out.write(f"{RULE}\n{proof.summary} (on {visible(proof.server)})\n")
+
+
+def _show_verification(found: results.Verification | None, out: TextIO) -> None:
+    if found is not None:
+        out.write(f"\n{found.mark} {visible(found.message)}\n")
+        out.writelines(f"   {visible(line)}\n" for line in found.lines())
 
 
 def show_order(names: Iterable[str], out: TextIO) -> None:

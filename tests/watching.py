@@ -32,14 +32,20 @@ def schema_of(connection: psycopg.Connection) -> dict[tuple[str, str], Any]:
     return {(kind, identity): definition for kind, identity, definition in connection.execute("SELECT * FROM schema_objects()")}
 
 
-def events(connection: psycopg.Connection, *, after: int = 0) -> list[str]:
-    """What happened, in order."""
-    return [event for (event,) in connection.execute("SELECT event FROM migration_events WHERE event_number > %s ORDER BY event_number", (after,))]
+#: Events of what is done around a deed by itself.
+AROUND = ("snapshot_taken", "verified")
 
 
-def last_event(connection: psycopg.Connection) -> dict[str, Any]:
+def events(connection: psycopg.Connection, *, after: int = 0, around: bool = False) -> list[str]:
+    """What happened, in order, without the first `after`; snapshots and verifications only when asked for."""
+    rows = connection.execute("SELECT event FROM migration_events WHERE %s OR event <> ALL (%s) ORDER BY event_number", (around, list(AROUND))).fetchall()
+    return [event for (event,) in rows][after:]
+
+
+def last_event(connection: psycopg.Connection, *, around: bool = False) -> dict[str, Any]:
     cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-    return cursor.execute("SELECT * FROM migration_events ORDER BY event_number DESC LIMIT 1").fetchone()
+    query = "SELECT * FROM migration_events WHERE %s OR event <> ALL (%s) ORDER BY event_number DESC LIMIT 1"
+    return cursor.execute(query, (around, list(AROUND))).fetchone()
 
 
 def eventually(condition: Callable[[], bool], what: str, *, seconds: float = 15) -> None:

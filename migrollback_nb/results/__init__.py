@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from migrollback_nb.results.schema import SchemaChange, SchemaDiff
     from migrollback_nb.results.system import AuditResult, InstallResult
     from migrollback_nb.results.target import Notice, Status, Target
+    from migrollback_nb.results.verification import Verification
 
 _HOME = {
     "ApplyResult": "files",
@@ -42,6 +43,7 @@ _HOME = {
     "SyncResult": "files",
     "Target": "target",
     "Template": "files",
+    "Verification": "verification",
 }
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "SyncResult",
     "Target",
     "Template",
+    "Verification",
     "to_json",
 ]
 

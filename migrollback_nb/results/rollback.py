@@ -7,6 +7,7 @@ from typing import Any
 
 from migrollback_nb import html
 from migrollback_nb.results.target import Notice
+from migrollback_nb.results.verification import Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class RollbackResult:
     warnings: tuple[str, ...] = ()  #: what a person should know
     attempt_id: str | None = None  #: id of the attempt in the audit trail
     duration_ms: float | None = None  #: how long the SQL ran, in milliseconds
+    verification: Verification | None = None  #: whether the schema is as it was before; None for a step of a chain, which is verified as a whole
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback rollback --format json`."""
@@ -35,6 +37,7 @@ class RollbackResult:
             "warnings": list(self.warnings),
             "attempt_id": self.attempt_id,
             "duration_ms": self.duration_ms,
+            "verification": None if self.verification is None else self.verification.to_dict(),
         }
 
     @property
@@ -50,7 +53,8 @@ class RollbackResult:
         if self.duration_ms is not None:
             rows.append(("SQL ran for", f"{self.duration_ms:,.1f} ms"))
         said = tuple(f"{notice.severity}: {notice.message}" for notice in self.notices)
-        return html.definitions(rows) + html.warnings(self.warnings + said) + (html.sql(self.sql_executed) if self.sql_executed else "")
+        verified = "" if self.verification is None else self.verification._repr_html_()
+        return html.definitions(rows) + verified + html.warnings(self.warnings + said) + (html.sql(self.sql_executed) if self.sql_executed else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,8 @@ class ChainResult:
     """How a rollback of several migrations in one transaction ended."""
 
     results: tuple[RollbackResult, ...]  #: in the order in which they ran
+    verification: Verification | None = None  #: whether the schema is as it was before they were applied
+    warnings: tuple[str, ...] = ()  #: what a person should know of the whole
 
     @property
     def success(self) -> bool:
@@ -83,10 +89,13 @@ class ChainResult:
             "sql_executed": executed or None,
             "migration_name": self.migration_name,
             "migrations": [r.to_dict() for r in self.results],
+            "verification": None if self.verification is None else self.verification.to_dict(),
+            "warnings": list(self.warnings),
         }
 
     def __repr__(self) -> str:
         return f"<ChainResult {self.message}: {', '.join(r.migration_name for r in self.results)}>"
 
     def _repr_html_(self) -> str:
-        return "".join(result._repr_html_() for result in self.results)
+        verified = "" if self.verification is None else self.verification._repr_html_()
+        return verified + html.warnings(self.warnings) + "".join(result._repr_html_() for result in self.results)

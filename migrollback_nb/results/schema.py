@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from migrollback_nb import html
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: An identifier as PostgreSQL quotes it, and one qualified by its schema.
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s.,("]+)'
@@ -97,6 +100,18 @@ class SchemaDiff:
         """For JSON."""
         return {"old": self.old, "new": self.new, "changes": [change.to_dict() for change in self.changes]}
 
+    @property
+    def counts(self) -> str:
+        """How many, in words."""
+        counts = {word: len(found) for word, found in (("created", self.created), ("changed", self.changed), ("dropped", self.dropped))}
+        return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no difference"
+
+    def to_frame(self) -> pd.DataFrame:
+        """As a DataFrame (n, 5): change, kind, identity, old_definition, new_definition."""
+        from migrollback_nb import frames
+
+        return frames.schema_changes(self)
+
     def lines(self) -> tuple[str, ...]:
         """The change list in words, one line for each thing: created, then changed with old and new side by side, then dropped."""
         told = []
@@ -112,7 +127,7 @@ class SchemaDiff:
     def __repr__(self) -> str:
         if not self:
             return f"<SchemaDiff {self.old} -> {self.new}: no difference>"
-        return "\n".join((f"<SchemaDiff {self.old} -> {self.new}: {_counts(self)}>", *self.lines()))
+        return "\n".join((f"<SchemaDiff {self.old} -> {self.new}: {self.counts}>", *self.lines()))
 
     def _repr_html_(self) -> str:
         if not self:
@@ -123,12 +138,7 @@ class SchemaDiff:
             old = "\n".join(f"{name}: {_plain(pair[0])}" for name, pair in fields.items() if pair[0] is not None)
             new = "\n".join(f"{name}: {_plain(pair[1])}" for name, pair in fields.items() if pair[1] is not None)
             rows.append((change.change, change.kind, change.identity, old, new))
-        return html.banner(f"{self.old} → {self.new}: {_counts(self)}", html.CAREFUL) + html.table(("Change", "Kind", "Object", self.old, self.new), rows)
-
-
-def _counts(diff: SchemaDiff) -> str:
-    counts = {word: len(found) for word, found in (("created", diff.created), ("changed", diff.changed), ("dropped", diff.dropped))}
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        return html.banner(f"{self.old} → {self.new}: {self.counts}", html.CAREFUL) + html.table(("Change", "Kind", "Object", self.old, self.new), rows)
 
 
 def _plain(value: Any) -> str:

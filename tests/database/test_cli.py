@@ -145,6 +145,7 @@ def test_rollback_asks_on_a_terminal(run: Callable[..., Ran], applied: mr.Migrat
     assert ran.out == (
         "⚠️ Rolling back: 20250120_add_project_analytics\n\n⚠️  Are you sure you want to rollback this migration? (yes/no): \n"
         f"✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS public.project_analytics;\n{RULE}\n"
+        "\n❔ Not verified: there is no snapshot from before 20250120_add_project_analytics was applied\n   changed: - table public.project_analytics (with 6 of its parts)\n"
     )
     assert applied.history(status="rolled_back").notes.tolist() == ["INC-42"]
 
@@ -337,3 +338,41 @@ def test_hostile_names_do_not_reach_the_terminal_raw(run: Callable[..., Ran], db
         ran = run(*command)
         assert "\x1b" not in ran.out + ran.err
         assert "\u202e" not in ran.out + ran.err
+
+
+# -- snapshots ---------------------------------------------------------------------------------------------------------
+
+
+def test_snapshot_and_diff(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    taken = run("snapshot", "20250120_add_project_analytics", "before the incident")
+    assert taken.status == 0
+    snapshot = taken.out.strip()
+    same = run("diff", snapshot)
+    assert (same.status, same.out.splitlines()[0].endswith("-> now: no difference")) == (0, True)
+    assert "(20250120_add_project_analytics: before the incident)" in same.out
+    applied.database.connection.execute("CREATE TABLE by_hand (a int)")
+    other = run("diff", snapshot[:18], "now")
+    assert other.status == 1
+    assert other.out.splitlines()[1:] == ["+ table public.by_hand (with 1 of its parts)"]
+    as_json = json.loads(run("diff", snapshot, "--format", "json").out)
+    assert [change["identity"] for change in as_json["changes"]] == ["public.by_hand.a", "public.by_hand"]
+    assert run("diff", "nonsense").status == 2
+    rows = json.loads(run("snapshots", "20250120_add_project_analytics", "--format", "json").out)
+    assert rows[0]["id"] == snapshot
+    assert rows[0]["objects"] > 10
+
+
+def test_rollback_says_what_is_not_as_before(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    write_migration("001_t", "CREATE TABLE t (); CREATE SEQUENCE s;\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+    db.apply()
+    ran = run("rollback", "001_t", "--confirm", "001_t")
+    assert ran.status == 0
+    assert "⚠️ Not restored: 1 objects are not as before it was applied\n   not as before: + sequence public.s\n" in ran.out
+
+
+def test_snapshots_can_be_left_out(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    write_migration("001_t", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+    assert run("apply", "--snapshots", "none").status == 0
+    as_json = json.loads(run("rollback", "001_t", "--confirm", "001_t", "--snapshots", "none", "--format", "json").out)
+    assert as_json["verification"] is None
+    assert db.snapshots().empty

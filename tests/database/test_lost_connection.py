@@ -92,7 +92,7 @@ def cut_at_commit_of_the_rollback(migrations, proxy, *, before=False):
 
     def rows(self, function, /, **parameters):
         answer = whole(self, function, **parameters)
-        if function == "execute_migration_rollbacks":
+        if function == "execute_migration_rollbacks" and not parameters.get("dry_run"):
             proxy.before = before
             proxy.cut_after = b"COMMIT"
         return answer
@@ -161,7 +161,7 @@ def test_lost_at_commit_and_nobody_answers_afterwards(through, proxy, table, ses
 
     def rows_then_silence(self, function, /, **parameters):
         answer = rows(self, function, **parameters)
-        if function == "execute_migration_rollbacks":
+        if function == "execute_migration_rollbacks" and not parameters.get("dry_run"):
             proxy.refuse = True
         return answer
 
@@ -216,7 +216,7 @@ def test_control_c_at_commit_writes_no_failure_that_was_none(db, table, session)
 
     def rows_and_arm(self, function, /, **parameters):
         answer = rows(self, function, **parameters)
-        if function == "execute_migration_rollbacks":
+        if function == "execute_migration_rollbacks" and not parameters.get("dry_run"):
             armed.append(True)
         return answer
 

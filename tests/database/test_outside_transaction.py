@@ -2,7 +2,7 @@
 
 import psycopg
 import pytest
-from watching import Background, events, eventually, eventually_waits, exists, status, value
+from watching import AROUND, Background, events, eventually, eventually_waits, exists, status, value
 
 import migrollback_nb as mr
 
@@ -177,7 +177,7 @@ def test_an_up_part_outside_a_transaction(db, write_migration, session):
     )
     assert db.apply().applied == ("001_t", "002_i")
     assert exists(session(), "i")
-    assert list(db.events("002_i")["event"]) == ["statement_completed", "statement_completed", "applied"]
+    assert [event for event in db.events("002_i")["event"] if event not in AROUND] == ["statement_completed", "statement_completed", "applied"]
     assert db.check("001_t").dependent_migrations == ("002_i",)
 
 

@@ -53,6 +53,7 @@ LAYERS = [
         "contents",
         "sample_rows",
         "proof",
+        "snapshots",
     },
     {"migrations"},
     {"frames", "graphs"},
@@ -60,7 +61,7 @@ LAYERS = [
     {"cli", "magics", "demo", "lab"},
 ]
 #: Against the arrows, inside functions only: a question is answered by a DataFrame or a drawing, which is loaded when it is asked.
-WHEN_ASKED = {("migrations", "frames"), ("migrations", "graphs"), ("results.rehearsal", "frames")}
+WHEN_ASKED = {("migrations", "frames"), ("migrations", "graphs"), ("results.rehearsal", "frames"), ("results.schema", "frames")}
 #: The lowest layer knows nothing of a database or a display.
 NOT_PURE = {"psycopg", "pandas", "graphviz", "ipywidgets", "anywidget", "IPython", "tqdm"}
 

@@ -13,6 +13,15 @@ from migrollback_nb.installation import system_migration, system_migration_names
 EVIL = '<script>alert("1")</script>'
 TARGET = mr.Target(host=EVIL, port=5432, database=EVIL, user=EVIL, server_version="18.6", schema=EVIL)
 CHECK = mr.CheckResult(migration_name=EVIL, can_rollback=False, reason=EVIL, dependent_migrations=(EVIL,), warnings=(EVIL,))
+DIFF = mr.SchemaDiff(
+    changes=tuple(
+        results.SchemaChange(change=change, kind=EVIL, identity=EVIL, old_definition=old, new_definition=new)
+        for change, old, new in (("created", None, {EVIL: EVIL}), ("changed", {"a": EVIL}, {"a": [EVIL]}), ("dropped", {"a": 1}, None))
+    ),
+    old=EVIL,
+    new=EVIL,
+)
+VERIFIED = mr.Verification(verdict="differs", message=EVIL, changes=DIFF, differences=DIFF, unexpected=DIFF)
 DONE = mr.RollbackResult(
     success=True,
     message=EVIL,
@@ -21,13 +30,15 @@ DONE = mr.RollbackResult(
     notices=(results.Notice(severity=EVIL, message=EVIL, skipped=True),),
     warnings=(EVIL,),
     duration_ms=1.5,
+    verification=VERIFIED,
 )
 REGISTERED = mr.RegisterResult(migration_name=EVIL, outcome=EVIL, has_rollback_sql=True, warnings=(EVIL,))
 ALL = [
     TARGET, CHECK, DONE, REGISTERED,
     mr.Preview(steps=((EVIL, EVIL),), checks=(CHECK,), fingerprint="f", target=TARGET),
     mr.Preview(steps=((EVIL, EVIL), ("b", "c")), checks=(CHECK, CHECK), fingerprint="f", target=TARGET),
-    mr.ChainResult(results=(DONE, DONE)),
+    mr.ChainResult(results=(DONE, DONE), verification=VERIFIED, warnings=(EVIL,)),
+    DIFF, mr.SchemaDiff(changes=()), VERIFIED, dataclasses.replace(VERIFIED, verdict="unknown"),
     mr.SyncResult(registered=(REGISTERED,), skipped=(EVIL,), failed=(results.FileFailure(migration_name=EVIL, error=EVIL),), warnings=(EVIL,)),
     mr.ApplyResult(applied=(EVIL,), skipped=(EVIL,), warnings=(EVIL,)),
     mr.Plan(migration_name=EVIL, steps=(EVIL, "b")),

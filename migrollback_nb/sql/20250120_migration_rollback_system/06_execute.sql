@@ -38,7 +38,8 @@ COMMENT ON FUNCTION migrollback_schema.fail_migration_rollback(text, uuid, text,
 
 CREATE FUNCTION migrollback_schema.execute_migration_rollbacks(
     names text[], dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL, attempt_id uuid DEFAULT NULL,
-    client text DEFAULT NULL, trail_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+    client text DEFAULT NULL, trail_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
+    snapshot_each boolean DEFAULT false)
 RETURNS TABLE (success boolean, message text, sql_executed text, migration_name text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -124,6 +125,9 @@ BEGIN
                     effectless := effectless || (outcome ? 'unchanged');
                     IF NOT is_system THEN
                         PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id, reason, client, outcome);
+                        IF snapshot_each AND migration <> names[cardinality(names)] THEN
+                            PERFORM migrollback_schema.create_migration_snapshot(migration, NULL, 'after rollback', ARRAY[migration], client);
+                        END IF;
                     END IF;
                 END LOOP;
             END IF;
@@ -181,8 +185,9 @@ BEGIN
         FROM unnest(names, sqls, effectless) WITH ORDINALITY AS n (name, rollback_sql, effectless, place) ORDER BY n.place;
     END IF;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.execute_migration_rollbacks(text[], boolean, text, text, uuid, text, text, text) IS
+COMMENT ON FUNCTION migrollback_schema.execute_migration_rollbacks(text[], boolean, text, text, uuid, text, text, text, boolean) IS
     'Writes, unless dry_run. Rolls several migrations back in the given order, dependents first, in one transaction: all or none. '
+    'snapshot_each: takes a snapshot between each two, while the locks are held. '
     'Arguments and results as of execute_migration_rollback(), one row each; after a refusal or a failure one row, of the migration it met.';
 
 CREATE FUNCTION migrollback_schema.execute_migration_rollback(

@@ -318,30 +318,32 @@ COMMENT ON FUNCTION migrollback_schema.schema_changes(jsonb, jsonb) IS
     'What differs between two values of schema_snapshot(): one row for each object. change: created, dropped, changed, or reordered (a table whose columns '
     'stand in another order and nothing else). Does not write.';
 
-CREATE FUNCTION migrollback_schema.create_migration_snapshot(name text, description text DEFAULT NULL, moment text DEFAULT NULL, client text DEFAULT NULL)
+CREATE FUNCTION migrollback_schema.create_migration_snapshot(
+    name text, description text DEFAULT NULL, moment text DEFAULT NULL, migrations text[] DEFAULT NULL, client text DEFAULT NULL)
 RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    token    text := migrollback_schema.schema_token();
-    snapshot uuid;
+    token_now text := migrollback_schema.schema_token();
+    snapshot  uuid;
 BEGIN
     IF moment IS NOT NULL THEN
         -- Taken by itself: where nothing has changed since the last one, that one says it all.
         SELECT s.id INTO snapshot FROM (SELECT l.id, l.token FROM migrollback_schema.migration_snapshots l ORDER BY l.taken_at DESC LIMIT 1) s
-         WHERE s.token = create_migration_snapshot.token;
-        IF FOUND THEN
-            RETURN snapshot;
-        END IF;
+         WHERE s.token = token_now;
     END IF;
-    INSERT INTO migrollback_schema.migration_snapshots (migration_name, description, token, objects)
-    VALUES (create_migration_snapshot.name, coalesce(create_migration_snapshot.description, moment), token, migrollback_schema.schema_snapshot())
-    RETURNING id INTO snapshot;
+    IF snapshot IS NULL THEN
+        INSERT INTO migrollback_schema.migration_snapshots (migration_name, description, token, objects)
+        VALUES (create_migration_snapshot.name, coalesce(create_migration_snapshot.description, moment), token_now, migrollback_schema.schema_snapshot())
+        RETURNING id INTO snapshot;
+    END IF;
     PERFORM migrollback_schema.add_migration_event('snapshot_taken', name, reason => create_migration_snapshot.description,
-        client => create_migration_snapshot.client, details => jsonb_strip_nulls(jsonb_build_object('snapshot', snapshot, 'moment', moment)));
+        client => create_migration_snapshot.client, details => jsonb_strip_nulls(jsonb_build_object(
+            'snapshot', snapshot, 'moment', moment, 'migrations', to_jsonb(CASE WHEN moment IS NOT NULL THEN coalesce(migrations, ARRAY[name]) END))));
     RETURN snapshot;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, text, text) IS
-    'Writes: stores the schema as it stands, for a migration that need not be registered yet. moment: for one that is taken by itself, such as "before apply"; '
-    'it stores nothing when nothing has changed since the last one. Returns the snapshot''s id.';
+COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, text, text[], text) IS
+    'Writes: stores the schema as it stands, for a migration that need not be registered yet. moment: for one that is taken around a deed ("before apply", '
+    '"after apply", "before rollback", "after rollback") of these migrations; where nothing has changed since the last snapshot, that one is given again. '
+    'Returns the snapshot''s id.';
 
 CREATE FUNCTION migrollback_schema.diff_migration_snapshots(old_snapshot uuid, new_snapshot uuid DEFAULT NULL)
 RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)

@@ -1,0 +1,79 @@
+"""Snapshots around a deed, and what they prove afterwards. Writes snapshots and events, never anything else.
+
+A snapshot that cannot be taken stops no deed: it becomes a warning, and there is less to verify with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from migrollback_nb import results
+from migrollback_nb.errors import DatabaseError, LockBusy, UsageError
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Database
+    from migrollback_nb.results import Verification
+
+#: ends: one before and one after; each: also between the migrations of one run; none.
+Snapshots = Literal["ends", "each", "none"]
+Moment = Literal["before apply", "after apply", "before rollback", "after rollback"]
+
+
+def check_choice(snapshots: str) -> None:
+    """Make sure that it is one of `Snapshots`; does not write.
+
+    Raises
+    ------
+    UsageError
+        When it is not.
+    """
+    if snapshots not in ("ends", "each", "none"):
+        raise UsageError(f"There are no snapshots {snapshots!r}", hint="Use ends, each or none.")
+
+
+def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+    """Take a snapshot around what is done with these migrations. Writes it, unless nothing has changed since the last one.
+
+    Returns
+    -------
+    tuple
+        The snapshot's id, or None with the warning that says why there is none.
+    """
+    try:
+        return database.snapshot(names[-1], None, moment=moment, migrations=names), ()
+    except (LockBusy, DatabaseError) as error:
+        return None, (f"No snapshot was taken {moment}: {error.message}",)
+
+
+def verify(database: Database, names: Sequence[str], *, before: str | None) -> tuple[Verification | None, tuple[str, ...]]:
+    """Compare the schema after a rollback with what it was before the migrations were applied. Writes a snapshot and the event ``verified``.
+
+    Parameters
+    ----------
+    database : Database
+        Where it ran.
+    names : sequence of str
+        The migrations that were rolled back.
+    before : str, optional
+        Snapshot from before the rollback.
+
+    Returns
+    -------
+    tuple
+        The verification, or None with the warning that says why there is none.
+    """
+    after, warnings = take(database, "after rollback", names)
+    try:
+        found = results.Verification.from_row(database.verify_rollback(names, before, after))
+        details = {
+            "verdict": found.verdict,
+            "message": found.message,
+            "migrations": list(names),
+            "differences": [str(change) for change in found.differences.changes[:50]],
+            "unexpected": [str(change) for change in found.unexpected.changes[:50]],
+        }
+        database.add_event("verified", names[-1], details)
+    except (LockBusy, DatabaseError) as error:
+        return None, (*warnings, f"The rollback is done, but could not be verified: {error.message}")
+    return found, warnings

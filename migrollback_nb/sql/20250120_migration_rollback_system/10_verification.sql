@@ -1,0 +1,148 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Verification: is the schema, after a rollback, as it was before the migration was applied? Reads only.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION migrollback_schema.migration_apply_window(name text)
+RETURNS TABLE (applied_number bigint, old_snapshot uuid, new_snapshot uuid, migrations text[])
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT applied.event_number, (before.details ->> 'snapshot')::uuid, (after.details ->> 'snapshot')::uuid,
+           ARRAY(SELECT jsonb_array_elements_text(before.details -> 'migrations'))
+    FROM (SELECT max(e.event_number) AS event_number FROM migrollback_schema.migration_events e
+           WHERE e.migration_name = migration_apply_window.name AND e.event = 'applied') applied
+    CROSS JOIN LATERAL (
+        SELECT s.details FROM migrollback_schema.migration_events s
+         WHERE s.event = 'snapshot_taken' AND s.event_number < applied.event_number AND s.details ->> 'moment' = 'before apply'
+           AND s.details -> 'migrations' ? migration_apply_window.name
+         ORDER BY s.event_number DESC LIMIT 1) before
+    CROSS JOIN LATERAL (
+        SELECT s.details FROM migrollback_schema.migration_events s
+         WHERE s.event = 'snapshot_taken' AND s.event_number > applied.event_number AND s.details ->> 'moment' = 'after apply'
+           AND s.details -> 'migrations' ? migration_apply_window.name
+         ORDER BY s.event_number LIMIT 1) after
+    WHERE applied.event_number IS NOT NULL
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_apply_window(text) IS
+    'The snapshots that were taken before and after the run in which this migration was applied last, and the migrations of that run. No row when there are none. '
+    'Does not write.';
+
+CREATE FUNCTION migrollback_schema.undo_definition_change(now jsonb, old_definition jsonb, new_definition jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    -- Only what the migration changed goes back: what others changed of the same object since stays.
+    SELECT CASE
+        WHEN old_definition IS NULL THEN NULL
+        WHEN new_definition IS NULL OR now IS NULL THEN old_definition
+        ELSE (SELECT now - coalesce(array_agg(k.key), '{}') FROM jsonb_object_keys(new_definition) AS k (key)
+               WHERE old_definition -> k.key IS DISTINCT FROM new_definition -> k.key)
+             || (SELECT coalesce(jsonb_object_agg(k.key, k.value), '{}') FROM jsonb_each(old_definition) k
+                  WHERE k.value IS DISTINCT FROM new_definition -> k.key)
+    END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.undo_definition_change(jsonb, jsonb, jsonb) IS
+    'A definition as it would be without one change: now, with what differs between old and new put back to old. NULL: the object would not be there. Does not write.';
+
+CREATE FUNCTION migrollback_schema.verify_migration_rollback(names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL)
+RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    w             record;
+    run           record;
+    runs          jsonb := '[]';
+    unknown       text[] := '{}';
+    migration     text;
+    objects_before jsonb;
+    objects_now   jsonb;
+    expected      jsonb := '{}';        -- [kind, identity] as text -> the definition that should be there, or null
+    told          text := CASE WHEN cardinality(names) = 1 THEN 'it was' ELSE 'they were' END;
+    reordered     text;
+BEGIN
+    IF old_snapshot IS NOT NULL THEN
+        SELECT s.objects INTO objects_before FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'there is no snapshot %', old_snapshot USING ERRCODE = 'MR001';
+        END IF;
+    END IF;
+    IF new_snapshot IS NOT NULL THEN
+        SELECT s.objects INTO objects_now FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'there is no snapshot %', new_snapshot USING ERRCODE = 'MR001';
+        END IF;
+    ELSE
+        objects_now := migrollback_schema.schema_snapshot();
+    END IF;
+    changes := coalesce((SELECT jsonb_agg(to_jsonb(c)) FROM migrollback_schema.schema_changes(objects_before, objects_now) c WHERE objects_before IS NOT NULL), '[]');
+    differences := '[]';
+    unexpected := '[]';
+
+    FOREACH migration IN ARRAY names LOOP
+        SELECT * INTO w FROM migrollback_schema.migration_apply_window(migration);
+        IF NOT FOUND OR NOT w.migrations <@ names AND NOT EXISTS (
+                SELECT FROM migrollback_schema.migration_objects o WHERE o.migration_name = migration AND o.source = 'apply') THEN
+            unknown := unknown || migration;
+        ELSE
+            runs := runs || jsonb_build_object('number', w.applied_number, 'old', w.old_snapshot, 'new', w.new_snapshot,
+                                               'only', CASE WHEN NOT w.migrations <@ names THEN migration END);
+        END IF;
+    END LOOP;
+    IF cardinality(unknown) > 0 THEN
+        verdict := 'unknown';
+        message := 'Not verified: there is no snapshot from before ' || array_to_string(unknown, ', ') || CASE WHEN cardinality(unknown) = 1 THEN ' was' ELSE ' were' END || ' applied';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    -- From the newest run to the oldest, each undone on paper. Runs that meet in one snapshot are one.
+    FOR run IN
+        WITH one AS (
+            SELECT r ->> 'old' AS old, r ->> 'new' AS new, r ->> 'only' AS only, max((r ->> 'number')::bigint) AS number
+            FROM jsonb_array_elements(runs) r GROUP BY 1, 2, 3),
+        edge AS (SELECT o.*, o.only IS NULL AND lag(o.only) OVER ordered IS NULL AND o.old = lag(o.new) OVER ordered AS joins FROM one o WINDOW ordered AS (ORDER BY o.number)),
+        grouped AS (SELECT e.*, count(*) FILTER (WHERE e.joins IS NOT TRUE) OVER (ORDER BY e.number) AS grp FROM edge e)
+        SELECT (array_agg(g.old ORDER BY g.number))[1]::uuid AS old, (array_agg(g.new ORDER BY g.number DESC))[1]::uuid AS new, max(g.only) AS only
+        FROM grouped g GROUP BY g.grp ORDER BY max(g.number) DESC
+    LOOP
+        expected := expected || coalesce((
+            SELECT jsonb_object_agg(k.key, migrollback_schema.undo_definition_change(
+                       CASE WHEN expected ? k.key THEN nullif(expected -> k.key, 'null')
+                            ELSE coalesce(objects_before -> c.kind -> c.identity, CASE WHEN objects_before IS NULL THEN c.new_definition END) END,
+                       c.old_definition, c.new_definition))
+            FROM migrollback_schema.diff_migration_snapshots(run.old, run.new) c
+            CROSS JOIN LATERAL (SELECT jsonb_build_array(c.kind, c.identity)::text AS key) k
+            WHERE c.change <> 'reordered'
+              AND (run.only IS NULL OR EXISTS (SELECT FROM migrollback_schema.migration_objects o
+                                                WHERE o.migration_name = run.only AND (o.kind, o.identity) = (c.kind, c.identity)))), '{}');
+        -- A column that was dropped and comes back stands at the end: the order that was there is worth a remark.
+        expected := coalesce((
+            SELECT jsonb_object_agg(k.key, coalesce(objects_before -> t.kind -> r.key, objects_now -> t.kind -> r.key) || jsonb_build_object('columns', r.value -> 'columns'))
+            FROM (VALUES ('table'), ('partitioned table'), ('foreign table')) AS t (kind)
+            CROSS JOIN migrollback_schema.migration_snapshots o
+            JOIN migrollback_schema.migration_snapshots n ON n.id = run.new
+            CROSS JOIN LATERAL jsonb_each(o.objects -> t.kind) r
+            CROSS JOIN LATERAL (SELECT jsonb_build_array(t.kind, r.key)::text AS key) k
+            WHERE o.id = run.old AND n.objects -> t.kind -> r.key -> 'columns' <> r.value -> 'columns' AND objects_now -> t.kind ? r.key), '{}') || expected;
+    END LOOP;
+
+    differences := coalesce((
+        WITH wanted AS (SELECT e.key::jsonb ->> 0 AS kind, e.key::jsonb ->> 1 AS identity, nullif(e.value, 'null') AS definition FROM jsonb_each(expected) e),
+        found AS (SELECT k.kind, k.identity, objects_now -> k.kind -> k.identity AS definition FROM wanted k)
+        SELECT jsonb_agg(to_jsonb(c)) FROM migrollback_schema.schema_changes(
+            (SELECT jsonb_object_agg(g.kind, g.objects) FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM wanted WHERE definition IS NOT NULL GROUP BY kind) g),
+            (SELECT jsonb_object_agg(g.kind, g.objects) FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM found WHERE definition IS NOT NULL GROUP BY kind) g)) c), '[]');
+    unexpected := coalesce((SELECT jsonb_agg(c) FROM jsonb_array_elements(changes) c
+                             WHERE c ->> 'change' <> 'reordered' AND NOT expected ? jsonb_build_array(c ->> 'kind', c ->> 'identity')::text), '[]');
+    reordered := (SELECT string_agg(DISTINCT c ->> 'identity', ', ') FROM jsonb_array_elements(differences || changes) c WHERE c ->> 'change' = 'reordered');
+    IF EXISTS (SELECT FROM jsonb_array_elements(differences) c WHERE c ->> 'change' <> 'reordered') OR unexpected <> '[]' THEN
+        verdict := 'differs';
+        message := concat_ws('; ',
+            'Not restored: ' || nullif((SELECT count(*) FROM jsonb_array_elements(differences) c WHERE c ->> 'change' <> 'reordered'), 0) || ' objects are not as before ' || told || ' applied',
+            'Also changed: ' || nullif(jsonb_array_length(unexpected), 0) || ' objects that ' || CASE WHEN cardinality(names) = 1 THEN 'the migration' ELSE 'these migrations' END || ' had not touched');
+    ELSE
+        verdict := 'restored';
+        message := 'Restored: the schema is as it was before ' || told || ' applied' || coalesce(' (columns stand in another order: ' || reordered || ')', '');
+    END IF;
+    RETURN NEXT;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, uuid) IS
+    'Compares the schema after a rollback of these migrations with what it was before they were applied; what others changed since counts as it is. '
+    'old_snapshot, new_snapshot: from before and after the rollback, by default none and now. verdict: restored, differs, or unknown (no snapshot from before). '
+    'changes: all that the rollback changed; differences: what should be there, and what is; unexpected: changes of what these migrations had not touched; '
+    'each an array of rows of schema_changes(). Rows of tables are not compared. Does not write.';
