@@ -15,7 +15,7 @@ BEGIN
         'add_migration_event', 'apply_migration', 'can_rollback_migration', 'chain_migration_event', 'changeable_settings', 'changed_since_preview', 'close_migration_rights',
         'complete_history_change', 'count_rows_within', 'create_migration_snapshot', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
         'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'is_passing_error', 'is_system_migration',
-        'journal_migration_statement', 'list_rollbackable_migrations', 'migration_owners', 'lock_migrations', 'mark_rolled_back', 'migration_attempt', 'migration_apply_window', 'undo_definition_change', 'verify_migration_rollback',
+        'journal_migration_statement', 'list_rollbackable_migrations', 'migration_owners', 'lock_migrations', 'mark_rolled_back', 'migration_attempt', 'undo_definition_change', 'verify_migration_rollback', 'migration_apply_windows',
         'migration_blocking_reason', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_rollback_path',
         'migration_not_undone', 'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
         'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',

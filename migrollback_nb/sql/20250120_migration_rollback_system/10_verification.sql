@@ -2,28 +2,31 @@
 -- Verification: is the schema, after a rollback, as it was before the migration was applied? Reads only.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.migration_apply_window(name text)
-RETURNS TABLE (applied_number bigint, old_snapshot uuid, new_snapshot uuid, migrations text[])
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT applied.event_number, (before.details ->> 'snapshot')::uuid, (after.details ->> 'snapshot')::uuid,
-           ARRAY(SELECT jsonb_array_elements_text(before.details -> 'migrations'))
-    FROM (SELECT max(e.event_number) AS event_number FROM migrollback_schema.migration_events e
-           WHERE e.migration_name = migration_apply_window.name AND e.event = 'applied') applied
-    CROSS JOIN LATERAL (
-        SELECT s.details FROM migrollback_schema.migration_events s
-         WHERE s.event = 'snapshot_taken' AND s.event_number < applied.event_number AND s.details ->> 'moment' = 'before apply'
-           AND s.details -> 'migrations' ? migration_apply_window.name
-         ORDER BY s.event_number DESC LIMIT 1) before
-    CROSS JOIN LATERAL (
-        SELECT s.details FROM migrollback_schema.migration_events s
-         WHERE s.event = 'snapshot_taken' AND s.event_number > applied.event_number AND s.details ->> 'moment' = 'after apply'
-           AND s.details -> 'migrations' ? migration_apply_window.name
-         ORDER BY s.event_number LIMIT 1) after
-    WHERE applied.event_number IS NOT NULL
+CREATE FUNCTION migrollback_schema.migration_apply_windows(names text[])
+RETURNS TABLE (migration_name text, applied_number bigint, old_snapshot uuid, new_snapshot uuid, alone boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    WITH applied AS (
+        SELECT e.migration_name, max(e.event_number) AS event_number FROM migrollback_schema.migration_events e
+         WHERE e.migration_name = ANY (names) AND e.event = 'applied' GROUP BY e.migration_name),
+    taken AS MATERIALIZED (
+        SELECT s.event_number, s.details ->> 'moment' AS moment, (s.details ->> 'snapshot')::uuid AS snapshot, s.details -> 'migrations' AS migrations,
+               s.details -> 'migrations' <@ to_jsonb(names) AS alone
+        FROM migrollback_schema.migration_events s
+        WHERE s.event = 'snapshot_taken' AND s.details ->> 'moment' IN ('before apply', 'after apply') AND s.details -> 'migrations' ?| names),
+    around AS (SELECT t.event_number, t.moment, t.snapshot, t.alone, m.name AS migration_name FROM taken t CROSS JOIN LATERAL jsonb_array_elements_text(t.migrations) AS m (name)),
+    before AS (
+        SELECT DISTINCT ON (a.migration_name) a.migration_name, a.event_number AS applied_number, t.snapshot, t.alone
+        FROM applied a JOIN around t ON t.migration_name = a.migration_name AND t.moment = 'before apply' AND t.event_number < a.event_number
+        ORDER BY a.migration_name, t.event_number DESC),
+    after AS (
+        SELECT DISTINCT ON (a.migration_name) a.migration_name, t.snapshot
+        FROM applied a JOIN around t ON t.migration_name = a.migration_name AND t.moment = 'after apply' AND t.event_number > a.event_number
+        ORDER BY a.migration_name, t.event_number)
+    SELECT b.migration_name, b.applied_number, b.snapshot, a.snapshot, b.alone FROM before b JOIN after a USING (migration_name)
 $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_apply_window(text) IS
-    'The snapshots that were taken before and after the run in which this migration was applied last, and the migrations of that run. No row when there are none. '
-    'Does not write.';
+COMMENT ON FUNCTION migrollback_schema.migration_apply_windows(text[]) IS
+    'The snapshots that were taken before and after the run in which each of these migrations was applied last; alone: whether that run was of these migrations only. '
+    'No row where there are none. Does not write.';
 
 CREATE FUNCTION migrollback_schema.undo_definition_change(now jsonb, old_definition jsonb, new_definition jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
@@ -44,11 +47,9 @@ CREATE FUNCTION migrollback_schema.verify_migration_rollback(names text[], old_s
 RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
-    w             record;
     run           record;
     runs          jsonb := '[]';
     unknown       text[] := '{}';
-    migration     text;
     objects_before jsonb;
     objects_now   jsonb;
     expected      jsonb := '{}';        -- [kind, identity] as text -> the definition that should be there, or null
@@ -73,16 +74,13 @@ BEGIN
     differences := '[]';
     unexpected := '[]';
 
-    FOREACH migration IN ARRAY names LOOP
-        SELECT * INTO w FROM migrollback_schema.migration_apply_window(migration);
-        IF NOT FOUND OR NOT w.migrations <@ names AND NOT EXISTS (
-                SELECT FROM migrollback_schema.migration_objects o WHERE o.migration_name = migration AND o.source = 'apply') THEN
-            unknown := unknown || migration;
-        ELSE
-            runs := runs || jsonb_build_object('number', w.applied_number, 'old', w.old_snapshot, 'new', w.new_snapshot,
-                                               'only', CASE WHEN NOT w.migrations <@ names THEN migration END);
-        END IF;
-    END LOOP;
+    SELECT coalesce(jsonb_agg(jsonb_build_object('number', w.applied_number, 'old', w.old_snapshot, 'new', w.new_snapshot,
+                                                 'only', CASE WHEN NOT w.alone THEN n.name END)) FILTER (WHERE w.known), '[]'),
+           coalesce(array_agg(n.name ORDER BY n.place) FILTER (WHERE w.known IS NOT TRUE), '{}')
+      INTO runs, unknown
+      FROM unnest(names) WITH ORDINALITY AS n (name, place)
+      LEFT JOIN (SELECT f.*, f.alone OR EXISTS (SELECT FROM migrollback_schema.migration_objects o WHERE o.migration_name = f.migration_name AND o.source = 'apply') AS known
+                   FROM migrollback_schema.migration_apply_windows(names) f) w ON w.migration_name = n.name;
     IF cardinality(unknown) > 0 THEN
         verdict := 'unknown';
         message := 'Not verified: there is no snapshot from before ' || array_to_string(unknown, ', ') || CASE WHEN cardinality(unknown) = 1 THEN ' was' ELSE ' were' END || ' applied';

@@ -7,7 +7,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.close_migration_rights;
 -- DROP FUNCTION IF EXISTS migrollback_schema.verify_migration_rollback;
 -- DROP FUNCTION IF EXISTS migrollback_schema.undo_definition_change;
--- DROP FUNCTION IF EXISTS migrollback_schema.migration_apply_window;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_apply_windows;
 -- DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollback;
 -- DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollbacks;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_rehearsal;
