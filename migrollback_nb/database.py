@@ -150,9 +150,9 @@ class Database(Session):
         """Rows of diff_migration_snapshots(): from a snapshot to another, or to now. Does not write."""
         return self._rows_in_deed("diff_migration_snapshots", old_snapshot=old, new_snapshot=new)
 
-    def verify_rollback(self, names: Sequence[str], old: str | None, new: str | None) -> Row:
+    def verify_rollback(self, names: Sequence[str], old: str | None, new: str | None, fingerprint: str | None) -> Row:
         """The row of verify_migration_rollback(). Does not write."""
-        return self._rows_in_deed("verify_migration_rollback", names=list(names), old_snapshot=old, new_snapshot=new)[0]
+        return self._rows_in_deed("verify_migration_rollback", names=list(names), old_snapshot=old, new_snapshot=new, fingerprint=fingerprint)[0]
 
     def uses_supabase(self) -> bool:
         """Whether this database has Supabase's ledger. Does not write."""

@@ -549,9 +549,11 @@ class Migrations:
             if known[step]["system"]:
                 return self._rollback_system(step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
         before: str | None = None
+        state: str | None = None
         if snapshots != "none" and self.database.dry_run(names)[0]["success"]:  # one that is refused needs none
             before, remarks = around.take(self.database, "before rollback", names)
             warnings += remarks
+            state = fingerprint or self.database.fingerprint(names)
         if in_steps and len(names) == 1:
             execution = self.database.rollback_in_steps(names[0], reason=reason, preview=fingerprint)
         elif in_steps:
@@ -563,7 +565,7 @@ class Migrations:
         else:
             execution = self.database.rollback(names, reason=reason, preview=fingerprint, snapshot_each=snapshots == "each")
         steps = self._rollback_results(execution, warnings)
-        verification, remarks = (None, ()) if snapshots == "none" else around.verify(self.database, names, before=before)
+        verification, remarks = (None, ()) if snapshots == "none" else around.verify(self.database, names, before=before, fingerprint=state)
         if len(names) == 1:
             return replace(steps[0], verification=verification, warnings=(*steps[0].warnings, *remarks))
         return results.ChainResult(results=steps, verification=verification, warnings=remarks)

@@ -46,7 +46,7 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
         return None, (f"No snapshot was taken {moment}: {error.message}",)
 
 
-def verify(database: Database, names: Sequence[str], *, before: str | None) -> tuple[Verification | None, tuple[str, ...]]:
+def verify(database: Database, names: Sequence[str], *, before: str | None, fingerprint: str | None = None) -> tuple[Verification | None, tuple[str, ...]]:
     """Compare the schema after a rollback with what it was before the migrations were applied. Writes a snapshot and the event ``verified``.
 
     Parameters
@@ -57,6 +57,8 @@ def verify(database: Database, names: Sequence[str], *, before: str | None) -> t
         The migrations that were rolled back.
     before : str, optional
         Snapshot from before the rollback.
+    fingerprint : str, optional
+        From before the rollback: finds what a rehearsal foretold, where there is no snapshot from before a migration was applied.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def verify(database: Database, names: Sequence[str], *, before: str | None) -> t
     """
     after, warnings = take(database, "after rollback", names)
     try:
-        found = results.Verification.from_row(database.verify_rollback(names, before, after))
+        found = results.Verification.from_row(database.verify_rollback(names, before, after, fingerprint))
         details = {
             "verdict": found.verdict,
             "message": found.message,

@@ -115,6 +115,34 @@ def test_only_registered_cannot_be_verified_and_says_what_changed(db, write_migr
     assert "- table public.t" in repr(found)
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["given as preview", "found by the state"])
+def test_only_registered_but_rehearsed(db, write_migration, session, given):
+    session().execute("CREATE TABLE t (a int)")
+    write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+    db.register("001_t")
+    rehearsal = db.rehearse("001_t")
+    found = db.rollback("001_t", confirm="001_t", preview=rehearsal if given else None).verification
+    assert found.verdict == "as rehearsed"
+    assert "no snapshot from before 001_t was applied" in found.message
+    assert found.mark == "✅"
+
+
+def test_another_rollback_than_the_rehearsed_one(db, write_migration, session):
+    # what it does depends on something that no fingerprint covers
+    connection = session()
+    connection.execute("CREATE TABLE rows (a int); CREATE TABLE t (a int)")
+    write_migration(
+        "001_t",
+        "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t; DO $$ BEGIN IF EXISTS (SELECT FROM rows) THEN DROP TABLE rows; END IF; END $$;\n-- ROLLBACK END\n",
+    )
+    db.register("001_t")
+    rehearsal = db.rehearse("001_t")
+    connection.execute("INSERT INTO rows VALUES (1)")
+    found = db.rollback("001_t", confirm="001_t", preview=rehearsal).verification
+    assert found.verdict == "not as rehearsed"
+    assert kinds(found.unexpected) == [("dropped", "column", "public.rows.a"), ("dropped", "table", "public.rows")]
+
+
 def test_applied_again_counts_from_then(db, applied, session):
     applied("001_t", "CREATE TABLE IF NOT EXISTS t (a int);", "DROP TABLE t;")
     db.rollback("001_t", confirm="001_t")

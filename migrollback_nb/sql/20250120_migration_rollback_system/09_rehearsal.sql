@@ -155,6 +155,9 @@ BEGIN
             'chain', CASE WHEN jsonb_array_length(report -> 'migrations') > 1 THEN report -> 'migrations' END, 'consent', nullif(report -> 'consent', 'false'),
             'sqlstate', report #> '{failure,sqlstate}', 'statement_number', report #> '{failure,statement_number}', 'failed', report #> '{failure,migration_name}',
             'where', report -> 'where',
+            -- what it foretold, for the verification of a rollback that has no snapshot from before the migration was applied
+            'foretold', (SELECT coalesce(jsonb_agg(jsonb_build_array(e ->> 'change', e ->> 'kind', e ->> 'identity', md5((e -> 'new_definition')::text)) ORDER BY e ->> 'kind', e ->> 'identity'), '[]')
+                           FROM jsonb_array_elements(report -> 'changes') e),
             'changes', (SELECT jsonb_object_agg(c.change, c.count) FROM (SELECT e ->> 'change' AS change, count(*) FROM jsonb_array_elements(report -> 'changes') e GROUP BY 1) c),
             'rows_lost', (SELECT sum((e ->> 'rows')::bigint) FROM jsonb_array_elements(report -> 'rows') e),
             'broken', nullif(jsonb_array_length(report -> 'broken'), 0))));

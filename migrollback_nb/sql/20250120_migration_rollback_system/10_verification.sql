@@ -43,7 +43,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.undo_definition_change(jsonb, jsonb, jsonb) IS
     'A definition as it would be without one change: now, with what differs between old and new put back to old. NULL: the object would not be there. Does not write.';
 
-CREATE FUNCTION migrollback_schema.verify_migration_rollback(names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL)
+CREATE FUNCTION migrollback_schema.verify_migration_rollback(names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
 RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
@@ -55,6 +55,7 @@ DECLARE
     expected      jsonb := '{}';        -- [kind, identity] as text -> the definition that should be there, or null
     told          text := CASE WHEN cardinality(names) = 1 THEN 'it was' ELSE 'they were' END;
     reordered     text;
+    foretold      jsonb;
 BEGIN
     IF old_snapshot IS NOT NULL THEN
         SELECT s.objects INTO objects_before FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot;
@@ -82,6 +83,20 @@ BEGIN
       LEFT JOIN (SELECT f.*, f.alone OR EXISTS (SELECT FROM migrollback_schema.migration_objects o WHERE o.migration_name = f.migration_name AND o.source = 'apply') AS known
                    FROM migrollback_schema.migration_apply_windows(names) f) w ON w.migration_name = n.name;
     IF cardinality(unknown) > 0 THEN
+        foretold := (SELECT e.details -> 'foretold' FROM migrollback_schema.migration_events e
+                      WHERE e.event = 'rehearsed' AND e.migration_name = names[cardinality(names)] AND e.details ->> 'fingerprint' = fingerprint AND e.details ->> 'success' = 'true'
+                      ORDER BY e.event_number DESC LIMIT 1);
+        IF foretold IS NOT NULL AND objects_before IS NOT NULL THEN
+            unexpected := coalesce((SELECT jsonb_agg(c.value) FROM jsonb_array_elements(changes) c
+                                     WHERE NOT foretold @> jsonb_build_array(jsonb_build_array(c.value ->> 'change', c.value ->> 'kind', c.value ->> 'identity',
+                                                                                              md5((c.value -> 'new_definition')::text)))), '[]');
+            verdict := CASE WHEN unexpected = '[]' AND jsonb_array_length(foretold) = jsonb_array_length(changes) THEN 'as rehearsed' ELSE 'not as rehearsed' END;
+            message := CASE WHEN verdict = 'as rehearsed' THEN 'As rehearsed: the rollback changed what its rehearsal had foretold (there is no snapshot from before '
+                            ELSE 'Not as rehearsed: the rollback changed something else than its rehearsal had foretold (there is no snapshot from before ' END
+                       || array_to_string(unknown, ', ') || CASE WHEN cardinality(unknown) = 1 THEN ' was' ELSE ' were' END || ' applied)';
+            RETURN NEXT;
+            RETURN;
+        END IF;
         verdict := 'unknown';
         message := 'Not verified: there is no snapshot from before ' || array_to_string(unknown, ', ') || CASE WHEN cardinality(unknown) = 1 THEN ' was' ELSE ' were' END || ' applied';
         RETURN NEXT;
@@ -139,8 +154,8 @@ BEGIN
     END IF;
     RETURN NEXT;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, uuid) IS
+COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text) IS
     'Compares the schema after a rollback of these migrations with what it was before they were applied; what others changed since counts as it is. '
-    'old_snapshot, new_snapshot: from before and after the rollback, by default none and now. verdict: restored, differs, or unknown (no snapshot from before). '
+    'old_snapshot, new_snapshot: from before and after the rollback, by default none and now. verdict: restored, differs, or, without a snapshot from before they were applied: as rehearsed, not as rehearsed (with the fingerprint of a rehearsal), unknown. '
     'changes: all that the rollback changed; differences: what should be there, and what is; unexpected: changes of what these migrations had not touched; '
     'each an array of rows of schema_changes(). Rows of tables are not compared. Does not write.';
