@@ -367,7 +367,7 @@ def test_rollback_says_what_is_not_as_before(run: Callable[..., Ran], db: mr.Mig
     db.apply()
     ran = run("rollback", "001_t", "--confirm", "001_t")
     assert ran.status == 0
-    assert "⚠️ Not restored: 1 objects are not as before it was applied\n   not as before: + sequence public.s\n" in ran.out
+    assert "⚠️ Not restored: 1 object is not as before it was applied\n   not as before: + sequence public.s\n" in ran.out
 
 
 def test_snapshots_can_be_left_out(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:

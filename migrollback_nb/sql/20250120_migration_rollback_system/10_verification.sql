@@ -145,9 +145,12 @@ BEGIN
     reordered := (SELECT string_agg(DISTINCT c ->> 'identity', ', ') FROM jsonb_array_elements(differences || changes) c WHERE c ->> 'change' = 'reordered');
     IF EXISTS (SELECT FROM jsonb_array_elements(differences) c WHERE c ->> 'change' <> 'reordered') OR unexpected <> '[]' THEN
         verdict := 'differs';
-        message := concat_ws('; ',
-            'Not restored: ' || nullif((SELECT count(*) FROM jsonb_array_elements(differences) c WHERE c ->> 'change' <> 'reordered'), 0) || ' objects are not as before ' || told || ' applied',
-            'Also changed: ' || nullif(jsonb_array_length(unexpected), 0) || ' objects that ' || CASE WHEN cardinality(names) = 1 THEN 'the migration' ELSE 'these migrations' END || ' had not touched');
+        message := (SELECT concat_ws('; ',
+                CASE n.wrong WHEN 0 THEN NULL WHEN 1 THEN 'Not restored: 1 object is not as before ' || told || ' applied'
+                             ELSE format('Not restored: %s objects are not as before %s applied', n.wrong, told) END,
+                CASE n.more WHEN 0 THEN NULL WHEN 1 THEN 'Also changed: 1 object' ELSE format('Also changed: %s objects', n.more) END
+                    || CASE WHEN cardinality(names) = 1 THEN ' that the migration had not touched' ELSE ' that these migrations had not touched' END)
+            FROM (SELECT (SELECT count(*) FROM jsonb_array_elements(differences) c WHERE c ->> 'change' <> 'reordered') AS wrong, jsonb_array_length(unexpected) AS more) n);
     ELSE
         verdict := 'restored';
         message := 'Restored: the schema is as it was before ' || told || ' applied' || coalesce(' (columns stand in another order: ' || reordered || ')', '');
