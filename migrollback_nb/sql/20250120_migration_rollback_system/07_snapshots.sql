@@ -8,7 +8,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
     SET datestyle = 'ISO, MDY' SET timezone = 'UTC' SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
     SET quote_all_identifiers = off SET standard_conforming_strings = on AS $function$
     -- jit = off: else seconds of compiling. The empty-handed search_path makes every pg_get_*def() schema-qualified.
-    -- Version-dependent columns are read through to_jsonb(row) -> key, so the text parses on 13..18.
+    -- Version-dependent columns are read through to_jsonb(row) -> key, so the text parses on 15 to 18; only of rare kinds, because it is slow.
     WITH RECURSIVE
     ext AS MATERIALIZED (            -- objects owned by an extension: described by the extension row only; and our own
       SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e'
@@ -65,21 +65,23 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
       FROM rel r LEFT JOIN (SELECT attrelid, jsonb_agg(attname ORDER BY attnum) AS cols FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped GROUP BY 1) cl ON cl.attrelid = r.oid
       UNION ALL
       SELECT 'column', r.id || '.' || quote_ident(a.attname),
-             jsonb_strip_nulls(jsonb_build_object(
+             -- most columns are nothing but a type: said apart, because building and stripping the whole takes most of the time of a large schema
+             CASE WHEN NOT a.attnotnull AND d.oid IS NULL AND a.attidentity = '' AND a.attgenerated = '' AND a.attcollation = t.typcollation AND a.attstorage = t.typstorage
+                       AND a.attcompression = '' AND coalesce(a.attstattarget, -1) < 0 AND a.attoptions IS NULL AND a.attfdwoptions IS NULL AND a.attinhcount = 0
+             THEN jsonb_build_object('type', format_type(a.atttypid, a.atttypmod)) ELSE jsonb_strip_nulls(jsonb_build_object(
                'type', format_type(a.atttypid, a.atttypmod),
                'collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation END, 'notnull', nullif(a.attnotnull, false),
                'default', pg_get_expr(d.adbin, d.adrelid), 'identity', nullif(a.attidentity, ''), 'generated', nullif(a.attgenerated, ''),
-               'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END, 'compression', nullif(to_jsonb(a) ->> 'attcompression', ''),
+               'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END, 'compression', nullif(a.attcompression, ''),
                'stats', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END, 'options', CASE WHEN a.attoptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x) FROM unnest(a.attoptions) x) END, 'fdw', a.attfdwoptions,
-               'inherited', CASE WHEN a.attinhcount > 0 THEN NOT a.attislocal END))
+               'inherited', CASE WHEN a.attinhcount > 0 THEN NOT a.attislocal END)) END
       FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped JOIN pg_type t ON t.oid = a.atttypid
       LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
       WHERE r.relkind IN ('r','p','v','m','f','c')
       UNION ALL
       SELECT CASE WHEN k.contypid <> 0 THEN 'domain constraint' ELSE 'constraint' END,
              coalesce(r.id, y.id) || ' ' || quote_ident(k.conname),
-             jsonb_strip_nulls(jsonb_build_object('def', pg_get_constraintdef(k.oid), 'validated', k.convalidated, 'local', k.conislocal, 'noinherit', CASE WHEN k.contype IN ('c','n') THEN nullif(k.connoinherit, false) END,
-               'enforced', to_jsonb(k) -> 'conenforced'))
+             jsonb_strip_nulls(jsonb_build_object('def', pg_get_constraintdef(k.oid), 'validated', k.convalidated, 'local', k.conislocal, 'noinherit', CASE WHEN k.contype IN ('c','n') THEN nullif(k.connoinherit, false) END))
       FROM pg_constraint k LEFT JOIN rel r ON r.oid = k.conrelid LEFT JOIN typ y ON y.oid = k.contypid
       WHERE (r.oid IS NOT NULL OR y.oid IS NOT NULL) AND k.contype <> 't'
       UNION ALL
@@ -352,14 +354,14 @@ DECLARE
     old_objects jsonb;
     new_objects jsonb;
 BEGIN
-    SELECT s.objects INTO old_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot;
+    SELECT s.objects || '{}' INTO old_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no snapshot %', old_snapshot USING ERRCODE = 'MR001';
     END IF;
     IF new_snapshot IS NULL THEN
         new_objects := migrollback_schema.schema_snapshot();
     ELSE
-        SELECT s.objects INTO new_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot;
+        SELECT s.objects || '{}' INTO new_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'there is no snapshot %', new_snapshot USING ERRCODE = 'MR001';
         END IF;

@@ -50,21 +50,23 @@ DECLARE
     run           record;
     runs          jsonb := '[]';
     unknown       text[] := '{}';
-    objects_before jsonb;
+    objects_before jsonb;               -- all four unpacked once (|| '{}'), and read by #>, which copies no part that is only passed through
     objects_now   jsonb;
+    old_objects   jsonb;
+    new_objects   jsonb;
     expected      jsonb := '{}';        -- [kind, identity] as text -> the definition that should be there, or null
     told          text := CASE WHEN cardinality(names) = 1 THEN 'it was' ELSE 'they were' END;
     reordered     text;
     foretold      jsonb;
 BEGIN
     IF old_snapshot IS NOT NULL THEN
-        SELECT s.objects INTO objects_before FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot;
+        SELECT s.objects || '{}' INTO objects_before FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'there is no snapshot %', old_snapshot USING ERRCODE = 'MR001';
         END IF;
     END IF;
     IF new_snapshot IS NOT NULL THEN
-        SELECT s.objects INTO objects_now FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot;
+        SELECT s.objects || '{}' INTO objects_now FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'there is no snapshot %', new_snapshot USING ERRCODE = 'MR001';
         END IF;
@@ -113,30 +115,30 @@ BEGIN
         SELECT (array_agg(g.old ORDER BY g.number))[1]::uuid AS old, (array_agg(g.new ORDER BY g.number DESC))[1]::uuid AS new, max(g.only) AS only
         FROM grouped g GROUP BY g.grp ORDER BY max(g.number) DESC
     LOOP
+        SELECT s.objects || '{}' INTO STRICT old_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = run.old;
+        SELECT s.objects || '{}' INTO STRICT new_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = run.new;
         expected := expected || coalesce((
             SELECT jsonb_object_agg(k.key, migrollback_schema.undo_definition_change(
                        CASE WHEN expected ? k.key THEN nullif(expected -> k.key, 'null')
-                            ELSE coalesce(objects_before -> c.kind -> c.identity, CASE WHEN objects_before IS NULL THEN c.new_definition END) END,
+                            ELSE coalesce(objects_before #> ARRAY[c.kind, c.identity], CASE WHEN objects_before IS NULL THEN c.new_definition END) END,
                        c.old_definition, c.new_definition))
-            FROM migrollback_schema.diff_migration_snapshots(run.old, run.new) c
+            FROM migrollback_schema.schema_changes(old_objects, new_objects) c
             CROSS JOIN LATERAL (SELECT jsonb_build_array(c.kind, c.identity)::text AS key) k
             WHERE c.change <> 'reordered'
               AND (run.only IS NULL OR EXISTS (SELECT FROM migrollback_schema.migration_objects o
                                                 WHERE o.migration_name = run.only AND (o.kind, o.identity) = (c.kind, c.identity)))), '{}');
         -- A column that was dropped and comes back stands at the end: the order that was there is worth a remark.
         expected := coalesce((
-            SELECT jsonb_object_agg(k.key, coalesce(objects_before -> t.kind -> r.key, objects_now -> t.kind -> r.key) || jsonb_build_object('columns', r.value -> 'columns'))
+            SELECT jsonb_object_agg(jsonb_build_array(t.kind, r.key)::text,
+                                    coalesce(objects_before #> ARRAY[t.kind, r.key], objects_now #> ARRAY[t.kind, r.key]) || jsonb_build_object('columns', r.value -> 'columns'))
             FROM (VALUES ('table'), ('partitioned table'), ('foreign table')) AS t (kind)
-            CROSS JOIN migrollback_schema.migration_snapshots o
-            JOIN migrollback_schema.migration_snapshots n ON n.id = run.new
-            CROSS JOIN LATERAL jsonb_each(o.objects -> t.kind) r
-            CROSS JOIN LATERAL (SELECT jsonb_build_array(t.kind, r.key)::text AS key) k
-            WHERE o.id = run.old AND n.objects -> t.kind -> r.key -> 'columns' <> r.value -> 'columns' AND objects_now -> t.kind ? r.key), '{}') || expected;
+            CROSS JOIN LATERAL jsonb_each(old_objects -> t.kind) r
+            WHERE new_objects #> ARRAY[t.kind, r.key, 'columns'] <> r.value -> 'columns' AND objects_now #> ARRAY[t.kind, r.key] IS NOT NULL), '{}') || expected;
     END LOOP;
 
     differences := coalesce((
         WITH wanted AS (SELECT e.key::jsonb ->> 0 AS kind, e.key::jsonb ->> 1 AS identity, nullif(e.value, 'null') AS definition FROM jsonb_each(expected) e),
-        found AS (SELECT k.kind, k.identity, objects_now -> k.kind -> k.identity AS definition FROM wanted k)
+        found AS (SELECT k.kind, k.identity, objects_now #> ARRAY[k.kind, k.identity] AS definition FROM wanted k)
         SELECT jsonb_agg(to_jsonb(c)) FROM migrollback_schema.schema_changes(
             (SELECT jsonb_object_agg(g.kind, g.objects) FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM wanted WHERE definition IS NOT NULL GROUP BY kind) g),
             (SELECT jsonb_object_agg(g.kind, g.objects) FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM found WHERE definition IS NOT NULL GROUP BY kind) g)) c), '[]');
