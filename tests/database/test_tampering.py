@@ -91,7 +91,7 @@ def test_touching_our_objects_is_refused_before_commit(fresh, write_migration):
         db.register("001_t")
         rows = connection.execute(EVERYTHING).fetchone()
         try:
-            db.rollback("001_t", confirm="001_t")
+            db.rollback("001_t", confirm="001_t", snapshots="none")
         except mr.RollbackFailed:
             connection.execute("UPDATE migration_history SET status = 'applied', notes = NULL WHERE migration_name = '001_t'")
             refused = schema_of(connection) == schema and connection.execute(EVERYTHING).fetchone() == rows and db.verify_events().intact
