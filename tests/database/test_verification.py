@@ -104,6 +104,27 @@ def test_one_of_a_run_of_several_is_told_by_what_it_made(db, write_migration):
     assert kinds(found.differences) == [("created", "sequence", "public.s")]
 
 
+def test_one_of_a_run_that_dropped_what_another_of_it_made(db, write_migration):
+    write_migration("001_t", "CREATE TABLE t (a int, b text);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+    write_migration("002_b", "ALTER TABLE t DROP COLUMN b;\n-- ROLLBACK START\nALTER TABLE t ADD COLUMN b text;\n-- ROLLBACK END\n")
+    write_migration("003_a", "ALTER TABLE t DROP COLUMN a;\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END\n")
+    db.apply()
+    missing = db.rollback("003_a", confirm="003_a").verification
+    assert (missing.verdict, kinds(missing.differences)) == ("differs", [("dropped", "column", "public.t.a")])
+    back = db.rollback("002_b", confirm="002_b").verification
+    assert back.verdict == "restored"
+    assert back.message == "Restored: what it made is gone, what it dropped is back (applied in one run with others: 1 definition could not be compared)"
+
+
+def test_one_of_a_run_that_changed_what_was_there_before(db, write_migration, session):
+    session().execute("CREATE TABLE t (a int, b int)")
+    write_migration("001_u", "CREATE TABLE u ();\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END\n")
+    write_migration("002_a", "ALTER TABLE t ALTER a TYPE bigint;\n-- ROLLBACK START\nALTER TABLE t ALTER a TYPE text;\n-- ROLLBACK END\n")
+    db.apply()
+    found = db.rollback("002_a", confirm="002_a").verification
+    assert [change.fields for change in found.differences.changes] == [{"type": ("integer", "text")}]
+
+
 def test_only_registered_cannot_be_verified_and_says_what_changed(db, write_migration, session):
     session().execute("CREATE TABLE t (a int)")
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")

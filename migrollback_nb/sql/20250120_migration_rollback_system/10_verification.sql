@@ -58,6 +58,8 @@ DECLARE
     told          text := CASE WHEN cardinality(names) = 1 THEN 'it was' ELSE 'they were' END;
     reordered     text;
     foretold      jsonb;
+    apart         boolean := false;     -- some were applied together with others that stay
+    uncompared    int := 0;             -- objects of theirs of which no definition from before is known
 BEGIN
     IF old_snapshot IS NOT NULL THEN
         SELECT s.objects || '{}' INTO objects_before FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot;
@@ -117,6 +119,26 @@ BEGIN
     LOOP
         SELECT s.objects || '{}' INTO STRICT old_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = run.old;
         SELECT s.objects || '{}' INTO STRICT new_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = run.new;
+        IF run.only IS NOT NULL THEN
+            -- Applied together with others that stay: the snapshots show all of them at once, so what counts is what was recorded of this one.
+            apart := true;
+            expected := expected || coalesce((
+                SELECT jsonb_object_agg(t.key, CASE
+                           WHEN t.created THEN NULL
+                           WHEN t.changed AND NOT t.shared AND c.change = 'changed' THEN migrollback_schema.undo_definition_change(t.is, c.old_definition, c.new_definition)
+                           ELSE coalesce(t.is, '{}') END)
+                FROM (SELECT o.kind, o.identity, jsonb_build_array(o.kind, o.identity)::text AS key, bool_or(o.action = 'created') AS created, bool_or(o.action = 'changed') AS changed,
+                             objects_now #> ARRAY[o.kind, o.identity] AS is,
+                             EXISTS (SELECT FROM migrollback_schema.migration_objects x
+                                      WHERE (x.kind, x.identity) = (o.kind, o.identity) AND x.migration_name <> run.only) AS shared
+                        FROM migrollback_schema.migration_objects o WHERE o.migration_name = run.only AND o.source = 'apply' GROUP BY o.kind, o.identity) t
+                LEFT JOIN migrollback_schema.schema_changes(old_objects, new_objects) c ON (c.kind, c.identity) = (t.kind, t.identity)), '{}');
+            uncompared := uncompared + (SELECT count(DISTINCT (o.kind, o.identity)) FROM migrollback_schema.migration_objects o
+                                         WHERE o.migration_name = run.only AND o.source = 'apply'
+                                           AND (o.action = 'dropped' OR o.action = 'changed' AND EXISTS (
+                                                    SELECT FROM migrollback_schema.migration_objects x WHERE (x.kind, x.identity) = (o.kind, o.identity) AND x.migration_name <> run.only)));
+            CONTINUE;
+        END IF;
         expected := expected || coalesce((
             SELECT jsonb_object_agg(k.key, migrollback_schema.undo_definition_change(
                        CASE WHEN expected ? k.key THEN nullif(expected -> k.key, 'null')
@@ -124,9 +146,7 @@ BEGIN
                        c.old_definition, c.new_definition))
             FROM migrollback_schema.schema_changes(old_objects, new_objects) c
             CROSS JOIN LATERAL (SELECT jsonb_build_array(c.kind, c.identity)::text AS key) k
-            WHERE c.change <> 'reordered'
-              AND (run.only IS NULL OR EXISTS (SELECT FROM migrollback_schema.migration_objects o
-                                                WHERE o.migration_name = run.only AND (o.kind, o.identity) = (c.kind, c.identity)))), '{}');
+            WHERE c.change <> 'reordered'), '{}');
         -- A column that was dropped and comes back stands at the end: the order that was there is worth a remark.
         expected := coalesce((
             SELECT jsonb_object_agg(jsonb_build_array(t.kind, r.key)::text,
@@ -155,7 +175,11 @@ BEGIN
             FROM (SELECT (SELECT count(*) FROM jsonb_array_elements(differences) c WHERE c ->> 'change' <> 'reordered') AS wrong, jsonb_array_length(unexpected) AS more) n);
     ELSE
         verdict := 'restored';
-        message := 'Restored: the schema is as it was before ' || told || ' applied' || coalesce(' (columns stand in another order: ' || reordered || ')', '');
+        message := CASE WHEN apart THEN 'Restored: what ' || CASE WHEN cardinality(names) = 1 THEN 'it' ELSE 'they' END || ' made is gone, what '
+                                        || CASE WHEN cardinality(names) = 1 THEN 'it' ELSE 'they' END || ' dropped is back'
+                                        || CASE WHEN uncompared > 0 THEN format(' (applied in one run with others: %s could not be compared)', CASE uncompared WHEN 1 THEN '1 definition' ELSE uncompared || ' definitions' END) ELSE '' END
+                        ELSE 'Restored: the schema is as it was before ' || told || ' applied' END
+                   || coalesce(' (columns stand in another order: ' || reordered || ')', '');
     END IF;
     RETURN NEXT;
 END $function$;
