@@ -116,6 +116,15 @@ def test_one_of_a_run_that_dropped_what_another_of_it_made(db, write_migration):
     assert back.message == "Restored: what it made is gone, what it dropped is back (applied in one run with others: 1 definition could not be compared)"
 
 
+def test_one_of_a_run_that_replaced_what_another_of_it_made(db, write_migration):
+    write_migration("001_v", "CREATE TABLE t (a int); CREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK START\nDROP TABLE t CASCADE;\n-- ROLLBACK END\n")
+    write_migration(
+        "002_v", "DROP VIEW v; CREATE VIEW v AS SELECT a, 1 AS b FROM t;\n-- ROLLBACK START\nDROP VIEW v; CREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK END\n"
+    )
+    db.apply()
+    assert db.rollback("002_v", confirm="002_v").verification.verdict == "restored"
+
+
 def test_one_of_a_run_that_changed_what_was_there_before(db, write_migration, session):
     session().execute("CREATE TABLE t (a int, b int)")
     write_migration("001_u", "CREATE TABLE u ();\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END\n")

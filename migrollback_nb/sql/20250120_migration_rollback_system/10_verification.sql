@@ -124,10 +124,10 @@ BEGIN
             apart := true;
             expected := expected || coalesce((
                 SELECT jsonb_object_agg(t.key, CASE
-                           WHEN t.created THEN NULL
+                           WHEN t.created AND NOT t.dropped THEN NULL
                            WHEN t.changed AND NOT t.shared AND c.change = 'changed' THEN migrollback_schema.undo_definition_change(t.is, c.old_definition, c.new_definition)
                            ELSE coalesce(t.is, '{}') END)
-                FROM (SELECT o.kind, o.identity, jsonb_build_array(o.kind, o.identity)::text AS key, bool_or(o.action = 'created') AS created, bool_or(o.action = 'changed') AS changed,
+                FROM (SELECT o.kind, o.identity, jsonb_build_array(o.kind, o.identity)::text AS key, bool_or(o.action = 'created') AS created, bool_or(o.action = 'dropped') AS dropped, bool_or(o.action = 'changed') AS changed,
                              objects_now #> ARRAY[o.kind, o.identity] AS is,
                              EXISTS (SELECT FROM migrollback_schema.migration_objects x
                                       WHERE (x.kind, x.identity) = (o.kind, o.identity) AND x.migration_name <> run.only) AS shared
