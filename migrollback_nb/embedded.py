@@ -94,6 +94,22 @@ def bin_folder() -> Path:
     return package / "pginstall" / "bin"
 
 
+def programs_for_others() -> Path:
+    """Name the folder of PostgreSQL's programs where another user than root may run them too. Writes: for root, on first use, a copy of them.
+
+    Raises
+    ------
+    UsageError
+        When the wheel is missing, or the folder cannot be used; how to mend it.
+    """
+    if not _is_root():
+        return bin_folder()
+    base = base_folder()
+    _prepare(base, data_folder())
+    with _exclusive(base):
+        return _programs_for_others(base)
+
+
 def start(database: str = "postgres") -> str:
     """Start the embedded server unless it runs, and create a database unless it exists. Writes: on first use the data folder too.
 

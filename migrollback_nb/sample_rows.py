@@ -113,7 +113,7 @@ _VALUES: dict[str, Any] = {
     "tstzrange": lambda n: f"[2021-0{n + 1}-01 00:00+00,2021-0{n + 1}-05 00:00+00)",
     "hstore": lambda n: f"sample=>{n}",
     "ltree": lambda n: f"sample.n{n}",
-    "citext": lambda n: f"{n}-sample",
+    "citext": lambda n: f"{'abc'[n]}sample",
     "name": lambda n: f"n{n}_sample",
     "bit": lambda n: "01"[n % 2],
     "varbit": lambda n: "01"[n % 2],
@@ -333,7 +333,7 @@ def _value(column: dict[str, Any], number: int) -> str | None:
 
 def _by_type(base: str, number: int, length: int | None) -> str | None:
     if base in ("text", "varchar", "bpchar"):
-        return f"{number + 1}-sample"[:length]
+        return f"{'abc'[number % 3]}sample"[:length]  # a name: some migrations make objects called as a value says
     if base == "char":
         return "abc"[number % 3]
     make = _VALUES.get(base)

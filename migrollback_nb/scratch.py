@@ -142,6 +142,7 @@ def scratch(
     on: str | None = None,
     bin: Path | str | None = None,
     own_server: bool = False,
+    private: bool = False,
     limits: Limits | None = None,
 ) -> Iterator[Scratch]:
     """A scratch database with the rollback system, for as long as the ``with`` block lasts. Writes: only there.
@@ -157,6 +158,9 @@ def scratch(
         and when the embedded server lacks an extension, the machine's own PostgreSQL.
     own_server : bool
         True: the server named in `on` is there for this alone, and the files may change its roles, settings and the like.
+    private : bool
+        True: where no server is named, not the embedded one but a private one from the same programs, without crash safety: it takes a
+        second to start and is faster with many transactions and copies.
     limits : Limits, optional
         Timeouts of the connections.
 
@@ -187,17 +191,18 @@ def scratch(
             yield made
         return
     with (
-        _server_for(needs, None if named is None else Path(named)) as (dsn, words, folder),
+        _server_for(needs, None if named is None else Path(named), private=private) as (dsn, words, folder),
         _made_on(dsn, found_in=words, words=words, bin=folder, needs=needs, limits=limits) as made,
     ):
         yield made
 
 
 @contextmanager
-def _server_for(needs: Needs, named: Path | None) -> Iterator[tuple[str, str, Path]]:
+def _server_for(needs: Needs, named: Path | None, *, private: bool) -> Iterator[tuple[str, str, Path]]:
     """(DSN, words, programs) of a server on this machine that has all that is needed."""
     from migrollback_nb import embedded
 
+    wheel = None
     if named is not None:
         programs = programs_in(named)
         if programs is None:
@@ -209,7 +214,7 @@ def _server_for(needs: Needs, named: Path | None) -> Iterator[tuple[str, str, Pa
         if wheel is None:
             raise UsageError("The embedded server has no programs", hint='Run pip install --force-reinstall "migrollback-nb[lab]".')
         lacking = needs.extensions.keys() - _extensions(wheel)
-        if not lacking and not needs.shared:
+        if not lacking and not needs.shared and not private:
             yield embedded.start(), f"the embedded PostgreSQL {wheel.version}", wheel.bin
             return
         # roles of a server that others use too are not ours to change
@@ -218,7 +223,8 @@ def _server_for(needs: Needs, named: Path | None) -> Iterator[tuple[str, str, Pa
             raise _missing(
                 {name: needs.extensions[name] for name in lacking}, f"neither the embedded PostgreSQL {wheel.version} nor another on this machine has"
             )
-    server = PrivateServer.start(programs.bin)
+    # the wheel's own folder may lie in a home that is closed to the user who runs the server
+    server = PrivateServer.start(programs.bin if programs != wheel else embedded.programs_for_others())
     try:
         yield server.dsn(), f"a private PostgreSQL {programs.version} of {programs.bin}", programs.bin
     finally:

@@ -135,7 +135,7 @@ def test_a_rollback_that_fails_names_sqlstate_and_statement(write, verdicts):
 def test_a_rollback_that_is_no_sql_fails(write, verdicts):
     write("001_a", "CREATE TABLE a (n int);", "DROP TABEL a;")
     verdict = verdicts()["001_a"]
-    assert verdict.grade == "fails"
+    assert (verdict.grade, verdict.sqlstate) == ("fails", "42601")
     assert verdict.remarks[0].startswith("rollback: ")
 
 
@@ -145,6 +145,14 @@ def test_a_rollback_that_fails_only_on_rows_says_so(write, verdicts):
     verdict = verdicts()["002_b"]
     assert (verdict.grade, verdict.sqlstate) == ("fails", "23502")
     assert verdict.remarks[0] == "fails only because the tables hold rows (made up for this)"
+
+
+def test_a_rollback_that_fails_for_what_made_up_rows_say_is_graded_without_them(write, verdicts):
+    write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
+    write("002_b", "ALTER TABLE a ADD COLUMN m int;", "UPDATE a SET n = decode(n, 'hex')::text; ALTER TABLE a DROP COLUMN m;")
+    verdict = verdicts()["002_b"]
+    assert verdict.grade == "restores"
+    assert verdict.remarks == ('graded without the rows that were made up: with them the rollback fails: invalid hexadecimal digit: "s" (22023)',)
 
 
 def test_without_a_rollback_there_is_nothing_to_grade(write, verdicts):
@@ -286,8 +294,12 @@ def test_what_a_trigger_makes_of_a_row_belongs_to_the_schema_before(write, verdi
         "DO $$ BEGIN IF to_regclass('team_1') IS NOT NULL THEN ALTER TABLE team_1 ADD COLUMN m int; END IF; END $$;",
         "ALTER TABLE team DROP COLUMN IF EXISTS m;",
     )
-    verdict = verdicts()["002_b"]
-    assert (verdict.grade, differing(verdict)) == ("differs", [("created", "column", "public.team_1.m")])
+    write("003_c", "ALTER TABLE team ADD COLUMN k int NOT NULL;", "ALTER TABLE team DROP COLUMN k;")
+    write("004_d", "ALTER TABLE team ADD COLUMN l int;", "ALTER TABLE team DROP COLUMN l;")
+    found = verdicts()
+    assert (found["002_b"].grade, differing(found["002_b"])) == ("differs", [("created", "column", "public.team_1.m")])
+    assert (found["003_c"].grade, found["003_c"].differences) == ("restores", ()), "without rows there is no team_1"
+    assert (found["004_d"].grade, found["004_d"].differences) == ("restores", ())
 
 
 def test_sequences_are_no_data(write, verdicts):

@@ -1,10 +1,10 @@
 """Scratch databases: where they are made, and that nothing of them stays."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psycopg
@@ -25,15 +25,11 @@ def admin(server):
 
 
 @pytest.fixture(scope="module")
-def embedded_folder(tmp_path_factory):
-    """The embedded server in a folder of this module's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("embedded")
-        for above in (folder, *folder.parents):
-            if above.stat().st_uid == os.getuid() and above != Path("/"):
-                above.chmod(above.stat().st_mode | 0o111)
-        patch.setenv(embedded.FOLDER_VARIABLE, str(folder))
-        yield folder
+def embedded_folder():
+    """The embedded server in a folder of this module's own, by a short path that root's system user may enter."""
+    with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(embedded.FOLDER_VARIABLE, folder)
+        yield Path(folder)
         embedded.stop()
 
 
@@ -191,6 +187,12 @@ def test_the_embedded_server_is_the_default(embedded_folder):
         assert Path(made.database.target.host) == embedded.data_folder()
     with psycopg.connect(embedded.start()) as connection:
         assert not scratch_databases(connection)
+
+
+def test_a_private_server_may_be_asked_for(embedded_folder):
+    with scratch(private=True) as made:
+        assert Path(made.database.target.host) != embedded.data_folder()
+        assert made.database.connection.execute("SHOW fsync").fetchone() == ("off",)
 
 
 def test_what_changes_roles_gets_a_private_server_that_is_gone_afterwards(embedded_folder):
