@@ -167,7 +167,7 @@ def prove(
         if progress is not None:
             progress(len(ordered), len(ordered), "")
         server = place.server
-    return Proof(migrations=tuple(verdicts), server=server, shares=clock.seconds, warnings=folder.warnings)
+    return Proof(migrations=tuple(verdicts), server=server, shares=clock.seconds, digests=clock.digests, warnings=folder.warnings)
 
 
 def _stem(path: str) -> str:
@@ -188,9 +188,10 @@ def _ordered(files: Iterable[MigrationFile]) -> tuple[list[MigrationFile], list[
 
 
 class _Clock:
-    """Seconds spent on each kind of work."""
+    """Seconds spent on each kind of work, and how often the schema was read whole."""
 
     def __init__(self) -> None:
+        self.digests = 0
         self.seconds = {"sql": 0.0, "schema": 0.0, "rows": 0.0, "scratch": 0.0}
 
     @contextmanager
@@ -244,6 +245,7 @@ class _Prover:
     # -- states ----------------------------------------------------------------------------------------------------
 
     def _schema(self, database: Database) -> str:
+        self._clock.digests += 1
         with self._clock.on("schema"):
             return database.schema_text()
 

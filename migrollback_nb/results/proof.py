@@ -90,6 +90,7 @@ class Proof:
     migrations: tuple[MigrationProof, ...]  #: in the order in which they were tried
     server: str  #: where, in words
     shares: dict[str, float] = field(default_factory=dict)  #: seconds spent on: sql, schema, rows, scratch
+    digests: int = 0  #: how often the schema was read whole
     warnings: tuple[str, ...] = ()  #: of the folder as a whole
 
     @property
