@@ -27,6 +27,8 @@ _HOME = {
     "verify": "migrations",
     "Migrations": "migrations",
     "Limits": "session",
+    "Checklist": "checklist",
+    "RunbookState": "runbook",
     "parse": "migration_file",
     "MigrationFile": "migration_file",
     "Status": "results",
@@ -64,6 +66,7 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
+    from migrollback_nb.checklist import Checklist
     from migrollback_nb.errors import (
         ApplyFailed,
         ConfirmationRequired,
@@ -102,6 +105,7 @@ if TYPE_CHECKING:
         Template,
         Verification,
     )
+    from migrollback_nb.runbook import RunbookState
     from migrollback_nb.session import Limits
 
 __all__ = [
@@ -110,6 +114,7 @@ __all__ = [
     "AuditResult",
     "ChainResult",
     "CheckResult",
+    "Checklist",
     "ConfirmationRequired",
     "ConnectionFailed",
     "DatabaseError",
@@ -133,6 +138,7 @@ __all__ = [
     "Rehearsal",
     "RollbackFailed",
     "RollbackResult",
+    "RunbookState",
     "SchemaDiff",
     "Status",
     "SyncResult",

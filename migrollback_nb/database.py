@@ -181,6 +181,42 @@ class Database(Session):
             "(SELECT count(*) FROM pg_catalog.pg_description) AS comments"
         )[0]
 
+    def attempt(self, attempt_id: str) -> list[Row]:
+        """How an attempt ended, a row for each migration, in order. Does not write."""
+        return self._query(
+            "SELECT e.* FROM {schema}.migration_events e WHERE e.attempt_id = %(attempt_id)s::uuid "
+            "AND e.event IN ('rolled_back', 'failed', 'refused') ORDER BY e.event_number",
+            attempt_id=attempt_id,
+        )
+
+    def snapshot_before(self, event_number: int) -> str | None:
+        """Id of the snapshot that was taken before the rollback of this event; None where none was. Does not write."""
+        rows = self._query(
+            "SELECT s.details ->> 'snapshot' AS snapshot FROM {schema}.migration_events r JOIN {schema}.migration_events s "
+            "ON s.event = 'snapshot_taken' AND s.details ->> 'moment' = 'before rollback' AND s.details -> 'migrations' ? r.migration_name "
+            "AND s.event_number < r.event_number WHERE r.event_number = %(number)s ORDER BY s.event_number DESC LIMIT 1",
+            number=event_number,
+        )
+        return rows[0]["snapshot"] if rows else None
+
+    def error_counters(self) -> Row:
+        """Counters of troubles of this database since `stats_reset`, and the time. Does not write."""
+        rows = self._query(
+            "SELECT to_jsonb(d) || jsonb_build_object('at', clock_timestamp()) AS counters FROM (SELECT s.stats_reset, s.xact_commit, s.xact_rollback, s.deadlocks, "
+            "s.conflicts, s.sessions, s.sessions_abandoned, s.sessions_fatal, s.checksum_failures, s.temp_files, s.blks_read, s.tup_returned "
+            "FROM pg_catalog.pg_stat_database s WHERE s.datname = pg_catalog.current_database()) d"
+        )
+        return cast(Row, rows[0]["counters"])
+
+    def ask_read_only(self, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of one statement of the user's own, in a read-only transaction that is then undone. Does not write."""
+        rows: list[tuple[Any, ...]] = []
+        with suppress(_Undo), self._translated(), self._transaction({"statement_timeout": self.limits.statement_timeout, "transaction_read_only": "on"}):
+            cursor = self.connection.execute(statement.encode())
+            rows = cursor.fetchall() if cursor.description is not None else []
+            raise _Undo  # a read-only transaction may still write temporary tables
+        return rows
+
     # -- deeds: these write ----------------------------------------------------------------------------------------
 
     def register_many(self, records: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -201,6 +237,13 @@ class Database(Session):
                 return cast(str, self._value("resolve_migration", name=name, status=status, reason=reason, client=self.client))
 
         return self._retrying(attempt)
+
+    def record_checklist_item(self, name: str, *, reason: str | None, details: dict[str, Any]) -> Row:
+        """Keep an answer to an item of the checklist in the audit trail. Writes one event, and returns it."""
+        number = self._rows_in_deed(
+            "add_migration_event", event="checklist_item", migration_name=name, reason=reason, client=self.client, details=Jsonb(details)
+        )[0]["add_migration_event"]
+        return self._query("SELECT e.* FROM {schema}.migration_events e WHERE e.event_number = %(number)s", number=number)[0]
 
     def snapshot(self, name: str, description: str | None, *, moment: str | None = None, migrations: Sequence[str] = ()) -> str:
         """Store the schema as it stands. Writes. Returns the snapshot's id.

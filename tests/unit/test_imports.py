@@ -35,6 +35,9 @@ LAYERS = [
         "inverse",
         "schema_ddl",
         "runbook",
+        "smoke_tests",
+        "error_rates",
+        "hooks",
         "terminal",
     },
     {
@@ -53,10 +56,11 @@ LAYERS = [
         "contents",
         "sample_rows",
         "proof",
+        "backup",
         "snapshots",
     },
     {"migrations"},
-    {"frames", "graphs"},
+    {"frames", "graphs", "checklist"},
     {"panels"},
     {"cli", "magics", "demo", "lab"},
 ]

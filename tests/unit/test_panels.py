@@ -157,7 +157,7 @@ def assert_inert(panel: RollbackPanel) -> None:
 IDLE: dict[str, Any] = {
     "target": TARGET, "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")), "history": (), "dependencies": (), "selected": None,
     "chain": False, "consent": False, "check_result": None, "preview_result": None, "rehearsal_result": None, "typed": "", "reason": "", "result": None, "error": None,
-    "busy": "", "progress": "",
+    "busy": "", "progress": "", "hold": "",
 }  # fmt: skip
 CHOSEN = IDLE | {"selected": "2_b"}
 PREVIEWED = CHOSEN | {"preview_result": preview_of("2_b")}

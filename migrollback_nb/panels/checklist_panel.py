@@ -1,0 +1,462 @@
+"""The production checklist by hand: see how it stands, let the machine answer, attest, or go on without. State and calls into `Checklist`; no SQL."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import traitlets
+
+from migrollback_nb import html, runbook
+from migrollback_nb.checklist import Checklist
+from migrollback_nb.errors import MigrollbackError, UsageError
+from migrollback_nb.results import Target
+from migrollback_nb.runbook import Item, Outcome, Phase, Proof, RunbookState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from migrollback_nb.hooks import Hook
+    from migrollback_nb.migrations import Migrations
+
+#: Traits that are the panel's state, in the order in which `update` sets them: a new choice forgets what was known of the one before.
+STATE = ("target", "names", "selected", "chain", "ticket", "state", "error", "busy")
+
+#: What the button of a machine-answered item says.
+_VERBS = {
+    Proof.CHECK: "Check now",
+    Proof.REHEARSAL: "Rehearse now",
+    Proof.PREVIEW: "Dry run now",
+    Proof.BACKUP: "Back up now",
+    Proof.FILE: "Look at the file",
+    Proof.MENDED_FILE: "Look at the file",
+    Proof.MAINTENANCE: "Run the hook",
+    Proof.NOTIFICATION: "Run the hook",
+    Proof.TRAIL: "Look into the trail",
+    Proof.SCHEMA: "Verify now",
+    Proof.SMOKE_TESTS: "Run the tests",
+    Proof.ERROR_RATES: "Read the counters",
+}
+_STYLES = {Outcome.DONE: html.GOOD, Outcome.FAILED: html.BAD, Outcome.SKIPPED: html.CAREFUL, Outcome.NOTED: html.CAREFUL}
+#: Most names that are offered: more slow the browser down. Any name can be typed.
+_OFFERED = 500
+
+
+class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without types
+    """Work through the production checklist of one migration; writes only by its buttons: one event for each answer.
+
+    How it stands is read from the audit trail: a colleague's panel shows the same after Refresh, and so does this one after a restart of the kernel.
+    What takes time runs in a thread, one thing at a time; meanwhile only Cancel works.
+
+    Parameters
+    ----------
+    db : Migrations
+        The connection. It is borrowed: closing the panel does not close it.
+    selected : str, optional
+        The migration.
+    phases : iterable of str
+        Which parts are shown: before, during, after.
+    smoke_tests, maintenance, notification
+        As `Checklist` takes them.
+    **state : Any
+        First values of the other traits below.
+
+    Attributes
+    ----------
+    target : Target or None
+        Where all this happens.
+    names : tuple of str
+        Migrations that can be chosen.
+    selected : str or None
+        The chosen one. Link it with another panel's: ``traitlets.link((graph, "selected"), (checklist, "selected"))``.
+    chain : bool
+        Whether all that rests on it is to be rolled back with it.
+    ticket : str
+        Goes with each answer into the audit trail.
+    state : RunbookState or None
+        How the run stands.
+    error : BaseException or None
+        Why the last click did not do what it says.
+    busy : str
+        What is running, in words; empty when nothing is.
+    """
+
+    target = traitlets.Instance(Target, allow_none=True)
+    names = traitlets.Tuple()
+    selected = traitlets.Unicode(None, allow_none=True)
+    chain = traitlets.Bool(default_value=False)
+    ticket = traitlets.Unicode("")
+    state = traitlets.Instance(RunbookState, allow_none=True)
+    error = traitlets.Instance(BaseException, allow_none=True)
+    busy = traitlets.Unicode("")
+
+    def __init__(
+        self,
+        db: Migrations,
+        selected: str | None = None,
+        *,
+        phases: Iterable[str] = tuple(Phase),
+        smoke_tests: Iterable[Any] = (),
+        maintenance: Hook | None = None,
+        notification: Hook | None = None,
+        **state: Any,
+    ) -> None:
+        self.db = db
+        self.phases = tuple(Phase(phase) for phase in phases)
+        self._given: dict[str, Any] = {"smoke_tests": tuple(smoke_tests), "maintenance": maintenance, "notification": notification}
+        self._checklist: Checklist | None = None
+        # Re-entrant: drawing sets widgets, which call back. The worker's thread draws as well as the kernel's.
+        self._lock = threading.RLock()
+        self._drawing = False
+        self._again = False
+        self._drawn: dict[str, object] = {}
+        self._thread: threading.Thread | None = None
+        self._rows: dict[str, _Row] = {}
+        self._shown: dict[str, str] = {}
+        self._make_view()
+        if selected is not None:
+            state["selected"] = selected.removesuffix(".sql")
+        super().__init__(children=self._sections(), layout=widgets.Layout(width="100%", max_width="72em"), **state)
+        self.observe(self._chosen_anew, names=["selected", "chain", "ticket"])
+        self.observe(self._draw, names=list(STATE))
+        if "state" not in state:
+            try:
+                self.update(**self._look())
+            except Exception as error:  # noqa: BLE001  # shown in the panel, as that of any click; Refresh tries again
+                self.error = error
+        self._draw()
+
+    def __repr__(self) -> str:
+        where = f"{self.target.database} on {self.target.host}" if self.target is not None else "a database"
+        return html.visible(f"<ChecklistPanel for {where[:60]}; run the cell to use it>")
+
+    # -- what a person, or a program, does -------------------------------------------------------------------------
+
+    def update(self, **state: Any) -> None:
+        """Set several traits of the state at once, the choice first. Does not write to the database."""
+        with self._lock:
+            if unknown := set(state) - set(STATE):
+                raise TypeError(f"no such state: {', '.join(sorted(unknown))}")
+            for name in STATE:
+                if name in state:
+                    setattr(self, name, state[name])
+
+    @property
+    def missing_before(self) -> str:
+        """What of the items before the rollback is open, in words; empty when nothing is, or nothing is chosen."""
+        return self.state.missing_before if self.state is not None else ""
+
+    def refresh(self) -> None:
+        """Read the audit trail again. Does not write."""
+        self._start("Reading the audit trail", lambda _: None)
+
+    def answer(self, key: str, *, note: str = "") -> None:
+        """Let the machine answer an item. Writes one event."""
+        item = runbook.item_of(key)
+        self._start(item.text, lambda checklist: checklist.answer(key, note=note.strip() or None), forget=key)
+
+    def attest(self, key: str, note: str) -> None:
+        """Answer an item on a person's word; of a backup, the note is the id of your own. Writes one event."""
+        item = runbook.item_of(key)
+
+        def work(checklist: Checklist) -> None:
+            if item.proof == Proof.BACKUP and note.strip():
+                checklist.record_backup(key, note)
+            else:
+                checklist.attest(key, note)
+
+        self._start(item.text, work, forget=key)
+
+    def go_on_without(self, key: str, reason: str) -> None:
+        """Go on without an item. Writes one event, with the reason."""
+        self._start(runbook.item_of(key).text, lambda checklist: checklist.go_on_without(key, reason), forget=key)
+
+    def go_on(self, reason: str) -> None:
+        """Go on without all open items before the rollback. Writes an event for each, with the reason."""
+        if not reason.strip():
+            raise UsageError("Going on without needs a reason: it goes into the audit trail")
+        self._start("Recording what is left out", lambda checklist: checklist.go_on(reason))
+
+    def cancel(self) -> None:
+        """Cancel what is running; what a transaction did is undone, and of a backup no file stays."""
+        if not self.busy:
+            return
+        checklist = self._checklist
+        if checklist is not None:
+            checklist.cancel()
+        with self._lock:
+            if self.busy:
+                self.busy = "Cancel was sent; press it again if this goes on"
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is running any more, at most `timeout` seconds. Returns whether that is so."""
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    # -- work, off the kernel's thread -----------------------------------------------------------------------------
+
+    def _start(self, words: str, work: Callable[[Checklist], object], *, forget: str | None = None) -> None:
+        """Run `work` in a thread, then read how the run stands. One at a time: a connection serves one thread."""
+        with self._lock:
+            if self.busy:
+                return
+            self.update(busy=words, error=None)
+            self._thread = threading.Thread(target=self._work, args=(work, forget), name="migrollback checklist", daemon=True)
+        self._thread.start()
+
+    def _work(self, work: Callable[[Checklist], object], forget: str | None) -> None:
+        state: dict[str, Any] = {}
+        try:
+            if self.db.database.connection.closed:
+                self.db.database.reconnect()
+            if self.selected is not None:
+                work(self._open())
+                if forget is not None:
+                    self._rows[forget].note.value = ""
+        except BaseException as error:  # noqa: BLE001  # a thread has nobody above it who would show it
+            state["error"] = error
+        try:
+            state = self._look() | state
+        except BaseException as error:  # noqa: BLE001  # must not hide what went wrong first
+            state.setdefault("error", error)
+        with self._lock:
+            self.update(**state, busy="")
+            again, self._again = self._again, False
+        if again:
+            self.refresh()  # something else was chosen meanwhile
+
+    def _open(self) -> Checklist:
+        """The checklist of the present choice."""
+        name, known = str(self.selected), self._checklist
+        if known is None or known.name != name or known.chain != self.chain:
+            known = Checklist(self.db, name, chain=self.chain, **self._given)
+            self._checklist = known
+        known.ticket = self.ticket.strip() or None
+        return known
+
+    def _look(self) -> dict[str, Any]:
+        if self.db.database.connection.closed:
+            self.db.database.reconnect()
+        rows = self.db.database.history()
+        found: dict[str, Any] = {"target": self.db.target, "names": tuple(row["migration_name"] for row in rows)[:_OFFERED], "state": None}
+        if self.selected is not None:
+            state = self._open().state()
+            found["state"] = state
+            if not self.ticket and state.ticket:
+                found["ticket"] = state.ticket
+        return found
+
+    # -- state -> state --------------------------------------------------------------------------------------------
+
+    def _chosen_anew(self, change: Mapping[str, Any]) -> None:
+        if change["name"] == "ticket":
+            return
+        with self._lock:
+            if change["name"] == "selected":
+                for row in self._rows.values():
+                    row.note.value = ""
+                self.update(state=None, ticket="", error=None)
+            if self.busy:
+                self._again = True
+                return
+        self.refresh()
+
+    def _entered(self, trait: str) -> Callable[[Any], None]:
+        def handle(change: Mapping[str, Any]) -> None:
+            with self._lock:
+                if self._drawing:
+                    return
+                if self.busy:
+                    self._draw()
+                else:
+                    value = change["new"]
+                    # what is shown of a name may not be the name
+                    setattr(self, trait, (self._shown.get(value, value) or None) if trait == "selected" else value)
+
+        return handle
+
+    def _clicked(self, deed: Callable[[], None]) -> Callable[[Any], None]:
+        """Handle a click. An error that left this handler would show nowhere in JupyterLab."""
+
+        def handle(_: object) -> None:
+            try:
+                deed()
+            except Exception as error:  # noqa: BLE001  # shown in the panel
+                self.error = error
+
+        return handle
+
+    # -- view ------------------------------------------------------------------------------------------------------
+
+    def _make_view(self) -> None:
+        field = {"description_width": "6.5em"}
+        self.target_view = widgets.HTML()
+        self.choice = widgets.Combobox(
+            description="Migration", placeholder="type or choose a name", continuous_update=False, layout=widgets.Layout(width="auto"), style=field
+        )
+        self.chain_box = widgets.Checkbox(
+            description="with all that depend on it (chain)", indent=False, layout=widgets.Layout(width="auto", margin="2px 2px 2px 7.2em")
+        )
+        self.ticket_field = widgets.Text(description="Ticket", placeholder="goes with each answer", layout=widgets.Layout(width="auto"), style=field)
+        self.summary_view = widgets.HTML()
+        self.refresh_button = widgets.Button(description="Refresh", tooltip="Read the audit trail again: colleagues may have answered")
+        self.cancel_button = widgets.Button(description="Cancel", tooltip="Cancel what is running")
+        self.message_view = widgets.HTML()
+        self.go_on_field = widgets.Text(placeholder="why", description="Reason", layout=widgets.Layout(width="auto", flex="1 1 20em"), style=field)
+        self.go_on_button = widgets.Button(
+            description="Go on without what is open", tooltip="Goes on without every open item before the rollback", layout=widgets.Layout(width="auto")
+        )
+        self.choice.observe(self._entered("selected"), "value")
+        self.chain_box.observe(self._entered("chain"), "value")
+        self.ticket_field.observe(self._entered("ticket"), "value")
+        self.refresh_button.on_click(self._clicked(self.refresh))
+        self.cancel_button.on_click(self._clicked(self.cancel))
+        self.go_on_button.on_click(self._clicked(lambda: self.go_on(self.go_on_field.value)))
+        for phase in self.phases:
+            for item in runbook.items_of(phase):
+                self._rows[item.key] = _Row(item, self)
+
+    def _sections(self) -> tuple[Any, ...]:
+        parts: list[Any] = [self.target_view, self.choice, self.chain_box, self.ticket_field, self.summary_view]
+        parts += [_line(self.refresh_button, self.cancel_button), self.message_view]
+        for phase in self.phases:
+            title = {Phase.BEFORE: "Before rolling back", Phase.DURING: "During rollback", Phase.AFTER: "After rollback"}[phase]
+            parts.append(widgets.HTML(f'<div role="heading" aria-level="3" style="font-weight:600;font-size:1.1em;margin-top:.6em">{title}</div>'))
+            parts += [self._rows[item.key].box for item in runbook.items_of(phase)]
+            if phase == Phase.BEFORE:
+                parts.append(_line(self.go_on_field, self.go_on_button))
+        return tuple(parts)
+
+    def _draw(self, _: object = None) -> None:
+        """Show the state as it is now, whatever was shown before."""
+        with self._lock:
+            if self._drawing:
+                return
+            self._drawing = True
+            try:
+                self._draw_text("target", self.target_view, _target_html, self.target)
+                self._draw_text("summary", self.summary_view, _summary_html, self.state)
+                self._draw_text("message", self.message_view, _message_html, self.busy, self.error)
+                for key, row in self._rows.items():
+                    self._draw_text(key, row.view, row.html, self.state)
+                self._draw_controls()
+            finally:
+                self._drawing = False
+
+    def _draw_text(self, part: str, view: Any, write: Callable[..., str], *facts: object) -> None:
+        known = self._drawn.get(part)
+        if not isinstance(known, tuple) or any(old is not new for old, new in zip(known, facts, strict=True)):
+            view.value = write(*facts)
+            self._drawn[part] = facts
+
+    def _draw_controls(self) -> None:
+        idle = not self.busy
+        ready = idle and self.state is not None
+        if self._drawn.get("names") is not self.names:
+            self._shown = {html.visible(name): name for name in self.names}
+            self.choice.options = tuple(self._shown)
+            self._drawn["names"] = self.names
+        self.choice.value = html.visible(self.selected or "")
+        self.chain_box.value = self.chain
+        self.ticket_field.value = self.ticket
+        self.choice.disabled = self.chain_box.disabled = self.ticket_field.disabled = self.refresh_button.disabled = not idle
+        self.cancel_button.disabled = idle
+        self.go_on_field.disabled = self.go_on_button.disabled = not (ready and self.missing_before)
+        for row in self._rows.values():
+            row.enable(ready)
+
+
+class _Row:
+    """One item: how it stands, a note, and what can be done about it."""
+
+    def __init__(self, item: Item, panel: ChecklistPanel) -> None:
+        self.item = item
+        self.view = widgets.HTML(layout=widgets.Layout(width="auto"))
+        hint = "id or file of your own backup, or why not" if item.proof == Proof.BACKUP else "note, or why not"
+        # the label tells a reader of the page which of the many notes this is
+        self.note = widgets.Text(placeholder=hint, tooltip=f"Note: {item.text}", layout=widgets.Layout(width="auto", flex="1 1 16em"), continuous_update=False)
+        self.buttons = []
+        if item.proof in _VERBS:
+            self.buttons.append(self._button(panel, _VERBS[item.proof], item.help, lambda: panel.answer(item.key, note=self.note.value)))
+        if item.proof != Proof.TRAIL:
+            word = "Use my own" if item.proof == Proof.BACKUP else "Attest"
+            self.buttons.append(self._button(panel, word, f"Done, on your word; needs the note: {item.text}", lambda: panel.attest(item.key, self.note.value)))
+            self.buttons.append(
+                self._button(panel, "Go on without", f"Needs the reason as note: {item.text}", lambda: panel.go_on_without(item.key, self.note.value))
+            )
+        controls = [self.note, *self.buttons] if item.proof != Proof.TRAIL else self.buttons
+        self.box = widgets.VBox((self.view, _line(*controls)), layout=widgets.Layout(margin="0 0 .5em 0"))
+
+    @staticmethod
+    def _button(panel: ChecklistPanel, words: str, tooltip: str, deed: Callable[[], None]) -> Any:
+        button = widgets.Button(description=words, tooltip=tooltip, layout=widgets.Layout(width="auto"))
+        button.on_click(panel._clicked(deed))  # noqa: SLF001  # a part of that panel
+        return button
+
+    def enable(self, ready: bool) -> None:
+        """Let it be used, or not."""
+        self.note.disabled = not ready
+        for button in self.buttons:
+            button.disabled = not ready
+
+    def html(self, state: RunbookState | None) -> str:
+        """How the item stands."""
+        outcome = state.outcome(self.item.key) if state is not None else None
+        sign, word = runbook.WORDS[outcome]
+        badge = f'<span style="{_STYLES[outcome]};padding:0 .4em">{sign} {word}</span>' if outcome is not None else f"<span>{sign} {word}</span>"
+        told = [f"<div>{badge} <b>{html.escape(self.item.text)}</b></div>"]
+        if state is not None:
+            shown = next(row for row in state.rows() if row[1] == self.item.text)
+            _, _, summary, note, who, when = shown
+            if summary:
+                told.append(f"<div>{html.escape(summary)}</div>")
+            if note:
+                told.append(f"<div>“{html.escape(note)}”</div>")
+            if who:
+                told.append(f"<div>{html.escape(who)}, {html.escape(when)} UTC</div>")
+        if outcome is None:
+            told.append(f"<div>{html.escape(self.item.help)}.</div>")
+        return f'<div style="line-height:1.5;overflow-wrap:anywhere">{"".join(told)}</div>'
+
+
+def _line(*controls: Any) -> Any:
+    return widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
+
+
+def _box(text: str, style: str, *, role: str) -> str:
+    return f'<div role="{role}" style="{style};padding:.4em .8em;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4">{text}</div>'
+
+
+def _target_html(target: Target | None) -> str:
+    if target is None:
+        return _box("Target: not connected", html.BAD, role="note")
+    where = f"{target.host}:{target.port}"
+    return _box(
+        f"Target: database <b>{html.escape(target.database)}</b> on <b>{html.escape(where)}</b> as user <b>{html.escape(target.user)}</b>, "
+        f"PostgreSQL {html.escape(target.server_version)}, schema {html.escape(target.schema)}",
+        html.CAREFUL,
+        role="note",
+    )
+
+
+def _summary_html(state: RunbookState | None) -> str:
+    if state is None:
+        return '<div style="line-height:1.5">Choose a migration: its checklist is read from the audit trail.</div>'
+    counts = " · ".join(f"{phase.capitalize()} {len(runbook.items_of(phase)) - len(state.open(phase))} of {len(runbook.items_of(phase))}" for phase in Phase)
+    done = "" if state.missing_before else " · all before the rollback is settled"
+    return f'<div role="status" style="line-height:1.5"><b>{html.escape(counts)}</b>{done}</div>'
+
+
+def _message_html(busy: str, error: BaseException | None) -> str:
+    parts = []
+    if busy:
+        parts.append(_box(f'<progress aria-label="running"></progress> {html.escape(busy)} ...', html.CAREFUL, role="status"))
+    if error is not None:
+        word = "Not done" if isinstance(error, UsageError) else "Failed" if isinstance(error, MigrollbackError) else "Unexpected error"
+        text = str(error) if isinstance(error, MigrollbackError) else f"{type(error).__name__}: {error}"
+        parts.append(_box(f"<b>{word}:</b> {html.escape(text)}", html.CAREFUL if isinstance(error, UsageError) else html.BAD, role="alert"))
+    return "".join(parts)
