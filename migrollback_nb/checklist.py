@@ -21,7 +21,7 @@ from migrollback_nb.errors import (
     Refused,
     UsageError,
 )
-from migrollback_nb.runbook import Entry, Outcome, Phase, Proof, RunbookState
+from migrollback_nb.runbook import Entry, Evidence, Outcome, Phase, RunbookState
 
 if TYPE_CHECKING:
     from migrollback_nb.hooks import Hook
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from migrollback_nb.smoke_tests import SmokeTest
 
 #: Items whose answer holds only as long as the schema, the rollback SQL and the dependents stay as they are.
-_OF_THIS_STATE = frozenset({Proof.CHECK, Proof.REHEARSAL, Proof.PREVIEW})
+_OF_THIS_STATE = frozenset({Evidence.CHECK, Evidence.REHEARSAL, Evidence.PREVIEW})
 
 #: (outcome, the evidence in one line, all of it)
 Answer = tuple[Outcome, str, dict[str, Any]]
@@ -115,7 +115,7 @@ class Checklist:
         now: dict[tuple[str, ...], str] = {}
         for item in runbook.ITEMS:
             entry = state.latest(item.key)
-            if item.proof not in _OF_THIS_STATE or entry is None or entry.attested or entry.outcome != Outcome.DONE:
+            if item.evidence not in _OF_THIS_STATE or entry is None or entry.attested or entry.outcome != Outcome.DONE:
                 continue
             names = tuple(entry.evidence.get("migrations", ()))
             if names not in now:
@@ -155,24 +155,24 @@ class Checklist:
         """
         item = runbook.item_of(key)
         self._cancelled.clear()
-        answers: dict[Proof, Callable[[], Answer]] = {
-            Proof.CHECK: self._check,
-            Proof.REHEARSAL: self._rehearse,
-            Proof.PREVIEW: self._preview,
-            Proof.BACKUP: lambda: self._back_up(file, final=key == "final_backup"),
-            Proof.FILE: self._file,
-            Proof.MENDED_FILE: self._mended_file,
-            Proof.MAINTENANCE: lambda: self._hook(key, self.maintenance, hooks.MAINTENANCE_VARIABLE, "maintenance"),
-            Proof.NOTIFICATION: lambda: self._hook(key, self.notification, hooks.NOTIFICATION_VARIABLE, "notification"),
-            Proof.TRAIL: self._trail,
-            Proof.SCHEMA: self._schema,
-            Proof.SMOKE_TESTS: self._smoke_tests,
-            Proof.ERROR_RATES: self._error_rates,
+        answers: dict[Evidence, Callable[[], Answer]] = {
+            Evidence.CHECK: self._check,
+            Evidence.REHEARSAL: self._rehearse,
+            Evidence.PREVIEW: self._preview,
+            Evidence.BACKUP: lambda: self._back_up(file, final=key == "final_backup"),
+            Evidence.FILE: self._file,
+            Evidence.MENDED_FILE: self._mended_file,
+            Evidence.MAINTENANCE: lambda: self._hook(key, self.maintenance, hooks.MAINTENANCE_VARIABLE, "maintenance"),
+            Evidence.NOTIFICATION: lambda: self._hook(key, self.notification, hooks.NOTIFICATION_VARIABLE, "notification"),
+            Evidence.TRAIL: self._trail,
+            Evidence.SCHEMA: self._schema,
+            Evidence.SMOKE_TESTS: self._smoke_tests,
+            Evidence.ERROR_RATES: self._error_rates,
         }
-        if item.proof not in answers:
+        if item.evidence not in answers:
             raise UsageError(f"Only a person can answer “{item.text}”", hint=f'Write what you know: checklist.attest("{key}", "...").')
         try:
-            outcome, summary, evidence = answers[item.proof]()
+            outcome, summary, evidence = answers[item.evidence]()
         except (Refused, BackupFailed, DatabaseError, MigrationFileError, MigrationNotFound) as error:
             # it was tried, and that is a part of the story
             outcome, summary, evidence = Outcome.FAILED, error.message, {"error": type(error).__name__, "message": str(error)}
@@ -190,7 +190,7 @@ class Checklist:
             Without a note, and where only the audit trail can know.
         """
         item = runbook.item_of(key)
-        if item.proof == Proof.TRAIL:
+        if item.evidence == Evidence.TRAIL:
             raise UsageError("Only the audit trail can say whether it was rolled back", hint="Roll it back with the rollback panel or migrollback rollback.")
         if not note.strip():
             raise UsageError(f"“{item.text}” needs a note", hint=f"{item.help}.")
@@ -205,7 +205,7 @@ class Checklist:
             Without a reason, and where nobody can go on without.
         """
         item = runbook.item_of(key)
-        if item.proof == Proof.TRAIL:
+        if item.evidence == Evidence.TRAIL:
             raise UsageError("There is no going on without the rollback itself")
         if not reason.strip():
             raise UsageError(f"Going on without “{item.text}” needs a reason: it goes into the audit trail")
@@ -246,7 +246,7 @@ class Checklist:
         note : str, optional
             What else is to be said.
         """
-        if runbook.item_of(key).proof != Proof.BACKUP:
+        if runbook.item_of(key).evidence != Evidence.BACKUP:
             raise UsageError(f"{key} is no backup", hint="Use backup or final_backup.")
         if not id.strip():
             raise UsageError("A backup of your own needs its id", hint="A snapshot's id, an address, or a file.")

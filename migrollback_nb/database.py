@@ -212,7 +212,13 @@ class Database(Session):
         """Rows of one statement of the user's own, in a read-only transaction that is then undone. Does not write."""
         rows: list[tuple[Any, ...]] = []
         with suppress(_Undo), self._translated(), self._transaction({"statement_timeout": self.limits.statement_timeout, "transaction_read_only": "on"}):
-            cursor = self.connection.execute(statement.encode())
+            try:
+                cursor = self.connection.execute(statement.encode())
+            except psycopg.Error as error:
+                if self.connection.closed:
+                    raise
+                # the user's own tables, so a missing one is no missing system
+                raise errors.DatabaseError(error.diag.message_primary or str(error), sqlstate=error.sqlstate, hint=error.diag.message_hint) from error
             rows = cursor.fetchall() if cursor.description is not None else []
             raise _Undo  # a read-only transaction may still write temporary tables
         return rows

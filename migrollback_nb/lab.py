@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb import demo, embedded
 from migrollback_nb.errors import UsageError
+from migrollback_nb.runbook_notebooks import shipped_notebooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,9 +97,7 @@ def copy_notebooks(folder: Path) -> tuple[str, ...]:
     tuple of str
         Names of the files that were left alone because a user has changed them.
     """
-    shipped = resources.files("migrollback_nb") / "notebooks"
-    # in a checkout they lie beside the package
-    source = Path(str(shipped)) if shipped.is_dir() else Path(__file__).resolve().parent.parent / "notebooks"
+    source = shipped_notebooks()
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / _MANIFEST
     copied: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}

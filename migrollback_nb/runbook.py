@@ -20,7 +20,7 @@ class Phase(StrEnum):
     AFTER = "after"
 
 
-class Proof(StrEnum):
+class Evidence(StrEnum):
     """Who or what can answer an item. A person may attest any of them with a note, except what only the audit trail can know."""
 
     PERSON = "person"  #: a person's word, with a note
@@ -64,55 +64,57 @@ class Item:
     key: str  #: what events call it
     phase: Phase  #: where it stands
     text: str  #: as the specification words it
-    proof: Proof  #: who or what can answer it
+    evidence: Evidence  #: who or what can answer it
     help: str  #: what answering it does, in words
 
 
-def _item(key: str, phase: Phase, text: str, proof: Proof, help: str) -> Item:
-    return Item(key=key, phase=phase, text=text, proof=proof, help=help)
+def _item(key: str, phase: Phase, text: str, evidence: Evidence, help: str) -> Item:
+    return Item(key=key, phase=phase, text=text, evidence=evidence, help=help)
 
 
 #: The specification's checklist, to the letter and in its order: 8 before, 8 during, 5 after.
 ITEMS = (
-    _item("staging", Phase.BEFORE, "Tested rollback in staging environment", Proof.REHEARSAL, "Runs the rollback for real and undoes it; nothing stays"),
+    _item("staging", Phase.BEFORE, "Tested rollback in staging environment", Evidence.REHEARSAL, "Runs the rollback for real and undoes it; nothing stays"),
     _item(
         "application",
         Phase.BEFORE,
         "Verified application code compatible with rolled-back schema",
-        Proof.PERSON,
+        Evidence.PERSON,
         "Which version of the application, and who has looked",
     ),
-    _item("dependents", Phase.BEFORE, "Checked for dependent migrations", Proof.CHECK, "Asks the database whether it may be rolled back, and what rests on it"),
-    _item("backup", Phase.BEFORE, "Created database backup", Proof.BACKUP, "Runs pg_dump into a file, or records the id of your own backup"),
-    _item("window", Phase.BEFORE, "Scheduled maintenance window", Proof.PERSON, "From when to when, and who agreed"),
-    _item("notified", Phase.BEFORE, "Notified team/users of downtime", Proof.NOTIFICATION, "Runs your notification hook"),
+    _item(
+        "dependents", Phase.BEFORE, "Checked for dependent migrations", Evidence.CHECK, "Asks the database whether it may be rolled back, and what rests on it"
+    ),
+    _item("backup", Phase.BEFORE, "Created database backup", Evidence.BACKUP, "Runs pg_dump into a file, or records the id of your own backup"),
+    _item("window", Phase.BEFORE, "Scheduled maintenance window", Evidence.PERSON, "From when to when, and who agreed"),
+    _item("notified", Phase.BEFORE, "Notified team/users of downtime", Evidence.NOTIFICATION, "Runs your notification hook"),
     _item(
         "reapply",
         Phase.BEFORE,
         "Prepared rollback of rollback plan (re-apply migration)",
-        Proof.FILE,
+        Evidence.FILE,
         "Looks whether the migration's file is here, is the one that was registered, and could be applied again",
     ),
-    _item("reason", Phase.BEFORE, "Documented reason for rollback", Proof.PERSON, "Why; your note is the reason"),
-    _item("maintenance_on", Phase.DURING, "Enable maintenance mode", Proof.MAINTENANCE, "Runs your maintenance hook"),
-    _item("dry_run", Phase.DURING, "Execute dry-run first", Proof.PREVIEW, "Asks the database what would run; nothing runs"),
-    _item("final_backup", Phase.DURING, "Take final backup", Proof.BACKUP, "Runs pg_dump into a file, or records the id of your own backup"),
-    _item("execute", Phase.DURING, "Execute rollback", Proof.TRAIL, "Looks into the audit trail; to roll back, use the rollback panel or the command line"),
-    _item("verify", Phase.DURING, "Verify database state", Proof.SCHEMA, "Compares the schema with what it was before the migration"),
-    _item("deploy", Phase.DURING, "Deploy matching application version", Proof.PERSON, "Which version, deployed by whom"),
-    _item("smoke", Phase.DURING, "Run smoke tests", Proof.SMOKE_TESTS, "Runs your SQL read-only and compares what comes with what you expect"),
+    _item("reason", Phase.BEFORE, "Documented reason for rollback", Evidence.PERSON, "Why; your note is the reason"),
+    _item("maintenance_on", Phase.DURING, "Enable maintenance mode", Evidence.MAINTENANCE, "Runs your maintenance hook"),
+    _item("dry_run", Phase.DURING, "Execute dry-run first", Evidence.PREVIEW, "Asks the database what would run; nothing runs"),
+    _item("final_backup", Phase.DURING, "Take final backup", Evidence.BACKUP, "Runs pg_dump into a file, or records the id of your own backup"),
+    _item("execute", Phase.DURING, "Execute rollback", Evidence.TRAIL, "Looks into the audit trail; to roll back, use the rollback panel or the command line"),
+    _item("verify", Phase.DURING, "Verify database state", Evidence.SCHEMA, "Compares the schema with what it was before the migration"),
+    _item("deploy", Phase.DURING, "Deploy matching application version", Evidence.PERSON, "Which version, deployed by whom"),
+    _item("smoke", Phase.DURING, "Run smoke tests", Evidence.SMOKE_TESTS, "Runs your SQL read-only and compares what comes with what you expect"),
     _item(
         "errors",
         Phase.DURING,
         "Monitor error rates",
-        Proof.ERROR_RATES,
+        Evidence.ERROR_RATES,
         "Before the rollback: keeps the counters of pg_stat_database. After it: compares the rates since with those before",
     ),
-    _item("documented", Phase.AFTER, "Document what went wrong", Proof.PERSON, "What went wrong, or where it is written"),
-    _item("mended", Phase.AFTER, "Update migration with fixes", Proof.MENDED_FILE, "Looks whether the migration's file was changed since it was registered"),
-    _item("redeploy", Phase.AFTER, "Plan re-deployment", Proof.PERSON, "When, and by whom"),
-    _item("maintenance_off", Phase.AFTER, "Disable maintenance mode", Proof.MAINTENANCE, "Runs your maintenance hook"),
-    _item("notified_after", Phase.AFTER, "Notify team/users", Proof.NOTIFICATION, "Runs your notification hook"),
+    _item("documented", Phase.AFTER, "Document what went wrong", Evidence.PERSON, "What went wrong, or where it is written"),
+    _item("mended", Phase.AFTER, "Update migration with fixes", Evidence.MENDED_FILE, "Looks whether the migration's file was changed since it was registered"),
+    _item("redeploy", Phase.AFTER, "Plan re-deployment", Evidence.PERSON, "When, and by whom"),
+    _item("maintenance_off", Phase.AFTER, "Disable maintenance mode", Evidence.MAINTENANCE, "Runs your maintenance hook"),
+    _item("notified_after", Phase.AFTER, "Notify team/users", Evidence.NOTIFICATION, "Runs your notification hook"),
 )
 _BY_KEY = {item.key: item for item in ITEMS}
 

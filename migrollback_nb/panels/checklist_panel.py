@@ -12,7 +12,7 @@ from migrollback_nb import html, runbook
 from migrollback_nb.checklist import Checklist
 from migrollback_nb.errors import MigrollbackError, UsageError
 from migrollback_nb.results import Target
-from migrollback_nb.runbook import Item, Outcome, Phase, Proof, RunbookState
+from migrollback_nb.runbook import Evidence, Item, Outcome, Phase, RunbookState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,18 +25,18 @@ STATE = ("target", "names", "selected", "chain", "ticket", "state", "error", "bu
 
 #: What the button of a machine-answered item says.
 _VERBS = {
-    Proof.CHECK: "Check now",
-    Proof.REHEARSAL: "Rehearse now",
-    Proof.PREVIEW: "Dry run now",
-    Proof.BACKUP: "Back up now",
-    Proof.FILE: "Look at the file",
-    Proof.MENDED_FILE: "Look at the file",
-    Proof.MAINTENANCE: "Run the hook",
-    Proof.NOTIFICATION: "Run the hook",
-    Proof.TRAIL: "Look into the trail",
-    Proof.SCHEMA: "Verify now",
-    Proof.SMOKE_TESTS: "Run the tests",
-    Proof.ERROR_RATES: "Read the counters",
+    Evidence.CHECK: "Check now",
+    Evidence.REHEARSAL: "Rehearse now",
+    Evidence.PREVIEW: "Dry run now",
+    Evidence.BACKUP: "Back up now",
+    Evidence.FILE: "Look at the file",
+    Evidence.MENDED_FILE: "Look at the file",
+    Evidence.MAINTENANCE: "Run the hook",
+    Evidence.NOTIFICATION: "Run the hook",
+    Evidence.TRAIL: "Look into the trail",
+    Evidence.SCHEMA: "Verify now",
+    Evidence.SMOKE_TESTS: "Run the tests",
+    Evidence.ERROR_RATES: "Read the counters",
 }
 _STYLES = {Outcome.DONE: html.GOOD, Outcome.FAILED: html.BAD, Outcome.SKIPPED: html.CAREFUL, Outcome.NOTED: html.CAREFUL}
 #: Most names that are offered: more slow the browser down. Any name can be typed.
@@ -161,7 +161,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         item = runbook.item_of(key)
 
         def work(checklist: Checklist) -> None:
-            if item.proof == Proof.BACKUP and note.strip():
+            if item.evidence == Evidence.BACKUP and note.strip():
                 checklist.record_backup(key, note)
             else:
                 checklist.attest(key, note)
@@ -376,19 +376,19 @@ class _Row:
     def __init__(self, item: Item, panel: ChecklistPanel) -> None:
         self.item = item
         self.view = widgets.HTML(layout=widgets.Layout(width="auto"))
-        hint = "id or file of your own backup, or why not" if item.proof == Proof.BACKUP else "note, or why not"
+        hint = "id or file of your own backup, or why not" if item.evidence == Evidence.BACKUP else "note, or why not"
         # the label tells a reader of the page which of the many notes this is
         self.note = widgets.Text(placeholder=hint, tooltip=f"Note: {item.text}", layout=widgets.Layout(width="auto", flex="1 1 16em"), continuous_update=False)
         self.buttons = []
-        if item.proof in _VERBS:
-            self.buttons.append(self._button(panel, _VERBS[item.proof], item.help, lambda: panel.answer(item.key, note=self.note.value)))
-        if item.proof != Proof.TRAIL:
-            word = "Use my own" if item.proof == Proof.BACKUP else "Attest"
+        if item.evidence in _VERBS:
+            self.buttons.append(self._button(panel, _VERBS[item.evidence], item.help, lambda: panel.answer(item.key, note=self.note.value)))
+        if item.evidence != Evidence.TRAIL:
+            word = "Use my own" if item.evidence == Evidence.BACKUP else "Attest"
             self.buttons.append(self._button(panel, word, f"Done, on your word; needs the note: {item.text}", lambda: panel.attest(item.key, self.note.value)))
             self.buttons.append(
                 self._button(panel, "Go on without", f"Needs the reason as note: {item.text}", lambda: panel.go_on_without(item.key, self.note.value))
             )
-        controls = [self.note, *self.buttons] if item.proof != Proof.TRAIL else self.buttons
+        controls = [self.note, *self.buttons] if item.evidence != Evidence.TRAIL else self.buttons
         self.box = widgets.VBox((self.view, _line(*controls)), layout=widgets.Layout(margin="0 0 .5em 0"))
 
     @staticmethod

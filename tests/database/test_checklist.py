@@ -18,7 +18,7 @@ from watching import events, eventually, last_event, value
 
 import migrollback_nb as mr
 from migrollback_nb import backup
-from migrollback_nb.runbook import ITEMS, Outcome, Phase, Proof, items_of
+from migrollback_nb.runbook import ITEMS, Evidence, Outcome, Phase, items_of
 
 NAME = "001_a"
 
@@ -86,7 +86,7 @@ def test_answers_at_the_same_moment_are_all_kept(checklist: mr.Checklist, databa
         with mr.connect(database_dsn, dir=folder) as own:
             mr.Checklist(own, NAME).attest(key, key)
 
-    keys = [item.key for item in ITEMS if item.proof != Proof.TRAIL][:8]
+    keys = [item.key for item in ITEMS if item.evidence != Evidence.TRAIL][:8]
     threads = [threading.Thread(target=attest, args=(key,)) for key in keys]
     for thread in threads:
         thread.start()
@@ -134,7 +134,7 @@ def test_nobody_attests_the_rollback_itself(checklist: mr.Checklist) -> None:
         checklist.answer("execute")
 
 
-@pytest.mark.parametrize("key", [item.key for item in ITEMS if item.proof == Proof.PERSON])
+@pytest.mark.parametrize("key", [item.key for item in ITEMS if item.evidence == Evidence.PERSON])
 def test_no_machine_answers_what_only_a_person_can(checklist: mr.Checklist, key: str) -> None:
     with pytest.raises(mr.UsageError, match="Only a person"):
         checklist.answer(key)

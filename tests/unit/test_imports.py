@@ -38,6 +38,7 @@ LAYERS = [
         "smoke_tests",
         "error_rates",
         "hooks",
+        "charts",
         "terminal",
     },
     {
@@ -60,7 +61,7 @@ LAYERS = [
         "snapshots",
     },
     {"migrations"},
-    {"frames", "graphs", "checklist"},
+    {"frames", "graphs", "checklist", "report", "runbook_notebooks"},
     {"panels"},
     {"cli", "magics", "demo", "lab"},
 ]
