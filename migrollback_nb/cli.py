@@ -138,6 +138,18 @@ def _events_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)")
 
 
+def _runbook_arguments(made: argparse.ArgumentParser) -> None:
+    _name(made)
+    made.add_argument("--ticket", metavar="ID", help="goes with each answer into the audit trail")
+    made.add_argument("--chain", action="store_true", help="with all that must be rolled back before it")
+    made.add_argument("--into", metavar="FOLDER", help="where the dated folder goes (default: the current one)")
+
+
+def _report_arguments(made: argparse.ArgumentParser) -> None:
+    _name(made)
+    made.add_argument("--file", metavar="FILE", help="where it goes; over no file that is there (default: a dated name in the current folder)")
+
+
 def _no_arguments(_: argparse.ArgumentParser) -> None:
     """Nothing besides the common options."""
 
@@ -163,6 +175,8 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "diff": ("show what differs between two snapshots, or between one and now (exit status 0: nothing, 1: something)", _diff_arguments),
     "events": ("show the audit trail", _events_arguments),
     "verify": ("try every rollback of the folder on a scratch database and grade it: does it restore what was there?", _verify_arguments),
+    "runbook": ("copy the runbook's notebooks for a migration, filled in, into a dated folder", _runbook_arguments),
+    "report": ("write the whole story of a migration's rollback as one HTML file", _report_arguments),
     "demo": ("see it work, on the embedded server with a small shop", _no_arguments),
     "lab": ("open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter lab", _no_arguments),
 }
@@ -259,6 +273,10 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
             return db.snapshots(args.name)
         case "diff":
             return db.diff(args.old, args.new)
+        case "runbook":
+            return db.runbook(args.name, ticket=args.ticket, chain=args.chain, into=args.into, dsn_given=getattr(args, "dsn", None) is not None)
+        case "report":
+            return str(db.report(args.name, args.file))
         case "events" if args.verify:
             return db.verify_events()
         case "events":

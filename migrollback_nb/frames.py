@@ -60,6 +60,20 @@ EVENTS = {
     "details": _ANY,
     "hash": _TEXT,
 }
+#: Of attempts to roll back.
+ATTEMPTS = {
+    "attempt_id": _TEXT,
+    "migration_name": _TEXT,
+    "outcome": _TEXT,
+    "started_at": _TIME,
+    "ended_at": _TIME,
+    "in_place": "timedelta64[us]",
+    "duration_ms": "float64",
+    "sqlstate": _TEXT,
+    "database_user": _TEXT,
+    "client": _TEXT,
+    "reason": _TEXT,
+}
 #: Columns and dtypes of each part of a rehearsal.
 REHEARSAL = {
     "changes": {
@@ -144,6 +158,56 @@ def schema_changes(diff: SchemaDiff) -> pd.DataFrame:
 def events(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """The audit trail as a DataFrame (n, 10), columns as in `EVENTS`; does not write."""
     return _frame(rows, EVENTS)
+
+
+def attempts(events: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Attempts to roll back, by the audit trail, as a DataFrame (n, 11), columns as in `ATTEMPTS`; does not write.
+
+    Parameters
+    ----------
+    events : iterable of mapping
+        All events, in order. An attempt of which only the start is known has the outcome ``unknown`` and ends when it started.
+    """
+    rows: list[dict[str, Any]] = []
+    running: dict[tuple[Any, str], dict[str, Any]] = {}
+    in_place_since: dict[str, Any] = {}
+    for event in events:
+        name, kind, moment = event["migration_name"], event["event"], event["occurred_at"]
+        if kind in ("applied", "registered"):
+            in_place_since.setdefault(name, moment)  # what is registered anew is in place already
+        elif kind == "resolved" and event["details"].get("new") == "rolled_back":
+            in_place_since.pop(name, None)
+        elif kind == "started":
+            running[event["attempt_id"], name] = {"started_at": moment, "row": len(rows)}
+            rows.append(_attempt(event, "unknown", moment, None))
+        elif kind in ("rolled_back", "failed", "refused"):
+            known = running.pop((event["attempt_id"], name), None) if event["attempt_id"] is not None else None
+            since = in_place_since.get(name)
+            row = _attempt(event, kind, known["started_at"] if known else moment, moment - since if kind == "rolled_back" and since is not None else None)
+            if known:
+                rows[known["row"]] = row
+            else:
+                rows.append(row)
+            if kind == "rolled_back":
+                in_place_since.pop(name, None)
+    return _frame(rows, ATTEMPTS)
+
+
+def _attempt(event: Mapping[str, Any], outcome: str, started_at: Any, in_place: Any) -> dict[str, Any]:
+    details = event["details"]
+    return {
+        "attempt_id": event["attempt_id"],
+        "migration_name": event["migration_name"],
+        "outcome": outcome,
+        "started_at": started_at,
+        "ended_at": event["occurred_at"],
+        "in_place": in_place,
+        "duration_ms": details.get("duration_ms"),
+        "sqlstate": details.get("sqlstate"),
+        "database_user": event["database_user"],
+        "client": event["client"],
+        "reason": event["reason"],
+    }
 
 
 def rehearsal(rehearsed: Rehearsal, what: str) -> pd.DataFrame:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import psycopg
 
+    from migrollback_nb.checklist import Checklist
     from migrollback_nb.database import Database
     from migrollback_nb.formats import MigrationFolder
     from migrollback_nb.migration_file import MigrationFile
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         RegisterResult,
         Rehearsal,
         RollbackResult,
+        RunbookCopy,
         SchemaDiff,
         SyncResult,
         Target,
@@ -310,6 +312,19 @@ class Migrations:
         from migrollback_nb import frames
 
         return frames.events(self.database.events(None if name is None else _stem(name)))
+
+    def attempts(self) -> pd.DataFrame:
+        """Attempts to roll back, also those that were refused or failed, by the audit trail. Does not write.
+
+        Returns
+        -------
+        DataFrame
+            Columns attempt_id, migration_name, outcome (rolled_back, failed, refused, unknown), started_at, ended_at (aware), in_place (from apply to
+            rollback), duration_ms (of the SQL), sqlstate, database_user, client, reason; a row for each migration of each attempt, in order.
+        """
+        from migrollback_nb import frames
+
+        return frames.attempts(self.database.events())
 
     def verify_events(self) -> AuditResult:
         """Check the audit trail's chain of hashes in Python. Does not write."""
@@ -925,6 +940,58 @@ class Migrations:
         version = int(self.target.server_version.split(".")[0])
         return suggesting.template(folder, folder.read(name), commented=self.database.uses_supabase(), major=version)
 
+    # -- runbook ---------------------------------------------------------------------------------------------------
+
+    def checklist(self, name: str, **options: Any) -> Checklist:
+        """The production checklist of one rollback, with evidence. Does not write; what its methods write they say.
+
+        Parameters
+        ----------
+        name : str
+            The migration.
+        **options : Any
+            As `Checklist` takes them: chain, ticket, smoke_tests, maintenance, notification, run.
+        """
+        from migrollback_nb.checklist import Checklist
+
+        return Checklist(self, name, **options)
+
+    def runbook(self, name: str, *, ticket: str | None = None, chain: bool = False, into: Path | str | None = None, dsn_given: bool = False) -> RunbookCopy:
+        """Copy the runbook's notebooks for one migration, filled in. Writes a new, dated folder, and nothing to the database.
+
+        Parameters
+        ----------
+        name : str
+            The migration.
+        ticket : str, optional
+            Goes with each answer into the audit trail.
+        chain : bool
+            Whether all that rests on it is to be rolled back with it.
+        into : Path or str, optional
+            Where the folder goes; by default the current one.
+        dsn_given : bool
+            True: the notebooks are not to name the variable that this connection may have come from.
+        """
+        from migrollback_nb.runbook_notebooks import copy_runbook
+
+        return copy_runbook(self, name, ticket=ticket, chain=chain, into=into, dsn_given=dsn_given)
+
+    def report(self, name: str, file: Path | str | None = None, *, run: int | None = None) -> Path:
+        """Write the whole story of a migration's rollback as one HTML file. Writes that file, over none that is there, and nothing to the database.
+
+        Parameters
+        ----------
+        name : str
+            The migration.
+        file : Path or str, optional
+            Where; by default a dated name in the current folder.
+        run : int, optional
+            An earlier run of its checklist; by default the present one.
+        """
+        from migrollback_nb.report import write_report
+
+        return write_report(self, name, file, run=run)
+
     # -- graph -----------------------------------------------------------------------------------------------------
 
     def graph(self, name: str | None = None, *, depth: int = 2, hide_rolled_back: bool = False) -> graphviz.Digraph:
@@ -976,6 +1043,18 @@ class Migrations:
                 if self.database.install(name, file.up.text, system_record(file)):
                     done.append(name)
         return results.InstallResult(installed=tuple(done), rights_closed=self.database.close_rights(), target=self.target)
+
+    def require_target(self, expected: str | None) -> None:
+        """Make sure that this is the database that was meant, as host:port/database; None: any. Does not write.
+
+        Raises
+        ------
+        Refused
+            When it is another one.
+        """
+        here = f"{self.target.host}:{self.target.port}/{self.target.database}"
+        if expected is not None and expected != here:
+            raise Refused(f"This is {here}, and {expected} was meant", hint="Correct the connection, or make a runbook for this database.")
 
     def require_system(self) -> None:
         """Make sure that the rollback system is there and not newer than this package. Does not write.

@@ -5,48 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb import html
 from migrollback_nb.connection import DSN_VARIABLES
 from migrollback_nb.errors import UsageError
+from migrollback_nb.results import RunbookCopy
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
 
 #: The notebooks of the runbook, in order.
 NOTEBOOKS = ("10_before_rollback.ipynb", "11_during_rollback.ipynb", "12_after_rollback.ipynb")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunbookCopy:
-    """Where the notebooks of one rollback lie."""
-
-    folder: str  #: the new folder
-    files: tuple[str, ...]  #: the notebooks in it, in order
-    migration_name: str  #: the migration
-    ticket: str | None  #: the ticket
-    warnings: tuple[str, ...] = ()  #: what is to be done before they are opened
-
-    def to_dict(self) -> dict[str, Any]:
-        """Keys of `migrollback runbook --format json`."""
-        return {
-            "folder": self.folder,
-            "files": list(self.files),
-            "migration_name": self.migration_name,
-            "ticket": self.ticket,
-            "warnings": list(self.warnings),
-        }
-
-    def __repr__(self) -> str:
-        return f"<RunbookCopy {self.folder}: {', '.join(self.files)}>"
-
-    def _repr_html_(self) -> str:
-        return html.definitions([("Folder", self.folder), ("Notebooks", "\n".join(self.files))]) + html.warnings(self.warnings)
 
 
 def shipped_notebooks() -> Path:

@@ -128,6 +128,9 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
                 err.write(f"   {result.rights_closed} grants to PUBLIC, anon or authenticated were closed\n")
         case results.Plan():
             show_order(result.steps, out)
+        case results.RunbookCopy():
+            out.write(f"✅ The runbook of {visible(result.migration_name)} is in {visible(result.folder)}\n")
+            out.writelines(f"   {name}\n" for name in result.files)
         case results.AuditResult():
             out.write(f"{'✅ The audit trail is intact' if result.intact else f'❌ The audit trail is broken at event {result.first_bad_number}'}\n")
             out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")

@@ -11,6 +11,9 @@ import traitlets
 from migrollback_nb import html, runbook
 from migrollback_nb.checklist import Checklist
 from migrollback_nb.errors import MigrollbackError, UsageError
+from migrollback_nb.panels.desk import LOCK, Desk
+from migrollback_nb.panels.panel import target_html
+from migrollback_nb.production import is_production
 from migrollback_nb.results import Target
 from migrollback_nb.runbook import Evidence, Item, Outcome, Phase, RunbookState
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
     from migrollback_nb.hooks import Hook
     from migrollback_nb.migrations import Migrations
+    from migrollback_nb.panels.panel import Panel
+    from migrollback_nb.production import Rule
 
 #: Traits that are the panel's state, in the order in which `update` sets them: a new choice forgets what was known of the one before.
 STATE = ("target", "names", "selected", "chain", "ticket", "state", "error", "busy")
@@ -57,6 +62,8 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         The migration.
     phases : iterable of str
         Which parts are shown: before, during, after.
+    production : str, iterable of str or callable, optional
+        Which targets are production; see `migrollback_nb.production.is_production`.
     smoke_tests, maintenance, notification
         As `Checklist` takes them.
     **state : Any
@@ -97,17 +104,19 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         selected: str | None = None,
         *,
         phases: Iterable[str] = tuple(Phase),
+        production: Rule | None = None,
         smoke_tests: Iterable[Any] = (),
         maintenance: Hook | None = None,
         notification: Hook | None = None,
         **state: Any,
     ) -> None:
         self.db = db
+        self._rule = production
         self.phases = tuple(Phase(phase) for phase in phases)
         self._given: dict[str, Any] = {"smoke_tests": tuple(smoke_tests), "maintenance": maintenance, "notification": notification}
         self._checklist: Checklist | None = None
-        # Re-entrant: drawing sets widgets, which call back. The worker's thread draws as well as the kernel's.
-        self._lock = threading.RLock()
+        # the other panels' own: one that follows changes the other, from the kernel's thread and from workers
+        self._lock = LOCK
         self._drawing = False
         self._again = False
         self._drawn: dict[str, object] = {}
@@ -146,6 +155,36 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
     def missing_before(self) -> str:
         """What of the items before the rollback is open, in words; empty when nothing is, or nothing is chosen."""
         return self.state.missing_before if self.state is not None else ""
+
+    def follow(self, panel: Panel | Desk) -> None:
+        """Go with a panel that rolls back: take over its choice, and hold its button until the items before the rollback are settled. Does not write."""
+        desk = panel if isinstance(panel, Desk) else panel.desk
+        if desk.db.target != self.db.target:
+            raise UsageError(f"These panels are of different databases: {self.db.target} and {desk.db.target}")
+
+        def hold(_: object = None) -> None:
+            known = self.state
+            desk.hold = (
+                ""
+                if desk.selected is None
+                else "The checklist is being read"
+                if known is None or known.migration_name != desk.selected
+                else known.missing_before
+            )
+
+        def chosen(_: object = None) -> None:
+            # after a rollback nothing is chosen there; here the checklist goes on
+            if desk.selected is not None:
+                self.update(selected=desk.selected, chain=desk.chain)
+            hold()
+
+        desk.observe(chosen, names=["selected", "chain"])
+        desk.observe(lambda change: self.refresh() if change["new"] is not None else None, names="result")
+        self.observe(hold, names="state")
+        if desk.selected is None and self.selected in {row["migration_name"] for row in desk.migrations}:
+            desk.update(selected=self.selected)
+            desk.update(chain=self.chain)
+        chosen()
 
     def refresh(self) -> None:
         """Read the audit trail again. Does not write."""
@@ -338,7 +377,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
                 return
             self._drawing = True
             try:
-                self._draw_text("target", self.target_view, _target_html, self.target)
+                self._draw_text("target", self.target_view, target_html, self.target, self.target is not None and is_production(self.target, self._rule))
                 self._draw_text("summary", self.summary_view, _summary_html, self.state)
                 self._draw_text("message", self.message_view, _message_html, self.busy, self.error)
                 for key, row in self._rows.items():
@@ -429,18 +468,6 @@ def _line(*controls: Any) -> Any:
 
 def _box(text: str, style: str, *, role: str) -> str:
     return f'<div role="{role}" style="{style};padding:.4em .8em;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4">{text}</div>'
-
-
-def _target_html(target: Target | None) -> str:
-    if target is None:
-        return _box("Target: not connected", html.BAD, role="note")
-    where = f"{target.host}:{target.port}"
-    return _box(
-        f"Target: database <b>{html.escape(target.database)}</b> on <b>{html.escape(where)}</b> as user <b>{html.escape(target.user)}</b>, "
-        f"PostgreSQL {html.escape(target.server_version)}, schema {html.escape(target.schema)}",
-        html.CAREFUL,
-        role="note",
-    )
 
 
 def _summary_html(state: RunbookState | None) -> str:

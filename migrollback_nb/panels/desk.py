@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one before.
 STATE = (
     "target", "migrations", "history", "dependencies", "selected", "chain", "consent", "check_result", "preview_result", "rehearsal_result", "typed", "reason",
-    "result", "error", "busy", "progress",
+    "result", "error", "busy", "progress", "hold",
 )  # fmt: skip
 
 #: Held while state changes and is drawn. One for all: panels that are linked change each other, from the kernel's thread and from workers.
@@ -57,6 +57,8 @@ class State(traitlets.HasTraits):
         What is running, in words; empty when nothing is.
     progress : str
         How far that is, as far as can be told.
+    hold : str
+        What somebody else still misses before a rollback can be run, in words: a checklist's open items. Empty when nothing is.
     """
 
     target = traitlets.Instance(Target, allow_none=True)
@@ -75,6 +77,7 @@ class State(traitlets.HasTraits):
     error = traitlets.Instance(BaseException, allow_none=True)
     busy = traitlets.Unicode("")
     progress = traitlets.Unicode("")
+    hold = traitlets.Unicode("")
 
 
 class Desk(State):
@@ -152,6 +155,8 @@ class Desk(State):
             return str(self.busy)
         if self.selected is None:
             return "Choose a migration"
+        if self.hold:
+            return str(self.hold)
         if not self.previewed:
             return "Look at a preview first"
         if self.typed != self.selected:

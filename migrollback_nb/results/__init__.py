@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from migrollback_nb.results.check import CheckResult, Plan, Preview
-    from migrollback_nb.results.files import ApplyResult, FileFailure, RegisterResult, SyncResult, Template
+    from migrollback_nb.results.files import ApplyResult, FileFailure, RegisterResult, RunbookCopy, SyncResult, Template
     from migrollback_nb.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.results.rehearsal import Rehearsal
     from migrollback_nb.results.rollback import ChainResult, RollbackResult
@@ -37,6 +37,7 @@ _HOME = {
     "RegisterResult": "files",
     "Rehearsal": "rehearsal",
     "RollbackResult": "rollback",
+    "RunbookCopy": "files",
     "SchemaChange": "schema",
     "SchemaDiff": "schema",
     "Status": "target",
@@ -62,6 +63,7 @@ __all__ = [
     "RegisterResult",
     "Rehearsal",
     "RollbackResult",
+    "RunbookCopy",
     "SchemaChange",
     "SchemaDiff",
     "Status",

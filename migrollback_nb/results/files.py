@@ -120,3 +120,30 @@ class Template:
 
     def _repr_html_(self) -> str:
         return html.sql(self.text) + html.warnings(self.warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunbookCopy:
+    """Where the notebooks of one rollback lie."""
+
+    folder: str  #: the new folder
+    files: tuple[str, ...]  #: the notebooks in it, in order
+    migration_name: str  #: the migration
+    ticket: str | None  #: the ticket
+    warnings: tuple[str, ...] = ()  #: what is to be done before they are opened
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback runbook --format json`."""
+        return {
+            "folder": self.folder,
+            "files": list(self.files),
+            "migration_name": self.migration_name,
+            "ticket": self.ticket,
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        return f"<RunbookCopy {self.folder}: {', '.join(self.files)}>"
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Folder", self.folder), ("Notebooks", "\n".join(self.files))]) + html.warnings(self.warnings)

@@ -66,7 +66,15 @@ LAYERS = [
     {"cli", "magics", "demo", "lab"},
 ]
 #: Against the arrows, inside functions only: a question is answered by a DataFrame or a drawing, which is loaded when it is asked.
-WHEN_ASKED = {("migrations", "frames"), ("migrations", "graphs"), ("results.rehearsal", "frames"), ("results.schema", "frames")}
+WHEN_ASKED = {
+    ("migrations", "checklist"),
+    ("migrations", "report"),
+    ("migrations", "runbook_notebooks"),
+    ("migrations", "frames"),
+    ("migrations", "graphs"),
+    ("results.rehearsal", "frames"),
+    ("results.schema", "frames"),
+}
 #: The lowest layer knows nothing of a database or a display.
 NOT_PURE = {"psycopg", "pandas", "graphviz", "ipywidgets", "anywidget", "IPython", "tqdm"}
 
