@@ -299,7 +299,7 @@ class Checklist:
         if not self.chain:
             return Outcome.FAILED, f"{check.reason}: {listed}", evidence
         self.db.preview(self.name, chain=True)  # refuses, with the reason, when one of the chain may not go
-        return Outcome.DONE, f"{len(check.dependent_migrations)} rest on it and go first, in one transaction: {', '.join(state['migrations'])}", evidence
+        return Outcome.DONE, f"In one transaction, in this order: {', '.join(state['migrations'])}", evidence
 
     def _rehearse(self) -> Answer:
         rehearsed = self.db.rehearse(self.name, chain=self.chain)

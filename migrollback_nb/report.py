@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import graphviz
 
-from migrollback_nb import __version__, audit, graphs, html, planning, runbook
+from migrollback_nb import __version__, audit, graphs, html, runbook
 from migrollback_nb.checklist import Checklist
 from migrollback_nb.errors import MigrollbackError, UsageError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
     from migrollback_nb.runbook import RunbookState
 
-#: How far the graph reaches around the migration.
-_DEPTH = 2
 #: A graph of more migrations than these is told as a table alone: nobody reads it, and drawing takes seconds.
 _DRAWN = 150
 _ROLLBACK_EVENTS = ("started", "statement_completed", "rolled_back", "failed", "refused", "resolved")
@@ -34,11 +32,11 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Arial, sans-serif; color: var(--ink); background: var(--paper); max-width: 76em; margin: 0 auto; padding: 1.2em; }
 h1 { font-size: 1.6em; line-height: 1.2; overflow-wrap: anywhere; } h2 { font-size: 1.25em; border-bottom: 1px solid var(--line); margin-top: 2em; } h3 { font-size: 1.05em; }
 table { border-collapse: collapse; margin: .5em 0; } th, td { border: 1px solid var(--line); padding: .25em .6em; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-th { background: var(--head); font-weight: 600; } td { white-space: pre-wrap; }
+th, td { min-width: 6.5em; } th { background: var(--head); font-weight: 600; } td { white-space: pre-wrap; }
 .wide { overflow-x: auto; } .quiet { color: var(--quiet); } code, pre { font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .92em; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; } figure { margin: .6em 0; } svg { max-width: 100%; height: auto; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; } figure { margin: .6em 0; overflow-x: auto; }
 nav ul { columns: 2; padding-left: 1.2em; } nav a { color: inherit; }
-@media print { body { max-width: none; padding: 0; font-size: 11px; } h2 { break-after: avoid; } tr, figure { break-inside: avoid; } nav { display: none; } * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
+@media print { body { max-width: none; padding: 0; font-size: 11px; } h2 { break-after: avoid; } tr, figure { break-inside: avoid; } nav { display: none; } svg { max-width: 100%; height: auto; } th, td { min-width: 0; } * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
 """
 
 
@@ -166,20 +164,19 @@ class _Story:
 
     def graph(self) -> str:
         history, dependencies = self.db.database.history(), self.db.database.dependencies()
-        near = planning.neighbourhood(self.name, ((row["migration_name"], row["depends_on"]) for row in dependencies), depth=_DEPTH)
-        rows = [
-            (row["migration_name"], row["status"], row["depends_on"], row["depends_on_status"])
-            for row in dependencies
-            if row["migration_name"] in near and row["depends_on"] in near
-        ]
+        # all that would have to go first, and what it rests on itself
+        near = {self.name, *(row["depends_on"] for row in dependencies if row["migration_name"] == self.name)}
+        near |= {row["migration_name"] for row in self.db.database.dependents(self.name)}
+        kept = [row for row in dependencies if row["migration_name"] in near and row["depends_on"] in near]
+        rows = [(row["migration_name"], row["status"], row["depends_on"], row["depends_on_status"]) for row in kept]
         if not rows:
             return "<p>It depends on no other migration, and none on it.</p>"
         drawn = ""
         if len(near) <= _DRAWN and graphs.find_dot() is not None:
             with suppress(graphviz.CalledProcessError, graphviz.ExecutableNotFound):
-                svg = graphs.svg(graphs.dependency_graph(history, dependencies, focus=self.name, depth=_DEPTH))
+                svg = graphs.svg(graphs.dependency_graph([row for row in history if row["migration_name"] in near], kept, focus=self.name, depth=len(near)))
                 # inside a page there is no XML head, and no DTD to be fetched
-                drawn = f'<figure role="img" aria-label="Graph of the dependencies in the table below">{svg[svg.index("<svg") :]}</figure>'
+                drawn = f'<figure role="img" tabindex="0" aria-label="Graph of the dependencies in the table below">{svg[svg.index("<svg") :]}</figure>'
         return drawn + _table(("Migration", "Status", "Depends on", "Status of that"), rows)
 
     def preview(self) -> str:
