@@ -763,8 +763,7 @@ class _Restorer:
         if retyped:
             collation = f" COLLATE {was['collation']}" if was.get("collation") else ""
             same = was["type"] == now["type"]
-            through = "" if _builtin(was["type"]) and _builtin(now["type"]) else "::text"
-            using = "" if same or word.startswith("ALTER FOREIGN") else f" USING {column}{through}::{was['type']}"
+            using = "" if same or word.startswith("ALTER FOREIGN") else f" USING {_converted(column, now['type'], was['type'])}"
             clauses.append(f"ALTER COLUMN {column} TYPE {was['type']}{collation}{using}")
             if not same:
                 todo = f"check that every value of {identity} fits {was['type']} again"
@@ -1152,8 +1151,28 @@ def _bare(expression: str) -> str:
     return expression
 
 
-def _builtin(type_name: str) -> bool:
-    return "." not in re.sub(r"\(.*?\)", "", type_name)
+_FAMILIES = (
+    frozenset({"smallint", "integer", "bigint", "numeric", "real", "double precision"}),
+    frozenset({"date", "timestamp without time zone", "timestamp with time zone"}),
+    frozenset({"text", "character varying", "character", "name"}),
+    frozenset({"json", "jsonb"}),
+    frozenset({"integer", "boolean"}),
+    frozenset({"bit", "bit varying"}),
+    frozenset({"inet", "cidr"}),
+)
+
+
+def _converted(column: str, now: str, was: str) -> str:
+    """An expression that makes a value of one type one of another: PostgreSQL has a cast for few pairs, but between text and whatever."""
+    one, other = (re.sub(r"\([^)]*\)", "", name) for name in (now, was))
+    numbers, moments, texts = _FAMILIES[:3]
+    if one in moments and other in numbers:
+        return f"extract(epoch FROM {column})::{was}"
+    if one in numbers and other in moments:
+        return f"to_timestamp({column})::{was}"
+    if one == other or one in texts or other in texts or any(one in family and other in family for family in _FAMILIES):
+        return f"{column}::{was}"
+    return f"{column}::text::{was}"
 
 
 def _only_types(identity: str) -> str:
