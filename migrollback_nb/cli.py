@@ -133,6 +133,13 @@ def _verify_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML too")
 
 
+def _template_arguments(made: argparse.ArgumentParser) -> None:
+    _name(made)
+    made.add_argument("--prove", action="store_true", help="try the suggested block on a scratch database and print its grade")
+    made.add_argument("--on", metavar="DSN", help="server for the scratch database; as for verify")
+    made.add_argument("--own-server", action="store_true", help="the server named by --on is there for this alone: its roles and settings may change")
+
+
 def _events_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", nargs="?", help="only events of this migration")
     made.add_argument("--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)")
@@ -161,7 +168,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "rollback": ("roll a migration back, after showing what it is and asking", _rollback_arguments),
     "rehearse": ("run a rollback for real, undo it, and show what it did (exit status 1: it would fail)", _rehearse_arguments),
     "register": ("register a migration that is in place, or update what is registered of it", _name),
-    "template": ("suggest a rollback block for a migration", _name),
+    "template": ("write the rollback block of a migration: what undoes its up part", _template_arguments),
     "sync": ("register all migrations of the folder that are not registered yet", _no_arguments),
     "install": ("install the rollback system into the database, or what is missing of it", _install_arguments),
     "apply": ("run the up part of migrations and register them", _apply_arguments),
@@ -244,7 +251,7 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
             db.require_system()
             return db.register(args.name)
         case "template":
-            return db.template(args.name)
+            return db.template(args.name, prove=args.prove, on=args.on, own_server=args.own_server)
         case "sync":
             db.require_system()
             return db.sync()

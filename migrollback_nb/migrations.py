@@ -923,11 +923,20 @@ class Migrations:
 
         return prove_folder(self._dir, names, on=on, bin=bin, own_server=own_server, progress=progress)
 
-    def template(self, name: str) -> Template:
-        """Suggest a rollback block for a migration of the folder. Does not write.
+    def template(self, name: str, *, prove: bool = False, on: str | None = None, own_server: bool = False) -> Template:
+        """Suggest a rollback block for a migration of the folder. Does not write; what has to be looked up or tried is replayed on a scratch database.
 
         It undoes what the up part does, last statement first. What the text does not say (the type of a dropped column, the old body of a
-        function) is looked up on a scratch database, on which the folder is replayed up to there; what cannot be undone is marked as a TODO.
+        function) is looked up by replaying the folder up to there; what cannot be undone is marked as a TODO.
+
+        Parameters
+        ----------
+        name : str
+            The migration.
+        prove : bool
+            Try the block and grade it, as `verify` does with the blocks that the files have.
+        on, own_server
+            Where the scratch databases are made; see `verify`.
 
         Raises
         ------
@@ -938,7 +947,7 @@ class Migrations:
 
         folder = self.folder
         version = int(self.target.server_version.split(".")[0])
-        return suggesting.template(folder, folder.read(name), commented=self.database.uses_supabase(), major=version)
+        return suggesting.template(folder, folder.read(name), commented=self.database.uses_supabase(), major=version, prove=prove, on=on, own_server=own_server)
 
     # -- runbook ---------------------------------------------------------------------------------------------------
 

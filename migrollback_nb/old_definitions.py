@@ -82,7 +82,7 @@ def run_and_look(connection: psycopg.Connection, schema: str, file: MigrationFil
 
 
 def look_up(
-    files: Sequence[MigrationFile], file: MigrationFile, wanted: Collection[int], *, on: str | None = None
+    files: Sequence[MigrationFile], file: MigrationFile, wanted: Collection[int], *, on: str | None = None, own_server: bool = False
 ) -> tuple[Sequence[SchemaState | None] | None, str | None]:
     """Replay what comes before a migration, and then its up part, on a scratch database. Writes only there.
 
@@ -94,8 +94,8 @@ def look_up(
         The migration.
     wanted : collection of int
         Places in ``file.up.statements``, counted from 0.
-    on : str, optional
-        DSN of a server for the scratch database; by default the embedded one.
+    on, own_server
+        Where the scratch database is made; see `migrollback_nb.scratch.scratch`.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def look_up(
         Why not all could be looked up, in words.
     """
     try:
-        with scratch((*files, file), on=on) as place, open_connection(place.dsn, found_in=place.server) as connection:
+        with scratch((*files, file), on=on, own_server=own_server) as place, open_connection(place.dsn, found_in=place.server) as connection:
             for other in files:
                 _, trouble = run_and_look(connection, place.schema, other, ())
                 if trouble is not None:

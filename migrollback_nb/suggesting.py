@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from migrollback_nb import inverse, old_definitions, planning, results
 from migrollback_nb import template as blocks
 from migrollback_nb.errors import DependencyError
+from migrollback_nb.migration_file import parse
 
 if TYPE_CHECKING:
     from migrollback_nb.formats import MigrationFolder
     from migrollback_nb.migration_file import MigrationFile
 
 
-def template(folder: MigrationFolder, file: MigrationFile, *, commented: bool = False, major: int = 18, on: str | None = None) -> results.Template:
+def template(
+    folder: MigrationFolder,
+    file: MigrationFile,
+    *,
+    commented: bool = False,
+    major: int = 18,
+    prove: bool = False,
+    on: str | None = None,
+    own_server: bool = False,
+) -> results.Template:
     """Suggest a rollback block.
 
     Parameters
@@ -26,8 +37,10 @@ def template(folder: MigrationFolder, file: MigrationFile, *, commented: bool = 
         True: each line commented out, for folders whose deploy tool runs the whole file.
     major : int
         PostgreSQL's version on which the block is to run.
-    on : str, optional
-        DSN of a server for the scratch database; by default the embedded one.
+    prove : bool
+        True: try the block on a scratch database and grade it.
+    on, own_server
+        Where the scratch databases are made; see `migrollback_nb.scratch.scratch`.
 
     Returns
     -------
@@ -47,16 +60,33 @@ def template(folder: MigrationFolder, file: MigrationFile, *, commented: bool = 
         except DependencyError as error:
             trouble = error.message
         else:
-            states, trouble = old_definitions.look_up(before, file, suggested.needs_schema, on=on)
+            states, trouble = old_definitions.look_up(before, file, suggested.needs_schema, on=on, own_server=own_server)
         if states is not None:
             suggested = inverse.suggest(file.up, states=states, major=major)
         if trouble is not None:
             warnings.append(f"What was there before could not be looked up: {trouble}")
             remarks.append(warnings[-1])
     text = blocks.rollback_block(suggested, commented=commented, remarks=remarks)
-    if not blocks.is_readable(file.name, blocks.with_block(file.text, file.up.text, text), suggested.statements):
+    whole = blocks.with_block(file.text, file.up.text, text)
+    if not blocks.is_readable(file.name, whole, suggested.statements):
         warnings.append("The block is not read back as it is meant; look through it before you use it")
-    return results.Template(migration_name=file.name, text=text, statements=suggested.statements, todos=suggested.todos, warnings=tuple(warnings))
+    return results.Template(
+        migration_name=file.name,
+        text=text,
+        statements=suggested.statements,
+        todos=suggested.todos,
+        warnings=tuple(warnings),
+        proof=_proof(folder, parse(whole, name=file.name, path=file.path), on=on, own_server=own_server) if prove else None,
+    )
+
+
+def _proof(folder: MigrationFolder, file: MigrationFile, *, on: str | None, own_server: bool) -> results.MigrationProof:
+    """How the rollback of a file does in its folder, in place of the file of that name there."""
+    from migrollback_nb.proof import prove
+
+    contents = folder.read_all()
+    files = tuple(file if other.name == file.name else other for other in contents.files)
+    return prove(replace(contents, files=files), [file.name], on=on, own_server=own_server).migrations[0]
 
 
 def _before(folder: MigrationFolder, file: MigrationFile) -> list[MigrationFile]:

@@ -121,6 +121,9 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped\n")
         case results.Template():
             out.write(f"Suggested rollback template:\n{RULE}\n{result.text}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
+            if result.proof is not None:
+                out.write(f"\n{result.proof.mark} Tried on a scratch database: {result.proof.grade}\n")
+                out.writelines(f"   {visible(line)}\n" for line in result.proof.lines())
         case results.InstallResult():
             what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
             out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrollback_nb import html
+
+if TYPE_CHECKING:
+    from migrollback_nb.results.proof import MigrationProof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,7 @@ class Template:
     statements: tuple[str, ...] = ()  #: those in it, in the order in which they would run
     todos: tuple[str, ...] = ()  #: what a person must look after, and why; they stand in the text as ``-- TODO:``
     warnings: tuple[str, ...] = ()  #: what a person should know
+    proof: MigrationProof | None = None  #: how the block did on a scratch database; None where it was not tried
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback template --format json`."""
@@ -113,13 +117,15 @@ class Template:
             "statements": list(self.statements),
             "todos": list(self.todos),
             "warnings": list(self.warnings),
+            "proof": None if self.proof is None else self.proof.to_dict(),
         }
 
     def __repr__(self) -> str:
-        return f"<Template for {self.migration_name}>\n{self.text}"
+        return f"<Template for {self.migration_name}>\n{self.text}" + ("" if self.proof is None else f"\n{self.proof!r}")
 
     def _repr_html_(self) -> str:
-        return html.sql(self.text) + html.warnings(self.warnings)
+        tried = "" if self.proof is None else html.banner(f"Tried on a scratch database: {self.proof.grade}", html.CAREFUL if self.proof.lines() else html.GOOD)
+        return html.sql(self.text) + tried + html.warnings((*(self.proof.lines() if self.proof is not None else ()), *self.warnings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
