@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -158,10 +159,6 @@ def unqualify(sql: str, schema: str) -> str:
     return data.decode()
 
 
-def _names_schema(sql: str, schema: str) -> bool:
-    return unqualify(sql, schema) != sql
-
-
 # -- names in a parse tree -------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +265,7 @@ class _Inverter:
         self.states = states
         self.major = major
         self.made: dict[MadeKey, _Made] = {}
+        self.named: dict[str, bool] = {}
         self.found: list[Inverse] = []
         self.default_schema = states[0].path[0] if states and states[0] and states[0].path else "public"
         self.path: str | None = None
@@ -315,12 +313,18 @@ class _Inverter:
             return None
         steps = schema_ddl.restore(before.objects, after.objects, role=before.role, major=self.major, concurrently=concurrently)
         schema = before.path[0] if before.path else None
-        if schema is None or _names_schema(self.up.text, schema):
+        if schema is None or self._names(schema):
             return steps
         return [
             Step(sql=None if step.sql is None else unqualify(step.sql, schema), todo=None if step.todo is None else unqualify(step.todo, schema))
             for step in steps
         ]
+
+    def _names(self, schema: str) -> bool:
+        """Whether the up part itself qualifies names by a schema: then so does what undoes it."""
+        if schema not in self.named:
+            self.named[schema] = unqualify(self.up.text, schema) != self.up.text
+        return self.named[schema]
 
     def _relation_key(self, rv: Any) -> MadeKey:
         return ("relation", rv.schemaname or self.default_schema, rv.relname)
@@ -408,16 +412,17 @@ class _Inverter:
                 return known
         if known == [] and create.conditional:
             return []
+        uncertain = create.conditional and known is None
         name = create.key[3] if len(create.key) == 4 and create.key[0] != "routine" else create.key[2]
         made = _Made(self.index, str(name))
         self.now.about = (made,) if on is None else (made, on)
-        for key in (create.key, *create.more):
-            self.made[key] = made
+        if not uncertain:  # what stands on a thing that may have been there does not go with it
+            self.made.update(dict.fromkeys((create.key, *create.more), made))
         if on is not None and not self._refers_to_later(message, on):
             return []  # it goes with its table
         if known is not None:
             return known if not create.named or len(known) > 1 else [Step(sql=create.drop)]
-        if create.conditional:
+        if uncertain:
             return self._todo(f"{create.what}: whether it was there before could not be looked up. If it was not: {create.drop};")
         if not create.named:
             return [Step(sql=create.drop, todo=f"line {self.now.line}, {create.what}: PostgreSQL chose the name; check it")]
@@ -612,19 +617,18 @@ class _Inverter:
 
     def _undo_drop(self, m: Any) -> list[Step]:
         word = _OBJECT.Name(m.remove_type).removeprefix("OBJECT_").replace("_", " ").replace("MATVIEW", "MATERIALIZED VIEW")
-        left = []
-        for item in m.objects:
-            made = self._made_by_name(m.remove_type, item)
-            if made is not None:
-                self._cancel(made)
-            else:
-                left.append(item)
+        made = [self._made_by_name(m.remove_type, item) for item in m.objects]
+        left = [item for item, own in zip(m.objects, made, strict=True) if own is None]
+        if left:
+            self.now.needs_schema = True
+            known = self._restored(concurrently=m.concurrent)
+            if known is not None:
+                return known  # which makes anew what this up part made as well: the inverse of that stays
+        for own in made:
+            if own is not None:
+                self._cancel(own)
         if not left:
             return []
-        self.now.needs_schema = True
-        known = self._restored(concurrently=m.concurrent)
-        if known is not None:
-            return known
         found = []
         for item in reversed(left):
             lost = " Its rows went with it." if m.remove_type == _OBJECT.OBJECT_TABLE else ""
@@ -860,6 +864,7 @@ class _Inverter:
         name = _relation(m.relation)
         table = f"ALTER {word} {name}"
         left = []
+        dropped_again: list[_Made] = []
         concurrently = False
         for item in m.cmds:
             c = item.alter_table_cmd
@@ -873,26 +878,27 @@ class _Inverter:
             column = self.made.get(("column", *key[1:], c.name)) if c.name else None
             if column is not None and _is_of_column(c.subtype):
                 if c.subtype == _AT.AT_DropColumn:
-                    self._cancel(column)
+                    dropped_again.append(column)
                 continue
             left.append(c)
-        if not left:
-            return []
         self.now.about = (made,) if made is not None else ()
         certain = [self._certain(table, c) for c in left]
-        if made is None and not all(certain):
+        guesses = [[] if sure else self._guess(table, c, made=made is not None) for c, sure in zip(left, certain, strict=True)]
+        if any(guess and (made is None or guess[0].sql is None) for guess in guesses):
             self.now.needs_schema = True
             known = self._restored(concurrently=concurrently)
             if known is not None:
                 return known
+        for column in dropped_again:
+            self._cancel(column)
         found: list[Step] = []
-        for c, sure in zip(reversed(left), reversed(certain), strict=True):
+        for c, sure, guess in zip(reversed(left), reversed(certain), reversed(guesses), strict=True):
             if sure:
                 column_added = self.made.get(("column", *key[1:], getattr(c, "def").column_def.colname)) if c.subtype == _AT.AT_AddColumn else None
                 self.now.about = (*self.now.about, column_added) if column_added is not None and len(left) == 1 else self.now.about
                 found += sure
             else:
-                found += self._guess(table, c, made=made is not None)
+                found += guess
         return found
 
     def _certain(self, table: str, c: Any) -> list[Step]:
@@ -924,7 +930,7 @@ class _Inverter:
         """What undoes one action where the schema before is not known; made: the table goes as well, so it need only be let go."""
         definition = getattr(c, "def")
         column = f"ALTER COLUMN {quote(c.name)}" if c.name else ""
-        action = _AT.Name(c.subtype).removeprefix("AT_")
+        action = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", _AT.Name(c.subtype).removeprefix("AT_")).upper()
         what = f"{table}, {action}" + (f" {quote(c.name)}" if c.name else "")
         sql = None
         match c.subtype:

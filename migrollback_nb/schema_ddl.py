@@ -291,6 +291,9 @@ class _Restorer:
         """Tables that became partitions, and so got indexes and constraints that stay when they are none again."""
         return frozenset(key[1] for key, (was, now) in self.changed.items() if "partition_bound" in now and "partition_bound" not in was)
 
+    def _parents(self, table: str) -> list[str]:
+        return [parent for kind in _TABLES for parent in self.old.get(kind, {}).get(table, {}).get("inherits") or ()]
+
     # -- drop what was created -----------------------------------------------------------------------------------------
 
     def _drop(self, kind: str, identity: str, d: Mapping[str, Any]) -> list[Step]:
@@ -741,6 +744,8 @@ class _Restorer:
             return [Step(sql=f"ALTER TYPE {table} ALTER ATTRIBUTE {column} TYPE {_attribute('', was).strip()}")]
         if any((kind, table) in self.changed for kind in ("view", "materialized view")):
             return []  # with the view's own text
+        if was.get("inherited") and now.get("inherited") and any(("column", f"{parent}.{column}") in self.changed for parent in self._parents(table)):
+            return []  # with the parent's
         word = f"ALTER {self._alter_word(table)} {table}"
         clauses: list[str] = []
         found: list[Step] = []
@@ -878,8 +883,8 @@ class _Restorer:
 
     def _change_constraint(self, identity: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> list[Step]:
         table, name = _on_table(identity)
-        if was["def"].startswith("NOT NULL ") or was.get("local") is False:
-            return []  # with its column, or with the parent's
+        if was.get("local") is False or (was["def"].startswith("NOT NULL ") and was["def"] == now["def"]):
+            return []  # with the parent's, or with its column
         if {key for key in {**was, **now} if was.get(key) != now.get(key)} <= {"local"}:
             return []
         word = f"ALTER {self._alter_word(table)} {table}"

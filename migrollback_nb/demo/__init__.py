@@ -248,7 +248,7 @@ def _look(teller: _Narrator) -> None:
     teller.command("check", "20250120_add_user_settings")
     teller.say("", "Others rest on the analytics queue, so that one may not (a script sees it by exit status 3):")
     teller.command("check", "20250119_add_analytics_queue", ends=3)
-    teller.say("", "One has no rollback SQL. It cannot be rolled back before somebody writes it; here is a start:")
+    teller.say("", "One has no rollback SQL. It cannot be rolled back before somebody writes it. What undoes its up part is suggested:")
     teller.command("check", WITHOUT_ROLLBACK, ends=3)
     teller.command("template", WITHOUT_ROLLBACK)
     teller.say("", "And of one the file was changed after it was applied. What would run is what was registered, and you are told:")

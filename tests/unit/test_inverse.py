@@ -77,7 +77,7 @@ def test_an_update_of_a_new_column_alone_goes_with_it():
         ("SELECT setval('s', 1)", "setval(): what the sequence had reached is not kept"),
         ("ALTER SEQUENCE s RESTART", "RESTART: what the sequence had reached is not kept"),
         ("DROP TABLE t", "DROP TABLE t: write by hand what brings it back; what it was could not be looked up. Its rows went with it."),
-        ("ALTER TABLE t DROP COLUMN a", "ALTER TABLE t, DropColumn a: write by hand what undoes it; what was there before could not be looked up. Its values"),
+        ("ALTER TABLE t DROP COLUMN a", "ALTER TABLE t, DROP COLUMN a: write by hand what undoes it; what was there before could not be looked up. Its values"),
         ("DROP ROLE bob", "roles belong to the whole server"),
         ("CREATE TABLE IF NOT EXISTS t ()", "whether it was there before could not be looked up. If it was not: DROP TABLE IF EXISTS t;"),
         ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS ''", "whether it was there before could not be looked up"),

@@ -43,6 +43,9 @@ ALL = [
     mr.ApplyResult(applied=(EVIL,), skipped=(EVIL,), warnings=(EVIL,)),
     mr.Plan(migration_name=EVIL, steps=(EVIL, "b")),
     mr.Template(migration_name=EVIL, text=EVIL),
+    mr.Template(
+        migration_name=EVIL, text=EVIL, statements=(EVIL,), todos=(EVIL,), warnings=(EVIL,), proof=mr.MigrationProof(migration_name=EVIL, grade="loses_data", remarks=(EVIL,)),
+    ),
     mr.InstallResult(installed=(EVIL,), rights_closed=1, target=TARGET),
     mr.AuditResult(intact=False, events=3, head_number=3, head_hash=EVIL, first_bad_number=2),
 ]  # fmt: skip

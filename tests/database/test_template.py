@@ -1,0 +1,183 @@
+"""`template`: the block it writes goes through the real gate and brings back what was there; what it cannot look up, it says."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from watching import schema_of
+
+import migrollback_nb as mr
+from migrollback_nb import cli
+from migrollback_nb.errors import MigrationNotFound
+from migrollback_nb.old_definitions import run_and_look
+from migrollback_nb.template import with_block
+
+BASE = """
+CREATE TABLE users (id serial PRIMARY KEY, email text NOT NULL, old int DEFAULT 3);
+COMMENT ON COLUMN users.old IS 'long ago';
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$
+  SELECT 1
+
+  -- ROLLBACK START
+$$;
+"""
+CHANGE = """
+CREATE TABLE notes (id int, "user" int REFERENCES users);
+ALTER TABLE users DROP COLUMN old, ADD COLUMN nick text;
+CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2';
+CREATE INDEX ON users (nick);
+CREATE SCHEMA app; SET LOCAL search_path = app, public; CREATE TABLE inside (a int); ALTER TABLE users ALTER email DROP NOT NULL;
+"""
+
+
+@pytest.fixture
+def roll_back_by_template(db: mr.Migrations, write_migration: Callable[[str, str], Path], database_dsn: str) -> Callable[[str], mr.Template]:
+    """Give a migration of the folder the block that is suggested, apply it and roll it back."""
+
+    def run(name: str) -> mr.Template:
+        suggested = db.template(name, on=database_dsn)
+        file = db.folder.read(name)
+        write_migration(name, with_block(file.text, file.up.text, suggested.text))
+        db.apply(name)
+        assert db.rollback(name, confirm=name, reason="trial").success
+        return suggested
+
+    return run
+
+
+def test_a_suggested_block_goes_through_the_gate(db, write_migration, roll_back_by_template, session):
+    write_migration("001_base", BASE)
+    db.apply("001_base")
+    before = schema_of(session())
+    write_migration("002_change", CHANGE)
+    suggested = roll_back_by_template("002_change")
+    after = schema_of(session())
+    # only the order of columns cannot come back
+    assert {key: d for key, d in after.items() if key != ("table", "public.users")} == {key: d for key, d in before.items() if key != ("table", "public.users")}
+    assert suggested.todos == ("fails where public.users.email is null by now", "column users.old comes back empty: its values went with it")
+    assert suggested.warnings == ()
+
+
+def test_a_commented_block_goes_through_the_gate(db, write_migration, roll_back_by_template, session):
+    session().execute(
+        "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text)"
+    )
+    write_migration("001_base", BASE)
+    db.apply("001_base")
+    before = schema_of(session())
+    write_migration("002_change", CHANGE)
+    suggested = roll_back_by_template("002_change")
+    assert all(line.startswith("--") for line in suggested.text.split("\n"))
+    after = schema_of(session())
+    assert after.keys() == before.keys()
+    assert after["function", "public.f()"] == before["function", "public.f()"]
+
+
+def test_concurrently_goes_outside_a_transaction(db, write_migration, roll_back_by_template, session):
+    write_migration("001_base", "CREATE TABLE t (a int, b int); CREATE INDEX old ON t (b);")
+    db.apply("001_base")
+    before = schema_of(session())
+    write_migration(
+        "002_change", "-- Transaction: false\nCREATE INDEX CONCURRENTLY new ON t (a);\nDROP INDEX CONCURRENTLY old;\nSET search_path = pg_catalog;\n"
+    )
+    suggested = roll_back_by_template("002_change")
+    assert suggested.statements == ("CREATE INDEX CONCURRENTLY old ON t USING btree (b)", "DROP INDEX CONCURRENTLY IF EXISTS new")
+    assert suggested.text.startswith("-- ROLLBACK START transaction:false\n")
+    assert schema_of(session()) == before
+
+
+def test_names_that_the_up_part_qualifies_stay_qualified(db, write_migration, database_dsn):
+    write_migration("001_base", BASE)
+    write_migration("002_change", "ALTER TABLE public.users DROP COLUMN old;")
+    assert "ALTER TABLE public.users ADD COLUMN old integer DEFAULT 3" in db.template("002_change", on=database_dsn).statements
+
+
+def test_what_the_text_alone_says_needs_no_replay(db, write_migration):
+    write_migration("001_base", "CREATE TABLE no_such_type (a no_such_type);")
+    write_migration("002_change", "CREATE TABLE t (a int); ALTER TABLE u ADD COLUMN a int;")
+    suggested = db.template("002_change", on="host=/nowhere user=nobody")
+    assert (suggested.statements, suggested.warnings) == (("ALTER TABLE u DROP COLUMN IF EXISTS a", "DROP TABLE IF EXISTS t"), ())
+
+
+def test_an_earlier_migration_that_fails_is_named(db, write_migration, database_dsn):
+    write_migration("001_base", "\nCREATE TABLE t (a no_such_type);")
+    write_migration("002_change", "ALTER TABLE t DROP COLUMN a; CREATE TABLE u (a int);")
+    suggested = db.template("002_change", on=database_dsn)
+    assert suggested.statements == ("DROP TABLE IF EXISTS u",)
+    assert "what was there before could not be looked up" in suggested.todos[0]
+    assert "001_base, which comes before it, cannot be applied" in suggested.warnings[0]
+    assert 'line 2: type "no_such_type" does not exist (42704)' in suggested.warnings[0]
+    assert suggested.warnings[0] in suggested.text
+
+
+def test_a_server_that_does_not_answer_is_no_hindrance(db, write_migration):
+    write_migration("001_change", "ALTER TABLE t DROP COLUMN a; CREATE TABLE u (a int);")
+    suggested = db.template("001_change", on="host=/nowhere user=nobody")
+    assert suggested.statements == ("DROP TABLE IF EXISTS u",)
+    assert suggested.warnings[0].startswith("What was there before could not be looked up: ")
+
+
+def test_what_was_looked_up_before_the_up_part_failed_is_used(db, write_migration, database_dsn):
+    write_migration("001_base", "CREATE TABLE t (a int, b text);")
+    write_migration("002_change", "ALTER TABLE t DROP COLUMN b; ALTER TABLE t DROP COLUMN no_such;")
+    suggested = db.template("002_change", on=database_dsn)
+    assert suggested.statements == ("ALTER TABLE t ADD COLUMN b text",)
+    assert "it cannot be applied on" in suggested.warnings[0]
+    assert "(42703)" in suggested.warnings[0]
+
+
+def test_dependencies_come_first_and_circles_are_named(db, write_migration, database_dsn):
+    write_migration("001_change", "-- Depends on: 002_base\nALTER TABLE t DROP COLUMN a;")
+    write_migration("002_base", "CREATE TABLE t (a int);")
+    assert db.template("001_change", on=database_dsn).statements == ("ALTER TABLE t ADD COLUMN a integer",)
+    write_migration("002_base", "-- Depends on: 001_change\nCREATE TABLE t (a int);")
+    assert "001_change" in db.template("001_change", on=database_dsn).warnings[0]
+
+
+def test_an_up_part_that_cannot_be_read_gets_a_block_to_fill_in(db, write_migration):
+    write_migration("001_bad", "CREATE TABEL t ();")
+    suggested = db.template("001_bad")
+    assert "-- TODO: Add SQL to undo this migration" in suggested.text
+    assert suggested.warnings == (f'{db.folder.path}/001_bad.sql:1:8: the up part cannot be read: syntax error at or near "TABEL"',)
+    with pytest.raises(MigrationNotFound):
+        db.template("002_absent")
+
+
+def test_nothing_is_written_to_the_database_that_is_asked(db, write_migration, session, database_dsn):
+    before, events = schema_of(session()), len(db.events())
+    write_migration("001_base", BASE)
+    write_migration("002_change", CHANGE)
+    db.template("002_change", on=database_dsn)
+    assert schema_of(session()) == before
+    assert len(db.events()) == events
+
+
+def test_prove_grades_the_suggestion_and_not_what_the_file_has(db, write_migration, database_dsn):
+    write_migration("001_base", BASE)
+    write_migration("002_add", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE no_such;\n-- ROLLBACK END\n")
+    write_migration("003_drop", "ALTER TABLE users DROP COLUMN old;")
+    write_migration("004_rows", "UPDATE users SET email = 'x';")
+    grades = [db.template(name, prove=True, on=database_dsn).proof.grade for name in ("002_add", "003_drop", "004_rows")]
+    assert grades == ["restores", "loses_data", "no_rollback"]
+
+
+def test_the_command_line_prints_the_grade(db, write_migration, database_dsn):
+    write_migration("001_base", BASE)
+    write_migration("002_drop", "ALTER TABLE users DROP COLUMN old;")
+    out, err = io.StringIO(), io.StringIO()
+    assert cli.run(["template", "002_drop", "--prove", "--dsn", database_dsn, "--on", database_dsn, "--dir", str(db.folder.path)], out, err) == 0
+    assert "-- TODO: column users.old comes back empty: its values went with it\nALTER TABLE users ADD COLUMN old integer DEFAULT 3;\n" in out.getvalue()
+    assert "💡 Add this to your migration file and adjust as needed\n\n⚠️ Tried on a scratch database: loses_data\n" in out.getvalue()
+    assert err.getvalue() == ""
+
+
+@pytest.mark.parametrize(("header", "left"), [("", False), ("-- Transaction: false\n", True)])
+def test_an_up_part_that_fails_leaves_nothing_unless_it_runs_outside_a_transaction(database_dsn, header, left):
+    file = mr.parse(f"{header}CREATE TABLE t ();\nSELECT 1/0;", name="001_t")
+    with psycopg.connect(database_dsn, autocommit=True) as connection:
+        states, trouble = run_and_look(connection, "public", file, {0})
+        assert "(22012)" in trouble
+        assert [state is None for state in states] == [False, False, True]
+        assert connection.execute("SELECT to_regclass('t') IS NOT NULL").fetchone() == (left,)
