@@ -20,7 +20,7 @@ BEGIN
         'migration_not_undone', 'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
         'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',
         'refuse_history_truncate', 'record_migration_rehearsal', 'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration', 'routine_users', 'run_migration_sql', 'save_migration',
-        'schema_objects', 'schema_snapshot', 'schema_token', 'schema_changes', 'diff_migration_snapshots', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events',
+        'schema_object_arrays', 'schema_objects', 'changed_schema_objects', 'schema_snapshot', 'schema_token', 'schema_changes', 'diff_migration_snapshots', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events',
         'catalog_row_counts', 'mark_migration_objects', 'migration_catalog_writes', 'migration_object_makers', 'record_migration_objects']));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS

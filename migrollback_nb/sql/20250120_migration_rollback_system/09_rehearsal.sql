@@ -42,6 +42,49 @@ COMMENT ON FUNCTION migrollback_schema.count_rows_within(oid, text[], timestampt
     'How many rows one table has, and how many values that are not NULL each of these columns. exact: whether they were counted; false when that would last '
     'beyond this moment, or row security hides some: then what the statistics say, NULL where they say nothing. Does not write.';
 
+-- Two states of a schema that are only compared need not become one value each: half the time of two schema_snapshot() and schema_changes().
+CREATE FUNCTION migrollback_schema.schema_object_arrays(OUT kinds text[], OUT identities text[], OUT definitions jsonb[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    FOR tries_left IN REVERSE 9..0 LOOP
+        BEGIN
+            SELECT array_agg(o.kind), array_agg(o.identity), array_agg(o.definition) INTO kinds, identities, definitions FROM migrollback_schema.schema_objects() o;
+            RETURN;
+        EXCEPTION
+            -- as in schema_snapshot(): an object went between the reading of its catalog row and the asking for its definition
+            WHEN internal_error OR undefined_table OR undefined_object OR undefined_function OR undefined_column OR invalid_schema_name THEN
+                IF tries_left = 0 OR current_setting('transaction_isolation') <> 'read committed' THEN
+                    RAISE;
+                END IF;
+                PERFORM pg_sleep(0.02);
+        END;
+    END LOOP;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.schema_object_arrays() IS
+    'schema_objects() as three arrays, looking again when somebody else changes the schema meanwhile. Does not write.';
+
+CREATE FUNCTION migrollback_schema.changed_schema_objects(kinds text[], identities text[], definitions jsonb[])
+RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    now        record;
+    old_schema jsonb;
+    new_schema jsonb;
+BEGIN
+    now := migrollback_schema.schema_object_arrays();
+    WITH differing AS MATERIALIZED (
+        SELECT kind, identity, o.definition AS was, n.definition AS is
+        FROM unnest(kinds, identities, definitions) AS o (kind, identity, definition)
+        FULL JOIN unnest(now.kinds, now.identities, now.definitions) AS n (kind, identity, definition) USING (kind, identity)
+        WHERE o.definition IS DISTINCT FROM n.definition)
+    SELECT (SELECT coalesce(jsonb_object_agg(k.kind, k.objects), '{}') FROM (SELECT d.kind, jsonb_object_agg(d.identity, d.was) AS objects FROM differing d WHERE d.was IS NOT NULL GROUP BY d.kind) k),
+           (SELECT coalesce(jsonb_object_agg(k.kind, k.objects), '{}') FROM (SELECT d.kind, jsonb_object_agg(d.identity, d.is) AS objects FROM differing d WHERE d.is IS NOT NULL GROUP BY d.kind) k)
+      INTO old_schema, new_schema;
+    RETURN QUERY SELECT * FROM migrollback_schema.schema_changes(old_schema, new_schema);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.changed_schema_objects(text[], text[], jsonb[]) IS
+    'schema_changes() from what schema_object_arrays() gave until now. Does not write.';
+
 CREATE FUNCTION migrollback_schema.routine_users(routine oid) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     SELECT coalesce(array_agg(DISTINCT i.type || ' ' || i.identity ORDER BY i.type || ' ' || i.identity), '{}')
@@ -175,7 +218,7 @@ DECLARE
     refusal       record;
     ours          record;
     undone        jsonb;
-    before        jsonb;
+    before        record;
     relations     oid[];                -- all there are before, with their names and files
     titles        text[];
     files         oid[];
@@ -205,6 +248,8 @@ DECLARE
     lossy         record;
     counted       jsonb;
     until         timestamptz;
+    dropped       text[];               -- what goes with all its parts
+    owned         text[];               -- what migrations are known to have made
     report        jsonb;
 BEGIN
     IF cardinality(names) = 0 OR names IS NULL THEN
@@ -242,7 +287,7 @@ BEGIN
     BEGIN
         PERFORM migrollback_schema.lock_migrations();
         BEGIN                           -- undone too: it locks every view, and the SQL is to meet the locks that it will meet
-            before := migrollback_schema.schema_snapshot();
+            before := migrollback_schema.schema_object_arrays();
             RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
         EXCEPTION WHEN SQLSTATE 'MR000' THEN
             NULL;
@@ -281,7 +326,7 @@ BEGIN
             gone_columns := (SELECT coalesce(jsonb_agg(jsonb_build_array(a.attrelid, a.attnum)), '[]') FROM pg_attribute a WHERE a.attrelid = ANY (relations) AND a.attnum > 0 AND a.attisdropped);
             renamed := (SELECT coalesce(jsonb_agg(jsonb_build_object('old', t.title, 'new', c.oid::regclass::text)), '[]')
                         FROM unnest(relations, titles) AS t (oid, title) JOIN pg_class c ON c.oid = t.oid WHERE c.oid::regclass::text <> t.title);
-            changes := (SELECT coalesce(jsonb_agg(to_jsonb(c)), '[]') FROM migrollback_schema.schema_changes(before, migrollback_schema.schema_snapshot()) c);
+            changes := (SELECT coalesce(jsonb_agg(to_jsonb(c)), '[]') FROM migrollback_schema.changed_schema_objects(before.kinds, before.identities, before.definitions) c);
             -- PostgreSQL does not track what stands in the body of a function as text. What is not named there cannot break it; of very many names the body needs not be searched.
             different := ARRAY(SELECT DISTINCT lower(i.parts[cardinality(i.parts)]) FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
                                 WHERE e ->> 'change' <> 'created' AND e ->> 'kind' IN ('table', 'partitioned table', 'foreign table', 'view', 'materialized view', 'composite type', 'sequence', 'column',
@@ -414,6 +459,8 @@ BEGIN
             WHERE k.rows > 0 AND NOT (w ->> 'oid')::oid = ANY (emptied) AND EXISTS (SELECT FROM pg_class c WHERE c.oid = (w ->> 'oid')::oid AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace)));
     END IF;
 
+    dropped := ARRAY(SELECT e ->> 'identity' FROM jsonb_array_elements(changes) e WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' IN ('table', 'partitioned table', 'view', 'materialized view'));
+    owned := ARRAY(SELECT DISTINCT o.identity FROM migrollback_schema.migration_objects o WHERE o.action <> 'dropped');
     report := report || jsonb_build_object(
         'unseen', (SELECT coalesce(jsonb_agg(jsonb_build_array(h.migration_name, u) ORDER BY n.place, u), '[]')
                    FROM unnest(names) WITH ORDINALITY AS n (name, place) JOIN migrollback_schema.migration_history h ON h.migration_name = n.name
@@ -434,7 +481,11 @@ BEGIN
         'replicas', CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(locks) l WHERE l ->> 'mode' = 'AccessExclusiveLock')
                          THEN (SELECT coalesce(jsonb_agg(jsonb_build_object('application_name', r.application_name, 'client_addr', r.client_addr, 'state', r.state, 'sync_state', r.sync_state)), '[]')
                                FROM pg_stat_replication r) ELSE '[]' END,
-        'changes', (SELECT coalesce(jsonb_agg(e || jsonb_build_object('made_by', migrollback_schema.migration_owners(e ->> 'kind', e ->> 'identity')) ORDER BY e.place), '[]')
+        'changes', (SELECT coalesce(jsonb_agg(e || jsonb_build_object('made_by', CASE WHEN e ->> 'change' <> 'created' AND (
+                                -- of the parts of what goes as a whole, only those that a migration is known by name to have made: asking costs more than all the rest
+                                e ->> 'kind' NOT IN ('column', 'index', 'constraint', 'comment', 'grant', 'trigger', 'policy') OR e ->> 'change' = 'changed' OR e ->> 'identity' = ANY (owned)
+                                OR NOT EXISTS (SELECT FROM unnest(dropped) AS t (identity) WHERE starts_with(e ->> 'identity', t.identity)))
+                            THEN migrollback_schema.migration_owners(e ->> 'kind', e ->> 'identity') END) ORDER BY e.place), '[]')
                     FROM jsonb_array_elements(changes) WITH ORDINALITY AS e (e, place)));
     IF record THEN
         PERFORM migrollback_schema.record_migration_rehearsal(report, client);

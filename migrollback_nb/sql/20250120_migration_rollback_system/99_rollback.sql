@@ -14,6 +14,8 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_not_undone;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_owners;
 -- DROP FUNCTION IF EXISTS migrollback_schema.routine_users;
+-- DROP FUNCTION IF EXISTS migrollback_schema.changed_schema_objects;
+-- DROP FUNCTION IF EXISTS migrollback_schema.schema_object_arrays;
 -- DROP FUNCTION IF EXISTS migrollback_schema.count_rows_within;
 -- DROP FUNCTION IF EXISTS migrollback_schema.create_migration_snapshot;
 -- DROP FUNCTION IF EXISTS migrollback_schema.diff_migration_snapshots;
