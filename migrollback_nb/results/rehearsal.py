@@ -245,10 +245,7 @@ class Rehearsal:
     def _dangers(self) -> Iterator[str]:
         if self.unchanged:
             yield "the SQL runs, but changes nothing: look at its object names and at the search_path"
-        main = {(change.kind, change.identity) for change in self.diff.main}
-        alarming = (one for one in self.impacts if one.alarming and (one.change.kind, one.change.identity) in main)
-        for impact in sorted(alarming, key=lambda one: not one.foreign):
-            yield str(impact)
+        yield from map(str, self._alarming())
         for loss in self.rows:
             if loss.rows != 0:
                 yield str(loss)
@@ -261,6 +258,21 @@ class Rehearsal:
                 yield str(session)
         for text in self.skipped:
             yield f"skipped: {text}"
+
+    def _alarming(self) -> list[Impact]:
+        """What goes though nobody said so or though it is somebody else's, the latter first. Parts of what goes as a whole count only when they are another's."""
+        main = {(change.kind, change.identity) for change in self.diff.main}
+        makers = {impact.change.identity: impact.made_by for impact in self.impacts if (impact.change.kind, impact.change.identity) in main}
+
+        def counts(impact: Impact) -> bool:
+            if not impact.alarming:
+                return False
+            if (impact.change.kind, impact.change.identity) in main:
+                return True
+            whole = makers.get(impact.change.parent or "")
+            return impact.foreign and impact.made_by is not None and (whole is None or impact.made_by[0] != whole[0])
+
+        return sorted((impact for impact in self.impacts if counts(impact)), key=lambda one: not one.foreign)
 
     @property
     def longest_locks(self) -> tuple[Lock, ...]:

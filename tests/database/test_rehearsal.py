@@ -107,6 +107,13 @@ def test_what_belongs_to_another_migration_is_alarming_though_it_is_named(db, sh
     }
 
 
+def test_a_column_of_another_migration_that_goes_with_its_table(db, shop, applied, unchanged):
+    applied("003_tags", "ALTER TABLE users ADD COLUMN tags text;", "ALTER TABLE users DROP COLUMN tags;")
+    rehearsed = unchanged(lambda: db.rehearse("001_users"))
+    assert rehearsed.dangers[:2] == ("also drops column public.users.tags, made by 003_tags", "also drops view public.daily_totals, made by 002_report")
+    assert not any("users.notes" in danger for danger in rehearsed.dangers), "that is part of the table"
+
+
 def test_who_made_it_may_not_be_known(db, shop, applied, unchanged, session):
     session().execute("CREATE VIEW by_hand AS SELECT * FROM users")
     rehearsed = unchanged(lambda: db.rehearse("001_users"))

@@ -73,9 +73,9 @@ DECLARE
 BEGIN
     now := migrollback_schema.schema_object_arrays();
     WITH differing AS MATERIALIZED (
-        SELECT kind, identity, o.definition AS was, n.definition AS is
-        FROM unnest(kinds, identities, definitions) AS o (kind, identity, definition)
-        FULL JOIN unnest(now.kinds, now.identities, now.definitions) AS n (kind, identity, definition) USING (kind, identity)
+        SELECT coalesce(o.sort, n.sort) AS kind, coalesce(o.name, n.name) AS identity, o.definition AS was, n.definition AS is
+        FROM unnest(kinds, identities, definitions) AS o (sort, name, definition)
+        FULL JOIN unnest(now.kinds, now.identities, now.definitions) AS n (sort, name, definition) ON n.sort = o.sort AND n.name = o.name
         WHERE o.definition IS DISTINCT FROM n.definition)
     SELECT (SELECT coalesce(jsonb_object_agg(k.kind, k.objects), '{}') FROM (SELECT d.kind, jsonb_object_agg(d.identity, d.was) AS objects FROM differing d WHERE d.was IS NOT NULL GROUP BY d.kind) k),
            (SELECT coalesce(jsonb_object_agg(k.kind, k.objects), '{}') FROM (SELECT d.kind, jsonb_object_agg(d.identity, d.is) AS objects FROM differing d WHERE d.is IS NOT NULL GROUP BY d.kind) k)
