@@ -14,6 +14,7 @@ from typing import Any
 
 import postgast
 from postgast.pg_query_pb2 import (
+    AlterTableType,
     CreateTrigStmt,
     DeleteStmt,
     DiscardMode,
@@ -89,6 +90,14 @@ def _look_at_node(node: Node, text: str, found: Found) -> None:
     match kind:
         case "drop_stmt" | "comment_stmt" | "grant_stmt" | "rename_stmt":
             return  # DROP FUNCTION f(int) calls nothing
+        case "create_stmt" | "view_stmt" | "create_policy_stmt" | "alter_policy_stmt" | "rule_stmt" | "create_domain_stmt":
+            return  # nor does what will be called one day: DEFAULT nextval('s')
+        case "alter_table_stmt":
+            for command in node.alter_table_stmt.cmds:
+                # ADD COLUMN ... DEFAULT fills the rows that are there, SET DEFAULT does not
+                if command.alter_table_cmd.subtype != AlterTableType.AT_ColumnDefault:
+                    _add_calls(command, found)
+            return
         case "copy_stmt":
             copy = node.copy_stmt
             if copy.is_program:
@@ -132,10 +141,14 @@ def _look_at_node(node: Node, text: str, found: Found) -> None:
     if kind == "create_trig_stmt":
         found.fires |= {one.funcname[-1].string.sval for one in postgast.find_nodes(node, CreateTrigStmt)}
     if _CALL.search(text):
-        for call in postgast.find_nodes(node, FuncCall):
-            names = [part.string.sval for part in call.funcname]
-            if names:
-                found.calls.add((names[-2] if len(names) > 1 else None, names[-1]))
+        _add_calls(node, found)
+
+
+def _add_calls(node: Node, found: Found) -> None:
+    for call in postgast.find_nodes(node, FuncCall):
+        names = [part.string.sval for part in call.funcname]
+        if names:
+            found.calls.add((names[-2] if len(names) > 1 else None, names[-1]))
 
 
 def _target(deed: str, relation: RangeVar) -> tuple[str, str | None, str]:

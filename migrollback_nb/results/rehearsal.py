@@ -176,8 +176,9 @@ class Impact:
 
     @property
     def alarming(self) -> bool:
-        """Whether it goes though nobody said so, or though it is somebody else's."""
-        return self.change.kind not in _SAYINGS and (self.foreign or (self.change.change == "dropped" and not self.named))
+        """Whether it goes though nobody said so, or though it is somebody else's. What a migration made itself may go along with the rest of it."""
+        unasked = self.change.change == "dropped" and not self.named and (self.made_by is None or self.foreign)
+        return self.change.kind not in _SAYINGS and (self.foreign or unasked)
 
     def __str__(self) -> str:
         verb = "drops" if self.change.change == "dropped" else "changes"
@@ -207,7 +208,7 @@ class Rehearsal:
     locks: tuple[Lock, ...] = ()  #: on relations, strongest first
     sessions: tuple[OtherSession, ...] = ()  #: who else held or awaited a lock there
     replicas: tuple[str, ...] = ()  #: standbys whose readers would wait too
-    renamed: tuple[tuple[str, str], ...] = ()  #: (old, new) name of tables, views and sequences that stay as they are under another name
+    renamed: tuple[tuple[str, str], ...] = ()  #: (old, new) name of tables, columns, views and sequences that stay as they are under another name
     rewritten: tuple[str, ...] = ()  #: tables that are written anew as a whole
     statements: tuple[Statement, ...] = ()  #: each with its time
     notices: tuple[Notice, ...] = ()  #: what the server said meanwhile

@@ -202,6 +202,18 @@ def test_a_renamed_table_loses_nothing(db, applied, unchanged):
     assert rehearsed.dangers == ()
 
 
+def test_a_renamed_column_loses_nothing(db, shop, applied, unchanged):
+    applied(
+        "003_names",
+        "ALTER TABLE users RENAME notes TO remarks; CREATE TABLE t (a int); CREATE INDEX t_a ON t (a);",
+        "ALTER TABLE users RENAME remarks TO notes; ALTER TABLE t DROP COLUMN a;",
+    )
+    rehearsed = unchanged(lambda: db.rehearse("003_names"))
+    assert rehearsed.renamed == (("public.users.remarks", "public.users.notes"),)
+    assert [loss.column for loss in rehearsed.rows] == ["a"]
+    assert not any("drops" in danger for danger in rehearsed.dangers), "its own index goes with its own column"
+
+
 def test_sql_that_changes_its_role_is_rehearsed_as_it_runs(db, applied, unchanged):
     applied("001_t", "CREATE TABLE t (a int); ALTER TABLE t OWNER TO pg_monitor;", "SET ROLE pg_monitor; DROP TABLE t; RESET ROLE;")
     rehearsed = unchanged(lambda: db.rehearse("001_t"))

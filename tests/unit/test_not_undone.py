@@ -34,7 +34,19 @@ def test_effects(sql):
 
 
 @pytest.mark.parametrize(
-    "sql", ["COPY t FROM '/tmp/t'", "DROP FUNCTION nextval(int)", "DROP TABLE t", "NOTIFY x", "LISTEN x", "DISCARD TEMP", "TRUNCATE t RESTART IDENTITY"]
+    "sql",
+    [
+        "COPY t FROM '/tmp/t'",
+        "DROP FUNCTION nextval(int)",
+        "DROP TABLE t",
+        "NOTIFY x",
+        "LISTEN x",
+        "DISCARD TEMP",
+        "CREATE TABLE t (a int DEFAULT nextval('s'))",
+        "ALTER TABLE t ALTER a SET DEFAULT nextval('s')",
+        "CREATE VIEW v AS SELECT nextval('s')",
+        "TRUNCATE t RESTART IDENTITY",
+    ],
 )
 def test_what_is_undone(sql):
     found = not_undone.look([sql])
@@ -47,6 +59,9 @@ CALLS = {
     "CALL fix()": "fix",
     "ALTER TABLE t ALTER a TYPE int USING fix(a)": "fix",
     "CREATE INDEX ON t (fix(a))": "fix",
+    "ALTER TABLE t ADD COLUMN b int DEFAULT fix()": "fix",
+    "CREATE TABLE t AS SELECT fix()": "fix",
+    "CREATE MATERIALIZED VIEW m AS SELECT fix()": "fix",
     "DO $$ BEGIN PERFORM fix(); END $$": "fix",
     "DO $$ DECLARE n int := fix(); BEGIN NULL; END $$": "fix",
     "DO $$ DECLARE n int; BEGIN n := fix(); END $$": "fix",

@@ -225,6 +225,7 @@ DECLARE
     gone          oid[] := '{}';        -- tables that are dropped, not merely renamed
     gone_columns  jsonb := '[]';        -- [table, number] of columns that are no longer there, whenever they went
     renamed       jsonb := '[]';
+    columns_after jsonb := '{}';        -- "table.number" -> name, of the tables that no longer have a column of some name
     counts        jsonb;
     outcomes      jsonb;
     details       jsonb;
@@ -327,6 +328,10 @@ BEGIN
             renamed := (SELECT coalesce(jsonb_agg(jsonb_build_object('old', t.title, 'new', c.oid::regclass::text)), '[]')
                         FROM unnest(relations, titles) AS t (oid, title) JOIN pg_class c ON c.oid = t.oid WHERE c.oid::regclass::text <> t.title);
             changes := (SELECT coalesce(jsonb_agg(to_jsonb(c)), '[]') FROM migrollback_schema.changed_schema_objects(before.kinds, before.identities, before.definitions) c);
+            columns_after := (SELECT coalesce(jsonb_object_agg(a.attrelid || '.' || a.attnum, a.attname), '{}') FROM unnest(relations, titles) AS t (oid, title)
+                              JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+                              WHERE t.title IN (SELECT format('%I.%I', i.parts[1], i.parts[2]) FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
+                                                 WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' = 'column'));
             -- PostgreSQL does not track what stands in the body of a function as text. What is not named there cannot break it; of very many names the body needs not be searched.
             different := ARRAY(SELECT DISTINCT lower(i.parts[cardinality(i.parts)]) FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
                                 WHERE e ->> 'change' <> 'created' AND e ->> 'kind' IN ('table', 'partitioned table', 'foreign table', 'view', 'materialized view', 'composite type', 'sequence', 'column',
@@ -414,6 +419,12 @@ BEGIN
         SELECT coalesce(jsonb_agg(b.value - 'oid' || jsonb_build_object('used_by', migrollback_schema.routine_users((b.value ->> 'oid')::oid)) ORDER BY b.place), '[]')
         FROM jsonb_array_elements(bodies) WITH ORDINALITY AS b (value, place) JOIN pg_proc p ON p.oid = (b.value ->> 'oid')::oid);      -- what the SQL made is gone again
 
+    renamed := renamed || (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('old', e ->> 'identity', 'new', format('%I.%I.%I', i.parts[1], i.parts[2], columns_after ->> (a.attrelid || '.' || a.attnum)))), '[]')
+        FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
+        JOIN pg_attribute a ON a.attrelid = to_regclass(format('%I.%I', i.parts[1], i.parts[2])) AND a.attname = i.parts[3] AND NOT a.attisdropped
+        WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' = 'column' AND columns_after ? (a.attrelid || '.' || a.attnum)
+          AND NOT EXISTS (SELECT FROM jsonb_array_elements(renamed) r WHERE r ->> 'old' = format('%I.%I', i.parts[1], i.parts[2])));     -- with its table
     -- one that had no rows before has lost none
     rewritten := rewritten || ARRAY(SELECT c.oid FROM unnest(emptied) AS e (oid) JOIN pg_class c ON c.oid = e.oid WHERE pg_relation_size(c.oid) = 0 AND c.relname <> ALL (truncated));
     emptied := ARRAY(SELECT e.oid FROM unnest(emptied) AS e (oid) WHERE NOT e.oid = ANY (rewritten));
