@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Literal
 
 import psycopg
 import pytest
@@ -20,7 +21,7 @@ import migrollback_nb as mr
 from .conftest import Measure
 
 MIGRATIONS = 300
-ROUNDS = 4
+ROUNDS = 6
 
 
 def statements(number: int) -> tuple[list[str], list[str]]:
@@ -65,46 +66,56 @@ def bare_loop(dsn: str, numbers: list[int], direction: int) -> float:
 
 
 def test_apply_and_chain(benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path) -> None:
-    """apply of 300, and rollback of them as one chain, against a bare psycopg loop on the same server, taken in turn."""
+    """apply of 300, and rollback of them as one chain, with and without snapshots, against a bare psycopg loop on the same server, taken in turn."""
     folder = tmp_path / "migrations"
     write_files(folder, MIGRATIONS)
-    times: dict[str, list[float]] = {"bare up": [], "bare down": [], "apply": [], "rollback": []}
+    times: dict[str, list[float]] = {}
 
-    def bare_up(bare: str, _: str) -> None:
-        times["bare up"].append(bare_loop(bare, list(range(MIGRATIONS)), 0))
+    def bare(dsn: str, direction: int) -> float:
+        numbers = list(range(MIGRATIONS))
+        return bare_loop(dsn, numbers if direction == 0 else numbers[::-1], direction)
 
-    def bare_down(bare: str, _: str) -> None:
-        times["bare down"].append(bare_loop(bare, list(reversed(range(MIGRATIONS))), 1))
-
-    def apply(_: str, dsn: str) -> None:
+    def ours(dsn: str, direction: int, snapshots: Literal["ends", "none"]) -> float:
         began = perf_counter()
         with mr.connect(dsn, dir=folder) as db:
-            assert len(db.apply().applied) == MIGRATIONS
-        times["apply"].append(perf_counter() - began)
-
-    def rollback(_: str, dsn: str) -> None:
-        began = perf_counter()
-        with mr.connect(dsn, dir=folder) as db:
-            result = db.rollback("00000_analytics", chain=True, confirm="00000_analytics")
-        times["rollback"].append(perf_counter() - began)
-        assert isinstance(result, mr.ChainResult)
-        assert len(result.results) == MIGRATIONS
+            if direction == 0:
+                assert len(db.apply(snapshots=snapshots).applied) == MIGRATIONS
+            else:
+                result = db.rollback("00000_analytics", chain=True, confirm="00000_analytics", snapshots=snapshots)
+                assert isinstance(result, mr.ChainResult)
+                assert len(result.results) == MIGRATIONS
+                assert snapshots == "none" or (result.verification is not None and result.verification.verdict == "restored")
+        return perf_counter() - began
 
     def turn() -> None:
         # Who goes first changes: a file system creates files more slowly while it remembers deleted ones (ext4 does, for a minute).
-        pair = (new_database(), new_database())
-        with mr.connect(pair[1], dir=folder) as db:
-            db.install()
-        for deeds in ((bare_up, apply), (bare_down, rollback)):
-            for deed in deeds if len(times["apply"]) % 2 else reversed(deeds):
-                deed(*pair)
+        runs: list[tuple[str, str, Callable[[str, int], float]]] = [
+            ("bare", new_database(), bare),
+            ("none", new_database(), lambda dsn, direction: ours(dsn, direction, "none")),
+            ("ends", new_database(), lambda dsn, direction: ours(dsn, direction, "ends")),
+        ]
+        for what, dsn, _ in runs:
+            if what != "bare":
+                with mr.connect(dsn, dir=folder) as db:
+                    db.install()
+        first = len(times.get("bare 0", ())) % len(runs)
+        for direction in (0, 1):
+            for what, dsn, run in runs[first:] + runs[:first]:
+                times.setdefault(f"{what} {direction}", []).append(run(dsn, direction))
 
     benchmark.pedantic(turn, rounds=ROUNDS)
     found = {what: median(seconds) for what, seconds in times.items()}
-    table.append(Measure(what=f"apply {MIGRATIONS}", ours=found["apply"], compared_with="bare psycopg loop", other=found["bare up"], bound="1.5"))
-    table.append(
-        Measure(what=f"roll back {MIGRATIONS} as one chain", ours=found["rollback"], compared_with="bare psycopg loop", other=found["bare down"], bound="1.5")
-    )
+    for direction, what in enumerate((f"apply {MIGRATIONS}", f"roll back {MIGRATIONS} as one chain")):
+        for snapshots, remark, bound in (("none", "without snapshots", "1.5"), ("ends", "with them" if direction == 0 else "with them, and verified", "2")):
+            table.append(
+                Measure(
+                    what=f"{what}, {remark}",
+                    ours=found[f"{snapshots} {direction}"],
+                    compared_with="bare psycopg loop",
+                    other=found[f"bare {direction}"],
+                    bound=bound,
+                )
+            )
 
 
 def register_many(db: mr.Migrations, count: int) -> None:
