@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from migrollback_nb import html
@@ -121,7 +122,7 @@ class SchemaDiff:
             if change.change == "reordered":
                 told[-1] += " (only the order of its columns)"
             if change.change == "changed":
-                told += [f"    {name}: {_short(old)} -> {_short(new)}" for name, (old, new) in sorted(change.fields.items()) if name != "columns"]
+                told += [f"    {name}: {' -> '.join(_beside(old, new))}" for name, (old, new) in sorted(change.fields.items()) if name != "columns"]
         return tuple(told)
 
     def __repr__(self) -> str:
@@ -145,9 +146,13 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else html.to_json_line(value)
 
 
-def _short(value: Any) -> str:
-    text = " ".join(_plain(value).split()) if value is not None else "-"
-    return text if len(text) <= 100 else text[:97] + "..."
+def _beside(*values: Any) -> tuple[str, ...]:
+    """Values in one line each, of long ones the part where they begin to differ."""
+    texts = ["-" if value is None else " ".join(_plain(value).split()) for value in values]
+    if max(map(len, texts)) <= 100:
+        return tuple(texts)
+    begin = max(0, len(commonprefix(texts)) - 20)  # noqa: RUF071  # character by character is what is meant
+    return tuple(("..." if begin else "") + text[begin : begin + 100] + ("..." if len(text) > begin + 100 else "") for text in texts)
 
 
 def _parent(kind: str, identity: str, definition: Mapping[str, Any]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from migrollback_nb import html
@@ -44,7 +44,8 @@ class Verification:
         """What differs, in words; where nothing can be compared, what the rollback changed."""
         if self.verdict == "unknown":
             return tuple(f"changed: {line}" for line in self.changes.lines()) or ("the rollback changed nothing in the schema",)
-        told = [f"not as before: {line}" for line in self.differences.lines()] if self.verdict in ("differs", "not as rehearsed") else []
+        wrong = replace(self.differences, changes=tuple(change for change in self.differences.changes if change.change != "reordered"))
+        told = [f"not as before: {line}" for line in wrong.lines()] if self.verdict in ("differs", "not as rehearsed") else []
         return (*told, *(f"also: {line}" for line in self.unexpected.lines()))
 
     def to_dict(self) -> dict[str, Any]:

@@ -70,6 +70,12 @@ def test_long_definitions_are_cut_in_the_terminal_and_whole_in_json():
     assert len(diff.to_dict()["changes"][0]["new_definition"]["query"]) == 507
 
 
+def test_of_long_definitions_the_place_where_they_begin_to_differ_is_shown():
+    body = "SELECT " + "x, " * 200
+    diff = SchemaDiff(changes=(change("changed", "view", "public.v", old={"query": body + "1 AS one"}, new={"query": body + "2 AS two"}),))
+    assert diff.lines()[1] == "    query: ..." + ("x, " * 7)[-20:] + "1 AS one -> ..." + ("x, " * 7)[-20:] + "2 AS two"
+
+
 def test_nothing_is_false_and_says_so():
     assert not SchemaDiff(changes=())
     assert "no difference" in repr(SchemaDiff(changes=()))
