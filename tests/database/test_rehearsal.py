@@ -1,5 +1,6 @@
 """A rehearsal runs the rollback for real, tells what it did, and leaves nothing but its one event."""
 
+import io
 import json
 
 import psycopg
@@ -7,6 +8,7 @@ import pytest
 from watching import Background, events, eventually_sleeps, eventually_waits, last_event, schema_of, value
 
 import migrollback_nb as mr
+from migrollback_nb import cli
 
 
 def everything(connection):
@@ -482,3 +484,66 @@ def test_json_and_frames(db, shop):
     assert list(rehearsed.to_frame("rows")["rows"]) == [10]
     with pytest.raises(mr.UsageError):
         rehearsed.to_frame("nothing")
+
+
+def command(dsn, folder, *arguments):
+    """(exit status, standard output, standard error) of one command line."""
+    out, err = io.StringIO(), io.StringIO()
+    status = cli.run([*arguments, "--dsn", dsn, "--dir", str(folder)], out, err, io.StringIO())
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_on_the_command_line(db, shop, applied, database_dsn, folder):
+    applied("003_bad", "CREATE TABLE t (a int);", "DROP TABLE t;\nSELECT missing FROM pg_class;")
+    status, out, err = command(database_dsn, folder, "rehearse", "002_report")
+    assert status == 0
+    assert "✅ Rehearsal: the rollback would succeed" in out
+    fingerprint = db.rehearse("002_report").fingerprint
+    assert fingerprint in err
+    status, out, _ = command(database_dsn, folder, "rehearse", "003_bad")
+    assert status == 1, "it would fail"
+    assert "    SELECT missing FROM pg_class\n" in out
+    assert "           ^\n" in out
+    assert command(database_dsn, folder, "rehearse", "003_bad", "--format", "json")[0] == 1
+    status, out, _ = command(database_dsn, folder, "rehearse", "001_users", "--format", "json")
+    assert status == 0
+    assert json.loads(out)["dangers"][0] == "also drops view public.daily_totals, made by 002_report"
+    assert command(database_dsn, folder, "rehearse", "009_none")[0] == 1
+    assert command(database_dsn, folder, "rollback", "002_report", "--confirm", "002_report", "--preview", fingerprint)[0] == 0
+    status, _, err = command(database_dsn, folder, "rehearse", "002_report")
+    assert status == 3
+    assert "Already rolled back" in err
+
+
+def test_a_fingerprint_of_a_rehearsal_is_refused_after_a_change_on_the_command_line(db, shop, database_dsn, folder, session):
+    fingerprint = db.rehearse("002_report").fingerprint
+    session().execute("CREATE TABLE another ()")
+    status, _, err = command(database_dsn, folder, "rollback", "002_report", "--confirm", "002_report", "--preview", fingerprint)
+    assert status == 3
+    assert "The schema has changed since the preview" in err
+
+
+def test_truncated_and_filled_again_is_emptied_all_the_same(db, applied, unchanged):
+    applied(
+        "001_t",
+        "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 5); CREATE TABLE empty (a int);",
+        "TRUNCATE t, empty; INSERT INTO t VALUES (1);",
+    )
+    rehearsed = unchanged(lambda: db.rehearse("001_t"))
+    assert [(loss.relation, loss.what, loss.rows) for loss in rehearsed.rows if loss.rows] == [("public.t", "emptied", 5)]
+    assert rehearsed.rewritten == ()
+
+
+def test_rows_that_row_security_hides_are_not_counted_as_none(session, database_dsn, folder, write_migration):
+    admin = session()
+    admin.execute("DO $$ BEGIN CREATE ROLE rehearser LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    admin.execute(f'GRANT CREATE ON DATABASE "{admin.info.dbname}" TO rehearser; CREATE SCHEMA own AUTHORIZATION rehearser')
+    write_migration(
+        "001_t",
+        "CREATE TABLE own.t (a int);\nINSERT INTO own.t VALUES (1);\nALTER TABLE own.t ENABLE ROW LEVEL SECURITY;\nALTER TABLE own.t FORCE ROW LEVEL SECURITY;\n"
+        "-- ROLLBACK START\nDROP TABLE own.t;\n-- ROLLBACK END\n",
+    )
+    with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, user="rehearser"), dir=folder, schema="own_system") as db:
+        db.install()
+        db.apply()
+        assert [(loss.rows, loss.exact) for loss in db.rehearse("001_t").rows] == [(None, False)]
