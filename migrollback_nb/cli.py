@@ -119,6 +119,8 @@ def _deps_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", nargs="?", help="only this migration and its neighbourhood")
     made.add_argument("--depth", type=int, default=2, metavar="N", help="how many dependencies away the neighbourhood reaches (default 2)")
     made.add_argument("--hide-rolled-back", action="store_true", help="leave out what is rolled back")
+    made.add_argument("--infer", action="store_true", help="find dependencies by the objects that migrations made, changed, dropped or name")
+    made.add_argument("--record", action="store_true", help="with --infer: keep them; from then on they block and order as declared ones do")
 
 
 def _verify_arguments(made: argparse.ArgumentParser) -> None:
@@ -267,6 +269,12 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
         case "resolve":
             db.require_system()
             return db.resolve(args.name, status=args.status, reason=args.reason)
+        case "deps" if args.record:
+            _refuse_record_alone(args)
+            db.require_system()
+            return db.record_dependencies()
+        case "deps" if args.infer:
+            return db.infer_dependencies()
         case "deps":
             return db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
         case "plan":
@@ -317,10 +325,18 @@ _ROWS: dict[str, tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mappi
     ),
     "deps": (
         lambda args, db: _dependency_rows(args, db),  # noqa: PLW0108  # it is defined below
-        ("migration_name", "depends_on", "status", "depends_on_status"),
-        ("migration_name", "depends_on", "status", "depends_on_status", "created_at"),
+        ("migration_name", "depends_on", "status", "depends_on_status", "source", "because"),
+        ("migration_name", "depends_on", "status", "depends_on_status", "created_at", "source", "because"),
     ),
 }
+_INFERRED = ("migration_name", "depends_on", "because", "source", "recorded")
+
+
+def _refuse_record_alone(args: argparse.Namespace) -> None:
+    if not args.infer:
+        raise UsageError("--record alone says nothing", hint="Write deps --infer --record.")
+    if args.name is not None:
+        raise UsageError("--record is for all migrations", hint="Leave the name out.")
 
 
 def _dependency_rows(args: argparse.Namespace, db: Migrations) -> Sequence[Mapping[str, Any]]:
@@ -481,7 +497,9 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
         out.write(f"{'🔍 DRY RUN: Rolling back' if args.dry_run else '⚠️ Rolling back'}: {visible(args.name)}\n\n")
     out.flush()
     with open_migrations(args) as db:
-        if args.command in _ROWS and not getattr(args, "verify", False):
+        if args.command == "deps" and args.infer and not args.record:
+            return _print_inferred(args, db, form, out, err)
+        if args.command in _ROWS and not getattr(args, "verify", False) and not getattr(args, "record", False):
             return _print_rows(args, db, form, out)
         if args.command == "rollback":
             result = _rollback(args, db, out, err, stdin, talk=talk)
@@ -536,6 +554,24 @@ def _verify(args: argparse.Namespace, form: str, out: TextIO, err: TextIO) -> in
     if args.require is not None and (worse := proof.below(args.require)):
         err.write(f"❌ {len(worse)} of {len(proof.migrations)} do not reach {args.require}\n")
         return 1
+    return 0
+
+
+def _print_inferred(args: argparse.Namespace, db: Migrations, form: str, out: TextIO, err: TextIO) -> int:
+    if form in ("dot", "svg"):
+        raise UsageError("What is inferred is drawn once it is recorded", hint="deps --infer --record, then deps --format " + form)
+    rows, remarks = db.inferred_rows()
+    if args.name is not None:
+        name = db.check(args.name).migration_name
+        rows = [row for row in rows if name in (row["migration_name"], row["depends_on"])]
+    if form == "json":
+        out.write(results.to_json(list(rows)) + "\n")
+    elif form == "tsv":
+        show_tsv(rows, _INFERRED, out)
+    else:
+        show_table(rows, _INFERRED, out)
+    for remark in remarks:
+        err.write(f"⚠️  {visible(remark)}\n")
     return 0
 
 

@@ -101,12 +101,41 @@ class Database(Session):
     def dependencies(self) -> list[Row]:
         """Every dependency, with the status of both ends. Does not write."""
         return self._query(
-            "SELECT d.migration_name, d.depends_on, h.status, b.status AS depends_on_status, d.created_at "
+            "SELECT d.migration_name, d.depends_on, h.status, b.status AS depends_on_status, d.created_at, d.source, d.because "
             "FROM {schema}.migration_dependencies d "
             "JOIN {schema}.migration_history h ON h.migration_name = d.migration_name "
             "JOIN {schema}.migration_history b ON b.migration_name = d.depends_on "
             'ORDER BY d.migration_name COLLATE "C", d.depends_on COLLATE "C"'
         )
+
+    def in_place(self) -> list[Row]:
+        """migration_name, checksum, search_path, rollback_sql of the migrations in place, in the order in which they were applied, our own aside. Does not write."""
+        return self._query(
+            "SELECT h.migration_name, h.checksum, h.metadata ->> 'search_path' AS search_path, h.rollback_sql FROM {schema}.migration_history h "
+            "WHERE h.status <> 'rolled_back' AND h.metadata ->> 'system' IS DISTINCT FROM 'true' ORDER BY h.applied_at, h.migration_name COLLATE \"C\""
+        )
+
+    def object_history(self) -> list[Row]:
+        """Rows of migration_object_history(): which migration did what to which object, in order. Does not write."""
+        return self._query("SELECT o.migration_name, o.action, o.kind, o.identity FROM {schema}.migration_object_history() o ORDER BY o.place")
+
+    def object_makers(self) -> list[Row]:
+        """Rows of migration_object_makers(): which migration made which object that is there. Does not write."""
+        return self._rows("migration_object_makers")
+
+    def routine_bodies(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """(migration, definition) of every function and procedure that one of these migrations made. Does not write."""
+        rows = self._query(
+            "SELECT m.migration_name, pg_catalog.pg_get_functiondef(m.object_id) AS definition FROM {schema}.migration_object_makers() m "
+            "JOIN pg_catalog.pg_proc p ON p.oid = m.object_id WHERE m.class_id = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.prokind IN ('f', 'p') "
+            "AND m.migration_name = ANY (%(names)s) ORDER BY m.migration_name, m.identity",
+            names=list(names),
+        )
+        return [(row["migration_name"], row["definition"]) for row in rows]
+
+    def inferred_by_catalogs(self) -> list[Row]:
+        """Rows of infer_migration_dependencies(): what the catalogs alone tell. Does not write."""
+        return self._rows("infer_migration_dependencies")
 
     def dependents(self, name: str) -> list[Row]:
         """Rows of migration_dependents(): every edge among what rests on this migration. Does not write."""
@@ -234,6 +263,22 @@ class Database(Session):
             return {row["migration_name"]: row["verdict"] for row in rows}
 
         return self._retrying(attempt)
+
+    def record_dependencies(self, dependencies: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]]) -> list[Row]:
+        """Keep inferred dependencies, and what the SQL of files says that migrations made. Writes. One row each: recorded, remark."""
+
+        def attempt(lock_timeout: str) -> list[Row]:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                rows = self._rows("record_migration_dependencies", dependencies=Jsonb(list(dependencies)), client=self.client)
+                self._rows("record_parsed_objects", objects=Jsonb(list(objects)))
+            return rows
+
+        return self._retrying(attempt)
+
+    def record_parsed_objects(self, objects: Sequence[dict[str, Any]]) -> None:
+        """Keep what the SQL of files says that migrations made. Writes."""
+        with self._translated(), self._deed():
+            self._rows("record_parsed_objects", objects=Jsonb(list(objects)))
 
     def resolve(self, name: str, status: str, reason: str) -> str:
         """Set the status of a migration that a person has looked after. Writes. Returns the status before."""

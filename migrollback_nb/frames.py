@@ -45,7 +45,16 @@ HISTORY = {
     "checksum": _TEXT,
     "rollback_sql": _TEXT,
 }
-DEPENDENCIES = {"migration_name": _TEXT, "depends_on": _TEXT, "status": _TEXT, "depends_on_status": _TEXT, "created_at": _TIME}
+DEPENDENCIES = {
+    "migration_name": _TEXT,
+    "depends_on": _TEXT,
+    "status": _TEXT,
+    "depends_on_status": _TEXT,
+    "created_at": _TIME,
+    "source": _TEXT,
+    "because": _TEXT,
+}
+INFERRED = {"migration_name": _TEXT, "depends_on": _TEXT, "because": _TEXT, "source": _TEXT, "recorded": _TEXT}
 SNAPSHOTS = {"id": _TEXT, "migration_name": _TEXT, "description": _TEXT, "taken_at": _TIME, "taken_by": _TEXT, "objects": _NUMBER, "bytes": _NUMBER}
 CHANGES = {"change": _TEXT, "kind": _TEXT, "identity": _TEXT, "old_definition": _ANY, "new_definition": _ANY}
 EVENTS = {
@@ -141,7 +150,7 @@ def history(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def dependencies(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Dependencies as a DataFrame (n, 5), columns as in `DEPENDENCIES`; does not write."""
+    """Dependencies as a DataFrame (n, 7), columns as in `DEPENDENCIES`; does not write."""
     return _frame(rows, DEPENDENCIES)
 
 
@@ -153,6 +162,11 @@ def snapshots(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def schema_changes(diff: SchemaDiff) -> pd.DataFrame:
     """What differs between two schemas as a DataFrame (n, 5), columns as in `CHANGES`; does not write."""
     return _frame((change.to_dict() for change in diff.changes), CHANGES)
+
+
+def inferred(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Inferred dependencies as a DataFrame (n, 5), columns as in `INFERRED`; does not write."""
+    return _frame(rows, INFERRED)
 
 
 def events(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

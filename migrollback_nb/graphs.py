@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def dependency_graph(
     history : iterable of mapping
         With ``migration_name`` and ``status``.
     dependencies : iterable of mapping
-        With ``migration_name`` and ``depends_on``.
+        With ``migration_name`` and ``depends_on``; where ``source`` is ``inferred`` the line is dashed, and ``because`` is its tooltip.
     focus : str, optional
         Only this migration and what is at most `depth` dependencies away from it.
     depth : int
@@ -133,7 +133,9 @@ def dependency_graph(
     DependencyGraph
         A `graphviz.Digraph`.
     """
+    dependencies = list(dependencies)
     status, edges = select(history, dependencies, focus=focus, depth=depth, hide_rolled_back=hide_rolled_back)
+    inferred = {(row["migration_name"], row["depends_on"]): row.get("because") or "" for row in dependencies if row.get("source") == "inferred"}
     graph = DependencyGraph(
         "migrations",
         # a pinned background: `dot` knows no theme, and black on a dark page could not be read
@@ -156,15 +158,25 @@ def dependency_graph(
             fontcolor=look["fontcolor"],
             penwidth="3" if name == focus else "1",
         )
-    for dependent, dependency in edges:
-        graph.edge(ids[dependent], ids[dependency])
-    graph.outline = outline(status, edges)
+    for edge in edges:
+        dependent, dependency = edge
+        if edge in inferred:
+            why = graphviz.escape(f"inferred: {visible(inferred[edge])}".replace("&", "&amp;"))
+            graph.edge(ids[dependent], ids[dependency], style="dashed", tooltip=why, edgetooltip=why)
+        else:
+            graph.edge(ids[dependent], ids[dependency])
+    if any(edge in inferred for edge in edges):
+        words = "solid: declared by the file\\ldashed: inferred from the objects (the tooltip says which)\\l"
+        graph.node("legend", label=words, shape="note", style="", fontsize="9", fontcolor="#444444", tooltip="What the lines mean")
+    graph.outline = outline(status, edges, inferred)
     graph.node_names = {node: name for name, node in ids.items()}
     return graph
 
 
-def outline(status: Mapping[str, str], edges: Iterable[tuple[str, str]]) -> str:
+def outline(status: Mapping[str, str], edges: Iterable[tuple[str, str]], inferred: Container[tuple[str, str]] = ()) -> str:
     """The graph as indented text: under each migration what it depends on. What was shown already is not unfolded again. Pure.
+
+    inferred: those edges that nobody declared; they are marked.
 
     Examples
     --------
@@ -184,12 +196,14 @@ def outline(status: Mapping[str, str], edges: Iterable[tuple[str, str]]) -> str:
     for top in [*tops, *status]:
         if top in shown:
             continue
-        stack = [(top, 0)]
+        stack: list[tuple[str, int, str]] = [(top, 0, "")]
         while stack:
-            name, level = stack.pop()
+            name, level, above = stack.pop()
             again = name in shown and bool(below[name])
-            lines.append(f"{'  ' * level}{visible(name)} ({STYLE.get(status[name], {'word': status[name]})['word']}){' ...' if again else ''}")
+            lines.append(
+                f"{'  ' * level}{visible(name)} ({STYLE.get(status[name], {'word': status[name]})['word']}{', inferred' if (above, name) in inferred else ''}){' ...' if again else ''}"
+            )
             if name not in shown:
                 shown.add(name)
-                stack += [(base, level + 1) for base in sorted(below[name], reverse=True)]
+                stack += [(base, level + 1, name) for base in sorted(below[name], reverse=True)]
     return "\n".join(lines)

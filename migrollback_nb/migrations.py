@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Plan,
         Preview,
         Proof,
+        RecordResult,
         RegisterResult,
         Rehearsal,
         RollbackResult,
@@ -295,11 +296,51 @@ class Migrations:
         Returns
         -------
         DataFrame
-            Columns migration_name, depends_on, status, depends_on_status, created_at.
+            Columns migration_name, depends_on, status, depends_on_status, created_at, source (declared or inferred), because (the objects that are the
+            reason of an inferred one).
         """
         from migrollback_nb import frames
 
         return frames.dependencies(self.database.dependencies())
+
+    def infer_dependencies(self) -> pd.DataFrame:
+        """Which migration needs which earlier one, by the objects that they made, changed, dropped or name. Does not write.
+
+        Returns
+        -------
+        DataFrame
+            Columns migration_name, depends_on, because (the objects), source (catalog: PostgreSQL knows it; parsed: the up part's text names it;
+            rollback: the rollback SQL of the earlier one names what this one makes, drops or renames; body: it is named inside a function or DO block), recorded (declared, inferred, or missing). ``attrs["warnings"]`` says what could not be read.
+        """
+        from migrollback_nb import frames
+
+        rows, remarks = self.inferred_rows()
+        frame = frames.inferred(rows)
+        frame.attrs["warnings"] = remarks
+        return frame
+
+    def inferred_rows(self) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
+        """As `infer_dependencies`, as plain rows, and what could not be read. Does not write."""
+        from migrollback_nb.replay import infer_dependencies
+
+        edges, _, remarks = infer_dependencies(self.database, self._folder_if_any())
+        known = {(row["migration_name"], row["depends_on"]): row["source"] for row in self.database.dependencies()}
+        rows = [
+            {
+                "migration_name": edge.migration_name,
+                "depends_on": edge.depends_on,
+                "because": edge.reason,
+                "source": edge.source,
+                "recorded": known.get((edge.migration_name, edge.depends_on)),
+            }
+            for edge in edges
+        ]
+        return rows, remarks
+
+    def _folder_if_any(self) -> MigrationFolder | None:
+        from migrollback_nb.folders import default_folder
+
+        return self.folder if self._dir is not None or default_folder() is not None else None
 
     def events(self, name: str | None = None) -> pd.DataFrame:
         """The audit trail in order, of one migration or of all. Does not write.
@@ -827,6 +868,10 @@ class Migrations:
         execution = run(file.record(), file.up_statements())
         row = execution.rows[0]
         if row["success"]:
+            if not file.transaction:  # each statement was a transaction of its own: nobody could look at what all of them wrote
+                from migrollback_nb.replay import parsed_objects
+
+                self.database.record_parsed_objects(parsed_objects(file.name, file.up.text, self.database.effective_search_path()))
             return
         details = execution.details.get(file.name)
         if details is None or "sqlstate" not in details:
@@ -840,6 +885,21 @@ class Migrations:
             statement_number=details.get("statement_number"),
             statement=details.get("statement"),
         )
+
+    def record_dependencies(self) -> RecordResult:
+        """Keep what `infer_dependencies` finds. Writes: from then on these dependencies block and order as declared ones do.
+
+        One that would close a circle is left out, with a remark.
+        """
+        from migrollback_nb.replay import infer_dependencies
+
+        edges, made, remarks = infer_dependencies(self.database, self._folder_if_any())
+        known = {(row["migration_name"], row["depends_on"]) for row in self.database.dependencies()}
+        new = [edge for edge in edges if (edge.migration_name, edge.depends_on) not in known]
+        rows = self.database.record_dependencies(
+            [{"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason} for edge in new], made
+        )
+        return results.RecordResult(dependencies=tuple(results.DependencyRecord(**row) for row in rows), warnings=tuple(remarks))
 
     def resolve(self, name: str, *, status: str, reason: str) -> RegisterResult:
         """Say how a failed migration stands, once a person has looked after it. Writes the history; runs no migration SQL.

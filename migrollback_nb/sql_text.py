@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import postgast
+
+from migrollback_nb import plpgsql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -209,11 +211,7 @@ def _settings(node: Node, text: str) -> Iterator[tuple[str, bool]]:
         if node.variable_set_stmt.name:
             yield node.variable_set_stmt.name.lower(), node.variable_set_stmt.is_local
     elif node.WhichOneof("node") == "do_stmt":
-        try:
-            body = postgast.parse_plpgsql(text)
-        except postgast.PgQueryError:
-            return  # the server will say what is wrong with it
-        for query in _queries(body):
+        for query, _ in plpgsql.queries(plpgsql.parse_plpgsql(text)):
             try:
                 inner = postgast.parse(query)
             except postgast.PgQueryError:
@@ -225,19 +223,6 @@ def _settings(node: Node, text: str) -> Iterator[tuple[str, bool]]:
             values = [argument.a_const for argument in call.args]
             if call.funcname and call.funcname[-1].string.sval == "set_config" and len(values) == 3:
                 yield values[0].sval.sval.lower(), values[2].boolval.boolval
-
-
-def _queries(body: Any) -> Iterator[str]:
-    """Every query in the tree that parse_plpgsql gives."""
-    if isinstance(body, list):
-        for item in body:
-            yield from _queries(item)
-    elif isinstance(body, dict):
-        for key, item in body.items():
-            if key == "query" and isinstance(item, str):
-                yield item
-            else:
-                yield from _queries(item)
 
 
 def _classify(node: Node) -> tuple[str | None, str | None]:

@@ -119,6 +119,12 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             for name in result.applied:
                 out.write(f"✅ Applied: {visible(name)}\n")
             out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped\n")
+        case results.RecordResult():
+            for one in result.dependencies:
+                done = "✅" if one.recorded else "⚠️ "
+                why = one.because if one.recorded else f"not recorded: {one.remark}"
+                out.write(f"{done} {visible(one.migration_name)} needs {visible(one.depends_on)} ({visible(why)})\n")
+            out.write(f"✅ {len(result.recorded)} dependencies recorded, {len(result.skipped)} skipped\n")
         case results.Template():
             out.write(f"Suggested rollback template:\n{RULE}\n{result.text}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
             if result.proof is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from migrollback_nb.results.check import CheckResult, Plan, Preview
+    from migrollback_nb.results.dependencies import DependencyRecord, RecordResult
     from migrollback_nb.results.files import ApplyResult, FileFailure, RegisterResult, RunbookCopy, SyncResult, Template
     from migrollback_nb.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.results.rehearsal import Rehearsal
@@ -27,6 +28,7 @@ _HOME = {
     "ChainResult": "rollback",
     "CheckResult": "check",
     "DataLoss": "proof",
+    "DependencyRecord": "dependencies",
     "FileFailure": "files",
     "InstallResult": "system",
     "MigrationProof": "proof",
@@ -34,6 +36,7 @@ _HOME = {
     "Plan": "check",
     "Preview": "check",
     "Proof": "proof",
+    "RecordResult": "dependencies",
     "RegisterResult": "files",
     "Rehearsal": "rehearsal",
     "RollbackResult": "rollback",
@@ -53,6 +56,7 @@ __all__ = [
     "ChainResult",
     "CheckResult",
     "DataLoss",
+    "DependencyRecord",
     "FileFailure",
     "InstallResult",
     "MigrationProof",
@@ -60,6 +64,7 @@ __all__ = [
     "Plan",
     "Preview",
     "Proof",
+    "RecordResult",
     "RegisterResult",
     "Rehearsal",
     "RollbackResult",

@@ -47,6 +47,8 @@ CREATE TABLE migrollback_schema.migration_dependencies (
     migration_name text NOT NULL REFERENCES migrollback_schema.migration_history (migration_name),
     depends_on     text NOT NULL REFERENCES migrollback_schema.migration_history (migration_name),
     created_at     timestamptz DEFAULT now(),
+    source         text NOT NULL DEFAULT 'declared' CHECK (source IN ('declared', 'inferred')),
+    because        text,
     UNIQUE (migration_name, depends_on),
     CONSTRAINT migration_depends_on_another CHECK (migration_name <> depends_on)
 );
@@ -57,6 +59,9 @@ COMMENT ON COLUMN migrollback_schema.migration_dependencies.id IS 'Identifier of
 COMMENT ON COLUMN migrollback_schema.migration_dependencies.migration_name IS 'The dependent: must be rolled back first.';
 COMMENT ON COLUMN migrollback_schema.migration_dependencies.depends_on IS 'The dependency: must be applied first.';
 COMMENT ON COLUMN migrollback_schema.migration_dependencies.created_at IS 'When the dependency was recorded.';
+COMMENT ON COLUMN migrollback_schema.migration_dependencies.source IS
+    'declared: by -- Depends on: of the file; inferred: by record_migration_dependencies(). Both block and order alike.';
+COMMENT ON COLUMN migrollback_schema.migration_dependencies.because IS 'The objects that are the reason of an inferred dependency.';
 
 CREATE INDEX idx_migration_deps_migration ON migrollback_schema.migration_dependencies (migration_name);
 CREATE INDEX idx_migration_deps_depends_on ON migrollback_schema.migration_dependencies (depends_on);

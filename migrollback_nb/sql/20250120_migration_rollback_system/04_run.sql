@@ -21,7 +21,8 @@ BEGIN
         'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',
         'refuse_history_truncate', 'record_migration_rehearsal', 'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration', 'routine_users', 'run_migration_sql', 'save_migration',
         'schema_object_arrays', 'schema_objects', 'changed_schema_objects', 'schema_snapshot', 'schema_token', 'schema_changes', 'diff_migration_snapshots', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events',
-        'catalog_row_counts', 'mark_migration_objects', 'migration_catalog_writes', 'migration_object_makers', 'record_migration_objects']));
+        'catalog_row_counts', 'infer_migration_dependencies', 'mark_migration_objects', 'migration_object_history', 'schema_object_addresses',
+        'migration_catalog_writes', 'migration_object_makers', 'record_migration_dependencies', 'record_migration_objects', 'record_parsed_objects']));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
     'The tables and functions of this system: what migration SQL may not touch and whose rights are closed. Does not write.';

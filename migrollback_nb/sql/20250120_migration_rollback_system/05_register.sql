@@ -106,7 +106,7 @@ BEGIN
          WHERE e.migration_name = ANY (save_migration.depends_on);
         IF cycle IS NOT NULL THEN
             RAISE EXCEPTION 'migration % cannot depend on %, which depends on it', name, array_to_string(cycle, ', ')
-                USING ERRCODE = 'MR005', DETAIL = array_to_json(cycle), HINT = 'Take one of the two "-- Depends on:" away.';
+                USING ERRCODE = 'MR005', DETAIL = array_to_json(cycle), HINT = 'Take one of the two "-- Depends on:" away; one that was inferred is a row of migration_dependencies.';
         END IF;
     END IF;
 
@@ -119,7 +119,8 @@ BEGIN
         INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, rollback_sql, checksum, metadata)
         VALUES (save_migration.name, version, save_migration.rollback_sql, save_migration.checksum, save_migration.metadata);
     ELSE
-        SELECT coalesce(array_agg(d.depends_on ORDER BY d.depends_on), '{}') INTO recorded FROM migrollback_schema.migration_dependencies d WHERE d.migration_name = name;
+        SELECT coalesce(array_agg(d.depends_on ORDER BY d.depends_on), '{}') INTO recorded FROM migrollback_schema.migration_dependencies d
+         WHERE d.migration_name = name AND d.source = 'declared';
         verdict := CASE
             WHEN old.status = 'rolled_back' THEN 'applied again'
             WHEN (old.migration_version, old.rollback_sql, old.checksum) IS DISTINCT FROM (version, save_migration.rollback_sql, save_migration.checksum)
@@ -135,12 +136,13 @@ BEGIN
                    applied_by = CASE WHEN h.status = 'rolled_back' THEN current_user ELSE h.applied_by END
              WHERE h.id = old.id;
             DELETE FROM migrollback_schema.migration_dependencies d
-             WHERE d.migration_name = save_migration.name AND d.depends_on <> ALL (save_migration.depends_on);
+             WHERE d.migration_name = save_migration.name AND d.depends_on <> ALL (save_migration.depends_on) AND d.source = 'declared';
         END IF;
     END IF;
     IF verdict <> 'unchanged' AND cardinality(depends_on) > 0 THEN
         INSERT INTO migrollback_schema.migration_dependencies (migration_name, depends_on)
-        SELECT DISTINCT save_migration.name, d.name FROM unnest(save_migration.depends_on) AS d (name) ON CONFLICT DO NOTHING;
+        SELECT DISTINCT save_migration.name, d.name FROM unnest(save_migration.depends_on) AS d (name)
+        ON CONFLICT ON CONSTRAINT migration_dependencies_migration_name_depends_on_key DO UPDATE SET source = 'declared', because = NULL;
     END IF;
     PERFORM set_config('migrollback.recording', '', true);
     RETURN verdict;

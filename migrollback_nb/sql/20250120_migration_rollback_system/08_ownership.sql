@@ -184,6 +184,9 @@ BEGIN
                          WHERE o.object_id = a.attrelid AND o.class_id = 'pg_class'::regclass AND o.column_number IN (0, a.attnum)),
                        EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum > a.attnum AND age(b.xmin) > ours)
                   FROM pg_attribute a WHERE a.attrelid = ANY (altered) AND a.attnum > 0
+                   -- A table that was rewritten forgets which columns were added with a default: their rows are written though nothing of them has changed.
+                   AND NOT (a.atthasdef AND EXISTS (SELECT FROM pg_class f WHERE f.oid = a.attrelid AND f.relfilenode > since)
+                            AND NOT EXISTS (SELECT FROM pg_attrdef e WHERE e.adrelid = a.attrelid AND e.adnum = a.attnum AND e.oid > since))
                    AND CASE WHEN age(a.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(a.xmin))::text::xid8) = 'in progress' ELSE false END) w
           JOIN pg_class c ON c.oid = w.relation AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
           JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -336,7 +339,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     since := (SELECT greatest(16383::oid, (SELECT max(c.oid) FROM pg_class c), (SELECT max(p.oid) FROM pg_proc p), (SELECT max(k.oid) FROM pg_constraint k),
                               (SELECT max(t.oid) FROM pg_type t), (SELECT max(g.oid) FROM pg_trigger g), (SELECT max(w.oid) FROM pg_rewrite w),
-                              (SELECT max(y.oid) FROM pg_policy y), (SELECT max(n.oid) FROM pg_namespace n)));
+                              (SELECT max(y.oid) FROM pg_policy y), (SELECT max(n.oid) FROM pg_namespace n), (SELECT max(d.oid) FROM pg_attrdef d)));
     counts := migrollback_schema.catalog_row_counts();
     -- inside somebody's own transaction: what it did before us is not the migration's
     IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
@@ -359,61 +362,162 @@ BEGIN
       FROM migrollback_schema.migration_catalog_writes(since, counts) w
      WHERE written IS NULL OR NOT written @> jsonb_build_array(jsonb_build_array(w.class_id, w.object_id, w.column_number, w.version::text));
     GET DIAGNOSTICS recorded = ROW_COUNT;
+    -- A column that changes its type has its indexes and constraints built anew: they are still the work of whoever made them.
+    IF EXISTS (SELECT FROM migrollback_schema.migration_objects o WHERE o.migration_name = record_migration_objects.name AND o.action = 'dropped' AND o.kind IN ('index', 'constraint')) THEN
+        WITH rebuilt AS (
+            DELETE FROM migrollback_schema.migration_objects o WHERE o.migration_name = record_migration_objects.name AND o.action = 'dropped' AND o.kind IN ('index', 'constraint')
+               AND EXISTS (SELECT FROM migrollback_schema.migration_objects n WHERE n.migration_name = record_migration_objects.name
+                              AND n.action = 'created' AND n.kind = o.kind AND n.identity = o.identity) RETURNING o.kind, o.identity)
+        UPDATE migrollback_schema.migration_objects o SET action = 'changed' FROM rebuilt r
+         WHERE o.migration_name = record_migration_objects.name AND o.action = 'created' AND o.kind = r.kind AND o.identity = r.identity;
+    END IF;
     RETURN recorded;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_migration_objects(text, oid, bigint[], jsonb) IS
     'Writes: keeps what this transaction made, changed and dropped as the work of a migration, in place of what was kept of it before. '
     'since, counts, written: from mark_migration_objects(). Returns how many objects.';
 
-CREATE FUNCTION migrollback_schema.migration_object_makers()
-RETURNS TABLE (kind text, identity text, migration_name text, source text, class_id oid, object_id oid, column_number int)
+CREATE FUNCTION migrollback_schema.schema_object_addresses()
+RETURNS TABLE (kind text, identity text, class_id oid, object_id oid, column_number int)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    WITH space AS MATERIALIZED (
+        SELECT n.oid, quote_ident(n.nspname) AS id FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'),
+    relation AS MATERIALIZED (
+        SELECT c.oid, c.relkind, s.id || '.' || quote_ident(c.relname) AS id FROM pg_class c JOIN space s ON s.oid = c.relnamespace WHERE c.relkind <> 't')
+    SELECT CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+                WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type' ELSE 'index' END, r.id, 'pg_class'::regclass::oid, r.oid, 0 FROM relation r
+    UNION ALL SELECT 'column', r.id || '.' || quote_ident(a.attname), 'pg_class'::regclass, r.oid, a.attnum
+      FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+    UNION ALL SELECT 'constraint', r.id || ' ' || quote_ident(k.conname), 'pg_constraint'::regclass, k.oid, 0 FROM pg_constraint k JOIN relation r ON r.oid = k.conrelid WHERE k.contype <> 't'
+    UNION ALL SELECT 'domain constraint', s.id || '.' || quote_ident(t.typname) || ' ' || quote_ident(k.conname), 'pg_constraint'::regclass, k.oid, 0
+      FROM pg_constraint k JOIN pg_type t ON t.oid = k.contypid JOIN space s ON s.oid = t.typnamespace
+    UNION ALL SELECT 'trigger', r.id || ' ' || quote_ident(g.tgname), 'pg_trigger'::regclass, g.oid, 0 FROM pg_trigger g JOIN relation r ON r.oid = g.tgrelid WHERE NOT g.tgisinternal
+    UNION ALL SELECT 'rule', r.id || ' ' || quote_ident(w.rulename), 'pg_rewrite'::regclass, w.oid, 0 FROM pg_rewrite w JOIN relation r ON r.oid = w.ev_class WHERE w.rulename <> '_RETURN'
+    UNION ALL SELECT 'policy', r.id || ' ' || quote_ident(y.polname), 'pg_policy'::regclass, y.oid, 0 FROM pg_policy y JOIN relation r ON r.oid = y.polrelid
+    UNION ALL SELECT CASE f.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
+                     s.id || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')', 'pg_proc'::regclass, f.oid, 0
+      FROM pg_proc f JOIN space s ON s.oid = f.pronamespace
+    UNION ALL SELECT CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range' ELSE 'base type' END, s.id || '.' || quote_ident(t.typname), 'pg_type'::regclass, t.oid, 0
+      FROM pg_type t JOIN space s ON s.oid = t.typnamespace
+     WHERE t.typtype IN ('e', 'd', 'r', 'p') OR t.typtype = 'b' AND t.typsubscript::oid <> 'array_subscript_handler'::regproc
+    UNION ALL SELECT CASE i.type WHEN 'statistics object' THEN 'statistics' WHEN 'text search parser' THEN 'text search parser/template'
+                          WHEN 'text search template' THEN 'text search parser/template' WHEN 'foreign-data wrapper' THEN 'foreign data wrapper' ELSE i.type END,
+                     i.identity, o.class, o.oid, 0
+      FROM (SELECT 'pg_namespace'::regclass::oid, s.oid FROM space s
+            UNION ALL SELECT 'pg_extension'::regclass, x.oid FROM pg_extension x UNION ALL SELECT 'pg_statistic_ext'::regclass, x.oid FROM pg_statistic_ext x
+            UNION ALL SELECT 'pg_collation'::regclass, x.oid FROM pg_collation x UNION ALL SELECT 'pg_operator'::regclass, x.oid FROM pg_operator x
+            UNION ALL SELECT 'pg_opclass'::regclass, x.oid FROM pg_opclass x UNION ALL SELECT 'pg_opfamily'::regclass, x.oid FROM pg_opfamily x
+            UNION ALL SELECT 'pg_cast'::regclass, x.oid FROM pg_cast x UNION ALL SELECT 'pg_conversion'::regclass, x.oid FROM pg_conversion x
+            UNION ALL SELECT 'pg_ts_config'::regclass, x.oid FROM pg_ts_config x UNION ALL SELECT 'pg_ts_dict'::regclass, x.oid FROM pg_ts_dict x
+            UNION ALL SELECT 'pg_ts_parser'::regclass, x.oid FROM pg_ts_parser x UNION ALL SELECT 'pg_ts_template'::regclass, x.oid FROM pg_ts_template x
+            UNION ALL SELECT 'pg_transform'::regclass, x.oid FROM pg_transform x UNION ALL SELECT 'pg_language'::regclass, x.oid FROM pg_language x
+            UNION ALL SELECT 'pg_am'::regclass, x.oid FROM pg_am x UNION ALL SELECT 'pg_event_trigger'::regclass, x.oid FROM pg_event_trigger x
+            UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, x.oid FROM pg_foreign_data_wrapper x UNION ALL SELECT 'pg_foreign_server'::regclass, x.oid FROM pg_foreign_server x
+            UNION ALL SELECT 'pg_publication'::regclass, x.oid FROM pg_publication x) o (class, oid)
+      CROSS JOIN LATERAL pg_identify_object(o.class, o.oid, 0) i WHERE o.oid >= 16384 OR o.class = 'pg_namespace'::regclass AND o.oid = 2200
+$function$;
+COMMENT ON FUNCTION migrollback_schema.schema_object_addresses() IS
+    'Kind and identity of the schema objects, as in schema_objects(), with their addresses, as in pg_depend. Members of extensions are among them. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_object_history()
+RETURNS TABLE (migration_name text, place bigint, action text, kind text, identity text, source text, class_id oid, object_id oid, column_number int,
+               now_kind text, now_identity text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH placed AS MATERIALIZED (
         SELECT h.migration_name, row_number() OVER (ORDER BY h.applied_at, h.migration_name COLLATE "C") AS place
         FROM migrollback_schema.migration_history h WHERE h.status <> 'rolled_back'),
+    there AS MATERIALIZED (SELECT * FROM migrollback_schema.schema_object_addresses()),
     recorded AS MATERIALIZED (
-        SELECT o.action, o.kind, o.identity, o.source, p.migration_name, p.place,
-               CASE WHEN o.recorded_in = o.tableoid THEN o.class_id END AS class_id, o.object_id, o.column_number
-        FROM migrollback_schema.migration_objects o JOIN placed p ON p.migration_name = o.migration_name
-        WHERE o.action <> 'changed'),
-    -- By what it is called now: a later migration may have renamed it, or what it belongs to.
-    named AS (
-        SELECT r.migration_name, r.place, r.source, r.kind, r.class_id, r.object_id, r.column_number,
-               CASE r.class_id
-                   WHEN 'pg_class'::regclass THEN CASE WHEN r.column_number = 0 THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname)
-                                                       WHEN a.attname IS NOT NULL THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname) END
-                   WHEN 'pg_constraint'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(coalesce(c.relname, t.typname)) || ' ' || quote_ident(k.conname)
-                   WHEN 'pg_trigger'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || quote_ident(g.tgname)
-                   WHEN 'pg_rewrite'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || quote_ident(w.rulename)
-                   WHEN 'pg_policy'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || quote_ident(y.polname)
-                   WHEN 'pg_proc'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')'
-                   WHEN 'pg_type'::regclass THEN quote_ident(n.nspname) || '.' || quote_ident(t.typname)
-                   WHEN 'pg_description'::regclass THEN r.identity
-                   ELSE (pg_identify_object(r.class_id, r.object_id, 0)).identity
-               END AS now_called,
-               r.identity
-        FROM recorded r
-        LEFT JOIN pg_constraint k ON r.class_id = 'pg_constraint'::regclass AND k.oid = r.object_id
-        LEFT JOIN pg_trigger g ON r.class_id = 'pg_trigger'::regclass AND g.oid = r.object_id
-        LEFT JOIN pg_rewrite w ON r.class_id = 'pg_rewrite'::regclass AND w.oid = r.object_id
-        LEFT JOIN pg_policy y ON r.class_id = 'pg_policy'::regclass AND y.oid = r.object_id
-        LEFT JOIN pg_proc f ON r.class_id = 'pg_proc'::regclass AND f.oid = r.object_id
-        LEFT JOIN pg_class c ON c.oid = CASE r.class_id WHEN 'pg_class'::regclass THEN r.object_id WHEN 'pg_constraint'::regclass THEN k.conrelid
-                                             WHEN 'pg_trigger'::regclass THEN g.tgrelid WHEN 'pg_rewrite'::regclass THEN w.ev_class WHEN 'pg_policy'::regclass THEN y.polrelid END
-        LEFT JOIN pg_type t ON t.oid = CASE r.class_id WHEN 'pg_type'::regclass THEN r.object_id WHEN 'pg_constraint'::regclass THEN k.contypid END
-        LEFT JOIN pg_attribute a ON r.column_number > 0 AND a.attrelid = c.oid AND a.attnum = r.column_number AND NOT a.attisdropped
-        LEFT JOIN pg_namespace n ON n.oid = coalesce(c.relnamespace, t.typnamespace, f.pronamespace)
-        WHERE r.action = 'created' AND NOT EXISTS (
-            SELECT FROM recorded d WHERE d.action = 'dropped' AND d.place > r.place AND d.kind = r.kind
-               AND CASE WHEN d.class_id IS NULL OR r.class_id IS NULL THEN d.identity = r.identity
-                        ELSE (d.class_id, d.object_id, d.column_number) = (r.class_id, r.object_id, r.column_number) END))
-    SELECT DISTINCT ON (m.kind, coalesce(m.now_called, m.identity)) m.kind, coalesce(m.now_called, m.identity), m.migration_name, m.source,
-           CASE WHEN m.now_called IS NOT NULL THEN m.class_id END, CASE WHEN m.now_called IS NOT NULL THEN m.object_id END, m.column_number
-    FROM named m ORDER BY m.kind, coalesce(m.now_called, m.identity), m.place DESC
+        SELECT p.migration_name, p.place, o.action, o.kind, o.identity, o.source, o.object_id, o.column_number,
+               CASE WHEN o.recorded_in = o.tableoid THEN o.class_id END AS class_id
+        FROM migrollback_schema.migration_objects o JOIN placed p ON p.migration_name = o.migration_name)
+    -- By its address, for a later migration may have renamed it; by its name where the address is none any more: after a restore from a dump, or where a rollback made it anew.
+    SELECT r.migration_name, r.place, r.action, r.kind, r.identity, r.source, coalesce(a.class_id, n.class_id, r.class_id),
+           CASE WHEN coalesce(a.class_id, n.class_id, r.class_id) IS NOT NULL THEN coalesce(a.object_id, n.object_id, r.object_id) END,
+           coalesce(a.column_number, n.column_number, r.column_number), coalesce(a.kind, n.kind), coalesce(a.identity, n.identity)
+    FROM recorded r
+    LEFT JOIN there a ON a.class_id = r.class_id AND a.object_id = r.object_id AND a.column_number = r.column_number
+    LEFT JOIN there n ON a.class_id IS NULL AND n.identity = r.identity AND n.kind = r.kind
+          AND NOT (r.action <> 'created' AND r.class_id IS NOT NULL)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_object_history() IS
+    'What the migrations in place did to which object, in order (place), with its present address and name; now_kind is NULL for what is no more. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_object_makers()
+RETURNS TABLE (kind text, identity text, migration_name text, source text, class_id oid, object_id oid, column_number int)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    SELECT DISTINCT ON (o.now_kind, o.now_identity) o.now_kind, o.now_identity, o.migration_name, o.source, o.class_id, o.object_id, o.column_number
+    FROM migrollback_schema.migration_object_history() o
+    WHERE o.action = 'created' AND o.now_kind IS NOT NULL
+    ORDER BY o.now_kind, o.now_identity, o.place DESC
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_object_makers() IS
-    'Which migration in place made which object, by kind and identity as in schema_objects() and by what it is called now. class_id and object_id are NULL where it is '
-    'known by its name only: after a restore from a dump, or where a rollback made it anew. An object that was dropped by hand is still listed. Does not write.';
+    'Which migration in place made which object that is there, by kind and identity as in schema_objects(). Does not write.';
+
+CREATE FUNCTION migrollback_schema.infer_migration_dependencies()
+RETURNS TABLE (migration_name text, depends_on text, because text[], source text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    WITH history AS MATERIALIZED (
+        SELECT o.*, row_number() OVER (PARTITION BY o.class_id, o.object_id, o.column_number ORDER BY o.place) AS step,
+               lag(o.identity) OVER (PARTITION BY o.class_id, o.object_id, o.column_number ORDER BY o.place) AS identity_before
+        FROM migrollback_schema.migration_object_history() o WHERE o.object_id IS NOT NULL),
+    -- Whose work an object is: of its maker, and of whoever last changed more of it than its name.
+    worker AS MATERIALIZED (
+        SELECT h.class_id, h.object_id, h.column_number, h.migration_name, h.place FROM history h WHERE h.action = 'created' AND h.class_id <> 'pg_description'::regclass
+        UNION SELECT * FROM (SELECT DISTINCT ON (h.class_id, h.object_id, h.column_number) h.class_id, h.object_id, h.column_number, h.migration_name, h.place FROM history h
+               WHERE h.action = 'changed' AND (h.column_number > 0 OR h.kind NOT IN ('table', 'partitioned table', 'foreign table', 'index', 'constraint'))
+               ORDER BY h.class_id, h.object_id, h.column_number, h.place DESC) c),
+    -- Whom the users of an object need: its maker, who gave it its name, and who made a column or an enum what it is.
+    provider AS MATERIALIZED (
+        SELECT h.class_id, h.object_id, h.column_number, h.migration_name, h.place, coalesce(h.now_kind, h.kind) AS kind, coalesce(h.now_identity, h.identity) AS identity FROM history h
+        WHERE h.class_id <> 'pg_description'::regclass AND (h.action = 'created'
+              OR h.action = 'changed' AND (h.identity <> h.identity_before OR h.kind IN ('column', 'enum', 'domain')))),
+    -- dependent -> what it needs, rules standing for their views, defaults for their columns, row types for their tables, arrays for their elements, members for their extensions
+    edge AS MATERIALIZED (
+        SELECT d.classid, d.objid, d.objsubid, d.refclassid, d.refobjid, d.refobjsubid
+        FROM (SELECT CASE WHEN w.oid IS NOT NULL OR a.oid IS NOT NULL THEN 'pg_class'::regclass::oid ELSE d.classid END AS classid,
+                     coalesce(w.ev_class, a.adrelid, d.objid) AS objid, coalesce(a.adnum, d.objsubid) AS objsubid,
+                     CASE WHEN x.refobjid IS NOT NULL THEN x.refclassid WHEN t.typrelid <> 0 OR e.typrelid <> 0 THEN 'pg_class'::regclass::oid ELSE d.refclassid END AS refclassid,
+                     coalesce(x.refobjid, nullif(t.typrelid, 0), nullif(e.typrelid, 0), e.oid, d.refobjid) AS refobjid, d.refobjsubid
+              FROM pg_depend d
+              LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
+              LEFT JOIN pg_attrdef a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
+              LEFT JOIN pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
+              LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typelem <> 0
+              LEFT JOIN pg_depend x ON x.classid = d.refclassid AND x.objid = d.refobjid AND x.objsubid = 0 AND x.deptype = 'e'
+              WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND d.objid >= 16384) d
+        -- a column needs its table, whatever else made it
+        UNION SELECT 'pg_class'::regclass, h.object_id, h.column_number, 'pg_class'::regclass, h.object_id, 0 FROM history h WHERE h.column_number > 0
+        -- an inherited column needs its parent's
+        UNION SELECT 'pg_class'::regclass, i.inhrelid, c.attnum, 'pg_class'::regclass, i.inhparent, p.attnum
+          FROM pg_inherits i JOIN pg_attribute p ON p.attrelid = i.inhparent AND p.attnum > 0 AND NOT p.attisdropped
+          JOIN pg_attribute c ON c.attrelid = i.inhrelid AND c.attname = p.attname AND NOT c.attisdropped),
+    needed AS (
+        SELECT w.migration_name, w.place, p.migration_name AS depends_on, p.place AS base, p.kind, p.identity, p.class_id, p.object_id, p.column_number
+        FROM edge e
+        JOIN worker w ON w.class_id = e.classid AND w.object_id = e.objid AND w.column_number = e.objsubid
+        JOIN provider p ON p.class_id = e.refclassid AND p.object_id = e.refobjid AND p.column_number = e.refobjsubid
+        -- what somebody changed or dropped: whoever had a hand in it before; of a table only its maker and who named it, for the others may have altered other sides of it
+        UNION ALL
+        SELECT h.migration_name, h.place, b.migration_name, b.place, coalesce(h.now_kind, h.kind), coalesce(h.now_identity, h.identity), class_id, object_id, column_number
+        FROM history h JOIN history b USING (class_id, object_id, column_number)
+        WHERE h.action <> 'created' AND (b.action = 'created' OR b.identity <> b.identity_before OR h.action = 'dropped'
+              OR b.action = 'changed' AND h.kind NOT IN ('table', 'partitioned table', 'foreign table', 'index', 'constraint'))
+          AND NOT (h.action = 'changed' AND h.kind IN ('index', 'constraint') AND h.identity IS NOT DISTINCT FROM h.identity_before)     -- only built anew
+        UNION ALL                       -- a comment is about something
+        SELECT h.migration_name, h.place, p.migration_name, p.place, p.kind, p.identity, p.class_id, p.object_id, p.column_number
+        FROM history h JOIN provider p USING (object_id, column_number) WHERE h.class_id = 'pg_description'::regclass),
+    -- Only the last one before it: that one needs those before it in turn.
+    nearest AS (
+        SELECT DISTINCT ON (n.place, n.class_id, n.object_id, n.column_number) n.* FROM needed n
+        WHERE n.base < n.place ORDER BY n.place, n.class_id, n.object_id, n.column_number, n.base DESC)
+    SELECT n.migration_name, n.depends_on,
+           array_agg(DISTINCT n.kind || ' ' || n.identity ORDER BY n.kind || ' ' || n.identity), 'catalog'
+    FROM nearest n GROUP BY n.migration_name, n.depends_on, n.place, n.base ORDER BY n.place, n.base
+$function$;
+COMMENT ON FUNCTION migrollback_schema.infer_migration_dependencies() IS
+    'Which migration in place needs which earlier one, by the objects that they made, changed or dropped and by what PostgreSQL knows of these. '
+    'because: the objects. Names inside function bodies and in files are not seen here: migrollback deps --infer reads them too. Does not write.';
 
 CREATE FUNCTION migrollback_schema.migration_owners(kind text, identity text) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -474,3 +578,82 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_owners(text, text) IS
     'Which migrations in place made or changed this object, in the order in which they were applied; NULL when nothing is recorded of it. kind, identity: as '
     'schema_objects() gives them. Does not write.';
+
+CREATE FUNCTION migrollback_schema.record_migration_dependencies(dependencies jsonb DEFAULT NULL, client text DEFAULT NULL)
+RETURNS TABLE (migration_name text, depends_on text, because text, recorded boolean, remark text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    wanted  record;
+    reasons jsonb := '{}';
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    IF dependencies IS NULL THEN
+        dependencies := (SELECT coalesce(jsonb_agg(jsonb_build_object('migration_name', i.migration_name, 'depends_on', i.depends_on, 'because', array_to_string(i.because, '; '))), '[]')
+                         FROM migrollback_schema.infer_migration_dependencies() i);
+    END IF;
+    FOR wanted IN
+        SELECT w.migration_name, w.depends_on, w.because, h.status AS status, b.status AS base_status, d.source
+        FROM ROWS FROM (jsonb_to_recordset(dependencies) AS (migration_name text, depends_on text, because text)) WITH ORDINALITY AS w (migration_name, depends_on, because, place)
+        LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = w.migration_name
+        LEFT JOIN migrollback_schema.migration_history b ON b.migration_name = w.depends_on
+        LEFT JOIN migrollback_schema.migration_dependencies d ON d.migration_name = w.migration_name AND d.depends_on = w.depends_on
+        ORDER BY w.place
+    LOOP
+        migration_name := wanted.migration_name;
+        depends_on := wanted.depends_on;
+        because := wanted.because;
+        remark := CASE
+            WHEN wanted.status IS NULL OR wanted.base_status IS NULL THEN 'not registered'
+            WHEN 'rolled_back' IN (wanted.status, wanted.base_status) THEN 'rolled back'
+            WHEN wanted.source IS NOT NULL THEN wanted.source || ' already'
+            WHEN wanted.migration_name = wanted.depends_on THEN 'depends on itself'
+            WHEN EXISTS (SELECT FROM migrollback_schema.migration_dependents(wanted.migration_name) e WHERE e.migration_name = wanted.depends_on) THEN
+                'would close a circle: ' || wanted.depends_on || ' depends on ' || wanted.migration_name END;
+        recorded := remark IS NULL;
+        IF recorded THEN
+            PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
+            INSERT INTO migrollback_schema.migration_dependencies (migration_name, depends_on, source, because)
+            VALUES (wanted.migration_name, wanted.depends_on, 'inferred', wanted.because);
+            PERFORM set_config('migrollback.recording', '', true);
+            reasons := jsonb_set(reasons, ARRAY[wanted.migration_name],
+                                 coalesce(reasons -> wanted.migration_name, '{}') || jsonb_build_object(wanted.depends_on, wanted.because));
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    INSERT INTO migrollback_schema.migration_events (event, migration_name, client, details)
+    SELECT 'dependencies_recorded', r.key, record_migration_dependencies.client, jsonb_build_object('because', r.value) FROM jsonb_each(reasons) r ORDER BY r.key COLLATE "C";
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.record_migration_dependencies(jsonb, text) IS
+    'Writes: keeps dependencies as inferred; from then on they block and order as declared ones do. dependencies: an array of objects (migration_name, depends_on, because); '
+    'by default what infer_migration_dependencies() says. One row each; remark says why one was not recorded: declared already, rolled back, a circle.';
+
+CREATE FUNCTION migrollback_schema.record_parsed_objects(objects jsonb) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    recorded bigint;
+BEGIN
+    DELETE FROM migrollback_schema.migration_objects o WHERE o.source = 'parsed' AND o.migration_name IN (SELECT e ->> 'migration_name' FROM jsonb_array_elements(objects) e);
+    INSERT INTO migrollback_schema.migration_objects (migration_name, action, kind, identity, class_id, object_id, column_number, source, recorded_in)
+    SELECT DISTINCT ON (n.migration_name, n.identity, coalesce(a.kind, n.kind)) n.migration_name, 'created', coalesce(a.kind, n.kind), n.identity, a.class_id, a.object_id,
+           coalesce(a.column_number, 0), 'parsed', ('migrollback_schema' || '.migration_objects')::regclass
+      FROM (SELECT e.migration_name, e.kind,
+                   CASE WHEN e.kind IN ('schema', 'extension') THEN quote_ident(e.name)
+                        WHEN e.kind IN ('function', 'procedure', 'aggregate') THEN coalesce(
+                             (SELECT min(quote_ident(s.nspname) || '.' || quote_ident(f.proname) || '(' || pg_get_function_identity_arguments(f.oid) || ')')
+                                FROM pg_proc f JOIN pg_namespace s ON s.oid = f.pronamespace
+                               WHERE s.nspname = e.schema AND f.proname = e.name AND f.pronargs = e.argument_count HAVING count(*) = 1),
+                             format('%I.%I(%s)', e.schema, e.name, e.arguments))
+                        WHEN e.part IS NULL THEN quote_ident(e.schema) || '.' || quote_ident(e.name)
+                        WHEN e.kind = 'column' THEN quote_ident(e.schema) || '.' || quote_ident(e.name) || '.' || quote_ident(e.part)
+                        ELSE quote_ident(e.schema) || '.' || quote_ident(e.name) || ' ' || quote_ident(e.part) END AS identity
+              FROM jsonb_to_recordset(objects) AS e (migration_name text, kind text, schema text, name text, part text, arguments text, argument_count int)
+             WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_objects o WHERE o.migration_name = e.migration_name AND o.source = 'apply')) n
+      LEFT JOIN migrollback_schema.schema_object_addresses() a ON a.identity = n.identity
+            AND (a.kind = n.kind OR n.kind IN ('table', 'partitioned table', 'view', 'materialized view') AND a.kind IN ('table', 'partitioned table', 'view', 'materialized view'))
+     WHERE n.identity IS NOT NULL ORDER BY n.migration_name, n.identity, coalesce(a.kind, n.kind);
+    GET DIAGNOSTICS recorded = ROW_COUNT;
+    RETURN recorded;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.record_parsed_objects(jsonb) IS
+    'Writes: keeps what the SQL of files says that migrations made, where nothing was recorded while they were applied. objects: an array of objects (migration_name, kind, '
+    'schema, name, part, arguments, argument_count). Returns how many were kept.';

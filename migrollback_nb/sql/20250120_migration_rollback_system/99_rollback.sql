@@ -24,7 +24,12 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_snapshot;
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.apply_migration;
+-- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_dependencies;
+-- DROP FUNCTION IF EXISTS migrollback_schema.record_parsed_objects;
+-- DROP FUNCTION IF EXISTS migrollback_schema.infer_migration_dependencies;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_object_makers;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_object_history;
+-- DROP FUNCTION IF EXISTS migrollback_schema.schema_object_addresses;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.mark_migration_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_catalog_writes;
