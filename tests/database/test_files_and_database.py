@@ -271,7 +271,7 @@ def test_last_applied_is_none_of_ours(db, applied):
 def test_frames_of_an_empty_database(empty_dsn):
     with mr.connect(empty_dsn) as db:
         db.install()
-        assert list(db.dependencies().columns) == ["migration_name", "depends_on", "status", "depends_on_status", "created_at"]
+        assert list(db.dependencies().columns) == ["migration_name", "depends_on", "status", "depends_on_status", "created_at", "source", "because"]
         assert str(db.dependencies()["created_at"].dtype) == "datetime64[us, UTC]"
         assert len(db.list()) == 1
         assert len(db.history(status="failed")) == 0
