@@ -77,6 +77,7 @@ class _Made:
 
     index: int  #: of the statement that makes it
     name: str  #: not quoted, without its schema
+    moved: bool = False  #: to another schema since: what has been made on it there may clash with something where it goes back to
 
 
 @dataclass(slots=True, kw_only=True)
@@ -418,7 +419,7 @@ class _Inverter:
         self.now.about = (made,) if on is None else (made, on)
         if not uncertain:  # what stands on a thing that may have been there does not go with it
             self.made.update(dict.fromkeys((create.key, *create.more), made))
-        if on is not None and not self._refers_to_later(message, on):
+        if on is not None and not on.moved and not self._refers_to_later(message, on):
             return []  # it goes with its table
         if known is not None:
             return known if not create.named or len(known) > 1 else [Step(sql=create.drop)]
@@ -850,6 +851,7 @@ class _Inverter:
     def _move_made(self, key: MadeKey, schema: str) -> None:
         made = self.made.pop(key, None)
         if made is not None:
+            made.moved = True
             self.now.about = (*self.now.about, made)
             self.made[(key[0], schema, *key[2:])] = made
 

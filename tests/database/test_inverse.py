@@ -1,6 +1,7 @@
 """What is suggested as the inverse of an up part brings the schema back, on every server of the run."""
 
 import json
+import random
 
 import psycopg
 import pytest
@@ -149,6 +150,13 @@ def changes(connection, before):
     return [row for row in rows if row[0] != "reordered"]
 
 
+def undo_and_compare(connection, suggested, before):
+    connection.execute("RESET ALL")
+    for statement in suggested.statements:
+        connection.execute(statement.encode())
+    assert changes(connection, before) == [], suggested.statements
+
+
 def suggestion_for(connection, up):
     """Run an up part and return what is suggested to undo it."""
     file = parse(up, name="002_case")
@@ -189,11 +197,28 @@ def test_the_suggested_inverse_brings_the_schema_back(shared, case):
             connection.execute(setup)
             before = snapshot(connection)
         suggested = suggestion_for(connection, up)
-        connection.execute("RESET ALL")
         assert not [todo for todo in suggested.todos if "by hand" in todo]
-        for statement in suggested.statements:
-            connection.execute(statement.encode())
-        assert changes(connection, before) == [], suggested.statements
+        undo_and_compare(connection, suggested, before)
     finally:
         if together:
             connection.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_so_does_the_inverse_of_several_at_once(shared, seed):
+    connection, before = shared
+    alone = [case for case in CASES if not any(word in case for word in (" => ", "CONCURRENTLY", "BEGIN;", "search_path"))]
+    chance = random.Random(seed)
+    while True:
+        up = "; ".join(chance.sample(alone, chance.randint(2, 5)))
+        connection.execute("BEGIN")
+        try:
+            suggested = suggestion_for(connection, up)
+        except psycopg.Error:  # what one of them makes or drops is in the way of another
+            connection.execute("ROLLBACK")
+        else:
+            break
+    try:
+        undo_and_compare(connection, suggested, before)
+    finally:
+        connection.execute("ROLLBACK")
