@@ -26,7 +26,7 @@ class BarChart:
     unit: str = ""  #: stands behind each number
 
     def __repr__(self) -> str:
-        lines = [self.title, *(f"  {html.visible(label)}: {', '.join(self._number(value) for value in values)}" for label, values in self.rows)]
+        lines = [html.visible(self.title), *(f"  {html.visible(label)}: {', '.join(self._number(value) for value in values)}" for label, values in self.rows)]
         return "\n".join(lines)
 
     def _number(self, value: float) -> str:

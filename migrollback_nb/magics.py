@@ -1,4 +1,4 @@
-"""The magic %migrollback: the command line's own parser in, the objects of the public methods out."""
+"""The magics %migrollback and %%migrollback: the command line's own parser in, the objects of the public methods out. Tab completes names."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import io
 import os
 import re
 import shlex
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb import cli
 from migrollback_nb.connection import LIBPQ_VARIABLES, find_dsn
-from migrollback_nb.errors import UsageError
+from migrollback_nb.errors import MigrollbackError, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -21,21 +22,45 @@ if TYPE_CHECKING:
 #: What a mistyped option may show of a DSN, and must not: passwords stay out of outputs, which are saved.
 _SECRET = re.compile(r"(://[^:/@\s]*:)\S+(?=@)|(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\"&]+)", re.IGNORECASE)
 _IN_A_TERMINAL = ("demo", "lab")
+#: Commands that take names of migrations.
+_WITH_A_NAME = frozenset(
+    {
+        "check",
+        "rollback",
+        "rehearse",
+        "register",
+        "template",
+        "apply",
+        "resolve",
+        "deps",
+        "plan",
+        "events",
+        "verify",
+        "snapshot",
+        "snapshots",
+        "runbook",
+        "report",
+    }
+)
 
 
 def register_magics(ipython: Any) -> None:
-    """Add %migrollback to an IPython shell; writes nothing to a database.
+    """Add %migrollback and %%migrollback to an IPython shell; writes nothing to a database.
 
     Parameters
     ----------
     ipython : InteractiveShell
         The shell, as ``%load_ext`` passes it.
     """
-    ipython.register_magic_function(Magic(), magic_kind="line", magic_name="migrollback")
+    magic = Magic()
+    ipython.register_magic_function(magic, magic_kind="line", magic_name="migrollback")
+    ipython.register_magic_function(magic.run_cell, magic_kind="cell", magic_name="migrollback")
+    for key in ("%migrollback", "%%migrollback"):
+        ipython.set_hook("complete_command", magic.complete, str_key=key)
 
 
 class Magic:
-    """One shell's %migrollback, with its connection.
+    """One shell's %migrollback and %%migrollback, with their connection.
 
     The connection is kept between calls, and so are ``--dsn``, ``--schema`` and ``--dir``: an option that is left out stays as it was in the call
     before. Another one, or another environment, connects anew and says so.
@@ -45,6 +70,7 @@ class Magic:
         self._db: Migrations | None = None
         self._key: object = None
         self._options: dict[str, str] = {}
+        self._known: list[str] = []
 
     def __call__(self, line: str) -> Any:
         """%migrollback COMMAND ...: the commands of `migrollback`, returning objects. Writes what the command writes; asks nothing.
@@ -85,6 +111,62 @@ class Magic:
             return _dependencies(args, db, form)
         return cli.perform(args, db)
 
+    def run_cell(self, line: str, cell: str) -> Any:
+        """%%migrollback [OPTIONS]: a command on each line, one after the other. Writes what the commands write; asks nothing.
+
+        Options of the first line count for each of them. Empty lines and lines that begin with # are passed over. Each result is displayed,
+        and the last one is the value of the cell. The first error ends it: what came before it stays done.
+
+        Examples
+        --------
+        ::
+
+            %%migrollback
+            check 20250120_add_user_settings
+            rollback 20250120_add_user_settings --dry-run
+        """
+        commands = [text for raw in cell.splitlines() if (text := raw.strip()) and not text.startswith("#")]
+        if not commands:
+            raise UsageError("There is no command in this cell", hint="Write one on each line: check NAME, rollback NAME --dry-run ...")
+        for command in commands:
+            # all of them are read before the first runs: a slip in the last must not stop halfway
+            _parse(f"{line} {command}", show_help=False)
+        for command in commands[:-1]:
+            result = self(f"{line} {command}")
+            if result is not None:
+                from IPython.display import display
+
+                display(result)  # type: ignore[no-untyped-call]  # IPython's own
+        return self(f"{line} {commands[-1]}")
+
+    def complete(self, _: Any, event: Any) -> list[str]:
+        """What Tab offers: commands, options, names of migrations. Does not connect and does not write."""
+        text = getattr(event, "line", "")
+        words = text.replace("%%migrollback", "", 1).replace("%migrollback", "", 1).split()
+        # the word that is being written is no part of what is known
+        before = words if text.endswith((" ", "\t")) else words[:-1]
+        command = next((word for word in before if word in cli.COMMANDS), None)
+        if command is None:
+            return [*(name for name in cli.COMMANDS if name not in _IN_A_TERMINAL), *_options(None)]
+        if before[-1] in ("--confirm", "--preview"):
+            return self._names() if before[-1] == "--confirm" else []
+        return [*(self._names() if command in _WITH_A_NAME else []), *_options(command)]
+
+    def _names(self) -> list[str]:
+        """Names in the database that is connected; else, those of the folder. Of the database's, what was known before where it is busy."""
+        database = self._db.database if self._db is not None else None
+        # a rollback may run in a panel's thread: Tab must not wait for it
+        if database is not None and not database.connection.closed and database.idle():
+            with suppress(MigrollbackError):
+                self._known = database.names()
+        if not self._known:
+            from migrollback_nb.folders import default_folder
+
+            folder = self._options.get("dir") or default_folder()
+            return sorted(file.stem for file in Path(folder).glob("*.sql")) if folder else []
+        # what would have to be quoted, or changes how a line is read, is left to be typed
+        return [name for name in self._known if shlex.quote(name) == name]
+
     def close(self) -> None:
         """Close the connection, if there is one; writes nothing."""
         if self._db is not None:
@@ -116,7 +198,15 @@ class Magic:
         return self._db
 
 
-def _parse(line: str) -> argparse.Namespace | None:
+def _options(command: str | None) -> list[str]:
+    """Options of a command, the common ones included."""
+    parser = cli.get_parser(command)
+    if command is not None:
+        parser = next(action.choices[command] for action in parser._actions if action.dest == "command" and action.choices)  # type: ignore[index]  # noqa: SLF001  # argparse tells it nowhere else
+    return [option for action in parser._actions for option in action.option_strings if option.startswith("--")]  # noqa: SLF001
+
+
+def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
     """Parse as the command line does; None when that was a call for help, which is printed then. Never exits."""
     said, complained = io.StringIO(), io.StringIO()
     try:
@@ -127,6 +217,8 @@ def _parse(line: str) -> argparse.Namespace | None:
         with redirect_stdout(said), redirect_stderr(complained):
             return cli.get_parser().parse_args(words)
     except SystemExit as ended:
+        if not ended.code and not show_help:
+            return None
         if not ended.code:
             print(said.getvalue(), end="")
             return None

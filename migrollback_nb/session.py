@@ -334,6 +334,13 @@ class Session:
         """What the server has said in the deed that runs, or in the last one; callable from another thread. Does not write."""
         return tuple(self._notices)
 
+    def idle(self) -> bool:
+        """Whether nobody is using the connection at this moment; does not wait for whoever does. Does not write."""
+        free = self._busy.acquire(blocking=False)
+        if free:
+            self._busy.release()
+        return free and self.connection.info.transaction_status == TransactionStatus.IDLE
+
     def cancel(self) -> None:
         """Cancel on the server what is running here; callable from another thread. What a transaction did is undone there."""
         self._cancelled.set()

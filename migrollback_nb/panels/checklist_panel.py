@@ -283,7 +283,10 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         rows = self.db.database.history()
         found: dict[str, Any] = {"target": self.db.target, "names": tuple(row["migration_name"] for row in rows)[:_OFFERED], "state": None}
         if self.selected is not None:
-            state = self._open().state()
+            try:
+                state = self._open().state()
+            except MigrollbackError as error:
+                return found | {"error": error}  # where it is and what can be chosen is known all the same
             found["state"] = state
             if not self.ticket and state.ticket:
                 found["ticket"] = state.ticket

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import graphviz
 import pandas as pd
 import pytest
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
 import migrollback_nb as mr
@@ -219,3 +222,85 @@ def test_limits_count_for_one_call(shell: InteractiveShell, shop: mr.Migrations)
     assert connection_of(shell).database.limits.lock_timeout == "7s"
     call(shell, "list")
     assert connection_of(shell).database.limits == mr.Limits()
+
+
+def completions(shell: InteractiveShell, text: str) -> set[str]:
+    with provisionalcompleter():
+        return {found.text for found in shell.Completer.completions(text, len(text))}
+
+
+def test_tab_completes_commands_names_and_options(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    call(shell, "list")
+    assert "rollback" in completions(shell, "%migrollback ro")
+    assert completions(shell, "%migrollback check 00") >= {BASE, TOP}
+    assert TOP in completions(shell, f"%migrollback rollback {TOP} --confirm 00")
+    assert "--dry-run" in completions(shell, f"%migrollback rollback {TOP} --d")
+    assert BASE in completions(shell, "%migrollback check ")
+    assert BASE not in completions(shell, "%migrollback history ")
+
+
+def test_tab_connects_to_nothing_and_offers_the_folder(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    magic = shell.magics_manager.magics["line"]["migrollback"]
+    assert completions(shell, "%migrollback check 00") >= {BASE, TOP}
+    assert magic._db is None
+
+
+def test_tab_does_not_wait_for_what_runs(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    call(shell, "list")
+    magic = shell.magics_manager.magics["line"]["migrollback"]
+    completions(shell, "%migrollback check 00")
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with magic._db.database._busy:
+            held.set()
+            assert done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(30)
+    try:
+        assert completions(shell, "%migrollback check 00") >= {BASE, TOP}
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_name_that_would_have_to_be_quoted_is_not_offered(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    hostile = "00'; $(rm)\u202e"
+    shop.database.connection.execute("SELECT register_migration(%s, '0', 'SELECT 1', NULL)", (hostile,))
+    call(shell, "list")
+    assert hostile not in completions(shell, "%migrollback check 00")
+
+
+def test_a_cell_runs_its_commands_in_order(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    with capture_output() as shown:
+        ran = shell.run_cell(f"%%migrollback\n# look first\ncheck {TOP}\n\nrollback {TOP} --dry-run\n")
+    assert isinstance(ran.result, mr.Preview)
+    # the test's shell is not the one of the process, so what is displayed is printed
+    assert "CheckResult" in shown.stdout + str([output.data for output in shown.outputs])
+    assert shell.run_cell_magic("migrollback", "", f"plan {BASE}").steps == (TOP, BASE)
+
+
+def test_a_slip_in_the_last_line_stops_a_cell_before_the_first(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    with pytest.raises(mr.UsageError):
+        shell.run_cell_magic("migrollback", "", f"rollback {TOP} --confirm {TOP}\nchekc {TOP}\n")
+    assert shop.check(TOP).can_rollback
+    with pytest.raises(mr.UsageError, match="no command"):
+        shell.run_cell_magic("migrollback", "", "# nothing\n")
+
+
+def test_an_error_ends_a_cell_and_what_came_before_stays(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    with pytest.raises(mr.Refused):
+        shell.run_cell_magic("migrollback", "", f"rollback {TOP} --confirm {TOP}\nrollback {TOP} --confirm {TOP}\nrollback {BASE} --confirm {BASE}")
+    assert shop.check(BASE).can_rollback
+
+
+def test_options_of_the_first_line_count_for_all(shell: InteractiveShell, shop: mr.Migrations, database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MIGROLLBACK_DSN")
+    assert shell.run_cell_magic("migrollback", f"--dsn '{database_dsn}'", f"check {TOP}\nlast") == TOP
+
+
+def test_the_report_and_the_runbook_by_magic(shell: InteractiveShell, shop: mr.Migrations, tmp_path: Path) -> None:
+    assert (tmp_path / call(shell, f"report {TOP} --file r.html")).exists()
+    assert call(shell, f"runbook {TOP} --ticket INC-1").migration_name == TOP

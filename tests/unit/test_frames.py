@@ -61,3 +61,56 @@ def test_details_stay_a_dict_and_ids_become_text():
 
 def test_rows_may_come_from_a_generator():
     assert len(frames.history(row for row in rows(frames.HISTORY, 3))) == 3
+
+
+def happened(*events):
+    return [
+        {
+            "event_number": number,
+            "occurred_at": MOMENT + timedelta(hours=number),
+            "event": event,
+            "migration_name": name,
+            "attempt_id": attempt,
+            "database_user": "dba",
+            "client": None,
+            "reason": None,
+            "details": details,
+        }
+        for number, (event, name, attempt, details) in enumerate(events)
+    ]
+
+
+def test_attempts_are_a_start_and_how_it_ended():
+    events = happened(
+        ("applied", "a", "x1", {}),
+        ("registered", "a", None, {"what": "updated"}),
+        ("started", "a", "x2", {}),
+        ("failed", "a", "x2", {"sqlstate": "42P01"}),
+        ("refused", "a", "x3", {"message": "no"}),
+        ("started", "a", "x4", {}),
+        ("rolled_back", "a", "x4", {"duration_ms": 1.5}),
+        ("applied", "a", "x5", {}),
+        ("started", "a", "x6", {}),
+    )
+    frame = frames.attempts(events)
+    assert list(frame["outcome"]) == ["failed", "refused", "rolled_back", "unknown"]
+    assert list(frame["attempt_id"]) == ["x2", "x3", "x4", "x6"]
+    assert frame["in_place"][2] == timedelta(hours=6)  # from the first apply on: registering it anew changed nothing
+    assert frame["in_place"].isna().tolist() == [True, True, False, True]
+    assert frame["sqlstate"][0] == "42P01"
+    assert frame["duration_ms"][2] == 1.5
+    assert (frame["ended_at"] - frame["started_at"])[2] == timedelta(hours=1)
+
+
+def test_the_migrations_of_a_chain_are_attempts_of_their_own():
+    events = happened(
+        ("applied", "a", None, {}), ("started", "b", "x", {}), ("started", "a", "x", {}), ("rolled_back", "b", "x", {}), ("rolled_back", "a", "x", {})
+    )
+    frame = frames.attempts(events)
+    assert list(frame["migration_name"]) == ["b", "a"]
+    assert set(frame["outcome"]) == {"rolled_back"}
+    assert frame["in_place"].isna().tolist() == [True, False]
+
+
+def test_no_attempts_keep_their_columns_and_dtypes():
+    assert frames.attempts([]).dtypes.astype(str).to_dict() == {name: str(pd.Series([], dtype=dtype).dtype) for name, dtype in frames.ATTEMPTS.items()}

@@ -1,0 +1,229 @@
+"""ChecklistPanel on a real database: its buttons, its errors, two of them on one run, a restart, and how it holds the rollback's button."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import pytest
+
+import migrollback_nb as mr
+from migrollback_nb.panels import ChecklistPanel, RollbackPanel
+from migrollback_nb.runbook import ITEMS, Outcome, Phase, items_of
+
+NAME = "001_a"
+HOSTILE = "002_</div><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m"
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.fixture
+def in_place(db: mr.Migrations, applied: Callable[..., str]) -> mr.Migrations:
+    applied(NAME, "CREATE TABLE a ();", "DROP TABLE a;")
+    return db
+
+
+def walk(widget: Any) -> Iterator[Any]:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from walk(child)
+
+
+def press(panel: ChecklistPanel, key: str, words: str, note: str = "") -> None:
+    row = panel._rows[key]
+    row.note.value = note
+    button = next(button for button in row.buttons if button.description == words)
+    assert not button.disabled
+    button.click()
+    assert panel.wait(60)
+
+
+def text_of(panel: ChecklistPanel, key: str) -> str:
+    return str(panel._rows[key].view.value)
+
+
+def test_it_shows_all_items_open_and_writes_nothing(in_place: mr.Migrations) -> None:
+    before = len(in_place.database.events())
+    panel = ChecklistPanel(in_place, NAME)
+    assert panel.error is None
+    assert list(panel._rows) == [item.key for item in ITEMS]
+    assert all("open" in text_of(panel, item.key) and item.text in text_of(panel, item.key) for item in ITEMS)
+    assert "Before 0 of 8" in panel.summary_view.value
+    assert "001_a" not in repr(panel)
+    panel.refresh()
+    assert panel.wait(30)
+    assert len(in_place.database.events()) == before
+
+
+def test_without_a_choice_nothing_can_be_pressed(in_place: mr.Migrations) -> None:
+    panel = ChecklistPanel(in_place)
+    assert panel.state is None
+    assert all(button.disabled for row in panel._rows.values() for button in row.buttons)
+    panel.choice.value = NAME
+    assert panel.wait(30)
+    assert panel.state.migration_name == NAME
+    assert not any(button.disabled for row in panel._rows.values() for button in row.buttons)
+
+
+def test_answers_by_machine_and_by_person(in_place: mr.Migrations) -> None:
+    panel = ChecklistPanel(in_place, NAME, ticket="INC-42")
+    press(panel, "dependents", "Check now")
+    assert panel.state.outcome("dependents") == Outcome.DONE
+    assert "nothing rests on it" in text_of(panel, "dependents")
+    press(panel, "window", "Attest", "22:00")
+    assert "“22:00”" in text_of(panel, "window")
+    assert panel._rows["window"].note.value == ""
+    press(panel, "staging", "Go on without", "no staging here")
+    assert panel.state.outcome("staging") == Outcome.SKIPPED
+    press(panel, "backup", "Use my own", "rds:snap-1")
+    assert panel.state.latest("backup").evidence["backup_id"] == "rds:snap-1"
+    assert {entry.ticket for entry in panel.state.entries} == {"INC-42"}
+
+
+def test_what_cannot_be_done_is_said_in_the_panel(in_place: mr.Migrations, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MIGROLLBACK_MAINTENANCE_HOOK", raising=False)
+    panel = ChecklistPanel(in_place, NAME)
+    press(panel, "window", "Attest")
+    assert isinstance(panel.error, mr.UsageError)
+    assert "needs a note" in panel.message_view.value
+    press(panel, "maintenance_on", "Run the hook")
+    assert "No maintenance hook is configured" in panel.message_view.value
+    press(panel, "execute", "Look into the trail")
+    assert "not been rolled back yet" in panel.message_view.value
+    assert panel.state.entries == ()
+    panel.go_on_button.click()
+    assert "needs a reason" in panel.message_view.value
+
+
+def test_a_name_that_is_not_there_is_an_error_and_no_dead_panel(in_place: mr.Migrations) -> None:
+    panel = ChecklistPanel(in_place, "001_b")
+    assert isinstance(panel.error, mr.MigrationNotFound)
+    assert panel.names
+    panel.selected = NAME
+    assert panel.wait(30)
+    assert panel.error is None
+    assert panel.state is not None
+
+
+def test_a_lost_connection_is_opened_again(in_place: mr.Migrations) -> None:
+    panel = ChecklistPanel(in_place, NAME)
+    in_place.database.connection.close()
+    press(panel, "window", "Attest", "22:00")
+    assert panel.error is None
+    assert panel.state.settled("window")
+
+
+def test_two_panels_of_two_sessions_share_one_run(in_place: mr.Migrations, database_dsn: str, folder: Path) -> None:
+    with mr.connect(database_dsn, dir=folder) as other:
+        mine, theirs = ChecklistPanel(in_place, NAME), ChecklistPanel(other, NAME)
+        press(mine, "window", "Attest", "mine")
+        press(theirs, "reason", "Attest", "theirs")
+        mine.refresh_button.click()
+        assert mine.wait(30)
+        assert [row.view.value for row in mine._rows.values()] == [row.view.value for row in theirs._rows.values()]
+        assert {entry.note for entry in mine.state.entries} == {"mine", "theirs"}
+
+
+def test_a_restart_shows_the_same(in_place: mr.Migrations, database_dsn: str, folder: Path) -> None:
+    before = ChecklistPanel(in_place, NAME, ticket="INC-42")
+    press(before, "window", "Attest", "22:00")
+    shown = [row.view.value for row in before._rows.values()]
+    in_place.close()
+    with mr.connect(database_dsn, dir=folder) as again:
+        after = ChecklistPanel(again, NAME)
+        assert [row.view.value for row in after._rows.values()] == shown
+        assert after.ticket == "INC-42"
+
+
+def test_it_holds_the_button_until_the_items_before_are_settled(in_place: mr.Migrations) -> None:
+    checklist = ChecklistPanel(in_place, NAME)
+    rollback = RollbackPanel(in_place)
+    checklist.follow(rollback)
+    assert rollback.selected == NAME
+    assert checklist.wait(30)
+    assert "8 of the checklist's items before the rollback are open" in rollback.missing
+    rollback.preview()
+    assert rollback.wait(30)
+    rollback.update(typed=NAME, reason="INC-42")
+    with pytest.raises(mr.UsageError, match="checklist"):
+        rollback.rollback()
+    for item in items_of(Phase.BEFORE)[:-1]:
+        press(checklist, item.key, "Go on without", "late")
+        assert "Documented reason" in rollback.missing
+    checklist.go_on_field.value = "it burns"
+    checklist.go_on_button.click()
+    assert checklist.wait(30)
+    assert rollback.missing == ""
+    rollback.rollback()
+    assert rollback.wait(60)
+    assert rollback.error is None
+    assert checklist.wait(30)
+    # nothing is chosen there any more; here the checklist goes on with what is left
+    assert checklist.selected == NAME
+    assert checklist.state.outcome("execute") == Outcome.DONE
+    assert "rolled back, event" in text_of(checklist, "execute")
+
+
+def test_a_choice_there_is_a_choice_here(in_place: mr.Migrations, applied: Callable[..., str]) -> None:
+    applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=[NAME])
+    checklist = ChecklistPanel(in_place)
+    rollback = RollbackPanel(in_place)
+    checklist.follow(rollback)
+    assert rollback.hold == ""
+    rollback.update(selected="002_b")
+    assert checklist.wait(30)
+    assert checklist.state.migration_name == "002_b"
+    rollback.update(selected=NAME)
+    rollback.update(chain=True)
+    assert checklist.wait(30)
+    assert (checklist.selected, checklist.chain) == (NAME, True)
+    assert checklist.wait(30)
+    press(checklist, "dependents", "Check now")
+    assert checklist.state.latest("dependents").evidence["migrations"] == ["002_b", NAME]
+
+
+def test_another_choice_forgets_notes_and_ticket(in_place: mr.Migrations, applied: Callable[..., str]) -> None:
+    applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;")
+    panel = ChecklistPanel(in_place, NAME, ticket="INC-1")
+    panel._rows["window"].note.value = "half a note"
+    panel.selected = "002_b"
+    assert panel.wait(30)
+    assert panel._rows["window"].note.value == ""
+    assert panel.ticket == ""
+
+
+class Strict(HTMLParser):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag in {"div", "span", "b", "progress"}, tag
+        assert {name for name, _ in attributes} <= {"style", "role", "aria-label", "aria-level"}, attributes
+
+
+def test_hostile_words_are_inert_in_every_view(db: mr.Migrations, session: Callable[..., Any]) -> None:
+    session().execute("SELECT register_migration(%s, '2', 'DROP TABLE x', NULL)", (HOSTILE,))
+    panel = ChecklistPanel(db, HOSTILE, ticket=HOSTILE, notification=lambda _: HOSTILE)
+    press(panel, "window", "Attest", HOSTILE)
+    press(panel, "staging", "Go on without", HOSTILE)
+    press(panel, "notified", "Run the hook", HOSTILE)
+    press(panel, "dependents", "Check now")
+    panel.error = mr.Refused(HOSTILE)
+    assert len(panel.state.entries) == 4
+    for widget in walk(panel):
+        if isinstance(widget, widgets.HTML):
+            parser = Strict()
+            parser.feed(widget.value)
+            parser.close()
+            assert not UNSAFE.search(widget.value)
+        for trait in ("description", "tooltip", "placeholder"):
+            assert not UNSAFE.search(getattr(widget, trait, "") or "")
+        assert not getattr(widget, "description_allow_html", False)
+    assert not UNSAFE.search(panel.choice.value)
+    assert not any(UNSAFE.search(option) for option in panel.choice.options)
+    # what is shown of a name still leads to it
+    panel.choice.value = ""
+    assert panel.wait(30)
+    panel.choice.value = next(option for option in panel.choice.options if option.startswith("002_"))
+    assert panel.wait(30)
+    assert panel.selected == HOSTILE
