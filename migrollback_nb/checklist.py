@@ -53,6 +53,8 @@ class Checklist:
         Goes with each answer into the audit trail.
     run : int, optional
         An earlier run, by the number of the event that began it.
+    scratch : str, optional
+        Where the rollback is rehearsed before it is rehearsed on the target: ``scratch``, or the DSN of a server; None: on the target alone.
     smoke_tests : iterable
         As `smoke_tests.read_tests` takes them: ``("SELECT count(*) FROM users", 100)``.
     maintenance, notification : callable or str, optional
@@ -78,6 +80,7 @@ class Checklist:
         chain: bool = False,
         ticket: str | None = None,
         run: int | None = None,
+        scratch: str | None = "scratch",
         smoke_tests: Iterable[SmokeTest | Mapping[str, Any] | tuple[str, Any]] = (),
         maintenance: Hook | None = None,
         notification: Hook | None = None,
@@ -88,6 +91,7 @@ class Checklist:
         self.name = name.removesuffix(".sql")
         self.chain = chain
         self.ticket = ticket
+        self.scratch = scratch
         self.smoke_tests = read_tests(smoke_tests)
         self.maintenance = maintenance
         self.notification = notification
@@ -302,19 +306,33 @@ class Checklist:
         return Outcome.DONE, f"In one transaction, in this order: {', '.join(state['migrations'])}", evidence
 
     def _rehearse(self) -> Answer:
-        rehearsed = self.db.rehearse(self.name, chain=self.chain)
+        """On a copy of the schema first, which harms nobody; where it succeeds there, on the target, which has the rows and the other sessions."""
+        rehearsals = []
+        remarks = []
+        if self.scratch is not None:
+            try:
+                rehearsals.append(self.db.rehearse(self.name, chain=self.chain, on=self.scratch))
+            except UsageError as error:
+                remarks.append(f"Not rehearsed on a copy: {error.message}")
+        if all(rehearsed.success for rehearsed in rehearsals):
+            rehearsals.append(self.db.rehearse(self.name, chain=self.chain))
+        last = rehearsals[-1]
         evidence = {
-            "migrations": [name for name, _ in rehearsed.steps],
-            "fingerprint": rehearsed.fingerprint,
-            "where": rehearsed.where,
-            "message": rehearsed.message,
-            "dangers": list(rehearsed.dangers),
-            "failure": None if rehearsed.failure is None else list(rehearsed.failure.lines()),
-            "duration_ms": rehearsed.duration_ms,
+            "migrations": [name for name, _ in last.steps],
+            "fingerprint": last.fingerprint,
+            "where": [rehearsed.where for rehearsed in rehearsals],
+            "message": last.message,
+            "dangers": list(last.dangers),
+            "failure": None if last.failure is None else list(last.failure.lines()),
+            "duration_ms": last.duration_ms,
+            "remarks": remarks,
         }
-        dangers = f"; {len(rehearsed.dangers)} things to look at" if rehearsed.dangers else ""
-        took = f", the SQL ran for {rehearsed.duration_ms:,.1f} ms" if rehearsed.duration_ms is not None else ""
-        return Outcome.DONE if rehearsed.success else Outcome.FAILED, f"Rehearsed {rehearsed.where}: {rehearsed.message}{took}{dangers}", evidence
+        told = [f"Rehearsed {rehearsed.where}: {rehearsed.message}" for rehearsed in rehearsals]
+        if last.duration_ms is not None:
+            told.append(f"the SQL ran for {last.duration_ms:,.1f} ms")
+        if last.dangers:
+            told.append(f"to look at: {'; '.join(last.dangers[:3])}" + (f" and {len(last.dangers) - 3} more" if len(last.dangers) > 3 else ""))
+        return Outcome.DONE if last.success else Outcome.FAILED, "; ".join(told + remarks), evidence
 
     def _preview(self) -> Answer:
         preview = self.db.preview(self.name, chain=self.chain)

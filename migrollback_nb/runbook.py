@@ -74,7 +74,13 @@ def _item(key: str, phase: Phase, text: str, evidence: Evidence, help: str) -> I
 
 #: The specification's checklist, to the letter and in its order: 8 before, 8 during, 5 after.
 ITEMS = (
-    _item("staging", Phase.BEFORE, "Tested rollback in staging environment", Evidence.REHEARSAL, "Runs the rollback for real and undoes it; nothing stays"),
+    _item(
+        "staging",
+        Phase.BEFORE,
+        "Tested rollback in staging environment",
+        Evidence.REHEARSAL,
+        "Runs the rollback on a copy of the schema, then on the target, where it is undone; nothing stays",
+    ),
     _item(
         "application",
         Phase.BEFORE,

@@ -64,7 +64,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         Which parts are shown: before, during, after.
     production : str, iterable of str or callable, optional
         Which targets are production; see `migrollback_nb.production.is_production`.
-    smoke_tests, maintenance, notification
+    scratch, smoke_tests, maintenance, notification
         As `Checklist` takes them.
     **state : Any
         First values of the other traits below.
@@ -105,6 +105,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         *,
         phases: Iterable[str] = tuple(Phase),
         production: Rule | None = None,
+        scratch: str | None = "scratch",
         smoke_tests: Iterable[Any] = (),
         maintenance: Hook | None = None,
         notification: Hook | None = None,
@@ -113,7 +114,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self.db = db
         self._rule = production
         self.phases = tuple(Phase(phase) for phase in phases)
-        self._given: dict[str, Any] = {"smoke_tests": tuple(smoke_tests), "maintenance": maintenance, "notification": notification}
+        self._given: dict[str, Any] = {"scratch": scratch, "smoke_tests": tuple(smoke_tests), "maintenance": maintenance, "notification": notification}
         self._checklist: Checklist | None = None
         # the other panels' own: one that follows changes the other, from the kernel's thread and from workers
         self._lock = LOCK

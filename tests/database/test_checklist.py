@@ -26,7 +26,7 @@ NAME = "001_a"
 @pytest.fixture
 def checklist(db: mr.Migrations, applied: Callable[..., str]) -> mr.Checklist:
     applied(NAME, "CREATE TABLE a (id int);\nINSERT INTO a SELECT generate_series(1, 100);", "DROP TABLE a;")
-    return mr.Checklist(db, NAME, ticket="INC-42")
+    return mr.Checklist(db, NAME, ticket="INC-42", scratch=None)  # on a copy: one test of its own
 
 
 @pytest.fixture(autouse=True)
@@ -188,9 +188,31 @@ def test_a_rehearsal_is_evidence_as_long_as_nothing_changes(checklist: mr.Checkl
 
 def test_a_rehearsal_that_fails_is_kept_as_such(db: mr.Migrations, applied: Callable[..., str]) -> None:
     applied("003_c", "CREATE TABLE c ();", "DROP TABLE nothing_of_that_name;")
-    entry = mr.Checklist(db, "003_c").answer("staging")
+    entry = mr.Checklist(db, "003_c", scratch=None).answer("staging")
     assert entry.outcome == Outcome.FAILED
     assert entry.evidence["failure"]
+
+
+def test_it_is_rehearsed_on_a_copy_and_then_on_the_target(
+    checklist: mr.Checklist, db: mr.Migrations, database_dsn: str, session: Callable[..., psycopg.Connection], applied: Callable[..., str]
+) -> None:
+    both = mr.Checklist(db, NAME, scratch=database_dsn).answer("staging")
+    assert both.outcome == Outcome.DONE, both.summary
+    assert len(both.evidence["where"]) == 2
+    assert both.evidence["where"][-1] == "on the target itself"
+    assert any("100" in danger for danger in both.evidence["dangers"])  # the copy has no rows
+    # what fails on the copy is not tried on the target
+    applied("003_c", "CREATE TABLE c ();", "DROP TABLE nothing_of_that_name;")
+    connection = session()
+    before = events(connection).count("rehearsed")
+    failed = mr.Checklist(db, "003_c", scratch=database_dsn).answer("staging")
+    assert failed.outcome == Outcome.FAILED
+    assert len(failed.evidence["where"]) == 1
+    assert events(connection).count("rehearsed") == before
+    # where no copy can be made, that is said, and the target is rehearsed on all the same
+    alone = mr.Checklist(db, NAME, scratch="mysql://nowhere/x").answer("staging")
+    assert alone.outcome == Outcome.DONE, alone.summary
+    assert "Not rehearsed on a copy" in alone.summary
 
 
 def test_a_dry_run_keeps_the_sql_and_the_counters(checklist: mr.Checklist) -> None:

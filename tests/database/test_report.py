@@ -94,7 +94,9 @@ def told(db: mr.Migrations, applied: Callable[..., str]) -> str:
     """A story from apply to rollback, of a migration on which another rests, with hostile words wherever a person can write some."""
     applied(NAME, "CREATE TABLE a (id int);\nINSERT INTO a SELECT generate_series(1, 7);", f"DROP TABLE a; -- {HOSTILE.replace(chr(27), '')}")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=[NAME])
-    checklist = db.checklist(NAME, chain=True, ticket=HOSTILE, smoke_tests=[("SELECT to_regclass('a') IS NULL", True)], notification=lambda _: HOSTILE)
+    checklist = db.checklist(
+        NAME, chain=True, scratch=None, ticket=HOSTILE, smoke_tests=[("SELECT to_regclass('a') IS NULL", True)], notification=lambda _: HOSTILE
+    )
     checklist.answer("dependents")
     checklist.answer("staging")
     checklist.answer("notified")
