@@ -91,6 +91,7 @@ def select(
     *,
     focus: str | None = None,
     depth: int = 2,
+    direction: str = "both",
     hide_rolled_back: bool = False,
 ) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """(name -> status, (dependent, dependency) pairs) of the part of the graph that is asked for; pure.
@@ -99,7 +100,7 @@ def select(
     """
     status = {row["migration_name"]: row["status"] for row in history}
     edges = [(row["migration_name"], row["depends_on"]) for row in dependencies]
-    keep = set(status) if focus is None else planning.neighbourhood(focus, edges, depth=depth)
+    keep = set(status) if focus is None else planning.neighbourhood(focus, edges, depth=depth, direction=direction)
     if hide_rolled_back:
         keep = {name for name in keep if status.get(name) != "rolled_back" or name == focus}
     return {name: status[name] for name in sorted(status) if name in keep}, [edge for edge in edges if edge[0] in keep and edge[1] in keep]
@@ -111,6 +112,7 @@ def dependency_graph(
     *,
     focus: str | None = None,
     depth: int = 2,
+    direction: str = "both",
     hide_rolled_back: bool = False,
 ) -> DependencyGraph:
     """Draw migrations and their dependencies: dependents above what they depend on. Does not write.
@@ -125,6 +127,8 @@ def dependency_graph(
         Only this migration and what is at most `depth` dependencies away from it.
     depth : int
         How far the neighbourhood reaches.
+    direction : {'both', 'dependents', 'dependencies'}
+        Which way it reaches.
     hide_rolled_back : bool
         Leave out what is rolled back.
 
@@ -134,7 +138,7 @@ def dependency_graph(
         A `graphviz.Digraph`.
     """
     dependencies = list(dependencies)
-    status, edges = select(history, dependencies, focus=focus, depth=depth, hide_rolled_back=hide_rolled_back)
+    status, edges = select(history, dependencies, focus=focus, depth=depth, direction=direction, hide_rolled_back=hide_rolled_back)
     inferred = {(row["migration_name"], row["depends_on"]): row.get("because") or "" for row in dependencies if row.get("source") == "inferred"}
     graph = DependencyGraph(
         "migrations",

@@ -93,12 +93,26 @@ def missing(depends_on: Mapping[str, Iterable[str]], known: Iterable[str]) -> di
     return {name: bases for name, bases in found.items() if bases}
 
 
-def neighbourhood(name: str, edges: Iterable[tuple[str, str]], *, depth: int) -> set[str]:
-    """Names that are at most `depth` dependencies away from `name`, in either direction, `name` included."""
+def neighbourhood(name: str, edges: Iterable[tuple[str, str]], *, depth: int, direction: str = "both") -> set[str]:
+    """Names that are at most `depth` dependencies away from `name`, `name` included.
+
+    Parameters
+    ----------
+    name : str
+        The migration in the middle.
+    edges : iterable of (str, str)
+        (dependent, dependency).
+    depth : int
+        How many dependencies away.
+    direction : {'both', 'dependents', 'dependencies'}
+        Which way: what rests on it, what it rests on, or either at every step.
+    """
     near: dict[str, set[str]] = {}
     for dependent, dependency in edges:
-        near.setdefault(dependent, set()).add(dependency)
-        near.setdefault(dependency, set()).add(dependent)
+        if direction != "dependents":
+            near.setdefault(dependent, set()).add(dependency)
+        if direction != "dependencies":
+            near.setdefault(dependency, set()).add(dependent)
     found = {name}
     front = {name}
     for _ in range(depth):

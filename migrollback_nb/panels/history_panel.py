@@ -1,0 +1,167 @@
+"""The history as a table to filter, sort and choose in: itables' where that is installed, else a plain one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import ipywidgets as widgets
+
+from migrollback_nb import html
+from migrollback_nb.errors import UsageError
+from migrollback_nb.migrations import parse_since
+from migrollback_nb.panels.panel import FIELD, SHOWN, WIDE, Panel, box, row, scrolled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+HEADINGS = ("Migration", "Status", "Applied at", "Applied by", "Rolled back at", "May it be rolled back?", "Notes")
+
+#: Ways to sort: what a person reads -> (column of the history, newest or last first).
+SORTED = {
+    "newest first": ("applied_at", True),
+    "oldest first": ("applied_at", False),
+    "last rolled back first": ("rollback_at", True),
+    "by name": ("migration_name", False),
+    "by status": ("status", False),
+}
+
+
+class HistoryPanel(Panel):
+    """What is registered here, and what became of it: filter, sort, choose a row. Does not write. For its parameters and traits see `Panel` and `State`."""
+
+    reads: ClassVar[tuple[str, ...]] = ("migrations", "history")
+    chooses: ClassVar[bool] = False
+
+    def _own(self) -> tuple[Any, ...]:
+        def dropdown(name: str, options: Sequence[tuple[str, Any]]) -> Any:
+            return widgets.Dropdown(options=options, value=options[0][1], description=name, layout=widgets.Layout(width="auto"), style=FIELD)
+
+        self.status_field = dropdown("Status", [("any", None), ("applied", "applied"), ("rolled back", "rolled_back"), ("failed", "failed")])
+        self.can_field = dropdown("Rollback", [("any", None), ("can be rolled back", True), ("cannot be rolled back", False)])
+        self.text_field = widgets.Text(description="Text", placeholder="in name, notes or who", layout=widgets.Layout(width="auto"), style=FIELD)
+        self.since_field = widgets.Text(
+            description="Since", placeholder="7d, 36h, 2025-01-20", layout=widgets.Layout(width="auto"), style=FIELD, continuous_update=False
+        )
+        self.sort_field = dropdown("Sort", [(words, words) for words in SORTED])
+        self.refresh_button = self._button("Refresh", "Read the history again", self.desk.refresh)
+        self.choice = widgets.Select(options=(), value=None, description="Choose", rows=5, layout=WIDE, style=FIELD)
+        self.note_view = widgets.HTML()
+        self.table = _interactive_table()
+        self.table_view = widgets.HTML() if self.table is None else self.table
+        self._names: tuple[str, ...] = ()
+        for control in (self.status_field, self.can_field, self.text_field, self.since_field, self.sort_field):
+            control.observe(self._draw, "value")
+        self.choice.observe(self._entered("selected"), "value")
+        if self.table is not None:
+            self.table.observe(self._picked, "selected_rows")
+        return (
+            row(self.status_field, self.can_field, self.sort_field),
+            row(self.text_field, self.since_field, self.refresh_button),
+            self.note_view,
+            self.choice,
+            self.table_view,
+        )
+
+    def _picked(self, change: Mapping[str, Any]) -> None:
+        if change["new"] and change["new"][0] < len(self._names):
+            self._entered("selected")({"new": self._names[change["new"][0]]})
+
+    def _show(self) -> None:
+        desk = self.desk
+        wanted = (self.status_field.value, self.can_field.value, self.text_field.value, self.since_field.value, self.sort_field.value)
+        facts = (desk.history, desk.migrations, *wanted)
+        known = self._drawn.get("rows")
+        if not isinstance(known, tuple) or known[0] is not facts[0] or known[1] is not facts[1] or known[2:] != facts[2:]:
+            self._drawn["rows"] = facts
+            self._fill(*wanted)
+        self.choice.value = desk.selected if desk.selected in self._names[:SHOWN] else None
+        if self.table is not None:
+            chosen = [self._names.index(desk.selected)] if desk.selected in self._names else []
+            if list(self.table.selected_rows) != chosen:
+                self.table.selected_rows = chosen
+        self.choice.disabled = self.refresh_button.disabled = bool(desk.busy)
+
+    def _fill(self, status: str | None, can: bool | None, text: str, since: str, order: str) -> None:  # the filters in order
+        verdicts = {entry["migration_name"]: entry for entry in self.desk.migrations}
+        trouble = ""
+        try:
+            after = _moment(since)
+        except UsageError as error:
+            after, trouble = None, str(error)
+        sought = text.strip().casefold()
+
+        def fits(entry: Mapping[str, Any]) -> bool:
+            verdict = verdicts.get(entry["migration_name"])
+            said = " ".join(str(entry[column] or "") for column in ("migration_name", "notes", "applied_by", "rollback_by")).casefold()
+            return (
+                (status is None or entry["status"] == status)
+                and (can is None or can is bool(verdict and verdict["can_rollback"]))
+                and (after is None or max(filter(None, (entry["applied_at"], entry["rollback_at"]))) > after)
+                and sought in said
+            )
+
+        found = sorted((entry for entry in self.desk.history if fits(entry)), key=lambda entry: entry["migration_name"])
+        column, reverse = SORTED[order]
+        found.sort(key=_key(column), reverse=reverse)
+        self._names = tuple(entry["migration_name"] for entry in found)
+        rows = [_cells(entry, verdicts.get(entry["migration_name"])) for entry in found]
+        self.choice.options = tuple((f"{cells[0]}   {cells[1]}", name) for cells, name in zip(rows[:SHOWN], self._names, strict=False))
+        note = f"{len(found):,} of {len(self.desk.history):,} migrations" + (
+            f"; the first {SHOWN} can be chosen here: filter more" if len(found) > SHOWN else ""
+        )
+        self.note_view.value = f'<div role="status">{html.escape(note)}</div>' + (box(html.escape(trouble), html.CAREFUL, role="alert") if trouble else "")
+        if self.table is None:
+            self.table_view.value = scrolled("History", html.table(HEADINGS, rows[:SHOWN]))
+        else:
+            import pandas as pd
+
+            self.table.update(pd.DataFrame(rows, columns=list(HEADINGS), dtype="object"), selected_rows=[])
+
+
+def _interactive_table() -> Any:
+    """A table of itables, or None where that is not installed."""
+    try:
+        from itables.widget import ITable
+    except ModuleNotFoundError:
+        return None
+    import pandas as pd
+
+    empty = pd.DataFrame([], columns=list(HEADINGS), dtype="object")
+    # maxBytes: it would leave rows out without a word
+    return ITable(empty, select="single", maxBytes=0, order=[], classes="display compact", showIndex=False, style="width:100%")
+
+
+def _key(column: str) -> Callable[[Mapping[str, Any]], tuple[bool, Any]]:
+    return lambda entry: (entry[column] is not None, entry[column])
+
+
+def _moment(text: str) -> datetime | None:
+    """Since when; None for an empty text."""
+    if not text.strip():
+        return None
+    since = parse_since(text.strip())
+    if isinstance(since, datetime):
+        return since if since.tzinfo else since.replace(tzinfo=UTC)
+    return datetime.now(UTC) - since
+
+
+def _cells(entry: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if verdict is None:
+        may = "✘ it is not in place"
+    else:
+        may = "✔ yes" if verdict["can_rollback"] else f"✘ {verdict['blocking_reason']}"
+    values = (
+        entry["migration_name"],
+        entry["status"].replace("_", " "),
+        _time(entry["applied_at"]),
+        entry["applied_by"],
+        _time(entry["rollback_at"]),
+        may,
+        entry["notes"],
+    )
+    return tuple(html.visible(str(value or "")) for value in values)
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
