@@ -18,3 +18,13 @@ def part(panel: Any, name: str) -> Any:
     found = {id(vars(widget)[name]): vars(widget)[name] for widget in walk(panel) if name in vars(widget)}
     assert len(found) == 1, f"{len(found)} parts are called {name}"
     return next(iter(found.values()))
+
+
+def tour(places: list[str]) -> Iterator[str]:
+    """A way that goes from every place to every place, itself included."""
+    for number, place in enumerate(places):
+        yield place
+        for other in places[number + 1 :]:
+            yield other
+            yield place
+        yield place

@@ -104,7 +104,8 @@ function render({ model, el }) {
     home = svg.getAttribute("viewBox").split(/\s+/).map(Number);
     svg.removeAttribute("width");
     svg.removeAttribute("height");
-    frame.style.aspectRatio = `${home[2]} / ${home[3]}`;
+    // one unit of the drawing is one pixel, as long as there is room
+    frame.style.height = `${Math.min(480, Math.max(120, home[3]))}px`;
     frame.append(svg);
     look([...home]);
     const words = model.get("words");
@@ -130,9 +131,19 @@ function render({ model, el }) {
     for (const element of svg.querySelectorAll("[id]")) element.removeAttribute("id");
     mark();
     const chosen = nodes.get(model.get("chosen"));
-    if (home[2] > 1.6 * frame.clientWidth && nodes.size) centre(chosen ?? nodes.values().next().value);
     if (held && chosen) chosen.focus({ preventScroll: true });
+    fit();
   };
+  const fit = () => {
+    // a drawing that would be too small to read shows its part around the chosen one, or around the newest; no size: not in the page yet
+    fitted = !svg || frame.clientWidth > 0;
+    if (fitted && nodes.size && (home[2] > 1.5 * frame.clientWidth || home[3] > 1.5 * frame.clientHeight)) {
+      centre(nodes.get(model.get("chosen")) ?? [...nodes.values()].at(-1));
+    }
+  };
+  let fitted = true;
+  const seen = new ResizeObserver(() => fitted || fit());
+  seen.observe(frame);
 
   frame.addEventListener("keydown", (event) => {
     const node = event.target.closest?.("g.node");
@@ -157,15 +168,19 @@ function render({ model, el }) {
         node.setAttribute("tabindex", "-1");
         best.setAttribute("tabindex", "0");
         best.focus({ preventScroll: true });
-        const [x, y] = middle(best);
-        if (x < view[0] || x > view[0] + view[2] || y < view[1] || y > view[1] + view[3]) {
-          look([x - view[2] / 2, y - view[3] / 2, view[2], view[3]]);
-        }
       }
     } else return;
     // the notebook has keys of its own
     event.preventDefault();
     event.stopPropagation();
+  });
+
+  // what has the focus is seen
+  frame.addEventListener("focusin", (event) => {
+    const node = event.target.closest?.("g.node");
+    if (!node) return;
+    const [x, y] = middle(node);
+    if (x < view[0] || x > view[0] + view[2] || y < view[1] || y > view[1] + view[3]) look([x - view[2] / 2, y - view[3] / 2, view[2], view[3]]);
   });
 
   let grabbed = null;
@@ -204,6 +219,7 @@ function render({ model, el }) {
   model.on("change:found", mark);
   draw();
   return () => {
+    seen.disconnect();
     model.off("change:svg", draw);
     model.off("change:chosen", mark);
     model.off("change:found", mark);

@@ -122,7 +122,7 @@ class GraphPanel(Panel):
         )
         self.hide_box = widgets.Checkbox(value=self._first["hide"], description="hide rolled back", indent=False, layout=short)
         self.search_field = widgets.Text(description="Search", placeholder="part of a name", layout=short, style=FIELD)
-        self.found_field = widgets.Dropdown(options=[("-", None)], value=None, description="Found", layout=short, style=FIELD)
+        self.found_field = widgets.Dropdown(options=[("-", "")], value="", description="Found", layout=short, style=FIELD)
         self.redraw_button = self._button("Read again", "Read history and dependencies again", self.desk.refresh)
         self.draw_all_button = self._button("Draw all the same", "May take long, and the page may be slow with it", self._draw_all)
         self.drawing = GraphDrawing()
@@ -147,7 +147,7 @@ class GraphPanel(Panel):
 
     def _picked(self, change: Mapping[str, Any]) -> None:
         with LOCK:
-            if not self._drawing and change["new"] is not None:
+            if not self._drawing and change["new"]:
                 self._choose(change["new"])
 
     def _clicked_node(self, change: Mapping[str, Any]) -> None:
@@ -180,11 +180,11 @@ class GraphPanel(Panel):
         wanted = self.search_field.value.strip().casefold()
         found = [entry["migration_name"] for entry in desk.history if wanted in entry["migration_name"].casefold()] if wanted else []
         self.drawing.found = [ids[name] for name in found if name in ids]
-        more = [(f"{len(found):,} found" if found else "none found" if wanted else "-", None)]
+        more = [(f"{len(found):,} found" if found else "none found" if wanted else "-", "")]
         options = more + [(html.visible(name), name) for name in found[:FOUND]]
         if list(self.found_field.options) != options:
             self.found_field.options = options
-        self.found_field.value = desk.selected if desk.selected in found[:FOUND] else None
+        self.found_field.value = desk.selected if desk.selected in found[:FOUND] else ""
         self.found_field.disabled = bool(desk.busy) or not found
         self.drawing.chosen = ids.get(desk.selected, "") if desk.selected is not None else ""
         self._tell(ids)
@@ -314,13 +314,13 @@ def legend_html() -> str:
     """What shapes, lines and colours mean, in words."""
 
     def sign(shape: str, style: str, word: str) -> str:
-        return f'<span style="{style};padding:0 .5em;margin-right:.6em;white-space:nowrap">{shape} {word}</span>'
+        return f'<span style="{style};padding:0 .5em;margin-right:.6em;white-space:nowrap">{shape} {word}</span> '
 
     return lines(
         '<div role="note" aria-label="Legend">'
         + sign("▭", "color:#0b3d1a;background:#d7f5dd;border:1px solid #444444;border-radius:6px", "applied")
         + sign("▭", "color:#444444;background:#eeeeee;border:1px dashed #444444", "rolled back (dashed)")
-        + sign("⯃", "color:#ffffff;background:#b3261e;border:1px solid #444444", "failed (octagon)")
+        + sign("■", "color:#ffffff;background:#b3261e;border:1px solid #444444", "failed (octagon)")
         + "<span>An arrow points from a migration to what it depends on; a dashed arrow was inferred, and its tooltip says why. The chosen one has a thick blue "
         "outline, one that was found a dotted brown one. Keys: arrows walk, Enter chooses, plus, minus and 0 zoom, Shift with arrows moves; Ctrl with the wheel zooms.</span></div>"
     )

@@ -37,8 +37,8 @@ class HistoryPanel(Panel):
         def dropdown(name: str, options: Sequence[tuple[str, Any]]) -> Any:
             return widgets.Dropdown(options=options, value=options[0][1], description=name, layout=widgets.Layout(width="auto"), style=FIELD)
 
-        self.status_field = dropdown("Status", [("any", None), ("applied", "applied"), ("rolled back", "rolled_back"), ("failed", "failed")])
-        self.can_field = dropdown("Rollback", [("any", None), ("can be rolled back", True), ("cannot be rolled back", False)])
+        self.status_field = dropdown("Status", [("any", ""), ("applied", "applied"), ("rolled back", "rolled_back"), ("failed", "failed")])
+        self.can_field = dropdown("Rollback", [("any", ""), ("can be rolled back", "can"), ("cannot be rolled back", "cannot")])
         self.text_field = widgets.Text(description="Text", placeholder="in name, notes or who", layout=widgets.Layout(width="auto"), style=FIELD)
         self.since_field = widgets.Text(
             description="Since", placeholder="7d, 36h, 2025-01-20", layout=widgets.Layout(width="auto"), style=FIELD, continuous_update=False
@@ -95,8 +95,8 @@ class HistoryPanel(Panel):
             verdict = verdicts.get(entry["migration_name"])
             said = " ".join(str(entry[column] or "") for column in ("migration_name", "notes", "applied_by", "rollback_by")).casefold()
             return (
-                (status is None or entry["status"] == status)
-                and (can is None or can is bool(verdict and verdict["can_rollback"]))
+                status in ("", entry["status"])
+                and can in ("", "can" if verdict and verdict["can_rollback"] else "cannot")
                 and (after is None or max(filter(None, (entry["applied_at"], entry["rollback_at"]))) > after)
                 and sought in said
             )
@@ -147,10 +147,7 @@ def _moment(text: str) -> datetime | None:
 
 
 def _cells(entry: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple[str, ...]:
-    if verdict is None:
-        may = "✘ it is not in place"
-    else:
-        may = "✔ yes" if verdict["can_rollback"] else f"✘ {verdict['blocking_reason']}"
+    may = "✘ it is not in place" if verdict is None else "✔ yes" if verdict["can_rollback"] else f"✘ {verdict['blocking_reason']}"
     values = (
         entry["migration_name"],
         entry["status"].replace("_", " "),

@@ -38,7 +38,7 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
         # Re-entrant: drawing sets widgets, which call back. The worker's thread draws as well as the kernel's.
         self._drawing = False
         self._drawn: dict[str, object] = {}
-        super().__init__(children=self._parts(), layout=widgets.Layout(width="100%", max_width="64em"))
+        super().__init__(children=self._parts(), layout=widgets.Layout(width="100%", max_width="64em", overflow="visible"))
         desk.observe(self._draw, names=[*STATE, "updates"])
         self._draw()
 
@@ -142,7 +142,11 @@ class ChoiceView(View):
 
 
 class OutcomeView(View):
-    """What is running, with Cancel, and how the last deed went."""
+    """What is running, with Cancel, and how the last deed went. `steady`: Cancel has its place also when nothing runs."""
+
+    def __init__(self, desk: Desk, *, steady: bool = False) -> None:
+        self._steady = steady
+        super().__init__(desk)
 
     def _parts(self) -> tuple[Any, ...]:
         self.message_view = widgets.HTML()
@@ -157,6 +161,7 @@ class OutcomeView(View):
         self._write(self.message_view, message_html, desk.busy, desk.error, desk.result)
         self._write(self.progress_view, html.escape, desk.progress)
         self.cancel_button.disabled = not desk.busy
+        self.cancel_button.layout.display = None if desk.busy or self._steady else "none"
         again = not desk.busy and desk.selected is not None and desk.preview_result is None and isinstance(desk.error, Refused | RollbackFailed | LockBusy)
         self.again_button.disabled = not again
         # not only hidden to the eye: what is not displayed is in no reader's way and takes no focus
@@ -294,7 +299,7 @@ def heading(text: str) -> Any:
 
 def row(*controls: Any) -> Any:
     """Controls beside each other, as far as they fit."""
-    return widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
+    return widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", align_items="center", overflow="visible"))
 
 
 def option(found: Mapping[str, Any]) -> str:

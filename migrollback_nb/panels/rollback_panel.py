@@ -37,7 +37,7 @@ class RollbackPanel(Panel):
         self.checking = CheckPanel(self.desk, framed=False)
         self.previewing = PreviewPanel(self.desk, framed=False)
         self.confirming = ConfirmPanel(self.desk, framed=False)
-        self.outcome = OutcomeView(self.desk)
+        self.outcome = OutcomeView(self.desk, steady=True)
         self.verifying = VerifyView(self.desk)
         return (
             self.banner,
@@ -45,7 +45,7 @@ class RollbackPanel(Panel):
             self.choosing,
             heading("2. Check: nothing is changed"),
             self.checking,
-            heading("3. Preview and rehearse: nothing is changed"),
+            heading("3. Preview and rehearse: nothing is left changed"),
             self.previewing,
             heading("4. Confirm"),
             self.confirming,

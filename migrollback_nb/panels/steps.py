@@ -136,7 +136,8 @@ def confirm_html(preview: Preview | None, rehearsed: Rehearsal | None) -> str:
     elif not rehearsed.success:
         warned = box("The rehearsal failed: so will this, unless the cause has gone", html.BAD)
     elif rehearsed.dangers:
-        warned = box(f"The rehearsal found {len(rehearsed.dangers)} things to look at", html.CAREFUL)
+        several = f"{len(rehearsed.dangers)} things" if len(rehearsed.dangers) > 1 else "something"
+        warned = box(f"The rehearsal found {several} to look at", html.CAREFUL)
     return lines(warned + asked)
 
 

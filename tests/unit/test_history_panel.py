@@ -1,0 +1,164 @@
+"""HistoryPanel: filters, order and choice, with itables and without."""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from panel_parts import part
+
+from migrollback_nb.panels import CheckPanel, HistoryPanel
+from migrollback_nb.results import Target
+
+NOW = datetime.now(UTC)
+HOSTILE = "0_<script>alert(1)</script>\u202e\x1b[31m"
+
+
+def entry(name: str, status: str, days: float, **more: Any) -> dict[str, Any]:
+    rolled_back = NOW - timedelta(days=days - 0.5) if status == "rolled_back" else None
+    return {
+        "migration_name": name, "status": status, "applied_at": NOW - timedelta(days=days), "applied_by": "ann", "rollback_at": rolled_back, "rollback_by": None, "notes": None
+    } | more  # fmt: skip
+
+
+HISTORY = (
+    entry("4_d", "applied", 1, notes="for the Tags"),
+    entry("3_c", "rolled_back", 10, rollback_by="bob"),
+    entry("2_b", "failed", 20),
+    entry("1_a", "applied", 30),
+)
+MIGRATIONS = (
+    {"migration_name": "4_d", "can_rollback": True, "blocking_reason": None},
+    {"migration_name": "2_b", "can_rollback": False, "blocking_reason": "Its rollback failed"},
+    {"migration_name": "1_a", "can_rollback": False, "blocking_reason": "Others depend on it"},
+)
+STANDIN = SimpleNamespace(
+    target=Target(host="h", port=1, database="d", user="u", server_version="18.6", schema="public"),
+    database=SimpleNamespace(connection=SimpleNamespace(closed=False), history=lambda: HISTORY, list_rollbackable=lambda: MIGRATIONS, notices=()),
+)
+
+
+@pytest.fixture(params=["itables", "plain"])
+def panel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[HistoryPanel]:
+    """The panel as it is with itables, and as it is where that is not installed."""
+    if request.param == "plain":
+        real = builtins.__import__
+
+        def without(name: str, *rest: Any) -> Any:
+            if name.startswith("itables"):
+                raise ModuleNotFoundError(name)
+            return real(name, *rest)
+
+        monkeypatch.setattr(builtins, "__import__", without)
+    made = HistoryPanel(STANDIN)
+    assert (made.table is None) is (request.param == "plain")
+    return made
+
+
+def names(panel: HistoryPanel) -> list[str]:
+    """What is listed, and the same in the table."""
+    listed = [name for _, name in panel.choice.options]
+    if panel.table is None:
+        assert all(name in panel.table_view.value for name in listed)
+        assert panel.table_view.value.count("<tr>") == len(listed) + 1
+    else:
+        assert list(panel.table.df["Migration"]) == listed
+    return listed
+
+
+def test_it_opens_with_all_newest_first(panel: HistoryPanel) -> None:
+    assert names(panel) == ["4_d", "3_c", "2_b", "1_a"]
+    assert "4 of 4" in panel.note_view.value
+
+
+@pytest.mark.parametrize(
+    ("control", "entered", "expected"),
+    [
+        ("status_field", "rolled_back", ["3_c"]), ("status_field", "failed", ["2_b"]), ("can_field", "can", ["4_d"]), ("can_field", "cannot", ["3_c", "2_b", "1_a"]),
+        ("text_field", "TAGS", ["4_d"]), ("text_field", "bob", ["3_c"]), ("text_field", "no such", []), ("since_field", "5d", ["4_d"]),
+        ("since_field", "9d", ["4_d"]), ("since_field", "9.75d", ["4_d", "3_c", "2_b", "1_a"]), ("since_field", "233h", ["4_d", "3_c"]),
+        ("sort_field", "oldest first", ["1_a", "2_b", "3_c", "4_d"]), ("sort_field", "by status", ["1_a", "4_d", "2_b", "3_c"]),
+        ("sort_field", "last rolled back first", ["3_c", "1_a", "2_b", "4_d"]),
+    ],
+)  # fmt: skip
+def test_filters_and_order(panel: HistoryPanel, control: str, entered: str, expected: list[str]) -> None:
+    getattr(panel, control).value = entered
+    assert names(panel) == expected
+
+
+def test_a_span_that_cannot_be_read_is_told(panel: HistoryPanel) -> None:
+    panel.since_field.value = "<b>soon</b>"
+    assert "neither a span nor a date" in panel.note_view.value
+    assert "<b>" not in panel.note_view.value
+
+
+def test_filters_join(panel: HistoryPanel) -> None:
+    panel.status_field.value = "applied"
+    panel.can_field.value = "cannot"
+    assert names(panel) == ["1_a"]
+
+
+def test_a_choice_goes_everywhere_and_comes_from_everywhere(panel: HistoryPanel) -> None:
+    check = CheckPanel(panel)
+    panel.choice.value = "1_a"
+    assert check.selected == "1_a"
+    part(check, "choice").value = "4_d"
+    assert panel.choice.value == "4_d"
+    if panel.table is not None:
+        assert list(panel.table.selected_rows) == [0]
+        panel.table.selected_rows = [2]
+        assert check.selected == "2_b"
+
+
+def test_a_choice_that_is_filtered_out_stays_the_choice(panel: HistoryPanel) -> None:
+    panel.choice.value = "1_a"
+    panel.text_field.value = "4_d"
+    assert panel.selected == "1_a"
+    assert panel.choice.value is None
+    panel.text_field.value = ""
+    assert panel.choice.value == "1_a"
+
+
+def test_while_something_runs_nothing_is_chosen(panel: HistoryPanel) -> None:
+    panel.update(selected="4_d", busy="Checking")
+    panel.choice.value = "1_a"
+    assert (panel.selected, panel.choice.value) == ("4_d", "4_d")
+
+
+STATES: dict[str, dict[str, Any]] = {
+    "nothing": {"history": (), "migrations": (), "selected": None, "busy": ""},
+    "all": {"history": HISTORY, "migrations": MIGRATIONS, "selected": None, "busy": ""},
+    "chosen": {"history": HISTORY, "migrations": MIGRATIONS, "selected": "2_b", "busy": ""},
+    "gone": {"history": HISTORY, "migrations": MIGRATIONS, "selected": "9_z", "busy": ""},
+    "busy": {"history": HISTORY[:2], "migrations": (), "selected": "4_d", "busy": "Checking"},
+    "hostile": {"history": (entry(HOSTILE, HOSTILE, 1, notes=HOSTILE, applied_by=HOSTILE),), "migrations": (), "selected": HOSTILE, "busy": ""},
+}
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(STATES, repeat=2)))
+def test_from_any_state_to_any_other_equals_building_it(panel: HistoryPanel, before: str, after: str) -> None:
+    def shown(made: HistoryPanel) -> Any:
+        table = (list(made.table.selected_rows), made.table._dt_args) if made.table is not None else made.table_view.value
+        return made.choice.options, made.choice.value, made.choice.disabled, made.note_view.value, table
+
+    built = shown(HistoryPanel(STANDIN, **STATES[after]))
+    panel.update(**STATES[before])
+    panel.update(**STATES[after])
+    assert shown(panel) == built
+
+
+def test_a_hostile_migration_is_inert(panel: HistoryPanel) -> None:
+    panel.update(**STATES["hostile"])
+    if panel.table is None:
+        assert "<script" not in panel.table_view.value
+        assert "&lt;script&gt;" in panel.table_view.value
+    else:
+        # itables escapes in the page, unless it is told not to
+        assert not panel.table._dt_args.get("allow_html")
+        assert not set(str(panel.table._dt_args)) & set("\u202e\x1b")
+    assert not set(str(panel.choice.options)) & set("\u202e\x1b")
