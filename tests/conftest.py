@@ -73,6 +73,12 @@ def server(request: pytest.FixtureRequest) -> Server:
     return started(request.param)
 
 
+@pytest.fixture(scope="session")
+def first_server(request: pytest.FixtureRequest) -> Server:
+    """One running server, for what need not be tried on each."""
+    return started(request.config.stash[SERVERS][0])
+
+
 def with_system(server: Server) -> str:
     """The database on this server that has the rollback system installed, and nothing else: made once, for copying."""
     if server.template is None:

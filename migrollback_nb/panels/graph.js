@@ -26,6 +26,8 @@ function render({ model, el }) {
   const frame = document.createElement("div");
   frame.className = "migrollback-graph-frame";
   el.append(bar, frame);
+  // also outside of a panel the keys are the drawing's, not the notebook's
+  el.setAttribute("data-lm-suppress-shortcuts", "true");
 
   let svg = null;
   let home = null; // the viewBox that shows all
@@ -170,7 +172,6 @@ function render({ model, el }) {
         best.focus({ preventScroll: true });
       }
     } else return;
-    // the notebook has keys of its own
     event.preventDefault();
     event.stopPropagation();
   });

@@ -295,7 +295,7 @@ class GraphPanel(Panel):
 
 
 def _word(status: str) -> str:
-    return str(graphs.STYLE.get(status, {"word": status})["word"])
+    return html.visible(str(graphs.STYLE.get(status, {"word": status})["word"]))
 
 
 def _table_html(graph: tuple[Mapping[str, str], list[tuple[str, str]]] | None, _: object) -> str:

@@ -82,8 +82,8 @@ class HistoryPanel(Panel):
                 self.table.selected_rows = chosen
         self.choice.disabled = self.refresh_button.disabled = bool(desk.busy)
 
-    def _fill(self, status: str | None, can: bool | None, text: str, since: str, order: str) -> None:  # the filters in order
-        verdicts = {entry["migration_name"]: entry for entry in self.desk.migrations}
+    def _fill(self, status: str, can: str, text: str, since: str, order: str) -> None:
+        verdicts: dict[str, Mapping[str, Any]] = {entry["migration_name"]: entry for entry in self.desk.migrations}
         trouble = ""
         try:
             after = _moment(since)
@@ -92,11 +92,11 @@ class HistoryPanel(Panel):
         sought = text.strip().casefold()
 
         def fits(entry: Mapping[str, Any]) -> bool:
-            verdict = verdicts.get(entry["migration_name"])
+            may = "can" if verdicts.get(entry["migration_name"], {}).get("can_rollback") else "cannot"
             said = " ".join(str(entry[column] or "") for column in ("migration_name", "notes", "applied_by", "rollback_by")).casefold()
             return (
-                status in ("", entry["status"])
-                and can in ("", "can" if verdict and verdict["can_rollback"] else "cannot")
+                (not status or entry["status"] == status)
+                and can in ("", may)
                 and (after is None or max(filter(None, (entry["applied_at"], entry["rollback_at"]))) > after)
                 and sought in said
             )

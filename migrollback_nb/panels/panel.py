@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import anywidget
 import ipywidgets as widgets
 import traitlets
 
@@ -38,13 +40,17 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
         # Re-entrant: drawing sets widgets, which call back. The worker's thread draws as well as the kernel's.
         self._drawing = False
         self._drawn: dict[str, object] = {}
-        super().__init__(children=self._parts(), layout=widgets.Layout(width="100%", max_width="64em", overflow="visible"))
+        super().__init__(children=(*self._parts(), *self._beside()), layout=widgets.Layout(width="100%", max_width="64em", overflow="visible"))
         desk.observe(self._draw, names=[*STATE, "updates"])
         self._draw()
 
     def _parts(self) -> tuple[Any, ...]:
         """Make the widgets, once."""
         raise NotImplementedError
+
+    def _beside(self) -> tuple[Any, ...]:
+        """Widgets that show nothing."""
+        return ()
 
     def _show(self) -> None:
         """Set them to the state as it is now, whatever was shown before."""
@@ -95,6 +101,12 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
         button = widgets.Button(description=description, tooltip=tooltip, style=widgets.ButtonStyle(**style))
         button.on_click(self._clicked(deed))
         return button
+
+
+class Keys(anywidget.AnyWidget):
+    """Shows nothing. Keeps JupyterLab from taking keys that are meant for the panel it stands in."""
+
+    _esm = Path(__file__).with_name("keys.js")
 
 
 class TargetView(View):
@@ -216,6 +228,9 @@ class Panel(State, View):
         self.outcome = OutcomeView(self.desk)
         choice = (ChoiceView(self.desk),) if self.chooses else ()
         return (TargetView(self.desk), *choice, *own, self.outcome)
+
+    def _beside(self) -> tuple[Any, ...]:
+        return (Keys(),) if self._framed else ()
 
     def _own(self) -> tuple[Any, ...]:
         """Make the widgets that are this panel's own, once."""
@@ -351,11 +366,11 @@ def message_html(busy: str, error: BaseException | None, result: RollbackResult 
         parts.append(box(f'<progress aria-label="running"></progress> {html.escape(busy)} ...', html.CAREFUL))
     if result is not None:
         unchanged = any(one.unchanged for one in (result.results if isinstance(result, ChainResult) else (result,)))
-        look = unchanged or not result.success
+        verified = result.verification
+        look = unchanged or not result.success or (verified is not None and verified.verdict in ("differs", "not as rehearsed"))
         parts.append(box(f"{'Look closer' if look else 'Done'}: {html.escape(result.message)}", html.CAREFUL if look else html.GOOD))
         # the verification has a place of its own
-        shown: Any = result if getattr(result, "verification", None) is None else replace(result, verification=None)  # type: ignore[call-arg,unused-ignore]
-        parts.append(lines(shown._repr_html_()))
+        parts.append(lines(replace(result, verification=None)._repr_html_()))
     if error is not None:
         word, style = _verdict(error)
         text = str(error) if isinstance(error, MigrollbackError) else f"{type(error).__name__}: {error}"

@@ -145,7 +145,6 @@ def verify_html(result: RollbackResult | ChainResult | None) -> str:
     """What the comparison of the schema after it with the one before found."""
     if result is None:
         return "After the rollback: whether the schema is as it was before the migration."
-    verified = getattr(result, "verification", None)
-    if verified is None:
+    if result.verification is None:
         return box("Not verified: the schema after it was compared with none from before", html.CAREFUL)
-    return lines(verified._repr_html_())
+    return scrolled("Verification", result.verification._repr_html_())

@@ -19,6 +19,8 @@ from migrollback_nb.panels import CheckPanel, ConfirmPanel, PreviewPanel, Rollba
 from migrollback_nb.panels.desk import STATE
 from migrollback_nb.results import ChainResult, CheckResult, Notice, Preview, Rehearsal, RollbackResult, Target
 from migrollback_nb.results.rehearsal import Broken, Failure, RowLoss
+from migrollback_nb.results.schema import SchemaChange, SchemaDiff
+from migrollback_nb.results.verification import Verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,6 +171,15 @@ DONE = RollbackResult(
     success=True, message="Migration rolled back successfully", sql_executed="DROP TABLE t;", migration_name="2_b", duration_ms=1.5,
     notices=(Notice(severity="NOTICE", message="gone", skipped=True),), warnings=("changed",),
 )  # fmt: skip
+CHANGED = SchemaDiff(
+    changes=(SchemaChange(change="created", kind="table", identity=HOSTILE, old_definition=None, new_definition={"owner": HOSTILE}),),
+    old="before it was applied",
+    new="now",
+)
+RESTORED = Verification(
+    verdict="restored", message="The schema is as it was before", changes=CHANGED, differences=SchemaDiff(changes=()), unexpected=SchemaDiff(changes=())
+)
+DIFFERS = replace(RESTORED, verdict="differs", message="The schema differs", differences=CHANGED, unexpected=CHANGED)
 HOSTILE_CHECK = CheckResult(migration_name=HOSTILE, can_rollback=False, reason=HOSTILE, dependent_migrations=(HOSTILE,), warnings=(HOSTILE,))
 HOSTILE_PREVIEW = Preview(
     steps=((HOSTILE, HOSTILE),), checks=(replace(HOSTILE_CHECK, can_rollback=True),), fingerprint="f", target=replace(TARGET, host=HOSTILE, database=HOSTILE, user=HOSTILE, schema=HOSTILE)
@@ -216,6 +227,9 @@ STATES: dict[str, dict[str, Any]] = {
     "bug": CHOSEN | {"error": ZeroDivisionError("division by zero")},
     "done": IDLE | {"result": DONE},
     "done, nothing changed": IDLE | {"result": replace(DONE, unchanged=True)},
+    "done, restored": IDLE | {"result": replace(DONE, verification=RESTORED)},
+    "done, differs": IDLE | {"result": replace(DONE, verification=DIFFERS)},
+    "hostile verification": IDLE | {"result": ChainResult(results=(DONE, DONE), verification=replace(DIFFERS, message=HOSTILE), warnings=(HOSTILE,))},
     "done, chain": IDLE | {"result": ChainResult(results=(DONE, replace(DONE, migration_name="1_a")))},
     "hostile": IDLE | {"migrations": (row(HOSTILE, reason=HOSTILE),), "selected": HOSTILE, "check_result": HOSTILE_CHECK, "preview_result": HOSTILE_PREVIEW, "target": HOSTILE_PREVIEW.target},
     "hostile running": IDLE | {"selected": HOSTILE, "busy": f"Rolling back {HOSTILE}", "progress": HOSTILE, "error": mr.Refused(HOSTILE, dependents=(HOSTILE,), hint=HOSTILE)},
@@ -275,7 +289,7 @@ def test_while_something_runs_only_cancel_works(name: str, standin: Standin) -> 
 
 @pytest.mark.parametrize(
     ("state", "word"),
-    [("refused", "Refused"), ("failed", "Failed"), ("lock", "try again"), ("cancelled", "Cancelled"), ("bug", "Unexpected"), ("done", "Done"), ("running", "Rolling back"),
+    [("done, restored", "Done"), ("done, differs", "Look closer"), ("refused", "Refused"), ("failed", "Failed"), ("lock", "try again"), ("cancelled", "Cancelled"), ("bug", "Unexpected"), ("done", "Done"), ("running", "Rolling back"),
      ("done, nothing changed", "Look closer")],
 )  # fmt: skip
 def test_every_outcome_has_a_word_beside_its_colour(state: str, word: str, standin: Standin) -> None:
@@ -674,3 +688,12 @@ def test_a_long_list_is_filtered(standin: Standin) -> None:
     panel.selected = None
     part(panel, "filter_field").value = "nobody"
     assert "None of the 5,001" in part(panel, "empty_view").value
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("idle", "After the rollback"), ("done, restored", "as it was before"), ("done, differs", "differs"), ("done", "Not verified")]
+)
+def test_the_last_step_says_whether_the_schema_is_as_it_was(state: str, words: str, standin: Standin) -> None:
+    panel = RollbackPanel(standin, **STATES[state])
+    assert words in part(panel, "verify_view").value
+    assert "as it was before" not in part(panel, "message_view").value
