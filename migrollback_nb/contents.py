@@ -100,15 +100,23 @@ def read(connection: psycopg.Connection, found: Iterable[Table], *, known: Mappi
 
 def _all_rows(place: int, table: Table) -> sql.Composed:
     # JSON, because its keys do not stand in the columns' order
-    return sql.SQL("SELECT {}, coalesce(pg_catalog.array_agg(pg_catalog.to_jsonb(s)::text), '{{}}') FROM (SELECT t FROM ONLY {} t LIMIT {}) AS q (s)").format(
-        sql.Literal(place), sql.Identifier(table.schema, table.name), sql.Literal(_EACH_ROW + 1)
-    )
+    return sql.SQL(
+        "SELECT {}, coalesce(pg_catalog.array_agg(pg_catalog.to_jsonb(s)::text), '{{}}') FROM (SELECT {row} FROM ONLY {} {row} LIMIT {}) AS q (s)"
+    ).format(sql.Literal(place), sql.Identifier(table.schema, table.name), sql.Literal(_EACH_ROW + 1), row=_row(table))
 
 
 def _digest(table: Table) -> sql.Composed:
-    return sql.SQL("SELECT pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.to_jsonb(t)::text, 0))::text FROM ONLY {} t").format(
-        sql.Identifier(table.schema, table.name)
-    )
+    return sql.SQL(
+        "SELECT pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.to_jsonb({row})::text, 0))::text FROM ONLY {} {row}"
+    ).format(sql.Identifier(table.schema, table.name), row=_row(table))
+
+
+def _row(table: Table) -> sql.Identifier:
+    """A name for the whole row that no column has: the column would be meant."""
+    name = "row"
+    while name in table.columns:
+        name += "_"
+    return sql.Identifier(name)
 
 
 def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> tuple[list[DataLoss], list[str], bool]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import psycopg
 from psycopg import sql
@@ -36,7 +38,7 @@ WITH RECURSIVE base AS (
 SELECT a.attrelid AS "table", a.attnum AS number, a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base, t.typcategory AS category,
        t.typtype AS sort, e.typname AS element, e.typtype AS element_sort, a.attnotnull OR b.refuses_null AS required, a.attgenerated <> '' AS generated,
        a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ 'nextval\\(', false) AS counted,
-       d.oid IS NOT NULL AS has_default,
+       pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS default_value,
        CASE WHEN t.oid IN ('pg_catalog.varchar'::pg_catalog.regtype, 'pg_catalog.bpchar'::pg_catalog.regtype) THEN
            (SELECT max(m.typmod) - 4 FROM (SELECT nullif(a.atttypmod, -1) AS typmod UNION ALL SELECT nullif(dt.typtypmod, -1) FROM base db JOIN pg_catalog.pg_type dt ON dt.oid = db.oid WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) m) END AS length,
        ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid IN (t.oid, e.oid) ORDER BY l.enumsortorder) AS labels,
@@ -68,7 +70,17 @@ SELECT c.oid, 'p', c.relname, ARRAY(SELECT a.attnum FROM pg_catalog.pg_partition
 FROM pg_catalog.pg_class c WHERE c.oid = ANY (%(tables)s) AND c.relispartition
 """
 
-#: One value for each type by the number of its row, as text.
+
+def _day(number: int) -> str:
+    return (datetime(2021, 1, 1, tzinfo=UTC) + timedelta(days=number)).date().isoformat()
+
+
+def _digits(number: int) -> str:
+    """A text that migrations can read as a number, as JSON or as hexadecimal; differs from its neighbours already in its first sign."""
+    return f"{1 + number % 9}{number:03}"
+
+
+#: One value for each type by its number (0 to 299), as text.
 _VALUES: dict[str, Any] = {
     "int2": lambda n: str(_FIRST + n),
     "int4": lambda n: str(_FIRST + n),
@@ -78,22 +90,22 @@ _VALUES: dict[str, Any] = {
     "float8": lambda n: str(_FIRST + n + 0.5),
     "money": lambda n: str(_FIRST + n),
     "oid": lambda n: str(_FIRST + n),
-    "bool": lambda n: "ft"[n % 2],
-    "date": lambda n: f"2021-03-{n + 4:02}",
-    "timestamp": lambda n: f"2021-03-{n + 4:02} 05:06:07",
-    "timestamptz": lambda n: f"2021-03-{n + 4:02} 05:06:07+00",
-    "time": lambda n: f"05:06:{n:02}",
-    "timetz": lambda n: f"05:06:{n:02}+00",
+    "bool": lambda n: "tf"[n % 2],
+    "date": _day,
+    "timestamp": lambda n: f"{_day(n)} 05:06:07",
+    "timestamptz": lambda n: f"{_day(n)} 05:06:07+00",
+    "time": lambda n: f"05:{n // 60:02}:{n % 60:02}",
+    "timetz": lambda n: f"05:{n // 60:02}:{n % 60:02}+00",
     "interval": lambda n: f"{n + 1} hours",
     "uuid": lambda n: f"5a3b1e00-0000-4000-8000-{n + 1:012}",
     "json": lambda n: f'{{"sample": {n + 1}}}',
     "jsonb": lambda n: f'{{"sample": {n + 1}}}',
     "jsonpath": lambda n: f"$.sample{n}",
-    "bytea": lambda n: f"\\x5a{n:02x}",
-    "inet": lambda n: f"192.0.2.{n + 1}",
-    "cidr": lambda n: f"192.0.2.{n + 1}/32",
-    "macaddr": lambda n: f"02:00:00:00:00:{n + 1:02x}",
-    "macaddr8": lambda n: f"02:00:00:00:00:00:00:{n + 1:02x}",
+    "bytea": lambda n: f"\\x5a{n:04x}",
+    "inet": lambda n: f"192.0.{2 + n // 200}.{n % 200 + 1}",
+    "cidr": lambda n: f"192.0.{2 + n // 200}.{n % 200 + 1}/32",
+    "macaddr": lambda n: f"02:00:00:00:{n // 256:02x}:{n % 256:02x}",
+    "macaddr8": lambda n: f"02:00:00:00:00:00:{n // 256:02x}:{n % 256:02x}",
     "tsvector": lambda n: f"sample{n}",
     "tsquery": lambda n: f"sample{n}",
     "xml": lambda n: f"<sample>{n}</sample>",
@@ -108,12 +120,12 @@ _VALUES: dict[str, Any] = {
     "int4range": lambda n: f"[{n * 10},{n * 10 + 5})",
     "int8range": lambda n: f"[{n * 10},{n * 10 + 5})",
     "numrange": lambda n: f"[{n * 10},{n * 10 + 5})",
-    "daterange": lambda n: f"[2021-0{n + 1}-01,2021-0{n + 1}-05)",
-    "tsrange": lambda n: f"[2021-0{n + 1}-01,2021-0{n + 1}-05)",
-    "tstzrange": lambda n: f"[2021-0{n + 1}-01 00:00+00,2021-0{n + 1}-05 00:00+00)",
+    "daterange": lambda n: f"[{_day(n * 9)},{_day(n * 9 + 5)})",
+    "tsrange": lambda n: f"[{_day(n * 9)},{_day(n * 9 + 5)})",
+    "tstzrange": lambda n: f"[{_day(n * 9)} 00:00+00,{_day(n * 9 + 5)} 00:00+00)",
     "hstore": lambda n: f"sample=>{n}",
     "ltree": lambda n: f"sample.n{n}",
-    "citext": lambda n: f"{'abc'[n]}sample",
+    "citext": _digits,
     "name": lambda n: f"n{n}_sample",
     "bit": lambda n: "01"[n % 2],
     "varbit": lambda n: "01"[n % 2],
@@ -131,7 +143,7 @@ class Unfilled:
 
 
 def fill(connection: psycopg.Connection, tables: Iterable[Table]) -> list[Unfilled]:
-    """Put a few rows into these tables, which are empty. Writes. Returns those that stay empty.
+    """Put a few rows into each of these tables. Writes. Returns those that stay empty.
 
     Triggers fire: what they do (partitions for a new row, for one) belongs to a row.
     """
@@ -312,30 +324,34 @@ class _Filler:
             found += ["t", "f"]
         if column["labels"]:
             found += column["labels"]
-        return found if column["required"] and not column["has_default"] else [*found, None]
+        return found if column["required"] and not column["default_value"] is not None else [*found, None]
 
 
-def _value(column: dict[str, Any], number: int) -> str | None:
-    """A value for a column by its type; None where none is known."""
-    if column["sort"] == "e":
-        return str(column["labels"][number % len(column["labels"])]) if column["labels"] else None
+def _value(column: Mapping[str, Any], row: int) -> str | None:
+    """A value for a column by its type; None where none is known.
+
+    Columns do not share values, and a default comes last: what is filled in from elsewhere must not pass for what was lost.
+    """
+    number = crc32(f"{column['table']} {column['name']}".encode()) % 90 * ROWS + row
+    default = (column["default_value"] or "").partition("::")[0].strip("'")
+    if labels := sorted(column["labels"], key=lambda label: label == default):
+        label = str(labels[row % len(labels)])
+        return label if column["sort"] == "e" else '{"' + label.replace("\\", "\\\\").replace('"', '\\"') + '"}'
     if column["element"] is not None and column["category"] == "A":
-        if column["element_sort"] == "e":
-            return (
-                "{" + '"' + str(column["labels"][number % len(column["labels"])]).replace("\\", "\\\\").replace('"', '\\"') + '"}' if column["labels"] else "{}"
-            )
         made = _by_type(column["element"], number, None)
         return "{}" if made is None else '{"' + made.replace("\\", "\\\\").replace('"', '\\"') + '"}'
+    if column["base"] == "bool":
+        return "ft"[row % 2] if default == "true" else "tf"[row % 2]
     if column["digits"] is not None and column["digits"] < len(str(_FIRST)):
-        return str(number + 1) if column["digits"] > 0 else "0"
+        return str(number % 9 + 1) if column["digits"] > 0 else "0"
     return _by_type(column["base"], number, column["length"])
 
 
 def _by_type(base: str, number: int, length: int | None) -> str | None:
     if base in ("text", "varchar", "bpchar"):
-        return f"{'abc'[number % 3]}sample"[:length]  # a name: some migrations make objects called as a value says
+        return _digits(number)[:length]
     if base == "char":
-        return "abc"[number % 3]
+        return chr(ord("a") + number % 26)
     make = _VALUES.get(base)
     made = make(number) if make is not None else None
     return None if made is None else str(made)
