@@ -389,6 +389,20 @@ def test_dropping_schema_public_is_survived(write, verdicts):
     assert found["002_b"].grade == "restores"
 
 
+@pytest.fixture
+def three(write):
+    """One that restores, one that loses data, one without a rollback."""
+    write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
+    write("002_b", "ALTER TABLE a DROP COLUMN n;", "ALTER TABLE a ADD COLUMN n text;")
+    write("003_c", "SELECT 1;")
+
+
+def run(server, folder, *arguments):
+    out, err = io.StringIO(), io.StringIO()
+    code = cli.run(["verify", "--dir", str(folder), "--on", server.dsn(), *arguments], out, err)
+    return code, out.getvalue(), err.getvalue()
+
+
 # -- names, and what it leaves -----------------------------------------------------------------------------------------
 
 
@@ -434,6 +448,40 @@ def test_nothing_is_left_on_the_server(write, verdicts, server):
     assert scratch_databases(server) == 0
 
 
+def test_an_ordinary_role_that_may_create_databases_sees_the_same(three, server, folder):
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS proof_maker")
+        connection.execute("CREATE ROLE proof_maker LOGIN CREATEDB")
+        try:
+            graded = prove_folder(folder, on=server.dsn(user="proof_maker"))
+        finally:
+            connection.execute("DROP ROLE proof_maker")
+    assert [(v.grade, v.remarks) for v in graded.migrations] == [(v.grade, v.remarks) for v in prove_folder(folder, on=server.dsn()).migrations]
+
+
+def test_a_folder_with_nothing_in_it_has_nothing_to_prove(server, folder):
+    code, out, _ = run(server, folder, "--require", "restores")
+    assert (code, out.splitlines()[-1].startswith("0 migrations: nothing to prove")) == (0, True)
+
+
+def test_a_missing_extension_is_named_and_nothing_is_graded(write, server, folder):
+    write("001_a", "CREATE EXTENSION no_such_extension;", "DROP EXTENSION no_such_extension;")
+    code, out, err = run(server, folder)
+    assert (code, out) == (2, "")
+    assert "no_such_extension" in err
+    assert "001_a.sql:1" in err
+
+
+def test_roles_need_a_server_of_their_own(write, server, folder):
+    write("001_a", "CREATE ROLE proof_app; CREATE TABLE a (n int); GRANT SELECT ON a TO proof_app;", "DROP TABLE a; DROP ROLE proof_app;")
+    code, _, err = run(server, folder)
+    assert (code, "--own-server" in err) == (2, True)
+    code, out, _ = run(server, folder, "--own-server")
+    assert (code, "✅ 001_a  restores" in out) == (0, True)
+    with psycopg.connect(server.dsn()) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_roles WHERE rolname = 'proof_app'").fetchone() == (0,)
+
+
 def test_an_interrupted_run_leaves_nothing(write, server, folder):
     write("001_a", "SELECT pg_sleep(600);", "SELECT 1;")
     process = subprocess.Popen(
@@ -453,20 +501,6 @@ def test_an_interrupted_run_leaves_nothing(write, server, folder):
 
 
 # -- what it prints ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def three(write):
-    """One that restores, one that loses data, one without a rollback."""
-    write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
-    write("002_b", "ALTER TABLE a DROP COLUMN n;", "ALTER TABLE a ADD COLUMN n text;")
-    write("003_c", "SELECT 1;")
-
-
-def run(server, folder, *arguments):
-    out, err = io.StringIO(), io.StringIO()
-    code = cli.run(["verify", "--dir", str(folder), "--on", server.dsn(), *arguments], out, err)
-    return code, out.getvalue(), err.getvalue()
 
 
 def test_it_prints_a_verdict_for_each_and_a_summary(three, server, folder):
