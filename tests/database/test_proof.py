@@ -246,6 +246,16 @@ def test_a_table_with_rows_of_its_own_gets_more(write, verdicts):
     assert verdicts()["002_b"].grade == "loses_data"
 
 
+def test_a_table_that_is_meant_to_have_one_row_is_no_reason_to_do_without_the_others(write, verdicts):
+    write("001_a", "CREATE TABLE version (n int); INSERT INTO version VALUES (1); CREATE TABLE a (id serial, n text);", "DROP TABLE version, a;")
+    write("002_b", "DO $$ DECLARE v int; BEGIN SELECT n INTO STRICT v FROM version; END $$; ALTER TABLE a DROP n;", "ALTER TABLE a ADD n text;")
+    verdict = verdicts()["002_b"]
+    assert verdict.grade == "loses_data"
+    assert verdict.remarks == (
+        "graded without the rows that were made up for tables with rows of their own: with them the up part fails: query returned more than one row (P0003)",
+    )
+
+
 def test_every_common_type_is_filled(write, verdicts):
     write(
         "001_a",
