@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Rows for each table: more than one, so that values can differ.
 ROWS = 3
+#: ... and up to so many where a column's type has so many labels.
+_MOST_ROWS = 8
 #: How many times one row is tried.
 _TRIES = 100
 #: Numbers begin here, out of the way of the small keys that migrations insert themselves.
@@ -201,7 +203,8 @@ class _Filler:
                 return why
         why = "no value was found that fits"
         written = 0
-        for number in range(ROWS):
+        # an enum's labels all occur: migrations ask for single ones
+        for number in range(max(ROWS, *(min(len(column["labels"]), _MOST_ROWS) for column in self._columns), 0)):
             error = self._insert(number)
             if error is None:
                 written += 1

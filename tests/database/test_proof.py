@@ -328,6 +328,16 @@ def test_a_default_does_not_pass_for_the_value_that_was_lost(write, verdicts):
     assert (verdict.grade, verdict.differences[0].columns) == ("loses_data", ("f", "t", "m"))
 
 
+def test_every_label_of_an_enum_occurs(write, verdicts):
+    write(
+        "001_a",
+        "CREATE TYPE state AS ENUM ('new', 'started', 'done', 'aborted'); CREATE TABLE a (id serial, s state, f boolean);",
+        "DROP TABLE a; DROP TYPE state;",
+    )
+    write("002_b", "UPDATE a SET f = NULL WHERE s = 'aborted';", "SELECT 1;")
+    assert verdicts()["002_b"].grade == "loses_data"
+
+
 def test_made_up_texts_can_be_read_as_numbers_and_json(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial, n text, j text, h text, keep text);", "DROP TABLE a;")
     write(
