@@ -30,7 +30,7 @@ class BarChart:
         return "\n".join(lines)
 
     def _number(self, value: float) -> str:
-        text = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+        text = f"{value:,.0f}" if value == int(value) else f"{value:,.1f}" if abs(value) >= 1 else f"{value:.2g}"
         return f"{text} {self.unit}".strip()
 
     def _repr_html_(self) -> str:
@@ -39,7 +39,7 @@ class BarChart:
         return f'<figure style="margin:.6em 0">{self.to_svg()}{self._legend()}</figure>'
 
     def _legend(self) -> str:
-        if len(self.series) < 2:
+        if self.series in ((), ("",)):
             return ""
         marks = " ".join(
             f'<span><span aria-hidden="true" style="display:inline-block;width:.9em;height:.9em;background:{_COLOURS[place % 3]}"></span> {html.escape(name)}</span>'

@@ -39,6 +39,15 @@ def test_labels_are_escaped_everywhere() -> None:
     ET.fromstring(chart.to_svg())
 
 
+def test_small_values_are_not_told_as_nothing() -> None:
+    assert repr(bar_chart("t", {"a": 0.0123})) == "t\n  a: 0.012"
+
+
+def test_one_series_with_a_name_is_named() -> None:
+    assert "rolled_back" in stacked_bar_chart("t", {"w1": {"rolled_back": 1}})._repr_html_()
+    assert "figcaption" not in bar_chart("t", {"a": 1})._repr_html_()
+
+
 def test_nothing_to_show_is_said() -> None:
     assert "nothing to show" in bar_chart("t", {})._repr_html_()
 
