@@ -461,6 +461,15 @@ def test_psql_alone_is_enough(db, shop, session):
     assert connection.execute("SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'").fetchone() == (0,)
 
 
+def test_psql_does_not_wait_for_ever(db, shop, session):
+    blocker = session()
+    blocker.execute("BEGIN; SELECT count(*) FROM users")
+    connection = session(options="-c lock_timeout=0")
+    success, report = connection.execute("SELECT success, report FROM rehearse_migration_rollback('001_users')").fetchone()
+    assert (success, report["failure"]["sqlstate"]) == (False, "55P03")
+    assert connection.execute("SHOW lock_timeout").fetchone() == ("0",)
+
+
 def test_inside_the_transaction_of_who_lends_the_connection(db, shop, database_dsn, folder):
     with psycopg.connect(database_dsn, autocommit=True) as lent:
         borrowed = mr.connect(connection=lent, dir=folder)

@@ -188,3 +188,11 @@ def test_passwords_go_nowhere(db, monkeypatch):
     assert seen
     assert not any("s3cret" in str(argument) for arguments, _ in seen for argument in arguments)
     assert not any("s3cret" in str(environment) for _, environment in seen)
+
+
+def test_a_target_that_takes_no_writes_can_be_rehearsed_all_the_same(db, shop, database_dsn, folder):
+    # a standby cannot be had here; a session that may only read is as strict
+    read_only = psycopg.conninfo.make_conninfo(database_dsn, options="-c default_transaction_read_only=on")
+    with mr.connect(read_only, dir=folder) as reading:
+        assert reading.rehearse("002_report", on="scratch").success
+        assert not reading.rehearse("001_users", on="scratch").failure

@@ -286,6 +286,9 @@ BEGIN
     truncated := ARRAY(SELECT w ->> 3 FROM migrollback_schema.migration_history h CROSS JOIN LATERAL jsonb_array_elements(coalesce(h.metadata #> '{rollback,writes}', '[]')) w
                         WHERE h.migration_name = ANY (names) AND w ->> 1 = 'truncate');
     BEGIN
+        IF current_setting('lock_timeout') = '0' THEN   -- whoever comes later waits behind it: a rehearsal is not worth that
+            PERFORM set_config('lock_timeout', '500ms', true);
+        END IF;
         PERFORM migrollback_schema.lock_migrations();
         BEGIN                           -- undone too: it locks every view, and the SQL is to meet the locks that it will meet
             before := migrollback_schema.schema_object_arrays();
@@ -396,7 +399,7 @@ BEGIN
         SELECT coalesce(jsonb_agg(jsonb_build_object('relation', c.oid::regclass::text, 'kind', c.relkind, 'mode', l.mode, 'migration_name', l.migration_name,
                                                      'statement_number', l.number, 'held_ms', l.until_the_end) ORDER BY c.oid::regclass::text, l.mode), '[]')
         FROM lock l JOIN pg_class c ON c.oid = l.oid        -- what the SQL made is gone again, and nobody else could have met it
-        WHERE c.relkind <> 't' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid IN (SELECT t.oid FROM pg_class t WHERE t.relkind = 't'))
+        WHERE c.relnamespace <> 'pg_toast'::regnamespace
           AND c.oid <> ALL (ours.tables) AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid = ANY (ours.tables)));
 
     FOR routine IN SELECT (e ->> 'oid')::oid AS oid, e AS suspect, e ->> 'search_path' AS path FROM jsonb_array_elements(suspects) e LOOP
@@ -495,7 +498,8 @@ BEGIN
         'changes', (SELECT coalesce(jsonb_agg(e || jsonb_build_object('made_by', CASE WHEN e ->> 'change' <> 'created' AND (
                                 -- of the parts of what goes as a whole, only those that a migration is known by name to have made: asking costs more than all the rest
                                 e ->> 'kind' NOT IN ('column', 'index', 'constraint', 'comment', 'grant', 'trigger', 'policy') OR e ->> 'change' = 'changed' OR e ->> 'identity' = ANY (owned)
-                                OR NOT EXISTS (SELECT FROM unnest(dropped) AS t (identity) WHERE starts_with(e ->> 'identity', t.identity)))
+                                OR NOT coalesce(CASE e ->> 'kind' WHEN 'comment' THEN true WHEN 'grant' THEN true WHEN 'index' THEN e #>> '{old_definition,on}' = ANY (dropped)
+                                                ELSE (SELECT format('%I.%I', i.parts[1], i.parts[2]) FROM parse_ident(e ->> 'identity', false) AS i (parts)) = ANY (dropped) END, false))
                             THEN migrollback_schema.migration_owners(e ->> 'kind', e ->> 'identity') END) ORDER BY e.place), '[]')
                     FROM jsonb_array_elements(changes) WITH ORDINALITY AS e (e, place)));
     IF record THEN
@@ -507,7 +511,8 @@ COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollbacks(text[], bool
     'Writes one event and nothing else. Runs the rollbacks of these migrations, in this order, exactly as execute_migration_rollbacks() would, undoes them, and tells what '
     'they did: success, message, failure (sqlstate, statement_number ...), changes, rows (that would be lost), locks, sessions (who held or awaited them), statements (with '
     'their time), rewritten, broken (functions that would no longer work), bodies (functions in other languages than SQL that may name what is gone: for a parser), replicas. fingerprint: for the argument preview of execute_migration_rollback(). consent: also when undoing does not undo all of it '
-    '(not_undone says what). count_ms: how long rows may be counted; record: false writes no event; rethrow: an error of the SQL is raised instead of told.';
+    '(not_undone says what). count_ms: how long rows may be counted; record: false writes no event; rethrow: an error of the SQL is raised instead of told. Waits for '
+    'a lock no longer than lock_timeout, or 500 ms where that is 0; how long it may last in all, statement_timeout says, set before the call.';
 
 CREATE FUNCTION migrollback_schema.rehearse_migration_rollback(
     name text, consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000,
