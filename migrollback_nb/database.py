@@ -505,7 +505,10 @@ class Database(Session):
 
     def record_rehearsal(self, report: Row) -> None:
         """Keep the one event that a rehearsal leaves. Writes."""
-        self._rows_in_deed("record_migration_rehearsal", report=Jsonb(report), client=self.client)
+        # what is dropped may be thousands of definitions, of which the event keeps none
+        kept = {key: value for key, value in report.items() if key not in ("statements", "locks", "bodies", "sessions")}
+        kept["changes"] = [{key: row[key] for key in ("change", "kind", "identity", "new_definition")} for row in report.get("changes", ())]
+        self._rows_in_deed("record_migration_rehearsal", report=Jsonb(kept), client=self.client)
 
     @contextmanager
     def _undone_deed(self, lock_timeout: str | None, statement_timeout: str) -> Iterator[None]:

@@ -186,7 +186,7 @@ def _estimated_rows(target: Database, report: Mapping[str, Any], history: Mappin
 
 def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Functions whose bodies PostgreSQL cannot check and that name what is gone after the rollback. Does not write."""
-    gone = bodies.gone_from(report["changes"])
+    gone = bodies.gone_from(report["changes"]) if report["bodies"] else []
     found = []
     for routine in report["bodies"]:
         told = {key: routine[key] for key in ("kind", "identity", "used_by")}
@@ -243,7 +243,7 @@ def from_report(
     renamed = {pair["old"] for pair in report["renamed"]}
     impacts = []
     for change, row in zip(diff.changes, report["changes"], strict=True):
-        if change.change == "created" or change.identity in renamed or change.parent in renamed:
+        if change.change == "created" or (renamed and (change.identity in renamed or change.parent in renamed)):
             continue
         made_by = tuple(row["made_by"]) if row["made_by"] else None
         impacts.append(
