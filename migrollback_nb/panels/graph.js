@@ -27,7 +27,7 @@ function render({ model, el }) {
   frame.className = "migrollback-graph-frame";
   el.append(bar, frame);
   // also outside of a panel the keys are the drawing's, not the notebook's
-  el.setAttribute("data-lm-suppress-shortcuts", "true");
+  el.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
 
   let svg = null;
   let home = null; // the viewBox that shows all

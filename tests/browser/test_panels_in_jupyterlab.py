@@ -1,0 +1,278 @@
+"""The panels in JupyterLab: by mouse and by keyboard, light and dark, across restarts; nothing leaves the machine, nothing hostile runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from watching import eventually, eventually_sleeps, status, value
+
+import migrollback_nb as mr
+from migrollback_nb import demo
+
+expect: Any = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright").expect
+expect.set_options(timeout=60_000)
+
+if TYPE_CHECKING:
+    from laboratory import Laboratory
+    from pg_servers import Server
+    from playwright.sync_api import Locator
+
+TOP = "20250120_add_project_tags"
+
+
+@pytest.fixture(scope="module")
+def template(first_server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A database with the demo in it, for copying, and its folder."""
+    name = first_server.create_database()
+    folder = tmp_path_factory.mktemp("migrations")
+    with mr.connect(first_server.dsn(name), dir=folder) as db:
+        demo.load(db)
+    return name, folder
+
+
+@pytest.fixture
+def shop(first_server: Server, template: tuple[str, Path]) -> Iterator[psycopg.Connection]:
+    """The demo in a database of this test's own."""
+    name = first_server.create_database(template=template[0])
+    with psycopg.connect(first_server.dsn(name), autocommit=True) as connection:
+        yield connection
+    first_server.drop_database(name)
+
+
+@pytest.fixture
+def connect(first_server: Server, shop: psycopg.Connection, template: tuple[str, Path]) -> str:
+    """The cell that connects a notebook to it."""
+    return f"import migrollback_nb as mr\ndb = mr.connect({first_server.dsn(shop.info.dbname)!r}, dir={str(template[1])!r})"
+
+
+def test_the_whole_way_by_mouse(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
+    lab.theme("Light")
+    lab.notebook(connect, "mr.panels.RollbackPanel(db)")
+    expect(lab.text("Choose a migration")).to_be_visible()
+    expect(lab.button("Roll back")).to_be_disabled()
+    lab.shoot("1_choose_light")
+    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.button("Check").click()
+    expect(lab.text("Can rollback")).to_be_visible()
+    lab.button("Preview").click()
+    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("DROP TABLE")
+    lab.button("Rehearse").click()
+    expect(lab.output.get_by_role("region", name="Rehearsal")).to_contain_text("Locks")
+    assert lab.faults() == []
+    lab.shoot("2_rehearsed_light")
+    assert status(shop, TOP) == "applied"
+    lab.field("Name").fill(TOP.upper())
+    lab.field("Reason").fill("INC-42: tags slow every page down")
+    expect(lab.text("Type the migration's name exactly")).to_be_visible()
+    lab.field("Name").fill(TOP)
+    lab.button("Roll back").click()
+    expect(lab.text("Done: ")).to_be_visible()
+    assert status(shop, TOP) == "rolled_back"
+    assert value(shop, "SELECT reason FROM migration_events WHERE event = 'rolled_back' ORDER BY event_number DESC LIMIT 1").startswith("INC-42")
+    assert lab.faults() == []
+    lab.shoot("3_done_light")
+
+
+def test_the_whole_way_by_keyboard_in_the_dark(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
+    lab.theme("Dark")
+    lab.notebook(connect, "mr.panels.RollbackPanel(db, production='t*')")
+    expect(lab.text("PRODUCTION")).to_be_visible()
+    keys = lab.page.keyboard
+    lab.field("Filter").focus()
+    keys.type("project_tags")
+    expect(lab.field("Migration").locator("option")).to_have_count(1)
+    keys.press("Tab")
+    expect(lab.field("Migration")).to_be_focused()
+    keys.press("ArrowDown")
+    expect(lab.button("Preview")).to_be_enabled()
+    for name, pressed in (("Check", "Enter"), ("Preview", "Space"), ("Rehearse", "Enter")):
+        tab_to(lab, lab.button(name))
+        keys.press(pressed)
+        expect(lab.button("Cancel")).to_be_disabled()
+    expect(lab.output.get_by_role("region", name="Rehearsal")).to_contain_text("Locks")
+    assert lab.faults() == []
+    lab.shoot("4_rehearsed_dark")
+    tab_to(lab, lab.field("Name"))
+    keys.type(TOP)
+    keys.press("Tab")
+    expect(lab.field("Reason")).to_be_focused()
+    keys.type("INC-43")
+    keys.press("Tab")
+    expect(lab.button("Roll back on PRODUCTION")).to_be_focused()
+    keys.press("Enter")
+    expect(lab.text("Done: ")).to_be_visible()
+    assert status(shop, TOP) == "rolled_back"
+    assert lab.faults() == []
+    lab.shoot("5_done_dark")
+
+
+def tab_to(lab: Laboratory, target: Locator) -> None:
+    """Press Tab until it has the focus: what is not reached by a few is not reached by people."""
+    for _ in range(12):
+        lab.page.keyboard.press("Tab")
+        if target.evaluate("element => element === document.activeElement"):
+            return
+    expect(target).to_be_focused()
+
+
+def option_of(lab: Laboratory, name: str) -> str:
+    return lab.field("Migration").locator("option", has_text=name).first.inner_text()
+
+
+def test_a_long_rollback_is_cancelled_and_says_what_was_undone(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
+    lab.theme("Light")
+    shop.execute("UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name = %s", (TOP,))
+    lab.notebook(connect, "mr.panels.RollbackPanel(db)")
+    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.button("Preview").click()
+    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("pg_sleep")
+    lab.field("Name").fill(TOP)
+    lab.field("Reason").fill("INC-44")
+    lab.button("Roll back").click()
+    eventually_sleeps(shop)
+    expect(lab.button("Preview")).to_be_disabled()
+    expect(lab.output.get_by_text(re.compile(r"^\d+ s"))).to_be_visible()
+    assert lab.faults() == []
+    lab.shoot("6_running_light")
+    lab.button("Cancel").click()
+    expect(lab.text("Everything it did was undone")).to_be_visible()
+    assert status(shop, TOP) == "applied"
+    expect(lab.button("New preview")).to_be_visible()
+    assert lab.faults() == []
+    lab.shoot("7_cancelled_light")
+    lab.button("New preview").click()
+    expect(lab.field("Name")).to_be_enabled()
+
+
+def test_a_refusal_shows_why_and_offers_a_new_preview(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
+    lab.theme("Dark")
+    lab.notebook(connect, "mr.panels.RollbackPanel(db)")
+    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.button("Preview").click()
+    lab.field("Name").fill(TOP)
+    lab.field("Reason").fill("INC-45")
+    expect(lab.button("Roll back")).to_be_enabled()
+    shop.execute("UPDATE migration_history SET rollback_sql = 'DROP TABLE public.users' WHERE migration_name = %s", (TOP,))
+    lab.button("Roll back").click()
+    expect(lab.text("Refused, nothing was changed")).to_be_visible()
+    expect(lab.button("Roll back")).to_be_disabled()
+    lab.shoot("8_refused_dark")
+    lab.button("New preview").click()
+    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("public.users")
+    assert status(shop, TOP) == "applied"
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_a_click_in_the_graph_chooses_everywhere(lab: Laboratory, connect: str, theme: str) -> None:
+    lab.theme(theme)
+    lab.notebook(connect, "graph = mr.panels.GraphPanel(db)\ngraph", "mr.panels.CheckPanel(graph)", "history = mr.panels.HistoryPanel(graph)\nhistory")
+    node = lab.output.get_by_role("button", name=f"{TOP}, applied")
+    expect(node).to_have_attribute("aria-pressed", "false")
+    lab.button("Show all of it").click()
+    node.click()
+    expect(node).to_have_attribute("aria-pressed", "true")
+    expect(lab.field("Migration").locator("option:checked")).to_contain_text(TOP)
+    expect(lab.field("Choose").locator("option:checked")).to_contain_text(TOP)
+    lab.button("Check").click()
+    expect(lab.text("Can rollback")).to_be_visible()
+    # by keyboard: one arrow down is what it depends on
+    node.focus()
+    lab.page.keyboard.press("ArrowDown")
+    lab.page.keyboard.press("Enter")
+    base = lab.output.locator("g.node[aria-pressed=true]")
+    expect(base).not_to_have_attribute("aria-label", f"{TOP}, applied")
+    chosen = base.get_attribute("aria-label").removesuffix(", applied")
+    expect(lab.field("Choose").locator("option:checked")).to_contain_text(chosen)
+    lab.field("Show").select_option("the neighbourhood of the choice")
+    expect(lab.output.get_by_role("button", name=f"{chosen}, applied")).to_be_visible()
+    lab.field("Search").fill("gift")
+    expect(lab.field("Found")).to_contain_text("1 found")
+    lab.field("Found").select_option(label=demo.FAILING)
+    expect(lab.output.get_by_role("button", name=f"{demo.FAILING}, applied")).to_have_attribute("aria-pressed", "true")
+    before = lab.output.locator("svg[viewBox]").first.get_attribute("viewBox")
+    lab.button("Zoom in").click()
+    assert lab.output.locator("svg[viewBox]").first.get_attribute("viewBox") != before
+    lab.page.mouse.move(0, 0)
+    assert lab.faults() == []
+    lab.shoot(f"9_graph_{theme.lower()}")
+
+
+def test_a_restart_of_the_kernel_and_a_reload_of_the_page_lose_nothing(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
+    lab.theme("Light")
+    shop.execute("UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name = %s", (TOP,))
+    lab.notebook(connect, "mr.panels.RollbackPanel(db)")
+    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.button("Preview").click()
+    lab.field("Name").fill(TOP)
+    lab.field("Reason").fill("INC-46")
+    lab.button("Roll back").click()
+    sleeping = eventually_sleeps(shop)
+    lab.restart_kernel()
+    eventually(lambda: not value(shop, "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", sleeping), "the server has noticed that the client is gone")
+    assert status(shop, TOP) == "applied"
+    lab.run_all()
+    expect(lab.button("Roll back")).to_be_disabled()
+    expect(lab.field("Migration").locator("option", has_text=TOP)).to_have_count(1)
+    shop.execute("UPDATE migration_history SET rollback_sql = replace(rollback_sql, E'\\n;SELECT pg_sleep(600);', '') WHERE migration_name = %s", (TOP,))
+    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.button("Preview").click()
+    expect(lab.field("Name")).to_be_enabled()
+    lab.save()
+    lab.reload()
+    # the panel lives in the kernel: the page has it again
+    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("DROP TABLE")
+    lab.field("Name").fill(TOP)
+    lab.field("Reason").fill("INC-46")
+    lab.button("Roll back").click()
+    expect(lab.text("Done: ")).to_be_visible()
+    assert status(shop, TOP) == "rolled_back"
+
+
+HOSTILE = """1_<img src=x onerror=alert('1')>"&amp;\u202e\u2066 DROP"""
+TEXT = """</pre></div><script>alert("x")</script><b onclick='alert(1)'>\x1b[31m\u202egnp"""
+
+
+def test_a_hostile_migration_is_inert(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
+    lab.theme("Light")
+    quoted = TEXT.replace("'", "''").replace("%", "%%")
+    shop.execute(
+        "SELECT * FROM register_migrations(%s::jsonb)",
+        (
+            json.dumps(
+                [
+                    {
+                        "name": HOSTILE,
+                        "version": "1",
+                        "notes": TEXT,
+                        "rollback_sql": f"DO $$ BEGIN RAISE WARNING '{quoted}'; END $$; SELECT '{quoted}'",
+                        "depends_on": [TOP],
+                    }
+                ]
+            ),
+        ),
+    )
+    shop.execute("UPDATE migration_history SET notes = %s WHERE migration_name = %s", (TEXT, HOSTILE))
+    lab.notebook(connect, "graph = mr.panels.GraphPanel(db)\ngraph", "mr.panels.RollbackPanel(graph)", "mr.panels.HistoryPanel(graph)")
+    lab.button("Show all of it").click()
+    lab.output.locator("g.node[aria-label*=onerror]").click()
+    lab.button("Check").click()
+    expect(lab.text("Can rollback")).to_be_visible()
+    lab.button("Preview").click()
+    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("RAISE WARNING")
+    lab.button("Rehearse").click()
+    expect(lab.output.get_by_role("region", name="Rehearsal")).to_contain_text("Notices")
+    lab.field("Name").fill(HOSTILE)
+    lab.field("Reason").fill(TEXT)
+    lab.button("Roll back").click()
+    expect(lab.text(re.compile("^(Done|Look closer): "))).to_be_visible()
+    assert lab.output.locator("script, img, [onclick], [onerror]").count() == 0
+    shown = lab.page.locator(".jp-NotebookPanel").inner_text()
+    assert not set(shown) & set("\x1b\u202e\u2066")
+    assert "<U+202E>" in shown
+    lab.shoot("10_hostile_light")

@@ -1,0 +1,147 @@
+"""Drives JupyterLab in a browser as a person does, and keeps book of what the page asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+
+class Laboratory:
+    """One page of JupyterLab, one notebook at a time."""
+
+    def __init__(self, page: Page, url: str, home: Path, artefacts: Path) -> None:
+        self.page = page
+        self._url = url
+        self._home = home
+        self._artefacts = artefacts
+        self._asked: list[str] = []
+        self._dialogs: list[str] = []
+        self._errors: list[str] = []
+        self._number = 0
+        page.on("request", lambda request: self._asked.append(request.url))
+        page.on("websocket", lambda socket: self._asked.append(socket.url))
+        page.on("pageerror", lambda error: self._errors.append(str(error)))
+        page.on("dialog", self._dismiss)
+
+    def _dismiss(self, dialog: Any) -> None:
+        if dialog.type != "beforeunload":
+            self._dialogs.append(dialog.message)
+        dialog.accept()
+
+    # -- the page --------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        self.page.goto(f"{self._url}/lab?token=browser-test&reset")
+        self._wait_for_app()
+        self.command("application:toggle-left-area")
+        self.close()
+
+    def _wait_for_app(self) -> None:
+        self.page.wait_for_function("() => window.jupyterapp !== undefined", timeout=90_000)
+        self.page.evaluate("() => window.jupyterapp.restored.then(() => true)")
+
+    def command(self, name: str, **arguments: Any) -> None:
+        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => true)", [name, arguments])
+
+    def theme(self, name: str) -> None:
+        self.command("apputils:change-theme", theme=f"JupyterLab {name}")
+        self.page.wait_for_function("wanted => document.body.dataset.jpThemeLight === wanted", arg="true" if name == "Light" else "false")
+
+    def reload(self) -> None:
+        self.page.reload()
+        self._wait_for_app()
+        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
+
+    # -- a notebook ------------------------------------------------------------------------------------------------
+
+    def notebook(self, *cells: str) -> None:
+        """Open a notebook of these cells and run all of them."""
+        self._number += 1
+        name = f"test_{self._number}.ipynb"
+        content = {
+            "cells": [
+                {"cell_type": "code", "id": f"cell{place}", "execution_count": None, "metadata": {}, "outputs": [], "source": text}
+                for place, text in enumerate(cells)
+            ],
+            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}, "language_info": {"name": "python"}},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+        (self._home / name).write_text(json.dumps(content), encoding="utf-8")
+        self.command("docmanager:open", path=name, factory="Notebook")
+        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
+        self.run_all()
+
+    def run_all(self) -> None:
+        self.page.evaluate(
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.ready; await panel.sessionContext.ready;"
+            " await panel.sessionContext.session.kernel.info; }"
+        )
+        self.command("notebook:run-all-cells")
+
+    def close(self) -> None:
+        """Close the notebook and end its kernel."""
+        self.page.evaluate(
+            "async () => { for (const widget of [...window.jupyterapp.shell.widgets('main')]) {"
+            " if (widget.sessionContext) { await widget.context.save(); await widget.sessionContext.shutdown(); } widget.close(); } }"
+        )
+
+    def save(self) -> None:
+        self.command("docmanager:save")
+
+    def restart_kernel(self) -> None:
+        self.page.evaluate(
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.sessionContext.session.kernel.restart();"
+            " await panel.sessionContext.session.kernel.info; }"
+        )
+
+    @property
+    def output(self) -> Locator:
+        """What the cells show."""
+        return self.page.locator(".jp-NotebookPanel .jp-OutputArea-output")
+
+    def button(self, name: str) -> Locator:
+        return self.output.get_by_role("button", name=name, exact=True)
+
+    def field(self, name: str) -> Locator:
+        return self.output.get_by_label(name, exact=True)
+
+    def text(self, words: str) -> Locator:
+        return self.output.get_by_text(words).first
+
+    # -- judgement -------------------------------------------------------------------------------------------------
+
+    def shoot(self, name: str) -> None:
+        """Keep a picture of the page for people to look at."""
+        self.page.screenshot(path=self._artefacts / f"{name}.png")
+
+    def faults(self) -> list[str]:
+        """What axe-core calls serious or critical in the output of the cells."""
+        from axe_playwright_python.base import AXE_FILE_PATH
+
+        self.page.evaluate(Path(AXE_FILE_PATH).read_text(encoding="utf-8"))
+        found = self.page.evaluate("() => axe.run({ include: ['.jp-OutputArea-output'] }, { resultTypes: ['violations'] })")
+        assert found["passes"], "axe looked at nothing"
+        return [
+            f"{fault['id']} ({fault['impact']}): {node['html'][:200]} {node.get('failureSummary', '')}"
+            for fault in found["violations"]
+            if fault["impact"] in ("serious", "critical")
+            for node in fault["nodes"]
+        ]
+
+    def forget(self) -> None:
+        self._dialogs.clear()
+        self._errors.clear()
+
+    def judge(self) -> None:
+        """Nothing left the machine since the page was opened, no text from a database ran as script, and nothing of ours failed in the page."""
+        hosts = {urlsplit(url).hostname for url in self._asked if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
+        assert hosts == {"127.0.0.1"}, hosts
+        assert self._dialogs == []
+        assert self._errors == []
+        self.close()
