@@ -291,9 +291,7 @@ class Database(Session):
 
     def record_checklist_item(self, name: str, *, reason: str | None, details: dict[str, Any]) -> Row:
         """Keep an answer to an item of the checklist in the audit trail. Writes one event, and returns it."""
-        number = self._rows_in_deed(
-            "add_migration_event", event="checklist_item", migration_name=name, reason=reason, client=self.client, details=Jsonb(details)
-        )[0]["add_migration_event"]
+        number = self.add_event("checklist_item", name, details, reason=reason)
         return self._query("SELECT e.* FROM {schema}.migration_events e WHERE e.event_number = %(number)s", number=number)[0]
 
     def snapshot(self, name: str, description: str | None, *, moment: str | None = None, migrations: Sequence[str] = ()) -> str:
@@ -321,9 +319,16 @@ class Database(Session):
 
         return self._retrying(attempt)
 
-    def add_event(self, event: str, name: str | None, details: dict[str, Any], *, reason: str | None = None) -> None:
-        """Add a line to the audit trail. Writes."""
-        self._rows_in_deed("add_migration_event", event=event, migration_name=name, reason=reason, client=self.client, details=Jsonb(details))
+    def add_event(self, event: str, name: str | None, details: dict[str, Any], *, reason: str | None = None) -> int:
+        """Add a line to the audit trail, after those who are writing to it. Writes. Returns its number."""
+
+        def attempt(lock_timeout: str) -> int:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                return cast(
+                    int, self._value("add_migration_event", event=event, migration_name=name, reason=reason, client=self.client, details=Jsonb(details))
+                )
+
+        return self._retrying(attempt)
 
     def apply(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
         """Run an up part and register it, whole or not at all. Writes."""

@@ -107,6 +107,7 @@ def test_the_whole_way_by_keyboard_in_the_dark(lab: Laboratory, connect: str, sh
     keys.press("Tab")
     expect(lab.field("Reason")).to_be_focused()
     keys.type("INC-43")
+    expect(lab.button("Roll back on PRODUCTION")).to_be_enabled()  # Tab passes a disabled button by
     keys.press("Tab")
     expect(lab.button("Roll back on PRODUCTION")).to_be_focused()
     keys.press("Enter")

@@ -145,7 +145,7 @@ def test_rollback_asks_on_a_terminal(run: Callable[..., Ran], applied: mr.Migrat
     assert ran.out == (
         "⚠️ Rolling back: 20250120_add_project_analytics\n\n⚠️  Are you sure you want to rollback this migration? (yes/no): \n"
         f"✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS public.project_analytics;\n{RULE}\n"
-        "\n✅ Restored: the schema is as it was before it was applied\n"
+        "\n✅ Restored: what it made is gone, what it dropped is back\n"
     )
     assert applied.history(status="rolled_back").notes.tolist() == ["INC-42"]
 

@@ -12,17 +12,21 @@ BEGIN
     routines := ARRAY(
         SELECT p.oid FROM pg_proc p
         WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proname = ANY (ARRAY[
-        'add_migration_event', 'apply_migration', 'can_rollback_migration', 'chain_migration_event', 'changeable_settings', 'changed_since_preview', 'close_migration_rights',
-        'complete_history_change', 'count_rows_within', 'create_migration_snapshot', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
-        'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'is_passing_error', 'is_system_migration',
-        'journal_migration_statement', 'list_rollbackable_migrations', 'migration_owners', 'lock_migrations', 'mark_rolled_back', 'migration_attempt', 'undo_definition_change', 'verify_migration_rollback', 'migration_apply_windows',
-        'migration_blocking_reason', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_rollback_path',
-        'migration_not_undone', 'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes',
-        'migration_warnings', 'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'refuse_event_change',
-        'refuse_history_truncate', 'record_migration_rehearsal', 'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration', 'routine_users', 'run_migration_sql', 'save_migration',
-        'schema_object_arrays', 'schema_objects', 'changed_schema_objects', 'schema_snapshot', 'schema_token', 'schema_changes', 'diff_migration_snapshots', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'verify_migration_events',
-        'catalog_row_counts', 'infer_migration_dependencies', 'mark_migration_objects', 'migration_object_history', 'schema_object_addresses',
-        'migration_catalog_writes', 'migration_object_makers', 'record_migration_dependencies', 'record_migration_objects', 'record_parsed_objects']));
+        'add_migration_event', 'apply_migration', 'can_rollback_migration', 'catalog_row_counts', 'chain_migration_event', 'changeable_settings',
+        'changed_schema_objects', 'changed_since_preview', 'close_migration_rights', 'complete_history_change', 'count_rows_within',
+        'create_migration_snapshot', 'diff_migration_snapshots', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
+        'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'infer_migration_dependencies',
+        'is_passing_error', 'is_system_migration', 'journal_migration_statement', 'list_rollbackable_migrations', 'lock_migrations',
+        'mark_migration_objects', 'mark_rolled_back', 'migration_apply_windows', 'migration_attempt', 'migration_blocking_reason',
+        'migration_catalog_writes', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_not_undone',
+        'migration_object_history', 'migration_object_makers', 'migration_owners', 'migration_rollback_path', 'migration_rollback_statements',
+        'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes', 'migration_warnings',
+        'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'record_migration_dependencies',
+        'record_migration_objects', 'record_migration_rehearsal', 'record_parsed_objects', 'refuse_event_change', 'refuse_history_truncate',
+        'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration',
+        'routine_users', 'run_migration_sql', 'save_migration', 'schema_changes', 'schema_object_addresses', 'schema_object_arrays', 'schema_objects',
+        'schema_snapshot', 'schema_token', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'undo_definition_change',
+        'verify_migration_events', 'verify_migration_rollback']));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
     'The tables and functions of this system: what migration SQL may not touch and whose rights are closed. Does not write.';
