@@ -78,15 +78,15 @@ def read(connection: psycopg.Connection, found: Iterable[Table], *, known: Mappi
         What was read of this very database before: tables of the same version are not read again.
     """
     contents = {}
-    todo = []
+    unread = []
     for table in found:
         old = None if known is None else known.get(table.identity)
         if old is not None and old.table.version == table.version:
             contents[table.identity] = old
         else:
-            todo.append(table)
-    for begin in range(0, len(todo), _BATCH):
-        batch = todo[begin : begin + _BATCH]
+            unread.append(table)
+    for begin in range(0, len(unread), _BATCH):
+        batch = unread[begin : begin + _BATCH]
         query = sql.SQL(" UNION ALL ").join(_all_rows(place, table) for place, table in enumerate(batch))
         for place, rows in connection.execute(query).fetchall():
             table = batch[place]

@@ -79,7 +79,7 @@ def run_hook(hook: Hook, words: str, facts: Mapping[str, str], *, timeout: float
     else:
         told = {f"MIGROLLBACK_{name.upper()}": value.replace("\x00", "") for name, value in facts.items()}
         # the user's own command, as a shell reads it: that is what a hook is. In a group of its own, so that its children can be stopped with it
-        process = subprocess.Popen(  # noqa: S602
+        process = subprocess.Popen(  # noqa: S602  # a shell is what the user's command is written for
             hook,
             shell=True,
             env={**os.environ, **told},

@@ -151,7 +151,7 @@ def _jupyter_environment(settings: str) -> dict[str, str]:
 
 def _run_until_it_ends(command: Sequence[str], folder: Path, environment: dict[str, str]) -> int:
     # our own interpreter; the arguments are the user's
-    with subprocess.Popen(command, cwd=folder, env=environment) as process, _signals_go_to(process):  # noqa: S603
+    with subprocess.Popen(command, cwd=folder, env=environment) as process, _signals_go_to(process):  # noqa: S603  # a program, no shell
         while True:
             try:
                 return process.wait()

@@ -203,7 +203,7 @@ def _options(command: str | None) -> list[str]:
     parser = cli.get_parser(command)
     if command is not None:
         parser = next(action.choices[command] for action in parser._actions if action.dest == "command" and action.choices)  # type: ignore[index]  # noqa: SLF001  # argparse tells it nowhere else
-    return [option for action in parser._actions for option in action.option_strings if option.startswith("--")]  # noqa: SLF001
+    return [option for action in parser._actions for option in action.option_strings if option.startswith("--")]  # noqa: SLF001  # argparse has no public list of them
 
 
 def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:

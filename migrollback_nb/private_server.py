@@ -158,7 +158,7 @@ def programs_in(folder: Path) -> Programs | None:
     if not ((folder / "postgres").is_file() and (folder / "initdb").is_file()):
         return None
     try:
-        said = subprocess.run([folder / "postgres", "--version"], check=True, capture_output=True, text=True).stdout  # noqa: S603
+        said = subprocess.run([folder / "postgres", "--version"], check=True, capture_output=True, text=True).stdout  # noqa: S603  # a program, no shell
     except (OSError, subprocess.CalledProcessError):
         return None
     version = re.search(r"\d+(\.\d+)*", said)
@@ -170,7 +170,7 @@ def programs_on_this_machine() -> Iterator[Programs]:
     folders = []
     if pg_config := shutil.which("pg_config"):
         with suppress(OSError, subprocess.CalledProcessError):
-            folders.append(Path(subprocess.run([pg_config, "--bindir"], check=True, capture_output=True, text=True).stdout.strip()))  # noqa: S603
+            folders.append(Path(subprocess.run([pg_config, "--bindir"], check=True, capture_output=True, text=True).stdout.strip()))  # noqa: S603  # a program, no shell
     if postgres := shutil.which("postgres"):
         folders.append(Path(postgres).resolve().parent)
     for pattern in ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin"):  # Debian's, Red Hat's, Homebrew's
@@ -222,12 +222,12 @@ def _roomy_folder() -> str | None:
     memory = Path("/dev/shm")  # noqa: S108  # a folder of an unguessable name is made in it
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 1024**3:
         return str(memory)
-    return "/var/tmp" if Path("/var/tmp").is_dir() else None  # noqa: S108
+    return "/var/tmp" if Path("/var/tmp").is_dir() else None  # noqa: S108  # its files are private to a folder of a random name
 
 
 def _locale() -> str:
     locale = shutil.which("locale")
-    names = subprocess.run([locale, "-a"], check=False, capture_output=True, text=True).stdout.split() if locale else []  # noqa: S603
+    names = subprocess.run([locale, "-a"], check=False, capture_output=True, text=True).stdout.split() if locale else []  # noqa: S603  # a program, no shell
     return next((name for name in names if name.lower() in ("c.utf8", "c.utf-8")), "C")
 
 

@@ -1081,7 +1081,7 @@ class _Restorer:
     def _grant_place(self, identity: str) -> tuple[str, str, set[str], frozenset[str]] | None:
         """(what stands before GRANT, what stands behind ON, the entries that a new one has, all rights)."""
         what, _, name = identity.partition(" ")
-        either: Callable[[str], Mapping[str, Any]] = lambda kind: self.old.get(kind, {}).get(name) or self.new.get(kind, {}).get(name) or {}  # noqa: E731
+        either: Callable[[str], Mapping[str, Any]] = lambda kind: self.old.get(kind, {}).get(name) or self.new.get(kind, {}).get(name) or {}  # noqa: E731  # one use, beside it
         if what == "column":
             table, column = split_last(name)
             return "", f"({column})\n{table}", set(), frozenset()

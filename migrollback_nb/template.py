@@ -83,7 +83,7 @@ def with_block(text: str, up: str, block: str) -> str:
     block : str
         The other block, markers included.
     """
-    assert text.startswith(up), "the up part comes first"  # noqa: S101
+    assert text.startswith(up), "the up part comes first"  # noqa: S101  # what follows cuts it off: a wrong cut would lose SQL
     return f"{up.rstrip()}\n\n{block}\n"
 
 

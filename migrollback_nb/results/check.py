@@ -47,7 +47,9 @@ class Preview:
 
     steps: tuple[tuple[str, str], ...]  #: (migration, its rollback SQL), in the order in which they would run
     checks: tuple[CheckResult, ...]  #: one for each step
-    fingerprint: str | None  #: SHA-256 over all that was previewed; rollback(preview=...) refuses when it differs then
+    fingerprint: (
+        str | None
+    )  #: 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...) refuses when they differ then
     target: Target  #: where it would run
 
     @property
