@@ -149,23 +149,23 @@ def fill(connection: psycopg.Connection, tables: Iterable[Table]) -> list[Unfill
 
     Triggers fire: what they do (partitions for a new row, for one) belongs to a row.
     """
-    unfilled = {table.oid: table for table in tables}
-    if not unfilled:
+    to_fill = {table.oid: table for table in tables}
+    if not to_fill:
         return []
     cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-    columns: dict[int, list[dict[str, Any]]] = {oid: [] for oid in unfilled}
-    for row in cursor.execute(_COLUMNS, {"tables": list(unfilled)}):
+    columns: dict[int, list[dict[str, Any]]] = {oid: [] for oid in to_fill}
+    for row in cursor.execute(_COLUMNS, {"tables": list(to_fill)}):
         columns[row["table"]].append(row)
-    constraints: dict[int, list[dict[str, Any]]] = {oid: [] for oid in unfilled}
-    for row in cursor.execute(_CONSTRAINTS, {"tables": list(unfilled)}):
+    constraints: dict[int, list[dict[str, Any]]] = {oid: [] for oid in to_fill}
+    for row in cursor.execute(_CONSTRAINTS, {"tables": list(to_fill)}):
         constraints[row["table"]].append(row)
     unfilled = []
     with connection.transaction():
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for oid in _parents_first(constraints):
-            with_rows = _Filler(connection, unfilled[oid], columns[oid], constraints[oid])
+            with_rows = _Filler(connection, to_fill[oid], columns[oid], constraints[oid])
             if (why := with_rows.fill()) is not None:
-                unfilled.append(Unfilled(unfilled[oid], why))
+                unfilled.append(Unfilled(to_fill[oid], why))
     return unfilled
 
 
