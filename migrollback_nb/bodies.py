@@ -10,8 +10,8 @@ from typing import Any
 import postgast
 from postgast.pg_query_pb2 import ColumnRef, CommonTableExpr, FuncCall, InsertStmt, Node, RangeVar, TypeName, UpdateStmt
 
-from migrollback_nb import sql_names
-from migrollback_nb.not_undone import Name, plpgsql_queries, plpgsql_tree, plpgsql_types
+from migrollback_nb import plpgsql, sql_names
+from migrollback_nb.not_undone import Name
 
 _TYPE = re.compile(r"(.+)%(?:row)?type", re.IGNORECASE | re.DOTALL)
 
@@ -39,20 +39,19 @@ class Gone:
     table: str | None = None  #: of a column: its table's name
 
 
-def uses(body: str, *, arguments: str = "", returns: str = "int") -> list[Use] | None:
+def uses(definition: str) -> list[Use] | None:
     """What a body names, statement by statement; None when it cannot be read.
 
     Parameters
     ----------
-    body : str
-        What stands between the dollar quotes.
-    arguments, returns : str
-        As pg_get_function_arguments() and pg_get_function_result() give them.
+    definition : str
+        The CREATE FUNCTION or CREATE PROCEDURE statement, as pg_get_functiondef() gives it.
     """
-    if plpgsql_tree(body, arguments=arguments, returns=returns) is None:
+    body = plpgsql.parse_body(definition)
+    if body is None:
         return None
-    found = [use for query, dynamic in plpgsql_queries(body, arguments=arguments, returns=returns) if (use := _use_of(query, dynamic=dynamic)) is not None]
-    for text in plpgsql_types(body, arguments=arguments, returns=returns):
+    found = [use for query in body.queries if (use := _use_of(query)) is not None]
+    for text in body.types:
         kind = _TYPE.fullmatch(text)
         names = sql_names.parts(kind[1] if kind else text)
         if kind is None or not names:
@@ -66,12 +65,12 @@ def uses(body: str, *, arguments: str = "", returns: str = "int") -> list[Use] |
     return found
 
 
-def _use_of(query: str, *, dynamic: bool) -> Use | None:
+def _use_of(query: plpgsql.Query) -> Use | None:
     try:
-        parsed = postgast.parse(query)
+        parsed = postgast.parse(query.sql)
     except postgast.PgQueryError:
         return None
-    use = Use(dynamic=dynamic)
+    use = Use(dynamic=query.built)
     for raw in parsed.stmts:
         _fill(use, raw.stmt)
     return use

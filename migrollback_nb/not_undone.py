@@ -7,8 +7,7 @@ database knows (`migration_not_undone()` in SQL), because their bodies are there
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,11 +25,12 @@ from postgast.pg_query_pb2 import (
     UpdateStmt,
 )
 
+from migrollback_nb import plpgsql
+
 #: Schema or None, and name, of a function or a table.
 Name = tuple[str | None, str]
 _CALL = re.compile(r"[\w\"$]\s*\(")
 _WORD = re.compile(r"([A-Za-z_][\w$]*)\s*\(")
-_ASSIGNMENT = re.compile(r"\s*([\w\".\[\]$]+)\s*:?=\s*", re.DOTALL)
 _TRUSTED = frozenset({"plpgsql", "sql", "plperl", "pltcl", "plv8"})
 
 
@@ -42,8 +42,15 @@ class Found:
     calls: set[Name] = field(default_factory=set)  #: functions
     writes: set[tuple[str, str | None, str]] = field(default_factory=set)  #: (insert, update, delete or truncate, schema, table)
     unseen: bool = False  #: it builds SQL while it runs
-    bodies: dict[str, tuple[str, str]] = field(default_factory=dict)  #: name -> (language, body) of functions that it creates
+    bodies: dict[str, Found] = field(default_factory=dict)  #: name -> what a function that it creates would do
     fires: set[str] = field(default_factory=set)  #: names of functions that it makes triggers of
+
+    def take_in(self, inside: Found) -> None:
+        """Adds what a part of it does."""
+        self.effects |= inside.effects
+        self.calls |= inside.calls
+        self.writes |= inside.writes
+        self.unseen |= inside.unseen
 
 
 def look(statements: Sequence[str]) -> dict[str, Any]:
@@ -57,13 +64,9 @@ def look(statements: Sequence[str]) -> dict[str, Any]:
     found = [_look_at(statement) for statement in statements]
     called = {name for one in found for _, name in one.calls} | {name for one in found for name in one.fires}
     for one in found:
-        for name, (language, body) in one.bodies.items():
+        for name, inside in one.bodies.items():
             if name in called:  # a function of its own that it also calls: nobody else knows its body yet
-                inside = _look_at_body(language, body)
-                one.effects |= inside.effects
-                one.calls |= inside.calls
-                one.writes |= inside.writes
-                one.unseen |= inside.unseen
+                one.take_in(inside)
     return {
         "not_undone": [[number, effect] for number, one in enumerate(found, 1) for effect in sorted(one.effects)],
         "calls": [[number, *name] for number, one in enumerate(found, 1) for name in sorted(one.calls, key=lambda name: (name[0] or "", name[1]))],
@@ -115,19 +118,11 @@ def _look_at_node(node: Node, text: str, found: Found) -> None:
         case "discard_stmt" if node.discard_stmt.target != DiscardMode.DISCARD_TEMP:
             found.effects.add("forgets what the session keeps (DISCARD)")
         case "do_stmt":
-            options = {argument.def_elem.defname: argument.def_elem.arg.string.sval for argument in node.do_stmt.args}
-            inside = _look_at_body(options.get("language", "plpgsql"), options.get("as", ""))
-            found.effects |= inside.effects
-            found.calls |= inside.calls
-            found.writes |= inside.writes
-            found.unseen |= inside.unseen
+            found.take_in(_look_at_body(text, node.do_stmt.args, "plpgsql"))
             return
         case "create_function_stmt":
             made = node.create_function_stmt
-            options = {option.def_elem.defname: option.def_elem.arg for option in made.options}
-            language = options["language"].string.sval if "language" in options else "sql"
-            body = options["as"].list.items[0].string.sval if "as" in options and options["as"].list.items else ""
-            found.bodies[made.funcname[-1].string.sval] = (language, body)
+            found.bodies[made.funcname[-1].string.sval] = _look_at_body(text, made.options, "sql")
             return
         case "truncate_stmt":
             found.writes |= {("truncate", item.range_var.schemaname or None, item.range_var.relname) for item in node.truncate_stmt.relations}
@@ -155,22 +150,28 @@ def _target(deed: str, relation: RangeVar) -> tuple[str, str | None, str]:
     return deed, relation.schemaname or None, relation.relname
 
 
-def _look_at_body(language: str, body: str) -> Found:
-    if language.lower() == "sql":
-        return _look_at(body)
+def _look_at_body(statement: str, given: Iterable[Node], language: str) -> Found:
+    """What the body of a function or DO block does, of its statement, the statement's options and the language where they name none."""
+    options = {option.def_elem.defname: option.def_elem.arg for option in given}
+    if "language" in options:
+        language = options["language"].string.sval.lower()
+    body = options["as"] if "as" in options else Node()
+    text = body.string.sval or "".join(part.string.sval for part in body.list.items[:1])
+    if language == "sql":
+        return _look_at(text)
     found = Found()
-    if language.lower() == "plpgsql":
-        read = plpgsql_tree(body) is not None
-        for query, dynamic in plpgsql_queries(body):
-            inside = _look_at(query)
-            found.effects |= inside.effects
-            found.calls |= inside.calls | (_words(query) if dynamic else set())
-            found.writes |= inside.writes
-            found.unseen |= dynamic
-        if not read:
-            found.calls |= _words(body)
+    if language == "plpgsql":
+        read = plpgsql.parse_body(statement)
+        for query in read.queries if read else ():
+            inside = _look_at(query.sql)
+            if query.built:
+                inside.calls |= _words(query.sql)
+                inside.unseen = True
+            found.take_in(inside)
+        if read is None:
+            found.calls |= _words(text)
             found.unseen = True
-    elif language.lower() not in _TRUSTED:
+    elif language not in _TRUSTED:
         found.effects.add(f"runs code in {language}, which can do anything outside the database")
     return found
 
@@ -178,92 +179,3 @@ def _look_at_body(language: str, body: str) -> Found:
 def _words(text: str) -> set[Name]:
     """What stands before a parenthesis, in a text that cannot be parsed."""
     return {(None, word.lower()) for word in _WORD.findall(text)}
-
-
-def plpgsql_queries(body: str, *, arguments: str = "", returns: str = "int") -> Iterator[tuple[str, bool]]:
-    """(SQL, whether it is built while it runs) of every statement and expression in the body of a PL/pgSQL function or DO block.
-
-    An expression comes as ``SELECT expression``; of SQL that is built while it runs, the constant texts that it is built of, one by one.
-    Nothing comes of a body that cannot be read.
-
-    Parameters
-    ----------
-    body : str
-        What stands between the dollar quotes.
-    arguments : str
-        Declarations of the function's arguments, as in ``a int, b text``: the parser wants to know what is assigned to.
-    returns : str
-        What it returns.
-    """
-    yield from _queries(plpgsql_tree(body, arguments=arguments, returns=returns))
-
-
-def plpgsql_types(body: str, *, arguments: str = "", returns: str = "int") -> Iterator[str]:
-    """The type of every variable that the body of a PL/pgSQL function declares, as it stands there; parameters as of `plpgsql_queries`."""
-    yield from _types(plpgsql_tree(body, arguments=arguments, returns=returns))
-
-
-def plpgsql_tree(body: str, *, arguments: str = "", returns: str = "int") -> Any:
-    """The body as the parser gives it, or None when it cannot be read; parameters as of `plpgsql_queries`."""
-    tag = "migrollback"
-    while f"${tag}$" in body:
-        tag += "_"
-    # A block around it declares what only triggers have; a function that RETURNS trigger is written as broken JSON by the parser.
-    block = body.rstrip().rstrip(";").rstrip()
-    outside = "int" if returns in ("trigger", "event_trigger") else returns
-    for kind in (outside, "void", "SETOF record"):  # RETURN with a value, without, RETURN NEXT
-        wrapped = f"DECLARE new record; old record; tg_argv text[]; BEGIN {block}; END" if kind == "int" else block
-        with suppress(postgast.PgQueryError, ValueError):
-            return postgast.parse_plpgsql(f"CREATE FUNCTION f({arguments}) RETURNS {kind} LANGUAGE plpgsql AS ${tag}${wrapped}${tag}$")
-    return None
-
-
-def _types(tree: Any) -> Iterator[str]:
-    if isinstance(tree, list):
-        for item in tree:
-            yield from _types(item)
-    elif isinstance(tree, dict):
-        for key, item in tree.items():
-            if key == "PLpgSQL_type" and isinstance(item, dict) and "typname" in item:
-                yield item["typname"]
-            else:
-                yield from _types(item)
-
-
-_DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
-
-
-def _queries(tree: Any, *, dynamic: bool = False) -> Iterator[tuple[str, bool]]:
-    if isinstance(tree, list):
-        for item in tree:
-            yield from _queries(item)
-    elif isinstance(tree, dict):
-        for key, item in tree.items():
-            if key == "PLpgSQL_expr" and isinstance(item, dict) and "query" in item:
-                mode = item.get("parseMode", 0)
-                query = item["query"]
-                if mode in (3, 4, 5) and (assigned := _ASSIGNMENT.match(query)):
-                    yield f"SELECT {assigned[1]}", False  # NEW.a := ... names a column
-                    query = query[assigned.end() :]
-                if mode:
-                    query = f"SELECT {query}"
-                if dynamic:
-                    yield from ((text, True) for text in _constants(query))
-                yield query, False
-            elif key in _DYNAMIC and isinstance(item, dict):
-                yield from _queries(item.get("query"), dynamic=True)
-                yield from _queries({name: other for name, other in item.items() if name != "query"})
-            elif key == "query" and dynamic:
-                yield from _queries(item, dynamic=True)
-            else:
-                yield from _queries(item, dynamic=dynamic and key == "PLpgSQL_expr")
-
-
-def _constants(query: str) -> Iterable[str]:
-    """The constant texts of an expression; an empty one where there are none."""
-    try:
-        found = [one.sval.sval for one in postgast.find_nodes(postgast.parse(query), postgast.pg_query_pb2.A_Const) if one.HasField("sval")]
-    except postgast.PgQueryError:
-        found = []
-    # format()'s places become a name that no function has
-    return [re.sub(r"%(?:\d+\$)?-?\d*[sIL]", " x ", text) for text in found] or [""]

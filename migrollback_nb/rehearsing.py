@@ -190,7 +190,7 @@ def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[st
     found = []
     for routine in report["bodies"]:
         told = {key: routine[key] for key in ("kind", "identity", "used_by")}
-        used = bodies.uses(routine["body"], arguments=routine["arguments"], returns=routine["returns"]) if routine["language"] == "plpgsql" else None
+        used = bodies.uses(routine["definition"]) if routine["language"] == "plpgsql" else None
         certain = False
         if used is not None:
             meant = database.meant_relations(routine["search_path"], bodies.names_of(used))

@@ -211,13 +211,14 @@ def _settings(node: Node, text: str) -> Iterator[tuple[str, bool]]:
         if node.variable_set_stmt.name:
             yield node.variable_set_stmt.name.lower(), node.variable_set_stmt.is_local
     elif node.WhichOneof("node") == "do_stmt":
-        for query, _ in plpgsql.queries(plpgsql.parse_plpgsql(text)):
+        body = plpgsql.parse_body(text)
+        for query in body.queries if body else ():
             try:
-                inner = postgast.parse(query)
+                inner = postgast.parse(query.sql)
             except postgast.PgQueryError:
-                continue  # an expression, not a statement
+                continue  # a piece of what EXECUTE runs
             for raw in inner.stmts:
-                yield from _settings(raw.stmt, query)
+                yield from _settings(raw.stmt, query.sql)
     else:
         for call in postgast.find_nodes(node, postgast.pg_query_pb2.FuncCall):
             values = [argument.a_const for argument in call.args]

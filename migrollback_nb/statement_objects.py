@@ -329,40 +329,16 @@ def _of_function_body(statement: Any, text: str) -> Iterator[StatementObjects]:
 
 
 def _of_plpgsql(text: str) -> Iterator[StatementObjects]:
-    body = plpgsql.parse_plpgsql(text)
-    for query, dynamic in plpgsql.queries(body):
-        yield from _of_query(query)
-        if dynamic:  # EXECUTE 'DROP TABLE ' || name: the constants as far as they are SQL themselves
-            for constant in _constants(query):
-                yield from _of_query(constant)
-    for name in plpgsql.declared_types(body):
+    body = plpgsql.parse_body(text)
+    if body is None:
+        return
+    for query in body.queries:
+        for found in statement_objects(query.sql):  # of EXECUTE 'DROP TABLE ' || name the constants as far as they are SQL themselves
+            yield StatementObjects(mentions=found.mentions, names=found.names - {"*"}, in_body=True)
+    for name in body.types:
         schema, _, rest = name.removesuffix("%rowtype").removesuffix("%ROWTYPE").rpartition(".")
         if "%type" in rest.lower():
             outer, _, table = schema.rpartition(".")
             schema, rest = outer, table
         mention = Mention(action="used", space="type", kind="type", schema=schema.strip('"') or None, name=rest.strip('"'))
         yield StatementObjects(mentions=(mention,), names=frozenset(), in_body=True)
-
-
-def _of_query(query: str) -> Iterator[StatementObjects]:
-    # an expression, an assignment, or a statement
-    _, assigned, value = query.partition(":=")
-    for candidate in (query, f"SELECT {query}", f"SELECT {value}" if assigned else None):
-        if candidate is None:
-            continue
-        try:
-            parsed = postgast.parse(candidate)
-        except postgast.PgQueryError:
-            continue
-        for raw in parsed.stmts:
-            for found in _of_statement(raw.stmt, candidate):
-                yield StatementObjects(mentions=found.mentions, names=found.names - {"*"}, in_body=True)
-        return
-
-
-def _constants(query: str) -> list[str]:
-    try:
-        parsed = postgast.parse(f"SELECT {query}")
-    except postgast.PgQueryError:
-        return []
-    return [constant.sval.sval for constant in postgast.find_nodes(parsed, tree.A_Const) if " " in constant.sval.sval]

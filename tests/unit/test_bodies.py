@@ -42,9 +42,13 @@ BODIES = {
 }
 
 
+def _function(body: str, *, arguments: str = "", returns: str = "void") -> str:
+    return f"CREATE FUNCTION public.f({arguments}) RETURNS {returns} LANGUAGE plpgsql AS $function${body}$function$"
+
+
 @pytest.mark.parametrize(("what", "body"), BODIES)
 def test_bodies(what, body):
-    found = bodies.uses(body)
+    found = bodies.uses(_function(body, returns="trigger" if "NEW" in body else "void"))
     assert found is not None
     meant = {(None, "users"): USERS, ("public", "users"): USERS, ("app", "users"): ("app", "users")}
     named = list(bodies.broken_by(found, [GONE[what]], meant))
@@ -54,17 +58,17 @@ def test_bodies(what, body):
 
 @pytest.mark.parametrize("body", ["BEGIN NEW.notes := 1; RETURN NEW; END", "BEGIN IF OLD.notes = 1 THEN RETURN NULL; END IF; END"])
 def test_rows_of_a_trigger(body):
-    found = bodies.uses(body)
+    found = bodies.uses(_function(body, returns="trigger"))
     named = list(bodies.broken_by(found, [GONE["column"]], {}, trigger_on=frozenset({"public.users"})))
     assert named == [(GONE["column"], True)]
 
 
 def test_arguments_and_returned_columns_may_be_assigned_to():
-    assert bodies.uses("BEGIN a := 1; b := 2; RETURN NEXT; END", arguments="a integer DEFAULT 1", returns="TABLE(b integer, c text)") is not None
+    assert bodies.uses(_function("BEGIN a := 1; b := 2; RETURN NEXT; END", arguments="a integer DEFAULT 1", returns="TABLE(b integer, c text)")) is not None
 
 
 def test_a_body_that_cannot_be_read():
-    assert bodies.uses("this is python") is None
+    assert bodies.uses(_function("this is python")) is None
 
 
 def test_what_is_gone():

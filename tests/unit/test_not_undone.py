@@ -107,8 +107,3 @@ def test_a_function_that_the_sql_makes_and_calls_is_looked_into():
 def test_sql_that_is_built_while_it_runs_is_said_to_be_unseen():
     assert not_undone.look(["DO $$ DECLARE r record; BEGIN EXECUTE 'DROP TABLE ' || 'a'; END $$"])["unseen"] == [1]
     assert not_undone.look(["DO $$ BEGIN DROP TABLE a; END $$"])["unseen"] == []
-
-
-@pytest.mark.parametrize("body", ["NULL", "BEGIN RETURN; END", "BEGIN RETURN NEXT 1; END", "<<a>> DECLARE r t%ROWTYPE; BEGIN RETURN NEW; END;", "BEGIN EXECUTE $migrollback$x$migrollback$; END"])  # fmt: skip
-def test_bodies_of_all_sorts_are_read_or_left(body):
-    list(not_undone.plpgsql_queries(body))

@@ -340,7 +340,7 @@ BEGIN
                                 WHERE e ->> 'change' <> 'created' AND e ->> 'kind' IN ('table', 'partitioned table', 'foreign table', 'view', 'materialized view', 'composite type', 'sequence', 'column',
                                                                                       'function', 'procedure', 'aggregate', 'enum', 'domain', 'range', 'base type', 'schema'));
             FOR routine IN
-                SELECT p.oid, p.oid::regprocedure::text AS identity, l.lanname, p.prosrc, p.prokind, pg_get_function_result(p.oid) AS returns, pg_get_function_arguments(p.oid) AS arguments,
+                SELECT p.oid, p.oid::regprocedure::text AS identity, l.lanname, p.prosrc, p.prokind, pg_get_functiondef(p.oid) AS definition,
                        coalesce((SELECT substr(c, 13) FROM unnest(p.proconfig) AS c WHERE c LIKE 'search\_path=%'), migrollback_schema.migration_rollback_path(h.metadata, otherwise_path)) AS path,
                        (cardinality(different) > 500 OR EXISTS (SELECT FROM unnest(different) AS x (name) WHERE strpos(lower(p.prosrc), x.name) > 0)) AS names_it
                 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace
@@ -353,7 +353,7 @@ BEGIN
                 CONTINUE WHEN NOT routine.names_it;
                 IF routine.lanname <> 'sql' THEN
                     bodies := bodies || jsonb_build_object('oid', routine.oid, 'identity', routine.identity, 'kind', CASE routine.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END,
-                        'language', routine.lanname, 'body', routine.prosrc, 'arguments', routine.arguments, 'returns', routine.returns, 'search_path', routine.path);
+                        'language', routine.lanname, 'body', routine.prosrc, 'definition', routine.definition, 'search_path', routine.path);
                     CONTINUE;
                 END IF;
                 BEGIN
