@@ -56,12 +56,20 @@ class Found:
 def look(statements: Sequence[str]) -> dict[str, Any]:
     """What `migration_history.metadata` keeps of it, beside the statements: each as a list that begins with the statement's number.
 
+    Parameters
+    ----------
+    statements : sequence of str
+        Statements that parse, one in each text.
+
     Examples
     --------
     >>> look(["SELECT setval('s', 1)", "COPY t TO '/tmp/t'"])
     {'not_undone': [[2, 'writes a file on the server (COPY)']], 'calls': [[1, None, 'setval']], 'writes': [], 'unseen': []}
     """
-    found = [_look_at(statement) for statement in statements]
+    parsed = postgast.parse("\n;\n".join(statements))  # in one go: reading each by itself takes twice as long
+    found = [Found() for _ in statements]
+    for one, raw, text in zip(found, parsed.stmts, statements, strict=True):
+        _look_at_node(raw.stmt, text, one)
     called = {name for one in found for _, name in one.calls} | {name for one in found for name in one.fires}
     for one in found:
         for name, inside in one.bodies.items():
