@@ -85,7 +85,8 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
         case results.Rehearsal():
             show_order([name for name, _ in result.steps], out)
             out.writelines(f"{visible(line)}\n" for line in result.lines())
-            err.write(f"\nFingerprint of this rehearsal, for rollback --preview: {result.fingerprint}\n")
+            if result.success:
+                err.write(f"\nFingerprint of this rehearsal, for rollback --preview: {result.fingerprint}\n")
         case results.RollbackResult():
             out.write(f"{result.mark} {visible(result.message)}\n\n")
             _show_sql("SQL executed", result.sql_executed or "", out)

@@ -28,6 +28,7 @@ DATABASE = "migrollback_demo"
 WITHOUT_ROLLBACK = "20251019232120_ai_routing_metadata"
 EDITED = "20250123_add_order_notes"
 FAILING = "20250124_add_gift_cards"
+ARCHIVE = "20250122_archive_user_emails"
 
 #: What somebody changed in the file of `EDITED` after it was applied, where a new migration would have been right.
 _EDIT = ("note       text NOT NULL,", "note       text NOT NULL CHECK (note <> ''),")
@@ -255,17 +256,27 @@ def _look(teller: _Narrator) -> None:
     teller.command("check", EDITED)
 
     teller.heading("What exactly would happen?", "A dry run shows the SQL, and runs none of it.")
-    teller.command("rollback", "20250122_archive_user_emails", "--dry-run")
+    teller.command("rollback", ARCHIVE, "--dry-run")
+
+    teller.heading(
+        "What would it do?",
+        "A rehearsal runs it for real, undoes it, and tells what it did: what is lost, who would wait, how long. Nothing is left of it but an event.",
+    )
+    teller.command("rehearse", ARCHIVE)
 
 
 def _roll_back(teller: _Narrator, db: Migrations) -> None:
-    archive = "20250122_archive_user_emails"
-    teller.heading("Roll back, and the data comes back", f"{archive} took the e-mail addresses out of users and into an archive.")
+    teller.heading(
+        "Roll back, and the data comes back",
+        f"{ARCHIVE} took the e-mail addresses out of users and into an archive.",
+        "With the fingerprint, what was shown is what runs: had its SQL, its dependents or the schema changed meanwhile, it would be refused.",
+    )
     teller.say(f"Column users.email is there: {_has_email(db)}.")
-    teller.command("rollback", archive, "--confirm", archive, "--reason", "The newsletter still needs the addresses")
+    fingerprint = db.preview(ARCHIVE).fingerprint or ""
+    teller.command("rollback", ARCHIVE, "--preview", fingerprint, "--confirm", ARCHIVE, "--reason", "The newsletter still needs the addresses")
     restored = _one(db, "SELECT count(email) FROM users")
     teller.say("", f"Column users.email is there: {_has_email(db)}, with {restored:,} addresses.", "", "Applied again, it is as before:")
-    teller.command("apply", archive)
+    teller.command("apply", ARCHIVE)
 
     queue = "20250119_add_analytics_queue"
     teller.heading("A rollback that is refused", "Everything rests on the base of the shop. No option forces this.")
@@ -287,8 +298,10 @@ def _go_wrong(teller: _Narrator, db: Migrations) -> None:
     teller.heading(
         "A rollback that fails",
         f"The rollback of {FAILING} drops an index and a table, then names a table that never was.",
-        f"Gift cards before: {_count(db, 'gift_cards')}.",
+        "A rehearsal tells that beforehand:",
     )
+    teller.command("rehearse", FAILING, ends=1)
+    teller.say("", f"Where nobody rehearsed, nothing is lost either. Gift cards before: {_count(db, 'gift_cards')}.")
     teller.command("rollback", FAILING, "--confirm", FAILING, "--reason", "Legal has not agreed yet", ends=1)
     teller.say("", f"Gift cards after: {_count(db, 'gift_cards')}. What had run was undone. The status is failed until a person has looked:")
     teller.command("check", FAILING, ends=3)

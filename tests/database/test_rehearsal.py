@@ -509,8 +509,9 @@ def test_on_the_command_line(db, shop, applied, database_dsn, folder):
     assert "✅ Rehearsal: the rollback would succeed" in out
     fingerprint = db.rehearse("002_report").fingerprint
     assert fingerprint in err
-    status, out, _ = command(database_dsn, folder, "rehearse", "003_bad")
+    status, out, err = command(database_dsn, folder, "rehearse", "003_bad")
     assert status == 1, "it would fail"
+    assert "Fingerprint" not in err, "nobody is to run that"
     assert "    SELECT missing FROM pg_class\n" in out
     assert "           ^\n" in out
     assert command(database_dsn, folder, "rehearse", "003_bad", "--format", "json")[0] == 1
