@@ -6,6 +6,7 @@ Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -36,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[variable]
     os.environ["PGSERVICEFILE"] = os.environ["PGPASSFILE"] = "/nonexistent"
     os.environ["PGSYSCONFDIR"] = "/nonexistent"
+    # A shell script that starts this with & switches Ctrl-C off for it and for every process of it, those that tests start and interrupt included.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         config.stash[SERVERS], config.stash[REMARKS] = find_servers(every=config.getoption("--all-servers"))
     except LookupError as error:
