@@ -123,6 +123,16 @@ def _deps_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--record", action="store_true", help="with --infer: keep them; from then on they block and order as declared ones do")
 
 
+def _prelude(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--prelude",
+        metavar="FILE|supabase",
+        action="append",
+        help="SQL that runs there first, for what the platform makes before the first migration; can be given several times. supabase: a stand-in for "
+        "Supabase's schemas, roles and extensions (variable MIGROLLBACK_PRELUDE)",
+    )
+
+
 def _verify_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("names", metavar="NAME", nargs="*", help="migrations to grade; none: all of the folder")
     made.add_argument(
@@ -131,6 +141,7 @@ def _verify_arguments(made: argparse.ArgumentParser) -> None:
         help="server on which a database is made for it and dropped again; else the embedded server, or this machine's PostgreSQL for extensions that it lacks",
     )
     made.add_argument("--own-server", action="store_true", help="the server named by --on is there for this alone: its roles and settings may change")
+    _prelude(made)
     made.add_argument("--require", choices=("restores", "loses_data"), help="exit status 1 when a rollback is worse than this, or missing")
     made.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML too")
 
@@ -140,6 +151,7 @@ def _template_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--prove", action="store_true", help="try the suggested block on a scratch database and print its grade")
     made.add_argument("--on", metavar="DSN", help="server for the scratch database; as for verify")
     made.add_argument("--own-server", action="store_true", help="the server named by --on is there for this alone: its roles and settings may change")
+    _prelude(made)
 
 
 def _events_arguments(made: argparse.ArgumentParser) -> None:
@@ -253,7 +265,7 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
             db.require_system()
             return db.register(args.name)
         case "template":
-            return db.template(args.name, prove=args.prove, on=args.on, own_server=args.own_server)
+            return db.template(args.name, prove=args.prove, on=args.on, own_server=args.own_server, prelude=args.prelude)
         case "sync":
             db.require_system()
             return db.sync()
@@ -280,7 +292,7 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
         case "plan":
             return db.plan(args.name)
         case "verify":
-            return db.proof(*args.names, on=args.on, own_server=args.own_server)
+            return db.proof(*args.names, on=args.on, own_server=args.own_server, prelude=args.prelude)
         case "snapshot":
             db.require_system()
             return db.snapshot(args.name, args.description)
@@ -537,7 +549,7 @@ def _verify(args: argparse.Namespace, form: str, out: TextIO, err: TextIO) -> in
         raise UsageError(f"{report} cannot be written: there is no folder {report.parent}", hint="Make it first, or name another file with --junit.")
     folder = getattr(args, "dir", None)
     with _bar(err) as progress:
-        proof = prove_folder(folder, args.names, on=args.on, own_server=args.own_server, progress=progress)
+        proof = prove_folder(folder, args.names, on=args.on, own_server=args.own_server, prelude=args.prelude, progress=progress)
     if report is not None:
         try:
             report.write_bytes(junit_xml(proof, suite=str(folder or "migrations"), required=args.require))

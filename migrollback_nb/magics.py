@@ -105,7 +105,7 @@ class Magic:
         if args.command == "verify":  # needs no connection
             from migrollback_nb.proof import prove_folder
 
-            return prove_folder(getattr(args, "dir", self._options.get("dir")), args.names, on=args.on, own_server=args.own_server)
+            return prove_folder(getattr(args, "dir", self._options.get("dir")), args.names, on=args.on, own_server=args.own_server, prelude=args.prelude)
         db = self._connected(args)
         if args.command == "deps" and form is not None:
             return _dependencies(args, db, form)

@@ -124,6 +124,7 @@ def verify(
     on: str | None = None,
     bin: Path | str | None = None,
     own_server: bool = False,
+    prelude: Sequence[Path | str] | Path | str | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Try the rollbacks of a folder on a scratch database and grade each; needs no connection. Writes only there.
@@ -141,6 +142,9 @@ def verify(
         Folder of the programs of another PostgreSQL on this machine to be started for this alone.
     own_server : bool
         True: the server named in `on` is there for this alone, and the migrations may change its roles and settings.
+    prelude : path or sequence of paths, optional
+        SQL files that run first, for what the platform makes before the first migration; ``"supabase"`` is a stand-in for Supabase's schemas,
+        roles and extensions that comes with migrollback_nb. By default the variable MIGROLLBACK_PRELUDE.
     progress : callable, optional
         Called with (done, all, name).
 
@@ -148,17 +152,21 @@ def verify(
     -------
     DataFrame
         Columns migration_name, grade (restores, loses_data, differs, fails, no_rollback), sqlstate, statement, differences (tuple of dict),
-        remarks (tuple of str), reapplies (whether the up part works again after the rollback), seconds.
+        remarks (tuple of str), reapplies (whether the up part works again after the rollback), seconds. ``attrs["warnings"]``: what is true
+        of all of it, as which roles and stand-ins were made.
 
     Raises
     ------
     UsageError
-        When there is no folder, or no scratch database can be made; a missing extension is named.
+        When there is no folder, when no scratch database can be made, or when a prelude fails; a missing extension is named.
     """
     from migrollback_nb import frames
     from migrollback_nb.proof import prove_folder
 
-    return frames.proof(prove_folder(dir, names, on=on, bin=bin, own_server=own_server, progress=progress).to_dict())
+    proof = prove_folder(dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
+    frame = frames.proof(proof.to_dict())
+    frame.attrs["warnings"] = proof.warnings
+    return frame
 
 
 class Migrations:
@@ -972,18 +980,40 @@ class Migrations:
         )
 
     def verify(
-        self, *names: str, on: str | None = None, bin: Path | str | None = None, own_server: bool = False, progress: Progress | None = None
+        self,
+        *names: str,
+        on: str | None = None,
+        bin: Path | str | None = None,
+        own_server: bool = False,
+        prelude: Sequence[Path | str] | Path | str | None = None,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Try the rollbacks of the folder on a scratch database and grade each; see `migrollback_nb.verify`. Writes only there, not in this database."""
-        return verify(self._dir, *names, on=on, bin=bin, own_server=own_server, progress=progress)
+        return verify(self._dir, *names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
 
-    def proof(self, *names: str, on: str | None = None, bin: Path | str | None = None, own_server: bool = False, progress: Progress | None = None) -> Proof:
+    def proof(
+        self,
+        *names: str,
+        on: str | None = None,
+        bin: Path | str | None = None,
+        own_server: bool = False,
+        prelude: Sequence[Path | str] | Path | str | None = None,
+        progress: Progress | None = None,
+    ) -> Proof:
         """As `verify`, as one result that shows as HTML. Writes only on a scratch database."""
         from migrollback_nb.proof import prove_folder
 
-        return prove_folder(self._dir, names, on=on, bin=bin, own_server=own_server, progress=progress)
+        return prove_folder(self._dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
 
-    def template(self, name: str, *, prove: bool = False, on: str | None = None, own_server: bool = False) -> Template:
+    def template(
+        self,
+        name: str,
+        *,
+        prove: bool = False,
+        on: str | None = None,
+        own_server: bool = False,
+        prelude: Sequence[Path | str] | Path | str | None = None,
+    ) -> Template:
         """Suggest a rollback block for a migration of the folder. Does not write; what has to be looked up or tried is replayed on a scratch database.
 
         It undoes what the up part does, last statement first. What the text does not say (the type of a dropped column, the old body of a
@@ -995,19 +1025,28 @@ class Migrations:
             The migration.
         prove : bool
             Try the block and grade it, as `verify` does with the blocks that the files have.
-        on, own_server
-            Where the scratch databases are made; see `verify`.
+        on, own_server, prelude
+            Where the scratch databases are made, and what runs there first; see `verify`.
 
         Raises
         ------
         MigrationNotFound, MigrationFileError
             When there is no such file, or it is bad.
         """
-        from migrollback_nb import suggesting
+        from migrollback_nb import preludes, suggesting
 
         folder = self.folder
         version = int(self.target.server_version.split(".")[0])
-        return suggesting.template(folder, folder.read(name), commented=self.database.uses_supabase(), major=version, prove=prove, on=on, own_server=own_server)
+        return suggesting.template(
+            folder,
+            folder.read(name),
+            commented=self.database.uses_supabase(),
+            major=version,
+            prove=prove,
+            on=on,
+            own_server=own_server,
+            first=preludes.find(prelude),
+        )
 
     # -- runbook ---------------------------------------------------------------------------------------------------
 

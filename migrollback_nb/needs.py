@@ -1,18 +1,22 @@
-"""What a folder of migrations needs of the server that it is replayed on: extensions, and whether it reaches beyond its database. Pure."""
+"""What a folder of migrations needs of the server that it is replayed on: extensions, roles, and whether it reaches beyond its database. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import postgast
+from postgast import pg_query_pb2 as tree
 
+from migrollback_nb import plpgsql
 from migrollback_nb.migration_file import MigrationFile
 
 if TYPE_CHECKING:
     from postgast.pg_query_pb2 import Node
+
+    from migrollback_nb.preludes import Prelude
 
 #: Statements that change what all databases of a server share, and what they are called.
 _SHARED = {
@@ -38,6 +42,8 @@ _SHARED_OBJECTS = frozenset(postgast.pg_query_pb2.ObjectType.Value(name) for nam
 _SHARED_WORDS = re.compile(
     r"\b(?:(?:create|alter|drop)\s+(?:role|user(?!\s+mapping)|group|database|tablespace)|alter\s+system|(?:drop|reassign)\s+owned)\b", re.IGNORECASE
 )
+#: CREATE ROLE in a body of code, and the name after it, where it is written out.
+_MAKES_ROLE = re.compile(r"\bcreate\s+(?:role|user(?!\s+mapping)|group)\s+(?:\"((?:[^\"]|\"\")+)\"|([a-z_][\w$]*))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,30 +52,72 @@ class Needs:
 
     extensions: dict[str, str]  #: name -> place of the first CREATE EXTENSION, as file:line
     shared: tuple[str, ...]  #: statements that change what all databases of the server share, as file:line: CREATE ROLE
+    roles: dict[str, str] = field(default_factory=dict)  #: that it names and does not make -> place of the first mention, as file:line
 
 
-def needs_of(files: Iterable[MigrationFile]) -> Needs:
-    """What these migrations need, up parts and rollback blocks; pure.
+def needs_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -> Needs:
+    """What these migrations need, up parts and rollback blocks, and what runs before them; pure.
 
     Parameters
     ----------
     files : iterable of MigrationFile
         Validated. Parts that do not parse are left out: they cannot run either.
+    preludes : iterable of Prelude
+        Files that run before them. A stand-in needs nothing but its roles, which it brings.
     """
     extensions: dict[str, str] = {}
     shared: list[str] = []
+    named: dict[str, str] = {}
+    made: set[str] = set()
+    texts = [(prelude.name, prelude.text, 1) for prelude in preludes if not prelude.is_stand_in]
     for file in files:
-        parts = [(file.up.text, 1)]
+        texts.append((file.path, file.up.text, 1))
         if file.rollback is not None:
-            parts.append((file.rollback.sql, file.rollback.line))
-        for text, first_line in parts:
-            for node, line, statement in _statements(text):
-                place = f"{file.path}:{line + first_line - 1}"
-                if node.WhichOneof("node") == "create_extension_stmt":
-                    extensions.setdefault(node.create_extension_stmt.extname, place)
-                if (words := _shared(node, statement)) is not None:
-                    shared.append(f"{place}: {words}")
-    return Needs(extensions=extensions, shared=tuple(shared))
+            texts.append((file.path, file.rollback.sql, file.rollback.line))
+    for path, text, first_line in texts:
+        for node, line, statement in _statements(text):
+            place = f"{path}:{line + first_line - 1}"
+            if node.WhichOneof("node") == "create_extension_stmt":
+                extensions.setdefault(node.create_extension_stmt.extname, place)
+            if (words := _shared(node, statement)) is not None:
+                shared.append(f"{place}: {words}")
+            for role in _roles_named(node, statement):
+                named.setdefault(role, place)
+            made |= _roles_made(node, statement)
+    # "" is a name that is put together: then nobody can say which roles it makes itself
+    roles = {} if "" in made else {role: place for role, place in named.items() if role not in made and not role.startswith("pg_")}
+    return Needs(extensions=extensions, shared=tuple(shared), roles=roles)
+
+
+def _roles_named(node: Node, statement: str) -> Iterator[str]:
+    """Roles that must be there when it runs."""
+    for role in postgast.find_nodes(node, tree.RoleSpec):
+        if role.roletype == tree.RoleSpecType.ROLESPEC_CSTRING:
+            yield role.rolename
+    if node.WhichOneof("node") == "grant_role_stmt":
+        for granted in node.grant_role_stmt.granted_roles:
+            yield granted.access_priv.priv_name
+    elif node.WhichOneof("node") == "do_stmt":
+        for query, dynamic in plpgsql.queries(plpgsql.parse_plpgsql(statement)):
+            if not dynamic:
+                for inner, _, text in _statements(query):
+                    yield from _roles_named(inner, text)
+
+
+def roles_made(text: str) -> tuple[str, ...]:
+    """The roles that a text's own statements make, in order; pure."""
+    return tuple(node.create_role_stmt.role for node, _, _ in _statements(text) if node.WhichOneof("node") == "create_role_stmt")
+
+
+def _roles_made(node: Node, statement: str) -> set[str]:
+    kind = node.WhichOneof("node")
+    if kind == "create_role_stmt":
+        return {node.create_role_stmt.role}
+    if kind == "rename_stmt" and node.rename_stmt.rename_type == tree.ObjectType.OBJECT_ROLE:
+        return {node.rename_stmt.newname}
+    if kind in ("do_stmt", "create_function_stmt"):
+        return {quoted.replace('""', '"') or plain.lower() for quoted, plain in _MAKES_ROLE.findall(statement)}
+    return set()
 
 
 def _statements(text: str) -> Iterator[tuple[Node, int, str]]:

@@ -15,6 +15,7 @@ from migrollback_nb.scratch import scratch
 
 if TYPE_CHECKING:
     from migrollback_nb.migration_file import MigrationFile
+    from migrollback_nb.preludes import Prelude
 
 
 def state(connection: psycopg.Connection, schema: str) -> SchemaState:
@@ -82,7 +83,13 @@ def run_and_look(connection: psycopg.Connection, schema: str, file: MigrationFil
 
 
 def look_up(
-    files: Sequence[MigrationFile], file: MigrationFile, wanted: Collection[int], *, on: str | None = None, own_server: bool = False
+    files: Sequence[MigrationFile],
+    file: MigrationFile,
+    wanted: Collection[int],
+    *,
+    on: str | None = None,
+    own_server: bool = False,
+    first: Sequence[Prelude] = (),
 ) -> tuple[Sequence[SchemaState | None] | None, str | None]:
     """Replay what comes before a migration, and then its up part, on a scratch database. Writes only there.
 
@@ -96,6 +103,8 @@ def look_up(
         Places in ``file.up.statements``, counted from 0.
     on, own_server
         Where the scratch database is made; see `migrollback_nb.scratch.scratch`.
+    first : sequence of Prelude
+        What runs there before the first migration.
 
     Returns
     -------
@@ -105,7 +114,7 @@ def look_up(
         Why not all could be looked up, in words.
     """
     try:
-        with scratch((*files, file), on=on, own_server=own_server) as place, open_connection(place.dsn, found_in=place.server) as connection:
+        with scratch((*files, file), on=on, own_server=own_server, preludes=first) as place, open_connection(place.dsn, found_in=place.server) as connection:
             for other in files:
                 _, trouble = run_and_look(connection, place.schema, other, ())
                 if trouble is not None:

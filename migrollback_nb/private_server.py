@@ -70,8 +70,17 @@ class PrivateServer:
         self._in_use = in_use
 
     @classmethod
-    def start(cls, programs: Path, settings: Mapping[str, str] = THROWAWAY) -> PrivateServer:
+    def start(cls, programs: Path, settings: Mapping[str, str] = THROWAWAY, *, extensions: Path | None = None) -> PrivateServer:
         """Start one from the programs in a folder. Writes a temporary folder; `stop` and the end of the process remove it.
+
+        Parameters
+        ----------
+        programs : Path
+            Folder with postgres, initdb and pg_ctl.
+        settings : mapping of str to str
+            For postgresql.conf.
+        extensions : Path, optional
+            Folder of further extensions, which come after those of the programs. From PostgreSQL 18 on.
 
         Raises
         ------
@@ -91,6 +100,10 @@ class PrivateServer:
         try:
             folder.chmod(0o755)
             copied = _programs_for(account, programs, folder)
+            if extensions is not None:
+                # where the account can read them: the package may lie in a home that is closed to others
+                shutil.copytree(extensions, folder / "share" / "extension")
+                settings = {**settings, "extension_control_path": f"$system:{folder / 'share'}"}
             if account:
                 _give(folder, account)
             guardian = subprocess.Popen(  # noqa: S603  # a text of ours

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb import contents, planning, sample_rows
+from migrollback_nb import contents, missing, planning, preludes, sample_rows
 from migrollback_nb.errors import DependencyError, MigrationNotFound, MigrollbackError, UsageError
 from migrollback_nb.folders import default_folder
 from migrollback_nb.formats import MigrationFolder
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from migrollback_nb.database import Database
     from migrollback_nb.formats.native import FolderContents
     from migrollback_nb.migration_file import MigrationFile
+    from migrollback_nb.preludes import Prelude
     from migrollback_nb.results.proof import Grade
     from migrollback_nb.session import Execution, Limits
 
@@ -84,6 +85,7 @@ def prove_folder(
     on: str | None = None,
     bin: Path | str | None = None,
     own_server: bool = False,
+    prelude: Sequence[Path | str] | Path | str | None = None,
     limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Proof:
@@ -95,14 +97,17 @@ def prove_folder(
         The folder; by default the usual one.
     names : sequence of str
         The migrations to grade, with or without ``.sql``; by default all.
+    prelude : path or sequence of paths, optional
+        What runs first; see `migrollback_nb.preludes.find`.
 
     Raises
     ------
     UsageError
-        When there is no folder, besides what `prove` raises.
+        When there is no folder or a prelude cannot be read, besides what `prove` raises.
     MigrationNotFound
         When it holds no migration of a name.
     """
+    first = preludes.find(prelude)
     path = dir or default_folder()
     if path is None:
         raise UsageError(
@@ -115,7 +120,7 @@ def prove_folder(
     for name in chosen:
         if name not in known:
             raise MigrationNotFound(name, similar=tuple(get_close_matches(name, known, n=3)), where=f"is in {folder.path}")
-    return prove(folder.read_all(), chosen, on=on, bin=bin, own_server=own_server, limits=limits, progress=progress)
+    return prove(folder.read_all(), chosen, on=on, bin=bin, own_server=own_server, first=first, limits=limits, progress=progress)
 
 
 def prove(
@@ -125,6 +130,7 @@ def prove(
     on: str | None = None,
     bin: Path | str | None = None,
     own_server: bool = False,
+    first: Sequence[Prelude] = (),
     limits: Limits | None = None,
     progress: Progress | None = None,
 ) -> Proof:
@@ -138,6 +144,8 @@ def prove(
         The migrations to grade; by default all. Those before them are applied first.
     on, bin, own_server, limits
         Where the scratch database is made; see `migrollback_nb.scratch.scratch`.
+    first : sequence of Prelude
+        What runs there before the first migration.
     progress : callable, optional
         Called with (done, all, name).
 
@@ -154,9 +162,9 @@ def prove(
     ordered = ordered[:last]
     clock = _Clock()
     began = time.perf_counter()
-    with scratch(ordered, on=on, bin=bin, own_server=own_server, private=True, limits=limits) as place:
+    with scratch(ordered, on=on, bin=bin, own_server=own_server, private=True, preludes=first, limits=limits) as place:
         clock.seconds["scratch"] += time.perf_counter() - began
-        prover = _Prover(place, clock)
+        prover = _Prover(place, clock, first, named=on is not None)
         for number, file in enumerate(ordered):
             if progress is not None:
                 progress(number, len(ordered), file.name)
@@ -166,8 +174,8 @@ def prove(
                 prover.apply(file)
         if progress is not None:
             progress(len(ordered), len(ordered), "")
-        server = place.server
-    return Proof(migrations=tuple(verdicts), server=server, shares=clock.seconds, digests=clock.digests, warnings=folder.warnings)
+        server, remarks = place.server, place.remarks
+    return Proof(migrations=tuple(verdicts), server=server, shares=clock.seconds, digests=clock.digests, warnings=(*folder.warnings, *remarks))
 
 
 def _stem(path: str) -> str:
@@ -206,9 +214,11 @@ class _Clock:
 class _Prover:
     """The databases of one proof: `_base`, in which only up parts run and no row is made up, and the one that is worked on."""
 
-    def __init__(self, place: Scratch, clock: _Clock) -> None:
+    def __init__(self, place: Scratch, clock: _Clock, first: Sequence[Prelude], *, named: bool) -> None:
         self._place = place
         self._clock = clock
+        self._first = first
+        self._named = named  # the server is not ours
         self._behind: list[MigrationFile] = []  # applied in the database that is worked on, not yet in the base
         self._state: State | None = None  # of the database that is worked on
         self._empty: dict[tuple[int, tuple[str, ...]], str] = {}  # tables that nothing could be put into, and why
@@ -313,6 +323,8 @@ class _Prover:
             remarks += told
             if replacement is not None:
                 trial, goes_on = replacement, False
+        if (failure := trial.up or trial.rollback) is not None:
+            remarks += self._way_out(failure)
         if trial.up is None:
             self._behind.append(file)
         schema = None if self._strayed and not goes_on else trial.schema_up or before.schema
@@ -321,6 +333,15 @@ class _Prover:
         if trial.up is None or not goes_on:
             self._state = self._fill(schema, self._known(before, file) if goes_on else None)
         return _verdict(file, trial, remarks, time.perf_counter() - began)
+
+    def _way_out(self, failure: Failure) -> list[str]:
+        """What it may have missed, in words; asked of the base, whose connection is alive whatever it did."""
+        connection = self._place.database.connection
+        schemas = [name for (name,) in connection.execute("SELECT nspname FROM pg_catalog.pg_namespace").fetchall()]
+        roles = [name for (name,) in connection.execute("SELECT rolname FROM pg_catalog.pg_roles").fetchall()]
+        [is_super] = connection.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user").fetchone() or [False]
+        told = missing.way_out(failure.sqlstate, failure.statement, schemas=schemas, roles=roles, preludes=self._first, named=self._named, is_super=is_super)
+        return [] if told is None else [told]
 
     def _look_again(self, file: MigrationFile, schema: str, trial: Trial) -> tuple[list[str], Trial | None]:
         """Find out whether rows that were made up are the reason for a bad verdict: remarks, and the trial that counts instead, if one does."""

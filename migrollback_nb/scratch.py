@@ -1,8 +1,9 @@
 """Scratch databases: made for one piece of work, with the rollback system in a schema of its own, and gone afterwards.
 
-By default on the embedded server. A folder that changes what all databases of a server share (roles, tablespaces, settings), or that
-needs an extension which the embedded server lacks, gets a private server of this process alone. On a named server a scratch database
-gets a name that nobody else uses; it is dropped at the end, and what a killed process left behind is dropped by the next.
+By default on the embedded server. A folder that changes what all databases of a server share (roles, tablespaces, settings), that names
+roles, or that needs an extension which the embedded server lacks, gets a private server of this process alone: there, roles that the
+folder names and nobody makes are made for it. On a named server a scratch database gets a name that nobody else uses; it is dropped
+at the end, and what a killed process left behind is dropped by the next.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,8 @@ from migrollback_nb.connection import find_dsn, open_connection
 from migrollback_nb.database import Database
 from migrollback_nb.errors import UsageError, from_sqlstate
 from migrollback_nb.installation import system_migration, system_migration_names, system_record
-from migrollback_nb.needs import Needs, needs_of
+from migrollback_nb.needs import Needs, needs_of, roles_made
+from migrollback_nb.preludes import Prelude
 from migrollback_nb.private_server import PrivateServer, Programs, programs_in, programs_on_this_machine
 
 if TYPE_CHECKING:
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
 
 #: What the name of every scratch database begins with: leftovers are told by it.
 PREFIX = "migrollback_scratch_"
+#: Parameters whose value is a list of names.
+_LISTS = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries", "DateStyle"})
+#: In the comment of every stand-in for an extension.
+_OURS = "migrollback_nb"
+#: The oldest PostgreSQL that looks for extensions outside its own folder.
+_WITH_EXTENSION_PATH = 18
 #: Variable that names the folder of the programs of the PostgreSQL to fall back on.
 PROGRAMS_VARIABLE = "MIGROLLBACK_PG_BIN"
 
@@ -49,6 +57,8 @@ class Scratch:
         Where it is, in words.
     bin : Path
         Folder of PostgreSQL's programs (psql, pg_dump) that fit this server, or None on a named server.
+    remarks : tuple of str
+        What was made there beside the database, or is missing: roles, stand-ins.
     """
 
     schema: str
@@ -58,6 +68,7 @@ class Scratch:
     _keeper: psycopg.Connection = field(repr=False)
     _limits: Limits | None = field(repr=False)
     name: str = ""  #: of the database
+    remarks: tuple[str, ...] = ()
     roles: set[str] | None = field(default=None, repr=False)  # that were there before; None where they do not matter
     _made: list[str] = field(default_factory=list, repr=False)
     _open: list[Database] = field(default_factory=list, repr=False)
@@ -96,7 +107,21 @@ class Scratch:
         # template0 and not template1: what somebody put into template1 is no part of a folder. wal_log: the other way takes checkpoints of the whole server
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log")
         self._keeper.execute(create.format(sql.Identifier(name), sql.Identifier(template or "template0")))
+        # a copy has no settings of its own: they are not kept in the database
+        settings = self._keeper.execute(
+            "SELECT s.setting FROM pg_catalog.pg_db_role_setting r JOIN pg_catalog.pg_database d ON d.oid = r.setdatabase "
+            "CROSS JOIN LATERAL pg_catalog.unnest(r.setconfig) AS s (setting) WHERE d.datname = %s AND r.setrole = 0",
+            (template,),
+        ).fetchall()
+        for (setting,) in settings:
+            parameter, _, value = setting.partition("=")
+            self._set_for(name, parameter, value)
         return name
+
+    def _set_for(self, name: str, parameter: str, value: str) -> None:
+        # lists are kept as they were written, and are written like that again
+        written = sql.SQL(value) if parameter in _LISTS else sql.Literal(value)
+        self._keeper.execute(sql.SQL("ALTER DATABASE {} SET {} TO {}").format(sql.Identifier(name), sql.Identifier(*parameter.split(".")), written))
 
     def drop(self, name: str) -> None:
         """Drop a database that this scratch has made. Writes; ends who is connected to it."""
@@ -143,6 +168,7 @@ def scratch(
     bin: Path | str | None = None,
     own_server: bool = False,
     private: bool = False,
+    preludes: Sequence[Prelude] = (),
     limits: Limits | None = None,
 ) -> Iterator[Scratch]:
     """A scratch database with the rollback system, for as long as the ``with`` block lasts. Writes: only there.
@@ -161,6 +187,8 @@ def scratch(
     private : bool
         True: where no server is named, not the embedded one but a private one from the same programs, without crash safety: it takes a
         second to start and is faster with many transactions and copies.
+    preludes : sequence of Prelude
+        What runs in the database first.
     limits : Limits, optional
         Timeouts of the connections.
 
@@ -171,12 +199,12 @@ def scratch(
     Raises
     ------
     UsageError
-        When an extension is nowhere to be had, when the files would change what all databases of a named server share, or when the role
-        may not create databases there.
+        When an extension is nowhere to be had, when the files would change what all databases of a named server share, when the role
+        may not create databases there, or when a prelude fails.
     ConnectionFailed
         When there is no answer.
     """
-    needs = needs_of(files)
+    needs = needs_of(files, preludes)
     named = bin or os.environ.get(PROGRAMS_VARIABLE)
     if on and bin:
         raise UsageError("Both a server (on) and programs (bin) are given for the scratch database", hint="Give one of them.")
@@ -187,21 +215,23 @@ def scratch(
                 hint="Leave the server unnamed: a private one is started for them. Or say --own-server when the named one is there for this alone.",
             )
         dsn, found_in = find_dsn(on)
-        with _made_on(dsn, found_in=found_in, words=None, bin=None, needs=needs, limits=limits) as made:
+        with _made_on(dsn, found_in=found_in, words=None, bin=None, needs=needs, preludes=preludes, own=own_server, limits=limits) as made:
             yield made
         return
     with (
-        _server_for(needs, None if named is None else Path(named), private=private) as (dsn, words, folder),
-        _made_on(dsn, found_in=words, words=words, bin=folder, needs=needs, limits=limits) as made,
+        _server_for(needs, preludes, None if named is None else Path(named), private=private) as (dsn, words, folder, own),
+        _made_on(dsn, found_in=words, words=words, bin=folder, needs=needs, preludes=preludes, own=own, limits=limits) as made,
     ):
         yield made
 
 
 @contextmanager
-def _server_for(needs: Needs, named: Path | None, *, private: bool) -> Iterator[tuple[str, str, Path]]:
-    """(DSN, words, programs) of a server on this machine that has all that is needed."""
+def _server_for(needs: Needs, preludes: Sequence[Prelude], named: Path | None, *, private: bool) -> Iterator[tuple[str, str, Path, bool]]:
+    """(DSN, words, programs, whether it is there for this alone) of a server on this machine that has all that is needed."""
     from migrollback_nb import embedded
 
+    stand_ins = next((prelude for prelude in preludes if prelude.extensions is not None), None)
+    stood_in = frozenset[str]() if stand_ins is None else stand_ins.stood_in
     wheel = None
     if named is not None:
         programs = programs_in(named)
@@ -214,19 +244,25 @@ def _server_for(needs: Needs, named: Path | None, *, private: bool) -> Iterator[
         if wheel is None:
             raise UsageError("The embedded server has no programs", hint='Run pip install --force-reinstall "migrollback-nb[lab]".')
         lacking = needs.extensions.keys() - _extensions(wheel)
-        if not lacking and not needs.shared and not private:
-            yield embedded.start(), f"the embedded PostgreSQL {wheel.version}", wheel.bin
+        if not lacking and not needs.shared and not needs.roles and not private and stand_ins is None:
+            yield embedded.start(), f"the embedded PostgreSQL {wheel.version}", wheel.bin, False
             return
         # roles of a server that others use too are not ours to change
         programs = wheel if not lacking else next((own for own in programs_on_this_machine() if needs.extensions.keys() <= _extensions(own)), None)
+        if programs is None and wheel.major >= _WITH_EXTENSION_PATH and lacking <= stood_in:
+            programs = wheel
         if programs is None:
             raise _missing(
-                {name: needs.extensions[name] for name in lacking}, f"neither the embedded PostgreSQL {wheel.version} nor another on this machine has"
+                {name: needs.extensions[name] for name in lacking - stood_in or lacking},
+                f"neither the embedded PostgreSQL {wheel.version} nor another on this machine has",
             )
     # the wheel's own folder may lie in a home that is closed to the user who runs the server
-    server = PrivateServer.start(programs.bin if programs != wheel else embedded.programs_for_others())
+    server = PrivateServer.start(
+        programs.bin if programs != wheel else embedded.programs_for_others(),
+        extensions=stand_ins.extensions if stand_ins is not None and programs.major >= _WITH_EXTENSION_PATH else None,
+    )
     try:
-        yield server.dsn(), f"a private PostgreSQL {programs.version} of {programs.bin}", programs.bin
+        yield server.dsn(), f"a private PostgreSQL {programs.version} of {programs.bin}", programs.bin, True
     finally:
         server.stop()
 
@@ -259,7 +295,9 @@ def _some(places: tuple[str, ...]) -> str:
 
 
 @contextmanager
-def _made_on(dsn: str, *, found_in: str, words: str | None, bin: Path | None, needs: Needs, limits: Limits | None) -> Iterator[Scratch]:
+def _made_on(
+    dsn: str, *, found_in: str, words: str | None, bin: Path | None, needs: Needs, preludes: Sequence[Prelude], own: bool, limits: Limits | None
+) -> Iterator[Scratch]:
     """A scratch database on a server that runs. What goes wrong inside the block is its user's, and passes as it is."""
     if dsn == "embedded" or dsn.startswith("embedded/"):
         from migrollback_nb import embedded
@@ -271,16 +309,80 @@ def _made_on(dsn: str, *, found_in: str, words: str | None, bin: Path | None, ne
     made = Scratch(schema=f"migrollback_{secrets.token_hex(4)}", server=words, bin=bin, _dsn=dsn, _keeper=keeper, _limits=limits)
     try:
         with _translated(words):
-            available = {name for (name,) in keeper.execute("SELECT name FROM pg_catalog.pg_available_extensions").fetchall()}
-            if lacking := needs.extensions.keys() - available:
+            available = {name: comment or "" for name, comment in keeper.execute("SELECT name, comment FROM pg_catalog.pg_available_extensions").fetchall()}
+            if lacking := needs.extensions.keys() - available.keys():
                 raise _missing({name: needs.extensions[name] for name in lacking}, f"{words} has not")
-            made.roles = _roles(keeper) if needs.shared else None
             drop_leftovers(keeper)
+            # a server that we have started goes with its roles
+            made.roles = _roles(keeper) if own and bin is None else None
+            remarks = _provide_roles(made, needs, preludes, own=own)
             made.name = made.create()
         made.install(made.database)
+        for prelude in preludes:
+            remarks += _run_prelude(made, prelude, {name for name in needs.extensions if _OURS in available[name]})
+        made.remarks = tuple(remarks)
         yield made
     finally:
         made.close()
+
+
+def _provide_roles(made: Scratch, needs: Needs, preludes: Sequence[Prelude], *, own: bool) -> list[str]:
+    """Make the roles that are named and not there, where the server is there for this alone; elsewhere say which are missing."""
+    keeper = made._keeper  # noqa: SLF001  # its own module
+    there = _roles(keeper)
+    remarks = []
+    for prelude in preludes:
+        missing = [role for role in roles_made(prelude.roles) if role not in there]
+        if missing and not own:
+            raise UsageError(
+                f"The stand-in {prelude.name} grants rights to roles that {made.server} has not: {', '.join(missing)}",
+                hint="Make them there yourself; or leave the server unnamed, and a private one is started that has them; "
+                "or say --own-server when the named one is there for this alone.",
+            )
+        if missing:
+            # as they were written where none is there yet; on a server that has some of them, only the others, without their memberships
+            if len(missing) == len(roles_made(prelude.roles)):
+                keeper.execute(prelude.roles.encode())
+            else:
+                for role in missing:
+                    keeper.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+            there |= set(missing)
+    missing = sorted(needs.roles.keys() - there)
+    if missing and own:
+        for role in missing:
+            keeper.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+        said = ", ".join(f"{role} ({needs.roles[role]})" for role in missing)
+        remarks.append(f"Roles that the migrations name and none of them makes were made for this, without any right: {said}")
+    elif missing:
+        said = ", ".join(f"{role} ({needs.roles[role]})" for role in missing)
+        make = " ".join(sql.SQL("CREATE ROLE {} NOLOGIN;").format(sql.Identifier(role)).as_string(None) for role in missing)
+        remarks.append(
+            f"{made.server} has not the roles that the migrations name: {said}. None is made on a server that is named: run there {make}, or leave the server unnamed"
+        )
+    return remarks
+
+
+def _run_prelude(made: Scratch, prelude: Prelude, extensions: set[str]) -> list[str]:
+    """Run it on a connection of its own, for a dump sets its session's search_path; in words, what stands in for what. `extensions`: that will."""
+    with open_connection(made.dsn, found_in="the scratch database", application_name="migrollback_nb scratch") as connection:
+        try:
+            connection.execute(prelude.text.encode())
+        except psycopg.Error as error:
+            place = error.diag.statement_position
+            line = "" if place is None else f":{prelude.text.count(chr(10), 0, int(place) - 1) + 1}"
+            raise UsageError(
+                f"The prelude {prelude.name}{line} fails on {made.server}: {error.diag.message_primary or error} ({error.sqlstate})",
+                hint="It must run in a new, empty database"
+                + (", as a role that may make all that it holds: leave the server unnamed, or connect as its superuser." if error.sqlstate == "42501" else "."),
+            ) from error
+        if not prelude.is_stand_in:
+            return []
+        found = connection.execute("SELECT e.extname, pg_catalog.obj_description(e.oid, 'pg_extension') FROM pg_catalog.pg_extension e").fetchall()
+    names = sorted(extensions | {name for name, comment in found if _OURS in (comment or "")})
+    also = f"; so are the extensions {', '.join(names)}" if names else ""
+    return [
+        f"What a {prelude.name.capitalize()} database holds before the first migration is a stand-in: its names and rights, and no service behind them{also}"
+    ]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from migrollback_nb.migration_file import parse
 if TYPE_CHECKING:
     from migrollback_nb.formats import MigrationFolder
     from migrollback_nb.migration_file import MigrationFile
+    from migrollback_nb.preludes import Prelude
 
 
 def template(
@@ -24,6 +26,7 @@ def template(
     prove: bool = False,
     on: str | None = None,
     own_server: bool = False,
+    first: Sequence[Prelude] = (),
 ) -> results.Template:
     """Suggest a rollback block.
 
@@ -41,6 +44,8 @@ def template(
         True: try the block on a scratch database and grade it.
     on, own_server
         Where the scratch databases are made; see `migrollback_nb.scratch.scratch`.
+    first : sequence of Prelude
+        What runs there before the first migration.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def template(
         except DependencyError as error:
             trouble = error.message
         else:
-            states, trouble = old_definitions.look_up(before, file, suggested.needs_schema, on=on, own_server=own_server)
+            states, trouble = old_definitions.look_up(before, file, suggested.needs_schema, on=on, own_server=own_server, first=first)
         if states is not None:
             suggested = inverse.suggest(file.up, states=states, major=major)
         if trouble is not None:
@@ -76,17 +81,17 @@ def template(
         statements=suggested.statements,
         todos=suggested.todos,
         warnings=tuple(warnings),
-        proof=_proof(folder, parse(whole, name=file.name, path=file.path), on=on, own_server=own_server) if prove else None,
+        proof=_proof(folder, parse(whole, name=file.name, path=file.path), on=on, own_server=own_server, first=first) if prove else None,
     )
 
 
-def _proof(folder: MigrationFolder, file: MigrationFile, *, on: str | None, own_server: bool) -> results.MigrationProof:
+def _proof(folder: MigrationFolder, file: MigrationFile, *, on: str | None, own_server: bool, first: Sequence[Prelude]) -> results.MigrationProof:
     """How the rollback of a file does in its folder, in place of the file of that name there."""
     from migrollback_nb.proof import prove
 
     contents = folder.read_all()
     files = tuple(file if other.name == file.name else other for other in contents.files)
-    return prove(replace(contents, files=files), [file.name], on=on, own_server=own_server).migrations[0]
+    return prove(replace(contents, files=files), [file.name], on=on, own_server=own_server, first=first).migrations[0]
 
 
 def _before(folder: MigrationFolder, file: MigrationFile) -> list[MigrationFile]:

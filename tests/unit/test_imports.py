@@ -31,6 +31,8 @@ LAYERS = [
         "audit",
         "template",
         "needs",
+        "preludes",
+        "missing",
         "plpgsql",
         "statement_objects",
         "inference",
