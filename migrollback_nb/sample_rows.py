@@ -71,6 +71,11 @@ SELECT c.oid, 'p', c.relname, ARRAY(SELECT a.attnum FROM pg_catalog.pg_partition
        '{}'
 FROM pg_catalog.pg_class c WHERE c.oid = ANY (%(tables)s) AND c.relispartition
 """
+#: Those that fire in an ordinary session, and that ENABLE leaves as they were.
+_TRIGGERS = """
+SELECT t.tgrelid AS "table", t.tgname AS name FROM pg_catalog.pg_trigger t
+WHERE t.tgrelid = ANY (%(tables)s) AND NOT t.tgisinternal AND t.tgenabled = 'O' AND t.tgparentid = 0 ORDER BY t.tgname
+"""
 
 
 def _day(number: int) -> str:
@@ -147,7 +152,8 @@ class Unfilled:
 def fill(connection: psycopg.Connection, tables: Iterable[Table]) -> list[Unfilled]:
     """Put a few rows into each of these tables. Writes. Returns those that stay empty.
 
-    Triggers fire: what they do (partitions for a new row, for one) belongs to a row.
+    Triggers fire: what they do (partitions for a new row, for one) belongs to a row. Only where no row comes in for what they do, as where they
+    write into a table that nothing fits, rows come in without them.
     """
     to_fill = {table.oid: table for table in tables}
     if not to_fill:
@@ -159,14 +165,34 @@ def fill(connection: psycopg.Connection, tables: Iterable[Table]) -> list[Unfill
     constraints: dict[int, list[dict[str, Any]]] = {oid: [] for oid in to_fill}
     for row in cursor.execute(_CONSTRAINTS, {"tables": list(to_fill)}):
         constraints[row["table"]].append(row)
+    triggers: dict[int, list[str]] = {oid: [] for oid in to_fill}
+    for row in cursor.execute(_TRIGGERS, {"tables": list(to_fill)}):
+        triggers[row["table"]].append(row["name"])
     unfilled = []
     with connection.transaction():
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for oid in _parents_first(constraints):
             with_rows = _Filler(connection, to_fill[oid], columns[oid], constraints[oid])
-            if (why := with_rows.fill()) is not None:
+            if (why := with_rows.fill()) is not None and (not triggers[oid] or _without(triggers[oid], with_rows) is not None):
                 unfilled.append(Unfilled(to_fill[oid], why))
     return unfilled
+
+
+def _without(triggers: Sequence[str], filler: _Filler) -> str | None:
+    """Fill a table while these triggers are off."""
+
+    def turn(word: str) -> None:
+        for name in triggers:
+            filler.connection.execute(sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(filler.name, sql.SQL(word), sql.Identifier(name)))
+
+    try:
+        with filler.connection.transaction():
+            turn("DISABLE")
+            why = filler.fill()
+            turn("ENABLE")
+    except psycopg.errors.InsufficientPrivilege as error:  # not its owner
+        return str(error.diag.message_primary)
+    return why
 
 
 def _parents_first(constraints: dict[int, list[dict[str, Any]]]) -> list[int]:
@@ -186,7 +212,8 @@ class _Filler:
     """Rows for one table."""
 
     def __init__(self, connection: psycopg.Connection, table: Table, columns: Sequence[dict[str, Any]], constraints: Sequence[dict[str, Any]]) -> None:
-        self._connection = connection
+        self.connection = connection
+        self.name = sql.Identifier(table.schema, table.name)
         self._table = table
         # what counts itself goes on counting: a number of ours would be in the way of the next
         self._columns = [column for column in columns if not column["generated"] and not column["counted"]]
@@ -219,7 +246,7 @@ class _Filler:
             return None  # it shares a column with another key: whether both hold shows when the row is put in
         target = sql.Identifier(key["target_schema"], key["target_name"])
         if key["target"] != self._table.oid:
-            found = self._connection.execute(sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) t").format(target, ROWS)).fetchone()
+            found = self.connection.execute(sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) t").format(target, ROWS)).fetchone()
             if found is not None and (count := found[0]):
                 for number, name in zip(numbers, key["target_columns"], strict=True):
                     self._parents[number] = (name, target, count)
@@ -238,10 +265,10 @@ class _Filler:
         why = ""
         for _ in range(_TRIES):
             try:
-                with self._connection.transaction():
-                    self._connection.execute(self._statement(number, values))
+                with self.connection.transaction():
+                    self.connection.execute(self._statement(number, values))
             except psycopg.Error as error:
-                if self._connection.closed:
+                if self.connection.closed:
                     raise
                 why = f"{error.sqlstate}: {error.diag.message_primary}"
                 blamed = frozenset(self._blamed(error, values) - self._parents.keys())
@@ -271,11 +298,10 @@ class _Filler:
                 values.append(sql.SQL("DEFAULT") if column["required"] else sql.SQL("NULL"))
             else:
                 values.append(sql.SQL("{}::{}").format(sql.Literal(value), sql.SQL(column["type"])))
-        table = sql.Identifier(self._table.schema, self._table.name)
         if not values:
-            return sql.SQL("INSERT INTO {} DEFAULT VALUES").format(table)
+            return sql.SQL("INSERT INTO {} DEFAULT VALUES").format(self.name)
         names = [sql.Identifier(column["name"]) for column in self._columns]
-        return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(table, sql.SQL(", ").join(names), sql.SQL(", ").join(values))
+        return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(self.name, sql.SQL(", ").join(names), sql.SQL(", ").join(values))
 
     def _blamed(self, error: psycopg.Error, chosen: Mapping[int, str | None]) -> set[int]:
         """Numbers of the columns whose values are to be tried otherwise."""
@@ -295,8 +321,8 @@ class _Filler:
 
     def _is_taken(self, column: dict[str, Any], value: str | None) -> bool:
         try:
-            with self._connection.transaction():
-                self._connection.execute(sql.SQL("SELECT {}::{}").format(sql.Literal(value), sql.SQL(column["type"])))
+            with self.connection.transaction():
+                self.connection.execute(sql.SQL("SELECT {}::{}").format(sql.Literal(value), sql.SQL(column["type"])))
         except psycopg.DatabaseError:
             return False
         return True

@@ -26,7 +26,7 @@ from migrollback_nb.database import Database
 from migrollback_nb.errors import UsageError, from_sqlstate
 from migrollback_nb.installation import system_migration, system_migration_names, system_record
 from migrollback_nb.needs import Needs, needs_of, roles_made
-from migrollback_nb.preludes import Prelude
+from migrollback_nb.preludes import SHIPPED, Prelude, find
 from migrollback_nb.private_server import PrivateServer, Programs, programs_in, programs_on_this_machine
 
 if TYPE_CHECKING:
@@ -255,6 +255,7 @@ def _server_for(needs: Needs, preludes: Sequence[Prelude], named: Path | None, *
             raise _missing(
                 {name: needs.extensions[name] for name in lacking - stood_in or lacking},
                 f"neither the embedded PostgreSQL {wheel.version} nor another on this machine has",
+                preludes,
             )
     # the wheel's own folder may lie in a home that is closed to the user who runs the server
     server = PrivateServer.start(
@@ -278,12 +279,14 @@ def _extensions(programs: Programs) -> set[str]:
     return {file.name.removesuffix(".control") for folder in folders for file in folder.glob("**/extension/*.control")}
 
 
-def _missing(extensions: dict[str, str], where: str) -> UsageError:
+def _missing(extensions: dict[str, str], where: str, preludes: Sequence[Prelude]) -> UsageError:
     wanted = ", ".join(f"{name} ({place})" for name, place in sorted(extensions.items()))
     plural = "s" if len(extensions) > 1 else ""
+    [supabase] = find(SHIPPED)
+    also = f" Or say --prelude {supabase.name}: it has stand-ins." if not any(p.is_stand_in for p in preludes) and extensions.keys() & supabase.stood_in else ""
     return UsageError(
         f"The migrations need the extension{plural} {wanted}, which {where}",
-        hint=f"Name a server that has {'them' if plural else 'it'} with --on postgresql://..., or the folder of a PostgreSQL's programs in {PROGRAMS_VARIABLE}.",
+        hint=f"Name a server that has {'them' if plural else 'it'} with --on postgresql://..., or the folder of a PostgreSQL's programs in {PROGRAMS_VARIABLE}.{also}",
     )
 
 
@@ -311,7 +314,7 @@ def _made_on(
         with _translated(words):
             available = {name: comment or "" for name, comment in keeper.execute("SELECT name, comment FROM pg_catalog.pg_available_extensions").fetchall()}
             if lacking := needs.extensions.keys() - available.keys():
-                raise _missing({name: needs.extensions[name] for name in lacking}, f"{words} has not")
+                raise _missing({name: needs.extensions[name] for name in lacking}, f"{words} has not", preludes)
             drop_leftovers(keeper)
             # a server that we have started goes with its roles
             made.roles = _roles(keeper) if own and bin is None else None

@@ -372,6 +372,21 @@ def test_what_a_trigger_makes_of_a_row_belongs_to_the_schema_before(write, verdi
     assert (found["004_d"].grade, found["004_d"].differences) == ("restores", ())
 
 
+def test_a_trigger_that_lets_no_row_in_is_done_without(write, verdicts):
+    write(
+        "001_a",
+        "CREATE TABLE a (id int PRIMARY KEY, n text); CREATE TABLE log (said text NOT NULL);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (NULL); RETURN NEW; END $$;"
+        "CREATE TRIGGER note AFTER INSERT ON a FOR EACH ROW EXECUTE FUNCTION note();",
+        "DROP TABLE a; DROP TABLE log; DROP FUNCTION note;",
+    )
+    write("002_b", "ALTER TABLE a DROP n;", "ALTER TABLE a ADD n text;")
+    write("003_c", "CREATE INDEX ON a (id);", "DROP INDEX a_id_idx;")
+    found = verdicts()
+    assert (found["002_b"].grade, found["002_b"].differences[0].columns) == ("loses_data", ("n",))
+    assert (found["003_c"].grade, found["003_c"].remarks) == ("restores", ())  # the trigger is on again
+
+
 def test_sequences_are_no_data(write, verdicts):
     write("001_a", "CREATE SEQUENCE s;", "DROP SEQUENCE s;")
     write("002_b", "SELECT nextval('s');", "SELECT nextval('s');")
