@@ -98,9 +98,10 @@ def _roles_named(node: Node, statement: str) -> Iterator[str]:
         for granted in node.grant_role_stmt.granted_roles:
             yield granted.access_priv.priv_name
     elif node.WhichOneof("node") == "do_stmt":
-        for query, dynamic in plpgsql.queries(plpgsql.parse_plpgsql(statement)):
-            if not dynamic:
-                for inner, _, text in _statements(query):
+        body = plpgsql.parse_body(statement)
+        for query in () if body is None else body.queries:
+            if not query.built:
+                for inner, _, text in _statements(query.sql):
                     yield from _roles_named(inner, text)
 
 

@@ -74,6 +74,16 @@ def test_what_an_extension_brings_is_the_extensions(applied, connection):
     assert {kind for kind, _ in made(connection, "001_text")} == {"extension", "table", "column", "comment"}
 
 
+def test_the_composite_types_of_an_extension_are_the_extensions_too(applied, connection):
+    if not value(connection, "SELECT count(*) FROM pg_available_extensions WHERE name = 'tablefunc'"):
+        pytest.skip("this server has no tablefunc")
+    before = set(schema_of(connection))
+    applied("001_cross", "CREATE EXTENSION tablefunc;")
+    both = {("extension", "tablefunc"), ("comment", "extension tablefunc")}
+    assert set(schema_of(connection)) - before == both
+    assert made(connection, "001_cross") == both
+
+
 def test_columns_that_are_added_and_columns_that_are_changed_are_told_apart(applied, connection, session):
     session().execute("CREATE TABLE older (a int, b text)")  # by nobody known
     applied("001_users", "CREATE TABLE users (id int, name text);")

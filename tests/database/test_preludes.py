@@ -88,7 +88,7 @@ def test_a_dump_of_a_schema_runs_with_what_it_sets_for_its_session(server, folde
     assert prove_folder(folder, on=server.dsn(), prelude=sql_file(tmp_path, dump)).counts["restores"] == 1
 
 
-def test_the_command_line_takes_several_and_the_variable_stands_in(server, folder, write, tmp_path, capsys, monkeypatch):
+def test_the_command_line_takes_several_and_the_variable_stands_in(server, folder, write, tmp_path, capsys, monkeypatch):  # noqa: PLR0917  # fixtures
     write("001_a", "CREATE VIEW own AS SELECT n FROM app.t;", "DROP VIEW own;")
     files = [str(sql_file(tmp_path, "CREATE SCHEMA app;")), str(sql_file(tmp_path, "CREATE TABLE app.t (n int);", "second.sql"))]
     arguments = ["--dir", str(folder), "verify", "--on", server.dsn(), "--require", "restores"]

@@ -12,6 +12,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
     WITH RECURSIVE
     ext AS MATERIALIZED (            -- objects owned by an extension: described by the extension row only; and our own
       SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e'
+      -- of a composite type the extension owns the type, and that its relation
+      UNION ALL SELECT 'pg_class'::regclass, t.typrelid FROM pg_depend d JOIN pg_type t ON t.oid = d.objid AND t.typtype = 'c' WHERE d.deptype = 'e' AND d.classid = 'pg_type'::regclass
       UNION ALL SELECT 'pg_class'::regclass, unnest(o.tables) FROM migrollback_schema.migration_system_objects() o
       UNION ALL SELECT 'pg_proc'::regclass, unnest(o.routines) FROM migrollback_schema.migration_system_objects() o),
     ns AS MATERIALIZED (

@@ -154,13 +154,15 @@ BEGIN
            CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
                 WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type' ELSE 'index' END,
            format('%I.%I', n.nspname, r.relname), 'pg_class'::regclass::oid, r.oid, 0, r.ctid
-      FROM (SELECT true AS new, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.ctid FROM pg_class c WHERE c.oid = ANY (made)
+      FROM (SELECT true AS new, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.reltype, c.ctid FROM pg_class c WHERE c.oid = ANY (made)
             UNION ALL
-            SELECT false, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.ctid FROM pg_class c
+            SELECT false, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.reltype, c.ctid FROM pg_class c
              WHERE c.oid = ANY (altered) AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END) r
       JOIN pg_namespace n ON n.oid = r.relnamespace
      WHERE r.relpersistence <> 't' AND n.nspname <> 'pg_toast'
-       AND NOT (extending AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = r.oid AND e.deptype = 'e'));
+       -- of a composite type the extension owns the type, and that its relation
+       AND NOT (extending AND (EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = r.oid AND e.deptype = 'e')
+                OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = r.reltype AND e.deptype = 'e')));
 
     -- columns: of new relations all, of others those that were added (their rows are new) or changed ----
     IF attribute_inserted + attribute_updated > 0 THEN
@@ -191,7 +193,8 @@ BEGIN
           JOIN pg_class c ON c.oid = w.relation AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
           JOIN pg_namespace n ON n.oid = c.relnamespace
           JOIN pg_attribute a ON a.attrelid = w.relation AND a.attnum > 0 AND NOT a.attisdropped AND (w.new OR a.attnum = w.attnum)
-         WHERE NOT (extending AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e'));
+         WHERE NOT (extending AND (EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+                    OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = c.reltype AND e.deptype = 'e')));
     END IF;
 
     -- what belongs to relations ------------------------------------------------------------------------
