@@ -594,14 +594,27 @@ class Database(Session):
         """A second connection whose open, idle transaction holds the gate's lock: survives poolers, and holds no snapshot that CONCURRENTLY would wait for."""
         if self._reopen is None:
             raise errors.UsageError("Running outside a transaction needs a second connection", hint="Connect by DSN instead of lending a connection.")
+        behind_pooler, before = self._is_behind_pooler(), _process(self.connection)
         with self._reopen() as connection:
             guard = Database(connection, schema=self.schema, owned=True, reopen=None, limits=self.limits)
             guard.client = self.client
             with guard._translated(), connection.transaction():
                 self._set_local(connection, {"idle_in_transaction_session_timeout": "0", "lock_timeout": self.limits.lock_timeout})
                 guard._rows("lock_migrations")
+                # where the pooler lends a session for a transaction only, the guard's has just taken ours, or we get another one each time
+                if behind_pooler and (_process(connection) == before or any(_process(self.connection) != before for _ in range(3))):
+                    raise errors.Refused(
+                        "What runs statement by statement outside a transaction needs a session of its own, and this connection goes through a pooler "
+                        "that lends one for each transaction",
+                        hint="Nothing was run. Connect to the server itself, or through a pooler in session mode: else a statement could miss its search_path, "
+                        "and other clients would find our settings.",
+                    )
                 guard._let_go_of_snapshot()
                 yield guard
+
+    def _is_behind_pooler(self) -> bool:
+        """Whether another process answers than the one that was named at connecting. Does not write."""
+        return _process(self.connection) != self.connection.info.backend_pid
 
     def _let_go_of_snapshot(self) -> None:
         """Close the portal of the last query. Unclosed it keeps a snapshot for as long as the transaction is open, and CONCURRENTLY waits for that."""
@@ -792,6 +805,13 @@ class Database(Session):
 
 class _Undo(Exception):
     """Ends a transaction that is to leave nothing."""
+
+
+def _process(connection: psycopg.Connection) -> int:
+    """Process id of the server's end, as the server says."""
+    found = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    assert found is not None  # for mypy: it is one row
+    return cast(int, found[0])
 
 
 def _met_lock(execution: Execution) -> bool:

@@ -92,7 +92,7 @@ class PrivateServer:
         import fcntl
 
         remove_leftovers()
-        account = _account()
+        account = ordinary_account()
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_roomy_folder()))
         in_use = (folder / "in-use").open("wb")
         fcntl.flock(in_use, fcntl.LOCK_EX)
@@ -196,7 +196,7 @@ def programs_on_this_machine() -> Iterator[Programs]:
 # -- another user than root -----------------------------------------------------------------------------------------------
 
 
-def _account() -> dict[str, Any]:
+def ordinary_account() -> dict[str, Any]:
     """Arguments for subprocess that make it run as an ordinary user: PostgreSQL refuses root."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return {}

@@ -1,0 +1,115 @@
+"""Through PgBouncer, in both modes: what needs a session of its own is refused where the pooler lends one for each transaction."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from watching import eventually, exists, status
+
+import migrollback_nb as mr
+from migrollback_nb.private_server import ordinary_account
+
+if TYPE_CHECKING:
+    from pg_servers import Server
+
+PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+pytestmark = pytest.mark.skipif(PROGRAM is None and not os.environ.get("REQUIRE_POOLER"), reason="this machine has no pgbouncer (apt-get install pgbouncer)")
+
+OUTSIDE = """\
+-- Transaction: false
+CREATE TABLE t (a int);
+CREATE INDEX CONCURRENTLY i ON t (a);
+-- ROLLBACK START transaction:false
+DROP INDEX CONCURRENTLY i;
+DROP TABLE t;
+-- ROLLBACK END
+"""
+
+
+@pytest.fixture
+def pooled(server: Server, database_dsn: str) -> Iterator[Callable[[str], str]]:
+    """Starts a pooler in one mode and gives the DSN through it."""
+    with tempfile.TemporaryDirectory(prefix="mrp", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name, _stopping() as started:
+        folder = Path(name)
+        folder.chmod(0o777)
+
+        def start(mode: str) -> str:
+            (folder / "ini").write_text(
+                f"[databases]\n* = host={server.folder} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {folder}\nauth_type = any\n"
+                f"pool_mode = {mode}\ndefault_pool_size = 20\npidfile = {folder}/pid\nlogfile = {folder}/log\n"
+            )
+            started.append(
+                subprocess.Popen([str(PROGRAM), "-q", str(folder / "ini")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **ordinary_account())
+            )
+            eventually((folder / ".s.PGSQL.6432").exists, "the pooler listens")
+            dsn = psycopg.conninfo.conninfo_to_dict(database_dsn)
+            return psycopg.conninfo.make_conninfo(host=str(folder), port=6432, dbname=str(dsn["dbname"]), user=str(dsn["user"]))
+
+        yield start
+
+
+@contextmanager
+def _stopping() -> Iterator[list[subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
+
+
+def test_transactions_need_no_session_of_their_own(pooled, write_migration, folder, session):
+    write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+    with mr.connect(pooled("transaction"), dir=folder) as db:
+        db.apply("001_t")
+        rehearsed = db.rehearse("001_t")
+        assert rehearsed.success
+        assert exists(session(), "t")
+        result = db.rollback("001_t", confirm="001_t", preview=rehearsed)
+        assert result.verification.verdict == "restored"
+        assert not exists(session(), "t")
+        assert db.verify_events().intact
+
+
+def test_statement_by_statement_is_refused_where_a_session_lasts_for_one_transaction(pooled, write_migration, folder, db, session):
+    write_migration("001_t", OUTSIDE)
+    with mr.connect(pooled("transaction"), dir=folder) as through:
+        with pytest.raises(mr.Refused, match="pooler"):
+            through.apply("001_t")
+        assert not exists(session(), "t")
+        db.apply("001_t")
+        with pytest.raises(mr.Refused, match="pooler") as caught:
+            through.rollback("001_t", confirm="001_t")
+        assert "session mode" in caught.value.hint
+    assert exists(session(), "i")
+    assert status(session(), "001_t") == "applied"
+
+
+def test_it_is_refused_too_while_others_use_the_pool(pooled, write_migration, folder, session):
+    write_migration("001_t", OUTSIDE)
+    dsn = pooled("transaction")
+    with psycopg.connect(dsn) as one, psycopg.connect(dsn) as other:
+        one.execute("SELECT 1")
+        other.execute("SELECT 1")
+        with mr.connect(dsn, dir=folder) as through, pytest.raises(mr.Refused, match="pooler"):
+            through.apply("001_t")
+
+
+def test_statement_by_statement_in_session_mode(pooled, write_migration, folder, session):
+    write_migration("001_t", OUTSIDE)
+    with mr.connect(pooled("session"), dir=folder) as db:
+        db.apply("001_t")
+        assert exists(session(), "i")
+        assert db.rollback("001_t", confirm="001_t").success
+    assert not exists(session(), "t")
