@@ -85,14 +85,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         SELECT d.depends_on AS base, d.migration_name AS dependent, h.status <> 'rolled_back' AS in_place
         FROM migrollback_schema.migration_dependencies d
         JOIN migrollback_schema.migration_history h ON h.migration_name = d.migration_name),
-    nearest AS (                        -- goes on only through migrations that are rolled back: linear, where a closure is not
-        SELECT e.base, e.dependent, e.in_place
-        FROM edge e JOIN migrollback_schema.migration_history b ON b.migration_name = e.base AND b.status <> 'rolled_back'
+    beyond AS (                         -- what was rolled back blocks nothing, but what rests on it does: linear, where a closure is not
+        SELECT e.base, e.dependent FROM edge e JOIN migrollback_schema.migration_history b ON b.migration_name = e.base AND b.status <> 'rolled_back'
+         WHERE NOT e.in_place
         UNION
-        SELECT n.base, e.dependent, e.in_place FROM nearest n JOIN edge e ON e.base = n.dependent WHERE NOT n.in_place),
+        SELECT n.base, e.dependent FROM beyond n JOIN edge e ON e.base = n.dependent WHERE NOT e.in_place),
     blocked AS (
-        SELECT n.base, array_agg(n.dependent ORDER BY n.dependent COLLATE "C") AS names
-        FROM nearest n WHERE n.in_place AND n.dependent <> n.base GROUP BY n.base)
+        SELECT x.base, array_agg(DISTINCT x.dependent COLLATE "C" ORDER BY x.dependent COLLATE "C") AS names
+        FROM (SELECT e.base, e.dependent FROM edge e WHERE e.in_place
+              UNION ALL SELECT n.base, e.dependent FROM beyond n JOIN edge e ON e.base = n.dependent WHERE e.in_place) x
+        WHERE x.dependent <> x.base GROUP BY x.base)
     SELECT h.migration_name, h.migration_version, h.applied_at, h.status, r.reason IS NULL,
            coalesce(btrim(h.rollback_sql, E' \t\r\n'), '') <> '', r.reason, coalesce(b.names, '{}')
     FROM migrollback_schema.migration_history h
