@@ -33,7 +33,7 @@ class Prelude:
     @property
     def is_stand_in(self) -> bool:
         """It came with us."""
-        return bool(self.roles)
+        return self.extensions is not None
 
     @property
     def stood_in(self) -> frozenset[str]:
@@ -59,6 +59,11 @@ def find(names: Sequence[Path | str] | Path | str | None = None) -> tuple[Prelud
     else:
         wanted = [names] if isinstance(names, Path | str) else list(names)
     return tuple(_shipped(name) if name in SHIPPED else _read(Path(name)) for name in dict.fromkeys(wanted) if name != "")
+
+
+def extensions_only() -> tuple[Prelude, ...]:
+    """Nothing that runs, but stand-ins for the extensions that no plain server has, for who brings the rest along. Writes nothing."""
+    return tuple(Prelude(name=name, text="", extensions=_STAND_INS / name / "extension") for name in SHIPPED)
 
 
 def _shipped(name: Path | str) -> Prelude:

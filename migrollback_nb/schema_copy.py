@@ -22,6 +22,7 @@ from migrollback_nb.database import Database
 from migrollback_nb.errors import UsageError
 from migrollback_nb.html import visible
 from migrollback_nb.migration_file import parse
+from migrollback_nb.preludes import extensions_only
 from migrollback_nb.scratch import Scratch, scratch
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def copied(target: Database, *, on: str = HERE, limits: Limits | None = None) ->
     extensions = [row["extname"] for row in _ask(target, "SELECT e.extname FROM pg_catalog.pg_extension e WHERE e.extname <> 'plpgsql'")]
     # what a server must have for it, in the form in which scratch() asks for it
     wanted = [f"CREATE EXTENSION {_quoted(name)};" for name in extensions] + [f"CREATE ROLE {_quoted(role['rolname'])};" for role in roles]
-    with scratch([parse("\n".join(wanted), name="0_target")], on=None if on == HERE else on, limits=limits) as made:
+    with scratch([parse("\n".join(wanted), name="0_target")], on=None if on == HERE else on, preludes=extensions_only() if on == HERE else (), limits=limits) as made:
         if on != HERE:
             _require_roles(made, [role["rolname"] for role in _roles(target)])
         _make_roles(made, target, roles)
@@ -78,7 +79,7 @@ def copied(target: Database, *, on: str = HERE, limits: Limits | None = None) ->
         dsn = make_conninfo(made.dsn, user=user) if user else made.dsn
         opened = Database.connect(dsn, found_in="the copy of the schema", schema=target.schema, limits=limits, interface=target.interface)
         try:
-            yield SchemaCopy(database=opened, server=made.server, remarks=_differences(target, opened))
+            yield SchemaCopy(database=opened, server=made.server, remarks=(*_differences(target, opened), *made.remarks))
         finally:
             opened.close()
 

@@ -244,7 +244,7 @@ def _server_for(needs: Needs, preludes: Sequence[Prelude], named: Path | None, *
         if wheel is None:
             raise UsageError("The embedded server has no programs", hint='Run pip install --force-reinstall "migrollback-nb[lab]".')
         lacking = needs.extensions.keys() - _extensions(wheel)
-        if not lacking and not needs.shared and not needs.roles and not private and stand_ins is None:
+        if not lacking and not needs.shared and not needs.roles and not private and not any(prelude.roles for prelude in preludes):
             yield embedded.start(), f"the embedded PostgreSQL {wheel.version}", wheel.bin, False
             return
         # roles of a server that others use too are not ours to change
@@ -381,6 +381,8 @@ def _run_prelude(made: Scratch, prelude: Prelude, extensions: set[str]) -> list[
         if not prelude.is_stand_in:
             return []
         found = connection.execute("SELECT e.extname, pg_catalog.obj_description(e.oid, 'pg_extension') FROM pg_catalog.pg_extension e").fetchall()
+    if not prelude.text:
+        return [f"Extensions that this server has not are stand-ins there, names with nothing behind them: {', '.join(sorted(extensions))}"] if extensions else []
     names = sorted(extensions | {name for name, comment in found if _OURS in (comment or "")})
     also = f"; so are the extensions {', '.join(names)}" if names else ""
     return [

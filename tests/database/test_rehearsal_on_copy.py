@@ -8,8 +8,9 @@ import pytest
 from watching import events, schema_of, status
 
 import migrollback_nb as mr
-from migrollback_nb import embedded
+from migrollback_nb import embedded, preludes
 from migrollback_nb.database import Database
+from migrollback_nb.private_server import PrivateServer
 from migrollback_nb.schema_copy import copied
 
 
@@ -196,3 +197,19 @@ def test_a_target_that_takes_no_writes_can_be_rehearsed_all_the_same(db, shop, d
     with mr.connect(read_only, dir=folder) as reading:
         assert reading.rehearse("002_report", on="scratch").success
         assert not reading.rehearse("001_users", on="scratch").failure
+
+
+def test_extensions_that_no_plain_server_has_are_stood_in_for(folder, write_migration):
+    [supabase] = preludes.find("supabase")
+    target = PrivateServer.start(embedded.programs_for_others(), extensions=supabase.extensions)  # as on Supabase: it has what the copy's server has not
+    try:
+        write_migration("001_hook", "CREATE TABLE t (n int, kept text); SELECT net.http_get('x');\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+        with mr.connect(target.dsn(), dir=folder) as db:
+            db.database.connection.execute("CREATE EXTENSION pg_net; CREATE VIEW asked AS SELECT * FROM net._http_response")
+            db.install()
+            db.apply()
+            rehearsed = db.rehearse("001_hook", on="scratch")
+        assert rehearsed.success
+        assert any("pg_net" in remark and "stand-ins" in remark for remark in rehearsed.remarks), rehearsed.remarks
+    finally:
+        target.stop()
