@@ -264,14 +264,21 @@ class Database(Session):
 
         return self._retrying(attempt)
 
-    def record_dependencies(self, dependencies: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]]) -> list[Row]:
-        """Keep inferred dependencies, and what the SQL of files says that migrations made. Writes. One row each: recorded, remark."""
+    def record_dependencies(
+        self, dependencies: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]], obsolete: Sequence[dict[str, Any]] = ()
+    ) -> tuple[list[Row], list[Row]]:
+        """Keep inferred dependencies, and what the SQL of files says that migrations made. Writes.
 
-        def attempt(lock_timeout: str) -> list[Row]:
+        A row for each dependency: recorded, remark; and one for each inferred one that was taken back, for it was among the `obsolete`.
+        """
+
+        def attempt(lock_timeout: str) -> tuple[list[Row], list[Row]]:
             with self._translated(), self._deed(lock_timeout=lock_timeout):
+                # first: one that went may have closed the circle that keeps another out
+                gone = self._rows("forget_migration_dependencies", dependencies=Jsonb(list(obsolete)), client=self.client) if obsolete else []
                 rows = self._rows("record_migration_dependencies", dependencies=Jsonb(list(dependencies)), client=self.client)
                 self._rows("record_parsed_objects", objects=Jsonb(list(objects)))
-            return rows
+            return rows, gone
 
         return self._retrying(attempt)
 

@@ -318,7 +318,8 @@ class Migrations:
         -------
         DataFrame
             Columns migration_name, depends_on, because (the objects), source (catalog: PostgreSQL knows it; parsed: the up part's text names it;
-            rollback: the rollback SQL of the earlier one names what this one makes, drops or renames; body: it is named inside a function or DO block), recorded (declared, inferred, or missing). ``attrs["warnings"]`` says what could not be read.
+            rollback: the rollback SQL of the earlier one names what this one makes, drops or renames; body: it is named inside a function or DO block), recorded (declared, inferred, or missing; "inferred, no longer found": it was
+            recorded once, and the files that are now registered give no reason for it: `record_dependencies` takes it back). ``attrs["warnings"]`` says what could not be read.
         """
         from migrollback_nb import frames
 
@@ -331,7 +332,7 @@ class Migrations:
         """As `infer_dependencies`, as plain rows, and what could not be read. Does not write."""
         from migrollback_nb.replay import infer_dependencies
 
-        edges, _, remarks = infer_dependencies(self.database, self._folder_if_any())
+        inference = infer_dependencies(self.database, self._folder_if_any())
         known = {(row["migration_name"], row["depends_on"]): row["source"] for row in self.database.dependencies()}
         rows = [
             {
@@ -341,9 +342,13 @@ class Migrations:
                 "source": edge.source,
                 "recorded": known.get((edge.migration_name, edge.depends_on)),
             }
-            for edge in edges
+            for edge in inference.edges
         ]
-        return rows, remarks
+        rows += [
+            {key: row[key] for key in ("migration_name", "depends_on", "because")} | {"source": None, "recorded": "inferred, no longer found"}
+            for row in inference.stale
+        ]
+        return rows, inference.remarks
 
     def _folder_if_any(self) -> MigrationFolder | None:
         from migrollback_nb.folders import default_folder
@@ -897,17 +902,23 @@ class Migrations:
     def record_dependencies(self) -> RecordResult:
         """Keep what `infer_dependencies` finds. Writes: from then on these dependencies block and order as declared ones do.
 
-        One that would close a circle is left out, with a remark.
+        One that would close a circle is left out, with a remark. One that was inferred before and is not found any more is taken back.
         """
         from migrollback_nb.replay import infer_dependencies
 
-        edges, made, remarks = infer_dependencies(self.database, self._folder_if_any())
+        found = infer_dependencies(self.database, self._folder_if_any())
         known = {(row["migration_name"], row["depends_on"]) for row in self.database.dependencies()}
-        new = [edge for edge in edges if (edge.migration_name, edge.depends_on) not in known]
-        rows = self.database.record_dependencies(
-            [{"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason} for edge in new], made
+        new = [edge for edge in found.edges if (edge.migration_name, edge.depends_on) not in known]
+        rows, gone = self.database.record_dependencies(
+            [{"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason} for edge in new],
+            found.made,
+            [{"migration_name": row["migration_name"], "depends_on": row["depends_on"]} for row in found.stale],
         )
-        return results.RecordResult(dependencies=tuple(results.DependencyRecord(**row) for row in rows), warnings=tuple(remarks))
+        return results.RecordResult(
+            dependencies=tuple(results.DependencyRecord(**row) for row in rows),
+            removed=tuple(results.DependencyRecord(**row, recorded=False, remark="no longer found") for row in gone),
+            warnings=found.remarks,
+        )
 
     def resolve(self, name: str, *, status: str, reason: str) -> RegisterResult:
         """Say how a failed migration stands, once a person has looked after it. Writes the history; runs no migration SQL.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.inference import InferredDependency, Step, infer, path_names
@@ -13,7 +14,17 @@ if TYPE_CHECKING:
     from migrollback_nb.formats import MigrationFolder
 
 
-def infer_dependencies(database: Database, folder: MigrationFolder | None) -> tuple[list[InferredDependency], list[dict[str, Any]], list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """What is inferred, and from what."""
+
+    edges: tuple[InferredDependency, ...]
+    made: tuple[dict[str, Any], ...]  #: what the files say that each migration made, as record_parsed_objects() takes it
+    remarks: tuple[str, ...]  #: which files could not be read
+    stale: tuple[dict[str, Any], ...]  #: rows of list_migration_dependencies() that were inferred and are not found any more
+
+
+def infer_dependencies(database: Database, folder: MigrationFolder | None) -> Inference:
     """Which migration in place needs which earlier one. Does not write.
 
     Parameters
@@ -25,10 +36,10 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> tu
 
     Returns
     -------
-    (list of InferredDependency, list of dict, list of str)
-        The dependencies; what the files say that each migration made; and remarks: which files could not be read.
+    Inference
     """
     migrations = database.in_place()
+    recorded = database.dependencies()
     texts: dict[str, list[StatementObjects]] = {}
     remarks = []
     if folder is not None:
@@ -36,6 +47,7 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> tu
         for file in folder.read_all().files:
             if file.name in wanted and wanted[file.name] == file.checksum:
                 texts[file.name] = statement_objects(file.up.text)
+    read = set(texts)
     missing = [row["migration_name"] for row in migrations if row["migration_name"] not in texts]
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
@@ -58,7 +70,14 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> tu
         for row in migrations
     ]
     edges, made = infer(steps, database.inferred_by_catalogs())
-    return edges, made, remarks
+    found = {(edge.migration_name, edge.depends_on) for edge in edges}
+    # what is not found without a file may well be in it
+    stale = [
+        row
+        for row in recorded
+        if row["source"] == "inferred" and (row["migration_name"], row["depends_on"]) not in found and {row["migration_name"], row["depends_on"]} <= read
+    ]
+    return Inference(edges=tuple(edges), made=tuple(made), remarks=tuple(remarks), stale=tuple(stale))
 
 
 def parsed_objects(name: str, text: str, search_path: str) -> list[dict[str, Any]]:

@@ -67,7 +67,9 @@ def copied(target: Database, *, on: str = HERE, limits: Limits | None = None) ->
     extensions = [row["extname"] for row in _ask(target, "SELECT e.extname FROM pg_catalog.pg_extension e WHERE e.extname <> 'plpgsql'")]
     # what a server must have for it, in the form in which scratch() asks for it
     wanted = [f"CREATE EXTENSION {_quoted(name)};" for name in extensions] + [f"CREATE ROLE {_quoted(role['rolname'])};" for role in roles]
-    with scratch([parse("\n".join(wanted), name="0_target")], on=None if on == HERE else on, preludes=extensions_only() if on == HERE else (), limits=limits) as made:
+    with scratch(
+        [parse("\n".join(wanted), name="0_target")], on=None if on == HERE else on, preludes=extensions_only() if on == HERE else (), limits=limits
+    ) as made:
         if on != HERE:
             _require_roles(made, [role["rolname"] for role in _roles(target)])
         _make_roles(made, target, roles)

@@ -382,7 +382,9 @@ def _run_prelude(made: Scratch, prelude: Prelude, extensions: set[str]) -> list[
             return []
         found = connection.execute("SELECT e.extname, pg_catalog.obj_description(e.oid, 'pg_extension') FROM pg_catalog.pg_extension e").fetchall()
     if not prelude.text:
-        return [f"Extensions that this server has not are stand-ins there, names with nothing behind them: {', '.join(sorted(extensions))}"] if extensions else []
+        return (
+            [f"Extensions that this server has not are stand-ins there, names with nothing behind them: {', '.join(sorted(extensions))}"] if extensions else []
+        )
     names = sorted(extensions | {name for name, comment in found if _OURS in (comment or "")})
     also = f"; so are the extensions {', '.join(names)}" if names else ""
     return [

@@ -224,8 +224,18 @@ def _deeds(kind: str, s: Any) -> Iterator[Mention]:
         case "alter_owner_stmt":
             yield from _named("changed", s.object_type, s.object)
         case "grant_stmt":
+            everything_in = s.targtype == tree.GrantTargetType.ACL_TARGET_ALL_IN_SCHEMA
             for node in s.objects:
-                yield from _named("used", s.objtype, node)
+                yield from _named("used", _OBJECT.OBJECT_SCHEMA if everything_in else s.objtype, node)
+            if not everything_in and s.objtype == _OBJECT.OBJECT_TABLE:
+                for relation in s.objects:
+                    for privilege in s.privileges:
+                        for column in _strings(privilege.access_priv.cols):
+                            yield _of_relation("used", "column", relation.range_var, part=column)
+        case "alter_default_privileges_stmt":
+            for option in s.options:
+                for schema in option.def_elem.arg.list.items if option.def_elem.defname == "schemas" else ():
+                    yield Mention(action="used", space="schema", kind="schema", schema=None, name=schema.string.sval)
         case "rename_stmt":
             if s.rename_type in _PARTS:
                 yield _of_relation("renamed", _PARTS[s.rename_type], s.relation, part=s.subname, new_name=s.newname)

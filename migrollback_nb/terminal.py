@@ -125,7 +125,10 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
                 done = "✅" if one.recorded else "⚠️ "
                 why = one.because if one.recorded else f"not recorded: {one.remark}"
                 out.write(f"{done} {visible(one.migration_name)} needs {visible(one.depends_on)} ({visible(why)})\n")
-            out.write(f"✅ {len(result.recorded)} dependencies recorded, {len(result.skipped)} skipped\n")
+            for one in result.removed:
+                out.write(f"✅ {visible(one.migration_name)} does not need {visible(one.depends_on)} any more ({visible(one.because)})\n")
+            removed = f", {len(result.removed)} removed" if result.removed else ""
+            out.write(f"✅ {len(result.recorded)} dependencies recorded, {len(result.skipped)} skipped{removed}\n")
         case results.Template():
             out.write(f"Suggested rollback template:\n{RULE}\n{result.text}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
             if result.proof is not None:

@@ -34,6 +34,7 @@ class RecordResult:
     """How recording inferred dependencies ended."""
 
     dependencies: tuple[DependencyRecord, ...] = ()  #: all that were inferred and not there before, in order
+    removed: tuple[DependencyRecord, ...] = ()  #: inferred before, no longer found, and taken back
     warnings: tuple[str, ...] = ()  #: what a person should know
 
     @property
@@ -48,14 +49,21 @@ class RecordResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback deps --infer --record --format json`."""
-        return {"recorded": [one.to_dict() for one in self.recorded], "skipped": [one.to_dict() for one in self.skipped], "warnings": list(self.warnings)}
+        return {
+            "recorded": [one.to_dict() for one in self.recorded],
+            "skipped": [one.to_dict() for one in self.skipped],
+            "removed": [one.to_dict() for one in self.removed],
+            "warnings": list(self.warnings),
+        }
 
     def __repr__(self) -> str:
-        return f"<RecordResult {len(self.recorded)} recorded, {len(self.skipped)} skipped>"
+        return f"<RecordResult {len(self.recorded)} recorded, {len(self.skipped)} skipped, {len(self.removed)} removed>"
 
     def _repr_html_(self) -> str:
         rows = [
             ("Recorded", "\n".join(f"{one.migration_name} needs {one.depends_on}: {one.because}" for one in self.recorded) or "-"),
             ("Skipped", "\n".join(f"{one.migration_name} needs {one.depends_on}: {one.remark}" for one in self.skipped) or "-"),
         ]
+        if self.removed:
+            rows.append(("Removed", "\n".join(f"{one.migration_name} needs {one.depends_on}: {one.because}" for one in self.removed)))
         return html.definitions(rows) + html.warnings(self.warnings)

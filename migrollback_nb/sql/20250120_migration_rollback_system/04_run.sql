@@ -15,7 +15,7 @@ BEGIN
         'add_migration_event', 'apply_migration', 'can_rollback_migration', 'catalog_row_counts', 'chain_migration_event', 'changeable_settings',
         'changed_schema_objects', 'changed_since_preview', 'close_migration_rights', 'complete_history_change', 'count_rows_within',
         'create_migration_snapshot', 'diff_migration_snapshots', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
-        'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'guard_history_change', 'infer_migration_dependencies',
+        'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'forget_migration_dependencies', 'guard_history_change', 'infer_migration_dependencies',
         'is_passing_error', 'is_system_migration', 'journal_migration_statement', 'list_rollbackable_migrations', 'lock_migrations',
         'mark_migration_objects', 'mark_rolled_back', 'migration_apply_windows', 'migration_attempt', 'migration_blocking_reason',
         'migration_catalog_writes', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_not_undone',

@@ -149,6 +149,11 @@ BEGIN
     END IF;
     made := coalesce(made, '{}');
     altered := ARRAY(SELECT a FROM unnest(altered) a WHERE a <> ALL (made));
+    IF class_updated > 0 AND altered = '{}' AND made = '{}' THEN
+        -- GRANT on a relation locks none. Where it is all that was done, all relations are looked through.
+        altered := ARRAY(SELECT c.oid FROM pg_class c
+                          WHERE c.oid >= 16384 AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END);
+    END IF;
     RETURN QUERY
     SELECT CASE WHEN r.new THEN 'created' ELSE 'changed' END,
            CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
@@ -629,6 +634,31 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_migration_dependencies(jsonb, text) IS
     'Writes: keeps dependencies as inferred; from then on they block and order as declared ones do. dependencies: an array of objects (migration_name, depends_on, because); '
     'by default what infer_migration_dependencies() says. One row each; remark says why one was not recorded: declared already, rolled back, a circle.';
+
+CREATE FUNCTION migrollback_schema.forget_migration_dependencies(dependencies jsonb, client text DEFAULT NULL)
+RETURNS TABLE (migration_name text, depends_on text, because text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    gone jsonb := '[]';
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
+    FOR migration_name, depends_on, because IN
+        DELETE FROM migrollback_schema.migration_dependencies d
+         USING jsonb_to_recordset(forget_migration_dependencies.dependencies) AS w (migration_name text, depends_on text)
+         WHERE d.migration_name = w.migration_name AND d.depends_on = w.depends_on AND d.source = 'inferred'
+        RETURNING d.migration_name, d.depends_on, d.because
+    LOOP
+        gone := gone || jsonb_build_object('name', migration_name, 'base', depends_on, 'because', because);
+        RETURN NEXT;
+    END LOOP;
+    PERFORM set_config('migrollback.recording', '', true);
+    INSERT INTO migrollback_schema.migration_events (event, migration_name, client, details)
+    SELECT 'dependencies_recorded', g.name, forget_migration_dependencies.client, jsonb_build_object('removed', jsonb_object_agg(g.base, g.because))
+      FROM jsonb_to_recordset(gone) AS g (name text, base text, because text) GROUP BY g.name ORDER BY g.name COLLATE "C";
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.forget_migration_dependencies(jsonb, text) IS
+    'Writes: takes back dependencies that were recorded as inferred; declared ones stay. dependencies: an array of objects (migration_name, depends_on). One row for each that went.';
 
 CREATE FUNCTION migrollback_schema.record_parsed_objects(objects jsonb) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$

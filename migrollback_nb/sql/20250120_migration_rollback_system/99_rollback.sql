@@ -25,6 +25,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.apply_migration;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_dependencies;
+-- DROP FUNCTION IF EXISTS migrollback_schema.forget_migration_dependencies;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_parsed_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.infer_migration_dependencies;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_object_makers;
