@@ -254,7 +254,7 @@ def test_a_private_server_ends_with_a_process_that_is_killed(embedded_folder):
 def test_a_private_server_that_does_not_start_says_why_and_leaves_nothing(monkeypatch):
     own = find_servers(every=False)[0][-1]
     with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as name:  # of this test alone: others start servers meanwhile
-        Path(name).chmod(0o755)
+        Path(name).chmod(0o777)
         monkeypatch.setattr("migrollback_nb.private_server._roomy_folder", lambda: name)
         with pytest.raises(mr.ConnectionFailed, match="no_such_setting"):
             PrivateServer.start(own.bin, {"no_such_setting": "1"})
