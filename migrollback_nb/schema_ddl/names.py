@@ -1,0 +1,80 @@
+"""Names in DDL: quoting them, taking the identity of an object apart, and the names that PostgreSQL chooses. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+#: One identifier, quoted or not.
+NAME = r'(?:"(?:[^"]|"")*"|[^\s.,()"]+)'
+#: One with its schema.
+QUALIFIED = rf"{NAME}\.{NAME}"
+_LAST = re.compile(rf"(.*)\.({NAME})", re.DOTALL)
+_ON_TABLE = re.compile(rf"({QUALIFIED}) (.*)", re.DOTALL)
+
+
+def literal(text: str) -> str:
+    """Quote a string for SQL."""
+    quoted = "'" + text.replace("'", "''") + "'"
+    return quoted if "\\" not in text else "E" + quoted.replace("\\", "\\\\")
+
+
+def quote(name: str) -> str:
+    """Quote an identifier where it needs that, as quote_ident() does."""
+    import postgast
+
+    if re.fullmatch(r"[a-z_][a-z0-9_]*", name):
+        token = postgast.scan(name).tokens[0]
+        kinds = postgast.pg_query_pb2.KeywordKind
+        if token.keyword_kind in (kinds.NO_KEYWORD, kinds.UNRESERVED_KEYWORD):
+            return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def unquoted(name: str) -> str:
+    """Take the quotes off one identifier."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def split_last(identity: str) -> tuple[str, str]:
+    """``schema.table.column`` -> (``schema.table``, ``column``), both still quoted."""
+    found = _LAST.fullmatch(identity)
+    return (found[1], found[2]) if found else ("", identity)
+
+
+def split_table(identity: str) -> tuple[str, str]:
+    """``schema.table name`` -> (``schema.table``, ``name``), both still quoted: so a constraint, trigger, rule or policy is known."""
+    found = _ON_TABLE.fullmatch(identity)
+    return (found[1], found[2]) if found else ("", identity)
+
+
+def argument_types(identity: str) -> str:
+    """Of ``f(a integer, b text)`` what pg_identify_object says: ``integer,text``; good for plain arguments."""
+    inside = identity.split("(", 1)[1].rsplit(")", 1)[0]
+    parts = [re.sub(rf"^(?:(?:IN|INOUT|VARIADIC) )?{NAME} (?=\S)", "", part.strip()) if " " in part.strip() else part.strip() for part in inside.split(",")]
+    return ",".join(parts)
+
+
+def operator(identity: str) -> str:
+    """Name an operator as DROP OPERATOR wants it: a prefix operator has NONE on its left."""
+    return identity.replace("(-,", "(NONE,")
+
+
+def operator_call(text: str) -> str:
+    """``public.+(integer,integer)`` -> ``OPERATOR(public.+)``."""
+    name = text.split("(", maxsplit=1)[0]
+    return f"OPERATOR({name})" if "." in name else name
+
+
+def default_name(table: str, columns: Sequence[str], label: str) -> str:
+    """Name that PostgreSQL gives a thing on a table, without quotes, unless that is taken: cut as makeObjectName() does. Table and columns may be quoted."""
+    first = unquoted(split_last(table)[1] or table).encode()
+    second = "_".join(unquoted(column) for column in columns).encode()
+    room = 63 - len(label) - 1 - (1 if second else 0)
+    while len(first) + len(second) > room:
+        if len(first) > len(second):
+            first = first[:-1]
+        else:
+            second = second[:-1]
+    parts = [part.decode(errors="ignore") for part in (first, second) if part]
+    return "_".join((*parts, label))
