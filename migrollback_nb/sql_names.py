@@ -1,4 +1,4 @@
-"""Which names stand in SQL: as the scanner sees them, comments and string constants left out. Pure."""
+"""Which names stand in SQL, as the scanner sees them, comments and string constants left out; and taking a schema off them. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 import postgast
+
+from migrollback_nb.schema_ddl.names import quote
 
 _TOKEN = postgast.pg_query_pb2.Token
 _IDENT = _TOKEN.Value("IDENT")
@@ -86,3 +88,29 @@ def names_any(identity: str, names: frozenset[str]) -> bool:
     """Whether the object of this identity is among the names of a text."""
     name = last_name(identity)
     return name is not None and name in names
+
+
+def unqualify(sql: str, schema: str) -> str:
+    """Take a schema off every name that carries it.
+
+    Examples
+    --------
+    >>> unqualify("DROP INDEX public.i; SELECT nextval('public.s'::regclass), 'public.x'", "public")
+    "DROP INDEX i; SELECT nextval('s'::regclass), 'public.x'"
+    """
+    try:
+        tokens = list(postgast.scan(sql).tokens)
+    except postgast.PgQueryError:
+        return sql
+    data = sql.encode()
+    prefix = f"{quote(schema)}.".encode()
+    cut: list[tuple[int, int]] = []
+    for place, token in enumerate(tokens):
+        text = data[token.start : token.end]
+        if text + b"." == prefix and data[token.end : token.end + 1] == b"." and (place == 0 or data[tokens[place - 1].start : tokens[place - 1].end] != b"."):
+            cut.append((token.start, token.end + 1))
+        elif text.startswith(b"'" + prefix) and place + 2 < len(tokens) and data[tokens[place + 2].start : tokens[place + 2].end].startswith(b"reg"):
+            cut.append((token.start + 1, token.start + 1 + len(prefix)))
+    for start, end in reversed(cut):
+        data = data[:start] + data[end:]
+    return data.decode()

@@ -3,8 +3,9 @@
 import pytest
 
 from migrollback_nb import parse
-from migrollback_nb.inverse import suggest, unqualify
+from migrollback_nb.inverse import suggest
 from migrollback_nb.schema_ddl import default_name, quote
+from migrollback_nb.sql_names import unqualify
 from migrollback_nb.sql_text import SqlText
 from migrollback_nb.template import is_readable, rollback_block, with_block
 
