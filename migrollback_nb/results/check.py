@@ -41,16 +41,11 @@ class CheckResult:
         return html.definitions(rows)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What a rollback would run. Nothing was changed to find out."""
+class OfSteps:
+    """What is known of a rollback by its steps: one, or those of a chain."""
 
-    steps: tuple[tuple[str, str], ...]  #: (migration, its rollback SQL), in the order in which they would run
-    checks: tuple[CheckResult, ...]  #: one for each step
-    fingerprint: (
-        str | None
-    )  #: 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...) refuses when they differ then
-    target: Target  #: where it would run
+    __slots__ = ()
+    steps: tuple[tuple[str, str], ...]  #: (migration, its rollback SQL), in order
 
     @property
     def migration_name(self) -> str:
@@ -63,6 +58,18 @@ class Preview:
         if len(self.steps) == 1:
             return self.steps[0][1]
         return "\n\n".join(f"-- {name}\n{sql}" for name, sql in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview(OfSteps):
+    """What a rollback would run. Nothing was changed to find out."""
+
+    steps: tuple[tuple[str, str], ...]  #: (migration, its rollback SQL), in the order in which they would run
+    checks: tuple[CheckResult, ...]  #: one for each step
+    fingerprint: (
+        str | None
+    )  #: 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...) refuses when they differ then
+    target: Target  #: where it would run
 
     @property
     def warnings(self) -> tuple[str, ...]:

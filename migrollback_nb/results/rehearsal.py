@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb import html
+from migrollback_nb.results.check import OfSteps
 from migrollback_nb.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.results.target import Notice, Target
 
@@ -189,7 +190,7 @@ class Impact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class Rehearsal(OfSteps):
     """What a rollback did when it was rehearsed. Nothing of it is left, and `rollback(preview=...)` accepts it."""
 
     success: bool  #: the rollback would succeed
@@ -215,18 +216,6 @@ class Rehearsal:
     warnings: tuple[str, ...] = ()  #: what a person should know besides
     remarks: tuple[str, ...] = ()  #: what this rehearsal could not find out
     duration_ms: float | None = None  #: how long the SQL ran, in milliseconds
-
-    @property
-    def migration_name(self) -> str:
-        """The migration that was asked for: the last step."""
-        return self.steps[-1][0]
-
-    @property
-    def sql(self) -> str:
-        """All rollback SQL, in order; for a chain each part under its migration's name."""
-        if len(self.steps) == 1:
-            return self.steps[0][1]
-        return "\n\n".join(f"-- {name}\n{sql}" for name, sql in self.steps)
 
     @property
     def skipped(self) -> tuple[str, ...]:
