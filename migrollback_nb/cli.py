@@ -17,7 +17,8 @@ from migrollback_nb.terminal import show, show_list, show_order, show_table, sho
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations, Progress
-    from migrollback_nb.results import ApplyResult, Preview, SyncResult
+    from migrollback_nb.results import ApplyResult, Preview, RollbackProgress, SyncResult
+    from migrollback_nb.telling import Tell
 
 
 _EPILOG = """\
@@ -236,7 +237,7 @@ def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migr
     )
 
 
-def perform(args: argparse.Namespace, db: Migrations) -> Any:
+def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None = None) -> Any:
     """Do what a parsed command says and return the result of the public method. Writes what that method writes; asks nothing."""
     match args.command:
         case "list":
@@ -254,12 +255,25 @@ def perform(args: argparse.Namespace, db: Migrations) -> Any:
                 name = args.name.removesuffix(".sql")
                 raise ConfirmationRequired(f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {name}.")
             return db.rollback(
-                args.name, confirm=confirmed, reason=args.reason, preview=args.preview, chain=args.chain, trail=args.trail, snapshots=args.snapshots
+                args.name,
+                confirm=confirmed,
+                reason=args.reason,
+                preview=args.preview,
+                chain=args.chain,
+                trail=args.trail,
+                snapshots=args.snapshots,
+                progress=progress,
             )
         case "rehearse":
             db.require_system()
             return db.rehearse(
-                args.name, chain=args.chain, on=args.on, consent=args.consent, lock_timeout=args.lock_timeout, statement_timeout=args.statement_timeout
+                args.name,
+                chain=args.chain,
+                on=args.on,
+                consent=args.consent,
+                lock_timeout=args.lock_timeout,
+                statement_timeout=args.statement_timeout,
+                progress=progress,
             )
         case "register":
             db.require_system()
@@ -407,7 +421,8 @@ def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO
         err.flush()
     _confirm(args, preview, out, stdin)
     args.preview = args.preview or preview.fingerprint
-    return perform(args, db)
+    with _statement_bar(err) as progress:
+        return perform(args, db, progress=progress)
 
 
 def _as_rows(result: Any) -> list[dict[str, Any]]:
@@ -517,6 +532,9 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
             result = _rollback(args, db, out, err, stdin, talk=talk)
         elif args.command in ("sync", "apply"):
             result = _with_progress(args, db, err)
+        elif args.command == "rehearse":
+            with _statement_bar(err) as progress:
+                result = perform(args, db, progress=progress)
         else:
             result = perform(args, db)
     if result is None:
@@ -623,6 +641,23 @@ def _bar(err: TextIO) -> Iterator[Progress]:
             bar.total = total
             bar.n = done
             bar.set_description_str(visible(name)[:40], refresh=True)
+
+        yield progress
+
+
+@contextmanager
+def _statement_bar(err: TextIO) -> Iterator[Tell | None]:
+    """A bar on standard error where that is a terminal, and what moves it; elsewhere nobody asks how far it is."""
+    if not err.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=1, file=err, leave=False, dynamic_ncols=True, bar_format="{bar:20} {elapsed} {desc}") as bar:
+
+        def progress(at: RollbackProgress) -> None:
+            bar.n = at.fraction or 0
+            bar.set_description_str(visible(at.message)[:120], refresh=True)
 
         yield progress
 

@@ -16,7 +16,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from migrollback_nb import errors
-from migrollback_nb.results import Notice
+from migrollback_nb.results import Notice, RollbackProgress
+from migrollback_nb.results.progress import first_words
 from migrollback_nb.session import RETRIED, Execution, Row, Session, who_blocks
 
 
@@ -413,7 +414,7 @@ class Database(Session):
         self, names: Sequence[str], *, consent: bool = False, lock_timeout: str | None = None, statement_timeout: str
     ) -> tuple[Row, list[Notice], str | None]:
         """What rehearse_migration_rollbacks() tells, the notices meanwhile, and who was in the way. Does not write: what ran is undone twice."""
-        self._cancelled.clear()
+        self._begin()
         self._notices.clear()
         report: Row = {}
         with self._watch.watch(self.connection.info.backend_pid) as blockers:
@@ -651,6 +652,14 @@ class Database(Session):
                     settings["client_connection_check_interval"] = "200ms"
                 for setting, value in settings.items():
                     worker.execute("SELECT pg_catalog.set_config(%s, %s, false)", (setting, value))
+                if self.cancelled:
+                    return _not_run(number, statement)
+                if direction == "rollback":
+                    self.tell(
+                        RollbackProgress(
+                            stage="statement", migration_name=name, statement_number=number, statements=len(statements), statement=first_words(statement)
+                        )
+                    )
                 began = time.perf_counter()
                 try:
                     worker.execute(statement.encode())
@@ -819,6 +828,16 @@ def _process(connection: psycopg.Connection) -> int:
     found = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
     assert found is not None  # for mypy: it is one row
     return cast(int, found[0])
+
+
+def _not_run(number: int, statement: str) -> Row:
+    return {
+        "sqlstate": "57014",
+        "message": "cancelled between two statements",
+        "statement_number": number,
+        "statement": statement[:2000],
+        "statements_completed": number - 1,
+    }
 
 
 def _met_lock(execution: Execution) -> bool:

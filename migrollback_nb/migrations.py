@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     )
     from migrollback_nb.session import Execution, Limits
     from migrollback_nb.snapshots import Snapshots
+    from migrollback_nb.telling import Tell
 
 #: Called with (how many are done, how many there are, what is next).
 Progress = Callable[[int, int, str], None]
@@ -489,6 +490,7 @@ class Migrations:
         consent: bool = False,
         lock_timeout: str | None = None,
         statement_timeout: str | None = None,
+        progress: Tell | None = None,
     ) -> Rehearsal:
         """Run a rollback for real, inside a transaction that is then undone, and tell what it did. Writes: one event of the audit trail, nothing else.
 
@@ -507,6 +509,8 @@ class Migrations:
             Longest wait for one lock; by default that of the limits, 500ms. There is one try.
         statement_timeout : str, optional
             Longest time for all of it, ``30s`` by default: it holds the locks that the rollback would hold.
+        progress : callable, optional
+            Called with a `RollbackProgress` before each statement, as that of `rollback`; not on a copy.
 
         Returns
         -------
@@ -533,14 +537,15 @@ class Migrations:
             if on is not None:
                 rehearsed = rehearsing.rehearse_on_copy(self.database, names, on=on, consent=consent, statement_timeout=statement_timeout)
             else:
-                rehearsed = rehearsing.rehearse(self.database, names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+                with self.database.undertaking(progress):
+                    rehearsed = rehearsing.rehearse(self.database, names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
         except Refused as error:
             if error.migration_name is not None and not error.dependents:
                 dependents = tuple(self.database.can_rollback(error.migration_name)["dependent_migrations"])
                 raise Refused(error.reason, migration_name=error.migration_name, dependents=dependents, hint=error.hint) from None
             raise
         warnings = tuple(text for step in names for text in (*known[step]["warnings"], *self._file_warnings(step, known[step]["checksum"])))
-        return replace(rehearsed, warnings=warnings)
+        return replace(rehearsed, warnings=(*warnings, *self.database.remarks))
 
     def _steps(self, name: str | Sequence[str], *, chain: bool) -> tuple[str, ...]:
         if not isinstance(name, str):
@@ -561,6 +566,7 @@ class Migrations:
         chain: bool = False,
         trail: Path | str | None = None,
         snapshots: Snapshots = "ends",
+        progress: Tell | None = None,
     ) -> RollbackResult | ChainResult:
         """Roll a migration back. Writes: runs its rollback SQL, whole or not at all, and compares the schema with what it was before the migration was applied.
 
@@ -581,6 +587,9 @@ class Migrations:
         snapshots : {'ends', 'each', 'none'}
             Of the schema: one before any lock is taken and one after it is committed; of several also one between each two, while the locks are held;
             or none, and nothing is verified.
+        progress : callable, optional
+            Called with a `RollbackProgress` before each statement, and around them; from the thread that calls this. One that fails is called no
+            more, and a warning says so.
 
         Returns
         -------
@@ -617,9 +626,21 @@ class Migrations:
                 raise Refused("The rollback system itself is rolled back alone", migration_name=step)
             if known[step]["system"]:
                 return self._rollback_system(step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
+        with self.database.undertaking(progress):
+            result = self._rollback_around(names, reason=reason, fingerprint=fingerprint, snapshots=snapshots, in_steps=in_steps, warnings=warnings)
+        return replace(result, warnings=(*result.warnings, *self.database.remarks))
+
+    def _rollback_around(
+        self, names: tuple[str, ...], *, reason: str | None, fingerprint: str | None, snapshots: Snapshots, in_steps: bool, warnings: tuple[str, ...]
+    ) -> RollbackResult | ChainResult:
+        """A rollback with the snapshots around it. Writes."""
+        from migrollback_nb import snapshots as around
+
+        stages = results.RollbackProgress(stage="snapshot", migration_name=names[-1], migrations=len(names))
         before: str | None = None
         state: str | None = None
         if snapshots != "none" and self.database.dry_run(names)[0]["success"]:  # one that is refused needs none
+            self.database.tell(stages)
             before, remarks = around.take(self.database, "before rollback", names)
             warnings += remarks
             state = fingerprint or self.database.fingerprint(names)
@@ -633,7 +654,9 @@ class Migrations:
             )
         else:
             execution = self.database.rollback(names, reason=reason, preview=fingerprint, snapshot_each=snapshots == "each")
-        steps = self._rollback_results(execution, warnings)
+        steps = self._rollback_results(execution, warnings, names)
+        if snapshots != "none":
+            self.database.tell(replace(stages, stage="committed"))
         verification, remarks = (None, ()) if snapshots == "none" else around.verify(self.database, names, before=before, fingerprint=state)
         if len(names) == 1:
             return replace(steps[0], verification=verification, warnings=(*steps[0].warnings, *remarks))
@@ -647,7 +670,7 @@ class Migrations:
         head = self.save_trail(path)
         execution = self.database.rollback([name], reason=reason, preview=preview, trail_head=head.head_hash)
         saved = f"The history and the audit trail were saved to {path} (head {head.head_number} {head.head_hash})"
-        return self._rollback_results(execution, (*warnings, saved))[0]
+        return self._rollback_results(execution, (*warnings, saved), (name,))[0]
 
     def save_trail(self, path: Path | str) -> AuditResult:
         """Save history, dependencies and audit trail as a JSON file. Does not write to the database.
@@ -679,7 +702,7 @@ class Migrations:
             raise UsageError(f"{path} cannot be written: {error.strerror}", hint="Name another file with --trail.") from error
         return head
 
-    def _rollback_results(self, execution: Execution, warnings: tuple[str, ...]) -> tuple[RollbackResult, ...]:
+    def _rollback_results(self, execution: Execution, warnings: tuple[str, ...], names: Sequence[str]) -> tuple[RollbackResult, ...]:
         ended = []
         for row in execution.rows:
             details = execution.details.get(row["migration_name"], {})
@@ -702,7 +725,11 @@ class Migrations:
                 check = self.database.can_rollback(row["migration_name"])
                 raise Refused(row["message"], migration_name=row["migration_name"], dependents=tuple(check["dependent_migrations"]), result=result)
             status = (self.database.find(row["migration_name"]) or {}).get("status")
-            undone = "Statements that ran outside a transaction stay." if "statements_completed" in details else "Everything it did was undone."
+            undone = "Everything it did was undone."
+            if "statements_completed" in details:
+                undone = "Statements that ran outside a transaction stay."
+            elif before := names[: names.index(row["migration_name"])]:
+                undone = f"Everything was undone, the rollback of {', '.join(before)} before it too."
             next_step = (
                 f"{undone} Status is {status}: mend the cause, then migrollback resolve {row['migration_name']} --as applied|rolled_back --reason TEXT."
                 if status == "failed"

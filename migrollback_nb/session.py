@@ -21,7 +21,8 @@ from psycopg.rows import dict_row
 from migrollback_nb import errors
 from migrollback_nb.blockers import BlockerWatch
 from migrollback_nb.connection import open_connection
-from migrollback_nb.results import Notice, Target
+from migrollback_nb.results import Notice, RollbackProgress, Target
+from migrollback_nb.telling import Tell, Teller
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -102,6 +103,8 @@ class Session:
         self._worker: psycopg.Connection | None = None
         self._watch = BlockerWatch(reopen)
         self._cancelled = threading.Event()
+        self._undertaking = False
+        self._teller = Teller(self.cancel)
         self._target = self._read_target()
         self._can_look: bool | None = None
         self._calls: dict[tuple[str, tuple[str, ...]], bytes] = {}
@@ -162,6 +165,8 @@ class Session:
     # -- plumbing --------------------------------------------------------------------------------------------------
 
     def _take_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        if self._teller.take(diagnostic):
+            return
         self._notices.append(
             Notice(
                 severity=diagnostic.severity_nonlocalized or diagnostic.severity or "NOTICE",
@@ -219,6 +224,8 @@ class Session:
             # "... does not exist, skipping" is a notice, and must be heard
             "client_min_messages": "notice",
         }
+        if self._teller.listening:
+            wanted["migrollback.progress"] = self._teller.asked
         # a client that is killed must not leave its rollback running; not every platform can look
         look = {"client_connection_check_interval": "200ms"}
         with self._transaction(wanted | look if self._can_look else wanted):
@@ -278,10 +285,12 @@ class Session:
         import random
 
         lock_timeout = self.limits.lock_timeout
-        self._cancelled.clear()
+        self._begin()
         met: dict[int, Row] = {}
         try:
             for tries_left in range(self.limits.retries, -1, -1):
+                if self.cancelled:
+                    raise errors.DatabaseError("Cancelled before it began", sqlstate="57014", hint="Nothing was changed.")
                 with self._watch.watch(self.connection.info.backend_pid) as blockers:
                     try:
                         outcome = attempt(lock_timeout)
@@ -340,6 +349,36 @@ class Session:
         if free:
             self._busy.release()
         return free and self.connection.info.transaction_status == TransactionStatus.IDLE
+
+    @contextmanager
+    def undertaking(self, tell: Tell | None = None) -> Iterator[None]:
+        """Several deeds as one: when one is cancelled, none of those that follow is begun. Tells how far they are. Does not write."""
+        self._cancelled.clear()
+        self._undertaking = True
+        try:
+            with self._teller.telling(tell):
+                yield
+        finally:
+            self._undertaking = False
+
+    def _begin(self) -> None:
+        if not self._undertaking:
+            self._cancelled.clear()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether what runs was cancelled from here. Does not write."""
+        return self._cancelled.is_set()
+
+    def tell(self, progress: RollbackProgress) -> None:
+        """Tell whoever has asked in `undertaking` how far it is. Does not write."""
+        self._teller.say(progress)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of the telling itself, when the undertaking is over. Does not write."""
+        failure = self._teller.failure
+        return () if failure is None else (f"Progress was not shown to the end: {type(failure).__name__}: {failure}",)
 
     def cancel(self) -> None:
         """Cancel on the server what is running here; callable from another thread. What a transaction did is undone there."""

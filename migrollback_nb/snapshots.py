@@ -39,10 +39,17 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
     -------
     tuple
         The snapshot's id, or None with the warning that says why there is none.
+
+    Raises
+    ------
+    DatabaseError
+        Before a deed, when it was cancelled.
     """
     try:
         return database.snapshot(names[-1], None, moment=moment, migrations=names), ()
     except (LockBusy, DatabaseError) as error:
+        if moment.startswith("before") and database.cancelled:  # whoever cancels does not want what follows
+            raise DatabaseError("Cancelled before anything ran", sqlstate="57014", hint="Nothing was changed.") from error
         return None, (f"No snapshot was taken {moment}: {error.message}",)
 
 

@@ -11,7 +11,7 @@ import traitlets
 from migrollback_nb import html
 from migrollback_nb.errors import MigrollbackError, Refused, UsageError
 from migrollback_nb.production import Rule, is_production
-from migrollback_nb.results import ChainResult, CheckResult, Preview, Rehearsal, RollbackResult, Target
+from migrollback_nb.results import ChainResult, CheckResult, Preview, Rehearsal, RollbackProgress, RollbackResult, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one before.
 STATE = (
     "target", "migrations", "history", "dependencies", "selected", "chain", "consent", "check_result", "preview_result", "rehearsal_result", "typed", "reason",
-    "result", "error", "busy", "progress", "hold",
+    "result", "error", "busy", "progress", "fraction", "hold",
 )  # fmt: skip
 
 #: Held while state changes and is drawn. One for all: panels that are linked change each other, from the kernel's thread and from workers.
@@ -56,7 +56,9 @@ class State(traitlets.HasTraits):
     busy : str
         What is running, in words; empty when nothing is.
     progress : str
-        How far that is, as far as can be told.
+        How far that is, as far as can be told: which statement runs, for how long, and what the server has said.
+    fraction : float or None
+        How much of the SQL has run, by the number of statements, from 0 to 1; None while that is not known.
     hold : str
         What somebody else still misses before a rollback can be run, in words: a checklist's open items. Empty when nothing is.
     """
@@ -77,6 +79,7 @@ class State(traitlets.HasTraits):
     error = traitlets.Instance(BaseException, allow_none=True)
     busy = traitlets.Unicode("")
     progress = traitlets.Unicode("")
+    fraction = traitlets.Float(None, allow_none=True)
     hold = traitlets.Unicode("")
 
 
@@ -103,6 +106,8 @@ class Desk(State):
         self._updating = 0
         self._rule = production
         self._thread: threading.Thread | None = None
+        self._began = self._told = 0.0
+        self._at: RollbackProgress | None = None
         self._reads: set[str] = set()
         self._given = set(state)
         super().__init__(**state)
@@ -199,7 +204,7 @@ class Desk(State):
 
         def work() -> dict[str, Any]:
             target = self._connected()
-            rehearsed = self.db.rehearse(name, chain=chain, consent=consent)
+            rehearsed = self.db.rehearse(name, chain=chain, consent=consent, progress=self._tell)
             state: dict[str, Any] = {"target": target, "rehearsal_result": rehearsed}
             preview = self.preview_result
             if preview is not None and preview.fingerprint != rehearsed.fingerprint:
@@ -231,7 +236,7 @@ class Desk(State):
             try:
                 if self._connected() != preview.target:
                     raise Refused("The connection leads to another database than the preview's", migration_name=name)  # noqa: TRY301  # handled as the database's own
-                state["result"] = self.db.rollback(name, confirm=typed, reason=reason, preview=preview, chain=chain)
+                state["result"] = self.db.rollback(name, confirm=typed, reason=reason, preview=preview, chain=chain, progress=self._tell)
                 state["reason"] = ""
             except BaseException as error:  # noqa: BLE001  # a thread has nobody above it who would show it
                 state["error"] = error
@@ -275,7 +280,8 @@ class Desk(State):
         with LOCK:
             if self.busy:
                 return
-            self.update(busy=words, progress="", error=None)
+            self._began, self._at = time.monotonic(), None
+            self.update(busy=words, progress="", fraction=None, error=None)
             self._thread = threading.Thread(target=self._work, args=(work,), name="migrollback panel", daemon=True)
         self._thread.start()
 
@@ -288,16 +294,29 @@ class Desk(State):
             state = {"error": error}
         with LOCK:
             ended.set()
-            self.update(**state, busy="", progress="")
+            self.update(**state, busy="", progress="", fraction=None)
+
+    def _tell(self, at: RollbackProgress) -> None:
+        """Take down which statement begins. Called for each: a browser is told of those that last, and of no more than four in a second."""
+        with LOCK:
+            hurried, self._at = self._at is not None and time.monotonic() - self._told < 0.25, at
+            if not hurried:
+                self._say()
 
     def _tell_time(self, ended: threading.Event) -> None:
-        """Say every second how long it has been, and what the server has said: it does not say which statement runs."""
-        began = time.monotonic()
+        """Say every second what runs and how long it has been."""
         while not ended.wait(1):
-            said = self.db.database.notices
             with LOCK:
                 if not ended.is_set():
-                    self.progress = f"{time.monotonic() - began:.0f} s" + (f"; the server said last: {html.visible(said[-1].message)}" if said else "")
+                    self._say()
+
+    def _say(self) -> None:
+        self._told = time.monotonic()
+        parts = [] if self._at is None else [self._at.message]
+        parts.append(f"{self._told - self._began:.0f} s")
+        if said := self.db.database.notices:
+            parts.append(f"the server said last: {said[-1].message}")
+        self.update(progress=html.visible("; ".join(parts)), fraction=None if self._at is None else self._at.fraction)
 
     def _connected(self) -> Target:
         """Open the connection again if it was lost. Returns where it leads."""

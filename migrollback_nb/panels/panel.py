@@ -162,16 +162,19 @@ class OutcomeView(View):
 
     def _parts(self) -> tuple[Any, ...]:
         self.message_view = widgets.HTML()
-        self.progress_view = widgets.HTML()
+        self.progress_bar = widgets.FloatProgress(max=1.0, layout=widgets.Layout(width="12em", flex="0 0 auto"))
+        self.progress_view = widgets.HTML(layout=widgets.Layout(flex="1 1 20em"))
         self.cancel_button = self._button("Cancel", "Cancel on the server what is running", self.desk.cancel)
         self.again_button = self._button("New preview", "Look at what would run now. Changes nothing", self.desk.preview)
         self.again_button.button_style = "primary"
-        return (self.message_view, row(self.cancel_button, self.progress_view), self.again_button)
+        return (self.message_view, row(self.cancel_button, self.progress_bar, self.progress_view), self.again_button)
 
     def _show(self) -> None:
         desk = self.desk
-        self._write(self.message_view, message_html, desk.busy, desk.error, desk.result)
+        self._write(self.message_view, message_html, desk.busy, desk.error, desk.result, desk.fraction is None)
         self._write(self.progress_view, html.escape, desk.progress)
+        self.progress_bar.value = desk.fraction or 0.0
+        self.progress_bar.layout.display = None if desk.fraction is not None else "none"
         self.cancel_button.disabled = not desk.busy
         self.cancel_button.layout.display = None if desk.busy or self._steady else "none"
         again = not desk.busy and desk.selected is not None and desk.preview_result is None and isinstance(desk.error, Refused | RollbackFailed | LockBusy)
@@ -359,11 +362,12 @@ def target_html(target: Target | None, production: bool) -> str:  # called with 
     return box(f"Target: {place}", html.CAREFUL, role="note")
 
 
-def message_html(busy: str, error: BaseException | None, result: RollbackResult | ChainResult | None) -> str:
-    """What is running, what was done, and what went wrong."""
+def message_html(busy: str, error: BaseException | None, result: RollbackResult | ChainResult | None, vague: bool) -> str:  # called with the facts in order
+    """What is running, what was done, and what went wrong. `vague`: how far it is, is not shown beside it."""
     parts = []
     if busy:
-        parts.append(box(f'<progress aria-label="running"></progress> {html.escape(busy)} ...', html.CAREFUL))
+        running = '<progress aria-label="running"></progress> ' if vague else ""
+        parts.append(box(f"{running}{html.escape(busy)} ...", html.CAREFUL))
     if result is not None:
         unchanged = any(one.unchanged for one in (result.results if isinstance(result, ChainResult) else (result,)))
         verified = result.verification

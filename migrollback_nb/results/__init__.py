@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from migrollback_nb.results.check import CheckResult, Plan, Preview
     from migrollback_nb.results.dependencies import DependencyRecord, RecordResult
     from migrollback_nb.results.files import ApplyResult, FileFailure, RegisterResult, RunbookCopy, SyncResult, Template
+    from migrollback_nb.results.progress import RollbackProgress
     from migrollback_nb.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.results.rehearsal import Rehearsal
     from migrollback_nb.results.rollback import ChainResult, RollbackResult
@@ -39,6 +40,7 @@ _HOME = {
     "RecordResult": "dependencies",
     "RegisterResult": "files",
     "Rehearsal": "rehearsal",
+    "RollbackProgress": "progress",
     "RollbackResult": "rollback",
     "RunbookCopy": "files",
     "SchemaChange": "schema",
@@ -67,6 +69,7 @@ __all__ = [
     "RecordResult",
     "RegisterResult",
     "Rehearsal",
+    "RollbackProgress",
     "RollbackResult",
     "RunbookCopy",
     "SchemaChange",

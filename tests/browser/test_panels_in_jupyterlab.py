@@ -131,9 +131,12 @@ def option_of(lab: Laboratory, name: str) -> str:
     return lab.field("Migration").locator("option", has_text=name).first.inner_text()
 
 
-def test_a_long_rollback_is_cancelled_and_says_what_was_undone(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
-    lab.theme("Light")
-    shop.execute("UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name = %s", (TOP,))
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_a_long_rollback_tells_its_statements_is_cancelled_and_says_what_was_undone(
+    lab: Laboratory, connect: str, shop: psycopg.Connection, template: tuple[str, Path], theme: str
+) -> None:
+    lab.theme(theme)
+    sleep_at_the_end(shop, template[1])
     lab.notebook(connect, "mr.panels.RollbackPanel(db)")
     lab.field("Migration").select_option(label=option_of(lab, TOP))
     lab.button("Preview").click()
@@ -143,17 +146,26 @@ def test_a_long_rollback_is_cancelled_and_says_what_was_undone(lab: Laboratory, 
     lab.button("Roll back").click()
     eventually_sleeps(shop)
     expect(lab.button("Preview")).to_be_disabled()
-    expect(lab.output.get_by_text(re.compile(r"^\d+ s"))).to_be_visible()
+    expect(lab.output.get_by_text(re.compile(r"^statement 2 of 2 \(line \d+\): SELECT pg_sleep\(600\); \d+ s"))).to_be_visible()
+    expect(lab.output.locator(".widget-hprogress")).to_be_visible()
     assert lab.faults() == []
-    lab.shoot("6_running_light")
+    lab.shoot(f"6_running_{theme.lower()}")
     lab.button("Cancel").click()
+    expect(lab.text(f"in statement 2 of {TOP}: SELECT pg_sleep(600)")).to_be_visible()
     expect(lab.text("Everything it did was undone")).to_be_visible()
+    expect(lab.output.locator(".widget-hprogress")).to_be_hidden()
     assert status(shop, TOP) == "applied"
     expect(lab.button("New preview")).to_be_visible()
     assert lab.faults() == []
-    lab.shoot("7_cancelled_light")
+    lab.shoot(f"7_cancelled_{theme.lower()}")
     lab.button("New preview").click()
     expect(lab.field("Name")).to_be_enabled()
+
+
+def sleep_at_the_end(shop: psycopg.Connection, folder: Path) -> None:
+    """Let a rollback end with a long sleep: register the file with one more statement."""
+    text = (folder / f"{TOP}.sql").read_text(encoding="utf-8").replace("-- ROLLBACK END", "SELECT pg_sleep(600);\n-- ROLLBACK END")
+    shop.execute("SELECT * FROM register_migrations(%s::jsonb)", (json.dumps([mr.parse(text, name=TOP).record()]),))
 
 
 def test_a_refusal_shows_why_and_offers_a_new_preview(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:

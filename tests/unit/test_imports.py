@@ -48,6 +48,7 @@ LAYERS = [
     },
     {
         "blockers",
+        "telling",
         "connection",
         "session",
         "database",

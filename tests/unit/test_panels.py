@@ -95,12 +95,13 @@ class Standin:
     def preview(self, name: str, *, chain: bool) -> Preview:
         return self._answer(("preview", name, chain), replace(preview_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64))
 
-    def rehearse(self, name: str, *, chain: bool, consent: bool) -> Rehearsal:
+    def rehearse(self, name: str, *, chain: bool, consent: bool, **_: Any) -> Rehearsal:
         return self._answer(
             ("rehearse", name, chain, consent), replace(rehearsal_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64)
         )
 
     def rollback(self, name: str, **arguments: Any) -> RollbackResult:
+        assert callable(arguments.pop("progress"))
         assert self.gate.wait(10)
         result = RollbackResult(success=True, message="Migration rolled back successfully", sql_executed="DROP TABLE t;", migration_name=name)
         return self._answer(("rollback", name, arguments), result)
@@ -159,7 +160,7 @@ def assert_inert(panel: RollbackPanel) -> None:
 IDLE: dict[str, Any] = {
     "target": TARGET, "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")), "history": (), "dependencies": (), "selected": None,
     "chain": False, "consent": False, "check_result": None, "preview_result": None, "rehearsal_result": None, "typed": "", "reason": "", "result": None, "error": None,
-    "busy": "", "progress": "", "hold": "",
+    "busy": "", "progress": "", "fraction": None, "hold": "",
 }  # fmt: skip
 CHOSEN = IDLE | {"selected": "2_b"}
 PREVIEWED = CHOSEN | {"preview_result": preview_of("2_b")}
@@ -220,6 +221,7 @@ STATES: dict[str, dict[str, Any]] = {
     "mistyped": PREVIEWED | {"typed": "2_B", "reason": "because"},
     "ready": READY,
     "running": READY | {"busy": "Rolling back 2_b", "progress": "7 s"},
+    "running, statement by statement": READY | {"busy": "Rolling back 2_b", "progress": "statement 2 of 4: DROP TABLE t; 7 s", "fraction": 0.25},
     "refused": CHOSEN | {"reason": "because", "error": mr.Refused("Something has changed since the preview: look at a new one first")},
     "failed": CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="42P01", statement_number=1, statement="DROP TABLE u;", hint="Mend it.")},
     "lock": CHOSEN | {"error": mr.LockBusy("canceling statement due to lock timeout", sqlstate="55P03")},

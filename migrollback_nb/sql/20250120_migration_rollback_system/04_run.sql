@@ -19,8 +19,8 @@ BEGIN
         'is_passing_error', 'is_system_migration', 'journal_migration_statement', 'list_rollbackable_migrations', 'lock_migrations',
         'mark_migration_objects', 'mark_rolled_back', 'migration_apply_windows', 'migration_attempt', 'migration_blocking_reason',
         'migration_catalog_writes', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_not_undone',
-        'migration_object_history', 'migration_object_makers', 'migration_owners', 'migration_rollback_path', 'migration_rollback_statements',
-        'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes', 'migration_warnings',
+        'migration_object_history', 'migration_object_makers', 'migration_owners', 'migration_progress_notices', 'migration_rollback_path',
+        'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes', 'migration_warnings',
         'migrations_to_roll_back_first', 'record_history_change', 'record_in_deploy_ledger', 'record_migration_dependencies',
         'record_migration_objects', 'record_migration_rehearsal', 'record_parsed_objects', 'refuse_event_change', 'refuse_history_truncate',
         'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration',
@@ -107,6 +107,30 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_rollback_statements(text, jsonb) IS
     'The rollback SQL cut into statements where the parser found them at registration, or in one piece when the text is another. Does not write.';
 
+CREATE FUNCTION migrollback_schema.migration_progress_notices(names text[], place int, rollback_sql text, metadata jsonb) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    asked      text := coalesce(current_setting('migrollback.progress', true), '');
+    statements text[];
+    parsed     boolean;
+    known      jsonb;
+BEGIN
+    IF asked = '' THEN
+        RETURN '{}';
+    END IF;
+    statements := migrollback_schema.migration_rollback_statements(rollback_sql, metadata);
+    parsed := metadata #>> '{rollback,md5}' = md5(convert_to(rollback_sql, 'UTF8'));
+    -- Texts in hex: a notice that cannot be said in the client's encoding is an error, and would make the rollback fail.
+    known := jsonb_build_object('asked', encode(convert_to(asked, 'UTF8'), 'hex'), 'migration', encode(convert_to(names[place], 'UTF8'), 'hex'),
+                                'migration_number', place, 'migrations', cardinality(names), 'statements', cardinality(statements));
+    RETURN ARRAY(SELECT (known || jsonb_build_object('statement_number', s.place, 'text', encode(convert_to(left(s.statement, 500), 'UTF8'), 'hex'),
+                                                     'line', CASE WHEN parsed THEN metadata #> ARRAY['rollback', 'statements', (s.place - 1)::text, '2'] END))::text
+                 FROM unnest(statements) WITH ORDINALITY AS s (statement, place) ORDER BY s.place) || known::text;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_progress_notices(text[], int, text, jsonb) IS
+    'What run_migration_sql() says before each statement of the migration names[place], and after the last, to a client that has asked for it by the setting '
+    'migrollback.progress: JSON, texts in hex; nothing to others. Does not write.';
+
 CREATE FUNCTION migrollback_schema.is_passing_error(sqlstate_code text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     -- 40: deadlock, serialization; 53: out of resources; 57: cancelled, shut down; 55P03: lock not available; 55006: object in use;
@@ -138,7 +162,7 @@ COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[]) IS
 CREATE FUNCTION migrollback_schema.run_migration_sql(
     statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, system_tables oid[] DEFAULT '{}',
     more_follows boolean DEFAULT false, set_session text[] DEFAULT '{}', session_path text DEFAULT NULL,
-    session_settings jsonb DEFAULT '{}')
+    session_settings jsonb DEFAULT '{}', announced text[] DEFAULT '{}')
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     began            timestamptz := clock_timestamp();
@@ -162,6 +186,8 @@ DECLARE
     unchanged        boolean;
     deferred         text;
     outcome          jsonb;
+    announces        boolean := cardinality(announced) = cardinality(statements) + 1;
+    statement_count  int := cardinality(statements);
     -- A rehearsal also wants to know the locks and at which statement they came. Only within its transaction: a setting left by somebody else says nothing.
     rehearsed        boolean := coalesce(current_setting('migrollback.rehearsal', true), '') = coalesce(pg_current_xact_id_if_assigned()::text, 'none');
     locks            jsonb := '{}';
@@ -201,6 +227,9 @@ BEGIN
         path_asked := current_setting('search_path');
         FOREACH statement IN ARRAY statements LOOP
             place := place + 1;
+            IF announces THEN           -- sent at once; for programs in a field that psql does not print
+                RAISE NOTICE 'statement % of %', place, statement_count USING ERRCODE = 'MR100', DATATYPE = announced[place];
+            END IF;
             statement_began := clock_timestamp();
             EXECUTE statement;
             statement_ms := statement_ms || round(extract(epoch FROM clock_timestamp() - statement_began)::numeric * 1000, 3);
@@ -221,6 +250,9 @@ BEGIN
         place := NULL;
         path_left := current_setting('search_path');
         PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+        IF announces THEN
+            RAISE NOTICE '% statements have run', statement_count USING ERRCODE = 'MR100', DATATYPE = announced[statement_count + 1];
+        END IF;
 
         IF current_user <> role_before OR session_user <> session_before THEN
             RAISE EXCEPTION 'the SQL leaves role % behind (it began as %)', current_user, role_before
@@ -283,11 +315,11 @@ BEGIN
         'statement_ms', to_jsonb(statement_ms), 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END,
         'locks', CASE WHEN rehearsed THEN locks END));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, oid[], boolean, text[], text, jsonb) IS
+COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, oid[], boolean, text[], text, jsonb, text[]) IS
     'Writes. Runs statements by server-side EXECUTE under the given search_path, all or none. set_local: settings that the SQL may change until the '
     'transaction ends; restore_settings: put changed settings back instead of refusing them; system_tables: our tables, whose rows it may not write; empty: neither that nor what it changed is looked at; more_follows: another run in this transaction; '
     'set_session: settings that the parser saw changed for longer; session_path: the caller''s search_path, put back where restore_settings; '
-    'session_settings: what the session has where this transaction has a SET LOCAL. '
+    'session_settings: what the session has where this transaction has a SET LOCAL; announced: migration_progress_notices(). '
     'Returns duration_ms, statement_ms (of each), unchanged (true: it ran and wrote nothing), and where it failed sqlstate, message, detail, hint, '
     'statement_number (from 1; none when the failure came after the last), statement. In a rehearsal also locks ("oid mode" -> the first statement that may have '
     'taken it; 0: held before). An error is returned, not raised.';

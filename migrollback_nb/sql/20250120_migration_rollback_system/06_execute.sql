@@ -109,7 +109,8 @@ BEGIN
                         migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
                         set_local => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_local}', '[]'))),
                         set_session => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_session}', '[]'))),
-                        system_tables => CASE WHEN is_system THEN '{}'::oid[] ELSE ours.tables END, more_follows => migration <> names[cardinality(names)]);
+                        system_tables => CASE WHEN is_system THEN '{}'::oid[] ELSE ours.tables END, more_follows => migration <> names[cardinality(names)],
+                        announced => migrollback_schema.migration_progress_notices(names, cardinality(handled), planned.rollback_sql, planned.metadata));
                     IF check_each AND NOT is_system AND NOT outcome ? 'sqlstate' THEN   -- apart from the next: there our functions may be gone
                         -- what was replaced can no longer be asked: our functions by the versions of their rows, from here
                         IF EXISTS (SELECT FROM pg_proc f WHERE f.oid = ANY (ours.routines) AND age(f.xmin) <= 0)

@@ -55,6 +55,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.add_migration_event;
 -- DROP FUNCTION IF EXISTS migrollback_schema.run_migration_sql;
 -- DROP FUNCTION IF EXISTS migrollback_schema.changeable_settings;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_progress_notices;
 -- DROP FUNCTION IF EXISTS migrollback_schema.is_passing_error;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_rollback_statements;
 -- DROP FUNCTION IF EXISTS migrollback_schema.transaction_changes;
