@@ -1,8 +1,9 @@
-"""Drives JupyterLab in a browser as a person does, and keeps book of what the page asked for."""
+"""Drives notebooks in a browser as a person does, and keeps book of what the page asked for."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,8 +12,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 
-class Laboratory:
-    """One page of JupyterLab, one notebook at a time."""
+class Visit:
+    """One page in which panels are shown."""
+
+    #: Where cells show what they have to show.
+    outputs = ".jp-OutputArea-output"
+    #: What the page that is not ours asks others for; it is kept from them here.
+    asks_others: tuple[str, ...] = ()
+    #: Where in the page's own programs an error is none of ours.
+    others: re.Pattern[str] | None = None
 
     def __init__(self, page: Page, url: str, home: Path, artefacts: Path) -> None:
         self.page = page
@@ -22,47 +30,25 @@ class Laboratory:
         self._asked: list[str] = []
         self._dialogs: list[str] = []
         self._errors: list[str] = []
-        self._number = 0
+        page.context.route(lambda url: urlsplit(url).hostname != "127.0.0.1" and url.startswith("http"), lambda route: route.abort())
         page.on("request", lambda request: self._asked.append(request.url))
         page.on("websocket", lambda socket: self._asked.append(socket.url))
-        page.on("pageerror", lambda error: self._errors.append(str(error)))
+        page.on("pageerror", self._take_error)
         page.on("dialog", self._dismiss)
+
+    def _take_error(self, error: Any) -> None:
+        places = re.findall(r"\w+:[^\s()]*:\d+:\d+", error.stack or "")
+        if self.others is None or not places or not all(self.others.search(place) for place in places):
+            self._errors.append(f"{error}\n{error.stack}")
 
     def _dismiss(self, dialog: Any) -> None:
         if dialog.type != "beforeunload":
             self._dialogs.append(dialog.message)
         dialog.accept()
 
-    # -- the page --------------------------------------------------------------------------------------------------
-
-    def open(self) -> None:
-        self.page.goto(f"{self._url}/lab?token=browser-test&reset")
-        self._wait_for_app()
-        self.command("application:toggle-left-area")
-        self.close()
-
-    def _wait_for_app(self) -> None:
-        self.page.wait_for_function("() => window.jupyterapp !== undefined", timeout=90_000)
-        self.page.evaluate("() => window.jupyterapp.restored.then(() => true)")
-
-    def command(self, name: str, **arguments: Any) -> None:
-        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => true)", [name, arguments])
-
-    def theme(self, name: str) -> None:
-        self.command("apputils:change-theme", theme=f"JupyterLab {name}")
-        self.page.wait_for_function("wanted => document.body.dataset.jpThemeLight === wanted", arg="true" if name == "Light" else "false")
-
-    def reload(self) -> None:
-        self.page.reload()
-        self._wait_for_app()
-        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
-
-    # -- a notebook ------------------------------------------------------------------------------------------------
-
-    def notebook(self, *cells: str) -> None:
-        """Open a notebook of these cells and run all of them."""
-        self._number += 1
-        name = f"test_{self._number}.ipynb"
+    def write(self, *cells: str) -> str:
+        """Write a notebook of these cells. Returns its name."""
+        name = f"test_{sum(1 for _ in self._home.glob('*.ipynb')) + 1}.ipynb"
         content = {
             "cells": [
                 {"cell_type": "code", "id": f"cell{place}", "execution_count": None, "metadata": {}, "outputs": [], "source": text}
@@ -73,43 +59,22 @@ class Laboratory:
             "nbformat_minor": 5,
         }
         (self._home / name).write_text(json.dumps(content), encoding="utf-8")
-        self.command("docmanager:open", path=name, factory="Notebook")
-        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
-        self.run_all()
-
-    def run_all(self) -> None:
-        self.page.evaluate(
-            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.ready; await panel.sessionContext.ready;"
-            " await panel.sessionContext.session.kernel.info; }"
-        )
-        self.command("notebook:run-all-cells")
-
-    def close(self) -> None:
-        """Close the notebook and end its kernel."""
-        self.page.evaluate(
-            "async () => { for (const widget of [...window.jupyterapp.shell.widgets('main')]) {"
-            " if (widget.sessionContext) { await widget.context.save(); await widget.sessionContext.shutdown(); } widget.close(); } }"
-        )
-
-    def save(self) -> None:
-        self.command("docmanager:save")
-
-    def restart_kernel(self) -> None:
-        self.page.evaluate(
-            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.sessionContext.session.kernel.restart();"
-            " await panel.sessionContext.session.kernel.info; }"
-        )
+        return name
 
     @property
     def output(self) -> Locator:
         """What the cells show."""
-        return self.page.locator(".jp-NotebookPanel .jp-OutputArea-output")
+        return self.page.locator(self.outputs)
 
     def button(self, name: str) -> Locator:
         return self.output.get_by_role("button", name=name, exact=True)
 
     def field(self, name: str) -> Locator:
         return self.output.get_by_label(name, exact=True)
+
+    def option(self, field: str, words: str) -> str:
+        """The whole text of the first option of a list that has these words."""
+        return self.field(field).locator("option", has_text=words).first.inner_text()
 
     def text(self, words: str) -> Locator:
         return self.output.get_by_text(words).first
@@ -140,8 +105,117 @@ class Laboratory:
 
     def judge(self) -> None:
         """Nothing left the machine since the page was opened, no text from a database ran as script, and nothing of ours failed in the page."""
-        hosts = {urlsplit(url).hostname for url in self._asked if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
-        assert hosts == {"127.0.0.1"}, hosts
+        asked = [url for url in self._asked if urlsplit(url).scheme in ("http", "https", "ws", "wss") and not url.startswith(self.asks_others or "none")]
+        assert {urlsplit(url).hostname for url in asked} == {"127.0.0.1"}, [url for url in asked if urlsplit(url).hostname != "127.0.0.1"]
         assert self._dialogs == []
-        assert self._errors == []
+        assert self._errors == [], self._errors
         self.close()
+
+    def close(self) -> None:
+        """End what runs behind the page."""
+
+
+class Laboratory(Visit):
+    """One page of JupyterLab, one notebook at a time."""
+
+    outputs = ".jp-NotebookPanel .jp-OutputArea-output"
+
+    # -- the page --------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        self.page.goto(f"{self._url}/lab?token=browser-test&reset")
+        self._wait_for_app()
+        self.command("application:toggle-left-area")
+        self.close()
+
+    def _wait_for_app(self) -> None:
+        self.page.wait_for_function("() => window.jupyterapp !== undefined", timeout=90_000)
+        self.page.evaluate("() => window.jupyterapp.restored.then(() => true)")
+
+    def command(self, name: str, **arguments: Any) -> None:
+        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => true)", [name, arguments])
+
+    def theme(self, name: str) -> None:
+        self.command("apputils:change-theme", theme=f"JupyterLab {name}")
+        self.page.wait_for_function("wanted => document.body.dataset.jpThemeLight === wanted", arg="true" if name == "Light" else "false")
+
+    def reload(self) -> None:
+        self.page.reload()
+        self._wait_for_app()
+        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for(timeout=60_000)
+
+    # -- a notebook ------------------------------------------------------------------------------------------------
+
+    def notebook(self, *cells: str) -> None:
+        """Open a notebook of these cells and run all of them."""
+        name = self.write(*cells)
+        self.command("docmanager:open", path=name, factory="Notebook")
+        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
+        self.run_all()
+
+    def run_all(self) -> None:
+        self.page.evaluate(
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.ready; await panel.sessionContext.ready;"
+            " await panel.sessionContext.session.kernel.info; }"
+        )
+        self.command("notebook:run-all-cells")
+
+    def close(self) -> None:
+        """Close the notebook and end its kernel."""
+        self.page.evaluate(
+            "async () => { for (const widget of [...window.jupyterapp.shell.widgets('main')]) {"
+            " if (widget.sessionContext) { await widget.context.save(); await widget.sessionContext.shutdown(); } widget.close(); } }"
+        )
+
+    def save(self) -> None:
+        self.command("docmanager:save")
+
+    def restart_kernel(self) -> None:
+        self.page.evaluate(
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.sessionContext.session.kernel.restart();"
+            " await panel.sessionContext.session.kernel.info; }"
+        )
+
+
+class Notebook7(Visit):
+    """One notebook in a page of Jupyter Notebook 7."""
+
+    others = re.compile("/static/notebook/")
+    outputs = ".jp-NotebookPanel .jp-OutputArea-output"
+
+    def notebook(self, *cells: str, theme: str = "light") -> None:
+        """Open a notebook of these cells and run all of them."""
+        self.page.goto(f"{self._url}/notebooks/{self.write(*cells)}?token=browser-test")
+        self.page.wait_for_function("() => window.jupyterapp !== undefined", timeout=90_000)
+        self._run("apputils:change-theme", theme=f"JupyterLab {theme.title()}")
+        self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
+        self.page.evaluate(
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.ready; await panel.sessionContext.ready;"
+            " await panel.sessionContext.session.kernel.info; }"
+        )
+        self._run("notebook:run-all-cells")
+
+    def _run(self, name: str, **arguments: Any) -> None:
+        self.page.wait_for_function("name => window.jupyterapp.commands.hasCommand(name)", arg=name)
+        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => true)", [name, arguments])
+
+    def close(self) -> None:
+        """Save the notebook, end its kernel and close the page."""
+        self.page.evaluate(
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.save(); await panel.sessionContext.shutdown(); }"
+        )
+        self.page.context.close()
+
+
+class Voila(Visit):
+    """One notebook as Voila shows it: its outputs, no code. Its page asks for icons and MathJax, which the panels do without."""
+
+    asks_others = ("https://cdn.jsdelivr.net/npm/@fortawesome/", "https://cdnjs.cloudflare.com/ajax/libs/mathjax/")
+
+    def notebook(self, *cells: str, theme: str = "light") -> None:
+        """Open a notebook of these cells; Voila runs it."""
+        self.page.goto(f"{self._url}/voila/render/{self.write(*cells)}?token=browser-test&theme={theme}")
+
+    def close(self) -> None:
+        """Close the page, which ends the kernel."""
+        self.page.context.close()

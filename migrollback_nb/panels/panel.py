@@ -172,7 +172,7 @@ class OutcomeView(View):
     def _show(self) -> None:
         desk = self.desk
         self._write(self.message_view, message_html, desk.busy, desk.error, desk.result, desk.fraction is None)
-        self._write(self.progress_view, html.escape, desk.progress)
+        self._write(self.progress_view, progress_html, desk.progress)
         self.progress_bar.value = desk.fraction or 0.0
         self.progress_bar.layout.display = None if desk.fraction is not None else "none"
         self.cancel_button.disabled = not desk.busy
@@ -360,6 +360,11 @@ def target_html(target: Target | None, production: bool) -> str:  # called with 
     if production:
         return box(f'<span style="font-size:1.3em;font-weight:700">⚠ PRODUCTION</span> {place}', html.BAD, role="note")
     return box(f"Target: {place}", html.CAREFUL, role="note")
+
+
+def progress_html(progress: str) -> str:
+    """How far it is, in words."""
+    return lines(html.escape(progress))
 
 
 def message_html(busy: str, error: BaseException | None, result: RollbackResult | ChainResult | None, vague: bool) -> str:  # called with the facts in order

@@ -1,4 +1,4 @@
-"""JupyterLab in the system's Chromium: one server, one page for each module; every request and every accessibility fault is looked at."""
+"""Notebooks in the system's Chromium: one server, which JupyterLab, Notebook 7 and Voila share; every request and every accessibility fault is looked at."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
-from laboratory import Laboratory
+from laboratory import Laboratory, Notebook7, Visit, Voila
+
+import migrollback_nb as mr
+from migrollback_nb import demo
+
+if TYPE_CHECKING:
+    from pg_servers import Server
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +84,7 @@ def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         server = subprocess.Popen(
             [
                 sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-                "--IdentityProvider.token=browser-test", "--LabApp.expose_app_in_browser=True", "--allow-root", f"--ServerApp.root_dir={home}",
+                "--IdentityProvider.token=browser-test", "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True", "--allow-root", f"--ServerApp.root_dir={home}",
             ],
             env=environment, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
@@ -103,23 +111,31 @@ def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 
 
 @pytest.fixture(scope="module")
-def laboratory(lab_url: tuple[str, Path]) -> Iterator[Laboratory]:
-    """One page of JupyterLab. Of a module, not of the session: while it lives, its event loop runs in the thread of the tests."""
+def browser() -> Iterator[Browser]:
+    """Chromium. Of a module, not of the session: while it lives, its event loop runs in the thread of the tests."""
     from playwright.sync_api import sync_playwright
 
     path = chromium()
     assert path is not None, f"no Chromium is installed, and {REQUIRED}=1: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
     ARTEFACTS.mkdir(exist_ok=True)
-    url, home = lab_url
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        context = browser.new_context(viewport={"width": 1280, "height": 1600})
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        made = Laboratory(page, url, home, ARTEFACTS)
-        made.open()
-        yield made
-        browser.close()
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield opened
+        opened.close()
+
+
+def new_page(browser: Browser, **options: Any) -> Any:
+    context = browser.new_context(viewport={"width": 1280, "height": 1600}, **options)
+    context.set_default_timeout(60_000)
+    return context.new_page()
+
+
+@pytest.fixture(scope="module")
+def laboratory(lab_url: tuple[str, Path], browser: Browser) -> Laboratory:
+    """One page of JupyterLab."""
+    made = Laboratory(new_page(browser), *lab_url, ARTEFACTS)
+    made.open()
+    return made
 
 
 @pytest.fixture
@@ -130,8 +146,48 @@ def lab(laboratory: Laboratory) -> Iterator[Laboratory]:
     laboratory.judge()
 
 
+@pytest.fixture(params=[Notebook7, Voila], ids=["notebook", "voila"])
+def elsewhere(request: pytest.FixtureRequest, lab_url: tuple[str, Path], browser: Browser) -> Iterator[Visit]:
+    """A page of Notebook 7, or of Voila; judged after the test."""
+    name = request.param.__name__.lower().removesuffix("7")
+    if importlib.util.find_spec(name) is None and os.environ.get(REQUIRED) != "1":
+        pytest.skip(f"this test needs {name}")
+    made = request.param(new_page(browser), *lab_url, ARTEFACTS)
+    yield made
+    made.judge()
+
+
+# -- a database with the demo in it ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def template(first_server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A database with the demo in it, for copying, and its folder."""
+    name = first_server.create_database()
+    folder = tmp_path_factory.mktemp("migrations")
+    with mr.connect(first_server.dsn(name), dir=folder) as db:
+        demo.load(db)
+    return name, folder
+
+
+@pytest.fixture
+def shop(first_server: Server, template: tuple[str, Path]) -> Iterator[psycopg.Connection]:
+    """The demo in a database of this test's own."""
+    name = first_server.create_database(template=template[0])
+    with psycopg.connect(first_server.dsn(name), autocommit=True) as connection:
+        yield connection
+    first_server.drop_database(name)
+
+
+@pytest.fixture
+def connect(first_server: Server, shop: psycopg.Connection, template: tuple[str, Path]) -> str:
+    """The cell that connects a notebook to it."""
+    return f"import migrollback_nb as mr\ndb = mr.connect({first_server.dsn(shop.info.dbname)!r}, dir={str(template[1])!r})"
+
+
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> None:
     """A screenshot of every failure."""
-    made = getattr(item, "funcargs", {}).get("laboratory")
-    if call.excinfo is not None and made is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+    arguments = getattr(item, "funcargs", {})
+    made = arguments.get("laboratory") or arguments.get("elsewhere")
+    if call.when == "call" and call.excinfo is not None and made is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
         made.shoot(f"failure_{item.name}")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 from watching import eventually, eventually_sleeps, status, value
 
@@ -19,36 +17,11 @@ expect: Any = pytest.importorskip("playwright.sync_api", reason="the browser tes
 expect.set_options(timeout=60_000)
 
 if TYPE_CHECKING:
+    import psycopg
     from laboratory import Laboratory
-    from pg_servers import Server
     from playwright.sync_api import Locator
 
 TOP = "20250120_add_project_tags"
-
-
-@pytest.fixture(scope="module")
-def template(first_server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A database with the demo in it, for copying, and its folder."""
-    name = first_server.create_database()
-    folder = tmp_path_factory.mktemp("migrations")
-    with mr.connect(first_server.dsn(name), dir=folder) as db:
-        demo.load(db)
-    return name, folder
-
-
-@pytest.fixture
-def shop(first_server: Server, template: tuple[str, Path]) -> Iterator[psycopg.Connection]:
-    """The demo in a database of this test's own."""
-    name = first_server.create_database(template=template[0])
-    with psycopg.connect(first_server.dsn(name), autocommit=True) as connection:
-        yield connection
-    first_server.drop_database(name)
-
-
-@pytest.fixture
-def connect(first_server: Server, shop: psycopg.Connection, template: tuple[str, Path]) -> str:
-    """The cell that connects a notebook to it."""
-    return f"import migrollback_nb as mr\ndb = mr.connect({first_server.dsn(shop.info.dbname)!r}, dir={str(template[1])!r})"
 
 
 def test_the_whole_way_by_mouse(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
@@ -57,7 +30,7 @@ def test_the_whole_way_by_mouse(lab: Laboratory, connect: str, shop: psycopg.Con
     expect(lab.text("Choose a migration")).to_be_visible()
     expect(lab.button("Roll back")).to_be_disabled()
     lab.shoot("1_choose_light")
-    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.field("Migration").select_option(label=lab.option("Migration", TOP))
     lab.button("Check").click()
     expect(lab.text("Can rollback")).to_be_visible()
     lab.button("Preview").click()
@@ -127,10 +100,6 @@ def tab_to(lab: Laboratory, target: Locator) -> None:
     expect(target).to_be_focused()
 
 
-def option_of(lab: Laboratory, name: str) -> str:
-    return lab.field("Migration").locator("option", has_text=name).first.inner_text()
-
-
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_a_long_rollback_tells_its_statements_is_cancelled_and_says_what_was_undone(
     lab: Laboratory, connect: str, shop: psycopg.Connection, template: tuple[str, Path], theme: str
@@ -138,7 +107,7 @@ def test_a_long_rollback_tells_its_statements_is_cancelled_and_says_what_was_und
     lab.theme(theme)
     sleep_at_the_end(shop, template[1])
     lab.notebook(connect, "mr.panels.RollbackPanel(db)")
-    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.field("Migration").select_option(label=lab.option("Migration", TOP))
     lab.button("Preview").click()
     expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("pg_sleep")
     lab.field("Name").fill(TOP)
@@ -171,7 +140,7 @@ def sleep_at_the_end(shop: psycopg.Connection, folder: Path) -> None:
 def test_a_refusal_shows_why_and_offers_a_new_preview(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
     lab.theme("Dark")
     lab.notebook(connect, "mr.panels.RollbackPanel(db)")
-    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.field("Migration").select_option(label=lab.option("Migration", TOP))
     lab.button("Preview").click()
     lab.field("Name").fill(TOP)
     lab.field("Reason").fill("INC-45")
@@ -225,7 +194,7 @@ def test_a_restart_of_the_kernel_and_a_reload_of_the_page_lose_nothing(lab: Labo
     lab.theme("Light")
     shop.execute("UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name = %s", (TOP,))
     lab.notebook(connect, "mr.panels.RollbackPanel(db)")
-    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.field("Migration").select_option(label=lab.option("Migration", TOP))
     lab.button("Preview").click()
     lab.field("Name").fill(TOP)
     lab.field("Reason").fill("INC-46")
@@ -238,7 +207,7 @@ def test_a_restart_of_the_kernel_and_a_reload_of_the_page_lose_nothing(lab: Labo
     expect(lab.button("Roll back")).to_be_disabled()
     expect(lab.field("Migration").locator("option", has_text=TOP)).to_have_count(1)
     shop.execute("UPDATE migration_history SET rollback_sql = replace(rollback_sql, E'\\n;SELECT pg_sleep(600);', '') WHERE migration_name = %s", (TOP,))
-    lab.field("Migration").select_option(label=option_of(lab, TOP))
+    lab.field("Migration").select_option(label=lab.option("Migration", TOP))
     lab.button("Preview").click()
     expect(lab.field("Name")).to_be_enabled()
     lab.save()
