@@ -12,7 +12,7 @@ from migrollback_nb import html, runbook
 from migrollback_nb.checklist import Checklist
 from migrollback_nb.errors import MigrollbackError, UsageError
 from migrollback_nb.panels.desk import LOCK, Desk
-from migrollback_nb.panels.panel import target_html
+from migrollback_nb.panels.panel import Keys, target_html
 from migrollback_nb.production import is_production
 from migrollback_nb.results import Target
 from migrollback_nb.runbook import Evidence, Item, Outcome, Phase, RunbookState
@@ -127,7 +127,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self._make_view()
         if selected is not None:
             state["selected"] = selected.removesuffix(".sql")
-        super().__init__(children=self._sections(), layout=widgets.Layout(width="100%", max_width="72em"), **state)
+        super().__init__(children=(*self._sections(), Keys()), layout=widgets.Layout(width="100%", max_width="72em"), **state)
         self.observe(self._chosen_anew, names=["selected", "chain", "ticket"])
         self.observe(self._draw, names=list(STATE))
         if "state" not in state:
@@ -420,8 +420,14 @@ class _Row:
         self.item = item
         self.view = widgets.HTML(layout=widgets.Layout(width="auto"))
         hint = "id or file of your own backup, or why not" if item.evidence == Evidence.BACKUP else "note, or why not"
-        # the label tells a reader of the page which of the many notes this is
-        self.note = widgets.Text(placeholder=hint, tooltip=f"Note: {item.text}", layout=widgets.Layout(width="auto", flex="1 1 16em"), continuous_update=False)
+        self.note = widgets.Text(
+            description="Note",
+            placeholder=hint,
+            tooltip=f"Note: {item.text}",
+            layout=widgets.Layout(width="auto", flex="1 1 18em"),
+            style={"description_width": "3em"},
+            continuous_update=False,
+        )
         self.buttons = []
         if item.evidence in _VERBS:
             self.buttons.append(self._button(panel, _VERBS[item.evidence], item.help, lambda: panel.answer(item.key, note=self.note.value)))

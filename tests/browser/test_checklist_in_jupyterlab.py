@@ -1,0 +1,85 @@
+"""The checklist in JupyterLab: what is answered outlives the page and the kernel, and the rollback's button waits for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from watching import status, value
+
+from migrollback_nb import runbook
+from migrollback_nb.runbook import Phase
+
+expect: Any = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright").expect
+expect.set_options(timeout=60_000)
+
+if TYPE_CHECKING:
+    import psycopg
+    from laboratory import Laboratory
+    from playwright.sync_api import Locator
+
+TOP = "20250120_add_project_tags"
+CHECKLIST = f"checklist = mr.panels.ChecklistPanel(db, {TOP!r})\nchecklist"
+
+
+def button(lab: Laboratory, tooltip: str) -> Locator:
+    return lab.output.get_by_title(tooltip, exact=True)
+
+
+def attest(lab: Laboratory, key: str, note: str) -> None:
+    row = lab.output.locator(".widget-vbox", has_text=runbook.item_of(key).text).last
+    row.get_by_label("Note").fill(note)
+    row.get_by_role("button", name="Attest").click()
+
+
+def answers(shop: psycopg.Connection) -> list[tuple[str, str]]:
+    return shop.execute(
+        "SELECT details ->> 'item', details ->> 'outcome' FROM migration_events WHERE event = 'checklist_item' ORDER BY event_number"
+    ).fetchall()
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_answers_outlive_the_page_and_the_kernel(lab: Laboratory, connect: str, shop: psycopg.Connection, theme: str) -> None:
+    lab.theme(theme)
+    lab.notebook(connect, CHECKLIST)
+    expect(lab.text("Before 0 of 8")).to_be_visible()
+    lab.field("Ticket").fill("INC-50")
+    attest(lab, "window", "22:00, Maria watches")
+    expect(lab.text("“22:00, Maria watches”")).to_be_visible()
+    button(lab, runbook.item_of("dependents").help).click()
+    expect(lab.text("Before 2 of 8")).to_be_visible()
+    assert answers(shop) == [("window", "done"), ("dependents", "done")]
+    assert lab.faults() == []
+    lab.shoot(f"14_checklist_{theme.lower()}")
+    lab.save()
+    lab.reload()
+    expect(lab.text("Before 2 of 8")).to_be_visible()
+    expect(lab.text("“22:00, Maria watches”")).to_be_visible()
+    lab.restart_kernel()
+    lab.run_all()
+    expect(lab.text("Before 2 of 8")).to_be_visible()
+    expect(lab.field("Ticket")).to_have_value("INC-50")
+    assert answers(shop) == [("window", "done"), ("dependents", "done")]
+
+
+def test_the_rollback_waits_for_the_checklist_and_the_checklist_learns_of_it(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
+    lab.theme("Light")
+    lab.notebook(connect, CHECKLIST, "panel = mr.panels.RollbackPanel(db)\nchecklist.follow(panel)\npanel")
+    lab.button("Preview").click()
+    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("DROP TABLE")
+    lab.field("Name").fill(TOP)
+    lab.field("Reason").last.fill("INC-51")
+    expect(lab.text("of the checklist's items before the rollback are open")).to_be_visible()
+    expect(lab.button("Roll back")).to_be_disabled()
+    button(lab, runbook.item_of("dependents").help).click()
+    expect(lab.text("Before 1 of 8")).to_be_visible()
+    lab.field("Reason").first.fill("the shop is down")
+    lab.button("Go on without what is open").click()
+    expect(lab.button("Roll back")).to_be_enabled()
+    lab.button("Roll back").click()
+    expect(lab.text("Done: ")).to_be_visible()
+    assert status(shop, TOP) == "rolled_back"
+    expect(lab.text("During 1 of")).to_be_visible()
+    assert value(shop, "SELECT count(*) FROM migration_events WHERE details ->> 'outcome' = 'skipped'") == len(runbook.items_of(Phase.BEFORE)) - 1
+    assert lab.faults() == []
+    lab.shoot("15_checklist_and_rollback_light")
