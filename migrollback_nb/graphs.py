@@ -144,7 +144,7 @@ def dependency_graph(
         "migrations",
         # a pinned background: `dot` knows no theme, and black on a dark page could not be read
         graph_attr={"rankdir": "TB", "bgcolor": "#ffffff", "tooltip": "Dependencies of migrations"},
-        node_attr={"fontname": "Arial", "fontsize": "11", "color": "#444444", "margin": "0.2,0.08"},
+        node_attr={"fontname": "Arial", "fontsize": "11", "color": "#444444", "margin": "0.3,0.08"},
         edge_attr={"color": "#555555", "tooltip": " "},
     )
     # ids of our own: a name with a colon would be read as a port

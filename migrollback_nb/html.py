@@ -78,7 +78,12 @@ def sql(text: str) -> str:
         return f'<pre style="white-space:pre-wrap">{_escape(text, quote=True)}</pre>'
     # `noclasses`: no style sheet is needed, so it reads in an exported page too; colours that hold 4.5:1 on white, hence the pinned background
     formatter = HtmlFormatter(
-        noclasses=True, style="default", cssstyles="background:#ffffff;color:#1a1a1a;padding:.6em;overflow:auto;font-family:monospace", nobackground=True
+        noclasses=True,
+        style="default",
+        cssstyles="background:#ffffff;color:#1a1a1a;padding:.6em;overflow:auto",
+        # JupyterLab would break words anywhere, Voila take another font
+        prestyles="font-family:monospace;white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere",
+        nobackground=True,
     )
     return str(highlight(text, PostgresLexer(), formatter))
 

@@ -1,0 +1,115 @@
+"""The README's pictures, made from the demo. ``PICTURES=docs pytest -n 0 tests/browser/test_pictures.py`` makes them again; else they are only tried."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import migrollback_nb as mr
+from migrollback_nb import demo
+
+expect: Any = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright").expect
+expect.set_options(timeout=60_000)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from laboratory import Laboratory
+    from pg_servers import Server
+    from playwright.sync_api import Locator
+
+ROOT = Path(__file__).parents[2]
+CHOSEN = "20250122_archive_user_emails"
+LARGEST = 150_000
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pictures go."""
+    wanted = os.environ.get("PICTURES")
+    return (ROOT / wanted).resolve() if wanted else tmp_path_factory.mktemp("pictures")
+
+
+@pytest.fixture
+def shop_dsn(first_server: Server, template: tuple[str, Path], tmp_path: Path) -> Iterator[str]:
+    """The demo in a database of a name that reads well, with a history."""
+    first_server.execute("DROP DATABASE IF EXISTS shop WITH (FORCE)")
+    first_server.execute(f"CREATE DATABASE shop TEMPLATE {template[0]} STRATEGY file_copy")
+    link = Path("/tmp/postgres")  # the socket's folder stands in the picture
+    if link.is_symlink() or not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(first_server.folder)
+    dsn = f"host={link} dbname=shop user=postgres"
+    with mr.connect(dsn, dir=template[1]) as db:
+        db.rollback("20250120_add_project_tags", confirm="20250120_add_project_tags", reason="INC-41: slow pages")
+        with pytest.raises(mr.RollbackFailed):
+            db.rollback(demo.FAILING, confirm=demo.FAILING, reason="INC-42")
+        # as if its file did not say it: inferred, dashed
+        db.database.connection.execute("DELETE FROM migration_dependencies WHERE migration_name = '20250120_add_user_settings'")
+        db.record_dependencies()
+    yield dsn
+    first_server.drop_database("shop")
+    link.unlink(missing_ok=True)
+
+
+def keep(part: Locator, path: Path, *, height: int | None = None) -> None:
+    """Photograph a part of the page, its upper end when it is high."""
+    path.parent.mkdir(exist_ok=True)
+    box = part.bounding_box()
+    assert box is not None
+    clip = {"x": box["x"] - 4, "y": box["y"] - 4, "width": box["width"] + 8, "height": min(box["height"], height or box["height"]) + 8}
+    part.page.screenshot(path=path, clip=clip)
+    assert 5_000 < path.stat().st_size < LARGEST, path
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_the_panel_and_the_graph(lab: Laboratory, shop_dsn: str, template: tuple[str, Path], target: Path, theme: str) -> None:
+    # the README shows the light ones
+    folder = target if theme == "Light" else ROOT / ".artefacts"
+    lab.theme(theme)
+    lab.page.set_viewport_size({"width": 960, "height": 1600})
+    connect = f"import migrollback_nb as mr\ndb = mr.connect({shop_dsn!r}, dir={str(template[1])!r})"
+    lab.notebook(connect, "mr.panels.RollbackPanel(db, production='shop')")
+    lab.field("Filter").fill("2025012")
+    expect(lab.field("Migration").locator("option", has_text="20250110")).to_have_count(0)
+    lab.field("Migration").select_option(label=lab.option("Migration", CHOSEN))
+    lab.button("Check").click()
+    expect(lab.text("Can rollback")).to_be_visible()
+    lab.button("Preview").click()
+    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("ALTER TABLE")
+    lab.field("Name").fill(CHOSEN)
+    lab.field("Reason").fill("INC-43: the nightly mail finds no address")
+    expect(lab.button("Roll back on PRODUCTION")).to_be_enabled()
+    lab.page.mouse.move(0, 0)
+    keep(lab.output.locator(".widget-vbox").first, folder / "panel.png")
+    lab.close()
+    lab.notebook(connect, "mr.panels.GraphPanel(db, selected='20250110_base_shop', depth=1)")
+    expect(lab.output.get_by_role("button", name="20250110_base_shop, applied")).to_be_visible()
+    lab.button("Show all of it").click()
+    lab.page.mouse.move(0, 0)
+    keep(lab.output.locator(".widget-vbox").first, folder / "graph.png")
+    lab.page.set_viewport_size({"width": 1280, "height": 1600})
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_report(lab: Laboratory, shop_dsn: str, target: Path, tmp_path: Path, theme: str) -> None:
+    with mr.connect(shop_dsn) as db:
+        db.rehearse(CHOSEN)
+        db.rollback(CHOSEN, confirm=CHOSEN, reason="INC-43: the nightly mail finds no address")
+        checklist = db.checklist(CHOSEN, ticket="INC-43")
+        checklist.attest("window", "22:00 to 22:30, Maria watches")
+        report = db.report(CHOSEN, tmp_path / "report.html")
+    page = lab.page.context.browser.new_page(viewport={"width": 860, "height": 760}, color_scheme=theme)
+    page.goto(report.as_uri())
+    keep(page.locator("body"), (target if theme == "light" else ROOT / ".artefacts") / "report.png", height=720)
+    page.close()
+
+
+def test_the_readme_shows_them_all() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = [Path(part.split(")")[0]) for part in readme.split("](")[1:] if part.split(")")[0].endswith(".png")]
+    assert [path.name for path in shown] == ["panel.png", "graph.png", "report.png"]
+    assert all((ROOT / path).is_file() and (ROOT / path).stat().st_size < LARGEST for path in shown)
