@@ -42,27 +42,6 @@ COMMENT ON FUNCTION migrollback_schema.count_rows_within(oid, text[], timestampt
     'How many rows one table has, and how many values that are not NULL each of these columns. exact: whether they were counted; false when that would last '
     'beyond this moment, or row security hides some: then what the statistics say, NULL where they say nothing. Does not write.';
 
--- Two states of a schema that are only compared need not become one value each: half the time of two schema_snapshot() and schema_changes().
-CREATE FUNCTION migrollback_schema.schema_object_arrays(OUT kinds text[], OUT identities text[], OUT definitions jsonb[])
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-BEGIN
-    FOR tries_left IN REVERSE 9..0 LOOP
-        BEGIN
-            SELECT array_agg(o.kind), array_agg(o.identity), array_agg(o.definition) INTO kinds, identities, definitions FROM migrollback_schema.schema_objects() o;
-            RETURN;
-        EXCEPTION
-            -- as in schema_snapshot(): an object went between the reading of its catalog row and the asking for its definition
-            WHEN internal_error OR undefined_table OR undefined_object OR undefined_function OR undefined_column OR invalid_schema_name THEN
-                IF tries_left = 0 OR current_setting('transaction_isolation') <> 'read committed' THEN
-                    RAISE;
-                END IF;
-                PERFORM pg_sleep(0.02);
-        END;
-    END LOOP;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.schema_object_arrays() IS
-    'schema_objects() as three arrays, looking again when somebody else changes the schema meanwhile. Does not write.';
-
 CREATE FUNCTION migrollback_schema.changed_schema_objects(kinds text[], identities text[], definitions jsonb[])
 RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$

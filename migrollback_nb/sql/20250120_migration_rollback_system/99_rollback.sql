@@ -15,13 +15,13 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_owners;
 -- DROP FUNCTION IF EXISTS migrollback_schema.routine_users;
 -- DROP FUNCTION IF EXISTS migrollback_schema.changed_schema_objects;
--- DROP FUNCTION IF EXISTS migrollback_schema.schema_object_arrays;
 -- DROP FUNCTION IF EXISTS migrollback_schema.count_rows_within;
 -- DROP FUNCTION IF EXISTS migrollback_schema.create_migration_snapshot;
 -- DROP FUNCTION IF EXISTS migrollback_schema.diff_migration_snapshots;
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_changes;
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_token;
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_snapshot;
+-- DROP FUNCTION IF EXISTS migrollback_schema.schema_object_arrays;
 -- DROP FUNCTION IF EXISTS migrollback_schema.schema_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.apply_migration;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_dependencies;
