@@ -10,7 +10,7 @@ from typing import Any
 import postgast
 from postgast.pg_query_pb2 import ColumnRef, CommonTableExpr, FuncCall, InsertStmt, Node, RangeVar, TypeName, UpdateStmt
 
-from migrollback_nb import plpgsql, sql_names
+from migrollback_nb import identities, plpgsql
 from migrollback_nb.not_undone import Name
 
 _TYPE = re.compile(r"(.+)%(?:row)?type", re.IGNORECASE | re.DOTALL)
@@ -53,7 +53,7 @@ def uses(definition: str) -> list[Use] | None:
     found = [use for query in body.queries if (use := _use_of(query)) is not None]
     for text in body.types:
         kind = _TYPE.fullmatch(text)
-        names = sql_names.parts(kind[1] if kind else text)
+        names = identities.parts(kind[1] if kind else text)
         if kind is None or not names:
             continue
         # users%ROWTYPE, users.id%TYPE, public.users.id%TYPE: the last name may be a column
@@ -109,10 +109,10 @@ def gone_from(changes: Sequence[Mapping[str, Any]]) -> list[Gone]:
     tables = {row["identity"] for row in dropped if row["kind"] in _RELATIONS}
     found = []
     for row in dropped:
-        names = sql_names.parts(row["identity"])
+        names = identities.parts(row["identity"])
         if row["kind"] in _RELATIONS | _ROUTINES | _TYPES and len(names) == 2:
             found.append(Gone(kind=row["kind"], identity=row["identity"], schema=names[0], name=names[1]))
-        elif row["kind"] == "column" and len(names) == 3 and sql_names.parent(row["identity"]) not in tables:
+        elif row["kind"] == "column" and len(names) == 3 and identities.split_last(row["identity"])[0] not in tables:
             found.append(Gone(kind="column", identity=row["identity"], schema=names[0], table=names[1], name=names[2]))
     return found
 
@@ -153,7 +153,7 @@ def _names(use: Use, one: Gone, meant: Mapping[Name, tuple[str, str]], trigger_o
     if any(column == one.name and meant.get(name) == table for name, column in use.targets):
         return not use.dynamic
     aliases = {alias for alias, name in use.relations.items() if meant.get(name) == table}
-    if sql_names.parent(one.identity) in trigger_on:
+    if identities.split_last(one.identity)[0] in trigger_on:
         aliases |= {"new", "old"}
     for alias, column in use.columns:
         if column == one.name and alias in aliases:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import postgast
 
+from migrollback_nb.identities import last_name, unquoted
 from migrollback_nb.schema_ddl.names import quote
 
 _TOKEN = postgast.pg_query_pb2.Token
@@ -38,50 +39,11 @@ def _names(text: str) -> Iterator[str]:
     for token in tokens:
         if token.token in (_IDENT, _UIDENT):
             word = data[token.start : token.end].decode()
-            yield word[1:-1].replace('""', '"') if word.startswith('"') else word.lower()
+            yield unquoted(word) if word.startswith('"') else word.lower()
         elif token.keyword_kind != _NO_KEYWORD:  # many keywords are names too
             yield data[token.start : token.end].decode().lower()
         elif token.token == _STRING and _DO.match(text) and (inside := _DOLLARS.fullmatch(data[token.start : token.end].decode())):
             yield from _names(inside[2])
-
-
-def parts(identity: str) -> tuple[str, ...]:
-    """The names in an identity as schema_objects() gives it, without quotes and arguments.
-
-    Examples
-    --------
-    >>> parts('public."T".col'), parts("public.f(integer, text)"), parts("public.t t_pkey")
-    (('public', 'T', 'col'), ('public', 'f'), ('public', 't', 't_pkey'))
-    """
-    return tuple(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in _PART.findall(_ARGUMENTS.sub("", identity)))
-
-
-def parent(identity: str) -> str:
-    """Identity of the table in the identity of a column.
-
-    Examples
-    --------
-    >>> parent('public."T".col')
-    'public."T"'
-    """
-    return ".".join(_PART.findall(identity)[:-1])
-
-
-def last_name(identity: str) -> str | None:
-    """The name of an object itself in an identity as schema_objects() gives it; None where there is none.
-
-    Examples
-    --------
-    >>> last_name('app."a b" "x"')
-    'x'
-    """
-    found = parts(identity)
-    return found[-1] if found else None
-
-
-_PART = re.compile(r'"(?:[^"]|"")*"|[^\s."(]+')
-# from the parenthesis that no quoted name holds
-_ARGUMENTS = re.compile(r'(?<=[\w"])\((?=(?:[^"]*"[^"]*")*[^"]*$).*$', re.DOTALL)
 
 
 def names_any(identity: str, names: frozenset[str]) -> bool:

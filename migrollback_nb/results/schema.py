@@ -9,13 +9,11 @@ from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from migrollback_nb import html
+from migrollback_nb.identities import NAME, QUALIFIED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: An identifier as PostgreSQL quotes it, and one qualified by its schema.
-_NAME = r'(?:"(?:[^"]|"")*"|[^\s.,("]+)'
-_QUALIFIED = rf"{_NAME}\.{_NAME}"
 #: Kinds whose identity is "TABLE NAME", and what a comment or grant calls the thing that it is on.
 _ON_A_TABLE = frozenset({"constraint", "trigger", "rule", "policy"})
 _RELATIONS = ("table", "partitioned table", "view", "materialized view", "foreign table", "sequence", "composite type")
@@ -164,14 +162,14 @@ def _parent(kind: str, identity: str, definition: Mapping[str, Any]) -> str | No
         if what == "column":
             return _parent("column", rest, {})
         if what in ("constraint", "trigger", "rule", "policy"):
-            found = re.search(rf" on (?:table )?({_QUALIFIED})$", rest)
+            found = re.search(rf" on (?:table )?({QUALIFIED})$", rest)
             return found[1] if found else None
         return rest or None
     if kind == "column":
-        found = re.fullmatch(rf"({_QUALIFIED})\.{_NAME}", identity)
+        found = re.fullmatch(rf"({QUALIFIED})\.{NAME}", identity)
         return found[1] if found else None
     if kind in _ON_A_TABLE:
-        found = re.match(_QUALIFIED + "(?= )", identity)
+        found = re.match(QUALIFIED + "(?= )", identity)
         return found[0] if found else None
     if kind == "index":
         on = definition.get("on")

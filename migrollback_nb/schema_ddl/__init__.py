@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from migrollback_nb.identities import split_table
 from migrollback_nb.schema_ddl.alter import alter_steps
 from migrollback_nb.schema_ddl.belonging import comes_by_itself, goes_along
 from migrollback_nb.schema_ddl.comments import comment_steps
 from migrollback_nb.schema_ddl.create import create_steps
 from migrollback_nb.schema_ddl.drop import drop_steps
 from migrollback_nb.schema_ddl.grants import grant_steps
-from migrollback_nb.schema_ddl.names import default_name, literal, quote, split_table
+from migrollback_nb.schema_ddl.names import default_name, literal, quote
 from migrollback_nb.schema_ddl.objects import Definition, Key, Objects
 from migrollback_nb.schema_ddl.order import DROPPED_FIRST, MADE_FIRST, in_order, place
 from migrollback_nb.schema_ddl.schemas import Schemas

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from migrollback_nb.identities import split_last, split_table, unquoted
 from migrollback_nb.schema_ddl.clauses import (
     ENABLED,
     attribute,
@@ -25,7 +26,7 @@ from migrollback_nb.schema_ddl.comments import comment_steps, is_about
 from migrollback_nb.schema_ddl.create import create_steps, owner_to
 from migrollback_nb.schema_ddl.drop import drop_steps
 from migrollback_nb.schema_ddl.grants import grant_steps
-from migrollback_nb.schema_ddl.names import literal, quote, split_last, split_table, unquoted
+from migrollback_nb.schema_ddl.names import literal, quote
 from migrollback_nb.schema_ddl.objects import VIEWS, Definition, Key, Objects, is_not_null, is_of_identity, owning_column
 from migrollback_nb.schema_ddl.order import in_order, naming
 from migrollback_nb.schema_ddl.schemas import Schemas

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from migrollback_nb.schema_ddl.names import NAME, QUALIFIED, split_last, split_table
+from migrollback_nb.identities import NAME, QUALIFIED, split_last, split_table
 from migrollback_nb.schema_ddl.objects import RELATIONS, ROUTINES, Definition, Key, Objects, is_not_null, is_of_identity, owning_column
 from migrollback_nb.schema_ddl.order import ORDER
 from migrollback_nb.schema_ddl.schemas import Schemas

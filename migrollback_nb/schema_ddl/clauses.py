@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from migrollback_nb.schema_ddl.names import literal, quote, split_table
+from migrollback_nb.identities import split_table
+from migrollback_nb.schema_ddl.names import literal, quote
 from migrollback_nb.schema_ddl.objects import Definition
 
 _LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from migrollback_nb.identities import split_last, unquoted
 from migrollback_nb.schema_ddl.clauses import bare, foreign_options, new_sequence, option_changes, options, sequence_options
-from migrollback_nb.schema_ddl.names import default_name, quote, split_last, unquoted
+from migrollback_nb.schema_ddl.names import default_name, quote
 from migrollback_nb.schema_ddl.objects import Definition
 from migrollback_nb.schema_ddl.schemas import Schemas
 from migrollback_nb.schema_ddl.steps import Step

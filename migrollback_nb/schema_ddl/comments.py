@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from migrollback_nb.schema_ddl.names import NAME, argument_types, literal, split_table
+from migrollback_nb.identities import NAME, split_table
+from migrollback_nb.schema_ddl.names import argument_types, literal
 from migrollback_nb.schema_ddl.objects import ROUTINES
 from migrollback_nb.schema_ddl.steps import Step, by_hand
 

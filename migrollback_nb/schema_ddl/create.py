@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from migrollback_nb.identities import NAME, split_last, split_table
 from migrollback_nb.schema_ddl.clauses import (
     ENABLED,
     attribute,
@@ -21,7 +22,7 @@ from migrollback_nb.schema_ddl.clauses import (
     with_options,
 )
 from migrollback_nb.schema_ddl.columns import column_definition, column_settings, not_null_name
-from migrollback_nb.schema_ddl.names import NAME, literal, operator_call, quote, split_last, split_table
+from migrollback_nb.schema_ddl.names import literal, operator_call, quote
 from migrollback_nb.schema_ddl.objects import TABLES, VIEWS, Definition, is_not_null, keyword, owning_column
 from migrollback_nb.schema_ddl.schemas import Schemas
 from migrollback_nb.schema_ddl.steps import Step, by_hand, once_all_is_there

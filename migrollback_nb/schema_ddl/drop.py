@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from migrollback_nb.schema_ddl.names import operator, split_last, split_table
+from migrollback_nb.identities import split_last, split_table
+from migrollback_nb.schema_ddl.names import operator
 from migrollback_nb.schema_ddl.objects import VIEWS, Definition, keyword
 from migrollback_nb.schema_ddl.schemas import Schemas
 from migrollback_nb.schema_ddl.steps import Step, by_hand

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from migrollback_nb.schema_ddl.names import NAME, quote, split_last
+from migrollback_nb.identities import NAME, split_last
+from migrollback_nb.schema_ddl.names import quote
 from migrollback_nb.schema_ddl.objects import RELATIONS, ROUTINES, TYPES, Definition
 from migrollback_nb.schema_ddl.schemas import Schemas
 from migrollback_nb.schema_ddl.steps import Step, by_hand

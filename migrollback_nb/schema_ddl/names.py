@@ -1,16 +1,11 @@
-"""Names in DDL: quoting them, taking the identity of an object apart, and the names that PostgreSQL chooses. Pure."""
+"""Names in DDL: quoting them, and the names that PostgreSQL chooses. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-#: One identifier, quoted or not.
-NAME = r'(?:"(?:[^"]|"")*"|[^\s.,()"]+)'
-#: One with its schema.
-QUALIFIED = rf"{NAME}\.{NAME}"
-_LAST = re.compile(rf"(.*)\.({NAME})", re.DOTALL)
-_ON_TABLE = re.compile(rf"({QUALIFIED}) (.*)", re.DOTALL)
+from migrollback_nb.identities import NAME, split_last, unquoted
 
 
 def literal(text: str) -> str:
@@ -29,23 +24,6 @@ def quote(name: str) -> str:
         if token.keyword_kind in (kinds.NO_KEYWORD, kinds.UNRESERVED_KEYWORD):
             return name
     return '"' + name.replace('"', '""') + '"'
-
-
-def unquoted(name: str) -> str:
-    """Take the quotes off one identifier."""
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name
-
-
-def split_last(identity: str) -> tuple[str, str]:
-    """``schema.table.column`` -> (``schema.table``, ``column``), both still quoted."""
-    found = _LAST.fullmatch(identity)
-    return (found[1], found[2]) if found else ("", identity)
-
-
-def split_table(identity: str) -> tuple[str, str]:
-    """``schema.table name`` -> (``schema.table``, ``name``), both still quoted: so a constraint, trigger, rule or policy is known."""
-    found = _ON_TABLE.fullmatch(identity)
-    return (found[1], found[2]) if found else ("", identity)
 
 
 def argument_types(identity: str) -> str:

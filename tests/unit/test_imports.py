@@ -16,6 +16,7 @@ LAYERS = [
     {
         "errors",
         "html",
+        "identities",
         "folders",
         "results",
         "sql",
