@@ -481,8 +481,9 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
             out.flush()
             _print_error(error, args, out, err)
             return error.exit_code
-    except KeyboardInterrupt:
-        err.write("\n❌ Interrupted. What was running was cancelled on the server and undone.\n")
+    except KeyboardInterrupt as interrupt:
+        what = str(interrupt) or "What was running was cancelled on the server; what was committed before stays."
+        err.write(f"\n❌ Interrupted. {visible(what)}\n")
         return 1
     except BrokenPipeError:
         # the reader has seen enough; without this Python complains once more when it exits

@@ -338,12 +338,29 @@ class Database(Session):
 
         return self._retrying(attempt)
 
+    def _new_attempt(self) -> str:
+        self.attempts.append(str(uuid.uuid4()))
+        return self.attempts[-1]
+
+    def done_in_attempts(self) -> tuple[str, ...]:
+        """Which migrations were rolled back or applied by the deeds since `attempts` was emptied, and committed. Does not write."""
+        if not self.attempts:
+            return ()
+        if self.connection.closed:
+            self.reconnect()
+        rows = self._query(
+            "SELECT e.migration_name FROM {schema}.migration_events e WHERE e.attempt_id = ANY(%(attempts)s::uuid[]) AND e.event IN ('rolled_back', 'applied') "
+            "ORDER BY e.event_number",
+            attempts=self.attempts,
+        )
+        return tuple(row["migration_name"] for row in rows)
+
     def apply(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
         """Run an up part and register it, whole or not at all. Writes."""
         session_settings = self._session_settings
 
         def attempt(lock_timeout: str) -> Execution:
-            attempt_id = str(uuid.uuid4())
+            attempt_id = self._new_attempt()
             self._notices.clear()
             try:
                 with self._translated(), self._deed(lock_timeout=lock_timeout):
@@ -373,7 +390,7 @@ class Database(Session):
         return self._retrying(lambda lock_timeout: self._rollback_once(names, asked, lock_timeout), met_lock=_met_lock)
 
     def _rollback_once(self, names: Sequence[str], asked: dict[str, Any], lock_timeout: str) -> Execution:
-        attempt_id = str(uuid.uuid4())
+        attempt_id = self._new_attempt()
         ends_trail = asked["trail_head"] is not None
         reason = asked["reason"]
         if not ends_trail:
@@ -689,7 +706,7 @@ class Database(Session):
         """Roll one migration back statement by statement, outside a transaction, resuming where an interrupted run stopped. Writes."""
 
         def attempt(_: str) -> Execution:
-            attempt_id = str(uuid.uuid4())
+            attempt_id = self._new_attempt()
             self._notices.clear()
             with self._guard() as guard:
                 check = guard.can_rollback(name)
@@ -735,7 +752,7 @@ class Database(Session):
         """Run an up part statement by statement, outside a transaction, resuming where an interrupted run stopped, and register it. Writes."""
 
         def attempt(_: str) -> Execution:
-            attempt_id = str(uuid.uuid4())
+            attempt_id = self._new_attempt()
             name = record["name"]
             self._notices.clear()
             with self._guard() as guard:

@@ -14,6 +14,9 @@ MigrollbackError
 ├── RollbackFailed              the rollback SQL failed; all of it was undone
 ├── ApplyFailed                 the up part failed; all of it was undone
 └── DatabaseError               any other error of PostgreSQL, with its SQLSTATE
+
+KeyboardInterrupt
+└── Interrupted                 ... that says what was undone by it, and what was committed before it
 """
 
 from __future__ import annotations
@@ -48,6 +51,26 @@ class MigrollbackError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Lines that IPython shows instead of a traceback: an expected refusal needs none."""
         return [f"{type(self).__name__}: {self}"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what it undid and what it came too late for: a COMMIT cannot be called back.
+
+    Attributes
+    ----------
+    message : str
+        What was undone and what stays.
+    done : tuple of str
+        Migrations that were rolled back or applied by then, and stay so.
+    """
+
+    def __init__(self, message: str, *, done: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.done = done
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self.message}"]
 
 
 class UsageError(MigrollbackError):

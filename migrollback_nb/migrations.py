@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from migrollback_nb.errors import (
     ConfirmationRequired,
     ConnectionFailed,
     DependencyError,
+    Interrupted,
     LockBusy,
     MigrationNotFound,
     MigrollbackError,
@@ -626,9 +628,30 @@ class Migrations:
                 raise Refused("The rollback system itself is rolled back alone", migration_name=step)
             if known[step]["system"]:
                 return self._rollback_system(step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
-        with self.database.undertaking(progress):
+        with self.database.undertaking(progress), self._telling_what_stays("rolled back", in_steps=in_steps):
             result = self._rollback_around(names, reason=reason, fingerprint=fingerprint, snapshots=snapshots, in_steps=in_steps, warnings=warnings)
         return replace(result, warnings=(*result.warnings, *self.database.remarks))
+
+    @contextmanager
+    def _telling_what_stays(self, deed: str, *, in_steps: bool = False) -> Iterator[None]:
+        """Turn Ctrl-C into `Interrupted`, which says what the deeds inside had committed by then. Does not write."""
+        self.database.attempts.clear()
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            undone = "What was running was cancelled on the server and undone."
+            if in_steps:
+                undone = "The statement that was running was cancelled on the server. Those before it stay, and a second run resumes."
+            try:
+                done = self.database.done_in_attempts()
+            except MigrollbackError as error:
+                raise Interrupted(
+                    f"What was running was cancelled, if it was not committed already; the database cannot be asked: {error.message}"
+                ) from interrupt
+            if done:
+                stays = ", ".join(done[:5]) + (f" and {len(done) - 5} more" if len(done) > 5 else "")
+                undone = f"Too late for {stays}: {deed}, committed, and not undone. Only what came after that was cancelled."
+            raise Interrupted(undone, done=done) from interrupt
 
     def _rollback_around(
         self, names: tuple[str, ...], *, reason: str | None, fingerprint: str | None, snapshots: Snapshots, in_steps: bool, warnings: tuple[str, ...]
@@ -881,8 +904,16 @@ class Migrations:
         in_place = {name for name, (status, _) in self.database.checksums().items() if status != "rolled_back"}
         skipped = [file.name for file in files if file.name in in_place]
         files = [file for file in files if file.name not in in_place]
-        warnings: list[str] = []
         runs = [[file] for file in files] if snapshots == "each" else [files] if files else []
+        with self._telling_what_stays("applied", in_steps=any(not file.transaction for file in files)):
+            warnings = self._apply_runs(runs, snapshots=snapshots, progress=progress)
+        return results.ApplyResult(applied=tuple(file.name for file in files), skipped=tuple(skipped), warnings=warnings)
+
+    def _apply_runs(self, runs: Sequence[Sequence[MigrationFile]], *, snapshots: Snapshots, progress: Progress | None) -> tuple[str, ...]:
+        """Apply files, with snapshots around each run of them. Writes. Returns the warnings."""
+        from migrollback_nb import snapshots as around
+
+        warnings: tuple[str, ...] = ()
         done = 0
         for run in runs:
             names_of_run = [file.name for file in run]
@@ -891,7 +922,7 @@ class Migrations:
             try:
                 for file in run:
                     if progress is not None:
-                        progress(done, len(files), file.name)
+                        progress(done, sum(map(len, runs)), file.name)
                     self._apply_one(file)
                     done += 1
                     warnings += file.remarks
@@ -899,7 +930,7 @@ class Migrations:
                 # also after a failure: those before it are in place
                 if snapshots != "none" and not self.database.connection.closed:
                     warnings += around.take(self.database, "after apply", names_of_run)[1]
-        return results.ApplyResult(applied=tuple(file.name for file in files), skipped=tuple(skipped), warnings=tuple(warnings))
+        return warnings
 
     def _apply_one(self, file: MigrationFile) -> None:
         if (refused := file.up_refusal) is not None:

@@ -98,6 +98,8 @@ class Session:
         self._owned = owned
         self._reopen = reopen
         self._notices: list[Notice] = []
+        #: Ids of what was tried here since somebody emptied it: how they ended, the audit trail knows.
+        self.attempts: list[str] = []
         # One connection, perhaps two threads (a panel's and a cell's): nobody may run between the statements of a deed.
         self._busy = threading.RLock()
         self._worker: psycopg.Connection | None = None

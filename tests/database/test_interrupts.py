@@ -1,0 +1,102 @@
+"""Ctrl-C says what it undid, and what it came too late for."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from watching import exists, status
+
+import migrollback_nb as mr
+from migrollback_nb import cli
+from migrollback_nb.database import Database
+
+Session = Callable[..., psycopg.Connection]
+
+
+@contextlib.contextmanager
+def interrupted_at(function: str, *, after: bool = False, time: int = 1) -> Iterator[None]:
+    """Ctrl-C arrives as an SQL function is called for the nth time, or when it has answered."""
+    whole = Database._rows
+    calls = []
+
+    def rows(self: Database, called: str, /, **parameters: Any) -> Any:
+        answer = None
+        if called == function:
+            calls.append(called)
+            answer = whole(self, called, **parameters) if after else None
+            if len(calls) == time:
+                raise KeyboardInterrupt
+        return answer if answer is not None else whole(self, called, **parameters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "_rows", rows)
+        yield
+    assert len(calls) >= time, f"{function} was not called: look at how it is done now"
+
+
+def test_during_the_verification_the_rollback_is_done_and_said_so(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    with interrupted_at("verify_migration_rollback"), pytest.raises(mr.Interrupted) as caught:
+        db.rollback("001_t", confirm="001_t")
+    assert caught.value.done == ("001_t",)
+    assert "Too late for 001_t: rolled back, committed, and not undone" in str(caught.value)
+    assert isinstance(caught.value, KeyboardInterrupt), "a loop around it ends"
+    assert status(session(), "001_t") == "rolled_back"
+    assert not exists(session(), "t")
+
+
+def test_before_the_commit_it_is_undone_and_said_so(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    with interrupted_at("execute_migration_rollbacks", after=True, time=2), pytest.raises(mr.Interrupted) as caught:  # the first is the dry run
+        db.rollback("001_t", confirm="001_t")
+    assert caught.value.done == ()
+    assert "cancelled on the server and undone" in str(caught.value)
+    assert status(session(), "001_t") == "applied"
+    assert exists(session(), "t")
+
+
+def test_of_several_that_are_applied_the_first_stay(db: mr.Migrations, write_migration: Callable[[str, str], Path], session: Session) -> None:
+    for number in (1, 2, 3):
+        write_migration(f"00{number}_t", f"CREATE TABLE t{number} ();")
+    with interrupted_at("apply_migration", after=True, time=3), pytest.raises(mr.Interrupted) as caught:
+        db.apply()
+    assert caught.value.done == ("001_t", "002_t")
+    assert exists(session(), "t2")
+    assert not exists(session(), "t3")
+
+
+def test_outside_a_transaction_what_has_run_stays(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
+    applied("001_t", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);", "DROP INDEX CONCURRENTLY i; DROP TABLE t;", options=" transaction:false")
+    with interrupted_at("journal_migration_statement", after=True), pytest.raises(mr.Interrupted, match="Those before it stay"):
+        db.rollback("001_t", confirm="001_t")
+    assert not exists(session(), "i")
+    assert exists(session(), "t")
+
+
+@pytest.mark.parametrize(
+    ("function", "words"), [("verify_migration_rollback", "Too late for 001_t"), ("start_migration_rollback", "cancelled on the server and undone")]
+)
+def test_the_command_line_says_the_same(applied: Callable[..., str], database_dsn: str, folder: Path, function: str, words: str) -> None:
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    out, err = io.StringIO(), io.StringIO()
+    with interrupted_at(function):
+        assert cli.run(["rollback", "001_t", "--confirm", "001_t", "--dsn", database_dsn, "--dir", str(folder)], out, err) == 1
+    assert "❌ Interrupted. " in err.getvalue()
+    assert words in err.getvalue()
+
+
+def test_where_the_database_cannot_be_asked_nothing_is_claimed(db: mr.Migrations, applied: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+
+    def lost(self: Database) -> tuple[str, ...]:
+        raise mr.ConnectionFailed("gone")
+
+    monkeypatch.setattr(Database, "done_in_attempts", lost)
+    with interrupted_at("verify_migration_rollback"), pytest.raises(mr.Interrupted, match="if it was not committed already"):
+        db.rollback("001_t", confirm="001_t")
