@@ -114,6 +114,7 @@ def dependency_graph(
     depth: int = 2,
     direction: str = "both",
     hide_rolled_back: bool = False,
+    legend: bool = True,
 ) -> DependencyGraph:
     """Draw migrations and their dependencies: dependents above what they depend on. Does not write.
 
@@ -131,6 +132,8 @@ def dependency_graph(
         Which way it reaches.
     hide_rolled_back : bool
         Leave out what is rolled back.
+    legend : bool
+        Say in the graph itself what dashed lines are, where there are any.
 
     Returns
     -------
@@ -169,7 +172,7 @@ def dependency_graph(
             graph.edge(ids[dependent], ids[dependency], style="dashed", tooltip=why, edgetooltip=why)
         else:
             graph.edge(ids[dependent], ids[dependency])
-    if any(edge in inferred for edge in edges):
+    if legend and any(edge in inferred for edge in edges):
         words = "solid: declared by the file\\ldashed: inferred from the objects (the tooltip says which)\\l"
         graph.node("legend", label=words, shape="note", style="", fontsize="9", fontcolor="#444444", tooltip="What the lines mean")
     graph.outline = outline(status, edges, inferred)

@@ -215,7 +215,7 @@ class GraphPanel(Panel):
                 "Graphviz's dot is not installed here, so this is a table instead of a drawing: apt-get install graphviz, or pip install graphviz-pure."
             )
         elif len(self._graph[0]) <= AT_ONCE:
-            self._render(graphs.dependency_graph(rows, self.desk.dependencies, **options))
+            self._render(graphs.dependency_graph(rows, self.desk.dependencies, legend=False, **options))
         else:
             self._waiting = len(self._graph[0])
             self._set_drawing("", {}, {})

