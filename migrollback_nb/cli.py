@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -476,7 +476,9 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
     args.arguments = for_lab
     try:
         try:
-            return _run(args, out, err, stdin)
+            status = _run(args, out, err, stdin)
+            out.flush()
+            return status  # noqa: TRY300  # the flush may fail
         except MigrollbackError as error:
             out.flush()
             _print_error(error, args, out, err)
@@ -486,9 +488,20 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
         err.write(f"\n❌ Interrupted. {visible(what)}\n")
         return 1
     except BrokenPipeError:
-        # the reader has seen enough; without this Python complains once more when it exits
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # the reader has seen enough
         return 0
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _write_no_more()
+        err.write(f"❌ The output cannot be written: {error.strerror}\nWhat was asked for may be done all the same: migrollback history tells.\n")
+        return 1
+
+
+def _write_no_more() -> None:
+    """Without this Python complains once more when it exits."""
+    with suppress(OSError, ValueError):  # tests have put something else in its place
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _find_command(argv: Sequence[str]) -> tuple[int, str | None]:

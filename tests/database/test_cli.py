@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -376,3 +378,17 @@ def test_snapshots_can_be_left_out(run: Callable[..., Ran], db: mr.Migrations, w
     as_json = json.loads(run("rollback", "001_t", "--confirm", "001_t", "--snapshots", "none", "--format", "json").out)
     assert as_json["verification"] is None
     assert db.snapshots().empty
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
+@pytest.mark.parametrize("words", [["list"], ["last"], ["rollback", "001_a", "--confirm", "001_a"], ["install", "--print"]])
+def test_output_that_cannot_be_written_is_one_clear_error(db, write_migration, database_dsn, folder, words):
+    write_migration("001_a", "CREATE TABLE a ();\n-- ROLLBACK START\nDROP TABLE a;\n-- ROLLBACK END\n")
+    db.apply()
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "migrollback_nb.cli", *words, "--dsn", database_dsn, "--dir", str(folder)]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert "❌ The output cannot be written: No space left on device" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
