@@ -38,8 +38,22 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> In
     -------
     Inference
     """
-    migrations = database.in_place()
+    steps, read, remarks = steps_of(database, folder)
     recorded = database.dependencies()
+    edges, made = infer(steps, database.inferred_by_catalogs())
+    found = {(edge.migration_name, edge.depends_on) for edge in edges}
+    # what is not found without a file may well be in it
+    stale = [
+        row
+        for row in recorded
+        if row["source"] == "inferred" and (row["migration_name"], row["depends_on"]) not in found and {row["migration_name"], row["depends_on"]} <= read
+    ]
+    return Inference(edges=tuple(edges), made=tuple(made), remarks=tuple(remarks), stale=tuple(stale))
+
+
+def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[Step], set[str], list[str]]:
+    """(The migrations in place, in order; the names of those whose files were read; remarks on the others). Does not write."""
+    migrations = database.in_place()
     texts: dict[str, list[StatementObjects]] = {}
     remarks = []
     if folder is not None:
@@ -69,15 +83,7 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> In
         )
         for row in migrations
     ]
-    edges, made = infer(steps, database.inferred_by_catalogs())
-    found = {(edge.migration_name, edge.depends_on) for edge in edges}
-    # what is not found without a file may well be in it
-    stale = [
-        row
-        for row in recorded
-        if row["source"] == "inferred" and (row["migration_name"], row["depends_on"]) not in found and {row["migration_name"], row["depends_on"]} <= read
-    ]
-    return Inference(edges=tuple(edges), made=tuple(made), remarks=tuple(remarks), stale=tuple(stale))
+    return steps, read, remarks
 
 
 def parsed_objects(name: str, text: str, search_path: str) -> list[dict[str, Any]]:

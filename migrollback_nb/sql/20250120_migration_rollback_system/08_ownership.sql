@@ -464,7 +464,9 @@ COMMENT ON FUNCTION migrollback_schema.migration_object_makers() IS
 
 CREATE FUNCTION migrollback_schema.infer_migration_dependencies()
 RETURNS TABLE (migration_name text, depends_on text, because text[], source text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+    -- nobody has statistics of what is put together here: it is thought to be small, and then each row is compared with each
+    SET enable_nestloop = off AS $function$
     WITH history AS MATERIALIZED (
         SELECT o.*, row_number() OVER (PARTITION BY o.class_id, o.object_id, o.column_number ORDER BY o.place) AS step,
                lag(o.identity) OVER (PARTITION BY o.class_id, o.object_id, o.column_number ORDER BY o.place) AS identity_before
