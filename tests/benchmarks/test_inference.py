@@ -68,8 +68,9 @@ def test_inference_grows_with_the_migrations_and_no_faster(table: list[Measure],
             ours=each[1000][what] / 1000,
             compared_with="300 migrations, each",
             other=seconds / 300,
-            bound="<= 2",
+            bound="<= 2" if "replay" not in what else "",
         )
         table.append(measure)
-    for what, seconds in each[300].items():
-        assert each[1000][what] / 1000 <= 2 * seconds / 300, (what, each)
+    # not the replay alone: it takes a hundredth of the time, and what else the machine does shows in it
+    for what in ("deps --infer, all of it", "what the catalogs know"):
+        assert each[1000][what] / 1000 <= 2 * each[300][what] / 300, (what, each)
