@@ -57,6 +57,13 @@ class Content:
     rows: tuple[str, ...] | None  #: each as JSON; None where there are too many
     total: str | None  #: digest of all rows where there are too many; does not depend on their order
 
+    def monotonous(self) -> bool:
+        """Some column says the same in all rows, so that nobody would see its values get lost; not asked of large tables."""
+        if self.rows is None:
+            return False
+        rows = [json.loads(row) for row in self.rows]
+        return any(len({json.dumps(row.get(column)) for row in rows}) < 2 for column in self.table.columns)
+
 
 def tables(connection: psycopg.Connection, *, besides: Sequence[str]) -> list[Table]:
     """All ordinary tables (partitions too), but for those of extensions, of the system and of the schemas `besides`. Does not write."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb import contents, missing, planning, preludes, sample_rows
+from migrollback_nb.compared_values import compared_values
 from migrollback_nb.errors import DependencyError, MigrationNotFound, MigrollbackError, UsageError
 from migrollback_nb.folders import default_folder
 from migrollback_nb.formats import MigrationFolder
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from migrollback_nb.migration_file import MigrationFile
     from migrollback_nb.preludes import Prelude
     from migrollback_nb.results.proof import Grade
+    from migrollback_nb.sample_rows import Wanted
     from migrollback_nb.session import Execution, Limits
 
 #: Called with (how many are done, how many there are, what is next).
@@ -223,6 +225,7 @@ class _Prover:
         self._state: State | None = None  # of the database that is worked on
         self._empty: dict[tuple[int, tuple[str, ...]], str] = {}  # tables that nothing could be put into, and why
         self._filled: set[tuple[int, tuple[str, ...]]] = set()  # tables that rows of ours were put into
+        self._numbers: dict[int, int] = {}  # oid -> how many rows were made up for it
         self._made_up = False  # whether some tables hold rows of ours
         self._strayed = False  # whether putting them in has changed the schema
         self._base = place.name
@@ -252,6 +255,7 @@ class _Prover:
         self._work = self._copy()
         self._made_up = self._strayed = False
         self._filled.clear()
+        self._numbers.clear()
         self._state = None
 
     # -- states ----------------------------------------------------------------------------------------------------
@@ -274,21 +278,40 @@ class _Prover:
         todo = [
             content.table
             for content in rows.values()
-            if content.count < sample_rows.ROWS and _key(content.table) not in self._filled and not self._empty.get(_key(content.table), "").endswith("fits")
+            if _key(content.table) not in self._filled
+            and not self._empty.get(_key(content.table), "").endswith("fits")
+            and (content.count < sample_rows.ROWS or content.monotonous())
         ]
+        return self._put_in(State(schema=schema, rows=rows), todo)
+
+    def _put_in(self, state: State, todo: Sequence[Table], wanted: Mapping[int, Sequence[Wanted]] | None = None) -> State:
+        """Put rows into tables of the database that is worked on, and say what it holds then."""
         if not todo:
-            return State(schema=schema, rows=rows)
+            return state
+        database, schema = self._work, state.schema
         objects = self._count_objects(database)
         with self._clock.on("rows"):
-            unfilled = {_key(left.table): left.why for left in sample_rows.fill(database.connection, todo)}
-        self._empty |= unfilled
-        self._filled |= {_key(table) for table in todo} - unfilled.keys()
+            unfilled = {_key(left.table): left.why for left in sample_rows.fill(database.connection, todo, numbers=self._numbers, wanted=wanted)}
+        if wanted is None:
+            self._empty |= unfilled
+            self._filled |= {_key(table) for table in todo} - unfilled.keys()
         self._made_up = self._made_up or len(unfilled) < len(todo)
-        rows = self._rows(database, rows)
+        rows = self._rows(database, state.rows)
         if self._count_objects(database) != objects:  # triggers may do what they like, partitions for new rows for one
             self._strayed = True
             schema = self._schema(database)
         return State(schema=schema, rows=rows)
+
+    def _ask_for(self, file: MigrationFile, before: State) -> State:
+        """Put in rows that the up part's own comparisons are about. Now and not earlier: what another migration asks for, it may have made itself."""
+        wanted: dict[int, list[Wanted]] = {}
+        tables = {}
+        for compared in compared_values(file.up.text):
+            for content in before.rows.values():
+                if content.table.name == compared.table and compared.column in content.table.columns and content.rows is not None:
+                    tables[content.table.oid] = content.table
+                    wanted.setdefault(content.table.oid, []).append((compared.column, compared.value))
+        return self._put_in(before, list(tables.values()), wanted)
 
     def _before(self) -> State:
         if self._state is None:
@@ -310,7 +333,7 @@ class _Prover:
     def grade(self, file: MigrationFile) -> MigrationProof:
         """Try one migration, and leave its up part in place for the next."""
         began = time.perf_counter()
-        before = self._before()
+        before = self._ask_for(file, self._before())
         remarks = [
             f"{identity} stayed empty, so nothing is proven of its rows ({self._empty[_key(content.table)]})"
             for identity, content in before.rows.items()

@@ -6,7 +6,7 @@ Values are made by type; what a check, a domain or a partition asks for is found
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 
 #: Rows for each table: more than one, so that values can differ.
 ROWS = 3
-#: ... and up to so many where a column's type has so many labels.
-_MOST_ROWS = 8
+#: ... and up to so many where columns' types have so many labels, or where rows are asked for.
+_MOST_ROWS = 16
+#: Rows that are added where a column says the same in all that are there.
+_MORE_ROWS = 2
 #: How many times one row is tried.
 _TRIES = 100
+#: Values of one column and row differ from those of another by less; and in the first digit from the next row's.
+_COLUMNS_APART = 91
+#: A column, and the value that a row is to have in it; None for NULL.
+Wanted = tuple[str, str | None]
 #: Numbers begin here, out of the way of the small keys that migrations insert themselves.
 _FIRST = 7001
 
@@ -87,7 +93,7 @@ def _digits(number: int) -> str:
     return f"{1 + number % 9}{number:03}"
 
 
-#: One value for each type by its number (0 to 299), as text.
+#: One value for each type by its number (0 to some thousands), as text.
 _VALUES: dict[str, Any] = {
     "int2": lambda n: str(_FIRST + n),
     "int4": lambda n: str(_FIRST + n),
@@ -101,8 +107,8 @@ _VALUES: dict[str, Any] = {
     "date": _day,
     "timestamp": lambda n: f"{_day(n)} 05:06:07",
     "timestamptz": lambda n: f"{_day(n)} 05:06:07+00",
-    "time": lambda n: f"05:{n // 60:02}:{n % 60:02}",
-    "timetz": lambda n: f"05:{n // 60:02}:{n % 60:02}+00",
+    "time": lambda n: f"{n // 60 % 24:02}:{n % 60:02}:06",
+    "timetz": lambda n: f"{n // 60 % 24:02}:{n % 60:02}:06+00",
     "interval": lambda n: f"{n + 1} hours",
     "uuid": lambda n: f"5a3b1e00-0000-4000-8000-{n + 1:012}",
     "json": lambda n: f'{{"sample": {n + 1}}}',
@@ -149,12 +155,26 @@ class Unfilled:
     why: str
 
 
-def fill(connection: psycopg.Connection, tables: Iterable[Table]) -> list[Unfilled]:
-    """Put a few rows into each of these tables. Writes. Returns those that stay empty.
+def fill(
+    connection: psycopg.Connection, tables: Iterable[Table], *, numbers: dict[int, int] | None = None, wanted: Mapping[int, Sequence[Wanted]] | None = None
+) -> list[Unfilled]:
+    """Put a few rows into each of these tables. Writes. Returns those that none came into.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In autocommit mode.
+    tables : iterable of Table
+        The tables.
+    numbers : dict of int to int, optional
+        oid -> how many rows were made up for that table before: values go on from there, and only a few rows come in addition. Kept up to date.
+    wanted : mapping of int to sequence of (column, value), optional
+        oid -> rows that are asked for, instead of any.
 
     Triggers fire: what they do (partitions for a new row, for one) belongs to a row. Only where no row comes in for what they do, as where they
     write into a table that nothing fits, rows come in without them.
     """
+    numbers = {} if numbers is None else numbers
     to_fill = {table.oid: table for table in tables}
     if not to_fill:
         return []
@@ -172,9 +192,10 @@ def fill(connection: psycopg.Connection, tables: Iterable[Table]) -> list[Unfill
     with connection.transaction():
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for oid in _parents_first(constraints):
-            with_rows = _Filler(connection, to_fill[oid], columns[oid], constraints[oid])
+            with_rows = _Filler(connection, to_fill[oid], columns[oid], constraints[oid], begin=numbers.get(oid, 0), wanted=(wanted or {}).get(oid))
             if (why := with_rows.fill()) is not None and (not triggers[oid] or _without(triggers[oid], with_rows) is not None):
                 unfilled.append(Unfilled(to_fill[oid], why))
+            numbers[oid] = with_rows.next
     return unfilled
 
 
@@ -211,7 +232,16 @@ def _parents_first(constraints: dict[int, list[dict[str, Any]]]) -> list[int]:
 class _Filler:
     """Rows for one table."""
 
-    def __init__(self, connection: psycopg.Connection, table: Table, columns: Sequence[dict[str, Any]], constraints: Sequence[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        table: Table,
+        columns: Sequence[dict[str, Any]],
+        constraints: Sequence[dict[str, Any]],
+        *,
+        begin: int,
+        wanted: Sequence[Wanted] | None,
+    ) -> None:
         self.connection = connection
         self.name = sql.Identifier(table.schema, table.name)
         self._table = table
@@ -219,7 +249,16 @@ class _Filler:
         self._columns = [column for column in columns if not column["generated"] and not column["counted"]]
         self._by_number = {column["number"]: column for column in columns}
         self._constraints = constraints
+        self._begin = begin
+        self.next = begin  #: number of the next row
+        self._wanted = wanted
         self._keys = [row for row in constraints if row["sort"] == "f"]
+        flags = [column for column in self._columns if column["base"] == "bool"]
+        for place, column in enumerate(flags):
+            column["flag"] = place
+        self._flags = len(flags)
+        #: labels of the enum that has most: its values and those of flags are to meet in all ways
+        self._labels = max((len(column["labels"]) for column in self._columns), default=0)
         #: number of a column -> (column, table, how many of its rows) to take its values from; None: it stays empty
         self._parents: dict[int, tuple[str, sql.Identifier, int] | None] = {}
 
@@ -230,14 +269,33 @@ class _Filler:
                 return why
         why = "no value was found that fits"
         written = 0
-        # an enum's labels all occur: migrations ask for single ones
-        for number in range(max(ROWS, *(min(len(column["labels"]), _MOST_ROWS) for column in self._columns), 0)):
-            error = self._insert(number)
+        for number, values in self._plan():
+            self.next = number + 1
+            error = self._insert(number, values)
             if error is None:
                 written += 1
             else:
                 why = error
         return None if written else why
+
+    def _plan(self) -> Iterator[tuple[int, dict[int, str | None]]]:
+        """(number of the row, column -> the value that is asked for) of the rows."""
+        if self._wanted is not None:
+            number = self._begin
+            for name, value in self._wanted:
+                column = next((column for column in self._columns if column["name"] == name and column["number"] not in self._parents), None)
+                if column is None or (value is None and column["required"]) or (value is not None and not self._is_taken(column, value)):
+                    continue
+                # one that a flag is set in, and one that it is not set in
+                for _ in range(2 if self._flags else 1):
+                    yield number, {column["number"]: value}
+                    number += 1
+        elif self._begin:
+            yield from ((self._begin + place, {}) for place in range(_MORE_ROWS))
+        else:
+            # an enum's labels all occur, each with a flag and without: migrations ask for single ones
+            each = self._labels * 2 if self._flags and self._labels else 4 if self._flags > 1 else self._labels
+            yield from ((place, {}) for place in range(max(ROWS, min(each, _MOST_ROWS))))
 
     def _refer(self, key: dict[str, Any]) -> str | None:
         """Take a foreign key's values from rows that are there; empty where there are none."""
@@ -258,20 +316,21 @@ class _Filler:
             return None
         return f"it refers to {key['target_schema']}.{key['target_name']}, which is empty"
 
-    def _insert(self, number: int) -> str | None:
+    def _insert(self, number: int, asked: Mapping[int, str | None]) -> str | None:
         """Put in one row; why it was not taken, or None. Each constraint that says no has its own columns tried otherwise, and only those."""
-        values = {column["number"]: _value(column, number) for column in self._columns}
+        values = {column["number"]: _value(column, number, self._labels) for column in self._columns} | dict(asked)
+        nulls = {place for place, value in asked.items() if value is None}
         others: dict[frozenset[int], Iterator[dict[int, str | None]]] = {}
         why = ""
         for _ in range(_TRIES):
             try:
                 with self.connection.transaction():
-                    self.connection.execute(self._statement(number, values))
+                    self.connection.execute(self._statement(number, values, nulls))
             except psycopg.Error as error:
                 if self.connection.closed:
                     raise
                 why = f"{error.sqlstate}: {error.diag.message_primary}"
-                blamed = frozenset(self._blamed(error, values) - self._parents.keys())
+                blamed = frozenset(self._blamed(error, values) - self._parents.keys() - asked.keys())
                 if blamed not in others:
                     others[blamed] = self._choices(blamed, number)
                 choice = next(others[blamed], None)
@@ -282,11 +341,13 @@ class _Filler:
                 return None
         return f"{why}; no value was found that fits"
 
-    def _statement(self, number: int, chosen: Mapping[int, str | None]) -> sql.Composed:
+    def _statement(self, number: int, chosen: Mapping[int, str | None], nulls: Collection[int]) -> sql.Composed:
         values: list[sql.Composable] = []
         for column in self._columns:
             value = chosen[column["number"]]
-            if column["number"] in self._parents:
+            if column["number"] in nulls:
+                values.append(sql.SQL("NULL"))
+            elif column["number"] in self._parents:
                 parent = self._parents[column["number"]]
                 if parent is None:
                     values.append(sql.SQL("NULL"))
@@ -332,7 +393,7 @@ class _Filler:
         columns = [column for column in self._columns if column["number"] in blamed]
         if not columns:
             return
-        for values in product(*(dict.fromkeys([_value(column, number), *self._named(column, number)]) for column in columns)):
+        for values in product(*(dict.fromkeys([_value(column, number, self._labels), *self._named(column, number)]) for column in columns)):
             yield dict(zip((column["number"] for column in columns), values, strict=True))
 
     def _named(self, column: dict[str, Any], number: int) -> list[str | None]:
@@ -356,12 +417,12 @@ class _Filler:
         return found if column["required"] and not column["default_value"] is not None else [*found, None]
 
 
-def _value(column: Mapping[str, Any], row: int) -> str | None:
-    """A value for a column by its type; None where none is known.
+def _value(column: Mapping[str, Any], row: int, labels_beside: int = 0) -> str | None:
+    """A value for a column by its type; None where none is known. `labels_beside`: of the table's enum that has most.
 
     Columns do not share values, and a default comes last: what is filled in from elsewhere must not pass for what was lost.
     """
-    number = crc32(f"{column['table']} {column['name']}".encode()) % 90 * ROWS + row
+    number = crc32(f"{column['table']} {column['name']}".encode()) % _COLUMNS_APART + _COLUMNS_APART * row
     default = (column["default_value"] or "").partition("::")[0].strip("'")
     if labels := sorted(column["labels"], key=lambda label: label == default):
         label = str(labels[row % len(labels)])
@@ -370,7 +431,9 @@ def _value(column: Mapping[str, Any], row: int) -> str | None:
         made = _by_type(column["element"], number, None)
         return "{}" if made is None else '{"' + made.replace("\\", "\\\\").replace('"', '\\"') + '"}'
     if column["base"] == "bool":
-        return "ft"[row % 2] if default == "true" else "tf"[row % 2]
+        turn, place = divmod(row, max(labels_beside, 1))
+        place = (place + (turn >> column["flag"] % 2)) % 2
+        return "ft"[place] if default == "true" else "tf"[place]
     if column["digits"] is not None and column["digits"] < len(str(_FIRST)):
         return str(number % 9 + 1) if column["digits"] > 0 else "0"
     return _by_type(column["base"], number, column["length"])

@@ -338,6 +338,46 @@ def test_every_label_of_an_enum_occurs(write, verdicts):
     assert verdicts()["002_b"].grade == "loses_data"
 
 
+def test_values_that_a_migration_asks_for_occur_with_a_flag_and_without(write, verdicts):
+    write(
+        "001_a",
+        "CREATE TYPE state AS ENUM ('new', 'running', 'ended', 'gone'); CREATE TABLE job (id serial PRIMARY KEY, state state, done boolean NOT NULL DEFAULT false);"
+        "CREATE TABLE task (id serial PRIMARY KEY, kind text NOT NULL, closed boolean NOT NULL DEFAULT false, ended timestamptz, note text);",
+        "DROP TABLE job, task; DROP TYPE state;",
+    )
+    write("002_enum", "ALTER TABLE job ADD gone boolean; UPDATE job SET gone = true, done = true WHERE state = 'gone';", "ALTER TABLE job DROP gone;")
+    write("003_flag", "UPDATE job SET done = false WHERE state = 'new';", "SELECT 1;")
+    write("004_text", "UPDATE task SET closed = true WHERE kind = 'odd';", "SELECT 1;")
+    write("005_null", "UPDATE task SET note = 'open' WHERE ended IS NULL;", "SELECT 1;")
+    write("006_case", "UPDATE task SET note = CASE kind WHEN 'rare' THEN 'x' ELSE note END;", "SELECT 1;")
+    write("007_do", "DO $$ BEGIN UPDATE task SET closed = false WHERE kind IN ('some', 'other'); END $$;", "SELECT 1;")
+    write("008_cast", "ALTER TABLE task ALTER note TYPE text USING CASE WHEN kind = 'cut'::text THEN left(note, 1) ELSE note END;", "SELECT 1;")
+    assert {name: verdict.grade for name, verdict in verdicts().items()} == {"001_a": "restores"} | dict.fromkeys(
+        ("002_enum", "003_flag", "004_text", "005_null", "006_case", "007_do", "008_cast"), "loses_data"
+    )
+
+
+def test_what_a_migration_puts_in_and_its_rollback_takes_out_by_name_is_its_own(write, verdicts):
+    write("001_a", "CREATE TABLE setting (name text PRIMARY KEY, value text); CREATE TABLE kind (name text);", "DROP TABLE setting, kind;")
+    write(
+        "002_b",
+        "INSERT INTO setting VALUES ('colour', 'red'); INSERT INTO kind VALUES ('odd');",
+        "DELETE FROM setting WHERE name = 'colour'; DELETE FROM kind WHERE name = 'odd';",
+    )
+    write("003_c", "UPDATE kind SET name = 'new' WHERE name = 'old';", "UPDATE kind SET name = 'old' WHERE name = 'new';")
+    write("004_d", "UPDATE kind SET name = 'newer' WHERE name = 'new';", "UPDATE kind SET name = 'new' WHERE name = 'newer';")
+    assert {verdict.grade for verdict in verdicts().values()} == {"restores"}
+
+
+def test_a_column_that_was_added_to_a_table_with_rows_holds_values_when_it_is_dropped(write, verdicts):
+    write("001_a", "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE own (id int); INSERT INTO own SELECT generate_series(1, 5);", "DROP TABLE a, own;")
+    write("002_b", "ALTER TABLE a ADD n text; ALTER TABLE own ADD n text NOT NULL DEFAULT 'x';", "ALTER TABLE a DROP n; ALTER TABLE own DROP n;")
+    write("003_c", "ALTER TABLE a DROP n;", "ALTER TABLE a ADD n text;")
+    write("004_d", "ALTER TABLE own DROP n;", "ALTER TABLE own ADD n text NOT NULL DEFAULT 'x';")
+    found = verdicts()
+    assert [verdict.grade for verdict in found.values()] == ["restores", "restores", "loses_data", "loses_data"]
+
+
 def test_made_up_texts_can_be_read_as_numbers_and_json(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial, n text, j text, h text, keep text);", "DROP TABLE a;")
     write(

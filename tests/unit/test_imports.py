@@ -33,6 +33,7 @@ LAYERS = [
         "template",
         "needs",
         "preludes",
+        "compared_values",
         "missing",
         "plpgsql",
         "statement_objects",
