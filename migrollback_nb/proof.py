@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from migrollback_nb.sample_rows import Wanted
     from migrollback_nb.session import Execution, Limits
 
+_ALTERS = re.compile(r"\balter\b", re.IGNORECASE)
 #: Called with (how many are done, how many there are, what is next).
 Progress = Callable[[int, int, str], None]
 
@@ -265,6 +266,13 @@ class _Prover:
         with self._clock.on("schema"):
             return database.schema_text()
 
+    def _token(self, database: Database, file: MigrationFile) -> str | None:
+        """A sign that the schema is the same as before; None where an up part alters what is there: then it is another one whatever the rollback does."""
+        if _ALTERS.search(file.up.text):
+            return None
+        with self._clock.on("schema"):
+            return database.schema_token()
+
     def _rows(self, database: Database, known: dict[str, Content] | None = None) -> dict[str, Content]:
         with self._clock.on("rows"):
             return contents.read(database.connection, contents.tables(database.connection, besides=[self._place.schema]), known=known)
@@ -282,7 +290,10 @@ class _Prover:
             and not self._empty.get(_key(content.table), "").endswith("fits")
             and (content.count < sample_rows.ROWS or content.monotonous())
         ]
-        return self._put_in(State(schema=schema, rows=rows), todo)
+        state = self._put_in(State(schema=schema, rows=rows), todo)
+        # tables that refer to each other in a circle: by now there are rows to refer to
+        known = {table.identity for table in todo}
+        return self._put_in(state, [content.table for identity, content in state.rows.items() if identity in known and content.count and content.monotonous()])
 
     def _put_in(self, state: State, todo: Sequence[Table], wanted: Mapping[int, Sequence[Wanted]] | None = None) -> State:
         """Put rows into tables of the database that is worked on, and say what it holds then."""
@@ -402,6 +413,7 @@ class _Prover:
         return trial
 
     def _try(self, database: Database, file: MigrationFile, before: State) -> Trial:
+        token = self._token(database, file) if file.rollback is not None else None
         trial = Trial(up=self._run_up(database, file))
         if trial.up is not None:
             # whole or not at all; statement by statement, what ran before the failure has stayed
@@ -416,7 +428,7 @@ class _Prover:
         if trial.rollback is not None:
             trial.goes_on = file.rollback.transaction and not database.connection.closed
             return trial
-        schema = self._schema(database)
+        schema = before.schema if token is not None and self._token(database, file) == token else self._schema(database)
         with self._clock.on("schema"):
             rows = database.schema_changes(before.schema, schema) if schema != before.schema else []
         trial.diff = SchemaDiff.from_rows(rows, old="before the up part", new="after the rollback")

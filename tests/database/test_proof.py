@@ -378,6 +378,18 @@ def test_a_column_that_was_added_to_a_table_with_rows_holds_values_when_it_is_dr
     assert [verdict.grade for verdict in found.values()] == ["restores", "restores", "loses_data", "loses_data"]
 
 
+@pytest.mark.parametrize("lost", ["a", "b"])
+def test_tables_that_refer_to_each_other_hold_references(write, verdicts, lost):
+    other = "b" if lost == "a" else "a"
+    write(
+        "001_a",
+        "CREATE TABLE a (id serial PRIMARY KEY, b_id int); CREATE TABLE b (id serial PRIMARY KEY, a_id int REFERENCES a); ALTER TABLE a ADD FOREIGN KEY (b_id) REFERENCES b;",
+        "DROP TABLE a, b;",
+    )
+    write("002_b", f"ALTER TABLE {lost} DROP {other}_id;", f"ALTER TABLE {lost} ADD {other}_id int REFERENCES {other};")
+    assert verdicts()["002_b"].grade == "loses_data"
+
+
 def test_made_up_texts_can_be_read_as_numbers_and_json(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial, n text, j text, h text, keep text);", "DROP TABLE a;")
     write(
@@ -425,6 +437,26 @@ def test_a_trigger_that_lets_no_row_in_is_done_without(write, verdicts):
     found = verdicts()
     assert (found["002_b"].grade, found["002_b"].differences[0].columns) == ("loses_data", ("n",))
     assert (found["003_c"].grade, found["003_c"].remarks) == ("restores", ())  # the trigger is on again
+
+
+@pytest.mark.parametrize(
+    ("up", "kind"),
+    [
+        ("CREATE FOREIGN DATA WRAPPER w;", "foreign data wrapper"),
+        ("COMMENT ON TABLE a IS 'x';", "comment"),
+        ("GRANT SELECT ON a TO PUBLIC;", "grant"),
+        ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2';", "function"),
+        ("CREATE TYPE mood AS ENUM ('sad');", "enum"),
+        ("DO $$ BEGIN EXECUTE 'A' || 'LTER TABLE a DROP n'; END $$;", "column"),
+    ],
+    ids=lambda value: value if len(value) < 25 else "",
+)
+def test_what_a_rollback_leaves_is_seen_where_nothing_is_altered(write, verdicts, up, kind):
+    write("001_a", "CREATE TABLE a (n int, m int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';", "DROP TABLE a; DROP FUNCTION f;")
+    write("002_b", up, "SELECT 1;")
+    verdict = verdicts()["002_b"]
+    assert verdict.grade == "differs"
+    assert kind in {found.to_dict()["kind"] for found in verdict.differences}
 
 
 def test_sequences_are_no_data(write, verdicts):

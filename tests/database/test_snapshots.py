@@ -144,6 +144,30 @@ def test_the_token_sees_every_change(connection, change):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE FOREIGN DATA WRAPPER rare",
+        "CREATE USER MAPPING FOR CURRENT_USER SERVER elsewhere",
+        "CREATE CONVERSION rare FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+        "CREATE ACCESS METHOD rare TYPE INDEX HANDLER bthandler",
+        "CREATE TEXT SEARCH TEMPLATE rare (LEXIZE = dsimple_lexize)",
+        "CREATE TEXT SEARCH PARSER rare (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)",
+        "ALTER TEXT SEARCH CONFIGURATION words DROP MAPPING FOR word",
+        "ALTER OPERATOR FAMILY together USING btree ADD OPERATOR 1 < (int, int), FUNCTION 1 btint4cmp(int, int)",
+        "CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal))",
+    ],
+)
+def test_the_token_sees_changes_of_rare_kinds_too(connection, change):
+    connection.execute(
+        "CREATE FOREIGN DATA WRAPPER outside; CREATE SERVER elsewhere FOREIGN DATA WRAPPER outside; CREATE TEXT SEARCH CONFIGURATION words (COPY = simple); "
+        "CREATE OPERATOR FAMILY together USING btree"
+    )
+    before = token(connection)
+    connection.execute(change)
+    assert token(connection) != before
+
+
+@pytest.mark.parametrize(
     "harmless",
     [
         "INSERT INTO app.wide SELECT n, n FROM generate_series(1, 1000) AS s (n)", "ANALYZE app.wide", "VACUUM app.wide", "TRUNCATE app.wide", "REINDEX TABLE app.child", "VACUUM FULL app.wide",

@@ -298,6 +298,18 @@ BEGIN
             UNION ALL SELECT 33, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_language x WHERE x.oid >= 16384
             UNION ALL SELECT 34, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_seclabel x
             UNION ALL SELECT 35, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_db_role_setting x
+            -- what hardly anybody makes, by number and version
+            UNION ALL SELECT 37, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_foreign_data_wrapper x
+            UNION ALL SELECT 38, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_transform x
+            UNION ALL SELECT 39, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_conversion x WHERE x.oid >= 16384
+            UNION ALL SELECT 40, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_am x WHERE x.oid >= 16384
+            UNION ALL SELECT 41, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_parser x WHERE x.oid >= 16384
+            UNION ALL SELECT 42, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_template x WHERE x.oid >= 16384
+            UNION ALL SELECT 43, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_amop x WHERE x.oid >= 16384
+            UNION ALL SELECT 44, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_amproc x WHERE x.oid >= 16384
+            UNION ALL SELECT 45, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_config_map x WHERE x.mapcfg >= 16384
+            UNION ALL SELECT 46, count(*), sum(hashtextextended(concat_ws(',', x.umid, x.srvid, x.umuser), 0)) FROM pg_user_mappings x
+            UNION ALL SELECT 47, count(DISTINCT x.subid), sum(DISTINCT hashtextextended(x.subname::text, x.subid::bigint)) FROM pg_stat_subscription x
             UNION ALL SELECT 36, 1, hashtextextended(coalesce(d.datacl::text, '') || d.datdba, 0) FROM pg_database d WHERE d.datname = current_database())
         SELECT md5(string_agg(p.rows || ':' || coalesce(p.hash, 0), ' ' ORDER BY p.place)) FROM part p);
 END $function$;
