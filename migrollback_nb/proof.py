@@ -292,8 +292,8 @@ class _Prover:
         ]
         state = self._put_in(State(schema=schema, rows=rows), todo)
         # tables that refer to each other in a circle: by now there are rows to refer to
-        known = {table.identity for table in todo}
-        return self._put_in(state, [content.table for identity, content in state.rows.items() if identity in known and content.count and content.monotonous()])
+        asked = {table.identity for table in todo}
+        return self._put_in(state, [content.table for identity, content in state.rows.items() if identity in asked and content.count and content.monotonous()])
 
     def _put_in(self, state: State, todo: Sequence[Table], wanted: Mapping[int, Sequence[Wanted]] | None = None) -> State:
         """Put rows into tables of the database that is worked on, and say what it holds then."""
