@@ -77,6 +77,13 @@ class Database(Session):
             without=without_rollback,
         )
 
+    def registered(self) -> list[Row]:
+        """Every registered migration, newest first, as `history` without its SQL and metadata, which are most of it. Does not write."""
+        return self._query(
+            "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at, h.rollback_by, h.notes "
+            'FROM {schema}.migration_history h ORDER BY h.applied_at DESC, h.migration_name COLLATE "C" DESC'
+        )
+
     def find(self, name: str) -> Row | None:
         """The history row of one migration, or None. Does not write."""
         rows = self._query("SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = %(name)s", name=name)

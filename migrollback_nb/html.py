@@ -25,7 +25,7 @@ def visible(text: str) -> str:
     >>> visible("drop\u202eelbat")
     'drop<U+202E>elbat'
     """
-    return _UNSAFE.sub(lambda found: f"<U+{ord(found.group()):04X}>", text)
+    return text if text.isprintable() else _UNSAFE.sub(lambda found: f"<U+{ord(found.group()):04X}>", text)
 
 
 def escape(text: object) -> str:

@@ -232,7 +232,7 @@ def _dependencies(args: argparse.Namespace, db: Migrations, form: str) -> Any:
 
     if form == "table":
         focus = None if args.name is None else db.check(args.name).migration_name
-        _, edges = graphs.select(db.database.history(), db.database.dependencies(), focus=focus, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
+        _, edges = graphs.select(db.database.registered(), db.database.dependencies(), focus=focus, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
         rows = db.dependencies()
         shown = set(edges)
         return rows[[pair in shown for pair in zip(rows["migration_name"], rows["depends_on"], strict=True)]].reset_index(drop=True)

@@ -1185,7 +1185,7 @@ class Migrations:
         """
         from migrollback_nb import graphs
 
-        rows = self.database.history()
+        rows = self.database.registered()
         if name is not None and _stem(name) not in {row["migration_name"] for row in rows}:
             raise self._not_found(_stem(name))
         return graphs.dependency_graph(

@@ -163,7 +163,7 @@ class _Story:
         return html.definitions([(what, value) for what, value in told if value])
 
     def graph(self) -> str:
-        history, dependencies = self.db.database.history(), self.db.database.dependencies()
+        history, dependencies = self.db.database.registered(), self.db.database.dependencies()
         # all that would have to go first, and what it rests on itself
         near = {self.name, *(row["depends_on"] for row in dependencies if row["migration_name"] == self.name)}
         near |= {row["migration_name"] for row in self.db.database.dependents(self.name)}

@@ -281,7 +281,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
     def _look(self) -> dict[str, Any]:
         if self.db.database.connection.closed:
             self.db.database.reconnect()
-        rows = self.db.database.history()
+        rows = self.db.database.registered()
         found: dict[str, Any] = {"target": self.db.target, "names": tuple(row["migration_name"] for row in rows)[:_OFFERED], "state": None}
         if self.selected is not None:
             try:

@@ -341,7 +341,7 @@ class Desk(State):
         if "migrations" in self._reads:
             found["migrations"] = tuple(self.db.database.list_rollbackable())
         if "history" in self._reads:
-            found["history"] = tuple(self.db.database.history())
+            found["history"] = tuple(self.db.database.registered())
         if "dependencies" in self._reads:
             found["dependencies"] = tuple(self.db.database.dependencies())
         names = {row["migration_name"] for what in ("migrations", "history") for row in found.get(what, ())}

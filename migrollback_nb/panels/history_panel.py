@@ -50,6 +50,7 @@ class HistoryPanel(Panel):
         self.table = _interactive_table()
         self.table_view = widgets.HTML() if self.table is None else self.table
         self._names: tuple[str, ...] = ()
+        self._filled = 0
         for control in (self.status_field, self.can_field, self.text_field, self.since_field, self.sort_field):
             control.observe(self._draw, "value")
         self.choice.observe(self._entered("selected"), "value")
@@ -113,10 +114,11 @@ class HistoryPanel(Panel):
         self.note_view.value = f'<div role="status">{html.escape(note)}</div>' + (box(html.escape(trouble), html.CAREFUL, role="alert") if trouble else "")
         if self.table is None:
             self.table_view.value = scrolled("History", html.table(HEADINGS, rows[:SHOWN]))
-        else:
+        elif rows or self._filled:  # from empty to empty costs as much as any other
             import pandas as pd
 
             self.table.update(pd.DataFrame(rows, columns=list(HEADINGS), dtype="object"), selected_rows=[])
+            self._filled = len(rows)
 
 
 def _interactive_table() -> Any:
@@ -161,4 +163,5 @@ def _cells(entry: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple
 
 
 def _time(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    # not strftime: ten thousand of these would be felt
+    return "" if moment is None else f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat(' ')} UTC"

@@ -29,7 +29,7 @@ class Standin:
         self.statuses = statuses
         self.edges = edges
         self.database = SimpleNamespace(
-            connection=SimpleNamespace(closed=False), notices=(), history=self._history, dependencies=self._dependencies, list_rollbackable=self._list
+            connection=SimpleNamespace(closed=False), notices=(), registered=self._history, dependencies=self._dependencies, list_rollbackable=self._list
         )
 
     def _history(self) -> list[dict[str, Any]]:
