@@ -84,6 +84,25 @@ class Database(Session):
             'FROM {schema}.migration_history h ORDER BY h.applied_at DESC, h.migration_name COLLATE "C" DESC'
         )
 
+    def unfinished(self) -> list[Row]:
+        """Rollbacks of the last seven days that were begun and whose end nobody recorded, newest first. Does not write.
+
+        `running` is the process that holds the gate's lock now: it may be at one of them. Without it nothing of them was committed, but for statements
+        that ran outside a transaction: `completed` says how many.
+        """
+        rows = self._query(
+            "SELECT s.migration_name, s.attempt_id::text AS attempt_id, s.occurred_at, s.database_user, s.client, s.reason, "
+            "{schema}.migration_statements_completed(s.migration_name) AS completed "
+            "FROM {schema}.migration_events s "
+            "JOIN {schema}.migration_history h ON h.migration_name = s.migration_name AND h.status <> 'rolled_back' "
+            "WHERE s.event = 'started' AND s.occurred_at > now() - interval '7 days' "
+            "AND NOT EXISTS (SELECT FROM {schema}.migration_events e WHERE e.attempt_id = s.attempt_id AND e.event IN ('rolled_back', 'failed', 'refused')) "
+            "AND NOT EXISTS (SELECT FROM {schema}.migration_events l WHERE l.migration_name = s.migration_name AND l.event_number > s.event_number "
+            "AND l.event IN ('started', 'rolled_back', 'failed', 'resolved', 'applied')) ORDER BY s.event_number DESC"
+        )
+        running = next(iter(self._gate_holders()), None) if rows else None
+        return [{**row, "running": running} for row in rows]
+
     def find(self, name: str) -> Row | None:
         """The history row of one migration, or None. Does not write."""
         rows = self._query("SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = %(name)s", name=name)

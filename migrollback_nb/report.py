@@ -168,7 +168,16 @@ class _Story:
         near = {self.name, *(row["depends_on"] for row in dependencies if row["migration_name"] == self.name)}
         near |= {row["migration_name"] for row in self.db.database.dependents(self.name)}
         kept = [row for row in dependencies if row["migration_name"] in near and row["depends_on"] in near]
-        rows = [(row["migration_name"], row["status"], row["depends_on"], row["depends_on_status"]) for row in kept]
+        rows = [
+            (
+                row["migration_name"],
+                row["status"],
+                row["depends_on"],
+                row["depends_on_status"],
+                f"inferred: {row['because'] or 'no reason was kept'}" if row["source"] == "inferred" else "declared by the file",
+            )
+            for row in kept
+        ]
         if not rows:
             return "<p>It depends on no other migration, and none on it.</p>"
         drawn = ""
@@ -177,7 +186,7 @@ class _Story:
                 svg = graphs.svg(graphs.dependency_graph([row for row in history if row["migration_name"] in near], kept, focus=self.name, depth=len(near)))
                 # inside a page there is no XML head, and no DTD to be fetched
                 drawn = f'<figure role="img" tabindex="0" aria-label="Graph of the dependencies in the table below">{svg[svg.index("<svg") :]}</figure>'
-        return drawn + _table(("Migration", "Status", "Depends on", "Status of that"), rows)
+        return drawn + _table(("Migration", "Status", "Depends on", "Status of that", "How it is known"), rows)
 
     def preview(self) -> str:
         if self.row["status"] == "rolled_back":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one before.
 STATE = (
-    "target", "migrations", "history", "dependencies", "selected", "chain", "consent", "check_result", "preview_result", "rehearsal_result", "typed", "reason",
+    "target", "migrations", "unfinished", "history", "dependencies", "selected", "chain", "consent", "check_result", "preview_result", "rehearsal_result", "typed", "reason",
     "result", "error", "busy", "progress", "fraction", "hold",
 )  # fmt: skip
 
@@ -37,6 +37,8 @@ class State(traitlets.HasTraits):
         Where all this happens; None while it is not known.
     migrations : tuple of dict
         What is in place: rows of ``db.database.list_rollbackable()``.
+    unfinished : tuple of dict
+        Rollbacks that were begun and whose end nobody recorded: rows of ``db.database.unfinished()``.
     history, dependencies : tuple of dict
         All that is registered, and what depends on what; read only for the panels that show it.
     selected : str or None
@@ -65,6 +67,7 @@ class State(traitlets.HasTraits):
 
     target = traitlets.Instance(Target, allow_none=True)
     migrations = traitlets.Tuple()
+    unfinished = traitlets.Tuple()
     history = traitlets.Tuple()
     dependencies = traitlets.Tuple()
     selected = traitlets.Unicode(None, allow_none=True)
@@ -340,6 +343,7 @@ class Desk(State):
         found: dict[str, Any] = {}
         if "migrations" in self._reads:
             found["migrations"] = tuple(self.db.database.list_rollbackable())
+            found["unfinished"] = tuple(self.db.database.unfinished())
         if "history" in self._reads:
             found["history"] = tuple(self.db.database.registered())
         if "dependencies" in self._reads:

@@ -53,7 +53,7 @@ class HistoryPanel(Panel):
         self._filled = 0
         for control in (self.status_field, self.can_field, self.text_field, self.since_field, self.sort_field):
             control.observe(self._draw, "value")
-        self.choice.observe(self._entered("selected"), "value")
+        self.choice.observe(self._picked_from(lambda: ((_label(entry), entry["migration_name"]) for entry in self.desk.history)), "value")
         if self.table is not None:
             self.table.observe(self._picked, "selected_rows")
         return (
@@ -107,7 +107,7 @@ class HistoryPanel(Panel):
         found.sort(key=_key(column), reverse=reverse)
         self._names = tuple(entry["migration_name"] for entry in found)
         rows = [_cells(entry, verdicts.get(entry["migration_name"])) for entry in found]
-        self.choice.options = tuple((f"{cells[0]}   {cells[1]}", name) for cells, name in zip(rows[:SHOWN], self._names, strict=False))
+        self.choice.options = tuple((_label(entry), entry["migration_name"]) for entry in found[:SHOWN])
         note = f"{len(found):,} of {len(self.desk.history):,} migrations" + (
             f"; the first {SHOWN} can be chosen here: filter more" if len(found) > SHOWN else ""
         )
@@ -146,6 +146,11 @@ def _moment(text: str) -> datetime | None:
     if isinstance(since, datetime):
         return since if since.tzinfo else since.replace(tzinfo=UTC)
     return datetime.now(UTC) - since
+
+
+def _label(entry: Mapping[str, Any]) -> str:
+    """One line of the list to choose from."""
+    return html.visible(f"{entry['migration_name']}   {entry['status'].replace('_', ' ')}")
 
 
 def _cells(entry: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +17,7 @@ from migrollback_nb.panels.desk import LOCK, STATE, Desk, State
 from migrollback_nb.results import ChainResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from migrollback_nb.migrations import Migrations
     from migrollback_nb.production import Rule
@@ -40,6 +41,8 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
         # Re-entrant: drawing sets widgets, which call back. The worker's thread draws as well as the kernel's.
         self._drawing = False
         self._drawn: dict[str, object] = {}
+        #: Of the panel that this stands in; set by it.
+        self.page: Keys | None = None
         super().__init__(children=(*self._parts(), *self._beside()), layout=widgets.Layout(width="100%", max_width="64em", overflow="visible"))
         desk.observe(self._draw, names=[*STATE, "updates"])
         self._draw()
@@ -86,6 +89,26 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
 
         return handle
 
+    def _picked_from(self, labels: Callable[[], Iterable[tuple[str, str]]]) -> Callable[[Any], None]:
+        """Handle what was picked from a list of migrations. `labels`: (words, name) of all that the list may have shown.
+
+        The page tells the place in the list that it shows. When the list has changed meanwhile, another migration stands at that place.
+        """
+        choose = self._entered("selected")
+
+        def handle(change: Mapping[str, Any]) -> None:
+            with LOCK:
+                if self._drawing:
+                    return
+                seen, name = self.page.take() if self.page is not None else "", change["new"]
+                if seen and seen != _spaced(change["owner"].label or ""):
+                    name = next((found for label, found in labels() if _spaced(label) == seen), self.desk.selected)
+                if name != "":
+                    choose({"new": name})
+                self._draw()  # the list may still stand at the place that was told
+
+        return handle
+
     def _clicked(self, deed: Callable[[], None]) -> Callable[[Any], None]:
         """Handle a click. An error that left this handler would show nowhere in JupyterLab."""
 
@@ -104,9 +127,29 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
 
 
 class Keys(anywidget.AnyWidget):
-    """Shows nothing. Keeps JupyterLab from taking keys that are meant for the panel it stands in."""
+    """Shows nothing. Keeps JupyterLab from taking keys that are meant for the panel it stands in, and tells what was picked from its lists.
+
+    Attributes
+    ----------
+    picked : str
+        The words that were picked last, until somebody has taken them.
+    """
 
     _esm = Path(__file__).with_name("keys.js")
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.picked = ""
+        self.on_msg(self._hear)
+
+    def _hear(self, _: object, content: Any, __: object) -> None:
+        if isinstance(content, dict) and isinstance(content.get("picked"), str):
+            self.picked = content["picked"]
+
+    def take(self) -> str:
+        """The words that were picked, once."""
+        taken, self.picked = self.picked, ""
+        return taken
 
 
 class TargetView(View):
@@ -127,14 +170,15 @@ class ChoiceView(View):
         self.filter_field = widgets.Text(description="Filter", placeholder="part of a name or a reason", layout=WIDE, style=FIELD)
         self.choice = widgets.Select(options=(), value=None, description="Migration", rows=7, layout=WIDE, style=FIELD)
         self.empty_view = widgets.HTML()
+        self.unfinished_view = widgets.HTML()
         self.chain_box = widgets.Checkbox(
             description="with all that depend on it (chain)", indent=False, layout=widgets.Layout(width="auto", margin="2px 2px 2px 7.2em")
         )
         self.refresh_button = self._button("Refresh list", "Read the list of migrations again", self.desk.refresh)
         self.filter_field.observe(self._draw, "value")
-        self.choice.observe(self._entered("selected"), "value")
+        self.choice.observe(self._picked_from(lambda: ((option(one), one["migration_name"]) for one in self.desk.migrations)), "value")
         self.chain_box.observe(self._entered("chain"), "value")
-        return (self.filter_field, self.choice, self.empty_view, row(self.chain_box, self.refresh_button))
+        return (self.unfinished_view, self.filter_field, self.choice, self.empty_view, row(self.chain_box, self.refresh_button))
 
     def _show(self) -> None:
         desk, wanted = self.desk, self.filter_field.value.strip().casefold()
@@ -148,6 +192,7 @@ class ChoiceView(View):
                 self.choice.options = options
             self.empty_view.value = html.escape(_remark(len(desk.migrations), len(found), len(shown)))
             self._drawn["options"] = facts
+        self._write(self.unfinished_view, unfinished_html, desk.unfinished)
         self.choice.value = desk.selected if desk.selected in {name for _, name in self.choice.options} else None
         self.chain_box.value = desk.chain
         self.filter_field.disabled = self.choice.disabled = self.chain_box.disabled = self.refresh_button.disabled = bool(desk.busy)
@@ -217,6 +262,7 @@ class Panel(State, View):
         for name in STATE:
             traitlets.link((desk, name), (self, name))
         if framed:
+            self._give_keys(self, self.children[-1])
             desk.open(self.reads)
 
     def __repr__(self) -> str:
@@ -234,6 +280,12 @@ class Panel(State, View):
 
     def _beside(self) -> tuple[Any, ...]:
         return (Keys(),) if self._framed else ()
+
+    def _give_keys(self, part: Any, keys: Keys) -> None:
+        if isinstance(part, View):
+            part.page = keys
+        for child in getattr(part, "children", ()):
+            self._give_keys(child, keys)
 
     def _own(self) -> tuple[Any, ...]:
         """Make the widgets that are this panel's own, once."""
@@ -307,6 +359,11 @@ def link(*panels: Panel) -> None:
                 traitlets.link((first, name), (other, name))
 
 
+def _spaced(label: str) -> str:
+    """As a page gives the words of a list back."""
+    return " ".join(label.split())
+
+
 # -- pieces of HTML ----------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +382,23 @@ def option(found: Mapping[str, Any]) -> str:
     # the name first: a list is searched by typing its first letters
     verdict = "✔ can be rolled back" if found["can_rollback"] else f"✘ {found['blocking_reason']}"
     return html.visible(f"{found['migration_name']}   {verdict}")
+
+
+def unfinished_html(attempts: Iterable[Mapping[str, Any]]) -> str:
+    """Which rollbacks were begun and whose end nobody recorded, and how that stands."""
+    told = []
+    for one in attempts:
+        who = one["client"] or one["database_user"]
+        words = f"The rollback of {one['migration_name']} was begun at {one['occurred_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {who}"
+        words += f" ({one['reason']})" if one["reason"] else ""
+        if one["running"] is not None:
+            end = f"its end is not recorded yet: process {one['running']} of the server may be at it now. Refresh the list to see how it ended"
+        elif one["completed"]:
+            end = f"it was broken off: {one['completed']} of its statements ran outside a transaction and stay. Rolling back again goes on after them"
+        else:
+            end = "it was broken off: nothing of it was kept, the migration is in place as before"
+        told.append(f"<div>{html.escape(words)}; {html.escape(end)}.</div>")
+    return box("".join(told), html.CAREFUL) if told else ""
 
 
 def _remark(every: int, found: int, shown: int) -> str:

@@ -237,6 +237,61 @@ def test_who_holds_a_lock_is_told(database_dsn: str, shop: mr.Migrations, sessio
         assert status(shop, TOP) == "applied"
 
 
+def test_a_place_in_a_list_that_has_changed_is_not_another_migration(shop: mr.Migrations) -> None:
+    panel = RollbackPanel(shop)
+    choice = part(panel, "choice")
+    (words, name), (_, other) = choice.options[:2]
+    # as the page does: first the words that were picked, then their place in the list that it shows
+    panel.children[-1]._hear(None, {"picked": " ".join(words.split())}, [])
+    choice.index = 1
+    assert panel.selected == name != other
+    assert choice.value == name
+    choice.index = 1
+    assert panel.selected == other
+    panel.children[-1]._hear(None, {"picked": "no such line"}, [])
+    choice.index = 0
+    assert panel.selected == other
+    assert choice.value == other
+
+
+def test_a_rollback_that_was_broken_off_is_named_when_the_panel_is_rebuilt(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+    other = session()
+    # as by a client that was killed between its two transactions
+    other.execute("SELECT start_migration_rollback(ARRAY[%s], gen_random_uuid(), 'INC-7', 'a notebook that is gone')", (TOP,))
+    with other.transaction():
+        other.execute("SELECT lock_migrations()")
+        shown = part(RollbackPanel(shop), "unfinished_view").value
+        assert f"The rollback of {TOP} was begun at " in shown
+        assert "by a notebook that is gone (INC-7); its end is not recorded yet: process " in shown
+        assert f"process {other.info.backend_pid} of the server" in shown
+    panel = RollbackPanel(shop)
+    assert "it was broken off: nothing of it was kept" in part(panel, "unfinished_view").value
+    preview(panel, TOP)
+    confirm(panel)
+    assert panel.wait(60)
+    assert panel.result.success
+    assert part(panel, "unfinished_view").value == ""
+
+
+def test_one_that_ran_in_steps_says_how_many_stay(shop: mr.Migrations, write_migration: WriteMigration, session: Callable[..., psycopg.Connection]) -> None:
+    write_migration(
+        "006_steps",
+        "CREATE TABLE steps (id int);\nCREATE INDEX i ON steps (id);\n-- ROLLBACK START transaction:false\n-- DROP INDEX CONCURRENTLY i;\n-- DROP TABLE steps;\n-- ROLLBACK END\n",
+    )
+    shop.apply()
+    other = session()
+    other.execute("SELECT start_migration_rollback(ARRAY['006_steps'], '00000000-0000-4000-8000-000000000001')")
+    other.execute("SELECT journal_migration_statement('006_steps', '00000000-0000-4000-8000-000000000001', 1, 5)")
+    assert "1 of its statements ran outside a transaction and stay" in part(RollbackPanel(shop), "unfinished_view").value
+
+
+def test_an_ordinary_end_leaves_nothing_to_name(shop: mr.Migrations) -> None:
+    with pytest.raises(mr.RollbackFailed):
+        shop.rollback("005_broken", confirm="005_broken")
+    shop.rollback(BASE, confirm=BASE, chain=True)
+    assert part(RollbackPanel(shop), "unfinished_view").value == ""
+
+
 def test_a_session_that_was_ended_is_opened_again(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
     panel = RollbackPanel(shop)
     session().execute("SELECT pg_terminate_backend(%s)", (shop.database.connection.info.backend_pid,))

@@ -29,7 +29,12 @@ class Standin:
         self.statuses = statuses
         self.edges = edges
         self.database = SimpleNamespace(
-            connection=SimpleNamespace(closed=False), notices=(), registered=self._history, dependencies=self._dependencies, list_rollbackable=self._list
+            connection=SimpleNamespace(closed=False),
+            notices=(),
+            registered=self._history,
+            dependencies=self._dependencies,
+            list_rollbackable=self._list,
+            unfinished=tuple,
         )
 
     def _history(self) -> list[dict[str, Any]]:
@@ -207,10 +212,10 @@ def test_an_error_is_shown() -> None:
     def fail() -> None:
         raise errors.NotInstalled("The rollback system is not installed")
 
-    broken.database.history = fail
+    broken.database.registered = fail
     panel = GraphPanel(broken)
     assert "not installed" in part(panel, "message_view").value
-    del broken.database.history
+    del broken.database.registered
     broken.database.history = broken._history
     part(panel, "redraw_button").click()
     assert panel.wait(10)

@@ -39,7 +39,9 @@ MIGRATIONS = (
 )
 STANDIN = SimpleNamespace(
     target=Target(host="h", port=1, database="d", user="u", server_version="18.6", schema="public"),
-    database=SimpleNamespace(connection=SimpleNamespace(closed=False), registered=lambda: HISTORY, list_rollbackable=lambda: MIGRATIONS, notices=()),
+    database=SimpleNamespace(
+        connection=SimpleNamespace(closed=False), registered=lambda: HISTORY, list_rollbackable=lambda: MIGRATIONS, unfinished=tuple, notices=()
+    ),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ class Standin:
         self.cancelled = 0
         self.state = "f"
         self.database = SimpleNamespace(
-            notices=(), connection=SimpleNamespace(closed=False), list_rollbackable=self._list, cancel=self._cancel, reconnect=self._reconnect
+            notices=(), connection=SimpleNamespace(closed=False), list_rollbackable=self._list, unfinished=tuple, cancel=self._cancel, reconnect=self._reconnect
         )
 
     def _answer(self, call: Any, answer: Any) -> Any:
@@ -155,10 +156,16 @@ def assert_inert(panel: RollbackPanel) -> None:
     assert not UNSAFE.search(repr(panel))
 
 
+def attempt(name: str, **others: Any) -> dict[str, Any]:
+    """A rollback whose end nobody recorded."""
+    began = datetime(2025, 1, 20, 14, 30, tzinfo=UTC)
+    return {"migration_name": name, "occurred_at": began, "database_user": "dba", "client": None, "reason": None, "completed": 0, "running": None} | others
+
+
 # -- states -----------------------------------------------------------------------------------------------------------
 
 IDLE: dict[str, Any] = {
-    "target": TARGET, "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")), "history": (), "dependencies": (), "selected": None,
+    "target": TARGET, "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")), "unfinished": (), "history": (), "dependencies": (), "selected": None,
     "chain": False, "consent": False, "check_result": None, "preview_result": None, "rehearsal_result": None, "typed": "", "reason": "", "result": None, "error": None,
     "busy": "", "progress": "", "fraction": None, "hold": "",
 }  # fmt: skip
@@ -206,6 +213,8 @@ HOSTILE_RESULT = replace(
 STATES: dict[str, dict[str, Any]] = {
     "idle": IDLE,
     "empty": IDLE | {"migrations": ()},
+    "broken off": IDLE | {"unfinished": (attempt("2_b"), attempt("1_a", completed=2), attempt("1_a", running=4711))},
+    "hostile, broken off": IDLE | {"unfinished": (attempt(HOSTILE, client=HOSTILE, reason=HOSTILE),)},
     "not connected": IDLE | {"target": None, "migrations": (), "error": mr.ConnectionFailed("No connection", hint="Check the server.")},
     "elsewhere": READY | {"target": replace(TARGET, database="other")},
     "chosen": CHOSEN,
