@@ -131,9 +131,7 @@ class GraphPanel(Panel):
         self.legend_view = widgets.HTML(legend_html())
         for control in (self.scope_field, self.depth_field, self.direction_field, self.hide_box, self.search_field):
             control.observe(self._draw, "value")
-        self.found_field.observe(
-            self._picked_from(lambda: ((html.visible(entry["migration_name"]), entry["migration_name"]) for entry in self.desk.history)), "value"
-        )
+        self.found_field.observe(self._picked, "value")
         self.drawing.observe(self._clicked_node, "chosen")
         return (
             row(self.scope_field, self.depth_field, self.direction_field, self.hide_box),
@@ -146,6 +144,11 @@ class GraphPanel(Panel):
         )
 
     # -- what a person does ----------------------------------------------------------------------------------------
+
+    def _picked(self, change: Mapping[str, Any]) -> None:
+        with LOCK:
+            if not self._drawing and change["new"]:
+                self._choose(change["new"])
 
     def _clicked_node(self, change: Mapping[str, Any]) -> None:
         with LOCK:

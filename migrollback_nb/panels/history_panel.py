@@ -53,7 +53,7 @@ class HistoryPanel(Panel):
         self._filled = 0
         for control in (self.status_field, self.can_field, self.text_field, self.since_field, self.sort_field):
             control.observe(self._draw, "value")
-        self.choice.observe(self._picked_from(lambda: ((_label(entry), entry["migration_name"]) for entry in self.desk.history)), "value")
+        self.choice.observe(self._entered("selected"), "value")
         if self.table is not None:
             self.table.observe(self._picked, "selected_rows")
         return (

@@ -41,8 +41,6 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
         # Re-entrant: drawing sets widgets, which call back. The worker's thread draws as well as the kernel's.
         self._drawing = False
         self._drawn: dict[str, object] = {}
-        #: Of the panel that this stands in; set by it.
-        self.page: Keys | None = None
         super().__init__(children=(*self._parts(), *self._beside()), layout=widgets.Layout(width="100%", max_width="64em", overflow="visible"))
         desk.observe(self._draw, names=[*STATE, "updates"])
         self._draw()
@@ -89,26 +87,6 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
 
         return handle
 
-    def _picked_from(self, labels: Callable[[], Iterable[tuple[str, str]]]) -> Callable[[Any], None]:
-        """Handle what was picked from a list of migrations. `labels`: (words, name) of all that the list may have shown.
-
-        The page tells the place in the list that it shows. When the list has changed meanwhile, another migration stands at that place.
-        """
-        choose = self._entered("selected")
-
-        def handle(change: Mapping[str, Any]) -> None:
-            with LOCK:
-                if self._drawing:
-                    return
-                seen, name = self.page.take() if self.page is not None else "", change["new"]
-                if seen and seen != _spaced(change["owner"].label or ""):
-                    name = next((found for label, found in labels() if _spaced(label) == seen), self.desk.selected)
-                if name != "":
-                    choose({"new": name})
-                self._draw()  # the list may still stand at the place that was told
-
-        return handle
-
     def _clicked(self, deed: Callable[[], None]) -> Callable[[Any], None]:
         """Handle a click. An error that left this handler would show nowhere in JupyterLab."""
 
@@ -127,29 +105,9 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
 
 
 class Keys(anywidget.AnyWidget):
-    """Shows nothing. Keeps JupyterLab from taking keys that are meant for the panel it stands in, and tells what was picked from its lists.
-
-    Attributes
-    ----------
-    picked : str
-        The words that were picked last, until somebody has taken them.
-    """
+    """Shows nothing. Keeps JupyterLab from taking keys that are meant for the panel it stands in."""
 
     _esm = Path(__file__).with_name("keys.js")
-
-    def __init__(self, **traits: Any) -> None:
-        super().__init__(**traits)
-        self.picked = ""
-        self.on_msg(self._hear)
-
-    def _hear(self, _: object, content: Any, __: object) -> None:
-        if isinstance(content, dict) and isinstance(content.get("picked"), str):
-            self.picked = content["picked"]
-
-    def take(self) -> str:
-        """The words that were picked, once."""
-        taken, self.picked = self.picked, ""
-        return taken
 
 
 class TargetView(View):
@@ -176,7 +134,7 @@ class ChoiceView(View):
         )
         self.refresh_button = self._button("Refresh list", "Read the list of migrations again", self.desk.refresh)
         self.filter_field.observe(self._draw, "value")
-        self.choice.observe(self._picked_from(lambda: ((option(one), one["migration_name"]) for one in self.desk.migrations)), "value")
+        self.choice.observe(self._entered("selected"), "value")
         self.chain_box.observe(self._entered("chain"), "value")
         return (self.unfinished_view, self.filter_field, self.choice, self.empty_view, row(self.chain_box, self.refresh_button))
 
@@ -262,7 +220,6 @@ class Panel(State, View):
         for name in STATE:
             traitlets.link((desk, name), (self, name))
         if framed:
-            self._give_keys(self, self.children[-1])
             desk.open(self.reads)
 
     def __repr__(self) -> str:
@@ -280,12 +237,6 @@ class Panel(State, View):
 
     def _beside(self) -> tuple[Any, ...]:
         return (Keys(),) if self._framed else ()
-
-    def _give_keys(self, part: Any, keys: Keys) -> None:
-        if isinstance(part, View):
-            part.page = keys
-        for child in getattr(part, "children", ()):
-            self._give_keys(child, keys)
 
     def _own(self) -> tuple[Any, ...]:
         """Make the widgets that are this panel's own, once."""
@@ -357,11 +308,6 @@ def link(*panels: Panel) -> None:
         with LOCK:
             for name in STATE:
                 traitlets.link((first, name), (other, name))
-
-
-def _spaced(label: str) -> str:
-    """As a page gives the words of a list back."""
-    return " ".join(label.split())
 
 
 # -- pieces of HTML ----------------------------------------------------------------------------------------------------

@@ -190,23 +190,6 @@ def test_a_click_in_the_graph_chooses_everywhere(lab: Laboratory, connect: str, 
     lab.shoot(f"9_graph_{theme.lower()}")
 
 
-def test_what_was_picked_is_chosen_though_the_list_changes_meanwhile(lab: Laboratory, connect: str) -> None:
-    lab.theme("Light")
-    lab.notebook(connect, "panel = mr.panels.RollbackPanel(db)\npanel", "import threading\ngoing_on = input()")
-    expect(lab.field("Migration").locator("option", has_text=TOP)).to_have_count(1)
-    # the kernel waits for an answer: the page goes on, and what is done there comes to the kernel later
-    waiting = lab.page.locator(".jp-Stdin-input")
-    expect(waiting).to_be_visible()
-    lab.field("Filter").fill("20250120")
-    lab.field("Migration").select_option(label=lab.option("Migration", demo.FAILING))
-    waiting.fill("")
-    waiting.press("Enter")
-    expect(lab.field("Migration").locator("option", has_text="20250110")).to_have_count(0)
-    expect(lab.field("Migration").locator("option:checked")).to_contain_text(demo.FAILING)
-    lab.button("Preview").click()
-    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("gift_cards")
-
-
 def test_a_restart_of_the_kernel_and_a_reload_of_the_page_lose_nothing(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
     lab.theme("Light")
     shop.execute("UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name = %s", (TOP,))

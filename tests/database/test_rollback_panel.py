@@ -237,23 +237,6 @@ def test_who_holds_a_lock_is_told(database_dsn: str, shop: mr.Migrations, sessio
         assert status(shop, TOP) == "applied"
 
 
-def test_a_place_in_a_list_that_has_changed_is_not_another_migration(shop: mr.Migrations) -> None:
-    panel = RollbackPanel(shop)
-    choice = part(panel, "choice")
-    (words, name), (_, other) = choice.options[:2]
-    # as the page does: first the words that were picked, then their place in the list that it shows
-    panel.children[-1]._hear(None, {"picked": " ".join(words.split())}, [])
-    choice.index = 1
-    assert panel.selected == name != other
-    assert choice.value == name
-    choice.index = 1
-    assert panel.selected == other
-    panel.children[-1]._hear(None, {"picked": "no such line"}, [])
-    choice.index = 0
-    assert panel.selected == other
-    assert choice.value == other
-
-
 def test_a_rollback_that_was_broken_off_is_named_when_the_panel_is_rebuilt(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
     other = session()
     # as by a client that was killed between its two transactions

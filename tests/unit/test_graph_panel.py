@@ -216,7 +216,7 @@ def test_an_error_is_shown() -> None:
     panel = GraphPanel(broken)
     assert "not installed" in part(panel, "message_view").value
     del broken.database.registered
-    broken.database.history = broken._history
+    broken.database.registered = broken._history
     part(panel, "redraw_button").click()
     assert panel.wait(10)
     assert drawn(panel) == {"00000_m"}
