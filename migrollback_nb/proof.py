@@ -304,8 +304,10 @@ class _Prover:
         with self._clock.on("rows"):
             unfilled = {_key(left.table): left.why for left in sample_rows.fill(database.connection, todo, numbers=self._numbers, wanted=wanted)}
         if wanted is None:
-            self._empty |= unfilled
-            self._filled |= {_key(table) for table in todo} - unfilled.keys()
+            # one that more rows do not fit into is not empty
+            empty = {_key(table) for table in todo if state.rows[table.identity].count == 0} & unfilled.keys()
+            self._empty |= {key: unfilled[key] for key in empty}
+            self._filled |= {_key(table) for table in todo} - empty
         self._made_up = self._made_up or len(unfilled) < len(todo)
         rows = self._rows(database, state.rows)
         if self._count_objects(database) != objects:  # triggers may do what they like, partitions for new rows for one

@@ -378,6 +378,15 @@ def test_a_column_that_was_added_to_a_table_with_rows_holds_values_when_it_is_dr
     assert [verdict.grade for verdict in found.values()] == ["restores", "restores", "loses_data", "loses_data"]
 
 
+def test_a_table_that_no_more_rows_fit_into_is_filled_again_in_the_next_copy(write, verdicts):
+    write("001_a", "CREATE TABLE a (flag boolean UNIQUE NOT NULL, n text, always int NOT NULL CHECK (always = 1));", "DROP TABLE a;")
+    write("002_b", "CREATE TABLE b ();", "SELECT 1;")  # differs: the next one goes on in a copy
+    write("003_c", "CREATE TABLE c ();", "SELECT 1;")
+    write("004_d", "ALTER TABLE a DROP n;", "ALTER TABLE a ADD n text;")
+    verdict = verdicts()["004_d"]
+    assert (verdict.grade, verdict.differences[0].columns) == ("loses_data", ("n",))
+
+
 @pytest.mark.parametrize("lost", ["a", "b"])
 def test_tables_that_refer_to_each_other_hold_references(write, verdicts, lost):
     other = "b" if lost == "a" else "a"
