@@ -439,10 +439,14 @@ class Database(Session):
                     **asked,
                 )
                 found = {} if ends_trail and rows[0]["success"] else self._attempt_details(attempt_id)
+                if self.cancelled and rows[0]["success"]:  # the server was done before it heard of it
+                    raise errors.DatabaseError("Cancelled before the COMMIT", sqlstate="57014", hint="Everything it did was undone.")
             return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
         except errors.ConnectionFailed:
             return self._after_lost_connection(names, attempt_id)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, errors.DatabaseError) as broken:
+            if isinstance(broken, errors.DatabaseError) and (ends_trail or not self.cancelled):
+                raise
             # Before the COMMIT it is undone, and the function's own record of it too; during the COMMIT it may be done all the same.
             if not self._look_up(attempt_id):
                 self._rows_in_deed(

@@ -150,8 +150,19 @@ def test_a_cancel_between_two_deeds_is_not_lost(db: mr.Migrations, applied: Call
     assert caught.value.sqlstate == "57014"
     assert exists(session(), "a")
     assert status(session(), "001_a") == "applied"
-    assert "rolled_back" not in events(session())
+    assert events(session())[-1] == {"snapshot": "applied", "ran": "failed"}[stage]
     assert db.rollback("001_a", confirm="001_a").success
+
+
+def test_a_cancel_that_the_server_hears_too_late_still_stops_the_commit(
+    db: mr.Migrations, applied: Callable[..., str], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", lambda *_, **__: None)  # the statement has ended by then
+    with pytest.raises(mr.DatabaseError, match="Cancelled before the COMMIT"):
+        db.rollback("001_a", confirm="001_a", progress=lambda at: db.database.cancel() if at.stage == "ran" else None)
+    assert exists(session(), "a")
+    assert (status(session(), "001_a"), events(session())[-1]) == ("applied", "failed")
 
 
 def test_a_cancel_after_the_commit_says_that_it_came_too_late(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
