@@ -439,8 +439,8 @@ class Database(Session):
                     **asked,
                 )
                 found = {} if ends_trail and rows[0]["success"] else self._attempt_details(attempt_id)
-                if self.cancelled and rows[0]["success"]:  # the server was done before it heard of it
-                    raise errors.DatabaseError("Cancelled before the COMMIT", sqlstate="57014", hint="Everything it did was undone.")
+                if rows[0]["success"]:
+                    self._stop_if_cancelled()  # the server may have been done before it heard of it
             return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
         except errors.ConnectionFailed:
             return self._after_lost_connection(names, attempt_id)
@@ -458,6 +458,10 @@ class Database(Session):
                     details=Jsonb({"sqlstate": "57014", "message": "interrupted by the user"}),
                 )
             raise
+
+    def _stop_if_cancelled(self) -> None:
+        if self.cancelled:
+            raise errors.DatabaseError("Cancelled before the COMMIT", sqlstate="57014", hint="Everything it did was undone.")
 
     # -- rehearsal -------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from panel_parts import part
 from watching import Background, Latch, events, eventually, exists, status
@@ -14,10 +14,7 @@ import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.panels import RollbackPanel
 
-if TYPE_CHECKING:
-    import psycopg
-
-Session = Callable[..., "psycopg.Connection"]
+Session = Callable[..., psycopg.Connection]
 
 
 def told(db: mr.Migrations, name: str, *, chain: bool = False) -> list[mr.RollbackProgress]:
