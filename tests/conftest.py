@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pg_servers import Server, find_servers
 from watching import Latch
 
 import migrollback_nb as mr
+from migrollback_nb import embedded
 
 settings.register_profile("migrollback", deadline=None)  # one slow moment of a busy machine is no failure
 settings.load_profile("migrollback")
@@ -91,6 +93,23 @@ def with_system(server: Server) -> str:
             migrations.install()
         server.template = name
     return server.template
+
+
+@pytest.fixture
+def admin(server: Server) -> Iterator[psycopg.Connection]:
+    """A connection of the server's superuser, to its database postgres."""
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def embedded_folder() -> Iterator[Path]:
+    """The embedded server's folder is one of this module's own, by a short path that root's system user may enter."""
+    with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as folder, pytest.MonkeyPatch.context() as patch:
+        Path(folder).chmod(0o755)
+        patch.setenv(embedded.FOLDER_VARIABLE, folder)
+        yield Path(folder)
+        embedded.stop()
 
 
 @pytest.fixture

@@ -1,14 +1,10 @@
 """Preludes: what runs on a scratch database before the first migration, on a named server and on one of our own."""
 
-import tempfile
-from pathlib import Path
-
-import psycopg
 import pytest
 from watching import value
 
 import migrollback_nb as mr
-from migrollback_nb import cli, embedded, preludes
+from migrollback_nb import cli, preludes
 from migrollback_nb.migration_file import parse
 from migrollback_nb.preludes import find
 from migrollback_nb.proof import prove_folder
@@ -46,21 +42,6 @@ def write(write_migration):
         write_migration(name, f"{up}\n-- ROLLBACK START\n{rollback}\n-- ROLLBACK END\n")
 
     return write_one
-
-
-@pytest.fixture
-def admin(server):
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture(scope="module")
-def embedded_folder():
-    """The embedded server's programs in a folder of this module's own, by a short path that root's system user may enter."""
-    with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(embedded.FOLDER_VARIABLE, folder)
-        yield Path(folder)
-        embedded.stop()
 
 
 def sql_file(tmp_path, text, name="first.sql"):

@@ -1,6 +1,5 @@
 """A rehearsal on a copy of the schema: same verdicts, and the target is only read."""
 
-import tempfile
 from pathlib import Path
 
 import psycopg
@@ -13,15 +12,7 @@ from migrollback_nb.database import Database
 from migrollback_nb.private_server import PrivateServer
 from migrollback_nb.schema_copy import copied
 
-
-@pytest.fixture(scope="module", autouse=True)
-def embedded_folder():
-    """The embedded server in a folder of this module's own: not below pytest's, which another pytest of this user closes to others."""
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        patch.setenv(embedded.FOLDER_VARIABLE, folder)
-        yield
-        embedded.stop()
+pytestmark = pytest.mark.usefixtures("embedded_folder")
 
 
 @pytest.fixture

@@ -18,21 +18,6 @@ from migrollback_nb.private_server import PrivateServer
 from migrollback_nb.scratch import PREFIX, PROGRAMS_VARIABLE, scratch
 
 
-@pytest.fixture
-def admin(server):
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture(scope="module")
-def embedded_folder():
-    """The embedded server in a folder of this module's own, by a short path that root's system user may enter."""
-    with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(embedded.FOLDER_VARIABLE, folder)
-        yield Path(folder)
-        embedded.stop()
-
-
 def scratch_databases(connection):
     return {name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (PREFIX,))}
 
