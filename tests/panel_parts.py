@@ -1,4 +1,4 @@
-"""Finds the controls and views inside a panel, however it is composed."""
+"""Finds the controls and views inside a panel, however it is composed, and presses them."""
 
 from __future__ import annotations
 
@@ -28,3 +28,17 @@ def tour(places: list[str]) -> Iterator[str]:
             yield other
             yield place
         yield place
+
+
+def preview(panel: Any, name: str = "2_b") -> None:
+    part(panel, "choice").value = name
+    part(panel, "preview_button").click()
+    assert panel.wait(10)
+    assert panel.preview_result is not None
+
+
+def confirm(panel: Any) -> None:
+    part(panel, "name_field").value = panel.selected
+    part(panel, "reason_field").value = " because "
+    assert not part(panel, "rollback_button").disabled
+    part(panel, "rollback_button").click()

@@ -1,0 +1,229 @@
+"""A stand-in for the database behind a rollback panel, the states that the panel can be in, and what a person sees of it."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from types import SimpleNamespace
+from typing import Any
+
+import ipywidgets as widgets
+from panel_parts import walk
+
+import migrollback_nb as mr
+from migrollback_nb.panels import RollbackPanel
+from migrollback_nb.results import ChainResult, CheckResult, Notice, Preview, Rehearsal, RollbackResult, Target
+from migrollback_nb.results.rehearsal import Broken, Failure, RowLoss
+from migrollback_nb.results.schema import SchemaChange, SchemaDiff
+from migrollback_nb.results.verification import Verification
+
+HOSTILE = "1_</pre><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m&amp;"
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+TAGS = {"div", "details", "summary", "thead", "ol", "section", "span", "pre", "table", "tbody", "tr", "th", "td", "ul", "li", "b", "code", "progress", "p"}
+ATTRIBUTES = {"style", "open", "role", "aria-label", "aria-level", "tabindex", "scope", "class"}
+
+TARGET = Target(host="db.example", port=5432, database="shop", user="dba", server_version="18.6", schema="public")
+
+
+def row(name: str, *, reason: str | None = None) -> dict[str, Any]:
+    return {"migration_name": name, "can_rollback": reason is None, "blocking_reason": reason}
+
+
+def preview_of(*names: str, target: Target = TARGET) -> Preview:
+    checks = tuple(CheckResult(migration_name=name, can_rollback=True, reason="Migration can be safely rolled back") for name in names)
+    return Preview(steps=tuple((name, f"DROP TABLE t_{name};") for name in names), checks=checks, fingerprint="f" * 64, target=target)
+
+
+def rehearsal_of(*names: str, target: Target = TARGET) -> Rehearsal:
+    return Rehearsal(
+        success=True,
+        message="The rollback would succeed",
+        steps=tuple((name, f"DROP TABLE t_{name};") for name in names),
+        fingerprint="f" * 64,
+        target=target,
+        where="on the target",
+    )
+
+
+class Standin:
+    """As much of a `Migrations` as the panel uses. `gate` holds a rollback up; `fail` is raised by whatever is asked next."""
+
+    def __init__(self) -> None:
+        self.target = TARGET
+        self.rows = [row("2_b"), row("1_a", reason="Cannot rollback: other migrations depend on this one")]
+        self.calls: list[Any] = []
+        self.fail: BaseException | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.cancelled = 0
+        self.state = "f"
+        self.database = SimpleNamespace(
+            notices=(), connection=SimpleNamespace(closed=False), list_rollbackable=self._list, unfinished=tuple, cancel=self._cancel, reconnect=self._reconnect
+        )
+
+    def _answer(self, call: Any, answer: Any) -> Any:
+        self.calls.append(call)
+        if self.fail is not None:
+            error, self.fail = self.fail, None
+            raise error
+        return answer
+
+    def _list(self) -> list[dict[str, Any]]:
+        return self._answer("list", list(self.rows))
+
+    def _cancel(self) -> None:
+        self.cancelled += 1
+        self.gate.set()
+
+    def _reconnect(self) -> None:
+        self.calls.append("reconnect")
+        self.database.connection.closed = False
+
+    def check(self, name: str) -> CheckResult:
+        return self._answer(("check", name), CheckResult(migration_name=name, can_rollback=True, reason="Migration can be safely rolled back"))
+
+    def preview(self, name: str, *, chain: bool) -> Preview:
+        return self._answer(("preview", name, chain), replace(preview_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64))
+
+    def rehearse(self, name: str, *, chain: bool, consent: bool, **_: Any) -> Rehearsal:
+        return self._answer(
+            ("rehearse", name, chain, consent), replace(rehearsal_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64)
+        )
+
+    def rollback(self, name: str, **arguments: Any) -> RollbackResult:
+        assert callable(arguments.pop("progress"))
+        assert self.gate.wait(10)
+        result = RollbackResult(success=True, message="Migration rolled back successfully", sql_executed="DROP TABLE t;", migration_name=name)
+        return self._answer(("rollback", name, arguments), result)
+
+    def rollbacks(self) -> list[Any]:
+        return [call for call in self.calls if call[0] == "rollback"]
+
+
+SHOWN = ("value", "disabled", "options", "description", "tooltip", "placeholder", "button_style")
+
+
+def seen(panel: RollbackPanel) -> list[Any]:
+    """All that a person can see or press."""
+    return [(type(widget).__name__, {trait: getattr(widget, trait) for trait in SHOWN if hasattr(widget, trait)}) for widget in walk(panel)]
+
+
+class Strict(HTMLParser):
+    """Fails at any tag or attribute that the package does not write itself."""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag in TAGS, tag
+        assert {name for name, _ in attributes} <= ATTRIBUTES, attributes
+        assert not any("url" in (value or "") or "expression" in (value or "") for _, value in attributes), attributes
+
+
+def assert_inert(panel: RollbackPanel) -> None:
+    """No text from a database is markup, and none changes how it is read."""
+    for widget in walk(panel):
+        if isinstance(widget, widgets.HTML):
+            parser = Strict()
+            parser.feed(widget.value)
+            parser.close()
+        texts = [getattr(widget, trait, "") or "" for trait in ("description", "tooltip", "placeholder")]
+        texts += [widget.value] if isinstance(widget, widgets.HTML) else []
+        texts += [label for label, _ in widget.options] if isinstance(widget, widgets.Select) else []
+        for text in texts:
+            assert not UNSAFE.search(text), text
+        assert not getattr(widget, "description_allow_html", False)
+    assert not UNSAFE.search(repr(panel))
+
+
+def attempt(name: str, **others: Any) -> dict[str, Any]:
+    """A rollback whose end nobody recorded."""
+    began = datetime(2025, 1, 20, 14, 30, tzinfo=UTC)
+    return {"migration_name": name, "occurred_at": began, "database_user": "dba", "client": None, "reason": None, "completed": 0, "running": None} | others
+
+
+IDLE: dict[str, Any] = {
+    "target": TARGET, "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")), "unfinished": (), "history": (), "dependencies": (), "selected": None,
+    "chain": False, "consent": False, "check_result": None, "preview_result": None, "rehearsal_result": None, "typed": "", "reason": "", "result": None, "error": None,
+    "busy": "", "progress": "", "fraction": None, "hold": "",
+}  # fmt: skip
+CHOSEN = IDLE | {"selected": "2_b"}
+PREVIEWED = CHOSEN | {"preview_result": preview_of("2_b")}
+READY = PREVIEWED | {"typed": "2_b", "reason": "because"}
+BLOCKED = CheckResult(
+    migration_name="1_a", can_rollback=False, reason="Cannot rollback: other migrations depend on this one", dependent_migrations=("2_b",), warnings=("a", "b")
+)
+DONE = RollbackResult(
+    success=True, message="Migration rolled back successfully", sql_executed="DROP TABLE t;", migration_name="2_b", duration_ms=1.5,
+    notices=(Notice(severity="NOTICE", message="gone", skipped=True),), warnings=("changed",),
+)  # fmt: skip
+CHANGED = SchemaDiff(
+    changes=(SchemaChange(change="created", kind="table", identity=HOSTILE, old_definition=None, new_definition={"owner": HOSTILE}),),
+    old="before it was applied",
+    new="now",
+)
+RESTORED = Verification(
+    verdict="restored", message="The schema is as it was before", changes=CHANGED, differences=SchemaDiff(changes=()), unexpected=SchemaDiff(changes=())
+)
+DIFFERS = replace(RESTORED, verdict="differs", message="The schema differs", differences=CHANGED, unexpected=CHANGED)
+HOSTILE_CHECK = CheckResult(migration_name=HOSTILE, can_rollback=False, reason=HOSTILE, dependent_migrations=(HOSTILE,), warnings=(HOSTILE,))
+HOSTILE_PREVIEW = Preview(
+    steps=((HOSTILE, HOSTILE),), checks=(replace(HOSTILE_CHECK, can_rollback=True),), fingerprint="f", target=replace(TARGET, host=HOSTILE, database=HOSTILE, user=HOSTILE, schema=HOSTILE)
+)  # fmt: skip
+REHEARSED = rehearsal_of("2_b")
+REHEARSED_BADLY = replace(
+    REHEARSED, success=False, message="It would fail", failure=Failure(migration_name="2_b", sqlstate="42P01", message="no such table", statement_number=1, statement="DROP TABLE u", position=3)
+)  # fmt: skip
+LOSS = RowLoss(relation="public.t", column=None, what="dropped", rows=7, exact=True)
+HOSTILE_REHEARSAL = replace(
+    REHEARSED, message=HOSTILE, steps=((HOSTILE, HOSTILE),), where=HOSTILE, target=replace(TARGET, database=HOSTILE), rows=(replace(LOSS, relation=HOSTILE),),
+    broken=(Broken(kind=HOSTILE, identity=HOSTILE, because=HOSTILE, certain=True, used_by=(HOSTILE,)),), remarks=(HOSTILE,), warnings=(HOSTILE,), replicas=(HOSTILE,),
+    renamed=((HOSTILE, HOSTILE),), rewritten=(HOSTILE,), notices=(Notice(severity=HOSTILE, message=HOSTILE, skipped=True),),
+)  # fmt: skip
+HOSTILE_RESULT = replace(
+    DONE,
+    message=HOSTILE,
+    sql_executed=HOSTILE,
+    migration_name=HOSTILE,
+    notices=(Notice(severity=HOSTILE, message=HOSTILE, skipped=False),),
+    warnings=(HOSTILE,),
+)
+STATES: dict[str, dict[str, Any]] = {
+    "idle": IDLE,
+    "empty": IDLE | {"migrations": ()},
+    "broken off": IDLE | {"unfinished": (attempt("2_b"), attempt("1_a", completed=2), attempt("1_a", running=4711))},
+    "hostile, broken off": IDLE | {"unfinished": (attempt(HOSTILE, client=HOSTILE, reason=HOSTILE),)},
+    "not connected": IDLE | {"target": None, "migrations": (), "error": mr.ConnectionFailed("No connection", hint="Check the server.")},
+    "elsewhere": READY | {"target": replace(TARGET, database="other")},
+    "chosen": CHOSEN,
+    "chosen, not in the list": CHOSEN | {"selected": "9_gone"},
+    "checked": CHOSEN | {"check_result": CheckResult(migration_name="2_b", can_rollback=True, reason="Migration can be safely rolled back")},
+    "blocked": IDLE | {"selected": "1_a", "check_result": BLOCKED},
+    "previewed": PREVIEWED,
+    "previewed chain": IDLE | {"selected": "1_a", "chain": True, "preview_result": preview_of("2_b", "1_a")},
+    "rehearsed": CHOSEN | {"rehearsal_result": REHEARSED},
+    "rehearsed, previewed": PREVIEWED | {"rehearsal_result": replace(REHEARSED, rows=(LOSS,)), "consent": True},
+    "rehearsed, failed": PREVIEWED | {"rehearsal_result": REHEARSED_BADLY},
+    "hostile rehearsal": PREVIEWED | {"rehearsal_result": HOSTILE_REHEARSAL},
+    "mistyped": PREVIEWED | {"typed": "2_B", "reason": "because"},
+    "ready": READY,
+    "running": READY | {"busy": "Rolling back 2_b", "progress": "7 s"},
+    "running, statement by statement": READY | {"busy": "Rolling back 2_b", "progress": "statement 2 of 4: DROP TABLE t; 7 s", "fraction": 0.25},
+    "refused": CHOSEN | {"reason": "because", "error": mr.Refused("Something has changed since the preview: look at a new one first")},
+    "failed": CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="42P01", statement_number=1, statement="DROP TABLE u;", hint="Mend it.")},
+    "lock": CHOSEN | {"error": mr.LockBusy("canceling statement due to lock timeout", sqlstate="55P03")},
+    "cancelled": CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="57014", passing=True)},
+    "bug": CHOSEN | {"error": ZeroDivisionError("division by zero")},
+    "done": IDLE | {"result": DONE},
+    "done, nothing changed": IDLE | {"result": replace(DONE, unchanged=True)},
+    "done, restored": IDLE | {"result": replace(DONE, verification=RESTORED)},
+    "done, differs": IDLE | {"result": replace(DONE, verification=DIFFERS)},
+    "hostile verification": IDLE | {"result": ChainResult(results=(DONE, DONE), verification=replace(DIFFERS, message=HOSTILE), warnings=(HOSTILE,))},
+    "done, chain": IDLE | {"result": ChainResult(results=(DONE, replace(DONE, migration_name="1_a")))},
+    "hostile": IDLE | {"migrations": (row(HOSTILE, reason=HOSTILE),), "selected": HOSTILE, "check_result": HOSTILE_CHECK, "preview_result": HOSTILE_PREVIEW, "target": HOSTILE_PREVIEW.target},
+    "hostile running": IDLE | {"selected": HOSTILE, "busy": f"Rolling back {HOSTILE}", "progress": HOSTILE, "error": mr.Refused(HOSTILE, dependents=(HOSTILE,), hint=HOSTILE)},
+    "hostile failure": IDLE | {"error": mr.RollbackFailed(HOSTILE, migration_name=HOSTILE, statement_number=1, statement=HOSTILE, detail=HOSTILE, hint=HOSTILE, sqlstate="P0001")},
+    "hostile bug": IDLE | {"error": ValueError(HOSTILE)},
+    "hostile done": IDLE | {"result": HOSTILE_RESULT},
+    "hostile done, chain": IDLE | {"result": ChainResult(results=(HOSTILE_RESULT, HOSTILE_RESULT))},
+}  # fmt: skip
