@@ -477,12 +477,11 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
     try:
         try:
             status = _run(args, out, err, stdin)
-            out.flush()
-            return status  # noqa: TRY300  # the flush may fail
         except MigrollbackError as error:
             out.flush()
             _print_error(error, args, out, err)
-            return error.exit_code
+            status = error.exit_code
+        out.flush()
     except KeyboardInterrupt as interrupt:
         what = str(interrupt) or "What was running was cancelled on the server; what was committed before stays."
         err.write(f"\n❌ Interrupted. {visible(what)}\n")
@@ -496,6 +495,7 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
         _write_no_more()
         err.write(f"❌ The output cannot be written: {error.strerror}\nWhat was asked for may be done all the same: migrollback history tells.\n")
         return 1
+    return status
 
 
 def _write_no_more() -> None:

@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
 
 import psycopg
 import pytest
@@ -27,6 +29,17 @@ class Measure:
     @property
     def ratio(self) -> str:
         return "" if self.other is None else f"{self.ours / self.other:.2f}"
+
+
+def seconds(deed: Callable[[], object], rounds: int = 5) -> float:
+    """Median of what it takes, after one turn that does not count."""
+    deed()
+    taken = []
+    for _ in range(rounds):
+        began = perf_counter()
+        deed()
+        taken.append(perf_counter() - began)
+    return median(taken)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 import psycopg
 
@@ -13,19 +11,9 @@ import migrollback_nb as mr
 from migrollback_nb import demo
 from migrollback_nb.panels import GraphPanel, HistoryPanel, RollbackPanel
 
-from .conftest import Measure
+from .conftest import Measure, seconds
 
 TOP = "20250120_add_project_tags"
-
-
-def seconds(deed: Callable[[], object], rounds: int = 5) -> float:
-    deed()
-    taken = []
-    for _ in range(rounds):
-        began = perf_counter()
-        deed()
-        taken.append(perf_counter() - began)
-    return median(taken)
 
 
 def fill(dsn: str, count: int) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import migrollback_nb as mr
 from migrollback_nb import embedded
 
-from .conftest import Measure
+from .conftest import Measure, seconds
 
 TABLES = 1_000
 COLUMNS = 20
@@ -30,16 +30,6 @@ def fill(dsn: str) -> None:
                 f"CREATE INDEX ON table_{number} (parent); COMMENT ON TABLE table_{number} IS 'number {number}'"
             )
         connection.execute("VACUUM ANALYZE")
-
-
-def seconds(deed: Callable[[], object], rounds: int = 5) -> float:
-    deed()
-    taken = []
-    for _ in range(rounds):
-        began = perf_counter()
-        deed()
-        taken.append(perf_counter() - began)
-    return median(taken)
 
 
 def test_looking_at_a_large_schema(benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path) -> None:
