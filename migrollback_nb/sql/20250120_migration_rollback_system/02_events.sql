@@ -161,12 +161,14 @@ COMMENT ON FUNCTION migrollback_schema.complete_history_change() IS
 CREATE FUNCTION migrollback_schema.record_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    before jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - 'id' END;
-    after  jsonb := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - 'id' END;
+    before jsonb;
+    after  jsonb;
 BEGIN
     IF current_setting('migrollback.recording', true) = pg_current_xact_id()::text THEN
         RETURN NULL;                    -- one of our functions, which writes the event itself
     END IF;
+    before := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - 'id' END;
+    after := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - 'id' END;
     IF TG_OP = 'UPDATE' THEN            -- only what differs
         SELECT jsonb_object_agg(b.key, b.value), jsonb_object_agg(b.key, after -> b.key) INTO before, after
           FROM jsonb_each(before) b WHERE b.value IS DISTINCT FROM after -> b.key;

@@ -113,6 +113,9 @@ COMMENT ON FUNCTION migrollback_schema.list_rollbackable_migrations() IS
 CREATE FUNCTION migrollback_schema.supabase_ledger() RETURNS regclass
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
+    IF to_regnamespace('supabase_migrations') IS NULL THEN     -- without a query: this is asked for every migration
+        RETURN NULL;
+    END IF;
     -- Three tools name a table schema_migrations: the schema and the column `statements` tell Supabase's.
     RETURN (
         SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
