@@ -39,6 +39,10 @@ _SKIPPING = frozenset(
 RETRIED = frozenset({"55P03", "40P01", "40001"})
 
 
+class Undo(Exception):
+    """Ends a transaction that is to leave nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How long anything may take. Texts as PostgreSQL reads them: 500ms, 2s, 10min; 0 is no limit."""
@@ -239,6 +243,17 @@ class Session:
                 except psycopg.errors.InvalidParameterValue:
                     self._can_look = False
             yield
+
+    @contextmanager
+    def _undone_deed(self, lock_timeout: str | None, statement_timeout: str) -> Iterator[None]:
+        """A deed whose transaction is rolled back whatever it did."""
+        with suppress(Undo), self._translated(), self._deed(lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+            yield
+            raise Undo
+
+    def _rows_in_deed(self, function: str, /, **parameters: Any) -> list[Row]:
+        with self._translated(), self._deed():
+            return self._rows(function, **parameters)
 
     @contextmanager
     def _transaction(self, settings: dict[str, str]) -> Iterator[None]:

@@ -1,0 +1,65 @@
+"""Installing the rollback system itself, and closing its rights."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from migrollback_nb import errors
+from migrollback_nb.database.questions import Questions
+
+
+class SystemDeeds(Questions):
+    """What is done before there is a history, and to its own tables."""
+
+    def system_migrations(self) -> set[str] | None:
+        """Names of the system's own migrations that are in place, or None where there is no system. Does not write."""
+        try:
+            rows = self._query("SELECT h.migration_name FROM {schema}.migration_history h WHERE h.metadata ->> 'system' = 'true' AND h.status <> 'rolled_back'")
+        except errors.NotInstalled:
+            return None
+        except errors.DatabaseError as error:
+            if error.sqlstate != "42703":  # a table of that name without our columns
+                raise
+            return set()
+        return {row["migration_name"] for row in rows}
+
+    def install(self, name: str, up: str, record: dict[str, Any]) -> bool:
+        """Run the text of one system migration and register it, in one transaction. Writes. The text is ours, so it goes as it is.
+
+        Returns whether it did: somebody else may have installed it meanwhile.
+        """
+        with self._translated(), self._deed(lock_timeout="30s"):
+            # our own function that takes this lock may not be there yet
+            self.connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))")
+            if self._is_installed(name):
+                return False
+            if not self._schema_exists():  # IF NOT EXISTS would ask for the right to create schemas even where there is nothing to create
+                self.connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema)))
+            self.connection.execute(up.encode())
+            self._rows(
+                "register_migration",
+                **{**record, "metadata": Jsonb(record["metadata"])},
+                client=self.client,
+                search_path=sql.Identifier(self.schema).as_string(self.connection),
+            )
+            self._rows("add_migration_event", event="installed", migration_name=name, client=self.client)
+        return True
+
+    def _is_installed(self, name: str) -> bool:
+        table = sql.Identifier(self.schema, "migration_history").as_string(None)
+        found = self.connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (table,)).fetchone()
+        if found != (True,):
+            return False
+        row = self.find(name)
+        return row is not None and row["status"] != "rolled_back"
+
+    def _schema_exists(self) -> bool:
+        return self.connection.execute("SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s)) IS NOT NULL", (self.schema,)).fetchone() == (True,)
+
+    def close_rights(self) -> int:
+        """Take what PUBLIC, anon and authenticated may do with the system. Writes only where something was open. Returns how many grants."""
+        with self._translated(), self._deed():
+            return cast(int, self._value("close_migration_rights"))
