@@ -16,9 +16,9 @@ from migrollback_nb.html import visible
 from migrollback_nb.terminal import show, show_list, show_order, show_table, show_tsv
 
 if TYPE_CHECKING:
-    from migrollback_nb.migrations import Migrations, Progress
+    from migrollback_nb.migrations import Migrations
     from migrollback_nb.results import ApplyResult, Preview, RollbackProgress, SyncResult
-    from migrollback_nb.telling import Tell
+    from migrollback_nb.telling import Progress, Tell
 
 
 _EPILOG = """\

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,18 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from migrollback_nb import planning, results
 from migrollback_nb.errors import (
-    ApplyFailed,
     ConfirmationRequired,
-    ConnectionFailed,
-    DependencyError,
-    Interrupted,
-    LockBusy,
     MigrationNotFound,
-    MigrollbackError,
     NewerSystem,
     NotInstalled,
     Refused,
-    RollbackFailed,
     UsageError,
 )
 
@@ -34,13 +26,11 @@ if TYPE_CHECKING:
     from migrollback_nb.checklist import Checklist
     from migrollback_nb.database import Database
     from migrollback_nb.formats import MigrationFolder
-    from migrollback_nb.migration_file import MigrationFile
     from migrollback_nb.results import (
         ApplyResult,
         AuditResult,
         ChainResult,
         CheckResult,
-        FileFailure,
         InstallResult,
         Plan,
         Preview,
@@ -55,12 +45,9 @@ if TYPE_CHECKING:
         Target,
         Template,
     )
-    from migrollback_nb.session import Execution, Limits
+    from migrollback_nb.session import Limits
     from migrollback_nb.snapshots import Snapshots
-    from migrollback_nb.telling import Tell
-
-#: Called with (how many are done, how many there are, what is next).
-Progress = Callable[[int, int, str], None]
+    from migrollback_nb.telling import Progress, Tell
 
 
 def connect(
@@ -607,7 +594,9 @@ class Migrations:
         LockBusy
             Somebody holds a lock; nothing was changed.
         """
+        from migrollback_nb import rolling_back
         from migrollback_nb import snapshots as around
+        from migrollback_nb.interrupts import telling_what_stays
 
         around.check_choice(snapshots)
         names = self._steps(name, chain=chain)
@@ -627,73 +616,12 @@ class Migrations:
             if known[step]["system"] and len(names) > 1:
                 raise Refused("The rollback system itself is rolled back alone", migration_name=step)
             if known[step]["system"]:
-                return self._rollback_system(step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
-        with self.database.undertaking(progress), self._telling_what_stays("rolled back", in_steps=in_steps):
-            result = self._rollback_around(names, reason=reason, fingerprint=fingerprint, snapshots=snapshots, in_steps=in_steps, warnings=warnings)
-        return replace(result, warnings=(*result.warnings, *self.database.remarks))
-
-    @contextmanager
-    def _telling_what_stays(self, deed: str, *, in_steps: bool = False) -> Iterator[None]:
-        """Turn Ctrl-C into `Interrupted`, which says what the deeds inside had committed by then. Does not write."""
-        self.database.attempts.clear()
-        try:
-            yield
-        except KeyboardInterrupt as interrupt:
-            undone = "What was running was cancelled on the server and undone."
-            if in_steps:
-                undone = "The statement that was running was cancelled on the server. Those before it stay, and a second run resumes."
-            try:
-                done = self.database.done_in_attempts()
-            except MigrollbackError as error:
-                raise Interrupted(
-                    f"What was running was cancelled, if it was not committed already; the database cannot be asked: {error.message}"
-                ) from interrupt
-            if done:
-                stays = ", ".join(done[:5]) + (f" and {len(done) - 5} more" if len(done) > 5 else "")
-                undone = f"Too late for {stays}: {deed}, committed, and not undone. Only what came after that was cancelled."
-            raise Interrupted(undone, done=done) from interrupt
-
-    def _rollback_around(
-        self, names: tuple[str, ...], *, reason: str | None, fingerprint: str | None, snapshots: Snapshots, in_steps: bool, warnings: tuple[str, ...]
-    ) -> RollbackResult | ChainResult:
-        """A rollback with the snapshots around it. Writes."""
-        from migrollback_nb import snapshots as around
-
-        stages = results.RollbackProgress(stage="snapshot", migration_name=names[-1], migrations=len(names))
-        before: str | None = None
-        state: str | None = None
-        if snapshots != "none" and self.database.dry_run(names)[0]["success"]:  # one that is refused needs none
-            self.database.tell(stages)
-            before, remarks = around.take(self.database, "before rollback", names)
-            warnings += remarks
-            state = fingerprint or self.database.fingerprint(names)
-        if in_steps and len(names) == 1:
-            execution = self.database.rollback_in_steps(names[0], reason=reason, preview=fingerprint)
-        elif in_steps:
-            raise Refused(
-                "A rollback that runs outside a transaction cannot be part of a chain",
-                migration_name=names[-1],
-                hint="Roll them back one by one, in this order: " + ", ".join(names),
+                return rolling_back.roll_back_system(self.database, step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
+        with self.database.undertaking(progress), telling_what_stays(self.database, "rolled back", in_steps=in_steps):
+            result = rolling_back.roll_back(
+                self.database, names, reason=reason, fingerprint=fingerprint, snapshots=snapshots, in_steps=in_steps, warnings=warnings
             )
-        else:
-            execution = self.database.rollback(names, reason=reason, preview=fingerprint, snapshot_each=snapshots == "each")
-        steps = self._rollback_results(execution, warnings, names)
-        if snapshots != "none":
-            self.database.tell(replace(stages, stage="committed"))
-        verification, remarks = (None, ()) if snapshots == "none" else around.verify(self.database, names, before=before, fingerprint=state)
-        if len(names) == 1:
-            return replace(steps[0], verification=verification, warnings=(*steps[0].warnings, *remarks))
-        return results.ChainResult(results=steps, verification=verification, warnings=remarks)
-
-    def _rollback_system(self, name: str, *, reason: str | None, preview: str | None, trail: Path | str | None, warnings: tuple[str, ...]) -> RollbackResult:
-        check = self.check(name)
-        if not check.can_rollback:
-            raise Refused(check.reason, migration_name=name, dependents=check.dependent_migrations)
-        path = Path(trail) if trail is not None else Path(f"migrollback_trail_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
-        head = self.save_trail(path)
-        execution = self.database.rollback([name], reason=reason, preview=preview, trail_head=head.head_hash)
-        saved = f"The history and the audit trail were saved to {path} (head {head.head_number} {head.head_hash})"
-        return self._rollback_results(execution, (*warnings, saved), (name,))[0]
+        return replace(result, warnings=(*result.warnings, *self.database.remarks))
 
     def save_trail(self, path: Path | str) -> AuditResult:
         """Save history, dependencies and audit trail as a JSON file. Does not write to the database.
@@ -703,78 +631,9 @@ class Migrations:
         UsageError
             When the file exists already: a trail is never overwritten.
         """
-        from migrollback_nb import audit
-        from migrollback_nb.results import to_json
+        from migrollback_nb.trail import save_trail
 
-        events = self.database.events()
-        head = audit.verify(events)
-        content = {
-            "target": self.target.to_dict(),
-            "saved_at": datetime.now(UTC),
-            "head": head.to_dict(),
-            "history": self.database.history(),
-            "dependencies": self.database.dependencies(),
-            "events": events,
-        }
-        try:
-            with Path(path).open("x", encoding="utf-8") as file:
-                file.write(to_json(content) + "\n")
-        except FileExistsError:
-            raise UsageError(f"{path} exists already", hint="Name another file: a trail is never overwritten.") from None
-        except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}", hint="Name another file with --trail.") from error
-        return head
-
-    def _rollback_results(self, execution: Execution, warnings: tuple[str, ...], names: Sequence[str]) -> tuple[RollbackResult, ...]:
-        ended = []
-        for row in execution.rows:
-            details = execution.details.get(row["migration_name"], {})
-            skipped = tuple(f"{notice.message}" for notice in execution.notices if notice.skipped)
-            result = results.RollbackResult(
-                success=row["success"],
-                message=row["message"],
-                sql_executed=row["sql_executed"],
-                migration_name=row["migration_name"],
-                unchanged=bool(details.get("unchanged", False)),
-                notices=tuple(execution.notices),
-                warnings=warnings + skipped,
-                attempt_id=execution.attempt_id,
-                duration_ms=details.get("duration_ms"),
-            )
-            ended.append(result)
-            if row["success"]:
-                continue
-            if "sqlstate" not in details:
-                check = self.database.can_rollback(row["migration_name"])
-                raise Refused(row["message"], migration_name=row["migration_name"], dependents=tuple(check["dependent_migrations"]), result=result)
-            status = (self.database.find(row["migration_name"]) or {}).get("status")
-            undone = "Everything it did was undone."
-            if "statements_completed" in details:
-                undone = "Statements that ran outside a transaction stay."
-            elif before := names[: names.index(row["migration_name"])]:
-                undone = f"Everything was undone, the rollback of {', '.join(before)} before it too."
-            next_step = (
-                f"{undone} Status is {status}: mend the cause, then migrollback resolve {row['migration_name']} --as applied|rolled_back --reason TEXT."
-                if status == "failed"
-                else f"{undone} The migration is still applied: try again."
-            )
-            raise RollbackFailed(
-                row["message"],
-                migration_name=row["migration_name"],
-                sqlstate=details["sqlstate"],
-                detail=details.get("detail"),
-                hint="\n".join(filter(None, (details.get("hint"), next_step, execution.blocked_by))),
-                statement_number=details.get("statement_number"),
-                statement=details.get("statement"),
-                passing=status != "failed",
-                result=result,
-            )
-        return tuple(ended)
-
-    def _live_block_warning(self, file: MigrationFile) -> tuple[str, ...]:
-        if file.rollback is not None and file.rollback.live and self.database.uses_supabase():
-            return (f"{file.path}:{file.rollback.line}: the rollback block is live SQL, and supabase db push runs it as well. Comment it out line by line",)
-        return ()
+        return save_trail(self.database, path)
 
     def register(self, name: str) -> RegisterResult:
         """Register a migration that is in place, or update what is registered of it. Writes.
@@ -791,10 +650,15 @@ class Migrations:
         DependencyError
             When it depends on migrations that are not registered, or in a circle.
         """
+        from migrollback_nb.registering import live_block_warning
+
         file = self.folder.read(name)
         outcome = self.database.register_many([file.record()])[file.name]
         return results.RegisterResult(
-            migration_name=file.name, outcome=outcome, has_rollback_sql=file.rollback is not None, warnings=(*file.remarks, *self._live_block_warning(file))
+            migration_name=file.name,
+            outcome=outcome,
+            has_rollback_sql=file.rollback is not None,
+            warnings=(*file.remarks, *live_block_warning(self.database, file)),
         )
 
     def sync(self, *, progress: Progress | None = None) -> SyncResult:
@@ -808,49 +672,9 @@ class Migrations:
         progress : callable, optional
             Called with (done, all, name).
         """
-        known = self.database.checksums()
-        contents = self.folder.read_all(unchanged={name: checksum for name, (_, checksum) in known.items()})
-        failures = [results.FileFailure(migration_name=Path(error.path).name.removesuffix(".sql"), error=str(error)) for error in contents.errors]
-        warnings = list(contents.warnings)
-        new = {file.name: file for file in contents.files if file.name not in known}
-        skipped = tuple(file.name for file in contents.files if file.name in known)
-        changed = (file for file in contents.files if file.name in known and known[file.name][1] not in (None, file.checksum))
-        warnings += [f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over" for file in changed]
-        ordered, left_out = _order_files(new, {name for name, (status, _) in known.items() if status != "rolled_back"})
-        failures += left_out
-        supabase = any(file.rollback is not None and file.rollback.live for file in ordered) and self.database.uses_supabase()
-        registered = []
-        for begin in range(0, len(ordered), 500):
-            batch = ordered[begin : begin + 500]
-            if progress is not None:
-                progress(begin, len(ordered), batch[0].name)
-            outcomes, refused = self._register_batch(batch)
-            failures += refused
-            for file in (file for file in batch if file.name in outcomes):
-                remarks = file.remarks + (self._live_block_warning(file) if supabase else ())
-                warnings += remarks
-                registered.append(
-                    results.RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks)
-                )
-        return results.SyncResult(registered=tuple(registered), skipped=skipped, failed=tuple(failures), warnings=tuple(warnings))
+        from migrollback_nb import registering
 
-    def _register_batch(self, batch: Sequence[MigrationFile]) -> tuple[dict[str, str], Sequence[FileFailure]]:
-        """Register files together, or, when the database refuses one of them, one by one: a bad one stops no other. Writes."""
-        try:
-            return self.database.register_many([file.record() for file in batch]), ()
-        except (ConnectionFailed, LockBusy):
-            raise
-        except MigrollbackError:
-            outcomes: dict[str, str] = {}
-            refused = []
-            for file in batch:
-                try:
-                    outcomes |= self.database.register_many([file.record()])
-                except (ConnectionFailed, LockBusy):
-                    raise
-                except MigrollbackError as error:
-                    refused.append(results.FileFailure(migration_name=file.name, error=f"{file.path}: {error}"))
-            return outcomes, refused
+        return registering.sync(self.database, self.folder, progress=progress)
 
     def pending(self) -> tuple[str, ...]:
         """Names of the folder's migrations that are not in place, in the order in which they would be applied. Does not write.
@@ -860,23 +684,9 @@ class Migrations:
         MigrationFileError, DependencyError
             When a file of the folder is bad: what is pending cannot be told then.
         """
-        return tuple(file.name for file in self._pending())
+        from migrollback_nb.applying import pending
 
-    def _pending(self, names: Iterable[str] = ()) -> Sequence[MigrationFile]:
-        known = self.database.checksums()
-        in_place = {name: found for name, found in known.items() if found[0] != "rolled_back"}
-        if chosen := [_stem(name) for name in names]:
-            files = {name: self.folder.read(name) for name in chosen}
-        else:
-            contents = self.folder.read_all(unchanged={name: checksum for name, (_, checksum) in in_place.items()})
-            if contents.errors:
-                raise contents.errors[0]
-            # what was rolled back on purpose is applied again only by name
-            files = {file.name: file for file in contents.files if file.name not in known}
-        ordered, failures = _order_files(files, in_place)
-        if failures:
-            raise DependencyError(failures[0].error, names=(failures[0].migration_name,))
-        return ordered
+        return tuple(file.name for file in pending(self.database.checksums(), self.folder))
 
     def apply(self, *names: str, progress: Progress | None = None, snapshots: Snapshots = "ends") -> ApplyResult:
         """Run the up part of migrations and register them. Writes: each whole or not at all, in a transaction of its own.
@@ -897,65 +707,9 @@ class Migrations:
         Refused
             When it depends on migrations that are not applied, or its SQL cannot run.
         """
-        from migrollback_nb import snapshots as around
+        from migrollback_nb import applying
 
-        around.check_choice(snapshots)
-        files = self._pending(names)
-        in_place = {name for name, (status, _) in self.database.checksums().items() if status != "rolled_back"}
-        skipped = [file.name for file in files if file.name in in_place]
-        files = [file for file in files if file.name not in in_place]
-        runs = [[file] for file in files] if snapshots == "each" else [files] if files else []
-        with self._telling_what_stays("applied", in_steps=any(not file.transaction for file in files)):
-            warnings = self._apply_runs(runs, snapshots=snapshots, progress=progress)
-        return results.ApplyResult(applied=tuple(file.name for file in files), skipped=tuple(skipped), warnings=warnings)
-
-    def _apply_runs(self, runs: Sequence[Sequence[MigrationFile]], *, snapshots: Snapshots, progress: Progress | None) -> tuple[str, ...]:
-        """Apply files, with snapshots around each run of them. Writes. Returns the warnings."""
-        from migrollback_nb import snapshots as around
-
-        warnings: tuple[str, ...] = ()
-        done = 0
-        for run in runs:
-            names_of_run = [file.name for file in run]
-            if snapshots != "none":
-                warnings += around.take(self.database, "before apply", names_of_run)[1]
-            try:
-                for file in run:
-                    if progress is not None:
-                        progress(done, sum(map(len, runs)), file.name)
-                    self._apply_one(file)
-                    done += 1
-                    warnings += file.remarks
-            finally:
-                # also after a failure: those before it are in place
-                if snapshots != "none" and not self.database.connection.closed:
-                    warnings += around.take(self.database, "after apply", names_of_run)[1]
-        return warnings
-
-    def _apply_one(self, file: MigrationFile) -> None:
-        if (refused := file.up_refusal) is not None:
-            raise Refused(refused[0], migration_name=file.name, hint=refused[2])
-        run = self.database.apply if file.transaction else self.database.apply_in_steps
-        execution = run(file.record(), file.up_statements())
-        row = execution.rows[0]
-        if row["success"]:
-            if not file.transaction:  # each statement was a transaction of its own: nobody could look at what all of them wrote
-                from migrollback_nb.replay import parsed_objects
-
-                self.database.record_parsed_objects(parsed_objects(file.name, file.up.text, self.database.effective_search_path()))
-            return
-        details = execution.details.get(file.name)
-        if details is None or "sqlstate" not in details:
-            raise Refused(row["message"], migration_name=file.name)
-        raise ApplyFailed(
-            f"{file.path}: {row['message']}",
-            migration_name=file.name,
-            sqlstate=details["sqlstate"],
-            detail=details.get("detail"),
-            hint=details.get("hint"),
-            statement_number=details.get("statement_number"),
-            statement=details.get("statement"),
-        )
+        return applying.apply(self.database, self.folder, [_stem(name) for name in names], progress=progress, snapshots=snapshots)
 
     def record_dependencies(self) -> RecordResult:
         """Keep what `infer_dependencies` finds. Writes: from then on these dependencies block and order as declared ones do.
@@ -1280,26 +1034,3 @@ def parse_since(text: str) -> datetime | timedelta:
     except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is neither a span nor a date", hint="Write 7d, 36h, 90m, 2w, 2025-01-20 or 2025-01-20T14:30+01:00.") from None
     return moment
-
-
-def _order_files(files: dict[str, MigrationFile], known: Iterable[str]) -> tuple[Sequence[MigrationFile], Sequence[FileFailure]]:
-    """Dependencies first. Files whose dependencies are missing or circular become failures, and so does what rests on them."""
-    depends_on = {name: file.depends_on for name, file in files.items()}
-    failures: list[FileFailure] = []
-    while True:
-        if lacking := planning.missing(depends_on, known):
-            for name, bases in lacking.items():
-                failures.append(
-                    results.FileFailure(
-                        migration_name=name,
-                        error=f"{files[name].path}: depends on {', '.join(bases)}, which is neither in place nor a new, good file of the folder\nAdd the file, apply it again, or correct -- Depends on:.",
-                    )
-                )
-                del depends_on[name]
-            continue
-        try:
-            return [files[name] for name in planning.order(depends_on)], failures
-        except DependencyError as error:
-            for name in dict.fromkeys(error.names):
-                failures.append(results.FileFailure(migration_name=name, error=f"{files[name].path}: {error}"))
-                del depends_on[name]

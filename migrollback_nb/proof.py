@@ -36,10 +36,9 @@ if TYPE_CHECKING:
     from migrollback_nb.results.proof import Grade
     from migrollback_nb.sample_rows import Wanted
     from migrollback_nb.session import Execution, Limits
+    from migrollback_nb.telling import Progress
 
 _ALTERS = re.compile(r"\balter\b", re.IGNORECASE)
-#: Called with (how many are done, how many there are, what is next).
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

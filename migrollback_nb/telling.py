@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import psycopg
 
 Tell = Callable[[RollbackProgress], None]
+#: Called with (how many are done, how many there are, what is next).
+Progress = Callable[[int, int, str], None]
 
 #: SQLSTATE of the notices by which run_migration_sql() tells of its statements.
 PROGRESS = "MR100"
