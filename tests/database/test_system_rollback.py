@@ -7,8 +7,7 @@ import pytest
 from watching import value
 
 import migrollback_nb as mr
-from migrollback_nb import rolling_back
-from migrollback_nb import audit
+from migrollback_nb import audit, rolling_back
 
 SYSTEM = "20250120_migration_rollback_system"
 
