@@ -1,4 +1,4 @@
-"""Identities of schema objects as schema_objects() gives them: taking them apart into names. Pure."""
+"""Identities of schema objects as schema_objects() gives them: taking them apart into names, and quoting these. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ NAME = r'(?:"(?:[^"]|"")*"|[^\s.,()"]+)'
 #: One with its schema.
 QUALIFIED = rf"{NAME}\.{NAME}"
 _PART = re.compile(r'"(?:[^"]|"")*"|[^\s."(]+')  # what an operator's arguments end with keeps its parenthesis: it is no name of its own
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _LAST = re.compile(rf"(.*)\.({NAME})", re.DOTALL)
 _ON_TABLE = re.compile(rf"({QUALIFIED}) (.*)", re.DOTALL)
 # from the parenthesis that no quoted name holds
@@ -18,6 +19,17 @@ _ARGUMENTS = re.compile(r'(?<=[\w"])\((?=(?:[^"]*"[^"]*")*[^"]*$).*$', re.DOTALL
 def unquoted(name: str) -> str:
     """Take the quotes off one identifier."""
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def quoted(name: str) -> str:
+    """Put quotes around one identifier that needs them, keywords apart.
+
+    Examples
+    --------
+    >>> quoted("tags"), quoted("App One")
+    ('tags', '"App One"')
+    """
+    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 def split_last(identity: str) -> tuple[str, str]:

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from migrollback_nb import identities
+
 if TYPE_CHECKING:
     from migrollback_nb.statement_objects import Mention, StatementObjects
 
 #: Sources of a dependency, the surest first.
 SOURCES = ("catalog", "parsed", "rollback", "body")
-_IDENTIFIER = re.compile(r'"((?:[^"]|"")*)"|([^."\s(]+)')
 _IN_PATH = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
-_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
 _RELATIONS = frozenset({"table", "partitioned table", "view", "materialized view", "sequence", "foreign table", "composite type", "index"})
 _ROUTINES = frozenset({"function", "procedure", "aggregate"})
 _TYPES = frozenset({"enum", "domain", "range", "base type"})
@@ -255,7 +255,7 @@ class _Replay:
 
     def _take_row(self, step: Step, row: Mapping[str, Any]) -> None:
         """What was seen in the catalogs and the text did not tell."""
-        kind, names = row["kind"], _names(row["identity"])
+        kind, names = row["kind"], identities.parts(row["identity"])
         if kind in _PARTS and len(names) == 3:
             relation = self.spaces["relation"].get((names[0], names[1]))
             if relation is None:
@@ -289,19 +289,9 @@ class _Replay:
             self._hand(symbol, step, row["action"])
 
 
-def _quoted(name: str) -> str:
-    return name if _PLAIN.match(name) else '"' + name.replace('"', '""') + '"'
-
-
 def _shown(key: _Key, part: str | None = None, kind: str = "column") -> str:
-    whole = ".".join(_quoted(name) for name in key if name is not None)
-    return whole if part is None else f"{whole}{'.' if kind == 'column' else ' '}{_quoted(part)}"
-
-
-def _names(identity: str) -> list[str]:
-    """The names in an identity of schema_objects(), arguments left out."""
-    head = re.match(r'(?:"(?:[^"]|"")*"|[^"(])*', identity)
-    return [quoted.replace('""', '"') if quoted or not plain else plain for quoted, plain in _IDENTIFIER.findall(head.group() if head else identity)]
+    whole = ".".join(identities.quoted(name) for name in key if name is not None)
+    return whole if part is None else f"{whole}{'.' if kind == 'column' else ' '}{identities.quoted(part)}"
 
 
 def path_names(search_path: str | None) -> tuple[str, ...]:
