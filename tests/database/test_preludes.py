@@ -36,14 +36,6 @@ DROP EXTENSION "uuid-ossp" CASCADE;
 """
 
 
-@pytest.fixture
-def write(write_migration):
-    def write_one(name, up, rollback):
-        write_migration(name, f"{up}\n-- ROLLBACK START\n{rollback}\n-- ROLLBACK END\n")
-
-    return write_one
-
-
 def sql_file(tmp_path, text, name="first.sql"):
     path = tmp_path / name
     path.write_text(text)
