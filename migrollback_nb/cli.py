@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -203,6 +204,9 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "lab": ("open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter lab", _no_arguments),
 }
 
+#: Commands with a database, a folder and words of their own: the common options are not for them.
+_BY_THEMSELVES = ("demo", "lab")
+
 
 def get_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Build the parser; reads nothing and writes nothing.
@@ -221,7 +225,8 @@ def get_parser(only: str | None = None) -> argparse.ArgumentParser:
     for name in [only] if only else COMMANDS:
         text, add_arguments = COMMANDS[name]
         made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        _common_options(made)
+        if name not in _BY_THEMSELVES:
+            _common_options(made)
         add_arguments(made)
     return parser
 
@@ -249,11 +254,11 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
         case "rollback":
             db.require_system()
             confirmed = args.confirm
-            if confirmed is None and args.name.removesuffix(".sql") in os.environ.get("MIGROLLBACK_CONFIRM", "").replace(",", " ").split():
+            if confirmed is None and _confirmed_by_variable(args.name.removesuffix(".sql")):
                 confirmed = args.name
             if confirmed is None:
                 name = args.name.removesuffix(".sql")
-                raise ConfirmationRequired(f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {name}.")
+                raise ConfirmationRequired(f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {shlex.quote(name)}.")
             return db.rollback(
                 args.name,
                 confirm=confirmed,
@@ -387,18 +392,23 @@ _TITLES = {
 }
 
 
+def _confirmed_by_variable(name: str) -> bool:
+    """Whether ``MIGROLLBACK_CONFIRM`` is this name, or several of which it is one."""
+    given = os.environ.get("MIGROLLBACK_CONFIRM", "")
+    return name in (given, *given.replace(",", " ").split())
+
+
 def _confirm(args: argparse.Namespace, preview: Preview, out: TextIO, stdin: TextIO) -> None:
     """Ask, on a terminal; elsewhere, and for answers other than yes, refuse."""
     name = preview.migration_name
-    names = os.environ.get("MIGROLLBACK_CONFIRM", "").replace(",", " ").split()
-    if args.confirm is not None or name in names:
+    if args.confirm is not None or _confirmed_by_variable(name):
         args.confirm = args.confirm or name
         return
     if not stdin.isatty():
         raise ConfirmationRequired(
             "This is not a terminal, so nobody can be asked",
             migration_name=name,
-            hint=f"Confirm with --confirm {name}, or put the name into MIGROLLBACK_CONFIRM.",
+            hint=f"Confirm with --confirm {shlex.quote(name)}, or put the name into MIGROLLBACK_CONFIRM.",
         )
     out.write("⚠️  Are you sure you want to rollback this migration? (yes/no): ")
     out.flush()
@@ -414,19 +424,24 @@ def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO
     if args.dry_run:
         return preview
     db.require_system()
-    if talk:
-        show_order([name for name, _ in preview.steps], out)
+    asked = out if talk else err  # a question among JSON could neither be seen through a pipe nor be read by a program
+    if talk or stdin.isatty():
+        show_order([name for name, _ in preview.steps], asked)
         for warning in preview.warnings:
             err.write(f"⚠️  {visible(warning)}\n")
         err.flush()
-    _confirm(args, preview, out, stdin)
+    _confirm(args, preview, asked, stdin)
     args.preview = args.preview or preview.fingerprint
     with _statement_bar(err) as progress:
         return perform(args, db, progress=progress)
 
 
-def _as_rows(result: Any) -> list[dict[str, Any]]:
-    return [result.to_dict()] if hasattr(result, "to_dict") else [{"value": result}]
+def _as_rows(result: Any) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
+    """A result's rows and columns: of a diff one row for each change, of any other result one row."""
+    if isinstance(result, results.SchemaDiff):
+        return [change.to_dict() for change in result.changes], ("change", "kind", "identity", "old_definition", "new_definition")
+    row = result.to_dict()
+    return [row], list(row)
 
 
 def _print_error(error: MigrollbackError, args: argparse.Namespace, out: TextIO, err: TextIO) -> None:
@@ -516,6 +531,8 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
     form = getattr(args, "format", "table")
     if form in ("dot", "svg") and args.command != "deps":
         raise UsageError(f"--format {form} is for deps only", hint="Use table, json or tsv.")
+    if args.command in _BY_THEMSELVES and (given := [name for name in ("dsn", "dir", "schema", "format") if hasattr(args, name)]):
+        raise UsageError(f"--{given[0]} is not for {args.command}", hint=f"Leave it out: {args.command} has a database and a folder of its own.")
     if args.command == "demo":
         from migrollback_nb import demo
 
@@ -557,8 +574,7 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
     if form == "json":
         out.write(results.to_json(result.to_dict() if hasattr(result, "to_dict") else result) + "\n")
     elif form == "tsv" and not isinstance(result, str):
-        rows = _as_rows(result)
-        show_tsv(rows, list(rows[0]), out)
+        show_tsv(*_as_rows(result), out)
     else:
         show(result, out, err)
     match result:

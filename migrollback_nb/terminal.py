@@ -44,17 +44,18 @@ def _cell(value: Any) -> str:
         case datetime():
             return value.isoformat(timespec="seconds")
         case list() | tuple():
-            return ", ".join(str(item) for item in value)
+            return ", ".join(_cell(item) for item in value)
         case dict():
             import json
 
-            return json.dumps(value, ensure_ascii=False)
+            return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
-    """Rows under aligned headings, one line each; long cells are cut."""
-    cells = [[visible(_cell(row[column])).replace("\n", " ")[:80] for column in columns] for row in rows]
+    """Rows under aligned headings, one line each; long cells are cut, and end in … then."""
+    whole = ([visible(_cell(row[column])).replace("\n", " ") for column in columns] for row in rows)
+    cells = [[text if len(text) <= 80 else text[:79] + "…" for text in line] for line in whole]
     widths = [max(len(name), *(len(line[place]) for line in cells), 0) if cells else len(name) for place, name in enumerate(columns)]
     for line in [list(columns), ["-" * width for width in widths], *cells]:
         out.write("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n")
@@ -130,15 +131,19 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             removed = f", {len(result.removed)} removed" if result.removed else ""
             out.write(f"✅ {len(result.recorded)} dependencies recorded, {len(result.skipped)} skipped{removed}\n")
         case results.Template():
-            out.write(f"Suggested rollback template:\n{RULE}\n{result.text}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
+            out.write(f"Suggested rollback template:\n{RULE}\n{visible(result.text)}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
             if result.proof is not None:
                 out.write(f"\n{result.proof.mark} Tried on a scratch database: {result.proof.grade}\n")
-                out.writelines(f"   {visible(line)}\n" for line in result.proof.lines())
+                out.writelines(f"   {visible(line)}\n" for told in result.proof.lines() for line in told.splitlines())
         case results.InstallResult():
             what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
             out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")
             if result.rights_closed:
                 err.write(f"   {result.rights_closed} grants to PUBLIC, anon or authenticated were closed\n")
+        case results.Plan(steps=(alone,)) if (status := result.statuses.get(alone, "applied")) != "applied":
+            out.write(f"{visible(alone)} cannot be rolled back: its status is {status}\n")
+        case results.Plan(steps=(alone,)):
+            out.write(f"{visible(alone)} would be rolled back alone: nothing in place rests on it\n")
         case results.Plan():
             show_order(result.steps, out)
         case results.RunbookCopy():
@@ -159,7 +164,7 @@ def _show_proof(proof: results.Proof, out: TextIO) -> None:
     width = max((len(visible(migration.migration_name)) for migration in proof.migrations), default=0)
     for migration in proof.migrations:
         out.write(f"{migration.mark} {visible(migration.migration_name):<{width}}  {migration.grade}\n")
-        out.writelines(f"     {visible(line)}\n" for line in migration.lines())
+        out.writelines(f"     {visible(line)}\n" for told in migration.lines() for line in told.splitlines())
     out.write(f"{RULE}\n{proof.summary} (on {visible(proof.server)})\n")
 
 

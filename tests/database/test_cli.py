@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -392,3 +394,53 @@ def test_output_that_cannot_be_written_is_one_clear_error(db, write_migration, d
     assert "❌ The output cannot be written: No space left on device" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr
+
+
+# -- what a person reads -----------------------------------------------------------------------------------------------
+
+
+def test_a_plan_of_one_says_that_it_goes_alone(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    ran = run("plan", "20250120_add_project_analytics")
+    assert (ran.status, ran.out) == (0, "20250120_add_project_analytics would be rolled back alone: nothing in place rests on it\n")
+
+
+def test_a_diff_as_tab_separated_text_has_a_line_for_each_change(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    columns = "change\tkind\tidentity\told_definition\tnew_definition"
+    snapshot = run("snapshot", "20250120_add_project_analytics").out.strip()
+    assert run("diff", snapshot, "--format", "tsv").out.splitlines() == [columns]
+    applied.database.connection.execute("CREATE TABLE by_hand (a int)")
+    ran = run("diff", snapshot, "--format", "tsv")
+    assert ran.status == 1
+    lines = [line.split("\t") for line in ran.out.splitlines()]
+    assert [line[:3] for line in lines[1:]] == [["created", "column", "public.by_hand.a"], ["created", "table", "public.by_hand"]]
+    assert json.loads(lines[1][4]) == {"type": "integer"}
+
+
+@pytest.mark.parametrize("name", ['001_it\'s "odd", $HOME', "001_plain"])
+def test_how_to_confirm_can_be_pasted_into_a_shell(
+    run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_migration(name, "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+    db.apply()
+    hint = run("rollback", name).err.splitlines()[-1]
+    words = shlex.split(hint.partition("Confirm with ")[2].partition(", or put")[0])
+    assert words == ["--confirm", name]
+    assert hint.endswith("MIGROLLBACK_CONFIRM.")
+    monkeypatch.setenv("MIGROLLBACK_CONFIRM", name)
+    assert run("rollback", name).status == 0
+
+
+def test_with_json_the_question_is_no_part_of_the_result(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    ran = run("rollback", "20250119_add_analytics_queue", "--chain", "--format", "json", typed="yes\n")
+    assert ran.status == 0
+    assert ran.json["success"]  # type: ignore[call-overload,index]
+    assert "Are you sure" in ran.err
+    assert "1. 20250120_add_project_analytics" in ran.err
+
+
+@pytest.mark.parametrize("words", [["--dsn", "dbname=mine", "demo"], ["--format", "json", "demo"], ["demo", "--dir", "x"], ["--schema", "x", "lab"]])
+def test_demo_and_lab_do_not_pass_over_options_that_they_cannot_follow(words: list[str]) -> None:
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+        assert cli.run(words, io.StringIO(), err, io.StringIO()) == 2
+    assert any(word in err.getvalue() for word in words if word.startswith("--"))

@@ -84,7 +84,7 @@ def test_every_command_that_the_readme_names_exists() -> None:
 def test_help_names_variables_and_exit_statuses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([command, "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "MIGROLLBACK_DSN" in text
+    assert ("MIGROLLBACK_DSN" in text) == (command not in ("demo", "lab")), "these two have a database of their own"
     assert cli.run(["--help"]) == 0
     assert "3 refused by a safety rule" in " ".join(capsys.readouterr().out.split())
 

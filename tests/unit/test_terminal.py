@@ -1,0 +1,53 @@
+"""Results as text: nothing is left out silently, nothing reaches a terminal raw, one line for each row of tab-separated text."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from migrollback_nb import results
+from migrollback_nb.terminal import show, show_table, show_tsv
+
+
+def shown(result: object) -> str:
+    out = io.StringIO()
+    show(result, out, io.StringIO())
+    return out.getvalue()
+
+
+def test_a_plan_of_one_is_said_too() -> None:
+    alone = shown(results.Plan(migration_name="001_a", steps=("001_a",), statuses={"001_a": "applied"}))
+    assert alone == "001_a would be rolled back alone: nothing in place rests on it\n"
+
+
+def test_a_plan_of_what_is_not_in_place_says_so() -> None:
+    assert "its status is rolled_back" in shown(results.Plan(migration_name="001_a", steps=("001_a",), statuses={"001_a": "rolled_back"}))
+
+
+def test_a_suggested_block_does_not_reach_the_terminal_raw() -> None:
+    text = shown(results.Template(migration_name="001_a", text='-- ROLLBACK START\nDROP TABLE "\x1b[2J\u202ex";\n-- ROLLBACK END'))
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert 'DROP TABLE "<U+001B>[2J<U+202E>x";' in text
+
+
+def test_a_cell_that_is_cut_says_so() -> None:
+    out = io.StringIO()
+    show_table([{"name": "x" * 81}, {"name": "y" * 80}], ("name",), out)
+    lines = out.getvalue().splitlines()
+    assert lines[2] == "x" * 79 + "…"
+    assert lines[3] == "y" * 80
+
+
+def test_what_is_nested_is_json_in_tab_separated_text() -> None:
+    out = io.StringIO()
+    show_tsv([{"failed": [{"error": 'it\'s "bad"'}], "names": ["a", "b"]}], ("failed", "names"), out)
+    failed, names = out.getvalue().splitlines()[1].split("\t")
+    assert json.loads(failed.replace("\\\\", "\\")) == {"error": 'it\'s "bad"'}
+    assert names == "a, b"
+
+
+def test_several_lines_of_a_verdict_stay_under_its_migration() -> None:
+    proof = results.MigrationProof(migration_name="001_a", grade="fails", remarks=("up part: 001_a.sql: is a directory\nRename it.",), seconds=0.1)
+    lines = shown(results.Proof(migrations=(proof,), server="here")).splitlines()
+    assert lines[1:3] == ["     up part: 001_a.sql: is a directory", "     Rename it."]
