@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from migrollback_nb import results
 from migrollback_nb import snapshots as around
-from migrollback_nb.errors import ApplyFailed, DependencyError, Refused
-from migrollback_nb.interrupts import telling_what_stays
+from migrollback_nb.errors import ApplyFailed, DependencyError, MigrollbackError, Refused
+from migrollback_nb.interrupts import some, telling_what_stays
 from migrollback_nb.registering import order_files
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from migrollback_nb.results import ApplyResult
     from migrollback_nb.snapshots import Snapshots
     from migrollback_nb.telling import Progress
+
+_STEPS_STAY = "Statements that ran before it, outside a transaction, stay: mend the cause and apply it again, which resumes."
 
 
 def pending(known: Mapping[str, tuple[str, str | None]], folder: MigrationFolder, names: Sequence[str] = ()) -> Sequence[MigrationFile]:
@@ -79,7 +81,12 @@ def _apply_runs(database: Database, runs: Sequence[Sequence[MigrationFile]], *, 
             for file in run:
                 if progress is not None:
                     progress(done, sum(map(len, runs)), file.name)
-                _apply_one(database, file)
+                try:
+                    _apply_one(database, file)
+                except MigrollbackError as error:
+                    if before := [each.name for one in runs for each in one][:done]:
+                        error.hint = "\n".join(filter(None, (error.hint, f"Applied before it, and in place: {some(before)}.")))
+                    raise
                 done += 1
                 warnings += file.remarks
         finally:
@@ -109,7 +116,7 @@ def _apply_one(database: Database, file: MigrationFile) -> None:
         migration_name=file.name,
         sqlstate=details["sqlstate"],
         detail=details.get("detail"),
-        hint=details.get("hint"),
+        hint="\n".join(filter(None, (details.get("hint"), "Everything it did was undone." if file.transaction else _STEPS_STAY))),
         statement_number=details.get("statement_number"),
         statement=details.get("statement"),
     )

@@ -506,7 +506,8 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
         return 0
     except OSError as error:
         if error.filename is not None:
-            raise
+            err.write(f"❌ {visible(str(error.filename))}: {error.strerror}\n")
+            return 1
         _write_no_more()
         err.write(f"❌ The output cannot be written: {error.strerror}\nWhat was asked for may be done all the same: migrollback history tells.\n")
         return 1

@@ -137,7 +137,8 @@ class MigrationNotFound(MigrollbackError):
     """
 
     def __init__(self, name: str, *, similar: tuple[str, ...] = (), where: str = "is registered") -> None:
-        hint = f"Did you mean {', '.join(similar)}?" if similar else "migrollback list shows the registered ones."
+        known = "migrollback list shows the registered ones." if where == "is registered" else "Check the name, or name another folder with --dir."
+        hint = f"Did you mean {', '.join(similar)}?" if similar else known
         super().__init__(f"No migration named {name} {where}", hint=hint)
         self.name = name
         self.similar = similar
@@ -280,6 +281,13 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
 }
 
 
+#: The way out of errors for which PostgreSQL itself gives none.
+_HINTS = {
+    "42501": "Connect as a role that has this right, or have the owner grant it.",
+    "25006": "This session may only read: connect to the primary server, where default_transaction_read_only is off.",
+}
+
+
 def from_sqlstate(sqlstate: str | None, message: str, *, detail: str | None = None, hint: str | None = None) -> MigrollbackError:
     """Build the error that an SQLSTATE stands for; does not write.
 
@@ -299,7 +307,7 @@ def from_sqlstate(sqlstate: str | None, message: str, *, detail: str | None = No
     names = tuple(json.loads(detail)) if detail and (sqlstate or "").startswith("MR") and detail.startswith("[") else ()
     match FOR_SQLSTATE.get(sqlstate or ""):
         case None:
-            return DatabaseError(message, sqlstate=sqlstate, detail=detail, hint=hint)
+            return DatabaseError(message, sqlstate=sqlstate, detail=detail, hint=hint or _HINTS.get(sqlstate or ""))
         case kind if issubclass(kind, MigrationNotFound):
             return MigrationNotFound(detail or "?")
         case kind if issubclass(kind, Refused):

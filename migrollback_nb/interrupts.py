@@ -1,8 +1,8 @@
-"""Ctrl-C: what was undone, and what it came too late for."""
+"""A run that ended early: what was undone, and what stays in place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,10 @@ def telling_what_stays(database: Database, deed: str, *, in_steps: bool = False)
         except MigrollbackError as error:
             raise Interrupted(f"What was running was cancelled, if it was not committed already; the database cannot be asked: {error.message}") from interrupt
         if done:
-            stays = ", ".join(done[:5]) + (f" and {len(done) - 5} more" if len(done) > 5 else "")
-            undone = f"Too late for {stays}: {deed}, committed, and not undone. Only what came after that was cancelled."
+            undone = f"Too late for {some(done)}: {deed}, committed, and not undone. Only what came after that was cancelled."
         raise Interrupted(undone, done=done) from interrupt
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of them, and how many more; pure."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -423,6 +423,11 @@ def read(path: Path, *, label: str | None = None) -> MigrationFile:
     """
     where = label if label is not None else str(path)
     try:
+        path.name.encode()
+    except UnicodeEncodeError:  # Python keeps such bytes as lone surrogates, which neither JSON nor PostgreSQL can hold
+        where = where.encode(errors="backslashreplace").decode()
+        raise MigrationFileError(where, "the name is not UTF-8", hint="Rename it.") from None
+    try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # reading a pipe would wait for ever
             what = "a directory" if stat.S_ISDIR(mode) else "a pipe or device"

@@ -228,8 +228,11 @@ class Migrations:
         if path is None or checksum is None:
             return ()
         file = Path(path) / f"{name}.sql"
-        if not file.is_file() or checksum_of(file.read_bytes()) == checksum:
-            return ()
+        try:
+            if not file.is_file() or checksum_of(file.read_bytes()) == checksum:
+                return ()
+        except OSError as error:  # no reason not to answer in an incident
+            return (f"{file} cannot be read ({error.strerror}): nobody can tell whether it was changed after it was registered",)
         return (f"{file} was changed after it was registered: what runs is the registered rollback SQL. Register it again if the file is right",)
 
     # -- questions -------------------------------------------------------------------------------------------------

@@ -52,7 +52,9 @@ def _register_batch(database: Database, batch: Sequence[MigrationFile]) -> tuple
         return database.register_many([file.record() for file in batch]), ()
     except (ConnectionFailed, LockBusy):
         raise
-    except MigrollbackError:
+    except MigrollbackError as refusal:
+        if getattr(refusal, "sqlstate", None) in ("25006", "42501"):  # nothing may be written, or not by this role: no matter of a file
+            raise
         outcomes: dict[str, str] = {}
         refused = []
         for file in batch:

@@ -39,13 +39,23 @@ class MigrationFolder:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        if not self.path.is_dir():
+        try:
+            found = self.path.is_dir()
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if not found:
             raise UsageError(f"{self.path} is not a folder", hint="Name the folder of migrations with --dir or MIGROLLBACK_DIR.")
 
     def names(self) -> list[str]:
         """Names of all files ``*.sql`` in it, in order."""
-        with os.scandir(self.path) as entries:
-            return sorted(entry.name.removesuffix(".sql") for entry in entries if entry.name.endswith(".sql") and not entry.name.startswith("."))
+        try:
+            with os.scandir(self.path) as entries:
+                return sorted(entry.name.removesuffix(".sql") for entry in entries if entry.name.endswith(".sql") and not entry.name.startswith("."))
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> UsageError:
+        return UsageError(f"{self.path} cannot be read: {error.strerror}", hint="Name a folder that you may read with --dir or MIGROLLBACK_DIR.")
 
     def read(self, name: str) -> MigrationFile:
         """Read and validate one migration; writes nothing.

@@ -159,10 +159,19 @@ def test_an_up_part_that_fails_leaves_those_before_it_applied(db, write_migratio
     write_migration("001_a", "CREATE TABLE a ();")
     write_migration("002_b", "SELECT 1/0;")
     write_migration("003_c", "CREATE TABLE c ();")
-    with pytest.raises(mr.ApplyFailed):
+    with pytest.raises(mr.ApplyFailed) as caught:
         db.apply()
     assert status(session(), "001_a") == "applied"
     assert not exists(session(), "c")
+    assert caught.value.hint == "Everything it did was undone.\nApplied before it, and in place: 001_a."
+
+
+def test_of_many_that_were_applied_before_a_failure_the_first_are_named(db, write_migration):
+    for number in range(1, 8):
+        write_migration(f"00{number}_t", "SELECT 1;")
+    write_migration("008_bad", "SELECT 1/0;")
+    with pytest.raises(mr.ApplyFailed, match="in place: 001_t, 002_t, 003_t, 004_t, 005_t and 2 more"):
+        db.apply()
 
 
 def test_the_connection_is_good_after_a_failure(db, applied):

@@ -1,5 +1,9 @@
 """Rolled back only from `applied`, only with rollback SQL, only when nothing applied rests on it; asked again under the locks."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 from watching import exists, last_event, schema_of, status
 
@@ -136,6 +140,18 @@ def test_sql_that_was_set_by_hand_runs_and_is_warned_of(db, applied, session):
     assert any("by hand" in warning for warning in check.warnings)
     assert db.rollback("001_t", confirm="001_t").success
     assert not exists(session(), "u")
+
+
+def test_a_file_that_may_not_be_read_stops_no_rollback(db, applied, monkeypatch):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read anything
+    (warning,) = db.check("001_t").warnings
+    assert warning.endswith("001_t.sql cannot be read (Permission denied): nobody can tell whether it was changed after it was registered")
+    assert db.rollback("001_t", confirm="001_t").success
 
 
 def test_an_edited_file_is_warned_of_and_the_registered_sql_runs(db, applied, write_migration, session):

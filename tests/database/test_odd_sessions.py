@@ -48,6 +48,15 @@ def test_a_deed_where_nothing_may_be_written_says_so(connect, applied):
         with pytest.raises(mr.DatabaseError) as caught:
             deed()
         assert caught.value.sqlstate == "25006"
+        assert "connect to the primary server" in str(caught.value)
+
+
+def test_a_sync_where_nothing_may_be_written_is_one_error_and_not_one_for_each_file(connect, write_migration):
+    for name in ("001_a", "002_b"):
+        write_migration(name, "SELECT 1;")
+    with pytest.raises(mr.DatabaseError) as caught:
+        connect("default_transaction_read_only=on").sync()
+    assert caught.value.sqlstate == "25006"
 
 
 SETTINGS = [

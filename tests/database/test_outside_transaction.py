@@ -187,6 +187,8 @@ def test_an_up_part_outside_a_transaction_resumes(db, write_migration, session):
     with pytest.raises(mr.ApplyFailed) as caught:
         db.apply()
     assert caught.value.statement_number == 2
+    assert "Statements that ran before it, outside a transaction, stay" in str(caught.value)
+    assert "undone" not in str(caught.value)
     assert "001_i" not in set(db.history()["migration_name"])
     session().execute("TRUNCATE t; DROP INDEX i")
     assert db.apply().applied == ("001_i",)

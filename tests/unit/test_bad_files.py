@@ -1,5 +1,6 @@
 """Each bad file gets one error that names file, line and mend, and stops no other."""
 
+import errno
 import os
 
 import pytest
@@ -173,3 +174,39 @@ def test_what_is_registered_unchanged_is_not_parsed_again(tmp_path):
     contents = MigrationFolder(tmp_path).read_all(unchanged={"001_a": checksum})
     assert [file.name for file in contents.files] == ["001_a"]
     assert contents.errors == ()
+
+
+def test_a_name_that_is_not_utf8(tmp_path):
+    try:
+        (tmp_path / os.fsdecode(b"002_\xff.sql")).write_text("SELECT 1;")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    (tmp_path / "001_good.sql").write_text("SELECT 1;")
+    contents = MigrationFolder(tmp_path).read_all()
+    assert [file.name for file in contents.files] == ["001_good"]
+    (error,) = contents.errors
+    assert error.problem == "the name is not UTF-8"
+    assert str(error).encode().endswith(b"002_\\udcff.sql: the name is not UTF-8\nRename it.")
+
+
+def test_a_folder_that_may_not_be_read_is_one_error_in_words(tmp_path, monkeypatch):
+    folder = MigrationFolder(tmp_path)
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read anything
+    with pytest.raises(UsageError, match=r"cannot be read: Permission denied\nName a folder that you may read"):
+        folder.read_all()
+
+
+def test_a_folder_that_may_not_be_looked_at_is_one_error_in_words(tmp_path):
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(UsageError, match="is not a folder|cannot be read"):
+        MigrationFolder(path)
+
+
+def test_the_hint_of_a_missing_file_is_about_the_folder(tmp_path):
+    with pytest.raises(MigrationNotFound) as caught:
+        MigrationFolder(tmp_path).read("001_a")
+    assert caught.value.hint == "Check the name, or name another folder with --dir."

@@ -88,3 +88,9 @@ def test_a_failure_shows_its_statement():
 
 def test_a_notebook_shows_the_message_without_a_traceback():
     assert errors.UsageError("off", hint="mend")._render_traceback_() == ["UsageError: off\nmend"]
+
+
+@pytest.mark.parametrize(("sqlstate", "word"), [("42501", "have the owner grant it"), ("25006", "connect to the primary server")])
+def test_a_right_or_a_server_that_is_missing_has_a_way_out(sqlstate, word):
+    assert word in str(errors.from_sqlstate(sqlstate, "no"))
+    assert str(errors.from_sqlstate(sqlstate, "no", hint="the server's own")).endswith("the server's own")
