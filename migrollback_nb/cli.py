@@ -305,7 +305,7 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             db.require_system()
             return db.record_dependencies()
         case "deps" if args.infer:
-            return db.infer_dependencies()
+            return db.infer_dependencies(args.name)
         case "deps":
             return db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
         case "plan":
@@ -480,6 +480,11 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
     out = out if out is not None else sys.stdout
     err = err if err is not None else sys.stderr
     stdin = stdin if stdin is not None else sys.stdin
+    if strange := [word for word in argv if any("\ud800" <= sign <= "\udfff" for sign in word)]:
+        # Python keeps bytes that are no UTF-8 as lone surrogates, which no database can hold
+        shown = strange[0].encode(errors="backslashreplace").decode()
+        err.write(f"❌ {visible(shown)} is not UTF-8\nSet the terminal to UTF-8, or write it in other words.\n")
+        return UsageError.exit_code
     place, command = _find_command(argv)
     for_lab: list[str] = []
     if command == "lab" and argv[place + 1 : place + 2] not in (["-h"], ["--help"]):
@@ -556,6 +561,8 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
         out.write(f"{'🔍 DRY RUN: Rolling back' if args.dry_run else '⚠️ Rolling back'}: {visible(args.name)}\n\n")
     out.flush()
     with open_migrations(args) as db:
+        if args.command == "deps" and (args.infer or args.record) and form in ("dot", "svg"):
+            raise UsageError("What is inferred is drawn once it is recorded", hint="deps --infer --record, then deps --format " + form)
         if args.command == "deps" and args.infer and not args.record:
             return _print_inferred(args, db, form, out, err)
         if args.command in _ROWS and not getattr(args, "verify", False) and not getattr(args, "record", False):
@@ -619,12 +626,7 @@ def _verify(args: argparse.Namespace, form: str, out: TextIO, err: TextIO) -> in
 
 
 def _print_inferred(args: argparse.Namespace, db: Migrations, form: str, out: TextIO, err: TextIO) -> int:
-    if form in ("dot", "svg"):
-        raise UsageError("What is inferred is drawn once it is recorded", hint="deps --infer --record, then deps --format " + form)
-    rows, remarks = db.inferred_rows()
-    if args.name is not None:
-        name = db.check(args.name).migration_name
-        rows = [row for row in rows if name in (row["migration_name"], row["depends_on"])]
+    rows, remarks = db.inferred_rows(args.name)
     if form == "json":
         out.write(results.to_json(list(rows)) + "\n")
     elif form == "tsv":

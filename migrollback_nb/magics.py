@@ -38,6 +38,7 @@ _WITH_A_NAME = frozenset(
         "verify",
         "snapshot",
         "snapshots",
+        "diff",
         "runbook",
         "report",
     }
@@ -98,6 +99,8 @@ class Magic:
             raise UsageError(
                 f"--format {form} is for the terminal: here each command returns an object", hint="DataFrames have to_json() and to_csv(), results to_dict()."
             )
+        if args.command == "deps" and (args.infer or args.record) and form in ("dot", "svg"):
+            raise UsageError("What is inferred is drawn once it is recorded", hint="deps --infer --record, then deps")
         if args.command in _IN_A_TERMINAL:
             raise UsageError(f"{args.command} cannot be run here", hint=f"Run migrollback {args.command} in a terminal.")
         if args.command == "install" and args.print_sql:
@@ -107,7 +110,7 @@ class Magic:
 
             return prove_folder(getattr(args, "dir", self._options.get("dir")), args.names, on=args.on, own_server=args.own_server, prelude=args.prelude)
         db = self._connected(args)
-        if args.command == "deps" and form is not None:
+        if args.command == "deps" and form is not None and not (args.infer or args.record):
             return _dependencies(args, db, form)
         return cli.perform(args, db)
 

@@ -100,6 +100,8 @@ def connect(
     from migrollback_nb.database import Database
 
     schema = schema or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
+    if len(schema.encode()) > 63:
+        raise UsageError(f"The schema's name {schema} is longer than 63 bytes, and PostgreSQL would cut it", hint="Use a shorter one.")
     if connection is not None:
         if dsn or service or env:
             raise UsageError("Both a connection and a way to connect are given", hint="Give one of them.")
@@ -304,8 +306,13 @@ class Migrations:
 
         return frames.dependencies(self.database.dependencies())
 
-    def infer_dependencies(self) -> pd.DataFrame:
+    def infer_dependencies(self, name: str | None = None) -> pd.DataFrame:
         """Which migration needs which earlier one, by the objects that they made, changed, dropped or name. Does not write.
+
+        Parameters
+        ----------
+        name : str, optional
+            Only what this migration needs, and what needs it.
 
         Returns
         -------
@@ -316,15 +323,17 @@ class Migrations:
         """
         from migrollback_nb import frames
 
-        rows, remarks = self.inferred_rows()
+        rows, remarks = self.inferred_rows(name)
         frame = frames.inferred(rows)
         frame.attrs["warnings"] = remarks
         return frame
 
-    def inferred_rows(self) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
+    def inferred_rows(self, name: str | None = None) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
         """As `infer_dependencies`, as plain rows, and what could not be read. Does not write."""
         from migrollback_nb.replay import infer_dependencies
 
+        if name is not None:
+            name = self.check(name).migration_name
         inference = infer_dependencies(self.database, self._folder_if_any())
         known = {(row["migration_name"], row["depends_on"]): row["source"] for row in self.database.dependencies()}
         rows = [
@@ -341,7 +350,7 @@ class Migrations:
             {key: row[key] for key in ("migration_name", "depends_on", "because")} | {"source": None, "recorded": "inferred, no longer found"}
             for row in inference.stale
         ]
-        return rows, inference.remarks
+        return [row for row in rows if name is None or name in (row["migration_name"], row["depends_on"])], inference.remarks
 
     def _folder_if_any(self) -> MigrationFolder | None:
         from migrollback_nb.folders import default_folder

@@ -438,6 +438,14 @@ def test_with_json_the_question_is_no_part_of_the_result(run: Callable[..., Ran]
     assert "1. 20250120_add_project_analytics" in ran.err
 
 
+@pytest.mark.parametrize("words", [["check", "a\udcff"], ["list", "--schema", "\udcff"], ["rollback", "a", "--confirm", "a", "--reason", "Gr\udcfc\udcdfe"]])
+def test_words_that_are_not_utf8_are_refused_in_words(words: list[str]) -> None:
+    err = io.StringIO()
+    assert cli.run(words, io.StringIO(), err, io.StringIO()) == 2
+    assert "is not UTF-8" in err.getvalue()
+    err.getvalue().encode()
+
+
 @pytest.mark.parametrize("words", [["--dsn", "dbname=mine", "demo"], ["--format", "json", "demo"], ["demo", "--dir", "x"], ["--schema", "x", "lab"]])
 def test_demo_and_lab_do_not_pass_over_options_that_they_cannot_follow(words: list[str]) -> None:
     err = io.StringIO()

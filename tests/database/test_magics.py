@@ -86,6 +86,26 @@ def test_commands_give_the_objects_of_the_public_methods(shell: InteractiveShell
     assert isinstance(call(shell, line), kind)
 
 
+def test_what_is_inferred_is_not_mistaken_for_what_is_declared(shell: InteractiveShell, shop: mr.Migrations) -> None:
+    for line in ("deps --infer", "deps --infer --format table", f"deps {TOP} --infer", f"deps {TOP}.sql --infer"):
+        assert "recorded" in call(shell, line).columns, line
+    assert isinstance(call(shell, "deps --infer --record --format table"), mr.RecordResult)
+    for line in ("deps --infer --format dot", "deps --infer --record --format svg"):
+        with pytest.raises(mr.UsageError, match="drawn once it is recorded"):
+            call(shell, line)
+    with pytest.raises(mr.MigrationNotFound):
+        call(shell, "deps nonesuch --infer")
+
+
+def test_what_is_inferred_of_one_is_only_that(shell: InteractiveShell, shop: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+    write_migration("003_base", "CREATE TABLE base (id int PRIMARY KEY);")
+    write_migration("004_on_base", "CREATE TABLE on_base (id int REFERENCES base);")
+    shop.apply()
+    assert list(call(shell, "deps --infer")["migration_name"]) == ["004_on_base"]
+    assert list(call(shell, "deps 003_base --infer")["migration_name"]) == ["004_on_base"]
+    assert call(shell, f"deps {TOP} --infer").empty
+
+
 def test_last_and_sources_are_texts(shell: InteractiveShell, shop: mr.Migrations) -> None:
     assert call(shell, "last") == TOP
     assert "digraph" in call(shell, "deps --format dot")

@@ -202,7 +202,7 @@ def test_a_folder_that_may_not_be_read_is_one_error_in_words(tmp_path, monkeypat
 
 def test_a_folder_that_may_not_be_looked_at_is_one_error_in_words(tmp_path):
     path = tmp_path / ("x" * 300)
-    with pytest.raises(UsageError, match="is not a folder|cannot be read"):
+    with pytest.raises(UsageError, match=r"is not a folder|cannot be read"):
         MigrationFolder(path)
 
 

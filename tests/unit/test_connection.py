@@ -96,6 +96,11 @@ def test_a_connection_and_a_dsn_at_once():
         mr.connect("host=x", connection=object())
 
 
+def test_a_schema_whose_name_postgresql_would_cut_is_refused_before_connecting():
+    with pytest.raises(mr.UsageError, match="longer than 63 bytes"):
+        mr.connect("host=/nonexistent", schema="é" * 32)
+
+
 def test_nothing_is_fallen_back_on_silently():
     with pytest.raises(mr.UsageError):
         mr.connect()
