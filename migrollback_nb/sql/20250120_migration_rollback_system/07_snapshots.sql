@@ -11,11 +11,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
     -- Version-dependent columns are read through to_jsonb(row) -> key, so the text parses on 15 to 18; only of rare kinds, because it is slow.
     WITH RECURSIVE
     ext AS MATERIALIZED (            -- objects owned by an extension: described by the extension row only; and our own
-      SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e'
+      SELECT d.classid, d.objid, false AS ours FROM pg_depend d WHERE d.deptype = 'e'
       -- of a composite type the extension owns the type, and that its relation
-      UNION ALL SELECT 'pg_class'::regclass, t.typrelid FROM pg_depend d JOIN pg_type t ON t.oid = d.objid AND t.typtype = 'c' WHERE d.deptype = 'e' AND d.classid = 'pg_type'::regclass
-      UNION ALL SELECT 'pg_class'::regclass, unnest(o.tables) FROM migrollback_schema.migration_system_objects() o
-      UNION ALL SELECT 'pg_proc'::regclass, unnest(o.routines) FROM migrollback_schema.migration_system_objects() o),
+      UNION ALL SELECT 'pg_class'::regclass, t.typrelid, false FROM pg_depend d JOIN pg_type t ON t.oid = d.objid AND t.typtype = 'c' WHERE d.deptype = 'e' AND d.classid = 'pg_type'::regclass
+      UNION ALL SELECT 'pg_class'::regclass, unnest(o.tables), true FROM migrollback_schema.migration_system_objects() o
+      UNION ALL SELECT 'pg_proc'::regclass, unnest(o.routines), true FROM migrollback_schema.migration_system_objects() o),
     ns AS MATERIALIZED (
       SELECT n.oid, n.nspname, n.nspowner, n.nspacl FROM pg_namespace n
       WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -127,7 +127,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
       FROM typ y
       -- everything else: identity from pg_identify_object, definition from the catalog row with oids resolved -------------
       UNION ALL
-      SELECT 'collation', format('%I.%I', ns.nspname, o.collname), to_jsonb(o) - 'oid' - 'collnamespace' - 'collowner' - 'collversion' || jsonb_build_object('owner', o.collowner::regrole) FROM pg_collation o JOIN ns ON ns.oid = o.collnamespace
+      SELECT 'collation', format('%I.%I', ns.nspname, o.collname), to_jsonb(o) - 'oid' - 'collnamespace' - 'collowner' - 'collversion' - 'collencoding' || jsonb_build_object('owner', o.collowner::regrole) FROM pg_collation o JOIN ns ON ns.oid = o.collnamespace
       UNION ALL
       SELECT 'operator', i.identity, jsonb_build_object('proc', o.oprcode, 'owner', o.oprowner::regrole, 'com', o.oprcom::regoperator, 'neg', o.oprnegate::regoperator, 'rest', o.oprrest, 'join', o.oprjoin, 'hash', o.oprcanhash, 'merge', o.oprcanmerge)
       FROM pg_operator o JOIN ns ON ns.oid = o.oprnamespace, pg_identify_object('pg_operator'::regclass, o.oid, 0) i WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_operator'::regclass AND objid = o.oid)
@@ -176,8 +176,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
                       'attnames', (SELECT jsonb_agg(a.attname ORDER BY a.attname) FROM pg_attribute a WHERE a.attrelid = p.prrelid AND a.attnum = ANY (p.prattrs)))) ORDER BY n.nspname, c.relname)
                     FROM pg_publication_rel p JOIN pg_class c ON c.oid = p.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.prpubid = o.oid),
          'schemas', (SELECT jsonb_agg(quote_ident(n.nspname) ORDER BY n.nspname) FROM pg_publication_namespace p JOIN pg_namespace n ON n.oid = p.pnnspid WHERE p.pnpubid = o.oid)) FROM pg_publication o
-      UNION ALL  -- pg_subscription is readable by superusers only: names through the statistics view
-      SELECT 'subscription', quote_ident(o.subname), jsonb_build_object() FROM pg_stat_subscription o WHERE o.subname IS NOT NULL GROUP BY 1, 2
+      UNION ALL  -- of all databases, and its connection, which may hold a password, is readable by superusers only; a name that a version lacks is taken from `later`
+      SELECT 'subscription', quote_ident(o.subname), jsonb_strip_nulls(jsonb_build_object('owner', o.subowner::regrole, 'binary', o.subbinary, 'streaming', o.substream, 'two_phase', o.subtwophasestate <> 'd',
+         'disable_on_error', o.subdisableonerr, 'slot', o.subslotname, 'synchronous_commit', o.subsynccommit, 'publications', o.subpublications, 'origin', o.suborigin,
+         'password_required', o.subpasswordrequired, 'run_as_owner', o.subrunasowner, 'failover', o.subfailover))
+      FROM (SELECT NULL::text AS suborigin, NULL::boolean AS subpasswordrequired, NULL::boolean AS subrunasowner, NULL::boolean AS subfailover) later
+      CROSS JOIN LATERAL (SELECT s.subname, s.subowner, s.subbinary, s.substream, s.subtwophasestate, s.subdisableonerr, s.subslotname, s.subsynccommit, s.subpublications,
+                                 suborigin, subpasswordrequired, subrunasowner, subfailover
+                          FROM pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) o
       -- rights, comments, labels ----------------------------------------------------------------------
       UNION ALL
       SELECT 'grant', g.id, jsonb_build_object('acl', (SELECT jsonb_agg(e ORDER BY e) FROM (SELECT format('%s %s%s by %s', CASE WHEN x.grantee = 0 THEN 'public' ELSE x.grantee::regrole::text END, x.privilege_type, CASE WHEN x.is_grantable THEN ' *' ELSE '' END, x.grantor::regrole) e FROM aclexplode(g.acl) x) q))
@@ -189,7 +195,24 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
             UNION ALL SELECT 'language ' || lanname, lanacl, acldefault('l', lanowner) FROM pg_language
             UNION ALL SELECT 'server ' || srvname, srvacl, acldefault('S', srvowner) FROM pg_foreign_server
             UNION ALL SELECT 'fdw ' || fdwname, fdwacl, acldefault('F', fdwowner) FROM pg_foreign_data_wrapper
-            UNION ALL SELECT 'database', datacl, acldefault('d', datdba) FROM pg_database WHERE datname = current_database()) g(id, acl, dflt)
+            UNION ALL SELECT 'database', datacl, acldefault('d', datdba) FROM pg_database WHERE datname = current_database()
+            -- what PostgreSQL or an extension brought: as pg_dump, only what was granted or revoked since
+            UNION ALL SELECT 'schema ' || quote_ident(n.nspname), n.nspacl, coalesce(v.initprivs, acldefault('n', n.nspowner))
+                      FROM pg_namespace n LEFT JOIN pg_init_privs v ON v.objoid = n.oid AND v.classoid = 'pg_namespace'::regclass
+                      WHERE n.nspname IN ('pg_catalog', 'information_schema') OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid)
+            UNION ALL SELECT format('relation %I.%I', n.nspname, c.relname), c.relacl, coalesce(v.initprivs, acldefault(CASE WHEN c.relkind = 'S' THEN 's'::"char" ELSE 'r'::"char" END, c.relowner))
+                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_init_privs v ON v.objoid = c.oid AND v.classoid = 'pg_class'::regclass AND v.objsubid = 0
+                      WHERE c.relacl IS NOT NULL AND (c.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND NOT e.ours))
+            UNION ALL SELECT format('column %I.%I.%I', n.nspname, c.relname, a.attname), a.attacl, coalesce(v.initprivs, '{}'::aclitem[])
+                      FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                      LEFT JOIN pg_init_privs v ON v.objoid = c.oid AND v.classoid = 'pg_class'::regclass AND v.objsubid = a.attnum
+                      WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND (c.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND NOT e.ours))
+            UNION ALL SELECT format('routine %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), p.proacl, coalesce(v.initprivs, acldefault('f', p.proowner))
+                      FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace LEFT JOIN pg_init_privs v ON v.objoid = p.oid AND v.classoid = 'pg_proc'::regclass
+                      WHERE p.proacl IS NOT NULL AND (p.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND NOT e.ours))
+            UNION ALL SELECT format('type %I.%I', n.nspname, t.typname), t.typacl, coalesce(v.initprivs, acldefault('T', t.typowner))
+                      FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_init_privs v ON v.objoid = t.oid AND v.classoid = 'pg_type'::regclass
+                      WHERE t.typacl IS NOT NULL AND (t.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND NOT e.ours))) g(id, acl, dflt)
       WHERE g.acl IS NOT NULL AND NOT (g.acl @> g.dflt AND g.acl <@ g.dflt)   -- an ACL that only spells out the default is no grant
       UNION ALL
       SELECT 'default grant', format('%s in %s on %s', d.defaclrole::regrole, CASE WHEN d.defaclnamespace = 0 THEN '*' ELSE d.defaclnamespace::regnamespace::text END, d.defaclobjtype),
@@ -210,7 +233,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_objects() IS
     'One row for each schema object of this database: kind, identity, definition. Extension members and this system''s own objects are left out, and so '
-    'are the options of user mappings, which hold passwords. Does not write.';
+    'are the options of user mappings and the connections of subscriptions, which hold passwords, and what all databases share (roles, tablespaces). Of what '
+    'PostgreSQL or an extension brought, only rights that were granted or revoked since. Does not write.';
 
 -- Two states of a schema that are only compared need not become one value each: half the time of two schema_snapshot() and schema_changes().
 CREATE FUNCTION migrollback_schema.schema_object_arrays(OUT kinds text[], OUT identities text[], OUT definitions jsonb[])
@@ -258,7 +282,7 @@ BEGIN
                        c.relpartbound::text), 0))
               FROM pg_class c WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND c.relkind <> 't'
             UNION ALL SELECT 2, count(*), sum(hashtidextended(a.ctid, (a.xmin::text)::bigint)) FROM pg_attribute a
-             WHERE a.attrelid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = a.attrelid)
+             WHERE (a.attrelid >= 16384 OR a.attacl IS NOT NULL) AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = a.attrelid)
             UNION ALL SELECT 3, count(*), sum(hashtidextended(k.ctid, (k.xmin::text)::bigint)) FROM pg_constraint k
              WHERE k.oid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = k.conrelid)
             UNION ALL SELECT 4, count(*), sum(hashtidextended(f.ctid, (f.xmin::text)::bigint)) FROM pg_proc f
@@ -277,7 +301,7 @@ BEGIN
             UNION ALL SELECT 12, count(*), sum(hashtidextended(e.ctid, (e.xmin::text)::bigint)) FROM pg_enum e
             UNION ALL SELECT 13, count(*), sum(hashtidextended(q.ctid, (q.xmin::text)::bigint)) FROM pg_sequence q WHERE NOT EXISTS (SELECT FROM passing p WHERE p.oid = q.seqrelid)
             UNION ALL SELECT 14, count(*), sum(hashtidextended(n.ctid, (n.xmin::text)::bigint)) FROM pg_namespace n WHERE n.nspname !~ '^pg_(toast_)?temp_'
-            UNION ALL SELECT 15, count(*), sum(hashtidextended(d.ctid, (d.xmin::text)::bigint)) FROM pg_description d WHERE d.objoid >= 16384
+            UNION ALL SELECT 15, count(*), sum(hashtidextended(d.ctid, (d.xmin::text)::bigint)) FROM pg_description d WHERE d.objoid >= 16384 OR d.objoid = 2200 AND d.classoid = 'pg_namespace'::regclass  -- public
             UNION ALL SELECT 16, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_extension x
             UNION ALL SELECT 17, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_event_trigger x
             UNION ALL SELECT 18, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_default_acl x
@@ -295,7 +319,7 @@ BEGIN
             UNION ALL SELECT 30, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_config x WHERE x.oid >= 16384
             UNION ALL SELECT 31, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_dict x WHERE x.oid >= 16384
             UNION ALL SELECT 32, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_aggregate x WHERE x.aggfnoid >= 16384
-            UNION ALL SELECT 33, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_language x WHERE x.oid >= 16384
+            UNION ALL SELECT 33, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_language x
             UNION ALL SELECT 34, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_seclabel x
             UNION ALL SELECT 35, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_db_role_setting x
             -- what hardly anybody makes, by number and version
@@ -309,7 +333,15 @@ BEGIN
             UNION ALL SELECT 44, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_amproc x WHERE x.oid >= 16384
             UNION ALL SELECT 45, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_config_map x WHERE x.mapcfg >= 16384
             UNION ALL SELECT 46, count(*), sum(hashtextextended(concat_ws(',', x.umid, x.srvid, x.umuser), 0)) FROM pg_user_mappings x
-            UNION ALL SELECT 47, count(DISTINCT x.subid), sum(DISTINCT hashtextextended(x.subname::text, x.subid::bigint)) FROM pg_stat_subscription x
+            UNION ALL SELECT 47, count(*), sum(hashtextextended(concat_ws(',', o.*), 0))
+              FROM (SELECT NULL::text AS suborigin, NULL::boolean AS subpasswordrequired, NULL::boolean AS subrunasowner, NULL::boolean AS subfailover) later
+              CROSS JOIN LATERAL (SELECT s.oid, s.subname, s.subowner, s.subbinary, s.substream, s.subtwophasestate <> 'd', s.subdisableonerr, s.subslotname, s.subsynccommit, s.subpublications::text,
+                                         suborigin, subpasswordrequired, subrunasowner, subfailover
+                                  FROM pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) o
+            -- rights on what PostgreSQL brought
+            UNION ALL SELECT 48, count(*), sum(hashtextextended(c.relacl::text, c.oid::bigint)) FROM pg_class c WHERE c.oid < 16384 AND c.relacl IS NOT NULL
+            UNION ALL SELECT 49, count(*), sum(hashtextextended(f.proacl::text, f.oid::bigint)) FROM pg_proc f WHERE f.oid < 16384 AND f.proacl IS NOT NULL
+            UNION ALL SELECT 50, count(*), sum(hashtextextended(t.typacl::text, t.oid::bigint)) FROM pg_type t WHERE t.oid < 16384 AND t.typacl IS NOT NULL
             UNION ALL SELECT 36, 1, hashtextextended(coalesce(d.datacl::text, '') || d.datdba, 0) FROM pg_database d WHERE d.datname = current_database())
         SELECT md5(string_agg(p.rows || ':' || coalesce(p.hash, 0), ' ' ORDER BY p.place)) FROM part p);
 END $function$;
