@@ -120,7 +120,12 @@ class Rehearsals(Questions):
 
     def standbys(self) -> list[Row]:
         """Standbys of this server, as far as this role may see them. Does not write."""
-        return self._query("SELECT r.application_name, r.client_addr::text AS client_addr, r.state, r.sync_state FROM pg_catalog.pg_stat_replication r")
+        return self._query(
+            "SELECT r.application_name, r.client_addr::text AS client_addr, r.state, r.sync_state FROM pg_catalog.pg_stat_replication r "
+            # subscribers and backups have no readers of ours
+            "WHERE r.state IS DISTINCT FROM 'backup' "
+            "AND NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')"
+        )
 
     def record_rehearsal(self, report: Row) -> None:
         """Keep the one event that a rehearsal leaves. Writes."""

@@ -473,7 +473,8 @@ BEGIN
         'rewritten', (SELECT coalesce(jsonb_agg(r.oid::regclass::text ORDER BY r.oid::regclass::text), '[]') FROM unnest(rewritten) AS r (oid)),
         'replicas', CASE WHEN EXISTS (SELECT FROM jsonb_array_elements(locks) l WHERE l ->> 'mode' = 'AccessExclusiveLock')
                          THEN (SELECT coalesce(jsonb_agg(jsonb_build_object('application_name', r.application_name, 'client_addr', r.client_addr, 'state', r.state, 'sync_state', r.sync_state)), '[]')
-                               FROM pg_stat_replication r) ELSE '[]' END,
+                               FROM pg_stat_replication r WHERE r.state IS DISTINCT FROM 'backup'
+                                AND NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')) ELSE '[]' END,
         'changes', (SELECT coalesce(jsonb_agg(e || jsonb_build_object('made_by', CASE WHEN e ->> 'change' <> 'created' AND (
                                 -- of the parts of what goes as a whole, only those that a migration is known by name to have made: asking costs more than all the rest
                                 e ->> 'kind' NOT IN ('column', 'index', 'constraint', 'comment', 'grant', 'trigger', 'policy') OR e ->> 'change' = 'changed' OR e ->> 'identity' = ANY (owned)
