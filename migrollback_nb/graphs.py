@@ -5,6 +5,7 @@ A `graphviz.Digraph` shows itself in Jupyter when a `dot` can be found: the syst
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import warnings
@@ -71,6 +72,11 @@ class DependencyGraph(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships
                 # IPython swallows what a repr raises: say it
                 warnings.warn(f"dot could not draw the graph: {type(error).__name__}", stacklevel=2)
         return bundle
+
+
+def node_id(name: str) -> str:
+    """What the element of a migration is called in a drawing; in every drawing the same, and no other's."""
+    return "migration-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def svg(graph: graphviz.Digraph) -> str:
@@ -157,6 +163,7 @@ def dependency_graph(
         shown = visible(name).replace("&", "&amp;")  # dot reads entities in labels
         graph.node(
             ids[name],
+            id=node_id(name),
             label=graphviz.escape(f"{shown}\n{look['word']}").replace("\n", "\\n"),
             tooltip=graphviz.escape(f"{shown}: {look['word']}"),
             shape=look["shape"],

@@ -160,6 +160,10 @@ class Laboratory(Visit):
         )
         self.command("notebook:run-all-cells")
 
+    def run(self, code: str) -> None:
+        """Run this in the notebook's kernel, beside its cells; does not wait until it has ended."""
+        self.page.evaluate("code => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }); }", code)
+
     def close(self) -> None:
         """Close the notebook and end its kernel."""
         self.page.evaluate(

@@ -30,6 +30,12 @@ def tour(places: list[str]) -> Iterator[str]:
         yield place
 
 
+def pick(widget: Any, name: str, *, hand: str = "a view", number: int = 1) -> None:
+    """Send what a page sends when a person picks something."""
+    content = {"pick": name, "hand": hand, "number": number}
+    widget._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
+
+
 def preview(panel: Any, name: str = "2_b") -> None:
     part(panel, "choice").value = name
     part(panel, "preview_button").click()

@@ -15,6 +15,7 @@ from panel_parts import walk
 
 import migrollback_nb as mr
 from migrollback_nb.panels import RollbackPanel
+from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.results import ChainResult, CheckResult, Notice, Preview, Rehearsal, RollbackResult, Target
 from migrollback_nb.results.rehearsal import Broken, Failure, RowLoss
 from migrollback_nb.results.schema import SchemaChange, SchemaDiff
@@ -129,7 +130,7 @@ def assert_inert(panel: RollbackPanel) -> None:
             parser.close()
         texts = [getattr(widget, trait, "") or "" for trait in ("description", "tooltip", "placeholder")]
         texts += [widget.value] if isinstance(widget, widgets.HTML) else []
-        texts += [label for label, _ in widget.options] if isinstance(widget, widgets.Select) else []
+        texts += [label for label, _ in widget.options] if isinstance(widget, NameList) else []
         for text in texts:
             assert not UNSAFE.search(text), text
         assert not getattr(widget, "description_allow_html", False)

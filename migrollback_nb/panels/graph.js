@@ -18,6 +18,7 @@ function clean(text) {
 }
 
 function render({ model, el }) {
+  const picks = hand(model, "chosen");
   el.classList.add("migrollback-graph");
   const bar = document.createElement("div");
   bar.className = "migrollback-graph-bar";
@@ -74,15 +75,15 @@ function render({ model, el }) {
   button("Zoom in", "+", () => zoom(1.4));
   button("Zoom out", "−", () => zoom(1 / 1.4));
   button("Show all of it", "⤢ all", () => home && look([...home]));
-  button("Centre on the chosen migration", "◎ chosen", () => nodes.get(model.get("chosen")) && centre(nodes.get(model.get("chosen"))));
+  button("Centre on the chosen migration", "◎ chosen", () => nodes.get(picks.shown()) && centre(nodes.get(picks.shown())));
 
   const choose = (id) => {
     if (model.get("locked")) return;
-    model.set("chosen", id);
-    model.save_changes();
+    picks.pick(id);
+    mark();
   };
   const mark = () => {
-    const chosen = model.get("chosen");
+    const chosen = picks.shown();
     const found = new Set(model.get("found"));
     const stop = nodes.has(chosen) ? chosen : nodes.keys().next().value;
     for (const [id, node] of nodes) {
@@ -132,7 +133,7 @@ function render({ model, el }) {
     // two drawings on one page must not have one id
     for (const element of svg.querySelectorAll("[id]")) element.removeAttribute("id");
     mark();
-    const chosen = nodes.get(model.get("chosen"));
+    const chosen = nodes.get(picks.shown());
     if (held && chosen) chosen.focus({ preventScroll: true });
     fit();
   };
@@ -140,7 +141,7 @@ function render({ model, el }) {
     // a drawing that would be too small to read shows its part around the chosen one, or around the newest; no size: not in the page yet
     fitted = !svg || frame.clientWidth > 0;
     if (fitted && nodes.size && (home[2] > 1.5 * frame.clientWidth || home[3] > 1.5 * frame.clientHeight)) {
-      centre(nodes.get(model.get("chosen")) ?? [...nodes.values()].at(-1));
+      centre(nodes.get(picks.shown()) ?? [...nodes.values()].at(-1));
     }
   };
   let fitted = true;
@@ -217,12 +218,14 @@ function render({ model, el }) {
 
   model.on("change:svg", draw);
   model.on("change:chosen", mark);
+  model.on("change:heard", mark);
   model.on("change:found", mark);
   draw();
   return () => {
     seen.disconnect();
     model.off("change:svg", draw);
     model.off("change:chosen", mark);
+    model.off("change:heard", mark);
     model.off("change:found", mark);
   };
 }

@@ -6,14 +6,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import anywidget
 import graphviz
 import ipywidgets as widgets
 import traitlets
 
 from migrollback_nb import graphs, html
 from migrollback_nb.panels.desk import LOCK
+from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.panel import FIELD, Panel, box, lines, row, scrolled
+from migrollback_nb.panels.picks import Picking, script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,17 +32,17 @@ AT_ONCE = 400
 FOUND = 20
 
 
-class GraphDrawing(anywidget.AnyWidget):
+class GraphDrawing(Picking):
     """An SVG drawn by graphviz, in which a node is chosen by click or keyboard.
 
     Attributes
     ----------
     svg : str
-        The drawing; nodes have ids.
+        The drawing; nodes have ids, in every drawing the same for the same thing.
     words : dict of str to str
         Id of a node -> what a screen reader calls it.
     chosen : str
-        Id of the chosen node, or empty. The page sets it.
+        Id of the chosen node, or empty. What is picked in the page is chosen while it is in the drawing.
     found : list of str
         Ids of nodes that stand out.
     locked : bool
@@ -50,7 +51,7 @@ class GraphDrawing(anywidget.AnyWidget):
         What a screen reader calls the drawing.
     """
 
-    _esm = Path(__file__).with_name("graph.js")
+    _esm = script("graph.js")
     _css = Path(__file__).with_name("graph.css")
     svg = traitlets.Unicode("").tag(sync=True)
     words = traitlets.Dict().tag(sync=True)
@@ -58,6 +59,10 @@ class GraphDrawing(anywidget.AnyWidget):
     found = traitlets.List(traitlets.Unicode()).tag(sync=True)
     locked = traitlets.Bool(default_value=False).tag(sync=True)
     label = traitlets.Unicode("Dependency graph").tag(sync=True)
+
+    def _pick(self, name: str) -> None:
+        if name in self.words and not self.locked:
+            self.chosen = name
 
 
 class GraphPanel(Panel):
@@ -122,7 +127,7 @@ class GraphPanel(Panel):
         )
         self.hide_box = widgets.Checkbox(value=self._first["hide"], description="hide rolled back", indent=False, layout=short)
         self.search_field = widgets.Text(description="Search", placeholder="part of a name", layout=short, style=FIELD)
-        self.found_field = widgets.Dropdown(options=[("-", "")], value="", description="Found", layout=short, style=FIELD)
+        self.found_field = NameList(options=(("-", ""),), value="", description="Found", rows=1, layout=short, **FIELD)
         self.redraw_button = self._button("Read again", "Read history and dependencies again", self.desk.refresh)
         self.draw_all_button = self._button("Draw all the same", "May take long, and the page may be slow with it", self._draw_all)
         self.drawing = GraphDrawing()
@@ -147,8 +152,12 @@ class GraphPanel(Panel):
 
     def _picked(self, change: Mapping[str, Any]) -> None:
         with LOCK:
-            if not self._drawing and change["new"]:
+            if self._drawing:
+                return
+            if change["new"]:
                 self._choose(change["new"])
+            else:
+                self._draw()  # the line that says how many were found is nobody's
 
     def _clicked_node(self, change: Mapping[str, Any]) -> None:
         with LOCK:
@@ -180,10 +189,8 @@ class GraphPanel(Panel):
         wanted = self.search_field.value.strip().casefold()
         found = [entry["migration_name"] for entry in desk.history if wanted in entry["migration_name"].casefold()] if wanted else []
         self.drawing.found = [ids[name] for name in found if name in ids]
-        more = [(f"{len(found):,} found" if found else "none found" if wanted else "-", "")]
-        options = more + [(html.visible(name), name) for name in found[:FOUND]]
-        if list(self.found_field.options) != options:
-            self.found_field.options = options
+        more = (f"{len(found):,} found" if found else "none found" if wanted else "-", "")
+        self.found_field.options = (more, *((html.visible(name), name) for name in found[:FOUND]))
         self.found_field.value = desk.selected if desk.selected in found[:FOUND] else ""
         self.found_field.disabled = bool(desk.busy) or not found
         self.drawing.chosen = ids.get(desk.selected, "") if desk.selected is not None else ""
@@ -222,7 +229,6 @@ class GraphPanel(Panel):
 
     def _render(self, graph: graphs.DependencyGraph) -> None:
         try:
-            # ids of our own for the page: graphviz would count nodes itself
             drawn = graphs.svg(graph)
         except (graphviz.ExecutableNotFound, graphviz.CalledProcessError) as error:
             self._trouble = f"dot could not draw the graph ({type(error).__name__}), so this is a table instead."
@@ -231,8 +237,8 @@ class GraphPanel(Panel):
         self._set_drawing(drawn, graph.node_names, self._graph[0])
 
     def _set_drawing(self, svg: str, nodes: Mapping[str, str], statuses: Mapping[str, str]) -> None:
-        # graphviz names the groups node1, node2 ... in the order in which they were made, and so are our ids
-        self._nodes = {f"node{place}": name for place, name in enumerate(nodes.values(), 1)}
+        # a click may arrive when another drawing stands here: the same id is never another migration
+        self._nodes = {graphs.node_id(name): name for name in nodes.values()}
         with self.drawing.hold_sync():
             self.drawing.chosen = ""
             self.drawing.words = {node: f"{html.visible(name)}, {_word(statuses[name])}" for node, name in self._nodes.items()}

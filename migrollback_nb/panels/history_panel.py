@@ -10,7 +10,9 @@ import ipywidgets as widgets
 from migrollback_nb import html
 from migrollback_nb.errors import UsageError
 from migrollback_nb.migrations import parse_since
+from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.panel import FIELD, SHOWN, WIDE, Panel, box, row, scrolled
+from migrollback_nb.panels.picks import RowPicks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +47,7 @@ class HistoryPanel(Panel):
         )
         self.sort_field = dropdown("Sort", [(words, words) for words in SORTED])
         self.refresh_button = self._button("Refresh", "Read the history again", self.desk.refresh)
-        self.choice = widgets.Select(options=(), value=None, description="Choose", rows=5, layout=WIDE, style=FIELD)
+        self.choice = NameList(description="Choose", rows=5, layout=WIDE, **FIELD)
         self.note_view = widgets.HTML()
         self.table = _interactive_table()
         self.table_view = widgets.HTML() if self.table is None else self.table
@@ -54,19 +56,27 @@ class HistoryPanel(Panel):
         for control in (self.status_field, self.can_field, self.text_field, self.since_field, self.sort_field):
             control.observe(self._draw, "value")
         self.choice.observe(self._entered("selected"), "value")
+        clicks: tuple[Any, ...] = ()
         if self.table is not None:
-            self.table.observe(self._picked, "selected_rows")
+            # a row of the table is chosen by its name, and what the table takes for chosen follows
+            self.table.observe(self._draw, "selected_rows")
+            self.row_picks = RowPicks(self._picked)
+            clicks = (self.row_picks,)
         return (
             row(self.status_field, self.can_field, self.sort_field),
             row(self.text_field, self.since_field, self.refresh_button),
             self.note_view,
             self.choice,
             self.table_view,
+            *clicks,
         )
 
-    def _picked(self, change: Mapping[str, Any]) -> None:
-        if change["new"] and change["new"][0] < len(self._names):
-            self._entered("selected")({"new": self._names[change["new"][0]]})
+    def _picked(self, words: str) -> None:
+        # of two that read the same none: nobody could say which was meant
+        meant = [name for name in self._names if html.visible(name) == words]
+        if len(meant) == 1:
+            self._entered("selected")({"new": meant[0]})
+        self._draw()  # the page may have marked a row that is not chosen
 
     def _show(self) -> None:
         desk = self.desk

@@ -14,6 +14,7 @@ import traitlets
 from migrollback_nb import html
 from migrollback_nb.errors import DatabaseError, LockBusy, MigrollbackError, Refused, RollbackFailed, SqlFailed, UsageError
 from migrollback_nb.panels.desk import LOCK, STATE, Desk, State
+from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.results import ChainResult
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class ChoiceView(View):
 
     def _parts(self) -> tuple[Any, ...]:
         self.filter_field = widgets.Text(description="Filter", placeholder="part of a name or a reason", layout=WIDE, style=FIELD)
-        self.choice = widgets.Select(options=(), value=None, description="Migration", rows=7, layout=WIDE, style=FIELD)
+        self.choice = NameList(description="Migration", rows=7, layout=WIDE, **FIELD)
         self.empty_view = widgets.HTML()
         self.unfinished_view = widgets.HTML()
         self.chain_box = widgets.Checkbox(

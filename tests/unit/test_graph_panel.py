@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from panel_parts import part, tour, walk
+from panel_parts import part, pick, tour, walk
 
 from migrollback_nb import errors, graphs, panels
 from migrollback_nb.panels import CheckPanel, GraphPanel
@@ -86,7 +86,7 @@ def test_each_node_has_the_words_of_the_migration_that_is_drawn_there() -> None:
 
 def test_a_click_chooses_and_a_choice_is_marked() -> None:
     panel = GraphPanel(SMALL)
-    panel.drawing.chosen = node_of(panel, "2_b")  # as the page does
+    pick(panel.drawing, node_of(panel, "2_b"))
     assert panel.selected == "2_b"
     panel.selected = "4_d"
     assert panel.drawing.chosen == node_of(panel, "4_d")
@@ -94,17 +94,27 @@ def test_a_click_chooses_and_a_choice_is_marked() -> None:
     assert panel.drawing.chosen == ""
 
 
+def test_a_click_into_an_older_drawing_never_chooses_another_migration() -> None:
+    panel = GraphPanel(chain(300), selected="00150_m", depth=1)
+    there, gone = node_of(panel, "00151_m"), node_of(panel, "00149_m")
+    panel.update(selected="00152_m")  # another part is drawn, and the page does not know it yet
+    pick(panel.drawing, gone)
+    assert panel.selected == "00152_m"
+    pick(panel.drawing, there)
+    assert panel.selected == "00151_m"
+
+
 @pytest.mark.parametrize("sent", ["node99", "", "n0", "2_b", HOSTILE])
 def test_a_node_that_does_not_exist_chooses_nothing(sent: str) -> None:
     panel = GraphPanel(SMALL, selected="1_a")
-    panel.drawing.chosen = sent
+    pick(panel.drawing, sent)
     assert panel.selected == "1_a"
 
 
 def test_choosing_a_node_chooses_it_in_every_panel_of_the_desk() -> None:
     panel = GraphPanel(SMALL)
     check = CheckPanel(panel)
-    panel.drawing.chosen = node_of(panel, "2_b")
+    pick(panel.drawing, node_of(panel, "2_b"))
     assert check.selected == "2_b"
     part(check, "choice").value = "1_a"
     assert panel.drawing.chosen == node_of(panel, "1_a")
@@ -113,7 +123,7 @@ def test_choosing_a_node_chooses_it_in_every_panel_of_the_desk() -> None:
 def test_while_something_runs_nothing_is_chosen() -> None:
     panel = GraphPanel(SMALL, selected="1_a", busy="Rolling back 1_a")
     assert panel.drawing.locked
-    panel.drawing.chosen = node_of(panel, "2_b")
+    pick(panel.drawing, node_of(panel, "2_b"))
     assert panel.selected == "1_a"
     assert panel.drawing.chosen == node_of(panel, "1_a")
 
@@ -183,7 +193,7 @@ def test_much_is_drawn_off_the_main_thread_and_a_later_wish_makes_it_void() -> N
     panel.draw_all_button.click()
     panel._drawer.join(60)
     assert len(drawn(panel)) == 450
-    panel.drawing.chosen = node_of(panel, "00003_m")
+    pick(panel.drawing, node_of(panel, "00003_m"))
     assert panel.selected == "00003_m"
     assert len(drawn(panel)) == 450
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from panel_parts import part
+from panel_parts import part, pick
 
 from migrollback_nb.panels import CheckPanel, HistoryPanel
 from migrollback_nb.results import Target
@@ -113,8 +113,34 @@ def test_a_choice_goes_everywhere_and_comes_from_everywhere(panel: HistoryPanel)
     assert panel.choice.value == "4_d"
     if panel.table is not None:
         assert list(panel.table.selected_rows) == [0]
-        panel.table.selected_rows = [2]
+        pick(panel.row_picks, "2_b")
         assert check.selected == "2_b"
+        assert list(panel.table.selected_rows) == [2]
+
+
+def test_a_row_that_was_clicked_before_the_filter_is_the_row_that_was_read(panel: HistoryPanel) -> None:
+    panel.text_field.value = "2_b"
+    panel.selected = "2_b"
+    pick(panel.choice, "1_a")
+    assert panel.selected == "2_b"
+    panel.text_field.value = ""
+    pick(panel.choice, "1_a", number=2)
+    assert panel.selected == "1_a"
+    if panel.table is not None:
+        for words in ("No data available in table", "9_z", ""):
+            pick(panel.row_picks, words)
+        assert panel.selected == "1_a"
+        # the table itself tells only a place, which may be another's by now
+        panel.table.selected_rows = [0]
+        assert panel.selected == "1_a"
+        assert list(panel.table.selected_rows) == [3]
+
+
+def test_of_two_rows_that_read_the_same_none_is_chosen_by_a_click_in_the_table(panel: HistoryPanel) -> None:
+    if panel.table is not None:
+        panel.update(history=(entry("a<U+202E>", "applied", 1), entry("a\u202e", "applied", 2)))
+        pick(panel.row_picks, "a<U+202E>")
+        assert panel.selected is None
 
 
 def test_a_choice_that_is_filtered_out_stays_the_choice(panel: HistoryPanel) -> None:
