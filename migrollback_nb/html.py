@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,10 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 GOOD = "color:#0b3d1a;background:#d7f5dd"
 CAREFUL = "color:#3d2b00;background:#ffe9b8"
 BAD = "color:#ffffff;background:#b3261e"
+
+#: The ground of SQL in a dark page.
+_DARK = "#1e1e1e"
+_COLOURED = re.compile('(<span style="color: )(#[0-9A-Fa-f]{6}|#[0-9A-Fa-f]{3})(?![0-9A-Fa-f])')
 
 
 def visible(text: str) -> str:
@@ -76,16 +81,26 @@ def sql(text: str) -> str:
         from pygments.lexers.sql import PostgresLexer
     except ModuleNotFoundError:
         return f'<pre style="white-space:pre-wrap">{_escape(text, quote=True)}</pre>'
-    # `noclasses`: no style sheet is needed, so it reads in an exported page too; colours that hold 4.5:1 on white, hence the pinned background
+    # `noclasses`: no style sheet is needed, so it reads in an exported page too; colours that hold 4.5:1 on white, hence the pinned background.
+    # The class is for pages that know whether they are dark: they say it by `color-scheme`. A browser without light-dark() shows black on white.
     formatter = HtmlFormatter(
         noclasses=True,
         style="default",
-        cssstyles="background:#ffffff;color:#1a1a1a;padding:.6em;overflow:auto",
+        cssclass="migrollback-sql",
+        cssstyles=f"background:#ffffff;color:#1a1a1a;background:light-dark(#ffffff,{_DARK});color:light-dark(#1a1a1a,#e6e6e6);padding:.6em;overflow:auto",
         # JupyterLab would break words anywhere, Voila take another font
         prestyles="font-family:monospace;white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere",
         nobackground=True,
     )
-    return str(highlight(text, PostgresLexer(), formatter))
+    # what looks like a tag is one: the text is escaped
+    return _COLOURED.sub(lambda found: f"{found[1]}light-dark({found[2]},{_on_dark(found[2])})", str(highlight(text, PostgresLexer(), formatter)))
+
+
+def _on_dark(colour: str) -> str:
+    """The same hue, so light that it reads on a dark ground."""
+    size = len(colour) // 3
+    hue, _, saturation = colorsys.rgb_to_hls(*(int(colour[place : place + size], 16) / (16**size - 1) for place in range(1, len(colour), size)))
+    return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, 0.78, min(saturation, 0.8)))
 
 
 def section(title: str, body: str) -> str:

@@ -106,9 +106,10 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
 
 
 class Keys(anywidget.AnyWidget):
-    """Shows nothing. Keeps JupyterLab from taking keys that are meant for the panel it stands in."""
+    """Shows nothing. Keeps JupyterLab from taking keys that are meant for the panel it stands in, and tells SQL whether the page is dark."""
 
     _esm = Path(__file__).with_name("keys.js")
+    _css = Path(__file__).with_name("keys.css")
 
 
 class TargetView(View):

@@ -1,5 +1,6 @@
 """Every value is escaped, and none changes how the rest is read."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -74,3 +75,39 @@ def test_ordinary_text_is_left_alone(text):
 
 def test_no_warnings_no_list():
     assert html.warnings([]) == ""
+
+
+def luminance(colour):
+    colour = colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one, other):
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+SQL = """-- a comment
+DO $body$ BEGIN RAISE WARNING 'it''s %', 1 + 2.5; END $body$;
+CREATE TABLE public."Mixed" (id bigint PRIMARY KEY, t text DEFAULT E'a\\n', b bit = B'1', d date); /* more */
+UPDATE t SET x = $1 WHERE y IS NOT NULL AND z @> '{}'::jsonb; \\d :variable ?"""
+
+
+def test_sql_reads_on_white_and_in_the_dark():
+    made = html.sql(SQL)
+    (ground, ink), *colours = re.findall(r"light-dark\((#\w+),(#\w+)\)", re.sub("<span[^>]*> +</span>", "", made))
+    assert len(colours) > 10
+    assert "color: #" not in made
+    for light, dark in colours:
+        assert contrast(light, ground) >= 4.5, light
+        assert contrast(dark, ink) >= 4.5, dark
+    assert (ground, ink) == ("#ffffff", "#1e1e1e")
+    # where nothing is known of light and dark: black on white
+    assert made.index("background:#ffffff;color:#1a1a1a;") < made.index("light-dark")
+
+
+def test_sql_that_looks_like_a_colour_stays_as_it_is():
+    text = "SELECT '<span style=\"color: #008000'"
+    assert text in Reader(html.sql(text)).text
