@@ -12,7 +12,7 @@ from migrollback_nb import html, runbook
 from migrollback_nb.checklist import Checklist
 from migrollback_nb.errors import MigrollbackError, UsageError
 from migrollback_nb.panels.desk import LOCK, Desk
-from migrollback_nb.panels.panel import Keys, target_html
+from migrollback_nb.panels.panel import FIELD, WIDE, Keys, box, clicked, row, target_html
 from migrollback_nb.production import is_production
 from migrollback_nb.results import Target
 from migrollback_nb.runbook import Evidence, Item, Outcome, Phase, RunbookState
@@ -300,8 +300,8 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             return
         with self._lock:
             if change["name"] == "selected":
-                for row in self._rows.values():
-                    row.note.value = ""
+                for one in self._rows.values():
+                    one.note.value = ""
                 self.update(state=None, ticket="", error=None)
             if self.busy:
                 self._again = True
@@ -322,56 +322,42 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
 
         return handle
 
-    def _clicked(self, deed: Callable[[], None]) -> Callable[[Any], None]:
-        """Handle a click. An error that left this handler would show nowhere in JupyterLab."""
-
-        def handle(_: object) -> None:
-            try:
-                deed()
-            except Exception as error:  # noqa: BLE001  # shown in the panel
-                self.error = error
-
-        return handle
-
     # -- view ------------------------------------------------------------------------------------------------------
 
     def _make_view(self) -> None:
-        field = {"description_width": "6.5em"}
         self.target_view = widgets.HTML()
-        self.choice = widgets.Combobox(
-            description="Migration", placeholder="type or choose a name", continuous_update=False, layout=widgets.Layout(width="auto"), style=field
-        )
+        self.choice = widgets.Combobox(description="Migration", placeholder="type or choose a name", continuous_update=False, layout=WIDE, style=FIELD)
         self.chain_box = widgets.Checkbox(
             description="with all that depend on it (chain)", indent=False, layout=widgets.Layout(width="auto", margin="2px 2px 2px 7.2em")
         )
-        self.ticket_field = widgets.Text(description="Ticket", placeholder="goes with each answer", layout=widgets.Layout(width="auto"), style=field)
+        self.ticket_field = widgets.Text(description="Ticket", placeholder="goes with each answer", layout=WIDE, style=FIELD)
         self.summary_view = widgets.HTML()
         self.refresh_button = widgets.Button(description="Refresh", tooltip="Read the audit trail again: colleagues may have answered")
         self.cancel_button = widgets.Button(description="Cancel", tooltip="Cancel what is running")
         self.message_view = widgets.HTML()
-        self.go_on_field = widgets.Text(placeholder="why", description="Reason", layout=widgets.Layout(width="auto", flex="1 1 20em"), style=field)
+        self.go_on_field = widgets.Text(placeholder="why", description="Reason", layout=widgets.Layout(width="auto", flex="1 1 20em"), style=FIELD)
         self.go_on_button = widgets.Button(
             description="Go on without what is open", tooltip="Goes on without every open item before the rollback", layout=widgets.Layout(width="auto")
         )
         self.choice.observe(self._entered("selected"), "value")
         self.chain_box.observe(self._entered("chain"), "value")
         self.ticket_field.observe(self._entered("ticket"), "value")
-        self.refresh_button.on_click(self._clicked(self.refresh))
-        self.cancel_button.on_click(self._clicked(self.cancel))
-        self.go_on_button.on_click(self._clicked(lambda: self.go_on(self.go_on_field.value)))
+        self.refresh_button.on_click(clicked(self, self.refresh))
+        self.cancel_button.on_click(clicked(self, self.cancel))
+        self.go_on_button.on_click(clicked(self, lambda: self.go_on(self.go_on_field.value)))
         for phase in self.phases:
             for item in runbook.items_of(phase):
                 self._rows[item.key] = _Row(item, self)
 
     def _sections(self) -> tuple[Any, ...]:
         parts: list[Any] = [self.target_view, self.choice, self.chain_box, self.ticket_field, self.summary_view]
-        parts += [_line(self.refresh_button, self.cancel_button), self.message_view]
+        parts += [row(self.refresh_button, self.cancel_button), self.message_view]
         for phase in self.phases:
             title = {Phase.BEFORE: "Before rolling back", Phase.DURING: "During rollback", Phase.AFTER: "After rollback"}[phase]
             parts.append(widgets.HTML(f'<div role="heading" aria-level="3" style="font-weight:600;font-size:1.1em;margin-top:.6em">{title}</div>'))
             parts += [self._rows[item.key].box for item in runbook.items_of(phase)]
             if phase == Phase.BEFORE:
-                parts.append(_line(self.go_on_field, self.go_on_button))
+                parts.append(row(self.go_on_field, self.go_on_button))
         return tuple(parts)
 
     def _draw(self, _: object = None) -> None:
@@ -384,8 +370,8 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
                 self._draw_text("target", self.target_view, target_html, self.target, self.target is not None and is_production(self.target, self._rule))
                 self._draw_text("summary", self.summary_view, _summary_html, self.state)
                 self._draw_text("message", self.message_view, _message_html, self.busy, self.error)
-                for key, row in self._rows.items():
-                    self._draw_text(key, row.view, row.html, self.state)
+                for key, one in self._rows.items():
+                    self._draw_text(key, one.view, one.html, self.state)
                 self._draw_controls()
             finally:
                 self._drawing = False
@@ -409,8 +395,8 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self.choice.disabled = self.chain_box.disabled = self.ticket_field.disabled = self.refresh_button.disabled = not idle
         self.cancel_button.disabled = idle
         self.go_on_field.disabled = self.go_on_button.disabled = not (ready and self.missing_before)
-        for row in self._rows.values():
-            row.enable(ready)
+        for one in self._rows.values():
+            one.enable(ready)
 
 
 class _Row:
@@ -438,12 +424,12 @@ class _Row:
                 self._button(panel, "Go on without", f"Needs the reason as note: {item.text}", lambda: panel.go_on_without(item.key, self.note.value))
             )
         controls = [self.note, *self.buttons] if item.evidence != Evidence.TRAIL else self.buttons
-        self.box = widgets.VBox((self.view, _line(*controls)), layout=widgets.Layout(margin="0 0 .5em 0"))
+        self.box = widgets.VBox((self.view, row(*controls)), layout=widgets.Layout(margin="0 0 .5em 0"))
 
     @staticmethod
     def _button(panel: ChecklistPanel, words: str, tooltip: str, deed: Callable[[], None]) -> Any:
         button = widgets.Button(description=words, tooltip=tooltip, layout=widgets.Layout(width="auto"))
-        button.on_click(panel._clicked(deed))  # noqa: SLF001  # a part of that panel
+        button.on_click(clicked(panel, deed))
         return button
 
     def enable(self, ready: bool) -> None:
@@ -472,14 +458,6 @@ class _Row:
         return f'<div style="line-height:1.5;overflow-wrap:anywhere">{"".join(told)}</div>'
 
 
-def _line(*controls: Any) -> Any:
-    return widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
-
-
-def _box(text: str, style: str, *, role: str) -> str:
-    return f'<div role="{role}" style="{style};padding:.4em .8em;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4">{text}</div>'
-
-
 def _summary_html(state: RunbookState | None) -> str:
     if state is None:
         return '<div style="line-height:1.5">Choose a migration: its checklist is read from the audit trail.</div>'
@@ -491,9 +469,9 @@ def _summary_html(state: RunbookState | None) -> str:
 def _message_html(busy: str, error: BaseException | None) -> str:
     parts = []
     if busy:
-        parts.append(_box(f'<progress aria-label="running"></progress> {html.escape(busy)} ...', html.CAREFUL, role="status"))
+        parts.append(box(f'<progress aria-label="running"></progress> {html.escape(busy)} ...', html.CAREFUL))
     if error is not None:
         word = "Not done" if isinstance(error, UsageError) else "Failed" if isinstance(error, MigrollbackError) else "Unexpected error"
         text = str(error) if isinstance(error, MigrollbackError) else f"{type(error).__name__}: {error}"
-        parts.append(_box(f"<b>{word}:</b> {html.escape(text)}", html.CAREFUL if isinstance(error, UsageError) else html.BAD, role="alert"))
+        parts.append(box(f"<b>{word}:</b> {html.escape(text)}", html.CAREFUL if isinstance(error, UsageError) else html.BAD, role="alert"))
     return "".join(parts)

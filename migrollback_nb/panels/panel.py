@@ -34,6 +34,18 @@ WIDE = widgets.Layout(width="auto")
 FIELD = {"description_width": "6.5em"}
 
 
+def clicked(holder: Any, deed: Callable[[], None]) -> Callable[[Any], None]:
+    """Handle a click: what goes wrong becomes the `error` of `holder`. An error that left the handler would show nowhere in JupyterLab."""
+
+    def handle(_: object) -> None:
+        try:
+            deed()
+        except Exception as error:  # noqa: BLE001  # shown in the panel
+            holder.error = error
+
+    return handle
+
+
 class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without types
     """Shows a part of a desk's state; what is shown follows from the state alone."""
 
@@ -88,20 +100,9 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
 
         return handle
 
-    def _clicked(self, deed: Callable[[], None]) -> Callable[[Any], None]:
-        """Handle a click. An error that left this handler would show nowhere in JupyterLab."""
-
-        def handle(_: object) -> None:
-            try:
-                deed()
-            except Exception as error:  # noqa: BLE001  # shown in the panel
-                self.desk.error = error
-
-        return handle
-
     def _button(self, description: str, tooltip: str, deed: Callable[[], None], **style: str) -> Any:
         button = widgets.Button(description=description, tooltip=tooltip, style=widgets.ButtonStyle(**style))
-        button.on_click(self._clicked(deed))
+        button.on_click(clicked(self.desk, deed))
         return button
 
 
