@@ -91,16 +91,18 @@ function render({ model, el }) {
     release();
   });
   select.addEventListener("blur", release);
-  select.addEventListener("pointerdown", () => (held = true));
   if (rows > 1) {
     // after the list itself has dealt with it
     const later = () => setTimeout(release);
-    select.addEventListener("pointerdown", () => {
+    select.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      held = true;
       window.addEventListener("mouseup", later, { once: true, capture: true });
       window.addEventListener("pointercancel", later, { once: true, capture: true });
     });
   } else {
     // it may be open: nobody tells
+    select.addEventListener("pointerdown", () => (held = true));
     select.addEventListener("keydown", (event) => {
       if (event.key === "Escape") release();
       else if (event.key !== "Tab") held = true;

@@ -27,8 +27,8 @@ def script(name: str) -> str:
 class Picking(anywidget.AnyWidget):
     """A widget in whose page something is picked.
 
-    The page learns of what the kernel shows only a round trip later, so it does not tell a place in it but a name. When a pick and a change by the kernel cross on their way, the pick wins, being the later of the two here; until the page
-    knows that its pick was heard, it goes on showing it, whatever the kernel said before.
+    The page learns only later what the kernel shows, so it tells no place in it, but a name. When a pick and a change by the kernel cross on their way,
+    the pick wins, being the later of the two here; until the page knows that its pick was heard, it goes on showing it, whatever the kernel said before.
 
     Attributes
     ----------
