@@ -5,7 +5,7 @@ function render({ model, el }) {
   const picks = hand(model, "value");
   const rows = model.get("rows");
   // the classes of ipywidgets' own lists: it looks like them in every theme
-  el.classList.add("jupyter-widgets", "widget-inline-hbox", "jupyter-widget-inline-hbox");
+  el.classList.add("migrollback-list", "jupyter-widgets", "widget-inline-hbox", "jupyter-widget-inline-hbox");
   el.classList.add(...(rows > 1 ? ["widget-select", "jupyter-widget-select"] : ["widget-dropdown", "jupyter-widget-dropdown"]));
   const label = document.createElement("label");
   label.className = "widget-label jupyter-widget-label";

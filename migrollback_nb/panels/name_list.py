@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from migrollback_nb.panels.picks import Picking, script
+from migrollback_nb.panels.picks import HERE, Picking, script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +32,7 @@ class NameList(Picking):
     """
 
     _esm = script("name_list.js")
+    _css = HERE / "name_list.css"
     options = traitlets.Tuple().tag(sync=True)
     value = traitlets.Unicode(None, allow_none=True).tag(sync=True)
     description = traitlets.Unicode("").tag(sync=True)
