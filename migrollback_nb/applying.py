@@ -63,10 +63,21 @@ def apply(database: Database, folder: MigrationFolder, names: Sequence[str], *, 
     wanted = pending(known, folder, names)
     files = [file for file in wanted if known.get(file.name, ("rolled_back", None))[0] == "rolled_back"]
     skipped = tuple(file.name for file in wanted if file not in files)
-    runs = [[file] for file in files] if snapshots == "each" else [files] if files else []
+    runs = [[file] for file in files] if snapshots == "each" else _runs(files)
     with telling_what_stays(database, "applied", in_steps=any(not file.transaction for file in files)):
         warnings = _apply_runs(database, runs, snapshots=snapshots, progress=progress)
     return results.ApplyResult(applied=tuple(file.name for file in files), skipped=skipped, warnings=warnings)
+
+
+def _runs(files: Sequence[MigrationFile]) -> Sequence[Sequence[MigrationFile]]:
+    """The files in runs with a snapshot at each end. One that goes statement by statement is a run of its own: its objects are not recorded as it makes them; pure."""
+    runs: list[list[MigrationFile]] = []
+    for file in files:
+        if runs and file.transaction and runs[-1][-1].transaction:
+            runs[-1].append(file)
+        else:
+            runs.append([file])
+    return runs
 
 
 def _apply_runs(database: Database, runs: Sequence[Sequence[MigrationFile]], *, snapshots: Snapshots, progress: Progress | None) -> tuple[str, ...]:

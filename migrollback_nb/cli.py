@@ -101,7 +101,7 @@ def _install_arguments(made: argparse.ArgumentParser) -> None:
 
 def _apply_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("names", metavar="NAME", nargs="*", help="migrations; none: all that were never registered")
-    _snapshots(made, "one before the first and one after the last; also between each two; none")
+    _snapshots(made, "one before the first, one after the last, and around one that runs outside a transaction; also between each two; none")
     _limits(made)
 
 

@@ -710,7 +710,8 @@ class Migrations:
         progress : callable, optional
             Called with (done, all, name).
         snapshots : {'ends', 'each', 'none'}
-            Of the schema, which a later rollback is compared with: one before the first and one after the last, also between each two, or none.
+            Of the schema, which a later rollback is compared with: one before the first, one after the last, and around one that runs outside a
+            transaction; also between each two; or none.
 
         Raises
         ------

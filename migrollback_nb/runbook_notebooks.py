@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb.connection import DSN_VARIABLES
+from migrollback_nb.connection import DSN_VARIABLES, LIBPQ_VARIABLES
 from migrollback_nb.errors import UsageError
 from migrollback_nb.results import RunbookCopy
 
@@ -63,11 +63,13 @@ def copy_runbook(
     service = os.environ.get("PGSERVICE")
     variable = next((one for one in DSN_VARIABLES if os.environ.get(one)), None)
     target = db.target
+    # where libpq's own variables say where to connect, they do so for the notebooks too
+    by_libpq = not (dsn_given or variable or service) and any(os.environ.get(one) for one in LIBPQ_VARIABLES)
     warnings = []
-    if dsn_given or not (variable or service):
+    if dsn_given or not (variable or service or by_libpq):
         warnings.append(f"Put the DSN into the variable {DSN_VARIABLES[0]} before you open them: it is not saved, it may hold a password")
     values = {
-        "connection_env": DSN_VARIABLES[0] if dsn_given or variable is None else variable,
+        "connection_env": None if by_libpq else DSN_VARIABLES[0] if dsn_given or variable is None else variable,
         "service": service if service and variable is None and not dsn_given else None,
         "schema": target.schema,
         "folder": str(path.resolve()) if (path := _folder_of(db)) is not None else None,

@@ -212,5 +212,8 @@ def _copy_history(target: Database, made: Scratch) -> None:
             (name.as_string(None),),
         ).fetchall()
         columns = sql.SQL(", ").join(sql.Identifier(column) for (column,) in generated)
-        insert = sql.SQL("INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM pg_catalog.jsonb_populate_recordset(NULL::{table}, %s)")
-        connection.execute(insert.format(table=name, columns=columns), (Jsonb([row for (row,) in rows]),))
+        # as a literal: with parameters psycopg would take a % in the schema's name for a placeholder
+        insert = sql.SQL(
+            "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM pg_catalog.jsonb_populate_recordset(NULL::{table}, {rows})"
+        )
+        connection.execute(insert.format(table=name, columns=columns, rows=Jsonb([row for (row,) in rows])))

@@ -59,6 +59,36 @@ def test_any_schema(empty_dsn, folder, write_migration, schema):
             assert value(connection, outside) == 0
 
 
+@pytest.mark.parametrize("schema", ['100%s of "My Schema"', "migrollback_schema"])
+def test_everything_else_in_an_odd_schema(empty_dsn, folder, write_migration, tmp_path, schema):
+    with mr.connect(empty_dsn, schema=schema, dir=folder) as db:
+        db.install()
+        write_migration("001_t", "CREATE TABLE t (a int PRIMARY KEY);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
+        write_migration("002_u", "CREATE TABLE u (a int REFERENCES t);\n-- ROLLBACK START\nDROP TABLE u; SELECT 1/0;\n-- ROLLBACK END")
+        db.apply()
+        assert db.diff(db.snapshot("001_t")).changes == ()
+        assert len(db.snapshots("001_t")) == 1
+        assert not db.rehearse("001_t").success
+        assert db.rehearse("002_u", on="scratch").failure.sqlstate == "22012"
+        assert [(one.migration_name, one.depends_on) for one in db.record_dependencies().dependencies] == [("002_u", "001_t")]
+        with pytest.raises(mr.Refused):
+            db.rollback("001_t", confirm="001_t")
+        with pytest.raises(mr.RollbackFailed):
+            db.rollback("002_u", confirm="002_u")
+        db.resolve("002_u", status="applied", reason="looked")
+        write_migration("002_u", "CREATE TABLE u (a int REFERENCES t);\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END")
+        assert db.register("002_u").outcome == "updated"
+        assert db.sync().skipped == ("001_t", "002_u")
+        db.checklist("001_t", chain=True).attest("reason", "INC-42")
+        assert db.rollback("001_t", confirm="001_t", chain=True, snapshots="each").verification.verdict == "restored"
+        assert db.template("001_t").statements == ("DROP TABLE IF EXISTS t",)
+        assert "INC-42" in db.report("001_t", tmp_path / "report.html").read_text(encoding="utf-8")
+        assert len(db.runbook("001_t", into=tmp_path).files) == 3
+        assert db.rollback(SYSTEM, confirm=SYSTEM, trail=tmp_path / "trail.json").success
+        with pytest.raises(mr.NotInstalled):
+            db.list()
+
+
 def test_a_schema_that_is_there_already_is_used(empty_dsn):
     with psycopg.connect(empty_dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier("Ops")))

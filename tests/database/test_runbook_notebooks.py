@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 import migrollback_nb as mr
@@ -56,6 +57,18 @@ def test_a_dsn_of_a_command_line_is_not_saved(in_place: mr.Migrations, database_
         file = Path(made["folder"]) / name
         assert "s3cret" not in file.read_text()
         assert parameters(file)["connection_env"] == "MIGROLLBACK_DSN"
+
+
+def test_variables_of_libpq_serve_the_notebooks_too(in_place: mr.Migrations, database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in psycopg.conninfo.conninfo_to_dict(database_dsn).items():
+        monkeypatch.setenv({"host": "PGHOST", "dbname": "PGDATABASE", "user": "PGUSER"}[name], str(value))
+    with mr.connect() as db:
+        made = db.runbook(NAME, into=tmp_path)
+    assert made.warnings == ()
+    values = parameters(Path(made.folder) / NOTEBOOKS[0])
+    assert (values["connection_env"], values["service"]) == (None, None)
+    with mr.connect(env=values["connection_env"], service=values["service"]) as db:
+        db.require_target(values["database"])
 
 
 def test_the_folder_is_dated_and_nothing_is_overwritten(in_place: mr.Migrations, tmp_path: Path) -> None:

@@ -187,6 +187,18 @@ def test_outside_a_transaction(db, applied):
     assert db.rollback("001_t", confirm="001_t").verification.verdict == "restored"
 
 
+def test_one_of_a_run_that_goes_outside_a_transaction(db, write_migration):
+    write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
+    outside = "-- Transaction: false\nCREATE INDEX CONCURRENTLY i ON t (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY i;\n-- ROLLBACK END"
+    write_migration("002_i", outside)
+    write_migration("003_u", "CREATE TABLE u ();\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END")
+    write_migration("004_v", "CREATE TABLE v ();\n-- ROLLBACK START\nDROP TABLE v;\n-- ROLLBACK END")
+    db.apply()
+    assert len(db.snapshots()) == 4, "before all, before and after the index, after all"
+    assert db.rollback("002_i", confirm="002_i").verification.verdict == "restored"
+    assert db.rollback("003_u", confirm="003_u").verification.verdict == "restored"
+
+
 def test_psql_can_ask(applied, session):
     applied("001_t", "CREATE TABLE t (a int); CREATE SEQUENCE s;", "DROP TABLE t;")
     connection = session()
