@@ -466,9 +466,10 @@ class Migrations:
         fingerprint = self.database.fingerprint(names)
         rows = self.database.dry_run(names)
         if not rows[0]["success"]:
+            from migrollback_nb.refusing import refusal
+
             refused = rows[0]["migration_name"]
-            check = self.check(refused)
-            raise Refused(rows[0]["message"], migration_name=refused, dependents=check.dependent_migrations, result=check)
+            raise refusal(self.database, names, refused, rows[0]["message"], result=self.check(refused))
         known = self.database.warnings(names)
         checks = tuple(
             results.CheckResult(
@@ -542,8 +543,9 @@ class Migrations:
                     rehearsed = rehearsing.rehearse(self.database, names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
         except Refused as error:
             if error.migration_name is not None and not error.dependents:
-                dependents = tuple(self.database.can_rollback(error.migration_name)["dependent_migrations"])
-                raise Refused(error.reason, migration_name=error.migration_name, dependents=dependents, hint=error.hint) from None
+                from migrollback_nb.refusing import refusal
+
+                raise refusal(self.database, names, error.migration_name, error.reason, hint=error.hint) from None
             raise
         warnings = tuple(text for step in names for text in (*known[step]["warnings"], *self._file_warnings(step, known[step]["checksum"])))
         return replace(rehearsed, warnings=(*warnings, *self.database.remarks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from migrollback_nb import results
 from migrollback_nb import snapshots as around
 from migrollback_nb.errors import Refused, RollbackFailed
+from migrollback_nb.refusing import refusal
 from migrollback_nb.trail import save_trail
 
 if TYPE_CHECKING:
@@ -85,8 +87,7 @@ def _results(database: Database, execution: Execution, warnings: tuple[str, ...]
         if row["success"]:
             continue
         if "sqlstate" not in details:
-            check = database.can_rollback(row["migration_name"])
-            raise Refused(row["message"], migration_name=row["migration_name"], dependents=tuple(check["dependent_migrations"]), result=result)
+            raise refusal(database, names, row["migration_name"], row["message"], result=result)
         status = (database.find(row["migration_name"]) or {}).get("status")
         undone = "Everything it did was undone."
         if "statements_completed" in details:
@@ -94,7 +95,7 @@ def _results(database: Database, execution: Execution, warnings: tuple[str, ...]
         elif before := names[: names.index(row["migration_name"])]:
             undone = f"Everything was undone, the rollback of {', '.join(before)} before it too."
         next_step = (
-            f"{undone} Status is {status}: mend the cause, then migrollback resolve {row['migration_name']} --as applied|rolled_back --reason TEXT."
+            f"{undone} Status is {status}: mend the cause, then migrollback resolve {shlex.quote(row['migration_name'])} --as applied|rolled_back --reason TEXT."
             if status == "failed"
             else f"{undone} The migration is still applied: try again."
         )

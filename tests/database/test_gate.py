@@ -142,6 +142,30 @@ def test_sql_that_was_set_by_hand_runs_and_is_warned_of(db, applied, session):
     assert not exists(session(), "u")
 
 
+@pytest.mark.parametrize("ask", ["preview", "rollback", "rehearse"])
+def test_a_refusal_says_which_one_it_is_about_and_what_leads_on(db, applied, ask):
+    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
+    applied("002_it's failed", "CREATE TABLE b ();", "SELECT 1/0;", depends_on=["001_a"])
+    applied("003_none", "CREATE TABLE c ();")
+    with pytest.raises(mr.RollbackFailed, match="migrollback resolve '002_it'\"'\"'s failed' --as"):
+        db.rollback("002_it's failed", confirm="002_it's failed")
+
+    def asked(name, **options):
+        with pytest.raises(mr.Refused) as caught:
+            getattr(db, ask)(name, **options, **({"confirm": name} if ask == "rollback" else {}))
+        return caught.value
+
+    alone = asked("001_a")
+    assert (alone.migration_name, alone.dependents, alone.hint) == ("001_a", ("002_it's failed",), "Roll back first: 002_it's failed")
+    chain = asked("001_a", chain=True)
+    assert (chain.migration_name, chain.reason) == ("002_it's failed", "Rollback failed, manual intervention required")
+    assert chain.hint.splitlines() == [
+        "This is about 002_it's failed, which has to be rolled back before 001_a.",
+        "Look at it first, then say how it stands: migrollback resolve '002_it'\"'\"'s failed' --as applied|rolled_back --reason TEXT",
+    ]
+    assert asked("003_none").hint == "migrollback template 003_none suggests it. Add it to the file, then: migrollback register 003_none"
+
+
 def test_a_file_that_may_not_be_read_stops_no_rollback(db, applied, monkeypatch):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
 

@@ -73,6 +73,7 @@ LAYERS = [
         "registering",
         "applying",
         "rolling_back",
+        "refusing",
     },
     {"migrations"},
     {"frames", "graphs", "checklist", "report", "runbook_notebooks"},
