@@ -118,6 +118,21 @@ def test_passwords_of_user_mappings_are_not_in_it(connection):
     assert "hunter2" not in str(schema_of(connection))
 
 
+def test_an_applications_own_settings_of_the_database_do_not_show_and_their_change_does(connection, db):
+    name = connection.info.dbname
+    setting = ("setting", "app.settings.jwt_secret of role *")
+    before = db.snapshot("001_t")
+    connection.execute(f"ALTER DATABASE {name} SET app.settings.jwt_secret TO 's3cr3t'; ALTER DATABASE {name} SET work_mem = '5MB'")
+    first = schema_of(connection)
+    assert first["setting", "work_mem of role *"] == {"value": "5MB"}
+    assert "s3cr3t" not in str(first)
+    connection.execute(f"ALTER DATABASE {name} SET app.settings.jwt_secret TO 's3cr4t'")
+    assert schema_of(connection)[setting] != first[setting]
+    diff = db.diff(before)
+    assert {change.identity for change in diff.changes} == {"app.settings.jwt_secret of role *", "work_mem of role *"}
+    assert "s3cr4t" not in repr(diff) + diff._repr_html_() + str(diff.to_dict())
+
+
 def test_a_plain_role_sees_the_same(connection, session):
     before = schema_of(connection)
     connection.execute("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO pg_monitor")

@@ -226,15 +226,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
       SELECT 'comment', 'schema public', jsonb_build_object('text', obj_description(oid, 'pg_namespace')) FROM ns WHERE oid = 2200 AND obj_description(oid, 'pg_namespace') IS NOT NULL
       UNION ALL
       SELECT 'security label', s.objtype || ' ' || s.objname, jsonb_build_object('p', s.provider, 'l', s.label) FROM pg_seclabels s WHERE s.objtype NOT IN ('role','database','tablespace','large object') AND s.objoid >= 16384
-      UNION ALL
-      SELECT 'setting', format('role %s', CASE WHEN s.setrole = 0 THEN '*' ELSE s.setrole::regrole::text END), jsonb_build_object('config', s.setconfig) FROM pg_db_role_setting s WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+      UNION ALL  -- one row each, so that a change of one does not show the others; of an application's own (app.settings.jwt_secret ...) only enough to see a change
+      SELECT 'setting', format('%s of role %s', split_part(c.setting, '=', 1), CASE WHEN s.setrole = 0 THEN '*' ELSE s.setrole::regrole::text END),
+             jsonb_build_object('value', CASE WHEN split_part(c.setting, '=', 1) LIKE '%.%' THEN 'md5 ' || left(md5(c.setting), 8) ELSE substr(c.setting, strpos(c.setting, '=') + 1) END)
+      FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting) WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
     )
     SELECT kind, identity, def AS definition FROM obj ORDER BY kind, identity
 $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_objects() IS
     'One row for each schema object of this database: kind, identity, definition. Extension members and this system''s own objects are left out, and so '
     'are the options of user mappings and the connections of subscriptions, which hold passwords, and what all databases share (roles, tablespaces). Of what '
-    'PostgreSQL or an extension brought, only rights that were granted or revoked since. Does not write.';
+    'PostgreSQL or an extension brought, only rights that were granted or revoked since. An application''s own settings of the database show as a hash: they may '
+    'be secrets. Does not write.';
 
 -- Two states of a schema that are only compared need not become one value each: half the time of two schema_snapshot() and schema_changes().
 CREATE FUNCTION migrollback_schema.schema_object_arrays(OUT kinds text[], OUT identities text[], OUT definitions jsonb[])
