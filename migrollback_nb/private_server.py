@@ -131,6 +131,7 @@ class PrivateServer:
             _run([copied / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-t", "60", "start"], folder, account)
         except BaseException:
             if guardian is None:
+                in_use.close()
                 shutil.rmtree(folder, ignore_errors=True)
             else:
                 cls(folder, guardian, in_use).stop()
