@@ -93,7 +93,8 @@ class MigrationFolder:
         known = unchanged or {}
         files: list[MigrationFile] = []
         errors: list[MigrationFileError] = []
-        for name in self.names():
+        names = self.names()
+        for name in names:
             try:
                 file = migration_file.read(self.path / f"{name}.sql")
                 if known.get(name) != file.checksum:
@@ -104,8 +105,10 @@ class MigrationFolder:
                 files.append(file)
         same = same_versions(file.name for file in files)
         warnings = tuple(
-            f"{' and '.join(names)} share the version {version}: tools that key on it run only one of them" for version, names in sorted(same.items())
+            f"{' and '.join(alike)} share the version {version}: tools that key on it run only one of them" for version, alike in sorted(same.items())
         )
+        if not names:  # a slip in --dir must not look like a folder in which all is well
+            warnings = (f"{self.path} holds no file *.sql",)
         return FolderContents(files=tuple(files), errors=tuple(errors), warnings=warnings, versions=same)
 
 

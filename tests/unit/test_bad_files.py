@@ -132,6 +132,11 @@ def test_other_files_and_hidden_ones_are_left_alone(tmp_path):
     assert contents.errors == ()
 
 
+def test_a_folder_without_any_migration_is_remarked(tmp_path):
+    (tmp_path / "001_a.SQL").write_text("SELECT 1;")
+    assert MigrationFolder(tmp_path).read_all().warnings == (f"{tmp_path} holds no file *.sql",)
+
+
 def test_one_file_by_name(tmp_path):
     (tmp_path / "001_a.sql").write_text("SELECT 1;")
     folder = MigrationFolder(tmp_path)
