@@ -412,7 +412,11 @@ def _confirm(args: argparse.Namespace, preview: Preview, out: TextIO, stdin: Tex
         )
     out.write("⚠️  Are you sure you want to rollback this migration? (yes/no): ")
     out.flush()
-    if stdin.readline().strip().lower() != "yes":
+    try:
+        answer = stdin.readline()
+    except KeyboardInterrupt:  # nothing has run yet, so nothing was cancelled either
+        raise KeyboardInterrupt("Not confirmed: nothing was changed.") from None
+    if answer.strip().lower() != "yes":
         raise Refused("Not confirmed: nothing was changed", migration_name=name)
     out.write("\n")
     args.confirm = name

@@ -161,6 +161,17 @@ def test_anything_but_yes_changes_nothing(run: Callable[..., Ran], applied: mr.M
     assert applied.check("20250120_add_project_analytics").can_rollback
 
 
+def test_control_c_at_the_question_says_that_nothing_was_changed(database_dsn: str, applied: mr.Migrations) -> None:
+    class Interrupted(Terminal):
+        def readline(self, *_: object) -> str:  # type: ignore[override]  # as a person who presses Ctrl-C there
+            raise KeyboardInterrupt
+
+    out, err = io.StringIO(), io.StringIO()
+    assert cli.run(["rollback", "20250120_add_project_analytics", "--dsn", database_dsn], out, err, Interrupted()) == 1
+    assert err.getvalue() == "\n❌ Interrupted. Not confirmed: nothing was changed.\n"
+    assert applied.check("20250120_add_project_analytics").can_rollback
+
+
 def test_without_a_terminal_a_name_must_confirm(run: Callable[..., Ran], applied: mr.Migrations, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "20250120_add_project_analytics"
     assert run("rollback", name).status == 2
