@@ -48,8 +48,11 @@ def grant_steps(schemas: Schemas, kind: str, identity: str, *, fresh: bool = Fal
         return [by_hand(kind, identity, "was changed")]
     had = schemas.old.get(kind, {}).get(identity)
     has = None if fresh else schemas.new.get(kind, {}).get(identity)
-    before = set(had["acl"] or ()) if had is not None else granted.usual
-    after = set(has["acl"] or ()) if has is not None else granted.usual
+    # what PostgreSQL or an extension brought says itself with which rights it came
+    brought = (had or has or {}).get("initial")
+    usual = granted.usual if brought is None else set(brought)
+    before = set(had["acl"] or ()) if had is not None else usual
+    after = set(has["acl"] or ()) if has is not None else usual
     found = []
     for (grantee, option), rights in sorted(_taken(after - before, before).items()):
         found.append(_step(granted, f"REVOKE {'GRANT OPTION FOR ' if option else ''}", rights, f"FROM {_who(schemas, grantee)}"))

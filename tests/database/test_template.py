@@ -181,3 +181,23 @@ def test_an_up_part_that_fails_leaves_nothing_unless_it_runs_outside_a_transacti
         assert "(22012)" in trouble
         assert [state is None for state in states] == [False, False, True]
         assert connection.execute("SELECT to_regclass('t') IS NOT NULL").fetchone() == (left,)
+
+
+def test_rights_on_what_postgresql_and_extensions_brought_are_given_back(db, write_migration, database_dsn):
+    write_migration("001_before", "CREATE EXTENSION hstore; GRANT EXECUTE ON FUNCTION pg_catalog.pg_rotate_logfile() TO pg_monitor;")
+    write_migration(
+        "002_rights",
+        "GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO pg_monitor; REVOKE EXECUTE ON FUNCTION pg_catalog.pg_sleep(double precision) FROM PUBLIC;"
+        "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_rotate_logfile() FROM pg_monitor; REVOKE EXECUTE ON FUNCTION hstore(record) FROM PUBLIC;"
+        "GRANT SELECT ON pg_catalog.pg_authid TO pg_monitor; GRANT SELECT (subconninfo) ON pg_catalog.pg_subscription TO pg_monitor;",
+    )
+    suggested = db.template("002_rights", prove=True, on=database_dsn)
+    assert suggested.proof.grade == "restores"
+    assert suggested.statements == (
+        "REVOKE SELECT (subconninfo) ON pg_catalog.pg_subscription FROM pg_monitor",
+        "REVOKE SELECT ON pg_catalog.pg_authid FROM pg_monitor",
+        "GRANT ALL ON FUNCTION hstore(record) TO PUBLIC",
+        "GRANT ALL ON FUNCTION pg_catalog.pg_rotate_logfile() TO pg_monitor",
+        "GRANT ALL ON FUNCTION pg_catalog.pg_sleep(double precision) TO PUBLIC",
+        "REVOKE ALL ON FUNCTION pg_catalog.pg_reload_conf() FROM pg_monitor",
+    )

@@ -187,7 +187,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
       -- rights, comments, labels ----------------------------------------------------------------------
       UNION ALL
       SELECT 'grant', g.id, jsonb_build_object('acl', (SELECT jsonb_agg(e ORDER BY e) FROM (SELECT format('%s %s%s by %s', CASE WHEN x.grantee = 0 THEN 'public' ELSE x.grantee::regrole::text END, x.privilege_type, CASE WHEN x.is_grantable THEN ' *' ELSE '' END, x.grantor::regrole) e FROM aclexplode(g.acl) x) q))
-      FROM (SELECT 'schema ' || quote_ident(nspname), nspacl, acldefault('n', nspowner) FROM ns
+             || CASE WHEN g.brought THEN jsonb_build_object('initial', (SELECT jsonb_agg(e ORDER BY e) FROM (SELECT format('%s %s%s by %s', CASE WHEN x.grantee = 0 THEN 'public' ELSE x.grantee::regrole::text END, x.privilege_type, CASE WHEN x.is_grantable THEN ' *' ELSE '' END, x.grantor::regrole) e FROM aclexplode(nullif(g.dflt, '{}')) x) q)) ELSE '{}' END
+      FROM (SELECT o.*, false FROM (
+                      SELECT 'schema ' || quote_ident(nspname), nspacl, acldefault('n', nspowner) FROM ns
             UNION ALL SELECT 'relation ' || id, relacl, acldefault(CASE WHEN relkind = 'S' THEN 's'::"char" ELSE 'r'::"char" END, relowner) FROM rel
             UNION ALL SELECT 'column ' || r.id || '.' || quote_ident(a.attname), a.attacl, '{}'::aclitem[] FROM pg_attribute a JOIN rel r ON r.oid = a.attrelid WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
             UNION ALL SELECT 'routine ' || id, proacl, acldefault('f', proowner) FROM fn
@@ -195,9 +197,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
             UNION ALL SELECT 'language ' || lanname, lanacl, acldefault('l', lanowner) FROM pg_language
             UNION ALL SELECT 'server ' || srvname, srvacl, acldefault('S', srvowner) FROM pg_foreign_server
             UNION ALL SELECT 'fdw ' || fdwname, fdwacl, acldefault('F', fdwowner) FROM pg_foreign_data_wrapper
-            UNION ALL SELECT 'database', datacl, acldefault('d', datdba) FROM pg_database WHERE datname = current_database()
+            UNION ALL SELECT 'database', datacl, acldefault('d', datdba) FROM pg_database WHERE datname = current_database()) o
             -- what PostgreSQL or an extension brought: as pg_dump, only what was granted or revoked since
-            UNION ALL SELECT 'schema ' || quote_ident(n.nspname), n.nspacl, coalesce(v.initprivs, acldefault('n', n.nspowner))
+            UNION ALL SELECT b.*, true FROM (
+                      SELECT 'schema ' || quote_ident(n.nspname), n.nspacl, coalesce(v.initprivs, acldefault('n', n.nspowner))
                       FROM pg_namespace n LEFT JOIN pg_init_privs v ON v.objoid = n.oid AND v.classoid = 'pg_namespace'::regclass
                       WHERE n.nspname IN ('pg_catalog', 'information_schema') OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid)
             UNION ALL SELECT format('relation %I.%I', n.nspname, c.relname), c.relacl, coalesce(v.initprivs, acldefault(CASE WHEN c.relkind = 'S' THEN 's'::"char" ELSE 'r'::"char" END, c.relowner))
@@ -212,7 +215,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
                       WHERE p.proacl IS NOT NULL AND (p.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND NOT e.ours))
             UNION ALL SELECT format('type %I.%I', n.nspname, t.typname), t.typacl, coalesce(v.initprivs, acldefault('T', t.typowner))
                       FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_init_privs v ON v.objoid = t.oid AND v.classoid = 'pg_type'::regclass
-                      WHERE t.typacl IS NOT NULL AND (t.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND NOT e.ours))) g(id, acl, dflt)
+                      WHERE t.typacl IS NOT NULL AND (t.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND NOT e.ours))) b) g(id, acl, dflt, brought)
       WHERE g.acl IS NOT NULL AND NOT (g.acl @> g.dflt AND g.acl <@ g.dflt)   -- an ACL that only spells out the default is no grant
       UNION ALL
       SELECT 'default grant', format('%s in %s on %s', d.defaclrole::regrole, CASE WHEN d.defaclnamespace = 0 THEN '*' ELSE d.defaclnamespace::regnamespace::text END, d.defaclobjtype),
