@@ -165,6 +165,12 @@ DROP POLICY mine ON app.t
 """.strip().splitlines()
 
 
+def statements(connection):
+    """Those that this server can run: not every wheel has the extensions of PostgreSQL itself."""
+    has_hstore = value(connection, "SELECT count(*) FROM pg_available_extensions WHERE name = 'hstore'")
+    return [statement for statement in STATEMENTS if has_hstore or "hstore" not in statement]
+
+
 def dump(server, database):
     environment = {**os.environ, "PGCLIENTENCODING": "UTF8"}
     text = subprocess.run([server.bin / "pg_dump", "--schema-only", "-d", server.dsn(database)], check=True, capture_output=True, env=environment).stdout
@@ -178,7 +184,7 @@ def test_it_sees_whatever_pg_dump_sees_and_so_does_the_token(server, session):
     unseen, stale = [], []
     printed, seen, token = dump(server, name), schema_of(connection), value(connection, "SELECT schema_token()")
     try:
-        for statement in STATEMENTS:
+        for statement in statements(connection):
             connection.execute(statement.replace("{database}", name))
             before = printed, seen, token
             printed, seen, token = dump(server, name), schema_of(connection), value(connection, "SELECT schema_token()")
@@ -193,7 +199,7 @@ def test_it_sees_whatever_pg_dump_sees_and_so_does_the_token(server, session):
 
 def test_databases_of_one_dump_have_the_same_rows(server, session):
     connection = session()
-    for statement in STATEMENTS:
+    for statement in statements(connection):
         # a subscription has one name for all databases of a server; the other two are in no dump of this kind
         if not any(word in statement for word in ("SUBSCRIPTION", "{database}", "information_schema")):
             connection.execute(statement)
