@@ -88,7 +88,8 @@ def svg(graph: graphviz.Digraph) -> str:
         When there is no `dot`; see `find_dot`.
     """
     use_available_dot()
-    return str(graph.pipe(format="svg", encoding="utf-8"))
+    # quiet: it complains of letters whose width it does not know, once for each; what makes it fail is raised all the same
+    return str(graph.pipe(format="svg", encoding="utf-8", quiet=True))
 
 
 def select(

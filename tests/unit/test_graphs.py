@@ -117,6 +117,12 @@ def test_outline_shows_every_migration_also_in_two_circles():
     assert {line.strip().split()[0] for line in made.outline.splitlines()} == set("abcde")
 
 
+def test_letters_that_dot_does_not_know_are_drawn_without_a_word_on_the_terminal(capfd):
+    made = graph({"001_ünïcode_příliš": "applied"})
+    assert any("001_ünïcode_příliš" in text for text in map(str, texts(graphs.svg(made)).values()))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nothing_to_draw():
     made = graph({})
     assert texts(graphs.svg(made)) == {}
