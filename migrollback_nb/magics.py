@@ -10,7 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb import cli
+from migrollback_nb import arguments, cli
 from migrollback_nb.connection import LIBPQ_VARIABLES, find_dsn
 from migrollback_nb.errors import MigrollbackError, UsageError
 
@@ -148,9 +148,9 @@ class Magic:
         words = text.replace("%%migrollback", "", 1).replace("%migrollback", "", 1).split()
         # the word that is being written is no part of what is known
         before = words if text.endswith((" ", "\t")) else words[:-1]
-        command = next((word for word in before if word in cli.COMMANDS), None)
+        command = next((word for word in before if word in arguments.COMMANDS), None)
         if command is None:
-            return [*(name for name in cli.COMMANDS if name not in _IN_A_TERMINAL), *_options(None)]
+            return [*(name for name in arguments.COMMANDS if name not in _IN_A_TERMINAL), *_options(None)]
         if before[-1] in ("--confirm", "--preview"):
             return self._names() if before[-1] == "--confirm" else []
         return [*(self._names() if command in _WITH_A_NAME else []), *_options(command)]
@@ -203,7 +203,7 @@ class Magic:
 
 def _options(command: str | None) -> list[str]:
     """Options of a command, the common ones included."""
-    parser = cli.get_parser(command)
+    parser = arguments.get_parser(command)
     if command is not None:
         parser = next(action.choices[command] for action in parser._actions if action.dest == "command" and action.choices)  # type: ignore[index]  # noqa: SLF001  # argparse tells it nowhere else
     return [option for action in parser._actions for option in action.option_strings if option.startswith("--")]  # noqa: SLF001  # argparse has no public list of them
@@ -218,7 +218,7 @@ def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
         raise UsageError(f"%migrollback cannot be read: {str(error).lower()}", hint="Close what is quoted.") from None
     try:
         with redirect_stdout(said), redirect_stderr(complained):
-            return cli.get_parser().parse_args(words)
+            return arguments.get_parser().parse_args(words)
     except SystemExit as ended:
         if not ended.code and not show_help:
             return None

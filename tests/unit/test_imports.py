@@ -78,6 +78,7 @@ LAYERS = [
     {"migrations"},
     {"frames", "graphs", "checklist", "report", "runbook_notebooks"},
     {"panels"},
+    {"arguments"},
     {"cli", "magics", "demo", "lab"},
 ]
 #: Against the arrows, inside functions only: a question is answered by a DataFrame or a drawing, which is loaded when it is asked.

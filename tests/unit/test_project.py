@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import migrollback_nb as mr
-from migrollback_nb import cli
+from migrollback_nb import arguments, cli
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -71,7 +71,7 @@ def test_ci_runs_the_command_of_the_readme() -> None:
 
 
 def commands() -> list[str]:
-    subparsers = next(action for action in cli.get_parser()._actions if action.dest == "command")
+    subparsers = next(action for action in arguments.get_parser()._actions if action.dest == "command")
     return list(subparsers.choices)  # type: ignore[arg-type]  # argparse types it loosely
 
 
