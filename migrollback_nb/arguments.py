@@ -129,7 +129,9 @@ def _verify_arguments(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument("--own-server", action="store_true", help="the server named by --on is there for this alone: its roles and settings may change")
     _prelude(made)
-    made.add_argument("--require", choices=("restores", "loses_data"), help="exit status 1 when a rollback is worse than this, or missing")
+    made.add_argument(
+        "--require", choices=("restores", "loses_data"), help="exit status 1 when a rollback is worse than this or missing, or there is none to grade"
+    )
     made.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML too")
 
 

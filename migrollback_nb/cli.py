@@ -415,6 +415,9 @@ def _verify(args: argparse.Namespace, form: str, out: TextIO, err: TextIO) -> in
         show_tsv(rows, columns, out)
     else:
         show(proof, out, err)
+    if args.require is not None and not proof.migrations:  # a slip in --dir would pass the gate for ever
+        err.write(f"❌ There was nothing to grade, so nothing reaches {args.require}\n")
+        return 1
     if args.require is not None and (worse := proof.below(args.require)):
         err.write(f"❌ {len(worse)} of {len(proof.migrations)} do not reach {args.require}\n")
         return 1

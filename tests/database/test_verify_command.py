@@ -86,9 +86,14 @@ def test_an_ordinary_role_that_may_create_databases_sees_the_same(three, server,
 
 
 def test_a_folder_with_nothing_in_it_has_nothing_to_prove(server, folder):
-    code, out, err = run(server, folder, "--require", "restores")
+    code, out, err = run(server, folder)
     assert (code, out.splitlines()[-1].startswith("0 migrations: nothing to prove")) == (0, True)
     assert f"⚠️  {folder} holds no file *.sql" in err
+
+
+def test_a_folder_with_nothing_in_it_passes_no_gate(server, folder):
+    code, _, err = run(server, folder, "--require", "restores")
+    assert (code, err.splitlines()[-1]) == (1, "❌ There was nothing to grade, so nothing reaches restores")
 
 
 def test_a_missing_extension_is_named_and_nothing_is_graded(write, server, folder):
