@@ -381,6 +381,24 @@ def test_cancelled_from_another_thread(db, latch, applied, unchanged, session):
     assert value(session(), "SELECT status FROM migration_history WHERE migration_name = '003_slow'") == "applied"
 
 
+def test_a_cancel_that_strikes_twice_is_one(db, latch, applied, unchanged, session):
+    # PostgreSQL before 18 signals the process and then its group: busy machines show the second one while the first is being dealt with
+    applied("003_slow", "CREATE TABLE slow ();", f"DROP TABLE slow; {latch.wait}")
+    striking = session()
+
+    def cancelled(deed):
+        running = Background(deed)
+        pid = latch.eventually_reached()
+        striking.execute("SELECT pg_cancel_backend(%(pid)s), pg_sleep(0.005), pg_cancel_backend(%(pid)s)", {"pid": pid})
+        return running.result()
+
+    rehearsed = unchanged(lambda: cancelled(lambda: db.rehearse("003_slow")))
+    assert (rehearsed.success, rehearsed.failure.sqlstate, rehearsed.failure.statement_number) == (False, "57014", 2)
+    with pytest.raises(mr.RollbackFailed) as caught:
+        cancelled(lambda: db.rollback("003_slow", confirm="003_slow"))
+    assert (caught.value.sqlstate, caught.value.statement_number) == ("57014", 2)
+
+
 def test_the_time_limit_holds(db, applied, unchanged):
     applied("001_slow", "CREATE TABLE slow ();", "DROP TABLE slow; SELECT pg_sleep(60);")
     rehearsed = unchanged(lambda: db.rehearse("001_slow", statement_timeout="1s"))

@@ -316,6 +316,14 @@ BEGIN
         END IF;
         GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
             schema_name = SCHEMA_NAME, table_name = TABLE_NAME, constraint_name = CONSTRAINT_NAME;
+        IF code = '57014' THEN
+            -- Before 18 PostgreSQL sends a cancel to the process and once more to its group: the echo would end us before this one is recorded.
+            BEGIN
+                PERFORM pg_sleep(0.05);
+            EXCEPTION WHEN query_canceled THEN
+                NULL;
+            END;
+        END IF;
         outcome := jsonb_build_object('sqlstate', code, 'message', message, 'detail', nullif(detail, ''), 'hint', nullif(hint, ''),
             'schema', nullif(schema_name, ''), 'table', nullif(table_name, ''), 'constraint', nullif(constraint_name, ''),
             'statement_number', place, 'statement', left(statements[place], 2000));
