@@ -288,7 +288,7 @@ BEGIN
                        c.relpartbound::text), 0))
               FROM pg_class c WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND c.relkind <> 't'
             UNION ALL SELECT 2, count(*), sum(hashtidextended(a.ctid, (a.xmin::text)::bigint)) FROM pg_attribute a
-             WHERE (a.attrelid >= 16384 OR a.attacl IS NOT NULL) AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = a.attrelid)
+             WHERE a.attrelid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = a.attrelid)
             UNION ALL SELECT 3, count(*), sum(hashtidextended(k.ctid, (k.xmin::text)::bigint)) FROM pg_constraint k
              WHERE k.oid >= 16384 AND NOT EXISTS (SELECT FROM passing p WHERE p.oid = k.conrelid)
             UNION ALL SELECT 4, count(*), sum(hashtidextended(f.ctid, (f.xmin::text)::bigint)) FROM pg_proc f
@@ -348,6 +348,7 @@ BEGIN
             UNION ALL SELECT 48, count(*), sum(hashtextextended(c.relacl::text, c.oid::bigint)) FROM pg_class c WHERE c.oid < 16384 AND c.relacl IS NOT NULL
             UNION ALL SELECT 49, count(*), sum(hashtextextended(f.proacl::text, f.oid::bigint)) FROM pg_proc f WHERE f.oid < 16384 AND f.proacl IS NOT NULL
             UNION ALL SELECT 50, count(*), sum(hashtextextended(t.typacl::text, t.oid::bigint)) FROM pg_type t WHERE t.oid < 16384 AND t.typacl IS NOT NULL
+            UNION ALL SELECT 51, count(*), sum(hashtextextended(a.attacl::text, a.attrelid::bigint * 10000 + a.attnum)) FROM pg_attribute a WHERE a.attrelid < 16384 AND a.attacl IS NOT NULL
             UNION ALL SELECT 36, 1, hashtextextended(coalesce(d.datacl::text, '') || d.datdba, 0) FROM pg_database d WHERE d.datname = current_database())
         SELECT md5(string_agg(p.rows || ':' || coalesce(p.hash, 0), ' ' ORDER BY p.place)) FROM part p);
 END $function$;
