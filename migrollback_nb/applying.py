@@ -57,12 +57,16 @@ def pending(known: Mapping[str, tuple[str, str | None]], folder: MigrationFolder
 
 
 def apply(database: Database, folder: MigrationFolder, names: Sequence[str], *, progress: Progress | None, snapshots: Snapshots) -> ApplyResult:
-    """Run the up parts of what is pending and register them. Writes: each whole or not at all, in a transaction of its own."""
+    """Run the up parts of what is pending and register them. Writes: each whole or not at all, in a transaction of its own.
+
+    Parameters, result and errors are those of `Migrations.apply`; names without ``.sql``.
+    """
     around.check_choice(snapshots)
     known = database.checksums()
     wanted = pending(known, folder, names)
-    files = [file for file in wanted if known.get(file.name, ("rolled_back", None))[0] == "rolled_back"]
-    skipped = tuple(file.name for file in wanted if file not in files)
+    in_place = {name for name, (status, _) in known.items() if status != "rolled_back"}
+    files = [file for file in wanted if file.name not in in_place]
+    skipped = tuple(file.name for file in wanted if file.name in in_place)
     runs = [[file] for file in files] if snapshots == "each" else _runs(files)
     with telling_what_stays(database, "applied", in_steps=any(not file.transaction for file in files)):
         warnings = _apply_runs(database, runs, snapshots=snapshots, progress=progress)
@@ -83,6 +87,7 @@ def _runs(files: Sequence[MigrationFile]) -> Sequence[Sequence[MigrationFile]]:
 def _apply_runs(database: Database, runs: Sequence[Sequence[MigrationFile]], *, snapshots: Snapshots, progress: Progress | None) -> tuple[str, ...]:
     """Apply files, with snapshots around each run of them. Writes. Returns the warnings."""
     warnings: tuple[str, ...] = ()
+    names = [file.name for run in runs for file in run]
     done = 0
     for run in runs:
         names_of_run = [file.name for file in run]
@@ -91,12 +96,12 @@ def _apply_runs(database: Database, runs: Sequence[Sequence[MigrationFile]], *, 
         try:
             for file in run:
                 if progress is not None:
-                    progress(done, sum(map(len, runs)), file.name)
+                    progress(done, len(names), file.name)
                 try:
                     _apply_one(database, file)
                 except MigrollbackError as error:
-                    if before := [each.name for one in runs for each in one][:done]:
-                        error.hint = "\n".join(filter(None, (error.hint, f"Applied before it, and in place: {some(before)}.")))
+                    if done:
+                        error.hint = "\n".join(filter(None, (error.hint, f"Applied before it, and in place: {some(names[:done])}.")))
                     raise
                 done += 1
                 warnings += file.remarks

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def sync(database: Database, folder: MigrationFolder, *, progress: Progress | None = None) -> SyncResult:
-    """Register every migration of the folder that is not registered yet. Writes."""
+    """Register every migration of the folder that is not registered yet. Writes. Parameters and result are those of `Migrations.sync`."""
     known = database.checksums()
     contents = folder.read_all(unchanged={name: checksum for name, (_, checksum) in known.items()})
     failures = [results.FileFailure(migration_name=Path(error.path).name.removesuffix(".sql"), error=str(error)) for error in contents.errors]

@@ -25,7 +25,24 @@ if TYPE_CHECKING:
 def roll_back(
     database: Database, names: tuple[str, ...], *, reason: str | None, fingerprint: str | None, snapshots: Snapshots, in_steps: bool, warnings: tuple[str, ...]
 ) -> RollbackResult | ChainResult:
-    """A rollback with the snapshots around it. Writes."""
+    """A rollback with the snapshots around it. Writes.
+
+    Parameters
+    ----------
+    names : tuple of str
+        In the order in which they are rolled back, in one transaction.
+    fingerprint : str, optional
+        Of the preview that was looked at.
+    in_steps : bool
+        True: it runs statement by statement, outside a transaction.
+    warnings : tuple of str
+        What is known before, and goes into the result.
+
+    Raises
+    ------
+    Refused, RollbackFailed, LockBusy, ConnectionFailed
+        As `Migrations.rollback`.
+    """
     stages = results.RollbackProgress(stage="snapshot", migration_name=names[-1], migrations=len(names))
     before: str | None = None
     state: str | None = None

@@ -55,7 +55,7 @@ class Picking(anywidget.AnyWidget):
 
     def _pick(self, name: str) -> None:
         """Take what was picked, if it is still there to be picked."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind says; a traitlets class cannot be an ABC
 
 
 class RowPicks(Picking):

@@ -237,7 +237,7 @@ def test_a_node_and_a_found_name_that_were_clicked_are_chosen_though_another_dra
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_a_row_of_the_table_that_was_clicked_is_chosen_though_the_filter_changes_it_meanwhile(lab: Laboratory, connect: str, gate: Gate, theme: str) -> None:
-    pytest.importorskip("itables")
+    pytest.importorskip("itables", reason="the interactive table needs itables")
     lab.theme(theme)
     lab.notebook(connect, "panel = mr.panels.HistoryPanel(db)\npanel")
     rows = lab.output.locator(".dt-container tbody tr")

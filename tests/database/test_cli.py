@@ -444,7 +444,7 @@ def test_how_to_confirm_can_be_pasted_into_a_shell(
 def test_with_json_the_question_is_no_part_of_the_result(run: Callable[..., Ran], applied: mr.Migrations) -> None:
     ran = run("rollback", "20250119_add_analytics_queue", "--chain", "--format", "json", typed="yes\n")
     assert ran.status == 0
-    assert ran.json["success"]  # type: ignore[call-overload,index]
+    assert ran.json["success"]  # type: ignore[call-overload,index]  # json is an object or an array
     assert "Are you sure" in ran.err
     assert "1. 20250120_add_project_analytics" in ran.err
 
