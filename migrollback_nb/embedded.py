@@ -258,8 +258,21 @@ def _initialise(data: Path) -> None:
     fresh.rename(data)
 
 
+def _has_programs(data: Path) -> bool:
+    """Whether the running server's programs are still on the disk. Does not write."""
+    import psutil
+
+    try:
+        return Path(psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0])).exe()).exists()
+    except (OSError, ValueError, psutil.Error):
+        return True  # nobody can tell
+
+
 def _start_server(data: Path) -> None:
     log = data / "server.log"
+    # started from an environment that was deleted since, it could load nothing more, PL/pgSQL neither
+    if _postmaster(data) is not None and not _has_programs(data):
+        _run("pg_ctl", "-D", str(data), "-w", "-t", str(_PATIENCE), "-m", "fast", "stop", base=data.parent)
     deadline = time.monotonic() + _PATIENCE
     tries_left = 3
     while (state := _postmaster(data)) != "ready":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -144,6 +145,20 @@ def test_a_killed_process_does_not_keep_it_up() -> None:
     with _another_process() as other:
         _end(other)
     assert not _server_runs()
+
+
+def test_a_server_whose_programs_were_deleted_is_started_anew(fresh: Path) -> None:
+    package, _ = embedded._wheel()
+    with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as environment:
+        Path(environment).chmod(0o755)
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, Path(environment) / part.name)
+        program = "import os, signal; from migrollback_nb import embedded; embedded.start(); os.kill(os.getpid(), signal.SIGKILL)"
+        subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": environment}, check=False)
+        assert embedded._postmaster(embedded.data_folder()) == "ready"
+    with psycopg.connect(embedded.start(), autocommit=True) as connection:
+        connection.execute("DO $$ BEGIN END $$")  # PL/pgSQL is loaded by the server when it is needed
 
 
 def test_a_forked_child_does_not_stop_it_under_its_parent() -> None:
