@@ -6,6 +6,7 @@ Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[variable]
     os.environ["PGSERVICEFILE"] = os.environ["PGPASSFILE"] = "/nonexistent"
     os.environ["PGSYSCONFDIR"] = "/nonexistent"
+    _own_embedded_server(config)
     # A shell script that starts this with & switches Ctrl-C off for it and for every process of it, those that tests start and interrupt included.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -46,6 +48,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SERVERS], config.stash[REMARKS] = find_servers(every=config.getoption("--all-servers"))
     except LookupError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _own_embedded_server(config: pytest.Config) -> None:
+    """The embedded server of this run is one of its own too, by a short path that root's system user may enter."""
+    folder = tempfile.mkdtemp(prefix="mr", dir="/var/tmp")
+    Path(folder).chmod(0o755)
+    os.environ[embedded.FOLDER_VARIABLE] = folder
+
+    def end() -> None:
+        embedded.stop()
+        shutil.rmtree(folder)
+
+    config.add_cleanup(end)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -100,16 +115,6 @@ def admin(server: Server) -> Iterator[psycopg.Connection]:
     """A connection of the server's superuser, to its database postgres."""
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         yield connection
-
-
-@pytest.fixture(scope="module")
-def embedded_folder() -> Iterator[Path]:
-    """The embedded server's folder is one of this module's own, by a short path that root's system user may enter."""
-    with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as folder, pytest.MonkeyPatch.context() as patch:
-        Path(folder).chmod(0o755)
-        patch.setenv(embedded.FOLDER_VARIABLE, folder)
-        yield Path(folder)
-        embedded.stop()
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
@@ -71,17 +69,10 @@ def server_dsn() -> Iterator[str]:
     """DSN of the server, without a database."""
     from migrollback_nb import embedded
 
-    folder = tempfile.mkdtemp(prefix="mr", dir="/var/tmp")
-    os.environ["MIGROLLBACK_EMBEDDED_DIR"] = folder
-    try:
-        dsn = embedded.start()
-        options = psycopg.conninfo.conninfo_to_dict(dsn)
-        del options["dbname"]
-        yield psycopg.conninfo.make_conninfo(**options)
-    finally:
-        embedded.stop()
-        del os.environ["MIGROLLBACK_EMBEDDED_DIR"]
-        shutil.rmtree(folder, ignore_errors=True)
+    options = psycopg.conninfo.conninfo_to_dict(embedded.start())
+    del options["dbname"]
+    yield psycopg.conninfo.make_conninfo(**options)
+    embedded.stop()
 
 
 @pytest.fixture

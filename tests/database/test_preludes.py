@@ -147,7 +147,7 @@ def test_without_the_stand_in_the_first_failure_names_it(server, folder, write):
     assert any("--prelude supabase" in remark for remark in verdict.remarks)
 
 
-def test_a_supabase_folder_is_graded_on_a_server_of_our_own(embedded_folder, folder, write):
+def test_a_supabase_folder_is_graded_on_a_server_of_our_own(folder, write):
     write("001_profiles", PROFILES, BACK)
     write(
         "002_hook",
@@ -161,7 +161,7 @@ def test_a_supabase_folder_is_graded_on_a_server_of_our_own(embedded_folder, fol
     assert "pg_cron, " in proof.warnings[0]
 
 
-def test_every_stand_in_for_an_extension_installs_and_answers(embedded_folder):
+def test_every_stand_in_for_an_extension_installs_and_answers():
     wanted = "".join(
         f'CREATE EXTENSION IF NOT EXISTS "{name}" SCHEMA extensions CASCADE;'
         for name in sorted(find("supabase")[0].stood_in - {"supabase_vault", "pg_graphql"})
@@ -182,7 +182,7 @@ def test_every_stand_in_for_an_extension_installs_and_answers(embedded_folder):
         assert value(connection, "SELECT decrypted_secret FROM vault.decrypted_secrets WHERE id = %s", secret) == "s"
 
 
-def test_the_functions_read_what_the_api_sets_for_a_request(embedded_folder):
+def test_the_functions_read_what_the_api_sets_for_a_request():
     with scratch(private=True, preludes=find("supabase")) as made:
         connection = made.connect().connection
         assert value(connection, "SELECT auth.uid() IS NULL AND auth.role() IS NULL AND auth.jwt() IS NULL")

@@ -12,8 +12,6 @@ from migrollback_nb.database import Database
 from migrollback_nb.private_server import PrivateServer
 from migrollback_nb.schema_copy import copied
 
-pytestmark = pytest.mark.usefixtures("embedded_folder")
-
 
 @pytest.fixture
 def shop(applied):

