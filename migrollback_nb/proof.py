@@ -225,8 +225,8 @@ class _Prover:
         self._state: State | None = None  # of the database that is worked on
         self._empty: dict[tuple[int, tuple[str, ...]], str] = {}  # tables that nothing could be put into, and why
         self._filled: set[tuple[int, tuple[str, ...]]] = set()  # tables that rows of ours were put into
-        self._numbers: dict[int, int] = {}  # oid -> how many rows were made up for it
-        self._made_up = False  # whether some tables hold rows of ours
+        self._made_up = sample_rows.MadeUp()
+        self._has_made_up = False  # whether some tables hold rows of ours
         self._strayed = False  # whether putting them in has changed the schema
         self._base = place.name
         self._work = self._copy()
@@ -253,9 +253,9 @@ class _Prover:
         self._catch_up()
         self._drop(self._work)
         self._work = self._copy()
-        self._made_up = self._strayed = False
+        self._has_made_up = self._strayed = False
         self._filled.clear()
-        self._numbers.clear()
+        self._made_up = sample_rows.MadeUp()
         self._state = None
 
     # -- states ----------------------------------------------------------------------------------------------------
@@ -301,13 +301,13 @@ class _Prover:
         database, schema = self._work, state.schema
         objects = self._count_objects(database)
         with self._clock.on("rows"):
-            unfilled = {_key(left.table): left.why for left in sample_rows.fill(database.connection, todo, numbers=self._numbers, wanted=wanted)}
+            unfilled = {_key(left.table): left.why for left in sample_rows.fill(database.connection, todo, made_up=self._made_up, wanted=wanted)}
         if wanted is None:
             # one that more rows do not fit into is not empty
             empty = {_key(table) for table in todo if state.rows[table.identity].count == 0} & unfilled.keys()
             self._empty |= {key: unfilled[key] for key in empty}
             self._filled |= {_key(table) for table in todo} - empty
-        self._made_up = self._made_up or len(unfilled) < len(todo)
+        self._has_made_up = self._has_made_up or len(unfilled) < len(todo)
         rows = self._rows(database, state.rows)
         if self._count_objects(database) != objects:  # triggers may do what they like, partitions for new rows for one
             self._strayed = True
@@ -337,7 +337,7 @@ class _Prover:
         if self._run_up(self._work, file) is None:
             self._behind.append(file)
             self._state = None
-        elif self._made_up or not file.transaction:
+        elif self._has_made_up or not file.transaction:
             self._start_over()
             if self._run_up(self._work, file) is None:
                 self._behind.append(file)
@@ -353,7 +353,7 @@ class _Prover:
         ]
         trial = self._try(self._work, file, before)
         goes_on = trial.goes_on
-        if self._made_up and (trial.up is not None or trial.rollback is not None or not (trial.restored or file.rollback is None)):
+        if self._has_made_up and (trial.up is not None or trial.rollback is not None or not (trial.restored or file.rollback is None)):
             told, replacement = self._look_again(file, before.schema, trial)
             remarks += told
             if replacement is not None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 import psycopg
 from psycopg import sql
@@ -28,7 +27,7 @@ _MOST_ROWS = 16
 _MORE_ROWS = 2
 #: How many times one row is tried.
 _TRIES = 100
-#: Values of one column and row differ from those of another by less; and in the first digit from the next row's.
+#: So many columns' values differ from each other in one row; and in the first digit from those of the next.
 _COLUMNS_APART = 91
 #: A column, and the value that a row is to have in it; None for NULL.
 Wanted = tuple[str, str | None]
@@ -147,6 +146,20 @@ _STRING = re.compile(r"'((?:[^']|'')*)'")
 _NUMBER = re.compile(r"(?<![\w'.])-?\d+(?:\.\d+)?(?![\w'])")
 
 
+@dataclass(slots=True)
+class MadeUp:
+    """What was made up in one database so far."""
+
+    #: oid of a table -> number of its next row
+    rows: dict[int, int] = field(default_factory=dict)
+    #: oid and name of a column -> the place that sets its values apart, in order: by chance, some would be alike and a loss be missed
+    places: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    def place(self, table: int, column: str) -> int:
+        """The column's place; the next free one where it has none yet."""
+        return self.places.setdefault((table, column), len(self.places))
+
+
 @dataclass(frozen=True, slots=True)
 class Unfilled:
     """A table that stayed empty, and why."""
@@ -156,7 +169,7 @@ class Unfilled:
 
 
 def fill(
-    connection: psycopg.Connection, tables: Iterable[Table], *, numbers: dict[int, int] | None = None, wanted: Mapping[int, Sequence[Wanted]] | None = None
+    connection: psycopg.Connection, tables: Iterable[Table], *, made_up: MadeUp | None = None, wanted: Mapping[int, Sequence[Wanted]] | None = None
 ) -> list[Unfilled]:
     """Put a few rows into each of these tables. Writes. Returns those that none came into.
 
@@ -166,22 +179,22 @@ def fill(
         In autocommit mode.
     tables : iterable of Table
         The tables.
-    numbers : dict of int to int, optional
-        oid -> how many rows were made up for that table before: values go on from there, and only a few rows come in addition. Kept up to date.
+    made_up : MadeUp, optional
+        What was made up before: values go on from there, and only a few rows come in addition to those of the same table. Kept up to date.
     wanted : mapping of int to sequence of (column, value), optional
         oid -> rows that are asked for, instead of any.
 
     Triggers fire: what they do (partitions for a new row, for one) belongs to a row. Only where no row comes in for what they do, as where they
     write into a table that nothing fits, rows come in without them.
     """
-    numbers = {} if numbers is None else numbers
+    made_up = made_up or MadeUp()
     to_fill = {table.oid: table for table in tables}
     if not to_fill:
         return []
     cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
     columns: dict[int, list[dict[str, Any]]] = {oid: [] for oid in to_fill}
     for row in cursor.execute(_COLUMNS, {"tables": list(to_fill)}):
-        columns[row["table"]].append(row)
+        columns[row["table"]].append(row | {"place": made_up.place(row["table"], row["name"])})
     constraints: dict[int, list[dict[str, Any]]] = {oid: [] for oid in to_fill}
     for row in cursor.execute(_CONSTRAINTS, {"tables": list(to_fill)}):
         constraints[row["table"]].append(row)
@@ -192,10 +205,10 @@ def fill(
     with connection.transaction():
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for oid in _parents_first(constraints):
-            with_rows = _Filler(connection, to_fill[oid], columns[oid], constraints[oid], begin=numbers.get(oid, 0), wanted=(wanted or {}).get(oid))
+            with_rows = _Filler(connection, to_fill[oid], columns[oid], constraints[oid], begin=made_up.rows.get(oid, 0), wanted=(wanted or {}).get(oid))
             if (why := with_rows.fill()) is not None and (not triggers[oid] or _without(triggers[oid], with_rows) is not None):
                 unfilled.append(Unfilled(to_fill[oid], why))
-            numbers[oid] = with_rows.next
+            made_up.rows[oid] = with_rows.next
     return unfilled
 
 
@@ -422,7 +435,7 @@ def _value(column: Mapping[str, Any], row: int, labels_beside: int = 0) -> str |
 
     Columns do not share values, and a default comes last: what is filled in from elsewhere must not pass for what was lost.
     """
-    number = crc32(f"{column['table']} {column['name']}".encode()) % _COLUMNS_APART + _COLUMNS_APART * row
+    number = column["place"] % _COLUMNS_APART + _COLUMNS_APART * row
     default = (column["default_value"] or "").partition("::")[0].strip("'")
     if labels := sorted(column["labels"], key=lambda label: label == default):
         label = str(labels[row % len(labels)])

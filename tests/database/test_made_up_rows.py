@@ -2,6 +2,8 @@
 
 import pytest
 
+from migrollback_nb import contents, sample_rows
+
 TYPES = [
     "smallint", "integer", "bigint", "numeric(3,1)", "numeric", "real", "double precision", "money", "boolean", "text", "varchar(2)", "char(1)", '"char"', "name", "date", "time",
     "timetz", "timestamp", "timestamptz", "interval", "uuid", "json", "jsonb", "bytea", "inet", "cidr", "macaddr", "tsvector", "tsquery", "point", "box", "circle", "int4range",
@@ -85,6 +87,15 @@ def test_a_value_that_is_taken_from_elsewhere_is_not_the_one_that_was_lost(write
     )
     verdict = verdicts()["002_b"]
     assert (verdict.grade, verdict.differences[0].columns) == ("loses_data", ("n", "t", "d"))
+
+
+def test_no_value_is_made_twice(session):
+    connection = session()
+    columns = ", ".join(f"c{number} text" for number in range(40))
+    connection.execute(f"CREATE TABLE a ({columns}); CREATE TABLE b ({columns})")
+    assert sample_rows.fill(connection, [table for table in contents.tables(connection, besides=[]) if table.name in "ab"]) == []
+    values = [value for table in "ab" for row in connection.execute(f"SELECT * FROM {table}") for value in row]
+    assert len(set(values)) == len(values) == 2 * 40 * sample_rows.ROWS
 
 
 def test_a_default_does_not_pass_for_the_value_that_was_lost(write, verdicts):
