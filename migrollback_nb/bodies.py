@@ -109,11 +109,15 @@ def gone_from(changes: Sequence[Mapping[str, Any]]) -> list[Gone]:
     tables = {row["identity"] for row in dropped if row["kind"] in _RELATIONS}
     found = []
     for row in dropped:
-        names = identities.parts(row["identity"])
-        if row["kind"] in _RELATIONS | _ROUTINES | _TYPES and len(names) == 2:
-            found.append(Gone(kind=row["kind"], identity=row["identity"], schema=names[0], name=names[1]))
-        elif row["kind"] == "column" and len(names) == 3 and identities.split_last(row["identity"])[0] not in tables:
-            found.append(Gone(kind="column", identity=row["identity"], schema=names[0], table=names[1], name=names[2]))
+        kind, identity = row["kind"], row["identity"]
+        if kind in _RELATIONS | _ROUTINES | _TYPES:
+            names = identities.parts(identity)
+            if len(names) == 2:
+                found.append(Gone(kind=kind, identity=identity, schema=names[0], name=names[1]))
+        elif kind == "column" and identities.split_last(identity)[0] not in tables:
+            names = identities.parts(identity)
+            if len(names) == 3:
+                found.append(Gone(kind=kind, identity=identity, schema=names[0], table=names[1], name=names[2]))
     return found
 
 

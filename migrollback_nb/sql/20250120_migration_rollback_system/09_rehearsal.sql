@@ -365,21 +365,25 @@ BEGIN
         CROSS JOIN LATERAL unnest(migrollback_schema.migration_rollback_statements(h.rollback_sql, h.metadata)) WITH ORDINALITY AS s (statement, place));
     duration := (SELECT round(sum((d.value ->> 'duration_ms')::numeric), 3) FROM jsonb_each(details) d);
     locks := (
-        WITH statement AS (
+        WITH statement AS MATERIALIZED (
             SELECT s.value ->> 'migration_name' AS migration_name, (s.value ->> 'number')::int AS number, s.place,
                    sum((s.value ->> 'ms')::numeric) OVER (ORDER BY s.place DESC) AS until_the_end
             FROM jsonb_array_elements(statements) WITH ORDINALITY AS s (value, place)),
+        held AS MATERIALIZED (          -- by itself: joined at once, each statement would read all locks anew
+            SELECT d.key AS migration_name, l.value::int AS number, split_part(l.key, ' ', 1)::oid AS oid, split_part(l.key, ' ', 2) AS mode
+            FROM jsonb_each(details) d CROSS JOIN LATERAL jsonb_each_text(coalesce(d.value -> 'locks', '{}')) l),
         lock AS (
-            SELECT DISTINCT ON (k.oid, k.mode) k.oid, k.mode, s.migration_name, s.number, s.until_the_end
-            FROM jsonb_each(details) d CROSS JOIN LATERAL jsonb_each_text(coalesce(d.value -> 'locks', '{}')) l
-            CROSS JOIN LATERAL (SELECT split_part(l.key, ' ', 1)::oid AS oid, split_part(l.key, ' ', 2) AS mode) k
-            JOIN statement s ON s.migration_name = d.key AND s.number = l.value::int
-            ORDER BY k.oid, k.mode, s.place)
-        SELECT coalesce(jsonb_agg(jsonb_build_object('relation', c.oid::regclass::text, 'kind', c.relkind, 'mode', l.mode, 'migration_name', l.migration_name,
-                                                     'statement_number', l.number, 'held_ms', l.until_the_end) ORDER BY c.oid::regclass::text, l.mode), '[]')
-        FROM lock l JOIN pg_class c ON c.oid = l.oid        -- what the SQL made is gone again, and nobody else could have met it
-        WHERE c.relnamespace <> 'pg_toast'::regnamespace
-          AND c.oid <> ALL (ours.tables) AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid = ANY (ours.tables)));
+            SELECT DISTINCT ON (h.oid, h.mode) h.oid, h.mode, s.migration_name, s.number, s.until_the_end
+            FROM held h JOIN statement s ON s.migration_name = h.migration_name AND s.number = h.number
+            ORDER BY h.oid, h.mode, s.place),
+        named AS MATERIALIZED (         -- a name is looked up once: what was undone has emptied the caches
+            SELECT l.*, c.oid::regclass::text AS relation, c.relkind
+            FROM lock l JOIN pg_class c ON c.oid = l.oid        -- what the SQL made is gone again, and nobody else could have met it
+            WHERE c.relnamespace <> 'pg_toast'::regnamespace
+              AND c.oid <> ALL (ours.tables) AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid = ANY (ours.tables)))
+        SELECT coalesce(jsonb_agg(jsonb_build_object('relation', l.relation, 'kind', l.relkind, 'mode', l.mode, 'migration_name', l.migration_name,
+                                                     'statement_number', l.number, 'held_ms', l.until_the_end) ORDER BY l.relation, l.mode), '[]')
+        FROM named l);
 
     FOR routine IN SELECT (e ->> 'oid')::oid AS oid, e AS suspect, e ->> 'search_path' AS path FROM jsonb_array_elements(suspects) e LOOP
         BEGIN                           -- one that does not hold up now either is not broken by this
@@ -401,12 +405,14 @@ BEGIN
         SELECT coalesce(jsonb_agg(b.value - 'oid' || jsonb_build_object('used_by', migrollback_schema.routine_users((b.value ->> 'oid')::oid)) ORDER BY b.place), '[]')
         FROM jsonb_array_elements(bodies) WITH ORDINALITY AS b (value, place) JOIN pg_proc p ON p.oid = (b.value ->> 'oid')::oid);      -- what the SQL made is gone again
 
-    renamed := renamed || (
-        SELECT coalesce(jsonb_agg(jsonb_build_object('old', e ->> 'identity', 'new', format('%I.%I.%I', i.parts[1], i.parts[2], columns_after ->> (a.attrelid || '.' || a.attnum)))), '[]')
-        FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
-        JOIN pg_attribute a ON a.attrelid = to_regclass(format('%I.%I', i.parts[1], i.parts[2])) AND a.attname = i.parts[3] AND NOT a.attisdropped
-        WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' = 'column' AND columns_after ? (a.attrelid || '.' || a.attnum)
-          AND NOT EXISTS (SELECT FROM jsonb_array_elements(renamed) r WHERE r ->> 'old' = format('%I.%I', i.parts[1], i.parts[2])));     -- with its table
+    IF columns_after <> '{}' THEN
+        renamed := renamed || (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('old', e ->> 'identity', 'new', format('%I.%I.%I', i.parts[1], i.parts[2], columns_after ->> (a.attrelid || '.' || a.attnum)))), '[]')
+            FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
+            JOIN pg_attribute a ON a.attrelid = to_regclass(format('%I.%I', i.parts[1], i.parts[2])) AND a.attname = i.parts[3] AND NOT a.attisdropped
+            WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' = 'column' AND columns_after ? (a.attrelid || '.' || a.attnum)
+              AND NOT EXISTS (SELECT FROM jsonb_array_elements(renamed) r WHERE r ->> 'old' = format('%I.%I', i.parts[1], i.parts[2])));     -- with its table
+    END IF;
     -- one that had no rows before has lost none
     rewritten := rewritten || ARRAY(SELECT c.oid FROM unnest(emptied) AS e (oid) JOIN pg_class c ON c.oid = e.oid WHERE pg_relation_size(c.oid) = 0 AND c.relname <> ALL (truncated));
     emptied := ARRAY(SELECT e.oid FROM unnest(emptied) AS e (oid) WHERE NOT e.oid = ANY (rewritten));
