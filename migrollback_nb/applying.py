@@ -101,6 +101,7 @@ def _apply_runs(database: Database, runs: Sequence[Sequence[MigrationFile]], *, 
                     _apply_one(database, file)
                 except MigrollbackError as error:
                     if done:
+                        error.done = tuple(names[:done])
                         error.hint = "\n".join(filter(None, (error.hint, f"Applied before it, and in place: {some(names[:done])}.")))
                     raise
                 done += 1

@@ -247,14 +247,16 @@ def _print_error(error: MigrollbackError, args: argparse.Namespace, out: TextIO,
     if args.command == "rollback":
         name = getattr(error, "migration_name", None) or getattr(args, "name", None)
         body: dict[str, Any] = {"success": False, "message": error.message, "sql_executed": None, "migration_name": name}
-        if isinstance(error, SqlFailed):
-            body |= {"sqlstate": error.sqlstate, "statement_number": error.statement_number}
         if isinstance(error, Refused):
             body |= {"dependent_migrations": list(error.dependents)}
     elif args.command == "check" and isinstance(error, MigrationNotFound):
         body = results.CheckResult(migration_name=error.name, can_rollback=False, reason="Migration not found").to_dict()
     else:
         body = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        if args.command == "apply":
+            body |= {"migration_name": getattr(error, "migration_name", None), "applied": list(error.done)}
+    if isinstance(error, SqlFailed):
+        body |= {"sqlstate": error.sqlstate, "statement_number": error.statement_number}
     out.write(results.to_json(body) + "\n")
 
 

@@ -34,6 +34,8 @@ class MigrollbackError(Exception):
         What happened, where.
     hint : str or None
         How to mend it.
+    done : tuple of str
+        Migrations that the same call had applied before it, and that stay so.
     exit_code : int
         What the command line exits with: 1 failed, 2 usage, 3 refused by a safety rule.
     """
@@ -44,6 +46,7 @@ class MigrollbackError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.done: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message

@@ -393,6 +393,25 @@ def test_snapshots_can_be_left_out(run: Callable[..., Ran], db: mr.Migrations, w
     assert db.snapshots().empty
 
 
+def test_an_apply_that_fails_tells_programs_what_is_in_place(run: Callable[..., Ran], write_migration: Callable[[str, str], Path]) -> None:
+    write_migration("001_a", "CREATE TABLE a ();")
+    write_migration("002_b", "SELECT 1; SELECT 1/0;")
+    ran = run("apply", "--format", "json")
+    assert ran.status == 1
+    told = json.loads(ran.out)
+    assert "division by zero" in told.pop("message")
+    assert told == {
+        "error": "ApplyFailed",
+        "hint": "Everything it did was undone.\nApplied before it, and in place: 001_a.",
+        "migration_name": "002_b",
+        "applied": ["001_a"],
+        "sqlstate": "22012",
+        "statement_number": 2,
+    }
+    assert run("apply", "001_a", "--format", "json").json == {"applied": [], "skipped": ["001_a"], "warnings": []}
+    assert json.loads(run("apply", "004_none", "--format", "json").out)["applied"] == []
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
 @pytest.mark.parametrize("words", [["list"], ["last"], ["rollback", "001_a", "--confirm", "001_a"], ["install", "--print"]])
 def test_output_that_cannot_be_written_is_one_clear_error(db, write_migration, database_dsn, folder, words):

@@ -164,6 +164,7 @@ def test_an_up_part_that_fails_leaves_those_before_it_applied(db, write_migratio
     assert status(session(), "001_a") == "applied"
     assert not exists(session(), "c")
     assert caught.value.hint == "Everything it did was undone.\nApplied before it, and in place: 001_a."
+    assert caught.value.done == ("001_a",)
 
 
 def test_of_many_that_were_applied_before_a_failure_the_first_are_named(db, write_migration):
