@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from migrollback_nb import folders, not_undone
+from migrollback_nb import folders, not_undone, other_tools
 from migrollback_nb.errors import MigrationFileError
 from migrollback_nb.sql_text import Comment, SqlText, SyntaxProblem
 
@@ -200,7 +200,14 @@ class MigrationFile:
         """Why the up part cannot run, with the line and column of the file; None when it can."""
         if self.up.problem is not None:
             return self.up.problem
+        if self._undo_of_another_tool is not None:
+            tool, mark = self._undo_of_another_tool
+            return SyntaxProblem(line=mark.line, column=1, message=f"what follows {mark.text.strip()} is {tool}'s, and would undo it in the same breath")
         return _cannot_run(self.up)
+
+    @cached_property
+    def _undo_of_another_tool(self) -> tuple[str, Comment] | None:
+        return other_tools.undo_mark(self.up) if other_tools.may_undo(self.text) else None
 
     def up_statements(self) -> tuple[str, ...]:
         """The statements of the up part, in order, without a BEGIN ... COMMIT around all of them."""
@@ -300,6 +307,9 @@ class MigrationFile:
         for key, value, line in self._headers:
             if key == "migration" and value.removesuffix(".sql") != self.name:
                 remarks.append(f"{self.path}:{line}: -- Migration: says {value}, but the file is {self.name}.sql")
+        if self._undo_of_another_tool is not None:
+            tool, mark = self._undo_of_another_tool
+            remarks.append(f"{self.path}:{mark.line}: what follows is {tool}'s and no rollback SQL here: move it between -- ROLLBACK START and -- ROLLBACK END")
         block = self.rollback
         if block is None and self._markers is not None:
             start = self._markers[0]
@@ -394,6 +404,12 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
     if not _NAME.match(name):
         raise MigrationFileError(
             where, "the name does not begin with digits", hint="Name it <version>_<what it does>.sql, for example 20250120_add_user_settings.sql."
+        )
+    if other_tools.only_undoes(name):
+        raise MigrationFileError(
+            where,
+            "undoes another migration, and would run as one of its own",
+            hint="Put its SQL between -- ROLLBACK START and -- ROLLBACK END at the end of the migration that it undoes, and take this file away.",
         )
     if (nul := text.find("\0")) >= 0:
         line = text.count("\n", 0, nul) + 1

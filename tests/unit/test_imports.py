@@ -24,6 +24,7 @@ LAYERS = [
         "sql_names",
         "not_undone",
         "bodies",
+        "other_tools",
         "migration_file",
         "formats",
         "formats.native",
