@@ -28,11 +28,11 @@ def may_undo(text: str) -> bool:
 
 
 def undo_mark(sql: SqlText) -> tuple[str, Comment] | None:
-    """The comment that begins another tool's undo part, and whose it is; None where no statement follows one.
+    r"""The comment that begins another tool's undo part, and whose it is; None where no statement follows one.
 
     Examples
     --------
-    >>> tool, mark = undo_mark(SqlText("CREATE TABLE t ();\\n-- migrate:down\\nDROP TABLE t;"))
+    >>> tool, mark = undo_mark(SqlText("CREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;"))
     >>> tool, mark.line
     ('dbmate', 2)
     """
