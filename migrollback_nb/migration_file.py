@@ -200,13 +200,14 @@ class MigrationFile:
         """Why the up part cannot run, with the line and column of the file; None when it can."""
         if self.up.problem is not None:
             return self.up.problem
-        if self._undo_of_another_tool is not None:
-            tool, mark = self._undo_of_another_tool
+        if self.undo_of_another_tool is not None:
+            tool, mark = self.undo_of_another_tool
             return SyntaxProblem(line=mark.line, column=1, message=f"what follows {mark.text.strip()} is {tool}'s, and would undo it in the same breath")
         return _cannot_run(self.up)
 
     @cached_property
-    def _undo_of_another_tool(self) -> tuple[str, Comment] | None:
+    def undo_of_another_tool(self) -> tuple[str, Comment] | None:
+        """(tool, the comment that begins it) of an undo part in its format that stands outside the rollback block; None without one."""
         return other_tools.undo_mark(self.up) if other_tools.may_undo(self.text) else None
 
     def up_statements(self) -> tuple[str, ...]:
@@ -307,8 +308,8 @@ class MigrationFile:
         for key, value, line in self._headers:
             if key == "migration" and value.removesuffix(".sql") != self.name:
                 remarks.append(f"{self.path}:{line}: -- Migration: says {value}, but the file is {self.name}.sql")
-        if self._undo_of_another_tool is not None:
-            tool, mark = self._undo_of_another_tool
+        if self.undo_of_another_tool is not None:
+            tool, mark = self.undo_of_another_tool
             remarks.append(f"{self.path}:{mark.line}: what follows is {tool}'s and no rollback SQL here: move it between -- ROLLBACK START and -- ROLLBACK END")
         block = self.rollback
         if block is None and self._markers is not None:

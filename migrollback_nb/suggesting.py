@@ -35,7 +35,7 @@ def template(
     folder : MigrationFolder
         Where the migrations are that come before it.
     file : MigrationFile
-        The migration. A block that it has already is not looked at.
+        The migration. A block that it has already is not looked at, nor is the undo part of another tool.
     commented : bool
         True: each line commented out, for folders whose deploy tool runs the whole file.
     major : int
@@ -52,6 +52,10 @@ def template(
     results.Template
     """
     warnings: list[str] = []
+    if file.undo_of_another_tool is not None:
+        tool, mark = file.undo_of_another_tool
+        warnings.append(f"{file.path}:{mark.line}: what follows is {tool}'s undo part: the block is to take its place")
+        file = parse(file.text.encode()[: mark.start].decode(), name=file.name, path=file.path)
     if file.up_problem is not None:
         problem = file.up_problem
         warnings.append(f"{file.path}:{problem.line}:{problem.column}: the up part cannot be read: {problem.message}")

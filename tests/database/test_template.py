@@ -145,6 +145,15 @@ def test_an_up_part_that_cannot_be_read_gets_a_block_to_fill_in(db, write_migrat
         db.template("002_absent")
 
 
+def test_a_block_takes_the_place_of_another_tools_undo_part(db, write_migration, database_dsn):
+    write_migration("001_t", "-- migrate:up\nCREATE TABLE t (v text); -- ěšč\n\n-- migrate:down\nDROP TABLE t; SELECT 'and more';\n")
+    suggested = db.template("001_t", prove=True, on=database_dsn)
+    assert suggested.statements == ("DROP TABLE IF EXISTS t",)
+    (warning,) = suggested.warnings
+    assert "001_t.sql:4: what follows is dbmate's undo part" in warning
+    assert suggested.proof.grade == "restores"
+
+
 def test_nothing_is_written_to_the_database_that_is_asked(db, write_migration, session, database_dsn):
     before, events = schema_of(session()), len(db.events())
     write_migration("001_base", BASE)
