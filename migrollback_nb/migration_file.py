@@ -34,6 +34,7 @@ class RollbackBlock:
     refused_in_transaction: tuple[tuple[int, str], ...]  #: (line of the file, statement in words) that PostgreSQL runs only outside a transaction
     set_local: tuple[str, ...]  #: settings, in lower case, that it changes only until the transaction ends
     set_session: tuple[str, ...]  #: settings, in lower case, that it changes for longer
+    effects: dict[str, Any]  #: what `not_undone.look` sees in it
 
     def statement_texts(self) -> tuple[str, ...]:
         """The statements themselves, in order."""
@@ -50,7 +51,7 @@ class RollbackBlock:
             "set_local": list(self.set_local),
             "set_session": list(self.set_session),
             "live": self.live,
-            **not_undone.look(self.statement_texts()),
+            **self.effects,
         }
         if self.problem is not None:
             found["error"] = {"line": self.problem.line, "column": self.problem.column, "message": self.problem.message}
@@ -261,18 +262,19 @@ class MigrationFile:
                 found = _COMMENT_PREFIX.match(row)
                 prefixes[number] = len(found.group()) if found else 0
             stripped = _COMMENT_PREFIX.sub("", inside)
-            found_in = SqlText(stripped)
-            if found_in.only_comments or found_in.problem is not None:
-                # remarks, the template's for one: a block of comments is no rollback SQL
-                return None
-            sql = found_in
-        elif sql.only_comments:
+            sql = SqlText(stripped)
+        if live and sql.only_comments:
             return None
+        nodes = sql.nodes()
+        if not live and (sql.only_comments or sql.problem is not None):
+            return None  # remarks, the template's for one: a block of comments is no rollback SQL
         problem = sql.problem or _cannot_run(sql)
         if problem is not None:
             shift = prefixes.get(problem.line - 1, 0)
             problem = SyntaxProblem(line=problem.line + line - 1, column=problem.column + shift, message=problem.message)
-        statements = sql.statements[1:-1] if sql.wrapped else sql.statements
+        statements = sql.statements
+        if sql.wrapped:
+            statements, nodes = statements[1:-1], nodes[1:-1]
         changes = [change for s in statements for change in s.settings]
         for_longer = {name for name, local in changes if not local}
         return RollbackBlock(
@@ -285,6 +287,7 @@ class MigrationFile:
             refused_in_transaction=tuple((s.line + line - 1, s.refused_in_transaction) for s in statements if s.refused_in_transaction),
             set_local=tuple(sorted({name for name, local in changes if local} - for_longer)),
             set_session=tuple(sorted(for_longer)),
+            effects=not_undone.look([s.text for s in statements], nodes),
         )
 
     @cached_property

@@ -53,23 +53,26 @@ class Found:
         self.unseen |= inside.unseen
 
 
-def look(statements: Sequence[str]) -> dict[str, Any]:
+def look(statements: Sequence[str], nodes: Sequence[Node] | None = None) -> dict[str, Any]:
     """What `migration_history.metadata` keeps of it, beside the statements: each as a list that begins with the statement's number.
 
     Parameters
     ----------
     statements : sequence of str
         Statements that parse, one in each text.
+    nodes : sequence of Node, optional
+        What the parser made of them, where somebody has parsed them already.
 
     Examples
     --------
     >>> look(["SELECT setval('s', 1)", "COPY t TO '/tmp/t'"])
     {'not_undone': [[2, 'writes a file on the server (COPY)']], 'calls': [[1, None, 'setval']], 'writes': [], 'unseen': []}
     """
-    parsed = postgast.parse("\n;\n".join(statements))  # in one go: reading each by itself takes twice as long
+    if nodes is None:
+        nodes = [raw.stmt for raw in postgast.parse("\n;\n".join(statements)).stmts]  # in one go: reading each by itself takes twice as long
     found = [Found() for _ in statements]
-    for one, raw, text in zip(found, parsed.stmts, statements, strict=True):
-        _look_at_node(raw.stmt, text, one)
+    for one, node, text in zip(found, nodes, statements, strict=True):
+        _look_at_node(node, text, one)
     called = {name for one in found for _, name in one.calls} | {name for one in found for name in one.fires}
     for one in found:
         for name, inside in one.bodies.items():

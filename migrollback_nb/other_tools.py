@@ -17,14 +17,15 @@ _UNDO_MARKS = {
     "MyBatis Migrations": re.compile(r"--\s*//\s*@UNDO\b", re.IGNORECASE),
 }
 #: Without one of these words there is no such mark: most files need no closer look.
-_WORDS = re.compile(r"down|drop below|@undo", re.IGNORECASE)
+_WORDS = ("down", "drop below", "@undo")
 #: How the name of a file ends that only undoes: golang-migrate and many more; yoyo; postgrator.
 _UNDO_FILES = (".down", ".rollback", ".undo")
 
 
 def may_undo(text: str) -> bool:
     """Whether `undo_mark` need be asked."""
-    return _WORDS.search(text) is not None
+    lower = text.lower()
+    return any(word in lower for word in _WORDS)
 
 
 def undo_mark(sql: SqlText) -> tuple[str, Comment] | None:

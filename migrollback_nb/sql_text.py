@@ -145,10 +145,18 @@ class SqlText:
 
     @cached_property
     def _parsed(self) -> tuple[tuple[Statement, ...], SyntaxProblem | None]:
+        return self._read()[0]
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The statements as PostgreSQL's parser has them; none where the text does not parse. Not kept: they take much more room than the text."""
+        self.__dict__["_parsed"], nodes = self._read()
+        return nodes
+
+    def _read(self) -> tuple[tuple[tuple[Statement, ...], SyntaxProblem | None], tuple[Node, ...]]:
         try:
             parsed = postgast.parse(self.text)
         except postgast.PgQueryError as error:
-            return (), self._problem(error)
+            return ((), self._problem(error)), ()
         statements = []
         for raw in parsed.stmts:
             end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(self._bytes)
@@ -168,7 +176,7 @@ class SqlText:
                     settings=tuple(_settings(raw.stmt, text)) if "set" in text.lower() else (),
                 )
             )
-        return tuple(statements), None
+        return (tuple(statements), None), tuple(raw.stmt for raw in parsed.stmts)
 
     @property
     def statements(self) -> tuple[Statement, ...]:
