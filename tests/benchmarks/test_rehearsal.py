@@ -14,7 +14,7 @@ import migrollback_nb as mr
 from .conftest import Measure
 
 TABLES = 1000
-ROUNDS = 5
+ROUNDS = 9
 SCHEMA = f"""
 DO $$ BEGIN
     FOR i IN 1..{TABLES} LOOP
