@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb import results
 from migrollback_nb.arguments import BY_THEMSELVES, COMMANDS, get_parser
-from migrollback_nb.errors import ConfirmationRequired, MigrationNotFound, MigrollbackError, Refused, SqlFailed, UsageError
+from migrollback_nb.errors import ConfirmationRequired, Interrupted, MigrationNotFound, MigrollbackError, Refused, SqlFailed, UsageError
 from migrollback_nb.html import visible
 from migrollback_nb.terminal import show, show_list, show_order, show_table, show_tsv
 
@@ -240,8 +240,8 @@ def _as_rows(result: Any) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
     return [row], list(row)
 
 
-def _print_error(error: MigrollbackError, args: argparse.Namespace, out: TextIO, err: TextIO) -> None:
-    err.write(f"❌ {visible(str(error))}\n")
+def _print_error(error: MigrollbackError | Interrupted, args: argparse.Namespace, out: TextIO, err: TextIO) -> None:
+    err.write(f"\n❌ Interrupted. {visible(error.message)}\n" if isinstance(error, Interrupted) else f"❌ {visible(str(error))}\n")
     if getattr(args, "format", "table") != "json":
         return
     if args.command == "rollback":
@@ -249,10 +249,12 @@ def _print_error(error: MigrollbackError, args: argparse.Namespace, out: TextIO,
         body: dict[str, Any] = {"success": False, "message": error.message, "sql_executed": None, "migration_name": name}
         if isinstance(error, Refused):
             body |= {"dependent_migrations": list(error.dependents)}
+        elif isinstance(error, Interrupted):
+            body |= {"rolled_back": list(error.done)}
     elif args.command == "check" and isinstance(error, MigrationNotFound):
         body = results.CheckResult(migration_name=error.name, can_rollback=False, reason="Migration not found").to_dict()
     else:
-        body = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        body = {"error": type(error).__name__, "message": error.message, "hint": getattr(error, "hint", None)}
         if args.command == "apply":
             body |= {"migration_name": getattr(error, "migration_name", None), "applied": list(error.done)}
     if isinstance(error, SqlFailed):
@@ -295,14 +297,13 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
     try:
         try:
             status = _run(args, out, err, stdin)
-        except MigrollbackError as error:
+        except (MigrollbackError, Interrupted) as error:
             out.flush()
             _print_error(error, args, out, err)
             status = error.exit_code
         out.flush()
-    except KeyboardInterrupt as interrupt:
-        what = str(interrupt) or "What was running was cancelled on the server; what was committed before stays."
-        err.write(f"\n❌ Interrupted. {visible(what)}\n")
+    except KeyboardInterrupt:
+        err.write("\n❌ Interrupted. What was running was cancelled on the server; what was committed before stays.\n")
         return 1
     except BrokenPipeError:
         _write_no_more()  # the reader has seen enough

@@ -65,7 +65,11 @@ class Interrupted(KeyboardInterrupt):
         What was undone and what stays.
     done : tuple of str
         Migrations that were rolled back or applied by then, and stay so.
+    exit_code : int
+        What the command line exits with.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, done: tuple[str, ...] = ()) -> None:
         super().__init__(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,25 @@ def test_the_command_line_says_the_same(applied: Callable[..., str], database_ds
         assert cli.run(["rollback", "001_t", "--confirm", "001_t", "--dsn", database_dsn, "--dir", str(folder)], out, err) == 1
     assert "❌ Interrupted. " in err.getvalue()
     assert words in err.getvalue()
+
+
+def test_programs_are_told_what_stays(db: mr.Migrations, applied: Callable[..., str], write_migration: Callable[[str, str], Path], database_dsn: str) -> None:
+    def run(*words: str) -> dict[str, object]:
+        out = io.StringIO()
+        assert cli.run([*words, "--format", "json", "--dsn", database_dsn, "--dir", str(db.folder.path)], out, io.StringIO()) == 1
+        return json.loads(out.getvalue())
+
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    with interrupted_at("verify_migration_rollback"):
+        told = run("rollback", "001_t", "--confirm", "001_t")
+    assert "Too late for 001_t" in str(told.pop("message"))
+    assert told == {"success": False, "sql_executed": None, "migration_name": "001_t", "rolled_back": ["001_t"]}
+    for number in (2, 3):
+        write_migration(f"00{number}_t", f"CREATE TABLE t{number} ();")
+    with interrupted_at("apply_migration", after=True, time=2):
+        told = run("apply")
+    assert "Too late for 002_t" in str(told.pop("message"))
+    assert told == {"error": "Interrupted", "hint": None, "migration_name": None, "applied": ["002_t"]}
 
 
 def test_where_the_database_cannot_be_asked_nothing_is_claimed(db: mr.Migrations, applied: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
