@@ -207,7 +207,7 @@ def _confirm(args: argparse.Namespace, preview: Preview, out: TextIO, stdin: Tex
     try:
         answer = stdin.readline()
     except KeyboardInterrupt:  # nothing has run yet, so nothing was cancelled either
-        raise KeyboardInterrupt("Not confirmed: nothing was changed.") from None
+        raise Interrupted("Not confirmed: nothing was changed.") from None
     if answer.strip().lower() != "yes":
         raise Refused("Not confirmed: nothing was changed", migration_name=name)
     out.write("\n")

@@ -25,27 +25,42 @@ class DeedsInSteps(Deeds):
         """A second connection whose open, idle transaction holds the gate's lock: survives poolers, and holds no snapshot that CONCURRENTLY would wait for."""
         if self._reopen is None:
             raise errors.UsageError("Running outside a transaction needs a second connection", hint="Connect by DSN instead of lending a connection.")
-        behind_pooler, before = self._is_behind_pooler(), _process(self.connection)
         with self._reopen() as connection:
+            with self._translated():
+                lent = self._is_behind_pooler() and self._is_lent_for_a_transaction(connection)
+            if lent:
+                raise errors.Refused(
+                    "What runs statement by statement outside a transaction needs a session of its own, and this connection goes through a pooler "
+                    "that lends one for each transaction",
+                    hint="Nothing was run. Connect to the server itself, or through a pooler in session mode: else a statement could miss its search_path, "
+                    "and other clients would find our settings.",
+                )
             guard = type(self)(connection, schema=self.schema, owned=True, reopen=None, limits=self.limits)
             guard.client = self.client
             with guard._translated(), connection.transaction():
                 self._set_local(connection, {"idle_in_transaction_session_timeout": "0", "lock_timeout": self.limits.lock_timeout})
                 guard._rows("lock_migrations")
-                # where the pooler lends a session for a transaction only, the guard's has just taken ours, or we get another one each time
-                if behind_pooler and (_process(connection) == before or any(_process(self.connection) != before for _ in range(3))):
-                    raise errors.Refused(
-                        "What runs statement by statement outside a transaction needs a session of its own, and this connection goes through a pooler "
-                        "that lends one for each transaction",
-                        hint="Nothing was run. Connect to the server itself, or through a pooler in session mode: else a statement could miss its search_path, "
-                        "and other clients would find our settings.",
-                    )
                 guard._let_go_of_snapshot()
                 yield guard
 
     def _is_behind_pooler(self) -> bool:
         """Whether another process answers than the one that was named at connecting. Does not write."""
         return _process(self.connection) != self.connection.info.backend_pid
+
+    def _is_lent_for_a_transaction(self, other: psycopg.Connection) -> bool:
+        """Whether the pooler lends our session to others between two transactions of ours. Does not write.
+
+        Parameters
+        ----------
+        other : psycopg.Connection
+            Another one through the same pooler.
+        """
+        for _ in range(5):  # others who come between may hide it once
+            ours = _process(self.connection)
+            with other.transaction():  # a pooler lends first what was left last, or else in turn: this one gets ours, or we get another
+                if _process(other) == ours or _process(self.connection) != ours:
+                    return True
+        return False
 
     def _let_go_of_snapshot(self) -> None:
         """Close the portal of the last query. Unclosed it keeps a snapshot for as long as the transaction is open, and CONCURRENTLY waits for that."""

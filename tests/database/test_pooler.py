@@ -106,6 +106,27 @@ def test_it_is_refused_too_while_others_use_the_pool(pooled, write_migration, fo
             through.apply("001_t")
 
 
+def test_it_is_refused_too_where_other_sessions_are_idle(pooled, write_migration, folder, session):
+    write_migration("001_t", OUTSIDE)
+    dsn = pooled("transaction")
+    with mr.connect(dsn, dir=folder) as through:
+        reopen = through.database._reopen
+
+        def after_others():
+            connection = reopen()
+            with psycopg.connect(dsn) as one, psycopg.connect(dsn) as other:
+                one.execute("SELECT 1")  # takes the session that we have just left
+                other.execute("SELECT 1")
+                one.rollback()
+                other.rollback()  # its session is the next to be lent, not ours
+            return connection
+
+        through.database._reopen = after_others
+        with pytest.raises(mr.Refused, match="pooler"):
+            through.apply("001_t")
+    assert not exists(session(), "t")
+
+
 def test_statement_by_statement_in_session_mode(pooled, write_migration, folder, session):
     write_migration("001_t", OUTSIDE)
     with mr.connect(pooled("session"), dir=folder) as db:
