@@ -57,7 +57,9 @@ class DeedsInSteps(Deeds):
         """
         for _ in range(5):  # others who come between may hide it once
             ours = _process(self.connection)
-            with other.transaction():  # a pooler lends first what was left last, or else in turn: this one gets ours, or we get another
+            if _process(self.connection) != ours:  # lent in turn
+                return True
+            with other.transaction():  # or the one that was left last is lent first, and that is ours
                 if _process(other) == ours or _process(self.connection) != ours:
                     return True
         return False

@@ -37,16 +37,17 @@ DROP TABLE t;
 
 
 @pytest.fixture
-def pooled(server: Server, database_dsn: str) -> Iterator[Callable[[str], str]]:
-    """Starts a pooler in one mode and gives the DSN through it."""
+def pooled(server: Server, database_dsn: str) -> Iterator[Callable[..., str]]:
+    """Starts a pooler in one mode, with further settings, and gives the DSN through it."""
     with tempfile.TemporaryDirectory(prefix="mrp", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name, _stopping() as started:
         folder = Path(name)
         folder.chmod(0o777)
 
-        def start(mode: str) -> str:
+        def start(mode: str, **settings: int) -> str:
             (folder / "ini").write_text(
                 f"[databases]\n* = host={server.folder} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {folder}\nauth_type = any\n"
                 f"pool_mode = {mode}\ndefault_pool_size = 20\npidfile = {folder}/pid\nlogfile = {folder}/log\n"
+                + "".join(f"{name} = {value}\n" for name, value in settings.items())
             )
             started.append(
                 subprocess.Popen([str(PROGRAM), "-q", str(folder / "ini")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **ordinary_account())
@@ -106,9 +107,10 @@ def test_it_is_refused_too_while_others_use_the_pool(pooled, write_migration, fo
             through.apply("001_t")
 
 
-def test_it_is_refused_too_where_other_sessions_are_idle(pooled, write_migration, folder, session):
+@pytest.mark.parametrize("in_turn", [0, 1])
+def test_it_is_refused_too_where_other_sessions_are_idle(pooled, write_migration, folder, session, in_turn):
     write_migration("001_t", OUTSIDE)
-    dsn = pooled("transaction")
+    dsn = pooled("transaction", server_round_robin=in_turn)
     with mr.connect(dsn, dir=folder) as through:
         reopen = through.database._reopen
 
@@ -124,6 +126,13 @@ def test_it_is_refused_too_where_other_sessions_are_idle(pooled, write_migration
         through.database._reopen = after_others
         with pytest.raises(mr.Refused, match="pooler"):
             through.apply("001_t")
+    assert not exists(session(), "t")
+
+
+def test_it_is_refused_too_where_the_pool_has_one_session_for_all(pooled, write_migration, folder, session):
+    write_migration("001_t", OUTSIDE)
+    with mr.connect(pooled("transaction", max_db_connections=1), dir=folder) as through, pytest.raises(mr.Refused, match="pooler"):
+        through.apply("001_t")
     assert not exists(session(), "t")
 
 

@@ -236,7 +236,7 @@ BEGIN
             statement_began := clock_timestamp();
             EXECUTE statement;
             statement_ms := statement_ms || round(extract(epoch FROM clock_timestamp() - statement_began)::numeric * 1000, 3);
-            IF rehearsed AND (place = cardinality(statements) OR looking_ms < 20 + extract(epoch FROM clock_timestamp() - began) * 100) THEN
+            IF rehearsed AND (place = cardinality(statements) OR looking_ms < 20 + extract(epoch FROM clock_timestamp() - began) * 250) THEN
                 -- Looking costs more the more locks there are: where it would cost too much, a lock is put down to the first statement that may have taken it.
                 statement_began := clock_timestamp();
                 BEGIN                   -- no function of ours: the SQL may have another role now, and its own search_path
