@@ -29,7 +29,7 @@ _HOME = {
     "Limits": "session",
     "Checklist": "checklist",
     "RunbookState": "runbook",
-    "parse": "migration_file",
+    "parse": "formats",
     "MigrationFile": "migration_file",
     "Status": "results",
     "Target": "results",
@@ -87,7 +87,8 @@ if TYPE_CHECKING:
         RollbackFailed,
         UsageError,
     )
-    from migrollback_nb.migration_file import MigrationFile, parse
+    from migrollback_nb.formats import parse
+    from migrollback_nb.migration_file import MigrationFile
     from migrollback_nb.migrations import Migrations, connect, verify
     from migrollback_nb.results import (
         ApplyResult,

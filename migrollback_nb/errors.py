@@ -95,6 +95,8 @@ class MigrationFileError(MigrollbackError):
         The file.
     line, column : int or None
         Where, counted from 1; None when the file as a whole is meant.
+    migration_name : str
+        The migration that it belongs to; the file's stem where nobody knows better.
     """
 
     def __init__(self, path: str, message: str, *, line: int | None = None, column: int | None = None, hint: str) -> None:
@@ -104,6 +106,7 @@ class MigrationFileError(MigrollbackError):
         self.line = line
         self.column = column
         self.problem = message
+        self.migration_name = path.rpartition("/")[2].removesuffix(".sql")
 
 
 class DependencyError(MigrollbackError):

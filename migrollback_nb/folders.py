@@ -17,6 +17,7 @@ def default_folder() -> Path | None:
     return next((Path(usual) for usual in USUAL_FOLDERS if Path(usual).is_dir()), None)
 
 
-def checksum(data: bytes) -> str:
-    """SHA-256 (hex) of a migration file as it is hashed everywhere: BOM dropped, CRLF read as LF."""
-    return hashlib.sha256(data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")).hexdigest()
+def checksum(data: bytes, undo: bytes | None = None) -> str:
+    """SHA-256 (hex) of a migration as it is hashed everywhere: BOM dropped, CRLF read as LF; of two files, a NUL byte between them."""
+    texts = [data] if undo is None else [data, undo]
+    return hashlib.sha256(b"\0".join(text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n") for text in texts)).hexdigest()

@@ -1,61 +1,23 @@
-"""One migration file -> MigrationFile: what it does, what undoes it, what it depends on. Pure but for `read`."""
+"""One migration file -> MigrationFile: what it does, what undoes it, what it depends on. Pure but for `read_text`."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from migrollback_nb import folders, not_undone, other_tools
+from migrollback_nb import folders, other_tools
 from migrollback_nb.errors import MigrationFileError
+from migrollback_nb.rollback_block import COMMENT_PREFIX, RollbackBlock, UndoPart, cannot_run, rollback_block, undo_part
 from migrollback_nb.sql_text import Comment, SqlText, SyntaxProblem
 
 _MARKER = re.compile(r"--\s*ROLLBACK\s+(START|END)\b\s*(.*?)\s*$", re.DOTALL)
 _MARKER_ALONE = re.compile(r"--\s*ROLLBACK\s+(START|END)\s*$", re.IGNORECASE)
 _HEADER = re.compile(r"--\s*(Migration|Description|Depends on|Transaction)\s*:\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL)
-_COMMENT_PREFIX = re.compile(r"^[ \t]*-- ?", re.MULTILINE)
 _NAME = re.compile(r"\d")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollbackBlock:
-    """What stands between ``-- ROLLBACK START`` and ``-- ROLLBACK END``."""
-
-    sql: str  #: the rollback SQL; the comment signs of a commented block are stripped
-    line: int  #: line of the file that `sql` begins in, counted from 1
-    live: bool  #: False when the block was commented out line by line, so that a tool that runs the whole file leaves it alone
-    transaction: bool  #: False after ``-- ROLLBACK START transaction:false``
-    statements: tuple[tuple[int, int, int], ...]  #: (first byte in `sql`, bytes, line of the file) of each statement that is to run
-    problem: SyntaxProblem | None  #: why it cannot run, with the line and column of the file; None when it can
-    refused_in_transaction: tuple[tuple[int, str], ...]  #: (line of the file, statement in words) that PostgreSQL runs only outside a transaction
-    set_local: tuple[str, ...]  #: settings, in lower case, that it changes only until the transaction ends
-    set_session: tuple[str, ...]  #: settings, in lower case, that it changes for longer
-    effects: dict[str, Any]  #: what `not_undone.look` sees in it
-
-    def statement_texts(self) -> tuple[str, ...]:
-        """The statements themselves, in order."""
-        data = self.sql.encode()
-        return tuple(data[start : start + length].decode() for start, length, _ in self.statements)
-
-    def metadata(self) -> dict[str, Any]:
-        """What `migration_history.metadata` keeps of it under the key ``rollback``."""
-        found: dict[str, Any] = {
-            "md5": hashlib.md5(self.sql.encode(), usedforsecurity=False).hexdigest(),
-            "statements": [list(statement) for statement in self.statements],
-            "transaction": self.transaction,
-            "refused_in_transaction": [{"line": line, "statement": words} for line, words in self.refused_in_transaction],
-            "set_local": list(self.set_local),
-            "set_session": list(self.set_session),
-            "live": self.live,
-            **self.effects,
-        }
-        if self.problem is not None:
-            found["error"] = {"line": self.problem.line, "column": self.problem.column, "message": self.problem.message}
-        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +35,16 @@ class MigrationFile:
     def version(self) -> str:
         """The leading digits of the name."""
         return re.match(r"\d*", self.name).group()  # type: ignore[union-attr]  # \d* matches everywhere
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that the file is written for; None for our own format, which is Supabase's too."""
+        return None
+
+    @property
+    def number(self) -> tuple[int, ...] | None:
+        """What its tool orders migrations by; None where that is the name."""
+        return None
 
     @cached_property
     def checksum(self) -> str:
@@ -183,12 +155,15 @@ class MigrationFile:
     @cached_property
     def transaction(self) -> bool:
         """False when the up part says ``-- Transaction: false``."""
+        return self._says_transaction() is not False
+
+    def _says_transaction(self) -> bool | None:
         for key, value, line in self._headers:
             if key == "transaction":
                 if value.lower() not in ("true", "false"):
                     raise self._error(f"-- Transaction: {value!r} is neither true nor false", line=line, hint="Write -- Transaction: false, or nothing.")
                 return value.lower() == "true"
-        return True
+        return None
 
     @cached_property
     def up(self) -> SqlText:
@@ -204,12 +179,12 @@ class MigrationFile:
         if self.undo_of_another_tool is not None:
             tool, mark = self.undo_of_another_tool
             return SyntaxProblem(line=mark.line, column=1, message=f"what follows {mark.text.strip()} is {tool}'s, and would undo it in the same breath")
-        return _cannot_run(self.up)
+        return cannot_run(self.up)
 
     @cached_property
     def undo_of_another_tool(self) -> tuple[str, Comment] | None:
         """(tool, the comment that begins it) of an undo part in its format that stands outside the rollback block; None without one."""
-        return other_tools.undo_mark(self.up) if other_tools.may_undo(self.text) else None
+        return other_tools.undo_mark(self.up)
 
     def up_statements(self) -> tuple[str, ...]:
         """The statements of the up part, in order, without a BEGIN ... COMMIT around all of them."""
@@ -236,6 +211,11 @@ class MigrationFile:
     @cached_property
     def rollback(self) -> RollbackBlock | None:
         """The rollback block; None where there is none or it holds only comments."""
+        part = self._undo_part()
+        return None if part is None else rollback_block(part)
+
+    def _undo_part(self) -> UndoPart | None:
+        """Where the rollback SQL stands; None where there is none."""
         markers = self._markers
         if markers is None:
             return None
@@ -246,49 +226,7 @@ class MigrationFile:
                 raise self._error(f"-- ROLLBACK START {options!r} is not understood", line=start.line, hint="After START only transaction:false may stand.")
             transaction = options.lower().endswith("true")
         data = self.text.encode()
-        begin, behind = start.end, end.start if end is not None else len(data)
-        line = start.line
-        while begin < behind and data[begin : begin + 1] == b"\n":
-            begin += 1
-            line += 1
-        while behind > begin and data[behind - 1 : behind] == b"\n":
-            behind -= 1
-        sql = self._whole.part(begin, behind)
-        inside = sql.text
-        prefixes: dict[int, int] = {}
-        live = not _commented_line_by_line(inside)
-        if not live:
-            for number, row in enumerate(inside.split("\n")):
-                found = _COMMENT_PREFIX.match(row)
-                prefixes[number] = len(found.group()) if found else 0
-            stripped = _COMMENT_PREFIX.sub("", inside)
-            sql = SqlText(stripped)
-        if live and sql.only_comments:
-            return None
-        nodes = sql.nodes()
-        if not live and (sql.only_comments or sql.problem is not None):
-            return None  # remarks, the template's for one: a block of comments is no rollback SQL
-        problem = sql.problem or _cannot_run(sql)
-        if problem is not None:
-            shift = prefixes.get(problem.line - 1, 0)
-            problem = SyntaxProblem(line=problem.line + line - 1, column=problem.column + shift, message=problem.message)
-        statements = sql.statements
-        if sql.wrapped:
-            statements, nodes = statements[1:-1], nodes[1:-1]
-        changes = [change for s in statements for change in s.settings]
-        for_longer = {name for name, local in changes if not local}
-        return RollbackBlock(
-            sql=sql.text,
-            line=line,
-            live=live,
-            transaction=transaction,
-            statements=tuple((s.start, s.length, s.line + line - 1) for s in statements),
-            problem=problem,
-            refused_in_transaction=tuple((s.line + line - 1, s.refused_in_transaction) for s in statements if s.refused_in_transaction),
-            set_local=tuple(sorted({name for name, local in changes if local} - for_longer)),
-            set_session=tuple(sorted(for_longer)),
-            effects=not_undone.look([s.text for s in statements], nodes),
-        )
+        return undo_part(self._whole, start.end, end.start if end is not None else len(data), path=self.path, transaction=transaction)
 
     @cached_property
     def _commented_problem(self) -> SyntaxProblem | None:
@@ -297,11 +235,11 @@ class MigrationFile:
         if markers is None or self.rollback is not None or markers[2] is None:
             return None
         inside = self.text.encode()[markers[0].end : markers[2].start].decode()
-        problem = SqlText(_COMMENT_PREFIX.sub("", inside)).problem
+        problem = SqlText(COMMENT_PREFIX.sub("", inside)).problem
         if problem is None:
             return None
         row = inside.split("\n")[problem.line - 1]
-        prefix = _COMMENT_PREFIX.match(row)
+        prefix = COMMENT_PREFIX.match(row)
         return SyntaxProblem(line=problem.line + markers[0].line - 1, column=problem.column + (len(prefix.group()) if prefix else 0), message=problem.message)
 
     @cached_property
@@ -324,11 +262,29 @@ class MigrationFile:
         if block is not None:
             if block.problem is not None:
                 at = block.problem
-                remarks.append(f"{self.path}:{at.line}:{at.column}: the rollback block is not valid SQL and will be refused: {at.message}")
+                remarks.append(f"{block.path}:{at.line}:{at.column}: the rollback block is not valid SQL and will be refused: {at.message}")
             if block.transaction and block.refused_in_transaction:
                 at_line, words = block.refused_in_transaction[0]
-                remarks.append(f"{self.path}:{at_line}: {words} cannot run inside a transaction: write -- ROLLBACK START transaction:false")
+                remarks.append(f"{block.path}:{at_line}: {words} cannot run inside a transaction: write {self.no_transaction_words}")
         return tuple(remarks)
+
+    def undo_marks(self, *, no_transaction: bool) -> tuple[str, str]:
+        """What stands above and below the SQL that undoes it, empty where nothing does; without a transaction or in one."""
+        return ("-- ROLLBACK START" + (" transaction:false" if no_transaction else ""), "-- ROLLBACK END")
+
+    @property
+    def undo_place(self) -> str | None:
+        """Where such SQL belongs, where that is not the end of the file; None where it is."""
+        return None
+
+    def with_undo(self, text: str) -> MigrationFile:
+        """The same migration with another text, marks included, that undoes it."""
+        return replace(self, text=f"{self.up.text.rstrip()}\n\n{text}\n")
+
+    @property
+    def no_transaction_words(self) -> str:
+        """What to write so that the rollback SQL runs outside a transaction."""
+        return "-- ROLLBACK START transaction:false"
 
     def validate(self) -> None:
         """Parse every part now; does not write.
@@ -343,7 +299,11 @@ class MigrationFile:
     def metadata(self) -> dict[str, Any]:
         """What `migration_history.metadata` keeps of the file."""
         found: dict[str, Any] = {"description": self.description}
+        if self.tool is not None:
+            found["tool"] = self.tool
         found["rollback"] = self.rollback.metadata() if self.rollback is not None else None
+        if self.rollback is not None and self.rollback.transaction and self.rollback.refused_in_transaction:
+            found["rollback"]["no_transaction_words"] = self.no_transaction_words
         if (at := self._commented_problem) is not None:
             found["rollback_remark"] = f"line {at.line}, column {at.column}: {at.message}"
         return found
@@ -360,23 +320,8 @@ class MigrationFile:
         }
 
 
-def _commented_line_by_line(text: str) -> bool:
-    rows = [row for row in text.split("\n") if row.strip()]
-    return bool(rows) and all(row.lstrip().startswith("--") for row in rows)
-
-
-def _cannot_run(sql: SqlText) -> SyntaxProblem | None:
-    statements = sql.statements[1:-1] if sql.wrapped else sql.statements
-    for statement in statements:
-        if statement.cannot_run is not None:
-            begin = sql.text.encode().rfind(b"\n", 0, statement.start) + 1
-            why = "needs a client's data stream" if statement.cannot_run.startswith("COPY") else "a migration runs in one transaction, or in none"
-            return SyntaxProblem(line=statement.line, column=statement.start - begin + 1, message=f"{statement.cannot_run} cannot be run: {why}")
-    return None
-
-
 def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
-    r"""Parse the text of one migration; does not write.
+    r"""Parse the text of one migration in our own format; does not write. `formats.parse` knows those of other tools too.
 
     Parameters
     ----------
@@ -390,21 +335,14 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
     Returns
     -------
     MigrationFile
+        Not parsed yet: call `MigrationFile.validate`.
 
     Raises
     ------
     MigrationFileError
-        When the file breaks the format: where, and how to mend it. A rollback block that is no valid SQL is not an error here:
-        it is kept in ``rollback.problem``.
-
-    Examples
-    --------
-    >>> file = parse("CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n", name="001_t")
-    >>> file.up_statements(), file.rollback.sql
-    (('CREATE TABLE t ()',), 'DROP TABLE t;')
+        When the text holds a NUL byte or the name is none for a migration.
     """
     where = path if path is not None else f"{name}.sql"
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if not _NAME.match(name):
         raise MigrationFileError(
             where, "the name does not begin with digits", hint="Name it <version>_<what it does>.sql, for example 20250120_add_user_settings.sql."
@@ -415,14 +353,26 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
             "undoes another migration, and would run as one of its own",
             hint="Put its SQL between -- ROLLBACK START and -- ROLLBACK END at the end of the migration that it undoes, and take this file away.",
         )
+    return MigrationFile(name=name, path=where, text=plain_text(text, where=where))
+
+
+def plain_text(text: str, *, where: str) -> str:
+    """The text of a file as everything here sees it: without byte order mark, CRLF read as LF.
+
+    Raises
+    ------
+    MigrationFileError
+        For a NUL byte, which no PostgreSQL text can hold.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if (nul := text.find("\0")) >= 0:
         line = text.count("\n", 0, nul) + 1
         raise MigrationFileError(where, "contains a NUL byte", line=line, hint="Save it as UTF-8 text; UTF-16 files are full of NUL bytes.")
-    return MigrationFile(name=name, path=where, text=text)
+    return text
 
 
-def read(path: Path, *, label: str | None = None) -> MigrationFile:
-    """Read one migration file; writes nothing.
+def read_text(path: Path, *, label: str | None = None) -> str:
+    """Read the text of one file; writes nothing.
 
     Parameters
     ----------
@@ -433,13 +383,13 @@ def read(path: Path, *, label: str | None = None) -> MigrationFile:
 
     Returns
     -------
-    MigrationFile
-        Not parsed yet: call `MigrationFile.validate`.
+    str
+        As `plain_text` gives it.
 
     Raises
     ------
     MigrationFileError
-        When it cannot be read: not a file, a link loop, not UTF-8, a NUL byte, no leading digits.
+        When it cannot be read: not a file, a link loop, not UTF-8, a NUL byte.
     """
     where = label if label is not None else str(path)
     try:
@@ -462,4 +412,4 @@ def read(path: Path, *, label: str | None = None) -> MigrationFile:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise MigrationFileError(where, f"is not UTF-8 (byte 0x{data[error.start]:02x})", line=line, hint="Save it as UTF-8.") from None
-    return parse(text, name=path.name.removesuffix(".sql"), path=where)
+    return plain_text(text, where=where)

@@ -231,7 +231,14 @@ class Migrations:
             return ()
         file = Path(path) / f"{name}.sql"
         try:
-            if not file.is_file() or checksum_of(file.read_bytes()) == checksum:
+            if file.is_file() and checksum_of(file.read_bytes()) == checksum:
+                return ()
+            if Path(path).is_dir():  # changed, not there, or one of two files, which takes longer to find out
+                from migrollback_nb.formats import MigrationFolder
+
+                if MigrationFolder(path).checksum(name) in (checksum, None):
+                    return ()
+            else:
                 return ()
         except OSError as error:  # no reason not to answer in an incident
             return (f"{file} cannot be read ({error.strerror}): nobody can tell whether it was changed after it was registered",)
@@ -434,8 +441,12 @@ class Migrations:
         if own is None:
             raise self._not_found(name)
         statuses = {row["migration_name"]: row["status"] for row in edges} | {name: own["status"]}
+        applied_at = {row["migration_name"]: row["applied_at"] for row in edges}
         steps = planning.rollback_order(
-            name, ((row["migration_name"], row["depends_on"]) for row in edges), {step: status != "rolled_back" for step, status in statuses.items()}
+            name,
+            ((row["migration_name"], row["depends_on"]) for row in edges),
+            {step: status != "rolled_back" for step, status in statuses.items()},
+            like=sorted(applied_at, key=lambda step: (applied_at[step], step)),
         )
         return results.Plan(migration_name=name, steps=tuple(steps), statuses={step: statuses[step] for step in steps})
 

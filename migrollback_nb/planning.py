@@ -8,18 +8,20 @@ from graphlib import CycleError, TopologicalSorter
 from migrollback_nb.errors import DependencyError
 
 
-def order(depends_on: Mapping[str, Iterable[str]]) -> list[str]:
+def order(depends_on: Mapping[str, Iterable[str]], *, like: Iterable[str] = ()) -> list[str]:
     """Put migrations into an order in which each comes after all that it depends on.
 
     Parameters
     ----------
     depends_on : mapping of str to iterable of str
         Name -> names that it depends on. Names that are no key are left out: they are someone else's concern.
+    like : iterable of str, optional
+        The names in the order that is followed where dependencies leave it open; without it that is the order of the names themselves.
 
     Returns
     -------
     list of str
-        All keys. Where dependencies leave it open, in order of name.
+        All keys.
 
     Raises
     ------
@@ -45,18 +47,19 @@ def order(depends_on: Mapping[str, Iterable[str]]) -> list[str]:
         ) from None
     import heapq
 
-    ready = sorted(sorter.get_ready())
+    places = {name: place for place, name in enumerate(like)}
+    ready = sorted((places.get(name, -1), name) for name in sorter.get_ready())
     done: list[str] = []
     while ready:
-        name = heapq.heappop(ready)
+        _, name = heapq.heappop(ready)
         done.append(name)
         sorter.done(name)
         for freed in sorter.get_ready():
-            heapq.heappush(ready, freed)
+            heapq.heappush(ready, (places.get(freed, -1), freed))
     return done
 
 
-def rollback_order(name: str, edges: Iterable[tuple[str, str]], in_place: Mapping[str, bool]) -> list[str]:
+def rollback_order(name: str, edges: Iterable[tuple[str, str]], in_place: Mapping[str, bool], *, like: Iterable[str] = ()) -> list[str]:
     """The chain: a migration and all that must be rolled back before it, in the order in which they are rolled back.
 
     Parameters
@@ -67,11 +70,13 @@ def rollback_order(name: str, edges: Iterable[tuple[str, str]], in_place: Mappin
         (dependent, dependency) for every dependency among those that rest on `name`.
     in_place : mapping of str to bool
         Whether a migration is still in place; those that are rolled back already order the others but are left out.
+    like : iterable of str, optional
+        The names in the order in which they were applied; without it that is the order of the names themselves.
 
     Returns
     -------
     list of str
-        Dependents first, `name` last; latest name first where the order is open.
+        Dependents first, `name` last; the latest first where the order is open.
 
     Raises
     ------
@@ -82,7 +87,7 @@ def rollback_order(name: str, edges: Iterable[tuple[str, str]], in_place: Mappin
     for dependent, dependency in edges:
         depends_on.setdefault(dependent, []).append(dependency)
         depends_on.setdefault(dependency, [])
-    found = [step for step in reversed(order(depends_on)) if step != name and in_place.get(step, True)]
+    found = [step for step in reversed(order(depends_on, like=like)) if step != name and in_place.get(step, True)]
     return [*found, name]
 
 

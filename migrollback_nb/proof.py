@@ -20,7 +20,7 @@ from migrollback_nb import contents, missing, planning, preludes, sample_rows
 from migrollback_nb.compared_values import compared_values
 from migrollback_nb.errors import DependencyError, MigrationNotFound, MigrollbackError, UsageError
 from migrollback_nb.folders import default_folder
-from migrollback_nb.formats import MigrationFolder
+from migrollback_nb.formats import MigrationFolder, in_order
 from migrollback_nb.results import DataLoss, MigrationProof, Proof, SchemaDiff
 from migrollback_nb.scratch import Scratch, scratch
 from migrollback_nb.sql_text import SqlText
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from migrollback_nb.contents import Content, Table
     from migrollback_nb.database import Database
-    from migrollback_nb.formats.native import FolderContents
+    from migrollback_nb.formats.folder import FolderContents
     from migrollback_nb.migration_file import MigrationFile
     from migrollback_nb.preludes import Prelude
     from migrollback_nb.results.proof import Grade
@@ -158,7 +158,7 @@ def prove(
     """
     ordered, left_out = _ordered(folder.files)
     graded = set(names) or {file.name for file in ordered}
-    bad = [MigrationProof(migration_name=_stem(error.path), grade="fails", remarks=(f"up part: {error}",)) for error in folder.errors]
+    bad = [MigrationProof(migration_name=error.migration_name, grade="fails", remarks=(f"up part: {error}",)) for error in folder.errors]
     verdicts = [verdict for verdict in (*bad, *left_out) if not names or verdict.migration_name in names]
     last = max((place for place, file in enumerate(ordered, 1) if file.name in graded), default=0)
     ordered = ordered[:last]
@@ -180,17 +180,14 @@ def prove(
     return Proof(migrations=tuple(verdicts), server=server, shares=clock.seconds, digests=clock.digests, warnings=(*folder.warnings, *remarks))
 
 
-def _stem(path: str) -> str:
-    return path.rpartition("/")[2].removesuffix(".sql")
-
-
 def _ordered(files: Iterable[MigrationFile]) -> tuple[list[MigrationFile], list[MigrationProof]]:
     """Dependencies first; what depends on itself in a circle is graded as it is."""
     by_name = {file.name: file for file in files}
     circles: list[MigrationProof] = []
     while True:
         try:
-            return [by_name[name] for name in planning.order({name: file.depends_on for name, file in by_name.items()})], circles
+            like = [file.name for file in in_order(by_name.values())]
+            return [by_name[name] for name in planning.order({name: file.depends_on for name, file in by_name.items()}, like=like)], circles
         except DependencyError as error:
             for name in dict.fromkeys(error.names):
                 circles.append(MigrationProof(migration_name=name, grade="fails", remarks=(f"up part: {error.message}",)))

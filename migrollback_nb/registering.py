@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrollback_nb import planning, results
 from migrollback_nb.errors import ConnectionFailed, DependencyError, LockBusy, MigrollbackError
+from migrollback_nb.formats import in_order
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -21,7 +21,7 @@ def sync(database: Database, folder: MigrationFolder, *, progress: Progress | No
     """Register every migration of the folder that is not registered yet. Writes. Parameters and result are those of `Migrations.sync`."""
     known = database.checksums()
     contents = folder.read_all(unchanged={name: checksum for name, (_, checksum) in known.items()})
-    failures = [results.FileFailure(migration_name=Path(error.path).name.removesuffix(".sql"), error=str(error)) for error in contents.errors]
+    failures = [results.FileFailure(migration_name=error.migration_name, error=str(error)) for error in contents.errors]
     warnings = list(contents.warnings)
     new = {file.name: file for file in contents.files if file.name not in known}
     skipped = tuple(file.name for file in contents.files if file.name in known)
@@ -90,7 +90,8 @@ def order_files(files: dict[str, MigrationFile], known: Iterable[str]) -> tuple[
                 del depends_on[name]
             continue
         try:
-            return [files[name] for name in planning.order(depends_on)], failures
+            like = [file.name for file in in_order(files.values())]
+            return [files[name] for name in planning.order(depends_on, like=like)], failures
         except DependencyError as error:
             for name in dict.fromkeys(error.names):
                 failures.append(results.FileFailure(migration_name=name, error=f"{files[name].path}: {error}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from migrollback_nb import inverse, old_definitions, planning, results
 from migrollback_nb import template as blocks
 from migrollback_nb.errors import DependencyError
-from migrollback_nb.migration_file import parse
+from migrollback_nb.formats import in_order
 
 if TYPE_CHECKING:
     from migrollback_nb.formats import MigrationFolder
@@ -35,7 +35,7 @@ def template(
     folder : MigrationFolder
         Where the migrations are that come before it.
     file : MigrationFile
-        The migration. A block that it has already is not looked at, nor is the undo part of another tool.
+        The migration. What undoes it already is not looked at.
     commented : bool
         True: each line commented out, for folders whose deploy tool runs the whole file.
     major : int
@@ -52,14 +52,12 @@ def template(
     results.Template
     """
     warnings: list[str] = []
-    if file.undo_of_another_tool is not None:
-        tool, mark = file.undo_of_another_tool
-        warnings.append(f"{file.path}:{mark.line}: what follows is {tool}'s undo part: the block is to take its place")
-        file = parse(file.text.encode()[: mark.start].decode(), name=file.name, path=file.path)
+    if (place := file.undo_place) is not None:
+        warnings.append(place)
     if file.up_problem is not None:
         problem = file.up_problem
         warnings.append(f"{file.path}:{problem.line}:{problem.column}: the up part cannot be read: {problem.message}")
-        return results.Template(migration_name=file.name, text=blocks.rollback_block(commented=commented), warnings=tuple(warnings))
+        return results.Template(migration_name=file.name, text=blocks.undo_text(file, commented=commented), warnings=tuple(warnings))
     suggested = inverse.suggest(file.up, major=major)
     remarks: list[str] = []
     if suggested.needs_schema:
@@ -75,9 +73,9 @@ def template(
         if trouble is not None:
             warnings.append(f"What was there before could not be looked up: {trouble}")
             remarks.append(warnings[-1])
-    text = blocks.rollback_block(suggested, commented=commented, remarks=remarks)
-    whole = blocks.with_block(file.text, file.up.text, text)
-    if not blocks.is_readable(file.name, whole, suggested.statements):
+    text = blocks.undo_text(file, suggested, commented=commented, remarks=remarks)
+    whole = file.with_undo(text)
+    if not blocks.is_readable(whole, suggested.statements):
         warnings.append("The block is not read back as it is meant; look through it before you use it")
     return results.Template(
         migration_name=file.name,
@@ -85,7 +83,7 @@ def template(
         statements=suggested.statements,
         todos=suggested.todos,
         warnings=tuple(warnings),
-        proof=_proof(folder, parse(whole, name=file.name, path=file.path), on=on, own_server=own_server, first=first) if prove else None,
+        proof=_proof(folder, whole, on=on, own_server=own_server, first=first) if prove else None,
     )
 
 
@@ -101,5 +99,5 @@ def _proof(folder: MigrationFolder, file: MigrationFile, *, on: str | None, own_
 def _before(folder: MigrationFolder, file: MigrationFile) -> list[MigrationFile]:
     """The migrations before one, in the order in which they are applied. A file that is bad has no place in it."""
     files = {other.name: other for other in folder.read_all().files} | {file.name: file}
-    order = planning.order({name: other.depends_on for name, other in files.items()})
+    order = planning.order({name: other.depends_on for name, other in files.items()}, like=[other.name for other in in_order(files.values())])
     return [files[name] for name in order[: order.index(file.name)]]

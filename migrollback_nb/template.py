@@ -1,60 +1,59 @@
-"""Writes the rollback block that is suggested for a migration. Pure."""
+"""Writes the text that is suggested for undoing a migration: a rollback block, or what its tool has for one. Pure."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from migrollback_nb.migration_file import parse
 from migrollback_nb.sql_text import SqlText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from migrollback_nb.inverse import Suggestion
+    from migrollback_nb.migration_file import MigrationFile
 
-_BLOCK = """\
--- ROLLBACK START
-
+_TO_FILL_IN = """\
 -- TODO: Add SQL to undo this migration
 -- Common patterns:
 
 -- DROP TABLE IF EXISTS table_name CASCADE;
 -- ALTER TABLE table_name DROP COLUMN IF EXISTS column_name;
 -- DROP INDEX IF EXISTS index_name;
--- DROP FUNCTION IF EXISTS function_name;
+-- DROP FUNCTION IF EXISTS function_name;"""
 
--- ROLLBACK END"""
-
-_COMMENTED_BLOCK = """\
--- ROLLBACK START
+_TO_FILL_IN_COMMENTED = """\
 -- -- TODO: Add SQL to undo this migration, each line behind one "-- ":
 -- -- supabase db push runs the whole file, and would run a live block too
 -- -- Common patterns:
 -- -- DROP TABLE IF EXISTS table_name CASCADE;
 -- -- ALTER TABLE table_name DROP COLUMN IF EXISTS column_name;
 -- -- DROP INDEX IF EXISTS index_name;
--- -- DROP FUNCTION IF EXISTS function_name;
--- ROLLBACK END"""
+-- -- DROP FUNCTION IF EXISTS function_name;"""
 
 #: In the commented form a line of SQL would look like a marker.
 _LOOKS_LIKE_A_MARKER = re.compile(r"^\s*ROLLBACK\s+(START|END)\b", re.MULTILINE)
 
 
-def rollback_block(suggestion: Suggestion | None = None, *, commented: bool = False, remarks: Sequence[str] = ()) -> str:
-    """A rollback block, markers included.
+def undo_text(file: MigrationFile, suggestion: Suggestion | None = None, *, commented: bool = False, remarks: Sequence[str] = ()) -> str:
+    """The text that undoes a migration, between the marks that its format asks for.
 
     Parameters
     ----------
+    file : MigrationFile
+        The migration.
     suggestion : Suggestion, optional
-        What undoes the up part; without it, or where it says nothing, the block is one to fill in.
+        What undoes the up part; without it, or where it says nothing, the text is one to fill in.
     commented : bool
-        True: each line commented out, for folders whose deploy tool runs the whole file.
+        True: each line of a rollback block commented out, for folders whose deploy tool runs the whole file.
     remarks : sequence of str
         What a person should know of the whole of it.
     """
     if suggestion is None or not (suggestion.statements or suggestion.todos):
-        return _COMMENTED_BLOCK if commented else _BLOCK
+        start, end = file.undo_marks(no_transaction=False)
+        if commented and end:
+            return f"{start}\n{_TO_FILL_IN_COMMENTED}\n{end}"
+        return _between(start, _TO_FILL_IN, end)
     lines = [f"-- {_one_line(remark)}" for remark in remarks]
     for inverse in suggestion.inverses:
         for step in inverse.steps:
@@ -64,32 +63,20 @@ def rollback_block(suggestion: Suggestion | None = None, *, commented: bool = Fa
                 lines.append(f"{step.sql};")
     inside = "\n".join(lines)
     refused = any(statement.refused_in_transaction for statement in SqlText("\n".join(f"{sql};" for sql in suggestion.statements)).statements)
-    start = "-- ROLLBACK START" + (" transaction:false" if refused else "")
-    if commented and not _LOOKS_LIKE_A_MARKER.search(inside):
+    start, end = file.undo_marks(no_transaction=refused)
+    if commented and end and not _LOOKS_LIKE_A_MARKER.search(inside):
         behind = "\n".join(f"-- {line}" if line else "--" for line in inside.split("\n"))
-        return f"{start}\n{behind}\n-- ROLLBACK END"
-    return f"{start}\n\n{inside}\n\n-- ROLLBACK END"
+        return f"{start}\n{behind}\n{end}"
+    return _between(start, inside, end)
 
 
-def with_block(text: str, up: str, block: str) -> str:
-    """The text of a migration with another rollback block in place of its own.
-
-    Parameters
-    ----------
-    text : str
-        The whole file.
-    up : str
-        Its up part, with which it begins.
-    block : str
-        The other block, markers included.
-    """
-    assert text.startswith(up), "the up part comes first"  # noqa: S101  # what follows cuts it off: a wrong cut would lose SQL
-    return f"{up.rstrip()}\n\n{block}\n"
+def _between(start: str, inside: str, end: str) -> str:
+    return "\n\n".join(filter(None, (start, inside, end)))
 
 
-def is_readable(name: str, text: str, statements: Sequence[str]) -> bool:
-    """Whether a file with a block is read as it was meant: just these statements."""
-    found = parse(text, name=name).rollback
+def is_readable(file: MigrationFile, statements: Sequence[str]) -> bool:
+    """Whether a file is read as it was meant: just these statements undo it."""
+    found = file.rollback
     return (found.statement_texts() if found is not None else ()) == tuple(statements)
 
 

@@ -12,7 +12,6 @@ import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.errors import MigrationNotFound
 from migrollback_nb.old_definitions import run_and_look
-from migrollback_nb.template import with_block
 
 BASE = """
 CREATE TABLE users (id serial PRIMARY KEY, email text NOT NULL, old int DEFAULT 3);
@@ -39,7 +38,7 @@ def roll_back_by_template(db: mr.Migrations, write_migration: Callable[[str, str
     def run(name: str) -> mr.Template:
         suggested = db.template(name, on=database_dsn)
         file = db.folder.read(name)
-        write_migration(name, with_block(file.text, file.up.text, suggested.text))
+        write_migration(name, file.with_undo(suggested.text).text)
         db.apply(name)
         assert db.rollback(name, confirm=name, reason="trial").success
         return suggested
@@ -151,6 +150,7 @@ def test_a_block_takes_the_place_of_another_tools_undo_part(db, write_migration,
     assert suggested.statements == ("DROP TABLE IF EXISTS t",)
     (warning,) = suggested.warnings
     assert "001_t.sql:4: what follows is dbmate's undo part" in warning
+    assert suggested.text.startswith("-- migrate:down\n\nDROP TABLE")
     assert suggested.proof.grade == "restores"
 
 

@@ -173,9 +173,9 @@ def test_no_folder(tmp_path):
 def test_what_is_registered_unchanged_is_not_parsed_again(tmp_path):
     (tmp_path / "001_a.sql").write_text(START)
     assert len(MigrationFolder(tmp_path).read_all().errors) == 1
-    from migrollback_nb.migration_file import read
+    from migrollback_nb.migration_file import parse, read_text
 
-    checksum = read(tmp_path / "001_a.sql").checksum
+    checksum = parse(read_text(tmp_path / "001_a.sql"), name="001_a").checksum
     contents = MigrationFolder(tmp_path).read_all(unchanged={"001_a": checksum})
     assert [file.name for file in contents.files] == ["001_a"]
     assert contents.errors == ()

@@ -7,7 +7,7 @@ from migrollback_nb.inverse import suggest
 from migrollback_nb.schema_ddl import default_name, quote
 from migrollback_nb.sql_names import unqualify
 from migrollback_nb.sql_text import SqlText
-from migrollback_nb.template import is_readable, rollback_block, with_block
+from migrollback_nb.template import is_readable, undo_text
 
 
 def inverse(up):
@@ -127,35 +127,38 @@ def test_names_are_quoted_as_they_must_be(name):
         f"DROP TABLE IF EXISTS {name}.{name}",
     )
     for commented in (False, True):
-        text = with_block(f"{up}\n", up, rollback_block(inverse(up), commented=commented))
-        assert is_readable("001_a", text, inverse(up).statements)
+        file = parse(f"{up}\n", name="001_a")
+        assert is_readable(file.with_undo(undo_text(file, inverse(up), commented=commented)), inverse(up).statements)
 
 
 def test_a_block_is_read_back_as_it_was_meant():
     up = "CREATE TABLE t ();\nUPDATE u SET a = 1;\nCREATE INDEX CONCURRENTLY i ON u (a);\n"
     suggested = inverse(up)
-    text = with_block(up, up, rollback_block(suggested, remarks=["two\nlines"]))
-    assert text == (
+    file = parse(up, name="001_a")
+    whole = file.with_undo(undo_text(file, suggested, remarks=["two\nlines"]))
+    assert whole.text == (
         f"{up}\n-- ROLLBACK START transaction:false\n\n-- two lines\nDROP INDEX CONCURRENTLY IF EXISTS i;\n"
         "-- TODO: line 2, UPDATE u: what the rows held before is not kept; keep it in a table of its own first, if it must come back\n"
         "DROP TABLE IF EXISTS t;\n\n-- ROLLBACK END\n"
     )
-    assert is_readable("001_a", text, suggested.statements)
-    commented = with_block(up, up, rollback_block(suggested, commented=True))
-    assert is_readable("001_a", commented, suggested.statements)
-    assert [statement.text for statement in SqlText(commented).statements] == [statement.text for statement in SqlText(up).statements]
+    assert is_readable(whole, suggested.statements)
+    commented = file.with_undo(undo_text(file, suggested, commented=True))
+    assert is_readable(commented, suggested.statements)
+    assert [statement.text for statement in SqlText(commented.text).statements] == [statement.text for statement in SqlText(up).statements]
 
 
 def test_a_block_of_todos_is_no_rollback():
     up = "UPDATE t SET a = 1;\n"
     for commented in (False, True):
-        file = parse(with_block(up, up, rollback_block(inverse(up), commented=commented)), name="001_a")
+        file = parse(up, name="001_a")
+        file = file.with_undo(undo_text(file, inverse(up), commented=commented))
         file.validate()
         assert file.rollback is None
 
 
 def test_nothing_in_a_remark_ends_its_comment():
-    block = rollback_block(inverse('UPDATE "a\r\nb\u2028\x1b[31m" SET a = 1'))
+    up = 'UPDATE "a\r\nb\u2028\x1b[31m" SET a = 1'
+    block = undo_text(parse(up, name="001_a"), inverse(up))
     assert [line for line in block.split("\n") if line and not line.startswith("--")] == []
     assert "\x1b" not in block
     assert "\r" not in block

@@ -3,7 +3,9 @@
 import pytest
 
 from migrollback_nb import parse
-from migrollback_nb.template import rollback_block
+from migrollback_nb.template import undo_text
+
+BLANK = parse("CREATE TABLE t ();", name="001_t")
 
 SPECIFIED = """\
 -- ROLLBACK START
@@ -20,19 +22,19 @@ SPECIFIED = """\
 
 
 def test_the_specified_words():
-    assert rollback_block() == SPECIFIED
+    assert undo_text(BLANK) == SPECIFIED
 
 
 @pytest.mark.parametrize("commented", [False, True])
 def test_an_unfilled_template_is_no_rollback(commented):
-    file = parse(f"CREATE TABLE t ();\n\n{rollback_block(commented=commented)}\n", name="001_t")
+    file = BLANK.with_undo(undo_text(BLANK, commented=commented))
     file.validate()
     assert file.rollback is None
     assert file.up_statements() == ("CREATE TABLE t ()",)
 
 
 def test_the_commented_form_can_be_filled_in():
-    text = rollback_block(commented=True)
+    text = undo_text(BLANK, commented=True)
     filled = text.replace("-- -- DROP TABLE IF EXISTS table_name CASCADE;", "-- DROP TABLE IF EXISTS t CASCADE;")
     assert filled != text
     file = parse(f"CREATE TABLE t ();\n{filled}\n", name="001_t")

@@ -210,11 +210,13 @@ BEGIN
             USING ERRCODE = 'MR003', DETAIL = json_build_array(m.dependency), HINT = 'Register it first, or run sync, which keeps the order.';
     END IF;
     PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
-    INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, rollback_sql, checksum, metadata)
-    SELECT e.name, e.version, e.rollback_sql, e.checksum,
+    -- A microsecond apart: in the order in which they are given, which need not be that of their names (2 before 10).
+    INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, applied_at, rollback_sql, checksum, metadata)
+    SELECT e.name, e.version, now() + e.place * interval '1 microsecond', e.rollback_sql, e.checksum,
            jsonb_build_object('search_path', coalesce(register_migrations.search_path, ''))
            || CASE WHEN migrollback_schema.is_system_migration(e.name) THEN coalesce(e.metadata, '{}') ELSE coalesce(e.metadata, '{}') - 'system' END
-      FROM jsonb_to_recordset(migrations) AS e (name text, version text, rollback_sql text, checksum text, metadata jsonb);
+      FROM ROWS FROM (jsonb_to_recordset(migrations) AS (name text, version text, rollback_sql text, checksum text, metadata jsonb))
+           WITH ORDINALITY AS e (name, version, rollback_sql, checksum, metadata, place);
     INSERT INTO migrollback_schema.migration_dependencies (migration_name, depends_on)
     SELECT DISTINCT e ->> 'name', d.name FROM jsonb_array_elements(migrations) AS e
       CROSS JOIN LATERAL jsonb_array_elements_text(coalesce(nullif(e -> 'depends_on', 'null'), '[]')) AS d (name);
@@ -227,7 +229,7 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.register_migrations(jsonb, text, text) IS
     'Writes: register_migration() for each element of an array of objects (name, version, rollback_sql, checksum, depends_on, metadata), '
-    'dependencies before dependents. All or none.';
+    'dependencies before dependents; what is new is taken for applied in this order. All or none.';
 
 CREATE FUNCTION migrollback_schema.resolve_migration(name text, status text, reason text, client text DEFAULT NULL)
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$

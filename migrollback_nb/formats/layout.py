@@ -1,0 +1,106 @@
+"""Names in a folder -> which files make up which migration, and what other tool names its files so. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+#: How the names of a pair end, without ``.sql``: (tool, if it is one tool's habit, the file that does, the file that undoes).
+_ENDINGS = (("golang-migrate", ".up", ".down"), ("yoyo", "", ".rollback"), (None, "", ".down"), (None, "", ".undo"))
+_POSTGRATOR = re.compile(r"(\d+)\.(do|undo)(\..*)?", re.IGNORECASE)
+_FLYWAY = re.compile(r"([VU])([0-9][0-9._]*)__.+")
+_FLYWAY_BESIDES = re.compile(r"(R__|B[0-9][0-9._]*__).+")
+#: A folder for each migration: tool -> (the file that does, the file that undoes).
+_FOLDERS = {"diesel": ("up.sql", "down.sql"), "Prisma": ("migration.sql", "down.sql")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The files of one migration, their paths relative to the folder."""
+
+    path: str  #: the file that does
+    undo: str | None = None  #: the file that undoes it, or what it would be called; None where the tool has no such files
+    has_undo: bool = False  #: whether that file is there
+    tool: str | None = None  #: whose names these are; None where the names do not say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What a folder holds, by the names alone."""
+
+    migrations: dict[str, Found]  #: name -> its files, in order of name
+    strays: dict[str, str]  #: path -> why this file belongs to no migration
+    remarks: tuple[str, ...]  #: what is left out on purpose
+
+
+def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout:
+    """Put together which files make up which migration.
+
+    Parameters
+    ----------
+    files : iterable of str
+        Names of the files ``*.sql`` of a folder.
+    folders : mapping of str to iterable of str
+        Name -> names of files of the folders in it.
+
+    Examples
+    --------
+    >>> layout(["1_users.up.sql", "1_users.down.sql", "2_more.up.sql"], {}).migrations["1_users"]
+    Found(path='1_users.up.sql', undo='1_users.down.sql', has_undo=True, tool='golang-migrate')
+    """
+    stems = {name.removesuffix(".sql"): name for name in files}
+    found: dict[str, Found] = {}
+    strays: dict[str, str] = {}
+    remarks: list[str] = []
+    taken: set[str] = set()
+    flyway = {stem: it for stem in stems if (it := _FLYWAY.fullmatch(stem))}
+    postgrator = {stem: it for stem in stems if (it := _POSTGRATOR.fullmatch(stem))}
+    undoes_version = {_numbers(it[2]): stem for stem, it in flyway.items() if it[1] == "U"}
+    undoes_number = {it[1]: stem for stem, it in postgrator.items() if it[2].lower() == "undo"}
+    for stem, name in stems.items():
+        if stem in flyway and flyway[stem][1] == "V":
+            undo, tool = undoes_version.get(_numbers(flyway[stem][2]), f"U{stem[1:]}"), "Flyway"
+        elif stem in postgrator and postgrator[stem][2].lower() == "do":
+            number, _, rest = postgrator[stem].groups("")
+            undo, tool = undoes_number.get(number, f"{number}.undo{rest}"), "postgrator"
+        elif _FLYWAY_BESIDES.fullmatch(stem):
+            remarks.append(f"{name} is left out: a repeatable or baseline migration of Flyway is nothing that is rolled back")
+            taken.add(stem)
+            continue
+        else:
+            continue
+        found[stem] = Found(path=name, undo=f"{undo}.sql", has_undo=undo in stems, tool=tool)
+        taken |= {stem, undo}
+    for stem, name in stems.items():
+        if stem not in taken and (stem in flyway or stem in postgrator):
+            strays[name] = "undoes a migration whose own file is not here"
+            taken.add(stem)
+    for habit, does, undoes in _ENDINGS:
+        for stem, name in stems.items():
+            base = stem.removesuffix(does)
+            undo = base + undoes
+            if stem in taken or not stem.endswith(does) or base in found or (undo not in stems and not does):
+                continue
+            found[base] = Found(path=name, undo=f"{undo}.sql", has_undo=undo in stems, tool=habit)
+            taken |= {stem, undo}
+    for folder, inside in folders.items():
+        within = set(inside)
+        for tool, (does, undoes) in _FOLDERS.items():
+            if does in within and folder[:1].isdigit() and folder not in found:
+                found[folder] = Found(path=f"{folder}/{does}", undo=f"{folder}/{undoes}", has_undo=undoes in within, tool=tool)
+    yoyo = any(it.tool == "yoyo" for it in found.values())  # there a migration need not have a file that undoes it
+    for stem, name in stems.items():
+        if stem in found and stem not in taken:
+            strays[name] = f"is a second file of migration {stem}: the other is {found[stem].path}"
+        elif stem not in taken:
+            found[stem] = Found(path=name, undo=f"{stem}.rollback.sql", tool="yoyo") if yoyo else Found(path=name)
+    return Layout(migrations=dict(sorted(found.items())), strays=strays, remarks=tuple(remarks))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Flyway's versions are numbers with dots or underscores between them: 1.0 is 1."""
+    numbers = [int(digits) for digits in re.findall(r"\d+", version)]
+    while len(numbers) > 1 and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
