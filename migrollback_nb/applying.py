@@ -9,7 +9,7 @@ from migrollback_nb import results
 from migrollback_nb import snapshots as around
 from migrollback_nb.errors import ApplyFailed, DependencyError, MigrollbackError, Refused
 from migrollback_nb.interrupts import some, telling_what_stays
-from migrollback_nb.registering import order_files
+from migrollback_nb.registering import in_ledgers, order_files
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -67,10 +67,22 @@ def apply(database: Database, folder: MigrationFolder, names: Sequence[str], *, 
     in_place = {name for name, (status, _) in known.items() if status != "rolled_back"}
     files = [file for file in wanted if file.name not in in_place]
     skipped = tuple(file.name for file in wanted if file.name in in_place)
+    _refuse_applied(database, [file for file in files if file.name not in known])
     runs = [[file] for file in files] if snapshots == "each" else _runs(files)
     with telling_what_stays(database, "applied", in_steps=any(not file.transaction for file in files)):
         warnings = _apply_runs(database, runs, snapshots=snapshots, progress=progress)
     return results.ApplyResult(applied=tuple(file.name for file in files), skipped=skipped, warnings=warnings)
+
+
+def _refuse_applied(database: Database, files: Sequence[MigrationFile]) -> None:
+    """What a deploy tool has applied is in place though nobody registered it: run again it would fail, or do its work twice."""
+    for row in in_ledgers(database, files):
+        if row["is_applied"]:
+            raise Refused(
+                f"{row['migration_name']} is applied already, as the ledger {row['ledger']} says",
+                migration_name=row["migration_name"],
+                hint="Run migrollback sync, which registers it.",
+            )
 
 
 def _runs(files: Sequence[MigrationFile]) -> Sequence[Sequence[MigrationFile]]:

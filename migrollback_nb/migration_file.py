@@ -30,6 +30,7 @@ class MigrationFile:
     name: str  #: the file's stem
     path: str  #: where it was read
     text: str  #: its text, BOM dropped and CRLF read as LF
+    previous_version: str | None = None  #: of the migration before it in its folder, empty for the first; None where its tool does not go by that
 
     @property
     def version(self) -> str:
@@ -301,6 +302,8 @@ class MigrationFile:
         found: dict[str, Any] = {"description": self.description}
         if self.tool is not None:
             found["tool"] = self.tool
+        if self.previous_version is not None:
+            found["previous_version"] = self.previous_version
         found["rollback"] = self.rollback.metadata() if self.rollback is not None else None
         if self.rollback is not None and self.rollback.transaction and self.rollback.refused_in_transaction:
             found["rollback"]["no_transaction_words"] = self.no_transaction_words

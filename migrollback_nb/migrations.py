@@ -675,7 +675,7 @@ class Migrations:
         DependencyError
             When it depends on migrations that are not registered, or in a circle.
         """
-        from migrollback_nb.registering import live_block_warning
+        from migrollback_nb.registering import live_block_warning, not_applied_warning
 
         file = self.folder.read(name)
         outcome = self.database.register_many([file.record()])[file.name]
@@ -683,7 +683,7 @@ class Migrations:
             migration_name=file.name,
             outcome=outcome,
             has_rollback_sql=file.rollback is not None,
-            warnings=(*file.remarks, *live_block_warning(self.database, file)),
+            warnings=(*file.remarks, *live_block_warning(self.database, file), *not_applied_warning(self.database, file)),
         )
 
     def sync(self, *, progress: Progress | None = None) -> SyncResult:

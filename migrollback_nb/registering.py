@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migrollback_nb import planning, results
 from migrollback_nb.errors import ConnectionFailed, DependencyError, LockBusy, MigrollbackError
 from migrollback_nb.formats import in_order
+from migrollback_nb.interrupts import some
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -25,6 +26,9 @@ def sync(database: Database, folder: MigrationFolder, *, progress: Progress | No
     warnings = list(contents.warnings)
     new = {file.name: file for file in contents.files if file.name not in known}
     skipped = tuple(file.name for file in contents.files if file.name in known)
+    not_applied, left_out = left_to_deploy_tools(database, list(new.values()))
+    warnings += left_out
+    new = {name: file for name, file in new.items() if name not in not_applied}
     changed = (file for file in contents.files if file.name in known and known[file.name][1] not in (None, file.checksum))
     warnings += [f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over" for file in changed]
     ordered, left_out = order_files(new, {name for name, (status, _) in known.items() if status != "rolled_back"})
@@ -43,7 +47,7 @@ def sync(database: Database, folder: MigrationFolder, *, progress: Progress | No
             registered.append(
                 results.RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks)
             )
-    return results.SyncResult(registered=tuple(registered), skipped=skipped, failed=tuple(failures), warnings=tuple(warnings))
+    return results.SyncResult(registered=tuple(registered), skipped=skipped, not_applied=tuple(not_applied), failed=tuple(failures), warnings=tuple(warnings))
 
 
 def _register_batch(database: Database, batch: Sequence[MigrationFile]) -> tuple[dict[str, str], Sequence[FileFailure]]:
@@ -65,6 +69,26 @@ def _register_batch(database: Database, batch: Sequence[MigrationFile]) -> tuple
             except MigrollbackError as error:
                 refused.append(results.FileFailure(migration_name=file.name, error=f"{file.path}: {error}"))
         return outcomes, refused
+
+
+def left_to_deploy_tools(database: Database, files: Sequence[MigrationFile]) -> tuple[list[str], list[str]]:
+    """(Names of what its deploy tool has not applied, as its ledger says; that in words). Does not write."""
+    by_ledger: dict[str, list[str]] = {}
+    for row in in_ledgers(database, files):
+        if not row["is_applied"]:
+            by_ledger.setdefault(row["ledger"], []).append(row["migration_name"])
+    remarks = [f"Not applied, as the ledger {ledger} says, and left out: {some(names)}" for ledger, names in by_ledger.items()]
+    return [name for names in by_ledger.values() for name in names], remarks
+
+
+def not_applied_warning(database: Database, file: MigrationFile) -> tuple[str, ...]:
+    """Say so where the deploy tool of a file has not applied it. Does not write."""
+    return tuple(f"The ledger {row['ledger']} says that {file.name} is not applied" for row in in_ledgers(database, [file]) if not row["is_applied"])
+
+
+def in_ledgers(database: Database, files: Sequence[MigrationFile]) -> Sequence[dict[str, Any]]:
+    """What the ledgers of their deploy tools say of files: rows of migrations_in_deploy_ledgers(). Does not write."""
+    return database.in_deploy_ledgers([{"name": file.name, "version": file.version, "tool": file.tool} for file in files]) if files else ()
 
 
 def live_block_warning(database: Database, file: MigrationFile) -> tuple[str, ...]:

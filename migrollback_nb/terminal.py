@@ -114,6 +114,7 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             for failure in result.failed:
                 err.write(f"❌ {visible(failure.error)}\n")
             failed = f", {len(result.failed)} failed" if result.failed else ""
+            failed = (f", {len(result.not_applied)} not applied" if result.not_applied else "") + failed
             gap = "\n" if result.registered else ""
             mark = "⚠️ " if result.failed else "✅"
             out.write(f"{gap}{mark} Sync complete: {len(result.registered)} registered, {len(result.skipped)} skipped{failed}\n")

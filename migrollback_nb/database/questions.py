@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from migrollback_nb import errors
 from migrollback_nb.session import Row, Session, Undo
@@ -202,6 +203,10 @@ class Questions(Session):
     def uses_supabase(self) -> bool:
         """Whether this database has Supabase's ledger. Does not write."""
         return self._value("supabase_ledger") is not None
+
+    def in_deploy_ledgers(self, migrations: Sequence[dict[str, Any]]) -> list[Row]:
+        """Rows of migrations_in_deploy_ledgers(): what the ledgers of their deploy tools say of migrations (name, version, tool). Does not write."""
+        return self._rows("migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path())
 
     def effective_search_path(self) -> str:
         """The schemas that unqualified names are looked up in. Does not write."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from migrollback_nb import folders, migration_file, other_tools
@@ -14,6 +16,9 @@ from migrollback_nb.formats.layout import Found, Layout, layout
 from migrollback_nb.formats.marked import MarkedFile
 from migrollback_nb.formats.paired import PairedFile
 from migrollback_nb.migration_file import MigrationFile
+
+#: Tools whose ledger holds nothing but the newest version, or that look at nothing else in it.
+_NEWEST_ONLY = ("golang-migrate", "tern", "postgrator")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +104,18 @@ class MigrationFolder:
             from difflib import get_close_matches
 
             raise MigrationNotFound(name, similar=tuple(get_close_matches(name, here.migrations, n=3)), where=f"is in {self.path}")
-        file = self._read(name, here.migrations[name])
+        file = self._read(name, here.migrations[name], _numbers(here))
         file.validate()
         return file
 
-    def _read(self, name: str, found: Found) -> MigrationFile:
+    def _read(self, name: str, found: Found, numbers: Sequence[int]) -> MigrationFile:
+        file = self._read_parts(name, found)
+        if file.tool not in _NEWEST_ONLY or file.number is None:
+            return file
+        place = bisect_left(numbers, file.number[0])
+        return replace(file, previous_version=str(numbers[place - 1]) if place else "")
+
+    def _read_parts(self, name: str, found: Found) -> MigrationFile:
         path = self.path / found.path
         text = migration_file.read_text(path)
         if found.undo is None:
@@ -126,10 +138,11 @@ class MigrationFolder:
         known = unchanged or {}
         files: list[MigrationFile] = []
         here = self._layout()
+        numbers = _numbers(here)
         errors = [self._stray(path, here) for path in here.strays]
         for name, found in here.migrations.items():
             try:
-                file = self._read(name, found)
+                file = self._read(name, found, numbers)
                 if known.get(name) != file.checksum:
                     file.validate()
             except MigrationFileError as error:
@@ -144,6 +157,11 @@ class MigrationFolder:
         if not here.migrations and not here.strays:  # a slip in --dir must not look like a folder in which all is well
             warnings = (f"{self.path} holds no file *.sql", *warnings)
         return FolderContents(files=tuple(in_order(files)), errors=tuple(errors), warnings=warnings, versions=same)
+
+
+def _numbers(here: Layout) -> Sequence[int]:
+    """The version numbers of a folder, in order."""
+    return sorted({int(digits.group()) for name in here.migrations if (digits := re.match(r"\d+", name))})
 
 
 def _listing(path: str) -> list[str]:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from migrollback_nb.other_tools import only_undoes
+
 #: How the names of a pair end, without ``.sql``: (tool, if it is one tool's habit, the file that does, the file that undoes).
 _ENDINGS = (("golang-migrate", ".up", ".down"), ("yoyo", "", ".rollback"), (None, "", ".down"), (None, "", ".undo"))
 _POSTGRATOR = re.compile(r"(\d+)\.(do|undo)(\..*)?", re.IGNORECASE)
@@ -82,6 +84,8 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
             undo = base + undoes
             if stem in taken or not stem.endswith(does) or base in found or (undo not in stems and not does):
                 continue
+            if habit != "yoyo" and not base[:1].isdigit():
+                continue  # only yoyo needs no number
             found[base] = Found(path=name, undo=f"{undo}.sql", has_undo=undo in stems, tool=habit)
             taken |= {stem, undo}
     for folder, inside in folders.items():
@@ -91,6 +95,9 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
                 found[folder] = Found(path=f"{folder}/{does}", undo=f"{folder}/{undoes}", has_undo=undoes in within, tool=tool)
     yoyo = any(it.tool == "yoyo" for it in found.values())  # there a migration need not have a file that undoes it
     for stem, name in stems.items():
+        if stem not in taken and only_undoes(stem):
+            strays[name] = "undoes a migration whose own file is not here"
+            continue
         if stem in found and stem not in taken:
             strays[name] = f"is a second file of migration {stem}: the other is {found[stem].path}"
         elif stem not in taken:

@@ -55,6 +55,7 @@ class SyncResult:
 
     registered: tuple[RegisterResult, ...] = ()  #: new ones, in the order in which they were registered
     skipped: tuple[str, ...] = ()  #: names that were registered before
+    not_applied: tuple[str, ...] = ()  #: names that were left out: their deploy tool has not applied them, as its ledger says
     failed: tuple[FileFailure, ...] = ()  #: files that could not be registered
     warnings: tuple[str, ...] = ()  #: what a person should know
 
@@ -63,6 +64,7 @@ class SyncResult:
         return {
             "registered": [result.migration_name for result in self.registered],
             "skipped": list(self.skipped),
+            "not_applied": list(self.not_applied),
             "failed": [failure.to_dict() for failure in self.failed],
             "warnings": list(self.warnings),
         }

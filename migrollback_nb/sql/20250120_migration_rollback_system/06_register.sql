@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------------------------------
--- Recording: events, registration, resolution, the deploy tool's ledger.
+-- Recording: events, registration, resolution.
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION migrollback_schema.add_migration_event(
@@ -16,46 +16,6 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.add_migration_event(text, text, uuid, text, text, jsonb) IS
     'Writes one event of the audit trail and returns its number.';
-
-CREATE FUNCTION migrollback_schema.record_in_deploy_ledger(name text, version text, statements text[]) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    ledger regclass := migrollback_schema.supabase_ledger();
-    written jsonb;
-BEGIN
-    IF ledger IS NULL THEN
-        RETURN NULL;
-    END IF;
-    -- older ledgers have no names
-    IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = ledger AND a.attname = 'name' AND NOT a.attisdropped) THEN
-        EXECUTE format('INSERT INTO %s AS l (version, name, statements) VALUES ($1, $2, $3) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l) - ''statements''', ledger)
-            INTO written USING version, regexp_replace(name, '^[0-9]+_?', ''), statements;
-    ELSE
-        EXECUTE format('INSERT INTO %s AS l (version, statements) VALUES ($1, $2) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l) - ''statements''', ledger)
-            INTO written USING version, statements;
-    END IF;
-    RETURN jsonb_build_object('table', ledger::text, 'inserted', written);
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.record_in_deploy_ledger(text, text, text[]) IS
-    'Writes: tells the deploy tool''s ledger, where there is one, that a migration is applied. Returns what it wrote, or NULL.';
-
-CREATE FUNCTION migrollback_schema.forget_in_deploy_ledger(name text, version text) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    ledger regclass := migrollback_schema.supabase_ledger();
-    removed jsonb;
-BEGIN
-    IF ledger IS NULL THEN
-        RETURN NULL;
-    END IF;
-    -- Two files may share their digits; the ledger's name tells whose row it is.
-    EXECUTE format('DELETE FROM %s AS l WHERE l.version = $1 AND coalesce(to_jsonb(l) ->> ''name'', $2) = $2 RETURNING to_jsonb(l)', ledger)
-        INTO removed USING version, regexp_replace(name, '^[0-9]+_?', '');
-    RETURN jsonb_build_object('table', ledger::text, 'deleted', removed);
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.forget_in_deploy_ledger(text, text) IS
-    'Writes: takes a migration out of the deploy tool''s ledger, where there is one, so that the tool applies it again. '
-    'Returns the row that it removed, or NULL.';
 
 CREATE FUNCTION migrollback_schema.effective_search_path() RETURNS text
 LANGUAGE plpgsql STABLE AS $function$
@@ -257,7 +217,7 @@ BEGIN
         IF cardinality(in_the_way) > 0 THEN
             RAISE EXCEPTION 'Cannot rollback: other migrations depend on this one' USING ERRCODE = 'MR002', DETAIL = array_to_json(in_the_way);
         END IF;
-        ledger := migrollback_schema.forget_in_deploy_ledger(name, old.migration_version);
+        ledger := migrollback_schema.forget_in_deploy_ledger(name, old.migration_version, old.metadata);
     ELSE
         SELECT array_agg(d.depends_on ORDER BY d.depends_on) INTO in_the_way
           FROM migrollback_schema.migration_dependencies d JOIN migrollback_schema.migration_history h ON h.migration_name = d.depends_on

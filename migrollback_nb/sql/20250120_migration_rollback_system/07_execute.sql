@@ -14,7 +14,7 @@ BEGIN
      WHERE h.migration_name = mark_rolled_back.name RETURNING * INTO marked;
     PERFORM set_config('migrollback.recording', '', true);
     PERFORM migrollback_schema.add_migration_event('rolled_back', name, attempt_id, reason, client, jsonb_strip_nulls(details || jsonb_build_object(
-        'rollback_md5', md5(convert_to(marked.rollback_sql, 'UTF8')), 'ledger', migrollback_schema.forget_in_deploy_ledger(name, marked.migration_version))));
+        'rollback_md5', md5(convert_to(marked.rollback_sql, 'UTF8')), 'ledger', migrollback_schema.forget_in_deploy_ledger(name, marked.migration_version, marked.metadata))));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.mark_rolled_back(text, uuid, text, text, jsonb) IS
     'Writes status, event and the deploy tool''s ledger of a migration whose rollback SQL has run in this transaction.';
@@ -318,7 +318,7 @@ BEGIN
             jsonb_build_object('search_path', apply_migration.search_path) || metadata);
         PERFORM migrollback_schema.add_migration_event('applied', name, attempt_id, NULL, client, jsonb_strip_nulls(outcome || jsonb_build_object(
             'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
-            'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements))));
+            'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements, metadata, search_path))));
     EXCEPTION
         WHEN SQLSTATE 'MR000' THEN
             NULL;

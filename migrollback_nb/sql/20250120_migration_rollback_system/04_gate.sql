@@ -111,21 +111,6 @@ COMMENT ON FUNCTION migrollback_schema.list_rollbackable_migrations() IS
     'All migrations in place (status applied or failed), newest first, and whether each may be rolled back. blocking_reason is NULL when it may. '
     'dependent_migrations holds the nearest that block; can_rollback_migration() gives all. Does not write.';
 
-CREATE FUNCTION migrollback_schema.supabase_ledger() RETURNS regclass
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-BEGIN
-    IF to_regnamespace('supabase_migrations') IS NULL THEN     -- without a query: this is asked for every migration
-        RETURN NULL;
-    END IF;
-    -- Three tools name a table schema_migrations: the schema and the column `statements` tell Supabase's.
-    RETURN (
-        SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'supabase_migrations' AND c.relname = 'schema_migrations' AND c.relkind = 'r'
-          AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'statements' AND NOT a.attisdropped));
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.supabase_ledger() IS
-    'The table in which Supabase remembers what it applied, or NULL. Does not write.';
-
 CREATE FUNCTION migrollback_schema.migration_warnings(name text) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(array_agg(w.warning ORDER BY w.place), '{}')
@@ -140,6 +125,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                 'The rollback runs statement by statement outside a transaction: when it stops halfway, what ran stays; a second run resumes' END),
         (4, CASE WHEN coalesce(h.rollback_sql, '') <> '' AND h.metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(convert_to(h.rollback_sql, 'UTF8')) THEN
                 'The rollback SQL was set by hand, not read from a file' END),
+        (6, CASE WHEN h.status <> 'rolled_back' AND h.metadata ? 'tool' THEN (
+                SELECT format('The ledger %s does not hold it: %s has undone it, or never applied it', n.ledger, h.metadata ->> 'tool')
+                  FROM migrollback_schema.migrations_in_deploy_ledgers(jsonb_build_array(jsonb_build_object(
+                       'name', h.migration_name, 'version', h.migration_version, 'tool', h.metadata ->> 'tool')), h.metadata ->> 'search_path') n WHERE NOT n.is_applied) END),
+        (7, CASE WHEN h.status <> 'rolled_back' AND h.metadata ? 'previous_version' THEN (
+                SELECT format('%s goes on from the newest version, %s: it will take this one for applied, and not apply it again', h.metadata ->> 'tool', n.newest)
+                  FROM migrollback_schema.newest_in_deploy_ledger(h.metadata ->> 'tool', h.metadata ->> 'search_path') AS n (newest)
+                 WHERE n.newest > nullif(h.migration_version, '')::numeric) END),
         (5, CASE WHEN coalesce(h.rollback_sql, '') = '' THEN
                 'The file''s rollback block holds only comments; read as commented-out SQL it fails in ' || (h.metadata ->> 'rollback_remark') END)
     ) AS w (place, warning)

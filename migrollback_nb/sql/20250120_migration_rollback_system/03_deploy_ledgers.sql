@@ -1,0 +1,236 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Deploy ledgers: the tables in which other tools remember what they applied.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION migrollback_schema.deploy_tools()
+RETURNS TABLE (tool text, ledger_name text, has text[], has_not text[], known_by text, newest_only boolean, applied text, record text, forget text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    -- In the statements %1$s is the ledger; $1 the migration's name, $2 its version, $3 its statements, $4 the version before it.
+    -- `record` and `forget` are the list of a WITH; its last element has one column of jsonb: the rows that were written or taken out.
+    -- Tables of one name are told apart by their columns; the first line that fits counts.
+    VALUES
+        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements,name}'::text[], '{}'::text[], 'version', false,
+            'SELECT coalesce(l.version || ''_'' || l.name, l.version) FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (version, name, statements) VALUES ($2, regexp_replace($1, ''^[0-9]+_?'', ''''), $3) ON CONFLICT (version) DO NOTHING '
+                'RETURNING to_jsonb(l) - ''statements'')',
+            -- Two files may share their digits; the ledger's name tells whose row it is.
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 AND coalesce(l.name, regexp_replace($1, ''^[0-9]+_?'', '''')) = regexp_replace($1, ''^[0-9]+_?'', '''') '
+                'RETURNING to_jsonb(l))'),
+        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements}', '{}', 'version', false,
+            'SELECT l.version FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (version, statements) VALUES ($2, $3) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l) - ''statements'')',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        ('dbmate', 'schema_migrations', '{version}', '{dirty,statements}', 'version', false,
+            'SELECT l.version FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (version) VALUES ($2) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        ('goose', 'goose_db_version', '{id,version_id,is_applied}', '{}', 'number', false,
+            'SELECT v.version_id::text FROM (SELECT DISTINCT ON (l.version_id) l.version_id, l.is_applied FROM %1$s l ORDER BY l.version_id, l.id DESC) v WHERE v.is_applied',
+            'done AS (INSERT INTO %1$s AS l (version_id, is_applied) SELECT $2::bigint, true '
+                'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.version_id = $2::bigint) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version_id = $2::bigint RETURNING to_jsonb(l))'),
+        ('golang-migrate', 'schema_migrations', '{version,dirty}', '{}', 'number', true,
+            'SELECT l.version::text FROM %1$s l',
+            'moved AS (UPDATE %1$s AS l SET version = $2::bigint WHERE l.version < $2::bigint RETURNING to_jsonb(l) AS r), '
+                'begun AS (INSERT INTO %1$s AS l (version, dirty) SELECT $2::bigint, false WHERE NOT EXISTS (SELECT FROM %1$s) RETURNING to_jsonb(l) AS r), '
+                'done AS (SELECT r FROM moved UNION ALL SELECT r FROM begun)',
+            'moved AS (UPDATE %1$s AS l SET version = $4::bigint WHERE l.version = $2::bigint AND $4 <> '''' RETURNING to_jsonb(l) AS r), '
+                'emptied AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint AND $4 = '''' RETURNING to_jsonb(l) AS r), '
+                'done AS (SELECT r FROM moved UNION ALL SELECT r FROM emptied)'),
+        ('tern', 'schema_version', '{version}', '{}', 'number', true,
+            'SELECT l.version::text FROM %1$s l',
+            'done AS (UPDATE %1$s AS l SET version = $2::int WHERE l.version < $2::int RETURNING to_jsonb(l))',
+            'done AS (UPDATE %1$s AS l SET version = coalesce(nullif($4, ''''), ''0'')::int WHERE l.version = $2::int RETURNING to_jsonb(l))'),
+        ('sql-migrate', 'gorp_migrations', '{id,applied_at}', '{}', 'file', false,
+            'SELECT l.id FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (id, applied_at) VALUES ($1 || ''.sql'', now()) ON CONFLICT (id) DO NOTHING RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.id = $1 || ''.sql'' RETURNING to_jsonb(l))'),
+        ('node-pg-migrate', 'pgmigrations', '{name,run_on}', '{}', 'name', false,
+            'SELECT l.name FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (name, run_on) SELECT $1, now() WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.name = $1) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.name = $1 RETURNING to_jsonb(l))'),
+        ('MyBatis Migrations', 'changelog', '{id,applied_at,description}', '{}', 'number', false,
+            'SELECT l.id::text FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (id, applied_at, description) SELECT $2::numeric, to_char(now(), ''YYYY-MM-DD HH24:MI:SS''), '
+                'replace(regexp_replace($1, ''^[0-9]+_?'', ''''), ''_'', '' '') WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.id = $2::numeric) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.id = $2::numeric RETURNING to_jsonb(l))'),
+        ('yoyo', '_yoyo_migration', '{migration_hash,migration_id,applied_at_utc}', '{}', 'name', false,
+            'SELECT l.migration_id FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (migration_hash, migration_id, applied_at_utc) VALUES (encode(sha256(convert_to($1, ''UTF8'')), ''hex''), $1, now() AT TIME ZONE ''UTC'') '
+                'ON CONFLICT (migration_hash) DO NOTHING RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.migration_id = $1 RETURNING to_jsonb(l))'),
+        ('postgrator', 'schemaversion', '{version,name,md5,run_at}', '{}', 'number', true,
+            'SELECT l.version::text FROM %1$s l',
+            -- without md5: postgrator compares none where there is none, and it is over the file as it lies on its machine
+            'done AS (INSERT INTO %1$s AS l (version, name, run_at) VALUES ($2::bigint, regexp_replace($1, ''^[0-9]+\.do\.?'', '''', ''i''), now()) ON CONFLICT (version) DO NOTHING '
+                'RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint RETURNING to_jsonb(l))'),
+        ('diesel', '__diesel_schema_migrations', '{version,run_on}', '{}', 'version', false,
+            'SELECT l.version FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (version) VALUES ($2) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        -- What these two write besides (checksums, ranks, times of their own) nobody but they can write.
+        ('Flyway', 'flyway_schema_history', '{installed_rank,version,script,success}', '{}', 'version', false,
+            'SELECT l.version FROM %1$s l WHERE l.success AND l.version IS NOT NULL', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false,
+            'SELECT l.migration_name FROM %1$s l WHERE l.finished_at IS NOT NULL AND l.rolled_back_at IS NULL', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.migration_name = $1 RETURNING to_jsonb(l))')
+$function$;
+COMMENT ON FUNCTION migrollback_schema.deploy_tools() IS
+    'The deploy tools whose ledgers are understood: the ledger''s usual name; columns that tell it (has, has_not); what it knows a migration by (version, '
+    'or the name where that begins with it; number: the version as a number; name; file); whether it goes on from the newest only; the statements that read and change it. Does not write.';
+
+CREATE FUNCTION migrollback_schema.deploy_ledger(tool text, search_path text)
+RETURNS TABLE (ledger regclass, known_by text, newest_only boolean, applied text, record text, forget text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    d     record;
+    found regclass;
+BEGIN
+    -- Our own format is Supabase's.
+    FOR d IN SELECT * FROM migrollback_schema.deploy_tools() t WHERE t.tool = coalesce(deploy_ledger.tool, 'supabase') LOOP
+        -- where the migration's own names are looked up, and where tools put it that were told nothing
+        PERFORM set_config('search_path', concat_ws(', ', nullif(deploy_ledger.search_path, ''), 'public', 'pg_temp'), true);
+        found := to_regclass(d.ledger_name);
+        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+        IF EXISTS (SELECT FROM pg_class c WHERE c.oid = found AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't')
+           AND NOT EXISTS (SELECT FROM unnest(d.has) AS h (name)
+                            WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = found AND a.attname = h.name AND NOT a.attisdropped))
+           AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = found AND a.attname = ANY (d.has_not) AND NOT a.attisdropped) THEN
+            RETURN QUERY SELECT found, d.known_by, d.newest_only, d.applied, d.record, d.forget;
+            RETURN;
+        END IF;
+    END LOOP;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.deploy_ledger(text, text) IS
+    'The table in which a deploy tool (NULL: Supabase) remembers what it applied, found by its usual name under search_path and in public, and how to read '
+    'and change it; no row where there is none. Does not write.';
+
+CREATE FUNCTION migrollback_schema.supabase_ledger() RETURNS regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT l.ledger FROM migrollback_schema.deploy_ledger(NULL, NULL) l
+$function$;
+COMMENT ON FUNCTION migrollback_schema.supabase_ledger() IS
+    'The table in which Supabase remembers what it applied, or NULL. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migrations_in_deploy_ledgers(migrations jsonb, search_path text)
+RETURNS TABLE (migration_name text, ledger regclass, is_applied boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    t      record;
+    l      record;
+    keys   text[];
+    newest numeric;
+BEGIN
+    FOR t IN SELECT DISTINCT m ->> 'tool' AS tool FROM jsonb_array_elements(migrations) AS m LOOP
+        SELECT * INTO l FROM migrollback_schema.deploy_ledger(t.tool, migrations_in_deploy_ledgers.search_path);
+        CONTINUE WHEN NOT FOUND;
+        EXECUTE format('SELECT coalesce(array_agg(a.key), ''{}'') FROM (' || l.applied || ') AS a (key)', l.ledger) INTO keys;
+        IF l.known_by = 'number' THEN
+            keys := ARRAY(SELECT k.key::numeric::text FROM unnest(keys) AS k (key));
+            newest := (SELECT max(k.key::numeric) FROM unnest(keys) AS k (key));
+        END IF;
+        RETURN QUERY
+            WITH asked AS (
+                SELECT m ->> 'name' AS name, m ->> 'version' AS version FROM jsonb_array_elements(migrations) AS m WHERE m ->> 'tool' IS NOT DISTINCT FROM t.tool),
+            answered AS MATERIALIZED (
+                SELECT a.name, CASE WHEN l.newest_only          THEN coalesce(nullif(a.version, '')::numeric <= newest, false)
+                                    WHEN l.known_by = 'number'  THEN coalesce(nullif(a.version, '')::numeric::text IN (SELECT unnest(keys)), false)
+                                    WHEN l.known_by = 'version' THEN a.version IN (SELECT unnest(keys)) OR a.name IN (SELECT unnest(keys))
+                                    WHEN l.known_by = 'file'    THEN a.name || '.sql' IN (SELECT unnest(keys))
+                                    ELSE a.name IN (SELECT unnest(keys)) END AS known
+                  FROM asked a)
+            SELECT a.name, l.ledger::regclass, a.known FROM answered a
+             -- Our own format says nothing of Supabase: where its ledger knows none of them, they are none of its concern.
+             WHERE t.tool IS NOT NULL OR EXISTS (SELECT FROM answered o WHERE o.known);
+    END LOOP;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migrations_in_deploy_ledgers(jsonb, text) IS
+    'Whether these migrations (an array of objects: name, version, tool) are applied, as the ledgers of their deploy tools say; no row where there is no ledger. '
+    'search_path: where ledgers are looked for, besides public. Does not write.';
+
+CREATE FUNCTION migrollback_schema.newest_in_deploy_ledger(tool text, search_path text) RETURNS numeric
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    l     record;
+    found numeric;
+BEGIN
+    SELECT * INTO l FROM migrollback_schema.deploy_ledger(tool, search_path);
+    IF l.newest_only THEN
+        EXECUTE format('SELECT max(a.key::numeric) FROM (' || l.applied || ') AS a (key)', l.ledger) INTO found;
+    END IF;
+    RETURN found;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.newest_in_deploy_ledger(text, text) IS
+    'The version that a deploy tool goes on from, for tools that look at nothing else; NULL for the others and where there is no ledger. Does not write.';
+
+CREATE FUNCTION migrollback_schema.version_before(metadata jsonb) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    before text := metadata ->> 'previous_version';
+    rolled_back migrollback_schema.migration_history;
+BEGIN
+    LOOP
+        SELECT * INTO rolled_back FROM migrollback_schema.migration_history h
+         WHERE ltrim(h.migration_version, '0') = ltrim(before, '0') AND before <> '' AND h.metadata ->> 'tool' = version_before.metadata ->> 'tool' AND h.status = 'rolled_back';
+        EXIT WHEN NOT FOUND;
+        before := rolled_back.metadata ->> 'previous_version';
+    END LOOP;
+    RETURN before;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.version_before(jsonb) IS
+    'The version of the nearest migration in the folder before this one that was not rolled back; metadata: that of this one. Empty before the first, NULL where nobody '
+    'knows. Does not write.';
+
+CREATE FUNCTION migrollback_schema.record_in_deploy_ledger(name text, version text, statements text[], metadata jsonb, search_path text) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    l       record;
+    written jsonb;
+BEGIN
+    IF metadata ->> 'tool' IS NULL AND to_regnamespace('supabase_migrations') IS NULL THEN
+        RETURN NULL;                    -- as deploy_ledger() says too, but without a query
+    END IF;
+    SELECT * INTO l FROM migrollback_schema.deploy_ledger(metadata ->> 'tool', search_path);
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF l.record IS NULL THEN
+        RAISE EXCEPTION 'nobody but % can write its ledger %', metadata ->> 'tool', l.ledger
+            USING ERRCODE = '0A000', HINT = format('Apply it with %s, and register it with migrollback sync.', metadata ->> 'tool');
+    END IF;
+    EXECUTE format('WITH ' || l.record || ' SELECT jsonb_agg(d.r) FROM done AS d (r)', l.ledger) INTO written USING name, version, statements;
+    RETURN jsonb_build_object('table', l.ledger::text, 'inserted', written -> 0);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.record_in_deploy_ledger(text, text, text[], jsonb, text) IS
+    'Writes: tells the ledger of the migration''s deploy tool (metadata: tool), where there is one, that the migration is applied. search_path: where it is looked for, besides '
+    'public. Returns what it wrote, or NULL. SQLSTATE 0A000: a ledger that only its tool can write.';
+
+CREATE FUNCTION migrollback_schema.forget_in_deploy_ledger(name text, version text, metadata jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    l       record;
+    before  text;
+    removed jsonb;
+BEGIN
+    IF metadata ->> 'tool' IS NULL AND to_regnamespace('supabase_migrations') IS NULL THEN
+        RETURN NULL;                    -- as deploy_ledger() says too, but without a query
+    END IF;
+    SELECT * INTO l FROM migrollback_schema.deploy_ledger(metadata ->> 'tool', metadata ->> 'search_path');
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    IF l.newest_only THEN
+        before := migrollback_schema.version_before(metadata);
+        IF before IS NULL THEN
+            RAISE EXCEPTION 'which version comes before % in the ledger % is not known', version, l.ledger
+                USING ERRCODE = 'MR006', HINT = format('Register %s again from its folder, which tells.', name);
+        END IF;
+    END IF;
+    EXECUTE format('WITH ' || l.forget || ' SELECT jsonb_agg(d.r) FROM done AS d (r)', l.ledger) INTO removed USING name, version, NULL::text[], before;
+    RETURN jsonb_build_object('table', l.ledger::text, CASE WHEN l.newest_only THEN 'now' ELSE 'deleted' END, removed -> 0);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.forget_in_deploy_ledger(text, text, jsonb) IS
+    'Writes: takes a migration out of the ledger of its deploy tool (metadata: tool), where there is one, so that the tool applies it again. One that keeps only the newest '
+    'version goes back to the one before. Returns the row that it removed or wrote, or NULL.';
