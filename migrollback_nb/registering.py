@@ -26,8 +26,8 @@ def sync(database: Database, folder: MigrationFolder, *, progress: Progress | No
     warnings = list(contents.warnings)
     new = {file.name: file for file in contents.files if file.name not in known}
     skipped = tuple(file.name for file in contents.files if file.name in known)
-    not_applied, left_out = left_to_deploy_tools(database, list(new.values()))
-    warnings += left_out
+    not_applied, in_words = left_to_deploy_tools(database, list(new.values()))
+    warnings += in_words
     new = {name: file for name, file in new.items() if name not in not_applied}
     changed = (file for file in contents.files if file.name in known and known[file.name][1] not in (None, file.checksum))
     warnings += [f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over" for file in changed]

@@ -16,7 +16,7 @@ LASTING = {
     "an assertion": ("DROP TABLE t; DO $$ BEGIN ASSERT false, 'no'; END $$;", "P0004", 2),
     "an error in a function": ("SELECT breaks(); DROP TABLE t;", "42P01", 1),
     "a column that is not there": ("ALTER TABLE base DROP COLUMN nowhere;", "42703", 1),
-    "our own undo code": ("DROP TABLE t; DO $$ BEGIN RAISE EXCEPTION 'undo' USING ERRCODE = 'MR000'; END $$;", "MR000", 2),
+    "our own undo code": ("DROP TABLE t; DO $$ BEGIN RAISE EXCEPTION 'undo' USING ERRCODE = 'MR099'; END $$;", "MR099", 2),
 }
 OBJECTS = """
 CREATE TABLE base (id int PRIMARY KEY); INSERT INTO base VALUES (1); CREATE VIEW over_base AS SELECT * FROM base; CREATE TABLE t (); GRANT SELECT ON t TO pg_monitor; COMMENT ON TABLE t IS 'x';
@@ -181,3 +181,14 @@ def test_the_connection_is_good_after_a_failure(db, applied):
         db.rollback("001_t", confirm="001_t")
     assert db.database.connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
     assert not db.list().empty
+
+
+def test_an_error_of_our_own_inside_a_deed_is_not_taken_for_its_undo(db, session):
+    # A handler for MR000 takes every MR code (PL/pgSQL reads one that ends in 000 as its whole class): MR005 was "Migration applied successfully", with all of it undone.
+    connection = session()
+    connection.execute("SELECT register_migration('001_a', '001'), register_migration('002_b', '002', depends_on => '{001_a}')")
+    connection.execute("UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '001_a'")
+    found = connection.execute("SELECT * FROM apply_migration('001_a', '001', '{CREATE TABLE t ()}', depends_on => '{002_b}')").fetchall()
+    assert [success for success, _ in found] == [False]
+    assert not exists(connection, "t")
+    assert events(connection)[-1] == "apply_failed"

@@ -34,7 +34,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
             'moved AS (UPDATE %1$s AS l SET version = $2::bigint WHERE l.version < $2::bigint RETURNING to_jsonb(l) AS r), '
                 'begun AS (INSERT INTO %1$s AS l (version, dirty) SELECT $2::bigint, false WHERE NOT EXISTS (SELECT FROM %1$s) RETURNING to_jsonb(l) AS r), '
                 'done AS (SELECT r FROM moved UNION ALL SELECT r FROM begun)',
-            'moved AS (UPDATE %1$s AS l SET version = $4::bigint WHERE l.version = $2::bigint AND $4 <> '''' RETURNING to_jsonb(l) AS r), '
+            'moved AS (UPDATE %1$s AS l SET version = nullif($4, '''')::bigint WHERE l.version = $2::bigint AND $4 <> '''' RETURNING to_jsonb(l) AS r), '
                 'emptied AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint AND $4 = '''' RETURNING to_jsonb(l) AS r), '
                 'done AS (SELECT r FROM moved UNION ALL SELECT r FROM emptied)'),
         ('tern', 'schema_version', '{version}', '{}', 'number', true,
@@ -198,7 +198,7 @@ BEGIN
     END IF;
     IF l.record IS NULL THEN
         RAISE EXCEPTION 'nobody but % can write its ledger %', metadata ->> 'tool', l.ledger
-            USING ERRCODE = '0A000', HINT = format('Apply it with %s, and register it with migrollback sync.', metadata ->> 'tool');
+            USING ERRCODE = '0A000', HINT = format('Apply it with %s, and run migrollback register %s then.', metadata ->> 'tool', name);
     END IF;
     EXECUTE format('WITH ' || l.record || ' SELECT jsonb_agg(d.r) FROM done AS d (r)', l.ledger) INTO written USING name, version, statements;
     RETURN jsonb_build_object('table', l.ledger::text, 'inserted', written -> 0);
@@ -225,7 +225,7 @@ BEGIN
         before := migrollback_schema.version_before(metadata);
         IF before IS NULL THEN
             RAISE EXCEPTION 'which version comes before % in the ledger % is not known', version, l.ledger
-                USING ERRCODE = 'MR006', HINT = format('Register %s again from its folder, which tells.', name);
+                USING ERRCODE = 'MR023', HINT = format('Register %s again from its folder, which tells.', name);
         END IF;
     END IF;
     EXECUTE format('WITH ' || l.forget || ' SELECT jsonb_agg(d.r) FROM done AS d (r)', l.ledger) INTO removed USING name, version, NULL::text[], before;

@@ -134,8 +134,8 @@ COMMENT ON FUNCTION migrollback_schema.migration_progress_notices(text[], int, t
 CREATE FUNCTION migrollback_schema.is_passing_error(sqlstate_code text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     -- 40: deadlock, serialization; 53: out of resources; 57: cancelled, shut down; 55P03: lock not available; 55006: object in use;
-    -- 42501: not this role. The same SQL may succeed another time, so the migration is not marked failed.
-    SELECT left(sqlstate_code, 2) IN ('08', '40', '53', '57') OR sqlstate_code IN ('55P03', '55006', '42501')
+    -- 42501: not this role; MR023: the deploy ledger cannot be told yet. The same SQL may succeed another time, so the migration is not marked failed.
+    SELECT left(sqlstate_code, 2) IN ('08', '40', '53', '57') OR sqlstate_code IN ('55P03', '55006', '42501', 'MR023')
 $function$;
 COMMENT ON FUNCTION migrollback_schema.is_passing_error(text) IS
     'Whether an error with this SQLSTATE may go away by itself (lock timeout, deadlock, cancel ...). Does not write.';

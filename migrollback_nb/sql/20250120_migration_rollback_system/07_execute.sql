@@ -49,11 +49,13 @@ DECLARE
     in_the_way text[];
     handled   text[] := '{}';
     is_system boolean := false;
+    is_whole  boolean := false;         -- it came to its end, and nothing of it was undone
     ours      record;
     token     text;
     check_each boolean;
     touched   constant jsonb := '{"sqlstate": "MR022", "message": "the SQL touches the tables or functions of the rollback system", "hint": "Leave migration_history and its neighbours to migrollback."}';
     outcome   jsonb;
+    hint      text;
     sqls      text[] := '{}';           -- of the steps so far
     effectless boolean[] := '{}';       -- which of them ran and wrote nothing
 BEGIN
@@ -80,6 +82,7 @@ BEGIN
         sqls := '{}';
         effectless := '{}';
         handled := '{}';
+        is_whole := false;
         BEGIN
             IF refusal IS NULL THEN
                 FOREACH migration IN ARRAY names LOOP
@@ -121,7 +124,7 @@ BEGIN
                         END IF;
                     END IF;
                     IF outcome ? 'sqlstate' THEN
-                        RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+                        RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
                     END IF;
                     effectless := effectless || (outcome ? 'unchanged');
                     IF NOT is_system THEN
@@ -136,24 +139,26 @@ BEGIN
                 IF EXISTS (SELECT FROM pg_proc f WHERE f.oid = ANY (ours.routines) AND age(f.xmin) <= 0)
                    OR EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE age(h.xmin) <= 0 AND h.migration_name <> ALL (names)) THEN
                     outcome := touched;
-                    RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+                    RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
                 END IF;
                 IF migrollback_schema.migration_system_token() <> token THEN
                     outcome := touched;
-                    RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+                    RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
                 END IF;
             END IF;
             IF refusal IS NOT NULL AND cardinality(effectless) > 0 THEN
-                RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';  -- refused halfway through a chain: whole or not at all
+                RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';  -- refused halfway through a chain: whole or not at all
             END IF;
+            is_whole := true;
         EXCEPTION
-            WHEN SQLSTATE 'MR000' THEN
+            WHEN SQLSTATE 'MR099' THEN
                 NULL;                       -- what ran is undone; the variables say why
             WHEN query_canceled OR OTHERS THEN  -- our own bookkeeping failed, the deploy tool's ledger for one
                 IF current_setting('migrollback.rethrow', true) = 'on' AND current_setting('migrollback.rehearsal', true) = pg_current_xact_id()::text THEN
                     RAISE;
                 END IF;
-                outcome := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM, 'bookkeeping', true);
+                GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+                outcome := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM, 'hint', nullif(hint, ''), 'bookkeeping', true);
         END;
         -- A chain is looked at once, at its end; only when something of ours was touched it runs again, undone as it is, to find out by whom.
         EXIT attempts WHEN check_each OR NOT coalesce(outcome ->> 'sqlstate' = 'MR022' OR outcome ? 'bookkeeping', false);
@@ -170,6 +175,8 @@ BEGIN
     ELSIF outcome ? 'sqlstate' THEN
         PERFORM migrollback_schema.fail_migration_rollback(migration, attempt_id, execute_migration_rollbacks.reason, execute_migration_rollbacks.client, outcome);
         RETURN QUERY SELECT false, 'Rollback failed: ' || (outcome ->> 'message'), NULL::text, migration;
+    ELSIF NOT is_whole THEN
+        RAISE EXCEPTION 'everything was undone, and nobody knows why' USING ERRCODE = 'XX000', HINT = 'This is a fault of migrollback: please report it.';
     ELSIF is_system AND NOT dry_run THEN
         -- Nothing of ours is left to call.
         RETURN QUERY SELECT true, 'Migration rolled back successfully. The rollback system is gone and its audit trail ends here'::text, sqls[1], names[1];
@@ -291,6 +298,8 @@ DECLARE
     missing text[];
     outcome jsonb;
     before  record;
+    hint    text;
+    is_whole boolean := false;          -- it came to its end, and nothing of it was undone
 BEGIN
     PERFORM migrollback_schema.lock_migrations();
     IF EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = apply_migration.name AND h.status <> 'rolled_back') THEN
@@ -309,7 +318,7 @@ BEGIN
         outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true, session_path => apply_migration.session_path,
             session_settings => apply_migration.session_settings);
         IF outcome ? 'sqlstate' THEN
-            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+            RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
         END IF;
         IF cardinality(statements) > 0 THEN
             PERFORM migrollback_schema.record_migration_objects(name, before.since, before.counts, before.written);
@@ -319,15 +328,19 @@ BEGIN
         PERFORM migrollback_schema.add_migration_event('applied', name, attempt_id, NULL, client, jsonb_strip_nulls(outcome || jsonb_build_object(
             'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
             'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements, metadata, search_path))));
+        is_whole := true;
     EXCEPTION
-        WHEN SQLSTATE 'MR000' THEN
+        WHEN SQLSTATE 'MR099' THEN
             NULL;
         WHEN query_canceled OR OTHERS THEN
-            outcome := jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM);
+            GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+            outcome := jsonb_strip_nulls(jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM, 'hint', nullif(hint, '')));
     END;
     IF outcome ? 'sqlstate' THEN
         PERFORM migrollback_schema.add_migration_event('apply_failed', name, attempt_id, NULL, client, outcome);
         RETURN QUERY SELECT false, 'Migration failed: ' || (outcome ->> 'message');
+    ELSIF NOT is_whole THEN
+        RAISE EXCEPTION 'everything was undone, and nobody knows why' USING ERRCODE = 'XX000', HINT = 'This is a fault of migrollback: please report it.';
     ELSE
         RETURN QUERY SELECT true, 'Migration applied successfully'::text;
     END IF;

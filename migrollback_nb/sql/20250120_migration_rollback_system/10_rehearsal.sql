@@ -271,8 +271,8 @@ BEGIN
         PERFORM migrollback_schema.lock_migrations();
         BEGIN                           -- undone too: it locks every view, and the SQL is to meet the locks that it will meet
             before := migrollback_schema.schema_object_arrays();
-            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
-        EXCEPTION WHEN SQLSTATE 'MR000' THEN
+            RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
+        EXCEPTION WHEN SQLSTATE 'MR099' THEN
             NULL;
         END;
         SELECT array_agg(c.oid), array_agg(c.oid::regclass::text), array_agg(c.relfilenode) INTO relations, titles, files
@@ -338,9 +338,9 @@ BEGIN
                 BEGIN
                     PERFORM set_config('search_path', coalesce(nullif(routine.path, ''), 'pg_catalog') || ', pg_temp', true), set_config('check_function_bodies', 'on', true);
                     PERFORM pg_catalog.fmgr_sql_validator(routine.oid);
-                    RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+                    RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
                 EXCEPTION
-                    WHEN SQLSTATE 'MR000' OR insufficient_privilege THEN
+                    WHEN SQLSTATE 'MR099' OR insufficient_privilege THEN
                         NULL;
                     WHEN OTHERS THEN
                         suspects := suspects || jsonb_build_object('oid', routine.oid, 'kind', CASE routine.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END,
@@ -348,8 +348,8 @@ BEGIN
                 END;
             END LOOP;
         END IF;
-        RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
-    EXCEPTION WHEN SQLSTATE 'MR000' THEN
+        RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
+    EXCEPTION WHEN SQLSTATE 'MR099' THEN
         NULL;                           -- undone; the variables keep what was found
     END;
 
@@ -389,9 +389,9 @@ BEGIN
         BEGIN                           -- one that does not hold up now either is not broken by this
             PERFORM set_config('search_path', coalesce(nullif(routine.path, ''), 'pg_catalog') || ', pg_temp', true), set_config('check_function_bodies', 'on', true);
             PERFORM pg_catalog.fmgr_sql_validator(routine.oid);
-            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
+            RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
         EXCEPTION
-            WHEN SQLSTATE 'MR000' THEN
+            WHEN SQLSTATE 'MR099' THEN
                 broken := broken || (routine.suspect - 'search_path' || jsonb_build_object('certain', true));
             WHEN OTHERS THEN
                 NULL;
@@ -447,8 +447,8 @@ BEGIN
                                                                  'exact', counted -> 'exact', 'sqlstate', counted -> 'sqlstate')), '[]')
                     FROM unnest(lossy.columns) AS c (name));
             END LOOP;
-            RAISE EXCEPTION USING ERRCODE = 'MR000', MESSAGE = 'undo';
-        EXCEPTION WHEN SQLSTATE 'MR000' THEN
+            RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
+        EXCEPTION WHEN SQLSTATE 'MR099' THEN
             NULL;
         END;
         rows_lost := rows_lost || (

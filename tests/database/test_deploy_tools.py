@@ -1,0 +1,252 @@
+"""Beside real deploy tools: what they applied is registered, what is rolled back here they apply again, what is applied here they leave alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from watching import exists, last_event, status
+
+import migrollback_nb as mr
+
+PROGRAMS = Path(__file__).parents[1] / "deploy_tools" / "node_modules" / ".bin"
+NAMES = ("20250120000000_a", "20250121000000_b")
+
+
+class Tool:
+    """One deploy tool and a folder of its own with two migrations, each of one table."""
+
+    program: str
+    names = NAMES
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        self.root = root
+        self.folder = root / "migrations"
+        self.folder.mkdir()
+        self.dsn = {"port": "5432"} | {key: str(value) for key, value in psycopg.conninfo.conninfo_to_dict(dsn).items()}
+
+    def write(self, place: int) -> str:
+        """Write the file of the first or the second migration; its name."""
+        name, table = self.names[place], "ab"[place]
+        for path, text in self.files(name, f"CREATE TABLE {table} ();", f"DROP TABLE {table};").items():
+            (self.folder / path).write_text(text)
+        return name
+
+    def files(self, name: str, up: str, down: str) -> dict[str, str]:
+        raise NotImplementedError
+
+    def up(self) -> None:
+        """Let the tool apply all that it takes for pending."""
+        raise NotImplementedError
+
+    def down(self) -> None:
+        """Let the tool undo the newest."""
+        raise NotImplementedError
+
+    def run(self, *arguments: str, program: str | None = None, **environment: str) -> None:
+        done = subprocess.run(
+            [program or str(PROGRAMS / self.program), *arguments],
+            check=False,
+            cwd=self.root,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{self.program} {arguments}: {done.stdout}{done.stderr}"
+
+    @property
+    def url(self) -> str:
+        return f"postgres://{self.dsn['user']}@localhost:{self.dsn['port']}/{self.dsn['dbname']}?host={self.dsn['host']}&sslmode=disable"
+
+
+class Dbmate(Tool):
+    program = "dbmate"
+
+    def files(self, name, up, down):
+        return {f"{name}.sql": f"-- migrate:up\n{up}\n\n-- migrate:down\n{down}\n"}
+
+    def _run(self, command):
+        url = f"postgres://{self.dsn['user']}@/{self.dsn['dbname']}?host={self.dsn['host']}&port={self.dsn['port']}&sslmode=disable"
+        self.run("--url", url, "--migrations-dir", str(self.folder), "--no-dump-schema", command)
+
+    def up(self):
+        self._run("migrate")
+
+    def down(self):
+        self._run("down")
+
+
+class NodePgMigrate(Tool):
+    program = "node-pg-migrate"
+    names = ("1700000000000_a", "1700000000001_b")
+
+    def files(self, name, up, down):
+        return {f"{name}.sql": f"-- Up Migration\n{up}\n\n-- Down Migration\n{down}\n"}
+
+    def _run(self, command):
+        self.run(command, "-m", str(self.folder), PGHOST=self.dsn["host"], PGPORT=self.dsn["port"], PGUSER=self.dsn["user"], PGDATABASE=self.dsn["dbname"])
+
+    def up(self):
+        self._run("up")
+
+    def down(self):
+        self._run("down")
+
+
+class Postgrator(Tool):
+    program = "postgrator"
+    names = ("001.do.a", "002.do.b")
+
+    def files(self, name, up, down):
+        return {f"{name}.sql": f"{up}\n", f"{name.replace('do', 'undo')}.sql": f"{down}\n"}
+
+    def _run(self, *arguments):
+        options = {"--host": self.dsn["host"], "--port": self.dsn["port"], "--username": self.dsn["user"], "--database": self.dsn["dbname"], "--driver": "pg"}
+        self.run(*arguments, *(word for option in options.items() for word in option), "--migration-pattern", f"{self.folder}/*", "--validate-checksum")
+
+    def up(self):
+        self._run()
+
+    def down(self):
+        self._run("1")
+
+
+class Yoyo(Tool):
+    program = "yoyo"
+    names = ("a", "b")
+
+    def files(self, name, up, down):
+        return {f"{name}.sql": f"-- depends: {'a' if name == 'b' else ''}\n{up}\n", f"{name}.rollback.sql": f"{down}\n"}
+
+    def _run(self, *arguments):
+        url = f"postgresql+psycopg://{self.dsn['user']}@/{self.dsn['dbname']}?host={self.dsn['host']}&port={self.dsn['port']}"
+        self.run(*arguments, "--batch", "--no-config-file", "--database", url, str(self.folder), program=shutil.which("yoyo", path=Path(sys.executable).parent))
+
+    def up(self):
+        self._run("apply")
+
+    def down(self):
+        self._run("rollback", "--revision", "b")
+
+
+class Supabase(Tool):
+    program = "supabase"
+
+    def __init__(self, root, dsn):
+        super().__init__(root, dsn)
+        (root / "supabase").mkdir()
+        self.folder = self.folder.rename(root / "supabase" / "migrations")
+
+    def files(self, name, up, down):
+        return {f"{name}.sql": f"{up}\n-- ROLLBACK START\n-- {down}\n-- ROLLBACK END\n"}
+
+    def up(self):
+        self.run("migration", "up", "--include-all", "--yes", f"--remote={self.url}", HOME=str(self.root), SUPABASE_TELEMETRY_DISABLED="1")
+
+    def down(self):
+        self.run("migration", "repair", "--status", "reverted", self.names[1].partition("_")[0], "--yes", f"--remote={self.url}", HOME=str(self.root))
+
+
+@pytest.fixture(params=[Dbmate, NodePgMigrate, Postgrator, Yoyo, Supabase], ids=lambda tool: tool.program)
+def tool(request: pytest.FixtureRequest, tmp_path: Path, database_dsn: str) -> Tool:
+    if request.param is not Yoyo and not (PROGRAMS / request.param.program).exists() and not os.environ.get("REQUIRE_DEPLOY_TOOLS"):
+        pytest.skip(f"this machine has no {request.param.program} (npm install --prefix tests/deploy_tools)")
+    return request.param(tmp_path, database_dsn)
+
+
+@pytest.fixture
+def beside(tool: Tool, database_dsn: str) -> Iterator[mr.Migrations]:
+    """The migrations of the tool's folder."""
+    with mr.connect(database_dsn, dir=tool.folder) as migrations:
+        yield migrations
+
+
+def test_what_the_tool_applied_is_registered_and_what_it_did_not_is_left_out(tool, beside):
+    first = tool.write(0)
+    tool.up()
+    second = tool.write(1)
+    found = beside.sync()
+    assert [one.migration_name for one in found.registered] == [first]
+    assert (found.not_applied, found.failed) == ((second,), ())
+    (left_out,) = found.warnings
+    assert left_out.startswith("Not applied, as the ledger ")
+    assert left_out.endswith(second)
+    tool.up()
+    assert [one.migration_name for one in beside.sync().registered] == [second]
+    assert beside.check(second).can_rollback
+    assert beside.check(second).warnings == ()
+    assert list(beside.list()["migration_name"])[:2] == [second, first]
+
+
+def test_what_is_rolled_back_here_the_tool_applies_again(tool, beside, session):
+    names = tool.write(0), tool.write(1)
+    tool.up()
+    beside.sync()
+    done = beside.rollback(names[1], confirm=names[1], reason="trial")
+    assert done.success
+    assert (exists(session(), "a"), exists(session(), "b")) == (True, False)
+    tool.up()
+    assert exists(session(), "b")
+    assert beside.register(names[1]).outcome == "applied again"
+    assert beside.check(names[1]).warnings == ()
+
+
+def test_a_chain_of_all_of_it_leaves_nothing_that_the_tool_takes_for_applied(tool, beside, session):
+    names = tool.write(0), tool.write(1)
+    tool.up()
+    beside.sync()
+    for name in reversed(names):
+        assert beside.rollback(name, confirm=name, reason="trial").success
+    tool.up()
+    assert (exists(session(), "a"), exists(session(), "b")) == (True, True)
+
+
+def test_what_is_applied_here_the_tool_leaves_alone(tool, beside, session):
+    tool.write(0)
+    tool.up()  # makes its ledger
+    first, second = beside.sync().registered[0].migration_name, tool.write(1)
+    assert beside.apply().applied == (second,)
+    assert last_event(session())["details"]["ledger"]["inserted"]
+    tool.up()  # would fail: the table is there
+    assert beside.check(second).warnings == ()
+    tool.down()
+    assert exists(session(), "b") is (tool.program == "supabase")  # there only the ledger forgets
+    assert status(session(), first) == "applied"
+
+
+def test_what_the_tool_applied_is_not_run_a_second_time(tool, beside, session):
+    name = tool.write(0)
+    tool.up()
+    with pytest.raises(mr.Refused, match=f"{name} is applied already, as the ledger .* says") as caught:
+        beside.apply()
+    assert "migrollback sync" in caught.value.hint
+
+
+def test_what_the_tool_undid_is_noticed(tool, beside):
+    if tool.program == "supabase":
+        pytest.skip("our own format does not say that it is Supabase's: one migration that its ledger does not know may be none of its concern")
+    tool.write(0)
+    second = tool.write(1)
+    tool.up()
+    beside.sync()
+    tool.down()
+    assert any("has undone it, or never applied it" in warning for warning in beside.check(second).warnings)
+
+
+def test_a_rollback_that_fails_leaves_the_ledger(tool, beside, session):
+    tool.write(0)
+    second = tool.write(1)
+    tool.up()
+    beside.sync()
+    session().execute("ALTER TABLE b RENAME TO elsewhere")
+    with pytest.raises(mr.RollbackFailed):
+        beside.rollback(second, confirm=second, reason="trial")
+    tool.up()  # does nothing: a second CREATE TABLE would not fail either, the table has another name
+    assert not exists(session(), "b")
