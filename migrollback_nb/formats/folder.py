@@ -12,6 +12,7 @@ from pathlib import Path
 
 from migrollback_nb import folders, migration_file, other_tools
 from migrollback_nb.errors import MigrationFileError, MigrationNotFound, UsageError
+from migrollback_nb.formats import sqitch
 from migrollback_nb.formats.layout import Found, Layout, layout
 from migrollback_nb.formats.marked import MarkedFile
 from migrollback_nb.formats.paired import PairedFile
@@ -19,6 +20,10 @@ from migrollback_nb.migration_file import MigrationFile
 
 #: Tools whose ledger holds nothing but the newest version, or that look at nothing else in it.
 _NEWEST_ONLY = ("golang-migrate", "tern", "postgrator")
+
+
+#: Migrations that are programs, as goose, golang-migrate, yoyo, node-pg-migrate and Flyway have them besides.
+_PROGRAM = re.compile(r"V?[0-9].*\.(go|py|js|mjs|cjs|ts|mts|java|kt|rb)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,8 @@ class MigrationFolder:
             raise UsageError(f"{self.path} is not a folder", hint="Name the folder of migrations with --dir or MIGROLLBACK_DIR.")
 
     def _layout(self) -> Layout:
+        if (self.path / sqitch.PLAN).is_file():
+            return self._planned()
         try:
             with os.scandir(self.path) as entries:
                 seen = [entry for entry in entries if not entry.name.startswith(".")]
@@ -63,7 +70,28 @@ class MigrationFolder:
             inside = {entry.name: _listing(entry.path) for entry in seen if entry.name[:1].isdigit() and not entry.name.endswith(".sql") and entry.is_dir()}
         except OSError as error:
             raise self._unreadable(error) from error
-        return layout(files, inside)
+        found = layout(files, inside)
+        programs = sorted(entry.name for entry in seen if _PROGRAM.fullmatch(entry.name))
+        if programs and found.migrations:
+            shown = ", ".join(programs[:3]) + (f" and {len(programs) - 3} more" if len(programs) > 3 else "")
+            remark = f"Left out, because only SQL is read: {shown}. What rests on them cannot be tried"
+            found = replace(found, remarks=(*found.remarks, remark))
+        return found
+
+    def _planned(self) -> Layout:
+        plan = self.path / sqitch.PLAN
+        found = {}
+        for change in sqitch.read_plan(migration_file.read_text(plan), path=str(plan)):
+            undo = f"revert/{change.name}.sql"
+            found[change.name] = Found(
+                path=f"deploy/{change.name}.sql",
+                undo=undo,
+                has_undo=(self.path / undo).is_file(),
+                tool="Sqitch",
+                place=change.place,
+                depends_on=change.depends_on,
+            )
+        return Layout(migrations=found, strays={}, remarks=())
 
     def names(self) -> list[str]:
         """Names of all migrations in it, in order of name."""
@@ -122,7 +150,16 @@ class MigrationFolder:
             return parse(text, name=name, path=str(path))
         undo = self.path / found.undo
         undo_text = migration_file.read_text(undo) if found.has_undo else None
-        return PairedFile(name=name, path=str(path), text=text, written_for=found.tool, undo_path=str(undo), undo_text=undo_text)
+        return PairedFile(
+            name=name,
+            path=str(path),
+            text=text,
+            written_for=found.tool,
+            undo_path=str(undo),
+            undo_text=undo_text,
+            place=found.place,
+            planned=found.depends_on,
+        )
 
     def _stray(self, path: str, here: Layout) -> MigrationFileError:
         return MigrationFileError(str(self.path / path), here.strays[path], hint="Rename it, take it away, or add the file that it belongs to.")

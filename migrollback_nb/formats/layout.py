@@ -25,6 +25,8 @@ class Found:
     undo: str | None = None  #: the file that undoes it, or what it would be called; None where the tool has no such files
     has_undo: bool = False  #: whether that file is there
     tool: str | None = None  #: whose names these are; None where the names do not say
+    place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
+    depends_on: tuple[str, ...] = ()  #: what the plan says that it depends on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +50,9 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
 
     Examples
     --------
-    >>> layout(["1_users.up.sql", "1_users.down.sql", "2_more.up.sql"], {}).migrations["1_users"]
-    Found(path='1_users.up.sql', undo='1_users.down.sql', has_undo=True, tool='golang-migrate')
+    >>> found = layout(["1_users.up.sql", "1_users.down.sql", "2_more.up.sql"], {}).migrations
+    >>> [(name, one.undo, one.has_undo) for name, one in found.items()]
+    [('1_users', '1_users.down.sql', True), ('2_more', '2_more.down.sql', False)]
     """
     stems = {name.removesuffix(".sql"): name for name in files}
     found: dict[str, Found] = {}

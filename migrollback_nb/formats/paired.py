@@ -1,4 +1,4 @@
-"""Migrations of two files, one that does and one that undoes: golang-migrate, yoyo, postgrator, Flyway, diesel, Prisma. Pure."""
+"""Migrations of two files, one that does and one that undoes: golang-migrate, yoyo, postgrator, Flyway, diesel, Prisma, Sqitch. Pure."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class PairedFile(MigrationFile):
     written_for: str | None  #: the tool that names its files like that; None where it is no one tool's habit
     undo_path: str  #: the file that undoes, or what it would be called
     undo_text: str | None  #: its text, BOM dropped and CRLF read as LF; None where there is no such file
+    place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
+    planned: tuple[str, ...] = ()  #: what the plan says that it depends on
 
     @property
     def tool(self) -> str | None:
@@ -40,6 +42,8 @@ class PairedFile(MigrationFile):
     @property
     def number(self) -> tuple[int, ...] | None:
         """What the tool orders its files by; None where it is the name."""
+        if self.place is not None:
+            return (self.place,)
         if self.written_for not in _BY_NUMBER:
             return None
         return tuple(int(digits) for digits in re.findall(r"\d+", self.version)) or (0,)
@@ -62,9 +66,9 @@ class PairedFile(MigrationFile):
 
     @cached_property
     def depends_on(self) -> tuple[str, ...]:
-        """Names that ``-- Depends on:`` names, or yoyo's ``-- depends:``, in order, each once."""
+        """Names that ``-- Depends on:`` names, or yoyo's ``-- depends:``, or a plan, in order, each once."""
         names, _ = self._yoyo_headers.get("depends", ("", 0)) if self.written_for == "yoyo" else ("", 0)
-        return tuple(dict.fromkeys((*super().depends_on, *names.split())))
+        return tuple(dict.fromkeys((*super().depends_on, *names.split(), *self.planned)))
 
     def _says_transaction(self) -> bool | None:
         said = super()._says_transaction()

@@ -152,7 +152,7 @@ def test_the_newest_version_goes_back_to_the_one_before(db, write, held, session
     assert held(query) == [2]
     assert last_event(session())["details"]["ledger"]["now"]["version"] == 2
     (warning,) = db.check(names[0]).warnings
-    assert "goes on from the newest version, 2: it will take this one for applied" in warning
+    assert "goes on from the newest that it applied, 2: it will take this one for applied" in warning
     assert db.check(names[1]).warnings == ()
     assert db.rollback(names[0], confirm=names[0]).success  # not the newest: the tool cannot be told
     assert held(query) == [2]

@@ -136,6 +136,36 @@ class Yoyo(Tool):
         self._run("rollback", "--revision", "b")
 
 
+class Sqitch(Tool):
+    program = "sqitch"
+    names = ("a", "b")
+
+    def __init__(self, root, dsn):
+        super().__init__(root, dsn)
+        (self.folder / "sqitch.conf").write_text("[core]\n    engine = pg\n[user]\n    name = Me\n    email = me@example.com\n")
+        self.plan = "%syntax-version=1.0.0\n%project=shop\n\n"
+        for part in ("deploy", "revert"):
+            (self.folder / part).mkdir()
+
+    def files(self, name, up, down):
+        self.plan += f"{name} {'[a] ' if name == 'b' else ''}2024-01-01T00:00:00Z Me <me@example.com> # one table\n"
+        return {
+            "sqitch.plan": self.plan,
+            f"deploy/{name}.sql": f"-- Deploy shop:{name} to pg\n\nBEGIN;\n{up}\nCOMMIT;\n",
+            f"revert/{name}.sql": f"-- Revert shop:{name} from pg\n\nBEGIN;\n{down}\nCOMMIT;\n",
+        }
+
+    def _run(self, command, *arguments):
+        url = f"db:pg://{self.dsn['user']}@/{self.dsn['dbname']}?host={self.dsn['host']}&port={self.dsn['port']}"
+        self.run("--chdir", str(self.folder), command, *arguments, url, program=shutil.which("sqitch"))
+
+    def up(self):
+        self._run("deploy")
+
+    def down(self):
+        self._run("revert", "-y", "--to", "a")
+
+
 class Supabase(Tool):
     program = "supabase"
 
@@ -154,10 +184,13 @@ class Supabase(Tool):
         self.run("migration", "repair", "--status", "reverted", self.names[1].partition("_")[0], "--yes", f"--remote={self.url}", HOME=str(self.root))
 
 
-@pytest.fixture(params=[Dbmate, NodePgMigrate, Postgrator, Yoyo, Supabase], ids=lambda tool: tool.program)
+@pytest.fixture(params=[Dbmate, NodePgMigrate, Postgrator, Yoyo, Sqitch, Supabase], ids=lambda tool: tool.program)
 def tool(request: pytest.FixtureRequest, tmp_path: Path, database_dsn: str) -> Tool:
-    if request.param is not Yoyo and not (PROGRAMS / request.param.program).exists() and not os.environ.get("REQUIRE_DEPLOY_TOOLS"):
-        pytest.skip(f"this machine has no {request.param.program} (npm install --prefix tests/deploy_tools)")
+    if not os.environ.get("REQUIRE_DEPLOY_TOOLS"):
+        if request.param is Sqitch and shutil.which("sqitch") is None:
+            pytest.skip("this machine has no sqitch (apt-get install sqitch libdbd-pg-perl)")
+        if request.param not in (Yoyo, Sqitch) and not (PROGRAMS / request.param.program).exists():
+            pytest.skip(f"this machine has no {request.param.program} (npm install --prefix tests/deploy_tools)")
     return request.param(tmp_path, database_dsn)
 
 
@@ -209,6 +242,8 @@ def test_a_chain_of_all_of_it_leaves_nothing_that_the_tool_takes_for_applied(too
 
 
 def test_what_is_applied_here_the_tool_leaves_alone(tool, beside, session):
+    if tool.program == "sqitch":
+        pytest.skip("only Sqitch can write its ledger: see test_what_only_the_tool_can_record_it_is_left_to_apply")
     tool.write(0)
     tool.up()  # makes its ledger
     first, second = beside.sync().registered[0].migration_name, tool.write(1)
@@ -250,3 +285,46 @@ def test_a_rollback_that_fails_leaves_the_ledger(tool, beside, session):
         beside.rollback(second, confirm=second, reason="trial")
     tool.up()  # does nothing: a second CREATE TABLE would not fail either, the table has another name
     assert not exists(session(), "b")
+
+
+@pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
+def test_what_only_the_tool_can_record_it_is_left_to_apply(tool, beside, session):
+    tool.write(0)
+    tool.up()
+    beside.sync()
+    tool.write(1)
+    with pytest.raises(mr.ApplyFailed, match="nobody but Sqitch can write its ledger"):
+        beside.apply()
+    assert not exists(session(), "b")
+
+
+@pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
+def test_its_own_log_tells_of_the_rollback(tool, beside, session):
+    names = tool.write(0), tool.write(1)
+    tool.up()
+    beside.sync()
+    assert beside.check("a").dependent_migrations == ("b",)
+    beside.rollback("a", confirm="a", chain=True)
+    found = session().execute("SELECT event, change, requires FROM sqitch.events ORDER BY committed_at").fetchall()
+    assert found == [("deploy", names[0], []), ("deploy", names[1], ["a"]), ("revert", names[1], ["a"]), ("revert", names[0], [])]
+
+
+@pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
+def test_a_change_that_was_reworked_goes_back_to_what_it_was(tool, beside, session):
+    tool.write(0)
+    tool.up()
+    tool.plan += "@v1 2024-01-01T00:00:00Z Me <me@example.com>\na [a@v1] 2024-01-02T00:00:00Z Me <me@example.com> # reworked\n"
+    (tool.folder / "sqitch.plan").write_text(tool.plan)
+    for part, text in {"deploy": "ALTER TABLE a ADD COLUMN IF NOT EXISTS x int;", "revert": "ALTER TABLE a DROP COLUMN x;"}.items():
+        (tool.folder / part / "a@v1.sql").write_text((tool.folder / part / "a.sql").read_text())
+        (tool.folder / part / "a.sql").write_text(f"BEGIN;\n{text}\nCOMMIT;\n")
+    tool.up()
+    assert [one.migration_name for one in beside.sync().registered] == ["a@v1", "a"]
+    assert beside.check("a").warnings == ()
+    assert beside.rollback("a", confirm="a", reason="trial").success
+    tool.up()
+    assert exists(session(), "a")
+    beside.register("a")
+    assert beside.rollback("a@v1", confirm="a@v1", chain=True).success
+    assert session().execute("SELECT count(*) FROM sqitch.changes").fetchone() == (0,)
+    assert not exists(session(), "a")

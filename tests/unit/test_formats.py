@@ -356,3 +356,76 @@ def test_a_suggestion_for_a_pair_is_a_file_of_its_own(tmp_path, tool):
 def test_the_file_that_is_missing_has_a_name(names, undo):
     found = next(iter(layout(names, {}).migrations.values()))
     assert (found.undo, found.has_undo) == (undo, False)
+
+
+def test_programs_among_the_migrations_are_left_out_with_a_line_that_says_so(tmp_path):
+    put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "002_b.up.go": "", "003_c.py": "", "helpers.go": ""})
+    contents = MigrationFolder(tmp_path).read_all()
+    assert [file.name for file in contents.files] == ["001_a"]
+    assert contents.warnings == ("Left out, because only SQL is read: 002_b.up.go, 003_c.py. What rests on them cannot be tried",)
+
+
+# -- a plan ------------------------------------------------------------------------------------------------------------
+
+WHEN = "2024-01-01T00:00:00Z Me <me@example.com>"
+PLAN = f"""\
+%syntax-version=1.0.0
+%project=shop
+
+appschema {WHEN} # Add the schema
+users [appschema] {WHEN}
+@v1 {WHEN} # first release
+
+users [users@v1 shop:appschema other:thing !ghosts] {WHEN} # reworked
++reports/daily [users @v1] {WHEN}
+"""
+
+
+def put_plan(folder, plan, *names):
+    put(folder, **{"sqitch.plan": plan})
+    for name in names:
+        for part, sql in (("deploy", "CREATE TABLE t ();"), ("revert", "DROP TABLE t;")):
+            path = folder / part / f"{name}.sql"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"-- {part} {name}\n\nBEGIN;\n{sql}\nCOMMIT;\n")
+
+
+def test_a_plan_says_order_and_dependencies(tmp_path):
+    put_plan(tmp_path, PLAN, "appschema", "users@v1", "users", "reports/daily")
+    contents = MigrationFolder(tmp_path).read_all()
+    assert (contents.errors, contents.warnings) == ((), ())
+    assert [(file.name, file.depends_on) for file in contents.files] == [
+        ("appschema", ()),
+        ("users@v1", ("appschema",)),
+        ("users", ("users@v1", "appschema")),
+        ("reports/daily", ("users", "users@v1")),
+    ]
+    assert {file.tool for file in contents.files} == {"Sqitch"}
+    file = MigrationFolder(tmp_path).read("reports/daily")
+    assert (file.up_statements(), file.rollback.statement_texts()) == (("CREATE TABLE t ()",), ("DROP TABLE t",))
+    assert file.rollback.path == str(tmp_path / "revert" / "reports" / "daily.sql")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("what is this", "is no line of a plan"),
+        (f"-users {WHEN}", "is no line of a plan"),
+        (f"b [a] {WHEN}", "b requires a, which is not above it"),
+        (f"b [users@v9] {WHEN}", "b requires users@v9, which is not above it"),
+        (f"users {WHEN}\nusers {WHEN}", "users is reworked without a tag since line 2"),
+    ],
+)
+def test_a_plan_that_cannot_be_read_is_one_error_with_its_line(tmp_path, line, problem):
+    put_plan(tmp_path, f"%project=shop\n{line}\n")
+    with pytest.raises(mr.MigrationFileError) as caught:
+        MigrationFolder(tmp_path).read_all()
+    assert (caught.value.path, caught.value.line, caught.value.problem) == (str(tmp_path / "sqitch.plan"), line.count("\n") + 2, problem)
+
+
+def test_a_change_without_its_file_is_an_error_of_its_own(tmp_path):
+    put_plan(tmp_path, PLAN, "appschema", "users@v1", "users")
+    (tmp_path / "revert" / "users.sql").unlink()
+    contents = MigrationFolder(tmp_path).read_all()
+    assert [(error.migration_name, error.problem) for error in contents.errors] == [("reports/daily", "does not exist")]
+    assert [file.name for file in contents.files if file.rollback is None] == ["users"]

@@ -31,6 +31,7 @@ LAYERS = [
         "formats.layout",
         "formats.marked",
         "formats.paired",
+        "formats.sqitch",
         "rollback_block",
         "planning",
         "production",
