@@ -28,7 +28,8 @@ def sync(database: Database, folder: MigrationFolder, *, progress: Progress | No
     skipped = tuple(file.name for file in contents.files if file.name in known)
     not_applied, in_words = left_to_deploy_tools(database, list(new.values()))
     warnings += in_words
-    new = {name: file for name, file in new.items() if name not in not_applied}
+    left = set(not_applied)
+    new = {name: file for name, file in new.items() if name not in left}
     changed = (file for file in contents.files if file.name in known and known[file.name][1] not in (None, file.checksum))
     warnings += [f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over" for file in changed]
     ordered, left_out = order_files(new, {name for name, (status, _) in known.items() if status != "rolled_back"})

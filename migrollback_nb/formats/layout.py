@@ -81,10 +81,14 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
         if stem not in taken and (stem in flyway or stem in postgrator):
             strays[name] = "undoes a migration whose own file is not here"
             taken.add(stem)
+    # golang-migrate goes by the number alone: the words behind it may differ
+    down_of_number = {number: stem for stem in stems if stem.endswith(".down") and (number := _number(stem))}
     for habit, does, undoes in _ENDINGS:
         for stem, name in stems.items():
             base = stem.removesuffix(does)
             undo = base + undoes
+            if does and undo not in stems and (other := down_of_number.get(_number(stem))) is not None and f"{other.removesuffix(undoes)}{does}" not in stems:
+                undo = other
             if stem in taken or not stem.endswith(does) or base in found or (undo not in stems and not does):
                 continue
             if habit != "yoyo" and not base[:1].isdigit():
@@ -106,6 +110,10 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
         elif stem not in taken:
             found[stem] = Found(path=name, undo=f"{stem}.rollback.sql", tool="yoyo") if yoyo else Found(path=name)
     return Layout(migrations=dict(sorted(found.items())), strays=strays, remarks=tuple(remarks))
+
+
+def _number(stem: str) -> str:
+    return re.match(r"\d*", stem).group()  # type: ignore[union-attr]  # \d* matches everywhere
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from migrollback_nb import folders
 from migrollback_nb.migration_file import MigrationFile
 from migrollback_nb.rollback_block import UndoPart, undo_part
-from migrollback_nb.sql_text import SqlText
+from migrollback_nb.sql_text import Comment, SqlText
 
 _YOYO_HEADER = re.compile(r"--\s*(depends|transactional)\s*:\s*(.*?)\s*$", re.IGNORECASE)
 _BY_NUMBER = ("golang-migrate", "postgrator", "Flyway")
@@ -52,6 +52,11 @@ class PairedFile(MigrationFile):
     def checksum(self) -> str:
         """SHA-256 (hex) of both texts, a NUL byte between them; of the one where there is no other."""
         return folders.checksum(self.text.encode(), None if self.undo_text is None else self.undo_text.encode())
+
+    @cached_property
+    def _markers(self) -> tuple[Comment, str, Comment | None] | None:
+        # What cannot be read as SQL (psql's own commands, data after COPY) may hide a block, but here another file undoes it.
+        return None if self.undo_text is not None and self._whole.scan_problem is not None else super()._markers
 
     @cached_property
     def _yoyo_headers(self) -> dict[str, tuple[str, int]]:

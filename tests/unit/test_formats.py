@@ -429,3 +429,24 @@ def test_a_change_without_its_file_is_an_error_of_its_own(tmp_path):
     contents = MigrationFolder(tmp_path).read_all()
     assert [(error.migration_name, error.problem) for error in contents.errors] == [("reports/daily", "does not exist")]
     assert [file.name for file in contents.files if file.rollback is None] == ["users"]
+
+
+def test_what_cannot_be_read_as_sql_is_registered_all_the_same_where_another_file_undoes_it(tmp_path):
+    put(tmp_path, **{"001_a.up.sql": "COPY t FROM stdin;\n160913_x\t'open\n\\.\n", "001_a.down.sql": "DELETE FROM t;"})
+    (file,) = MigrationFolder(tmp_path).read_all().files
+    assert file.rollback.statement_texts() == ("DELETE FROM t",)
+    assert file.up_refusal is not None
+
+
+def test_golang_migrate_goes_by_the_number_alone(tmp_path):
+    # stacklok/minder has 000072_profile_selectors_type.up.sql and 000072_profile_selector_type.down.sql
+    put(tmp_path, **{"000072_selectors.up.sql": "CREATE TABLE t ();", "000072_selector.down.sql": "DROP TABLE t;", "000073_more.up.sql": "SELECT 1;"})
+    contents = MigrationFolder(tmp_path).read_all()
+    assert contents.errors == ()
+    assert [(file.name, file.rollback is not None) for file in contents.files] == [("000072_selectors", True), ("000073_more", False)]
+
+
+def test_what_has_a_file_of_its_own_is_not_taken_for_a_neighbours(tmp_path):
+    put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "001_b.up.sql": "SELECT 2;", "001_b.down.sql": "SELECT 3;"})
+    contents = MigrationFolder(tmp_path).read_all()
+    assert [(file.name, file.rollback is not None) for file in contents.files] == [("001_a", False), ("001_b", True)]
