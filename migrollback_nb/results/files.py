@@ -60,14 +60,14 @@ class SyncResult:
     warnings: tuple[str, ...] = ()  #: what a person should know
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of `migrollback sync --format json`."""
-        return {
+        """Keys of `migrollback sync --format json`; `not_applied` only where there is something to tell."""
+        found: dict[str, Any] = {
             "registered": [result.migration_name for result in self.registered],
             "skipped": list(self.skipped),
-            "not_applied": list(self.not_applied),
             "failed": [failure.to_dict() for failure in self.failed],
             "warnings": list(self.warnings),
         }
+        return found | ({"not_applied": list(self.not_applied)} if self.not_applied else {})
 
     def __repr__(self) -> str:
         return f"<SyncResult {len(self.registered)} registered, {len(self.skipped)} skipped, {len(self.failed)} failed>"
@@ -76,6 +76,7 @@ class SyncResult:
         rows = [
             ("Registered", "\n".join(result.migration_name for result in self.registered) or "-"),
             ("Skipped", str(len(self.skipped))),
+            *([("Not applied", "\n".join(self.not_applied))] if self.not_applied else []),
             ("Failed", "\n".join(f"{failure.migration_name}: {failure.error}" for failure in self.failed) or "-"),
         ]
         return html.definitions(rows) + html.warnings(self.warnings)

@@ -84,6 +84,7 @@ def test_specified_keys_of_json():
     assert list(CHECK.to_dict()) == ["migration_name", "can_rollback", "reason", "dependent_migrations", "warnings"]
     assert {"success", "message", "sql_executed", "migration_name"} <= set(DONE.to_dict())
     assert list(mr.SyncResult().to_dict()) == ["registered", "skipped", "failed", "warnings"]
+    assert mr.SyncResult(not_applied=("001_a",)).to_dict()["not_applied"] == ["001_a"]
 
 
 def test_times_in_json_are_iso_with_their_zone():
