@@ -43,7 +43,7 @@ def pending(known: Mapping[str, tuple[str, str | None]], folder: MigrationFolder
     """
     in_place = {name: found for name, found in known.items() if found[0] != "rolled_back"}
     if names:
-        files = {name: folder.read(name) for name in names}
+        files = folder.read_named(names)
     else:
         contents = folder.read_all(unchanged={name: checksum for name, (_, checksum) in in_place.items()})
         if contents.errors:

@@ -71,7 +71,7 @@ class MigrationFolder:
         except OSError as error:
             raise self._unreadable(error) from error
         found = layout(files, inside)
-        programs = sorted(entry.name for entry in seen if _PROGRAM.fullmatch(entry.name))
+        programs = sorted(entry.name for entry in seen if not entry.name.endswith(".sql") and _PROGRAM.fullmatch(entry.name))
         if programs and found.migrations:
             shown = ", ".join(programs[:3]) + (f" and {len(programs) - 3} more" if len(programs) > 3 else "")
             remark = f"Left out, because only SQL is read: {shown}. What rests on them cannot be tried"
@@ -124,17 +124,23 @@ class MigrationFolder:
         MigrationFileError
             When the file is bad.
         """
-        name = name.removesuffix(".sql")
-        here = self._layout()
-        if f"{name}.sql" in here.strays:
-            raise self._stray(f"{name}.sql", here)
-        if name not in here.migrations:
-            from difflib import get_close_matches
+        return next(iter(self.read_named([name]).values()))
 
-            raise MigrationNotFound(name, similar=tuple(get_close_matches(name, here.migrations, n=3)), where=f"is in {self.path}")
-        file = self._read(name, here.migrations[name], _numbers(here))
-        file.validate()
-        return file
+    def read_named(self, names: Sequence[str]) -> dict[str, MigrationFile]:
+        """As `read`, of several: name -> file, in the order in which they are given; writes nothing."""
+        here = self._layout()
+        numbers = _numbers(here)
+        files = {}
+        for name in dict.fromkeys(name.removesuffix(".sql") for name in names):
+            if f"{name}.sql" in here.strays:
+                raise self._stray(f"{name}.sql", here)
+            if name not in here.migrations:
+                from difflib import get_close_matches
+
+                raise MigrationNotFound(name, similar=tuple(get_close_matches(name, here.migrations, n=3)), where=f"is in {self.path}")
+            files[name] = self._read(name, here.migrations[name], numbers)
+            files[name].validate()
+        return files
 
     def _read(self, name: str, found: Found, numbers: Sequence[int]) -> MigrationFile:
         file = self._read_parts(name, found)

@@ -59,8 +59,8 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
     strays: dict[str, str] = {}
     remarks: list[str] = []
     taken: set[str] = set()
-    flyway = {stem: it for stem in stems if (it := _FLYWAY.fullmatch(stem))}
-    postgrator = {stem: it for stem in stems if (it := _POSTGRATOR.fullmatch(stem))}
+    flyway = {stem: it for stem in stems if stem[:1] in "VU" and (it := _FLYWAY.fullmatch(stem))}
+    postgrator = {stem: it for stem in stems if ".do" in (lower := stem.lower()) or ".undo" in lower if (it := _POSTGRATOR.fullmatch(stem))}
     undoes_version = {_numbers(it[2]): stem for stem, it in flyway.items() if it[1] == "U"}
     undoes_number = {it[1]: stem for stem, it in postgrator.items() if it[2].lower() == "undo"}
     for stem, name in stems.items():
@@ -69,7 +69,7 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
         elif stem in postgrator and postgrator[stem][2].lower() == "do":
             number, _, rest = postgrator[stem].groups("")
             undo, tool = undoes_number.get(number, f"{number}.undo{rest}"), "postgrator"
-        elif _FLYWAY_BESIDES.fullmatch(stem):
+        elif stem[:1] in "RB" and _FLYWAY_BESIDES.fullmatch(stem):
             remarks.append(f"{name} is left out: a repeatable or baseline migration of Flyway is nothing that is rolled back")
             taken.add(stem)
             continue
@@ -85,11 +85,18 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
     down_of_number = {number: stem for stem in stems if stem.endswith(".down") and (number := _number(stem))}
     for habit, does, undoes in _ENDINGS:
         for stem, name in stems.items():
+            if stem in taken or not stem.endswith(does):
+                continue
             base = stem.removesuffix(does)
             undo = base + undoes
-            if does and undo not in stems and (other := down_of_number.get(_number(stem))) is not None and f"{other.removesuffix(undoes)}{does}" not in stems:
+            if (
+                habit == "golang-migrate"
+                and undo not in stems
+                and (other := down_of_number.get(_number(stem))) is not None
+                and f"{other.removesuffix(undoes)}{does}" not in stems
+            ):
                 undo = other
-            if stem in taken or not stem.endswith(does) or base in found or (undo not in stems and not does):
+            if base in found or (undo not in stems and not does):
                 continue
             if habit != "yoyo" and not base[:1].isdigit():
                 continue  # only yoyo needs no number

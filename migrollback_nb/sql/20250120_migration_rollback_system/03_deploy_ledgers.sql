@@ -119,9 +119,13 @@ COMMENT ON FUNCTION migrollback_schema.deploy_ledger(text, text) IS
     'and change it; no row where there is none. Does not write.';
 
 CREATE FUNCTION migrollback_schema.supabase_ledger() RETURNS regclass
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT l.ledger FROM migrollback_schema.deploy_ledger(NULL, NULL) l
-$function$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    IF to_regnamespace('supabase_migrations') IS NULL THEN     -- without a query: every check asks
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT l.ledger FROM migrollback_schema.deploy_ledger(NULL, NULL) l);
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.supabase_ledger() IS
     'The table in which Supabase remembers what it applied, or NULL. Does not write.';
 
@@ -175,6 +179,32 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.newest_in_deploy_ledger(text, text) IS
     'The version or name that a deploy tool goes on from, for tools that look at nothing else; NULL for the others and where there is no ledger. Does not write.';
+
+CREATE FUNCTION migrollback_schema.not_in_deploy_ledger_warning(name text, version text, status text, metadata jsonb) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN (
+        SELECT format('The ledger %s does not hold it: %s has undone it, or never applied it', n.ledger, metadata ->> 'tool')
+          FROM migrollback_schema.migrations_in_deploy_ledgers(jsonb_build_array(jsonb_build_object(
+               'name', name, 'version', version, 'tool', metadata ->> 'tool')), metadata ->> 'search_path') n
+         WHERE NOT n.is_applied AND status <> 'rolled_back');
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.not_in_deploy_ledger_warning(text, text, text, jsonb) IS
+    'What to say of a migration in place that its deploy tool takes for not applied; NULL of others. Does not write.';
+
+CREATE FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(name text, version text, status text, metadata jsonb) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    newest text := migrollback_schema.newest_in_deploy_ledger(metadata ->> 'tool', metadata ->> 'search_path');
+BEGIN
+    IF status <> 'rolled_back'
+       AND (CASE WHEN metadata ? 'previous_version' THEN newest::numeric > nullif(version, '')::numeric ELSE newest <> regexp_replace(name, '@.*', '') END) THEN
+        RETURN format('%s goes on from the newest that it applied, %s: it will take this one for applied, and not apply it again', metadata ->> 'tool', newest);
+    END IF;
+    RETURN NULL;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(text, text, text, jsonb) IS
+    'What to say of a migration in place behind which its deploy tool does not look back; NULL of others. Does not write.';
 
 CREATE FUNCTION migrollback_schema.version_before(metadata jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$

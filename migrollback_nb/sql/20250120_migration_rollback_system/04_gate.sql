@@ -125,17 +125,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                 'The rollback runs statement by statement outside a transaction: when it stops halfway, what ran stays; a second run resumes' END),
         (4, CASE WHEN coalesce(h.rollback_sql, '') <> '' AND h.metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(convert_to(h.rollback_sql, 'UTF8')) THEN
                 'The rollback SQL was set by hand, not read from a file' END),
-        (6, CASE WHEN h.status <> 'rolled_back' AND h.metadata ? 'tool' THEN (
-                SELECT format('The ledger %s does not hold it: %s has undone it, or never applied it', n.ledger, h.metadata ->> 'tool')
-                  FROM migrollback_schema.migrations_in_deploy_ledgers(jsonb_build_array(jsonb_build_object(
-                       'name', h.migration_name, 'version', h.migration_version, 'tool', h.metadata ->> 'tool')), h.metadata ->> 'search_path') n WHERE NOT n.is_applied) END),
-        (7, CASE WHEN h.status <> 'rolled_back' AND h.metadata ? 'tool' THEN (
-                SELECT format('%s goes on from the newest that it applied, %s: it will take this one for applied, and not apply it again', h.metadata ->> 'tool', n.newest)
-                  FROM migrollback_schema.newest_in_deploy_ledger(h.metadata ->> 'tool', h.metadata ->> 'search_path') AS n (newest)
-                 WHERE CASE WHEN h.metadata ? 'previous_version' THEN n.newest::numeric > nullif(h.migration_version, '')::numeric
-                            ELSE n.newest <> regexp_replace(h.migration_name, '@.*', '') END) END),
         (5, CASE WHEN coalesce(h.rollback_sql, '') = '' THEN
-                'The file''s rollback block holds only comments; read as commented-out SQL it fails in ' || (h.metadata ->> 'rollback_remark') END)
+                'The file''s rollback block holds only comments; read as commented-out SQL it fails in ' || (h.metadata ->> 'rollback_remark') END),
+        (6, CASE WHEN h.metadata ? 'tool' THEN migrollback_schema.not_in_deploy_ledger_warning(h.migration_name, h.migration_version, h.status, h.metadata) END),
+        (7, CASE WHEN h.metadata ? 'tool' THEN migrollback_schema.not_newest_in_deploy_ledger_warning(h.migration_name, h.migration_version, h.status, h.metadata) END)
     ) AS w (place, warning)
     WHERE h.migration_name = migration_warnings.name AND w.warning IS NOT NULL
 $function$;

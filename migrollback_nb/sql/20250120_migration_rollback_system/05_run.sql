@@ -21,7 +21,7 @@ BEGIN
         'migration_catalog_writes', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_not_undone',
         'migration_object_history', 'migration_object_makers', 'migration_owners', 'migration_progress_notices', 'migration_rollback_path',
         'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes', 'migration_warnings',
-        'migrations_in_deploy_ledgers', 'migrations_to_roll_back_first', 'newest_in_deploy_ledger', 'record_history_change', 'record_in_deploy_ledger', 'record_migration_dependencies',
+        'migrations_in_deploy_ledgers', 'migrations_to_roll_back_first', 'newest_in_deploy_ledger', 'not_in_deploy_ledger_warning', 'not_newest_in_deploy_ledger_warning', 'record_history_change', 'record_in_deploy_ledger', 'record_migration_dependencies',
         'record_migration_objects', 'record_migration_rehearsal', 'record_parsed_objects', 'refuse_event_change', 'refuse_history_truncate',
         'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration',
         'routine_users', 'run_migration_sql', 'save_migration', 'schema_changes', 'schema_object_addresses', 'schema_object_arrays', 'schema_objects',
