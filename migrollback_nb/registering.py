@@ -75,10 +75,17 @@ def _register_batch(database: Database, batch: Sequence[MigrationFile]) -> tuple
 def left_to_deploy_tools(database: Database, files: Sequence[MigrationFile]) -> tuple[list[str], list[str]]:
     """(Names of what its deploy tool has not applied, as its ledger says; that in words). Does not write."""
     by_ledger: dict[str, list[str]] = {}
-    for row in in_ledgers(database, files):
+    told = in_ledgers(database, files)
+    for row in told:
         if not row["is_applied"]:
             by_ledger.setdefault(row["ledger"], []).append(row["migration_name"])
     remarks = [f"Not applied, as the ledger {ledger} says, and left out: {some(names)}" for ledger, names in by_ledger.items()]
+    known = {row["migration_name"] for row in told}
+    remarks += [
+        f"No ledger of {tool} was found here: all its files are taken for applied, and it will not hear of a rollback. "
+        "Where its ledger has another name than usual: ALTER DATABASE ... SET migrollback.deploy_ledger = 'schema.table'"
+        for tool in sorted({file.tool for file in files if file.tool is not None and file.name not in known})
+    ]
     return [name for names in by_ledger.values() for name in names], remarks
 
 

@@ -123,7 +123,10 @@ def test_sync_asks_the_ledger(db, write, session, tool):
 @pytest.mark.parametrize("tool", LEDGERS)
 def test_without_a_ledger_there_is_nothing_to_ask(db, write, tool):
     write(LEDGERS[tool][3])
-    assert len(db.sync().registered) == 3
+    found = db.sync()
+    assert len(found.registered) == 3
+    (warning,) = found.warnings
+    assert warning.startswith(f"No ledger of {tool} was found here: ")
     assert db.check("00003_t").warnings == ()
 
 
@@ -169,6 +172,7 @@ def test_what_golang_migrate_calls_dirty_stays_so(db, write, held, session):
     write(PAIR)
     assert len(db.sync().registered) == 3
     session().execute("CREATE TABLE t3 ()")
+    assert db.check("3_t").warnings == ("The ledger public.schema_migrations says that a migration did not come to its end: look at that first",)
     db.rollback("3_t", confirm="3_t")
     assert connection.execute("TABLE schema_migrations").fetchall() == [(2, True)]
 
@@ -203,25 +207,30 @@ def test_registered_without_its_folder_nobody_knows_what_came_before(db, session
             "INSERT INTO flyway_schema_history VALUES (1, '1', 't', 'SQL', 'V1__t.sql', 7, 'me', now(), 1, true), (2, '2', 't', 'SQL', 'V2__t.sql', 7, 'me', now(), 1, true)",
             {"V{n}__t.sql": "{up}", "U{n}__t.sql": "{down}"},
             "V2__t",
-            "SELECT version FROM flyway_schema_history",
+            "SELECT version FROM flyway_schema_history WHERE success",
+            "INSERT INTO flyway_schema_history VALUES (3, '3', 't', 'SQL', 'V3__t.sql', 7, 'me', now(), 1, false)",
         ),
         (
             PRISMA,
             "INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name) VALUES ('a', '', now(), '20240101_t'), ('b', '', now(), '20240102_t')",
             {"2024010{n}_t/migration.sql": "{up}", "2024010{n}_t/down.sql": "{down}"},
             "20240102_t",
-            "SELECT migration_name FROM _prisma_migrations",
+            "SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL",
+            "INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ('c', '', '20240103_t')",
         ),
     ],
     ids=["Flyway", "Prisma"],
 )
 def test_a_rollback_takes_the_row_out_and_apply_is_left_to_the_tool(db, write, held, session, case):
-    table, row, forms, name, query = case
+    table, row, forms, name, query, broken_off = case
     session().execute(f"{table}; {row}; CREATE TABLE t1 (); CREATE TABLE t2 ()")
     write(forms)
     found = db.sync()
     assert (len(found.registered), len(found.not_applied)) == (2, 1)
     assert len(held(query)) == 2
+    assert db.check(name).warnings == ()
+    session().execute(broken_off)
+    assert ["did not come to its end" in warning for warning in db.check(name).warnings] == [True]
     assert db.rollback(name, confirm=name).success
     assert len(held(query)) == 1
     with pytest.raises(mr.ApplyFailed, match="can write its ledger") as caught:
@@ -251,6 +260,18 @@ def test_a_ledger_in_the_schema_of_the_search_path_comes_before_one_in_public(da
         assert [value(session(), f"SELECT count(*) FROM {schema}.schema_migrations") for schema in ("app", "public")] == [1, 0]
         there.rollback("1_t", confirm="1_t")
         assert value(session(), "SELECT count(*) FROM app.schema_migrations") == 0
+
+
+def test_a_ledger_of_another_name_is_named_by_a_setting(database_dsn, folder, session):
+    connection = session()
+    connection.execute("CREATE SCHEMA ops; CREATE TABLE ops.applied (version varchar PRIMARY KEY)")
+    (folder / "1_t.sql").write_text("-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;")
+    with mr.connect(f"{database_dsn} options='-c migrollback.deploy_ledger=ops.applied'", dir=folder) as there:
+        there.apply()
+        assert value(connection, "SELECT version FROM ops.applied") == "1"
+        there.rollback("1_t", confirm="1_t")
+        assert value(connection, "SELECT count(*) FROM ops.applied") == 0
+        assert there.sync().warnings == ()
 
 
 def test_a_ledger_that_may_not_be_written_undoes_the_rollback(db, folder, session):

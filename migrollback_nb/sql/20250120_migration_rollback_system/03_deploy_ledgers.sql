@@ -3,33 +3,33 @@
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION migrollback_schema.deploy_tools()
-RETURNS TABLE (tool text, ledger_name text, has text[], has_not text[], known_by text, newest_only boolean, newest text, applied text, record text, forget text)
+RETURNS TABLE (tool text, ledger_name text, has text[], has_not text[], known_by text, newest_only boolean, newest text, unfinished text, applied text, record text, forget text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     -- In the statements %1$s is the ledger; $1 the migration's name, $2 its version, $3 its statements, $4 the version before it.
     -- `record` and `forget` are the list of a WITH; its last element has one column of jsonb: the rows that were written or taken out.
     -- Tables of one name are told apart by their columns; the first line that fits counts.
     VALUES
-        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements,name}'::text[], '{}'::text[], 'version', false, NULL,
+        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements,name}'::text[], '{}'::text[], 'version', false, NULL, NULL,
             'SELECT coalesce(l.version || ''_'' || l.name, l.version) FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (version, name, statements) VALUES ($2, regexp_replace($1, ''^[0-9]+_?'', ''''), $3) ON CONFLICT (version) DO NOTHING '
                 'RETURNING to_jsonb(l) - ''statements'')',
             -- Two files may share their digits; the ledger's name tells whose row it is.
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 AND coalesce(l.name, regexp_replace($1, ''^[0-9]+_?'', '''')) = regexp_replace($1, ''^[0-9]+_?'', '''') '
                 'RETURNING to_jsonb(l))'),
-        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements}', '{}', 'version', false, NULL,
+        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements}', '{}', 'version', false, NULL, NULL,
             'SELECT l.version FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (version, statements) VALUES ($2, $3) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l) - ''statements'')',
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
-        ('dbmate', 'schema_migrations', '{version}', '{dirty,statements}', 'version', false, NULL,
+        ('dbmate', 'schema_migrations', '{version}', '{dirty,statements}', 'version', false, NULL, NULL,
             'SELECT l.version FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (version) VALUES ($2) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
-        ('goose', 'goose_db_version', '{id,version_id,is_applied}', '{}', 'number', false, NULL,
+        ('goose', 'goose_db_version', '{id,version_id,is_applied}', '{}', 'number', false, NULL, NULL,
             'SELECT v.version_id::text FROM (SELECT DISTINCT ON (l.version_id) l.version_id, l.is_applied FROM %1$s l ORDER BY l.version_id, l.id DESC) v WHERE v.is_applied',
             'done AS (INSERT INTO %1$s AS l (version_id, is_applied) SELECT $2::bigint, true '
                 'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.version_id = $2::bigint) RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.version_id = $2::bigint RETURNING to_jsonb(l))'),
-        ('golang-migrate', 'schema_migrations', '{version,dirty}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l',
+        ('golang-migrate', 'schema_migrations', '{version,dirty}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l', 'SELECT bool_or(l.dirty) FROM %1$s l',
             'SELECT l.version::text FROM %1$s l',
             'moved AS (UPDATE %1$s AS l SET version = $2::bigint WHERE l.version < $2::bigint RETURNING to_jsonb(l) AS r), '
                 'begun AS (INSERT INTO %1$s AS l (version, dirty) SELECT $2::bigint, false WHERE NOT EXISTS (SELECT FROM %1$s) RETURNING to_jsonb(l) AS r), '
@@ -37,48 +37,48 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
             'moved AS (UPDATE %1$s AS l SET version = nullif($4, '''')::bigint WHERE l.version = $2::bigint AND $4 <> '''' RETURNING to_jsonb(l) AS r), '
                 'emptied AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint AND $4 = '''' RETURNING to_jsonb(l) AS r), '
                 'done AS (SELECT r FROM moved UNION ALL SELECT r FROM emptied)'),
-        ('tern', 'schema_version', '{version}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l',
+        ('tern', 'schema_version', '{version}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l', NULL,
             'SELECT l.version::text FROM %1$s l',
             'done AS (UPDATE %1$s AS l SET version = $2::int WHERE l.version < $2::int RETURNING to_jsonb(l))',
             'done AS (UPDATE %1$s AS l SET version = coalesce(nullif($4, ''''), ''0'')::int WHERE l.version = $2::int RETURNING to_jsonb(l))'),
-        ('sql-migrate', 'gorp_migrations', '{id,applied_at}', '{}', 'file', false, NULL,
+        ('sql-migrate', 'gorp_migrations', '{id,applied_at}', '{}', 'file', false, NULL, NULL,
             'SELECT l.id FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (id, applied_at) VALUES ($1 || ''.sql'', now()) ON CONFLICT (id) DO NOTHING RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.id = $1 || ''.sql'' RETURNING to_jsonb(l))'),
-        ('node-pg-migrate', 'pgmigrations', '{name,run_on}', '{}', 'name', false, NULL,
+        ('node-pg-migrate', 'pgmigrations', '{name,run_on}', '{}', 'name', false, NULL, NULL,
             'SELECT l.name FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (name, run_on) SELECT $1, now() WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.name = $1) RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.name = $1 RETURNING to_jsonb(l))'),
-        ('MyBatis Migrations', 'changelog', '{id,applied_at,description}', '{}', 'number', false, NULL,
+        ('MyBatis Migrations', 'changelog', '{id,applied_at,description}', '{}', 'number', false, NULL, NULL,
             'SELECT l.id::text FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (id, applied_at, description) SELECT $2::numeric, to_char(now(), ''YYYY-MM-DD HH24:MI:SS''), '
                 'replace(regexp_replace($1, ''^[0-9]+_?'', ''''), ''_'', '' '') WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.id = $2::numeric) RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.id = $2::numeric RETURNING to_jsonb(l))'),
-        ('yoyo', '_yoyo_migration', '{migration_hash,migration_id,applied_at_utc}', '{}', 'name', false, NULL,
+        ('yoyo', '_yoyo_migration', '{migration_hash,migration_id,applied_at_utc}', '{}', 'name', false, NULL, NULL,
             'SELECT l.migration_id FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (migration_hash, migration_id, applied_at_utc) VALUES (encode(sha256(convert_to($1, ''UTF8'')), ''hex''), $1, now() AT TIME ZONE ''UTC'') '
                 'ON CONFLICT (migration_hash) DO NOTHING RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.migration_id = $1 RETURNING to_jsonb(l))'),
-        ('postgrator', 'schemaversion', '{version,name,md5,run_at}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l',
+        ('postgrator', 'schemaversion', '{version,name,md5,run_at}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l', NULL,
             'SELECT l.version::text FROM %1$s l',
             -- without md5: postgrator compares none where there is none, and it is over the file as it lies on its machine
             'done AS (INSERT INTO %1$s AS l (version, name, run_at) VALUES ($2::bigint, regexp_replace($1, ''^[0-9]+\.do\.?'', '''', ''i''), now()) ON CONFLICT (version) DO NOTHING '
                 'RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint RETURNING to_jsonb(l))'),
-        ('diesel', '__diesel_schema_migrations', '{version,run_on}', '{}', 'version', false, NULL,
+        ('diesel', '__diesel_schema_migrations', '{version,run_on}', '{}', 'version', false, NULL, NULL,
             'SELECT l.version FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (version) VALUES ($2) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
         -- What these two write besides (checksums, ranks, times of their own) nobody but they can write.
-        ('Flyway', 'flyway_schema_history', '{installed_rank,version,script,success}', '{}', 'version', false, NULL,
+        ('Flyway', 'flyway_schema_history', '{installed_rank,version,script,success}', '{}', 'version', false, NULL, 'SELECT bool_or(NOT l.success) FROM %1$s l',
             'SELECT l.version FROM %1$s l WHERE l.success AND l.version IS NOT NULL', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
-        ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL,
+        ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL, 'SELECT bool_or(l.finished_at IS NULL AND l.rolled_back_at IS NULL) FROM %1$s l',
             'SELECT l.migration_name FROM %1$s l WHERE l.finished_at IS NOT NULL AND l.rolled_back_at IS NULL', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE l.migration_name = $1 RETURNING to_jsonb(l))'),
         -- Of a change that was reworked, an earlier form is name@tag. Its log is to say that it was reverted.
         ('Sqitch', 'sqitch.changes', '{change_id,change,project,committed_at}', '{}', 'name', false,
-            'SELECT l.change FROM %1$s l ORDER BY l.committed_at DESC LIMIT 1',
+            'SELECT l.change FROM %1$s l ORDER BY l.committed_at DESC LIMIT 1', NULL,
             'SELECT l.change FROM %1$s l UNION ALL SELECT l.change || t.tag FROM %1$s l CROSS JOIN sqitch.tags t', NULL,
             'l AS (SELECT c.* FROM %1$s c WHERE c.change = regexp_replace($1, ''@.*'', '''') ORDER BY c.committed_at DESC LIMIT 1), '
                 'untagged AS (DELETE FROM sqitch.tags t USING l WHERE t.change_id = l.change_id RETURNING t.tag), '
@@ -90,10 +90,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
 $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_tools() IS
     'The deploy tools whose ledgers are understood: the ledger''s usual name; columns that tell it (has, has_not); what it knows a migration by (version, '
-    'or the name where that begins with it; number: the version as a number; name; file); whether it goes on from the newest only; the statements that read and change it. Does not write.';
+    'or the name where that begins with it; number: the version as a number; name; file); whether it keeps only the newest; '
+    'the statements that tell which it goes on from, where it looks at no other, whether one did not come to its end, and which are applied, and those that change it. Does not write.';
 
 CREATE FUNCTION migrollback_schema.deploy_ledger(tool text, search_path text)
-RETURNS TABLE (ledger regclass, known_by text, newest_only boolean, newest text, applied text, record text, forget text)
+RETURNS TABLE (ledger regclass, known_by text, newest_only boolean, newest text, unfinished text, applied text, record text, forget text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     d     record;
@@ -103,20 +104,20 @@ BEGIN
     FOR d IN SELECT * FROM migrollback_schema.deploy_tools() t WHERE t.tool = coalesce(deploy_ledger.tool, 'supabase') LOOP
         -- where the migration's own names are looked up, and where tools put it that were told nothing
         PERFORM set_config('search_path', concat_ws(', ', nullif(deploy_ledger.search_path, ''), 'public', 'pg_temp'), true);
-        found := to_regclass(d.ledger_name);
+        found := to_regclass(coalesce(nullif(current_setting('migrollback.deploy_ledger', true), ''), d.ledger_name));
         PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
         IF EXISTS (SELECT FROM pg_class c WHERE c.oid = found AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't')
            AND NOT EXISTS (SELECT FROM unnest(d.has) AS h (name)
                             WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = found AND a.attname = h.name AND NOT a.attisdropped))
            AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = found AND a.attname = ANY (d.has_not) AND NOT a.attisdropped) THEN
-            RETURN QUERY SELECT found, d.known_by, d.newest_only, d.newest, d.applied, d.record, d.forget;
+            RETURN QUERY SELECT found, d.known_by, d.newest_only, d.newest, d.unfinished, d.applied, d.record, d.forget;
             RETURN;
         END IF;
     END LOOP;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledger(text, text) IS
-    'The table in which a deploy tool (NULL: Supabase) remembers what it applied, found by its usual name under search_path and in public, and how to read '
-    'and change it; no row where there is none. Does not write.';
+    'The table in which a deploy tool (NULL: Supabase) remembers what it applied, found by its usual name, or by the setting migrollback.deploy_ledger, under search_path '
+    'and in public, and how to read and change it; no row where there is none. Does not write.';
 
 CREATE FUNCTION migrollback_schema.supabase_ledger() RETURNS regclass
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -205,6 +206,21 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(text, text, text, jsonb) IS
     'What to say of a migration in place behind which its deploy tool does not look back; NULL of others. Does not write.';
+
+CREATE FUNCTION migrollback_schema.unfinished_in_deploy_ledger_warning(tool text, search_path text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    l     record;
+    found boolean;
+BEGIN
+    SELECT * INTO l FROM migrollback_schema.deploy_ledger(tool, search_path);
+    IF l.unfinished IS NOT NULL THEN
+        EXECUTE format(l.unfinished, l.ledger) INTO found;
+    END IF;
+    RETURN CASE WHEN found THEN format('The ledger %s says that a migration did not come to its end: look at that first', l.ledger) END;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.unfinished_in_deploy_ledger_warning(text, text) IS
+    'What to say where a deploy tool broke off in the middle of a migration (golang-migrate: dirty), so that nobody knows what is in place; otherwise NULL. Does not write.';
 
 CREATE FUNCTION migrollback_schema.version_before(metadata jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$

@@ -128,6 +128,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         (5, CASE WHEN coalesce(h.rollback_sql, '') = '' THEN
                 'The file''s rollback block holds only comments; read as commented-out SQL it fails in ' || (h.metadata ->> 'rollback_remark') END),
         (6, CASE WHEN h.metadata ? 'tool' THEN migrollback_schema.not_in_deploy_ledger_warning(h.migration_name, h.migration_version, h.status, h.metadata) END),
+        (8, CASE WHEN h.metadata ? 'tool' THEN migrollback_schema.unfinished_in_deploy_ledger_warning(h.metadata ->> 'tool', h.metadata ->> 'search_path') END),
         (7, CASE WHEN h.metadata ? 'tool' THEN migrollback_schema.not_newest_in_deploy_ledger_warning(h.migration_name, h.migration_version, h.status, h.metadata) END)
     ) AS w (place, warning)
     WHERE h.migration_name = migration_warnings.name AND w.warning IS NOT NULL

@@ -25,7 +25,7 @@ BEGIN
         'record_migration_objects', 'record_migration_rehearsal', 'record_parsed_objects', 'refuse_event_change', 'refuse_history_truncate',
         'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration',
         'routine_users', 'run_migration_sql', 'save_migration', 'schema_changes', 'schema_object_addresses', 'schema_object_arrays', 'schema_objects',
-        'schema_snapshot', 'schema_token', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'undo_definition_change',
+        'schema_snapshot', 'schema_token', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'undo_definition_change', 'unfinished_in_deploy_ledger_warning',
         'verify_migration_events', 'verify_migration_rollback', 'version_before']));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS

@@ -72,6 +72,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.forget_in_deploy_ledger;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_in_deploy_ledger;
 -- DROP FUNCTION IF EXISTS migrollback_schema.version_before;
+-- DROP FUNCTION IF EXISTS migrollback_schema.unfinished_in_deploy_ledger_warning;
 -- DROP FUNCTION IF EXISTS migrollback_schema.not_newest_in_deploy_ledger_warning;
 -- DROP FUNCTION IF EXISTS migrollback_schema.not_in_deploy_ledger_warning;
 -- DROP FUNCTION IF EXISTS migrollback_schema.newest_in_deploy_ledger;
