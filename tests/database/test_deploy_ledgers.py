@@ -13,6 +13,10 @@ FLYWAY = (
     "CREATE TABLE flyway_schema_history (installed_rank int NOT NULL PRIMARY KEY, version varchar(50), description varchar(200) NOT NULL, type varchar(20) NOT NULL, "
     "script varchar(1000) NOT NULL, checksum int, installed_by varchar(100) NOT NULL, installed_on timestamp NOT NULL DEFAULT now(), execution_time int NOT NULL, success boolean NOT NULL)"
 )
+SQLX = (
+    "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text NOT NULL, installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL, "
+    "checksum bytea NOT NULL, execution_time bigint NOT NULL)"
+)
 PRISMA = (
     "CREATE TABLE _prisma_migrations (id varchar(36) PRIMARY KEY NOT NULL, checksum varchar(64) NOT NULL, finished_at timestamptz, migration_name varchar(255) NOT NULL, "
     "logs text, rolled_back_at timestamptz, started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count int NOT NULL DEFAULT 0)"
@@ -196,6 +200,19 @@ def test_registered_without_its_folder_nobody_knows_what_came_before(db, session
     assert exists(session(), "t3")
 
 
+BUN = "CREATE TABLE bun_migrations (id bigserial PRIMARY KEY, name varchar, group_id bigint, migrated_at timestamptz NOT NULL DEFAULT current_timestamp)"
+
+
+def test_bun_names_its_files_as_golang_migrate_does(db, write, held, session):
+    session().execute(BUN)
+    write(PAIR)
+    db.apply()
+    assert held("SELECT name || ' ' || group_id FROM bun_migrations ORDER BY 1") == ["1 1", "2 2", "3 3"]
+    db.rollback("2_t", confirm="2_t")
+    assert held("SELECT name FROM bun_migrations ORDER BY 1") == ["1", "3"]
+    assert db.check("1_t").warnings == ()  # it looks at all rows
+
+
 # -- ledgers that only their tool writes -------------------------------------------------------------------------------
 
 
@@ -218,8 +235,16 @@ def test_registered_without_its_folder_nobody_knows_what_came_before(db, session
             "SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL",
             "INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ('c', '', '20240103_t')",
         ),
+        (
+            SQLX,
+            "INSERT INTO _sqlx_migrations VALUES (1, 't', now(), true, '', 1), (2, 't', now(), true, '', 1)",
+            PAIR,
+            "2_t",
+            "SELECT version FROM _sqlx_migrations WHERE success",
+            "INSERT INTO _sqlx_migrations VALUES (3, 't', now(), false, '', 1)",
+        ),
     ],
-    ids=["Flyway", "Prisma"],
+    ids=["Flyway", "Prisma", "sqlx"],
 )
 def test_a_rollback_takes_the_row_out_and_apply_is_left_to_the_tool(db, write, held, session, case):
     table, row, forms, name, query, broken_off = case
@@ -233,7 +258,7 @@ def test_a_rollback_takes_the_row_out_and_apply_is_left_to_the_tool(db, write, h
     assert ["did not come to its end" in warning for warning in db.check(name).warnings] == [True]
     assert db.rollback(name, confirm=name).success
     assert len(held(query)) == 1
-    with pytest.raises(mr.ApplyFailed, match="can write its ledger") as caught:
+    with pytest.raises(mr.ApplyFailed, match="can write the ledger") as caught:
         db.apply(name)
     assert caught.value.sqlstate == "0A000"
     assert f"run migrollback register {name} then" in caught.value.hint

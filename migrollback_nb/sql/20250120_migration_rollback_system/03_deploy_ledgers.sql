@@ -37,6 +37,15 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
             'moved AS (UPDATE %1$s AS l SET version = nullif($4, '''')::bigint WHERE l.version = $2::bigint AND $4 <> '''' RETURNING to_jsonb(l) AS r), '
                 'emptied AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint AND $4 = '''' RETURNING to_jsonb(l) AS r), '
                 'done AS (SELECT r FROM moved UNION ALL SELECT r FROM emptied)'),
+        -- sqlx and bun name their files as golang-migrate does; sqlx also keeps a checksum that only it can write.
+        ('golang-migrate', '_sqlx_migrations', '{version,success,checksum}', '{}', 'number', false, NULL, 'SELECT bool_or(NOT l.success) FROM %1$s l',
+            'SELECT l.version::text FROM %1$s l WHERE l.success', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint RETURNING to_jsonb(l))'),
+        ('golang-migrate', 'bun_migrations', '{name,group_id,migrated_at}', '{}', 'version', false, NULL, NULL,
+            'SELECT l.name FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (name, group_id, migrated_at) SELECT $2, coalesce((SELECT max(o.group_id) FROM %1$s o), 0) + 1, now() '
+                'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.name = $2) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.name = $2 RETURNING to_jsonb(l))'),
         ('tern', 'schema_version', '{version}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l', NULL,
             'SELECT l.version::text FROM %1$s l',
             'done AS (UPDATE %1$s AS l SET version = $2::int WHERE l.version < $2::int RETURNING to_jsonb(l))',
@@ -69,7 +78,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
             'SELECT l.version FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (version) VALUES ($2) ON CONFLICT (version) DO NOTHING RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
-        -- What these two write besides (checksums, ranks, times of their own) nobody but they can write.
+        -- What these write besides (checksums, ranks, times of their own) nobody but they can write.
         ('Flyway', 'flyway_schema_history', '{installed_rank,version,script,success}', '{}', 'version', false, NULL, 'SELECT bool_or(NOT l.success) FROM %1$s l',
             'SELECT l.version FROM %1$s l WHERE l.success AND l.version IS NOT NULL', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
@@ -185,7 +194,7 @@ CREATE FUNCTION migrollback_schema.not_in_deploy_ledger_warning(name text, versi
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN (
-        SELECT format('The ledger %s does not hold it: %s has undone it, or never applied it', n.ledger, metadata ->> 'tool')
+        SELECT format('The ledger %s does not hold it: its deploy tool has undone it, or never applied it', n.ledger)
           FROM migrollback_schema.migrations_in_deploy_ledgers(jsonb_build_array(jsonb_build_object(
                'name', name, 'version', version, 'tool', metadata ->> 'tool')), metadata ->> 'search_path') n
          WHERE NOT n.is_applied AND status <> 'rolled_back');
@@ -254,8 +263,8 @@ BEGIN
         RETURN NULL;
     END IF;
     IF l.record IS NULL THEN
-        RAISE EXCEPTION 'nobody but % can write its ledger %', metadata ->> 'tool', l.ledger
-            USING ERRCODE = '0A000', HINT = format('Apply it with %s, and run migrollback register %s then.', metadata ->> 'tool', name);
+        RAISE EXCEPTION 'nobody but its own tool can write the ledger %', l.ledger
+            USING ERRCODE = '0A000', HINT = format('Apply it with that tool, and run migrollback register %s then.', name);
     END IF;
     EXECUTE format('WITH ' || l.record || ' SELECT jsonb_agg(d.r) FROM done AS d (r)', l.ledger) INTO written USING name, version, statements;
     RETURN jsonb_build_object('table', l.ledger::text, 'inserted', written -> 0);
