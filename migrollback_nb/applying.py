@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from migrollback_nb import results
+from migrollback_nb import deploy_ledgers, results
 from migrollback_nb import snapshots as around
 from migrollback_nb.errors import ApplyFailed, DependencyError, MigrollbackError, Refused
 from migrollback_nb.interrupts import some, telling_what_stays
-from migrollback_nb.registering import in_ledgers, order_files
+from migrollback_nb.registering import order_files
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -76,7 +76,7 @@ def apply(database: Database, folder: MigrationFolder, names: Sequence[str], *, 
 
 def _refuse_applied(database: Database, files: Sequence[MigrationFile]) -> None:
     """What a deploy tool has applied is in place though nobody registered it: run again it would fail, or do its work twice."""
-    for row in in_ledgers(database, files):
+    for row in deploy_ledgers.ask(database, files):
         if row["is_applied"]:
             raise Refused(
                 f"{row['migration_name']} is applied already, as the ledger {row['ledger']} says",

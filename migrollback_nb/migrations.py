@@ -675,7 +675,8 @@ class Migrations:
         DependencyError
             When it depends on migrations that are not registered, or in a circle.
         """
-        from migrollback_nb.registering import live_block_warning, not_applied_warning
+        from migrollback_nb.deploy_ledgers import not_applied_warning
+        from migrollback_nb.registering import live_block_warning
 
         file = self.folder.read(name)
         outcome = self.database.register_many([file.record()])[file.name]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from migrollback_nb import planning, results
+from migrollback_nb import deploy_ledgers, planning, results
 from migrollback_nb.errors import ConnectionFailed, DependencyError, LockBusy, MigrollbackError
 from migrollback_nb.formats import in_order
-from migrollback_nb.interrupts import some
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -26,7 +25,7 @@ def sync(database: Database, folder: MigrationFolder, *, progress: Progress | No
     warnings = list(contents.warnings)
     new = {file.name: file for file in contents.files if file.name not in known}
     skipped = tuple(file.name for file in contents.files if file.name in known)
-    not_applied, in_words = left_to_deploy_tools(database, list(new.values()))
+    not_applied, in_words = deploy_ledgers.left_out(database, list(new.values()))
     warnings += in_words
     left = set(not_applied)
     new = {name: file for name, file in new.items() if name not in left}
@@ -70,33 +69,6 @@ def _register_batch(database: Database, batch: Sequence[MigrationFile]) -> tuple
             except MigrollbackError as error:
                 refused.append(results.FileFailure(migration_name=file.name, error=f"{file.path}: {error}"))
         return outcomes, refused
-
-
-def left_to_deploy_tools(database: Database, files: Sequence[MigrationFile]) -> tuple[list[str], list[str]]:
-    """(Names of what its deploy tool has not applied, as its ledger says; that in words). Does not write."""
-    by_ledger: dict[str, list[str]] = {}
-    told = in_ledgers(database, files)
-    for row in told:
-        if not row["is_applied"]:
-            by_ledger.setdefault(row["ledger"], []).append(row["migration_name"])
-    remarks = [f"Not applied, as the ledger {ledger} says, and left out: {some(names)}" for ledger, names in by_ledger.items()]
-    known = {row["migration_name"] for row in told}
-    remarks += [
-        f"No ledger of {tool} was found here: all its files are taken for applied, and it will not hear of a rollback. "
-        "Where its ledger has another name than usual: ALTER DATABASE ... SET migrollback.deploy_ledger = 'schema.table'"
-        for tool in sorted({file.tool for file in files if file.tool is not None and file.name not in known})
-    ]
-    return [name for names in by_ledger.values() for name in names], remarks
-
-
-def not_applied_warning(database: Database, file: MigrationFile) -> tuple[str, ...]:
-    """Say so where the deploy tool of a file has not applied it. Does not write."""
-    return tuple(f"The ledger {row['ledger']} says that {file.name} is not applied" for row in in_ledgers(database, [file]) if not row["is_applied"])
-
-
-def in_ledgers(database: Database, files: Sequence[MigrationFile]) -> Sequence[dict[str, Any]]:
-    """What the ledgers of their deploy tools say of files: rows of migrations_in_deploy_ledgers(). Does not write."""
-    return database.in_deploy_ledgers([{"name": file.name, "version": file.version, "tool": file.tool} for file in files]) if files else ()
 
 
 def live_block_warning(database: Database, file: MigrationFile) -> tuple[str, ...]:

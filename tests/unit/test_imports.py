@@ -77,6 +77,7 @@ LAYERS = [
         "interrupts",
         "trail",
         "registering",
+        "deploy_ledgers",
         "applying",
         "rolling_back",
         "refusing",
