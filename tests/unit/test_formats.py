@@ -3,6 +3,8 @@
 import hashlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import migrollback_nb as mr
 from migrollback_nb import migration_file, template
@@ -167,6 +169,28 @@ def test_marks_of_two_tools_are_refused():
 def test_headers_of_ours_count_in_a_file_of_another_tool():
     file = mr.parse("-- Description: a table\n-- Depends on: 001_base\n-- migrate:up\nCREATE TABLE t ();", name="002_t")
     assert (file.description, file.depends_on) == ("a table", ("001_base",))
+
+
+UP_MARKS = ("-- migrate:up", "-- +goose Up", "-- +migrate Up", "-- Up Migration")
+DOWN_MARKS = ("-- migrate:down", "-- +goose Down", "-- +migrate Down", "---- create above / drop below ----", "-- Down Migration", "-- //@UNDO")
+LINES = (*UP_MARKS, *DOWN_MARKS, "-- ROLLBACK START", "-- ROLLBACK END", "SELECT {n};", "SELECT {n};", "-- a remark", "/*", "*/", "$$", "SELECT '", "';")
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=12))
+def test_what_stands_below_a_mark_is_never_run_with_what_stands_above(lines):
+    text = "\n".join(line.replace("{n}", str(number)) for number, line in enumerate(lines, 1))
+    file = mr.parse(text, name="001_t")
+    try:
+        file.validate()
+    except mr.MigrationFileError:
+        return
+    if file.up_refusal is not None:
+        return
+    marks = {comment.line for comment in file._whole.comments if comment.is_line_comment and comment.text in DOWN_MARKS}
+    above = min((line for line in marks if any(other.startswith("SELECT") for other in lines[line:])), default=len(lines) + 1)
+    assert all(statement.line < above for statement in file.up.statements)
+    done = {statement.text for statement in file.up.statements} & set(file.rollback.statement_texts() if file.rollback else ())
+    assert not {text for text in done if text.startswith("SELECT ") and text[7:].isdigit()}  # each number stands once
 
 
 # -- a file that does and a file that undoes ---------------------------------------------------------------------------
