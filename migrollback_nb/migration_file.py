@@ -35,7 +35,7 @@ class MigrationFile:
     @property
     def version(self) -> str:
         """The leading digits of the name."""
-        return re.match(r"\d*", self.name).group()  # type: ignore[union-attr]  # \d* matches everywhere
+        return self.name[: len(self.name) - len(self.name.lstrip("0123456789"))]
 
     @property
     def tool(self) -> str | None:

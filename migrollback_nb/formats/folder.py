@@ -6,8 +6,9 @@ import os
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from migrollback_nb import folders, migration_file, other_tools
@@ -129,7 +130,7 @@ class MigrationFolder:
     def read_named(self, names: Sequence[str]) -> dict[str, MigrationFile]:
         """As `read`, of several: name -> file, in the order in which they are given; writes nothing."""
         here = self._layout()
-        numbers = _numbers(here)
+        numbers = cache(lambda: _numbers(here))
         files = {}
         for name in dict.fromkeys(name.removesuffix(".sql") for name in names):
             if f"{name}.sql" in here.strays:
@@ -142,12 +143,12 @@ class MigrationFolder:
             files[name].validate()
         return files
 
-    def _read(self, name: str, found: Found, numbers: Sequence[int]) -> MigrationFile:
+    def _read(self, name: str, found: Found, numbers: Callable[[], Sequence[int]]) -> MigrationFile:
         file = self._read_parts(name, found)
         if file.tool not in _NEWEST_ONLY or file.number is None:
             return file
-        place = bisect_left(numbers, file.number[0])
-        return replace(file, previous_version=str(numbers[place - 1]) if place else "")
+        place = bisect_left(numbers(), file.number[0])
+        return replace(file, previous_version=str(numbers()[place - 1]) if place else "")
 
     def _read_parts(self, name: str, found: Found) -> MigrationFile:
         path = self.path / found.path
@@ -181,7 +182,7 @@ class MigrationFolder:
         known = unchanged or {}
         files: list[MigrationFile] = []
         here = self._layout()
-        numbers = _numbers(here)
+        numbers = cache(lambda: _numbers(here))  # few tools need them
         errors = [self._stray(path, here) for path in here.strays]
         for name, found in here.migrations.items():
             try:

@@ -59,36 +59,37 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
     strays: dict[str, str] = {}
     remarks: list[str] = []
     taken: set[str] = set()
-    flyway = {stem: it for stem in stems if stem[:1] in "VU" and (it := _FLYWAY.fullmatch(stem))}
-    postgrator = {stem: it for stem in stems if ".do" in (lower := stem.lower()) or ".undo" in lower if (it := _POSTGRATOR.fullmatch(stem))}
+    # Most folders hold nothing but plain names, thousands of them: only the others are looked at closely.
+    telling = [stem for stem in stems if "." in stem or stem[:1] in "VURB"]
+    flyway = {stem: it for stem in telling if (it := _FLYWAY.fullmatch(stem))}
+    postgrator = {stem: it for stem in telling if (it := _POSTGRATOR.fullmatch(stem))}
     undoes_version = {_numbers(it[2]): stem for stem, it in flyway.items() if it[1] == "U"}
     undoes_number = {it[1]: stem for stem, it in postgrator.items() if it[2].lower() == "undo"}
-    for stem, name in stems.items():
+    for stem in telling:
         if stem in flyway and flyway[stem][1] == "V":
             undo, tool = undoes_version.get(_numbers(flyway[stem][2]), f"U{stem[1:]}"), "Flyway"
         elif stem in postgrator and postgrator[stem][2].lower() == "do":
             number, _, rest = postgrator[stem].groups("")
             undo, tool = undoes_number.get(number, f"{number}.undo{rest}"), "postgrator"
-        elif stem[:1] in "RB" and _FLYWAY_BESIDES.fullmatch(stem):
-            remarks.append(f"{name} is left out: a repeatable or baseline migration of Flyway is nothing that is rolled back")
+        elif _FLYWAY_BESIDES.fullmatch(stem):
+            remarks.append(f"{stems[stem]} is left out: a repeatable or baseline migration of Flyway is nothing that is rolled back")
             taken.add(stem)
             continue
         else:
             continue
-        found[stem] = Found(path=name, undo=f"{undo}.sql", has_undo=undo in stems, tool=tool)
+        found[stem] = Found(path=stems[stem], undo=f"{undo}.sql", has_undo=undo in stems, tool=tool)
         taken |= {stem, undo}
-    for stem, name in stems.items():
-        if stem not in taken and (stem in flyway or stem in postgrator):
-            strays[name] = "undoes a migration whose own file is not here"
+    for stem in (*flyway, *postgrator):
+        if stem not in taken:
+            strays[stems[stem]] = "undoes a migration whose own file is not here"
             taken.add(stem)
     # golang-migrate goes by the number alone: the words behind it may differ
-    down_of_number = {number: stem for stem in stems if stem.endswith(".down") and (number := _number(stem))}
+    down_of_number = {number: stem for stem in telling if stem.endswith(".down") and (number := _number(stem))}
     for habit, does, undoes in _ENDINGS:
-        for stem, name in stems.items():
-            if stem in taken or not stem.endswith(does):
-                continue
-            base = stem.removesuffix(does)
-            undo = base + undoes
+        # where the one that does has no ending of its own, the one that undoes tells
+        bases = [stem.removesuffix(does or undoes) for stem in telling if stem.endswith(does or undoes)]
+        for base in bases:
+            stem, undo = base + does, base + undoes
             if (
                 habit == "golang-migrate"
                 and undo not in stems
@@ -96,11 +97,11 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
                 and f"{other.removesuffix(undoes)}{does}" not in stems
             ):
                 undo = other
-            if base in found or (undo not in stems and not does):
+            if stem not in stems or stem in taken or base in found:
                 continue
             if habit != "yoyo" and not base[:1].isdigit():
                 continue  # only yoyo needs no number
-            found[base] = Found(path=name, undo=f"{undo}.sql", has_undo=undo in stems, tool=habit)
+            found[base] = Found(path=stems[stem], undo=f"{undo}.sql", has_undo=undo in stems, tool=habit)
             taken |= {stem, undo}
     for folder, inside in folders.items():
         within = set(inside)
@@ -109,7 +110,7 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
                 found[folder] = Found(path=f"{folder}/{does}", undo=f"{folder}/{undoes}", has_undo=undoes in within, tool=tool)
     yoyo = any(it.tool == "yoyo" for it in found.values())  # there a migration need not have a file that undoes it
     for stem, name in stems.items():
-        if stem not in taken and only_undoes(stem):
+        if "." in stem and stem not in taken and only_undoes(stem):
             strays[name] = "undoes a migration whose own file is not here"
             continue
         if stem in found and stem not in taken:
