@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -83,20 +84,18 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
         if stem not in taken:
             strays[stems[stem]] = "undoes a migration whose own file is not here"
             taken.add(stem)
-    # golang-migrate goes by the number alone: the words behind it may differ
-    down_of_number = {number: stem for stem in telling if stem.endswith(".down") and (number := _number(stem))}
+    # golang-migrate goes by the number alone: the words behind it may differ, where there is one of each
+    number_of = {stem: _number(stem) for stem in telling}
+    ups = Counter(number for stem, number in number_of.items() if stem.endswith(".up"))
+    downs = Counter(number for stem, number in number_of.items() if stem.endswith(".down"))
+    down_of_number = {number: stem for stem, number in number_of.items() if stem.endswith(".down") and ups[number] == downs[number] == 1}
     for habit, does, undoes in _ENDINGS:
         # where the one that does has no ending of its own, the one that undoes tells
         bases = [stem.removesuffix(does or undoes) for stem in telling if stem.endswith(does or undoes)]
         for base in bases:
             stem, undo = base + does, base + undoes
-            if (
-                habit == "golang-migrate"
-                and undo not in stems
-                and (other := down_of_number.get(_number(stem))) is not None
-                and f"{other.removesuffix(undoes)}{does}" not in stems
-            ):
-                undo = other
+            if habit == "golang-migrate":
+                undo = down_of_number.get(number_of[stem], undo)
             if stem not in stems or stem in taken or base in found:
                 continue
             if habit != "yoyo" and not base[:1].isdigit():

@@ -472,5 +472,7 @@ def test_golang_migrate_goes_by_the_number_alone(tmp_path):
 
 def test_what_has_a_file_of_its_own_is_not_taken_for_a_neighbours(tmp_path):
     put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "001_b.up.sql": "SELECT 2;", "001_b.down.sql": "SELECT 3;"})
+    put(tmp_path, **{"002_a.up.sql": "SELECT 1;", "002_b.up.sql": "SELECT 2;", "002_c.down.sql": "SELECT 3;"})
     contents = MigrationFolder(tmp_path).read_all()
-    assert [(file.name, file.rollback is not None) for file in contents.files] == [("001_a", False), ("001_b", True)]
+    assert [(file.name, file.rollback is not None) for file in contents.files] == [("001_a", False), ("001_b", True), ("002_a", False), ("002_b", False)]
+    assert [error.migration_name for error in contents.errors] == ["002_c.down"]
