@@ -53,15 +53,16 @@ MARKS = {
         no_transaction_words="---- tern: disable-tx ----",
     ),
     # The tool asks for less than "migration" alone on the line, and would take a remark like "-- down migration is impossible" for a mark.
+    # Its "-- Up Migration" tells nothing: our own format, as it was specified, has that above the up part too.
     "node-pg-migrate": Marks(
-        up=re.compile(r"--[\s-]*up migration[\s-]*$", re.IGNORECASE),
+        up=None,
         down=re.compile(r"--[\s-]*down migration[\s-]*$", re.IGNORECASE),
         down_words="-- Down Migration",
     ),
     "MyBatis Migrations": Marks(up=None, down=re.compile(r"--\s*//\s*@UNDO\b", re.IGNORECASE), down_words="-- //@UNDO"),
 }
 #: Without one of these words a text holds no mark: most files need no closer look.
-_WORDS = ("migrate:", "up migration", "down migration", "+migrate", "+goose", "drop below", "@undo")
+_WORDS = ("migrate:", "down migration", "+migrate", "+goose", "drop below", "@undo")
 #: How the name of a file ends that only undoes: golang-migrate and many more; yoyo; postgrator.
 _UNDO_FILES = (".down", ".rollback", ".undo")
 

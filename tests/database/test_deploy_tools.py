@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ PROGRAMS = Path(__file__).parents[1] / "deploy_tools" / "node_modules" / ".bin"
 NAMES = ("20250120000000_a", "20250121000000_b")
 
 
-class Tool:
+class Tool(ABC):
     """One deploy tool and a folder of its own with two migrations, each of one table."""
 
     program: str
@@ -38,16 +39,17 @@ class Tool:
             (self.folder / path).write_text(text)
         return name
 
+    @abstractmethod
     def files(self, name: str, up: str, down: str) -> dict[str, str]:
-        raise NotImplementedError
+        """File -> text of one migration in the tool's form."""
 
+    @abstractmethod
     def up(self) -> None:
         """Let the tool apply all that it takes for pending."""
-        raise NotImplementedError
 
+    @abstractmethod
     def down(self) -> None:
         """Let the tool undo the newest."""
-        raise NotImplementedError
 
     def run(self, *arguments: str, program: str | None = None, **environment: str) -> None:
         done = subprocess.run(

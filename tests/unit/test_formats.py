@@ -1,6 +1,7 @@
 """Migrations that were written for other tools: what does and what undoes them is read as that tool reads it, and never run together."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -154,6 +155,7 @@ def test_a_bad_file_is_one_error_with_its_place(text, line, problem):
         "/* -- +goose Down */ SELECT 1;",
         "DO $$ BEGIN\n-- migrate:down\nPERFORM 1; END $$;",
         "-- Down migration is impossible here\nDROP TABLE t;",
+        "-- UP MIGRATION\nCREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n",
     ],
 )
 def test_what_only_looks_like_a_mark(text):
@@ -476,3 +478,12 @@ def test_what_has_a_file_of_its_own_is_not_taken_for_a_neighbours(tmp_path):
     contents = MigrationFolder(tmp_path).read_all()
     assert [(file.name, file.rollback is not None) for file in contents.files] == [("001_a", False), ("001_b", True), ("002_a", False), ("002_b", False)]
     assert [error.migration_name for error in contents.errors] == ["002_c.down"]
+
+
+def test_the_demo_is_in_our_own_format_and_gets_blocks_in_it():
+    # the specification heads the up part with -- UP MIGRATION, as node-pg-migrate does
+    folder = Path(mr.__file__).parent / "demo" / "migrations"
+    files = MigrationFolder(folder).read_all().files
+    assert files
+    assert {file.tool for file in files} == {None}
+    assert {template.undo_text(file).split("\n")[0] for file in files} == {"-- ROLLBACK START"}
