@@ -12,6 +12,7 @@ from migrollback_nb import planning, results
 from migrollback_nb.errors import (
     ConfirmationRequired,
     MigrationNotFound,
+    MigrollbackError,
     NewerSystem,
     NotInstalled,
     Refused,
@@ -240,9 +241,12 @@ class Migrations:
                     return ()
             else:
                 return ()
+            shown = str(file) if file.is_file() else f"{name} in {path}"  # one of two files
         except OSError as error:  # no reason not to answer in an incident
             return (f"{file} cannot be read ({error.strerror}): nobody can tell whether it was changed after it was registered",)
-        return (f"{file} was changed after it was registered: what runs is the registered rollback SQL. Register it again if the file is right",)
+        except MigrollbackError as error:
+            return (f"{error.message}: nobody can tell whether {name} was changed after it was registered",)
+        return (f"{shown} was changed after it was registered: what runs is the registered rollback SQL. Register it again if the file is right",)
 
     # -- questions -------------------------------------------------------------------------------------------------
 

@@ -21,8 +21,6 @@ from migrollback_nb.migration_file import MigrationFile
 
 #: Tools whose ledger holds nothing but the newest version, or that look at nothing else in it.
 _NEWEST_ONLY = ("golang-migrate", "tern", "postgrator")
-
-
 #: Migrations that are programs, as goose, golang-migrate, yoyo, node-pg-migrate and Flyway have them besides.
 _PROGRAM = re.compile(r"V?[0-9].*\.(go|py|js|mjs|cjs|ts|mts|java|kt|rb)")
 

@@ -348,3 +348,15 @@ def test_a_change_of_either_file_is_told_by_check(db, folder):
     assert "was changed after it was registered" in warning
     (folder / "1_t.down.sql").unlink()
     assert len(db.check("1_t").warnings) == 1
+
+
+def test_a_folder_that_cannot_be_read_stops_no_check_and_no_rollback(db, folder, session):
+    (folder / "1_t.up.sql").write_text("CREATE TABLE t ();")
+    (folder / "1_t.down.sql").write_text("DROP TABLE t;")
+    db.apply()
+    (folder / "sqitch.plan").write_text("this is no plan\n")
+    found = db.check("1_t")
+    assert found.can_rollback
+    assert ["nobody can tell whether 1_t was changed" in warning for warning in found.warnings] == [True]
+    assert db.rollback("1_t", confirm="1_t").success
+    assert not exists(session(), "t")
