@@ -14,6 +14,14 @@ import pytest
 TABLE = pytest.StashKey[list["Measure"]]()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """In one process, whatever pyproject.toml says: beside each other they would measure each other."""
+    if config.option.numprocesses is not None:
+        config.option.numprocesses = 0
+        config.option.dist = "no"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """One line of the table."""
