@@ -219,6 +219,15 @@ class LockBusy(DatabaseError):
     """Somebody else holds a lock that is needed. Nothing was changed; trying again is safe."""
 
 
+#: Longest text of a statement that the database keeps of a failure.
+_KEPT = 2000
+
+
+def shown(statement: str) -> str:
+    """A statement as the database keeps it, with a sign where its end was left out; pure."""
+    return f"{statement} … (the rest is left out)" if len(statement) >= _KEPT else statement
+
+
 class SqlFailed(DatabaseError):
     """Migration SQL failed, and all of it was undone.
 
@@ -259,7 +268,7 @@ class SqlFailed(DatabaseError):
     def __str__(self) -> str:
         lines = [self.message]
         if self.statement_number is not None and self.statement is not None:
-            lines.append(f"  in statement {self.statement_number} of {self.migration_name}: {self.statement.strip()}")
+            lines.append(f"  in statement {self.statement_number} of {self.migration_name}: {shown(self.statement.strip())}")
         if self.detail:
             lines.append(f"  {self.detail}")
         if self.hint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -427,7 +428,10 @@ class Migrations:
     def _not_found(self, name: str) -> MigrationNotFound:
         from difflib import get_close_matches
 
-        return MigrationNotFound(name, similar=tuple(get_close_matches(name, self.database.names(), n=3)))
+        similar: tuple[str, ...] = ()
+        with suppress(Exception):  # it is not there, whether or not the others can be asked for
+            similar = tuple(get_close_matches(name, self.database.names(), n=3))
+        return MigrationNotFound(name, similar=similar)
 
     def plan(self, name: str) -> Plan:
         """The chain: in which order this migration and all that rests on it would be rolled back. Does not write.

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import cache
 
-from migrollback_nb.migration_file import parse
-from migrollback_nb.needs import needs_of, roles_made
+from migrollback_nb.needs import roles_made, roles_needed
 from migrollback_nb.preludes import SHIPPED, SUPABASE_SCHEMAS, Prelude, find
 from migrollback_nb.statement_objects import statement_objects
 
@@ -23,12 +22,12 @@ def supabase_roles() -> frozenset[str]:
 
 
 def schemas_and_roles(sql: str) -> tuple[frozenset[str], frozenset[str]]:
-    """(schemas, roles) that the statements of a text name and do not make themselves, bodies of code included."""
+    """(schemas, roles) that the statements of a text name and do not make themselves, bodies of code included; none where it does not parse."""
     found = statement_objects(sql)
     made = {mention.name for one in found for mention in one.mentions if mention.space == "schema" and mention.action == "created"}
     schemas = {mention.schema for one in found for mention in one.mentions if mention.schema is not None}
     schemas |= {mention.name for one in found for mention in one.mentions if mention.space == "schema" and mention.action == "used"}
-    return frozenset(schemas - made - {"pg_catalog", "information_schema"}), frozenset(needs_of([parse(sql, name="0")]).roles)
+    return frozenset(schemas - made - {"pg_catalog", "information_schema"}), roles_needed(sql)
 
 
 def way_out(

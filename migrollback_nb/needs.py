@@ -65,15 +65,25 @@ def needs_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -
     preludes : iterable of Prelude
         Files that run before them. A stand-in needs nothing but its roles, which it brings.
     """
-    extensions: dict[str, str] = {}
-    shared: list[str] = []
-    named: dict[str, str] = {}
-    made: set[str] = set()
     texts = [(prelude.name, prelude.text, 1) for prelude in preludes if not prelude.is_stand_in]
     for file in files:
         texts.append((file.path, file.up.text, 1))
         if file.rollback is not None:
             texts.append((file.path, file.rollback.sql, file.rollback.line))
+    return _needs_of_texts(texts)
+
+
+def roles_needed(sql: str) -> frozenset[str]:
+    """The roles that a text names and does not make itself; none where it does not parse. Pure."""
+    return frozenset(_needs_of_texts([("", sql, 1)]).roles)
+
+
+def _needs_of_texts(texts: Iterable[tuple[str, str, int]]) -> Needs:
+    """What texts need, each with its path and the number of its first line."""
+    extensions: dict[str, str] = {}
+    shared: list[str] = []
+    named: dict[str, str] = {}
+    made: set[str] = set()
     for path, text, first_line in texts:
         for node, line, statement in _statements(text):
             place = f"{path}:{line + first_line - 1}"

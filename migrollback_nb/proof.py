@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,8 @@ class Failure:
 
     message: str
     sqlstate: str | None = None
-    statement: str | None = None
+    statement: str | None = None  #: as the database keeps it: cut after 2,000 characters
+    number: int | None = None  #: of the statement, counted from 1
 
     def __str__(self) -> str:
         return f"{self.message} ({self.sqlstate})" if self.sqlstate else self.message
@@ -356,7 +357,8 @@ class _Prover:
             if replacement is not None:
                 trial, goes_on = replacement, False
         if (failure := trial.up or trial.rollback) is not None:
-            remarks += self._way_out(failure)
+            statements = file.up_statements() if trial.up is not None else file.rollback.statement_texts() if file.rollback is not None else ()
+            remarks += self._way_out(failure, statements)
         if trial.up is None:
             self._behind.append(file)
         schema = None if self._strayed and not goes_on else trial.schema_up or before.schema
@@ -366,13 +368,24 @@ class _Prover:
             self._state = self._fill(schema, self._known(before, file) if goes_on else None)
         return _verdict(file, trial, remarks, time.perf_counter() - began)
 
-    def _way_out(self, failure: Failure) -> list[str]:
-        """What it may have missed, in words; asked of the base, whose connection is alive whatever it did."""
+    def _way_out(self, failure: Failure, statements: Sequence[str]) -> list[str]:
+        """What it may have missed, in words; asked of the base, whose connection is alive whatever it did. `statements`: those that ran, whole.
+
+        A hint must not end the proof of a whole folder: where none can be found, whatever the reason, there is none.
+        """
+        number, whole = failure.number, failure.statement
+        if number is not None and number <= len(statements):
+            whole = statements[number - 1]
+        with suppress(Exception):
+            return self._hint(failure.sqlstate, whole)
+        return []
+
+    def _hint(self, sqlstate: str | None, statement: str | None) -> list[str]:
         connection = self._place.database.connection
         schemas = [name for (name,) in connection.execute("SELECT nspname FROM pg_catalog.pg_namespace").fetchall()]
         roles = [name for (name,) in connection.execute("SELECT rolname FROM pg_catalog.pg_roles").fetchall()]
         [is_super] = connection.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user").fetchone() or [False]
-        told = missing.way_out(failure.sqlstate, failure.statement, schemas=schemas, roles=roles, preludes=self._first, named=self._named, is_super=is_super)
+        told = missing.way_out(sqlstate, statement, schemas=schemas, roles=roles, preludes=self._first, named=self._named, is_super=is_super)
         return [] if told is None else [told]
 
     def _look_again(self, file: MigrationFile, schema: str, trial: Trial) -> tuple[list[str], Trial | None]:
@@ -479,7 +492,12 @@ class _Prover:
         if row["success"]:
             return None
         details = next(iter(execution.details.values()), {})
-        return Failure(message=details.get("message") or row["message"], sqlstate=details.get("sqlstate"), statement=details.get("statement"))
+        return Failure(
+            message=details.get("message") or row["message"],
+            sqlstate=details.get("sqlstate"),
+            statement=details.get("statement"),
+            number=details.get("statement_number"),
+        )
 
 
 def _key(table: Table) -> tuple[int, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from migrollback_nb.errors import Refused
@@ -30,15 +31,17 @@ def refusal(database: Database, names: Sequence[str], name: str, reason: str, *,
     result : object, optional
         The result that says so, for programs; by default none.
     """
-    check = database.can_rollback(name)
-    dependents = tuple(check["dependent_migrations"])
+    dependents: tuple[str, ...] = ()
     told = [f"This is about {name}, which has to be rolled back before {names[-1]}."] if name != names[-1] else []
+    with suppress(Exception):  # whatever it is: the refusal counts, with or without what leads on
+        check = database.can_rollback(name)
+        dependents = tuple(check["dependent_migrations"])
+        if hint is None and dependents:
+            told.append(f"Roll back first: {', '.join(dependents)}")
+        elif hint is None and check["reason"] == reason and (row := database.find(name)) is not None:
+            told += _way_out(name, row["status"], row["rollback_sql"])
     if hint is not None:
         told.append(hint)
-    elif dependents:
-        told.append(f"Roll back first: {', '.join(dependents)}")
-    elif check["reason"] == reason and (row := database.find(name)) is not None:
-        told += _way_out(name, row["status"], row["rollback_sql"])
     return Refused(reason, migration_name=name, dependents=dependents, hint="\n".join(told) or None, result=result)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb import bodies, sql_names
@@ -47,7 +48,8 @@ def rehearse(
     failure = report["failure"]
     position = None
     if failure is not None and failure["sqlstate"].startswith("42") and failure.get("statement_number") and not report["not_undone"]:
-        position = database.place_of_error(names, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+        with suppress(Exception):  # where it failed is known without the place in the line
+            position = database.place_of_error(names, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
     database.record_rehearsal(report)
     history = {name: database.find(name) or {} for name in names}
     report["broken"] += broken_bodies(database, report)
@@ -99,7 +101,8 @@ def rehearse_on_copy(target: Database, names: Sequence[str], *, on: str, consent
                 raise refusal(report)
             failure = report["failure"]
             if failure is not None and failure["sqlstate"].startswith("42") and failure.get("statement_number") and not report["not_undone"]:
-                position = database.place_of_error(names, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+                with suppress(Exception):  # where it failed is known without the place in the line
+                    position = database.place_of_error(names, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
         report["broken"] += broken_bodies(database, report)
     report["fingerprint"] = fingerprint
     report["rows"] = _estimated_rows(target, report, history)
@@ -190,7 +193,10 @@ def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[st
     found = []
     for routine in report["bodies"]:
         told = {key: routine[key] for key in ("kind", "identity", "used_by")}
-        used = bodies.uses(routine["definition"]) if routine["language"] == "plpgsql" else None
+        used = None
+        if routine["language"] == "plpgsql":
+            with suppress(Exception):  # one body that cannot be read ends no rehearsal: its words are looked at
+                used = bodies.uses(routine["definition"])
         certain = False
         if used is not None:
             meant = database.meant_relations(routine["search_path"], bodies.names_of(used))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from migrollback_nb import html
+from migrollback_nb.errors import shown
 from migrollback_nb.results.schema import SchemaChange
 
 Grade = Literal["restores", "loses_data", "differs", "fails", "no_rollback"]
@@ -71,7 +72,7 @@ class MigrationProof:
 
     def lines(self) -> tuple[str, ...]:
         """The verdict's details in words, one line each."""
-        told = [f"{self.sqlstate or 'no SQLSTATE'}: {' '.join(self.statement.split())}"] if self.statement else []
+        told = [f"{self.sqlstate or 'no SQLSTATE'}: {' '.join(shown(self.statement).split())}"] if self.statement else []
         told += [str(difference) for difference in self.differences]
         return (*told, *self.remarks)
 

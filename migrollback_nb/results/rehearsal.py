@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb import html
+from migrollback_nb.errors import shown
 from migrollback_nb.results.check import OfSteps
 from migrollback_nb.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.results.target import Notice, Target
@@ -61,7 +62,7 @@ class Failure:
         if self.statement is not None:
             told.append(f"  in statement {self.statement_number} of {self.migration_name}:")
             place = 0
-            for row in self.statement.split("\n"):
+            for row in shown(self.statement).split("\n"):
                 told.append(f"    {row}")
                 if self.position is not None and place < self.position <= place + len(row) + 1:
                     told.append("    " + "".join("\t" if sign == "\t" else " " for sign in row[: self.position - place - 1]) + "^")

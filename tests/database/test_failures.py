@@ -192,3 +192,43 @@ def test_an_error_of_our_own_inside_a_deed_is_not_taken_for_its_undo(db, session
     assert [success for success, _ in found] == [False]
     assert not exists(connection, "t")
     assert events(connection)[-1] == "apply_failed"
+
+
+# -- a hint never stops an answer ----------------------------------------------------------------------------------------
+
+LONG = "CREATE FUNCTION f() RETURNS missing_type LANGUAGE plpgsql AS $$\nBEGIN\n" + "    PERFORM 'ä';\n" * 200 + "END $$"
+
+
+def test_a_long_statement_that_fails_is_told_by_every_command(db, applied, write_migration):
+    write_migration("001_up", f"{LONG};\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END\n")
+    with pytest.raises(mr.ApplyFailed, match="missing_type") as failed:
+        db.apply("001_up")
+    assert (failed.value.sqlstate, failed.value.statement_number) == ("42704", 1)
+    assert "… (the rest is left out)" in str(failed.value)
+    assert "DROP FUNCTION" in db.template("001_up").text
+    applied("002_rollback", "SELECT 1;", f"SELECT 1;\n{LONG};")
+    rehearsed = db.rehearse("002_rollback")
+    assert (rehearsed.success, rehearsed.failure.sqlstate, rehearsed.failure.statement_number) == (False, "42704", 2)
+    with pytest.raises(mr.RollbackFailed, match="missing_type") as failed:
+        db.rollback("002_rollback", confirm="002_rollback")
+    assert (failed.value.sqlstate, failed.value.statement_number) == ("42704", 2)
+
+
+def test_a_refusal_whose_hint_cannot_be_found_is_a_refusal(db, applied, monkeypatch):
+    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
+    applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
+    monkeypatch.setattr("migrollback_nb.database.Database.can_rollback", lambda *_: 1 / 0)
+    with pytest.raises(mr.Refused, match="other migrations depend on this one") as refused:
+        db.rollback("001_a", confirm="001_a")
+    assert refused.value.hint is None
+    monkeypatch.setattr("migrollback_nb.database.Database.names", lambda *_: 1 / 0)
+    with pytest.raises(mr.MigrationNotFound):
+        db.plan("009_nowhere")
+
+
+def test_a_body_that_cannot_be_read_is_looked_at_by_its_words(db, applied, monkeypatch):
+    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
+    applied("002_f", "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM a; END $$;", "DROP FUNCTION f();")
+    monkeypatch.setattr("migrollback_nb.bodies.uses", lambda _: 1 / 0)
+    [broken] = db.rehearse("001_a").broken
+    assert (broken.identity, "public.a" in broken.because) == ("public.f()", True)

@@ -158,6 +158,49 @@ def test_an_up_part_that_ends_its_own_connection_stops_no_other(write, verdicts)
     assert [v.grade for v in verdicts().values()] == ["restores", "fails", "fails", "restores"]
 
 
+LONG = "\n".join(f"    total := total + {number};" for number in range(80))
+CUT_IN_THE_MIDDLE = {
+    "a body": f"CREATE FUNCTION f() RETURNS missing_type LANGUAGE plpgsql AS $$\nDECLARE total int := 0;\nBEGIN\n{LONG}\n    RETURN total;\nEND $$;",
+    "a string": f"SELECT '{'ä' * 3000}' FROM pg_class, missing_type.t;",
+    "a name": f"SELECT '{'x' * 1960}' AS \"{'né' * 30}\", 1::missing_type;",
+    "a comment": f"SELECT 1::missing_type /* {'x' * 3000} */;",
+    "a mark of a file": f"SELECT 1::missing_type\n/* {'x' * 3000} */\n-- migrate:down\n;",
+}
+
+
+@pytest.mark.parametrize("statement", CUT_IN_THE_MIDDLE.values(), ids=CUT_IN_THE_MIDDLE)
+def test_a_long_statement_that_fails_stops_no_other(write, verdicts, statement):
+    write("001_a", "CREATE TABLE a (id int);", "DROP TABLE a;")
+    write("002_f", statement, "SELECT 1;")
+    write("003_b", "CREATE TABLE b (id int);", statement)
+    write("004_c", "CREATE TABLE c (id int);", "DROP TABLE c;")
+    found = verdicts()
+    assert [verdict.grade for verdict in found.values()] == ["restores", "fails", "fails", "restores"]
+    assert [(found[name].sqlstate in ("42704", "42P01", "3F000"), "missing_type" in found[name].remarks[-1]) for name in ("002_f", "003_b")] == [
+        (True, True)
+    ] * 2
+    assert found["002_f"].lines()[0].endswith("… (the rest is left out)")
+
+
+def test_what_is_missing_is_found_behind_the_part_that_is_kept(write, verdicts):
+    write("001_a", f"SELECT '{'x' * 2500}' FROM nowhere.t;", "SELECT 1;")
+    assert any("schema nowhere" in remark for remark in verdicts()["001_a"].remarks)
+
+
+def test_a_hint_that_cannot_be_found_stops_nothing(write, verdicts, monkeypatch):
+    monkeypatch.setattr("migrollback_nb.missing.way_out", lambda *_, **__: 1 / 0)
+    write("001_a", "SELECT 1::missing_type;", "SELECT 1;")
+    write("002_b", "CREATE TABLE b (id int);", "DROP TABLE b;")
+    assert [verdict.grade for verdict in verdicts().values()] == ["fails", "restores"]
+
+
+def test_expressions_nested_beyond_protobufs_own_limit_are_read(write, verdicts):
+    columns = " || ".join(f"'{number}'" for number in range(300))
+    write("001_a", f"CREATE VIEW v AS SELECT {columns} AS c;", "DROP VIEW v;")
+    write("002_b", f"UPDATE pg_class SET relname = {columns} WHERE relname = {columns};", f"DO $$ BEGIN PERFORM {columns}; END $$;")
+    assert [verdict.grade for verdict in verdicts().values()] == ["restores", "restores"]
+
+
 # -- rows that are made up -------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from migrollback_nb import missing
 from migrollback_nb.migration_file import parse
 from migrollback_nb.needs import needs_of
 
@@ -51,3 +52,10 @@ def test_what_all_databases_share_is_found(statement):
 )
 def test_what_is_of_one_database_is_not(statement):
     assert needs_of([parse(f"{statement};", name="001_a")]).shared == ()
+
+
+def test_a_text_cut_anywhere_needs_nothing_or_what_it_names():
+    text = "CREATE FUNCTION f() RETURNS int AS $$ SELECT 'é' /* x */ $$ LANGUAGE sql;\n-- ROLLBACK START\nGRANT SELECT ON s.t TO \"rôle\";\0"
+    for end in range(len(text) + 1):
+        schemas, roles = missing.schemas_and_roles(text[:end])
+        assert (schemas, roles) in ((frozenset(), frozenset()), (frozenset({"s"}), frozenset({"rôle"})))
