@@ -327,7 +327,9 @@ BEGIN
             UNION ALL SELECT 32, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_aggregate x WHERE x.aggfnoid >= 16384
             UNION ALL SELECT 33, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_language x
             UNION ALL SELECT 34, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_seclabel x
-            UNION ALL SELECT 35, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_db_role_setting x
+            -- all databases share it: only what is set for this one or for all of them, and by what it says, because VACUUM FULL may come from any
+            UNION ALL SELECT 35, count(*), sum(hashtextextended(concat_ws(',', x.setdatabase, x.setrole, x.setconfig::text), 0)) FROM pg_db_role_setting x
+             WHERE x.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
             -- what hardly anybody makes, by number and version
             UNION ALL SELECT 37, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_foreign_data_wrapper x
             UNION ALL SELECT 38, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_transform x
