@@ -1002,13 +1002,14 @@ class Migrations:
                 f"Schema {self.database.schema} has a table migration_history that is not this system's",
                 hint="Install into another schema: migrollback install --schema migrollback",
             )
-        done = []
+        done = {}
         for name in system_migration_names():
             if name not in (present or ()):
                 file = system_migration(name, self.database.schema)
-                if self.database.install(name, file.up.text, system_record(file)):
-                    done.append(name)
-        return results.InstallResult(installed=tuple(done), rights_closed=self.database.close_rights(), target=self.target)
+                if (closed := self.database.install(name, file.up.text, system_record(file))) is not None:
+                    done[name] = closed
+        closed, warnings = self.database.close_rights()
+        return results.InstallResult(installed=tuple(done), rights_closed=closed + sum(done.values()), target=self.target, warnings=warnings)
 
     def require_target(self, expected: str | None) -> None:
         """Make sure that this is the database that was meant, as host:port/database; None: any. Does not write.

@@ -140,7 +140,7 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
             out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")
             if result.rights_closed:
-                err.write(f"   {result.rights_closed} grants to PUBLIC, anon or authenticated were closed\n")
+                err.write(f"   {result.rights_closed} grants to PUBLIC, to Supabase's roles or, by default privileges, to others were closed\n")
         case results.Plan(steps=(alone,)) if (status := result.statuses.get(alone, "applied")) != "applied":
             out.write(f"{visible(alone)} cannot be rolled back: its status is {status}\n")
         case results.Plan(steps=(alone,)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -26,19 +27,19 @@ class SystemDeeds(Questions):
             return set()
         return {row["migration_name"] for row in rows}
 
-    def install(self, name: str, up: str, record: dict[str, Any]) -> bool:
+    def install(self, name: str, up: str, record: dict[str, Any]) -> int | None:
         """Run the text of one system migration and register it, in one transaction. Writes. The text is ours, so it goes as it is.
 
-        Returns whether it did: somebody else may have installed it meanwhile.
+        Returns how many grants it closed; None when another session has installed it meanwhile, and nothing was done.
         """
         with self._translated(), self._deed(lock_timeout="30s"):
             # our own function that takes this lock may not be there yet
             self.connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))")
             if self._is_installed(name):
-                return False
+                return None
             if not self._schema_exists():  # IF NOT EXISTS would ask for the right to create schemas even where there is nothing to create
                 self.connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema)))
-            self.connection.execute(up.encode())
+            closed = _only_value(self.connection.execute(up.encode()), "rights_closed")
             self._rows(
                 "register_migration",
                 **{**record, "metadata": Jsonb(record["metadata"])},
@@ -46,7 +47,7 @@ class SystemDeeds(Questions):
                 search_path=sql.Identifier(self.schema).as_string(self.connection),
             )
             self._rows("add_migration_event", event="installed", migration_name=name, client=self.client)
-        return True
+        return closed
 
     def _is_installed(self, name: str) -> bool:
         table = sql.Identifier(self.schema, "migration_history").as_string(None)
@@ -59,7 +60,24 @@ class SystemDeeds(Questions):
     def _schema_exists(self) -> bool:
         return self.connection.execute("SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s)) IS NOT NULL", (self.schema,)).fetchone() == (True,)
 
-    def close_rights(self) -> int:
-        """Take what PUBLIC, anon and authenticated may do with the system. Writes only where something was open. Returns how many grants."""
+    def close_rights(self) -> tuple[int, tuple[str, ...]]:
+        """Take what PUBLIC and Supabase's roles may do with the system, and set its row security. Writes only where something was open.
+
+        Returns how many grants it closed, and what a person should know of the rights.
+        """
         with self._translated(), self._deed():
-            return cast(int, self._value("close_migration_rights"))
+            closed = cast(int, self._value("close_migration_rights"))
+            row_security = cast("str | None", self._value("set_migration_row_security"))
+            still_open = cast("list[str]", self._value("open_migration_rights"))
+        return closed, (*((row_security,) if row_security is not None else ()), *still_open)
+
+
+def _only_value(cursor: psycopg.Cursor[Any], column: str) -> int:
+    """The value of the one result of a script that has a column of this name."""
+    while True:
+        if cursor.description is not None and [one.name for one in cursor.description] == [column]:
+            found = cursor.fetchone()
+            assert found is not None  # noqa: S101  # for mypy: it is one row
+            return cast(int, found[0])
+        if not cursor.nextset():
+            raise LookupError(column)

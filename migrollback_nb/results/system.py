@@ -14,18 +14,22 @@ class InstallResult:
     """How installing the rollback system ended."""
 
     installed: tuple[str, ...]  #: system migrations that were applied now; empty when it was complete
-    rights_closed: int  #: grants to PUBLIC, anon and authenticated that were taken away
+    rights_closed: int  #: grants to PUBLIC, to Supabase's roles and, by default privileges, to others that were taken away
     target: Target  #: where
+    warnings: tuple[str, ...] = ()  #: what a person should know of rights and row security
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"installed": list(self.installed), "rights_closed": self.rights_closed}
+        return {"installed": list(self.installed), "rights_closed": self.rights_closed, "warnings": list(self.warnings)}
 
     def __repr__(self) -> str:
         return f"<InstallResult {', '.join(self.installed) or 'nothing to do'} on {self.target}>"
 
     def _repr_html_(self) -> str:
-        return html.definitions([("Installed", "\n".join(self.installed) or "nothing: it was complete"), ("On", str(self.target))])
+        rows = [("Installed", "\n".join(self.installed) or "nothing: it was complete"), ("On", str(self.target))]
+        if self.rights_closed:
+            rows.append(("Grants closed", str(self.rights_closed)))
+        return html.definitions(rows) + html.warnings(self.warnings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,14 +17,14 @@ BEGIN
         'create_migration_snapshot', 'deploy_ledger', 'deploy_tools', 'diff_migration_snapshots', 'effective_search_path', 'execute_migration_rollback', 'execute_migration_rollbacks',
         'fail_migration_rollback', 'finish_migration_rollback', 'forget_in_deploy_ledger', 'forget_migration_dependencies', 'guard_history_change', 'infer_migration_dependencies',
         'is_passing_error', 'is_system_migration', 'journal_migration_statement', 'list_rollbackable_migrations', 'lock_migrations',
-        'mark_migration_objects', 'mark_rolled_back', 'migration_apply_windows', 'migration_attempt', 'migration_blocking_reason',
+        'mark_migration_objects', 'mark_rolled_back', 'migration_apply_windows', 'migration_attempt', 'migration_blocking_reason', 'migration_grants',
         'migration_catalog_writes', 'migration_dependents', 'migration_event_hash', 'migration_fingerprint', 'migration_not_undone',
         'migration_object_history', 'migration_object_makers', 'migration_owners', 'migration_progress_notices', 'migration_rollback_path',
         'migration_rollback_statements', 'migration_statements_completed', 'migration_system_objects', 'migration_system_token', 'migration_system_writes', 'migration_warnings',
         'migrations_in_deploy_ledgers', 'migrations_to_roll_back_first', 'newest_in_deploy_ledger', 'not_in_deploy_ledger_warning', 'not_newest_in_deploy_ledger_warning', 'record_history_change', 'record_in_deploy_ledger', 'record_migration_dependencies',
-        'record_migration_objects', 'record_migration_rehearsal', 'record_parsed_objects', 'refuse_event_change', 'refuse_history_truncate',
+        'open_migration_rights', 'record_migration_objects', 'record_migration_rehearsal', 'record_parsed_objects', 'refuse_event_change', 'refuse_history_truncate',
         'register_migration', 'register_migrations', 'rehearse_migration_rollback', 'rehearse_migration_rollbacks', 'resolve_migration',
-        'routine_users', 'run_migration_sql', 'save_migration', 'schema_changes', 'schema_object_addresses', 'schema_object_arrays', 'schema_objects',
+        'routine_users', 'run_migration_sql', 'save_migration', 'set_migration_row_security', 'schema_changes', 'schema_object_addresses', 'schema_object_arrays', 'schema_objects',
         'schema_snapshot', 'schema_token', 'start_migration_rollback', 'supabase_ledger', 'transaction_changes', 'undo_definition_change', 'unfinished_in_deploy_ledger_warning',
         'verify_migration_events', 'verify_migration_rollback', 'version_before']));
 END $function$;

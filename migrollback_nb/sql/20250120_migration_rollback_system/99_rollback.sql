@@ -4,7 +4,10 @@
 -- DROP TABLE IF EXISTS migrollback_schema.migration_objects;
 -- DROP TABLE IF EXISTS migrollback_schema.migration_snapshots;
 -- DROP TABLE IF EXISTS migrollback_schema.migration_events;
+-- DROP FUNCTION IF EXISTS migrollback_schema.open_migration_rights;
+-- DROP FUNCTION IF EXISTS migrollback_schema.set_migration_row_security;
 -- DROP FUNCTION IF EXISTS migrollback_schema.close_migration_rights;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_grants;
 -- DROP FUNCTION IF EXISTS migrollback_schema.verify_migration_rollback;
 -- DROP FUNCTION IF EXISTS migrollback_schema.undo_definition_change;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_apply_windows;
