@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 #: Public name -> module. Loaded on first use: importing the package brings neither pandas nor ipywidgets nor graphviz.
 _HOME = {
     "connect": "migrations",
+    "template": "migrations",
     "verify": "migrations",
     "Migrations": "migrations",
     "Limits": "session",
@@ -89,7 +90,7 @@ if TYPE_CHECKING:
     )
     from migrollback_nb.formats import parse
     from migrollback_nb.migration_file import MigrationFile
-    from migrollback_nb.migrations import Migrations, connect, verify
+    from migrollback_nb.migrations import Migrations, connect, template, verify
     from migrollback_nb.results import (
         ApplyResult,
         AuditResult,
@@ -160,6 +161,7 @@ __all__ = [
     "load_ipython_extension",
     "panels",
     "parse",
+    "template",
     "verify",
 ]
 

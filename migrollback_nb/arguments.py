@@ -138,7 +138,7 @@ def _verify_arguments(made: argparse.ArgumentParser) -> None:
 def _template_arguments(made: argparse.ArgumentParser) -> None:
     _name(made)
     made.add_argument("--prove", action="store_true", help="try the suggested block on a scratch database and print its grade")
-    made.add_argument("--on", metavar="DSN", help="server for the scratch database; as for verify")
+    made.add_argument("--on", metavar="DSN", help="server for the scratch database, as for verify; without --dsn the block is written for its version")
     made.add_argument("--own-server", action="store_true", help="the server named by --on is there for this alone: its roles and settings may change")
     _prelude(made)
 
@@ -171,7 +171,10 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "rollback": ("roll a migration back, after showing what it is and asking", _rollback_arguments),
     "rehearse": ("run a rollback for real, undo it, and show what it did (exit status 1: it would fail)", _rehearse_arguments),
     "register": ("register a migration that is in place, or update what is registered of it", _name),
-    "template": ("write the rollback block of a migration: what undoes its up part", _template_arguments),
+    "template": (
+        "write the rollback block of a migration: what undoes its up part (needs no database; one named by --dsn says how it is to be written)",
+        _template_arguments,
+    ),
     "sync": ("register all migrations of the folder that are not registered yet", _no_arguments),
     "install": ("install the rollback system into the database, or what is missing of it", _install_arguments),
     "apply": ("run the up part of migrations and register them", _apply_arguments),

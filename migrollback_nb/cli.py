@@ -19,7 +19,7 @@ from migrollback_nb.terminal import show, show_list, show_order, show_table, sho
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
-    from migrollback_nb.results import ApplyResult, Preview, RollbackProgress, SyncResult
+    from migrollback_nb.results import ApplyResult, Preview, RollbackProgress, SyncResult, Template
     from migrollback_nb.telling import Progress, Tell
 
 
@@ -75,7 +75,7 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
         case "register":
             db.require_system()
             return db.register(args.name)
-        case "template":
+        case "template":  # of a database that was named: see run
             return db.template(args.name, prove=args.prove, on=args.on, own_server=args.own_server, prelude=args.prelude)
         case "sync":
             db.require_system()
@@ -354,6 +354,12 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
     if args.command == "verify":
         return _verify(args, form, out, err)
     talk = form == "table"
+    if args.command == "template" and not hasattr(args, "dsn"):
+        if talk:
+            out.write(_TITLES["template"].format(name=visible(args.name)))
+        out.flush()
+        _print_result(template_by_itself(args), form, out, err)
+        return 0
     if talk and args.command in _TITLES:
         out.write(_TITLES[args.command].format(name=visible(getattr(args, "name", ""))))
     if talk and args.command == "rollback":
@@ -378,12 +384,7 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
     if result is None:
         err.write("No migration is applied\n")
         return 1
-    if form == "json":
-        out.write(results.to_json(result.to_dict() if hasattr(result, "to_dict") else result) + "\n")
-    elif form == "tsv" and not isinstance(result, str):
-        show_tsv(*_as_rows(result), out)
-    else:
-        show(result, out, err)
+    _print_result(result, form, out, err)
     match result:
         case results.CheckResult(can_rollback=False):
             return 3
@@ -392,6 +393,22 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
         case results.AuditResult(intact=False) | results.Rehearsal(success=False) | results.SchemaDiff(changes=(_, *_)):
             return 1
     return 0
+
+
+def template_by_itself(args: argparse.Namespace) -> Template:
+    """Suggest a rollback block where no database is named: a variable that names one, production perhaps, is not taken for this. Writes only on a scratch database."""
+    from migrollback_nb.migrations import template
+
+    return template(getattr(args, "dir", None), args.name, prove=args.prove, on=args.on, own_server=args.own_server, prelude=args.prelude)
+
+
+def _print_result(result: Any, form: str, out: TextIO, err: TextIO) -> None:
+    if form == "json":
+        out.write(results.to_json(result.to_dict() if hasattr(result, "to_dict") else result) + "\n")
+    elif form == "tsv" and not isinstance(result, str):
+        show_tsv(*_as_rows(result), out)
+    else:
+        show(result, out, err)
 
 
 def _verify(args: argparse.Namespace, form: str, out: TextIO, err: TextIO) -> int:

@@ -21,3 +21,8 @@ def checksum(data: bytes, undo: bytes | None = None) -> str:
     """SHA-256 (hex) of a migration as it is hashed everywhere: BOM dropped, CRLF read as LF; of two files, a NUL byte between them."""
     texts = [data] if undo is None else [data, undo]
     return hashlib.sha256(b"\0".join(text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n") for text in texts)).hexdigest()
+
+
+def is_supabases(folder: Path) -> bool:
+    """Whether Supabase's CLI deploys this folder, going by its path."""
+    return folder.absolute().parts[-2:] == ("supabase", "migrations")

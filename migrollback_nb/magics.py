@@ -109,6 +109,10 @@ class Magic:
             from migrollback_nb.proof import prove_folder
 
             return prove_folder(getattr(args, "dir", self._options.get("dir")), args.names, on=args.on, own_server=args.own_server, prelude=args.prelude)
+        if args.command == "template" and not hasattr(args, "dsn") and "dsn" not in self._options:
+            if "dir" in self._options and not hasattr(args, "dir"):
+                args.dir = self._options["dir"]
+            return cli.template_by_itself(args)
         db = self._connected(args)
         if args.command == "deps" and form is not None and not (args.infer or args.record):
             return _dependencies(args, db, form)

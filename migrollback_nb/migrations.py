@@ -163,6 +163,65 @@ def verify(
     return frame
 
 
+def template(
+    dir: Path | str | None,
+    name: str,
+    *,
+    commented: bool | None = None,
+    prove: bool = False,
+    on: str | None = None,
+    own_server: bool = False,
+    prelude: Sequence[Path | str] | Path | str | None = None,
+) -> Template:
+    """Suggest a rollback block for a migration of a folder; needs no connection. Writes only on a scratch database, where something has to be looked up.
+
+    It undoes what the up part does, last statement first. What the text does not say (the type of a dropped column, the old body of a function) is looked
+    up by replaying the folder up to there; what cannot be undone is marked as a TODO.
+
+    Parameters
+    ----------
+    dir : Path or str or None
+        The folder of migrations; None: the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or ``migrations``.
+    name : str
+        The migration, with or without ``.sql``.
+    commented : bool, optional
+        Whether each line of the block is commented out, for deploy tools that run the whole file, as Supabase's does. By default its SQL is: that is right
+        for every tool.
+    prove : bool
+        True: try the block and grade it, as `verify` does with the blocks that the files have.
+    on, own_server, prelude
+        Where the scratch databases are made, and what runs there first; see `verify`. The block is written for the version of that server.
+
+    Raises
+    ------
+    UsageError
+        When there is no folder, or a prelude cannot be read.
+    MigrationNotFound, MigrationFileError
+        When there is no such file, or it is bad.
+    """
+    from migrollback_nb import preludes, suggesting
+    from migrollback_nb.folders import is_supabases
+
+    folder = _folder(dir)
+    file = folder.read(_stem(name))
+    if commented is None and is_supabases(folder.path):
+        commented = True
+    return suggesting.template(folder, file, commented=commented, prove=prove, on=on, own_server=own_server, first=preludes.find(prelude))
+
+
+def _folder(dir: Path | str | None) -> MigrationFolder:
+    from migrollback_nb.folders import default_folder
+    from migrollback_nb.formats import MigrationFolder
+
+    path = dir or default_folder()
+    if path is None:
+        raise UsageError(
+            "No folder of migrations was named",
+            hint="Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by themselves.",
+        )
+    return MigrationFolder(path)
+
+
 class Migrations:
     """The migrations of one database: ask, preview, roll back.
 
@@ -212,16 +271,7 @@ class Migrations:
         UsageError
             When none is named and none of the usual ones exists.
         """
-        from migrollback_nb.folders import default_folder
-        from migrollback_nb.formats import MigrationFolder
-
-        path = self._dir or default_folder()
-        if path is None:
-            raise UsageError(
-                "No folder of migrations was named",
-                hint="Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by themselves.",
-            )
-        return MigrationFolder(path)
+        return _folder(self._dir)
 
     def _file_warnings(self, name: str, checksum: str | None) -> tuple[str, ...]:
         """Whether the file is still the one that was registered. Without parsing it: this must be quick."""
@@ -872,10 +922,10 @@ class Migrations:
         own_server: bool = False,
         prelude: Sequence[Path | str] | Path | str | None = None,
     ) -> Template:
-        """Suggest a rollback block for a migration of the folder. Does not write; what has to be looked up or tried is replayed on a scratch database.
+        """Suggest a rollback block for a migration of the folder, for this database; see `migrollback_nb.template`. Writes only on a scratch database.
 
-        It undoes what the up part does, last statement first. What the text does not say (the type of a dropped column, the old body of a
-        function) is looked up by replaying the folder up to there; what cannot be undone is marked as a TODO.
+        This database says how it is to be written: for which version of PostgreSQL, and commented out where Supabase's ledger is there. It need not have the
+        rollback system. All else is looked up elsewhere.
 
         Parameters
         ----------
@@ -892,14 +942,18 @@ class Migrations:
             When there is no such file, or it is bad.
         """
         from migrollback_nb import preludes, suggesting
+        from migrollback_nb.folders import is_supabases
 
         folder = self.folder
-        version = int(self.target.server_version.split(".")[0])
+        file = folder.read(name)
+        commented = True if is_supabases(folder.path) else None
+        with suppress(NotInstalled):
+            commented = commented or self.database.uses_supabase()
         return suggesting.template(
             folder,
-            folder.read(name),
-            commented=self.database.uses_supabase(),
-            major=version,
+            file,
+            commented=commented,
+            major=int(self.target.server_version.split(".")[0]),
             prove=prove,
             on=on,
             own_server=own_server,

@@ -33,7 +33,7 @@ def state(connection: psycopg.Connection, schema: str) -> SchemaState:
     ).format(sql.Identifier(schema))
     row = connection.execute(query).fetchone()
     assert row is not None, "one row"  # noqa: S101  # for mypy
-    return SchemaState(objects=row[0], path=tuple(row[1]), role=row[2])
+    return SchemaState(objects=row[0], path=tuple(row[1]), role=row[2], major=connection.info.server_version // 10000)
 
 
 def run_and_look(connection: psycopg.Connection, schema: str, file: MigrationFile, wanted: Collection[int]) -> tuple[Sequence[SchemaState | None], str | None]:

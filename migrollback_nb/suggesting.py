@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from migrollback_nb import inverse, old_definitions, planning, results
-from migrollback_nb import template as blocks
+from migrollback_nb import undo_text as blocks
 from migrollback_nb.errors import DependencyError
 from migrollback_nb.formats import in_order
 
@@ -21,8 +21,8 @@ def template(
     folder: MigrationFolder,
     file: MigrationFile,
     *,
-    commented: bool = False,
-    major: int = 18,
+    commented: bool | None = None,
+    major: int | None = None,
     prove: bool = False,
     on: str | None = None,
     own_server: bool = False,
@@ -36,10 +36,11 @@ def template(
         Where the migrations are that come before it.
     file : MigrationFile
         The migration. What undoes it already is not looked at.
-    commented : bool
-        True: each line commented out, for folders whose deploy tool runs the whole file.
-    major : int
-        PostgreSQL's version on which the block is to run.
+    commented : bool, optional
+        True: each line commented out, for folders whose deploy tool runs the whole file. By default, where no database says which tool deploys: all SQL is,
+        because that is right for every tool; a block to fill in, which holds none, is as specified.
+    major : int, optional
+        PostgreSQL's version on which the block is to run; by default that of the scratch server.
     prove : bool
         True: try the block on a scratch database and grade it.
     on, own_server
@@ -57,8 +58,8 @@ def template(
     if file.up_problem is not None:
         problem = file.up_problem
         warnings.append(f"{file.path}:{problem.line}:{problem.column}: the up part cannot be read: {problem.message}")
-        return results.Template(migration_name=file.name, text=blocks.undo_text(file, commented=commented), warnings=tuple(warnings))
-    suggested = inverse.suggest(file.up, major=major)
+        return results.Template(migration_name=file.name, text=blocks.undo_text(file, commented=bool(commented)), warnings=tuple(warnings))
+    suggested = inverse.suggest(file.up)
     remarks: list[str] = []
     if suggested.needs_schema:
         states, trouble = None, None
@@ -69,11 +70,13 @@ def template(
         else:
             states, trouble = old_definitions.look_up(before, file, suggested.needs_schema, on=on, own_server=own_server, first=first)
         if states is not None:
-            suggested = inverse.suggest(file.up, states=states, major=major)
+            known = next((state.major for state in states if state is not None), 18)
+            suggested = inverse.suggest(file.up, states=states, major=major or known)
         if trouble is not None:
             warnings.append(f"What was there before could not be looked up: {trouble}")
             remarks.append(warnings[-1])
-    text = blocks.undo_text(file, suggested, commented=commented, remarks=remarks)
+    has_sql = bool(suggested.statements or suggested.todos)
+    text = blocks.undo_text(file, suggested, commented=has_sql if commented is None else commented, remarks=remarks)
     whole = file.with_undo(text)
     if not blocks.is_readable(whole, suggested.statements):
         warnings.append("The block is not read back as it is meant; look through it before you use it")

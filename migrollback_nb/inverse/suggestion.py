@@ -15,6 +15,7 @@ class SchemaState:
     objects: Objects  #: what schema_snapshot() says
     path: tuple[str, ...]  #: schemas in which unqualified names are looked up, the first being where things are made; not quoted
     role: str  #: who runs the migrations, as PostgreSQL quotes it
+    major: int = 18  #: version of the server that says so
 
 
 @dataclass(slots=True, kw_only=True)

@@ -212,3 +212,68 @@ def test_rights_on_what_postgresql_and_extensions_brought_are_given_back(db, wri
         "GRANT ALL ON FUNCTION pg_catalog.pg_sleep(double precision) TO PUBLIC",
         "REVOKE ALL ON FUNCTION pg_catalog.pg_reload_conf() FROM pg_monitor",
     )
+
+
+# -- without a database --------------------------------------------------------------------------------------------------
+
+COMMENTED = "-- ROLLBACK START\n-- DROP TABLE IF EXISTS t;\n-- ROLLBACK END"
+
+
+@pytest.fixture
+def production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database in the environment, as a shell for an incident has it: whoever connects to it fails."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@nowhere.invalid/production?connect_timeout=1")
+
+
+@pytest.mark.usefixtures("production")
+def test_no_database_is_asked_unless_one_is_named(write_migration, folder, capsys):
+    write_migration("001_t", "CREATE TABLE t (a int);")
+    assert mr.template(folder, "001_t.sql").text == COMMENTED
+    out, err = io.StringIO(), io.StringIO()
+    assert cli.run(["--dir", str(folder), "template", "001_t"], out, err) == 0
+    assert COMMENTED in out.getvalue()
+    assert cli.run(["--dir", str(folder), "template", "002_absent"], out, err) == 1
+    assert "No migration named 002_absent is in " in err.getvalue()
+
+
+@pytest.mark.usefixtures("production")
+def test_what_has_to_be_looked_up_is_so_on_the_scratch_server_and_written_for_its_version(write_migration, folder, database_dsn, server):
+    write_migration("001_t", "CREATE TABLE t (a int CONSTRAINT given NOT NULL);")
+    write_migration("002_a", "ALTER TABLE t ALTER a DROP NOT NULL; ALTER TABLE t ALTER a TYPE bigint;")
+    suggested = mr.template(folder, "002_a", on=database_dsn, prove=True)
+    assert suggested.proof.grade == "restores"
+    assert any("RENAME CONSTRAINT" in statement for statement in suggested.statements) == (int(server.version.split(".")[0]) >= 18)
+
+
+def test_a_block_to_fill_in_is_as_specified_but_in_supabases_folder(tmp_path):
+    folder = tmp_path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    for path in (tmp_path, folder):
+        (path / "001_t.sql").write_text("SELECT 1;", encoding="utf-8")
+    assert "\n\n-- TODO: Add SQL to undo this migration\n-- Common patterns:\n" in mr.template(tmp_path, "001_t").text
+    assert "\n-- -- TODO: Add SQL to undo this migration" in mr.template(folder, "001_t").text
+    assert mr.template(folder, "001_t", commented=False).text == mr.template(tmp_path, "001_t").text
+
+
+def test_a_database_that_is_named_says_how_it_is_written(db, empty_dsn, write_migration, folder):
+    write_migration("001_t", "CREATE TABLE t (a int);")
+    assert "\n\nDROP TABLE IF EXISTS t;\n\n" in db.template("001_t").text
+    with mr.connect(empty_dsn, dir=folder) as without_the_system:
+        assert without_the_system.template("001_t").text == COMMENTED
+    with mr.connect(empty_dsn, dir=folder / "supabase" / "migrations") as supabases:
+        (folder / "supabase" / "migrations").mkdir(parents=True)
+        (folder / "supabase" / "migrations" / "001_t.sql").write_text("CREATE TABLE t ();", encoding="utf-8")
+        supabases.install()
+        assert supabases.template("001_t").text == COMMENTED
+
+
+@pytest.mark.usefixtures("production")
+def test_the_magic_asks_no_database_either_unless_one_was_named(write_migration, folder, database_dsn):
+    from migrollback_nb.magics import Magic
+
+    write_migration("001_t", "CREATE TABLE t (a int);")
+    magic = Magic()
+    assert magic(f"template 001_t --dir {folder}").text == COMMENTED
+    assert "\n\nDROP TABLE IF EXISTS t;\n\n" in magic(f"template 001_t --dir {folder} --dsn '{database_dsn}'").text
+    assert "\n\nDROP TABLE IF EXISTS t;\n\n" in magic("template 001_t").text
+    magic.close()

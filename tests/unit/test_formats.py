@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import migrollback_nb as mr
-from migrollback_nb import migration_file, template
+from migrollback_nb import migration_file, undo_text
 from migrollback_nb.formats import MigrationFolder
 from migrollback_nb.formats.layout import layout
 
@@ -339,11 +339,11 @@ def test_supabase_and_dbmate_go_by_name(tmp_path):
 def test_a_suggestion_stands_below_the_tools_own_mark(tool):
     text, mark, _ = MARKED[tool]
     file = mr.parse(text, name="001_t")
-    blank = template.undo_text(file)
+    blank = undo_text.undo_text(file)
     assert blank.startswith(text.split("\n")[mark - 1] + "\n\n-- TODO: Add SQL to undo this migration")
     assert "ROLLBACK" not in blank
     assert f"001_t.sql:{mark}: " in file.undo_place
-    other = file.with_undo(template.undo_text(file).replace("-- DROP TABLE IF EXISTS table_name CASCADE;", "DROP TABLE IF EXISTS t;"))
+    other = file.with_undo(undo_text.undo_text(file).replace("-- DROP TABLE IF EXISTS table_name CASCADE;", "DROP TABLE IF EXISTS t;"))
     other.validate()
     assert (other.tool, other.up_statements(), other.rollback.statement_texts()) == (tool, ("CREATE TABLE t ()",), ("DROP TABLE IF EXISTS t",))
 
@@ -366,7 +366,7 @@ def test_a_suggestion_for_a_pair_is_a_file_of_its_own(tmp_path, tool):
     put(tmp_path, **{up: "CREATE TABLE users ();", down: "SELECT 1;"})
     file = MigrationFolder(tmp_path).read(name)
     assert file.undo_place == f"This is for a file of its own, {tmp_path / down}, in place of what it holds"
-    assert template.undo_text(file).startswith("-- TODO: Add SQL")
+    assert undo_text.undo_text(file).startswith("-- TODO: Add SQL")
     assert file.with_undo("DROP TABLE users;").rollback.statement_texts() == ("DROP TABLE users",)
 
 
@@ -486,4 +486,4 @@ def test_the_demo_is_in_our_own_format_and_gets_blocks_in_it():
     files = MigrationFolder(folder).read_all().files
     assert files
     assert {file.tool for file in files} == {None}
-    assert {template.undo_text(file).split("\n")[0] for file in files} == {"-- ROLLBACK START"}
+    assert {undo_text.undo_text(file).split("\n")[0] for file in files} == {"-- ROLLBACK START"}

@@ -36,7 +36,7 @@ LAYERS = [
         "planning",
         "production",
         "audit",
-        "template",
+        "undo_text",
         "needs",
         "preludes",
         "compared_values",

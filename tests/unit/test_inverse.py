@@ -7,7 +7,7 @@ from migrollback_nb.inverse import suggest
 from migrollback_nb.schema_ddl import default_name, quote
 from migrollback_nb.sql_names import unqualify
 from migrollback_nb.sql_text import SqlText
-from migrollback_nb.template import is_readable, undo_text
+from migrollback_nb.undo_text import is_readable, undo_text
 
 
 def inverse(up):

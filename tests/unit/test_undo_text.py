@@ -3,7 +3,7 @@
 import pytest
 
 from migrollback_nb import parse
-from migrollback_nb.template import undo_text
+from migrollback_nb.undo_text import undo_text
 
 BLANK = parse("CREATE TABLE t ();", name="001_t")
 
