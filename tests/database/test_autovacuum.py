@@ -5,6 +5,8 @@ from watching import eventually, exists, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def autovacuum(server):

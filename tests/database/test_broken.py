@@ -4,6 +4,8 @@ import pytest
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 BASE = """
 CREATE TABLE users (id int, email text);
 CREATE TABLE orders (id int, user_id int);

@@ -1,16 +1,20 @@
 """Every object of the system: comment, pinned path, no public execute, and known to migration_system_objects()."""
 
+import psycopg
 import pytest
 from watching import value
 
 from migrollback_nb.installation import system_migration, system_migration_names
 
+pytestmark = pytest.mark.versions
+
 OURS = "FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
 
 
 @pytest.fixture
-def connection(session):
-    return session()
+def connection(shared_database):
+    with psycopg.connect(shared_database, autocommit=True, options="-c default_transaction_read_only=on") as connection:
+        yield connection
 
 
 def names(connection, query):

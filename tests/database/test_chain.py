@@ -5,6 +5,8 @@ from watching import events, exists, schema_of, status, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def chain(applied):

@@ -9,6 +9,8 @@ from watching import Background, Latch, events, eventually_waits, exists, status
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 ATTEMPTS = 50
 
 

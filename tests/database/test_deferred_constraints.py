@@ -6,6 +6,8 @@ from watching import exists, status, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 TABLES = """
 CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
 INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1);

@@ -7,6 +7,8 @@ from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 GOLANG_MIGRATE = "CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
 DIESEL = "CREATE TABLE __diesel_schema_migrations (version varchar(50) PRIMARY KEY NOT NULL, run_on timestamp NOT NULL DEFAULT current_timestamp)"
 FLYWAY = (

@@ -9,6 +9,8 @@ from watching import value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def restored(server, db, applied):

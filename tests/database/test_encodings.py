@@ -6,6 +6,8 @@ from watching import exists, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 FILE = '-- Description: smaže příliš žluťoučkého koně\nCREATE TABLE "kůň" (a int);\n-- ROLLBACK START\n-- smaže koně\nDROP TABLE "kůň";\nSELECT \'é\';\n-- ROLLBACK END\n'
 
 

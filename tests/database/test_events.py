@@ -6,6 +6,8 @@ from watching import events, last_event, value
 
 from migrollback_nb import audit
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def trail(db, applied):

@@ -6,6 +6,8 @@ from watching import events, exists, last_event, schema_of, status, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 #: What fails -> (rollback SQL, its SQLSTATE, number of the statement).
 LASTING = {
     "a table that is not there": ("DROP TABLE t; DROP TABLE nowhere;", "42P01", 2),

@@ -3,6 +3,8 @@
 import pytest
 from watching import events, exists, value
 
+pytestmark = pytest.mark.versions
+
 SAFE = "Migration can be safely rolled back"
 
 

@@ -9,6 +9,8 @@ from watching import exists, last_event, schema_of, status
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def chain(applied):

@@ -7,6 +7,8 @@ from watching import exists, schema_of, status
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 TRICKS = {
     "DO block": "DROP TABLE a; DO $$ BEGIN COMMIT; END $$; SELECT 1/0;",
     "DO block that rolls back": "DROP TABLE a; DO $$ BEGIN ROLLBACK; END $$;",

@@ -9,6 +9,8 @@ from watching import events, last_event, value
 import migrollback_nb as mr
 from migrollback_nb import cli
 
+pytestmark = pytest.mark.versions
+
 
 def inferred(db):
     """{(dependent, dependency): (because, source)}."""

@@ -8,6 +8,8 @@ from watching import value
 import migrollback_nb as mr
 from migrollback_nb.installation import installation_sql
 
+pytestmark = pytest.mark.versions
+
 SYSTEM = "20250120_migration_rollback_system"
 
 OUR_CATALOG_ROWS = """

@@ -17,6 +17,8 @@ import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.database import Database
 
+pytestmark = pytest.mark.versions
+
 Session = Callable[..., psycopg.Connection]
 
 

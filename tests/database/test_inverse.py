@@ -5,11 +5,12 @@ import random
 
 import psycopg
 import pytest
-from conftest import with_system
 
 from migrollback_nb import parse
 from migrollback_nb.inverse import suggest
 from migrollback_nb.old_definitions import state
+
+pytestmark = pytest.mark.versions
 
 #: What every case finds.
 SETUP = """
@@ -174,13 +175,11 @@ def suggestion_for(connection, up):
 
 
 @pytest.fixture(scope="module")
-def shared(server):
+def shared(shared_database):
     """A session on a database with the setup, and what the schema is there. Every case leaves it as it was."""
-    name = server.create_database(template=with_system(server))
-    with psycopg.connect(server.dsn(name), autocommit=True) as connection:
+    with psycopg.connect(shared_database, autocommit=True) as connection:
         connection.execute(SETUP)
         yield connection, snapshot(connection)
-    server.drop_database(name)
 
 
 @pytest.mark.parametrize("case", [*CASES, *SINCE_18], ids=range(len(CASES) + len(SINCE_18)))

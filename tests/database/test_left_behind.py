@@ -5,6 +5,8 @@ from watching import exists, status, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture(autouse=True)
 def role(session):

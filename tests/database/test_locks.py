@@ -8,6 +8,8 @@ from watching import Background, events, eventually, eventually_waits, exists, l
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 SHORT = mr.Limits(lock_timeout="100ms", retries=1)
 
 

@@ -11,6 +11,8 @@ from watching import Background, events, eventually_sleeps, eventually_waits, ex
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 class Proxy:
     """Forwards to a server's Unix socket; cuts the client's side as soon as it has passed on what the client must not see answered."""

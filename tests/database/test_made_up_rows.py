@@ -4,6 +4,8 @@ import pytest
 
 from migrollback_nb import contents, sample_rows
 
+pytestmark = pytest.mark.versions
+
 TYPES = [
     "smallint", "integer", "bigint", "numeric(3,1)", "numeric", "real", "double precision", "money", "boolean", "text", "varchar(2)", "char(1)", '"char"', "name", "date", "time",
     "timetz", "timestamp", "timestamptz", "interval", "uuid", "json", "jsonb", "bytea", "inet", "cidr", "macaddr", "tsvector", "tsquery", "point", "box", "circle", "int4range",

@@ -5,6 +5,8 @@ from watching import events, last_event, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 SETUP = """
 CREATE SEQUENCE seq;
 CREATE TABLE plain (a int);

@@ -6,6 +6,8 @@ from watching import exists, status, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def connect(database_dsn, folder):

@@ -6,6 +6,8 @@ from watching import AROUND, Background, events, eventually, eventually_waits, e
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 UP = "CREATE TABLE t (a int); CREATE INDEX i ON t (a); CREATE INDEX j ON t (a);"
 OUTSIDE = " transaction:false"
 

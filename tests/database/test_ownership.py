@@ -6,6 +6,8 @@ from watching import schema_of, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 def made(connection, name, action="created"):
     """(kind, identity) of what a migration made."""

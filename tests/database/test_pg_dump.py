@@ -5,7 +5,10 @@ import re
 import subprocess
 
 import psycopg
+import pytest
 from watching import schema_of, value
+
+pytestmark = pytest.mark.versions
 
 #: One after the other, each on top of those before: every kind of object that pg_dump prints, its owner, its grants, its comment.
 STATEMENTS = """

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from pg_servers import Server
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-pytestmark = pytest.mark.skipif(PROGRAM is None and not os.environ.get("REQUIRE_POOLER"), reason="this machine has no pgbouncer (apt-get install pgbouncer)")
+pytestmark = [
+    pytest.mark.versions,
+    pytest.mark.skipif(PROGRAM is None and not os.environ.get("REQUIRE_POOLER"), reason="this machine has no pgbouncer (apt-get install pgbouncer)"),
+]
 
 OUTSIDE = """\
 -- Transaction: false

@@ -10,6 +10,8 @@ from migrollback_nb.preludes import find
 from migrollback_nb.proof import prove_folder
 from migrollback_nb.scratch import scratch
 
+pytestmark = pytest.mark.versions
+
 #: As Supabase's documents have it: a profile for each user, kept by a trigger, with policies and a bucket.
 PROFILES = """
 CREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA extensions;

@@ -5,6 +5,8 @@ from watching import events, exists, last_event, schema_of, status
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def two(applied):

@@ -14,6 +14,8 @@ import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.panels import RollbackPanel
 
+pytestmark = pytest.mark.versions
+
 Session = Callable[..., psycopg.Connection]
 
 

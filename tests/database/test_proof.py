@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.versions
+
 
 def differing(verdict):
     return [(found.to_dict()["change"], found.to_dict()["kind"], found.identity) for found in verdict.differences]

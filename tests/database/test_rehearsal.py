@@ -10,6 +10,8 @@ from watching import Background, events, eventually_sleeps, eventually_waits, la
 import migrollback_nb as mr
 from migrollback_nb import cli
 
+pytestmark = pytest.mark.versions
+
 
 def everything(connection):
     """Schema, rows of every table (the events aside), sequences, and the locks of all other sessions of this database."""

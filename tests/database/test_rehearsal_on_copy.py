@@ -12,6 +12,8 @@ from migrollback_nb.database import Database
 from migrollback_nb.private_server import PrivateServer
 from migrollback_nb.schema_copy import copied
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def shop(applied):

@@ -12,6 +12,8 @@ import migrollback_nb as mr
 from migrollback_nb.installation import installation_sql
 from migrollback_nb.terminal import show
 
+pytestmark = pytest.mark.versions
+
 ROLES = "DO $$ BEGIN IF to_regrole('{0}') IS NULL THEN CREATE ROLE {0} LOGIN; END IF; END $$;"
 OPEN = """
 SELECT o.what, coalesce(r.rolname, 'PUBLIC'), a.privilege_type FROM (

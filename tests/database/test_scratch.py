@@ -17,6 +17,8 @@ from migrollback_nb import embedded
 from migrollback_nb.private_server import PrivateServer
 from migrollback_nb.scratch import PREFIX, PROGRAMS_VARIABLE, scratch
 
+pytestmark = pytest.mark.versions
+
 
 def scratch_databases(connection):
     return {name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (PREFIX,))}

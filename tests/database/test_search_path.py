@@ -6,6 +6,8 @@ from watching import exists, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 @pytest.fixture
 def shop(database_dsn, session, folder):

@@ -4,6 +4,8 @@ import psycopg
 import pytest
 from watching import Background, schema_of, value
 
+pytestmark = pytest.mark.versions
+
 THINGS = """
 CREATE SCHEMA app; CREATE TYPE app.mood AS ENUM ('sad', 'ok'); CREATE DOMAIN app.positive AS int CHECK (VALUE > 0); CREATE TYPE app.pair AS (a int, b text);
 CREATE TABLE app.parent (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL DEFAULT 'x', total int GENERATED ALWAYS AS (1) STORED, CONSTRAINT named CHECK (name <> ''));

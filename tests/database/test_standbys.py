@@ -10,6 +10,8 @@ import migrollback_nb as mr
 from migrollback_nb import private_server
 from migrollback_nb.private_server import THROWAWAY, PrivateServer
 
+pytestmark = pytest.mark.versions
+
 _UP = "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n"
 
 

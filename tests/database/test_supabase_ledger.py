@@ -5,6 +5,8 @@ from watching import exists, last_event, status
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 LEDGER = """
 CREATE SCHEMA supabase_migrations;
 CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text);

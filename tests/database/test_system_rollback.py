@@ -9,6 +9,8 @@ from watching import value
 import migrollback_nb as mr
 from migrollback_nb import audit, rolling_back
 
+pytestmark = pytest.mark.versions
+
 SYSTEM = "20250120_migration_rollback_system"
 
 

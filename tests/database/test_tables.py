@@ -3,6 +3,8 @@
 import psycopg
 import pytest
 
+pytestmark = pytest.mark.versions
+
 HISTORY = [
     ("id", "uuid", True), ("migration_name", "text", True), ("migration_version", "text", True), ("applied_at", "timestamp with time zone", False), ("applied_by", "text", False),
     ("rollback_sql", "text", False), ("checksum", "text", False), ("status", "text", True), ("rollback_at", "timestamp with time zone", False), ("rollback_by", "text", False),
@@ -15,8 +17,11 @@ CONSTRAINTS = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conreli
 
 
 @pytest.fixture
-def connection(session):
-    return session()
+def connection(shared_database):
+    """In a transaction that is rolled back."""
+    with psycopg.connect(shared_database) as connection:
+        yield connection
+        connection.rollback()
 
 
 @pytest.mark.parametrize(("table", "columns"), [("migration_history", HISTORY), ("migration_dependencies", DEPENDENCIES)])

@@ -6,6 +6,8 @@ from watching import events, exists, schema_of, status
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 TAMPERING = {
     "history changed": "UPDATE migration_history SET notes = 'x'",
     "history deleted": "DELETE FROM migration_history WHERE migration_name = '000_other'",

@@ -13,6 +13,8 @@ from migrollback_nb import cli
 from migrollback_nb.errors import MigrationNotFound
 from migrollback_nb.old_definitions import run_and_look
 
+pytestmark = pytest.mark.versions
+
 BASE = """
 CREATE TABLE users (id serial PRIMARY KEY, email text NOT NULL, old int DEFAULT 3);
 COMMENT ON COLUMN users.old IS 'long ago';

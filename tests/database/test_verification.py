@@ -5,6 +5,8 @@ from watching import Latch, events, last_event, value
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 
 def kinds(diff):
     return [(change.change, change.kind, change.identity) for change in diff.changes]

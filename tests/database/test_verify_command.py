@@ -20,6 +20,8 @@ from migrollback_nb.proof import prove_folder
 from migrollback_nb.results import MigrationProof, Proof
 from migrollback_nb.scratch import PREFIX
 
+pytestmark = pytest.mark.versions
+
 KEYS = ["migration_name", "grade", "sqlstate", "statement", "differences", "remarks", "reapplies", "seconds"]
 
 

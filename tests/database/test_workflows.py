@@ -14,6 +14,8 @@ import pytest
 
 import migrollback_nb as mr
 
+pytestmark = pytest.mark.versions
+
 BATCH = """\
 #!/bin/bash
 MIGRATIONS=(
