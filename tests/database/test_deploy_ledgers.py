@@ -172,15 +172,18 @@ def test_the_newest_version_goes_back_to_the_one_before(db, write, held, session
     assert held(query) == [3]
 
 
-def test_what_golang_migrate_calls_dirty_stays_so(db, write, held, session):
+def test_what_golang_migrate_calls_dirty_is_not_applied_and_blocks(db, write, held, session):
     connection = session()
-    connection.execute(f"{GOLANG_MIGRATE}; INSERT INTO schema_migrations VALUES (3, true)")
+    connection.execute(f"{GOLANG_MIGRATE}; INSERT INTO schema_migrations VALUES (3, true); CREATE TABLE t1 (); CREATE TABLE t2 ()")
     write(PAIR)
-    assert len(db.sync().registered) == 3
-    session().execute("CREATE TABLE t3 ()")
-    assert db.check("3_t").warnings == ("The ledger public.schema_migrations says that a migration did not come to its end: look at that first",)
-    db.rollback("3_t", confirm="3_t")
-    assert connection.execute("TABLE schema_migrations").fetchall() == [(2, True)]
+    assert db.sync().not_applied == ("3_t",)
+    refusal = "The ledger public.schema_migrations says that a migration did not come to its end, and no process is at work on it: look at that first, with golang-migrate"
+    assert (db.check("2_t").can_rollback, db.check("2_t").reason) == (False, refusal)
+    with pytest.raises(mr.Refused, match="did not come to its end"):
+        db.rollback("2_t", confirm="2_t")
+    connection.execute("UPDATE schema_migrations SET version = 2, dirty = false")  # as `migrate force 2` does
+    assert db.rollback("2_t", confirm="2_t").success
+    assert connection.execute("TABLE schema_migrations").fetchall() == [(1, False)]
 
 
 def test_what_is_not_registered_is_the_version_before_all_the_same(db, folder, write, held, session):
@@ -250,6 +253,7 @@ def test_bun_names_its_files_as_golang_migrate_does(db, write, held, session):
 )
 def test_a_rollback_takes_the_row_out_and_apply_is_left_to_the_tool(db, write, held, session, case):
     table, row, forms, name, query, broken_off = case
+    mended = f"DELETE FROM {broken_off.split()[2]} WHERE {'finished_at IS NULL' if 'prisma' in broken_off else 'NOT success'}"
     session().execute(f"{table}; {row}; CREATE TABLE t1 (); CREATE TABLE t2 ()")
     write(forms)
     found = db.sync()
@@ -257,7 +261,11 @@ def test_a_rollback_takes_the_row_out_and_apply_is_left_to_the_tool(db, write, h
     assert len(held(query)) == 2
     assert db.check(name).warnings == ()
     session().execute(broken_off)
-    assert ["did not come to its end" in warning for warning in db.check(name).warnings] == [True]
+    assert "did not come to its end" in db.check(name).reason
+    with pytest.raises(mr.Refused, match="did not come to its end"):
+        db.rollback(name, confirm=name)
+    assert [found for found in db.list()["blocking_reason"] if "did not come to its end" in str(found)]
+    session().execute(mended)
     assert db.rollback(name, confirm=name).success
     assert len(held(query)) == 1
     with pytest.raises(mr.ApplyFailed, match="can write the ledger") as caught:

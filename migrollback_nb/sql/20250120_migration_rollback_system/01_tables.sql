@@ -32,7 +32,7 @@ COMMENT ON COLUMN migrollback_schema.migration_history.rollback_at IS 'When it w
 COMMENT ON COLUMN migrollback_schema.migration_history.rollback_by IS 'Database role that rolled it back; NULL while it is in place.';
 COMMENT ON COLUMN migrollback_schema.migration_history.notes IS 'Free text: the reason given with the last rollback or resolution.';
 COMMENT ON COLUMN migrollback_schema.migration_history.metadata IS
-    'Keys of ours: description; tool (that the file is written for; none for our own format); previous_version (that of the migration before it in the folder, where the tool keeps only the newest); system (true for our own migrations); search_path (schemas the rollback SQL runs under); '
+    'Keys of ours: description; tool (that the file is written for; none for our own format); previous_version (that of the migration before it in the folder, where the tool keeps only the newest); system (true for our own migrations); deploy (id of the deploy that brought it, see migration_deploys()); search_path (schemas the rollback SQL runs under); '
     'rollback (what parsing found in rollback_sql: md5 of the text it was found in, statements as [start byte, bytes, line of the file], '
     'transaction, refused_in_transaction, no_transaction_words (what the file would say so that they run), error, set_local and set_session (settings that it changes, for the transaction or for longer), live, '
     'not_undone, calls, writes, unseen (each [statement, ...]: what undoing a transaction does not undo, functions, tables, SQL that is built while it runs)); rollback_remark (why a block of comments is no SQL). Other keys are yours.';

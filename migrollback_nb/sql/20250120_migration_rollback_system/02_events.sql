@@ -7,7 +7,8 @@ CREATE TABLE migrollback_schema.migration_events (
     occurred_at    timestamptz NOT NULL,
     event          text NOT NULL CHECK (event IN (
                        'registered', 'applied', 'apply_failed', 'rehearsed', 'started', 'statement_completed', 'rolled_back',
-                       'failed', 'refused', 'resolved', 'checklist_item', 'history_changed', 'snapshot_taken', 'verified', 'dependencies_recorded', 'installed')),
+                       'failed', 'refused', 'resolved', 'checklist_item', 'history_changed', 'snapshot_taken', 'verified', 'dependencies_recorded', 'installed',
+                       'applied_again', 'missing_in_ledger', 'deploy_recorded')),
     migration_name text,
     attempt_id     uuid,
     database_user  text NOT NULL,
@@ -23,19 +24,20 @@ COMMENT ON TABLE migrollback_schema.migration_events IS
 COMMENT ON COLUMN migrollback_schema.migration_events.event_number IS 'Counts from 1 without gaps.';
 COMMENT ON COLUMN migrollback_schema.migration_events.occurred_at IS 'When it happened (clock time, not the start of the transaction).';
 COMMENT ON COLUMN migrollback_schema.migration_events.event IS
-    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, resolved, checklist_item, history_changed (by hand), snapshot_taken, verified (after a rollback), dependencies_recorded, installed.';
+    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, resolved, checklist_item, history_changed (by hand), snapshot_taken, verified (after a rollback), dependencies_recorded, installed, applied_again (by its deploy tool, after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a label).';
 COMMENT ON COLUMN migrollback_schema.migration_events.migration_name IS 'The migration it is about; NULL when it is about the system.';
 COMMENT ON COLUMN migrollback_schema.migration_events.attempt_id IS 'Made by the client for one attempt, so that a connection lost at COMMIT can be resolved.';
 COMMENT ON COLUMN migrollback_schema.migration_events.database_user IS 'session_user: SET ROLE does not hide it.';
 COMMENT ON COLUMN migrollback_schema.migration_events.client IS 'Who or what was at the other end, as the client says; else its application_name.';
 COMMENT ON COLUMN migrollback_schema.migration_events.reason IS 'The reason that was given.';
 COMMENT ON COLUMN migrollback_schema.migration_events.details IS
-    'What else is known: sqlstate, message, statement_number, statement, duration_ms, statement_ms (of each), unchanged, ledger, old and new values.';
+    'What else is known: sqlstate, message, statement_number, statement, duration_ms, statement_ms (of each), unchanged, ledger, old and new values, deploy (id of the deploy that brought the migration).';
 COMMENT ON COLUMN migrollback_schema.migration_events.previous_hash IS 'hash of the event before; NULL for the first.';
 COMMENT ON COLUMN migrollback_schema.migration_events.hash IS 'migration_event_hash() of this row.';
 
 CREATE INDEX idx_migration_events_migration ON migrollback_schema.migration_events (migration_name, event_number);
 CREATE INDEX idx_migration_events_snapshots ON migrollback_schema.migration_events (event_number) WHERE event = 'snapshot_taken';
+CREATE INDEX idx_migration_events_deploy ON migrollback_schema.migration_events ((details ->> 'deploy')) WHERE details ? 'deploy';
 CREATE INDEX idx_migration_events_attempt ON migrollback_schema.migration_events (attempt_id) WHERE attempt_id IS NOT NULL;
 
 -- A netstring for each field (its length in bytes, a colon, its text, a comma) and '-,' for NULL: no two rows share a payload,

@@ -30,7 +30,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
                 'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.version_id = $2::bigint) RETURNING to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.version_id = $2::bigint RETURNING to_jsonb(l))'),
         ('golang-migrate', 'schema_migrations', '{version,dirty}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l', 'SELECT bool_or(l.dirty) FROM %1$s l',
-            'SELECT l.version::text FROM %1$s l',
+            -- of a version that is dirty nobody knows how far it came
+            'SELECT (l.version - l.dirty::int)::text FROM %1$s l',
             'moved AS (UPDATE %1$s AS l SET version = $2::bigint WHERE l.version < $2::bigint RETURNING to_jsonb(l) AS r), '
                 'begun AS (INSERT INTO %1$s AS l (version, dirty) SELECT $2::bigint, false WHERE NOT EXISTS (SELECT FROM %1$s) RETURNING to_jsonb(l) AS r), '
                 'done AS (SELECT r FROM moved UNION ALL SELECT r FROM begun)',
@@ -140,13 +141,14 @@ COMMENT ON FUNCTION migrollback_schema.supabase_ledger() IS
     'The table in which Supabase remembers what it applied, or NULL. Does not write.';
 
 CREATE FUNCTION migrollback_schema.migrations_in_deploy_ledgers(migrations jsonb, search_path text)
-RETURNS TABLE (migration_name text, ledger regclass, is_applied boolean)
+RETURNS TABLE (migration_name text, ledger regclass, is_applied boolean, newest_only boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     t      record;
     l      record;
     keys   text[];
     newest numeric;
+    concerned boolean;
 BEGIN
     FOR t IN SELECT DISTINCT m ->> 'tool' AS tool FROM jsonb_array_elements(migrations) AS m LOOP
         SELECT * INTO l FROM migrollback_schema.deploy_ledger(t.tool, migrations_in_deploy_ledgers.search_path);
@@ -156,6 +158,10 @@ BEGIN
             keys := ARRAY(SELECT k.key::numeric::text FROM unnest(keys) AS k (key));
             newest := (SELECT max(k.key::numeric) FROM unnest(keys) AS k (key));
         END IF;
+        -- Our own format says nothing of Supabase: where its ledger knows none of them, and none that is registered, they are none of its concern.
+        concerned := t.tool IS NOT NULL OR EXISTS (
+            SELECT FROM migrollback_schema.migration_history h
+              JOIN unnest(keys) AS k (key) ON k.key IN (h.migration_name, h.migration_version) WHERE NOT h.metadata ? 'tool');
         RETURN QUERY
             WITH asked AS (
                 SELECT m ->> 'name' AS name, m ->> 'version' AS version FROM jsonb_array_elements(migrations) AS m WHERE m ->> 'tool' IS NOT DISTINCT FROM t.tool),
@@ -166,14 +172,64 @@ BEGIN
                                     WHEN l.known_by = 'file'    THEN a.name || '.sql' IN (SELECT unnest(keys))
                                     ELSE a.name IN (SELECT unnest(keys)) END AS known
                   FROM asked a)
-            SELECT a.name, l.ledger::regclass, a.known FROM answered a
-             -- Our own format says nothing of Supabase: where its ledger knows none of them, they are none of its concern.
-             WHERE t.tool IS NOT NULL OR EXISTS (SELECT FROM answered o WHERE o.known);
+            SELECT a.name, l.ledger::regclass, a.known, l.newest_only FROM answered a
+             WHERE concerned OR EXISTS (SELECT FROM answered o WHERE o.known);
     END LOOP;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migrations_in_deploy_ledgers(jsonb, text) IS
     'Whether these migrations (an array of objects: name, version, tool) are applied, as the ledgers of their deploy tools say; no row where there is no ledger. '
-    'search_path: where ledgers are looked for, besides public. Does not write.';
+    'newest_only: the ledger keeps only the newest version. search_path: where ledgers are looked for, besides public. Does not write.';
+
+CREATE FUNCTION migrollback_schema.migration_ledger_findings(names text[] DEFAULT NULL)
+RETURNS TABLE (migration_name text, ledger text, finding text, tool text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    supabase boolean := to_regnamespace('supabase_migrations') IS NOT NULL;
+BEGIN
+    RETURN QUERY
+    WITH registered AS (
+        SELECT h.migration_name AS name, h.migration_version AS version, h.status, h.metadata ->> 'tool' AS tool, h.metadata ->> 'search_path' AS path
+          FROM migrollback_schema.migration_history h
+         WHERE (migration_ledger_findings.names IS NULL OR h.migration_name = ANY (migration_ledger_findings.names))
+           AND h.metadata ->> 'system' IS DISTINCT FROM 'true' AND (supabase OR h.metadata ? 'tool')),
+    asked AS (                          -- once for each path on which a ledger may be found
+        SELECT r.path, jsonb_agg(jsonb_build_object('name', r.name, 'version', r.version, 'tool', r.tool)) AS migrations FROM registered r GROUP BY r.path),
+    answered AS MATERIALIZED (
+        SELECT n.migration_name AS name, n.ledger::text AS ledger, n.is_applied, n.newest_only
+          FROM asked a CROSS JOIN LATERAL migrollback_schema.migrations_in_deploy_ledgers(a.migrations, a.path) n)
+    SELECT r.name, a.ledger, found.finding, r.tool
+      FROM registered r JOIN answered a ON a.name = r.name
+      LEFT JOIN LATERAL (                -- what made it rolled back, and whether its row was taken out of the ledger then
+          SELECT e.details FROM migrollback_schema.migration_events e
+           WHERE r.status = 'rolled_back' AND a.is_applied AND e.migration_name = r.name
+             AND (e.event = 'rolled_back' OR e.event = 'resolved' AND e.details ->> 'new' = 'rolled_back'
+                  OR e.event = 'history_changed' AND e.details #>> '{new,status}' = 'rolled_back')
+           ORDER BY e.event_number DESC LIMIT 1) undone ON true
+     CROSS JOIN LATERAL (SELECT CASE
+          WHEN r.status <> 'rolled_back' THEN CASE WHEN NOT a.is_applied THEN 'missing' END
+          WHEN NOT a.is_applied THEN NULL
+          WHEN a.newest_only AND undone.details ? 'ledger' AND NOT undone.details -> 'ledger' ?| '{now,deleted}' THEN NULL
+          WHEN undone.details ? 'ledger' THEN 'applied_again'
+          ELSE 'contradiction' END AS finding) found
+     WHERE found.finding IS NOT NULL;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_ledger_findings(text[]) IS
+    'What the ledgers of their deploy tools know better of registered migrations (names; NULL: of all): applied_again (rolled back here, its row taken out, and the '
+    'ledger holds it again), contradiction (it is rolled_back here, the ledger holds it, and no rollback or resolution took its row out), missing (applied here, and the '
+    'ledger does not hold it). No row for the others, where there is no ledger, and for a rollback that a ledger of the newest version alone cannot show. Does not write.';
+
+CREATE FUNCTION migrollback_schema.ledger_finding_warning(name text, ledger text, finding text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE finding
+        WHEN 'missing' THEN format('The ledger %s does not hold it: its deploy tool has undone it, or never applied it', ledger)
+        WHEN 'applied_again' THEN format('The ledger %s holds it again: its deploy tool applied it after its rollback. Run migrollback sync, which records that', ledger)
+        WHEN 'contradiction' THEN
+            format('The ledger %s holds it, though its status is rolled_back and no rollback took its row out. Look which is true, then: '
+                   'migrollback resolve %s --as applied|rolled_back --reason TEXT', ledger, name)
+    END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.ledger_finding_warning(text, text, text) IS
+    'A finding of migration_ledger_findings() in words, with what to do. Does not write.';
 
 CREATE FUNCTION migrollback_schema.newest_in_deploy_ledger(tool text, search_path text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -190,18 +246,6 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.newest_in_deploy_ledger(text, text) IS
     'The version or name that a deploy tool goes on from, for tools that look at nothing else; NULL for the others and where there is no ledger. Does not write.';
 
-CREATE FUNCTION migrollback_schema.not_in_deploy_ledger_warning(name text, version text, status text, metadata jsonb) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-BEGIN
-    RETURN (
-        SELECT format('The ledger %s does not hold it: its deploy tool has undone it, or never applied it', n.ledger)
-          FROM migrollback_schema.migrations_in_deploy_ledgers(jsonb_build_array(jsonb_build_object(
-               'name', name, 'version', version, 'tool', metadata ->> 'tool')), metadata ->> 'search_path') n
-         WHERE NOT n.is_applied AND status <> 'rolled_back');
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.not_in_deploy_ledger_warning(text, text, text, jsonb) IS
-    'What to say of a migration in place that its deploy tool takes for not applied; NULL of others. Does not write.';
-
 CREATE FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(name text, version text, status text, metadata jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -215,21 +259,6 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(text, text, text, jsonb) IS
     'What to say of a migration in place behind which its deploy tool does not look back; NULL of others. Does not write.';
-
-CREATE FUNCTION migrollback_schema.unfinished_in_deploy_ledger_warning(tool text, search_path text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    l     record;
-    found boolean;
-BEGIN
-    SELECT * INTO l FROM migrollback_schema.deploy_ledger(tool, search_path);
-    IF l.unfinished IS NOT NULL THEN
-        EXECUTE format(l.unfinished, l.ledger) INTO found;
-    END IF;
-    RETURN CASE WHEN found THEN format('The ledger %s says that a migration did not come to its end: look at that first', l.ledger) END;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.unfinished_in_deploy_ledger_warning(text, text) IS
-    'What to say where a deploy tool broke off in the middle of a migration (golang-migrate: dirty), so that nobody knows what is in place; otherwise NULL. Does not write.';
 
 CREATE FUNCTION migrollback_schema.version_before(metadata jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$

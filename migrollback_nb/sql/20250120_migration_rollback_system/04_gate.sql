@@ -69,7 +69,8 @@ RETURNS TABLE (can_rollback boolean, reason text, dependent_migrations text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT found.reason IS NULL, coalesce(found.reason, 'Migration can be safely rolled back'), found.dependents
     FROM (SELECT CASE WHEN h.id IS NULL THEN 'Migration not found'
-                      ELSE migrollback_schema.migration_blocking_reason(h.status, cardinality(first.names) > 0, h.rollback_sql, h.metadata) END AS reason,
+                      ELSE coalesce(migrollback_schema.migration_blocking_reason(h.status, cardinality(first.names) > 0, h.rollback_sql, h.metadata),
+                                    (SELECT p.reason FROM migrollback_schema.deploy_in_progress(h.metadata ->> 'tool', h.metadata ->> 'search_path') p)) END AS reason,
                  first.names AS dependents
           FROM (SELECT migrollback_schema.migrations_to_roll_back_first(ARRAY[can_rollback_migration.name]) AS names) first
           LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = can_rollback_migration.name) found
@@ -97,13 +98,20 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
         SELECT x.base, array_agg(DISTINCT x.dependent COLLATE "C" ORDER BY x.dependent COLLATE "C") AS names
         FROM (SELECT e.base, e.dependent FROM edge e WHERE e.in_place
               UNION ALL SELECT n.base, e.dependent FROM beyond n JOIN edge e ON e.base = n.dependent WHERE e.in_place) x
-        WHERE x.dependent <> x.base GROUP BY x.base)
+        WHERE x.dependent <> x.base GROUP BY x.base),
+    running AS MATERIALIZED (           -- once for each ledger, not for each migration
+        SELECT p.tool, p.path, p.reason
+        FROM (SELECT t.tool, t.path, d.reason
+              FROM (SELECT DISTINCT h.metadata ->> 'tool' AS tool, h.metadata ->> 'search_path' AS path FROM migrollback_schema.migration_history h
+                    WHERE h.status <> 'rolled_back') t CROSS JOIN LATERAL migrollback_schema.deploy_in_progress(t.tool, t.path) d) p)
     SELECT h.migration_name, h.migration_version, h.applied_at, h.status, r.reason IS NULL,
            coalesce(btrim(h.rollback_sql, E' \t\r\n'), '') <> '', r.reason, coalesce(b.names, '{}')
     FROM migrollback_schema.migration_history h
     LEFT JOIN blocked b ON b.base = h.migration_name
+    LEFT JOIN running ON (running.tool, running.path) IS NOT DISTINCT FROM (h.metadata ->> 'tool', h.metadata ->> 'search_path')
     -- OFFSET: pulled up it would be asked twice for each row
-    CROSS JOIN LATERAL (SELECT migrollback_schema.migration_blocking_reason(h.status, b.names IS NOT NULL, h.rollback_sql, h.metadata) AS reason OFFSET 0) r
+    CROSS JOIN LATERAL (SELECT coalesce(migrollback_schema.migration_blocking_reason(h.status, b.names IS NOT NULL, h.rollback_sql, h.metadata), running.reason) AS reason
+                        OFFSET 0) r
     WHERE h.status <> 'rolled_back'
     ORDER BY h.applied_at DESC, h.migration_name COLLATE "C" DESC
 $function$;
@@ -127,8 +135,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                 'The rollback SQL was set by hand, not read from a file' END),
         (5, CASE WHEN coalesce(h.rollback_sql, '') = '' THEN
                 'The file''s rollback block holds only comments; read as commented-out SQL it fails in ' || (h.metadata ->> 'rollback_remark') END),
-        (6, CASE WHEN h.metadata ? 'tool' THEN migrollback_schema.not_in_deploy_ledger_warning(h.migration_name, h.migration_version, h.status, h.metadata) END),
-        (8, CASE WHEN h.metadata ? 'tool' THEN migrollback_schema.unfinished_in_deploy_ledger_warning(h.metadata ->> 'tool', h.metadata ->> 'search_path') END),
+        (6, CASE WHEN h.metadata ? 'tool' OR to_regnamespace('supabase_migrations') IS NOT NULL THEN (
+                SELECT migrollback_schema.ledger_finding_warning(f.migration_name, f.ledger, f.finding)
+                  FROM migrollback_schema.migration_ledger_findings(ARRAY[h.migration_name]) f) END),
         (7, CASE WHEN h.metadata ? 'tool' THEN migrollback_schema.not_newest_in_deploy_ledger_warning(h.migration_name, h.migration_version, h.status, h.metadata) END)
     ) AS w (place, warning)
     WHERE h.migration_name = migration_warnings.name AND w.warning IS NOT NULL

@@ -73,11 +73,15 @@ BEGIN
     IF NOT migrollback_schema.is_system_migration(name) THEN
         metadata := metadata - 'system';
     END IF;
+    IF old.status <> 'rolled_back' THEN -- it stays with the deploy that brought it
+        metadata := metadata - 'deploy';
+    END IF;
     PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     IF old.id IS NULL THEN
         verdict := 'registered';
-        INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, rollback_sql, checksum, metadata)
-        VALUES (save_migration.name, version, save_migration.rollback_sql, save_migration.checksum, save_migration.metadata);
+        -- clock_timestamp(): several of one transaction keep the order in which they come
+        INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, applied_at, rollback_sql, checksum, metadata)
+        VALUES (save_migration.name, version, clock_timestamp(), save_migration.rollback_sql, save_migration.checksum, save_migration.metadata);
     ELSE
         SELECT coalesce(array_agg(d.depends_on ORDER BY d.depends_on), '{}') INTO recorded FROM migrollback_schema.migration_dependencies d
          WHERE d.migration_name = name AND d.source = 'declared';
@@ -90,9 +94,9 @@ BEGIN
         IF verdict <> 'unchanged' THEN
             UPDATE migrollback_schema.migration_history h
                SET migration_version = version, rollback_sql = save_migration.rollback_sql, checksum = save_migration.checksum,
-                   metadata = (h.metadata - 'rollback_remark') || save_migration.metadata,
+                   metadata = (CASE WHEN h.status = 'rolled_back' THEN h.metadata - 'deploy' ELSE h.metadata END - 'rollback_remark') || save_migration.metadata,
                    status = CASE WHEN h.status = 'rolled_back' THEN 'applied' ELSE h.status END,
-                   applied_at = CASE WHEN h.status = 'rolled_back' THEN now() ELSE h.applied_at END,
+                   applied_at = CASE WHEN h.status = 'rolled_back' THEN clock_timestamp() ELSE h.applied_at END,
                    applied_by = CASE WHEN h.status = 'rolled_back' THEN current_user ELSE h.applied_by END
              WHERE h.id = old.id;
             DELETE FROM migrollback_schema.migration_dependencies d
@@ -125,16 +129,18 @@ BEGIN
     verdict := migrollback_schema.save_migration(name, version, rollback_sql, checksum, coalesce(depends_on, '{}'),
         jsonb_build_object('search_path', coalesce(register_migration.search_path, '')) || metadata);
     IF verdict <> 'unchanged' THEN
-        PERFORM migrollback_schema.add_migration_event('registered', name, client => register_migration.client, details => jsonb_strip_nulls(
-            jsonb_build_object('what', verdict, 'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'),
-                               'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')))));
+        PERFORM migrollback_schema.add_migration_event(
+            event => CASE WHEN verdict = 'applied again' THEN 'applied_again' ELSE 'registered' END, migration_name => name, attempt_id => NULL, reason => NULL,
+            client => register_migration.client, details => jsonb_strip_nulls(jsonb_build_object(
+                'what', verdict, 'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
+                'deploy', CASE WHEN verdict IN ('registered', 'applied again') THEN metadata ->> 'deploy' END)));
     END IF;
     RETURN verdict;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.register_migration(text, text, text, text, text[], jsonb, text, text) IS
     'Writes: records a migration that is in place. name: stem of its file; version: its leading digits; checksum: SHA-256 of the file; '
     'depends_on: names that must be registered already; metadata: see migration_history; search_path: what the rollback SQL runs under, by default '
-    'the schemas of the caller''s. Again: updates. After a rollback: says that it is applied again. '
+    'the schemas of the caller''s. Again: updates. After a rollback: says that it is applied again (event applied_again). '
     'Returns registered, updated, unchanged or applied again. SQLSTATE MR003, MR004, MR005 for bad dependencies.';
 
 CREATE FUNCTION migrollback_schema.register_migrations(
@@ -183,7 +189,7 @@ BEGIN
     PERFORM set_config('migrollback.recording', '', true);
     INSERT INTO migrollback_schema.migration_events (event, migration_name, client, details)
     SELECT 'registered', a.e ->> 'name', register_migrations.client, jsonb_strip_nulls(jsonb_build_object(
-               'what', 'registered', 'checksum', a.e -> 'checksum', 'depends_on', nullif(a.e -> 'depends_on', '[]'), 'rollback_md5', md5(convert_to(a.e ->> 'rollback_sql', 'UTF8'))))
+               'what', 'registered', 'checksum', a.e -> 'checksum', 'depends_on', nullif(a.e -> 'depends_on', '[]'), 'rollback_md5', md5(convert_to(a.e ->> 'rollback_sql', 'UTF8')), 'deploy', a.e #>> '{metadata,deploy}'))
       FROM jsonb_array_elements(migrations) WITH ORDINALITY AS a (e, place) ORDER BY a.place;
     RETURN QUERY SELECT e ->> 'name', 'registered'::text FROM jsonb_array_elements(migrations) AS e;
 END $function$;
@@ -191,11 +197,50 @@ COMMENT ON FUNCTION migrollback_schema.register_migrations(jsonb, text, text) IS
     'Writes: register_migration() for each element of an array of objects (name, version, rollback_sql, checksum, depends_on, metadata), '
     'dependencies before dependents; what is new is taken for applied in this order. All or none.';
 
+CREATE FUNCTION migrollback_schema.record_applied_again(name text, deploy text DEFAULT NULL, client text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    again migrollback_schema.migration_history;
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    SELECT * INTO again FROM migrollback_schema.migration_history h WHERE h.migration_name = record_applied_again.name;
+    PERFORM migrollback_schema.register_migration(
+        again.migration_name, again.migration_version, again.rollback_sql, again.checksum,
+        ARRAY(SELECT d.depends_on FROM migrollback_schema.migration_dependencies d WHERE d.migration_name = again.migration_name AND d.source = 'declared'),
+        again.metadata - 'deploy' || CASE WHEN record_applied_again.deploy IS NULL THEN '{}' ELSE jsonb_build_object('deploy', record_applied_again.deploy) END,
+        record_applied_again.client, coalesce(again.metadata ->> 'search_path', ''));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.record_applied_again(text, text, text) IS
+    'Writes: a migration that was rolled back is applied again, by its deploy tool, and nothing but what is registered of it is known here (its file is gone). '
+    'deploy: id of the deploy that brought it.';
+
+CREATE FUNCTION migrollback_schema.record_missing_in_ledger(names text[], client text DEFAULT NULL)
+RETURNS SETOF text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    f record;
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    FOR f IN SELECT * FROM migrollback_schema.migration_ledger_findings(record_missing_in_ledger.names) m WHERE m.finding = 'missing' ORDER BY m.migration_name LOOP
+        -- once for each time that it went: not again until it was applied, or its state resolved, after that
+        CONTINUE WHEN 'missing_in_ledger' = (
+            SELECT e.event FROM migrollback_schema.migration_events e
+             WHERE e.migration_name = f.migration_name AND e.event IN ('missing_in_ledger', 'registered', 'applied', 'applied_again', 'resolved')
+             ORDER BY e.event_number DESC LIMIT 1);
+        PERFORM migrollback_schema.add_migration_event('missing_in_ledger', f.migration_name, NULL, NULL, record_missing_in_ledger.client,
+                                                       jsonb_build_object('ledger', f.ledger));
+        RETURN NEXT f.migration_name;
+    END LOOP;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.record_missing_in_ledger(text[], text) IS
+    'Writes an event missing_in_ledger for each of these migrations that is applied here and that its deploy tool''s ledger does not hold, once for each time that it '
+    'went. Returns those for which it wrote one.';
+
 CREATE FUNCTION migrollback_schema.resolve_migration(name text, status text, reason text, client text DEFAULT NULL)
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     old        migrollback_schema.migration_history;
     in_the_way text[];
+    finding    text;
     ledger     jsonb;
 BEGIN
     IF resolve_migration.status IS NULL OR resolve_migration.status NOT IN ('applied', 'rolled_back') THEN
@@ -209,15 +254,16 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'Migration not found' USING ERRCODE = 'MR001', DETAIL = name;
     END IF;
-    IF old.status = resolve_migration.status THEN
+    SELECT f.finding INTO finding FROM migrollback_schema.migration_ledger_findings(ARRAY[old.migration_name]) f;
+    IF old.status = resolve_migration.status AND finding IS NULL THEN
         RAISE EXCEPTION 'migration % is % already', name, old.status USING ERRCODE = 'MR002';
     END IF;
     IF resolve_migration.status = 'rolled_back' THEN
-        in_the_way := migrollback_schema.migrations_to_roll_back_first(ARRAY[name]);
+        in_the_way := migrollback_schema.migrations_to_roll_back_first(ARRAY[old.migration_name], '{}'::text[]);
         IF cardinality(in_the_way) > 0 THEN
             RAISE EXCEPTION 'Cannot rollback: other migrations depend on this one' USING ERRCODE = 'MR002', DETAIL = array_to_json(in_the_way);
         END IF;
-        ledger := migrollback_schema.forget_in_deploy_ledger(name, old.migration_version, old.metadata);
+        ledger := migrollback_schema.forget_in_deploy_ledger(old.migration_name, old.migration_version, old.metadata);
     ELSE
         SELECT array_agg(d.depends_on ORDER BY d.depends_on) INTO in_the_way
           FROM migrollback_schema.migration_dependencies d JOIN migrollback_schema.migration_history h ON h.migration_name = d.depends_on
@@ -225,14 +271,21 @@ BEGIN
         IF in_the_way IS NOT NULL THEN
             RAISE EXCEPTION 'cannot be applied: it depends on migrations that are rolled back' USING ERRCODE = 'MR002', DETAIL = array_to_json(in_the_way);
         END IF;
+        -- what the ledger holds already need not be told, which a ledger that only its own tool can write could not be
+        IF EXISTS (SELECT FROM migrollback_schema.migrations_in_deploy_ledgers(
+                       jsonb_build_array(jsonb_build_object('name', old.migration_name, 'version', old.migration_version, 'tool', old.metadata ->> 'tool')),
+                       old.metadata ->> 'search_path') n WHERE NOT n.is_applied) THEN
+            ledger := migrollback_schema.record_in_deploy_ledger(old.migration_name, old.migration_version, NULL::text[], old.metadata, old.metadata ->> 'search_path');
+        END IF;
     END IF;
     PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     UPDATE migrollback_schema.migration_history h SET status = resolve_migration.status, notes = reason WHERE h.id = old.id;
     PERFORM set_config('migrollback.recording', '', true);
-    PERFORM migrollback_schema.add_migration_event('resolved', name, reason => resolve_migration.reason, client => resolve_migration.client,
-        details => jsonb_strip_nulls(jsonb_build_object('old', old.status, 'new', resolve_migration.status, 'ledger', ledger)));
+    PERFORM migrollback_schema.add_migration_event('resolved', old.migration_name, NULL, resolve_migration.reason, resolve_migration.client,
+        jsonb_strip_nulls(jsonb_build_object('old', old.status, 'new', resolve_migration.status, 'ledger', ledger)));
     RETURN old.status;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.resolve_migration(text, text, text, text) IS
-    'Writes: the way out of status failed, once a person has looked. status: applied or rolled_back; reason: goes into the audit trail. Runs no migration SQL. '
+    'Writes: the way out of status failed, and of what the ledger of the deploy tool contradicts, once a person has looked. status: applied or rolled_back; reason: goes '
+    'into the audit trail. The ledger is told, in both directions. Runs no migration SQL. '
     'Returns the status before. SQLSTATE MR001: not found; MR002: refused, DETAIL names the migrations in the way; MR006: bad argument.';

@@ -101,7 +101,8 @@ BEGIN
                         END;
                     IF planned.id IS NOT NULL THEN
                         refusal := coalesce(
-                            migrollback_schema.migration_blocking_reason(planned.status, cardinality(in_the_way) > 0, planned.rollback_sql, planned.metadata), refusal);
+                            migrollback_schema.migration_blocking_reason(planned.status, cardinality(in_the_way) > 0, planned.rollback_sql, planned.metadata), refusal,
+                            (SELECT p.reason FROM migrollback_schema.deploy_in_progress(planned.metadata ->> 'tool', planned.metadata ->> 'search_path') p));
                     END IF;
                     handled := handled || migration;
                     EXIT WHEN refusal IS NOT NULL;
@@ -253,7 +254,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
       AND e.event_number > coalesce((
           SELECT max(o.event_number) FROM migrollback_schema.migration_events o
           WHERE o.migration_name = migration_statements_completed.name
-            AND (o.event IN ('applied', 'registered', 'rolled_back')
+            AND (o.event IN ('applied', 'applied_again', 'registered', 'rolled_back')
                  OR o.event = 'history_changed' AND (o.details -> 'new') ?| ARRAY['rollback_sql', 'status'])), 0)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_statements_completed(text, text) IS
@@ -327,6 +328,7 @@ BEGIN
             jsonb_build_object('search_path', apply_migration.search_path) || metadata);
         PERFORM migrollback_schema.add_migration_event('applied', name, attempt_id, NULL, client, jsonb_strip_nulls(outcome || jsonb_build_object(
             'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
+            'deploy', metadata ->> 'deploy',
             'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements, metadata, search_path))));
         is_whole := true;
     EXCEPTION

@@ -7,7 +7,12 @@ RETURNS TABLE (migration_name text, applied_number bigint, old_snapshot uuid, ne
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH applied AS (
         SELECT e.migration_name, max(e.event_number) AS event_number FROM migrollback_schema.migration_events e
-         WHERE e.migration_name = ANY (names) AND e.event = 'applied' GROUP BY e.migration_name),
+         WHERE e.migration_name = ANY (names) AND e.event = 'applied'
+           -- applied since by its deploy tool from another text: what was before and after that, nobody took down
+           AND NOT EXISTS (SELECT FROM migrollback_schema.migration_events o
+                            WHERE o.migration_name = e.migration_name AND o.event = 'applied_again' AND o.event_number > e.event_number
+                              AND o.details ->> 'checksum' IS DISTINCT FROM e.details ->> 'checksum')
+         GROUP BY e.migration_name),
     taken AS MATERIALIZED (
         SELECT s.event_number, s.details ->> 'moment' AS moment, (s.details ->> 'snapshot')::uuid AS snapshot, s.details -> 'migrations' AS migrations,
                s.details -> 'migrations' <@ to_jsonb(names) AS alone
