@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from migrollback_nb import folders, other_tools
+from migrollback_nb import folders, not_read, other_tools
 from migrollback_nb.errors import MigrationFileError
 from migrollback_nb.rollback_block import COMMENT_PREFIX, RollbackBlock, UndoPart, cannot_run, rollback_block, undo_part
 from migrollback_nb.sql_text import Comment, SqlText, SyntaxProblem
@@ -177,6 +177,8 @@ class MigrationFile:
         """Why the up part cannot run, with the line and column of the file; None when it can."""
         if self.up.problem is not None:
             return self.up.problem
+        if self.refusal is not None:
+            return SyntaxProblem(line=self.refusal.line or 1, column=1, message=self.refusal.problem)
         if self.undo_of_another_tool is not None:
             tool, mark = self.undo_of_another_tool
             return SyntaxProblem(line=mark.line, column=1, message=f"what follows {mark.text.strip()} is {tool}'s, and would undo it in the same breath")
@@ -186,6 +188,25 @@ class MigrationFile:
     def undo_of_another_tool(self) -> tuple[str, Comment] | None:
         """(tool, the comment that begins it) of an undo part in its format that stands outside the rollback block; None without one."""
         return other_tools.undo_mark(self.up)
+
+    @cached_property
+    def refusal(self) -> not_read.Refusal | None:
+        """Why nothing of it is read: it is written for a tool whose files are not, or holds what undoes it where nobody would tell it from the rest."""
+        if (found := not_read.marked(self._whole)) is not None:
+            return found
+        heading = self._undo_heading
+        if heading is None or not heading[1] or self.has_undo_part or self.undo_of_another_tool is not None:
+            return None
+        return not_read.heading_refusal(heading[0], name=self.name)
+
+    @cached_property
+    def _undo_heading(self) -> tuple[Comment, bool] | None:
+        return not_read.undo_heading(self.up)
+
+    @property
+    def has_undo_part(self) -> bool:
+        """Whether it says which part undoes it, in its own way, also where that part is empty."""
+        return self._undo_part() is not None
 
     def up_statements(self) -> tuple[str, ...]:
         """The statements of the up part, in order, without a BEGIN ... COMMIT around all of them."""
@@ -253,6 +274,11 @@ class MigrationFile:
         if self.undo_of_another_tool is not None:
             tool, mark = self.undo_of_another_tool
             remarks.append(f"{self.path}:{mark.line}: what follows is {tool}'s and no rollback SQL here: move it between -- ROLLBACK START and -- ROLLBACK END")
+        if self._undo_heading is not None and self.refusal is None and self.undo_of_another_tool is None:
+            heading = self._undo_heading[0]
+            remarks.append(
+                f"{self.path}:{heading.line}: {not_read.shown(heading)} looks like the heading of what undoes it, but what follows runs with the rest"
+            )
         block = self.rollback
         if block is None and self._markers is not None:
             start = self._markers[0]
@@ -295,7 +321,11 @@ class MigrationFile:
         MigrationFileError
             For the first fault, with its line and how to mend it.
         """
+        if (found := not_read.marked(self._whole)) is not None:  # before what such marks may look like in our own format
+            raise self._error(found.problem, line=found.line, hint=found.hint)
         _ = (self._markers, self.depends_on, self.transaction, self.rollback, self.description)
+        if self.refusal is not None:
+            raise self._error(self.refusal.problem, line=self.refusal.line, hint=self.refusal.hint)
 
     def metadata(self) -> dict[str, Any]:
         """What `migration_history.metadata` keeps of the file."""

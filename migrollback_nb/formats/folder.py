@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
-from migrollback_nb import folders, migration_file, other_tools
+from migrollback_nb import folders, migration_file, not_read, other_tools
 from migrollback_nb.errors import MigrationFileError, MigrationNotFound, UsageError
-from migrollback_nb.formats import sqitch
+from migrollback_nb.formats import programs, sqitch
 from migrollback_nb.formats.layout import Found, Layout, layout
 from migrollback_nb.formats.marked import MarkedFile
 from migrollback_nb.formats.paired import PairedFile
@@ -22,7 +22,7 @@ from migrollback_nb.migration_file import MigrationFile
 #: Tools whose ledger holds nothing but the newest version, or that look at nothing else in it.
 _NEWEST_ONLY = ("golang-migrate", "tern", "postgrator")
 #: Migrations that are programs, as goose, golang-migrate, yoyo, node-pg-migrate and Flyway have them besides.
-_PROGRAM = re.compile(r"V?[0-9].*\.(go|py|js|mjs|cjs|ts|mts|java|kt|rb)")
+_PROGRAM = re.compile(r"V?[0-9].*\.(go|py|js|mjs|cjs|ts|mts|java|kt|rb|exs|php|cs)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +70,19 @@ class MigrationFolder:
         except OSError as error:
             raise self._unreadable(error) from error
         found = layout(files, inside)
-        programs = sorted(entry.name for entry in seen if not entry.name.endswith(".sql") and _PROGRAM.fullmatch(entry.name))
-        if programs and found.migrations:
-            shown = ", ".join(programs[:3]) + (f" and {len(programs) - 3} more" if len(programs) > 3 else "")
-            remark = f"Left out, because only SQL is read: {shown}. What rests on them cannot be tried"
-            found = replace(found, remarks=(*found.remarks, remark))
-        return found
+        left_out = sorted(entry.name for entry in seen if not entry.name.endswith(".sql") and _PROGRAM.fullmatch(entry.name))
+        remarks = []
+        if left_out and found.migrations:
+            shown = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
+            remarks.append(f"Left out, because only SQL is read: {shown}. What rests on them cannot be tried")
+        if found.migrations:
+            undoing = [entry for entry in seen if not_read.undo_folder(entry.name) and entry.is_dir()]
+            remarks += [
+                f"{entry.name}/ holds files *.sql that are not read: put each beside the migration that it undoes, as NAME.down.sql"
+                for entry in undoing
+                if any(name.endswith(".sql") for name in _listing(entry.path))
+            ]
+        return replace(found, remarks=(*found.remarks, *remarks)) if remarks else found
 
     def _planned(self) -> Layout:
         plan = self.path / sqitch.PLAN
@@ -138,7 +145,7 @@ class MigrationFolder:
 
                 raise MigrationNotFound(name, similar=tuple(get_close_matches(name, here.migrations, n=3)), where=f"is in {self.path}")
             files[name] = self._read(name, here.migrations[name], numbers)
-            files[name].validate()
+            self._check(files[name], here.migrations[name])
         return files
 
     def _read(self, name: str, found: Found, numbers: Callable[[], Sequence[int]]) -> MigrationFile:
@@ -148,8 +155,16 @@ class MigrationFolder:
         place = bisect_left(numbers(), file.number[0])
         return replace(file, previous_version=str(numbers()[place - 1]) if place else "")
 
+    def _check(self, file: MigrationFile, found: Found) -> None:
+        """Raise what is wrong with it, also that its layout is not read."""
+        file.validate()
+        if found.refused is not None and not file.has_undo_part:
+            raise MigrationFileError(file.path, found.refused.problem, hint=found.refused.hint)
+
     def _read_parts(self, name: str, found: Found) -> MigrationFile:
         path = self.path / found.path
+        if found.refused is not None and not name[:1].isdigit():  # its name would be refused for less
+            raise MigrationFileError(str(path), found.refused.problem, hint=found.refused.hint)
         text = migration_file.read_text(path)
         if found.undo is None:
             return parse(text, name=name, path=str(path))
@@ -167,7 +182,7 @@ class MigrationFolder:
         )
 
     def _stray(self, path: str, here: Layout) -> MigrationFileError:
-        return MigrationFileError(str(self.path / path), here.strays[path], hint="Rename it, take it away, or add the file that it belongs to.")
+        return MigrationFileError(str(self.path / path), here.strays[path].problem, hint=here.strays[path].hint)
 
     def read_all(self, *, unchanged: dict[str, str | None] | None = None) -> FolderContents:
         """Read every migration; writes nothing. A bad file becomes an error in the result and stops no other.
@@ -186,7 +201,7 @@ class MigrationFolder:
             try:
                 file = self._read(name, found, numbers)
                 if known.get(name) != file.checksum:
-                    file.validate()
+                    self._check(file, found)
             except MigrationFileError as error:
                 error.migration_name = name
                 errors.append(error)
@@ -197,7 +212,10 @@ class MigrationFolder:
             f"{' and '.join(alike)} share the version {version}: tools that key on it run only one of them" for version, alike in sorted(same.items())
         )
         if not here.migrations and not here.strays:  # a slip in --dir must not look like a folder in which all is well
-            warnings = (f"{self.path} holds no file *.sql", *warnings)
+            if (refusal := programs.instead(self.path)) is not None:
+                errors.append(MigrationFileError(str(self.path), refusal.problem, hint=refusal.hint))
+            else:
+                warnings = (f"{self.path} holds no file *.sql", *warnings)
         return FolderContents(files=tuple(in_order(files)), errors=tuple(errors), warnings=warnings, versions=same)
 
 

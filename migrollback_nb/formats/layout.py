@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from migrollback_nb import not_read
+from migrollback_nb.not_read import STRAY_HINT, Refusal
 from migrollback_nb.other_tools import only_undoes
 
 #: How the names of a pair end, without ``.sql``: (tool, if it is one tool's habit, the file that does, the file that undoes).
@@ -28,6 +30,7 @@ class Found:
     tool: str | None = None  #: whose names these are; None where the names do not say
     place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
     depends_on: tuple[str, ...] = ()  #: what the plan says that it depends on
+    refused: Refusal | None = None  #: why it is not read unless it has a rollback block of its own; None where it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class Layout:
     """What a folder holds, by the names alone."""
 
     migrations: dict[str, Found]  #: name -> its files, in order of name
-    strays: dict[str, str]  #: path -> why this file belongs to no migration
+    strays: dict[str, Refusal]  #: path -> why this file belongs to no migration
     remarks: tuple[str, ...]  #: what is left out on purpose
 
 
@@ -57,11 +60,22 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
     """
     stems = {name.removesuffix(".sql"): name for name in files}
     found: dict[str, Found] = {}
-    strays: dict[str, str] = {}
+    strays: dict[str, Refusal] = {}
     remarks: list[str] = []
     taken: set[str] = set()
     # Most folders hold nothing but plain names, thousands of them: only the others are looked at closely.
     telling = [stem for stem in stems if "." in stem or stem[:1] in "VURB"]
+    named_by_database, for_others = not_read.dialects(telling)
+    for stem, refusal in named_by_database.items():
+        if stem.endswith(".up"):
+            found[stem.removesuffix(".up")] = Found(path=stems[stem], undo=f"{stem.removesuffix('up')}down.sql", refused=refusal)
+        elif f"{stem.removesuffix('down')}up" not in stems:
+            strays[stems[stem]] = refusal
+    if for_others:
+        databases = ", ".join(sorted(set(for_others.values())))
+        remarks.append(f"{len(for_others)} files for {databases} are left out, among them {stems[min(for_others)]}")
+    taken |= {*named_by_database, *for_others}
+    telling = [stem for stem in telling if stem not in taken]
     flyway = {stem: it for stem in telling if (it := _FLYWAY.fullmatch(stem))}
     postgrator = {stem: it for stem in telling if (it := _POSTGRATOR.fullmatch(stem))}
     undoes_version = {_numbers(it[2]): stem for stem, it in flyway.items() if it[1] == "U"}
@@ -82,7 +96,7 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
         taken |= {stem, undo}
     for stem in (*flyway, *postgrator):
         if stem not in taken:
-            strays[stems[stem]] = "undoes a migration whose own file is not here"
+            strays[stems[stem]] = Refusal(problem="undoes a migration whose own file is not here", hint=STRAY_HINT)
             taken.add(stem)
     # golang-migrate goes by the number alone: the words behind it may differ, where there is one of each
     number_of = {stem: _number(stem) for stem in telling}
@@ -107,13 +121,20 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
         for tool, (does, undoes) in _FOLDERS.items():
             if does in within and folder[:1].isdigit() and folder not in found:
                 found[folder] = Found(path=f"{folder}/{does}", undo=f"{folder}/{undoes}", has_undo=undoes in within, tool=tool)
+    does_unread, undoes_unread = not_read.pairs(stems, read=taken)
+    for stem, refusal in undoes_unread.items():
+        strays[stems[stem]] = refusal
+        taken.add(stem)
     yoyo = any(it.tool == "yoyo" for it in found.values())  # there a migration need not have a file that undoes it
     for stem, name in stems.items():
+        if stem in does_unread and stem not in found:
+            found[stem] = Found(path=name, refused=does_unread[stem])
+            continue
         if "." in stem and stem not in taken and only_undoes(stem):
-            strays[name] = "undoes a migration whose own file is not here"
+            strays[name] = Refusal(problem="undoes a migration whose own file is not here", hint=STRAY_HINT)
             continue
         if stem in found and stem not in taken:
-            strays[name] = f"is a second file of migration {stem}: the other is {found[stem].path}"
+            strays[name] = Refusal(problem=f"is a second file of migration {stem}: the other is {found[stem].path}", hint=STRAY_HINT)
         elif stem not in taken:
             found[stem] = Found(path=name, undo=f"{stem}.rollback.sql", tool="yoyo") if yoyo else Found(path=name)
     return Layout(migrations=dict(sorted(found.items())), strays=strays, remarks=tuple(remarks))

@@ -126,5 +126,5 @@ class MarkedFile(MigrationFile):
 
     def validate(self) -> None:
         """As of any file."""
-        _ = self._down
         super().validate()
+        _ = self._down

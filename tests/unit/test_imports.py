@@ -25,6 +25,7 @@ LAYERS = [
         "not_undone",
         "bodies",
         "other_tools",
+        "not_read",
         "migration_file",
         "formats",
         "formats.folder",
