@@ -87,7 +87,11 @@ class MigrationFolder:
     def _planned(self) -> Layout:
         plan = self.path / sqitch.PLAN
         found = {}
-        for change in sqitch.read_plan(migration_file.read_text(plan), path=str(plan)):
+
+        def is_file(name: str) -> bool:
+            return (self.path / f"deploy/{name}.sql").is_file()
+
+        for change in sqitch.read_plan(migration_file.read_text(plan), path=str(plan), is_file=is_file):
             undo = f"revert/{change.name}.sql"
             found[change.name] = Found(
                 path=f"deploy/{change.name}.sql",
@@ -95,6 +99,7 @@ class MigrationFolder:
                 has_undo=(self.path / undo).is_file(),
                 tool="Sqitch",
                 place=change.place,
+                version=change.change_id,
                 depends_on=change.depends_on,
             )
         return Layout(migrations=found, strays={}, remarks=())
@@ -178,6 +183,7 @@ class MigrationFolder:
             undo_path=str(undo),
             undo_text=undo_text,
             place=found.place,
+            planned_version=found.version,
             planned=found.depends_on,
         )
 

@@ -29,6 +29,7 @@ class Found:
     has_undo: bool = False  #: whether that file is there
     tool: str | None = None  #: whose names these are; None where the names do not say
     place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
+    version: str | None = None  #: what the plan makes its version; None where there is none
     depends_on: tuple[str, ...] = ()  #: what the plan says that it depends on
     refused: Refusal | None = None  #: why it is not read unless it has a rollback block of its own; None where it is
 

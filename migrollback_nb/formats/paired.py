@@ -23,6 +23,7 @@ class PairedFile(MigrationFile):
     undo_path: str  #: the file that undoes, or what it would be called
     undo_text: str | None  #: its text, BOM dropped and CRLF read as LF; None where there is no such file
     place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
+    planned_version: str | None = None  #: what the plan makes its version; None where there is none
     planned: tuple[str, ...] = ()  #: what the plan says that it depends on
 
     @property
@@ -32,7 +33,9 @@ class PairedFile(MigrationFile):
 
     @property
     def version(self) -> str:
-        """What the tool calls its version: Flyway's stands between ``V`` and ``__``, diesel's is the digits of the folder; else the leading digits."""
+        """What the tool calls its version: Flyway's stands between ``V`` and ``__``, diesel's is the digits of the folder, Sqitch's a change's id; else the leading digits."""
+        if self.planned_version is not None:
+            return self.planned_version
         if self.written_for == "Flyway":
             return re.match(r"V?([0-9._]*?)(?=__|$)", self.name).group(1).replace("_", ".")  # type: ignore[union-attr]  # matches everywhere
         if self.written_for == "diesel":

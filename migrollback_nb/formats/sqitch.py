@@ -1,19 +1,23 @@
-"""A Sqitch plan -> which files make up which migration, in which order, and what each depends on. Pure."""
+"""A Sqitch plan -> which files make up which migration, in which order, what each depends on, and the id by which Sqitch's ledger knows it. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from migrollback_nb.errors import MigrationFileError
 
 #: The plan's name in the folder, as Sqitch has it unless it is told otherwise.
 PLAN = "sqitch.plan"
 _PRAGMA = re.compile(r"%\s*([^=\s]+)\s*=\s*(.*?)\s*")
-_WHEN_AND_WHO = r"\s+\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\s+[^<]*<[^>]*>\s*(?:#.*)?"
-_TAG = re.compile(r"@(\S+)" + _WHEN_AND_WHO)
-_CHANGE = re.compile(r"([+-]?)\s*([^\s@\[+-][^\s@\[]*)(?:\s+\[([^\]]*)\])?" + _WHEN_AND_WHO)
+_WHEN_AND_WHO = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\s*([^<]+)\s<([^>]+)>\s*"
+_TAG = re.compile(r"@(\S+)\s+" + _WHEN_AND_WHO)
+_CHANGE = re.compile(r"([+-]?)\s*([^\s@\[+-][^\s@\[]*)\s*(?:\[([^\]]*)\])?\s*" + _WHEN_AND_WHO)
+_ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+_PORTS = {"http": "80", "https": "443", "ftp": "21", "ssh": "22"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +26,11 @@ class Change:
 
     name: str  #: its name; of one that was reworked later name@tag, as Sqitch calls its files
     place: int  #: in the plan, counted from 1
+    change_id: str  #: of this very occurrence, as Sqitch computes it; its ledger has one row for each that is deployed
     depends_on: tuple[str, ...]  #: names of changes of this plan that it requires
 
 
-def read_plan(text: str, *, path: str) -> Sequence[Change]:
+def read_plan(text: str, *, path: str, is_file: Callable[[str], bool] | None = None) -> Sequence[Change]:
     r"""Read a plan.
 
     Parameters
@@ -34,6 +39,8 @@ def read_plan(text: str, *, path: str) -> Sequence[Change]:
         The plan, as Sqitch's documentation (sqitch-plan) has it. Changes of other projects are no concern of this one's order.
     path : str
         What errors call it.
+    is_file : callable, optional
+        Whether a change of this name has a file to deploy it; asked of those that were reworked later, which are named by a tag.
 
     Raises
     ------
@@ -47,44 +54,89 @@ def read_plan(text: str, *, path: str) -> Sequence[Change]:
     [('a', ()), ('b', ('a',))]
     """
     project = ""
-    names: list[str] = []  # as they are known in the end
+    uri = ""
+    found: list[Change] = []  # as they are known in the end
     lines: list[int] = []
     latest: dict[str, int] = {}  # name -> place of its last occurrence so far
     tags: dict[str, dict[str, int]] = {}  # tag -> `latest` as it was then
-    first_tag_behind: dict[int, str] = {}
+    tags_of: dict[int, list[str]] = defaultdict(list)  # place -> tags right behind it
     requires: list[tuple[int, ...]] = []
     for number, line in enumerate(text.split("\n"), 1):
-        stripped = line.strip()
 
         def error(problem: str, hint: str, at: int = number) -> MigrationFileError:
             return MigrationFileError(path, problem, line=at, hint=hint)
 
-        if not stripped or stripped.startswith("#"):
+        stripped, _, note = (part.strip() for part in line.partition("#"))
+        if not stripped:
             continue
         if (pragma := _PRAGMA.fullmatch(stripped)) is not None:
             project = pragma[2] if pragma[1] == "project" else project
+            uri = _canonical(pragma[2]) if pragma[1] == "uri" else uri
         elif (tag := _TAG.fullmatch(stripped)) is not None:
             tags[tag[1]] = dict(latest)
-            for place in latest.values():
-                first_tag_behind.setdefault(place, tag[1])
+            tags_of[len(found) - 1].append(tag[1])
         elif (change := _CHANGE.fullmatch(stripped)) is not None and change[1] != "-":
             name = change[2]
             if name in latest:
                 before = latest[name]
-                if before not in first_tag_behind:
+                # in Sqitch's own order: those behind the newest change first
+                between = [tag for place in range(len(found) - 1, before - 1, -1) for tag in tags_of[place]]
+                if not between:
                     raise error(f"{name} is reworked without a tag since line {lines[before]}", "Write it as sqitch rework does: with a tag between.")
-                names[before] = f"{name}@{first_tag_behind[before]}"
-            required = (_required(one, project, latest, tags) for one in (change[3] or "").split())
+                names = [f"{name}@{tag}" for tag in between]
+                found[before] = replace(found[before], name=next((one for one in names if is_file is not None and is_file(one)), names[0]))
+            wanted = (change[3] or "").split()
+            required = (_required(one, project, latest, tags) for one in wanted)
             try:
                 requires.append(tuple(dict.fromkeys(place for place in required if place is not None)))
             except KeyError as missing:
                 raise error(f"{name} requires {missing.args[0]}, which is not above it", "Put it below what it requires.") from None
-            latest[name] = len(names)
-            names.append(name)
+            parent = found[-1].change_id if found else ""
+            latest[name] = len(found)
+            change_id = _change_id(project, uri, name, parent, who=f"{change[5]} <{change[6]}>", when=change[4], wanted=wanted, note=note)
+            found.append(Change(name=name, place=len(found) + 1, change_id=change_id, depends_on=()))
             lines.append(number)
         else:
             raise error("is no line of a plan", "Write it as sqitch add and sqitch tag do.")
-    return [Change(name=name, place=place, depends_on=tuple(names[base] for base in requires[place - 1])) for place, name in enumerate(names, 1)]
+    return [replace(change, depends_on=tuple(found[base].name for base in bases)) for change, bases in zip(found, requires, strict=True)]
+
+
+def _change_id(project: str, uri: str, name: str, parent: str, *, who: str, when: str, wanted: Sequence[str], note: str) -> str:
+    """SHA-1 (hex) over what Sqitch calls a change's info (App::Sqitch::Plan::Change), which holds the id of the change before it."""
+    local = [one.removeprefix("!").removeprefix(f"{project}:") for one in wanted]
+    needs = [one for one, as_written in zip(local, wanted, strict=True) if not as_written.startswith("!")]
+    conflicts = [one for one, as_written in zip(local, wanted, strict=True) if as_written.startswith("!")]
+    note = re.sub(r"\\[\\nr]", lambda escape: _ESCAPES[escape.group()], note)
+    info = "\n".join(
+        (
+            f"project {project}",
+            *([f"uri {uri}"] if uri else []),
+            f"change {name}",
+            *([f"parent {parent}"] if parent else []),
+            f"planner {who}",
+            f"date {when}",
+            *(["requires", *(f"  + {one}" for one in needs)] if needs else []),
+            *(["conflicts", *(f"  - {one}" for one in conflicts)] if conflicts else []),
+            *(["", note] if note not in ("", "0") else []),  # what Perl takes for false
+        )
+    ).encode()
+    return hashlib.sha1(b"change %d\0%b" % (len(info), info), usedforsecurity=False).hexdigest()
+
+
+def _canonical(uri: str) -> str:
+    """A URI as Perl's module URI writes it: scheme and host in lower case, no usual port, never without a path where it is on the web."""
+    found = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/?#@]*)@)?([^/?#:]*|\[[^\]]*\])(?::(\d*))?([^?#]*)(.*)", uri)
+    if found is None:
+        scheme, colon, rest = uri.partition(":")
+        kind, another, name = rest.partition(":")
+        rest = f"{kind.lower()}{another}{name}" if scheme.lower() == "urn" else rest
+        return f"{scheme.lower()}{colon}{rest}" if colon else uri
+    scheme, user, host, port, place, rest = found.groups("")
+    user = f"{user}@" if user else ""
+    port = f":{port}" if port and port != _PORTS.get(scheme.lower()) else ""
+    if scheme.lower() in ("http", "https") and not place and not rest.startswith("?"):
+        place = "/"
+    return f"{scheme.lower()}://{user}{host.lower()}{port}{place}{rest}"
 
 
 def _required(wanted: str, project: str, latest: Mapping[str, int], tags: Mapping[str, Mapping[str, int]]) -> int | None:

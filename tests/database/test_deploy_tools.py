@@ -18,6 +18,8 @@ import migrollback_nb as mr
 
 PROGRAMS = Path(__file__).parents[1] / "deploy_tools" / "node_modules" / ".bin"
 NAMES = ("20250120000000_a", "20250121000000_b")
+#: When and by whom a change was put into a plan of Sqitch.
+PLANNED = "2024-01-01T00:00:00Z Me <me@example.com>"
 
 
 class Tool(ABC):
@@ -330,3 +332,44 @@ def test_a_change_that_was_reworked_goes_back_to_what_it_was(tool, beside, sessi
     assert beside.rollback("a@v1", confirm="a@v1", chain=True).success
     assert session().execute("SELECT count(*) FROM sqitch.changes").fetchone() == (0,)
     assert not exists(session(), "a")
+
+
+@pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
+def test_each_occurrence_of_a_reworked_change_is_a_row_of_its_own(tool, beside, session):
+    """As `sqitch tag` and `sqitch rework` leave it: two tags between, the file named by the last of them, the rework not deployed yet."""
+
+    def value():
+        return session().execute("SELECT weigh()").fetchone()[0]
+
+    parts = {"deploy": "CREATE OR REPLACE FUNCTION weigh() RETURNS int LANGUAGE sql AS 'SELECT {}';", "revert": "DROP FUNCTION weigh();"}
+    tool.plan += (
+        f"weigh {PLANNED} # n\n@v1 {PLANNED} # v1\nb {PLANNED} # {{tables}}\\\\ and \\n more\n@v2 {PLANNED} # v2\nweigh [weigh@v2] {PLANNED} # reworked\n"
+    )
+    (tool.folder / "sqitch.plan").write_text(tool.plan)
+    for name, deploy, revert in (
+        ("weigh@v2", parts["deploy"].format(1), parts["revert"]),
+        ("weigh", parts["deploy"].format(2), parts["deploy"].format(1)),
+        ("b", "CREATE TABLE b ();", "DROP TABLE b;"),
+    ):
+        (tool.folder / "deploy" / f"{name}.sql").write_text(f"BEGIN;\n{deploy}\nCOMMIT;\n")
+        (tool.folder / "revert" / f"{name}.sql").write_text(f"BEGIN;\n{revert}\nCOMMIT;\n")
+    tool._run("deploy", "--to", "@v2")
+    found = beside.sync()
+    assert [one.migration_name for one in found.registered] == ["weigh@v2", "b"]
+    assert found.not_applied == ("weigh",), "its original's row is not its own"
+    assert beside.check("b").warnings == ()
+    assert [warning for warning in beside.check("weigh@v2").warnings if "goes on from the newest that it applied, b" not in warning] == []
+    tool.up()
+    assert value() == 2
+    assert [one.migration_name for one in beside.sync().registered] == ["weigh"]
+    assert beside.check("weigh@v2").dependent_migrations == ("weigh",)
+    assert beside.rollback("weigh", confirm="weigh").success
+    assert value() == 1
+    rows = session().execute("SELECT change, change_id FROM sqitch.changes ORDER BY committed_at").fetchall()
+    assert [row[0] for row in rows] == ["weigh", "b"]
+    tool.up()  # would fail: Sqitch goes on from the newest row, and the original's would be gone
+    assert value() == 2
+    assert beside.register("weigh").outcome == "applied again"
+    tool._run("revert", "-y", "--to", "@v2")
+    assert any("has undone it" in warning for warning in beside.check("weigh").warnings)
+    assert not any("has undone it" in warning for warning in beside.check("weigh@v2").warnings)

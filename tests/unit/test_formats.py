@@ -1,6 +1,8 @@
 """Migrations that were written for other tools: what does and what undoes them is read as that tool reads it, and never run together."""
 
 import hashlib
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import migrollback_nb as mr
 from migrollback_nb import migration_file, undo_text
 from migrollback_nb.formats import MigrationFolder
 from migrollback_nb.formats.layout import layout
+from migrollback_nb.formats.sqitch import read_plan
 
 #: Tool -> (a file as its documentation shows it, the line of its undo mark, whether it orders by number).
 MARKED = {
@@ -430,6 +433,56 @@ def test_a_plan_says_order_and_dependencies(tmp_path):
     file = MigrationFolder(tmp_path).read("reports/daily")
     assert (file.up_statements(), file.rollback.statement_texts()) == (("CREATE TABLE t ()",), ("DROP TABLE t",))
     assert file.rollback.path == str(tmp_path / "revert" / "reports" / "daily.sql")
+
+
+def test_of_the_tags_between_the_one_whose_file_exists_names_the_file(tmp_path):
+    plan = f"%project=depot\n\nweigh {WHEN}\n@v1 {WHEN}\ncrates {WHEN}\n@v2 {WHEN}\n@v2b {WHEN}\nweigh [weigh@v2] {WHEN}\n@v3 {WHEN}\nweigh {WHEN}\n"
+    for file in ("weigh@v1", "weigh@v2", "weigh@v2b"):
+        put_plan(tmp_path, plan, file, "crates", "weigh@v3", "weigh")
+        assert order(tmp_path) == [file, "crates", "weigh@v3", "weigh"]
+        for part in ("deploy", "revert"):
+            (tmp_path / part / f"{file}.sql").unlink()
+    put_plan(tmp_path, plan, "weigh@v1", "weigh@v2")
+    assert order(tmp_path)[0] == "weigh@v2", "Sqitch takes the newest change's tag"
+    for part in ("deploy", "revert"):
+        for file in ("weigh@v1", "weigh@v2"):
+            (tmp_path / part / f"{file}.sql").unlink()
+    assert [error.path.rpartition("/")[2] for error in MigrationFolder(tmp_path).read_all().errors] == ["weigh@v2.sql"]
+
+
+#: What a plan may hold -> lines of it, the address of its project first where it has one.
+PLANS = {
+    "an address": f"%uri=HTTPS://Example.COM:443\n\na {WHEN}\n",
+    "an address with a path": f"%uri = http://Example.com:8080/Some/Path?q=1\n\na {WHEN}\n",
+    "an address that is none of the web": f"%uri=URN:Depot:X\n\na {WHEN}\n",
+    "everything else": f"""
+a {WHEN}
+b [a shop:a other:thing !ghosts !other:ghost] {WHEN} # note
+@v1 {WHEN}
+c [@v1 b@v1] {WHEN} # two\\nlines \\\\ and a backslash
+d {WHEN} #   hash # and hash
+e {WHEN} # 0
+f {WHEN} # \u010de\u0161tina
+g 2024-01-01T00:00:00Z  J\u00f6rg  M.  <j@example.com>
++reports/daily 2024-01-01T00:00:00Z x <y@z>
+@v2 {WHEN}
+a [a@v2 !x] {WHEN} # again
+""",
+}
+
+
+@pytest.mark.parametrize("what", PLANS)
+def test_the_id_of_a_change_is_the_one_that_sqitch_computes(tmp_path, what):
+    if shutil.which("sqitch") is None:
+        pytest.skip("this machine has no sqitch (apt-get install sqitch libdbd-pg-perl)")
+    (tmp_path / "sqitch.plan").write_text("%syntax-version=1.0.0\n%project=shop\n" + PLANS[what])
+    (tmp_path / "sqitch.conf").write_text("[core]\n    engine = pg\n[user]\n    name = Me\n    email = me@example.com\n")
+    done = subprocess.run(
+        ["sqitch", "--chdir", str(tmp_path), "plan", "--no-headers", "--format", "format:%H %n"], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    real = [line.partition(" ")[0] for line in done.stdout.split("\n") if line]
+    assert [change.change_id for change in read_plan((tmp_path / "sqitch.plan").read_text(), path="sqitch.plan")] == real
 
 
 @pytest.mark.parametrize(

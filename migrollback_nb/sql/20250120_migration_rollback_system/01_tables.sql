@@ -21,7 +21,7 @@ COMMENT ON TABLE migrollback_schema.migration_history IS
     'One row for each migration that was ever registered: what undoes it, and whether it is in place.';
 COMMENT ON COLUMN migrollback_schema.migration_history.id IS 'Identifier of the row.';
 COMMENT ON COLUMN migrollback_schema.migration_history.migration_name IS 'Stem of the migration''s file, for example 20250120_add_user_settings.';
-COMMENT ON COLUMN migrollback_schema.migration_history.migration_version IS 'Leading digits of the name, kept as text.';
+COMMENT ON COLUMN migrollback_schema.migration_history.migration_version IS 'What its deploy tool calls its version, kept as text: leading digits of the name, for Sqitch the id of the change.';
 COMMENT ON COLUMN migrollback_schema.migration_history.applied_at IS 'When it was applied by us, or registered after another tool had applied it.';
 COMMENT ON COLUMN migrollback_schema.migration_history.applied_by IS 'Database role that applied or registered it.';
 COMMENT ON COLUMN migrollback_schema.migration_history.rollback_sql IS 'SQL that undoes the migration; NULL or empty when there is none.';

@@ -5,7 +5,7 @@
 CREATE FUNCTION migrollback_schema.deploy_tools()
 RETURNS TABLE (tool text, ledger_name text, has text[], has_not text[], known_by text, newest_only boolean, newest text, unfinished text, applied text, record text, forget text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
-    -- In the statements %1$s is the ledger; $1 the migration's name, $2 its version, $3 its statements, $4 the version before it.
+    -- In the statements %1$s is the ledger; $1 the migration's name, $2 its version, $3 its statements, $4 the version before it (in `newest`, $1 its version).
     -- `record` and `forget` are the list of a WITH; its last element has one column of jsonb: the rows that were written or taken out.
     -- Tables of one name are told apart by their columns; the first line that fits counts.
     VALUES
@@ -86,11 +86,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
         ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL, 'SELECT bool_or(l.finished_at IS NULL AND l.rolled_back_at IS NULL) FROM %1$s l',
             'SELECT l.migration_name FROM %1$s l WHERE l.finished_at IS NOT NULL AND l.rolled_back_at IS NULL', NULL,
             'done AS (DELETE FROM %1$s AS l WHERE l.migration_name = $1 RETURNING to_jsonb(l))'),
-        -- Of a change that was reworked, an earlier form is name@tag. Its log is to say that it was reverted.
-        ('Sqitch', 'sqitch.changes', '{change_id,change,project,committed_at}', '{}', 'name', false,
-            'SELECT l.change FROM %1$s l ORDER BY l.committed_at DESC LIMIT 1', NULL,
-            'SELECT l.change FROM %1$s l UNION ALL SELECT l.change || t.tag FROM %1$s l CROSS JOIN sqitch.tags t', NULL,
-            'l AS (SELECT c.* FROM %1$s c WHERE c.change = regexp_replace($1, ''@.*'', '''') ORDER BY c.committed_at DESC LIMIT 1), '
+        -- Its version is the change's id, one for each occurrence of a change that was reworked. Its log is to say that it was reverted.
+        ('Sqitch', 'sqitch.changes', '{change_id,change,project,committed_at}', '{}', 'version', false,
+            'SELECT l.change_id FROM %1$s l WHERE l.project = (SELECT o.project FROM %1$s o WHERE o.change_id = $1) ORDER BY l.committed_at DESC LIMIT 1', NULL,
+            'SELECT l.change_id FROM %1$s l', NULL,
+            'l AS (SELECT c.* FROM %1$s c WHERE c.change_id = $2), '
                 'untagged AS (DELETE FROM sqitch.tags t USING l WHERE t.change_id = l.change_id RETURNING t.tag), '
                 'logged AS (INSERT INTO sqitch.events (event, change_id, change, project, note, requires, tags, committer_name, committer_email, planned_at, planner_name, planner_email) '
                 'SELECT ''revert'', l.change_id, l.change, l.project, l.note, '
@@ -231,7 +231,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.ledger_finding_warning(text, text, text) IS
     'A finding of migration_ledger_findings() in words, with what to do. Does not write.';
 
-CREATE FUNCTION migrollback_schema.newest_in_deploy_ledger(tool text, search_path text) RETURNS text
+CREATE FUNCTION migrollback_schema.newest_in_deploy_ledger(tool text, version text, search_path text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     l     record;
@@ -239,21 +239,24 @@ DECLARE
 BEGIN
     SELECT * INTO l FROM migrollback_schema.deploy_ledger(tool, search_path);
     IF l.newest IS NOT NULL THEN
-        EXECUTE format(l.newest, l.ledger) INTO found;
+        EXECUTE format(l.newest, l.ledger) INTO found USING version;
     END IF;
     RETURN found;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.newest_in_deploy_ledger(text, text) IS
-    'The version or name that a deploy tool goes on from, for tools that look at nothing else; NULL for the others and where there is no ledger. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.newest_in_deploy_ledger(text, text, text) IS
+    'The version that a deploy tool goes on from, for tools that look at nothing else (version: of a migration, whose project is meant where a ledger keeps several); '
+    'NULL for the others and where there is no ledger. Does not write.';
 
 CREATE FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(name text, version text, status text, metadata jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    newest text := migrollback_schema.newest_in_deploy_ledger(metadata ->> 'tool', metadata ->> 'search_path');
+    newest text := migrollback_schema.newest_in_deploy_ledger(metadata ->> 'tool', version, metadata ->> 'search_path');
 BEGIN
     IF status <> 'rolled_back'
-       AND (CASE WHEN metadata ? 'previous_version' THEN newest::numeric > nullif(version, '')::numeric ELSE newest <> regexp_replace(name, '@.*', '') END) THEN
-        RETURN format('%s goes on from the newest that it applied, %s: it will take this one for applied, and not apply it again', metadata ->> 'tool', newest);
+       AND (CASE WHEN metadata ? 'previous_version' THEN newest::numeric > nullif(version, '')::numeric ELSE newest <> version END) THEN
+        RETURN format('%s goes on from the newest that it applied, %s: it will take this one for applied, and not apply it again', metadata ->> 'tool',
+                      coalesce((SELECT h.migration_name FROM migrollback_schema.migration_history h
+                                 WHERE NOT not_newest_in_deploy_ledger_warning.metadata ? 'previous_version' AND h.migration_version = newest LIMIT 1), newest));
     END IF;
     RETURN NULL;
 END $function$;
