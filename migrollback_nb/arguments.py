@@ -82,6 +82,16 @@ def _rehearse_arguments(made: argparse.ArgumentParser) -> None:
 
 def _install_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--print", dest="print_sql", action="store_true", help="print its SQL for psql instead; needs no database")
+    mark = made.add_mutually_exclusive_group()
+    mark.add_argument(
+        "--production",
+        dest="production",
+        action="store_true",
+        default=None,
+        help="mark the database as production: a rollback there needs a reason, and a person types the migration's name",
+    )
+    mark.add_argument("--not-production", dest="production", action="store_false", default=None, help="take that mark away; needs --reason")
+    made.add_argument("--reason", metavar="TEXT", help="why it is marked, or is not production any more; goes into the audit trail")
 
 
 def _apply_arguments(made: argparse.ArgumentParser) -> None:

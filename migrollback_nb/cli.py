@@ -81,7 +81,7 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             db.require_system()
             return db.sync()
         case "install":
-            return db.install()
+            return db.install(production=args.production, reason=args.reason)
         case "apply":
             db.require_system()
             return db.apply(*args.names, snapshots=args.snapshots)
@@ -349,7 +349,13 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
     if args.command == "install" and args.print_sql:
         from migrollback_nb.installation import installation_sql
 
-        out.write(installation_sql(getattr(args, "schema", None) or os.environ.get("MIGROLLBACK_SCHEMA") or "public"))
+        if args.production is False or (args.reason is not None and args.production is None):
+            raise UsageError("What is printed is a first installation", hint="Beside --print leave out --not-production, and --reason without --production.")
+        out.write(
+            installation_sql(
+                getattr(args, "schema", None) or os.environ.get("MIGROLLBACK_SCHEMA") or "public", production=bool(args.production), reason=args.reason
+            )
+        )
         return 0
     if args.command == "verify":
         return _verify(args, form, out, err)

@@ -54,10 +54,11 @@ def system_record(file: MigrationFile) -> dict[str, object]:
     return record
 
 
-def installation_sql(schema: str) -> str:
+def installation_sql(schema: str, *, production: bool = False, reason: str | None = None) -> str:
     """All of the system as one script for psql, for machines that this package cannot be installed on; writes nothing.
 
-    Run it with ``psql -1 -v ON_ERROR_STOP=1 -f``. It holds the rollback blocks in their commented form, so that running it whole is right.
+    Run it with ``psql -1 -v ON_ERROR_STOP=1 -f``. It holds the rollback blocks in their commented form, so that running it whole is right. `production`: it also
+    marks the database as production, for that `reason`.
     """
     import json
 
@@ -76,4 +77,7 @@ def installation_sql(schema: str) -> str:
         arguments = sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in values.items())
         call = sql.SQL("SELECT {}.register_migration({});").format(sql.Identifier(schema), arguments).as_string(None)
         parts += [file.text, call + "\n"]
+    if production:
+        mark = sql.SQL("SELECT {}.mark_production_database(true, {}::pg_catalog.text, 'psql'::pg_catalog.text);").format(sql.Identifier(schema), reason)
+        parts.append(mark.as_string(None) + "\n")
     return "\n".join(parts)

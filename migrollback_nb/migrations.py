@@ -254,10 +254,19 @@ class Migrations:
         """Which database this is; never its password."""
         return self.database.target
 
+    def look_up_target(self) -> Target:
+        """Which database this is, and whether it is marked as production now. Does not write."""
+        self.database.look_up_production()
+        return self.target
+
     def __repr__(self) -> str:
         return f"<Migrations of {self.target}>"
 
     def _repr_html_(self) -> str:
+        # a rollback may run in a panel's thread: showing this must not wait for it
+        if not self.database.connection.closed and self.database.idle():
+            with suppress(MigrollbackError):
+                self.look_up_target()
         return self.target._repr_html_()
 
     # -- files -----------------------------------------------------------------------------------------------------
@@ -550,7 +559,7 @@ class Migrations:
             for row in rows
         )
         steps = tuple((row["migration_name"], row["sql_executed"]) for row in rows)
-        return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.target)
+        return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.look_up_target())
 
     def rehearse(
         self,
@@ -649,7 +658,7 @@ class Migrations:
         confirm : str
             The migration's name once more (of several: the last): nothing runs by accident.
         reason : str, optional
-            Goes into the audit trail.
+            Goes into the audit trail. On production there must be one: see `install`, and the variable MIGROLLBACK_PRODUCTION.
         preview : Preview, Rehearsal or str, optional
             What was looked at, or its fingerprint: refused when anything has changed since.
         chain : bool
@@ -680,6 +689,7 @@ class Migrations:
         from migrollback_nb import rolling_back
         from migrollback_nb import snapshots as around
         from migrollback_nb.interrupts import telling_what_stays
+        from migrollback_nb.production import is_production
 
         around.check_choice(snapshots)
         names = self._steps(name, chain=chain)
@@ -691,6 +701,12 @@ class Migrations:
         warnings: tuple[str, ...] = ()
         in_steps = False
         known = self.database.warnings(names)
+        if not (reason or "").strip() and is_production(self.look_up_target()):
+            raise ConfirmationRequired(
+                f"Database {self.target.database} on {self.target.host} is production: a rollback there needs a reason",
+                migration_name=names[-1],
+                hint="Give it with --reason TEXT (reason=...): it goes into the audit trail.",
+            )
         for step in names:
             if step not in known:
                 raise self._not_found(step)
@@ -1037,8 +1053,16 @@ class Migrations:
 
     # -- the system ------------------------------------------------------------------------------------------------
 
-    def install(self) -> InstallResult:
+    def install(self, *, production: bool | None = None, reason: str | None = None) -> InstallResult:
         """Install the rollback system, or what is missing of it. Writes; a complete one is left as it is.
+
+        Parameters
+        ----------
+        production : bool, optional
+            True: mark the database as production. From then on a rollback there needs a reason, whoever asks and by whatever client, and a person is asked to
+            type the migration's name. False: take the mark away. By default it stays as it is.
+        reason : str, optional
+            Why it is marked, or not production any more; goes into the audit trail. Needed to take the mark away.
 
         Raises
         ------
@@ -1049,6 +1073,10 @@ class Migrations:
         """
         from migrollback_nb.installation import system_migration, system_migration_names, system_record
 
+        if production is None and reason is not None:
+            raise UsageError("A reason is given, and nothing that it is the reason of", hint="Say also production=True or production=False.")
+        if production is False and not (reason or "").strip():
+            raise UsageError("Why this database is not production was not said", hint="Give a reason (--reason TEXT): it goes into the audit trail.")
         present = self.database.system_migrations()
         self._refuse_newer(present)
         if present == set():
@@ -1063,7 +1091,14 @@ class Migrations:
                 if (closed := self.database.install(name, file.up.text, system_record(file))) is not None:
                     done[name] = closed
         closed, warnings = self.database.close_rights()
-        return results.InstallResult(installed=tuple(done), rights_closed=closed + sum(done.values()), target=self.target, warnings=warnings)
+        marked = production is not None and self.database.mark_production(production, reason)
+        return results.InstallResult(
+            installed=tuple(done),
+            rights_closed=closed + sum(done.values()),
+            target=self.look_up_target(),
+            warnings=warnings,
+            production_changed=marked,
+        )
 
     def require_target(self, expected: str | None) -> None:
         """Make sure that this is the database that was meant, as host:port/database; None: any. Does not write.

@@ -1,4 +1,4 @@
-"""Which targets are production: by a rule that the user sets, never by a guess. Does not write."""
+"""Which targets are production: those that are marked so, and those of a rule that the user sets; never by a guess. Does not write."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_production(target: Target, rule: Rule | None = None) -> bool:
     Parameters
     ----------
     target : Target
-        The database.
+        The database. One that is marked as production is so whatever the rule says: a rule only adds.
     rule : str, iterable of str or callable, optional
         Patterns for its host, its database, or ``host:port/database``, in small or capital letters; or a function. By default what the variable
         MIGROLLBACK_PRODUCTION holds. A function that fails counts as yes: a broken rule must not make production look harmless.
@@ -32,6 +32,8 @@ def is_production(target: Target, rule: Rule | None = None) -> bool:
     >>> is_production(target, "*.prod.example.com, shop_live"), is_production(target, lambda target: target.port == 1)
     (True, False)
     """
+    if target.production:
+        return True
     if callable(rule):
         try:
             return bool(rule(target))

@@ -15,6 +15,7 @@ import graphviz
 from migrollback_nb import __version__, audit, graphs, html, runbook
 from migrollback_nb.checklist import Checklist
 from migrollback_nb.errors import MigrollbackError, UsageError
+from migrollback_nb.production import is_production
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
@@ -87,6 +88,7 @@ def write_report(db: Migrations, name: str, file: Path | str | None = None, *, r
 def report_html(db: Migrations, name: str, *, run: int | None = None) -> str:
     """The report as text. Does not write."""
     name = name.removesuffix(".sql")
+    db.look_up_target()
     state = Checklist(db, name, run=run).state()
     trail = db.database.events()
     story = _Story(db, name, state, trail)
@@ -134,7 +136,10 @@ class _Story:
         told = [
             ("Migration", self.name),
             ("Status", f"{self.row['status']}: {status}"),
-            ("Target", str(self.db.target)),
+            (
+                "Target",
+                str(self.db.target) + ("" if self.db.target.production or not is_production(self.db.target) else " (PRODUCTION, by MIGROLLBACK_PRODUCTION)"),
+            ),
             ("Ticket", state.ticket or "none was named"),
         ]
         reason = state.latest("reason")

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, LiteralString, Self, TypeVar
 
@@ -141,7 +141,7 @@ class Session:
 
     @property
     def target(self) -> Target:
-        """Which database this is; also when the connection was lost meanwhile."""
+        """Which database this is; also when the connection was lost meanwhile. Whether it is production, `look_up_production` finds out."""
         return self._target
 
     def _read_target(self) -> Target:
@@ -353,7 +353,7 @@ class Session:
             self.connection.close()
         self.connection = self._reopen()
         self.connection.add_notice_handler(self._take_notice)
-        self._target = self._read_target()
+        self._target = replace(self._read_target(), production=self._target.production)
 
     @property
     def notices(self) -> tuple[Notice, ...]:

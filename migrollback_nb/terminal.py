@@ -139,6 +139,9 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
         case results.InstallResult():
             what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
             out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")
+            if result.production_changed or result.target.production:
+                state = "is marked as production: a rollback here needs a reason" if result.target.production else "is no longer marked as production"
+                out.write(f"   Database {visible(result.target.database)} {state}\n")
             if result.rights_closed:
                 err.write(f"   {result.rights_closed} grants to PUBLIC, to Supabase's roles or, by default privileges, to others were closed\n")
         case results.Plan(steps=(alone,)) if (status := result.statuses.get(alone, "applied")) != "applied":

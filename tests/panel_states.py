@@ -65,6 +65,9 @@ class Standin:
             notices=(), connection=SimpleNamespace(closed=False), list_rollbackable=self._list, unfinished=tuple, cancel=self._cancel, reconnect=self._reconnect
         )
 
+    def look_up_target(self) -> Target:
+        return self.target
+
     def _answer(self, call: Any, answer: Any) -> Any:
         self.calls.append(call)
         if self.fail is not None:

@@ -133,7 +133,7 @@ class DeedsInSteps(Deeds):
             self._notices.clear()
             with self._guard() as guard:
                 check = guard.can_rollback(name)
-                refusal = None if check["can_rollback"] else check["reason"]
+                refusal = cast("str | None", guard._value("production_refusal", reason=reason)) if check["can_rollback"] else check["reason"]
                 if preview is not None:
                     refusal = cast("str | None", guard._value("changed_since_preview", preview=preview, now=guard.fingerprint([name]))) or refusal
                 if refusal is not None:

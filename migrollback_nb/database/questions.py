@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import psycopg
@@ -199,6 +200,30 @@ class Questions(Session):
     def verify_rollback(self, names: Sequence[str], old: str | None, new: str | None, fingerprint: str | None) -> Row:
         """The row of verify_migration_rollback(). Does not write."""
         return self._rows_in_deed("verify_migration_rollback", names=list(names), old_snapshot=old, new_snapshot=new, fingerprint=fingerprint)[0]
+
+    def look_up_production(self) -> bool:
+        """Whether this database is marked as production now; `target` says so from then on. Does not write."""
+        try:
+            with self._translated(), self._deed():
+                marked = bool(self._value("is_production_database"))
+        except errors.NotInstalled:
+            marked = False
+        except errors.DatabaseError as error:
+            if error.sqlstate != "42501":
+                raise
+            marked = True  # who may not look must not take production for harmless
+        self._target = replace(self._target, production=marked)
+        return marked
+
+    def last_rehearsal(self, names: Sequence[str]) -> Row | None:
+        """The last rehearsal on this database of the rollbacks of just these migrations in this order, by the audit trail. Does not write."""
+        rows = self._query(
+            "SELECT e.occurred_at, e.database_user, e.details FROM {schema}.migration_events e WHERE e.event = 'rehearsed' AND e.migration_name = %(last)s "
+            "AND coalesce(e.details -> 'chain', pg_catalog.jsonb_build_array(e.migration_name)) = %(names)s ORDER BY e.event_number DESC LIMIT 1",
+            last=names[-1],
+            names=Jsonb(list(names)),
+        )
+        return rows[0] if rows else None
 
     def uses_supabase(self) -> bool:
         """Whether this database has Supabase's ledger. Does not write."""

@@ -131,5 +131,7 @@ class Rehearsals(Questions):
         """Keep the one event that a rehearsal leaves. Writes."""
         # what is dropped may be thousands of definitions, of which the event keeps none
         kept = {key: value for key, value in report.items() if key not in ("statements", "locks", "bodies", "sessions")}
-        kept["changes"] = [{key: row[key] for key in ("change", "kind", "identity", "new_definition")} for row in report.get("changes", ())]
+        kept["changes"] = [
+            {key: row[key] for key in ("change", "kind", "identity", "new_definition", "made_by") if key in row} for row in report.get("changes", ())
+        ]
         self._rows_in_deed("record_migration_rehearsal", report=Jsonb(kept), client=self.client)

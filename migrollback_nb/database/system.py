@@ -71,6 +71,13 @@ class SystemDeeds(Questions):
             still_open = cast("list[str]", self._value("open_migration_rights"))
         return closed, (*((row_security,) if row_security is not None else ()), *still_open)
 
+    def mark_production(self, production: bool, reason: str | None) -> bool:
+        """Mark this database as production, or take the mark away. Writes one event; returns whether anything was changed."""
+        with self._translated(), self._deed():
+            changed = bool(self._value("mark_production_database", production=production, reason=reason, client=self.client))
+        self.look_up_production()
+        return changed
+
 
 def _only_value(cursor: psycopg.Cursor[Any], column: str) -> int:
     """The value of the one result of a script that has a column of this name."""

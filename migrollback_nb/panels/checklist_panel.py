@@ -282,7 +282,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         if self.db.database.connection.closed:
             self.db.database.reconnect()
         rows = self.db.database.registered()
-        found: dict[str, Any] = {"target": self.db.target, "names": tuple(row["migration_name"] for row in rows)[:_OFFERED], "state": None}
+        found: dict[str, Any] = {"target": self.db.look_up_target(), "names": tuple(row["migration_name"] for row in rows)[:_OFFERED], "state": None}
         if self.selected is not None:
             try:
                 state = self._open().state()

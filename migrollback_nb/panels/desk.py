@@ -118,7 +118,7 @@ class Desk(State):
 
     @property
     def production(self) -> bool:
-        """Whether the target is production, by the user's rule."""
+        """Whether the target is production: marked so, or by the user's rule."""
         return self.target is not None and is_production(self.target, self._rule)
 
     # -- state -----------------------------------------------------------------------------------------------------
@@ -328,16 +328,15 @@ class Desk(State):
         return self.db.target
 
     def _read(self, question: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """Ask, and once more when only the connection was lost: asking twice does no harm. Adds where it was asked."""
-        target = self._connected()
+        """Ask, and once more when only the connection was lost: asking twice does no harm. Adds where it was asked, and whether that is production now."""
+        self._connected()
         try:
-            answer = question()
+            return {**question(), "target": self.db.look_up_target()}
         except MigrollbackError:
             if not self.db.database.connection.closed:
                 raise
-            target = self._connected()
-            answer = question()
-        return {**answer, "target": target}
+            self._connected()
+            return {**question(), "target": self.db.look_up_target()}
 
     def _found(self) -> dict[str, Any]:
         found: dict[str, Any] = {}

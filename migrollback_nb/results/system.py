@@ -17,10 +17,17 @@ class InstallResult:
     rights_closed: int  #: grants to PUBLIC, to Supabase's roles and, by default privileges, to others that were taken away
     target: Target  #: where
     warnings: tuple[str, ...] = ()  #: what a person should know of rights and row security
+    production_changed: bool = False  #: whether the database was marked as production, or the mark taken away; `target.production` says which
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"installed": list(self.installed), "rights_closed": self.rights_closed, "warnings": list(self.warnings)}
+        return {
+            "installed": list(self.installed),
+            "rights_closed": self.rights_closed,
+            "warnings": list(self.warnings),
+            "production": self.target.production,
+            "production_changed": self.production_changed,
+        }
 
     def __repr__(self) -> str:
         return f"<InstallResult {', '.join(self.installed) or 'nothing to do'} on {self.target}>"
@@ -29,6 +36,8 @@ class InstallResult:
         rows = [("Installed", "\n".join(self.installed) or "nothing: it was complete"), ("On", str(self.target))]
         if self.rights_closed:
             rows.append(("Grants closed", str(self.rights_closed)))
+        if self.production_changed or self.target.production:
+            rows.append(("Marked as production", "yes" if self.target.production else "no longer"))
         return html.definitions(rows) + html.warnings(self.warnings)
 
 

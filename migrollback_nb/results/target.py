@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -27,9 +27,12 @@ class Target:
     user: str  #: role that is connected
     server_version: str  #: for example 18.6
     schema: str  #: schema of the rollback system
+    #: whether it was marked as production (`install --production`) when somebody last looked; two that differ in this alone are the same database
+    production: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.user}@{self.host}:{self.port}/{self.database} (PostgreSQL {self.server_version}, schema {self.schema})"
+        marked = ", PRODUCTION" if self.production else ""
+        return f"{self.user}@{self.host}:{self.port}/{self.database} (PostgreSQL {self.server_version}, schema {self.schema}{marked})"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON and for the audit trail."""
@@ -40,10 +43,14 @@ class Target:
             "user": self.user,
             "server_version": self.server_version,
             "schema": self.schema,
+            "production": self.production,
         }
 
     def _repr_html_(self) -> str:
-        return html.definitions([("Host", f"{self.host}:{self.port}"), ("Database", self.database), ("User", self.user), ("Server", self.server_version)])
+        loud = html.banner("⚠ PRODUCTION", html.BAD) if self.production else ""
+        return loud + html.definitions(
+            [("Host", f"{self.host}:{self.port}"), ("Database", self.database), ("User", self.user), ("Server", self.server_version)]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

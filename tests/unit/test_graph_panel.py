@@ -37,6 +37,9 @@ class Standin:
             unfinished=tuple,
         )
 
+    def look_up_target(self) -> Target:
+        return self.target
+
     def _history(self) -> list[dict[str, Any]]:
         return [{"migration_name": name, "status": status} for name, status in reversed(self.statuses.items())]
 

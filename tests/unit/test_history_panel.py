@@ -37,8 +37,10 @@ MIGRATIONS = (
     {"migration_name": "2_b", "can_rollback": False, "blocking_reason": "Its rollback failed"},
     {"migration_name": "1_a", "can_rollback": False, "blocking_reason": "Others depend on it"},
 )
+TARGET = Target(host="h", port=1, database="d", user="u", server_version="18.6", schema="public")
 STANDIN = SimpleNamespace(
-    target=Target(host="h", port=1, database="d", user="u", server_version="18.6", schema="public"),
+    target=TARGET,
+    look_up_target=lambda: TARGET,
     database=SimpleNamespace(
         connection=SimpleNamespace(closed=False), registered=lambda: HISTORY, list_rollbackable=lambda: MIGRATIONS, unfinished=tuple, notices=()
     ),

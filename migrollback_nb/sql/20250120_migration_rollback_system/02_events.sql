@@ -8,7 +8,7 @@ CREATE TABLE migrollback_schema.migration_events (
     event          text NOT NULL CHECK (event IN (
                        'registered', 'applied', 'apply_failed', 'rehearsed', 'started', 'statement_completed', 'rolled_back',
                        'failed', 'refused', 'resolved', 'checklist_item', 'history_changed', 'snapshot_taken', 'verified', 'dependencies_recorded', 'installed',
-                       'applied_again', 'missing_in_ledger', 'deploy_recorded')),
+                       'applied_again', 'missing_in_ledger', 'deploy_recorded', 'marked_production', 'unmarked_production')),
     migration_name text,
     attempt_id     uuid,
     database_user  text NOT NULL,
@@ -24,7 +24,7 @@ COMMENT ON TABLE migrollback_schema.migration_events IS
 COMMENT ON COLUMN migrollback_schema.migration_events.event_number IS 'Counts from 1 without gaps.';
 COMMENT ON COLUMN migrollback_schema.migration_events.occurred_at IS 'When it happened (clock time, not the start of the transaction).';
 COMMENT ON COLUMN migrollback_schema.migration_events.event IS
-    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, resolved, checklist_item, history_changed (by hand), snapshot_taken, verified (after a rollback), dependencies_recorded, installed, applied_again (by its deploy tool, after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a label).';
+    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, resolved, checklist_item, history_changed (by hand), snapshot_taken, verified (after a rollback), dependencies_recorded, installed, applied_again (by its deploy tool, after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a label), marked_production, unmarked_production (see mark_production_database()).';
 COMMENT ON COLUMN migrollback_schema.migration_events.migration_name IS 'The migration it is about; NULL when it is about the system.';
 COMMENT ON COLUMN migrollback_schema.migration_events.attempt_id IS 'Made by the client for one attempt, so that a connection lost at COMMIT can be resolved.';
 COMMENT ON COLUMN migrollback_schema.migration_events.database_user IS 'session_user: SET ROLE does not hide it.';
@@ -38,6 +38,7 @@ COMMENT ON COLUMN migrollback_schema.migration_events.hash IS 'migration_event_h
 CREATE INDEX idx_migration_events_migration ON migrollback_schema.migration_events (migration_name, event_number);
 CREATE INDEX idx_migration_events_snapshots ON migrollback_schema.migration_events (event_number) WHERE event = 'snapshot_taken';
 CREATE INDEX idx_migration_events_deploy ON migrollback_schema.migration_events ((details ->> 'deploy')) WHERE details ? 'deploy';
+CREATE INDEX idx_migration_events_production ON migrollback_schema.migration_events (event_number) WHERE event IN ('marked_production', 'unmarked_production');
 CREATE INDEX idx_migration_events_attempt ON migrollback_schema.migration_events (attempt_id) WHERE attempt_id IS NOT NULL;
 
 -- A netstring for each field (its length in bytes, a colon, its text, a comma) and '-,' for NULL: no two rows share a payload,

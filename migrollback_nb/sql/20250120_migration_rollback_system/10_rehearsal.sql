@@ -182,6 +182,9 @@ BEGIN
                            FROM jsonb_array_elements(report -> 'changes') e),
             'changes', (SELECT jsonb_object_agg(c.change, c.count) FROM (SELECT e ->> 'change' AS change, count(*) FROM jsonb_array_elements(report -> 'changes') e GROUP BY 1) c),
             'rows_lost', (SELECT sum((e ->> 'rows')::bigint) FROM jsonb_array_elements(report -> 'rows') e),
+            -- what another migration made, and this one would drop
+            'others', (SELECT jsonb_agg(e ->> 'identity' ORDER BY e ->> 'identity') FROM jsonb_array_elements(report -> 'changes') e
+                        WHERE e ->> 'change' = 'dropped' AND NOT report -> 'migrations' ? (e #>> '{made_by,0}')),
             'broken', nullif(jsonb_array_length(report -> 'broken'), 0))));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_migration_rehearsal(jsonb, text) IS
@@ -284,7 +287,7 @@ BEGIN
         PERFORM set_config('migrollback.rehearsal', pg_current_xact_id()::text, true), set_config('migrollback.rethrow', CASE WHEN rethrow THEN 'on' ELSE 'off' END, true);
 
         outcomes := (SELECT jsonb_agg(to_jsonb(r)) FROM migrollback_schema.execute_migration_rollbacks(
-                         names, attempt_id => attempt, client => rehearse_migration_rollbacks.client, otherwise_path => rehearse_migration_rollbacks.otherwise_path) r);
+                         names, reason => 'rehearsal'::text, attempt_id => attempt, client => rehearse_migration_rollbacks.client, otherwise_path => rehearse_migration_rollbacks.otherwise_path) r);
         success := (outcomes #>> '{0,success}')::boolean;
         details := (SELECT coalesce(jsonb_object_agg(e.migration_name, e.details), '{}') FROM migrollback_schema.migration_events e WHERE e.attempt_id = attempt);
         IF success THEN

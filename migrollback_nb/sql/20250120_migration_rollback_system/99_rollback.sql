@@ -51,6 +51,9 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.execute_migration_rollbacks;
 -- DROP FUNCTION IF EXISTS migrollback_schema.fail_migration_rollback;
 -- DROP FUNCTION IF EXISTS migrollback_schema.mark_rolled_back;
+-- DROP FUNCTION IF EXISTS migrollback_schema.production_refusal;
+-- DROP FUNCTION IF EXISTS migrollback_schema.mark_production_database;
+-- DROP FUNCTION IF EXISTS migrollback_schema.is_production_database;
 -- DROP FUNCTION IF EXISTS migrollback_schema.resolve_migration;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_missing_in_ledger;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_applied_again;
