@@ -3,12 +3,16 @@
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION migrollback_schema.schema_objects() RETURNS TABLE (kind text, identity text, definition jsonb)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
     -- what the session shows dates, bytes and names like is no part of a definition
     SET datestyle = 'ISO, MDY' SET timezone = 'UTC' SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
     SET quote_all_identifiers = off SET standard_conforming_strings = on AS $function$
+#variable_conflict use_column
+BEGIN
+    -- PL/pgSQL keeps the plan for the session; before 18, LANGUAGE sql made it anew in each call, which took two thirds of the time on a small schema.
     -- jit = off: else seconds of compiling. The empty-handed search_path makes every pg_get_*def() schema-qualified.
     -- Version-dependent columns are read through to_jsonb(row) -> key, so the text parses on 15 to 18; only of rare kinds, because it is slow.
+    RETURN QUERY
     WITH RECURSIVE
     ext AS MATERIALIZED (            -- objects owned by an extension: described by the extension row only; and our own
       SELECT d.classid, d.objid, false AS ours FROM pg_depend d WHERE d.deptype = 'e'
@@ -234,8 +238,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
              jsonb_build_object('value', CASE WHEN split_part(c.setting, '=', 1) LIKE '%.%' THEN 'md5 ' || left(md5(c.setting), 8) ELSE substr(c.setting, strpos(c.setting, '=') + 1) END)
       FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting) WHERE s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
     )
-    SELECT kind, identity, def AS definition FROM obj ORDER BY kind, identity
-$function$;
+    SELECT kind, identity, def AS definition FROM obj ORDER BY kind, identity;
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_objects() IS
     'One row for each schema object of this database: kind, identity, definition. Extension members and this system''s own objects are left out, and so '
     'are the options of user mappings and the connections of subscriptions, which hold passwords, and what all databases share (roles, tablespaces). Of what '
