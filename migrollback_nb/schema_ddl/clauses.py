@@ -25,7 +25,14 @@ def options(found: Sequence[str] | None) -> dict[str, str]:
 
 def option_list(found: Mapping[str, str], prefix: str = "") -> str:
     """What stands inside WITH (...) or SET (...)."""
-    return ", ".join(f"{prefix}{name}={value if re.fullmatch(r'[a-z0-9.]+', value) else literal(value)}" for name, value in found.items())
+    return ", ".join(
+        f"{prefix}{name}={value if re.fullmatch(r'[a-z0-9.]+', value) else literal(value)}" for name, value in found.items() if not _is_postgresqls(name)
+    )
+
+
+def _is_postgresqls(name: str) -> bool:
+    """Whether PostgreSQL keeps this option for itself (15.20: pg_attver); snapshots from before it was known hold it."""
+    return name.startswith("pg_")
 
 
 def with_options(found: Sequence[str] | None) -> str:
@@ -37,8 +44,8 @@ def with_options(found: Sequence[str] | None) -> str:
 def option_changes(was: Mapping[str, str], now: Mapping[str, str], prefix: str = "") -> list[str]:
     """Write SET (...) and RESET (...), which bring options back to what they were."""
     found = []
-    kept = {name: value for name, value in was.items() if now.get(name) != value}
-    gone = [f"{prefix}{name}" for name in now if name not in was]
+    kept = {name: value for name, value in was.items() if now.get(name) != value and not _is_postgresqls(name)}
+    gone = [f"{prefix}{name}" for name in now if name not in was and not _is_postgresqls(name)]
     if kept:
         found.append(f"SET ({option_list(kept, prefix)})")
     if gone:

@@ -99,6 +99,25 @@ def test_columns_that_are_added_and_columns_that_are_changed_are_told_apart(appl
     }
 
 
+@pytest.mark.parametrize(
+    ("up", "changed"),
+    [
+        ("ALTER TABLE t ALTER b TYPE bigint;", "b"),
+        ("ALTER TABLE t ALTER a TYPE bigint, ALTER c TYPE text;", "ac"),
+        ("ALTER TABLE t ALTER a TYPE bigint; ALTER TABLE t ALTER c SET DEFAULT 1;", "ac"),
+        ("ALTER TABLE t ALTER c SET DEFAULT 1; ALTER TABLE t ALTER a SET DEFAULT 1;", "ac"),
+        ("ALTER TABLE t ALTER a TYPE bigint; ALTER TABLE t ALTER a SET NOT NULL;", "a"),
+        ("ALTER TABLE t ALTER d DROP DEFAULT, ALTER d TYPE text, ALTER d SET DEFAULT 'x';", "d"),
+        ("DO $$ BEGIN ALTER TABLE t ALTER a TYPE bigint; BEGIN ALTER TABLE t ALTER b TYPE text; EXCEPTION WHEN others THEN NULL; END; END $$;", "ab"),
+    ],
+)
+def test_a_change_of_one_columns_type_changes_no_other(applied, connection, up, changed):
+    # PostgreSQL 15.20 writes the rows of all columns behind it too
+    applied("001_t", "CREATE TABLE t (a int, b int, c int, d int, e int, f int DEFAULT 3);")
+    applied("002_u", up)
+    assert {identity for kind, identity in made(connection, "002_u", "changed") if kind == "column"} == {f"public.t.{column}" for column in changed}
+
+
 def test_replaced_functions_and_views_extended_enums_and_altered_sequences_are_changed(applied, connection):
     applied(
         "001_base",

@@ -12,6 +12,7 @@ BEGIN
     -- PL/pgSQL keeps the plan for the session; before 18, LANGUAGE sql made it anew in each call, which took two thirds of the time on a small schema.
     -- jit = off: else seconds of compiling. The empty-handed search_path makes every pg_get_*def() schema-qualified.
     -- Version-dependent columns are read through to_jsonb(row) -> key, so the text parses on 15 to 18; only of rare kinds, because it is slow.
+    -- Options that begin with pg_ are PostgreSQL's own (15.20 stamps each column with pg_attver=N, which its pg_dump leaves out): no part of the schema.
     RETURN QUERY
     WITH RECURSIVE
     ext AS MATERIALIZED (            -- objects owned by an extension: described by the extension row only; and our own
@@ -49,14 +50,13 @@ BEGIN
                WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'composite type' END,
              r.id,
              jsonb_strip_nulls(jsonb_build_object(
-               'owner', r.relowner::regrole, 'persistence', r.relpersistence, 'options', CASE WHEN r.reloptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x) FROM unnest(r.reloptions) x) END,  -- the order in which they were set means nothing
-              
+               'owner', r.relowner::regrole, 'persistence', r.relpersistence, 'options', CASE WHEN r.reloptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x) FROM unnest(r.reloptions) x WHERE NOT starts_with(x, 'pg_')) END,  -- the order in which they were set means nothing
                'am', (SELECT amname FROM pg_am WHERE oid = r.relam), 'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = r.reltablespace),
                'columns', CASE WHEN r.relkind <> 'S' THEN cl.cols END,   -- live columns in order: add+drop leaves no trace
                'of', CASE WHEN r.reloftype <> 0 THEN r.reloftype::regtype END,
                'rls', nullif(r.relrowsecurity, false), 'rls_forced', nullif(r.relforcerowsecurity, false),
                'replica_identity', CASE WHEN r.relkind IN ('r','p','m') THEN nullif(r.relreplident, 'd') END,
-               'toast_options', CASE WHEN r.relkind IN ('r','m') THEN (SELECT jsonb_agg(x ORDER BY x) FROM pg_class t JOIN pg_class o ON o.reltoastrelid = t.oid, unnest(t.reloptions) x WHERE o.oid = r.oid) END,
+               'toast_options', CASE WHEN r.relkind IN ('r','m') THEN (SELECT jsonb_agg(x ORDER BY x) FROM pg_class t JOIN pg_class o ON o.reltoastrelid = t.oid, unnest(t.reloptions) x WHERE o.oid = r.oid AND NOT starts_with(x, 'pg_')) END,
                'inherits', CASE WHEN r.relkind IN ('r','p','f') THEN (SELECT jsonb_agg(i.inhparent::regclass ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = r.oid) END,
                'partition_key', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
                'partition_bound', CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END,
@@ -73,13 +73,14 @@ BEGIN
       SELECT 'column', r.id || '.' || quote_ident(a.attname),
              -- most columns are nothing but a type: said apart, because building and stripping the whole takes most of the time of a large schema
              CASE WHEN NOT a.attnotnull AND d.oid IS NULL AND a.attidentity = '' AND a.attgenerated = '' AND a.attcollation = t.typcollation AND a.attstorage = t.typstorage
-                       AND a.attcompression = '' AND coalesce(a.attstattarget, -1) < 0 AND a.attoptions IS NULL AND a.attfdwoptions IS NULL AND a.attinhcount = 0
+                       AND a.attcompression = '' AND coalesce(a.attstattarget, -1) < 0 AND a.attfdwoptions IS NULL AND a.attinhcount = 0
+                       AND (a.attoptions IS NULL OR NOT EXISTS (SELECT FROM unnest(a.attoptions) x WHERE NOT starts_with(x, 'pg_')))
              THEN jsonb_build_object('type', format_type(a.atttypid, a.atttypmod)) ELSE jsonb_strip_nulls(jsonb_build_object(
                'type', format_type(a.atttypid, a.atttypmod),
                'collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation END, 'notnull', nullif(a.attnotnull, false),
                'default', pg_get_expr(d.adbin, d.adrelid), 'identity', nullif(a.attidentity, ''), 'generated', nullif(a.attgenerated, ''),
                'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END, 'compression', nullif(a.attcompression, ''),
-               'stats', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END, 'options', CASE WHEN a.attoptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x) FROM unnest(a.attoptions) x) END, 'fdw', a.attfdwoptions,
+               'stats', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END, 'options', CASE WHEN a.attoptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x) FROM unnest(a.attoptions) x WHERE NOT starts_with(x, 'pg_')) END, 'fdw', a.attfdwoptions,
                'inherited', CASE WHEN a.attinhcount > 0 THEN NOT a.attislocal END)) END
       FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped JOIN pg_type t ON t.oid = a.atttypid
       LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -288,7 +289,8 @@ BEGIN
         part (place, rows, hash) AS (
             -- by what they say and not by version: TRUNCATE, REINDEX, CLUSTER and VACUUM FULL write a new version with another file
             SELECT 1, count(*), sum(hashtextextended(concat_ws(',', c.oid, c.relname, c.relnamespace, c.reloftype, c.relowner, c.relam, c.reltablespace, c.relpersistence,
-                       c.relkind, c.relnatts, c.relchecks, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.relispartition, c.relacl::text, c.reloptions::text,
+                       c.relkind, c.relnatts, c.relchecks, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.relispartition, c.relacl::text,
+                       CASE WHEN c.reloptions IS NOT NULL THEN (SELECT string_agg(x, ',' ORDER BY x) FROM unnest(c.reloptions) x WHERE NOT starts_with(x, 'pg_')) END,
                        c.relpartbound::text), 0))
               FROM pg_class c WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND c.relkind <> 't'
             UNION ALL SELECT 2, count(*), sum(hashtidextended(a.ctid, (a.xmin::text)::bigint)) FROM pg_attribute a
@@ -372,6 +374,14 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $f
     differing AS (
         SELECT kind, identity, old.definition AS was, new.definition AS is
         FROM old FULL JOIN new USING (kind, identity) WHERE old.definition IS DISTINCT FROM new.definition),
+    -- A snapshot that was taken before schema_objects() left PostgreSQL's own options out still holds them.
+    plain AS (
+        SELECT d.kind, d.identity, d.was - 'options' || coalesce(nullif(jsonb_build_object('options', jsonb_path_query_array(d.was, own)), '{"options": []}'), '{}') AS was,
+               d.is - 'options' || coalesce(nullif(jsonb_build_object('options', jsonb_path_query_array(d.is, own)), '{"options": []}'), '{}') AS is
+        FROM differing d, CAST('$.options[*] ? (!(@ starts with "pg_"))' AS jsonpath) AS own
+        WHERE d.kind IN ('column', 'table', 'partitioned table', 'view', 'materialized view')
+        UNION ALL
+        SELECT d.kind, d.identity, d.was, d.is FROM differing d WHERE d.kind NOT IN ('column', 'table', 'partitioned table', 'view', 'materialized view')),
     judged AS (
         SELECT CASE
                    WHEN d.was IS NULL THEN 'created'
@@ -383,7 +393,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $f
                         (SELECT jsonb_agg(c.name ORDER BY c.place) FROM jsonb_array_elements_text(coalesce(nullif(d.is -> 'columns', 'null'), '[]')) WITH ORDINALITY AS c (name, place) WHERE d.was -> 'columns' ? c.name)
                        THEN 'reordered'
                END AS change, d.kind, d.identity, d.was, d.is
-        FROM differing d)
+        FROM plain d WHERE d.was IS DISTINCT FROM d.is)
     SELECT j.change, j.kind, j.identity, j.was, j.is FROM judged j WHERE j.change IS NOT NULL ORDER BY j.kind, j.identity COLLATE "C"
 $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_changes(jsonb, jsonb) IS

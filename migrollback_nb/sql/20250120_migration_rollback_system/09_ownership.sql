@@ -125,6 +125,7 @@ DECLARE
     touched   oid[];    -- and those whose triggers or sequence may have
     gone      oid[];    -- what was dropped: DROP locks every single object that goes
     added     bigint;
+    stamped   tid[] := '{}';  -- rows of columns that were written and not changed
     lowest    oid;
     wrapped   boolean;
     catalog   regclass;
@@ -173,6 +174,15 @@ BEGIN
     IF attribute_inserted + attribute_updated > 0 THEN
         added := 0;
         IF cardinality(altered) > 0 THEN
+            -- PostgreSQL 15.20 stamps, with the column whose type changes, all behind it (pg_attver in attoptions): written by one command, but not changed.
+            stamped := ARRAY(
+                SELECT a.ctid FROM pg_attribute a
+                 WHERE a.attrelid = ANY (altered) AND a.attnum > 0 AND a.attoptions IS NOT NULL AND age(a.xmin) <= ours
+                   AND EXISTS (SELECT FROM unnest(a.attoptions) AS o (stamp)
+                                 JOIN pg_attribute b ON b.attrelid = a.attrelid AND b.attnum > 0 AND b.attnum <> a.attnum AND o.stamp = ANY (b.attoptions)
+                                                    AND b.xmin = a.xmin AND b.cmin = a.cmin
+                                 JOIN pg_attribute f ON f.attrelid = a.attrelid AND f.attnum > 0 AND f.attnum < a.attnum AND o.stamp = ANY (f.attoptions)
+                                WHERE starts_with(o.stamp, 'pg_')));
             -- where a table was rewritten its columns were inserted once more, and nobody can tell by number
             added := CASE WHEN attribute_deleted > 0 THEN 1000000000000
                           ELSE attribute_inserted - (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = ANY (made)) END;
@@ -189,11 +199,12 @@ BEGIN
                        (SELECT CASE WHEN bool_or(o.column_number = a.attnum) THEN 'column' WHEN bool_or(o.column_number = 0 AND o.action = 'created') THEN 'table' END
                           FROM migrollback_schema.migration_objects o
                          WHERE o.object_id = a.attrelid AND o.class_id = 'pg_class'::regclass AND o.column_number IN (0, a.attnum)),
-                       EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum > a.attnum AND age(b.xmin) > ours)
+                       EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum > a.attnum AND (age(b.xmin) > ours OR b.ctid = ANY (stamped)))
                   FROM pg_attribute a WHERE a.attrelid = ANY (altered) AND a.attnum > 0
                    -- A table that was rewritten forgets which columns were added with a default: their rows are written though nothing of them has changed.
                    AND NOT (a.atthasdef AND EXISTS (SELECT FROM pg_class f WHERE f.oid = a.attrelid AND f.relfilenode > since)
                             AND NOT EXISTS (SELECT FROM pg_attrdef e WHERE e.adrelid = a.attrelid AND e.adnum = a.attnum AND e.oid > since))
+                   AND a.ctid <> ALL (stamped)
                    AND CASE WHEN age(a.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(a.xmin))::text::xid8) = 'in progress' ELSE false END) w
           JOIN pg_class c ON c.oid = w.relation AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
           JOIN pg_namespace n ON n.oid = c.relnamespace
