@@ -54,6 +54,7 @@ _BESIDE = frozenset(
     )
 )
 _WORD = re.compile(r"[^\W\d_]+")
+_SIGN = re.compile(r"--+\s*[+@!#:$%]")
 _REMARK = re.compile(r"[-/*\s=#!@+\[<]*(\w+)\s*(?::|-|=|\u2013|\u2014)+\s*\w", re.DOTALL)
 
 
@@ -103,10 +104,14 @@ def undo_heading(sql: SqlText) -> tuple[Comment, bool] | None:
         if not certain and (remark is None or remark[1].lower() not in _UNDO):
             continue
         above = has_up or (first is not None and first < comment.start)
-        if above and sql.code_after(comment.end) is not None and _between_statements(sql, comment):
-            if certain:
-                return comment, True
-            unsure = unsure or comment
+        below = sql.code_after(comment.end)
+        if not above or below is None or not _between_statements(sql, comment):
+            continue
+        # where SQL that is commented out follows, that is what undoes it, and what stands below that may go on with the migration
+        commented_out = any(comment.start < other.start < below and other.text.rstrip("*/ \n").endswith(";") for other in sql.comments)
+        if certain and not commented_out:
+            return comment, True
+        unsure = unsure or comment
     return None if unsure is None else (unsure, False)
 
 
@@ -114,11 +119,14 @@ def _heading_words(comment: Comment) -> frozenset[str] | None:
     """The words of a comment that is a heading: one that says in which direction, and nothing but what may stand beside it; None of others."""
     if len(comment.text) > 200:  # no heading
         return None
-    words = _WORD.findall(re.sub(r"\([^()]*\)", " ", comment.text.lower()))
+    text = re.sub(r"\([^()]*\)", " ", comment.text.lower())
+    words = _WORD.findall(text)
     directions = [word for word in words if word in _UNDO or (word in _DO and word not in _BESIDE)]
-    if len(words) > 3 or len(set(directions)) != 1 or any(word not in _BESIDE and word not in directions for word in words):
+    if len(words) > 3 or len(set(directions)) != 1:
         return None
-    return frozenset(directions)
+    # a sign in front of it makes it some tool's mark, whatever that is called: -- +tool down
+    is_mark = _SIGN.match(text) is not None and words[-1] in directions
+    return frozenset(directions) if is_mark or all(word in _BESIDE or word in directions for word in words) else None
 
 
 def _between_statements(sql: SqlText, comment: Comment) -> bool:

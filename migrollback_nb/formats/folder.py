@@ -82,6 +82,8 @@ class MigrationFolder:
                 for entry in undoing
                 if any(name.endswith(".sql") for name in _listing(entry.path))
             ]
+            unknown = (name for name, names in sorted(inside.items()) if name not in found.migrations and any(one.endswith(".sql") for one in names))
+            remarks += [f"{name}/ is left out: it holds files *.sql, but no up.sql and no migration.sql" for name in unknown]
         return replace(found, remarks=(*found.remarks, *remarks)) if remarks else found
 
     def _planned(self) -> Layout:

@@ -30,9 +30,13 @@ ONE_FILE = {
     "a banner": "{up}\n-- =======\n-- === ROLLBACK ===\n-- =======\n{down}\n",
     "a block comment": "{up}\n/* ---- DOWN ---- */\n{down}\n",
     "a remark in brackets": "{up}\n-- Rollback script (run by hand when needed):\n{down}\n",
+    "a remark below": "{up}\n-- Down\n-- first the table; it has no rows\n{down}\n",
+    "aerich": "-- upgrade --\n{up}\n-- downgrade --\n{down}\n",
     "braces": "-- @up {{\n{up}\n-- }}\n-- @down {{\n{down}\n-- }}\n",
     "dbmate in capitals": "-- MIGRATE:UP\n{up}\n-- MIGRATE:DOWN\n{down}\n",
     "goose with a blank": "{up}\n-- + goose Down\n{down}\n",
+    "an unknown tool": "-- +pgmove up\n{up}\n-- +pgmove down\n{down}\n",
+    "an unknown tool with another sign": "{up}\n--! schema:rollback\n{down}\n",
     "in one transaction": "BEGIN;\n{up}\n--- down\n{down}\nCOMMIT;\n",
     "MySQL's quotes": "{up}\n-- Undo\n{down}\nDROP TABLE `x`;\n",
 }
@@ -160,6 +164,7 @@ def test_a_folder_with_that_habit_has_no_down_file_as_a_migration(tmp_path):
         "-- Down\nSELECT 1;",
         "-- rollback\n\nCREATE TABLE t ();",
         "SELECT 1;\n-- slow down\nSELECT 2;",
+        "SELECT 1;\n-- @see how rollback works\nSELECT 2;",
         "SELECT 1;\n-- undo the mistake of last week\nSELECT 2;",
         "SELECT 1;\n-- Down\n-- DROP TABLE t;\n",
         "SELECT 1;\n-- Rollback\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n",
@@ -174,10 +179,13 @@ def test_what_only_looks_like_a_heading(text):
     assert file.up_refusal is None
 
 
-def test_where_it_is_not_certain_there_is_a_line_that_says_so():
-    file = mr.parse("SELECT 1;\n-- Rollback: drop the table\nDROP TABLE t;\n", name="001_t")
+@pytest.mark.parametrize("heading", ["-- Rollback: drop the table", "-- Rollback\n-- DROP TABLE t;", "/* ROLLBACK */\n/*\nDROP TABLE t;\n*/"])
+def test_where_it_is_not_certain_there_is_a_line_that_says_so(heading):
+    file = mr.parse(f"SELECT 1;\n{heading}\nDROP TABLE u;\n", name="001_t")
     file.validate()
-    assert file.remarks == ("001_t.sql:2: -- Rollback: drop the table looks like the heading of what undoes it, but what follows runs with the rest",)
+    assert file.up_refusal is None
+    first = heading.split("\n")[0]
+    assert file.remarks == (f"001_t.sql:2: {first} looks like the heading of what undoes it, but what follows runs with the rest",)
 
 
 def test_a_block_of_its_own_counts_more_than_a_file_beside_it(tmp_path):
@@ -255,6 +263,13 @@ def test_a_folder_of_undo_files_beside_the_migrations_is_remarked(tmp_path):
     assert [file.name for file in contents.files] == ["001_a"]
     (warning,) = contents.warnings
     assert warning.startswith("rollback/ holds files *.sql that are not read")
+
+
+def test_a_folder_that_may_be_a_migration_of_an_unknown_tool_is_remarked(tmp_path):
+    put(tmp_path, **{"001_a/up.sql": UP, "002_b/do.sql": UP, "002_b/undo.sql": DOWN, "003_c/notes.txt": ""})
+    contents = MigrationFolder(tmp_path).read_all()
+    assert [file.name for file in contents.files] == ["001_a"]
+    assert contents.warnings == ("002_b/ is left out: it holds files *.sql, but no up.sql and no migration.sql",)
 
 
 def test_help_with_a_wrong_folder_ends(tmp_path):
