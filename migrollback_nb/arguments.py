@@ -92,6 +92,14 @@ def _install_arguments(made: argparse.ArgumentParser) -> None:
     )
     mark.add_argument("--not-production", dest="production", action="store_false", default=None, help="take that mark away; needs --reason")
     made.add_argument("--reason", metavar="TEXT", help="why it is marked, or is not production any more; goes into the audit trail")
+    made.add_argument(
+        "--trust-ledger-of",
+        metavar="ROLE",
+        action="append",
+        default=[],
+        help="read and write ledgers of deploy tools that belong to this role; may be repeated",
+    )
+    made.add_argument("--distrust-ledger-of", metavar="ROLE", action="append", default=[], help="... no longer")
 
 
 def _apply_arguments(made: argparse.ArgumentParser) -> None:

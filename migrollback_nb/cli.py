@@ -15,7 +15,7 @@ from migrollback_nb import results
 from migrollback_nb.arguments import BY_THEMSELVES, COMMANDS, get_parser
 from migrollback_nb.errors import ConfirmationRequired, Interrupted, MigrationNotFound, MigrollbackError, Refused, SqlFailed, UsageError
 from migrollback_nb.html import visible
-from migrollback_nb.terminal import show, show_list, show_order, show_table, show_tsv
+from migrollback_nb.terminal import show, show_ledgers, show_list, show_order, show_table, show_tsv
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
@@ -81,7 +81,12 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             db.require_system()
             return db.sync()
         case "install":
-            return db.install(production=args.production, reason=args.reason)
+            return db.install(
+                production=args.production,
+                reason=args.reason,
+                trust_ledger_of=args.trust_ledger_of,
+                distrust_ledger_of=args.distrust_ledger_of,
+            )
         case "apply":
             db.require_system()
             return db.apply(*args.names, snapshots=args.snapshots)
@@ -223,6 +228,7 @@ def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO
     asked = out if talk else err  # a question among JSON could neither be seen through a pipe nor be read by a program
     if talk or stdin.isatty():
         show_order([name for name, _ in preview.steps], asked)
+        show_ledgers(preview.deploy_ledgers, asked)
         for warning in preview.warnings:
             err.write(f"⚠️  {visible(warning)}\n")
         err.flush()

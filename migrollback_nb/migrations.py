@@ -559,7 +559,8 @@ class Migrations:
             for row in rows
         )
         steps = tuple((row["migration_name"], row["sql_executed"]) for row in rows)
-        return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.look_up_target())
+        ledgers = self.database.deploy_ledgers_of(names)
+        return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.look_up_target(), deploy_ledgers=ledgers)
 
     def rehearse(
         self,
@@ -1053,7 +1054,9 @@ class Migrations:
 
     # -- the system ------------------------------------------------------------------------------------------------
 
-    def install(self, *, production: bool | None = None, reason: str | None = None) -> InstallResult:
+    def install(
+        self, *, production: bool | None = None, reason: str | None = None, trust_ledger_of: Sequence[str] = (), distrust_ledger_of: Sequence[str] = ()
+    ) -> InstallResult:
         """Install the rollback system, or what is missing of it. Writes; a complete one is left as it is.
 
         Parameters
@@ -1063,9 +1066,15 @@ class Migrations:
             type the migration's name. False: take the mark away. By default it stays as it is.
         reason : str, optional
             Why it is marked, or not production any more; goes into the audit trail. Needed to take the mark away.
+        trust_ledger_of : sequence of str
+            Roles whose deploy ledgers are read and written from now on. Such a role can then act with the rights of everybody who rolls back: its triggers run.
+        distrust_ledger_of : sequence of str
+            Roles that are trusted so no longer.
 
         Raises
         ------
+        UsageError
+            When there is no role of a name.
         NewerSystem
             When the database's system has migrations that this package does not know.
         Refused
@@ -1077,6 +1086,9 @@ class Migrations:
             raise UsageError("A reason is given, and nothing that it is the reason of", hint="Say also production=True or production=False.")
         if production is False and not (reason or "").strip():
             raise UsageError("Why this database is not production was not said", hint="Give a reason (--reason TEXT): it goes into the audit trail.")
+        # one name is no list of its letters
+        trust, distrust = ((names,) if isinstance(names, str) else tuple(names) for names in (trust_ledger_of, distrust_ledger_of))
+        self.database.refuse_unknown_roles(trust)
         present = self.database.system_migrations()
         self._refuse_newer(present)
         if present == set():
@@ -1090,6 +1102,10 @@ class Migrations:
                 file = system_migration(name, self.database.schema)
                 if (closed := self.database.install(name, file.up.text, system_record(file))) is not None:
                     done[name] = closed
+        for role in trust:
+            self.database.trust_ledger_owner(role, trusted=True)
+        for role in distrust:
+            self.database.trust_ledger_owner(role, trusted=False)
         closed, warnings = self.database.close_rights()
         marked = production is not None and self.database.mark_production(production, reason)
         return results.InstallResult(
@@ -1098,6 +1114,7 @@ class Migrations:
             target=self.look_up_target(),
             warnings=warnings,
             production_changed=marked,
+            trusted_ledger_owners=self.database.trusted_ledger_owners(),
         )
 
     def require_target(self, expected: str | None) -> None:

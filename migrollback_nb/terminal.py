@@ -82,6 +82,7 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             out.write("✅ Dry run: rollback SQL shown below (not executed)\n\n")
             show_order([name for name, _ in result.steps], out)
             _show_sql("SQL that would be executed", result.sql, out)
+            show_ledgers(result.deploy_ledgers, out)
             err.write(f"\nFingerprint of this preview: {result.fingerprint}\n")
         case results.Rehearsal():
             show_order([name for name, _ in result.steps], out)
@@ -144,6 +145,8 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
                 out.write(f"   Database {visible(result.target.database)} {state}\n")
             if result.rights_closed:
                 err.write(f"   {result.rights_closed} grants to PUBLIC, to Supabase's roles or, by default privileges, to others were closed\n")
+            if result.trusted_ledger_owners:
+                out.write(f"   Deploy ledgers of these roles are trusted too: {visible(', '.join(result.trusted_ledger_owners))}\n")
         case results.Plan(steps=(alone,)) if (status := result.statuses.get(alone, "applied")) != "applied":
             out.write(f"{visible(alone)} cannot be rolled back: its status is {status}\n")
         case results.Plan(steps=(alone,)):
@@ -176,6 +179,11 @@ def _show_verification(found: results.Verification | None, out: TextIO) -> None:
     if found is not None:
         out.write(f"\n{found.mark} {visible(found.message)}\n")
         out.writelines(f"   {visible(line)}\n" for line in found.lines())
+
+
+def show_ledgers(ledgers: Iterable[str], out: TextIO) -> None:
+    """The tables of deploy tools that a rollback changes besides; nothing where there are none."""
+    out.writelines(f"Deploy ledger that changes with it: {visible(ledger)}\n" for ledger in ledgers)
 
 
 def show_order(names: Iterable[str], out: TextIO) -> None:

@@ -188,6 +188,8 @@ class DeedsInSteps(Deeds):
                 if missing:
                     message = f"Depends on migrations that are not applied: {', '.join(row['name'] for row in missing)}"
                     return Execution(rows=[{"success": False, "message": message}], details={}, attempt_id=attempt_id)
+                if (untrusted := guard.untrusted_ledger(record["metadata"].get("tool"))) is not None:  # before the first statement, which nothing undoes
+                    raise errors.Refused(untrusted, migration_name=name, hint="Nothing was changed.")
                 guard._let_go_of_snapshot()
                 failure = None
                 if known is None or known["status"] == "rolled_back":

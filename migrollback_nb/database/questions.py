@@ -233,6 +233,14 @@ class Questions(Session):
         """Rows of migrations_in_deploy_ledgers(): what the ledgers of their deploy tools say of migrations (name, version, tool). Does not write."""
         return self._rows("migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path())
 
+    def deploy_ledgers_of(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The ledgers of deploy tools that a rollback of these migrations writes. Does not write."""
+        return tuple(self._value("deploy_ledgers_of_migrations", names=list(names)))
+
+    def untrusted_ledger(self, tool: str | None) -> str | None:
+        """Why the ledger of a deploy tool may be neither read nor written; None where it may, and where there is none. Does not write."""
+        return cast("str | None", self._value("untrusted_deploy_ledger", tool=tool, search_path=self.effective_search_path()))
+
     def effective_search_path(self) -> str:
         """The schemas that unqualified names are looked up in. Does not write."""
         return str(self._value("effective_search_path"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import psycopg
@@ -59,6 +60,45 @@ class SystemDeeds(Questions):
 
     def _schema_exists(self) -> bool:
         return self.connection.execute("SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s)) IS NOT NULL", (self.schema,)).fetchone() == (True,)
+
+    def refuse_unknown_roles(self, names: Sequence[str]) -> None:
+        """Make sure that there are roles of these names. Does not write.
+
+        Raises
+        ------
+        UsageError
+            When one is missing.
+        """
+        rows = self._query(
+            "SELECT n.name FROM pg_catalog.unnest(%(names)s::pg_catalog.text[]) AS n (name) WHERE NOT EXISTS "
+            "(SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) n.name)",
+            names=list(names),
+        )
+        if rows:
+            raise errors.UsageError(
+                f"There is no role {', '.join(row['name'] for row in rows)} on this server",
+                hint="Give the name of the role that owns the ledger, as it stands in pg_roles. Nothing was changed.",
+            )
+
+    def trust_ledger_owner(self, role: str, *, trusted: bool) -> bool:
+        """Read and write the ledgers of a role from now on, or no longer. Writes. Returns whether that is new.
+
+        Raises
+        ------
+        UsageError
+            When there is no such role.
+        """
+        with self._translated(), self._deed(lock_timeout="30s"):
+            return cast(bool, self._value("trust_ledger_owner", role_name=role, trusted=trusted, client=self.client))
+
+    def trusted_ledger_owners(self) -> tuple[str, ...]:
+        """The roles that were named by `trust_ledger_owner`. Does not write."""
+        rows = self._query(
+            "SELECT t.role_name FROM {schema}.migration_history h CROSS JOIN LATERAL "
+            "pg_catalog.jsonb_array_elements_text(h.metadata -> 'trusted_ledger_owners'::pg_catalog.text) WITH ORDINALITY AS t (role_name, place) "
+            "WHERE h.metadata ->> 'system'::pg_catalog.text = 'true'::pg_catalog.text ORDER BY t.place"
+        )
+        return tuple(row["role_name"] for row in rows)
 
     def close_rights(self) -> tuple[int, tuple[str, ...]]:
         """Take what PUBLIC and Supabase's roles may do with the system, and set its row security. Writes only where something was open.

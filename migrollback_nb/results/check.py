@@ -70,6 +70,7 @@ class Preview(OfSteps):
         str | None
     )  #: 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...) refuses when they differ then
     target: Target  #: where it would run
+    deploy_ledgers: tuple[str, ...] = ()  #: tables of deploy tools from which it would take the migrations
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -88,17 +89,17 @@ class Preview(OfSteps):
             "migrations": [name for name, _ in self.steps],
             "warnings": list(self.warnings),
             "fingerprint": self.fingerprint,
+            "deploy_ledgers": list(self.deploy_ledgers),
         }
 
     def __repr__(self) -> str:
         return f"<Preview of {', '.join(name for name, _ in self.steps)} on {self.target}>"
 
     def _repr_html_(self) -> str:
-        return (
-            html.definitions([("Would roll back", "\n".join(name for name, _ in self.steps)), ("On", str(self.target))])
-            + html.warnings(self.warnings)
-            + html.sql(self.sql)
-        )
+        rows = [("Would roll back", "\n".join(name for name, _ in self.steps)), ("On", str(self.target))]
+        if self.deploy_ledgers:
+            rows.append(("Would change the deploy ledger", "\n".join(self.deploy_ledgers)))
+        return html.definitions(rows) + html.warnings(self.warnings) + html.sql(self.sql)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ class InstallResult:
     target: Target  #: where
     warnings: tuple[str, ...] = ()  #: what a person should know of rights and row security
     production_changed: bool = False  #: whether the database was marked as production, or the mark taken away; `target.production` says which
+    trusted_ledger_owners: tuple[str, ...] = ()  #: roles whose deploy ledgers are trusted because somebody said so
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -27,6 +28,7 @@ class InstallResult:
             "warnings": list(self.warnings),
             "production": self.target.production,
             "production_changed": self.production_changed,
+            "trusted_ledger_owners": list(self.trusted_ledger_owners),
         }
 
     def __repr__(self) -> str:

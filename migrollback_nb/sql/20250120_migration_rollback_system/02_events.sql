@@ -8,7 +8,7 @@ CREATE TABLE migrollback_schema.migration_events (
     event          text NOT NULL CHECK (event IN (
                        'registered', 'applied', 'apply_failed', 'rehearsed', 'started', 'statement_completed', 'rolled_back',
                        'failed', 'refused', 'resolved', 'checklist_item', 'history_changed', 'snapshot_taken', 'verified', 'dependencies_recorded', 'installed',
-                       'applied_again', 'missing_in_ledger', 'deploy_recorded', 'marked_production', 'unmarked_production')),
+                       'applied_again', 'missing_in_ledger', 'deploy_recorded', 'marked_production', 'unmarked_production', 'ledger_trust_changed')),
     migration_name text,
     attempt_id     uuid,
     database_user  text NOT NULL,
@@ -24,7 +24,7 @@ COMMENT ON TABLE migrollback_schema.migration_events IS
 COMMENT ON COLUMN migrollback_schema.migration_events.event_number IS 'Counts from 1 without gaps.';
 COMMENT ON COLUMN migrollback_schema.migration_events.occurred_at IS 'When it happened (clock time, not the start of the transaction).';
 COMMENT ON COLUMN migrollback_schema.migration_events.event IS
-    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, resolved, checklist_item, history_changed (by hand), snapshot_taken, verified (after a rollback), dependencies_recorded, installed, applied_again (by its deploy tool, after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a label), marked_production, unmarked_production (see mark_production_database()).';
+    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, resolved, checklist_item, history_changed (by hand), snapshot_taken, verified (after a rollback), dependencies_recorded, installed, applied_again (by its deploy tool, after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a label), marked_production, unmarked_production (see mark_production_database()), ledger_trust_changed (see trust_ledger_owner()).';
 COMMENT ON COLUMN migrollback_schema.migration_events.migration_name IS 'The migration it is about; NULL when it is about the system.';
 COMMENT ON COLUMN migrollback_schema.migration_events.attempt_id IS 'Made by the client for one attempt, so that a connection lost at COMMIT can be resolved.';
 COMMENT ON COLUMN migrollback_schema.migration_events.database_user IS 'session_user: SET ROLE does not hide it.';

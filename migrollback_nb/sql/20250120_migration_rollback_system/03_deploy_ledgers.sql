@@ -103,31 +103,187 @@ COMMENT ON FUNCTION migrollback_schema.deploy_tools() IS
     'or the name where that begins with it; number: the version as a number; name; file); whether it keeps only the newest; '
     'the statements that tell which it goes on from, where it looks at no other, whether one did not come to its end, and which are applied, and those that change it. Does not write.';
 
-CREATE FUNCTION migrollback_schema.deploy_ledger(tool text, search_path text)
-RETURNS TABLE (ledger regclass, known_by text, newest_only boolean, newest text, unfinished text, applied text, record text, forget text)
+-- A ledger is a table of somebody's, and whoever writes to it runs the triggers, rules, policies, defaults and checks that its owner put there, with the
+-- writer's own rights. So it is neither read nor written unless everybody who could have put code there is trusted.
+
+CREATE FUNCTION migrollback_schema.trusted_ledger_owners() RETURNS oid[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN ARRAY(
+        WITH RECURSIVE granted (role_id) AS (
+            SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user
+            UNION
+            -- Grants alone count: for pg_has_role() a superuser is a member of every role. From 16 on a grant may give no more than the right to grant it on.
+            SELECT m.roleid FROM granted g JOIN pg_auth_members m ON m.member = g.role_id
+             WHERE coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true) OR coalesce((to_jsonb(m) ->> 'set_option')::boolean, true))
+        SELECT g.role_id FROM granted g
+        UNION SELECT r.oid FROM pg_roles r WHERE r.rolsuper OR r.rolname = 'pg_database_owner'
+        UNION SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()
+        UNION SELECT r.oid FROM migrollback_schema.migration_history h
+              CROSS JOIN LATERAL jsonb_array_elements_text(coalesce(h.metadata -> 'trusted_ledger_owners', '[]')) AS t (role_name)
+              JOIN pg_roles r ON r.rolname = t.role_name
+              WHERE migrollback_schema.is_system_migration(h.migration_name));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.trusted_ledger_owners() IS
+    'The roles whose ledgers the caller may write: the caller, roles granted to the caller, the owner of the database, superusers, and those named by '
+    'trust_ledger_owner(). Does not write.';
+
+CREATE FUNCTION migrollback_schema.deploy_ledger_parts(relations regclass[])
+RETURNS TABLE (class regclass, object oid, owner oid)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off AS $function$   -- pg_depend is large and rarely analyzed; compiling takes longer
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE reached (class, object) AS (
+        SELECT 'pg_class'::regclass::oid, r.relation::oid FROM unnest(relations) AS r (relation)
+        UNION
+        SELECT n.class, n.object FROM reached r CROSS JOIN LATERAL (
+            -- what belongs to a table or domain (triggers, rules, policies, defaults, checks, indexes), and foreign keys that point at the table
+            SELECT d.classid, d.objid FROM pg_depend d
+             WHERE d.refclassid = r.class AND d.refobjid = r.object AND r.class IN ('pg_class'::regclass, 'pg_type'::regclass)
+               AND (d.deptype IN ('a', 'i', 'P', 'S') OR d.deptype = 'n' AND d.classid = 'pg_constraint'::regclass)
+            UNION ALL                   -- what that uses: functions, types, operators, other tables
+            SELECT d.refclassid, d.refobjid FROM pg_depend d WHERE d.classid = r.class AND d.objid = r.object AND d.deptype <> 'e'
+            UNION ALL                   -- partitions and other children, which are read and written with it
+            SELECT 'pg_class'::regclass::oid, i.inhrelid FROM pg_inherits i WHERE r.class = 'pg_class'::regclass AND i.inhparent = r.object
+        ) AS n (class, object))
+    SELECT r.class::regclass, r.object,
+           coalesce((SELECT c.relowner FROM pg_class c WHERE r.class = 'pg_class'::regclass AND c.oid = r.object),
+                    (SELECT p.proowner FROM pg_proc p WHERE r.class = 'pg_proc'::regclass AND p.oid = r.object),
+                    (SELECT y.typowner FROM pg_type y WHERE r.class = 'pg_type'::regclass AND y.oid = r.object),
+                    (SELECT o.oprowner FROM pg_operator o WHERE r.class = 'pg_operator'::regclass AND o.oid = r.object))
+    FROM reached r;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.deploy_ledger_parts(regclass[]) IS
+    'Everything that can run code when one of these tables is read or written, with its owner (NULL: that of its table). What every database has from the start is left out. Does not write.';
+
+CREATE FUNCTION migrollback_schema.deploy_ledger_relations(tool text, ledger regclass) RETURNS regclass[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT array_remove(ARRAY[ledger] || CASE WHEN tool = 'Sqitch' THEN
+        ARRAY[to_regclass('sqitch.tags'), to_regclass('sqitch.events'), to_regclass('sqitch.dependencies')] END, NULL)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.deploy_ledger_relations(text, regclass) IS 'A ledger and the tables of its tool that are read or written with it. Does not write.';
+
+CREATE FUNCTION migrollback_schema.untrusted_ledger_reason(tool text, ledger regclass) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    d     record;
-    found regclass;
+    trusted   oid[] := migrollback_schema.trusted_ledger_owners();
+    relations regclass[] := migrollback_schema.deploy_ledger_relations(tool, ledger);
+    culprit   record;
+    role_name text;
 BEGIN
+    -- A trigger has no owner, and its condition and arguments are code too: whoever may make one may have made it. The ledger's own owner first: that says most.
+    WITH part AS MATERIALIZED (SELECT p.class, p.object, p.owner FROM migrollback_schema.deploy_ledger_parts(relations) p)
+    SELECT f.class, f.object, f.role_id, f.by_trigger INTO culprit
+      FROM (SELECT p.class, p.object, p.owner AS role_id, false AS by_trigger FROM part p WHERE p.owner <> ALL (trusted)
+            UNION ALL
+            SELECT p.class, p.object, a.grantee, true FROM part p JOIN pg_class c ON p.class = 'pg_class'::regclass AND c.oid = p.object
+             CROSS JOIN LATERAL aclexplode(c.relacl) a
+             WHERE a.privilege_type = 'TRIGGER' AND a.grantee <> ALL (trusted) AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)) f
+     ORDER BY f.by_trigger, f.object <> ledger, f.class <> 'pg_class'::regclass, f.object, f.role_id LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    role_name := CASE WHEN culprit.role_id = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(culprit.role_id) END;
+    IF culprit.by_trigger THEN
+        RETURN format('The ledger %s is not trusted: %s has triggers, and %s may have made them. Look at them, then REVOKE TRIGGER ON %2$s FROM %s', ledger,
+            culprit.object::regclass, role_name, CASE culprit.role_id WHEN 0 THEN 'PUBLIC' ELSE quote_ident(role_name) END);
+    END IF;
+    RETURN format('The ledger %s is not trusted: %s, or run migrollback install --trust-ledger-of %s', ledger,
+        CASE WHEN culprit.object = ledger THEN format('it belongs to %s. Drop it where your deploy tool did not make it', role_name)
+             ELSE (SELECT format('with it goes the %s %s, which belongs to %s. Take that away', i.type, i.identity, role_name)
+                     FROM pg_identify_object(culprit.class, culprit.object, 0) i) END,
+        CASE WHEN role_name ~ '^[a-z0-9_]+$' THEN role_name ELSE quote_literal(role_name) END);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.untrusted_ledger_reason(text, regclass) IS
+    'Why a ledger may be neither read nor written, with its owner and the fix, or NULL where everybody is trusted whose code would run. tool: see deploy_tools(). Does not write.';
+
+CREATE FUNCTION migrollback_schema.deploy_ledger(tool text, search_path text)
+RETURNS TABLE (ledger regclass, known_by text, newest_only boolean, newest text, unfinished text, applied text, record text, forget text, untrusted text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    d       record;
+    candidate regclass;
+    named   text[];
+    schemas name[];
+BEGIN
+    -- where the migration's own names are looked up, and where tools put it that were told nothing
+    PERFORM set_config('search_path', concat_ws(', ', nullif(deploy_ledger.search_path, ''), 'public', 'pg_temp'), true);
+    schemas := current_schemas(false);
+    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
     -- Our own format is Supabase's.
     FOR d IN SELECT * FROM migrollback_schema.deploy_tools() t WHERE t.tool = coalesce(deploy_ledger.tool, 'supabase') LOOP
-        -- where the migration's own names are looked up, and where tools put it that were told nothing
-        PERFORM set_config('search_path', concat_ws(', ', nullif(deploy_ledger.search_path, ''), 'public', 'pg_temp'), true);
-        found := to_regclass(coalesce(nullif(current_setting('migrollback.deploy_ledger', true), ''), d.ledger_name));
-        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
-        IF EXISTS (SELECT FROM pg_class c WHERE c.oid = found AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't')
+        named := parse_ident(coalesce(nullif(current_setting('migrollback.deploy_ledger', true), ''), d.ledger_name));
+        -- The first that fits: what bears the name and does not fit, a view of a stranger's for one, must not hide it.
+        SELECT c.oid INTO candidate FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relname = named[cardinality(named)] AND n.nspname = ANY (CASE WHEN cardinality(named) > 1 THEN ARRAY[named[cardinality(named) - 1]::name] ELSE schemas END)
+           AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
            AND NOT EXISTS (SELECT FROM unnest(d.has) AS h (name)
-                            WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = found AND a.attname = h.name AND NOT a.attisdropped))
-           AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = found AND a.attname = ANY (d.has_not) AND NOT a.attisdropped) THEN
-            RETURN QUERY SELECT found, d.known_by, d.newest_only, d.newest, d.unfinished, d.applied, d.record, d.forget;
+                            WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = h.name AND NOT a.attisdropped))
+           AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (d.has_not) AND NOT a.attisdropped)
+         ORDER BY array_position(schemas, n.nspname) LIMIT 1;
+        IF candidate IS NOT NULL THEN
+            RETURN QUERY SELECT candidate, d.known_by, d.newest_only, u.newest, u.unfinished, u.applied, u.record, u.forget, u.reason
+                FROM (SELECT migrollback_schema.untrusted_ledger_reason(d.tool, candidate) AS reason OFFSET 0) r
+                CROSS JOIN LATERAL (SELECT r.reason, d.newest, d.unfinished, d.applied, d.record, d.forget WHERE r.reason IS NULL
+                                    UNION ALL SELECT r.reason, NULL, NULL, NULL, NULL, NULL WHERE r.reason IS NOT NULL) u;
             RETURN;
         END IF;
     END LOOP;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledger(text, text) IS
     'The table in which a deploy tool (NULL: Supabase) remembers what it applied, found by its usual name, or by the setting migrollback.deploy_ledger, under search_path '
-    'and in public, and how to read and change it; no row where there is none. Does not write.';
+    'and in public, and how to read and change it; no row where there is none. untrusted: why it may be neither read nor written; then without the statements that would. Does not write.';
+
+CREATE FUNCTION migrollback_schema.untrusted_deploy_ledger(tool text, search_path text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    IF tool IS NULL AND to_regnamespace('supabase_migrations') IS NULL THEN     -- without a query: every check asks
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT l.untrusted FROM migrollback_schema.deploy_ledger(tool, search_path) l);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.untrusted_deploy_ledger(text, text) IS
+    'Why the ledger of a deploy tool (NULL: Supabase) may be neither read nor written; NULL where it may, and where there is none. Does not write.';
+
+CREATE FUNCTION migrollback_schema.refuse_untrusted_ledger(reason text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    IF reason IS NOT NULL THEN
+        RAISE EXCEPTION '%', reason USING ERRCODE = 'MR024', HINT = 'Nothing was changed.';
+    END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.refuse_untrusted_ledger(text) IS
+    'Raises SQLSTATE MR024 with this reason of untrusted_deploy_ledger(), which names the owner and the fix; NULL: does nothing. Does not write.';
+
+CREATE FUNCTION migrollback_schema.trust_ledger_owner(role_name text, trusted boolean DEFAULT true, client text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    known   jsonb;
+    is_new  boolean;
+    system_name text;
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    SELECT h.migration_name, coalesce(h.metadata -> 'trusted_ledger_owners', '[]') INTO system_name, known
+      FROM migrollback_schema.migration_history h WHERE migrollback_schema.is_system_migration(h.migration_name) ORDER BY 1 LIMIT 1 FOR UPDATE;
+    -- One that was dropped meanwhile can be taken out all the same.
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role_name) AND (trusted IS NOT FALSE OR NOT known ? role_name) THEN
+        RAISE EXCEPTION 'there is no role %', coalesce(quote_ident(role_name), 'NULL') USING ERRCODE = 'MR006', HINT = 'Give the name of the role that owns the ledger, as it stands in pg_roles.';
+    END IF;
+    is_new := known ? role_name IS DISTINCT FROM trusted;
+    IF is_new THEN
+        PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
+        UPDATE migrollback_schema.migration_history h
+           SET metadata = h.metadata || jsonb_build_object('trusted_ledger_owners', CASE WHEN trusted THEN known || to_jsonb(role_name) ELSE known - role_name END)
+         WHERE h.migration_name = system_name;
+        PERFORM set_config('migrollback.recording', '', true);
+        PERFORM migrollback_schema.add_migration_event('ledger_trust_changed', NULL, NULL, NULL, client, jsonb_build_object('role', role_name, 'trusted', trusted));
+    END IF;
+    RETURN is_new;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.trust_ledger_owner(text, boolean, text) IS
+    'Writes: from now on ledgers of deploy tools that belong to this role are read and written, or no longer (trusted => false). Whoever has that role can then act with the rights of '
+    'everybody who rolls back. Returns whether that is new. SQLSTATE MR006: no such role.';
 
 CREATE FUNCTION migrollback_schema.supabase_ledger() RETURNS regclass
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -140,7 +296,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.supabase_ledger() IS
     'The table in which Supabase remembers what it applied, or NULL. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migrations_in_deploy_ledgers(migrations jsonb, search_path text)
+CREATE FUNCTION migrollback_schema.migrations_in_deploy_ledgers(migrations jsonb, search_path text, refuse_untrusted boolean DEFAULT true)
 RETURNS TABLE (migration_name text, ledger regclass, is_applied boolean, newest_only boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -152,7 +308,8 @@ DECLARE
 BEGIN
     FOR t IN SELECT DISTINCT m ->> 'tool' AS tool FROM jsonb_array_elements(migrations) AS m LOOP
         SELECT * INTO l FROM migrollback_schema.deploy_ledger(t.tool, migrations_in_deploy_ledgers.search_path);
-        CONTINUE WHEN NOT FOUND;
+        CONTINUE WHEN NOT FOUND OR l.untrusted IS NOT NULL AND NOT refuse_untrusted;
+        PERFORM migrollback_schema.refuse_untrusted_ledger(l.untrusted);
         EXECUTE format('SELECT coalesce(array_agg(a.key), ''{}'') FROM (' || l.applied || ') AS a (key)', l.ledger) INTO keys;
         IF l.known_by = 'number' THEN
             keys := ARRAY(SELECT k.key::numeric::text FROM unnest(keys) AS k (key));
@@ -176,9 +333,10 @@ BEGIN
              WHERE concerned OR EXISTS (SELECT FROM answered o WHERE o.known);
     END LOOP;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.migrations_in_deploy_ledgers(jsonb, text) IS
+COMMENT ON FUNCTION migrollback_schema.migrations_in_deploy_ledgers(jsonb, text, boolean) IS
     'Whether these migrations (an array of objects: name, version, tool) are applied, as the ledgers of their deploy tools say; no row where there is no ledger. '
-    'newest_only: the ledger keeps only the newest version. search_path: where ledgers are looked for, besides public. Does not write.';
+    'newest_only: the ledger keeps only the newest version. search_path: where ledgers are looked for, besides public; refuse_untrusted: an untrusted one is refused '
+    '(SQLSTATE MR024), otherwise it is left out. Does not write.';
 
 CREATE FUNCTION migrollback_schema.migration_ledger_findings(names text[] DEFAULT NULL)
 RETURNS TABLE (migration_name text, ledger text, finding text, tool text)
@@ -196,7 +354,7 @@ BEGIN
         SELECT r.path, jsonb_agg(jsonb_build_object('name', r.name, 'version', r.version, 'tool', r.tool)) AS migrations FROM registered r GROUP BY r.path),
     answered AS MATERIALIZED (
         SELECT n.migration_name AS name, n.ledger::text AS ledger, n.is_applied, n.newest_only
-          FROM asked a CROSS JOIN LATERAL migrollback_schema.migrations_in_deploy_ledgers(a.migrations, a.path) n)
+          FROM asked a CROSS JOIN LATERAL migrollback_schema.migrations_in_deploy_ledgers(a.migrations, a.path, false) n)
     SELECT r.name, a.ledger, found.finding, r.tool
       FROM registered r JOIN answered a ON a.name = r.name
       LEFT JOIN LATERAL (                -- what made it rolled back, and whether its row was taken out of the ledger then
@@ -230,6 +388,22 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
 $function$;
 COMMENT ON FUNCTION migrollback_schema.ledger_finding_warning(text, text, text) IS
     'A finding of migration_ledger_findings() in words, with what to do. Does not write.';
+
+CREATE FUNCTION migrollback_schema.deploy_ledgers_of_migrations(names text[]) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN ARRAY(
+        SELECT DISTINCT n.ledger::text
+          FROM (SELECT h.metadata ->> 'search_path' AS search_path,
+                       jsonb_agg(jsonb_build_object('name', h.migration_name, 'version', h.migration_version, 'tool', h.metadata ->> 'tool')) AS migrations
+                  FROM migrollback_schema.migration_history h
+                 WHERE h.migration_name = ANY (names) AND (h.metadata ? 'tool' OR to_regnamespace('supabase_migrations') IS NOT NULL)
+                   AND h.metadata ->> 'system' IS DISTINCT FROM 'true' GROUP BY 1) m
+         CROSS JOIN LATERAL migrollback_schema.migrations_in_deploy_ledgers(m.migrations, m.search_path, false) n
+         ORDER BY 1);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.deploy_ledgers_of_migrations(text[]) IS
+    'The ledgers of deploy tools from which a rollback of these migrations takes them. Does not write.';
 
 CREATE FUNCTION migrollback_schema.newest_in_deploy_ledger(tool text, version text, search_path text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -281,6 +455,67 @@ COMMENT ON FUNCTION migrollback_schema.version_before(jsonb) IS
     'The version of the nearest migration in the folder before this one that was not rolled back; metadata: that of this one. Empty before the first, NULL where nobody '
     'knows. Does not write.';
 
+CREATE FUNCTION migrollback_schema.write_deploy_ledger(
+    tool text, ledger regclass, change text, name text, version text, statements text[], before text)
+RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    written  jsonb;
+    reason   text;
+    runs_code boolean;
+    role_before    name := current_user;
+    session_before name := session_user;
+    path_after text;
+    deferrable_names text;
+    ours     record;
+    by_rows         boolean := current_setting('track_counts') = 'off';    -- nobody counts then
+    writes_before   text;
+    token_before    text;
+    routines_before text;
+BEGIN
+    -- Under the lock nobody adds a trigger or changes the owner; what was put there until now is looked at once more.
+    EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', ledger);
+    reason := CASE WHEN to_regclass(ledger::text) = ledger THEN migrollback_schema.untrusted_ledger_reason(tool, ledger)
+                   ELSE format('The ledger %s was replaced meanwhile', ledger) END;
+    PERFORM migrollback_schema.refuse_untrusted_ledger(reason);
+
+    ours := migrollback_schema.migration_system_objects();
+    runs_code := EXISTS (SELECT FROM migrollback_schema.deploy_ledger_parts(migrollback_schema.deploy_ledger_relations(tool, ledger)) p
+                          WHERE p.class IN ('pg_trigger'::regclass, 'pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_proc'::regclass));
+    IF runs_code THEN                   -- most ledgers have none, and a chain of hundreds would feel it
+        token_before := migrollback_schema.migration_system_token();
+        routines_before := (SELECT concat_ws(' ', count(*), sum(hashtextextended(f.ctid::text, f.xmin::text::bigint))) FROM pg_proc f WHERE f.oid = ANY (ours.routines));
+        SELECT string_agg(DISTINCT format('%I.%I', n.nspname, k.conname), ', ') INTO deferrable_names
+          FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace WHERE k.condeferrable AND k.conrelid = ledger AND has_schema_privilege(n.oid, 'USAGE');
+        by_rows := true;                -- that code may stop the counting for a while
+    END IF;
+    writes_before := migrollback_schema.migration_system_writes(ours.tables, by_rows);
+
+    EXECUTE format('WITH ' || change || ' SELECT jsonb_agg(d.r) FROM done AS d (r)', ledger) INTO written USING name, version, statements, before;
+    IF deferrable_names IS NOT NULL THEN
+        EXECUTE 'SET CONSTRAINTS ' || deferrable_names || ' IMMEDIATE';     -- now, and not at COMMIT, when nobody looks any more
+    END IF;
+
+    -- Written out: a path that was changed would choose whose functions and operators these are.
+    path_after := pg_catalog.current_setting('search_path');
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    IF current_user <> role_before OR session_user <> session_before OR path_after <> 'pg_catalog, pg_temp' THEN
+        reason := 'leaves another role or search_path behind';
+    ELSIF runs_code AND routines_before <> (SELECT concat_ws(' ', count(*), sum(hashtextextended(f.ctid::text, f.xmin::text::bigint))) FROM pg_proc f WHERE f.oid = ANY (ours.routines)) THEN
+        reason := 'touches the tables or functions of the rollback system';     -- asked here: they can no longer be asked themselves
+    ELSIF migrollback_schema.migration_system_writes(ours.tables, by_rows) <> writes_before
+       OR runs_code AND migrollback_schema.migration_system_token() <> token_before THEN
+        reason := 'touches the tables or functions of the rollback system';
+    END IF;
+    IF reason IS NOT NULL THEN
+        RAISE EXCEPTION 'what runs when the ledger % is written %', ledger, reason
+            USING ERRCODE = 'MR025', HINT = format('Look at the triggers and rules of %s.', ledger);
+    END IF;
+    RETURN written;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.write_deploy_ledger(text, regclass, text, text, text, text[], text) IS
+    'Writes: runs one of the statements of deploy_tools() that change a ledger, and makes sure that what ran with it left our tables, our functions and the role alone (else SQLSTATE MR025). '
+    'Returns the rows that were written or taken out. SQLSTATE MR024: untrusted.';
+
 CREATE FUNCTION migrollback_schema.record_in_deploy_ledger(name text, version text, statements text[], metadata jsonb, search_path text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -294,16 +529,17 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    PERFORM migrollback_schema.refuse_untrusted_ledger(l.untrusted);
     IF l.record IS NULL THEN
         RAISE EXCEPTION 'nobody but its own tool can write the ledger %', l.ledger
             USING ERRCODE = '0A000', HINT = format('Apply it with that tool, and run migrollback register %s then.', name);
     END IF;
-    EXECUTE format('WITH ' || l.record || ' SELECT jsonb_agg(d.r) FROM done AS d (r)', l.ledger) INTO written USING name, version, statements;
+    written := migrollback_schema.write_deploy_ledger(metadata ->> 'tool', l.ledger, l.record, name, version, statements, NULL);
     RETURN jsonb_build_object('table', l.ledger::text, 'inserted', written -> 0);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_in_deploy_ledger(text, text, text[], jsonb, text) IS
     'Writes: tells the ledger of the migration''s deploy tool (metadata: tool), where there is one, that the migration is applied. search_path: where it is looked for, besides '
-    'public. Returns what it wrote, or NULL. SQLSTATE 0A000: a ledger that only its tool can write.';
+    'public. Returns what it wrote, or NULL. SQLSTATE 0A000: a ledger that only its tool can write; MR024, MR025: as write_deploy_ledger().';
 
 CREATE FUNCTION migrollback_schema.forget_in_deploy_ledger(name text, version text, metadata jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
@@ -319,6 +555,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    PERFORM migrollback_schema.refuse_untrusted_ledger(l.untrusted);
     IF l.newest_only THEN
         before := migrollback_schema.version_before(metadata);
         IF before IS NULL THEN
@@ -326,9 +563,9 @@ BEGIN
                 USING ERRCODE = 'MR023', HINT = format('Register %s again from its folder, which tells.', name);
         END IF;
     END IF;
-    EXECUTE format('WITH ' || l.forget || ' SELECT jsonb_agg(d.r) FROM done AS d (r)', l.ledger) INTO removed USING name, version, NULL::text[], before;
+    removed := migrollback_schema.write_deploy_ledger(metadata ->> 'tool', l.ledger, l.forget, name, version, NULL, before);
     RETURN jsonb_build_object('table', l.ledger::text, CASE WHEN l.newest_only THEN 'now' ELSE 'deleted' END, removed -> 0);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.forget_in_deploy_ledger(text, text, jsonb) IS
     'Writes: takes a migration out of the ledger of its deploy tool (metadata: tool), where there is one, so that the tool applies it again. One that keeps only the newest '
-    'version goes back to the one before. Returns the row that it removed or wrote, or NULL.';
+    'version goes back to the one before. Returns the row that it removed or wrote, or NULL. SQLSTATE MR024, MR025: as write_deploy_ledger().';

@@ -68,6 +68,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    IF l.untrusted IS NOT NULL THEN
+        RETURN QUERY SELECT l.untrusted, NULL::int;
+        RETURN;
+    END IF;
     SELECT p.pid, p.advisory, a.application_name INTO busy FROM (
         SELECT k.pid, k.locktype = 'advisory' AS advisory FROM pg_locks k
          WHERE k.granted AND k.pid <> pg_backend_pid() AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
@@ -96,5 +100,5 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_in_progress(text, text) IS
     'Why the ledger of a deploy tool (NULL: Supabase) cannot be relied on now, in words, or no row: the tool is running (its lock is held, or its ledger written and not '
-    'committed; pid is its process), or broke off in the middle of a migration (golang-migrate: dirty; pid is NULL). search_path: where the ledger is looked for, besides public. '
+    'committed; pid is its process), or broke off in the middle of a migration (golang-migrate: dirty; pid is NULL), or is untrusted (pid is NULL). search_path: where the ledger is looked for, besides public. '
     'Does not write.';

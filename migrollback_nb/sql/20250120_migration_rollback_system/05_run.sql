@@ -28,6 +28,9 @@ BEGIN
         'create_migration_snapshot',
         'deploy_in_progress',
         'deploy_ledger',
+        'deploy_ledger_parts',
+        'deploy_ledger_relations',
+        'deploy_ledgers_of_migrations',
         'deploy_lock_keys',
         'deploy_tools',
         'diff_migration_snapshots',
@@ -91,6 +94,7 @@ BEGIN
         'record_parsed_objects',
         'refuse_event_change',
         'refuse_history_truncate',
+        'refuse_untrusted_ledger',
         'register_migration',
         'register_migrations',
         'rehearse_migration_rollback',
@@ -109,10 +113,15 @@ BEGIN
         'start_migration_rollback',
         'supabase_ledger',
         'transaction_changes',
+        'trust_ledger_owner',
+        'trusted_ledger_owners',
         'undo_definition_change',
+        'untrusted_deploy_ledger',
+        'untrusted_ledger_reason',
         'verify_migration_events',
         'verify_migration_rollback',
-        'version_before']));
+        'version_before',
+        'write_deploy_ledger']));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
     'The tables and functions of this system: what migration SQL may not touch and whose rights are closed. Does not write.';
@@ -220,8 +229,8 @@ COMMENT ON FUNCTION migrollback_schema.migration_progress_notices(text[], int, t
 CREATE FUNCTION migrollback_schema.is_passing_error(sqlstate_code text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     -- 40: deadlock, serialization; 53: out of resources; 57: cancelled, shut down; 55P03: lock not available; 55006: object in use;
-    -- 42501: not this role; MR023: the deploy ledger cannot be told yet. The same SQL may succeed another time, so the migration is not marked failed.
-    SELECT left(sqlstate_code, 2) IN ('08', '40', '53', '57') OR sqlstate_code IN ('55P03', '55006', '42501', 'MR023')
+    -- 42501: not this role; MR023, MR024, MR025: the deploy ledger cannot be told yet. The same SQL may succeed another time, so the migration is not marked failed.
+    SELECT left(sqlstate_code, 2) IN ('08', '40', '53', '57') OR sqlstate_code IN ('55P03', '55006', '42501', 'MR023', 'MR024', 'MR025')
 $function$;
 COMMENT ON FUNCTION migrollback_schema.is_passing_error(text) IS
     'Whether an error with this SQLSTATE may go away by itself (lock timeout, deadlock, cancel ...). Does not write.';

@@ -314,6 +314,7 @@ BEGIN
         RETURN QUERY SELECT false, 'Depends on migrations that are not applied: ' || array_to_string(missing, ', ');
         RETURN;
     END IF;
+    PERFORM migrollback_schema.refuse_untrusted_ledger(migrollback_schema.untrusted_deploy_ledger(metadata ->> 'tool', apply_migration.search_path));
     before := migrollback_schema.mark_migration_objects();
     BEGIN
         -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
@@ -350,4 +351,5 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.apply_migration(text, text, text[], text, text, text[], jsonb, uuid, text, text, text, jsonb) IS
     'Writes: runs the up part of a migration and registers it, whole or not at all. statements: the up part, one statement each; empty when it ran '
-    'already, statement by statement. The other arguments as of register_migration(). A refusal or a failure comes back with success = false.';
+    'already, statement by statement. The other arguments as of register_migration(). A refusal or a failure comes back with success = false; '
+    'SQLSTATE MR024: the ledger of its deploy tool is not trusted.';
