@@ -135,7 +135,7 @@ class DeedsInSteps(Deeds):
                 check = guard.can_rollback(name)
                 refusal = cast("str | None", guard._value("production_refusal", reason=reason)) if check["can_rollback"] else check["reason"]
                 if preview is not None:
-                    refusal = cast("str | None", guard._value("changed_since_preview", preview=preview, now=guard.fingerprint([name]))) or refusal
+                    refusal = cast("str | None", guard._value("changed_since_preview", preview=preview, now=self.fingerprint([name]))) or refusal
                 if refusal is not None:
                     guard._rows(
                         "add_migration_event",

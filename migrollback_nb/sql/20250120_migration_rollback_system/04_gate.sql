@@ -44,14 +44,29 @@ COMMENT ON FUNCTION migrollback_schema.migrations_to_roll_back_first(text[], tex
 CREATE FUNCTION migrollback_schema.migration_blocking_reason(
     status text, has_dependents boolean, rollback_sql text, metadata jsonb)
 RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    reason  text;
+    problem text;
 BEGIN
-    RETURN CASE
+    reason := CASE
         WHEN status = 'rolled_back' THEN 'Already rolled back, cannot rollback again'
         WHEN status = 'failed'      THEN 'Rollback failed, manual intervention required'
         WHEN status <> 'applied'    THEN format('Status is %s, not applied', status)
         WHEN has_dependents         THEN 'Cannot rollback: other migrations depend on this one'
         WHEN coalesce(btrim(rollback_sql, E' \t\r\n'), '') = '' THEN 'No rollback SQL defined for this migration'
-        WHEN metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(convert_to(rollback_sql, 'UTF8')) THEN NULL     -- set by hand: nothing is known of it
+    END;
+    IF reason IS NOT NULL THEN
+        RETURN reason;
+    END IF;
+    -- What steers the run is looked at before any of it is used: a preview that trusts it would show one thing, and another would run.
+    problem := migrollback_schema.migration_metadata_problem(metadata);
+    IF problem IS NOT NULL THEN
+        RETURN format('What is stored of the rollback cannot be right (%s): register the migration again from its file', problem);
+    END IF;
+    IF metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(convert_to(rollback_sql, 'UTF8')) THEN
+        RETURN NULL;                    -- set by hand: nothing is known of it, and it runs in one piece
+    END IF;
+    reason := CASE
         WHEN metadata #> '{rollback,error}' IS NOT NULL THEN
             format('Rollback SQL is not valid: line %s, column %s: %s',
                    metadata #>> '{rollback,error,line}', metadata #>> '{rollback,error,column}', metadata #>> '{rollback,error,message}')
@@ -60,9 +75,16 @@ BEGIN
                    metadata #>> '{rollback,refused_in_transaction,0,line}', metadata #>> '{rollback,refused_in_transaction,0,statement}',
                    coalesce(metadata #>> '{rollback,no_transaction_words}', '-- ROLLBACK START transaction:false'))
     END;
+    IF reason IS NULL AND metadata #> '{rollback,statements}' IS NOT NULL THEN
+        problem := migrollback_schema.migration_coverage_problem(rollback_sql, metadata #> '{rollback,statements}');
+        IF problem IS NOT NULL THEN
+            reason := format('The stored statements do not cover the rollback SQL (%s): register the migration again from its file', problem);
+        END IF;
+    END IF;
+    RETURN reason;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_blocking_reason(text, boolean, text, jsonb) IS
-    'The first rule that forbids a rollback, in words, or NULL: status, then dependents, then rollback SQL. Does not write.';
+    'The first rule that forbids a rollback, in words, or NULL: status, then dependents, then rollback SQL and what is stored of it. Does not write.';
 
 CREATE FUNCTION migrollback_schema.can_rollback_migration(name text)
 RETURNS TABLE (can_rollback boolean, reason text, dependent_migrations text[])
@@ -145,6 +167,21 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_warnings(text) IS
     'What a person should know before rolling this migration back, besides the rules of can_rollback_migration(). Does not write.';
 
+CREATE FUNCTION migrollback_schema.effective_search_path() RETURNS text
+LANGUAGE plpgsql STABLE AS $function$
+DECLARE
+    schema_name name;
+    path        text := '';
+BEGIN
+    -- No pinned path, on purpose: what the caller's own path comes to is what it tells. Hence every name is written out.
+    FOREACH schema_name IN ARRAY pg_catalog.current_schemas(false) LOOP
+        path := pg_catalog.concat_ws(', ', nullif(path, ''), pg_catalog.quote_ident(schema_name));
+    END LOOP;
+    RETURN path;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.effective_search_path() IS
+    'The schemas of the caller''s search_path that exist, quoted, in order: "$user" resolved. Does not write.';
+
 CREATE FUNCTION migrollback_schema.migration_rollback_path(metadata jsonb, otherwise text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(metadata ->> 'search_path', otherwise)
@@ -152,10 +189,11 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_rollback_path(jsonb, text) IS
     'The search_path that the rollback SQL runs under: the one recorded at registration, otherwise the given one. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_fingerprint(names text[]) RETURNS text
+CREATE FUNCTION migrollback_schema.migration_fingerprint(names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path()) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    -- Hexadecimal digits in four groups, so that a refusal can say what has changed: which migrations of which database (12), their rollback SQL (24),
+    -- Hexadecimal digits in four groups, so that a refusal can say what has changed: which migrations of which database (12), their rollback SQL and all that
+    -- steers how it runs (24),
     -- their status and what depends on them (12), the schema (16). Each over netstrings: no two lists share one text.
     RETURN (
     WITH part (place, width, value) AS (
@@ -163,7 +201,9 @@ BEGIN
         FROM unnest(names) WITH ORDINALITY AS n (migration_name, place)
         LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = n.migration_name
         CROSS JOIN LATERAL (VALUES (1, 12, ARRAY[n.migration_name, current_database()::text, h.id::text]),
-                                   (2, 24, ARRAY[h.rollback_sql, h.metadata ->> 'search_path', (h.metadata -> 'rollback')::text]),
+                                   (2, 24, ARRAY[h.rollback_sql, migrollback_schema.migration_rollback_path(h.metadata, otherwise_path), (h.metadata -> 'rollback')::text,
+                                                 h.migration_version, (h.metadata -> 'tool')::text, (h.metadata -> 'previous_version')::text, (h.metadata -> 'system')::text,
+                                                 CASE WHEN h.metadata ? 'previous_version' THEN migrollback_schema.version_before(h.metadata) END]),
                                    (3, 12, ARRAY[h.status])) AS g (place, width, "values")
         CROSS JOIN LATERAL unnest(g."values") WITH ORDINALITY AS p (value, place)
         GROUP BY g.place, g.width)
@@ -172,16 +212,17 @@ BEGIN
            || left(encode(sha256(convert_to(migrollback_schema.schema_token(), 'UTF8')), 'hex'), 16)
     FROM part p);
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_fingerprint(text[]) IS
-    'Of what a preview showed: the migrations, their rollback SQL and search_path, their status, what depends on them, and the schema. execute_migration_rollback() '
-    'refuses when it differs. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.migration_fingerprint(text[], text) IS
+    'Of what a preview showed: the migrations; their rollback SQL and all that is stored of how it runs: search_path (otherwise_path where none is recorded), rollback with all its keys, '
+    'migration_version, tool, previous_version and the version that a ledger goes back to, system; their status; what depends on them; and the schema. Not description, rollback_remark, notes and keys '
+    'of the user''s own. execute_migration_rollback() refuses when it differs. Does not write.';
 
 CREATE FUNCTION migrollback_schema.changed_since_preview(preview text, now text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT CASE
         WHEN preview = now THEN NULL
         WHEN length(preview) <> 64 OR left(preview, 12) <> left(now, 12) THEN 'The preview is not of these migrations in this database: look at a new one first'
-        WHEN substr(preview, 13, 24) <> substr(now, 13, 24) THEN 'The rollback SQL has changed since the preview: look at a new one first'
+        WHEN substr(preview, 13, 24) <> substr(now, 13, 24) THEN 'The rollback SQL has changed since the preview, or what is stored of how it runs: look at a new one first'
         WHEN substr(preview, 37, 12) <> substr(now, 37, 12) THEN 'The status, or what depends on it, has changed since the preview: look at a new one first'
         ELSE 'The schema has changed since the preview: look at a new one first'
     END

@@ -59,11 +59,13 @@ BEGIN
         'migration_attempt',
         'migration_blocking_reason',
         'migration_catalog_writes',
+        'migration_coverage_problem',
         'migration_dependents',
         'migration_deploys',
         'migration_event_hash',
         'migration_fingerprint',
         'migration_grants',
+        'migration_metadata_problem',
         'migration_ledger_findings',
         'migration_not_undone',
         'migration_object_history',
@@ -103,6 +105,7 @@ BEGIN
         'routine_users',
         'run_migration_sql',
         'save_migration',
+        'scan_migration_sql',
         'schema_changes',
         'schema_object_addresses',
         'schema_object_arrays',
@@ -190,17 +193,25 @@ COMMENT ON FUNCTION migrollback_schema.transaction_changes(boolean) IS
 CREATE FUNCTION migrollback_schema.migration_rollback_statements(rollback_sql text, metadata jsonb) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    bytes bytea;
+    bytes   bytea;
+    problem text;
 BEGIN
-    IF metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(convert_to(rollback_sql, 'UTF8')) OR jsonb_typeof(metadata #> '{rollback,statements}') IS DISTINCT FROM 'array' THEN
+    IF metadata #>> '{rollback,md5}' IS DISTINCT FROM md5(convert_to(rollback_sql, 'UTF8')) OR metadata #> '{rollback,statements}' IS NULL THEN
         RETURN ARRAY[rollback_sql];     -- nobody has parsed this text: it runs as one
+    END IF;
+    -- The gate has said so already; who comes here without it gets nothing else to run than what is shown.
+    problem := coalesce(migrollback_schema.migration_metadata_problem(metadata),
+                        migrollback_schema.migration_coverage_problem(rollback_sql, metadata #> '{rollback,statements}'));
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'The stored statements do not cover the rollback SQL (%)', problem USING ERRCODE = 'MR024', HINT = 'Register the migration again from its file.';
     END IF;
     bytes := convert_to(rollback_sql, 'UTF8');
     RETURN coalesce((SELECT array_agg(convert_from(substring(bytes FROM (s.statement ->> 0)::int + 1 FOR (s.statement ->> 1)::int), 'UTF8') ORDER BY s.place)
                      FROM jsonb_array_elements(metadata #> '{rollback,statements}') WITH ORDINALITY AS s (statement, place)), '{}');
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_rollback_statements(text, jsonb) IS
-    'The rollback SQL cut into statements where the parser found them at registration, or in one piece when the text is another. Does not write.';
+    'The rollback SQL cut into statements where the parser found them at registration, or in one piece when the text is another. SQLSTATE MR024: what is stored of '
+    'them leaves something out. Does not write.';
 
 CREATE FUNCTION migrollback_schema.migration_progress_notices(names text[], place int, rollback_sql text, metadata jsonb) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$

@@ -17,21 +17,6 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.add_migration_event(text, text, uuid, text, text, jsonb) IS
     'Writes one event of the audit trail and returns its number.';
 
-CREATE FUNCTION migrollback_schema.effective_search_path() RETURNS text
-LANGUAGE plpgsql STABLE AS $function$
-DECLARE
-    schema_name name;
-    path        text := '';
-BEGIN
-    -- No pinned path, on purpose: what the caller's own path comes to is what it tells. Hence every name is written out.
-    FOREACH schema_name IN ARRAY pg_catalog.current_schemas(false) LOOP
-        path := pg_catalog.concat_ws(', ', nullif(path, ''), pg_catalog.quote_ident(schema_name));
-    END LOOP;
-    RETURN path;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.effective_search_path() IS
-    'The schemas of the caller''s search_path that exist, quoted, in order: "$user" resolved. Does not write.';
-
 CREATE FUNCTION migrollback_schema.is_system_migration(name text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT name = ANY ('{20250120_migration_rollback_system}')

@@ -68,7 +68,7 @@ BEGIN
         RAISE EXCEPTION 'no migration was named' USING ERRCODE = 'MR006';
     END IF;
     IF preview IS NOT NULL THEN
-        refusal := migrollback_schema.changed_since_preview(preview, migrollback_schema.migration_fingerprint(names));
+        refusal := migrollback_schema.changed_since_preview(preview, migrollback_schema.migration_fingerprint(names, otherwise_path));
         migration := names[1];
     END IF;
 

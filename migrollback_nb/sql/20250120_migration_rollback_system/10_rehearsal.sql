@@ -238,7 +238,7 @@ BEGIN
     IF cardinality(names) = 0 OR names IS NULL THEN
         RAISE EXCEPTION 'no migration was named' USING ERRCODE = 'MR006';
     END IF;
-    fingerprint := migrollback_schema.migration_fingerprint(names);     -- before all else: what changes meanwhile must show as a change
+    fingerprint := migrollback_schema.migration_fingerprint(names, otherwise_path);     -- before all else: what changes meanwhile must show as a change
     report := jsonb_build_object('success', false, 'migrations', names, 'migration_name', names[cardinality(names)], 'fingerprint', fingerprint, 'consent', consent);
 
     SELECT r.message, r.migration_name INTO refusal FROM migrollback_schema.execute_migration_rollbacks(names, dry_run => true) r WHERE NOT r.success;

@@ -61,7 +61,6 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.register_migration;
 -- DROP FUNCTION IF EXISTS migrollback_schema.save_migration;
 -- DROP FUNCTION IF EXISTS migrollback_schema.is_system_migration;
--- DROP FUNCTION IF EXISTS migrollback_schema.effective_search_path;
 -- DROP FUNCTION IF EXISTS migrollback_schema.add_migration_event;
 -- DROP FUNCTION IF EXISTS migrollback_schema.run_migration_sql;
 -- DROP FUNCTION IF EXISTS migrollback_schema.changeable_settings;
@@ -74,11 +73,15 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_system_objects;
 -- DROP FUNCTION IF EXISTS migrollback_schema.changed_since_preview;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_fingerprint;
+-- DROP FUNCTION IF EXISTS migrollback_schema.effective_search_path;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_rollback_path;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_warnings;
 -- DROP FUNCTION IF EXISTS migrollback_schema.list_rollbackable_migrations;
 -- DROP FUNCTION IF EXISTS migrollback_schema.can_rollback_migration;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_blocking_reason;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_coverage_problem;
+-- DROP FUNCTION IF EXISTS migrollback_schema.migration_metadata_problem;
+-- DROP FUNCTION IF EXISTS migrollback_schema.scan_migration_sql;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migrations_to_roll_back_first;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_dependents;
 -- DROP FUNCTION IF EXISTS migrollback_schema.deploy_in_progress;
