@@ -71,6 +71,10 @@ class MigrationFolder:
             raise self._unreadable(error) from error
         found = layout(files, inside)
         left_out = sorted(entry.name for entry in seen if not entry.name.endswith(".sql") and _PROGRAM.fullmatch(entry.name))
+        of_programs = {name.partition(".")[0] for name in left_out}
+        if undoing_programs := [path for path in found.strays if other_tools.only_undoes(path.removesuffix(".sql")) and path.partition(".")[0] in of_programs]:
+            found = replace(found, strays={path: why for path, why in found.strays.items() if path not in undoing_programs})
+            left_out = sorted((*left_out, *undoing_programs))
         remarks = []
         if left_out and found.migrations:
             shown = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
