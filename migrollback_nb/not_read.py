@@ -91,14 +91,14 @@ def undo_heading(sql: SqlText) -> tuple[Comment, bool] | None:
     >>> undo_heading(SqlText("CREATE TABLE t ();\n-- Rollback: drop it\nSELECT 1;"))[1]
     False
     """
+    lower = sql.text.lower()
+    if not any(word in lower for word in _UNDO):
+        return None
     first = sql.code_after(0)
-    has_up = False
+    headings = [_heading_words(comment) for comment in sql.comments]
+    has_up = any(words is not None and not words.isdisjoint(_DO) for words in headings)
     unsure: Comment | None = None
-    for comment in sql.comments:
-        words = _heading_words(comment)
-        has_up = has_up or (words is not None and not words.isdisjoint(_DO) and words.isdisjoint(_UNDO))
-    for comment in sql.comments:
-        words = _heading_words(comment)
+    for comment, words in zip(sql.comments, headings, strict=True):
         certain = words is not None and not words.isdisjoint(_UNDO)
         remark = None if certain else _REMARK.match(comment.text)
         if not certain and (remark is None or remark[1].lower() not in _UNDO):
