@@ -292,6 +292,7 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
     "MR004": DependencyError,
     "MR005": DependencyError,
     "MR006": UsageError,
+    "MR007": UsageError,
     "MR024": Refused,
     "55P03": LockBusy,
     "40P01": LockBusy,

@@ -31,6 +31,7 @@ class MigrationFile:
     path: str  #: where it was read
     text: str  #: its text, BOM dropped and CRLF read as LF
     previous_version: str | None = None  #: of the migration before it in its folder, empty for the first; None where its tool does not go by that
+    deployed_by: str | None = None  #: whose ledger tells of it, where the format does not say: supabase for one in supabase/migrations
 
     @property
     def version(self) -> str:
@@ -41,6 +42,11 @@ class MigrationFile:
     def tool(self) -> str | None:
         """The tool that the file is written for; None for our own format, which is Supabase's too."""
         return None
+
+    @property
+    def ledger_tool(self) -> str | None:
+        """The tool whose ledger tells whether it is applied; None where nothing says which."""
+        return self.tool or self.deployed_by
 
     @property
     def number(self) -> tuple[int, ...] | None:
@@ -330,8 +336,8 @@ class MigrationFile:
     def metadata(self) -> dict[str, Any]:
         """What `migration_history.metadata` keeps of the file."""
         found: dict[str, Any] = {"description": self.description}
-        if self.tool is not None:
-            found["tool"] = self.tool
+        if self.ledger_tool is not None:
+            found["tool"] = self.ledger_tool
         if self.previous_version is not None:
             found["previous_version"] = self.previous_version
         found["rollback"] = self.rollback.metadata() if self.rollback is not None else None

@@ -762,20 +762,28 @@ class Migrations:
             warnings=(*file.remarks, *live_block_warning(self.database, file), *not_applied_warning(self.database, file)),
         )
 
-    def sync(self, *, progress: Progress | None = None) -> SyncResult:
-        """Register every migration of the folder that is not registered yet. Writes.
+    def sync(self, *, deploy: str | None = None, progress: Progress | None = None) -> SyncResult:
+        """Register every migration of the folder that is not registered yet, and record what its deploy tool did meanwhile. Writes.
 
-        A bad file, a missing or circular dependency is reported and stops no other. What is registered already is left as it is,
-        also when it was rolled back; a changed file is reported.
+        The tool's ledger is asked about every file and every registered migration: what it does not hold is not registered, what it holds again after a
+        rollback is recorded as applied again, and what it no longer holds is said. A bad file, a missing or circular dependency is reported and stops no
+        other; a changed, a renamed and a deleted file are reported.
 
         Parameters
         ----------
+        deploy : str, optional
+            Label of the deploy that these belong to, for `rollback(deploy=)`; several calls with one label add to one deploy.
         progress : callable, optional
             Called with (done, all, name).
+
+        Raises
+        ------
+        Refused
+            When the deploy tool is at work now, with its process.
         """
         from migrollback_nb import registering
 
-        return registering.sync(self.database, self.folder, progress=progress)
+        return registering.sync(self.database, self.folder, deploy=deploy, progress=progress)
 
     def pending(self) -> tuple[str, ...]:
         """Names of the folder's migrations that are not in place, in the order in which they would be applied. Does not write.
@@ -787,15 +795,22 @@ class Migrations:
         """
         from migrollback_nb.applying import pending
 
-        return tuple(file.name for file in pending(self.database.checksums(), self.folder))
+        return tuple(file.name for file in pending(self.database.history_states(), self.folder).files)
 
-    def apply(self, *names: str, progress: Progress | None = None, snapshots: Snapshots = "ends") -> ApplyResult:
+    def apply(
+        self, *names: str, again: bool = False, deploy: str | None = None, progress: Progress | None = None, snapshots: Snapshots = "ends"
+    ) -> ApplyResult:
         """Run the up part of migrations and register them. Writes: each whole or not at all, in a transaction of its own.
 
         Parameters
         ----------
         *names : str
-            Migrations of the folder; without any, all that were never registered, dependencies first. One that was rolled back is applied again only by name.
+            Migrations of the folder; without any, all that were never registered, dependencies first, and those that were rolled back and changed since. Others
+            that were rolled back are applied again only by name, or with `again`; the result says which were left.
+        again : bool
+            True: also all that were rolled back.
+        deploy : str, optional
+            Label of the deploy that these belong to, for `rollback(deploy=)`; several calls with one label add to one deploy.
         progress : callable, optional
             Called with (done, all, name).
         snapshots : {'ends', 'each', 'none'}
@@ -807,11 +822,12 @@ class Migrations:
         ApplyFailed
             The up part of one failed and was undone; those before it stay applied.
         Refused
-            When it depends on migrations that are not applied, or its SQL cannot run.
+            When it depends on migrations that are not applied, its SQL cannot run, or its deploy tool has applied it or is at work.
         """
         from migrollback_nb import applying
 
-        return applying.apply(self.database, self.folder, [_stem(name) for name in names], progress=progress, snapshots=snapshots)
+        stems = [_stem(name) for name in names]
+        return applying.apply(self.database, self.folder, stems, again=again, deploy=deploy, progress=progress, snapshots=snapshots)
 
     def record_dependencies(self) -> RecordResult:
         """Keep what `infer_dependencies` finds. Writes: from then on these dependencies block and order as declared ones do.

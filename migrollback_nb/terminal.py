@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
@@ -112,17 +113,25 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             for registered in result.registered:
                 answer = "Yes" if registered.has_rollback_sql else "No"
                 out.write(f"📝 Registering: {visible(registered.migration_name)}.sql\n   ✅ Registered (Rollback: {answer})\n")
+            for name in result.applied_again:
+                out.write(f"🔁 Applied again by its deploy tool: {visible(name)}\n")
             for failure in result.failed:
                 err.write(f"❌ {visible(failure.error)}\n")
             failed = f", {len(result.failed)} failed" if result.failed else ""
             failed = (f", {len(result.not_applied)} not applied" if result.not_applied else "") + failed
-            gap = "\n" if result.registered else ""
+            gap = "\n" if result.registered or result.applied_again else ""
             mark = "⚠️ " if result.failed else "✅"
-            out.write(f"{gap}{mark} Sync complete: {len(result.registered)} registered, {len(result.skipped)} skipped{failed}\n")
+            again = f", {len(result.applied_again)} applied again" if result.applied_again else ""
+            out.write(f"{gap}{mark} Sync complete: {len(result.registered)} registered{again}, {len(result.skipped)} skipped{failed}\n")
         case results.ApplyResult():
             for name in result.applied:
                 out.write(f"✅ Applied: {visible(name)}\n")
-            out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped\n")
+            left = f", {len(result.left_rolled_back)} left rolled back" if result.left_rolled_back else ""
+            out.write(f"✅ Apply complete: {len(result.applied)} applied, {len(result.skipped)} skipped{left}\n")
+            out.writelines(f"   Left rolled back: {visible(str(one))}\n" for one in result.left_rolled_back)
+            if result.left_rolled_back:
+                names = " ".join(shlex.quote(one.migration_name) for one in result.left_rolled_back)
+                out.write(f"   To bring back: migrollback apply {visible(names)}, or all of them: migrollback apply --again\n")
         case results.RecordResult():
             for one in result.dependencies:
                 done = "✅" if one.recorded else "⚠️ "

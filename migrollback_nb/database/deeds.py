@@ -26,6 +26,35 @@ class Deeds(Questions):
 
         return self._retrying(attempt)
 
+    def begin_deploy(self, label: str | None) -> str:
+        """Record that a deploy begins, or go on with the one of this label. Writes, where there is a label. Returns its id."""
+        if label is None:
+            return str(uuid.uuid4())
+
+        def attempt(lock_timeout: str) -> str:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                return str(self._value("begin_migration_deploy", label=label, client=self.client))
+
+        return self._retrying(attempt)
+
+    def record_applied_again(self, name: str, deploy: str | None) -> None:
+        """Record that a deploy tool applied a migration again whose file is not here any more. Writes."""
+
+        def attempt(lock_timeout: str) -> None:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                self._rows("record_applied_again", name=name, deploy=deploy, client=self.client)
+
+        self._retrying(attempt)
+
+    def record_missing_in_ledger(self, names: Sequence[str]) -> None:
+        """Record, once, that deploy ledgers no longer hold these migrations. Writes events."""
+
+        def attempt(lock_timeout: str) -> None:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                self._rows("record_missing_in_ledger", names=list(names), client=self.client)
+
+        self._retrying(attempt)
+
     def record_dependencies(
         self, dependencies: Sequence[dict[str, Any]], objects: Sequence[dict[str, Any]], obsolete: Sequence[dict[str, Any]] = ()
     ) -> tuple[list[Row], list[Row]]:

@@ -108,6 +108,35 @@ class Questions(Session):
         rows = self._query("SELECT h.migration_name, h.status, h.checksum FROM {schema}.migration_history h")
         return {row["migration_name"]: (row["status"], row["checksum"]) for row in rows}
 
+    def history_states(self) -> dict[str, Row]:
+        """Name -> status, checksum, version, tool, system, rollback_at, rollback_by, notes of every registered migration. Does not write."""
+        rows = self._query(
+            "SELECT h.migration_name, h.status, h.checksum, h.migration_version AS version, h.metadata ->> 'tool' AS tool, "
+            "coalesce(h.metadata ->> 'system' = 'true', false) AS system, h.rollback_at, h.rollback_by, h.notes "
+            "FROM {schema}.migration_history h"
+        )
+        return {row["migration_name"]: row for row in rows}
+
+    def ledger_findings(self, names: Sequence[str] | None = None) -> list[Row]:
+        """Rows of migration_ledger_findings(), with `warning` in words: what deploy ledgers know better of registered migrations. Does not write."""
+        return self._query(
+            "SELECT f.migration_name, f.ledger, f.finding, f.tool, {schema}.ledger_finding_warning(f.migration_name, f.ledger, f.finding) AS warning "
+            'FROM {schema}.migration_ledger_findings(%(names)s::text[]) f ORDER BY f.migration_name COLLATE "C"',
+            names=None if names is None else list(names),
+        )
+
+    def deploy_in_progress(self, tool: str | None) -> list[Row]:
+        """Rows of deploy_in_progress(): why the ledger of a deploy tool cannot be relied on now. Does not write."""
+        return self._query("SELECT d.reason, d.pid FROM {schema}.deploy_in_progress(%(tool)s::text, {schema}.effective_search_path()) d", tool=tool)
+
+    def deploys(self, label: str | None = None) -> list[Row]:
+        """Rows of migration_deploys(), newest first, of one label or all. Does not write."""
+        return self._query("SELECT d.* FROM {schema}.migration_deploys(%(label)s::text) d", label=label)
+
+    def migrations_of_deploy(self, label: str) -> list[str]:
+        """What the newest deploy of a label brought and is still applied, in the order of its rollback. Does not write."""
+        return list(self._query("SELECT {schema}.migrations_of_deploy(%(label)s::text) AS names", label=label)[0]["names"])
+
     def last_applied(self) -> str | None:
         """Name of the migration that was applied last and is in place, our own aside. Does not write."""
         rows = self._query(

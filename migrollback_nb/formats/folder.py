@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from migrollback_nb import folders, migration_file, not_read, other_tools
@@ -89,6 +89,11 @@ class MigrationFolder:
             unknown = (name for name, names in sorted(inside.items()) if name not in found.migrations and any(one.endswith(".sql") for one in names))
             remarks += [f"{name}/ is left out: it holds files *.sql, but no up.sql and no migration.sql" for name in unknown]
         return replace(found, remarks=(*found.remarks, *remarks)) if remarks else found
+
+    @cached_property
+    def _is_supabase(self) -> bool:
+        """Whether this is the folder that Supabase's own tool deploys."""
+        return self.path.resolve().parts[-2:] == ("supabase", "migrations")
 
     def _planned(self) -> Layout:
         plan = self.path / sqitch.PLAN
@@ -178,7 +183,8 @@ class MigrationFolder:
             raise MigrationFileError(str(path), found.refused.problem, hint=found.refused.hint)
         text = migration_file.read_text(path)
         if found.undo is None:
-            return parse(text, name=name, path=str(path))
+            file = parse(text, name=name, path=str(path))
+            return replace(file, deployed_by="supabase") if file.tool is None and self._is_supabase else file
         undo = self.path / found.undo
         undo_text = migration_file.read_text(undo) if found.has_undo else None
         return PairedFile(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from migrollback_nb.results.check import CheckResult, Plan, Preview
     from migrollback_nb.results.dependencies import DependencyRecord, RecordResult
-    from migrollback_nb.results.files import ApplyResult, FileFailure, RegisterResult, RunbookCopy, SyncResult, Template
+    from migrollback_nb.results.files import ApplyResult, FileFailure, LeftRolledBack, RegisterResult, RunbookCopy, SyncResult, Template
     from migrollback_nb.results.progress import RollbackProgress
     from migrollback_nb.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.results.rehearsal import Rehearsal
@@ -32,6 +32,7 @@ _HOME = {
     "DependencyRecord": "dependencies",
     "FileFailure": "files",
     "InstallResult": "system",
+    "LeftRolledBack": "files",
     "MigrationProof": "proof",
     "Notice": "target",
     "Plan": "check",
@@ -61,6 +62,7 @@ __all__ = [
     "DependencyRecord",
     "FileFailure",
     "InstallResult",
+    "LeftRolledBack",
     "MigrationProof",
     "Notice",
     "Plan",

@@ -79,6 +79,7 @@ LAYERS = [
         "trail",
         "registering",
         "deploy_ledgers",
+        "renamed_files",
         "applying",
         "rolling_back",
         "refusing",

@@ -5,13 +5,15 @@
 CREATE FUNCTION migrollback_schema.migration_deploys(label text DEFAULT NULL)
 RETURNS TABLE (deploy_id text, label text, deployed_at timestamptz, deployed_by text, client text, migrations text[], applied text[], state text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
-    WITH deploy AS (
-        SELECT e.details ->> 'deploy' AS id, coalesce(e.details ->> 'label', e.details ->> 'deploy') AS label, e.event_number, e.occurred_at, e.database_user, e.client
-        FROM migrollback_schema.migration_events e WHERE e.event = 'deploy_recorded' AND e.details ? 'deploy'),
-    brought AS (
-        SELECT e.details ->> 'deploy' AS id, array_agg(e.migration_name ORDER BY e.event_number) AS names
+    WITH of_deploys AS MATERIALIZED (
+        SELECT e.details ->> 'deploy' AS id, e.details ->> 'label' AS label, e.event_number, e.occurred_at, e.database_user, e.client, e.migration_name
         FROM migrollback_schema.migration_events e
-        WHERE e.details ? 'deploy' AND e.event IN ('registered', 'applied', 'applied_again') GROUP BY e.details ->> 'deploy'),
+        WHERE e.details ? 'deploy' AND e.event IN ('deploy_recorded', 'registered', 'applied', 'applied_again')),
+    deploy AS (                         -- one without a label has no event of its own
+        SELECT DISTINCT ON (o.id) o.id, coalesce(o.label, o.id) AS label, o.event_number, o.occurred_at, o.database_user, o.client
+        FROM of_deploys o ORDER BY o.id, o.event_number),
+    brought AS (
+        SELECT o.id, array_agg(o.migration_name ORDER BY o.event_number) AS names FROM of_deploys o WHERE o.migration_name IS NOT NULL GROUP BY o.id),
     still AS (
         SELECT h.metadata ->> 'deploy' AS id, array_agg(h.migration_name ORDER BY h.applied_at, h.migration_name COLLATE "C") AS names
         FROM migrollback_schema.migration_history h WHERE h.metadata ? 'deploy' AND h.status <> 'rolled_back' GROUP BY h.metadata ->> 'deploy')
@@ -28,31 +30,29 @@ COMMENT ON FUNCTION migrollback_schema.migration_deploys(text) IS
     'Deploys, newest first, all or those of one label (a deploy without one goes by its id): what they brought (registered, applied, or found applied again), in order; '
     'what of that is still applied; state: applied, partly rolled back, rolled back, nothing brought. A label that was used again after its rollback has several. Does not write.';
 
-CREATE FUNCTION migrollback_schema.begin_migration_deploy(label text DEFAULT NULL, client text DEFAULT NULL) RETURNS text
+CREATE FUNCTION migrollback_schema.begin_migration_deploy(label text, client text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     deploy text;
 BEGIN
-    IF label IS NOT NULL AND (btrim(label) = '' OR label <> btrim(label) OR length(label) > 200 OR label ~ '[[:cntrl:]]') THEN
+    IF label IS NULL OR btrim(label) = '' OR label <> btrim(label) OR length(label) > 200 OR label ~ '[[:cntrl:]]' THEN
         RAISE EXCEPTION 'the label of a deploy has 1 to 200 characters, none of them a control character, and no blank at either end' USING ERRCODE = 'MR006',
             HINT = 'The commit''s hash or the number of the CI run are good labels.';
     END IF;
     PERFORM migrollback_schema.lock_migrations();
-    IF label IS NOT NULL THEN
-        SELECT d.deploy_id INTO deploy FROM
-            (SELECT n.deploy_id, n.state FROM migrollback_schema.migration_deploys(begin_migration_deploy.label) n LIMIT 1) d
-         WHERE d.state <> 'rolled back';    -- after its rollback a label starts anew
-    END IF;
+    SELECT d.deploy_id INTO deploy FROM
+        (SELECT n.deploy_id, n.state FROM migrollback_schema.migration_deploys(begin_migration_deploy.label) n LIMIT 1) d
+     WHERE d.state <> 'rolled back';        -- after its rollback a label starts anew
     IF deploy IS NULL THEN
         deploy := gen_random_uuid()::text;
         PERFORM migrollback_schema.add_migration_event('deploy_recorded', NULL, NULL, NULL, begin_migration_deploy.client,
-                                                       jsonb_strip_nulls(jsonb_build_object('deploy', deploy, 'label', begin_migration_deploy.label)));
+                                                       jsonb_build_object('deploy', deploy, 'label', begin_migration_deploy.label));
     END IF;
     RETURN deploy;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.begin_migration_deploy(text, text) IS
     'Writes: records that a deploy begins, and returns its id, which register_migrations() and apply_migration() take in metadata (deploy). A label that is known '
-    'already goes on with its deploy, unless that was rolled back; without a label the id is the label. SQLSTATE MR006: a label that nobody could type.';
+    'already goes on with its deploy, unless that was rolled back. A deploy without a label needs no record: any new id in metadata makes one, and is its label. SQLSTATE MR006: a label that nobody could type.';
 
 CREATE FUNCTION migrollback_schema.migrations_of_deploy(label text) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
