@@ -79,8 +79,7 @@ def pending(history: Mapping[str, Row], folder: MigrationFolder, names: Sequence
         if contents.errors:
             raise contents.errors[0]
         if found.unclear:
-            file, name = next(iter(found.unclear.items()))
-            raise Refused(found.warnings(folder.path)[len(found.renamed)], migration_name=name)
+            raise Refused(found.warnings(folder.path)[len(found.renamed)], migration_name=next(iter(found.unclear.values())))
         files = {file.name: file for file in found.new}
         for one in contents.files:
             if one.name not in rolled_back:

@@ -57,12 +57,30 @@ def _diff_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("new", metavar="B", nargs="?", default="now", help="another one, or now (default)")
 
 
+def _deploy(made: argparse.ArgumentParser, text: str) -> None:
+    made.add_argument("--deploy", metavar="LABEL", help=text)
+
+
+_DEPLOY_TO = "label of the deploy that these belong to, for rollback --deploy; several calls with one label add to one deploy"
+
+
+def _sync_arguments(made: argparse.ArgumentParser) -> None:
+    _deploy(made, _DEPLOY_TO)
+
+
+def _last_arguments(made: argparse.ArgumentParser) -> None:
+    _deploy(made, "the last of what this deploy brought and is still applied; prints nothing when there is none")
+
+
 def _rollback_arguments(made: argparse.ArgumentParser) -> None:
-    _name(made)
+    made.add_argument("name", metavar="NAME", nargs="?", help="the migration, with or without .sql")
+    _deploy(made, "instead of a name: exactly what the deploy of this label brought, newest first, in one transaction (exit status 0 when that is nothing)")
     made.add_argument("--dry-run", action="store_true", help="show the SQL and run nothing")
     made.add_argument("--chain", action="store_true", help="with all that must be rolled back before it, in one transaction")
     made.add_argument(
-        "--confirm", metavar="NAME", help="confirm without being asked, by the migration's name (variable MIGROLLBACK_CONFIRM: one or more names)"
+        "--confirm",
+        metavar="NAME",
+        help="confirm without being asked, by the migration's name or the deploy's label (variable MIGROLLBACK_CONFIRM: one or more)",
     )
     made.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail")
     _snapshots(made, "one before and one after; also between the migrations of a chain; none, and nothing is verified")
@@ -103,7 +121,9 @@ def _install_arguments(made: argparse.ArgumentParser) -> None:
 
 
 def _apply_arguments(made: argparse.ArgumentParser) -> None:
-    made.add_argument("names", metavar="NAME", nargs="*", help="migrations; none: all that were never registered")
+    made.add_argument("names", metavar="NAME", nargs="*", help="migrations; none: all that were never registered, or rolled back and changed since")
+    made.add_argument("--again", action="store_true", help="also all that were rolled back")
+    _deploy(made, _DEPLOY_TO)
     _snapshots(made, "one before the first, one after the last, and around one that runs outside a transaction; also between each two; none")
     _limits(made)
 
@@ -112,6 +132,7 @@ def _history_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("--status", choices=("applied", "rolled_back", "failed"), help="only those of this status")
     made.add_argument("--since", metavar="WHEN", help="only those applied since: 7d, 36h, 90m, 2w or an ISO date")
     made.add_argument("--without-rollback", action="store_true", help="only those in place without rollback SQL")
+    _deploy(made, "only what the newest deploy of this label brought")
 
 
 def _resolve_arguments(made: argparse.ArgumentParser) -> None:
@@ -186,18 +207,19 @@ def _no_arguments(_: argparse.ArgumentParser) -> None:
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "list": ("list the migrations in place and whether each may be rolled back", _no_arguments),
     "check": ("check whether a migration may be rolled back (exit status 3: it may not)", _name),
-    "rollback": ("roll a migration back, after showing what it is and asking", _rollback_arguments),
+    "rollback": ("roll a migration or a deploy back, after showing what it is and asking", _rollback_arguments),
     "rehearse": ("run a rollback for real, undo it, and show what it did (exit status 1: it would fail)", _rehearse_arguments),
     "register": ("register a migration that is in place, or update what is registered of it", _name),
     "template": (
         "write the rollback block of a migration: what undoes its up part (needs no database; one named by --dsn says how it is to be written)",
         _template_arguments,
     ),
-    "sync": ("register all migrations of the folder that are not registered yet", _no_arguments),
+    "sync": ("register all migrations of the folder that are not registered yet, and record what the deploy tool did", _sync_arguments),
     "install": ("install the rollback system into the database, or what is missing of it", _install_arguments),
     "apply": ("run the up part of migrations and register them", _apply_arguments),
     "history": ("show the history of all migrations", _history_arguments),
-    "last": ("print the name of the migration that was applied last, for scripts", _no_arguments),
+    "last": ("print the name of the migration that was applied last, for scripts", _last_arguments),
+    "deploys": ("list the deploys: label, time, person, migrations, state", _no_arguments),
     "resolve": ("say how a failed migration stands, once you have looked after it", _resolve_arguments),
     "deps": ("show dependencies", _deps_arguments),
     "plan": ("show in which order a migration and all that rests on it would be rolled back", _name),

@@ -42,17 +42,18 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
         case "check":
             return db.check(args.name)
         case "rollback" if args.dry_run:
-            return db.preview(args.name, chain=args.chain)
+            return db.preview(args.name, chain=args.chain, deploy=args.deploy)
         case "rollback":
             db.require_system()
             confirmed = args.confirm
-            if confirmed is None and _confirmed_by_variable(args.name.removesuffix(".sql")):
-                confirmed = args.name
+            name = args.deploy if args.deploy is not None else (args.name or "").removesuffix(".sql")
+            if confirmed is None and _confirmed_by_variable(name):
+                confirmed = name
             if confirmed is None:
-                name = args.name.removesuffix(".sql")
                 raise ConfirmationRequired(f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {shlex.quote(name)}.")
             return db.rollback(
                 args.name,
+                deploy=args.deploy,
                 confirm=confirmed,
                 reason=args.reason,
                 preview=args.preview,
@@ -79,7 +80,7 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             return db.template(args.name, prove=args.prove, on=args.on, own_server=args.own_server, prelude=args.prelude)
         case "sync":
             db.require_system()
-            return db.sync()
+            return db.sync(deploy=args.deploy)
         case "install":
             return db.install(
                 production=args.production,
@@ -89,11 +90,13 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             )
         case "apply":
             db.require_system()
-            return db.apply(*args.names, snapshots=args.snapshots)
+            return db.apply(*args.names, again=args.again, deploy=args.deploy, snapshots=args.snapshots)
         case "history":
-            return db.history(status=args.status, since=args.since, without_rollback=args.without_rollback)
+            return db.history(status=args.status, since=args.since, without_rollback=args.without_rollback, deploy=args.deploy)
         case "last":
-            return db.database.last_applied()
+            return db.last(deploy=args.deploy).migration_name
+        case "deploys":
+            return db.deploys()
         case "resolve":
             db.require_system()
             return db.resolve(args.name, status=args.status, reason=args.reason)
@@ -137,9 +140,14 @@ _ROWS: dict[str, tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mappi
         ("migration_name", "migration_version", "applied_at", "status", "can_rollback", "has_rollback_sql", "blocking_reason", "dependent_migrations"),
     ),
     "history": (
-        lambda args, db: db.history_rows(status=args.status, since=args.since, without_rollback=args.without_rollback),
+        lambda args, db: db.history_rows(status=args.status, since=args.since, without_rollback=args.without_rollback, deploy=args.deploy),
         ("migration_name", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes"),
         ("migration_name", "migration_version", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes", "checksum", "rollback_sql"),
+    ),
+    "deploys": (
+        lambda _, db: db.database.deploys(),
+        ("label", "deployed_at", "deployed_by", "migrations", "state"),
+        ("label", "deployed_at", "deployed_by", "client", "migrations", "applied", "state"),
     ),
     "events": (
         lambda args, db: db.database.events(None if args.name is None else args.name.removesuffix(".sql")),
@@ -197,9 +205,10 @@ def _confirmed_by_variable(name: str) -> bool:
 
 def _confirm(args: argparse.Namespace, preview: Preview, out: TextIO, stdin: TextIO) -> None:
     """Ask, on a terminal; elsewhere, and for answers other than yes, refuse."""
-    name = preview.migration_name
+    name = preview.confirm
     if args.confirm is not None or _confirmed_by_variable(name):
-        args.confirm = args.confirm or name
+        if args.confirm is None:  # an empty one is a name that is wrong, not one that was left out
+            args.confirm = name
         return
     if not stdin.isatty():
         raise ConfirmationRequired(
@@ -219,10 +228,18 @@ def _confirm(args: argparse.Namespace, preview: Preview, out: TextIO, stdin: Tex
     args.confirm = name
 
 
+def _what(args: argparse.Namespace) -> str:
+    """What rollback is asked for, as its heading says."""
+    if (args.name is None) == (args.deploy is None):
+        raise UsageError("rollback takes a migration's name or --deploy LABEL, one of them", hint="migrollback list and migrollback deploys show them.")
+    return args.name if args.deploy is None else f"deploy {args.deploy}"
+
+
 def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO, stdin: TextIO, *, talk: bool) -> Any:
     """Show, ask, and roll back what was shown."""
-    preview = db.preview(args.name, chain=args.chain)
-    if args.dry_run:
+    _what(args)
+    preview = db.preview(args.name, chain=args.chain, deploy=args.deploy)
+    if args.dry_run or isinstance(preview, results.NothingToRollBack):
         return preview
     db.require_system()
     asked = out if talk else err  # a question among JSON could neither be seen through a pipe nor be read by a program
@@ -375,7 +392,7 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
     if talk and args.command in _TITLES:
         out.write(_TITLES[args.command].format(name=visible(getattr(args, "name", ""))))
     if talk and args.command == "rollback":
-        out.write(f"{'🔍 DRY RUN: Rolling back' if args.dry_run else '⚠️ Rolling back'}: {visible(args.name)}\n\n")
+        out.write(f"{'🔍 DRY RUN: Rolling back' if args.dry_run else '⚠️ Rolling back'}: {visible(_what(args))}\n\n")
     out.flush()
     with open_migrations(args) as db:
         if args.command == "deps" and (args.infer or args.record) and form in ("dot", "svg"):
@@ -383,7 +400,9 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
         if args.command == "deps" and args.infer and not args.record:
             return _print_inferred(args, db, form, out, err)
         if args.command in _ROWS and not getattr(args, "verify", False) and not getattr(args, "record", False):
-            return _print_rows(args, db, form, out)
+            return _print_rows(args, db, form, out, err)
+        if args.command == "last":
+            return _print_last(args, db, form, out, err)
         if args.command == "rollback":
             result = _rollback(args, db, out, err, stdin, talk=talk)
         elif args.command in ("sync", "apply"):
@@ -469,7 +488,7 @@ def _print_inferred(args: argparse.Namespace, db: Migrations, form: str, out: Te
     return 0
 
 
-def _print_rows(args: argparse.Namespace, db: Migrations, form: str, out: TextIO) -> int:
+def _print_rows(args: argparse.Namespace, db: Migrations, form: str, out: TextIO, err: TextIO) -> int:
     if form in ("dot", "svg"):
         graph = db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
         if form == "dot":
@@ -491,7 +510,20 @@ def _print_rows(args: argparse.Namespace, db: Migrations, form: str, out: TextIO
         show_list(rows, out)
     else:
         show_table(rows, short, out)
+    if args.command == "list":
+        for warning in db.ledger_warnings():
+            err.write(f"⚠️  {visible(warning)}\n")
     return 0
+
+
+def _print_last(args: argparse.Namespace, db: Migrations, form: str, out: TextIO, err: TextIO) -> int:
+    found = db.last(deploy=args.deploy)
+    if found.migration_name is not None:
+        out.write((results.to_json(found.migration_name) if form == "json" else found.migration_name) + "\n")
+    for warning in found.warnings:
+        err.write(f"⚠️  {visible(warning)}\n" if found.migration_name is not None else f"{visible(warning)}\n")
+    # a deploy of nothing is no failure: a script goes on with an empty name
+    return 0 if found.migration_name is not None or args.deploy is not None else 1
 
 
 @contextmanager
@@ -530,7 +562,9 @@ def _with_progress(args: argparse.Namespace, db: Migrations, err: TextIO) -> Syn
     """sync or apply, with a bar."""
     db.require_system()
     with _bar(err) as progress:
-        return db.sync(progress=progress) if args.command == "sync" else db.apply(*args.names, progress=progress, snapshots=args.snapshots)
+        if args.command == "sync":
+            return db.sync(deploy=args.deploy, progress=progress)
+        return db.apply(*args.names, again=args.again, deploy=args.deploy, progress=progress, snapshots=args.snapshots)
 
 
 def main() -> None:

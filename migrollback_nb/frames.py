@@ -45,6 +45,15 @@ HISTORY = {
     "checksum": _TEXT,
     "rollback_sql": _TEXT,
 }
+DEPLOYS = {
+    "label": _TEXT,
+    "deployed_at": _TIME,
+    "deployed_by": _TEXT,
+    "client": _TEXT,
+    "migrations": _ANY,
+    "applied": _ANY,
+    "state": _TEXT,
+}
 DEPENDENCIES = {
     "migration_name": _TEXT,
     "depends_on": _TEXT,
@@ -147,6 +156,11 @@ def rollbackable(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def history(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of migration_history as a DataFrame (n, 10), columns as in `HISTORY`; does not write."""
     return _frame(rows, HISTORY)
+
+
+def deploys(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of migration_deploys() as a DataFrame (n, 7), columns as in `DEPLOYS`; does not write."""
+    return _frame(rows, DEPLOYS)
 
 
 def dependencies(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

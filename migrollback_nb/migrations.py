@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from migrollback_nb import planning, results
 from migrollback_nb.errors import (
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         ChainResult,
         CheckResult,
         InstallResult,
+        LastApplied,
+        NothingToRollBack,
         Plan,
         Preview,
         Proof,
@@ -317,13 +319,64 @@ class Migrations:
         -------
         DataFrame
             Columns migration_name, migration_version, applied_at (aware), status, can_rollback, has_rollback_sql, blocking_reason,
-            dependent_migrations (tuple of the nearest that block).
+            dependent_migrations (tuple of the nearest that block). ``attrs["warnings"]`` says what deploy ledgers know better.
         """
         from migrollback_nb import frames
 
-        return frames.rollbackable(self.database.list_rollbackable())
+        frame = frames.rollbackable(self.database.list_rollbackable())
+        frame.attrs["warnings"] = self.ledger_warnings()
+        return frame
 
-    def history(self, *, status: str | None = None, since: datetime | timedelta | str | None = None, without_rollback: bool = False) -> pd.DataFrame:
+    def ledger_warnings(self) -> tuple[str, ...]:
+        """What the ledgers of deploy tools know better than the history, a line each. Does not write."""
+        return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.ledger_findings())
+
+    def last(self, *, deploy: str | None = None) -> LastApplied:
+        """Which migration was applied last, as history and deploy ledger say together; our own aside. Does not write.
+
+        Parameters
+        ----------
+        deploy : str, optional
+            Label of a deploy: only what that brought.
+
+        Raises
+        ------
+        UsageError
+            When there is no deploy of this label.
+        """
+        if deploy is not None:
+            names = self.database.migrations_of_deploy(deploy)
+            return results.LastApplied(
+                migration_name=names[0] if names else None, warnings=() if names else (f"Nothing that deploy {deploy} brought is applied",)
+            )
+        findings = self.database.ledger_findings()
+        again = [row["migration_name"] for row in findings if row["finding"] == "applied_again"]
+        # its tool applies in order, so the one that came last before comes last now
+        name = self.database.history(names=again)[0]["migration_name"] if again else self.database.last_applied()
+        warnings = tuple(f"{row['migration_name']}: {row['warning']}" for row in findings if row["migration_name"] == name)
+        return results.LastApplied(migration_name=name, warnings=warnings if name is not None else ("No migration is applied",))
+
+    def deploys(self) -> pd.DataFrame:
+        """The deploys, newest first: what each sync or apply, or several with one label, brought. Does not write.
+
+        Returns
+        -------
+        DataFrame
+            Columns label (the deploy's id where none was given), deployed_at (aware), deployed_by (database role), client, migrations (tuple, in order), applied
+            (tuple of those that still are), state (applied, partly rolled back, rolled back, nothing brought).
+        """
+        from migrollback_nb import frames
+
+        return frames.deploys(self.database.deploys())
+
+    def history(
+        self,
+        *,
+        status: str | None = None,
+        since: datetime | timedelta | str | None = None,
+        without_rollback: bool = False,
+        deploy: str | None = None,
+    ) -> pd.DataFrame:
         """The history, newest first. Does not write.
 
         Parameters
@@ -334,6 +387,8 @@ class Migrations:
             Only those applied since this moment (aware, or read as UTC), or within this span until now; ``'7d'``, ``'36h'`` and ISO dates are understood.
         without_rollback : bool
             Only those in place that have no rollback SQL.
+        deploy : str, optional
+            Only what the newest deploy of this label brought.
 
         Returns
         -------
@@ -350,10 +405,15 @@ class Migrations:
         """
         from migrollback_nb import frames
 
-        return frames.history(self.history_rows(status=status, since=since, without_rollback=without_rollback))
+        return frames.history(self.history_rows(status=status, since=since, without_rollback=without_rollback, deploy=deploy))
 
     def history_rows(
-        self, *, status: str | None = None, since: datetime | timedelta | str | None = None, without_rollback: bool = False
+        self,
+        *,
+        status: str | None = None,
+        since: datetime | timedelta | str | None = None,
+        without_rollback: bool = False,
+        deploy: str | None = None,
     ) -> Sequence[dict[str, Any]]:
         """As `history`, as plain rows. Does not write."""
         if status is not None and status not in ("applied", "rolled_back", "failed"):
@@ -362,7 +422,15 @@ class Migrations:
             since = parse_since(since)
         if isinstance(since, datetime) and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
-        return self.database.history(status=status, since=since, without_rollback=without_rollback)
+        names = None if deploy is None else self._deploy(deploy)["migrations"]
+        return self.database.history(status=status, since=since, without_rollback=without_rollback, names=names)
+
+    def _deploy(self, label: str) -> dict[str, Any]:
+        """The newest deploy of a label."""
+        found = self.database.deploys(label)
+        if not found:
+            raise UsageError(f"There is no deploy {label}", hint="migrollback deploys lists them.")
+        return found[0]
 
     def dependencies(self) -> pd.DataFrame:
         """Every dependency. Does not write.
@@ -517,20 +585,27 @@ class Migrations:
         )
         return results.Plan(migration_name=name, steps=tuple(steps), statuses={step: statuses[step] for step in steps})
 
-    def preview(self, name: str | Sequence[str], *, chain: bool = False) -> Preview:
+    @overload
+    def preview(self, name: str | Sequence[str], *, chain: bool = False) -> Preview: ...
+    @overload
+    def preview(self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None) -> Preview | NothingToRollBack: ...
+    def preview(self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None) -> Preview | NothingToRollBack:
         """What a rollback would run: the dry run. Does not write.
 
         Parameters
         ----------
-        name : str or sequence of str
+        name : str or sequence of str, optional
             The migration, or several in the order in which they are to be rolled back.
         chain : bool
             True: with all that must be rolled back before it.
+        deploy : str, optional
+            Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
 
         Returns
         -------
-        Preview
-            Its fingerprint makes `rollback` refuse when anything has changed meanwhile.
+        Preview or NothingToRollBack
+            Its fingerprint makes `rollback` refuse when anything has changed meanwhile; ``confirm`` is what it is confirmed by. A deploy that brought nothing, or is
+            rolled back already, has nothing to roll back.
 
         Raises
         ------
@@ -538,8 +613,12 @@ class Migrations:
             When it is not registered.
         Refused
             When a rule forbids it, with the reason in words.
+        UsageError
+            When there is no deploy of this label.
         """
-        names = self._steps(name, chain=chain)
+        names = self._steps(name, chain=chain, deploy=deploy)
+        if deploy is not None and not names:
+            return results.NothingToRollBack(deploy=deploy, state=self._deploy(deploy)["state"])
         # first of all: what changes between these questions must show as a change
         fingerprint = self.database.fingerprint(names)
         rows = self.database.dry_run(names)
@@ -560,7 +639,7 @@ class Migrations:
         )
         steps = tuple((row["migration_name"], row["sql_executed"]) for row in rows)
         ledgers = self.database.deploy_ledgers_of(names)
-        return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.look_up_target(), deploy_ledgers=ledgers)
+        return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.look_up_target(), deploy_ledgers=ledgers, deploy=deploy)
 
     def rehearse(
         self,
@@ -629,7 +708,13 @@ class Migrations:
         warnings = tuple(text for step in names for text in (*known[step]["warnings"], *self._file_warnings(step, known[step]["checksum"])))
         return replace(rehearsed, warnings=(*warnings, *self.database.remarks))
 
-    def _steps(self, name: str | Sequence[str], *, chain: bool) -> tuple[str, ...]:
+    def _steps(self, name: str | Sequence[str] | None, *, chain: bool, deploy: str | None = None) -> tuple[str, ...]:
+        if deploy is not None:
+            if name is not None or chain:
+                raise UsageError("A deploy is rolled back as a whole", hint="Give its label alone, or a name.")
+            return tuple(self.database.migrations_of_deploy(deploy))
+        if name is None:
+            raise UsageError("No migration was named", hint="Name one, or a deploy by its label.")
         if not isinstance(name, str):
             if not name:
                 raise UsageError("No migration was named", hint="Name one, or several in the order in which they are to be rolled back.")
@@ -638,6 +723,7 @@ class Migrations:
 
     # -- deeds -----------------------------------------------------------------------------------------------------
 
+    @overload
     def rollback(
         self,
         name: str | Sequence[str],
@@ -649,15 +735,44 @@ class Migrations:
         trail: Path | str | None = None,
         snapshots: Snapshots = "ends",
         progress: Tell | None = None,
-    ) -> RollbackResult | ChainResult:
+    ) -> RollbackResult | ChainResult: ...
+    @overload
+    def rollback(
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        confirm: str,
+        deploy: str | None = None,
+        reason: str | None = None,
+        preview: Preview | Rehearsal | str | None = None,
+        chain: bool = False,
+        trail: Path | str | None = None,
+        snapshots: Snapshots = "ends",
+        progress: Tell | None = None,
+    ) -> RollbackResult | ChainResult | NothingToRollBack: ...
+    def rollback(
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        confirm: str,
+        deploy: str | None = None,
+        reason: str | None = None,
+        preview: Preview | Rehearsal | str | None = None,
+        chain: bool = False,
+        trail: Path | str | None = None,
+        snapshots: Snapshots = "ends",
+        progress: Tell | None = None,
+    ) -> RollbackResult | ChainResult | NothingToRollBack:
         """Roll a migration back. Writes: runs its rollback SQL, whole or not at all, and compares the schema with what it was before the migration was applied.
 
         Parameters
         ----------
-        name : str or sequence of str
+        name : str or sequence of str, optional
             The migration, or several in the order in which they are to be rolled back, in one transaction.
         confirm : str
-            The migration's name once more (of several: the last): nothing runs by accident.
+            The migration's name once more (of several: the last; of a deploy: its label): nothing runs by accident.
+        deploy : str, optional
+            Instead of a name: the label of a deploy. Exactly what it brought and is still applied is rolled back, newest first, in one transaction.
         reason : str, optional
             Goes into the audit trail. On production there must be one: see `install`, and the variable MIGROLLBACK_PRODUCTION.
         preview : Preview, Rehearsal or str, optional
@@ -675,7 +790,7 @@ class Migrations:
 
         Returns
         -------
-        RollbackResult or ChainResult
+        RollbackResult, ChainResult or NothingToRollBack
             ``unchanged`` says that the SQL ran but wrote nothing; ``verification``, whether the schema is as it was before.
 
         Raises
@@ -693,8 +808,12 @@ class Migrations:
         from migrollback_nb.production import is_production
 
         around.check_choice(snapshots)
-        names = self._steps(name, chain=chain)
-        if confirm.removesuffix(".sql") != names[-1]:
+        names = self._steps(name, chain=chain, deploy=deploy)
+        if deploy is not None and confirm != deploy:
+            raise ConfirmationRequired(f"Deploy {deploy} was not confirmed", migration_name=None, hint=f"Confirm by its label: {deploy}")
+        if deploy is not None and not names:
+            return results.NothingToRollBack(deploy=deploy, state=self._deploy(deploy)["state"])
+        if deploy is None and confirm.removesuffix(".sql") != names[-1]:
             raise ConfirmationRequired(f"{names[-1]} was not confirmed", migration_name=names[-1], hint=f"Confirm by its name: {names[-1]}")
         if preview is not None and not isinstance(preview, str) and preview.target != self.target:
             raise Refused(f"The preview is of another database: {preview.target}", migration_name=names[-1], hint="Preview it here first.")

@@ -42,6 +42,7 @@ def refusal(database: Database, names: Sequence[str], name: str, reason: str, *,
             told += _way_out(name, row["status"], row["rollback_sql"])
     if hint is not None:
         told.append(hint)
+    told += [row["warning"] for row in database.ledger_findings([name])]  # the ledger may know better than the status
     return Refused(reason, migration_name=name, dependents=dependents, hint="\n".join(told) or None, result=result)
 
 

@@ -101,6 +101,8 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
                 out.write("\n")
             out.write(f"✅ {result.message}\n")
             _show_verification(result.verification, out)
+        case results.NothingToRollBack():
+            out.write(f"✅ {visible(result.message)}\n")
         case results.SchemaDiff():
             out.write(f"{visible(result.old)} -> {visible(result.new)}: {result.counts}\n")
             out.writelines(f"{visible(line)}\n" for line in result.lines())

@@ -41,7 +41,7 @@ class Questions(Session):
         """Rows of list_rollbackable_migrations(), newest first. Does not write."""
         return self._rows("list_rollbackable_migrations")
 
-    def history(self, *, status: str | None = None, since: Any = None, without_rollback: bool = False) -> list[Row]:
+    def history(self, *, status: str | None = None, since: Any = None, without_rollback: bool = False, names: Sequence[str] | None = None) -> list[Row]:
         """Rows of migration_history, newest first. Does not write.
 
         Parameters
@@ -52,12 +52,14 @@ class Questions(Session):
             Only migrations applied after this moment, or within this span until now.
         without_rollback : bool
             Only migrations in place that have no rollback SQL.
+        names : sequence of str, optional
+            Only these.
         """
         return self._query(
             "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at, h.rollback_by, "
             "h.notes, h.checksum, h.rollback_sql, h.metadata "
             "FROM {schema}.migration_history h "
-            "WHERE (%(status)s::text IS NULL OR h.status = %(status)s) "
+            "WHERE (%(status)s::text IS NULL OR h.status = %(status)s) AND (%(names)s::text[] IS NULL OR h.migration_name = ANY (%(names)s::text[])) "
             "AND (%(moment)s::timestamptz IS NULL OR h.applied_at > %(moment)s) "
             "AND (%(span)s::interval IS NULL OR h.applied_at > now() - %(span)s::interval) "
             "AND (NOT %(without)s OR (coalesce(btrim(h.rollback_sql, E' \\t\\r\\n'), '') = '' AND h.status <> 'rolled_back')) "
@@ -66,6 +68,7 @@ class Questions(Session):
             moment=since if not hasattr(since, "total_seconds") else None,
             span=since if hasattr(since, "total_seconds") else None,
             without=without_rollback,
+            names=None if names is None else list(names),
         )
 
     def registered(self) -> list[Row]:

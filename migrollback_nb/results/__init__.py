@@ -11,13 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from migrollback_nb.results.check import CheckResult, Plan, Preview
+    from migrollback_nb.results.check import CheckResult, LastApplied, Plan, Preview
     from migrollback_nb.results.dependencies import DependencyRecord, RecordResult
     from migrollback_nb.results.files import ApplyResult, FileFailure, LeftRolledBack, RegisterResult, RunbookCopy, SyncResult, Template
     from migrollback_nb.results.progress import RollbackProgress
     from migrollback_nb.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.results.rehearsal import Rehearsal
-    from migrollback_nb.results.rollback import ChainResult, RollbackResult
+    from migrollback_nb.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.results.schema import SchemaChange, SchemaDiff
     from migrollback_nb.results.system import AuditResult, InstallResult
     from migrollback_nb.results.target import Notice, Status, Target
@@ -32,8 +32,10 @@ _HOME = {
     "DependencyRecord": "dependencies",
     "FileFailure": "files",
     "InstallResult": "system",
+    "LastApplied": "check",
     "LeftRolledBack": "files",
     "MigrationProof": "proof",
+    "NothingToRollBack": "rollback",
     "Notice": "target",
     "Plan": "check",
     "Preview": "check",
@@ -62,8 +64,10 @@ __all__ = [
     "DependencyRecord",
     "FileFailure",
     "InstallResult",
+    "LastApplied",
     "LeftRolledBack",
     "MigrationProof",
+    "NothingToRollBack",
     "Notice",
     "Plan",
     "Preview",

@@ -71,6 +71,12 @@ class Preview(OfSteps):
     )  #: 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...) refuses when they differ then
     target: Target  #: where it would run
     deploy_ledgers: tuple[str, ...] = ()  #: tables of deploy tools from which it would take the migrations
+    deploy: str | None = None  #: label of the deploy whose migrations these are; None where they were named
+
+    @property
+    def confirm(self) -> str:
+        """What is to be typed, or given as confirm=, so that it runs: the deploy's label, else the migration's name."""
+        return self.deploy if self.deploy is not None else self.migration_name
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -90,6 +96,7 @@ class Preview(OfSteps):
             "warnings": list(self.warnings),
             "fingerprint": self.fingerprint,
             "deploy_ledgers": list(self.deploy_ledgers),
+            "confirm": self.confirm,
         }
 
     def __repr__(self) -> str:
@@ -119,3 +126,21 @@ class Plan:
 
     def _repr_html_(self) -> str:
         return html.definitions([(f"{place}.", name) for place, name in enumerate(self.steps, 1)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastApplied:
+    """The migration that was applied last, as history and deploy ledger say together."""
+
+    migration_name: str | None  #: the migration; None where there is none
+    warnings: tuple[str, ...] = ()  #: what the ledger knows better, or why there is none
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"migration_name": self.migration_name, "warnings": list(self.warnings)}
+
+    def __repr__(self) -> str:
+        return f"<LastApplied {self.migration_name}>"
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Applied last", self.migration_name or "-")]) + html.warnings(self.warnings)

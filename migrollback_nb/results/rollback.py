@@ -99,3 +99,39 @@ class ChainResult:
     def _repr_html_(self) -> str:
         verified = "" if self.verification is None else self.verification._repr_html_()
         return verified + html.warnings(self.warnings) + "".join(result._repr_html_() for result in self.results)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NothingToRollBack:
+    """A deploy that brought nothing, or is rolled back already: there is nothing to do."""
+
+    deploy: str  #: label of the deploy
+    state: str  #: nothing brought, or rolled back
+
+    @property
+    def success(self) -> bool:
+        """True: what was asked for is so already."""
+        return True
+
+    @property
+    def message(self) -> str:
+        """In words."""
+        return f"Deploy {self.deploy} {'is rolled back already' if self.state == 'rolled back' else 'brought nothing'}: there is nothing to roll back"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback rollback --deploy --format json`."""
+        return {
+            "success": True,
+            "message": self.message,
+            "sql_executed": None,
+            "migration_name": None,
+            "migrations": [],
+            "deploy": self.deploy,
+            "confirm": self.deploy,
+        }
+
+    def __repr__(self) -> str:
+        return f"<NothingToRollBack {self.message}>"
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Deploy", self.deploy), ("Result", self.message)])

@@ -229,10 +229,70 @@ def test_what_is_rolled_back_here_the_tool_applies_again(tool, beside, session):
     done = beside.rollback(names[1], confirm=names[1], reason="trial")
     assert done.success
     assert (exists(session(), "a"), exists(session(), "b")) == (True, False)
+    assert beside.sync().applied_again == ()
     tool.up()
     assert exists(session(), "b")
-    assert beside.register(names[1]).outcome == "applied again"
+    # before it is recorded: check, rollback, list and last ask the ledger, and say what it knows better
+    check = beside.check(names[1])
+    assert (check.can_rollback, check.reason) == (False, "Already rolled back, cannot rollback again")
+    (warning,) = check.warnings
+    assert "holds it again: its deploy tool applied it after its rollback. Run migrollback sync" in warning
+    with pytest.raises(mr.Refused, match="Already rolled back") as caught:
+        beside.rollback(names[1], confirm=names[1])
+    assert "Run migrollback sync" in caught.value.hint
+    assert beside.list().attrs["warnings"] == (f"{names[1]}: {warning}",)
+    assert (beside.last().migration_name, beside.last().warnings) == (names[1], (f"{names[1]}: {warning}",))
+    found = beside.sync(deploy="again")
+    assert (found.applied_again, found.registered, found.warnings) == ((names[1],), (), ())
+    assert last_event(session())["event"] == "applied_again"
     assert beside.check(names[1]).warnings == ()
+    assert beside.last().migration_name == names[1]
+    assert beside.sync().applied_again == ()
+    assert beside.rollback(deploy="again", confirm="again").success
+    assert (exists(session(), "a"), exists(session(), "b")) == (True, False)
+
+
+def test_what_the_tool_undid_itself_is_said_and_recorded_once(tool, beside, session):
+    names = tool.write(0), tool.write(1)
+    tool.up()
+    beside.sync()
+    tool.down()
+    for _ in range(2):
+        (warning,) = beside.sync().warnings
+        assert "does not hold them" in warning
+        assert names[1] in warning
+    events = [event for (event,) in session().execute("SELECT event FROM migration_events WHERE migration_name = %s", (names[1],))]
+    assert events.count("missing_in_ledger") == 1
+    assert [names[1] in warning for warning in beside.list().attrs["warnings"]] == [True]
+    assert any("does not hold it" in warning for warning in beside.check(names[1]).warnings)
+    assert any("does not hold it" in warning for warning in beside.last().warnings)
+    beside.resolve(names[1], status="rolled_back", reason="undone by the tool")
+    assert beside.list().attrs["warnings"] == ()
+    session().execute("DROP TABLE IF EXISTS b")  # supabase's repair changes the ledger alone
+    tool.up()
+    assert beside.sync().applied_again == (names[1],)
+
+
+@pytest.mark.parametrize("tool", [Dbmate, Supabase], ids=lambda tool: tool.program, indirect=True)
+def test_a_status_that_contradicts_the_ledger_is_said_and_resolved_in_both_directions(tool, beside, session):
+    name = tool.write(0)
+    tool.up()
+    beside.sync()
+    connection = session()
+    connection.execute("UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = %s", (name,))
+    found = beside.sync()
+    assert found.applied_again == ()
+    (warning,) = found.warnings
+    assert f"migrollback resolve {name} --as applied|rolled_back" in warning
+    assert status(connection, name) == "rolled_back"
+    held = f"SELECT count(*) FROM {'supabase_migrations.' if isinstance(tool, Supabase) else ''}schema_migrations"
+    beside.resolve(name, status="rolled_back", reason="it is gone")  # the status is so already: the ledger is told
+    assert connection.execute(held).fetchone() == (0,)
+    assert beside.sync().warnings == ()
+    beside.resolve(name, status="applied", reason="it is there after all")
+    assert connection.execute(held).fetchone() == (1,)
+    with pytest.raises(mr.Refused, match="is applied already"):
+        beside.resolve(name, status="applied", reason="once more")
 
 
 def test_a_chain_of_all_of_it_leaves_nothing_that_the_tool_takes_for_applied(tool, beside, session):

@@ -8,7 +8,13 @@ import pytest
 
 from migrollback_nb import frames
 
-KINDS = {"rollbackable": frames.ROLLBACKABLE, "history": frames.HISTORY, "dependencies": frames.DEPENDENCIES, "events": frames.EVENTS}
+KINDS = {
+    "rollbackable": frames.ROLLBACKABLE,
+    "history": frames.HISTORY,
+    "dependencies": frames.DEPENDENCIES,
+    "deploys": frames.DEPLOYS,
+    "events": frames.EVENTS,
+}
 MOMENT = datetime(2025, 1, 20, 14, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5, minutes=45)))
 VALUES = {"string": "text", "datetime64[us, UTC]": MOMENT, "bool": True, "int64": 7, "object": ["a", "b"]}
 

@@ -317,6 +317,8 @@ BEGIN
         END IF;
         -- Our own format says nothing of Supabase: where its ledger knows none of them, and none that is registered, they are none of its concern.
         concerned := t.tool IS NOT NULL OR EXISTS (
+            SELECT FROM migrollback_schema.migration_history h WHERE h.metadata ->> 'tool' = 'supabase'
+            UNION ALL
             SELECT FROM migrollback_schema.migration_history h
               JOIN unnest(keys) AS k (key) ON k.key IN (h.migration_name, h.migration_version) WHERE NOT h.metadata ? 'tool');
         RETURN QUERY

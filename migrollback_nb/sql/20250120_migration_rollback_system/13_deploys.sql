@@ -71,9 +71,11 @@ BEGIN
             SELECT d.migration_name, a.base, a.path || d.migration_name FROM above a
               JOIN migrollback_schema.migration_dependencies d ON d.depends_on = a.name
              WHERE d.migration_name <> ALL (a.path) AND d.migration_name = ANY (latest.applied)),
+        -- newest first, but none before what depends on it: it goes when the earliest of its dependents goes
+        turn AS (
+            SELECT a.base AS name, min(array_position(latest.applied, a.name)) AS place FROM above a GROUP BY a.base),
         height AS (SELECT a.name, max(cardinality(a.path)) AS steps FROM above a GROUP BY a.name)
-        SELECT coalesce(array_agg(m.name ORDER BY h.steps DESC, m.place DESC), '{}')
-        FROM unnest(latest.applied) WITH ORDINALITY AS m (name, place) JOIN height h ON h.name = m.name);
+        SELECT coalesce(array_agg(t.name ORDER BY t.place DESC, h.steps DESC), '{}') FROM turn t JOIN height h ON h.name = t.name);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migrations_of_deploy(text) IS
     'What the newest deploy of this label brought and is still applied, in the order in which it is rolled back: newest first, dependents before what they depend on. '
@@ -93,8 +95,8 @@ BEGIN
     names := migrollback_schema.migrations_of_deploy(label);
     IF cardinality(names) = 0 THEN
         RETURN QUERY
-        SELECT true, CASE d.state WHEN 'rolled back' THEN format('Deploy %s is rolled back already: there is nothing to roll back', label)
-                                  ELSE format('Deploy %s brought nothing: there is nothing to roll back', label) END, NULL::text, NULL::text
+        SELECT true, CASE d.state WHEN 'rolled back' THEN format('Deploy %s is rolled back already: there is nothing to roll back', d.label)
+                                  ELSE format('Deploy %s brought nothing: there is nothing to roll back', d.label) END, NULL::text, NULL::text
         FROM migrollback_schema.migration_deploys(execute_deploy_rollback.label) d LIMIT 1;
         RETURN;
     END IF;
