@@ -433,3 +433,6 @@ def test_each_occurrence_of_a_reworked_change_is_a_row_of_its_own(tool, beside, 
     tool._run("revert", "-y", "--to", "@v2")
     assert any("has undone it" in warning for warning in beside.check("weigh").warnings)
     assert not any("has undone it" in warning for warning in beside.check("weigh@v2").warnings)
+    session().execute("UPDATE migration_history SET migration_version = '' WHERE migration_name = 'b'")  # as it was registered before ids were known
+    assert beside.rollback("b", confirm="b").success
+    assert session().execute("SELECT change FROM sqitch.changes").fetchall() == [("weigh",)]

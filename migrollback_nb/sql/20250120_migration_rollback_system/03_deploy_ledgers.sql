@@ -90,7 +90,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
         ('Sqitch', 'sqitch.changes', '{change_id,change,project,committed_at}', '{}', 'version', false,
             'SELECT l.change_id FROM %1$s l WHERE l.project = (SELECT o.project FROM %1$s o WHERE o.change_id = $1) ORDER BY l.committed_at DESC LIMIT 1', NULL,
             'SELECT l.change_id FROM %1$s l', NULL,
-            'l AS (SELECT c.* FROM %1$s c WHERE c.change_id = $2), '
+            -- registered before ids were known, or by hand: by name, the newest
+            'l AS (SELECT c.* FROM %1$s c WHERE c.change_id = $2 OR ($2 !~ ''^[0-9a-f]{40}$'' AND c.change = regexp_replace($1, ''@.*'', '''')) '
+                'ORDER BY c.committed_at DESC LIMIT 1), '
                 'untagged AS (DELETE FROM sqitch.tags t USING l WHERE t.change_id = l.change_id RETURNING t.tag), '
                 'logged AS (INSERT INTO sqitch.events (event, change_id, change, project, note, requires, tags, committer_name, committer_email, planned_at, planner_name, planner_email) '
                 'SELECT ''revert'', l.change_id, l.change, l.project, l.note, '
