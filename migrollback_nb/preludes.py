@@ -6,6 +6,7 @@ A folder rarely begins at nothing: its migrations name schemas, tables and funct
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,4 +87,22 @@ def _read(path: Path) -> Prelude:
         raise UsageError(f"The prelude {path} cannot be read: {error.strerror}", hint=hint) from error
     # the only commands of psql that pg_dump writes into a plain dump of a schema
     kept = [line if not line.startswith(("\\restrict ", "\\unrestrict ")) else "\n" for line in text.splitlines(keepends=True)]
-    return Prelude(name=str(path), text="".join(kept))
+    return Prelude(name=str(path), text=without_own_options("".join(kept)))
+
+
+def without_own_options(dump: str) -> str:
+    """A dump without the options of columns that PostgreSQL keeps for itself (15.20: pg_attver=N): only its own pg_dump leaves them out. Pure.
+
+    Examples
+    --------
+    >>> without_own_options("ALTER TABLE ONLY public.t ALTER COLUMN a SET (pg_attver=7, n_distinct=5);")
+    'ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);'
+    """
+    return re.sub(r" SET \(([^()\n]*\bpg_\w+=[^()\n]*)\);$", _set_the_others, dump, flags=re.MULTILINE)
+
+
+def _set_the_others(found: re.Match[str]) -> str:
+    listed = found[1].split(", ")
+    others = [option for option in listed if not option.startswith("pg_")]
+    # a column's name may hold anything, line breaks too, so what stands before is not looked at; RESET takes any name, and changes nothing here
+    return f" SET ({', '.join(others)});" if others else f" RESET ({', '.join(option.partition('=')[0] for option in listed)});"

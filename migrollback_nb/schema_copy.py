@@ -6,7 +6,6 @@ The target meets one reading transaction of pg_dump and a few questions, and is 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from migrollback_nb.database import Database
 from migrollback_nb.errors import UsageError
 from migrollback_nb.html import visible
 from migrollback_nb.migration_file import parse
-from migrollback_nb.preludes import extensions_only
+from migrollback_nb.preludes import extensions_only, without_own_options
 from migrollback_nb.scratch import Scratch, scratch
 
 if TYPE_CHECKING:
@@ -187,7 +186,7 @@ def _pour(target: Database, made: Scratch) -> None:
         )
     # an older server does not know this setting, which every dump begins with
     text = read.stdout if made.database.connection.info.server_version >= 170000 else read.stdout.replace(b"\nSET transaction_timeout = 0;\n", b"\n", 1)
-    text = _without_own_options(text)
+    text = without_own_options(text.decode("latin-1")).encode("latin-1")  # in whatever encoding it is, these lines read the same
     quiet = {"PGOPTIONS": "-c client_min_messages=error"}
     written = subprocess.run(restore, check=False, capture_output=True, input=text, env=environment | quiet)  # noqa: S603  # a program of ours
     if written.returncode:
@@ -195,18 +194,6 @@ def _pour(target: Database, made: Scratch) -> None:
             f"The schema cannot be restored on {made.server}: {_said(written.stderr)}",
             hint="Name a server that is like this one with --on postgresql://..., or rehearse on the target itself.",
         )
-
-
-def _without_own_options(dump: bytes) -> bytes:
-    """The dump without the options of columns that PostgreSQL itself keeps (15.20: pg_attver=N): only its own pg_dump leaves them out, and no other takes them."""
-
-    def set_the_others(found: re.Match[bytes]) -> bytes:
-        listed = found[1].split(b", ")
-        others = [option for option in listed if not option.startswith(b"pg_")]
-        # a column's name may hold anything, line breaks too, so what stands before is not looked at; RESET takes any name, and changes nothing here
-        return b" SET (" + b", ".join(others) + b");" if others else b" RESET (" + b", ".join(option.partition(b"=")[0] for option in listed) + b");"
-
-    return re.sub(rb" SET \(([^()\n]*\bpg_\w+=[^()\n]*)\);$", set_the_others, dump, flags=re.MULTILINE)
 
 
 def _said(output: bytes) -> str:

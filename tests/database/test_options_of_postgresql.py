@@ -5,7 +5,8 @@ import json
 import pytest
 from watching import schema_of, value
 
-from migrollback_nb.schema_copy import _without_own_options
+from migrollback_nb.preludes import without_own_options
+from migrollback_nb.proof import prove_folder
 
 pytestmark = pytest.mark.versions
 
@@ -91,7 +92,14 @@ def test_a_dump_that_holds_them_can_be_copied(db, applied, connection):
     ],
 )  # fmt: skip
 def test_lines_of_a_dump(line, wanted):
-    assert _without_own_options(f"before;\n{line}\nafter;\n".encode()) == f"before;\n{wanted}\nafter;\n".encode()
+    assert without_own_options(f"before;\n{line}\nafter;\n") == f"before;\n{wanted}\nafter;\n"
+
+
+def test_a_prelude_that_was_dumped_with_them_runs_on_any_server(server, folder, write, tmp_path):
+    dump = tmp_path / "dump.sql"
+    dump.write_text("CREATE TABLE old (a int);\nALTER TABLE ONLY old ALTER COLUMN a SET (pg_attver=7);\n")
+    write("001_v", "CREATE VIEW v AS SELECT a FROM old;", "DROP VIEW v;")
+    assert [verdict.grade for verdict in prove_folder(folder, on=server.dsn(), prelude=dump).migrations] == ["restores"]
 
 
 SHELF = {
