@@ -116,7 +116,9 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     path = chromium()
-    assert path is not None, f"no Chromium is installed, and {REQUIRED}=1: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
+    assert path is not None, (
+        f"no Chromium is installed, and {REQUIRED}=1: apt-get install -y --no-install-recommends chromium fonts-dejavu-core fonts-noto-color-emoji"
+    )
     ARTEFACTS.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
