@@ -19,6 +19,8 @@ BAD = "color:#ffffff;background:#b3261e"
 
 #: The ground of SQL in a dark page.
 _DARK = "#1e1e1e"
+# Every line is wrapped, so nothing scrolls. JupyterLab lets each <pre> scroll, and one whose glyphs are higher than its lines would, out of the keyboard's reach.
+_WRAPPED = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;overflow:visible"
 _COLOURED = re.compile('(<span style="color: )(#[0-9A-Fa-f]{6}|#[0-9A-Fa-f]{3})(?![0-9A-Fa-f])')
 
 
@@ -42,7 +44,7 @@ def definitions(rows: Sequence[tuple[str, str]]) -> str:
     """Two columns: what, and its value. Line breaks in a value are kept."""
     body = "".join(
         f'<tr><th scope="row" style="text-align:left;vertical-align:top;padding-right:1em">{escape(name)}</th>'
-        f'<td style="text-align:left;white-space:pre-wrap">{escape(value)}</td></tr>'
+        f'<td style="text-align:left;white-space:pre-wrap;overflow-wrap:anywhere">{escape(value)}</td></tr>'
         for name, value in rows
     )
     return f"<table>{body}</table>"
@@ -72,6 +74,11 @@ def banner(text: str, style: str) -> str:
     return f'<div role="status" style="{style};padding:.4em .8em;font-weight:600">{escape(text)}</div>'
 
 
+def preformatted(text: str) -> str:
+    """Text with its line breaks, in the font of code; escaped."""
+    return f'<pre style="{_WRAPPED}">{escape(text)}</pre>'
+
+
 def sql(text: str) -> str:
     """SQL, highlighted by Pygments where that is installed, else plain; escaped either way."""
     text = visible(text)
@@ -80,16 +87,16 @@ def sql(text: str) -> str:
         from pygments.formatters import HtmlFormatter
         from pygments.lexers.sql import PostgresLexer
     except ModuleNotFoundError:
-        return f'<pre style="white-space:pre-wrap">{_escape(text, quote=True)}</pre>'
+        return preformatted(text)
     # `noclasses`: no style sheet is needed, so it reads in an exported page too; colours that hold 4.5:1 on white, hence the pinned background.
     # The class is for pages that know whether they are dark: they say it by `color-scheme`. A browser without light-dark() shows black on white.
     formatter = HtmlFormatter(
         noclasses=True,
         style="default",
         cssclass="migrollback-sql",
-        cssstyles=f"background:#ffffff;color:#1a1a1a;background:light-dark(#ffffff,{_DARK});color:light-dark(#1a1a1a,#e6e6e6);padding:.6em;overflow:auto",
+        cssstyles=f"background:#ffffff;color:#1a1a1a;background:light-dark(#ffffff,{_DARK});color:light-dark(#1a1a1a,#e6e6e6);padding:.6em",
         # JupyterLab would break words anywhere, Voila take another font
-        prestyles="font-family:monospace;white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere",
+        prestyles=f"font-family:monospace;{_WRAPPED}",
         nobackground=True,
     )
     # what looks like a tag is one: the text is escaped

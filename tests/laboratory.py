@@ -12,6 +12,20 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 
+#: What scrolls as soon as its content is larger than it, which depends on the fonts of the machine, so axe-core alone finds it on some and not on others.
+#: What is printed is JupyterLab's own matter.
+UNREACHABLE = """
+() => [...document.querySelectorAll('.jp-OutputArea-output *')].filter((element) => {
+  const style = getComputedStyle(element);
+  return [style.overflowX, style.overflowY].some((overflow) => ['auto', 'scroll'].includes(overflow))
+    && element.getClientRects().length > 0
+    && !element.closest('.jp-RenderedText')
+    && element.tabIndex < 0
+    && !element.querySelector('a[href], button, input, select, textarea, summary, [tabindex="0"]');
+}).map((element) => element.outerHTML.slice(0, 200))
+"""
+
+
 class Visit:
     """One page in which panels are shown."""
 
@@ -86,7 +100,7 @@ class Visit:
         self.page.screenshot(path=self._artefacts / f"{name}.png")
 
     def faults(self) -> list[str]:
-        """What axe-core calls serious or critical in the output of the cells."""
+        """What axe-core calls serious or critical in the output of the cells, and what may scroll there and cannot be reached by keyboard."""
         from axe_playwright_python.base import AXE_FILE_PATH
 
         self.page.evaluate(Path(AXE_FILE_PATH).read_text(encoding="utf-8"))
@@ -97,7 +111,7 @@ class Visit:
             for fault in found["violations"]
             if fault["impact"] in ("serious", "critical")
             for node in fault["nodes"]
-        ]
+        ] + [f"may scroll, and cannot be reached by keyboard: {element}" for element in self.page.evaluate(UNREACHABLE)]
 
     def forget(self) -> None:
         self._dialogs.clear()

@@ -424,7 +424,7 @@ class _Row:
                 self._button(panel, "Go on without", f"Needs the reason as note: {item.text}", lambda: panel.go_on_without(item.key, self.note.value))
             )
         controls = [self.note, *self.buttons] if item.evidence != Evidence.TRAIL else self.buttons
-        self.box = widgets.VBox((self.view, row(*controls)), layout=widgets.Layout(margin="0 0 .5em 0"))
+        self.box = widgets.VBox((self.view, row(*controls)), layout=widgets.Layout(margin="0 0 .5em 0", overflow="visible"))
 
     @staticmethod
     def _button(panel: ChecklistPanel, words: str, tooltip: str, deed: Callable[[], None]) -> Any:

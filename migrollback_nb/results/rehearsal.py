@@ -362,7 +362,7 @@ class Rehearsal(OfSteps):
         parts = [html.banner(f"{self.mark} {self.message}", style)]
         parts.append(html.definitions([("Migration", "\n".join(name for name, _ in self.steps)), ("On", str(self.target)), ("Rehearsed", self.where)]))
         if self.failure is not None:
-            parts.append(f'<pre style="white-space:pre-wrap">{html.escape(chr(10).join(self.failure.lines()))}</pre>')
+            parts.append(html.preformatted("\n".join(self.failure.lines())))
         parts.append(html.warnings(self.dangers + self.warnings))
         parts.append(html.section("Changes to the schema", self.diff._repr_html_()) if self.success else "")
         if self.rows:

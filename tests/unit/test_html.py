@@ -111,3 +111,10 @@ def test_sql_reads_on_white_and_in_the_dark():
 def test_sql_that_looks_like_a_colour_stays_as_it_is():
     text = "SELECT '<span style=\"color: #008000'"
     assert text in Reader(html.sql(text)).text
+
+
+@pytest.mark.parametrize("made", [html.sql(SQL), html.preformatted("x" * 1000)], ids=["sql", "text"])
+def test_no_text_scrolls(made):
+    # whatever the page says of <pre>; what scrolls would have to be reached by keyboard
+    assert re.findall(r"overflow(?:-[xy])?:[^;\"]*", made) == ["overflow:visible"]
+    assert "white-space:pre-wrap" in made
