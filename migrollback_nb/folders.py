@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 #: Folders that are looked for when none is named, in this order.
@@ -21,6 +22,33 @@ def checksum(data: bytes, undo: bytes | None = None) -> str:
     """SHA-256 (hex) of a migration as it is hashed everywhere: BOM dropped, CRLF read as LF; of two files, a NUL byte between them."""
     texts = [data] if undo is None else [data, undo]
     return hashlib.sha256(b"\0".join(text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n") for text in texts)).hexdigest()
+
+
+#: What stands before each line of a block that is commented out.
+COMMENT_PREFIX = re.compile(r"^[ \t]*-- ?", re.MULTILINE)
+_MARKERS = re.compile(r"--\s*ROLLBACK\s+(?:START|END)\b", re.IGNORECASE)
+_BLOCK = re.compile(
+    r"^[ \t]*--[ \t]*(?:ROLLBACK[ \t]+START[ \t]*((?i:transaction[ \t]*:[ \t]*(?:true|false)))?|(?i:rollback[ \t]+start))[ \t]*\n"
+    r"(.*)^([ \t]*)--[ \t]*(?:ROLLBACK[ \t]+END\b|(?i:rollback[ \t]+end)[ \t]*$)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def plain_rollback(data: bytes) -> tuple[str, bool] | None:
+    """(rollback SQL, whether it runs in a transaction) of a file in our own format, where that can be seen without its parser; else None."""
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        return None
+    found = _BLOCK.search(text)
+    if found is None or len(_MARKERS.findall(text)) != 2:
+        return None
+    # as the parser has it: to the signs of the last comment, without the line breaks around it
+    inside = (found.group(2) + found.group(3)).strip("\n")
+    rows = [row for row in inside.split("\n") if row.strip()]
+    if rows and all(row.lstrip().startswith("--") for row in rows):
+        inside = COMMENT_PREFIX.sub("", inside)
+    return inside, not (found.group(1) or "").lower().endswith("false")
 
 
 def is_supabases(folder: Path) -> bool:

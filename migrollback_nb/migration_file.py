@@ -11,7 +11,8 @@ from typing import Any
 
 from migrollback_nb import folders, not_read, other_tools
 from migrollback_nb.errors import MigrationFileError
-from migrollback_nb.rollback_block import COMMENT_PREFIX, RollbackBlock, UndoPart, cannot_run, rollback_block, undo_part
+from migrollback_nb.folders import COMMENT_PREFIX
+from migrollback_nb.rollback_block import RollbackBlock, UndoPart, cannot_run, rollback_block, undo_part
 from migrollback_nb.sql_text import Comment, SqlText, SyntaxProblem
 
 _MARKER = re.compile(r"--\s*ROLLBACK\s+(START|END)\b\s*(.*?)\s*$", re.DOTALL)

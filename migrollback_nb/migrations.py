@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -284,31 +284,13 @@ class Migrations:
         """
         return _folder(self._dir)
 
-    def _file_warnings(self, name: str, checksum: str | None) -> tuple[str, ...]:
-        """Whether the file is still the one that was registered. Without parsing it: this must be quick."""
-        from migrollback_nb.folders import checksum as checksum_of
+    def _file_warnings(self, name: str, row: Mapping[str, Any], *, thorough: bool = False) -> tuple[str, ...]:
+        """Whether the file is still the one that was registered, and what is stored is what it says."""
         from migrollback_nb.folders import default_folder
+        from migrollback_nb.stored_sql import warnings_of
 
         path = self._dir or default_folder()
-        if path is None or checksum is None:
-            return ()
-        file = Path(path) / f"{name}.sql"
-        try:
-            if file.is_file() and checksum_of(file.read_bytes()) == checksum:
-                return ()
-            if Path(path).is_dir():  # changed, not there, or one of two files, which takes longer to find out
-                from migrollback_nb.formats import MigrationFolder
-
-                if MigrationFolder(path).checksum(name) in (checksum, None):
-                    return ()
-            else:
-                return ()
-            shown = str(file) if file.is_file() else f"{name} in {path}"  # one of two files
-        except OSError as error:  # no reason not to answer in an incident
-            return (f"{file} cannot be read ({error.strerror}): nobody can tell whether it was changed after it was registered",)
-        except MigrollbackError as error:
-            return (f"{error.message}: nobody can tell whether {name} was changed after it was registered",)
-        return (f"{shown} was changed after it was registered: what runs is the registered rollback SQL. Register it again if the file is right",)
+        return () if path is None else warnings_of(self.database, Path(path), name, row, thorough=thorough)
 
     # -- questions -------------------------------------------------------------------------------------------------
 
@@ -549,7 +531,7 @@ class Migrations:
             can_rollback=row["can_rollback"],
             reason=row["reason"],
             dependent_migrations=tuple(row["dependent_migrations"]),
-            warnings=(*row["warnings"], *self._file_warnings(name, row["checksum"])),
+            warnings=(*row["warnings"], *self._file_warnings(name, row)),
         )
 
     def _not_found(self, name: str) -> MigrationNotFound:
@@ -633,7 +615,7 @@ class Migrations:
                 migration_name=row["migration_name"],
                 can_rollback=True,
                 reason=row["message"],
-                warnings=(*known[row["migration_name"]]["warnings"], *self._file_warnings(row["migration_name"], known[row["migration_name"]]["checksum"])),
+                warnings=(*known[row["migration_name"]]["warnings"], *self._file_warnings(row["migration_name"], known[row["migration_name"]])),
             )
             for row in rows
         )
@@ -705,7 +687,7 @@ class Migrations:
 
                 raise refusal(self.database, names, error.migration_name, error.reason, hint=error.hint) from None
             raise
-        warnings = tuple(text for step in names for text in (*known[step]["warnings"], *self._file_warnings(step, known[step]["checksum"])))
+        warnings = tuple(text for step in names for text in (*known[step]["warnings"], *self._file_warnings(step, known[step], thorough=True)))
         return replace(rehearsed, warnings=(*warnings, *self.database.remarks))
 
     def _steps(self, name: str | Sequence[str] | None, *, chain: bool, deploy: str | None = None) -> tuple[str, ...]:
@@ -830,7 +812,7 @@ class Migrations:
         for step in names:
             if step not in known:
                 raise self._not_found(step)
-            warnings += self._file_warnings(step, known[step]["checksum"])
+            warnings += self._file_warnings(step, known[step])
             in_steps = in_steps or known[step]["in_steps"]
             if known[step]["system"] and len(names) > 1:
                 raise Refused("The rollback system itself is rolled back alone", migration_name=step)

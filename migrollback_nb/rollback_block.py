@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb import not_undone
+from migrollback_nb.folders import COMMENT_PREFIX
 from migrollback_nb.sql_text import SqlText, SyntaxProblem
-
-#: What stands before each line of a block that is commented out.
-COMMENT_PREFIX = re.compile(r"^[ \t]*-- ?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,14 +13,20 @@ from psycopg.types.json import Jsonb
 from migrollback_nb import errors
 from migrollback_nb.session import Row, Session, Undo
 
+#: What is stored of a migration, to be compared with its file: of the SQL no more than its hash, for it may be long.
+_STORED = (
+    "h.checksum, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(h.rollback_sql, ''), 'UTF8')), 'hex') AS rollback_sha256, "
+    "h.metadata #> '{{rollback,transaction}}' AS in_transaction, h.metadata -> 'tool' AS tool"
+)
+
 
 class Questions(Session):
     """Questions to the history, the dependencies, the audit trail, the snapshots and the schema."""
 
     def can_rollback(self, name: str) -> Row:
-        """One row: can_rollback, reason, dependent_migrations, and besides warnings, checksum, found. Does not write."""
+        """One row: can_rollback, reason, dependent_migrations, and besides warnings, found and what `stored_sql` compares. Does not write."""
         rows = self._query(
-            "SELECT c.*, {schema}.migration_warnings(%(name)s) AS warnings, h.checksum, h.id IS NOT NULL AS found "
+            f"SELECT c.*, {{schema}}.migration_warnings(%(name)s) AS warnings, {_STORED}, h.id IS NOT NULL AS found "  # noqa: S608  # our own words
             "FROM {schema}.can_rollback_migration(%(name)s) c "
             "LEFT JOIN {schema}.migration_history h ON h.migration_name = %(name)s",
             name=name,
@@ -28,9 +34,9 @@ class Questions(Session):
         return rows[0]
 
     def warnings(self, names: Sequence[str]) -> dict[str, Row]:
-        """Name -> warnings, checksum, system, in_steps (runs outside a transaction), of those names that are registered. Does not write."""
+        """Name -> warnings, system, in_steps (runs outside a transaction) and what `stored_sql` compares, of those names that are registered. Does not write."""
         rows = self._query(
-            "SELECT h.migration_name, {schema}.migration_warnings(h.migration_name) AS warnings, h.checksum, "
+            f"SELECT h.migration_name, {{schema}}.migration_warnings(h.migration_name) AS warnings, {_STORED}, "  # noqa: S608  # our own words
             "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>> '{{rollback,transaction}}' = 'false' AND h.metadata #>> '{{rollback,md5}}' = md5(convert_to(h.rollback_sql, 'UTF8')), false) AS in_steps "
             "FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)",
             names=list(names),

@@ -67,6 +67,7 @@ LAYERS = [
         "rehearsing",
         "schema_copy",
         "replay",
+        "stored_sql",
         "scratch",
         "old_definitions",
         "suggesting",

@@ -34,6 +34,8 @@ DECLARE
     cycle   text[];
     recorded text[];
     verdict text;
+    -- What was read from a file says all of these, also by leaving them out.
+    told    text[] := CASE WHEN metadata ? 'rollback' THEN '{rollback_remark, tool, previous_version}' ELSE '{rollback_remark}' END;
 BEGIN
     SELECT * INTO old FROM migrollback_schema.migration_history h WHERE h.migration_name = save_migration.name FOR UPDATE;
     IF save_migration.name = ANY (depends_on) THEN
@@ -73,13 +75,13 @@ BEGIN
         verdict := CASE
             WHEN old.status = 'rolled_back' THEN 'applied again'
             WHEN (old.migration_version, old.rollback_sql, old.checksum) IS DISTINCT FROM (version, save_migration.rollback_sql, save_migration.checksum)
-              OR (old.metadata - 'rollback_remark') || save_migration.metadata IS DISTINCT FROM old.metadata
+              OR (old.metadata - told) || save_migration.metadata IS DISTINCT FROM old.metadata
               OR recorded IS DISTINCT FROM (SELECT coalesce(array_agg(DISTINCT d.name ORDER BY d.name), '{}') FROM unnest(save_migration.depends_on) AS d (name)) THEN 'updated'
             ELSE 'unchanged' END;
         IF verdict <> 'unchanged' THEN
             UPDATE migrollback_schema.migration_history h
                SET migration_version = version, rollback_sql = save_migration.rollback_sql, checksum = save_migration.checksum,
-                   metadata = (CASE WHEN h.status = 'rolled_back' THEN h.metadata - 'deploy' ELSE h.metadata END - 'rollback_remark') || save_migration.metadata,
+                   metadata = (CASE WHEN h.status = 'rolled_back' THEN h.metadata - 'deploy' ELSE h.metadata END - told) || save_migration.metadata,
                    status = CASE WHEN h.status = 'rolled_back' THEN 'applied' ELSE h.status END,
                    applied_at = CASE WHEN h.status = 'rolled_back' THEN clock_timestamp() ELSE h.applied_at END,
                    applied_by = CASE WHEN h.status = 'rolled_back' THEN current_user ELSE h.applied_by END
