@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrollback_nb import deploy_ledgers, renamed_files, results
 from migrollback_nb import snapshots as around
-from migrollback_nb.errors import ApplyFailed, DependencyError, MigrollbackError, Refused, UsageError
+from migrollback_nb.errors import ApplyFailed, ConnectionFailed, DependencyError, MigrollbackError, Refused, UsageError
 from migrollback_nb.interrupts import some, telling_what_stays
 from migrollback_nb.registering import order_files, record_of
 from migrollback_nb.results import LeftRolledBack
@@ -191,40 +191,48 @@ def _apply_runs(
     done = 0
     for run in runs:
         names_of_run = [file.name for file in run]
-        if snapshots != "none":
-            warnings += around.take(database, "before apply", names_of_run)[1]
         try:
-            for file in run:
-                if progress is not None:
-                    progress(done, len(all_names), file.name)
-                try:
-                    _apply_one(database, file, record_of(file, deploy=deploy, names=names))
-                except MigrollbackError as error:
-                    if done:
-                        error.done = tuple(all_names[:done])
-                        error.hint = "\n".join(filter(None, (error.hint, f"Applied before it, and in place: {some(all_names[:done])}.")))
-                    raise
-                done += 1
-                warnings += file.remarks
-        finally:
-            # also after a failure: those before it are in place
-            if snapshots != "none" and not database.connection.closed:
-                warnings += around.take(database, "after apply", names_of_run)[1]
+            if snapshots != "none":
+                warnings += around.take(database, "before apply", names_of_run)[1]
+            try:
+                for file in run:
+                    if progress is not None:
+                        progress(done, len(all_names), file.name)
+                    remarks = _apply_one(database, file, record_of(file, deploy=deploy, names=names))
+                    done += 1
+                    warnings += (*file.remarks, *remarks)
+            finally:
+                # also after a failure: those before it are in place
+                if snapshots != "none" and not database.connection.closed:
+                    warnings += around.take(database, "after apply", names_of_run)[1]
+        except MigrollbackError as error:
+            if done:
+                error.done = tuple(all_names[:done])
+                error.hint = "\n".join(filter(None, (error.hint, f"Applied before it, and in place: {some(all_names[:done])}.")))
+            raise
     return warnings
 
 
-def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) -> None:
+def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) -> tuple[str, ...]:
+    """Apply one file. Writes. Returns the warnings."""
     if (refused := file.up_refusal) is not None:
         raise Refused(refused[0], migration_name=file.name, hint=refused[2])
     run = database.apply if file.transaction else database.apply_in_steps
     execution = run(record, file.up_statements())
     row = execution.rows[0]
     if row["success"]:
-        if not file.transaction:  # each statement was a transaction of its own: nobody could look at what all of them wrote
-            from migrollback_nb.replay import parsed_objects
+        if file.transaction:
+            return ()
+        # each statement was a transaction of its own: nobody could look at what all of them wrote
+        from migrollback_nb.replay import parsed_objects
 
+        try:
+            if database.connection.closed:
+                database.reconnect()
             database.record_parsed_objects(parsed_objects(file.name, file.up.text, database.effective_search_path()))
-        return
+        except ConnectionFailed as error:
+            return (f"{file.name} is applied, but which objects it made could not be recorded: {error.message}",)
+        return ()
     details = execution.details.get(file.name)
     if details is None or "sqlstate" not in details:
         raise Refused(row["message"], migration_name=file.name)

@@ -228,6 +228,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "diff": ("show what differs between two snapshots, or between one and now (exit status 0: nothing, 1: something)", _diff_arguments),
     "events": ("show the audit trail", _events_arguments),
     "verify": ("try every rollback of the folder on a scratch database and grade whether it restores what was there", _verify_arguments),
+    "verify-rollback": ("verify the last rollback of a migration later, where its connection was lost (exit status 1: not restored)", _name),
     "runbook": ("copy the runbook's notebooks for a migration, filled in, into a dated folder", _runbook_arguments),
     "report": ("write the whole story of a migration's rollback as one HTML file", _report_arguments),
     "demo": ("see it work, on the embedded server with a small shop", _no_arguments),

@@ -112,6 +112,9 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             return db.plan(args.name)
         case "verify":
             return db.proof(*args.names, on=args.on, own_server=args.own_server, prelude=args.prelude)
+        case "verify-rollback":
+            db.require_system()
+            return db.verify_rollback(args.name)
         case "snapshot":
             db.require_system()
             return db.snapshot(args.name, args.description)
@@ -192,6 +195,7 @@ _TITLES = {
     "check": "🔍 Checking rollback status for: {name}\n\n",
     "rehearse": "🔍 Rehearsing the rollback of: {name}\n\n",
     "register": "📝 Registering migration: {name}\n",
+    "verify-rollback": "🔍 Verifying the rollback of: {name}\n",
     "template": "📝 Generating rollback template for: {name}\n\n",
     "sync": "🔄 Syncing migration files with database...\n\n",
 }
@@ -422,6 +426,8 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
         case results.SyncResult() if result.failed:
             return 1
         case results.AuditResult(intact=False) | results.Rehearsal(success=False) | results.SchemaDiff(changes=(_, *_)):
+            return 1
+        case results.Verification(verdict="differs" | "not as rehearsed"):
             return 1
     return 0
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         SyncResult,
         Target,
         Template,
+        Verification,
     )
     from migrollback_nb.session import Limits
     from migrollback_nb.snapshots import Snapshots
@@ -823,6 +824,28 @@ class Migrations:
                 self.database, names, reason=reason, fingerprint=fingerprint, snapshots=snapshots, in_steps=in_steps, warnings=warnings
             )
         return replace(result, warnings=(*result.warnings, *self.database.remarks))
+
+    def verify_rollback(self, name: str) -> Verification:
+        """Verify the last rollback of a migration later, where that could not be done at once. Writes one event, and a snapshot where none was taken since.
+
+        Compares the schema with what it was before the migration was applied. Of a rollback of several, all are verified together.
+
+        Parameters
+        ----------
+        name : str
+            The migration, with or without ``.sql``.
+
+        Raises
+        ------
+        MigrationNotFound, Refused
+            When it is not registered, or not rolled back.
+        """
+        row = self.database.find(_stem(name))
+        if row is None:
+            raise self._not_found(_stem(name))
+        if row["status"] != "rolled_back":
+            raise Refused(f"There is no rollback of {_stem(name)} to verify: its status is {row['status']}", migration_name=_stem(name))
+        return results.Verification.from_row(self.database.verify_last_rollback(_stem(name)))
 
     def save_trail(self, path: Path | str) -> AuditResult:
         """Save history, dependencies and audit trail as a JSON file. Does not write to the database.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb import deploy_ledgers, planning, renamed_files, results
 from migrollback_nb.errors import ConnectionFailed, DependencyError, LockBusy, MigrollbackError
 from migrollback_nb.formats import in_order
+from migrollback_nb.interrupts import some
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -51,12 +52,19 @@ def sync(database: Database, folder: MigrationFolder, *, deploy: str | None = No
     if missing:
         database.record_missing_in_ledger(missing)
     supabase = any(file.rollback is not None and file.rollback.live for file in ordered) and database.uses_supabase()
-    registered, again_here, again_without_file = [], [], list(without_file)
+    registered: list[results.RegisterResult] = []
+    again_here, again_without_file = [], list(without_file)
     for begin in range(0, len(ordered), 500):
         batch = ordered[begin : begin + 500]
         if progress is not None:
             progress(begin, len(ordered), batch[0].name)
-        outcomes, refused = _register_batch(database, batch, deploy=deploy_id, names=found.renamed)
+        try:
+            outcomes, refused = _register_batch(database, batch, deploy=deploy_id, names=found.renamed)
+        except MigrollbackError as error:
+            if registered:
+                error.done = tuple(one.migration_name for one in registered)
+                error.hint = "\n".join(filter(None, (error.hint, f"Registered before it, and committed: {some(error.done)}.")))
+            raise
         failures += refused
         for file in (file for file in batch if file.name in outcomes):
             remarks = file.remarks + (live_block_warning(database, file) if supabase else ())

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from migrollback_nb import results
 from migrollback_nb import snapshots as around
-from migrollback_nb.errors import Refused, RollbackFailed
+from migrollback_nb.database.deeds import nothing_has_run
+from migrollback_nb.errors import ConnectionFailed, Refused, RollbackFailed
 from migrollback_nb.refusing import refusal
 from migrollback_nb.trail import save_trail
 
@@ -48,9 +49,10 @@ def roll_back(
     state: str | None = None
     if snapshots != "none" and database.dry_run(names)[0]["success"]:  # one that is refused needs none
         database.tell(stages)
-        before, remarks = around.take(database, "before rollback", names)
+        with nothing_has_run():
+            before, remarks = around.take(database, "before rollback", names)
+            state = fingerprint or database.fingerprint(names)
         warnings += remarks
-        state = fingerprint or database.fingerprint(names)
     if in_steps and len(names) == 1:
         execution = database.rollback_in_steps(names[0], reason=reason, preview=fingerprint)
     elif in_steps:
@@ -88,7 +90,9 @@ def _results(database: Database, execution: Execution, warnings: tuple[str, ...]
     ended = []
     for row in execution.rows:
         details = execution.details.get(row["migration_name"], {})
-        skipped = tuple(f"{notice.message}" for notice in execution.notices if notice.skipped)
+        remarks = tuple(f"{notice.message}" for notice in execution.notices if notice.skipped)
+        if settings := details.get("settings_put_back"):
+            remarks += (put_back_words(row["migration_name"], settings),)
         result = results.RollbackResult(
             success=row["success"],
             message=row["message"],
@@ -96,7 +100,7 @@ def _results(database: Database, execution: Execution, warnings: tuple[str, ...]
             migration_name=row["migration_name"],
             unchanged=bool(details.get("unchanged", False)),
             notices=tuple(execution.notices),
-            warnings=warnings + skipped,
+            warnings=warnings + remarks,
             attempt_id=execution.attempt_id,
             duration_ms=details.get("duration_ms"),
         )
@@ -105,7 +109,7 @@ def _results(database: Database, execution: Execution, warnings: tuple[str, ...]
             continue
         if "sqlstate" not in details:
             raise refusal(database, names, row["migration_name"], row["message"], result=result)
-        status = (database.find(row["migration_name"]) or {}).get("status")
+        status = _status(database, row["migration_name"])
         undone = "Everything it did was undone."
         if "statements_completed" in details:
             undone = "Statements that ran outside a transaction stay."
@@ -115,6 +119,8 @@ def _results(database: Database, execution: Execution, warnings: tuple[str, ...]
             f"{undone} Status is {status}: mend the cause, then migrollback resolve {shlex.quote(row['migration_name'])} --as applied|rolled_back --reason TEXT."
             if status == "failed"
             else f"{undone} The migration is still applied: try again."
+            if status is not None
+            else f"{undone} The connection was lost then: look at its status before you try again (migrollback check)."
         )
         raise RollbackFailed(
             row["message"],
@@ -124,7 +130,20 @@ def _results(database: Database, execution: Execution, warnings: tuple[str, ...]
             hint="\n".join(filter(None, (details.get("hint"), next_step, execution.blocked_by))),
             statement_number=details.get("statement_number"),
             statement=details.get("statement"),
-            passing=status != "failed",
+            passing=details.get("passing", True) if status is None else status != "failed",
             result=result,
         )
     return tuple(ended)
+
+
+def _status(database: Database, name: str) -> str | None:
+    """None where nobody can be asked: that it failed stands all the same."""
+    try:
+        return (database.find(name) or {}).get("status")
+    except ConnectionFailed:
+        return None
+
+
+def put_back_words(name: str, settings: Sequence[str]) -> str:
+    """Which settings its rollback SQL had changed, in the words of execute_migration_rollbacks(); pure."""
+    return f"Settings that the rollback SQL of {name} had changed were put back: {', '.join(settings)}"

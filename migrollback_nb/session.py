@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,8 @@ _SKIPPING = frozenset(
 )  # fmt: skip
 #: What is tried again: lock not available, deadlock, serialization failure. The same SQL may succeed the next time.
 RETRIED = frozenset({"55P03", "40P01", "40001"})
+#: Seconds for which a new connection is tried, where only the database knows whether something was committed.
+PATIENCE = 20.0
 
 
 class Undo(Exception):
@@ -115,6 +118,7 @@ class Session:
         self._can_look: bool | None = None
         self._calls: dict[tuple[str, tuple[str, ...]], bytes] = {}
         self._settings: dict[tuple[tuple[str, str], ...], bytes] = {}
+        self._settings_of_session: dict[str, str] = {}
         connection.add_notice_handler(self._take_notice)
 
     @classmethod
@@ -272,9 +276,10 @@ class Session:
             raise
         self.connection.execute(b"COMMIT")
 
-    @cached_property
     def _session_settings(self) -> dict[str, str]:
-        """What the session has where a deed has a SET LOCAL: an up part that says SET would otherwise make our values the session's."""
+        """What the session has where a deed has a SET LOCAL: SQL that says SET would otherwise make our values the session's."""
+        if self._owned and self._settings_of_session:
+            return self._settings_of_session  # nobody else sets any there
         names = [
             "lock_timeout",
             "statement_timeout",
@@ -283,8 +288,9 @@ class Session:
             "client_min_messages",
             "client_connection_check_interval",
         ]
-        rows = self.connection.execute("SELECT n, pg_catalog.current_setting(n) FROM pg_catalog.unnest(%s::text[]) AS s (n)", (names,)).fetchall()
-        return dict(rows)
+        rows = self._query("SELECT s.name, pg_catalog.current_setting(s.name) AS value FROM pg_catalog.unnest(%(names)s::text[]) AS s (name)", names=names)
+        self._settings_of_session = {row["name"]: row["value"] for row in rows}
+        return self._settings_of_session
 
     def _settings_call(self, settings: dict[str, str]) -> bytes:
         key = tuple(settings.items())
@@ -344,6 +350,19 @@ class Session:
             "AND (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.pid <> pg_catalog.pg_backend_pid()"
         )
         return {row["pid"]: row for row in rows}
+
+    def reconnect_patiently(self) -> None:
+        """As `reconnect`, again and again for `PATIENCE` seconds: a server that restarts answers after a moment; writes nothing."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.reconnect()
+            except errors.ConnectionFailed:
+                if self._reopen is None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
 
     def reconnect(self) -> None:
         """Open a new connection in place of one that was lost; writes nothing."""

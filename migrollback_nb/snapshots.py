@@ -5,11 +5,12 @@ A snapshot that cannot be taken stops no deed: it becomes a warning, and there i
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from migrollback_nb import results
-from migrollback_nb.errors import DatabaseError, LockBusy, UsageError
+from migrollback_nb.errors import ConnectionFailed, DatabaseError, LockBusy, UsageError
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -42,15 +43,30 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
 
     Raises
     ------
-    DatabaseError
-        Before a deed, when it was cancelled.
+    DatabaseError, ConnectionFailed
+        Before a deed, when it was cancelled or the connection was lost.
     """
     try:
-        return database.snapshot(names[-1], None, moment=moment, migrations=names), ()
+        return _snapshot(database, moment, names), ()
+    except ConnectionFailed as error:
+        if moment.startswith("before"):
+            raise
+        return None, (f"No snapshot was taken {moment}: {error.message}",)  # what it is about is committed
     except (LockBusy, DatabaseError) as error:
         if moment.startswith("before") and database.cancelled:  # whoever cancels does not want what follows
             raise DatabaseError("Cancelled before anything ran", sqlstate="57014", hint="Nothing was changed.") from error
         return None, (f"No snapshot was taken {moment}: {error.message}",)
+
+
+def _snapshot(database: Database, moment: Moment, names: Sequence[str]) -> str:
+    """The snapshot's id. What is committed does not wait for a server that has gone: a new connection is tried once."""
+    try:
+        return database.snapshot(names[-1], None, moment=moment, migrations=names)
+    except ConnectionFailed:
+        if moment.startswith("before"):
+            raise
+        database.reconnect()
+        return database.snapshot(names[-1], None, moment=moment, migrations=names)
 
 
 def verify(database: Database, names: Sequence[str], *, before: str | None, fingerprint: str | None = None) -> tuple[Verification | None, tuple[str, ...]]:
@@ -74,15 +90,26 @@ def verify(database: Database, names: Sequence[str], *, before: str | None, fing
     """
     after, warnings = take(database, "after rollback", names)
     try:
-        found = results.Verification.from_row(database.verify_rollback(names, before, after, fingerprint))
-        details = {
-            "verdict": found.verdict,
-            "message": found.message,
-            "migrations": list(names),
-            "differences": [str(change) for change in found.differences.changes[:50]],
-            "unexpected": [str(change) for change in found.unexpected.changes[:50]],
-        }
+        if database.connection.closed:
+            database.reconnect()
+        try:
+            row = database.verify_rollback(names, before, after, fingerprint)
+        except ConnectionFailed:
+            database.reconnect()
+            row = database.verify_rollback(names, before, after, fingerprint)
+    except (LockBusy, DatabaseError, ConnectionFailed) as error:
+        later = f"migrollback verify-rollback {shlex.quote(names[-1])} (in SQL: verify_last_rollback)"
+        return None, (*warnings, f"The rollback is done, but could not be verified: {error.message}. Verify it later: {later}")
+    found = results.Verification.from_row(row)
+    details = {
+        "verdict": found.verdict,
+        "message": found.message,
+        "migrations": list(names),
+        "differences": [str(change) for change in found.differences.changes[:50]],
+        "unexpected": [str(change) for change in found.unexpected.changes[:50]],
+    }
+    try:
         database.add_event("verified", names[-1], details)
-    except (LockBusy, DatabaseError) as error:
-        return None, (*warnings, f"The rollback is done, but could not be verified: {error.message}")
+    except (LockBusy, DatabaseError, ConnectionFailed) as error:
+        return found, (*warnings, f"The rollback is done and verified, but that could not be recorded: {error.message}")
     return found, warnings

@@ -234,6 +234,25 @@ def _settings(node: Node, text: str) -> Iterator[tuple[str, bool]]:
                 yield values[0].sval.sval.lower(), values[2].boolval.boolval
 
 
+def only_sets(statement: str) -> bool:
+    """Whether a statement does nothing but change settings of the session, by SET, RESET or set_config() with constants; pure."""
+    try:
+        parsed = postgast.parse(statement).stmts
+    except postgast.PgQueryError:
+        return False
+    if len(parsed) != 1:
+        return False
+    if parsed[0].stmt.WhichOneof("node") == "variable_set_stmt":
+        return not parsed[0].stmt.variable_set_stmt.is_local
+    select = parsed[0].stmt.select_stmt
+    calls = [target.res_target.val.func_call for target in select.target_list]
+    return (
+        bool(calls)
+        and not select.from_clause
+        and all(call.funcname and call.funcname[-1].string.sval == "set_config" and all(one.HasField("a_const") for one in call.args) for call in calls)
+    )
+
+
 def _classify(node: Node) -> tuple[str | None, str | None]:
     """(what is refused inside a transaction, why it cannot run at all)."""
     kind = node.WhichOneof("node")

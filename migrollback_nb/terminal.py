@@ -103,6 +103,8 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             _show_verification(result.verification, out)
         case results.NothingToRollBack():
             out.write(f"✅ {visible(result.message)}\n")
+        case results.Verification():
+            _show_verification(result, out)
         case results.SchemaDiff():
             out.write(f"{visible(result.old)} -> {visible(result.new)}: {result.counts}\n")
             out.writelines(f"{visible(line)}\n" for line in result.lines())
@@ -174,7 +176,10 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             _show_proof(result, out)
         case str():
             out.write(f"{result}\n")
-    for warning in getattr(result, "warnings", ()):
+    warnings = getattr(result, "warnings", ())
+    if isinstance(result, results.ChainResult):
+        warnings = dict.fromkeys((*(warning for step in result.results for warning in step.warnings), *warnings))
+    for warning in warnings:
         err.write(f"⚠️  {visible(warning)}\n")
 
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from migrollback_nb import errors
 from migrollback_nb.database.questions import Questions
-from migrollback_nb.session import RETRIED, Execution, Row
+from migrollback_nb.session import PATIENCE, RETRIED, Execution, Row
+
+_LOST_AT_COMMIT = "Migration {} successfully (the connection was lost at COMMIT; the audit trail has the answer)"
+
+
+@contextmanager
+def nothing_has_run() -> Iterator[None]:
+    """Say of a lost connection that nothing had run yet. Does not write."""
+    try:
+        yield
+    except errors.ConnectionFailed as lost:
+        raise errors.ConnectionFailed(f"{lost.message} before anything had run", hint="Nothing was changed: try again.") from lost
 
 
 class Deeds(Questions):
@@ -24,7 +38,15 @@ class Deeds(Questions):
                 rows = self._rows("register_migrations", migrations=Jsonb(list(records)), client=self.client)
             return {row["migration_name"]: row["verdict"] for row in rows}
 
-        return self._retrying(attempt)
+        began = time.monotonic()
+        try:
+            return self._retrying(attempt)
+        except errors.ConnectionFailed as lost:
+            self._reconnect_or_say(lost, "it was committed that they are registered", "Run it again: what is registered already is left as it is.")
+            outcomes = self._retrying(attempt)  # once more is no harm, and waits for a COMMIT that is still at work
+            events = self._own_events(["registered", "applied_again"], list(outcomes), began)
+            recorded = {name: "applied again" if one["event"] == "applied_again" else one["what"] for name, one in events.items()}
+            return {name: recorded.get(name, outcome) if outcome == "unchanged" else outcome for name, outcome in outcomes.items()}
 
     def begin_deploy(self, label: str | None) -> str:
         """Record that a deploy begins, or go on with the one of this label. Writes, where there is a label. Returns its id."""
@@ -85,7 +107,15 @@ class Deeds(Questions):
             with self._translated(), self._deed(lock_timeout=lock_timeout):
                 return cast(str, self._value("resolve_migration", name=name, status=status, reason=reason, client=self.client))
 
-        return self._retrying(attempt)
+        began = time.monotonic()
+        try:
+            return self._retrying(attempt)
+        except errors.ConnectionFailed as lost:
+            self._reconnect_or_say(lost, f"{name} was resolved", "Look at its status when the server is back: migrollback history.")
+            details = self._own_events(["resolved"], [name], began).get(name)
+            if details is None or details.get("new") != status:
+                raise errors.ConnectionFailed(f"The connection was lost, and {name} was not resolved: nothing was committed", hint="Try again.") from lost
+            return cast(str, details["old"])
 
     def record_checklist_item(self, name: str, *, reason: str | None, details: dict[str, Any]) -> Row:
         """Keep an answer to an item of the checklist in the audit trail. Writes one event, and returns it."""
@@ -114,6 +144,25 @@ class Deeds(Questions):
                         "create_migration_snapshot", name=name, description=description, moment=moment, migrations=list(migrations) or None, client=self.client
                     )
                 )
+
+        began = time.monotonic()
+        try:
+            return self._retrying(attempt)
+        except errors.ConnectionFailed as lost:
+            if moment is not None:
+                raise  # whoever is about to do more decides
+            self._reconnect_or_say(lost, "the snapshot was stored", "migrollback snapshots tells when the server is back; another one is no harm.")
+            details = self._own_events(["snapshot_taken"], [name], began).get(name)
+            if details is None:
+                raise errors.ConnectionFailed("The connection was lost, and no snapshot was stored", hint="Try again.") from lost
+            return cast(str, details["snapshot"])
+
+    def verify_last_rollback(self, name: str) -> Row:
+        """The row of verify_last_rollback(). Writes one event, and a snapshot where none was taken since."""
+
+        def attempt(lock_timeout: str) -> Row:
+            with self._translated(), self._deed(lock_timeout=lock_timeout):
+                return self._rows("verify_last_rollback", name=name, client=self.client)[0]
 
         return self._retrying(attempt)
 
@@ -147,7 +196,7 @@ class Deeds(Questions):
 
     def apply(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
         """Run an up part and register it, whole or not at all. Writes."""
-        session_settings = self._session_settings
+        session_settings = self._session_settings()
 
         def attempt(lock_timeout: str) -> Execution:
             attempt_id = self._new_attempt()
@@ -176,7 +225,8 @@ class Deeds(Questions):
 
         The event ``started`` is committed first, with the id of the attempt; when the connection is lost at COMMIT, that id finds out how it ended.
         """
-        asked = {"reason": reason, "preview": preview, "trail_head": trail_head} | ({"snapshot_each": True} if snapshot_each else {})
+        asked: dict[str, Any] = {"reason": reason, "preview": preview, "trail_head": trail_head, "session_settings": Jsonb(self._session_settings())}
+        asked |= {"snapshot_each": True} if snapshot_each else {}
         return self._retrying(lambda lock_timeout: self._rollback_once(names, asked, lock_timeout), met_lock=_met_lock)
 
     def _rollback_once(self, names: Sequence[str], asked: dict[str, Any], lock_timeout: str) -> Execution:
@@ -184,10 +234,9 @@ class Deeds(Questions):
         ends_trail = asked["trail_head"] is not None
         reason = asked["reason"]
         if not ends_trail:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                self._rows(
-                    "start_migration_rollback", names=list(names), attempt_id=attempt_id, reason=reason, client=self.client, target=Jsonb(self.target.to_dict())
-                )
+            known = self.target.to_dict() | ({} if asked["preview"] is None else {"fingerprint": asked["preview"]})
+            with nothing_has_run(), self._translated(), self._deed(lock_timeout=lock_timeout):
+                self._rows("start_migration_rollback", names=list(names), attempt_id=attempt_id, reason=reason, client=self.client, target=Jsonb(known))
         self._notices.clear()
         try:
             with self._translated(), self._deed(lock_timeout=lock_timeout):
@@ -203,7 +252,7 @@ class Deeds(Questions):
                     self._stop_if_cancelled()  # the server may have been done before it heard of it
             return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
         except errors.ConnectionFailed:
-            return self._after_lost_connection(names, attempt_id)
+            return self._after_lost_connection(names, attempt_id, reason=reason, ends_trail=ends_trail)
         except (KeyboardInterrupt, errors.DatabaseError) as broken:
             if isinstance(broken, errors.DatabaseError) and (ends_trail or not self.cancelled):
                 raise
@@ -228,25 +277,32 @@ class Deeds(Questions):
     def _look_up(self, attempt_id: str) -> dict[str, Row]:
         """Name -> how this attempt ended, on a new connection where the old one is lost. Nothing: nothing of it was committed."""
         try:
-            if self.connection.closed:
-                self.reconnect()
-            with self._translated(), self._deed(lock_timeout="30s"):
-                return {row["migration_name"]: row for row in self._rows("migration_attempt", attempt_id=attempt_id)}
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    if self.connection.closed:
+                        self.reconnect_patiently()
+                    with self._translated(), self._deed(lock_timeout="30s"):
+                        return {row["migration_name"]: row for row in self._rows("migration_attempt", attempt_id=attempt_id)}
+                except errors.ConnectionFailed:  # lost once more
+                    if self._reopen is None or time.monotonic() > deadline:
+                        raise
         except errors.MigrollbackError as error:
             raise errors.ConnectionFailed(
                 f"The connection was lost and cannot be made again, so it is not known how attempt {attempt_id} ended: {error.message}",
                 hint=f"When the server is back: SELECT * FROM {self.schema}.migration_attempt('{attempt_id}'); no row means that nothing was committed.",  # noqa: S608  # for a person to read
             ) from error
 
-    def _after_lost_connection(self, names: Sequence[str], attempt_id: str) -> Execution:
+    def _after_lost_connection(self, names: Sequence[str], attempt_id: str, *, reason: str | None, ends_trail: bool) -> Execution:
+        if ends_trail and self._system_is_gone(attempt_id):
+            message = "Migration rolled back successfully. The rollback system is gone and its audit trail ends here (the connection was lost at COMMIT)"
+            rows = [{"success": True, "message": message, "sql_executed": None, "migration_name": names[0]}]
+            return Execution(rows=rows, details={}, attempt_id=attempt_id)
         found = self._look_up(attempt_id)
         details = {name: row["details"] for name, row in found.items()}
         if set(names) <= {name for name, row in found.items() if row["event"] == "rolled_back"}:
-            rows = []
-            for name in names:
-                history = self.find(name) or {}
-                message = "Migration rolled back successfully (the connection was lost at COMMIT; the audit trail has the answer)"
-                rows.append({"success": True, "message": message, "sql_executed": history.get("rollback_sql"), "migration_name": name})
+            message = _LOST_AT_COMMIT.format("rolled back")
+            rows = [{"success": True, "message": message, "sql_executed": self._rollback_sql(name), "migration_name": name} for name in names]
             return Execution(rows=rows, details=details, attempt_id=attempt_id)
         for name, row in found.items():
             if row["event"] in ("failed", "refused"):
@@ -257,25 +313,71 @@ class Deeds(Questions):
                     details=details if row["event"] == "failed" else {},
                     attempt_id=attempt_id,
                 )
-        self._rows_in_deed(
-            "fail_migration_rollback",
-            name=names[-1],
-            attempt_id=attempt_id,
-            reason=None,
-            client=self.client,
-            details=Jsonb({"sqlstate": "08006", "message": "the connection was lost; nothing was committed"}),
-        )
+        self._record_lost(names[-1], attempt_id, reason)
         raise errors.ConnectionFailed(
             "The connection was lost during the rollback, and nothing of it was committed", hint="The migration is still in place: try again."
         )
+
+    def _record_lost(self, name: str, attempt_id: str, reason: str | None) -> None:
+        """Record that nothing of an attempt was committed; what is known of it is right also where this cannot be written."""
+        details = Jsonb({"sqlstate": "08006", "message": "the connection was lost; nothing was committed"})
+        with suppress(errors.MigrollbackError):
+            self._rows_in_deed("fail_migration_rollback", name=name, attempt_id=attempt_id, reason=reason, client=self.client, details=details)
+
+    def _rollback_sql(self, name: str) -> str | None:
+        """For a result that stands already: None where the connection is lost once more."""
+        try:
+            return cast("str | None", (self.find(name) or {}).get("rollback_sql"))
+        except errors.ConnectionFailed:
+            return None
+
+    def _system_is_gone(self, attempt_id: str) -> bool:
+        """Whether the rollback of the system itself was committed: then there is nothing left to look an attempt up in."""
+        try:
+            if self.connection.closed:
+                self.reconnect_patiently()
+            with self._translated(), self._deed(lock_timeout="30s"):
+                # while the lost COMMIT is still at work, the answer would be wrong
+                self.connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))")
+                return not self._query("SELECT 1 WHERE pg_catalog.to_regclass(%(name)s) IS NOT NULL", name=self._history_table())
+        except errors.MigrollbackError as error:
+            raise errors.ConnectionFailed(
+                f"The connection was lost and cannot be made again, so it is not known how attempt {attempt_id} ended: {error.message}",
+                hint="When the server is back, look whether migration_history is there: if it is, nothing was committed.",
+            ) from error
+
+    def _history_table(self) -> str:
+        return sql.Identifier(self.schema, "migration_history").as_string(None)
+
+    def _reconnect_or_say(self, lost: errors.ConnectionFailed, what: str, hint: str) -> None:
+        """Open a new connection in place of a lost one, or say what is not known."""
+        try:
+            self.reconnect_patiently()
+        except errors.ConnectionFailed as error:
+            raise errors.ConnectionFailed(f"{lost.message}, and it is not known whether {what}: {error.message}", hint=hint) from lost
+
+    def _own_events(self, events: Sequence[str], names: Sequence[str], began: float) -> dict[str, Row]:
+        """Name -> event and details of the newest of these events that this client has written since a moment of the monotonic clock. Does not write."""
+        with self._translated(), self._deed(lock_timeout="30s"):
+            self._rows("lock_migrations")  # while the lost COMMIT is still at work, "none" would be a wrong answer
+            rows = self._query(
+                "SELECT DISTINCT ON (e.migration_name) e.migration_name, e.event, e.details FROM {schema}.migration_events e "
+                "WHERE e.event = ANY (%(events)s) AND e.migration_name = ANY (%(names)s) AND e.client = %(client)s "
+                "AND e.occurred_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %(seconds)s) "
+                "ORDER BY e.migration_name, e.event_number DESC",
+                events=list(events),
+                names=list(names),
+                client=self.client,
+                seconds=time.monotonic() - began + 1,
+            )
+        return {row["migration_name"]: {**row["details"], "event": row["event"]} for row in rows}
 
     def _after_lost_apply(self, name: str, attempt_id: str) -> Execution:
         row = self._look_up(attempt_id).get(name)
         if row is None:
             raise errors.ConnectionFailed("The connection was lost while the migration was applied, and nothing of it was committed", hint="Try again.")
         if row["event"] == "applied":
-            message = "Migration applied successfully (the connection was lost at COMMIT; the audit trail has the answer)"
-            return Execution(rows=[{"success": True, "message": message}], details={name: row["details"]}, attempt_id=attempt_id)
+            return Execution(rows=[{"success": True, "message": _LOST_AT_COMMIT.format("applied")}], details={name: row["details"]}, attempt_id=attempt_id)
         message = f"Migration failed: {row['details'].get('message', '')}"
         return Execution(rows=[{"success": False, "message": message}], details={name: row["details"]}, attempt_id=attempt_id)
 

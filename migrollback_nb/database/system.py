@@ -33,6 +33,20 @@ class SystemDeeds(Questions):
 
         Returns how many grants it closed; None when another session has installed it meanwhile, and nothing was done.
         """
+        try:
+            return self._install_once(name, up, record)
+        except errors.ConnectionFailed as lost:
+            try:
+                self.reconnect_patiently()
+            except errors.ConnectionFailed as error:
+                raise errors.ConnectionFailed(
+                    f"{lost.message}, and it is not known whether {name} was installed: {error.message}",
+                    hint="Run install again: what is installed stays as it is.",
+                ) from lost
+            # once more is no harm, and waits for a COMMIT that is still at work; where that has done it, it is ours
+            return self._install_once(name, up, record) or 0
+
+    def _install_once(self, name: str, up: str, record: dict[str, Any]) -> int | None:
         with self._translated(), self._deed(lock_timeout="30s"):
             # our own function that takes this lock may not be there yet
             self.connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))")
@@ -105,11 +119,19 @@ class SystemDeeds(Questions):
 
         Returns how many grants it closed, and what a person should know of the rights.
         """
-        with self._translated(), self._deed():
-            closed = cast(int, self._value("close_migration_rights"))
-            row_security = cast("str | None", self._value("set_migration_row_security"))
-            still_open = cast("list[str]", self._value("open_migration_rights"))
-        return closed, (*((row_security,) if row_security is not None else ()), *still_open)
+
+        def attempt() -> tuple[int, tuple[str, ...]]:
+            with self._translated(), self._deed():
+                closed = cast(int, self._value("close_migration_rights"))
+                row_security = cast("str | None", self._value("set_migration_row_security"))
+                still_open = cast("list[str]", self._value("open_migration_rights"))
+            return closed, (*((row_security,) if row_security is not None else ()), *still_open)
+
+        try:
+            return attempt()
+        except errors.ConnectionFailed:
+            self.reconnect_patiently()
+            return attempt()  # once more is no harm
 
     def mark_production(self, production: bool, reason: str | None) -> bool:
         """Mark this database as production, or take the mark away. Writes one event; returns whether anything was changed."""

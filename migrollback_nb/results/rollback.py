@@ -52,7 +52,7 @@ class RollbackResult:
         rows = [("Migration", self.migration_name), ("Result", f"{self.mark} {self.message}")]
         if self.duration_ms is not None:
             rows.append(("SQL ran for", f"{self.duration_ms:,.1f} ms"))
-        said = tuple(f"{notice.severity}: {notice.message}" for notice in self.notices)
+        said = tuple(f"{notice.severity}: {notice.message}" for notice in self.notices if notice.message not in self.warnings)
         verified = "" if self.verification is None else self.verification._repr_html_()
         return html.definitions(rows) + verified + html.warnings(self.warnings + said) + (html.sql(self.sql_executed) if self.sql_executed else "")
 

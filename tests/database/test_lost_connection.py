@@ -10,6 +10,7 @@ import pytest
 from watching import Background, events, eventually_sleeps, eventually_waits, exists, last_event, schema_of, status
 
 import migrollback_nb as mr
+from migrollback_nb import session as session_module
 
 pytestmark = pytest.mark.versions
 
@@ -302,3 +303,143 @@ def test_looking_an_attempt_up_waits_for_it(db, applied, session, latch):
     latch.release()
     assert answer.result() == [("001_t", "rolled_back")], "an answer was given while the attempt ran"
     going.result()
+
+
+class Cutter:
+    """Forwards to a server's Unix socket, and cuts all connections at the nth message of a client since `arm`: before the server gets it, or once it is answered."""
+
+    def __init__(self, folder, server_folder):
+        self.folder = folder
+        self.upstream = f"{server_folder}/.s.PGSQL.5432"
+        self.lock = threading.Lock()
+        self.arm(0, before=False)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(f"{folder}/.s.PGSQL.5432")
+        self.listener.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def arm(self, number, *, before, for_good=False):
+        """Cut at this message, counted from 1; 0: never. for_good: and let nobody in from then on."""
+        self.number, self.before, self.for_good = number, before, for_good
+        self.messages, self.cut, self.closed = [], False, False
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                if self.closed:
+                    client.close()
+                else:
+                    threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self.upstream)
+        with contextlib.suppress(OSError), client, server:
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    if ready is client and self._cuts(data):
+                        if not self.before:
+                            server.sendall(data)
+                            client.close()
+                            server.settimeout(10)
+                            received = b""
+                            while b"Z\x00\x00\x00\x05" not in received and (more := server.recv(65536)):
+                                received += more
+                        return
+                    (server if ready is client else client).sendall(data)
+
+    def _cuts(self, data):
+        with self.lock:
+            if data[:1] in (b"Q", b"P"):  # a query; what logs in or says good-bye is none
+                self.messages.append(data)
+                if len(self.messages) == self.number:
+                    self.cut, self.closed = True, self.for_good
+                    return True
+            return False
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.fixture
+def cutter(server):
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="ct", dir="/var/tmp") as folder:  # short enough for a socket's name
+        cutter = Cutter(folder, server.folder)
+        yield cutter
+        cutter.close()
+
+
+@pytest.fixture
+def cuttable(cutter, database_dsn, folder, monkeypatch):
+    """Migrations whose connections the cutter can cut; none is waited for long."""
+    from migrollback_nb.database import deeds
+
+    for module in (deeds, session_module):
+        monkeypatch.setattr(module, "PATIENCE", 0.3)
+    with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder, limits=mr.Limits(retries=1)) as migrations:
+        yield migrations
+
+
+def outcome(call):
+    """The result of a call, or the error that it ended with."""
+    try:
+        return call()
+    except mr.MigrollbackError as error:
+        return error
+
+
+def cut_everywhere(cutter, call, check):
+    """Make a call again and again, cut at each of its messages, before and after the server has it, once and for good. Returns how many cuts there were."""
+    cuts = 0
+    for for_good in (False, True):
+        for before in (False, True):
+            for number in range(1, 200):
+                cutter.arm(number, before=before, for_good=for_good)
+                answer = outcome(call)
+                where = cutter.messages[number - 1][:300] if cutter.cut else None
+                cutter.closed = False
+                cut = cutter.cut
+                cutter.arm(0, before=False)
+                check(answer, f"cut {'before' if before else 'after'} {where} ({'for good' if for_good else 'once'}): {answer!r}")
+                if not cut:
+                    break
+                cuts += 1
+    return cuts
+
+
+def test_whatever_is_cut_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, applied, session):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    look = session()
+
+    def call():
+        if cuttable.database.connection.closed:
+            cuttable.database.reconnect()
+        return cuttable.rollback("001_t", confirm="001_t")
+
+    def check(answer, where):
+        is_gone = status(look, "001_t") == "rolled_back"
+        assert exists(look, "t") is not is_gone, where
+        if isinstance(answer, mr.RollbackResult):
+            assert answer.success, where
+            assert is_gone, where
+            if answer.verification is None:
+                assert any("verify-rollback 001_t" in warning for warning in answer.warnings), where
+                later = session().execute("SELECT verdict FROM verify_last_rollback('001_t')").fetchone()
+                assert later == ("restored",), where
+            else:
+                assert answer.verification.verdict == "restored", where
+        else:
+            assert isinstance(answer, mr.ConnectionFailed), where
+            assert not is_gone or "not known" in answer.message, where
+        if is_gone:
+            cuttable.database.connection.close()
+            cuttable.database.reconnect()
+            cuttable.apply("001_t")
+
+    assert cut_everywhere(cutter, call, check) > 40

@@ -247,3 +247,30 @@ def test_a_registration_waits_no_longer_than_asked(applied, session, *, latch, d
         latch.release()
         assert going.result().success
         assert registering.result().outcome == "registered"
+
+
+def test_settings_hold_for_the_statements_that_follow_and_go_with_the_run(db, applied, session):
+    connection = session()
+    connection.execute("CREATE SCHEMA apart; CREATE TABLE apart.seen (what text); CREATE TABLE apart.here (a int); CREATE TABLE needed (a int)")
+    note = "INSERT INTO seen VALUES (concat_ws(' ', current_setting('timezone'), current_setting('statement_timeout'), current_setting('lock_timeout'), 'ä'))"
+    applied(
+        "001_t",
+        "SELECT 1;",
+        "SET search_path = apart; SELECT set_config('timezone', 'UTC', false); SET statement_timeout = '99s'; SET lock_timeout = '7s'; SET client_encoding = 'LATIN1'; "
+        f"SET client_min_messages = error; SET app.tenant = '7'; {note}; INSERT INTO seen SELECT 1/count(*) FROM public.needed; {note}; "
+        "CREATE INDEX CONCURRENTLY i ON here (a); DROP TABLE IF EXISTS gone; DROP TABLE here;",
+        options=OUTSIDE,
+    )
+    with pytest.raises(mr.RollbackFailed) as caught:
+        db.rollback("001_t", confirm="001_t")
+    assert caught.value.sqlstate == "22012"
+    connection.execute("INSERT INTO needed VALUES (1)")
+    db.resolve("001_t", status="applied", reason="go on")
+    result = db.rollback("001_t", confirm="001_t")  # resumes: what was set by the first eight statements holds again
+    assert {what for (what,) in connection.execute("SELECT what FROM apart.seen").fetchall()} == {"UTC 99s 7s ä", "1"}
+    assert not exists(connection, "apart.here")
+    assert [notice.message for notice in result.notices if notice.skipped] == ['table "gone" does not exist, skipping']
+    names = "TimeZone, app.tenant, client_encoding, client_min_messages, lock_timeout, search_path, statement_timeout"
+    assert result.warnings[-1] == f"Settings that the rollback SQL of 001_t had changed were put back: {names}"
+    last = connection.execute("SELECT details -> 'settings_put_back' FROM migration_events WHERE event = 'rolled_back'").fetchone()
+    assert last == (names.split(", "),)

@@ -168,7 +168,7 @@ def test_a_cancel_after_the_commit_says_that_it_came_too_late(db: mr.Migrations,
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     result = db.rollback("001_a", confirm="001_a", progress=lambda at: db.database.cancel() if at.stage == "committed" else None)
     assert result.success
-    assert any(warning.startswith("The rollback is done, but could not be verified") for warning in result.warnings)
+    assert any(warning.startswith("The rollback is done and verified, but that could not be recorded") for warning in result.warnings)
     assert status(session(), "001_a") == "rolled_back"
 
 

@@ -261,7 +261,7 @@ FAILURES = {
     "a dependent view": ("DROP TABLE t", "2BP01", 1),
     "a deferred constraint": ("INSERT INTO child VALUES (7)", "23503", None),
     "a role left behind": ("SET ROLE pg_monitor", "MR020", None),
-    "a setting left behind": ("SET work_mem = '5MB'", "MR021", None),
+    "a setting that cannot be put back": ("SET temp_buffers = 200; CREATE TEMPORARY TABLE passing AS SELECT 1", "MR021", None),
     "our own table": ("UPDATE migration_history SET notes = 'x'", "MR022", None),
     "our own function": ("DROP FUNCTION schema_token CASCADE", "MR022", None),
     "an assertion": ("DO $$ BEGIN ASSERT false; END $$", "P0004", 1),

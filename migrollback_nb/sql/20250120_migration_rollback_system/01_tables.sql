@@ -34,7 +34,7 @@ COMMENT ON COLUMN migrollback_schema.migration_history.notes IS 'Free text: the 
 COMMENT ON COLUMN migrollback_schema.migration_history.metadata IS
     'Keys of ours: description; tool (that the file is written for; none for our own format); previous_version (that of the migration before it in the folder, where the tool keeps only the newest); system (true for our own migrations); deploy (id of the deploy that brought it, see migration_deploys()); search_path (schemas the rollback SQL runs under); '
     'rollback (what parsing found in rollback_sql: md5 of the text it was found in, statements as [start byte, bytes, line of the file], '
-    'transaction, refused_in_transaction, no_transaction_words (what the file would say so that they run), error, set_local and set_session (settings that it changes, for the transaction or for longer), live, '
+    'transaction, refused_in_transaction, no_transaction_words (what the file would say so that they run), error, set_local and set_session (settings that it changes, for the transaction or for longer: all are put back when it ends), live, '
     'not_undone, calls, writes, unseen (each [statement, ...]: what undoing a transaction does not undo, functions, tables, SQL that is built while it runs)); rollback_remark (why a block of comments is no SQL). Other keys are yours.';
 
 CREATE INDEX idx_migration_history_version ON migrollback_schema.migration_history (migration_version);

@@ -121,6 +121,7 @@ BEGIN
         'undo_definition_change',
         'untrusted_deploy_ledger',
         'untrusted_ledger_reason',
+        'verify_last_rollback',
         'verify_migration_events',
         'verify_migration_rollback',
         'version_before',
@@ -246,29 +247,36 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.is_passing_error(text) IS
     'Whether an error with this SQLSTATE may go away by itself (lock timeout, deadlock, cancel ...). Does not write.';
 
-CREATE FUNCTION migrollback_schema.changeable_settings(besides text[] DEFAULT '{}') RETURNS text[]
+CREATE FUNCTION migrollback_schema.changeable_settings(besides text[] DEFAULT '{}', statements text[] DEFAULT '{}') RETURNS text[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
+    -- Settings that nobody has declared (app.tenant) are in no list: they are looked for where SQL or the body of a function sets them.
+    named constant text := E'\\m(?:set\\s+(?:session\\s+|local\\s+)?|set_config\\s*\\(\\s*'')"?([[:alpha:]_][[:alnum:]_$]*\\.[[:alpha:]_][[:alnum:]_$.]*)';
     names text := current_setting('migrollback.changeable_settings', true);
 BEGIN
     IF coalesce(names, '') = '' THEN
         -- Kept for the transaction: pg_settings takes a millisecond each time, which a chain of hundreds would feel.
-        SELECT string_agg(s.name, ',' ORDER BY s.name) INTO names FROM pg_settings s
-         WHERE s.context IN ('user', 'superuser') AND s.name NOT IN ('search_path', 'transaction_isolation');
+        -- Those of the transaction itself end with the subtransaction that the SQL runs in; PostgreSQL lets nobody set them back in one.
+        SELECT string_agg(s.name, ',' ORDER BY s.name) INTO names
+          FROM (SELECT g.name FROM pg_settings g WHERE g.context IN ('user', 'superuser')
+                   AND g.name <> ALL ('{search_path, transaction_isolation, transaction_read_only, transaction_deferrable}')
+                UNION SELECT unnest('{migrollback.changeable_settings, migrollback.deploy_ledger, migrollback.exclude_schemas, migrollback.progress,
+                                      migrollback.recording, migrollback.rehearsal, migrollback.rethrow}'::text[])
+                UNION SELECT lower(m.found[1]) FROM pg_proc p CROSS JOIN LATERAL regexp_matches(p.prosrc, named, 'gi') AS m (found)
+                       WHERE p.oid >= 16384 AND p.prosrc ~* E'\\mset') s;
         PERFORM set_config('migrollback.changeable_settings', names, true);
     END IF;
-    -- Settings that nobody has declared (app.tenant) are in no list: those that the parser met come from outside.
-    RETURN string_to_array(names, ',') || 'migrollback.changeable_settings'::text || 'migrollback.recording'::text
-           || ARRAY(SELECT b.name FROM unnest(besides) AS b (name) WHERE b.name LIKE '%.%');
+    RETURN ARRAY(SELECT unnest(string_to_array(names, ','))
+                 UNION SELECT b.name FROM unnest(besides) AS b (name) WHERE b.name LIKE '%.%'
+                 UNION SELECT lower(m.found[1]) FROM unnest(statements) AS s (statement) CROSS JOIN LATERAL regexp_matches(s.statement, named, 'gi') AS m (found));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[]) IS
-    'Names of the settings that SQL can change, search_path apart, our own, and of `besides` those that are declared nowhere. '
-    'Writes nothing but a setting of the transaction.';
+COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[], text[]) IS
+    'Names of the settings that SQL can change, search_path apart: those that are declared, our own, those that functions set, and those that `besides` names or '
+    '`statements` set. Writes nothing but a setting of the transaction.';
 
 CREATE FUNCTION migrollback_schema.run_migration_sql(
-    statements text[], search_path text, set_local text[] DEFAULT '{}', restore_settings boolean DEFAULT false, system_tables oid[] DEFAULT '{}',
-    more_follows boolean DEFAULT false, set_session text[] DEFAULT '{}', session_path text DEFAULT NULL,
-    session_settings jsonb DEFAULT '{}', announced text[] DEFAULT '{}')
+    statements text[], search_path text, session_path text, session_settings jsonb DEFAULT '{}', set_local text[] DEFAULT '{}',
+    set_session text[] DEFAULT '{}', system_tables oid[] DEFAULT '{}', more_follows boolean DEFAULT false, announced text[] DEFAULT '{}')
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     began            timestamptz := clock_timestamp();
@@ -282,14 +290,19 @@ DECLARE
     path_left        text;
     names            text[] := '{}';
     values_before    text[];
-    changed          text[];
+    setting          record;
+    put_back         text[] := '{}';
+    heard            constant text := current_setting('client_min_messages');
+    spoken           constant text := current_setting('client_encoding');
+    misheard         text[] := '{}';
     nobody_counts    boolean := current_setting('track_counts') = 'off' OR array_to_string(statements, ' ') ~* 'track_counts';
     writes_before    text := migrollback_schema.migration_system_writes(system_tables, nobody_counts);
     dependencies_before bigint;
     catalogs_before  numeric;
     changes_before   numeric;
     only_ddl         boolean;
-    may_change_settings boolean := true;
+    may_change_settings boolean;
+    path_touched     boolean := false;
     unchanged        boolean;
     deferred         text;
     outcome          jsonb;
@@ -308,16 +321,14 @@ BEGIN
         SELECT coalesce(jsonb_object_agg(l.relation || ' ' || l.mode, 0), '{}') INTO locks
           FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation >= 16384 AND l.database = this_database;
     END IF;
-    IF restore_settings THEN
-        -- An up part of DDL alone changes none, and looking at them all takes longer than a small migration does.
-        may_change_settings := array_to_string(statements, ' ') ~* '\m(set|reset|discard|do|call|select|execute|with|insert|update|delete|merge|copy|load|trigger)\M';
-    ELSIF NOT EXISTS (SELECT FROM pg_event_trigger e WHERE e.evtenabled <> 'D') THEN
-        -- Nor does a rollback that only drops, unless an event trigger runs code of its own.
-        may_change_settings := NOT (SELECT coalesce(bool_and(s.statement !~ ';' AND s.statement ~* '^\s*(drop|comment|revoke|alter\s+table\s[^;()'']*\sdrop)\M'), false)
-                                    FROM unnest(statements) AS s (statement));
-    END IF;
+    -- Looking at all settings takes longer than a small migration does. An event trigger runs code of its own, whatever the SQL says.
+    may_change_settings := EXISTS (SELECT FROM pg_event_trigger e WHERE e.evtenabled <> 'D')
+        OR CASE WHEN cardinality(system_tables) > 0
+                THEN NOT (SELECT coalesce(bool_and(s.statement !~ ';' AND s.statement ~* E'^\\s*(drop|comment|revoke|alter\\s+table\\s[^;()'']*\\sdrop)\\M'), false)
+                          FROM unnest(statements) AS s (statement))
+                ELSE array_to_string(statements, ' ') ~* E'\\m(set|reset|discard|do|call|select|execute|with|insert|update|delete|merge|copy|load|trigger)\\M' END;
     IF may_change_settings THEN
-        names := migrollback_schema.changeable_settings(set_local || set_session);
+        names := migrollback_schema.changeable_settings(set_local || set_session, statements);
         values_before := ARRAY(SELECT coalesce(current_setting(n.name, true), '') FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place);
     END IF;
     IF cardinality(system_tables) > 0 THEN
@@ -342,6 +353,15 @@ BEGIN
             statement_began := clock_timestamp();
             EXECUTE statement;
             statement_ms := statement_ms || round(extract(epoch FROM clock_timestamp() - statement_began)::numeric * 1000, 3);
+            -- What is said to the client, and in which encoding, is no matter of the SQL: "... does not exist, skipping" must be heard, and understood.
+            IF pg_catalog.current_setting('client_min_messages') OPERATOR(pg_catalog.<>) heard THEN
+                PERFORM pg_catalog.set_config('client_min_messages', heard, true);
+                misheard := pg_catalog.array_append(misheard, 'client_min_messages');
+            END IF;
+            IF pg_catalog.current_setting('client_encoding') OPERATOR(pg_catalog.<>) spoken THEN
+                PERFORM pg_catalog.set_config('client_encoding', spoken, true);
+                misheard := pg_catalog.array_append(misheard, 'client_encoding');
+            END IF;
             IF rehearsed AND (place = cardinality(statements) OR looking_ms < 20 + extract(epoch FROM clock_timestamp() - began) * 250) THEN
                 -- Looking costs more the more locks there are: where it would cost too much, a lock is put down to the first statement that may have taken it.
                 statement_began := clock_timestamp();
@@ -381,22 +401,42 @@ BEGIN
             END IF;
         END IF;
 
-        SELECT array_agg(n.name ORDER BY n.place) INTO changed FROM unnest(names, values_before) WITH ORDINALITY AS n (name, value, place)
-         WHERE coalesce(current_setting(n.name, true), '') <> n.value;
-        IF NOT restore_settings THEN
-            message := (SELECT string_agg(c.name, ', ') FROM unnest(changed || CASE WHEN path_left <> path_asked THEN 'search_path' END) AS c (name)
-                         WHERE lower(c.name) <> ALL (set_local));
-            IF message IS NOT NULL THEN
-                RAISE EXCEPTION 'the SQL leaves changed settings behind: %', message
-                    USING ERRCODE = 'MR021', HINT = 'Use SET LOCAL, which ends with the transaction.';
+        IF NOT nobody_counts AND current_setting('track_counts') = 'off' THEN
+            RAISE EXCEPTION 'the SQL switches track_counts off in a function that it calls, so that nothing shows what it writes'
+                USING ERRCODE = 'MR021', HINT = 'Write SET track_counts in the block itself, or leave it out.';
+        END IF;
+        -- Whatever the SQL set holds until here. Of what it set for longer than the transaction, two values go back: the session's, and that of this
+        -- transaction, which ours comes from. A SET to the value that a SET LOCAL of ours has, shows nowhere: hence those of session_settings, asked or not.
+        FOR setting IN
+            SELECT f.name, f.value, f.changed, NOT f.local AS for_longer, coalesce(session_settings ->> f.name, f.value) AS session_value
+            FROM (SELECT n.name, n.value, n.place, coalesce(current_setting(n.name, true), '') <> n.value OR n.name = ANY (misheard) AS changed,
+                         lower(n.name) = ANY (set_local) AND lower(n.name) <> ALL (set_session) AS local
+                  FROM unnest(names, values_before) WITH ORDINALITY AS n (name, value, place)) f
+            WHERE f.changed OR session_settings ? f.name OR lower(f.name) = ANY (set_session)
+            ORDER BY f.place
+        LOOP
+            BEGIN
+                IF setting.for_longer THEN
+                    PERFORM set_config(setting.name, setting.session_value, false);
+                END IF;
+                IF NOT setting.for_longer OR setting.session_value <> setting.value THEN
+                    PERFORM set_config(setting.name, setting.value, true);
+                END IF;
+            EXCEPTION WHEN OTHERS THEN
+                RAISE EXCEPTION 'the SQL changes the setting %, which cannot be put back: %', setting.name, SQLERRM
+                    USING ERRCODE = 'MR021', HINT = 'Take it out of the block.';
+            END;
+            IF setting.for_longer AND (setting.changed OR setting.session_value <> setting.value AND lower(setting.name) = ANY (set_session)) THEN
+                put_back := put_back || setting.name;
             END IF;
-        END IF;
-        IF path_left <> path_asked AND session_path IS NOT NULL THEN
-            PERFORM set_config('search_path', session_path, NOT restore_settings), set_config('search_path', 'pg_catalog, pg_temp', true);
-        END IF;
-        IF changed IS NOT NULL THEN
-            -- An up part may SET for the session: put back for the session, or it would come out from under a SET LOCAL at COMMIT.
-            PERFORM set_config(n.name, CASE WHEN restore_settings THEN coalesce(session_settings ->> n.name, n.value) ELSE n.value END, NOT restore_settings) FROM unnest(names, values_before) AS n (name, value) WHERE n.name = ANY (changed);
+        END LOOP;
+        IF may_change_settings AND (path_left <> path_asked OR array_to_string(statements, ' ') ~* 'search_path') THEN
+            -- The SET of this function, and of those that call it, no longer puts it back: whoever calls them has to, see effective_search_path().
+            PERFORM set_config('search_path', session_path, false), set_config('search_path', 'pg_catalog, pg_temp', true);
+            path_touched := true;
+            IF path_left <> path_asked AND 'search_path' <> ALL (set_local) THEN
+                put_back := put_back || 'search_path'::text;
+            END IF;
         END IF;
 
         IF cardinality(system_tables) > 0 THEN
@@ -437,13 +477,16 @@ BEGIN
     RETURN jsonb_strip_nulls(coalesce(outcome, '{}') || jsonb_build_object(
         'duration_ms', round(extract(epoch FROM clock_timestamp() - began)::numeric * 1000, 3),
         'statement_ms', to_jsonb(statement_ms), 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END,
+        'settings_put_back', CASE WHEN outcome IS NULL THEN nullif(to_jsonb(put_back), '[]') END,
+        'path_touched', CASE WHEN outcome IS NULL AND path_touched THEN true END,
         'locks', CASE WHEN rehearsed THEN locks END));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text[], boolean, oid[], boolean, text[], text, jsonb, text[]) IS
-    'Writes. Runs statements by server-side EXECUTE under the given search_path, all or none. set_local: settings that the SQL may change until the '
-    'transaction ends; restore_settings: put changed settings back instead of refusing them; system_tables: our tables, whose rows it may not write; empty: neither that nor what it changed is looked at; more_follows: another run in this transaction; '
-    'set_session: settings that the parser saw changed for longer; session_path: the caller''s search_path, put back where restore_settings; '
-    'session_settings: what the session has where this transaction has a SET LOCAL; announced: migration_progress_notices(). '
-    'Returns duration_ms, statement_ms (of each), unchanged (true: it ran and wrote nothing), and where it failed sqlstate, message, detail, hint, '
+COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text, jsonb, text[], text[], oid[], boolean, text[]) IS
+    'Writes. Runs statements by server-side EXECUTE under the given search_path, all or none; settings that they change are put back, for the session and for the '
+    'transaction. session_path: the caller''s search_path; session_settings: what the session has where this transaction has a SET LOCAL; set_local, set_session: '
+    'settings that the parser saw changed until the transaction ends, or for longer; system_tables: our tables, whose rows it may not write; empty: neither that nor '
+    'what it changed is looked at; more_follows: another run in this transaction; announced: migration_progress_notices(). '
+    'Returns duration_ms, statement_ms (of each), unchanged (true: it ran and wrote nothing), settings_put_back (names; not of those that end with the transaction), '
+    'path_touched (true: the caller has to put search_path back for the transaction when it ends), and where it failed sqlstate, message, detail, hint, '
     'statement_number (from 1; none when the failure came after the last), statement. In a rehearsal also locks ("oid mode" -> the first statement that may have '
-    'taken it; 0: held before). An error is returned, not raised.';
+    'taken it; 0: held before). An error is returned, not raised. MR020: it leaves another role behind; MR021: a setting that cannot be put back; MR022: it touches this system.';

@@ -39,7 +39,7 @@ COMMENT ON FUNCTION migrollback_schema.fail_migration_rollback(text, uuid, text,
 CREATE FUNCTION migrollback_schema.execute_migration_rollbacks(
     names text[], dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL, attempt_id uuid DEFAULT NULL,
     client text DEFAULT NULL, trail_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
-    snapshot_each boolean DEFAULT false)
+    snapshot_each boolean DEFAULT false, session_path text DEFAULT current_setting('search_path'), session_settings jsonb DEFAULT '{}')
 RETURNS TABLE (success boolean, message text, sql_executed text, migration_name text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -58,6 +58,10 @@ DECLARE
     hint      text;
     sqls      text[] := '{}';           -- of the steps so far
     effectless boolean[] := '{}';       -- which of them ran and wrote nothing
+    put_back  jsonb := '{}';            -- name -> settings that its SQL had changed
+    changed   record;
+    unclear   boolean;
+    path_touched boolean := false;
 BEGIN
     IF NOT dry_run THEN
         PERFORM migrollback_schema.lock_migrations();
@@ -81,6 +85,8 @@ BEGIN
     LOOP
         sqls := '{}';
         effectless := '{}';
+        put_back := '{}';
+        path_touched := false;
         handled := '{}';
         is_whole := false;
         BEGIN
@@ -112,6 +118,7 @@ BEGIN
                     outcome := migrollback_schema.run_migration_sql(
                         migrollback_schema.migration_rollback_statements(planned.rollback_sql, planned.metadata),
                         migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
+                        session_path => execute_migration_rollbacks.session_path, session_settings => execute_migration_rollbacks.session_settings,
                         set_local => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_local}', '[]'))),
                         set_session => ARRAY(SELECT jsonb_array_elements_text(coalesce(planned.metadata #> '{rollback,set_session}', '[]'))),
                         system_tables => CASE WHEN is_system THEN '{}'::oid[] ELSE ours.tables END, more_follows => migration <> names[cardinality(names)],
@@ -127,6 +134,11 @@ BEGIN
                     END IF;
                     IF outcome ? 'sqlstate' THEN
                         RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
+                    END IF;
+                    path_touched := path_touched OR outcome ? 'path_touched';
+                    outcome := outcome - 'path_touched';
+                    IF outcome ? 'settings_put_back' THEN
+                        put_back := put_back || jsonb_build_object(migration, outcome -> 'settings_put_back');
                     END IF;
                     effectless := effectless || (outcome ? 'unchanged');
                     IF NOT is_system THEN
@@ -168,6 +180,21 @@ BEGIN
         outcome := NULL;
     END LOOP;
 
+    IF is_whole AND put_back <> '{}' THEN
+        -- A rehearsal is undone: it leaves no doubt.
+        unclear := session_settings = '{}' AND transaction_timestamp() <> statement_timestamp()
+               AND coalesce(current_setting('migrollback.rehearsal', true), '') <> coalesce(pg_current_xact_id_if_assigned()::text, 'none');
+        FOR changed IN SELECT n.name, array_to_string(ARRAY(SELECT jsonb_array_elements_text(put_back -> n.name)), ', ') AS settings
+                         FROM unnest(names) WITH ORDINALITY AS n (name, place) WHERE put_back ? n.name ORDER BY n.place
+        LOOP
+            IF unclear THEN
+                RAISE NOTICE 'Settings that the rollback SQL of % had changed were put back: %', changed.name, changed.settings
+                    USING DETAIL = 'What SET LOCAL has set of them in this transaction cannot be told from what SET has: after COMMIT the session keeps it.';
+            ELSE
+                RAISE NOTICE 'Settings that the rollback SQL of % had changed were put back: %', changed.name, changed.settings;
+            END IF;
+        END LOOP;
+    END IF;
     IF refusal IS NOT NULL THEN
         IF NOT dry_run THEN
             PERFORM migrollback_schema.add_migration_event('refused', migration, attempt_id, execute_migration_rollbacks.reason, execute_migration_rollbacks.client,
@@ -194,26 +221,32 @@ BEGIN
                n.rollback_sql, n.name
         FROM unnest(names, sqls, effectless) WITH ORDINALITY AS n (name, rollback_sql, effectless, place) ORDER BY n.place;
     END IF;
+    IF path_touched THEN
+        PERFORM set_config('search_path', session_path, true);      -- at the very end: until here nothing runs under it
+    END IF;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.execute_migration_rollbacks(text[], boolean, text, text, uuid, text, text, text, boolean) IS
+COMMENT ON FUNCTION migrollback_schema.execute_migration_rollbacks(text[], boolean, text, text, uuid, text, text, text, boolean, text, jsonb) IS
     'Writes, unless dry_run. Rolls several migrations back in the given order, dependents first, in one transaction: all or none. '
     'snapshot_each: takes a snapshot between each two, while the locks are held. '
     'Arguments and results as of execute_migration_rollback(), one row each; after a refusal or a failure one row, of the migration it met.';
 
 CREATE FUNCTION migrollback_schema.execute_migration_rollback(
     name text, dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL, attempt_id uuid DEFAULT NULL,
-    client text DEFAULT NULL, trail_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+    client text DEFAULT NULL, trail_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
+    session_path text DEFAULT current_setting('search_path'), session_settings jsonb DEFAULT '{}')
 RETURNS TABLE (success boolean, message text, sql_executed text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN QUERY
     SELECT r.success, r.message, r.sql_executed
-    FROM migrollback_schema.execute_migration_rollbacks(ARRAY[name], dry_run, reason, preview, attempt_id, client, trail_head, otherwise_path) r;
+    FROM migrollback_schema.execute_migration_rollbacks(ARRAY[name], dry_run, reason, preview, attempt_id, client, trail_head, otherwise_path, false, session_path,
+                                                        session_settings) r;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.execute_migration_rollback(text, boolean, text, text, uuid, text, text, text) IS
+COMMENT ON FUNCTION migrollback_schema.execute_migration_rollback(text, boolean, text, text, uuid, text, text, text, text, jsonb) IS
     'Writes, unless dry_run. Rolls one migration back, whole or not at all. reason: goes into the audit trail; preview: migration_fingerprint() of what was '
     'looked at, refused when it differs now; attempt_id: made by the client, see migration_attempt(); client: who asks; trail_head: hash of the last '
-    'event, needed only for our own migration; otherwise_path: search_path where none was recorded. A refusal (message: the reason) or a failure (message: '
+    'event, needed only for our own migration; otherwise_path: search_path where none was recorded; session_path: the search_path of the session, which is put back when '
+    'the SQL changes it; session_settings: what the session has (name -> value) where this transaction has a SET LOCAL. A refusal (message: the reason) or a failure (message: '
     '"Rollback failed: ...") comes back with success = false; a lasting failure leaves status failed.';
 
 CREATE FUNCTION migrollback_schema.start_migration_rollback(
@@ -302,6 +335,7 @@ DECLARE
     before  record;
     hint    text;
     is_whole boolean := false;          -- it came to its end, and nothing of it was undone
+    path_touched boolean := false;
 BEGIN
     PERFORM migrollback_schema.lock_migrations();
     IF EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = apply_migration.name AND h.status <> 'rolled_back') THEN
@@ -318,8 +352,10 @@ BEGIN
     before := migrollback_schema.mark_migration_objects();
     BEGIN
         -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
-        outcome := migrollback_schema.run_migration_sql(statements, search_path, restore_settings => true, session_path => apply_migration.session_path,
+        outcome := migrollback_schema.run_migration_sql(statements, search_path, session_path => apply_migration.session_path,
             session_settings => apply_migration.session_settings);
+        path_touched := outcome ? 'path_touched';
+        outcome := outcome - 'path_touched';
         IF outcome ? 'sqlstate' THEN
             RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
         END IF;
@@ -347,6 +383,9 @@ BEGIN
         RAISE EXCEPTION 'everything was undone, and nobody knows why' USING ERRCODE = 'XX000', HINT = 'This is a fault of migrollback: please report it.';
     ELSE
         RETURN QUERY SELECT true, 'Migration applied successfully'::text;
+        IF path_touched THEN
+            PERFORM set_config('search_path', session_path, true);      -- at the very end: until here nothing runs under it
+        END IF;
     END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.apply_migration(text, text, text[], text, text, text[], jsonb, uuid, text, text, text, jsonb) IS

@@ -193,3 +193,61 @@ COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, u
     'old_snapshot, new_snapshot: from before and after the rollback, by default none and now. verdict: restored, differs, or, without a snapshot from before they were applied: as rehearsed, not as rehearsed (with the fingerprint of a rehearsal), unknown. '
     'changes: all that the rollback changed; differences: what should be there, and what is; unexpected: changes of what these migrations had not touched; '
     'each an array of rows of schema_changes(). Rows of tables are not compared. Does not write.';
+
+CREATE FUNCTION migrollback_schema.verify_last_rollback(name text, client text DEFAULT NULL)
+RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb, migrations text[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    ended       record;
+    state       text;
+    begun       bigint;                 -- the first event of the attempt
+    old_snapshot uuid;
+    new_snapshot uuid;
+    fingerprint text;
+    signs       constant jsonb := '{"created": "+", "changed": "~", "reordered": "~", "dropped": "-"}';
+BEGIN
+    SELECT h.status INTO state FROM migrollback_schema.migration_history h WHERE h.migration_name = verify_last_rollback.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'Migration not found' USING ERRCODE = 'MR001', DETAIL = verify_last_rollback.name;
+    END IF;
+    SELECT e.event_number, e.attempt_id INTO ended FROM migrollback_schema.migration_events e
+     WHERE e.migration_name = verify_last_rollback.name AND e.event = 'rolled_back' ORDER BY e.event_number DESC LIMIT 1;
+    IF NOT FOUND OR state <> 'rolled_back' THEN
+        RAISE EXCEPTION 'there is no rollback of % to verify: its status is %', verify_last_rollback.name, state USING ERRCODE = 'MR002';
+    END IF;
+    -- A chain is verified as a whole; what was applied again since has no part in it any more.
+    SELECT coalesce(array_agg(e.migration_name ORDER BY e.event_number), ARRAY[verify_last_rollback.name]), coalesce(max(e.event_number), ended.event_number)
+      INTO migrations, ended.event_number
+      FROM migrollback_schema.migration_events e JOIN migrollback_schema.migration_history h ON h.migration_name = e.migration_name AND h.status = 'rolled_back'
+     WHERE e.attempt_id = ended.attempt_id AND e.event = 'rolled_back';
+    SELECT coalesce(min(e.event_number), ended.event_number), max(e.details ->> 'fingerprint') INTO begun, fingerprint
+      FROM migrollback_schema.migration_events e WHERE e.attempt_id = ended.attempt_id AND e.event = 'started';
+    -- From before: the last one before this attempt, unless another attempt came between.
+    SELECT (e.details ->> 'snapshot')::uuid INTO old_snapshot FROM migrollback_schema.migration_events e
+     WHERE e.event = 'snapshot_taken' AND e.details ->> 'moment' = 'before rollback' AND e.details -> 'migrations' ? verify_last_rollback.name AND e.event_number < begun
+       AND e.event_number > coalesce((SELECT max(o.event_number) FROM migrollback_schema.migration_events o
+                                       WHERE o.migration_name = verify_last_rollback.name AND o.event_number < begun AND o.event IN ('started', 'rolled_back', 'applied')), 0)
+     ORDER BY e.event_number DESC LIMIT 1;
+    -- From after: the first one since, of whatever; what was done later is no matter of this rollback.
+    SELECT (e.details ->> 'snapshot')::uuid INTO new_snapshot FROM migrollback_schema.migration_events e
+     WHERE e.event = 'snapshot_taken' AND e.event_number > ended.event_number ORDER BY e.event_number LIMIT 1;
+    IF NOT EXISTS (SELECT FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot) THEN
+        old_snapshot := NULL;           -- deleted since
+    END IF;
+    IF NOT EXISTS (SELECT FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot) THEN
+        new_snapshot := migrollback_schema.create_migration_snapshot(verify_last_rollback.name, NULL, 'after rollback', migrations, verify_last_rollback.client);
+    END IF;
+    SELECT v.verdict, v.message, v.changes, v.differences, v.unexpected INTO verdict, message, changes, differences, unexpected
+      FROM migrollback_schema.verify_migration_rollback(migrations, old_snapshot, new_snapshot, fingerprint) v;
+    PERFORM migrollback_schema.add_migration_event('verified', verify_last_rollback.name, client => verify_last_rollback.client, details => jsonb_build_object(
+        'verdict', verdict, 'message', message, 'migrations', migrations,
+        'differences', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'), c.value ->> 'kind', c.value ->> 'identity') ORDER BY c.place), '[]')
+                          FROM jsonb_array_elements(differences) WITH ORDINALITY AS c (value, place) WHERE c.place <= 50),
+        'unexpected', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'), c.value ->> 'kind', c.value ->> 'identity') ORDER BY c.place), '[]')
+                         FROM jsonb_array_elements(unexpected) WITH ORDINALITY AS c (value, place) WHERE c.place <= 50)));
+    RETURN NEXT;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.verify_last_rollback(text, text) IS
+    'Writes the event verified, and a snapshot where none was taken since. Verifies the last rollback of this migration, with those that were rolled back together with it '
+    '(migrations), as verify_migration_rollback() does, for a rollback that could not be verified when it was made: it finds the snapshots from before and after by itself. '
+    'SQLSTATE MR001: not found; MR002: it is not rolled back.';

@@ -15,6 +15,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.forget_migration_dependencies;
 -- DROP FUNCTION IF EXISTS migrollback_schema.record_migration_dependencies;
 -- DROP FUNCTION IF EXISTS migrollback_schema.infer_migration_dependencies;
+-- DROP FUNCTION IF EXISTS migrollback_schema.verify_last_rollback;
 -- DROP FUNCTION IF EXISTS migrollback_schema.verify_migration_rollback;
 -- DROP FUNCTION IF EXISTS migrollback_schema.undo_definition_change;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_apply_windows;
