@@ -19,7 +19,7 @@ from migrollback_nb.terminal import show, show_ledgers, show_list, show_order, s
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
-    from migrollback_nb.results import ApplyResult, Preview, RollbackProgress, SyncResult, Template
+    from migrollback_nb.results import ApplyResult, RollbackProgress, SyncResult, Template
     from migrollback_nb.telling import Progress, Tell
 
 
@@ -207,31 +207,6 @@ def _confirmed_by_variable(name: str) -> bool:
     return name in (given, *given.replace(",", " ").split())
 
 
-def _confirm(args: argparse.Namespace, preview: Preview, out: TextIO, stdin: TextIO) -> None:
-    """Ask, on a terminal; elsewhere, and for answers other than yes, refuse."""
-    name = preview.confirm
-    if args.confirm is not None or _confirmed_by_variable(name):
-        if args.confirm is None:  # an empty one is a name that is wrong, not one that was left out
-            args.confirm = name
-        return
-    if not stdin.isatty():
-        raise ConfirmationRequired(
-            "This is not a terminal, so nobody can be asked",
-            migration_name=name,
-            hint=f"Confirm with --confirm {shlex.quote(name)}, or put the name into MIGROLLBACK_CONFIRM.",
-        )
-    out.write("⚠️  Are you sure you want to rollback this migration? (yes/no): ")
-    out.flush()
-    try:
-        answer = stdin.readline()
-    except KeyboardInterrupt:  # nothing has run yet, so nothing was cancelled either
-        raise Interrupted("Not confirmed: nothing was changed.") from None
-    if answer.strip().lower() != "yes":
-        raise Refused("Not confirmed: nothing was changed", migration_name=name)
-    out.write("\n")
-    args.confirm = name
-
-
 def _what(args: argparse.Namespace) -> str:
     """What rollback is asked for, as its heading says."""
     if (args.name is None) == (args.deploy is None):
@@ -246,14 +221,27 @@ def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO
     if args.dry_run or isinstance(preview, results.NothingToRollBack):
         return preview
     db.require_system()
+    from migrollback_nb import confirmation
+    from migrollback_nb.production import is_production
+
     asked = out if talk else err  # a question among JSON could neither be seen through a pipe nor be read by a program
-    if talk or stdin.isatty():
+    production = is_production(preview.target)
+    if args.confirm is None and _confirmed_by_variable(preview.confirm):  # an empty one is a name that is wrong, not one that was left out
+        args.confirm = preview.confirm
+    if args.confirm is None and stdin.isatty():
+        confirmation.show_what_runs(db, preview, asked, production=production)
+    elif talk or stdin.isatty():
         show_order([name for name, _ in preview.steps], asked)
         show_ledgers(preview.deploy_ledgers, asked)
+        if production:
+            confirmation.show_target(preview.target, err, production=True)
+    if talk or stdin.isatty():
+        asked.flush()
         for warning in preview.warnings:
             err.write(f"⚠️  {visible(warning)}\n")
         err.flush()
-    _confirm(args, preview, asked, stdin)
+    if args.confirm is None:
+        args.confirm, args.reason = confirmation.ask(preview, asked, stdin, production=production, reason=args.reason)
     args.preview = args.preview or preview.fingerprint
     with _statement_bar(err) as progress:
         return perform(args, db, progress=progress)

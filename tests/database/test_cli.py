@@ -146,9 +146,11 @@ def test_dry_run_shows_and_changes_nothing(run: Callable[..., Ran], applied: mr.
 def test_rollback_asks_on_a_terminal(run: Callable[..., Ran], applied: mr.Migrations) -> None:
     ran = run("rollback", "20250120_add_project_analytics", "--reason", "INC-42", typed="yes\n")
     assert ran.status == 0
-    assert ran.out == (
-        "⚠️ Rolling back: 20250120_add_project_analytics\n\n⚠️  Are you sure you want to rollback this migration? (yes/no): \n"
-        f"✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS public.project_analytics;\n{RULE}\n"
+    heading, question, rest = ran.out.partition("⚠️  Are you sure you want to rollback this migration? (yes/no): ")
+    assert heading.startswith("⚠️ Rolling back: 20250120_add_project_analytics\n\n")
+    assert question
+    assert rest == (
+        f"\n✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS public.project_analytics;\n{RULE}\n"
         "\n✅ Restored: what it made is gone, what it dropped is back\n"
     )
     assert applied.history(status="rolled_back").notes.tolist() == ["INC-42"]

@@ -89,7 +89,7 @@ LAYERS = [
     {"frames", "graphs", "checklist", "report", "runbook_notebooks"},
     {"panels"},
     {"arguments"},
-    {"cli", "magics", "demo", "lab"},
+    {"cli", "confirmation", "magics", "demo", "lab"},
 ]
 #: Against the arrows, inside functions only: a question is answered by a DataFrame or a drawing, which is loaded when it is asked.
 WHEN_ASKED = {

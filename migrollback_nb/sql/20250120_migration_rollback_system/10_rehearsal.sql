@@ -182,9 +182,12 @@ BEGIN
                            FROM jsonb_array_elements(report -> 'changes') e),
             'changes', (SELECT jsonb_object_agg(c.change, c.count) FROM (SELECT e ->> 'change' AS change, count(*) FROM jsonb_array_elements(report -> 'changes') e GROUP BY 1) c),
             'rows_lost', (SELECT sum((e ->> 'rows')::bigint) FROM jsonb_array_elements(report -> 'rows') e),
-            -- what another migration made, and this one would drop
-            'others', (SELECT jsonb_agg(e ->> 'identity' ORDER BY e ->> 'identity') FROM jsonb_array_elements(report -> 'changes') e
-                        WHERE e ->> 'change' = 'dropped' AND NOT report -> 'migrations' ? (e #>> '{made_by,0}')),
+            'rows_not_counted', nullif((SELECT count(*) FROM jsonb_array_elements(report -> 'rows') e WHERE jsonb_typeof(e -> 'rows') IS DISTINCT FROM 'number'), 0),
+            -- what another migration made, and this one would drop; parts of what goes as a whole need not be named
+            'others', (WITH o AS (SELECT e ->> 'identity' AS identity FROM jsonb_array_elements(report -> 'changes') e
+                                   WHERE e ->> 'change' = 'dropped' AND NOT report -> 'migrations' ? (e #>> '{made_by,0}'))
+                       SELECT jsonb_agg(o.identity ORDER BY o.identity) FROM o
+                        WHERE regexp_replace(o.identity, '\.("([^"]|"")+"|[^".]+)$', '') NOT IN (SELECT i.identity FROM o i)),
             'broken', nullif(jsonb_array_length(report -> 'broken'), 0))));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_migration_rehearsal(jsonb, text) IS
