@@ -91,7 +91,7 @@ def test_statements_that_leave_something_out_never_run(db, session, customers):
             call("002 nothing")
     with pytest.raises(psycopg.Error) as caught:
         connection.execute("SELECT migration_rollback_statements(h.rollback_sql, h.metadata) FROM migration_history h WHERE h.migration_name = '002 nothing'")
-    assert caught.value.sqlstate == "MR024"
+    assert caught.value.sqlstate == "MR026"
     assert exists(connection, "customers")
     assert exists(connection, "bait")
 
@@ -105,7 +105,7 @@ def test_nor_do_they_outside_a_transaction(db, session, customers):
             db.rollback(name, confirm=name)
     with pytest.raises(psycopg.Error) as caught:
         connection.execute("SELECT finish_migration_rollback('002 nothing', gen_random_uuid())")
-    assert caught.value.sqlstate == "MR024"
+    assert caught.value.sqlstate == "MR026"
     assert status(connection, "002 nothing") == "applied"
     assert exists(connection, "customers")
 
@@ -244,12 +244,23 @@ def test_metadata_of_other_shapes_is_a_refusal_and_stops_no_list(db, session):
     right = {**metadata(text, [[0, 8, 1]]), "rollback": {**GOOD, "md5": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}}
     cases = [{**right, "rollback": {**right["rollback"], key: odd}} for key in (*GOOD, "error", "no_transaction_words") for odd in ODD]
     cases += [{**right, key: odd} for key in ("rollback", "search_path", "tool", "previous_version", "system") for odd in ODD]
-    cases += [{**right, "search_path": path} for path in ("a b", "a,", ",", '"a', "a; DROP TABLE t", '""x')]
+    # where a ledger is looked for under that path, and numbers are compared
+    connection.execute("CREATE TABLE schema_migrations (version bigint, dirty boolean); INSERT INTO schema_migrations VALUES (5, false)")
+    cases += [
+        {**right, **tool, "search_path": path}
+        for path in ("a b", "a,", ",", '"a', "a; DROP TABLE t", '""x')
+        for tool in ({}, {"tool": "golang-migrate", "previous_version": "4"})
+    ]
     cases += [{**right, "tool": "golang-migrate", "previous_version": version} for version in ("x", "1" * 30, "-1", " 1")]
+    for version in ("x", "1" * 30, "-1", "1e5", ""):
+        of_it = Jsonb({**right, "tool": "golang-migrate", "previous_version": "4"})
+        connection.execute("SELECT register_migration(%s, %s, %s, metadata => %s)", (f"002_version_{version}", version, text, of_it))
     for number, case in enumerate(cases):
         connection.execute("SELECT register_migration(%s, '1', %s, metadata => %s)", (f"1{number:04}_odd", text, Jsonb(case)))
     listed = {row["migration_name"]: row["blocking_reason"] for row in db.database.list_rollbackable()}
     assert listed["001_good"] is None
+    for version in ("x", "1" * 30, "-1", "1e5", ""):
+        assert db.check(f"002_version_{version}").reason
     refused = 0
     for number, case in enumerate(cases):
         name = f"1{number:04}_odd"

@@ -210,7 +210,8 @@ DECLARE
     schemas name[];
 BEGIN
     -- where the migration's own names are looked up, and where tools put it that were told nothing
-    PERFORM set_config('search_path', concat_ws(', ', nullif(deploy_ledger.search_path, ''), 'public', 'pg_temp'), true);
+    PERFORM set_config('search_path', concat_ws(', ', CASE WHEN migrollback_schema.is_schema_list(deploy_ledger.search_path) THEN nullif(deploy_ledger.search_path, '') END,
+                                                'public', 'pg_temp'), true);
     schemas := current_schemas(false);
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
     -- Our own format is Supabase's.
@@ -327,8 +328,8 @@ BEGIN
             WITH asked AS (
                 SELECT m ->> 'name' AS name, m ->> 'version' AS version FROM jsonb_array_elements(migrations) AS m WHERE m ->> 'tool' IS NOT DISTINCT FROM t.tool),
             answered AS MATERIALIZED (
-                SELECT a.name, CASE WHEN l.newest_only          THEN coalesce(nullif(a.version, '')::numeric <= newest, false)
-                                    WHEN l.known_by = 'number'  THEN coalesce(nullif(a.version, '')::numeric::text IN (SELECT unnest(keys)), false)
+                SELECT a.name, CASE WHEN l.newest_only          THEN coalesce(substring(a.version FROM '^[0-9]{1,255}$')::numeric <= newest, false)
+                                    WHEN l.known_by = 'number'  THEN coalesce(substring(a.version FROM '^[0-9]{1,255}$')::numeric::text IN (SELECT unnest(keys)), false)
                                     WHEN l.known_by = 'version' THEN a.version IN (SELECT unnest(keys)) OR a.name IN (SELECT unnest(keys))
                                     WHEN l.known_by = 'file'    THEN a.name || '.sql' IN (SELECT unnest(keys))
                                     ELSE a.name IN (SELECT unnest(keys)) END AS known
@@ -431,7 +432,7 @@ DECLARE
     newest text := migrollback_schema.newest_in_deploy_ledger(metadata ->> 'tool', version, metadata ->> 'search_path');
 BEGIN
     IF status <> 'rolled_back'
-       AND (CASE WHEN metadata ? 'previous_version' THEN newest::numeric > nullif(version, '')::numeric ELSE newest <> version END) THEN
+       AND (CASE WHEN metadata ? 'previous_version' THEN newest::numeric > substring(version FROM '^[0-9]{1,255}$')::numeric ELSE newest <> version END) THEN
         RETURN format('%s goes on from the newest that it applied, %s: it will take this one for applied, and not apply it again', metadata ->> 'tool',
                       coalesce((SELECT h.migration_name FROM migrollback_schema.migration_history h
                                  WHERE NOT not_newest_in_deploy_ledger_warning.metadata ? 'previous_version' AND h.migration_version = newest LIMIT 1), newest));

@@ -165,6 +165,7 @@ DECLARE
     count   int := jsonb_array_length(statements);
     behind  int := 0;                   -- first byte after the statement before
     place   int := 0;
+    is_plain boolean := count <= 20 AND rollback_sql !~ '[''"$\\]|--|/\*|[^\u0001-\u007F]';   -- no strings, no comments, and each character is a byte
     start   int;
     length  int;
     text    text;
@@ -175,6 +176,19 @@ DECLARE
     -- Strings and quoted names that all end; a backslash only in E'' strings, which have no '' then.
     simple  constant text := '^([^''"\\]|''[^''\\]*''|"[^"]*"|[\u0001-\u0023\u0025-\u002F\u003A-\u0040\u005B-\u005E\u0060\u007B-\u007F][eE]''([^''\\]|\\.)*'')*$';
 BEGIN
+    -- Most are plain and short, and a list asks for each of thousands: without a query. What does not fit is looked at below, which says why.
+    WHILE is_plain LOOP
+        start := coalesce((statements -> place -> 0)::int, size);
+        is_plain := start >= behind AND substr(rollback_sql, behind + 1, start - behind) ~ CASE WHEN place IN (0, count) THEN '^[ \t\n\r\f\v;]*$' ELSE '^[ \t\n\r\f\v]*;[ \t\n\r\f\v;]*$' END;
+        IF is_plain AND place = count THEN
+            RETURN NULL;
+        END IF;
+        behind := start + coalesce((statements -> place -> 1)::int, 0);
+        is_plain := is_plain AND behind <= size;
+        place := place + 1;
+    END LOOP;
+    behind := 0;
+    place := 0;
     FOR start, length IN SELECT (s ->> 0)::int, (s ->> 1)::int FROM jsonb_array_elements(statements) AS s UNION ALL SELECT NULL, 0 LOOP
         place := place + 1;
         start := coalesce(start, size);             -- the last time round: what stands after the last statement
@@ -229,12 +243,20 @@ COMMENT ON FUNCTION migrollback_schema.migration_coverage_problem(text, jsonb) I
     'Why these statements ([first byte, bytes, line] of the UTF-8 text) are not all of the SQL, or NULL: between them, and before and after, may stand only blanks, semicolons and comments, '
     'at least one semicolon between two, and BEGIN and COMMIT around them all. Their numbers must be sound: migration_metadata_problem() looks. Does not write.';
 
+CREATE FUNCTION migrollback_schema.is_schema_list(search_path text) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    name constant text := '("([^"]|"")*"|[^ \t\n\r\f\v,"][^ \t\n\r\f\v,]*)[ \t\n\r\f\v]*';
+BEGIN
+    RETURN is_schema_list.search_path ~ ('^[ \t\n\r\f\v]*(' || name || '(,[ \t\n\r\f\v]*' || name || ')*)?$');    -- names, quoted or not, between commas
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.is_schema_list(text) IS
+    'Whether this can be a search_path, so that setting it is no error; NULL of NULL. Does not write.';
+
 CREATE FUNCTION migrollback_schema.migration_metadata_problem(metadata jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     rollback jsonb := nullif(metadata -> 'rollback', 'null');
-    -- As search_path is written: names, quoted or not, between commas.
-    schema   constant text := '("([^"]|"")*"|[^ \t\n\r\f\v,"][^ \t\n\r\f\v,]*)[ \t\n\r\f\v]*';
 BEGIN
     -- One expression, for it is asked for each migration of a list. A number is that of a statement, a byte or a line.
     RETURN CASE
@@ -243,7 +265,7 @@ BEGIN
         WHEN metadata ->> 'previous_version' !~ '^[0-9]{0,18}$' THEN 'previous_version is no number'
         WHEN jsonb_typeof(metadata -> 'system') NOT IN ('boolean', 'null') THEN 'system is neither true nor false'
         WHEN jsonb_typeof(metadata -> 'search_path') NOT IN ('string', 'null') THEN 'search_path is no text'
-        WHEN metadata ->> 'search_path' !~ ('^[ \t\n\r\f\v]*(' || schema || '(,[ \t\n\r\f\v]*' || schema || ')*)?$') THEN 'search_path is no list of schemas'
+        WHEN NOT migrollback_schema.is_schema_list(metadata ->> 'search_path') THEN 'search_path is no list of schemas'
         WHEN jsonb_typeof(rollback) <> 'object' THEN 'rollback is no object'
         WHEN jsonb_typeof(rollback -> 'md5') <> 'string' THEN 'rollback.md5 is no text'
         WHEN jsonb_typeof(rollback -> 'transaction') <> 'boolean' THEN 'rollback.transaction is neither true nor false'

@@ -46,6 +46,7 @@ BEGIN
         'guard_history_change',
         'infer_migration_dependencies',
         'is_passing_error',
+        'is_schema_list',
         'is_production_database',
         'is_system_migration',
         'journal_migration_statement',
@@ -204,14 +205,14 @@ BEGIN
     problem := coalesce(migrollback_schema.migration_metadata_problem(metadata),
                         migrollback_schema.migration_coverage_problem(rollback_sql, metadata #> '{rollback,statements}'));
     IF problem IS NOT NULL THEN
-        RAISE EXCEPTION 'The stored statements do not cover the rollback SQL (%)', problem USING ERRCODE = 'MR024', HINT = 'Register the migration again from its file.';
+        RAISE EXCEPTION 'The stored statements do not cover the rollback SQL (%)', problem USING ERRCODE = 'MR026', HINT = 'Register the migration again from its file.';
     END IF;
     bytes := convert_to(rollback_sql, 'UTF8');
     RETURN coalesce((SELECT array_agg(convert_from(substring(bytes FROM (s.statement ->> 0)::int + 1 FOR (s.statement ->> 1)::int), 'UTF8') ORDER BY s.place)
                      FROM jsonb_array_elements(metadata #> '{rollback,statements}') WITH ORDINALITY AS s (statement, place)), '{}');
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_rollback_statements(text, jsonb) IS
-    'The rollback SQL cut into statements where the parser found them at registration, or in one piece when the text is another. SQLSTATE MR024: what is stored of '
+    'The rollback SQL cut into statements where the parser found them at registration, or in one piece when the text is another. SQLSTATE MR026: what is stored of '
     'them leaves something out. Does not write.';
 
 CREATE FUNCTION migrollback_schema.migration_progress_notices(names text[], place int, rollback_sql text, metadata jsonb) RETURNS text[]

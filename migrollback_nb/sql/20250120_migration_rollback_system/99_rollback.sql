@@ -84,6 +84,7 @@
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_dependents;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_metadata_problem;
 -- DROP FUNCTION IF EXISTS migrollback_schema.migration_coverage_problem;
+-- DROP FUNCTION IF EXISTS migrollback_schema.is_schema_list;
 -- DROP FUNCTION IF EXISTS migrollback_schema.scan_migration_sql;
 -- DROP FUNCTION IF EXISTS migrollback_schema.deploy_in_progress;
 -- DROP FUNCTION IF EXISTS migrollback_schema.golang_migrate_lock_key;
