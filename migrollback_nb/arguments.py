@@ -12,6 +12,9 @@ exit status: 0 done, or nothing to do; 1 failed; 2 wrong usage; 3 refused by a s
 Results go to standard output, remarks to standard error.
 
 The database is named by --dsn, else by the first of MIGROLLBACK_DSN, DATABASE_URL, SUPABASE_DB_URL, PGSERVICE, PGHOST ... that is set.
+
+A database is production when install --production has marked it, or when MIGROLLBACK_PRODUCTION matches its host, its database or host:port/database
+(patterns as *.prod.example.com, shop_live, separated by commas). There a rollback needs a reason, and a person types its name.
 """
 
 
@@ -82,7 +85,7 @@ def _rollback_arguments(made: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="confirm without being asked, by the migration's name or the deploy's label (variable MIGROLLBACK_CONFIRM: one or more)",
     )
-    made.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail")
+    made.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail; on production there must be one")
     _snapshots(made, "one before and one after; also between the migrations of a chain; none, and nothing is verified")
     made.add_argument("--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since")
     made.add_argument("--trail", metavar="FILE", help="where the audit trail is saved before the rollback system itself is rolled back")

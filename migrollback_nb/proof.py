@@ -28,6 +28,7 @@ from migrollback_nb.sql_text import SqlText
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from migrollback_nb.compared_values import Compared
     from migrollback_nb.contents import Content, Table
     from migrollback_nb.database import Database
     from migrollback_nb.formats.folder import FolderContents
@@ -316,11 +317,14 @@ class _Prover:
         """Put in rows that the up part's own comparisons are about. Now and not earlier: what another migration asks for, it may have made itself."""
         wanted: dict[int, list[Wanted]] = {}
         tables = {}
-        for compared in compared_values(file.up.text):
+        compared: Sequence[Compared] = ()
+        with suppress(Exception):  # rows of our own do where the text tells none
+            compared = compared_values(file.up.text)
+        for asked in compared:
             for content in before.rows.values():
-                if content.table.name == compared.table and compared.column in content.table.columns and content.rows is not None:
+                if content.table.name == asked.table and asked.column in content.table.columns and content.rows is not None:
                     tables[content.table.oid] = content.table
-                    wanted.setdefault(content.table.oid, []).append((compared.column, compared.value))
+                    wanted.setdefault(content.table.oid, []).append((asked.column, asked.value))
         return self._put_in(before, list(tables.values()), wanted)
 
     def _before(self) -> State:

@@ -153,3 +153,20 @@ def test_the_printed_installation_marks_it_too(empty_dsn):
         assert value(connection, "SELECT is_production_database()") is True
         assert last_event(connection)["reason"] == "it's live"
     assert run("install", "--print", "--not-production", "--reason", "x")[0] == 2
+
+
+def test_panels_and_report_know_the_mark(marked):
+    pytest.importorskip("ipywidgets")
+    from migrollback_nb.panels import ChecklistPanel, RollbackPanel
+    from migrollback_nb.report import report_html
+
+    panel = RollbackPanel(marked, production=lambda _: False)
+    panel.refresh()
+    assert panel.desk.wait(30)
+    assert panel.desk.production
+    assert "PRODUCTION" in panel.banner.target_view.value
+    checklist = ChecklistPanel(marked)
+    checklist.refresh()
+    assert checklist.wait(30)
+    assert "PRODUCTION" in checklist.target_view.value
+    assert "PRODUCTION" in report_html(marked, "001_t")
