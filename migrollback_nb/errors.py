@@ -304,6 +304,7 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
 
 #: The way out of errors for which PostgreSQL itself gives none.
 _HINTS = {
+    "42725": "A function that is not this system's has the name of one of its own: migrollback install lists such functions. Drop them, or have their owner do it.",
     "42501": "Connect as a role that has this right, or have the owner grant it.",
     "25006": "This session may only read: connect to the primary server, where default_transaction_read_only is off.",
 }
@@ -328,6 +329,8 @@ def from_sqlstate(sqlstate: str | None, message: str, *, detail: str | None = No
     names = tuple(json.loads(detail)) if detail and (sqlstate or "").startswith("MR") and detail.startswith("[") else ()
     match FOR_SQLSTATE.get(sqlstate or ""):
         case None:
+            if sqlstate == "42725":  # the server's own hint is for who wrote the call
+                hint = None
             return DatabaseError(message, sqlstate=sqlstate, detail=detail, hint=hint or _HINTS.get(sqlstate or ""))
         case kind if issubclass(kind, MigrationNotFound):
             return MigrationNotFound(detail or "?")

@@ -31,6 +31,12 @@ def quoted_schema(schema: str) -> str:
     return schema if schema == "public" else '"' + schema.replace('"', '""') + '"'
 
 
+def system_text(name: str) -> str:
+    """The parts of one of the system's own migrations, put together in order of name, with ``migrollback_schema`` for the schema; writes nothing."""
+    folder = resources.files("migrollback_nb.sql").joinpath(name)
+    return "\n".join(part.read_text(encoding="utf-8") for part in sorted(folder.iterdir(), key=lambda entry: entry.name) if part.name.endswith(".sql"))
+
+
 def system_migration(name: str, schema: str) -> MigrationFile:
     """One of the system's own migrations for a schema; writes nothing.
 
@@ -40,10 +46,8 @@ def system_migration(name: str, schema: str) -> MigrationFile:
 
     identifier = quoted_schema(schema)
     literal = "'" + identifier.replace("'", "''") + "'"
-    folder = resources.files("migrollback_nb.sql").joinpath(name)
-    parts = [part.read_text(encoding="utf-8") for part in sorted(folder.iterdir(), key=lambda entry: entry.name) if part.name.endswith(".sql")]
     # in one pass: the schema may itself be named migrollback_schema
-    text = re.sub("'migrollback_schema'|migrollback_schema", lambda found: literal if found.group().startswith("'") else identifier, "\n".join(parts))
+    text = re.sub("'migrollback_schema'|migrollback_schema", lambda found: literal if found.group().startswith("'") else identifier, system_text(name))
     return parse(text, name=name)
 
 
@@ -64,6 +68,8 @@ def installation_sql(schema: str, *, production: bool = False, reason: str | Non
 
     from psycopg import sql
 
+    from migrollback_nb.signatures import signatures
+
     parts = [f"-- The rollback system of migrollback_nb, for psql -1 -v ON_ERROR_STOP=1 -f\nCREATE SCHEMA IF NOT EXISTS {quoted_schema(schema)};\n"]
     for name in system_migration_names():
         file = system_migration(name, schema)
@@ -74,8 +80,14 @@ def installation_sql(schema: str, *, production: bool = False, reason: str | Non
             "client": "psql",
             "search_path": quoted_schema(schema),
         }
-        arguments = sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in values.items())
-        call = sql.SQL("SELECT {}.register_migration({});").format(sql.Identifier(schema), arguments).as_string(None)
+        # all arguments with their types, as Session calls it
+        written = [
+            sql.SQL("{}::{}").format(
+                sql.Literal(values[argument.name]) if argument.name in values else sql.SQL(argument.default or "NULL").format(), sql.SQL(argument.type)
+            )
+            for argument in signatures()["register_migration"]
+        ]
+        call = sql.SQL("SELECT {}.register_migration({});").format(sql.Identifier(schema), sql.SQL(", ").join(written)).as_string(None)
         parts += [file.text, call + "\n"]
     if production:
         mark = sql.SQL("SELECT {}.mark_production_database(true, {}::pg_catalog.text, 'psql'::pg_catalog.text);").format(sql.Identifier(schema), reason)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from migrollback_nb import planning, results
 from migrollback_nb.errors import (
     ConfirmationRequired,
+    DatabaseError,
     MigrationNotFound,
     MigrollbackError,
     NewerSystem,
@@ -1218,7 +1219,7 @@ class Migrations:
         NewerSystem
             When the database's system has migrations that this package does not know.
         Refused
-            When tables of the same names stand in the schema that are not ours.
+            When tables of the same names, or functions that stand in the way, are in the schema and not ours.
         """
         from migrollback_nb.installation import system_migration, system_migration_names, system_record
 
@@ -1237,23 +1238,31 @@ class Migrations:
                 hint="Install into another schema: migrollback install --schema migrollback",
             )
         done = {}
-        for name in system_migration_names():
-            if name not in (present or ()):
-                file = system_migration(name, self.database.schema)
-                if (closed := self.database.install(name, file.up.text, system_record(file))) is not None:
-                    done[name] = closed
-        for role in trust:
-            self.database.trust_ledger_owner(role, trusted=True)
-        for role in distrust:
-            self.database.trust_ledger_owner(role, trusted=False)
-        closed, warnings = self.database.close_rights()
-        marked = production is not None and self.database.mark_production(production, reason)
+        not_ours = self.database.not_ours()
+        try:
+            for name in system_migration_names():
+                if name not in (present or ()):
+                    file = system_migration(name, self.database.schema)
+                    if (closed := self.database.install(name, file.up.text, system_record(file))) is not None:
+                        done[name] = closed
+            for role in trust:
+                self.database.trust_ledger_owner(role, trusted=True)
+            for role in distrust:
+                self.database.trust_ledger_owner(role, trusted=False)
+            closed, warnings = self.database.close_rights()
+            marked = production is not None and self.database.mark_production(production, reason)
+        except DatabaseError as error:
+            if error.sqlstate not in {"42723", "42725"} or not not_ours:  # there already, or not unique
+                raise
+            found = "; ".join(map(str, not_ours))
+            raise Refused(f"{error.primary}: {found}", hint="Drop what is not this system's, or have its owner do it, and install again.") from error
         return results.InstallResult(
             installed=tuple(done),
             rights_closed=closed + sum(done.values()),
             target=self.look_up_target(),
             warnings=warnings,
             production_changed=marked,
+            not_ours=not_ours,
             trusted_ledger_owners=self.database.trusted_ledger_owners(),
         )
 

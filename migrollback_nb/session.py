@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,6 +23,7 @@ from migrollback_nb import errors
 from migrollback_nb.blockers import BlockerWatch
 from migrollback_nb.connection import open_connection
 from migrollback_nb.results import Notice, RollbackProgress, Target
+from migrollback_nb.signatures import signatures
 from migrollback_nb.telling import Tell, Teller
 
 Row = dict[str, Any]
@@ -198,12 +199,26 @@ class Session:
             ) from error
 
     def _call(self, function: str, names: tuple[str, ...]) -> bytes:
-        """The text of a call by name; kept, because composing it takes longer than a small call does."""
+        """The text of a call with these arguments given; kept, because composing it takes longer than a small call does."""
         if (function, names) not in self._calls:
-            arguments = sql.SQL(", ").join(sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in names)
-            composed = sql.SQL("SELECT * FROM {}.{}({})").format(self._schema, sql.Identifier(function), arguments)
+            composed = sql.SQL("SELECT * FROM {}").format(self._called(function, {name: sql.Placeholder(name) for name in names}))
             self._calls[function, names] = composed.as_bytes(self.connection)
         return self._calls[function, names]
+
+    def _called(self, function: str, given: Mapping[str, sql.Composable]) -> sql.Composable:
+        """A call of one of our functions: all its arguments, in their order, each of its exact type, so that nobody else's function can be meant."""
+        known = signatures()[function]
+        if unknown := set(given) - {argument.name for argument in known}:
+            raise TypeError(f"{function}() has no argument {', '.join(sorted(unknown))}")
+        written = []
+        for argument in known:
+            value = given.get(argument.name)
+            if value is None:
+                if argument.default is None:
+                    raise TypeError(f"{function}() needs {argument.name}")
+                value = sql.SQL(argument.default).format(schema=self._schema)
+            written.append(sql.SQL("{}::{}").format(value, sql.SQL(argument.type)))
+        return sql.SQL("{}.{}({})").format(self._schema, sql.Identifier(function), sql.SQL(", ").join(written))
 
     def _rows(self, function: str, /, **parameters: Any) -> list[Row]:
         with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:

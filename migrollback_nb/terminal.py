@@ -158,6 +158,7 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
                 out.write(f"   Database {visible(result.target.database)} {state}\n")
             if result.rights_closed:
                 err.write(f"   {result.rights_closed} grants to PUBLIC, to Supabase's roles or, by default privileges, to others were closed\n")
+            err.writelines(f"❌ {visible(str(found))}\n" for found in result.not_ours)
             if result.trusted_ledger_owners:
                 out.write(f"   Deploy ledgers of these roles are trusted too: {visible(', '.join(result.trusted_ledger_owners))}\n")
         case results.Plan(steps=(alone,)) if (status := result.statuses.get(alone, "applied")) != "applied":

@@ -26,8 +26,8 @@ class Questions(Session):
     def can_rollback(self, name: str) -> Row:
         """One row: can_rollback, reason, dependent_migrations, and besides warnings, found and what `stored_sql` compares. Does not write."""
         rows = self._query(
-            f"SELECT c.*, {{schema}}.migration_warnings(%(name)s) AS warnings, {_STORED}, h.id IS NOT NULL AS found "  # noqa: S608  # our own words
-            "FROM {schema}.can_rollback_migration(%(name)s) c "
+            f"SELECT c.*, {{schema}}.migration_warnings(%(name)s::pg_catalog.text) AS warnings, {_STORED}, h.id IS NOT NULL AS found "  # noqa: S608  # our own words
+            "FROM {schema}.can_rollback_migration(%(name)s::pg_catalog.text) c "
             "LEFT JOIN {schema}.migration_history h ON h.migration_name = %(name)s",
             name=name,
         )
@@ -92,7 +92,7 @@ class Questions(Session):
         """
         rows = self._query(
             "SELECT s.migration_name, s.attempt_id::text AS attempt_id, s.occurred_at, s.database_user, s.client, s.reason, "
-            "{schema}.migration_statements_completed(s.migration_name) AS completed "
+            "{schema}.migration_statements_completed(s.migration_name, 'rollback'::pg_catalog.text) AS completed "
             "FROM {schema}.migration_events s "
             "JOIN {schema}.migration_history h ON h.migration_name = s.migration_name AND h.status <> 'rolled_back' "
             "WHERE s.event = 'started' AND s.occurred_at > now() - interval '7 days' "
@@ -293,7 +293,7 @@ class Questions(Session):
 
     def schema_changes(self, old: str, new: str) -> list[Row]:
         """Rows of schema_changes() between two texts of `schema_text`. Does not write."""
-        return self._query("SELECT * FROM {schema}.schema_changes(%(old)s::jsonb, %(new)s::jsonb)", old=old, new=new)
+        return self._query("SELECT * FROM {schema}.schema_changes(%(old)s::pg_catalog.jsonb, %(new)s::pg_catalog.jsonb)", old=old, new=new)
 
     def count_catalog_rows(self) -> Row:
         """How many objects of each kind there are: a cheap sign that a schema differs. Does not write."""

@@ -91,7 +91,7 @@ class Rehearsals(Questions):
     def changes_since(self, before: Any) -> list[Row]:
         """Rows of schema_changes() from an earlier `schema_snapshot` until now. Does not write."""
         with self._translated(), self._deed():
-            return self._query("SELECT c.* FROM {schema}.schema_changes(%(before)s, {schema}.schema_snapshot()) c", before=Jsonb(before))
+            return self._query("SELECT c.* FROM {schema}.schema_changes(%(before)s::pg_catalog.jsonb, {schema}.schema_snapshot()) c", before=Jsonb(before))
 
     def estimated_rows(self, wanted: Sequence[tuple[str, str | None]]) -> list[int | None]:
         """How many rows a table has, or values that are not NULL a column, as the statistics say; None where they say nothing. Does not write."""
@@ -100,8 +100,8 @@ class Rehearsals(Questions):
         rows = self._query(
             "SELECT (CASE WHEN w.wanted IS NULL THEN c.found ->> 'rows' ELSE c.found -> 'columns' ->> w.wanted END)::bigint AS rows "
             "FROM ROWS FROM (pg_catalog.unnest(%(relations)s::text[]), pg_catalog.unnest(%(columns)s::text[])) WITH ORDINALITY AS w (relation, wanted, place) "
-            "CROSS JOIN LATERAL (SELECT {schema}.count_rows_within(pg_catalog.to_regclass(w.relation), "
-            "CASE WHEN w.wanted IS NULL THEN '{{}}' ELSE ARRAY[w.wanted] END, '-infinity') AS found WHERE pg_catalog.to_regclass(w.relation) IS NOT NULL) c "
+            "CROSS JOIN LATERAL (SELECT {schema}.count_rows_within(pg_catalog.to_regclass(w.relation)::pg_catalog.oid, "
+            "CASE WHEN w.wanted IS NULL THEN '{{}}'::pg_catalog.text[] ELSE ARRAY[w.wanted] END, '-infinity'::pg_catalog.timestamptz) AS found WHERE pg_catalog.to_regclass(w.relation) IS NOT NULL) c "
             "ORDER BY w.place",
             relations=[relation for relation, _ in wanted],
             columns=[column for _, column in wanted],

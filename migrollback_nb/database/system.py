@@ -9,8 +9,9 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from migrollback_nb import errors
+from migrollback_nb import errors, results
 from migrollback_nb.database.questions import Questions
+from migrollback_nb.signatures import identities, signatures
 
 
 class SystemDeeds(Questions):
@@ -74,6 +75,32 @@ class SystemDeeds(Questions):
 
     def _schema_exists(self) -> bool:
         return self.connection.execute("SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s)) IS NOT NULL", (self.schema,)).fetchone() == (True,)
+
+    def not_ours(self) -> tuple[results.NotOurs, ...]:
+        """What others have given the names of our functions, and the triggers and rules that they have put on our tables. Does not write, and calls none of our functions."""
+        rows = self._query(
+            "WITH ours AS (SELECT c.oid, c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace "
+            "WHERE n.nspname OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog.\"char\" "
+            "AND c.relname OPERATOR(pg_catalog.=) ANY (%(tables)s::pg_catalog.text[])), "
+            "routine AS (SELECT p.oid, p.proowner, n.nspname, p.proname, "
+            "pg_catalog.format('%%s(%%s)'::pg_catalog.text, p.proname, pg_catalog.oidvectortypes(p.proargtypes)) OPERATOR(pg_catalog.=) ANY (%(identities)s::pg_catalog.text[]) "
+            "AND EXISTS (SELECT FROM ours o WHERE o.relowner OPERATOR(pg_catalog.=) p.proowner) AS is_ours "
+            "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace WHERE n.nspname OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text) "
+            "SELECT 'function' AS kind, pg_catalog.format('%%I.%%I(%%s)'::pg_catalog.text, r.nspname, r.proname, pg_catalog.pg_get_function_identity_arguments(r.oid)) AS identity, "
+            "pg_catalog.pg_get_userbyid(r.proowner) AS owner FROM routine r "
+            "WHERE NOT r.is_ours AND r.proname OPERATOR(pg_catalog.=) ANY (%(functions)s::pg_catalog.text[]) "
+            "UNION ALL SELECT 'trigger', pg_catalog.format('%%I on %%s, which runs %%s'::pg_catalog.text, t.tgname, t.tgrelid::pg_catalog.regclass, t.tgfoid::pg_catalog.regprocedure), "
+            "pg_catalog.pg_get_userbyid(f.proowner) FROM pg_catalog.pg_trigger t JOIN ours o ON o.oid OPERATOR(pg_catalog.=) t.tgrelid "
+            "JOIN pg_catalog.pg_proc f ON f.oid OPERATOR(pg_catalog.=) t.tgfoid "
+            "WHERE NOT t.tgisinternal AND NOT EXISTS (SELECT FROM routine r WHERE r.is_ours AND r.oid OPERATOR(pg_catalog.=) t.tgfoid) "
+            "UNION ALL SELECT 'rule', pg_catalog.format('%%I on %%s'::pg_catalog.text, w.rulename, w.ev_class::pg_catalog.regclass), pg_catalog.pg_get_userbyid(o.relowner) "
+            "FROM pg_catalog.pg_rewrite w JOIN ours o ON o.oid OPERATOR(pg_catalog.=) w.ev_class ORDER BY 1, 2",
+            schema=self.schema,
+            tables=["migration_history", "migration_dependencies", "migration_events", "migration_snapshots", "migration_objects"],
+            functions=list(signatures()),
+            identities=list(identities()),
+        )
+        return tuple(results.NotOurs(kind=row["kind"], identity=row["identity"], owner=row["owner"]) for row in rows)
 
     def refuse_unknown_roles(self, names: Sequence[str]) -> None:
         """Make sure that there are roles of these names. Does not write.

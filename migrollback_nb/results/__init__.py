@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from migrollback_nb.results.rehearsal import Rehearsal
     from migrollback_nb.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.results.schema import SchemaChange, SchemaDiff
-    from migrollback_nb.results.system import AuditResult, InstallResult
+    from migrollback_nb.results.system import AuditResult, InstallResult, NotOurs
     from migrollback_nb.results.target import Notice, Status, Target
     from migrollback_nb.results.verification import Verification
 
@@ -36,6 +36,7 @@ _HOME = {
     "LeftRolledBack": "files",
     "MigrationProof": "proof",
     "NothingToRollBack": "rollback",
+    "NotOurs": "system",
     "Notice": "target",
     "Plan": "check",
     "Preview": "check",
@@ -67,6 +68,7 @@ __all__ = [
     "LastApplied",
     "LeftRolledBack",
     "MigrationProof",
+    "NotOurs",
     "NothingToRollBack",
     "Notice",
     "Plan",

@@ -10,6 +10,22 @@ from migrollback_nb.results.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NotOurs:
+    """Something in the system's schema that is not the system's and could be taken for it."""
+
+    kind: str  #: function, trigger or rule
+    identity: str  #: what it is called there
+    owner: str  #: role that owns it
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"kind": self.kind, "identity": self.identity, "owner": self.owner}
+
+    def __str__(self) -> str:
+        return f"not ours: {self.kind} {self.identity}, owner {self.owner}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstallResult:
     """How installing the rollback system ended."""
 
@@ -18,6 +34,7 @@ class InstallResult:
     target: Target  #: where
     warnings: tuple[str, ...] = ()  #: what a person should know of rights and row security
     production_changed: bool = False  #: whether the database was marked as production, or the mark taken away; `target.production` says which
+    not_ours: tuple[NotOurs, ...] = ()  #: functions that have the names of the system's, and what others have put on its tables
     trusted_ledger_owners: tuple[str, ...] = ()  #: roles whose deploy ledgers are trusted because somebody said so
 
     def to_dict(self) -> dict[str, Any]:
@@ -29,6 +46,7 @@ class InstallResult:
             "production": self.target.production,
             "production_changed": self.production_changed,
             "trusted_ledger_owners": list(self.trusted_ledger_owners),
+            "not_ours": [found.to_dict() for found in self.not_ours],
         }
 
     def __repr__(self) -> str:
@@ -40,7 +58,7 @@ class InstallResult:
             rows.append(("Grants closed", str(self.rights_closed)))
         if self.production_changed or self.target.production:
             rows.append(("Marked as production", "yes" if self.target.production else "no longer"))
-        return html.definitions(rows) + html.warnings(self.warnings)
+        return html.definitions(rows) + html.warnings((*map(str, self.not_ours), *self.warnings))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

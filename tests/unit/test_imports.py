@@ -60,6 +60,7 @@ LAYERS = [
         "telling",
         "connection",
         "session",
+        "signatures",
         "database",
         "embedded",
         "private_server",

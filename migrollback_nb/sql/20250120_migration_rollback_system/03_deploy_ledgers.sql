@@ -280,7 +280,7 @@ BEGIN
            SET metadata = h.metadata || jsonb_build_object('trusted_ledger_owners', CASE WHEN trusted THEN known || to_jsonb(role_name) ELSE known - role_name END)
          WHERE h.migration_name = system_name;
         PERFORM set_config('migrollback.recording', '', true);
-        PERFORM migrollback_schema.add_migration_event('ledger_trust_changed', NULL, NULL, NULL, client, jsonb_build_object('role', role_name, 'trusted', trusted));
+        PERFORM migrollback_schema.add_migration_event('ledger_trust_changed', NULL::text, NULL::uuid, NULL::text, client, jsonb_build_object('role', role_name, 'trusted', trusted));
     END IF;
     RETURN is_new;
 END $function$;
@@ -294,7 +294,7 @@ BEGIN
     IF to_regnamespace('supabase_migrations') IS NULL THEN     -- without a query: every check asks
         RETURN NULL;
     END IF;
-    RETURN (SELECT l.ledger FROM migrollback_schema.deploy_ledger(NULL, NULL) l);
+    RETURN (SELECT l.ledger FROM migrollback_schema.deploy_ledger(NULL::text, NULL::text) l);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.supabase_ledger() IS
     'The table in which Supabase remembers what it applied, or NULL. Does not write.';
@@ -539,7 +539,7 @@ BEGIN
         RAISE EXCEPTION 'nobody but its own tool can write the ledger %', l.ledger
             USING ERRCODE = '0A000', HINT = format('Apply it with that tool, and run migrollback register %s then.', name);
     END IF;
-    written := migrollback_schema.write_deploy_ledger(metadata ->> 'tool', l.ledger, l.record, name, version, statements, NULL);
+    written := migrollback_schema.write_deploy_ledger(metadata ->> 'tool', l.ledger, l.record, name, version, statements, NULL::text);
     RETURN jsonb_build_object('table', l.ledger::text, 'inserted', written -> 0);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_in_deploy_ledger(text, text, text[], jsonb, text) IS
@@ -568,7 +568,7 @@ BEGIN
                 USING ERRCODE = 'MR023', HINT = format('Register %s again from its folder, which tells.', name);
         END IF;
     END IF;
-    removed := migrollback_schema.write_deploy_ledger(metadata ->> 'tool', l.ledger, l.forget, name, version, NULL, before);
+    removed := migrollback_schema.write_deploy_ledger(metadata ->> 'tool', l.ledger, l.forget, name, version, NULL::text[], before);
     RETURN jsonb_build_object('table', l.ledger::text, CASE WHEN l.newest_only THEN 'now' ELSE 'deleted' END, removed -> 0);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.forget_in_deploy_ledger(text, text, jsonb) IS

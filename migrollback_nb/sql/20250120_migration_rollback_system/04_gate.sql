@@ -94,7 +94,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                       ELSE coalesce(migrollback_schema.migration_blocking_reason(h.status, cardinality(first.names) > 0, h.rollback_sql, h.metadata),
                                     (SELECT p.reason FROM migrollback_schema.deploy_in_progress(h.metadata ->> 'tool', h.metadata ->> 'search_path') p)) END AS reason,
                  first.names AS dependents
-          FROM (SELECT migrollback_schema.migrations_to_roll_back_first(ARRAY[can_rollback_migration.name]) AS names) first
+          FROM (SELECT migrollback_schema.migrations_to_roll_back_first(ARRAY[can_rollback_migration.name], '{}'::text[]) AS names) first
           LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = can_rollback_migration.name) found
 $function$;
 COMMENT ON FUNCTION migrollback_schema.can_rollback_migration(text) IS
@@ -171,13 +171,13 @@ CREATE FUNCTION migrollback_schema.effective_search_path() RETURNS text
 LANGUAGE plpgsql STABLE AS $function$
 DECLARE
     schema_name name;
-    path        text := '';
+    path        text;
 BEGIN
-    -- No pinned path, on purpose: what the caller's own path comes to is what it tells. Hence every name is written out.
+    -- No pinned path, on purpose: what the caller's own path comes to is what it tells. Hence every name is written out, and there is no operator (nullif() has one).
     FOREACH schema_name IN ARRAY pg_catalog.current_schemas(false) LOOP
-        path := pg_catalog.concat_ws(', ', nullif(path, ''), pg_catalog.quote_ident(schema_name));
+        path := pg_catalog.concat_ws(', ', path, pg_catalog.quote_ident(schema_name));
     END LOOP;
-    RETURN path;
+    RETURN coalesce(path, '');
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.effective_search_path() IS
     'The schemas of the caller''s search_path that exist, quoted, in order: "$user" resolved. Does not write.';
@@ -207,7 +207,7 @@ BEGIN
                                    (3, 12, ARRAY[h.status])) AS g (place, width, "values")
         CROSS JOIN LATERAL unnest(g."values") WITH ORDINALITY AS p (value, place)
         GROUP BY g.place, g.width)
-    SELECT string_agg(left(encode(sha256(convert_to(p.value || CASE WHEN p.place = 3 THEN array_to_json(migrollback_schema.migrations_to_roll_back_first(names))::text ELSE '' END, 'UTF8')), 'hex'),
+    SELECT string_agg(left(encode(sha256(convert_to(p.value || CASE WHEN p.place = 3 THEN array_to_json(migrollback_schema.migrations_to_roll_back_first(names, '{}'::text[]))::text ELSE '' END, 'UTF8')), 'hex'),
                            p.width), '' ORDER BY p.place)
            || left(encode(sha256(convert_to(migrollback_schema.schema_token(), 'UTF8')), 'hex'), 16)
     FROM part p);

@@ -11,7 +11,9 @@ BEGIN
           AND c.relname = ANY ('{migration_history, migration_dependencies, migration_events, migration_snapshots, migration_objects}'));
     routines := ARRAY(
         SELECT p.oid FROM pg_proc p
-        WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proname = ANY (ARRAY[
+        -- Of one owner with our tables: what others give the same name is theirs.
+        WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proowner = (SELECT c.relowner FROM pg_class c WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND c.relname = 'migration_history')
+          AND p.proname = ANY (ARRAY[
         'add_migration_event',
         'apply_migration',
         'begin_migration_deploy',
@@ -336,9 +338,9 @@ BEGIN
         -- DDL always shows in the catalogs; other statements need a look at every table
         only_ddl := (SELECT bool_and(s.statement !~ ';' AND s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M') FROM unnest(statements) AS s (statement));
         dependencies_before := pg_stat_get_xact_tuples_inserted('pg_depend'::regclass) + pg_stat_get_xact_tuples_deleted('pg_depend'::regclass);
-        catalogs_before := migrollback_schema.transaction_changes(catalogs_only => true);
+        catalogs_before := migrollback_schema.transaction_changes(true);
         IF NOT only_ddl THEN
-            changes_before := migrollback_schema.transaction_changes(catalogs_only => false);
+            changes_before := migrollback_schema.transaction_changes(false);
         END IF;
     END IF;
     BEGIN
@@ -451,10 +453,10 @@ BEGIN
                      AND pg_stat_get_xact_tuples_inserted('pg_depend'::regclass) + pg_stat_get_xact_tuples_deleted('pg_depend'::regclass) = dependencies_before
                      AND array_to_string(statements, ' ') !~* '(setval|nextval|\mlo_)';
             IF unchanged THEN
-                unchanged := migrollback_schema.transaction_changes(catalogs_only => true) = catalogs_before;
+                unchanged := migrollback_schema.transaction_changes(true) = catalogs_before;
             END IF;
             IF unchanged AND NOT only_ddl THEN
-                unchanged := migrollback_schema.transaction_changes(catalogs_only => false) = changes_before;
+                unchanged := migrollback_schema.transaction_changes(false) = changes_before;
             END IF;
         END IF;
     EXCEPTION WHEN query_canceled OR assert_failure OR OTHERS THEN     -- OTHERS leaves out the first two

@@ -117,7 +117,7 @@ BEGIN
         jsonb_build_object('search_path', coalesce(register_migration.search_path, '')) || metadata);
     IF verdict <> 'unchanged' THEN
         PERFORM migrollback_schema.add_migration_event(
-            event => CASE WHEN verdict = 'applied again' THEN 'applied_again' ELSE 'registered' END, migration_name => name, attempt_id => NULL, reason => NULL,
+            event => CASE WHEN verdict = 'applied again' THEN 'applied_again' ELSE 'registered' END, migration_name => name, attempt_id => NULL::uuid, reason => NULL::text,
             client => register_migration.client, details => jsonb_strip_nulls(jsonb_build_object(
                 'what', verdict, 'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
                 'deploy', CASE WHEN verdict IN ('registered', 'applied again') THEN metadata ->> 'deploy' END)));
@@ -213,7 +213,7 @@ BEGIN
             SELECT e.event FROM migrollback_schema.migration_events e
              WHERE e.migration_name = f.migration_name AND e.event IN ('missing_in_ledger', 'registered', 'applied', 'applied_again', 'resolved')
              ORDER BY e.event_number DESC LIMIT 1);
-        PERFORM migrollback_schema.add_migration_event('missing_in_ledger', f.migration_name, NULL, NULL, record_missing_in_ledger.client,
+        PERFORM migrollback_schema.add_migration_event('missing_in_ledger', f.migration_name, NULL::uuid, NULL::text, record_missing_in_ledger.client,
                                                        jsonb_build_object('ledger', f.ledger));
         RETURN NEXT f.migration_name;
     END LOOP;
@@ -261,14 +261,14 @@ BEGIN
         -- what the ledger holds already need not be told, which a ledger that only its own tool can write could not be
         IF EXISTS (SELECT FROM migrollback_schema.migrations_in_deploy_ledgers(
                        jsonb_build_array(jsonb_build_object('name', old.migration_name, 'version', old.migration_version, 'tool', old.metadata ->> 'tool')),
-                       old.metadata ->> 'search_path') n WHERE NOT n.is_applied) THEN
+                       old.metadata ->> 'search_path', true) n WHERE NOT n.is_applied) THEN
             ledger := migrollback_schema.record_in_deploy_ledger(old.migration_name, old.migration_version, NULL::text[], old.metadata, old.metadata ->> 'search_path');
         END IF;
     END IF;
     PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     UPDATE migrollback_schema.migration_history h SET status = resolve_migration.status, notes = reason WHERE h.id = old.id;
     PERFORM set_config('migrollback.recording', '', true);
-    PERFORM migrollback_schema.add_migration_event('resolved', old.migration_name, NULL, resolve_migration.reason, resolve_migration.client,
+    PERFORM migrollback_schema.add_migration_event('resolved', old.migration_name, NULL::uuid, resolve_migration.reason, resolve_migration.client,
         jsonb_strip_nulls(jsonb_build_object('old', old.status, 'new', resolve_migration.status, 'ledger', ledger)));
     RETURN old.status;
 END $function$;

@@ -417,8 +417,8 @@ BEGIN
         VALUES (create_migration_snapshot.name, coalesce(create_migration_snapshot.description, moment), token_now, migrollback_schema.schema_snapshot())
         RETURNING id INTO snapshot;
     END IF;
-    PERFORM migrollback_schema.add_migration_event('snapshot_taken', name, reason => create_migration_snapshot.description,
-        client => create_migration_snapshot.client, details => jsonb_strip_nulls(jsonb_build_object(
+    PERFORM migrollback_schema.add_migration_event('snapshot_taken', name, NULL::uuid, create_migration_snapshot.description,
+        create_migration_snapshot.client, jsonb_strip_nulls(jsonb_build_object(
             'snapshot', snapshot, 'moment', moment, 'migrations', to_jsonb(CASE WHEN moment IS NOT NULL THEN coalesce(migrations, ARRAY[name]) END))));
     RETURN snapshot;
 END $function$;

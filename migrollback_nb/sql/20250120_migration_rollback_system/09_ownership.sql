@@ -363,7 +363,7 @@ BEGIN
     -- inside somebody's own transaction: what it did before us is not the migration's
     IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
         written := (SELECT jsonb_agg(jsonb_build_array(w.class_id, w.object_id, w.column_number, w.version::text))
-                      FROM migrollback_schema.migration_catalog_writes(16383::oid) w);
+                      FROM migrollback_schema.migration_catalog_writes(16383::oid, NULL::bigint[]) w);
     END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.mark_migration_objects() IS

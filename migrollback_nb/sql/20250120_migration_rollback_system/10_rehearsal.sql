@@ -171,7 +171,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_not_undone(text[], text) IS
 CREATE FUNCTION migrollback_schema.record_migration_rehearsal(report jsonb, client text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    RETURN migrollback_schema.add_migration_event('rehearsed', report #>> '{migrations,-1}', client => record_migration_rehearsal.client, details => jsonb_strip_nulls(
+    RETURN migrollback_schema.add_migration_event('rehearsed', report #>> '{migrations,-1}', NULL::uuid, NULL::text, record_migration_rehearsal.client, jsonb_strip_nulls(
         jsonb_build_object(
             'success', report -> 'success', 'message', report -> 'message', 'fingerprint', report -> 'fingerprint', 'duration_ms', report -> 'duration_ms',
             'chain', CASE WHEN jsonb_array_length(report -> 'migrations') > 1 THEN report -> 'migrations' END, 'consent', nullif(report -> 'consent', 'false'),
@@ -244,7 +244,9 @@ BEGIN
     fingerprint := migrollback_schema.migration_fingerprint(names, otherwise_path);     -- before all else: what changes meanwhile must show as a change
     report := jsonb_build_object('success', false, 'migrations', names, 'migration_name', names[cardinality(names)], 'fingerprint', fingerprint, 'consent', consent);
 
-    SELECT r.message, r.migration_name INTO refusal FROM migrollback_schema.execute_migration_rollbacks(names, dry_run => true) r WHERE NOT r.success;
+    SELECT r.message, r.migration_name INTO refusal FROM migrollback_schema.execute_migration_rollbacks(
+        names, true, NULL::text, NULL::text, NULL::uuid, NULL::text, NULL::text, rehearse_migration_rollbacks.otherwise_path, false,
+        current_setting('search_path'), '{}'::jsonb) r WHERE NOT r.success;
     IF NOT FOUND THEN
         SELECT CASE WHEN migrollback_schema.is_system_migration(h.migration_name) AND h.metadata ->> 'system' = 'true'
                         THEN 'The rollback system itself cannot be rehearsed: it would have to go on when it is gone'
@@ -290,7 +292,8 @@ BEGIN
         PERFORM set_config('migrollback.rehearsal', pg_current_xact_id()::text, true), set_config('migrollback.rethrow', CASE WHEN rethrow THEN 'on' ELSE 'off' END, true);
 
         outcomes := (SELECT jsonb_agg(to_jsonb(r)) FROM migrollback_schema.execute_migration_rollbacks(
-                         names, reason => 'rehearsal'::text, attempt_id => attempt, client => rehearse_migration_rollbacks.client, otherwise_path => rehearse_migration_rollbacks.otherwise_path) r);
+                         names, false, 'rehearsal', NULL::text, attempt, rehearse_migration_rollbacks.client, NULL::text, rehearse_migration_rollbacks.otherwise_path, false,
+                         current_setting('search_path'), '{}'::jsonb) r);
         success := (outcomes #>> '{0,success}')::boolean;
         details := (SELECT coalesce(jsonb_object_agg(e.migration_name, e.details), '{}') FROM migrollback_schema.migration_events e WHERE e.attempt_id = attempt);
         IF success THEN
@@ -440,7 +443,7 @@ BEGIN
                 GROUP BY c.oid ORDER BY c.oid
             LOOP
                 BEGIN
-                    counted := CASE WHEN lossy.relkind = 'f' THEN '{"exact": false}' ELSE migrollback_schema.count_rows_within(lossy.oid, lossy.columns, until) END;
+                    counted := CASE WHEN lossy.relkind = 'f' THEN '{"exact": false}' ELSE migrollback_schema.count_rows_within(lossy.oid, lossy.columns::text[], until) END;
                 EXCEPTION WHEN OTHERS THEN      -- no right to look, or somebody's lock
                     counted := jsonb_build_object('exact', false, 'sqlstate', SQLSTATE);
                 END;
@@ -512,7 +515,7 @@ CREATE FUNCTION migrollback_schema.rehearse_migration_rollback(
 RETURNS TABLE (success boolean, message text, report jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    report := migrollback_schema.rehearse_migration_rollbacks(ARRAY[name], consent, client, count_ms, otherwise_path => rehearse_migration_rollback.otherwise_path);
+    report := migrollback_schema.rehearse_migration_rollbacks(ARRAY[name], consent, client, count_ms, record => true, rethrow => false, otherwise_path => rehearse_migration_rollback.otherwise_path);
     success := (report -> 'success')::boolean;
     message := report ->> 'message';
     RETURN NEXT;

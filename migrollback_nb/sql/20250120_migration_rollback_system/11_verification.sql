@@ -235,11 +235,11 @@ BEGIN
         old_snapshot := NULL;           -- deleted since
     END IF;
     IF NOT EXISTS (SELECT FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot) THEN
-        new_snapshot := migrollback_schema.create_migration_snapshot(verify_last_rollback.name, NULL, 'after rollback', migrations, verify_last_rollback.client);
+        new_snapshot := migrollback_schema.create_migration_snapshot(verify_last_rollback.name, NULL::text, 'after rollback', migrations, verify_last_rollback.client);
     END IF;
     SELECT v.verdict, v.message, v.changes, v.differences, v.unexpected INTO verdict, message, changes, differences, unexpected
       FROM migrollback_schema.verify_migration_rollback(migrations, old_snapshot, new_snapshot, fingerprint) v;
-    PERFORM migrollback_schema.add_migration_event('verified', verify_last_rollback.name, client => verify_last_rollback.client, details => jsonb_build_object(
+    PERFORM migrollback_schema.add_migration_event('verified', verify_last_rollback.name, NULL::uuid, NULL::text, verify_last_rollback.client, jsonb_build_object(
         'verdict', verdict, 'message', message, 'migrations', migrations,
         'differences', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'), c.value ->> 'kind', c.value ->> 'identity') ORDER BY c.place), '[]')
                           FROM jsonb_array_elements(differences) WITH ORDINALITY AS c (value, place) WHERE c.place <= 50),

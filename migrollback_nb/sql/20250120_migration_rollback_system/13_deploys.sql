@@ -45,7 +45,7 @@ BEGIN
      WHERE d.state <> 'rolled back';        -- after its rollback a label starts anew
     IF deploy IS NULL THEN
         deploy := gen_random_uuid()::text;
-        PERFORM migrollback_schema.add_migration_event('deploy_recorded', NULL, NULL, NULL, begin_migration_deploy.client,
+        PERFORM migrollback_schema.add_migration_event('deploy_recorded', NULL::text, NULL::uuid, NULL::text, begin_migration_deploy.client,
                                                        jsonb_build_object('deploy', deploy, 'label', begin_migration_deploy.label));
     END IF;
     RETURN deploy;
@@ -84,7 +84,7 @@ COMMENT ON FUNCTION migrollback_schema.migrations_of_deploy(text) IS
 CREATE FUNCTION migrollback_schema.execute_deploy_rollback(
     label text, dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL, attempt_id uuid DEFAULT NULL,
     client text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
-    session_path text DEFAULT current_setting('search_path'), session_settings jsonb DEFAULT '{}')
+    session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}')
 RETURNS TABLE (success boolean, message text, sql_executed text, migration_name text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE

@@ -128,6 +128,6 @@ COMMENT ON FUNCTION migrollback_schema.open_migration_rights() IS
     'What close_migration_rights() cannot close, in words: grants of an owner who does not run it, and roles to whose rights anon, authenticated or service_role come as members. '
     'Does not write.';
 
-SELECT migrollback_schema.close_migration_rights(at_install => true) AS rights_closed;
+SELECT migrollback_schema.close_migration_rights(true) AS rights_closed;
 SELECT migrollback_schema.set_migration_row_security() AS row_security;
 SELECT unnest(migrollback_schema.open_migration_rights()) AS still_open;

@@ -1,0 +1,182 @@
+"""Functions of others with the names of ours: none of them runs when somebody uses the system, whatever their arguments are."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import psycopg
+import pytest
+from watching import value
+
+import migrollback_nb as mr
+from migrollback_nb.cli import run
+from migrollback_nb.signatures import identities, signatures
+
+#: Types that an argument of a type is mistaken for.
+LIKE = {
+    "text": ("varchar", "name", "anyelement"), "text[]": ("varchar[]", "name[]", "anyarray", "text"), "int4": ("smallint", "bigint", "numeric"), "int8": ("smallint", "integer", "numeric"),
+    "bool": ("text", "anyelement"), "jsonb": ("json", "text", "anyelement"), "uuid": ("text", "varchar"), "float8": ("numeric", "real", "smallint"), "oid": ("bigint", "regclass", "integer"),
+    "oid[]": ("bigint[]", "anyarray"), "timestamptz": ("timestamp", "date", "text"), "regclass": ("oid", "text"), "regclass[]": ("oid[]", "anyarray"), "int8[]": ("integer[]", "anyarray"),
+    "bytea": ("text",), "jsonb[]": ("json[]", "anyarray"),
+}  # fmt: skip
+BODY = "LANGUAGE plpgsql AS $$ BEGIN PERFORM setval('public.theirs_ran', {}); RAISE EXCEPTION 'theirs ran'; END $$"
+
+
+def overloads():
+    """(Function, its arguments as SQL) of everything that is planted: one argument of a like type, all of them, fewer arguments, and any number."""
+    for name, arguments in signatures().items():
+        names = [argument.name for argument in arguments]
+        types = tuple(argument.type.removeprefix("pg_catalog.") for argument in arguments)
+        lists = {(*types[:place], like, *types[place + 1 :]) for place, own in enumerate(types) for like in LIKE[own]}
+        lists |= {types[:count] for count in range(len(types))} | {tuple(LIKE[own][0] for own in types)}
+        lists |= {(*types[:place], "VARIADIC text[]") for place, own in enumerate(types) if own != "text[]"}
+        for listed in sorted(lists - {types}):
+            yield (
+                name,
+                ", ".join(
+                    f'{"VARIADIC " if "VARIADIC" in kind else ""}"{argument}" {kind.removeprefix("VARIADIC ")}'
+                    for argument, kind in zip(names, listed, strict=False)
+                ),
+            )
+
+
+@pytest.fixture
+def planted(session, server):
+    """All overloads, put into public by another role: how many."""
+    server.execute("DO $$ BEGIN IF to_regrole('mallory') IS NULL THEN CREATE ROLE mallory LOGIN; END IF; END $$")
+    connection = session()
+    connection.execute(
+        "CREATE SEQUENCE public.theirs_ran; GRANT ALL ON SEQUENCE public.theirs_ran TO mallory; GRANT CREATE ON SCHEMA public TO mallory; SET ROLE mallory"
+    )
+    made = [f"CREATE FUNCTION public.{name}({arguments}) RETURNS text {BODY.format(place)}" for place, (name, arguments) in enumerate(overloads(), 1)]
+    connection.execute("; ".join(made))
+    connection.execute("RESET ROLE")
+    return len(made)
+
+
+def ran(connection):
+    """The one of theirs that ran last, also where its error was caught."""
+    place, is_called = connection.execute("SELECT last_value, is_called FROM public.theirs_ran").fetchone()
+    return list(overloads())[place - 1] if is_called else None
+
+
+def test_none_of_theirs_is_called_by_anything(db, planted, session, database_dsn, tmp_path):
+    folder = db.folder.path
+    assert planted > 1000
+
+    def write(name, up, down, *, header="", options=""):
+        (folder / f"{name}.sql").write_text(f"{header}{up}\n-- ROLLBACK START{options}\n{down}\n-- ROLLBACK END\n")
+
+    def cli(*words):
+        out, err = io.StringIO(), io.StringIO()
+        exit_code = run([*words, "--dsn", database_dsn, "--dir", str(folder)], out, err, io.StringIO())
+        said = out.getvalue() + err.getvalue()
+        assert (words, exit_code, said, ran(session())) == (words, 0, said, None), said
+        return said
+
+    write(
+        "001_a",
+        "CREATE TABLE a (id int PRIMARY KEY, n text); CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM a';",
+        "DROP FUNCTION reads(); DROP TABLE a;",
+    )
+    write("002_b", "CREATE TABLE b (a int REFERENCES a); INSERT INTO a VALUES (1);", "DROP TABLE b;", header="-- Depends on: 001_a\n")
+    write(
+        "003_c",
+        "CREATE INDEX CONCURRENTLY c ON a (n);",
+        "DROP INDEX CONCURRENTLY c;\nSELECT 1;",
+        header="-- Transaction: false\n",
+        options=" transaction:false",
+    )
+    assert len(re.findall("not ours: function ", cli("install"))) == planted
+    session().execute("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
+    for words in (
+        ("apply",), ("sync",), ("check", "002_b"), ("check", "003_c"), ("list",), ("history",), ("last",), ("register", "002_b"), ("rehearse", "002_b"), ("rehearse", "001_a", "--chain"),
+        ("rollback", "002_b", "--dry-run"), ("deps", "001_a"), ("deps", "--infer"), ("deps", "--infer", "--record"), ("rollback", "003_c", "--confirm", "003_c"),
+        ("rollback", "001_a", "--chain", "--confirm", "001_a", "--reason", "x"), ("apply", "001_a"), ("resolve", "001_a", "--as", "rolled_back", "--reason", "x"), ("history", "--status", "rolled_back"),
+    ):  # fmt: skip
+        cli(*words)
+    assert db.verify_events().intact
+    assert len(db.events())
+    db.database.unfinished()
+    db.diff(db.snapshot("here"))
+    db.report("001_a", tmp_path / "report.html")
+    db.checklist("002_b")
+    db.install(trust_ledger_of="mallory", distrust_ledger_of="mallory")
+    assert ran(session()) is None
+
+
+def test_our_functions_are_told_from_theirs(db, planted, session):
+    connection = session()
+    ours = {f"public.{identity}" for identity in identities()}
+    found = {
+        name
+        for (name,) in connection.execute(
+            "SELECT format('public.%s(%s)', p.proname, oidvectortypes(p.proargtypes)) FROM pg_proc p WHERE p.oid = ANY ((migration_system_objects()).routines)"
+        )
+    }
+    assert found == ours  # also: every function of ours is in the list
+    result = db.install()
+    assert (len(result.not_ours), {one.owner for one in result.not_ours}) == (planted, {"mallory"})
+    assert result.to_dict()["not_ours"][0].keys() == {"kind", "identity", "owner"}
+    assert "not ours: function public.add_migration_event(" in result._repr_html_()
+    # theirs keep their rights, and are part of the schema that is watched
+    assert value(connection, "SELECT count(*) FROM pg_proc WHERE proowner = 'mallory'::regrole AND proacl IS NOT NULL") == 0
+    assert value(connection, "SELECT count(*) FROM schema_objects() o WHERE o.identity ~ 'public.can_rollback_migration'") > 0
+
+
+def test_by_hand_a_literal_is_text(applied, planted, session):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    connection = session()
+    for call in (
+        "can_rollback_migration('001_t')", "list_rollbackable_migrations()",
+    ):  # fmt: skip
+        connection.execute(f"SELECT * FROM public.{call}").fetchall()
+    for call in ("execute_migration_rollback('001_t', true)", "execute_migration_rollback('001_t')", "create_migration_snapshot('001_t', 'why')"):
+        with pytest.raises(psycopg.errors.AmbiguousFunction):  # an error, and nothing of theirs
+            connection.execute(f"SELECT * FROM public.{call}")
+    assert ran(connection) is None
+    assert planted
+
+
+@pytest.mark.parametrize("function", ["migrations_to_roll_back_first", "migration_fingerprint", "close_migration_rights", "start_migration_rollback"])
+def test_what_is_ambiguous_runs_nothing_and_install_names_it(db, applied, session, function):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    connection = session()
+    types = [argument.type for argument in signatures()[function]]
+    connection.execute("CREATE SEQUENCE public.theirs_ran")
+    connection.execute(f"CREATE FUNCTION {function}({', '.join([*types, 'more int DEFAULT 0'])}) RETURNS text {BODY.format(1)}")
+    if function != "close_migration_rights":
+        with pytest.raises(mr.DatabaseError) as caught:
+            db.rollback("001_t", confirm="001_t")
+        assert caught.value.sqlstate == "42725"
+        assert "migrollback install lists such functions" in caught.value.hint
+        assert f"function public.{function}(" in str(db.install().not_ours[0])
+    else:
+        with pytest.raises(mr.Refused, match=f"not ours: function public.{function}\\(.*, owner postgres"):
+            db.install()
+    assert value(connection, "SELECT NOT is_called FROM theirs_ran")
+    connection.execute(f"DROP FUNCTION {function}({', '.join([*types, 'int'])})")
+    assert db.install().not_ours == ()
+    assert db.rollback("001_t", confirm="001_t").success
+
+
+def test_a_function_that_is_there_before_install_is_named(empty_dsn):
+    with psycopg.connect(empty_dsn, autocommit=True) as connection, mr.connect(empty_dsn) as migrations:
+        connection.execute("CREATE FUNCTION is_passing_error(text) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        with pytest.raises(mr.Refused, match=r"not ours: function public.is_passing_error\(text\), owner postgres"):
+            migrations.install()
+        connection.execute("DROP FUNCTION is_passing_error(text)")
+        assert migrations.install().not_ours == ()
+
+
+def test_triggers_and_rules_on_our_tables_are_named(db, session):
+    connection = session()
+    connection.execute(
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t AFTER INSERT ON migration_events FOR EACH ROW EXECUTE FUNCTION theirs()"
+    )
+    connection.execute("CREATE RULE r AS ON INSERT TO migration_dependencies DO ALSO SELECT 1")
+    assert [str(one) for one in db.install().not_ours] == [
+        "not ours: rule r on migration_dependencies, owner postgres",
+        "not ours: trigger t on migration_events, which runs theirs(), owner postgres",
+    ]
