@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb import deploy_ledgers, planning, renamed_files, results
@@ -37,10 +37,16 @@ def sync(database: Database, folder: MigrationFolder, *, deploy: str | None = No
     warnings = [*contents.warnings, *answers.warnings, *found.warnings(folder.path)]
     warnings += [f"{row['migration_name']}: {row['warning']}" for row in findings if row["finding"] == "contradiction"]
     warnings += deploy_ledgers.missing_warnings(findings)
-    changed = (file for name, file in by_name.items() if name in history and name not in again and history[name]["checksum"] not in (None, file.checksum))
+    anew, reworked, remarks_on_reworked = _reworked(database, [file for file in contents.files if file.name not in again], history)
+    warnings += remarks_on_reworked
+    changed = (
+        file
+        for name, file in by_name.items()
+        if name in history and name not in again and name not in reworked and history[name]["checksum"] not in (None, file.checksum)
+    )
     warnings += [f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over" for file in changed]
 
-    wanted = {file.name: file for file in answers.files} | {name: by_name[name] for name in again if name in by_name}
+    wanted = {file.name: file for file in (*answers.files, *anew)} | {name: by_name[name] for name in again if name in by_name}
     applied = {name for name, row in history.items() if row["status"] != "rolled_back"} | (again - by_name.keys())
     applied |= {file for file, name in found.renamed.items() if name in applied}
     ordered, left_out = order_files(wanted, applied)
@@ -78,12 +84,35 @@ def sync(database: Database, folder: MigrationFolder, *, deploy: str | None = No
     return results.SyncResult(
         registered=tuple(registered),
         applied_again=(*again_without_file, *again_here),
-        skipped=tuple(name for name in by_name if name in history and name not in again) + tuple(found.renamed),
+        skipped=tuple(name for name in by_name if name in history and name not in again and name not in wanted) + tuple(found.renamed),
         not_applied=answers.not_applied,
         failed=tuple(failures),
         warnings=tuple(warnings),
         deploy=deploy,
     )
+
+
+def _reworked(
+    database: Database, files: Sequence[MigrationFile], history: Mapping[str, Mapping[str, Any]]
+) -> tuple[Sequence[MigrationFile], Collection[str], Sequence[str]]:
+    """(What has another version now than the one registered under its name, and is deployed; names of all of another version; remarks). Does not write.
+
+    Sqitch gives a change that is reworked its old name, and the old form another.
+    """
+    found = [file for file in files if file.tool == "Sqitch" and file.name in history and history[file.name]["version"] != file.version]
+    pending = {row["migration_name"] for row in deploy_ledgers.ask(database, found) if not row["is_applied"]}
+    now_called = {file.version: file.name for file in files}
+    remarks = [
+        f"{file.path} is another change of the plan than the one that is registered as {file.name}"
+        + (
+            f", which is {old} now: until it is deployed and sync has run again, roll back {old}"
+            if (old := now_called.get(history[file.name]["version"]))
+            else ""
+        )
+        for file in found
+        if file.name in pending
+    ]
+    return [file for file in found if file.name not in pending], {file.name for file in found}, remarks
 
 
 def _ledger_tools(files: Iterable[MigrationFile], history: Mapping[str, Mapping[str, Any]]) -> set[str | None]:

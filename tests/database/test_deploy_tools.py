@@ -436,3 +436,28 @@ def test_each_occurrence_of_a_reworked_change_is_a_row_of_its_own(tool, beside, 
     session().execute("UPDATE migration_history SET migration_version = '' WHERE migration_name = 'b'")  # as it was registered before ids were known
     assert beside.rollback("b", confirm="b").success
     assert session().execute("SELECT change FROM sqitch.changes").fetchall() == [("weigh",)]
+
+
+@pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
+def test_a_change_that_is_reworked_after_it_was_registered_is_two_from_then_on(tool, beside, session):
+    tool.write(0)
+    tool.up()
+    beside.sync()
+    (first,) = (row["migration_version"] for row in beside.history_rows() if row["migration_name"] == "a")
+    tool.plan += f"@v1 {PLANNED}\na [a@v1] {PLANNED} # reworked\n"
+    (tool.folder / "sqitch.plan").write_text(tool.plan)
+    for part, text in {"deploy": "ALTER TABLE a ADD COLUMN IF NOT EXISTS x int;", "revert": "ALTER TABLE a DROP COLUMN x;"}.items():
+        (tool.folder / part / "a@v1.sql").write_text((tool.folder / part / "a.sql").read_text())
+        (tool.folder / part / "a.sql").write_text(f"BEGIN;\n{text}\nCOMMIT;\n")
+    before = beside.sync()
+    assert [one.migration_name for one in before.registered] == ["a@v1"]
+    assert any("which is a@v1 now: until it is deployed and sync has run again, roll back a@v1" in warning for warning in before.warnings)
+    tool.up()
+    after = beside.sync()
+    assert [(one.migration_name, one.outcome) for one in after.registered] == [("a", "updated")]
+    assert after.warnings == ()
+    versions = {row["migration_name"]: row["migration_version"] for row in beside.history_rows()}
+    assert versions["a@v1"] == first != versions["a"]
+    assert beside.check("a@v1").dependent_migrations == ("a",)
+    assert beside.rollback("a", confirm="a").success
+    assert exists(session(), "a"), "what runs is the rework's own rollback"
