@@ -53,6 +53,15 @@ def test_sql_alone_meets_the_same_rule(marked, session):
     assert connection.execute(f"{run}, false, 'INC-42')").fetchone() == (True, "Migration rolled back successfully")
 
 
+def test_a_chain_is_refused_whole(marked, applied, session):
+    applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;")
+    connection = session()
+    run = "SELECT migration_name, success, message FROM execute_migration_rollbacks('{002_u, 001_t}'"
+    assert connection.execute(f"{run})").fetchall() == [("002_u", False, NEEDS_A_REASON)]
+    assert exists(connection, "u")
+    assert [row[1] for row in connection.execute(f"{run}, reason => 'INC-42')").fetchall()] == [True, True]
+
+
 def test_other_reasons_come_first(marked, session):
     run = "SELECT message FROM execute_migration_rollback(%s)"
     assert session().execute(run, ("009_nowhere",)).fetchone() == ("Migration not found",)

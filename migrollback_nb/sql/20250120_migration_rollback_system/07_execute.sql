@@ -105,7 +105,7 @@ BEGIN
                         WHEN planned.metadata #>> '{rollback,transaction}' = 'false' AND (NOT dry_run OR cardinality(names) > 1)
                              AND planned.metadata #>> '{rollback,md5}' = md5(convert_to(planned.rollback_sql, 'UTF8')) THEN
                             'This rollback runs outside a transaction: use migrollback rollback, alone, which runs it statement by statement'
-                        WHEN NOT dry_run THEN migrollback_schema.production_refusal(execute_migration_rollbacks.reason)
+                        WHEN NOT dry_run AND cardinality(handled) = 0 THEN migrollback_schema.production_refusal(execute_migration_rollbacks.reason)
                         END;
                     IF planned.id IS NOT NULL THEN
                         refusal := coalesce(
