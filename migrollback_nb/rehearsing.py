@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb import bodies, sql_names
+from migrollback_nb import bodies, sql_names, stored_sql
 from migrollback_nb.errors import Refused
 from migrollback_nb.results.rehearsal import Broken, Failure, Impact, Lock, NotUndone, OtherSession, Rehearsal, RowLoss, Statement
 from migrollback_nb.results.schema import SchemaDiff
@@ -42,6 +43,8 @@ def rehearse(
     Refused
         When the gate refuses the rollback, or undoing would not undo all of it and nobody has consented.
     """
+    if not consent:
+        _require_stored_effects(database, names)
     report, notices, blocked_by = database.rehearse(names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
     if report.get("refused"):
         raise refusal(report)
@@ -85,6 +88,8 @@ def rehearse_on_copy(target: Database, names: Sequence[str], *, on: str, consent
     asked = target.dry_run(names)
     if not asked[0]["success"]:
         raise Refused(asked[0]["message"], migration_name=asked[0]["migration_name"])
+    if not consent:
+        _require_stored_effects(target, names)
     with copied(target, on=on, limits=target.limits) as copy:
         database = copy.database
         needed = [row for row in database.not_undone(names) if row["outside"]]
@@ -125,6 +130,17 @@ def rehearse_on_copy(target: Database, names: Sequence[str], *, on: str, consent
         blocked_by=blocked_by,
         remarks=remarks,
     )
+
+
+def _require_stored_effects(database: Database, names: Sequence[str]) -> None:
+    """Refuse where the parser finds other effects in the rollback SQL than are stored of it: consent is asked for by those that are stored. Does not write."""
+    for name in names:
+        if stored_sql.hides_effects(database.find(name)):
+            raise Refused(
+                f"What is stored of the effects of {name}'s rollback SQL is not what the parser finds in it: it was changed in the database, or registered by another version",
+                migration_name=name,
+                hint=f"Nothing has run. Register it again: migrollback register {shlex.quote(name)}. Or rehearse all the same with --consent (consent=True).",
+            )
 
 
 def _in_steps(database: Database, name: str, history: Mapping[str, Any]) -> tuple[dict[str, Any], list[Notice]]:

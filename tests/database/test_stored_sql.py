@@ -88,6 +88,11 @@ def test_a_rehearsal_also_compares_what_the_parser_found(db, applied, session, k
         "UPDATE migration_history SET metadata = jsonb_set(metadata, ARRAY['rollback', %s], replace(%s, '200', length(rollback_sql)::text)::jsonb) WHERE migration_name = '001_t'",
         (key, emptied),
     )
+    if key in ("calls", "unseen"):
+        for on in (None, "scratch"):
+            with pytest.raises(mr.Refused, match="is not what the parser finds in it") as caught:
+                db.rehearse(name, on=on)
+            assert "migrollback register 001_t" in caught.value.hint
     said = [warning for warning in db.rehearse(name, consent=True).warnings if CHANGED in warning]
     assert len(said) == 1
     assert f"({key})" in said[0]

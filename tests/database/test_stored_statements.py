@@ -110,6 +110,21 @@ def test_nor_do_they_outside_a_transaction(db, session, customers):
     assert exists(connection, "customers")
 
 
+def test_a_run_that_stopped_halfway_is_not_resumed_by_another_cut(db, applied, session):
+    name = applied("001_t", "CREATE TABLE a (); CREATE TABLE b ();", "DROP TABLE a; DROP TABLE nowhere; DROP TABLE b", options=" transaction:false")
+    with pytest.raises(mr.RollbackFailed):
+        db.rollback(name, confirm=name)
+    connection = session()
+    assert value(connection, "SELECT migration_statements_completed('001_t')") == 1
+    connection.execute("UPDATE migration_history SET metadata = metadata || '{\"ticket\": 1}'")
+    assert value(connection, "SELECT migration_statements_completed('001_t')") == 1
+    # the first two in one piece: to go on behind it would leave the second out
+    connection.execute(
+        "UPDATE migration_history SET metadata = jsonb_set(metadata, '{rollback,statements}', '[[0, 34, 1], [36, 12, 1]]') WHERE migration_name = '001_t'"
+    )
+    assert value(connection, "SELECT migration_statements_completed('001_t')") == 0
+
+
 #: Texts as people write them, all of them cut by our own parser.
 WHOLE = [
     "DROP TABLE a", ";;DROP TABLE a;;\n;", "-- why\nDROP TABLE a; -- done", "/* /* nested */ ; */ DROP TABLE a /* ; */;", "SELECT 1 -- to the end\n;SELECT 2 -- of its line",

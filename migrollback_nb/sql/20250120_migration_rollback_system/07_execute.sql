@@ -293,7 +293,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
           SELECT max(o.event_number) FROM migrollback_schema.migration_events o
           WHERE o.migration_name = migration_statements_completed.name
             AND (o.event IN ('applied', 'applied_again', 'registered', 'rolled_back')
-                 OR o.event = 'history_changed' AND (o.details -> 'new') ?| ARRAY['rollback_sql', 'status'])), 0)
+                 OR o.event = 'history_changed' AND ((o.details -> 'new') ?| ARRAY['rollback_sql', 'status']
+                      -- counted by another cut, a statement would be left out
+                      OR o.details #> '{old,metadata,rollback,statements}' IS DISTINCT FROM o.details #> '{new,metadata,rollback,statements}'))), 0)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_statements_completed(text, text) IS
     'How many statements of an interrupted run (direction: rollback or apply) are done: the next run resumes after them. Does not write.';
