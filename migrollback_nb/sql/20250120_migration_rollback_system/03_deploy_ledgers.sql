@@ -124,7 +124,8 @@ BEGIN
         UNION SELECT r.oid FROM migrollback_schema.migration_history h
               CROSS JOIN LATERAL jsonb_array_elements_text(coalesce(h.metadata -> 'trusted_ledger_owners', '[]')) AS t (role_name)
               JOIN pg_roles r ON r.rolname = t.role_name
-              WHERE migrollback_schema.is_system_migration(h.migration_name));
+              -- by its name, which is indexed: a function would be asked for each of ten thousand
+              WHERE h.migration_name = ANY ('{20250120_migration_rollback_system}'::text[]) AND migrollback_schema.is_system_migration(h.migration_name));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.trusted_ledger_owners() IS
     'The roles whose ledgers the caller may write: the caller, roles granted to the caller, the owner of the database, superusers, and those named by '
@@ -305,37 +306,43 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     t      record;
     l      record;
+    wanted text[];
     keys   text[];
-    newest numeric;
     concerned boolean;
 BEGIN
     FOR t IN SELECT DISTINCT m ->> 'tool' AS tool FROM jsonb_array_elements(migrations) AS m LOOP
         SELECT * INTO l FROM migrollback_schema.deploy_ledger(t.tool, migrations_in_deploy_ledgers.search_path);
         CONTINUE WHEN NOT FOUND OR l.untrusted IS NOT NULL AND NOT refuse_untrusted;
         PERFORM migrollback_schema.refuse_untrusted_ledger(l.untrusted);
-        EXECUTE format('SELECT coalesce(array_agg(a.key), ''{}'') FROM (' || l.applied || ') AS a (key)', l.ledger) INTO keys;
-        IF l.known_by = 'number' THEN
-            keys := ARRAY(SELECT k.key::numeric::text FROM unnest(keys) AS k (key));
-            newest := (SELECT max(k.key::numeric) FROM unnest(keys) AS k (key));
+        IF l.newest_only THEN
+            EXECUTE format('SELECT ARRAY[max(a.key::numeric)::text] FROM (' || l.applied || ') AS a (key)', l.ledger) INTO keys;
+        ELSE
+            -- Only what is asked for is brought back: check asks for one, of a ledger of thousands.
+            wanted := ARRAY(
+                SELECT k.key FROM jsonb_array_elements(migrations) AS m CROSS JOIN LATERAL unnest(CASE l.known_by
+                    WHEN 'number' THEN ARRAY[substring(m ->> 'version' FROM '^[0-9]{1,255}$')::numeric::text] WHEN 'version' THEN ARRAY[m ->> 'version', m ->> 'name']
+                    WHEN 'file' THEN ARRAY[(m ->> 'name') || '.sql'] ELSE ARRAY[m ->> 'name'] END) AS k (key)
+                 WHERE m ->> 'tool' IS NOT DISTINCT FROM t.tool AND k.key IS NOT NULL);
+            EXECUTE format('SELECT coalesce(array_agg(f.key), ''{}'') FROM (SELECT ' || CASE WHEN l.known_by = 'number' THEN 'a.key::numeric::text' ELSE 'a.key' END
+                           || ' FROM (' || l.applied || ') AS a (key)) AS f (key) WHERE f.key = ANY ($1)', l.ledger) INTO keys USING wanted;
         END IF;
         -- Our own format says nothing of Supabase: where its ledger knows none of them, and none that is registered, they are none of its concern.
-        concerned := t.tool IS NOT NULL OR EXISTS (
-            SELECT FROM migrollback_schema.migration_history h WHERE h.metadata ->> 'tool' = 'supabase'
-            UNION ALL
-            SELECT FROM migrollback_schema.migration_history h
-              JOIN unnest(keys) AS k (key) ON k.key IN (h.migration_name, h.migration_version) WHERE NOT h.metadata ? 'tool');
+        concerned := t.tool IS NOT NULL OR cardinality(keys) > 0;
+        IF NOT concerned THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM %2$s.migration_history h WHERE h.metadata ->> ''tool'' = ''supabase'' '
+                           'UNION ALL SELECT FROM %2$s.migration_history h JOIN (' || l.applied || ') AS a (key) ON a.key = h.migration_name WHERE NOT h.metadata ? ''tool'' '
+                           'UNION ALL SELECT FROM %2$s.migration_history h JOIN (' || l.applied || ') AS a (key) ON a.key = h.migration_version WHERE NOT h.metadata ? ''tool'')',
+                           l.ledger, 'migrollback_schema'::regnamespace) INTO concerned;
+        END IF;
+        CONTINUE WHEN NOT concerned;
         RETURN QUERY
-            WITH asked AS (
-                SELECT m ->> 'name' AS name, m ->> 'version' AS version FROM jsonb_array_elements(migrations) AS m WHERE m ->> 'tool' IS NOT DISTINCT FROM t.tool),
-            answered AS MATERIALIZED (
-                SELECT a.name, CASE WHEN l.newest_only          THEN coalesce(substring(a.version FROM '^[0-9]{1,255}$')::numeric <= newest, false)
-                                    WHEN l.known_by = 'number'  THEN coalesce(substring(a.version FROM '^[0-9]{1,255}$')::numeric::text IN (SELECT unnest(keys)), false)
-                                    WHEN l.known_by = 'version' THEN a.version IN (SELECT unnest(keys)) OR a.name IN (SELECT unnest(keys))
-                                    WHEN l.known_by = 'file'    THEN a.name || '.sql' IN (SELECT unnest(keys))
-                                    ELSE a.name IN (SELECT unnest(keys)) END AS known
-                  FROM asked a)
-            SELECT a.name, l.ledger::regclass, a.known, l.newest_only FROM answered a
-             WHERE concerned OR EXISTS (SELECT FROM answered o WHERE o.known);
+            SELECT a.name, l.ledger::regclass, coalesce(
+                       CASE WHEN l.newest_only          THEN substring(a.version FROM '^[0-9]{1,255}$')::numeric <= keys[1]::numeric
+                            WHEN l.known_by = 'number'  THEN substring(a.version FROM '^[0-9]{1,255}$')::numeric::text IN (SELECT unnest(keys))
+                            WHEN l.known_by = 'version' THEN a.version IN (SELECT unnest(keys)) OR a.name IN (SELECT unnest(keys))
+                            WHEN l.known_by = 'file'    THEN a.name || '.sql' IN (SELECT unnest(keys))
+                            ELSE a.name IN (SELECT unnest(keys)) END, false), l.newest_only
+              FROM (SELECT m ->> 'name' AS name, m ->> 'version' AS version FROM jsonb_array_elements(migrations) AS m WHERE m ->> 'tool' IS NOT DISTINCT FROM t.tool) a;
     END LOOP;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migrations_in_deploy_ledgers(jsonb, text, boolean) IS
