@@ -433,3 +433,16 @@ def test_a_rolled_back_file_that_was_changed_is_applied_again_and_said_so(db, wr
     assert done.applied == ("001_a",)
     assert any("was rolled back and has been changed since" in warning for warning in done.warnings)
     assert exists(session(), "a")
+
+
+def test_all_of_it_in_a_schema_of_an_odd_name(empty_dsn, folder, write):
+    with mr.connect(empty_dsn, dir=folder, schema='it\'s 100% "mine"') as there:
+        there.install()
+        there.database.connection.execute(f"{SUPABASE}; INSERT INTO supabase_migrations.schema_migrations (version, name) VALUES ('9', 'x')")
+        write("20260101000000_a")
+        there.apply(deploy="one")
+        there.database.connection.execute("DELETE FROM supabase_migrations.schema_migrations")
+        write("20260102000000_b")
+        assert len(there.sync().registered) == 1
+        assert there.rollback(deploy="one", confirm="one").success
+        assert states(there)[0][3] == "applied"
