@@ -3,6 +3,7 @@
 import io
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -23,13 +24,12 @@ SELECT o.what, coalesce(r.rolname, 'PUBLIC'), a.privilege_type FROM (
 ) AS o (what, acl, kind, owner) CROSS JOIN LATERAL aclexplode(coalesce(o.acl, acldefault(o.kind, o.owner))) a LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE a.grantee = 0 OR r.rolname IN ('anon', 'authenticated', 'service_role')
 """
+STAND_IN = (Path(mr.__file__).parent / "stand_ins/supabase/schema.sql").read_text(encoding="utf-8")
 #: As Supabase sets it up.
-DEFAULT_PRIVILEGES = """
-ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO postgres, anon, authenticated, service_role;
-ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON FUNCTIONS TO postgres, anon, authenticated, service_role;
-ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO postgres, anon, authenticated, service_role;
-GRANT USAGE ON SCHEMA public TO postgres, anon, authenticated, service_role;
-"""
+DEFAULT_PRIVILEGES = "\n".join(
+    [line for line in STAND_IN.splitlines() if line.startswith("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL")]
+    + ["GRANT USAGE ON SCHEMA public TO anon, authenticated, service_role;"]
+)
 
 
 def as_role(dsn, role):

@@ -2,8 +2,9 @@
 -- What runs is what is shown: the stored cut of a rollback into statements leaves nothing out but blanks, semicolons and comments.
 -- ---------------------------------------------------------------------------------------------------
 
+-- standard_conforming_strings: the expressions of a function are read as the session has it, and these hold backslashes.
 CREATE FUNCTION migrollback_schema.scan_migration_sql(sql text, OUT ends_in text, OUT words text)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $function$
 DECLARE
     -- As PostgreSQL's own scanner has it: a letter, _ or any character beyond ASCII begins a name; digits and $ go on with it. Written by what is left out.
     other     constant text := '[\u0001-\u0023\u0025-\u002F\u003A-\u0040\u005B-\u005E\u0060\u007B-\u007F]';
@@ -158,7 +159,7 @@ COMMENT ON FUNCTION migrollback_schema.scan_migration_sql(text) IS
     'words: the first of what stands outside of comments; of strings and quoted names no more than their signs. Does not write.';
 
 CREATE FUNCTION migrollback_schema.migration_coverage_problem(rollback_sql text, statements jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $function$
 DECLARE
     bytes   bytea := convert_to(rollback_sql, 'UTF8');
     size    int := octet_length(bytes);
@@ -244,7 +245,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_coverage_problem(text, jsonb) I
     'at least one semicolon between two, and BEGIN and COMMIT around them all. Their numbers must be sound: migration_metadata_problem() looks. Does not write.';
 
 CREATE FUNCTION migrollback_schema.is_schema_list(search_path text) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $function$
 DECLARE
     name constant text := '("([^"]|"")*"|[^ \t\n\r\f\v,"][^ \t\n\r\f\v,]*)[ \t\n\r\f\v]*';
 BEGIN

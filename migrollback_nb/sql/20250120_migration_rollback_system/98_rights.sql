@@ -101,7 +101,7 @@ BEGIN
             'Row security %s for the system''s tables, because Supabase''s roles exist here (%s). pg_dump by a role that is not their owner and has no BYPASSRLS stops there '
             '("query would be affected by row-level security policy"): ALTER ROLE ... BYPASSRLS, or pg_dump -T ''%s''',
             CASE WHEN changed THEN 'was turned on' ELSE 'is on' END, roles,
-            replace(format('%s.migration_(%s)', 'migrollback_schema'::regnamespace, array_to_string(names, '|')), '''', '''\''''')) -- as a shell wants it
+            replace(format('%s.migration_(%s)', 'migrollback_schema'::regnamespace, array_to_string(names, '|')), '''', E'\'\\\'\'')) -- as a shell wants it
         WHEN cardinality(kept) > 0 THEN format('Row security was left as it is for %s, which has policies that are not ours', array_to_string(kept, ', '))
         WHEN changed THEN 'Row security was turned off for the system''s tables: none of Supabase''s roles exists here, and grants alone keep others out' END;
 END $function$;
