@@ -228,20 +228,21 @@ def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO
     production = is_production(preview.target)
     if args.confirm is None and _confirmed_by_variable(preview.confirm):  # an empty one is a name that is wrong, not one that was left out
         args.confirm = preview.confirm
-    if args.confirm is None and stdin.isatty():
-        confirmation.show_what_runs(db, preview, asked, production=production)
-    elif talk or stdin.isatty():
-        show_order([name for name, _ in preview.steps], asked)
-        show_ledgers(preview.deploy_ledgers, asked)
-        if production:
-            confirmation.show_target(preview.target, err, production=True)
-    if talk or stdin.isatty():
-        asked.flush()
-        for warning in preview.warnings:
-            err.write(f"⚠️  {visible(warning)}\n")
-        err.flush()
-    if args.confirm is None:
-        args.confirm, args.reason = confirmation.ask(preview, asked, stdin, production=production, reason=args.reason)
+    with confirmation.nothing_has_run():
+        if args.confirm is None and stdin.isatty():
+            confirmation.show_what_runs(db, preview, asked, production=production)
+        elif talk or stdin.isatty():
+            show_order([name for name, _ in preview.steps], asked)
+            show_ledgers(preview.deploy_ledgers, asked)
+            if production:
+                confirmation.show_target(preview.target, err, production=True)
+        if talk or stdin.isatty():
+            asked.flush()
+            for warning in preview.warnings:
+                err.write(f"⚠️  {visible(warning)}\n")
+            err.flush()
+        if args.confirm is None:
+            args.confirm, args.reason = confirmation.ask(preview, asked, stdin, production=production, reason=args.reason)
     args.preview = args.preview or preview.fingerprint
     with _statement_bar(err) as progress:
         return perform(args, db, progress=progress)

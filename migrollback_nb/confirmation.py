@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -23,6 +24,15 @@ QUESTION = "⚠️  Are you sure you want to rollback this migration? (yes/no): 
 _TRIES = 3
 #: White on red, bold; and an end of it.
 _LOUD, _PLAIN = "\x1b[1;97;41m", "\x1b[0m"
+
+
+@contextmanager
+def nothing_has_run() -> Iterator[None]:
+    """Ctrl-C while something is shown or asked: nothing has run yet, so nothing was cancelled either."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("Not confirmed: nothing was changed.") from None
 
 
 def show_target(target: Target, out: TextIO, *, production: bool) -> None:
@@ -108,8 +118,6 @@ def ask(preview: Preview, out: TextIO, stdin: TextIO, *, production: bool, reaso
         When this is no terminal.
     Refused
         For any other answer.
-    Interrupted
-        For Ctrl-C.
     """
     name = preview.confirm
     if not stdin.isatty():
@@ -126,7 +134,8 @@ def ask(preview: Preview, out: TextIO, stdin: TextIO, *, production: bool, reaso
         return name, reason
     out.write(f"This is PRODUCTION. To roll back, type the {'name' if preview.deploy is None else 'label'} exactly:\n")
     typed = _read(f"  {visible(name)}\n> ", out, stdin)
-    if typed != name:
+    # a sign that nobody can type is typed as it is shown
+    if typed not in (name.strip(), visible(name).strip()):
         why = "nothing was typed" if not typed else f"that is not {name}"
         raise Refused(f"Not confirmed, {why}: nothing was changed", migration_name=preview.migration_name)
     tries = _TRIES
@@ -146,8 +155,6 @@ def _read(question: str, out: TextIO, stdin: TextIO) -> str | None:
     try:
         answer = stdin.readline()
         answer.encode()  # bytes that are no UTF-8 are kept by some locales as what no database can hold, and are an error in others
-    except KeyboardInterrupt:  # nothing has run yet, so nothing was cancelled either
-        raise Interrupted("Not confirmed: nothing was changed.") from None
     except UnicodeError:
         out.write("\n")
         raise Refused("Not confirmed, the answer is not UTF-8: nothing was changed", hint="Set the terminal to UTF-8.") from None

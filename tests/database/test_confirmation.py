@@ -174,6 +174,22 @@ def test_json_asks_on_standard_error_and_scripts_confirm_with_a_reason(productio
     assert (code, "PRODUCTION" in err) == (0, True)
 
 
+def test_a_name_with_signs_that_nobody_can_type(db, run, monkeypatch, session):
+    monkeypatch.setenv("MIGROLLBACK_PRODUCTION", db.target.database)
+    name = "001_odd\u202e "
+    session().execute("SELECT register_migration(%s, '001', rollback_sql => 'SELECT 1')", (name,))
+    assert run("rollback", name, typed="001_odd<U+202E>\nINC-42\n")[0] == 0
+
+
+def test_control_c_before_the_question_says_that_nothing_was_changed(chain, run, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("migrollback_nb.confirmation.known_effects", interrupted)
+    code, _, err = run("rollback", "002_b", typed="yes\n")
+    assert (code, "Not confirmed: nothing was changed." in err) == (1, True)
+
+
 # -- a real terminal -----------------------------------------------------------------------------------------------------
 
 
