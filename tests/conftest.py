@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -122,10 +122,28 @@ def admin(server: Server) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-@pytest.fixture
-def database_dsn(server: Server) -> Iterator[str]:
-    """DSN of a database of this test's own, with the rollback system installed by the superuser postgres."""
+def with_migrations(server: Server, folder: Path, files: Mapping[str, str]) -> Iterator[str]:
+    """A database in which these migrations are applied, for a module whose tests copy it: a copy takes a tenth of the time of applying."""
+    folder.mkdir()
     name = server.create_database(template=with_system(server))
+    for migration, text in files.items():
+        (folder / f"{migration}.sql").write_text(text, encoding="utf-8")
+    with mr.connect(server.dsn(name), dir=folder) as migrations:
+        migrations.apply()
+    yield name
+    server.drop_database(name)
+
+
+@pytest.fixture
+def database_template(server: Server) -> str:
+    """The database that each test gets a copy of: with the rollback system, and nothing else. A module whose tests begin alike has one of its own."""
+    return with_system(server)
+
+
+@pytest.fixture
+def database_dsn(server: Server, database_template: str) -> Iterator[str]:
+    """DSN of a database of this test's own, with the rollback system installed by the superuser postgres."""
+    name = server.create_database(template=database_template)
     yield server.dsn(name)
     server.drop_database(name)
 

@@ -8,24 +8,39 @@ import os
 import stat
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from conftest import with_migrations, with_system
 from watching import events, eventually, last_event, value
 
 import migrollback_nb as mr
 from migrollback_nb import backup
 from migrollback_nb.runbook import ITEMS, Evidence, Outcome, Phase, items_of
 
+if TYPE_CHECKING:
+    from pg_servers import Server
+
 NAME = "001_a"
+FILE = "CREATE TABLE a (id int);\nINSERT INTO a SELECT generate_series(1, 100);\n\n-- ROLLBACK START\nDROP TABLE a;\n-- ROLLBACK END\n"
+
+
+@pytest.fixture(scope="module")
+def checklist_template(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from with_migrations(server, tmp_path_factory.mktemp("checklist") / "migrations", {NAME: FILE})
 
 
 @pytest.fixture
-def checklist(db: mr.Migrations, applied: Callable[..., str]) -> mr.Checklist:
-    applied(NAME, "CREATE TABLE a (id int);\nINSERT INTO a SELECT generate_series(1, 100);", "DROP TABLE a;")
+def database_template(request: pytest.FixtureRequest, server: Server) -> str:
+    return request.getfixturevalue("checklist_template") if "checklist" in request.fixturenames else with_system(server)
+
+
+@pytest.fixture
+def checklist(db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> mr.Checklist:
+    write_migration(NAME, FILE)
     return mr.Checklist(db, NAME, ticket="INC-42", scratch=None)  # on a copy: one test of its own
 
 

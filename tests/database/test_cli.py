@@ -8,15 +8,20 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from conftest import with_migrations, with_system
 
 import migrollback_nb as mr
 from migrollback_nb import cli, terminal
+
+if TYPE_CHECKING:
+    from pg_servers import Server
 
 RULE = "─" * 76
 QUEUE = """\
@@ -69,12 +74,24 @@ def run(database_dsn: str, folder: Path) -> Callable[..., Ran]:
     return run_command
 
 
+FILES = {"20250119_add_analytics_queue": QUEUE, "20250120_add_project_analytics": ANALYTICS}
+
+
+@pytest.fixture(scope="module")
+def analytics_template(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from with_migrations(server, tmp_path_factory.mktemp("analytics") / "migrations", FILES)
+
+
+@pytest.fixture
+def database_template(request: pytest.FixtureRequest, server: Server) -> str:
+    return request.getfixturevalue("analytics_template") if "applied" in request.fixturenames else with_system(server)
+
+
 @pytest.fixture
 def applied(db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> mr.Migrations:
     """The analytics queue and the project analytics that depend on it, applied."""
-    write_migration("20250119_add_analytics_queue", QUEUE)
-    write_migration("20250120_add_project_analytics", ANALYTICS)
-    db.apply()
+    for name, text in FILES.items():
+        write_migration(name, text)
     return db
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import graphviz
 import pandas as pd
 import pytest
+from conftest import with_migrations, with_system
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from pg_servers import Server
+
 BASE, TOP = "001_queue", "002_analytics"
+FILES = {
+    BASE: "CREATE TABLE queue (id int);\n-- ROLLBACK START\n-- DROP TABLE queue;\n-- ROLLBACK END\n",
+    TOP: f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n-- ROLLBACK END\n",
+}
 
 
 @pytest.fixture
@@ -32,12 +39,21 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     made.magics_manager.magics["line"]["migrollback"].close()
 
 
+@pytest.fixture(scope="module")
+def shop_template(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from with_migrations(server, tmp_path_factory.mktemp("shop") / "migrations", FILES)
+
+
+@pytest.fixture
+def database_template(request: pytest.FixtureRequest, server: Server) -> str:
+    return request.getfixturevalue("shop_template") if "shop" in request.fixturenames else with_system(server)
+
+
 @pytest.fixture
 def shop(db: mr.Migrations, database_dsn: str, folder: Path, write_migration: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch) -> mr.Migrations:
     """Two migrations, the second on the first, and the environment that names their database and folder."""
-    write_migration(BASE, "CREATE TABLE queue (id int);\n-- ROLLBACK START\n-- DROP TABLE queue;\n-- ROLLBACK END\n")
-    write_migration(TOP, f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n-- ROLLBACK END\n")
-    db.apply()
+    for name, text in FILES.items():
+        write_migration(name, text)
     monkeypatch.setenv("MIGROLLBACK_DSN", database_dsn)
     monkeypatch.setenv("MIGROLLBACK_DIR", str(folder))
     return db

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 import pytest
+from conftest import with_migrations, with_system
 from panel_parts import part, walk
 
 import migrollback_nb as mr
@@ -16,20 +17,37 @@ from migrollback_nb.panels import RollbackPanel
 
 if TYPE_CHECKING:
     import psycopg
+    from pg_servers import Server
 
 WriteMigration = Callable[[str, str], Path]
 BASE, TOP = "001_queue", "002_analytics"
 
 
+#: The second on the first, one without rollback SQL, one whose rollback is slow and one whose rollback fails.
+FILES = {
+    BASE: "CREATE TABLE queue (id int);\n-- ROLLBACK START\n-- DROP TABLE queue;\n-- ROLLBACK END\n",
+    TOP: f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n-- ROLLBACK END\n",
+    "003_one_way": "CREATE TABLE one_way ();\n",
+    "004_slow": "CREATE TABLE slow ();\n-- ROLLBACK START\n-- DROP TABLE slow;\n-- SELECT pg_sleep(30);\n-- ROLLBACK END\n",
+    "005_broken": "CREATE TABLE broken ();\n-- ROLLBACK START\n-- DROP TABLE broken;\n-- DROP TABLE brokn;\n-- ROLLBACK END\n",
+}
+
+
+@pytest.fixture(scope="module")
+def shop_template(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from with_migrations(server, tmp_path_factory.mktemp("shop") / "migrations", FILES)
+
+
+@pytest.fixture
+def database_template(request: pytest.FixtureRequest, server: Server) -> str:
+    return request.getfixturevalue("shop_template") if "shop" in request.fixturenames else with_system(server)
+
+
 @pytest.fixture
 def shop(db: mr.Migrations, write_migration: WriteMigration) -> mr.Migrations:
-    """Two migrations, the second on the first, one without rollback SQL and one whose rollback is slow."""
-    write_migration(BASE, "CREATE TABLE queue (id int);\n-- ROLLBACK START\n-- DROP TABLE queue;\n-- ROLLBACK END\n")
-    write_migration(TOP, f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n-- ROLLBACK END\n")
-    write_migration("003_one_way", "CREATE TABLE one_way ();\n")
-    write_migration("004_slow", "CREATE TABLE slow ();\n-- ROLLBACK START\n-- DROP TABLE slow;\n-- SELECT pg_sleep(30);\n-- ROLLBACK END\n")
-    write_migration("005_broken", "CREATE TABLE broken ();\n-- ROLLBACK START\n-- DROP TABLE broken;\n-- DROP TABLE brokn;\n-- ROLLBACK END\n")
-    db.apply()
+    """Those migrations, applied."""
+    for name, text in FILES.items():
+        write_migration(name, text)
     return db
 
 
