@@ -182,3 +182,18 @@ def test_the_printed_installation_makes_the_same_system(empty_dsn, database_dsn)
 def test_old_servers_are_not_asked_for_what_they_lack(db, server):
     # nothing version-dependent may be reached only in a path that the suite does not take
     assert db.target.server_version == server.version
+
+
+def test_a_publication_of_all_tables_stops_nothing(db, session, write_migration):
+    # as Debezium makes one: from then on a table whose rows cannot be told apart refuses UPDATE and DELETE
+    session().execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    write_migration("001_t", "CREATE TABLE t (a int PRIMARY KEY);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
+    db.apply()
+    assert db.rollback("001_t", confirm="001_t").success
+    db.apply("001_t")
+    write_migration("001_t", "CREATE TABLE t (a int PRIMARY KEY);\n-- ROLLBACK START\nDROP TABLE IF EXISTS t;\n-- ROLLBACK END")
+    assert db.register("001_t").outcome == "updated"
+    db.record_dependencies()
+    db.resolve("001_t", status="rolled_back", reason="looked")
+    without = "SELECT c.relname FROM migration_system_objects() s JOIN pg_class c ON c.oid = ANY (s.tables) WHERE c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)"
+    assert session().execute(without).fetchall() == []

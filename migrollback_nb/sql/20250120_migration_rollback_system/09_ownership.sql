@@ -30,6 +30,8 @@ COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_in IS
     'oid of this table at that time: where it is another one now, the database was restored from a dump and the oids mean nothing.';
 COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_at IS 'When it was recorded.';
 
+-- Without a key, and where a publication FOR ALL TABLES publishes it, PostgreSQL refuses to delete or update rows of a table with no identity at all.
+ALTER TABLE migrollback_schema.migration_objects REPLICA IDENTITY FULL;
 CREATE INDEX idx_migration_objects_migration ON migrollback_schema.migration_objects (migration_name);
 CREATE INDEX idx_migration_objects_object ON migrollback_schema.migration_objects (object_id);
 
