@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from migrollback_nb import planning, results
 from migrollback_nb.errors import (
     ConfirmationRequired,
+    ConnectionFailed,
     DatabaseError,
     MigrationNotFound,
     MigrollbackError,
@@ -880,11 +881,12 @@ class Migrations:
 
         file = self.folder.read(name)
         outcome = self.database.register_many([file.record()])[file.name]
+        try:
+            warnings = (*live_block_warning(self.database, file), *not_applied_warning(self.database, file))
+        except ConnectionFailed as lost:  # what is registered is committed
+            warnings = (f"What its deploy tool knows of it could not be asked: {lost.message}",)
         return results.RegisterResult(
-            migration_name=file.name,
-            outcome=outcome,
-            has_rollback_sql=file.rollback is not None,
-            warnings=(*file.remarks, *live_block_warning(self.database, file), *not_applied_warning(self.database, file)),
+            migration_name=file.name, outcome=outcome, has_rollback_sql=file.rollback is not None, warnings=(*file.remarks, *warnings)
         )
 
     def sync(self, *, deploy: str | None = None, progress: Progress | None = None) -> SyncResult:
@@ -1251,20 +1253,26 @@ class Migrations:
                 self.database.trust_ledger_owner(role, trusted=False)
             closed, warnings = self.database.close_rights()
             marked = production is not None and self.database.mark_production(production, reason)
+            return results.InstallResult(
+                installed=tuple(done),
+                rights_closed=closed + sum(done.values()),
+                target=self.look_up_target(),
+                warnings=warnings,
+                production_changed=marked,
+                not_ours=not_ours,
+                trusted_ledger_owners=self.database.trusted_ledger_owners(),
+            )
+        except ConnectionFailed as lost:
+            if not done:
+                raise
+            raise ConnectionFailed(
+                f"{lost.message} when {', '.join(done)} was installed and committed already", hint="Run install again: it does what comes after that."
+            ) from lost
         except DatabaseError as error:
             if error.sqlstate not in {"42723", "42725"} or not not_ours:  # there already, or not unique
                 raise
             found = "; ".join(map(str, not_ours))
             raise Refused(f"{error.primary}: {found}", hint="Drop what is not this system's, or have its owner do it, and install again.") from error
-        return results.InstallResult(
-            installed=tuple(done),
-            rights_closed=closed + sum(done.values()),
-            target=self.look_up_target(),
-            warnings=warnings,
-            production_changed=marked,
-            not_ours=not_ours,
-            trusted_ledger_owners=self.database.trusted_ledger_owners(),
-        )
 
     def require_target(self, expected: str | None) -> None:
         """Make sure that this is the database that was meant, as host:port/database; None: any. Does not write.

@@ -192,7 +192,8 @@ class Session:
             with self._busy:
                 yield
         except psycopg.Error as error:
-            if self.connection.closed:  # with SQLSTATE 57P01 or without any
+            # with SQLSTATE 57P01, or without any; it may be another connection than ours
+            if self.connection.closed or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
                 raise errors.ConnectionFailed("The connection to the database was lost", hint="Connect again.") from error
             raise errors.from_sqlstate(
                 error.sqlstate, error.diag.message_primary or str(error), detail=error.diag.message_detail, hint=error.diag.message_hint

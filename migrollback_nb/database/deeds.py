@@ -38,13 +38,13 @@ class Deeds(Questions):
                 rows = self._rows("register_migrations", migrations=Jsonb(list(records)), client=self.client)
             return {row["migration_name"]: row["verdict"] for row in rows}
 
-        began = time.monotonic()
+        last = self._last_event()
         try:
             return self._retrying(attempt)
         except errors.ConnectionFailed as lost:
             self._reconnect_or_say(lost, "it was committed that they are registered", "Run it again: what is registered already is left as it is.")
             outcomes = self._retrying(attempt)  # once more is no harm, and waits for a COMMIT that is still at work
-            events = self._own_events(["registered", "applied_again"], list(outcomes), began)
+            events = self._own_events(["registered", "applied_again"], list(outcomes), last)
             recorded = {name: "applied again" if one["event"] == "applied_again" else one["what"] for name, one in events.items()}
             return {name: recorded.get(name, outcome) if outcome == "unchanged" else outcome for name, outcome in outcomes.items()}
 
@@ -107,12 +107,12 @@ class Deeds(Questions):
             with self._translated(), self._deed(lock_timeout=lock_timeout):
                 return cast(str, self._value("resolve_migration", name=name, status=status, reason=reason, client=self.client))
 
-        began = time.monotonic()
+        last = self._last_event()
         try:
             return self._retrying(attempt)
         except errors.ConnectionFailed as lost:
             self._reconnect_or_say(lost, f"{name} was resolved", "Look at its status when the server is back: migrollback history.")
-            details = self._own_events(["resolved"], [name], began).get(name)
+            details = self._own_events(["resolved"], [name], last).get(name)
             if details is None or details.get("new") != status:
                 raise errors.ConnectionFailed(f"The connection was lost, and {name} was not resolved: nothing was committed", hint="Try again.") from lost
             return cast(str, details["old"])
@@ -145,14 +145,14 @@ class Deeds(Questions):
                     )
                 )
 
-        began = time.monotonic()
+        if moment is not None:
+            return self._retrying(attempt)  # whoever is about to do more decides what a lost connection means
+        last = self._last_event()
         try:
             return self._retrying(attempt)
         except errors.ConnectionFailed as lost:
-            if moment is not None:
-                raise  # whoever is about to do more decides
             self._reconnect_or_say(lost, "the snapshot was stored", "migrollback snapshots tells when the server is back; another one is no harm.")
-            details = self._own_events(["snapshot_taken"], [name], began).get(name)
+            details = self._own_events(["snapshot_taken"], [name], last).get(name)
             if details is None:
                 raise errors.ConnectionFailed("The connection was lost, and no snapshot was stored", hint="Try again.") from lost
             return cast(str, details["snapshot"])
@@ -356,19 +356,22 @@ class Deeds(Questions):
         except errors.ConnectionFailed as error:
             raise errors.ConnectionFailed(f"{lost.message}, and it is not known whether {what}: {error.message}", hint=hint) from lost
 
-    def _own_events(self, events: Sequence[str], names: Sequence[str], began: float) -> dict[str, Row]:
-        """Name -> event and details of the newest of these events that this client has written since a moment of the monotonic clock. Does not write."""
+    def _last_event(self) -> int:
+        """Number of the newest event. Does not write."""
+        return cast(int, self._query("SELECT coalesce(max(e.event_number), 0) AS number FROM {schema}.migration_events e")[0]["number"])
+
+    def _own_events(self, events: Sequence[str], names: Sequence[str], last: int) -> dict[str, Row]:
+        """Name -> event and details of the newest of these events that this client has written since the event of number `last`. Does not write."""
         with self._translated(), self._deed(lock_timeout="30s"):
             self._rows("lock_migrations")  # while the lost COMMIT is still at work, "none" would be a wrong answer
             rows = self._query(
                 "SELECT DISTINCT ON (e.migration_name) e.migration_name, e.event, e.details FROM {schema}.migration_events e "
-                "WHERE e.event = ANY (%(events)s) AND e.migration_name = ANY (%(names)s) AND e.client = %(client)s "
-                "AND e.occurred_at > pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => %(seconds)s) "
+                "WHERE e.event = ANY (%(events)s) AND e.migration_name = ANY (%(names)s) AND e.client = %(client)s AND e.event_number > %(last)s "
                 "ORDER BY e.migration_name, e.event_number DESC",
                 events=list(events),
                 names=list(names),
                 client=self.client,
-                seconds=time.monotonic() - began + 1,
+                last=last,
             )
         return {row["migration_name"]: {**row["details"], "event": row["event"]} for row in rows}
 
