@@ -90,6 +90,30 @@ def test_without_a_ledger_there_is_nothing_to_ask(db, write, tool):
     assert db.check("00003_t").warnings == ()
 
 
+#: What the tool writes when it applies the third migration.
+APPLIED_BY_TOOL = {
+    "goose": "INSERT INTO goose_db_version (version_id, is_applied) VALUES (3, true)",
+    "sql-migrate": "INSERT INTO gorp_migrations VALUES ('00003_t.sql', now())",
+    "MyBatis Migrations": "INSERT INTO changelog VALUES (3, '2026-11-30', 't')",
+    "diesel": "INSERT INTO __diesel_schema_migrations VALUES ('00003')",
+}
+
+
+@pytest.mark.parametrize("tool", LEDGERS)
+def test_what_the_tool_applies_again_after_a_rollback_is_recorded(db, write, session, tool):
+    table, _, _, forms = LEDGERS[tool]
+    connection = session()
+    connection.execute(table)
+    write(forms)
+    db.apply()
+    db.rollback("00003_t", confirm="00003_t")
+    assert db.sync().applied_again == ()
+    connection.execute(f"{APPLIED_BY_TOOL[tool]}; CREATE TABLE t3 ()")
+    assert db.sync().applied_again == ("00003_t",)
+    assert db.last().migration_name == "00003_t"
+    assert db.rollback("00003_t", confirm="00003_t").success
+
+
 # -- tools that keep only the newest version ---------------------------------------------------------------------------
 
 
@@ -117,9 +141,19 @@ def test_the_newest_version_goes_back_to_the_one_before(db, write, held, session
     assert held(query) == [2]
     assert db.rollback(names[1], confirm=names[1]).success  # and the one before is gone already
     assert held(query) == nothing
+    assert db.sync().applied_again == ()
     db.apply(names[0])
     db.apply(names[2])
     assert held(query) == [3]
+    assert db.rollback(names[2], confirm=names[2]).success
+    session().execute("CREATE TABLE t3 ()")
+    connection = session()
+    connection.execute(f"UPDATE {query.rpartition(' ')[2]} SET version = 3")  # the tool goes on from the newest
+    assert db.sync().applied_again == (names[2],)
+    # the second was rolled back when it was not the newest: the ledger cannot show whether it is applied
+    assert db.rollback(names[0], confirm=names[0]).success
+    assert db.sync().applied_again == ()
+    assert db.sync().warnings == ()
 
 
 def test_what_golang_migrate_calls_dirty_is_not_applied_and_blocks(db, write, held, session):

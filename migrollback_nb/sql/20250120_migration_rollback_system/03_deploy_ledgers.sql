@@ -370,7 +370,7 @@ BEGIN
     SELECT r.name, a.ledger, found.finding, r.tool
       FROM registered r JOIN answered a ON a.name = r.name
       LEFT JOIN LATERAL (                -- what made it rolled back, and whether its row was taken out of the ledger then
-          SELECT e.details FROM migrollback_schema.migration_events e
+          SELECT e.details, e.event_number FROM migrollback_schema.migration_events e
            WHERE r.status = 'rolled_back' AND a.is_applied AND e.migration_name = r.name
              AND (e.event = 'rolled_back' OR e.event = 'resolved' AND e.details ->> 'new' = 'rolled_back'
                   OR e.event = 'history_changed' AND e.details #>> '{new,status}' = 'rolled_back')
@@ -378,7 +378,13 @@ BEGIN
      CROSS JOIN LATERAL (SELECT CASE
           WHEN r.status <> 'rolled_back' THEN CASE WHEN NOT a.is_applied THEN 'missing' END
           WHEN NOT a.is_applied THEN NULL
+          -- A ledger of the newest version alone shows it only where the rollback moved it back, and nothing here moved it over this version since.
           WHEN a.newest_only AND undone.details ? 'ledger' AND NOT undone.details -> 'ledger' ?| '{now,deleted}' THEN NULL
+          WHEN a.newest_only AND EXISTS (
+              SELECT FROM migrollback_schema.migration_events e JOIN migrollback_schema.migration_history h ON h.migration_name = e.migration_name
+               WHERE e.event_number > undone.event_number AND e.event IN ('applied', 'resolved') AND e.details -> 'ledger' ? 'inserted'
+                 AND h.metadata ->> 'tool' = r.tool
+                 AND substring(h.migration_version FROM '^[0-9]{1,255}$')::numeric > substring(r.version FROM '^[0-9]{1,255}$')::numeric) THEN NULL
           WHEN undone.details ? 'ledger' THEN 'applied_again'
           ELSE 'contradiction' END AS finding) found
      WHERE found.finding IS NOT NULL;
