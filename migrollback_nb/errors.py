@@ -294,6 +294,7 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
     "MR006": UsageError,
     "MR007": UsageError,
     "MR024": Refused,
+    "MR026": Refused,
     "55P03": LockBusy,
     "40P01": LockBusy,
     "42P01": NotInstalled,
