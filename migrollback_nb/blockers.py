@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from migrollback_nb.errors import MigrollbackError
 
 _QUERY = """
+SET LOCAL search_path = pg_catalog, pg_temp;
 SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type, a.xact_start
 FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) AS b (pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
 """
@@ -81,10 +82,11 @@ class BlockerWatch:
     def _ask(self) -> None:
         assert self._reopen is not None  # noqa: S101  # for mypy: without it there is no thread
         with self._reopen() as second:
-            cursor = second.cursor(row_factory=dict_row)
+            cursor = psycopg.ClientCursor(second, row_factory=dict_row)
             while self.eager or self._is_slow():
                 found = self._found
                 if self._began is not None:
                     cursor.execute(_QUERY, {"pid": self._pid})
+                    cursor.nextset()
                     found.update({row["pid"]: row for row in cursor})
                 time.sleep(_EAGER_INTERVAL)

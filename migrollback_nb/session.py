@@ -234,7 +234,27 @@ class Session:
         return sql.SQL(sql.Identifier(self.schema).as_string(None).replace("%", "%%"))
 
     def _query(self, text: LiteralString, **parameters: Any) -> list[Row]:
-        """Rows of one of our own queries, with ``{schema}`` for our schema."""
+        """Rows of one of our own queries, with ``{schema}`` for our schema, under a search_path on which nobody else's functions and operators are.
+
+        An operator that somebody put into public would otherwise be taken where its types fit better, and run as the caller: ``jsonb ->> 'x'`` is enough.
+        """
+        query = sql.SQL(text).format(schema=self._schema)
+        # All in one message, by the simple protocol: no round trip more. What SET LOCAL sets ends with it, in a transaction by the savepoint.
+        if self.connection.info.transaction_status == TransactionStatus.IDLE:
+            pinned = sql.SQL("SET LOCAL search_path = pg_catalog, pg_temp; {}").format(query)
+        else:
+            pinned = sql.SQL("SAVEPOINT migrollback_query; SET LOCAL search_path = pg_catalog, pg_temp; {}; ROLLBACK TO SAVEPOINT migrollback_query; ").format(
+                query
+            )
+            pinned += sql.SQL("RELEASE SAVEPOINT migrollback_query")
+        with self._translated(), psycopg.ClientCursor(self.connection, row_factory=dict_row) as cursor:
+            cursor.execute(pinned, parameters)
+            while cursor.description is None:
+                cursor.nextset()
+            return cursor.fetchall()
+
+    def _query_on_path(self, text: LiteralString, **parameters: Any) -> list[Row]:
+        """The same under the session's own search_path, for what asks for it; each operator and function in it is qualified."""
         with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(sql.SQL(text).format(schema=self._schema), parameters).fetchall()
 

@@ -136,7 +136,7 @@ class Questions(Session):
 
     def deploy_in_progress(self, tool: str | None) -> list[Row]:
         """Rows of deploy_in_progress(): why the ledger of a deploy tool cannot be relied on now. Does not write."""
-        return self._query("SELECT d.reason, d.pid FROM {schema}.deploy_in_progress(%(tool)s::text, {schema}.effective_search_path()) d", tool=tool)
+        return self._rows("deploy_in_progress", tool=tool, search_path=self.effective_search_path())
 
     def deploys(self, label: str | None = None) -> list[Row]:
         """Rows of migration_deploys(), newest first, of one label or all. Does not write."""

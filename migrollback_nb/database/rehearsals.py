@@ -67,7 +67,7 @@ class Rehearsals(Questions):
         asked = list(names)
         with self._translated(), self._deed():
             self.connection.execute("SELECT pg_catalog.set_config('search_path', %s, true)", (search_path or "pg_catalog",))
-            rows = self._query(
+            rows = self._query_on_path(
                 "SELECT a.schema, a.name, n.nspname, c.relname "
                 "FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(names)s::text[])) AS a (schema, name) "
                 "JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) "

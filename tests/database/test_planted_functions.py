@@ -41,69 +41,159 @@ def overloads():
             )
 
 
+#: Operators of pg_catalog -> the type of their result, and types between which pg_catalog has some of them and not others.
+OPERATORS = (
+    dict.fromkeys(("=", "<>", "<", ">", "<=", ">=", "?", "~", "@>"), "boolean")
+    | dict.fromkeys(("->>", "#>>", "||"), "text")
+    | {"->": "jsonb", "#>": "jsonb", "+": "numeric", "-": "numeric", "*": "numeric"}
+)
+TYPES = (
+    "text",
+    "varchar",
+    "name",
+    '"char"',
+    "integer",
+    "bigint",
+    "numeric",
+    "boolean",
+    "jsonb",
+    "oid",
+    "regclass",
+    "timestamptz",
+    "interval",
+    "uuid",
+    "text[]",
+    "name[]",
+)
+#: Functions of pg_catalog that take anything, any number of it, or another type than they are given: an exact match comes before them.
+SHADOWS = {
+    "count": ["integer", "text", "bigint"], "format": ["text, text", "text, bigint", "text, name, text", "text, name, name, text"], "concat_ws": ["text, text, text", "text, name, text"],
+    "jsonb_build_object": ["text, timestamptz", "text, text", "text, bigint", "text, jsonb"], "to_jsonb": ["text", "bigint", "numeric", "name"], "coalesce": ["text, text"], "max": ["varchar"],
+    "to_regclass": ["varchar", "name"], "current_setting": ["varchar", "name"], "lower": ["varchar", "name"], "btrim": ["varchar, text", "name, text"], "starts_with": ["varchar, text", "name, text"],
+    "jsonb_array_elements_text": ["json"], "md5": ["varchar", "name"], "pg_column_size": ["jsonb", "text"], "unnest": ["text[]", "name[]"], "cardinality": ["text[]", "name[]"],
+}  # fmt: skip
+
+
 @pytest.fixture
-def planted(session, server):
-    """All overloads, put into public by another role: how many."""
+def planting(session, server):
+    """A session of the role that plants, and what notes that something of it has run."""
     server.execute("DO $$ BEGIN IF to_regrole('mallory') IS NULL THEN CREATE ROLE mallory LOGIN; END IF; END $$")
     connection = session()
     connection.execute(
         "CREATE SEQUENCE public.theirs_ran; GRANT ALL ON SEQUENCE public.theirs_ran TO mallory; GRANT CREATE ON SCHEMA public TO mallory; SET ROLE mallory"
     )
+    return connection
+
+
+@pytest.fixture
+def planted(planting):
+    """All overloads, put into public by another role: how many."""
     made = [f"CREATE FUNCTION public.{name}({arguments}) RETURNS text {BODY.format(place)}" for place, (name, arguments) in enumerate(overloads(), 1)]
-    connection.execute("; ".join(made))
-    connection.execute("RESET ROLE")
+    planting.execute("; ".join(made))
     return len(made)
 
 
-def ran(connection):
-    """The one of theirs that ran last, also where its error was caught."""
-    place, is_called = connection.execute("SELECT last_value, is_called FROM public.theirs_ran").fetchone()
-    return list(overloads())[place - 1] if is_called else None
+def last_that_ran(connection):
+    """Number of the one of theirs that ran last, also where its error was caught; None where none did."""
+    return value(connection, "SELECT CASE WHEN is_called THEN last_value END FROM public.theirs_ran")
 
 
-def test_none_of_theirs_is_called_by_anything(db, planted, session, database_dsn, tmp_path):
-    folder = db.folder.path
-    assert planted > 1000
+@pytest.fixture
+def use_everything(db, database_dsn, session, tmp_path):
+    """Uses all that the terminal and Python have, in ways that succeed; returns what `install` said. `name` says which of theirs ran."""
 
-    def write(name, up, down, *, header="", options=""):
-        (folder / f"{name}.sql").write_text(f"{header}{up}\n-- ROLLBACK START{options}\n{down}\n-- ROLLBACK END\n")
+    def use(name):
+        folder = db.folder.path
+        watching = session()
 
-    def cli(*words):
-        out, err = io.StringIO(), io.StringIO()
-        exit_code = run([*words, "--dsn", database_dsn, "--dir", str(folder)], out, err, io.StringIO())
-        said = out.getvalue() + err.getvalue()
-        assert (words, exit_code, said, ran(session())) == (words, 0, said, None), said
+        def write(name, up, down, *, header="", options=""):
+            (folder / f"{name}.sql").write_text(f"{header}{up}\n-- ROLLBACK START{options}\n{down}\n-- ROLLBACK END\n")
+
+        def nothing_ran(what):
+            place = last_that_ran(watching)
+            assert place is None, f"{what} runs {name(place)}"
+
+        def cli(*words):
+            out, err = io.StringIO(), io.StringIO()
+            exit_code = run([*words, "--dsn", database_dsn, "--dir", str(folder)], out, err, io.StringIO())
+            nothing_ran(words)
+            assert (words, exit_code) == (words, 0), out.getvalue() + err.getvalue()
+            return out.getvalue() + err.getvalue()
+
+        up = "CREATE TABLE a (id int PRIMARY KEY, n text); CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM a';"
+        write("001_a", up, "DROP FUNCTION reads(); DROP TABLE a;")
+        write("002_b", "CREATE TABLE b (a int REFERENCES a); INSERT INTO a VALUES (1);", "DROP TABLE b;", header="-- Depends on: 001_a\n")
+        write(
+            "003_c",
+            "CREATE INDEX CONCURRENTLY c ON a (n);",
+            "DROP INDEX CONCURRENTLY c;\nSELECT 1;",
+            header="-- Transaction: false\n",
+            options=" transaction:false",
+        )
+        said = cli("install")
+        watching.execute("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
+        for words in (
+            ("apply",), ("sync",), ("check", "002_b"), ("check", "003_c"), ("list",), ("history",), ("last",), ("register", "002_b"), ("rehearse", "002_b"), ("rehearse", "001_a", "--chain"),
+            ("rollback", "002_b", "--dry-run"), ("deps", "001_a"), ("deps", "--infer"), ("deps", "--infer", "--record"), ("rollback", "003_c", "--confirm", "003_c"),
+            ("rollback", "001_a", "--chain", "--confirm", "001_a", "--reason", "x"), ("apply", "001_a"), ("resolve", "001_a", "--as", "rolled_back", "--reason", "x"),
+            ("history", "--status", "rolled_back"), ("history", "--since", "7d", "--without-rollback"),
+        ):  # fmt: skip
+            cli(*words)
+        for call in (
+            db.verify_events, lambda: db.events("001_a"), db.database.unfinished, lambda: db.diff(db.snapshot("here")), db.snapshots, db.attempts,
+            lambda: db.report("001_a", tmp_path / "report.html"), lambda: db.checklist("002_b"), lambda: db.install(trust_ledger_of="mallory", distrust_ledger_of="mallory"),
+            db.database.error_counters, db.database.standbys, lambda: db.database.sessions_on(["public.a"]), lambda: db.database.estimated_rows([("public.a", None), ("public.a", "n")]),
+            lambda: db.database.meant_relations("public", [(None, "a")]), db.graph, db.pending,
+        ):  # fmt: skip
+            call()
+            nothing_ran(call)
         return said
 
-    write(
-        "001_a",
-        "CREATE TABLE a (id int PRIMARY KEY, n text); CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM a';",
-        "DROP FUNCTION reads(); DROP TABLE a;",
-    )
-    write("002_b", "CREATE TABLE b (a int REFERENCES a); INSERT INTO a VALUES (1);", "DROP TABLE b;", header="-- Depends on: 001_a\n")
-    write(
-        "003_c",
-        "CREATE INDEX CONCURRENTLY c ON a (n);",
-        "DROP INDEX CONCURRENTLY c;\nSELECT 1;",
-        header="-- Transaction: false\n",
-        options=" transaction:false",
-    )
-    assert len(re.findall("not ours: function ", cli("install"))) == planted
-    session().execute("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
-    for words in (
-        ("apply",), ("sync",), ("check", "002_b"), ("check", "003_c"), ("list",), ("history",), ("last",), ("register", "002_b"), ("rehearse", "002_b"), ("rehearse", "001_a", "--chain"),
-        ("rollback", "002_b", "--dry-run"), ("deps", "001_a"), ("deps", "--infer"), ("deps", "--infer", "--record"), ("rollback", "003_c", "--confirm", "003_c"),
-        ("rollback", "001_a", "--chain", "--confirm", "001_a", "--reason", "x"), ("apply", "001_a"), ("resolve", "001_a", "--as", "rolled_back", "--reason", "x"), ("history", "--status", "rolled_back"),
-    ):  # fmt: skip
-        cli(*words)
-    assert db.verify_events().intact
-    assert len(db.events())
-    db.database.unfinished()
-    db.diff(db.snapshot("here"))
-    db.report("001_a", tmp_path / "report.html")
-    db.checklist("002_b")
-    db.install(trust_ledger_of="mallory", distrust_ledger_of="mallory")
-    assert ran(session()) is None
+    return use
+
+
+def test_none_of_theirs_is_called_by_anything(planted, use_everything):
+    assert planted > 1000
+    said = use_everything(lambda place: list(overloads())[place - 1])
+    assert len(re.findall("not ours: function ", said)) == planted
+
+
+def stand_ins(connection):
+    """Put operators into public for types between which pg_catalog has none, and functions that fit better than those of pg_catalog: their names, in order."""
+    # by type, and not by name: format_type() has other names for some
+    query = "SELECT o.oprname, l.name, r.name FROM pg_operator o JOIN unnest(%s::text[]) AS l (name) ON l.name::regtype = o.oprleft JOIN unnest(%s::text[]) AS r (name) ON r.name::regtype = o.oprright"
+    there = set(connection.execute(query, (list(TYPES), list(TYPES))).fetchall())
+    made, names = [], []
+    for result in sorted(set(OPERATORS.values())):
+        for left in TYPES:
+            for right in TYPES:
+                operators = [operator for operator, given in OPERATORS.items() if given == result and (operator, left, right) not in there]
+                names.append(f"{left} {' '.join(operators)} {right}")
+                function = f"public.theirs_{len(names)}"
+                made.append(f"CREATE FUNCTION {function}({left}, {right}) RETURNS {result} {BODY.format(len(names))}")
+                made += [f"CREATE OPERATOR public.{operator} (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = {function})" for operator in operators]
+    for name, lists in SHADOWS.items():
+        for arguments in lists:
+            names.append(f"{name}({arguments})")
+            made.append(f'CREATE FUNCTION public."{name}"({arguments}) RETURNS text {BODY.format(len(names))}')
+    connection.execute("; ".join(made))
+    return names
+
+
+def test_no_operator_or_function_of_theirs_stands_in_for_one_of_postgresql(planting, use_everything):
+    names = stand_ins(planting)
+    use_everything(lambda place: names[place - 1])
+
+
+def test_none_of_them_gets_into_what_is_installed(empty_dsn):
+    with psycopg.connect(empty_dsn, autocommit=True) as connection, mr.connect(empty_dsn) as migrations:
+        connection.execute("CREATE SEQUENCE public.theirs_ran")
+        stand_ins(connection)
+        migrations.install()
+        assert last_that_ran(connection) is None
+        # what a table's checks, policies and defaults mean is settled when they are made
+        used = "SELECT count(*) FROM pg_depend d WHERE d.refclassid IN ('pg_operator'::regclass, 'pg_proc'::regclass) AND d.classid IN ('pg_constraint'::regclass, 'pg_policy'::regclass, 'pg_class'::regclass)"
+        assert value(connection, used) == 0
 
 
 def test_our_functions_are_told_from_theirs(db, planted, session):
@@ -135,7 +225,7 @@ def test_by_hand_a_literal_is_text(applied, planted, session):
     for call in ("execute_migration_rollback('001_t', true)", "execute_migration_rollback('001_t')", "create_migration_snapshot('001_t', 'why')"):
         with pytest.raises(psycopg.errors.AmbiguousFunction):  # an error, and nothing of theirs
             connection.execute(f"SELECT * FROM public.{call}")
-    assert ran(connection) is None
+    assert last_that_ran(connection) is None
     assert planted
 
 
@@ -177,6 +267,6 @@ def test_triggers_and_rules_on_our_tables_are_named(db, session):
     )
     connection.execute("CREATE RULE r AS ON INSERT TO migration_dependencies DO ALSO SELECT 1")
     assert [str(one) for one in db.install().not_ours] == [
-        "not ours: rule r on migration_dependencies, owner postgres",
-        "not ours: trigger t on migration_events, which runs theirs(), owner postgres",
+        "not ours: rule r on public.migration_dependencies, owner postgres",
+        "not ours: trigger t on public.migration_events, which runs public.theirs(), owner postgres",
     ]

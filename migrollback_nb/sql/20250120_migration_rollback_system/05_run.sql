@@ -347,14 +347,20 @@ BEGIN
         -- Set here, not on the function: a function's own path would reach EXECUTE, and DROP TABLE IF EXISTS users would drop nothing.
         -- pg_temp last: unnamed it comes first, and a temporary table would stand in for the one that is meant.
         PERFORM set_config('search_path', coalesce(nullif(run_migration_sql.search_path, ''), 'pg_catalog') || ', pg_temp', true);
-        path_asked := current_setting('search_path');
+        path_asked := pg_catalog.current_setting('search_path');
+        path_left := path_asked;
+        -- Only for the statements: on that path `numeric * int` may be an operator that somebody planted, and would run as the caller.
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         FOREACH statement IN ARRAY statements LOOP
             place := place + 1;
             IF announces THEN           -- sent at once; for programs in a field that psql does not print
                 RAISE NOTICE 'statement % of %', place, statement_count USING ERRCODE = 'MR100', DATATYPE = announced[place];
             END IF;
             statement_began := clock_timestamp();
+            PERFORM pg_catalog.set_config('search_path', path_left, true);
             EXECUTE statement;
+            path_left := pg_catalog.current_setting('search_path');
+            PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
             statement_ms := statement_ms || round(extract(epoch FROM clock_timestamp() - statement_began)::numeric * 1000, 3);
             -- What is said to the client, and in which encoding, is no matter of the SQL: "... does not exist, skipping" must be heard, and understood.
             IF pg_catalog.current_setting('client_min_messages') OPERATOR(pg_catalog.<>) heard THEN
@@ -380,8 +386,6 @@ BEGIN
             END IF;
         END LOOP;
         place := NULL;
-        path_left := current_setting('search_path');
-        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
         IF announces THEN
             RAISE NOTICE '% statements have run', statement_count USING ERRCODE = 'MR100', DATATYPE = announced[statement_count + 1];
         END IF;

@@ -89,6 +89,7 @@ DECLARE
     planned record;
     parsed  boolean;
     plain   text;                       -- the SQL of a migration that nobody has parsed, without comments
+    listed  jsonb;
     written jsonb;
 BEGIN
     FOR planned IN SELECT h.migration_name, h.rollback_sql, h.metadata FROM unnest(names) WITH ORDINALITY AS n (name, place)
@@ -96,11 +97,12 @@ BEGIN
     LOOP
         parsed := planned.metadata #> '{rollback,calls}' IS NOT NULL AND planned.metadata #>> '{rollback,md5}' = md5(convert_to(planned.rollback_sql, 'UTF8'));
         plain := CASE WHEN NOT parsed THEN regexp_replace(planned.rollback_sql, remark, ' ', 'g') END;
-        -- Tables are found as the SQL will find them: under its own path.
+        listed := CASE WHEN parsed THEN planned.metadata #> '{rollback,writes}' ELSE '[]' END;
+        -- Tables are found as the SQL will find them: under its own path, on which no operator is that could be another's.
         PERFORM set_config('search_path', coalesce(nullif(migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path), ''), 'pg_catalog') || ', pg_temp', true);
         SELECT jsonb_agg(pg_catalog.jsonb_build_array(w.statement, w.deed, w.oid)) INTO written
           FROM (SELECT (e ->> 0)::int AS statement, e ->> 1 AS deed, pg_catalog.to_regclass(pg_catalog.concat_ws('.', pg_catalog.quote_ident(e ->> 2), pg_catalog.quote_ident(e ->> 3)))::oid AS oid
-                FROM pg_catalog.jsonb_array_elements(CASE WHEN parsed THEN planned.metadata #> '{rollback,writes}' ELSE '[]' END) e
+                FROM pg_catalog.jsonb_array_elements(listed) e
                 UNION ALL
                 SELECT NULL, 'insert', pg_catalog.to_regclass(m.found[1])::oid FROM pg_catalog.regexp_matches(plain, target, 'gi') AS m (found)) w
          WHERE w.oid IS NOT NULL;
