@@ -1,16 +1,20 @@
 """A connection that is lost, at any moment, leaves everything as before or is resolved by the id of its attempt."""
 
 import contextlib
+import os
 import select
+import signal
 import socket
 import threading
+import time
 
 import psycopg
 import pytest
-from watching import Background, events, eventually_sleeps, eventually_waits, exists, last_event, schema_of, status
+from watching import Background, events, eventually, eventually_sleeps, eventually_waits, exists, last_event, schema_of, status
 
 import migrollback_nb as mr
 from migrollback_nb import session as session_module
+from migrollback_nb.private_server import PrivateServer
 
 pytestmark = pytest.mark.versions
 
@@ -318,9 +322,9 @@ class Cutter:
         self.listener.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def arm(self, number, *, before, for_good=False):
-        """Cut at this message, counted from 1; 0: never. for_good: and let nobody in from then on."""
-        self.number, self.before, self.for_good = number, before, for_good
+    def arm(self, number, *, before, for_good=False, strike=None):
+        """Cut at this message, counted from 1; 0: never. for_good: and let nobody in from then on. strike: called instead of cutting."""
+        self.number, self.before, self.for_good, self.strike = number, before, for_good, strike
         self.messages, self.cut, self.closed = [], False, False
 
     def _accept(self):
@@ -342,6 +346,10 @@ class Cutter:
                     if not data:
                         return
                     if ready is client and self._cuts(data):
+                        if self.strike is not None:
+                            self.strike()
+                            server.sendall(data)
+                            continue
                         if not self.before:
                             server.sendall(data)
                             client.close()
@@ -366,13 +374,22 @@ class Cutter:
 
 
 @pytest.fixture
-def cutter(server):
+def cutter_of():
+    """Makes a cutter of a server's connections."""
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="ct", dir="/var/tmp") as folder:  # short enough for a socket's name
-        cutter = Cutter(folder, server.folder)
-        yield cutter
-        cutter.close()
+    with contextlib.ExitStack() as opened:
+
+        def make(server):
+            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="ct", dir="/var/tmp"))  # short enough for a socket's name
+            return opened.enter_context(contextlib.closing(Cutter(folder, server.folder)))
+
+        yield make
+
+
+@pytest.fixture
+def cutter(server, cutter_of):
+    return cutter_of(server)
 
 
 @pytest.fixture
@@ -384,6 +401,14 @@ def cuttable(cutter, database_dsn, folder, monkeypatch):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
     with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder, limits=mr.Limits(retries=1)) as migrations:
         yield migrations
+
+
+def outcome_of(call):
+    """As `outcome`, for what asks the database itself."""
+    try:
+        return call()
+    except psycopg.Error as error:
+        return error
 
 
 def outcome(call):
@@ -427,9 +452,8 @@ def is_honest(error, where):
     return "not known" in error.message
 
 
-def test_whatever_is_cut_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, applied, session):
-    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
-    look = session()
+def checks_rollback(cuttable, look):
+    """What an answer of the rollback of 001_t may say; afterwards it is applied again."""
 
     def check(answer, where):
         is_gone = status(look, "001_t") == "rolled_back"
@@ -447,7 +471,70 @@ def test_whatever_is_cut_the_answer_of_a_rollback_never_contradicts_the_database
         if is_gone:
             again(cuttable).apply("001_t")
 
-    assert cut_everywhere(cutter, lambda: again(cuttable).rollback("001_t", confirm="001_t"), check) > 40
+    return check
+
+
+def test_whatever_is_cut_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, applied, session):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    assert cut_everywhere(cutter, lambda: again(cuttable).rollback("001_t", confirm="001_t"), checks_rollback(cuttable, session())) > 40
+
+
+def test_whenever_the_servers_process_is_ended_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, applied, session):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    look = session()
+    check = checks_rollback(cuttable, look)
+
+    def end():
+        pid = cuttable.database.connection.info.backend_pid
+        look.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+
+    for number in range(1, 200):
+        cutter.arm(number, before=True, strike=end)
+        answer = outcome(lambda: again(cuttable).rollback("001_t", confirm="001_t"))
+        cut, where = cutter.cut, f"ended before {cutter.messages[min(number, len(cutter.messages)) - 1][:300]}: "
+        cutter.arm(0, before=False)
+        check(answer, where + repr(answer))
+        if not cut:
+            break
+    assert number > 12
+
+
+def test_when_the_server_crashes_the_answer_of_a_rollback_never_contradicts_the_database(server, cutter_of, folder, write_migration):
+    write_migration("001_t", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
+    crashing = PrivateServer.start(server.bin)
+    try:
+        cutter = cutter_of(crashing)
+        with mr.connect(f"host={cutter.folder} dbname=postgres user=postgres", dir=folder) as db:
+            db.install()
+
+            def look():
+                with psycopg.connect(crashing.dsn(), autocommit=True) as connection:
+                    return status(connection, "001_t") == "rolled_back"
+
+            def crash():
+                os.kill(db.database.connection.info.backend_pid, signal.SIGKILL)  # which brings down all others, and the server recovers
+                time.sleep(0.1)
+
+            db.apply("001_t")
+            cutter.arm(0, before=False)
+            db.rollback("001_t", confirm="001_t")
+            last_call = max(number for number, message in enumerate(cutter.messages, 1) if b"execute_migration_rollbacks" in message)
+            commit = next(number for number, message in enumerate(cutter.messages, 1) if number > last_call and b"COMMIT" in message)
+            for number, is_gone in ((commit, False), (commit + 1, True), (commit + 4, True)):
+                again(db).apply("001_t")
+                cutter.arm(number, before=True, strike=crash)
+                answer = outcome(lambda: db.rollback("001_t", confirm="001_t"))
+                assert cutter.cut
+                cutter.arm(0, before=False)
+                eventually(lambda: not isinstance(outcome_of(look), psycopg.Error), "the server is back")
+                assert look() is is_gone, (number, answer)
+                if is_gone:
+                    assert answer.success, answer
+                else:
+                    assert "nothing of it was committed" in answer.message, answer
+                    assert again(db).rollback("001_t", confirm="001_t").success
+    finally:
+        crashing.stop()
 
 
 def test_whatever_is_cut_the_answer_of_apply_never_contradicts_the_database(cuttable, cutter, write_migration, session):
