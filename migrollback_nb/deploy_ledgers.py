@@ -70,7 +70,7 @@ def ask(database: Database, files: Sequence[MigrationFile]) -> Sequence[dict[str
 
 
 def refuse_while_deploying(database: Database, tools: Iterable[str | None], *, also_broken_off: bool = False) -> None:
-    """Refuse to go on while a deploy tool is at work: its ledger says half of what it brings. Does not write.
+    """Refuse to go on while a deploy tool is at work, whose ledger says half of what it brings, and where a ledger is not trusted. Does not write.
 
     Parameters
     ----------
@@ -82,9 +82,11 @@ def refuse_while_deploying(database: Database, tools: Iterable[str | None], *, a
     Raises
     ------
     Refused
-        With its process.
+        With its process, or with the owner of the ledger.
     """
     for tool in sorted(set(tools), key=str):
+        if (untrusted := database.untrusted_ledger(tool)) is not None:
+            raise Refused(untrusted, hint="Nothing was changed.")
         for row in database.deploy_in_progress(tool):
             if row["pid"] is not None or also_broken_off:
                 raise Refused(row["reason"], hint="Nothing was changed.")

@@ -181,6 +181,9 @@ def test_the_terminal_says_so_and_the_option_lets_it_pass(db, mallory, write, fo
         assert "migrollback install --trust-ledger-of mallory" in said
     assert exists(session(), "t3")
     (folder / "4_new.sql").unlink()
+    assert cli("sync")[0] == 3  # also when nothing is new
+    exit_code, said = cli("list")
+    assert (exit_code, "belongs to mallory" in said) == (0, True)  # which answers all the same
     exit_code, said = cli("install", "--trust-ledger-of", "nobody_of_that_name")
     assert (exit_code, "There is no role nobody_of_that_name" in said) == (2, True)
     exit_code, said = cli("install", "--trust-ledger-of", "mallory", "--trust-ledger-of", "deployer")

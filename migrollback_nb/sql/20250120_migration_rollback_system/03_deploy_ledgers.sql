@@ -4,11 +4,13 @@
 
 CREATE FUNCTION migrollback_schema.deploy_tools()
 RETURNS TABLE (tool text, ledger_name text, has text[], has_not text[], known_by text, newest_only boolean, newest text, unfinished text, applied text, record text, forget text)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- PL/pgSQL and not SQL for its cached plan: planning this list takes longer than all that is asked of a ledger.
     -- In the statements %1$s is the ledger; $1 the migration's name, $2 its version, $3 its statements, $4 the version before it (in `newest`, $1 its version).
     -- `record` and `forget` are the list of a WITH; its last element has one column of jsonb: the rows that were written or taken out.
     -- Tables of one name are told apart by their columns; the first line that fits counts.
-    VALUES
+    RETURN QUERY VALUES
         ('supabase', 'supabase_migrations.schema_migrations', '{version,statements,name}'::text[], '{}'::text[], 'version', false, NULL, NULL,
             'SELECT coalesce(l.version || ''_'' || l.name, l.version) FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (version, name, statements) VALUES ($2, regexp_replace($1, ''^[0-9]+_?'', ''''), $3) ON CONFLICT (version) DO NOTHING '
@@ -98,8 +100,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
                 'SELECT ''revert'', l.change_id, l.change, l.project, l.note, '
                 'coalesce((SELECT array_agg(d.dependency) FROM sqitch.dependencies d WHERE d.change_id = l.change_id AND d.type = ''require''), ''{}''), '
                 'coalesce((SELECT array_agg(u.tag) FROM untagged u), ''{}''), current_user, '''', l.planned_at, l.planner_name, l.planner_email FROM l), '
-                'done AS (DELETE FROM %1$s AS c USING l WHERE c.change_id = l.change_id RETURNING to_jsonb(c))')
-$function$;
+                'done AS (DELETE FROM %1$s AS c USING l WHERE c.change_id = l.change_id RETURNING to_jsonb(c))');
+END $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_tools() IS
     'The deploy tools whose ledgers are understood: the ledger''s usual name; columns that tell it (has, has_not); what it knows a migration by (version, '
     'or the name where that begins with it; number: the version as a number; name; file); whether it keeps only the newest; '
