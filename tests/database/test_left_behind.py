@@ -8,6 +8,7 @@ from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
 from migrollback_nb import cli
+from migrollback_nb.proof import prove_folder
 
 pytestmark = pytest.mark.versions
 
@@ -324,3 +325,10 @@ def test_settings_of_a_failed_rollback_are_gone_with_it(db, applied):
     failure(db, "001_t")
     assert connection.execute("SELECT current_user").fetchone() == ("postgres",)
     assert value(connection, "SHOW work_mem") != "7MB"
+
+
+def test_a_proof_grades_what_sets_as_what_does_not(write_migration, folder, server):
+    write_migration("001_t", f"{HEADER}\nCREATE TABLE public.t ();\n-- ROLLBACK START\n{HEADER}\nDROP TABLE public.t;\n-- ROLLBACK END\n")
+    write_migration("002_u", "CREATE TABLE u ();\n-- ROLLBACK START transaction:false\nSET search_path = public; DROP TABLE u;\n-- ROLLBACK END\n")
+    proof = prove_folder(folder, on=server.dsn())
+    assert [(one.migration_name, one.grade, one.remarks) for one in proof.migrations] == [("001_t", "restores", ()), ("002_u", "restores", ())]

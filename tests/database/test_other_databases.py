@@ -14,6 +14,8 @@ import migrollback_nb as mr
 if TYPE_CHECKING:
     from pg_servers import Server
 
+pytestmark = pytest.mark.versions
+
 Session = Callable[..., psycopg.Connection]
 
 #: Run in the other database, in order; THERE stands for it.
