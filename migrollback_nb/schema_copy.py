@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, LiteralString
 
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.database import Database
@@ -87,8 +86,7 @@ def copied(target: Database, *, on: str = HERE, limits: Limits | None = None) ->
 
 
 def _ask(database: Database, query: LiteralString) -> list[Row]:
-    with database.connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query).fetchall()
+    return database.catalog_rows(query)
 
 
 def _quoted(name: str) -> str:

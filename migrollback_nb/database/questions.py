@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -323,6 +323,10 @@ class Questions(Session):
             number=event_number,
         )
         return rows[0]["snapshot"] if rows else None
+
+    def catalog_rows(self, query: LiteralString) -> list[Row]:
+        """Rows of a query to the catalogs, in which every operator and function is PostgreSQL's own. Does not write."""
+        return self._query(query.replace("{", "{{").replace("}", "}}").replace("%", "%%"))  # it has no parameters
 
     def error_counters(self) -> Row:
         """Counters of troubles of this database since `stats_reset`, and the time. Does not write."""

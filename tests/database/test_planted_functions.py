@@ -10,6 +10,7 @@ import pytest
 from watching import value
 
 import migrollback_nb as mr
+from migrollback_nb import schema_copy
 from migrollback_nb.cli import run
 from migrollback_nb.signatures import identities, signatures
 
@@ -143,7 +144,7 @@ def use_everything(db, database_dsn, session, tmp_path):
             db.verify_events, lambda: db.events("001_a"), db.database.unfinished, lambda: db.diff(db.snapshot("here")), db.snapshots, db.attempts,
             lambda: db.report("001_a", tmp_path / "report.html"), lambda: db.checklist("002_b"), lambda: db.install(trust_ledger_of="mallory", distrust_ledger_of="mallory"),
             db.database.error_counters, db.database.standbys, lambda: db.database.sessions_on(["public.a"]), lambda: db.database.estimated_rows([("public.a", None), ("public.a", "n")]),
-            lambda: db.database.meant_relations("public", [(None, "a")]), db.graph, db.pending,
+            lambda: db.database.meant_relations("public", [(None, "a")]), db.graph, db.pending, lambda: schema_copy._roles(db.database),
         ):  # fmt: skip
             call()
             nothing_ran(call)
