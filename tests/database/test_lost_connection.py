@@ -302,3 +302,20 @@ def test_looking_an_attempt_up_waits_for_it(db, applied, session, latch):
     latch.release()
     assert answer.result() == [("001_t", "rolled_back")], "an answer was given while the attempt ran"
     going.result()
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["committed", "not committed"])
+def test_lost_at_commit_of_the_systems_own_rollback(through, proxy, session, tmp_path, before):
+    system = "20250120_migration_rollback_system"
+    context, rows = cut_at_commit_of_the_rollback(through, proxy, before=before)
+    with context as patch:
+        patch.setattr(type(through.database), "_rows", rows)
+        if before:
+            with pytest.raises(mr.ConnectionFailed, match="nothing of it was committed"):
+                through.rollback(system, confirm=system, trail=tmp_path / "trail.json")
+        else:
+            result = through.rollback(system, confirm=system, trail=tmp_path / "trail.json")
+            assert result.success
+            assert "The rollback system is gone" in result.message
+    assert proxy.cuts == 1
+    assert exists(session(), "migration_history") is before

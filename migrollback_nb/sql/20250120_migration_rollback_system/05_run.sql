@@ -415,13 +415,15 @@ BEGIN
                 USING ERRCODE = 'MR021', HINT = 'Write SET track_counts in the block itself, or leave it out.';
         END IF;
         -- Whatever the SQL set holds until here. Of what it set for longer than the transaction, two values go back: the session's, and that of this
-        -- transaction, which ours comes from. A SET to the value that a SET LOCAL of ours has, shows nowhere: hence those of session_settings, asked or not.
+        -- transaction, which ours comes from. A SET to the value that a SET LOCAL of ours has shows nowhere: hence those that the SQL names. No others: through a
+        -- pooler that lends sessions for a transaction, the next client has this one.
         FOR setting IN
             SELECT f.name, f.value, f.changed, NOT f.local AS for_longer, coalesce(session_settings ->> f.name, f.value) AS session_value
             FROM (SELECT n.name, n.value, n.place, coalesce(current_setting(n.name, true), '') <> n.value OR n.name = ANY (misheard) AS changed,
                          lower(n.name) = ANY (set_local) AND lower(n.name) <> ALL (set_session) AS local
                   FROM unnest(names, values_before) WITH ORDINALITY AS n (name, value, place)) f
-            WHERE f.changed OR session_settings ? f.name OR lower(f.name) = ANY (set_session)
+            WHERE f.changed OR lower(f.name) = ANY (set_session)
+               OR session_settings ? f.name AND array_to_string(statements, ' ') ~* ('reset|' || f.name)
             ORDER BY f.place
         LOOP
             BEGIN
