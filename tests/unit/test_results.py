@@ -47,6 +47,10 @@ ALL = [
         migration_name=EVIL, text=EVIL, statements=(EVIL,), todos=(EVIL,), warnings=(EVIL,), proof=mr.MigrationProof(migration_name=EVIL, grade="loses_data", remarks=(EVIL,)),
     ),
     mr.InstallResult(installed=(EVIL,), rights_closed=1, target=TARGET),
+    mr.NothingToRollBack(deploy=EVIL, state="nothing brought"),
+    mr.LastApplied(migration_name=EVIL, warnings=(EVIL,)),
+    mr.ApplyResult(left_rolled_back=(results.LeftRolledBack(migration_name=EVIL, rolled_back_at=datetime(2026, 1, 1, tzinfo=UTC), rolled_back_by=EVIL, reason=EVIL),)),
+    mr.SyncResult(applied_again=(EVIL,), not_applied=(EVIL,), deploy=EVIL),
     mr.AuditResult(intact=False, events=3, head_number=3, head_hash=EVIL, first_bad_number=2),
 ]  # fmt: skip
 
