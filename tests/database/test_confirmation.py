@@ -199,12 +199,14 @@ class Person:
     def __init__(self, *argv, columns=80, environment=None):
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        # a width in the environment, as a shell or another test leaves there, counts more than the terminal's own
+        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
             ["setsid", "--ctty", sys.executable, "-m", "migrollback_nb.cli", *argv],  # its own terminal: Ctrl-C goes to it and to nobody else
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**os.environ, "TERM": "xterm-256color", **(environment or {})},
+            env={**inherited, "TERM": "xterm-256color", **(environment or {})},
         )
         os.close(slave)
         self.screen = ""

@@ -380,8 +380,8 @@ BEGIN
      CROSS JOIN LATERAL (SELECT CASE
           WHEN r.status <> 'rolled_back' THEN CASE WHEN NOT a.is_applied THEN 'missing' END
           WHEN NOT a.is_applied THEN NULL
-          -- A ledger of the newest version alone shows it only where the rollback moved it back, and nothing here moved it over this version since.
-          WHEN a.newest_only AND undone.details ? 'ledger' AND NOT undone.details -> 'ledger' ?| '{now,deleted}' THEN NULL
+          -- A ledger of the newest version alone shows it only where it did not cover the version after the rollback, and nothing here moved it over that since.
+          WHEN a.newest_only AND undone.details -> 'ledger' ? 'kept' THEN NULL
           WHEN a.newest_only AND EXISTS (
               SELECT FROM migrollback_schema.migration_events e JOIN migrollback_schema.migration_history h ON h.migration_name = e.migration_name
                WHERE e.event_number > undone.event_number AND e.event IN ('applied', 'resolved') AND e.details -> 'ledger' ? 'inserted'
@@ -567,6 +567,7 @@ DECLARE
     l       record;
     before  text;
     removed jsonb;
+    kept    boolean;
 BEGIN
     IF metadata ->> 'tool' IS NULL AND to_regnamespace('supabase_migrations') IS NULL THEN
         RETURN NULL;                    -- as deploy_ledger() says too, but without a query
@@ -584,8 +585,13 @@ BEGIN
         END IF;
     END IF;
     removed := migrollback_schema.write_deploy_ledger(metadata ->> 'tool', l.ledger, l.forget, name, version, NULL::text[], before);
-    RETURN jsonb_build_object('table', l.ledger::text, CASE WHEN l.newest_only THEN 'now' ELSE 'deleted' END, removed -> 0);
+    IF l.newest_only AND removed IS NULL THEN       -- it was not the newest: the ledger goes on covering it, and cannot say more
+        EXECUTE format('SELECT max(a.key::numeric) >= $1 FROM (' || l.applied || ') AS a (key)', l.ledger)
+           INTO kept USING substring(version FROM '^[0-9]{1,255}$')::numeric;
+    END IF;
+    RETURN jsonb_build_object('table', l.ledger::text, CASE WHEN l.newest_only THEN 'now' ELSE 'deleted' END, removed -> 0,
+                              'kept', CASE WHEN kept THEN true END);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.forget_in_deploy_ledger(text, text, jsonb) IS
     'Writes: takes a migration out of the ledger of its deploy tool (metadata: tool), where there is one, so that the tool applies it again. One that keeps only the newest '
-    'version goes back to the one before. Returns the row that it removed or wrote, or NULL. SQLSTATE MR024, MR025: as write_deploy_ledger().';
+    'version goes back to the one before. Returns the row that it removed or wrote (kept: the ledger covers the version all the same), or NULL. SQLSTATE MR024, MR025: as write_deploy_ledger().';
