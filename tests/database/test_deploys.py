@@ -67,6 +67,24 @@ def test_exactly_what_the_deploy_brought_goes_back_newest_first_in_one_transacti
     assert not exists(session(), "e")
 
 
+def test_a_dependent_goes_first_whatever_the_times_say(db, write, session):
+    names = [write("001_a"), write("002_b", depends_on=["001_a"]), write("003_c", depends_on=["001_a", "002_b"]), write("004_d")]
+    db.apply(deploy="one")
+    session().execute("UPDATE migration_history SET applied_at = applied_at + interval '1 hour' WHERE migration_name = '001_a'")  # it looks like the newest
+    assert [name for name, _ in db.preview(deploy="one").steps] == ["004_d", "003_c", "002_b", "001_a"]
+    assert db.rollback(deploy="one", confirm="one").success
+    assert {status(session(), name) for name in names} == {"rolled_back"}
+
+
+def test_a_large_deploy_of_many_dependencies_is_put_in_order_at_once(db, session):
+    session().execute(
+        "SELECT count(*) FROM register_migrations((SELECT jsonb_agg(jsonb_build_object('name', lpad(i::text, 3, '0') || '_m', 'version', lpad(i::text, 3, '0'), "
+        "'rollback_sql', 'SELECT 1;', 'metadata', '{\"deploy\": \"d\"}'::jsonb, "
+        "'depends_on', (SELECT coalesce(jsonb_agg(lpad(j::text, 3, '0') || '_m'), '[]') FROM generate_series(1, i - 1) j)) ORDER BY i) FROM generate_series(1, 60) i))"
+    )
+    assert db.database.migrations_of_deploy("d") == [f"{number:03}_m" for number in range(60, 0, -1)]
+
+
 def test_it_runs_whole_or_not_at_all(db, write, write_migration, session):
     write_migration("001_a", "CREATE TABLE a ();\n-- ROLLBACK START\n-- SELECT 1/0;\n-- ROLLBACK END\n")
     write("002_b")

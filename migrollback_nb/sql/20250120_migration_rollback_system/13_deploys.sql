@@ -55,27 +55,33 @@ COMMENT ON FUNCTION migrollback_schema.begin_migration_deploy(text, text) IS
     'already goes on with its deploy, unless that was rolled back. A deploy without a label needs no record: any new id in metadata makes one, and is its label. SQLSTATE MR006: a label that nobody could type.';
 
 CREATE FUNCTION migrollback_schema.migrations_of_deploy(label text) RETURNS text[]
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-    SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
-    latest record;
+    latest  record;
+    waiting text[];
+    turn    text;
+    ordered text[] := '{}';
 BEGIN
     SELECT * INTO latest FROM migrollback_schema.migration_deploys(migrations_of_deploy.label) d LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no deploy %', label USING ERRCODE = 'MR007', DETAIL = label, HINT = 'migrollback deploys lists them.';
     END IF;
-    RETURN (
-        WITH RECURSIVE above (name, base, path) AS (       -- a dependent before what it depends on, whatever the times say
-            SELECT m.name, m.name, ARRAY[m.name] FROM unnest(latest.applied) AS m (name)
-            UNION ALL
-            SELECT d.migration_name, a.base, a.path || d.migration_name FROM above a
-              JOIN migrollback_schema.migration_dependencies d ON d.depends_on = a.name
-             WHERE d.migration_name <> ALL (a.path) AND d.migration_name = ANY (latest.applied)),
-        -- newest first, but none before what depends on it: it goes when the earliest of its dependents goes
-        turn AS (
-            SELECT a.base AS name, min(array_position(latest.applied, a.name)) AS place FROM above a GROUP BY a.base),
-        height AS (SELECT a.name, max(cardinality(a.path)) AS steps FROM above a GROUP BY a.name)
-        SELECT coalesce(array_agg(t.name ORDER BY t.place DESC, h.steps DESC), '{}') FROM turn t JOIN height h ON h.name = t.name);
+    waiting := ARRAY(SELECT m.name FROM unnest(latest.applied) WITH ORDINALITY AS m (name, place) ORDER BY m.place DESC);
+    IF NOT EXISTS (
+        SELECT FROM migrollback_schema.migration_dependencies d
+          JOIN unnest(waiting) WITH ORDINALITY AS base (name, place) ON base.name = d.depends_on
+          JOIN unnest(waiting) WITH ORDINALITY AS dependent (name, place) ON dependent.name = d.migration_name
+         WHERE dependent.place > base.place) THEN
+        RETURN waiting;
+    END IF;
+    -- The times contradict the dependencies (clocks, changes by hand): the newest of those on which none of the others depends, again and again.
+    WHILE cardinality(waiting) > 0 LOOP
+        SELECT m.name INTO turn FROM unnest(waiting) WITH ORDINALITY AS m (name, place)
+         ORDER BY EXISTS (SELECT FROM migrollback_schema.migration_dependencies d WHERE d.depends_on = m.name AND d.migration_name = ANY (waiting)), m.place LIMIT 1;
+        ordered := ordered || turn;
+        waiting := array_remove(waiting, turn);
+    END LOOP;
+    RETURN ordered;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migrations_of_deploy(text) IS
     'What the newest deploy of this label brought and is still applied, in the order in which it is rolled back: newest first, dependents before what they depend on. '
