@@ -366,6 +366,17 @@ def test_a_deploy_tool_that_is_running_blocks_with_its_process(db, session, tool
     eventually(lambda: db.check("001_a").can_rollback, "the deploy has ended")
 
 
+def test_a_rollback_of_a_colleague_is_no_deploy(db, session):
+    connection = session()
+    connection.execute("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
+    connection.execute("""SELECT register_migration('001_a', '001', 'SELECT 1;', metadata => '{"tool": "dbmate"}')""")
+    colleague = session()
+    colleague.execute("BEGIN; INSERT INTO schema_migrations VALUES ('001')")
+    assert "is writing the ledger" in db.check("001_a").reason
+    colleague.execute("SELECT lock_migrations()")
+    assert db.check("001_a").can_rollback
+
+
 @pytest.mark.parametrize(
     ("table", "ledger", "key"),
     [

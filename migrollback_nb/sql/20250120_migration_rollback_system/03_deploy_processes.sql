@@ -75,6 +75,9 @@ BEGIN
     SELECT p.pid, p.advisory, a.application_name INTO busy FROM (
         SELECT k.pid, k.locktype = 'advisory' AS advisory FROM pg_locks k
          WHERE k.granted AND k.pid <> pg_backend_pid() AND k.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+           -- whoever holds our gate's lock is one of us, and is waited for there
+           AND NOT EXISTS (SELECT FROM pg_locks g WHERE g.pid = k.pid AND g.granted AND g.locktype = 'advisory' AND g.objsubid = 1
+                              AND (g.classid::bigint << 32 | g.objid::bigint) = hashtextextended('migrollback_nb gate', 0))
            -- its own lock, or a row of the ledger that it has written and not committed
            AND (k.locktype = 'relation' AND k.relation = l.ledger::oid
                 AND k.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
