@@ -93,7 +93,8 @@ def _rollback_arguments(made: argparse.ArgumentParser) -> None:
 
 
 def _rehearse_arguments(made: argparse.ArgumentParser) -> None:
-    _name(made)
+    made.add_argument("name", metavar="NAME", nargs="?", help="the migration, with or without .sql")
+    _deploy(made, "instead of a name: exactly what the deploy of this label brought")
     made.add_argument("--chain", action="store_true", help="with all that must be rolled back before it")
     made.add_argument("--on", metavar="scratch|DSN", help="on a copy of the schema, without rows: in a database on this machine, or on another server")
     made.add_argument("--consent", action="store_true", help="also when undoing does not undo all that the SQL does (nextval, COPY to a file ...)")

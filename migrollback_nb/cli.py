@@ -66,6 +66,7 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             db.require_system()
             return db.rehearse(
                 args.name,
+                deploy=args.deploy,
                 chain=args.chain,
                 on=args.on,
                 consent=args.consent,
@@ -208,9 +209,9 @@ def _confirmed_by_variable(name: str) -> bool:
 
 
 def _what(args: argparse.Namespace) -> str:
-    """What rollback is asked for, as its heading says."""
+    """What rollback or rehearse is asked for, as its heading says."""
     if (args.name is None) == (args.deploy is None):
-        raise UsageError("rollback takes a migration's name or --deploy LABEL, one of them", hint="migrollback list and migrollback deploys show them.")
+        raise UsageError(f"{args.command} takes a migration's name or --deploy LABEL, one of them", hint="migrollback list and migrollback deploys show them.")
     return args.name if args.deploy is None else f"deploy {args.deploy}"
 
 
@@ -383,7 +384,8 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
         _print_result(template_by_itself(args), form, out, err)
         return 0
     if talk and args.command in _TITLES:
-        out.write(_TITLES[args.command].format(name=visible(getattr(args, "name", ""))))
+        named = _what(args) if args.command == "rehearse" else getattr(args, "name", "")
+        out.write(_TITLES[args.command].format(name=visible(named)))
     if talk and args.command == "rollback":
         out.write(f"{'🔍 DRY RUN: Rolling back' if args.dry_run else '⚠️ Rolling back'}: {visible(_what(args))}\n\n")
     out.flush()

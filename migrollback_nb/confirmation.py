@@ -65,7 +65,7 @@ def show_what_runs(db: Migrations, preview: Preview, out: TextIO, *, production:
 
 def known_effects(db: Migrations, preview: Preview) -> Iterator[str]:
     """What is known of what it would take with it, in words. Does not write; what cannot be asked is unknown, and no reason to stop."""
-    ways = "" if preview.deploy is not None else f"  {_command('rehearse', preview)} finds out"
+    way = f"  {_command('rehearse', preview)} finds out"
     try:
         found = db.database.last_rehearsal([name for name, _ in preview.steps])
     except MigrollbackError as error:
@@ -73,14 +73,14 @@ def known_effects(db: Migrations, preview: Preview) -> Iterator[str]:
         return
     if found is None:
         yield "Effects: not rehearsed, so what it would take with it is unknown."
-        yield from filter(None, (ways,))
+        yield way
         return
     details = found["details"]
     when = _ago(found["occurred_at"])
     if details.get("fingerprint") != preview.fingerprint:
         yield f"Effects: rehearsed {when}, but something has changed since:"
         yield "  what it would take with it now is unknown."
-        yield from filter(None, (ways,))
+        yield way
     elif not details.get("success"):
         yield f"Effects: rehearsed {when}, and nothing has changed since: it would fail."
         yield f"  ⚠️  {details.get('message', '')} (SQLSTATE {details.get('sqlstate', '?')})"

@@ -626,6 +626,7 @@ class Migrations:
         ledgers = self.database.deploy_ledgers_of(names)
         return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.look_up_target(), deploy_ledgers=ledgers, deploy=deploy)
 
+    @overload
     def rehearse(
         self,
         name: str | Sequence[str],
@@ -636,13 +637,40 @@ class Migrations:
         lock_timeout: str | None = None,
         statement_timeout: str | None = None,
         progress: Tell | None = None,
-    ) -> Rehearsal:
+    ) -> Rehearsal: ...
+    @overload
+    def rehearse(
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        deploy: str | None = None,
+        chain: bool = False,
+        on: str | None = None,
+        consent: bool = False,
+        lock_timeout: str | None = None,
+        statement_timeout: str | None = None,
+        progress: Tell | None = None,
+    ) -> Rehearsal | NothingToRollBack: ...
+    def rehearse(
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        deploy: str | None = None,
+        chain: bool = False,
+        on: str | None = None,
+        consent: bool = False,
+        lock_timeout: str | None = None,
+        statement_timeout: str | None = None,
+        progress: Tell | None = None,
+    ) -> Rehearsal | NothingToRollBack:
         """Run a rollback for real, inside a transaction that is then undone, and tell what it did. Writes: one event of the audit trail, nothing else.
 
         Parameters
         ----------
-        name : str or sequence of str
+        name : str or sequence of str, optional
             The migration, or several in the order in which they are to be rolled back.
+        deploy : str, optional
+            Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
         chain : bool
             True: with all that must be rolled back before it.
         on : str, optional
@@ -659,8 +687,9 @@ class Migrations:
 
         Returns
         -------
-        Rehearsal
+        Rehearsal or NothingToRollBack
             Also when the rollback would fail: ``success`` and ``failure`` say so. Its fingerprint makes `rollback` refuse when anything has changed meanwhile.
+            A deploy that brought nothing, or is rolled back already, has nothing to rehearse.
 
         Raises
         ------
@@ -669,11 +698,13 @@ class Migrations:
         Refused
             When a rule forbids it, with the reason in words; or when it needs consent.
         UsageError
-            When the schema cannot be copied to where it is to be rehearsed.
+            When the schema cannot be copied to where it is to be rehearsed, or there is no deploy of this label.
         """
         from migrollback_nb import rehearsing
 
-        names = self._steps(name, chain=chain)
+        names = self._steps(name, chain=chain, deploy=deploy)
+        if deploy is not None and not names:
+            return results.NothingToRollBack(deploy=deploy, state=self._deploy(deploy)["state"])
         known = self.database.warnings(names)
         for step in names:
             if step not in known:

@@ -308,7 +308,7 @@ def test_a_deploy_is_confirmed_by_its_label(chain, run, write_migration, session
     chain.apply("003_c", deploy="ci 7")
     _, out, _ = run("rollback", "--deploy", "ci 7", typed="no\n")
     assert "DROP TABLE c;" in out
-    assert "Effects: not rehearsed, so what it would take with it is unknown.\n\n" in out
+    assert "Effects: not rehearsed, so what it would take with it is unknown.\n  migrollback rehearse --deploy 'ci 7' finds out\n\n" in out
     chain.install(production=True)
     code, out, err = run("rollback", "--deploy", "ci 7", typed="003_c\n")
     assert (code, "type the label exactly:\n  ci 7\n> " in out, "that is not ci 7" in err) == (3, True, True)

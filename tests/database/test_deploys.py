@@ -85,6 +85,22 @@ def test_a_large_deploy_of_many_dependencies_is_put_in_order_at_once(db, session
     assert db.database.migrations_of_deploy("d") == [f"{number:03}_m" for number in range(60, 0, -1)]
 
 
+def test_a_deploy_is_rehearsed_as_it_would_be_rolled_back(db, write, session, run):
+    write("001_a")
+    write("002_b")
+    db.apply(deploy="one")
+    rehearsed = db.rehearse(deploy="one")
+    assert (rehearsed.success, [name for name, _ in rehearsed.steps]) == (True, ["002_b", "001_a"])
+    exit_status, out, _ = run("rehearse", "--deploy", "one")
+    assert exit_status == 0
+    assert "Rehearsing the rollback of: deploy one" in out
+    assert [exists(session(), table) for table in "ab"] == [True, True]
+    assert run("rehearse")[0] == 2
+    assert run("rehearse", "--deploy", "two")[0] == 2
+    assert db.rollback(deploy="one", confirm="one", preview=rehearsed).success
+    assert "is rolled back already" in run("rehearse", "--deploy", "one")[1]
+
+
 def test_it_runs_whole_or_not_at_all(db, write, write_migration, session):
     write_migration("001_a", "CREATE TABLE a ();\n-- ROLLBACK START\n-- SELECT 1/0;\n-- ROLLBACK END\n")
     write("002_b")
