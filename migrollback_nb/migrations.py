@@ -1236,7 +1236,7 @@ class Migrations:
         Parameters
         ----------
         production : bool, optional
-            True: mark the database as production. From then on a rollback there needs a reason, whoever asks and by whatever client, and a person is asked to
+            True: mark the database as production. From then on a rollback there needs a reason, for every caller and client, and a person is asked to
             type the migration's name. False: take the mark away. By default it stays as it is.
         reason : str, optional
             Why it is marked, or not production any more; goes into the audit trail. Needed to take the mark away.

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import postgast
-from google.protobuf.internal import api_implementation
 from postgast.errors import check_error
 from postgast.native import lib
 from postgast.pg_query_pb2 import A_Const, CreateFunctionStmt, DoStmt
 
 # A tree of more than 100 levels is refused by protobuf otherwise, and fifty || in a row make one: a file of plain SQL would be an error of Python.
-if (_protobuf := api_implementation._c_module) is not None:  # noqa: SLF001  # it is set nowhere else
-    _protobuf.SetAllowOversizeProtos(True)
+# The switch is in a part of protobuf that is its own: where a release has it elsewhere or not at all, only such trees stay unread.
+with suppress(ImportError, AttributeError):
+    from google.protobuf.internal import api_implementation
+
+    getattr(api_implementation, "_c_module").SetAllowOversizeProtos(True)  # noqa: B009  # its name is private, and None without the C part
 
 #: Variables of trigger functions (tg_op and its like) come out as ``{}}``: one brace too many, and nothing that reads JSON takes it.
 _BRACE_TOO_MANY = re.compile(r"(?<=[\[,])\{\}\}(?=[,\]])")

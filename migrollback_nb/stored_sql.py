@@ -56,7 +56,7 @@ def warnings_of(database: Database, folder: Path, name: str, row: Mapping[str, A
         return (f"{error.message}: nobody can tell whether {name} was changed after it was registered",)
     if different is None:
         return ()
-    although = "it was registered without a checksum" if checksum is None else "the checksum is: somebody changed it in the database"
+    although = "it was registered without a checksum" if checksum is None else "the checksum is: it was changed in the database"
     return (f"{different.format(shown=shown)}, though {although}. What runs is what is stored: look at it, and register the file again if that is right",)
 
 

@@ -1,5 +1,8 @@
 """Tables of deploy tools as their own code makes them, and the files that go with them."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 GOLANG_MIGRATE = "CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
 DIESEL = "CREATE TABLE __diesel_schema_migrations (version varchar(50) PRIMARY KEY NOT NULL, run_on timestamp NOT NULL DEFAULT current_timestamp)"
 FLYWAY = (
@@ -50,3 +53,12 @@ NAMES = ("00001_t", "00002_t", "00003_t")
 PAIR = {"{n}_t.up.sql": "{up}", "{n}_t.down.sql": "{down}"}
 TERN = {"00{n}_t.sql": "{up}\n---- create above / drop below ----\n{down}"}
 TERN_LEDGER = "CREATE TABLE schema_version (version int4 NOT NULL PRIMARY KEY); INSERT INTO schema_version VALUES (0)"
+
+
+def write_files(folder: Path, forms: Mapping[str, str]) -> None:
+    """Write the files of migrations 1 to 3 of a tool, each of one table."""
+    for number in (1, 2, 3):
+        for path, text in forms.items():
+            file = folder / path.format(n=number)
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text.format(up=f"CREATE TABLE t{number} ();", down=f"DROP TABLE t{number};"))

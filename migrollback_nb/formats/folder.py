@@ -78,7 +78,7 @@ class MigrationFolder:
         remarks = []
         if left_out and found.migrations:
             shown = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
-            remarks.append(f"Left out, because only SQL is read: {shown}. What rests on them cannot be tried")
+            remarks.append(f"Left out, because only SQL is read: {shown}. What depends on them cannot be tried")
         if found.migrations:
             undoing = [entry for entry in seen if not_read.undo_folder(entry.name) and entry.is_dir()]
             remarks += [

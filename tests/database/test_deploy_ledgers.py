@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ledgers import FLYWAY, GOLANG_MIGRATE, LEDGERS, NAMES, PAIR, PRISMA, SQLX, TERN, TERN_LEDGER
+from ledgers import FLYWAY, GOLANG_MIGRATE, LEDGERS, NAMES, PAIR, PRISMA, SQLX, TERN, TERN_LEDGER, write_files
 from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
@@ -14,15 +14,7 @@ pytestmark = pytest.mark.versions
 @pytest.fixture
 def write(folder):
     """Write the files of migrations 1 to 3 of a tool, each of one table."""
-
-    def files(forms):
-        for number in (1, 2, 3):
-            for path, text in forms.items():
-                file = folder / path.format(n=number)
-                file.parent.mkdir(exist_ok=True)
-                file.write_text(text.format(up=f"CREATE TABLE t{number} ();", down=f"DROP TABLE t{number};"))
-
-    return files
+    return lambda forms: write_files(folder, forms)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import io
 
 import psycopg
 import pytest
-from ledgers import DIESEL, FLYWAY, GOLANG_MIGRATE, GOOSE, LEDGERS, PRISMA, SQLX, TERN_LEDGER
+from ledgers import DIESEL, FLYWAY, GOLANG_MIGRATE, GOOSE, LEDGERS, PRISMA, SQLX, TERN_LEDGER, write_files
 from watching import events, exists, last_event, value
 
 import migrollback_nb as mr
@@ -78,15 +78,7 @@ def mallory(roles, session, database_dsn):
 @pytest.fixture
 def write(folder):
     """Write the files of migrations 1 to 3 of a tool, each of one table."""
-
-    def files(forms):
-        for number in (1, 2, 3):
-            for path, text in forms.items():
-                file = folder / path.format(n=number)
-                file.parent.mkdir(exist_ok=True)
-                file.write_text(text.format(up=f"CREATE TABLE t{number} ();", down=f"DROP TABLE t{number};"))
-
-    return files
+    return lambda forms: write_files(folder, forms)
 
 
 def innocent(connection):
@@ -266,7 +258,7 @@ def test_the_callers_own_and_those_of_roles_granted_to_the_caller(db, mallory, s
 
 def test_a_grant_that_only_lets_administer_is_no_membership(db, mallory, session, write, as_dba):
     if db.database.connection.info.server_version < 160000:
-        pytest.skip("from 16 on")
+        pytest.skip("before PostgreSQL 16 a grant has no options: each makes a member")
     write(DBMATE_FILE)
     db.apply()
     owned_ledger(session, "deployer")

@@ -165,7 +165,6 @@ def test_the_printed_installation_marks_it_too(empty_dsn):
 
 
 def test_panels_and_report_know_the_mark(marked):
-    pytest.importorskip("ipywidgets")
     from migrollback_nb.panels import ChecklistPanel, RollbackPanel
     from migrollback_nb.report import report_html
 

@@ -17,7 +17,7 @@ FILES = {
     "006_pair.up": "CREATE TABLE f ();\n",
     "006_pair.down": "DROP TABLE f;\n",
 }
-CHANGED = "though the checksum is: somebody changed it in the database"
+CHANGED = "though the checksum is: it was changed in the database"
 
 
 @pytest.fixture

@@ -391,14 +391,14 @@ def test_programs_among_the_migrations_are_left_out_with_a_line_that_says_so(tmp
     put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "002_b.up.go": "", "003_c.py": "", "helpers.go": ""})
     contents = MigrationFolder(tmp_path).read_all()
     assert [file.name for file in contents.files] == ["001_a"]
-    assert contents.warnings == ("Left out, because only SQL is read: 002_b.up.go, 003_c.py. What rests on them cannot be tried",)
+    assert contents.warnings == ("Left out, because only SQL is read: 002_b.up.go, 003_c.py. What depends on them cannot be tried",)
 
 
 def test_what_undoes_a_program_is_left_out_with_it(tmp_path):
     put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "002_b.up.go": "", "002_b.down.sql": "SELECT 1;", "003_c.down.sql": "SELECT 1;"})
     contents = MigrationFolder(tmp_path).read_all()
     assert [file.name for file in contents.files] == ["001_a"]
-    assert contents.warnings == ("Left out, because only SQL is read: 002_b.down.sql, 002_b.up.go. What rests on them cannot be tried",)
+    assert contents.warnings == ("Left out, because only SQL is read: 002_b.down.sql, 002_b.up.go. What depends on them cannot be tried",)
     assert [Path(error.path).name for error in contents.errors] == ["003_c.down.sql"], "nothing that it undoes is here"
 
 

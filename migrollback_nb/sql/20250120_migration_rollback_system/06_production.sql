@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------------------------------
--- Production: a database that is marked so is rolled back only with a reason, whoever asks and by whatever client.
+-- Production: a database that is marked so is rolled back only with a reason, for every caller and client.
 -- ---------------------------------------------------------------------------------------------------
 
 -- The mark is the last event of its kind: only who may write the audit trail can set it, and who took it away, when and why stays readable.

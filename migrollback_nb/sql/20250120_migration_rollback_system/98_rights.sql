@@ -67,7 +67,7 @@ BEGIN
                                            WHERE g.is_ours_to_close OR NOT (g.kind = 'table' AND g.privilege = 'SELECT')));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.close_migration_rights(boolean) IS
-    'Writes: takes every right on this system''s tables and functions from PUBLIC and, where they exist, from anon, authenticated and service_role, whoever gave it. '
+    'Writes: takes every right on this system''s tables and functions from PUBLIC and, where they exist, from anon, authenticated and service_role, whichever role granted it. '
     'at_install: and from all others, but for reading tables, what default privileges gave to them. Returns how many grants it closed.';
 
 CREATE FUNCTION migrollback_schema.set_migration_row_security() RETURNS text
