@@ -27,53 +27,52 @@ _HOME = {
     "template": "migrations",
     "verify": "migrations",
     "Migrations": "migrations",
-    "Limits": "session",
-    "Checklist": "checklist",
-    "RunbookState": "runbook",
-    "parse": "formats",
-    "MigrationFile": "migration_file",
-    "Status": "results",
-    "Target": "results",
-    "CheckResult": "results",
-    "Preview": "results",
-    "Rehearsal": "results",
-    "Proof": "results",
-    "MigrationProof": "results",
-    "RollbackProgress": "results",
-    "RollbackResult": "results",
-    "ChainResult": "results",
-    "RecordResult": "results",
-    "RegisterResult": "results",
-    "SyncResult": "results",
-    "ApplyResult": "results",
-    "InstallResult": "results",
-    "LastApplied": "results",
-    "NothingToRollBack": "results",
-    "Plan": "results",
-    "Template": "results",
-    "SchemaDiff": "results",
-    "Verification": "results",
-    "AuditResult": "results",
-    "MigrollbackError": "errors",
-    "UsageError": "errors",
-    "MigrationFileError": "errors",
-    "DependencyError": "errors",
-    "Interrupted": "errors",
-    "ConnectionFailed": "errors",
-    "NotInstalled": "errors",
-    "NewerSystem": "errors",
-    "MigrationNotFound": "errors",
-    "Refused": "errors",
-    "ConfirmationRequired": "errors",
-    "LockBusy": "errors",
-    "RollbackFailed": "errors",
-    "ApplyFailed": "errors",
-    "DatabaseError": "errors",
+    "Limits": "database.session",
+    "Checklist": "runbook.checklist",
+    "RunbookState": "runbook.items",
+    "parse": "files.formats",
+    "MigrationFile": "files.migration",
+    "Status": "core.results",
+    "Target": "core.results",
+    "CheckResult": "core.results",
+    "Preview": "core.results",
+    "Rehearsal": "core.results",
+    "Proof": "core.results",
+    "MigrationProof": "core.results",
+    "RollbackProgress": "core.results",
+    "RollbackResult": "core.results",
+    "ChainResult": "core.results",
+    "RecordResult": "core.results",
+    "RegisterResult": "core.results",
+    "SyncResult": "core.results",
+    "ApplyResult": "core.results",
+    "InstallResult": "core.results",
+    "LastApplied": "core.results",
+    "NothingToRollBack": "core.results",
+    "Plan": "core.results",
+    "Template": "core.results",
+    "SchemaDiff": "core.results",
+    "Verification": "core.results",
+    "AuditResult": "core.results",
+    "MigrollbackError": "core.errors",
+    "UsageError": "core.errors",
+    "MigrationFileError": "core.errors",
+    "DependencyError": "core.errors",
+    "Interrupted": "core.errors",
+    "ConnectionFailed": "core.errors",
+    "NotInstalled": "core.errors",
+    "NewerSystem": "core.errors",
+    "MigrationNotFound": "core.errors",
+    "Refused": "core.errors",
+    "ConfirmationRequired": "core.errors",
+    "LockBusy": "core.errors",
+    "RollbackFailed": "core.errors",
+    "ApplyFailed": "core.errors",
+    "DatabaseError": "core.errors",
 }
 
 if TYPE_CHECKING:
-    from migrollback_nb.checklist import Checklist
-    from migrollback_nb.errors import (
+    from migrollback_nb.core.errors import (
         ApplyFailed,
         ConfirmationRequired,
         ConnectionFailed,
@@ -90,10 +89,7 @@ if TYPE_CHECKING:
         RollbackFailed,
         UsageError,
     )
-    from migrollback_nb.formats import parse
-    from migrollback_nb.migration_file import MigrationFile
-    from migrollback_nb.migrations import Migrations, connect, template, verify
-    from migrollback_nb.results import (
+    from migrollback_nb.core.results import (
         ApplyResult,
         AuditResult,
         ChainResult,
@@ -117,8 +113,12 @@ if TYPE_CHECKING:
         Template,
         Verification,
     )
-    from migrollback_nb.runbook import RunbookState
-    from migrollback_nb.session import Limits
+    from migrollback_nb.database.session import Limits
+    from migrollback_nb.files.formats import parse
+    from migrollback_nb.files.migration import MigrationFile
+    from migrollback_nb.migrations import Migrations, connect, template, verify
+    from migrollback_nb.runbook.checklist import Checklist
+    from migrollback_nb.runbook.items import RunbookState
 
 __all__ = [
     "ApplyFailed",
@@ -188,6 +188,6 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(ipython: Any) -> None:
     """Called by ``%load_ext migrollback_nb``: adds the magic %migrollback. Writes nothing to a database."""
-    from migrollback_nb.magics import register_magics
+    from migrollback_nb.cli.magics import register_magics
 
     register_magics(ipython)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from migrollback_nb import planning, results
-from migrollback_nb.errors import (
+from migrollback_nb.core import ordering, results
+from migrollback_nb.core.errors import (
     ConfirmationRequired,
     ConnectionFailed,
     DatabaseError,
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import psycopg
 
-    from migrollback_nb.checklist import Checklist
-    from migrollback_nb.database import Database
-    from migrollback_nb.formats import MigrationFolder
-    from migrollback_nb.results import (
+    from migrollback_nb.core.results import (
         ApplyResult,
         AuditResult,
         ChainResult,
@@ -52,9 +49,12 @@ if TYPE_CHECKING:
         Template,
         Verification,
     )
-    from migrollback_nb.session import Limits
-    from migrollback_nb.snapshots import Snapshots
-    from migrollback_nb.telling import Progress, Tell
+    from migrollback_nb.database import Database
+    from migrollback_nb.database.progress import Progress, Tell
+    from migrollback_nb.database.session import Limits
+    from migrollback_nb.files.formats import MigrationFolder
+    from migrollback_nb.operations.snapshots import Snapshots
+    from migrollback_nb.runbook.checklist import Checklist
 
 
 def connect(
@@ -103,8 +103,8 @@ def connect(
     """
     import os
 
-    from migrollback_nb.connection import find_dsn
     from migrollback_nb.database import Database
+    from migrollback_nb.database.connection import find_dsn
 
     schema = schema or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
     if len(schema.encode()) > 63:
@@ -159,8 +159,8 @@ def verify(
     UsageError
         When there is no folder, when no scratch database can be made, or when a prelude fails; a missing extension is named.
     """
-    from migrollback_nb import frames
-    from migrollback_nb.proof import prove_folder
+    from migrollback_nb.core import frames
+    from migrollback_nb.replay.proof import prove_folder
 
     proof = prove_folder(dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
     frame = frames.proof(proof.to_dict())
@@ -204,19 +204,20 @@ def template(
     MigrationNotFound, MigrationFileError
         When there is no such file, or it is bad.
     """
-    from migrollback_nb import preludes, suggesting
-    from migrollback_nb.folders import is_supabases
+    from migrollback_nb.files import preludes
+    from migrollback_nb.files.location import is_supabases
+    from migrollback_nb.replay import suggest
 
     folder = _folder(dir)
     file = folder.read(_stem(name))
     if commented is None and is_supabases(folder.path):
         commented = True
-    return suggesting.template(folder, file, commented=commented, prove=prove, on=on, own_server=own_server, first=preludes.find(prelude))
+    return suggest.template(folder, file, commented=commented, prove=prove, on=on, own_server=own_server, first=preludes.find(prelude))
 
 
 def _folder(dir: Path | str | None) -> MigrationFolder:
-    from migrollback_nb.folders import default_folder
-    from migrollback_nb.formats import MigrationFolder
+    from migrollback_nb.files.formats import MigrationFolder
+    from migrollback_nb.files.location import default_folder
 
     path = dir or default_folder()
     if path is None:
@@ -289,8 +290,8 @@ class Migrations:
 
     def _file_warnings(self, name: str, row: Mapping[str, Any], *, thorough: bool = False) -> tuple[str, ...]:
         """Whether the file is still the one that was registered, and what is stored is what it says."""
-        from migrollback_nb.folders import default_folder
-        from migrollback_nb.stored_sql import warnings_of
+        from migrollback_nb.files.location import default_folder
+        from migrollback_nb.operations.stored_sql import warnings_of
 
         path = self._dir or default_folder()
         return () if path is None else warnings_of(self.database, Path(path), name, row, thorough=thorough)
@@ -306,7 +307,7 @@ class Migrations:
             Columns migration_name, migration_version, applied_at (aware), status, can_rollback, has_rollback_sql, blocking_reason,
             dependent_migrations (tuple of the nearest that block). ``attrs["warnings"]`` says what deploy ledgers know better.
         """
-        from migrollback_nb import frames
+        from migrollback_nb.core import frames
 
         frame = frames.rollbackable(self.database.list_rollbackable())
         frame.attrs["warnings"] = self.ledger_warnings()
@@ -350,7 +351,7 @@ class Migrations:
             Columns label (the deploy's id where none was given), deployed_at (aware), deployed_by (database role), client, migrations (tuple, in order), applied
             (tuple of those that still are), state (applied, partly rolled back, rolled back, nothing brought).
         """
-        from migrollback_nb import frames
+        from migrollback_nb.core import frames
 
         return frames.deploys(self.database.deploys())
 
@@ -388,7 +389,7 @@ class Migrations:
             db.history(status="rolled_back")
             db.history(without_rollback=True)
         """
-        from migrollback_nb import frames
+        from migrollback_nb.core import frames
 
         return frames.history(self.history_rows(status=status, since=since, without_rollback=without_rollback, deploy=deploy))
 
@@ -426,7 +427,7 @@ class Migrations:
             Columns migration_name, depends_on, status, depends_on_status, created_at, source (declared or inferred), because (the objects that are the
             reason of an inferred one).
         """
-        from migrollback_nb import frames
+        from migrollback_nb.core import frames
 
         return frames.dependencies(self.database.dependencies())
 
@@ -445,7 +446,7 @@ class Migrations:
             rollback: the rollback SQL of the earlier one names what this one makes, drops or renames; body: it is named inside a function or DO block), recorded (declared, inferred, or missing; "inferred, no longer found": it was
             recorded once, and the files that are now registered give no reason for it: `record_dependencies` takes it back). ``attrs["warnings"]`` says what could not be read.
         """
-        from migrollback_nb import frames
+        from migrollback_nb.core import frames
 
         rows, remarks = self.inferred_rows(name)
         frame = frames.inferred(rows)
@@ -454,7 +455,7 @@ class Migrations:
 
     def inferred_rows(self, name: str | None = None) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
         """As `infer_dependencies`, as plain rows, and what could not be read. Does not write."""
-        from migrollback_nb.replay import infer_dependencies
+        from migrollback_nb.operations.dependencies import infer_dependencies
 
         if name is not None:
             name = self.check(name).migration_name
@@ -477,7 +478,7 @@ class Migrations:
         return [row for row in rows if name is None or name in (row["migration_name"], row["depends_on"])], inference.remarks
 
     def _folder_if_any(self) -> MigrationFolder | None:
-        from migrollback_nb.folders import default_folder
+        from migrollback_nb.files.location import default_folder
 
         return self.folder if self._dir is not None or default_folder() is not None else None
 
@@ -489,7 +490,7 @@ class Migrations:
         DataFrame
             Columns event_number, occurred_at, event, migration_name, attempt_id, database_user, client, reason, details (dict), hash.
         """
-        from migrollback_nb import frames
+        from migrollback_nb.core import frames
 
         return frames.events(self.database.events(None if name is None else _stem(name)))
 
@@ -502,13 +503,13 @@ class Migrations:
             Columns attempt_id, migration_name, outcome (rolled_back, failed, refused, unknown), started_at, ended_at (aware), in_place (from apply to
             rollback), duration_ms (of the SQL), sqlstate, database_user, client, reason; a row for each migration of each attempt, in order.
         """
-        from migrollback_nb import frames
+        from migrollback_nb.core import frames
 
         return frames.attempts(self.database.events())
 
     def verify_events(self) -> AuditResult:
         """Check the audit trail's chain of hashes in Python. Does not write."""
-        from migrollback_nb import audit
+        from migrollback_nb.operations import audit
 
         return audit.verify(self.database.events())
 
@@ -562,7 +563,7 @@ class Migrations:
             raise self._not_found(name)
         statuses = {row["migration_name"]: row["status"] for row in edges} | {name: own["status"]}
         applied_at = {row["migration_name"]: row["applied_at"] for row in edges}
-        steps = planning.rollback_order(
+        steps = ordering.rollback_order(
             name,
             ((row["migration_name"], row["depends_on"]) for row in edges),
             {step: status != "rolled_back" for step, status in statuses.items()},
@@ -608,7 +609,7 @@ class Migrations:
         fingerprint = self.database.fingerprint(names)
         rows = self.database.dry_run(names)
         if not rows[0]["success"]:
-            from migrollback_nb.refusing import refusal
+            from migrollback_nb.operations.rejection import refusal
 
             refused = rows[0]["migration_name"]
             raise refusal(self.database, names, refused, rows[0]["message"], result=self.check(refused))
@@ -700,7 +701,7 @@ class Migrations:
         UsageError
             When the schema cannot be copied to where it is to be rehearsed, or there is no deploy of this label.
         """
-        from migrollback_nb import rehearsing
+        from migrollback_nb.operations import rehearse as rehearsing
 
         names = self._steps(name, chain=chain, deploy=deploy)
         if deploy is not None and not names:
@@ -717,7 +718,7 @@ class Migrations:
                     rehearsed = rehearsing.rehearse(self.database, names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
         except Refused as error:
             if error.migration_name is not None and not error.dependents:
-                from migrollback_nb.refusing import refusal
+                from migrollback_nb.operations.rejection import refusal
 
                 raise refusal(self.database, names, error.migration_name, error.reason, hint=error.hint) from None
             raise
@@ -818,10 +819,10 @@ class Migrations:
         LockBusy
             Somebody holds a lock; nothing was changed.
         """
-        from migrollback_nb import rolling_back
-        from migrollback_nb import snapshots as around
-        from migrollback_nb.interrupts import telling_what_stays
-        from migrollback_nb.production import is_production
+        from migrollback_nb.core.production import is_production
+        from migrollback_nb.operations import rollback as rolling_back
+        from migrollback_nb.operations import snapshots as around
+        from migrollback_nb.operations.interrupts import telling_what_stays
 
         around.check_choice(snapshots)
         names = self._steps(name, chain=chain, deploy=deploy)
@@ -888,7 +889,7 @@ class Migrations:
         UsageError
             When the file exists already: a trail is never overwritten.
         """
-        from migrollback_nb.trail import save_trail
+        from migrollback_nb.operations.audit_log import save_trail
 
         return save_trail(self.database, path)
 
@@ -907,8 +908,8 @@ class Migrations:
         DependencyError
             When it depends on migrations that are not registered, or in a circle.
         """
-        from migrollback_nb.deploy_ledgers import not_applied_warning
-        from migrollback_nb.registering import live_block_warning
+        from migrollback_nb.operations.ledgers import not_applied_warning
+        from migrollback_nb.operations.register import live_block_warning
 
         file = self.folder.read(name)
         outcome = self.database.register_many([file.record()])[file.name]
@@ -939,7 +940,7 @@ class Migrations:
         Refused
             When the deploy tool is at work now, with its process.
         """
-        from migrollback_nb import registering
+        from migrollback_nb.operations import register as registering
 
         return registering.sync(self.database, self.folder, deploy=deploy, progress=progress)
 
@@ -951,7 +952,7 @@ class Migrations:
         MigrationFileError, DependencyError
             When a file of the folder is bad: what is pending cannot be told then.
         """
-        from migrollback_nb.applying import pending
+        from migrollback_nb.operations.apply import pending
 
         return tuple(file.name for file in pending(self.database.history_states(), self.folder).files)
 
@@ -982,7 +983,7 @@ class Migrations:
         Refused
             When it depends on migrations that are not applied, its SQL cannot run, or its deploy tool has applied it or is at work.
         """
-        from migrollback_nb import applying
+        from migrollback_nb.operations import apply as applying
 
         stems = [_stem(name) for name in names]
         return applying.apply(self.database, self.folder, stems, again=again, deploy=deploy, progress=progress, snapshots=snapshots)
@@ -992,7 +993,7 @@ class Migrations:
 
         One that would close a circle is left out, with a remark. One that was inferred before and is not found any more is taken back.
         """
-        from migrollback_nb.replay import infer_dependencies
+        from migrollback_nb.operations.dependencies import infer_dependencies
 
         found = infer_dependencies(self.database, self._folder_if_any())
         known = {(row["migration_name"], row["depends_on"]) for row in self.database.dependencies()}
@@ -1047,7 +1048,7 @@ class Migrations:
         DataFrame
             Columns id, migration_name, description, taken_at (aware), taken_by, objects (how many), bytes (as stored).
         """
-        from migrollback_nb import frames
+        from migrollback_nb.core import frames
 
         return frames.snapshots(self.database.snapshots(None if name is None else _stem(name)))
 
@@ -1100,7 +1101,7 @@ class Migrations:
         progress: Progress | None = None,
     ) -> Proof:
         """As `verify`, as one result that shows as HTML. Writes only on a scratch database."""
-        from migrollback_nb.proof import prove_folder
+        from migrollback_nb.replay.proof import prove_folder
 
         return prove_folder(self._dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
 
@@ -1132,15 +1133,16 @@ class Migrations:
         MigrationNotFound, MigrationFileError
             When there is no such file, or it is bad.
         """
-        from migrollback_nb import preludes, suggesting
-        from migrollback_nb.folders import is_supabases
+        from migrollback_nb.files import preludes
+        from migrollback_nb.files.location import is_supabases
+        from migrollback_nb.replay import suggest
 
         folder = self.folder
         file = folder.read(name)
         commented = True if is_supabases(folder.path) else None
         with suppress(NotInstalled):
             commented = commented or self.database.uses_supabase()
-        return suggesting.template(
+        return suggest.template(
             folder,
             file,
             commented=commented,
@@ -1163,7 +1165,7 @@ class Migrations:
         **options : Any
             As `Checklist` takes them: chain, ticket, smoke_tests, maintenance, notification, run.
         """
-        from migrollback_nb.checklist import Checklist
+        from migrollback_nb.runbook.checklist import Checklist
 
         return Checklist(self, name, **options)
 
@@ -1183,7 +1185,7 @@ class Migrations:
         dsn_given : bool
             True: the notebooks are not to name the variable that this connection may have come from.
         """
-        from migrollback_nb.runbook_notebooks import copy_runbook
+        from migrollback_nb.runbook.notebooks import copy_runbook
 
         return copy_runbook(self, name, ticket=ticket, chain=chain, into=into, dsn_given=dsn_given)
 
@@ -1199,7 +1201,7 @@ class Migrations:
         run : int, optional
             An earlier run of its checklist; by default the present one.
         """
-        from migrollback_nb.report import write_report
+        from migrollback_nb.runbook.report import write_report
 
         return write_report(self, name, file, run=run)
 
@@ -1217,7 +1219,7 @@ class Migrations:
         hide_rolled_back : bool
             Leave out what is rolled back.
         """
-        from migrollback_nb import graphs
+        from migrollback_nb.display import graphs
 
         rows = self.database.registered()
         if name is not None and _stem(name) not in {row["migration_name"] for row in rows}:
@@ -1254,7 +1256,7 @@ class Migrations:
         Refused
             When tables of the same names, or functions that stand in the way, are in the schema and not ours.
         """
-        from migrollback_nb.installation import system_migration, system_migration_names, system_record
+        from migrollback_nb.database.installation import system_migration, system_migration_names, system_record
 
         if production is None and reason is not None:
             raise UsageError("A reason is given, and nothing that it is the reason of", hint="Say also production=True or production=False.")
@@ -1332,7 +1334,7 @@ class Migrations:
         self._refuse_newer(present)
 
     def _refuse_newer(self, present: set[str] | None) -> None:
-        from migrollback_nb.installation import system_migration_names
+        from migrollback_nb.database.installation import system_migration_names
 
         unknown = sorted((present or set()) - set(system_migration_names()))
         if unknown:

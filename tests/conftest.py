@@ -20,7 +20,7 @@ from pg_servers import Server, find_servers
 from watching import Latch
 
 import migrollback_nb as mr
-from migrollback_nb import embedded
+from migrollback_nb.servers import embedded
 
 settings.register_profile("migrollback", deadline=None)  # one slow moment of a busy machine is no failure
 settings.load_profile("migrollback")
@@ -241,7 +241,7 @@ class NotebookDatabases:
     """For each notebook a database of its own with the demo loaded, on the embedded server; all read one folder of migrations."""
 
     def __init__(self, server: Server, folder: Path) -> None:
-        from migrollback_nb import demo
+        from migrollback_nb.cli import demo
 
         self.server = started(server)
         self.folder = folder

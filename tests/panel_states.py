@@ -14,12 +14,12 @@ import ipywidgets as widgets
 from panel_parts import walk
 
 import migrollback_nb as mr
+from migrollback_nb.core.results import ChainResult, CheckResult, Notice, Preview, Rehearsal, RollbackResult, Target
+from migrollback_nb.core.results.rehearsal import Broken, Failure, RowLoss
+from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
+from migrollback_nb.core.results.verification import Verification
 from migrollback_nb.panels import RollbackPanel
 from migrollback_nb.panels.name_list import NameList
-from migrollback_nb.results import ChainResult, CheckResult, Notice, Preview, Rehearsal, RollbackResult, Target
-from migrollback_nb.results.rehearsal import Broken, Failure, RowLoss
-from migrollback_nb.results.schema import SchemaChange, SchemaDiff
-from migrollback_nb.results.verification import Verification
 
 HOSTILE = "1_</pre><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m&amp;"
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")

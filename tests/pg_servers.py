@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from migrollback_nb.private_server import THROWAWAY, PrivateServer, programs_in, programs_on_this_machine
+from migrollback_nb.servers.private import THROWAWAY, PrivateServer, programs_in, programs_on_this_machine
 
 #: The oldest PostgreSQL that the package works on.
 OLDEST = 15

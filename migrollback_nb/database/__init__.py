@@ -5,7 +5,7 @@ Rows come back as dicts keyed by the columns of the SQL functions.
 
 from __future__ import annotations
 
-from migrollback_nb.database.deeds_in_steps import DeedsInSteps
+from migrollback_nb.database.nontransactional import DeedsInSteps
 from migrollback_nb.database.rehearsals import Rehearsals
 from migrollback_nb.database.system import SystemDeeds
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from migrollback_nb import errors
-from migrollback_nb.database.questions import Questions
-from migrollback_nb.results import Notice
-from migrollback_nb.session import Row, who_blocks
+from migrollback_nb.core import errors
+from migrollback_nb.core.results import Notice
+from migrollback_nb.database.queries import Questions
+from migrollback_nb.database.session import Row, who_blocks
 
 
 class Rehearsals(Questions):

@@ -9,9 +9,9 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from migrollback_nb import errors, results
-from migrollback_nb.database.questions import Questions
-from migrollback_nb.signatures import identities, signatures
+from migrollback_nb.core import errors, results
+from migrollback_nb.database.queries import Questions
+from migrollback_nb.database.signatures import identities, signatures
 
 
 class SystemDeeds(Questions):

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 import traitlets
 
-from migrollback_nb import html, runbook
-from migrollback_nb.checklist import Checklist
-from migrollback_nb.errors import MigrollbackError, UsageError
-from migrollback_nb.panels.desk import LOCK, Desk
+from migrollback_nb.core import html
+from migrollback_nb.core.errors import MigrollbackError, UsageError
+from migrollback_nb.core.production import is_production
+from migrollback_nb.core.results import Target
 from migrollback_nb.panels.panel import FIELD, WIDE, Keys, box, clicked, row, target_html
-from migrollback_nb.production import is_production
-from migrollback_nb.results import Target
-from migrollback_nb.runbook import Evidence, Item, Outcome, Phase, RunbookState
+from migrollback_nb.panels.state import LOCK, Desk
+from migrollback_nb.runbook import items
+from migrollback_nb.runbook.checklist import Checklist
+from migrollback_nb.runbook.items import Evidence, Item, Outcome, Phase, RunbookState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from migrollback_nb.hooks import Hook
+    from migrollback_nb.core.production import Rule
     from migrollback_nb.migrations import Migrations
     from migrollback_nb.panels.panel import Panel
-    from migrollback_nb.production import Rule
+    from migrollback_nb.runbook.hooks import Hook
 
 #: Traits that are the panel's state, in the order in which `update` sets them: a new choice forgets what was known of the one before.
 STATE = ("target", "names", "selected", "chain", "ticket", "state", "error", "busy")
@@ -63,7 +64,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
     phases : iterable of str
         Which parts are shown: before, during, after.
     production : str, iterable of str or callable, optional
-        Which targets are production; see `migrollback_nb.production.is_production`.
+        Which targets are production; see `migrollback_nb.core.production.is_production`.
     scratch, smoke_tests, maintenance, notification
         As `Checklist` takes them.
     **state : Any
@@ -193,12 +194,12 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
 
     def answer(self, key: str, *, note: str = "") -> None:
         """Let the machine answer an item. Writes one event."""
-        item = runbook.item_of(key)
+        item = items.item_of(key)
         self._start(item.text, lambda checklist: checklist.answer(key, note=note.strip() or None), forget=key)
 
     def attest(self, key: str, note: str) -> None:
         """Answer an item on a person's word; of a backup, the note is the id of your own. Writes one event."""
-        item = runbook.item_of(key)
+        item = items.item_of(key)
 
         def work(checklist: Checklist) -> None:
             if item.evidence == Evidence.BACKUP and note.strip():
@@ -210,7 +211,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
 
     def go_on_without(self, key: str, reason: str) -> None:
         """Go on without an item. Writes one event, with the reason."""
-        self._start(runbook.item_of(key).text, lambda checklist: checklist.go_on_without(key, reason), forget=key)
+        self._start(items.item_of(key).text, lambda checklist: checklist.go_on_without(key, reason), forget=key)
 
     def go_on(self, reason: str) -> None:
         """Go on without all open items before the rollback. Writes an event for each, with the reason."""
@@ -346,7 +347,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self.cancel_button.on_click(clicked(self, self.cancel))
         self.go_on_button.on_click(clicked(self, lambda: self.go_on(self.go_on_field.value)))
         for phase in self.phases:
-            for item in runbook.items_of(phase):
+            for item in items.items_of(phase):
                 self._rows[item.key] = _Row(item, self)
 
     def _sections(self) -> tuple[Any, ...]:
@@ -355,7 +356,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         for phase in self.phases:
             title = {Phase.BEFORE: "Before rolling back", Phase.DURING: "During rollback", Phase.AFTER: "After rollback"}[phase]
             parts.append(widgets.HTML(f'<div role="heading" aria-level="3" style="font-weight:600;font-size:1.1em;margin-top:.6em">{title}</div>'))
-            parts += [self._rows[item.key].box for item in runbook.items_of(phase)]
+            parts += [self._rows[item.key].box for item in items.items_of(phase)]
             if phase == Phase.BEFORE:
                 parts.append(row(self.go_on_field, self.go_on_button))
         return tuple(parts)
@@ -441,7 +442,7 @@ class _Row:
     def html(self, state: RunbookState | None) -> str:
         """How the item stands."""
         outcome = state.outcome(self.item.key) if state is not None else None
-        sign, word = runbook.WORDS[outcome]
+        sign, word = items.WORDS[outcome]
         badge = f'<span style="{_STYLES[outcome]};padding:0 .4em">{sign} {word}</span>' if outcome is not None else f"<span>{sign} {word}</span>"
         told = [f"<div>{badge} <b>{html.escape(self.item.text)}</b></div>"]
         if state is not None:
@@ -461,7 +462,7 @@ class _Row:
 def _summary_html(state: RunbookState | None) -> str:
     if state is None:
         return '<div style="line-height:1.5">Choose a migration: its checklist is read from the audit trail.</div>'
-    counts = " · ".join(f"{phase.capitalize()} {len(runbook.items_of(phase)) - len(state.open(phase))} of {len(runbook.items_of(phase))}" for phase in Phase)
+    counts = " · ".join(f"{phase.capitalize()} {len(items.items_of(phase)) - len(state.open(phase))} of {len(items.items_of(phase))}" for phase in Phase)
     done = "" if state.missing_before else " · all before the rollback is settled"
     return f'<div role="status" style="line-height:1.5"><b>{html.escape(counts)}</b>{done}</div>'
 

@@ -10,17 +10,18 @@ import graphviz
 import ipywidgets as widgets
 import traitlets
 
-from migrollback_nb import graphs, html
-from migrollback_nb.panels.desk import LOCK
+from migrollback_nb.core import html
+from migrollback_nb.display import graphs
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.panel import FIELD, Panel, box, lines, row, scrolled
-from migrollback_nb.panels.picks import Picking, script
+from migrollback_nb.panels.selection import Picking, script
+from migrollback_nb.panels.state import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from migrollback_nb.migrations import Migrations
-    from migrollback_nb.panels.desk import Desk
+    from migrollback_nb.panels.state import Desk
 
 #: So many of the newest are shown at first when there are more.
 LATEST = 100

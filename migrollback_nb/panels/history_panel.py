@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
-from migrollback_nb import html
-from migrollback_nb.errors import UsageError
+from migrollback_nb.core import html
+from migrollback_nb.core.errors import UsageError
 from migrollback_nb.migrations import parse_since
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.panel import FIELD, SHOWN, WIDE, Panel, box, row, scrolled
-from migrollback_nb.panels.picks import RowPicks
+from migrollback_nb.panels.selection import RowPicks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from migrollback_nb.panels.picks import HERE, Picking, script
+from migrollback_nb.panels.selection import HERE, Picking, script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,18 +11,18 @@ import anywidget
 import ipywidgets as widgets
 import traitlets
 
-from migrollback_nb import html
-from migrollback_nb.errors import DatabaseError, LockBusy, MigrollbackError, Refused, RollbackFailed, SqlFailed, UsageError
-from migrollback_nb.panels.desk import LOCK, STATE, Desk, State
+from migrollback_nb.core import html
+from migrollback_nb.core.errors import DatabaseError, LockBusy, MigrollbackError, Refused, RollbackFailed, SqlFailed, UsageError
+from migrollback_nb.core.results import ChainResult
 from migrollback_nb.panels.name_list import NameList
-from migrollback_nb.results import ChainResult
+from migrollback_nb.panels.state import LOCK, STATE, Desk, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from migrollback_nb.core.production import Rule
+    from migrollback_nb.core.results import RollbackResult, Target
     from migrollback_nb.migrations import Migrations
-    from migrollback_nb.production import Rule
-    from migrollback_nb.results import RollbackResult, Target
 
 #: SQLSTATE of a statement that was cancelled.
 _CANCELED = "57014"
@@ -200,7 +200,7 @@ class Panel(State, View):
     db : Migrations, Desk or Panel
         The connection, or the desk to share. A connection is borrowed: closing the panel does not close it.
     production : str, iterable of str or callable, optional
-        Which targets are production; see `migrollback_nb.production.is_production`.
+        Which targets are production; see `migrollback_nb.core.production.is_production`.
     framed : bool
         False: only its own part, to be put into something that shows target, choice and outcome.
     **state : Any
@@ -359,7 +359,7 @@ def _remark(every: int, found: int, shown: int) -> str:
 
 
 def box(text: str, style: str, *, role: str = "status") -> str:
-    """HTML in one of the styles of `migrollback_nb.html`; line breaks are kept. `text` is HTML already."""
+    """HTML in one of the styles of `migrollback_nb.core.html`; line breaks are kept. `text` is HTML already."""
     return f'<div role="{role}" style="{style};padding:.4em .8em;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4">{text}</div>'
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from migrollback_nb import html
+from migrollback_nb.core import html
 from migrollback_nb.panels.panel import FIELD, WIDE, Panel, View, box, lines, row, scrolled
 
 if TYPE_CHECKING:
-    from migrollback_nb.results import ChainResult, CheckResult, Preview, Rehearsal, RollbackResult
+    from migrollback_nb.core.results import ChainResult, CheckResult, Preview, Rehearsal, RollbackResult
 
 
 class CheckPanel(Panel):

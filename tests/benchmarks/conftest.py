@@ -75,7 +75,7 @@ def _time(seconds: float | None) -> str:
 @pytest.fixture(scope="session")
 def server_dsn() -> Iterator[str]:
     """DSN of the server, without a database."""
-    from migrollback_nb import embedded
+    from migrollback_nb.servers import embedded
 
     options = psycopg.conninfo.conninfo_to_dict(embedded.start())
     del options["dbname"]

@@ -8,8 +8,8 @@ from pathlib import Path
 from time import perf_counter
 
 import migrollback_nb as mr
-from migrollback_nb.inference import infer
-from migrollback_nb.replay import infer_dependencies, steps_of
+from migrollback_nb.operations.dependencies import infer_dependencies, steps_of
+from migrollback_nb.operations.inference import infer
 
 from .conftest import Measure
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 
 import migrollback_nb as mr
-from migrollback_nb import demo
+from migrollback_nb.cli import demo
 from migrollback_nb.panels import GraphPanel, HistoryPanel, RollbackPanel
 
 from .conftest import Measure, seconds

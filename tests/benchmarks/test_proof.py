@@ -7,7 +7,7 @@ from time import perf_counter
 
 import pytest
 
-from migrollback_nb.proof import prove_folder
+from migrollback_nb.replay.proof import prove_folder
 
 from .conftest import Measure
 from .test_speed import write_files

@@ -12,7 +12,7 @@ from typing import Literal
 import psycopg
 
 import migrollback_nb as mr
-from migrollback_nb import embedded
+from migrollback_nb.servers import embedded
 
 from .conftest import Measure, seconds
 

@@ -248,7 +248,7 @@ def test_sync(benchmark: Callable, table: list[Measure], new_database: Callable[
 
 def test_check_as_process(benchmark: Callable, table: list[Measure], new_database: Callable[[], str]) -> None:
     """`migrollback check` against psql asking the same, beside what it takes Python to start and to load its driver."""
-    from migrollback_nb import embedded
+    from migrollback_nb.servers import embedded
 
     dsn = new_database()
     with mr.connect(dsn) as db:

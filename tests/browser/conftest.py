@@ -21,7 +21,7 @@ import pytest
 from laboratory import Laboratory, Notebook7, Visit, Voila
 
 import migrollback_nb as mr
-from migrollback_nb import demo
+from migrollback_nb.cli import demo
 
 if TYPE_CHECKING:
     from pg_servers import Server

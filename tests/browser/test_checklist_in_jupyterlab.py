@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from watching import status, value
 
-from migrollback_nb import runbook
-from migrollback_nb.runbook import Phase
+from migrollback_nb.runbook import items
+from migrollback_nb.runbook.items import Phase
 
 expect: Any = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright").expect
 expect.set_options(timeout=60_000)
@@ -27,7 +27,7 @@ def button(lab: Laboratory, tooltip: str) -> Locator:
 
 
 def attest(lab: Laboratory, key: str, note: str) -> None:
-    row = lab.output.locator(".widget-vbox", has_text=runbook.item_of(key).text).last
+    row = lab.output.locator(".widget-vbox", has_text=items.item_of(key).text).last
     row.get_by_label("Note").fill(note)
     row.get_by_role("button", name="Attest").click()
 
@@ -46,7 +46,7 @@ def test_answers_outlive_the_page_and_the_kernel(lab: Laboratory, connect: str, 
     lab.field("Ticket").fill("INC-50")
     attest(lab, "window", "22:00, Maria watches")
     expect(lab.text("“22:00, Maria watches”")).to_be_visible()
-    button(lab, runbook.item_of("dependents").help).click()
+    button(lab, items.item_of("dependents").help).click()
     expect(lab.text("Before 2 of 8")).to_be_visible()
     assert answers(shop) == [("window", "done"), ("dependents", "done")]
     assert lab.faults() == []
@@ -71,7 +71,7 @@ def test_the_rollback_waits_for_the_checklist_and_the_checklist_learns_of_it(lab
     lab.field("Reason").last.fill("INC-51")
     expect(lab.text("of the checklist's items before the rollback are open")).to_be_visible()
     expect(lab.button("Roll back")).to_be_disabled()
-    button(lab, runbook.item_of("dependents").help).click()
+    button(lab, items.item_of("dependents").help).click()
     expect(lab.text("Before 1 of 8")).to_be_visible()
     lab.field("Reason").first.fill("the shop is down")
     lab.button("Go on without what is open").click()
@@ -80,6 +80,6 @@ def test_the_rollback_waits_for_the_checklist_and_the_checklist_learns_of_it(lab
     expect(lab.text("Done: ")).to_be_visible()
     assert status(shop, TOP) == "rolled_back"
     expect(lab.text("During 1 of")).to_be_visible()
-    assert value(shop, "SELECT count(*) FROM migration_events WHERE details ->> 'outcome' = 'skipped'") == len(runbook.items_of(Phase.BEFORE)) - 1
+    assert value(shop, "SELECT count(*) FROM migration_events WHERE details ->> 'outcome' = 'skipped'") == len(items.items_of(Phase.BEFORE)) - 1
     assert lab.faults() == []
     lab.shoot("15_checklist_and_rollback_light")

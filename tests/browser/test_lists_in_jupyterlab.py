@@ -48,7 +48,7 @@ class Gate:
     def closed(self, then: str = "pass") -> Iterator[None]:
         """Let the kernel wait, and at the end do something before it hears of what was done meanwhile."""
         # whoever draws, or handles what a panel has sent, takes this lock, whichever thread it is
-        self._lab.run(f"from migrollback_nb.panels.desk import LOCK\nwith LOCK:\n    open({str(self._path)!r}).read()\n    {then}")
+        self._lab.run(f"from migrollback_nb.panels.state import LOCK\nwith LOCK:\n    open({str(self._path)!r}).read()\n    {then}")
         eventually(self.reached, "the kernel waits at the gate", seconds=60)
         assert self._writer is not None
         try:

@@ -11,7 +11,7 @@ import pytest
 from watching import eventually, eventually_sleeps, status, value
 
 import migrollback_nb as mr
-from migrollback_nb import demo
+from migrollback_nb.cli import demo
 
 expect: Any = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright").expect
 expect.set_options(timeout=60_000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb import demo
+from migrollback_nb.cli import demo
 
 expect: Any = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright").expect
 expect.set_options(timeout=60_000)

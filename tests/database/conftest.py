@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrollback_nb.proof import prove_folder
+from migrollback_nb.replay.proof import prove_folder
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from watching import value
 
-from migrollback_nb.installation import system_migration, system_migration_names
+from migrollback_nb.database.installation import system_migration, system_migration_names
 
 pytestmark = pytest.mark.versions
 

@@ -18,8 +18,8 @@ from conftest import with_migrations, with_system
 from watching import events, eventually, last_event, value
 
 import migrollback_nb as mr
-from migrollback_nb import backup
-from migrollback_nb.runbook import ITEMS, Evidence, Outcome, Phase, items_of
+from migrollback_nb.runbook.items import ITEMS, Evidence, Outcome, Phase, items_of
+from migrollback_nb.servers import pg_dump
 
 if TYPE_CHECKING:
     from pg_servers import Server
@@ -278,7 +278,7 @@ def test_a_backup_is_taken_proved_and_can_be_restored(checklist: mr.Checklist, t
     # restored: the table, its rows, the history and the audit trail, whole
     name = server.create_database()
     try:
-        dumper = backup.find_pg_dump(server.major * 10000)
+        dumper = pg_dump.find_pg_dump(server.major * 10000)
         subprocess.run([dumper.folder / "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={server.dsn(name)}", file], check=True, capture_output=True)
         with mr.connect(server.dsn(name)) as restored, psycopg.connect(server.dsn(name)) as connection:
             assert connection.execute("SELECT array_agg(id ORDER BY id) FROM a").fetchone() == (list(range(1, 101)),)
@@ -309,15 +309,15 @@ def test_a_backup_that_fails_leaves_no_file_and_is_recorded(checklist: mr.Checkl
     try:
         info = connection.info
         other = psycopg.connect(host=info.host, port=info.port, dbname=info.dbname, user="nobody_in_particular", autocommit=True)
-        with other, pytest.raises(backup.BackupFailed, match="permission denied"):
-            backup.take_backup(other, tmp_path / "x.dump")
+        with other, pytest.raises(pg_dump.BackupFailed, match="permission denied"):
+            pg_dump.take_backup(other, tmp_path / "x.dump")
     finally:
         connection.execute("DROP ROLE nobody_in_particular")
     assert list(tmp_path.glob("x*")) == []
 
 
 def test_a_failed_backup_is_an_answer(checklist: mr.Checklist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup, "_dumpers", lambda: iter([backup.Dumper(folder=Path("/old"), version="9.6.24")]))
+    monkeypatch.setattr(pg_dump, "_dumpers", lambda: iter([pg_dump.Dumper(folder=Path("/old"), version="9.6.24")]))
     entry = checklist.answer("backup", file=tmp_path / "x.dump")
     assert entry.outcome == Outcome.FAILED
     assert "9.6.24" in entry.evidence["message"]
@@ -329,7 +329,7 @@ def test_the_password_is_on_no_command_line_and_in_no_event(
 ) -> None:
     secret = "s3cr3t p'w\\d="
     seen: list[str] = []
-    real = backup._run
+    real = pg_dump._run
 
     def spy(command: list[Any], environment: dict[str, str], cancelled: Any) -> str:
         seen.extend(str(word) for word in command)
@@ -340,7 +340,7 @@ def test_the_password_is_on_no_command_line_and_in_no_event(
             assert stat.S_IMODE(service.stat().st_mode) == 0o600
         return real(command, environment, cancelled)
 
-    monkeypatch.setattr(backup, "_run", spy)
+    monkeypatch.setattr(pg_dump, "_run", spy)
     info = session().info
     connection = psycopg.connect(host=info.host, port=info.port, dbname=info.dbname, user=info.user, password=secret, autocommit=True)
     with connection, mr.connect(connection=connection) as lent:
@@ -476,14 +476,14 @@ def test_a_chain_is_verified_as_a_whole(checklist: mr.Checklist, db: mr.Migratio
 
 
 def test_the_nearest_pg_dump_that_can_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [backup.Dumper(folder=Path(f"/pg{major}"), version=f"{major}.1") for major in (18, 15, 17)]
-    monkeypatch.setattr(backup, "_dumpers", lambda: iter(found))
-    assert backup.find_pg_dump(150004).major == 15
-    assert backup.find_pg_dump(160004).major == 17
-    with pytest.raises(backup.BackupFailed, match="no pg_dump for PostgreSQL 19"):
-        backup.find_pg_dump(190000)
+    found = [pg_dump.Dumper(folder=Path(f"/pg{major}"), version=f"{major}.1") for major in (18, 15, 17)]
+    monkeypatch.setattr(pg_dump, "_dumpers", lambda: iter(found))
+    assert pg_dump.find_pg_dump(150004).major == 15
+    assert pg_dump.find_pg_dump(160004).major == 17
+    with pytest.raises(pg_dump.BackupFailed, match="no pg_dump for PostgreSQL 19"):
+        pg_dump.find_pg_dump(190000)
 
 
 def test_real_pg_dumps_are_found() -> None:
-    assert [dumper for dumper in backup._dumpers() if dumper.major >= 15]
-    assert os.access(backup.find_pg_dump(150000).folder / "pg_restore", os.X_OK)
+    assert [dumper for dumper in pg_dump._dumpers() if dumper.major >= 15]
+    assert os.access(pg_dump.find_pg_dump(150000).folder / "pg_restore", os.X_OK)

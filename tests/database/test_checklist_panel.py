@@ -13,7 +13,7 @@ import pytest
 
 import migrollback_nb as mr
 from migrollback_nb.panels import ChecklistPanel, RollbackPanel
-from migrollback_nb.runbook import ITEMS, Outcome, Phase, items_of
+from migrollback_nb.runbook.items import ITEMS, Outcome, Phase, items_of
 
 NAME = "001_a"
 HOSTILE = "002_</div><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m"

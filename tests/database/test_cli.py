@@ -18,7 +18,8 @@ import pytest
 from conftest import with_migrations, with_system
 
 import migrollback_nb as mr
-from migrollback_nb import cli, terminal
+from migrollback_nb import cli
+from migrollback_nb.cli import terminal
 
 if TYPE_CHECKING:
     from pg_servers import Server

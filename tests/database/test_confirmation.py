@@ -18,7 +18,7 @@ from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.confirmation import QUESTION
+from migrollback_nb.cli.confirmation import QUESTION
 
 RULE = "─" * 76
 
@@ -185,7 +185,7 @@ def test_control_c_before_the_question_says_that_nothing_was_changed(chain, run,
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("migrollback_nb.confirmation.known_effects", interrupted)
+    monkeypatch.setattr("migrollback_nb.cli.confirmation.known_effects", interrupted)
     code, _, err = run("rollback", "002_b", typed="yes\n")
     assert (code, "Not confirmed: nothing was changed." in err) == (1, True)
 

@@ -14,9 +14,9 @@ import pytest
 from watching import eventually, exists, status
 
 import migrollback_nb as mr
-from migrollback_nb import session as session_module
-from migrollback_nb.database import deeds
-from migrollback_nb.private_server import PrivateServer
+from migrollback_nb.database import commands
+from migrollback_nb.database import session as session_module
+from migrollback_nb.servers.private import PrivateServer
 
 
 class Cutter:
@@ -103,7 +103,7 @@ def cutter(server, cutter_of):
 @pytest.fixture
 def cuttable(cutter, database_dsn, folder, monkeypatch):
     """Migrations whose connections the cutter can cut; none is waited for long."""
-    for module in (deeds, session_module):
+    for module in (commands, session_module):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
     with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder, limits=mr.Limits(retries=1)) as migrations:
         yield migrations
@@ -360,7 +360,7 @@ def test_whatever_is_cut_what_is_registered_and_resolved_is_said_as_it_is(cuttab
 
 @pytest.mark.long
 def test_whatever_is_cut_what_is_installed_is_said_as_it_is(cutter, empty_dsn, server, monkeypatch):
-    for module in (deeds, session_module):
+    for module in (commands, session_module):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
     dsn = psycopg.conninfo.make_conninfo(empty_dsn, host=cutter.folder)
     with psycopg.connect(empty_dsn, autocommit=True) as look, mr.connect(dsn, schema="apart") as db:

@@ -12,7 +12,8 @@ import pytest
 from psycopg import sql
 
 import migrollback_nb as mr
-from migrollback_nb import demo, embedded
+from migrollback_nb.cli import demo
+from migrollback_nb.servers import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

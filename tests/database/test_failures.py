@@ -231,6 +231,6 @@ def test_a_refusal_whose_hint_cannot_be_found_is_a_refusal(db, applied, monkeypa
 def test_a_body_that_cannot_be_read_is_looked_at_by_its_words(db, applied, monkeypatch):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_f", "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM a; END $$;", "DROP FUNCTION f();")
-    monkeypatch.setattr("migrollback_nb.bodies.uses", lambda _: 1 / 0)
+    monkeypatch.setattr("migrollback_nb.parsing.routine_bodies.uses", lambda _: 1 / 0)
     [broken] = db.rehearse("001_a").broken
     assert (broken.identity, "public.a" in broken.because) == ("public.f()", True)

@@ -6,7 +6,7 @@ from psycopg import sql
 from watching import value
 
 import migrollback_nb as mr
-from migrollback_nb.installation import installation_sql
+from migrollback_nb.database.installation import installation_sql
 
 pytestmark = pytest.mark.versions
 

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from migrollback_nb import parse
-from migrollback_nb.inverse import suggest
-from migrollback_nb.old_definitions import state
+from migrollback_nb.replay.definitions import state
+from migrollback_nb.undo import suggest
 
 pytestmark = pytest.mark.versions
 

@@ -8,7 +8,7 @@ from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.proof import prove_folder
+from migrollback_nb.replay.proof import prove_folder
 
 pytestmark = pytest.mark.versions
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrollback_nb import contents, sample_rows
+from migrollback_nb.replay import sample_rows, table_contents
 
 pytestmark = pytest.mark.versions
 
@@ -95,7 +95,7 @@ def test_no_value_is_made_twice(session):
     connection = session()
     columns = ", ".join(f"c{number} text" for number in range(40))
     connection.execute(f"CREATE TABLE a ({columns}); CREATE TABLE b ({columns})")
-    assert sample_rows.fill(connection, [table for table in contents.tables(connection, besides=[]) if table.name in "ab"]) == []
+    assert sample_rows.fill(connection, [table for table in table_contents.tables(connection, besides=[]) if table.name in "ab"]) == []
     values = [value for table in "ab" for row in connection.execute(f"SELECT * FROM {table}") for value in row]
     assert len(set(values)) == len(values) == 2 * 40 * sample_rows.ROWS
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from watching import schema_of, value
 
-from migrollback_nb.preludes import without_own_options
-from migrollback_nb.proof import prove_folder
+from migrollback_nb.files.preludes import without_own_options
+from migrollback_nb.replay.proof import prove_folder
 
 pytestmark = pytest.mark.versions
 

@@ -10,9 +10,9 @@ import pytest
 from watching import value
 
 import migrollback_nb as mr
-from migrollback_nb import schema_copy
 from migrollback_nb.cli import run
-from migrollback_nb.signatures import identities, signatures
+from migrollback_nb.database.signatures import identities, signatures
+from migrollback_nb.replay import schema_copy
 
 #: Types that an argument of a type is mistaken for.
 LIKE = {

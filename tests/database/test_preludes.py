@@ -4,11 +4,12 @@ import pytest
 from watching import value
 
 import migrollback_nb as mr
-from migrollback_nb import cli, preludes
-from migrollback_nb.migration_file import parse
-from migrollback_nb.preludes import find
-from migrollback_nb.proof import prove_folder
-from migrollback_nb.scratch import scratch
+from migrollback_nb import cli
+from migrollback_nb.files import preludes
+from migrollback_nb.files.migration import parse
+from migrollback_nb.files.preludes import find
+from migrollback_nb.replay.proof import prove_folder
+from migrollback_nb.replay.scratch import scratch
 
 pytestmark = pytest.mark.versions
 

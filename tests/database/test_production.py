@@ -8,7 +8,7 @@ from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.production import is_production
+from migrollback_nb.core.production import is_production
 
 NEEDS_A_REASON = "This database is marked as production: a rollback here needs a reason (argument reason)"
 
@@ -116,7 +116,7 @@ def test_the_variable_alone_asks_for_a_reason_too(db, applied, monkeypatch):
 
 def test_statement_by_statement_and_a_mark_that_came_meanwhile(marked, applied, monkeypatch):
     applied("002_i", "CREATE INDEX i ON t ((1));", "DROP INDEX CONCURRENTLY i;", options=" transaction:false")
-    monkeypatch.setattr("migrollback_nb.production.is_production", lambda *_: False)  # it was marked after the client had looked
+    monkeypatch.setattr("migrollback_nb.core.production.is_production", lambda *_: False)  # it was marked after the client had looked
     for name in ("002_i", "001_t"):
         with pytest.raises(mr.Refused, match="marked as production") as refused:
             marked.rollback(name, confirm=name)
@@ -166,7 +166,7 @@ def test_the_printed_installation_marks_it_too(empty_dsn):
 
 def test_panels_and_report_know_the_mark(marked):
     from migrollback_nb.panels import ChecklistPanel, RollbackPanel
-    from migrollback_nb.report import report_html
+    from migrollback_nb.runbook.report import report_html
 
     panel = RollbackPanel(marked, production=lambda _: False)
     panel.refresh()

@@ -190,8 +190,8 @@ def test_what_is_missing_is_found_behind_the_part_that_is_kept(write, verdicts):
 
 
 def test_a_hint_that_cannot_be_found_stops_nothing(write, verdicts, monkeypatch):
-    monkeypatch.setattr("migrollback_nb.missing.way_out", lambda *_, **__: 1 / 0)
-    monkeypatch.setattr("migrollback_nb.proof.compared_values", lambda _: 1 / 0)
+    monkeypatch.setattr("migrollback_nb.replay.hints.way_out", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("migrollback_nb.replay.proof.compared_values", lambda _: 1 / 0)
     write("001_a", "SELECT 1::missing_type;", "SELECT 1;")
     write("002_b", "CREATE TABLE b (id int);", "DROP TABLE b;")
     assert [verdict.grade for verdict in verdicts().values()] == ["fails", "restores"]

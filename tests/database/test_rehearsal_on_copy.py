@@ -7,10 +7,11 @@ import pytest
 from watching import events, schema_of, status
 
 import migrollback_nb as mr
-from migrollback_nb import embedded, preludes
 from migrollback_nb.database import Database
-from migrollback_nb.private_server import PrivateServer
-from migrollback_nb.schema_copy import copied
+from migrollback_nb.files import preludes
+from migrollback_nb.replay.schema_copy import copied
+from migrollback_nb.servers import embedded
+from migrollback_nb.servers.private import PrivateServer
 
 pytestmark = pytest.mark.versions
 

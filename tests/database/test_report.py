@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb import cli, graphs
-from migrollback_nb.report import report_html
+from migrollback_nb import cli
+from migrollback_nb.display import graphs
+from migrollback_nb.runbook.report import report_html
 
 NAME = "001_a"
 HOSTILE = "002_</td><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m&amp;"

@@ -10,8 +10,8 @@ import pytest
 from watching import exists, value
 
 import migrollback_nb as mr
-from migrollback_nb.installation import installation_sql
-from migrollback_nb.terminal import show
+from migrollback_nb.cli.terminal import show
+from migrollback_nb.database.installation import installation_sql
 
 pytestmark = pytest.mark.versions
 
@@ -24,7 +24,7 @@ SELECT o.what, coalesce(r.rolname, 'PUBLIC'), a.privilege_type FROM (
 ) AS o (what, acl, kind, owner) CROSS JOIN LATERAL aclexplode(coalesce(o.acl, acldefault(o.kind, o.owner))) a LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE a.grantee = 0 OR r.rolname IN ('anon', 'authenticated', 'service_role')
 """
-STAND_IN = (Path(mr.__file__).parent / "stand_ins/supabase/schema.sql").read_text(encoding="utf-8")
+STAND_IN = (Path(mr.__file__).parent / "files/stand_ins/supabase/schema.sql").read_text(encoding="utf-8")
 #: As Supabase sets it up.
 DEFAULT_PRIVILEGES = "\n".join(
     [line for line in STAND_IN.splitlines() if line.startswith("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL")]

@@ -12,7 +12,7 @@ import pytest
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.runbook_notebooks import NOTEBOOKS, fill_in
+from migrollback_nb.runbook.notebooks import NOTEBOOKS, fill_in
 
 NAME = "001_a"
 HOSTILE = "002_\"'\\\n<script>\u202e\x1b]0;x\x07 # ); import os; os.abort()"

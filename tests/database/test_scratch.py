@@ -13,9 +13,9 @@ from pg_servers import find_servers
 from watching import Background, eventually, value
 
 import migrollback_nb as mr
-from migrollback_nb import embedded
-from migrollback_nb.private_server import PrivateServer
-from migrollback_nb.scratch import PREFIX, PROGRAMS_VARIABLE, scratch
+from migrollback_nb.replay.scratch import PREFIX, PROGRAMS_VARIABLE, scratch
+from migrollback_nb.servers import embedded
+from migrollback_nb.servers.private import PrivateServer
 
 pytestmark = pytest.mark.versions
 
@@ -84,9 +84,7 @@ def test_several_at_once_leave_each_other_alone(server, admin):
 
 def hold(dsn):
     """A process that makes a scratch database, tells its name and waits."""
-    program = (
-        "import sys\nfrom migrollback_nb.scratch import scratch\nwith scratch(on=sys.argv[1]) as made:\n    print(made.name, flush=True)\n    sys.stdin.read()"
-    )
+    program = "import sys\nfrom migrollback_nb.replay.scratch import scratch\nwith scratch(on=sys.argv[1]) as made:\n    print(made.name, flush=True)\n    sys.stdin.read()"
     process = subprocess.Popen([sys.executable, "-c", program, dsn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return process, process.stdout.readline().strip()
 
@@ -205,7 +203,7 @@ def test_an_extension_that_the_embedded_server_lacks_brings_the_machines_own():
 
 
 def test_an_extension_that_is_nowhere_is_named_with_the_way_out(monkeypatch):
-    monkeypatch.setattr("migrollback_nb.scratch.programs_on_this_machine", lambda: iter(()))
+    monkeypatch.setattr("migrollback_nb.replay.scratch.programs_on_this_machine", lambda: iter(()))
     with (
         pytest.raises(mr.UsageError, match=r"extension pgcrypto \(001_a\.sql:1\).*embedded PostgreSQL(.|\n)*--on"),
         scratch([migration("CREATE EXTENSION pgcrypto;")]),
@@ -224,7 +222,7 @@ def test_programs_that_are_named_are_used_and_others_refused(monkeypatch, tmp_pa
 
 def test_a_private_server_ends_with_a_process_that_is_killed():
     program = (
-        "import sys\nfrom pathlib import Path\nfrom migrollback_nb.private_server import PrivateServer\n"
+        "import sys\nfrom pathlib import Path\nfrom migrollback_nb.servers.private import PrivateServer\n"
         "print(PrivateServer.start(Path(sys.argv[1])).folder, flush=True)\nsys.stdin.read()"
     )
     own = find_servers(every=False)[0][-1]
@@ -242,7 +240,7 @@ def test_a_private_server_that_does_not_start_says_why_and_leaves_nothing(monkey
     own = find_servers(every=False)[0][-1]
     with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as name:  # of this test alone: others start servers meanwhile
         Path(name).chmod(0o777)
-        monkeypatch.setattr("migrollback_nb.private_server._roomy_folder", lambda: name)
+        monkeypatch.setattr("migrollback_nb.servers.private._roomy_folder", lambda: name)
         with pytest.raises(mr.ConnectionFailed, match="no_such_setting"):
             PrivateServer.start(own.bin, {"no_such_setting": "1"})
         assert list(Path(name).iterdir()) == []

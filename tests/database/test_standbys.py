@@ -7,8 +7,8 @@ import pytest
 from watching import eventually, value
 
 import migrollback_nb as mr
-from migrollback_nb import private_server
-from migrollback_nb.private_server import THROWAWAY, PrivateServer
+from migrollback_nb.servers import private
+from migrollback_nb.servers.private import THROWAWAY, PrivateServer
 
 pytestmark = pytest.mark.versions
 
@@ -33,9 +33,9 @@ def program(primary, server):
     def run(name, *arguments, background=False):
         command = [(copied.parent if copied else server.bin) / name, *arguments]
         if not background:
-            private_server._run(command, primary.folder, private_server.ordinary_account())
+            private._run(command, primary.folder, private.ordinary_account())
             return
-        started.append(subprocess.Popen(command, cwd=primary.folder, **private_server.ordinary_account()))
+        started.append(subprocess.Popen(command, cwd=primary.folder, **private.ordinary_account()))
 
     yield run
     for process in started:

@@ -4,8 +4,8 @@ import pytest
 from watching import exists
 
 import migrollback_nb as mr
-from migrollback_nb.folders import plain_rollback
-from migrollback_nb.formats import parse
+from migrollback_nb.files.formats import parse
+from migrollback_nb.files.location import plain_rollback
 
 EVIL = "UPDATE migration_history SET rollback_sql = 'DROP TABLE customers', metadata = jsonb_set(jsonb_set(metadata, '{rollback,md5}', to_jsonb(md5('DROP TABLE customers'))), '{rollback,statements}', '[[0, 20, 1]]')"
 FILES = {

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from watching import exists, status, value
 
 import migrollback_nb as mr
-from migrollback_nb.sql_text import SqlText
+from migrollback_nb.parsing.statements import SqlText
 
 COVERAGE = "The stored statements do not cover the rollback SQL ("
 TOKEN = postgast.pg_query_pb2.Token

@@ -10,8 +10,8 @@ from watching import schema_of
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.errors import MigrationNotFound
-from migrollback_nb.old_definitions import run_and_look
+from migrollback_nb.core.errors import MigrationNotFound
+from migrollback_nb.replay.definitions import run_and_look
 
 pytestmark = pytest.mark.versions
 
@@ -271,7 +271,7 @@ def test_a_database_that_is_named_says_how_it_is_written(db, empty_dsn, write_mi
 
 @pytest.mark.usefixtures("production")
 def test_the_magic_asks_no_database_either_unless_one_was_named(write_migration, folder, database_dsn):
-    from migrollback_nb.magics import Magic
+    from migrollback_nb.cli.magics import Magic
 
     write_migration("001_t", "CREATE TABLE t (a int);")
     magic = Magic()

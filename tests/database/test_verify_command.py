@@ -15,10 +15,11 @@ import pytest
 from watching import eventually
 
 import migrollback_nb as mr
-from migrollback_nb import cli, frames
-from migrollback_nb.proof import prove_folder
-from migrollback_nb.results import MigrationProof, Proof
-from migrollback_nb.scratch import PREFIX
+from migrollback_nb import cli
+from migrollback_nb.core import frames
+from migrollback_nb.core.results import MigrationProof, Proof
+from migrollback_nb.replay.proof import prove_folder
+from migrollback_nb.replay.scratch import PREFIX
 
 pytestmark = pytest.mark.versions
 
@@ -260,7 +261,7 @@ def test_a_connected_user_asks_without_touching_that_database(three, server, db)
 
 
 def test_the_magic_needs_no_connection(three, server, folder):
-    from migrollback_nb.magics import Magic
+    from migrollback_nb.cli.magics import Magic
 
     proof = Magic()(f"verify 002_b --dir {folder} --on '{server.dsn()}'")
     assert [verdict.grade for verdict in proof.migrations] == ["loses_data"]

@@ -17,7 +17,7 @@ from panel_parts import part
 from traitlets.config import Config
 
 import migrollback_nb as mr
-from migrollback_nb import frames
+from migrollback_nb.core import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

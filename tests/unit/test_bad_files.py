@@ -6,7 +6,7 @@ import os
 import pytest
 
 from migrollback_nb import MigrationFileError, MigrationNotFound, UsageError
-from migrollback_nb.formats import MigrationFolder
+from migrollback_nb.files.formats import MigrationFolder
 
 START, END = "-- ROLLBACK START\n", "-- ROLLBACK END\n"
 
@@ -173,7 +173,7 @@ def test_no_folder(tmp_path):
 def test_what_is_registered_unchanged_is_not_parsed_again(tmp_path):
     (tmp_path / "001_a.sql").write_text(START)
     assert len(MigrationFolder(tmp_path).read_all().errors) == 1
-    from migrollback_nb.migration_file import parse, read_text
+    from migrollback_nb.files.migration import parse, read_text
 
     checksum = parse(read_text(tmp_path / "001_a.sql"), name="001_a").checksum
     contents = MigrationFolder(tmp_path).read_all(unchanged={"001_a": checksum})

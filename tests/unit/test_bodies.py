@@ -4,14 +4,14 @@ import doctest
 
 import pytest
 
-from migrollback_nb import bodies, sql_names
+from migrollback_nb.parsing import routine_bodies, tokens
 
 USERS, NOTES = ("public", "users"), "public.users.notes"
 GONE = {
-    "table": bodies.Gone(kind="table", identity="public.users", schema="public", name="users"),
-    "column": bodies.Gone(kind="column", identity=NOTES, schema="public", table="users", name="notes"),
-    "function": bodies.Gone(kind="function", identity="public.fix(integer)", schema="public", name="fix"),
-    "enum": bodies.Gone(kind="enum", identity="public.mood", schema="public", name="mood"),
+    "table": routine_bodies.Gone(kind="table", identity="public.users", schema="public", name="users"),
+    "column": routine_bodies.Gone(kind="column", identity=NOTES, schema="public", table="users", name="notes"),
+    "function": routine_bodies.Gone(kind="function", identity="public.fix(integer)", schema="public", name="fix"),
+    "enum": routine_bodies.Gone(kind="enum", identity="public.mood", schema="public", name="mood"),
 }
 #: (what is gone, a body) -> True: certain, False: perhaps, None: not named
 BODIES = {
@@ -48,27 +48,30 @@ def _function(body: str, *, arguments: str = "", returns: str = "void") -> str:
 
 @pytest.mark.parametrize(("what", "body"), BODIES)
 def test_bodies(what, body):
-    found = bodies.uses(_function(body, returns="trigger" if "NEW" in body else "void"))
+    found = routine_bodies.uses(_function(body, returns="trigger" if "NEW" in body else "void"))
     assert found is not None
     meant = {(None, "users"): USERS, ("public", "users"): USERS, ("app", "users"): ("app", "users")}
-    named = list(bodies.broken_by(found, [GONE[what]], meant))
+    named = list(routine_bodies.broken_by(found, [GONE[what]], meant))
     expected = BODIES[what, body]
     assert named == ([] if expected is None else [(GONE[what], expected)])
 
 
 @pytest.mark.parametrize("body", ["BEGIN NEW.notes := 1; RETURN NEW; END", "BEGIN IF OLD.notes = 1 THEN RETURN NULL; END IF; END"])
 def test_rows_of_a_trigger(body):
-    found = bodies.uses(_function(body, returns="trigger"))
-    named = list(bodies.broken_by(found, [GONE["column"]], {}, trigger_on=frozenset({"public.users"})))
+    found = routine_bodies.uses(_function(body, returns="trigger"))
+    named = list(routine_bodies.broken_by(found, [GONE["column"]], {}, trigger_on=frozenset({"public.users"})))
     assert named == [(GONE["column"], True)]
 
 
 def test_arguments_and_returned_columns_may_be_assigned_to():
-    assert bodies.uses(_function("BEGIN a := 1; b := 2; RETURN NEXT; END", arguments="a integer DEFAULT 1", returns="TABLE(b integer, c text)")) is not None
+    assert (
+        routine_bodies.uses(_function("BEGIN a := 1; b := 2; RETURN NEXT; END", arguments="a integer DEFAULT 1", returns="TABLE(b integer, c text)"))
+        is not None
+    )
 
 
 def test_a_body_that_cannot_be_read():
-    assert bodies.uses(_function("this is python")) is None
+    assert routine_bodies.uses(_function("this is python")) is None
 
 
 def test_what_is_gone():
@@ -80,7 +83,7 @@ def test_what_is_gone():
         {"change": "changed", "kind": "table", "identity": "public.other"},
         {"change": "dropped", "kind": "index", "identity": "public.i"},
     ]
-    assert [(one.kind, one.schema, one.table, one.name) for one in bodies.gone_from(changes)] == [
+    assert [(one.kind, one.schema, one.table, one.name) for one in routine_bodies.gone_from(changes)] == [
         ("table", "public", None, "T x"),
         ("column", "public", "users", "notes"),
         ("function", "public", None, "fix"),
@@ -88,7 +91,7 @@ def test_what_is_gone():
 
 
 def test_the_examples_hold():
-    assert doctest.testmod(sql_names).failed == 0
+    assert doctest.testmod(tokens).failed == 0
 
 
 @pytest.mark.parametrize(
@@ -106,4 +109,4 @@ def test_the_examples_hold():
     ],
 )
 def test_names_in_sql(sql, name, there):
-    assert (name in sql_names.names_in(sql)) is there
+    assert (name in tokens.names_in(sql)) is there

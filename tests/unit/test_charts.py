@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pandas as pd
 
-from migrollback_nb.charts import bar_chart, stacked_bar_chart
+from migrollback_nb.display.charts import bar_chart, stacked_bar_chart
 
 HOSTILE = '<script>alert(1)</script>"\u202e\x1b'
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrollback_nb.compared_values import compared_values
+from migrollback_nb.parsing.comparisons import compared_values
 
 
 def found(text):

@@ -5,7 +5,7 @@ import traceback
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb.connection import find_dsn, open_connection
+from migrollback_nb.database.connection import find_dsn, open_connection
 
 SECRET = "s3cr3t-Pa55"
 

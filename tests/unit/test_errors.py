@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from migrollback_nb import errors, telling
-from migrollback_nb.installation import system_migration, system_migration_names
+from migrollback_nb.core import errors
+from migrollback_nb.database import progress
+from migrollback_nb.database.installation import system_migration, system_migration_names
 
 
 @pytest.mark.parametrize("sqlstate", sorted(errors.FOR_SQLSTATE))
@@ -54,7 +55,7 @@ def test_the_sql_raises_no_code_that_nobody_knows():
     raised = set(re.findall(r"ERRCODE = '(MR\d\d\d)'", text))
     assert raised
     inside = {"MR099", "MR010", "MR020", "MR021", "MR022", "MR023", "MR025"}  # an undo, and what comes back in a result
-    assert raised - inside - {telling.PROGRESS} <= set(errors.FOR_SQLSTATE)
+    assert raised - inside - {progress.PROGRESS} <= set(errors.FOR_SQLSTATE)
 
 
 def test_the_sql_handles_no_code_that_stands_for_a_whole_class():

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import migrollback_nb as mr
-from migrollback_nb import migration_file, undo_text
-from migrollback_nb.formats import MigrationFolder
-from migrollback_nb.formats.layout import layout
-from migrollback_nb.formats.sqitch import read_plan
+from migrollback_nb.files import migration
+from migrollback_nb.files.formats import MigrationFolder
+from migrollback_nb.files.formats.layout import layout
+from migrollback_nb.files.formats.sqitch import read_plan
+from migrollback_nb.replay import template
 
 #: Tool -> (a file as its documentation shows it, the line of its undo mark, whether it orders by number).
 MARKED = {
@@ -63,7 +64,7 @@ def test_what_does_and_what_undoes_are_told_apart(tool):
 
 @pytest.mark.parametrize("tool", MARKED)
 def test_read_as_our_own_format_it_is_refused(tool):
-    file = migration_file.parse(MARKED[tool][0], name="001_t")
+    file = migration.parse(MARKED[tool][0], name="001_t")
     assert file.up_refusal[0].startswith(f"001_t.sql:{MARKED[tool][1]}:1: the up part cannot run: ")
     assert tool in file.up_refusal[0]
     (remark,) = file.remarks
@@ -342,11 +343,11 @@ def test_supabase_and_dbmate_go_by_name(tmp_path):
 def test_a_suggestion_stands_below_the_tools_own_mark(tool):
     text, mark, _ = MARKED[tool]
     file = mr.parse(text, name="001_t")
-    blank = undo_text.undo_text(file)
+    blank = template.undo_text(file)
     assert blank.startswith(text.split("\n")[mark - 1] + "\n\n-- TODO: Add SQL to undo this migration")
     assert "ROLLBACK" not in blank
     assert f"001_t.sql:{mark}: " in file.undo_place
-    other = file.with_undo(undo_text.undo_text(file).replace("-- DROP TABLE IF EXISTS table_name CASCADE;", "DROP TABLE IF EXISTS t;"))
+    other = file.with_undo(template.undo_text(file).replace("-- DROP TABLE IF EXISTS table_name CASCADE;", "DROP TABLE IF EXISTS t;"))
     other.validate()
     assert (other.tool, other.up_statements(), other.rollback.statement_texts()) == (tool, ("CREATE TABLE t ()",), ("DROP TABLE IF EXISTS t",))
 
@@ -369,7 +370,7 @@ def test_a_suggestion_for_a_pair_is_a_file_of_its_own(tmp_path, tool):
     put(tmp_path, **{up: "CREATE TABLE users ();", down: "SELECT 1;"})
     file = MigrationFolder(tmp_path).read(name)
     assert file.undo_place == f"This is for a file of its own, {tmp_path / down}, in place of what it holds"
-    assert undo_text.undo_text(file).startswith("-- TODO: Add SQL")
+    assert template.undo_text(file).startswith("-- TODO: Add SQL")
     assert file.with_undo("DROP TABLE users;").rollback.statement_texts() == ("DROP TABLE users",)
 
 
@@ -543,8 +544,8 @@ def test_what_has_a_file_of_its_own_is_not_taken_for_a_neighbours(tmp_path):
 
 def test_the_demo_is_in_our_own_format_and_gets_blocks_in_it():
     # the specification heads the up part with -- UP MIGRATION, as node-pg-migrate does
-    folder = Path(mr.__file__).parent / "demo" / "migrations"
+    folder = Path(mr.__file__).parent / "cli" / "demo" / "migrations"
     files = MigrationFolder(folder).read_all().files
     assert files
     assert {file.tool for file in files} == {None}
-    assert {undo_text.undo_text(file).split("\n")[0] for file in files} == {"-- ROLLBACK START"}
+    assert {template.undo_text(file).split("\n")[0] for file in files} == {"-- ROLLBACK START"}

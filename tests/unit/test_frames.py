@@ -6,7 +6,7 @@ from uuid import UUID
 import pandas as pd
 import pytest
 
-from migrollback_nb import frames
+from migrollback_nb.core import frames
 
 KINDS = {
     "rollbackable": frames.ROLLBACKABLE,

@@ -12,9 +12,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from panel_parts import part, pick, tour, walk
 
-from migrollback_nb import errors, graphs, panels
+from migrollback_nb import panels
+from migrollback_nb.core import errors
+from migrollback_nb.core.results import Target
+from migrollback_nb.display import graphs
 from migrollback_nb.panels import CheckPanel, GraphPanel
-from migrollback_nb.results import Target
 
 HOSTILE = "1_</pre><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m&amp;"
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrollback_nb import graphs
-from migrollback_nb.html import visible
+from migrollback_nb.core.html import visible
+from migrollback_nb.display import graphs
 
 HOSTILE = [
     "001:port", "002:a:n", 'x"quoted"', "back\\slash", "back\\", "\\N", "\\G\\E", "<b>bold</b>", "<>", "a->b", "a--b", "{a|b}", "semi;colon", "new\nline", "tab\tted", "%s", "&amp;", "a&b", "&#60;",

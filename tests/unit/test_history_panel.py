@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from panel_parts import part, pick
 
+from migrollback_nb.core.results import Target
 from migrollback_nb.panels import CheckPanel, HistoryPanel
-from migrollback_nb.results import Target
 
 NOW = datetime.now(UTC)
 HOSTILE = "0_<script>alert(1)</script>\u202e\x1b[31m"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrollback_nb import html
+from migrollback_nb.core import html
 
 HOSTILE = [
     "<script>alert(1)</script>",

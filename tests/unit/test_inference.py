@@ -1,7 +1,7 @@
 """Which migration needs which earlier one, from their texts."""
 
-from migrollback_nb.inference import Step, infer, path_names
-from migrollback_nb.statement_objects import statement_objects
+from migrollback_nb.operations.inference import Step, infer, path_names
+from migrollback_nb.parsing.objects import statement_objects
 
 
 def needs(*texts, path=("public",), rollbacks=None, rows=None):

@@ -3,11 +3,12 @@
 import pytest
 
 from migrollback_nb import parse
-from migrollback_nb.inverse import suggest
-from migrollback_nb.schema_ddl import default_name, quote
-from migrollback_nb.sql_names import unqualify
-from migrollback_nb.sql_text import SqlText
-from migrollback_nb.undo_text import is_readable, undo_text
+from migrollback_nb.parsing.object_names import quote
+from migrollback_nb.parsing.statements import SqlText
+from migrollback_nb.parsing.tokens import unqualify
+from migrollback_nb.replay.template import is_readable, undo_text
+from migrollback_nb.undo import suggest
+from migrollback_nb.undo.ddl import default_name
 
 
 def inverse(up):

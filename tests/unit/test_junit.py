@@ -2,8 +2,8 @@
 
 from xml.etree import ElementTree as ET
 
-from migrollback_nb.junit import junit_xml
-from migrollback_nb.results import DataLoss, MigrationProof, Proof, SchemaChange
+from migrollback_nb.cli.junit import junit_xml
+from migrollback_nb.core.results import DataLoss, MigrationProof, Proof, SchemaChange
 
 HOSTILE = '<img src=x onerror=alert(1)> \x00\x1b[31m \u202e \ufffe ]]> & "'
 PROOF = Proof(

@@ -24,7 +24,8 @@ import psycopg
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb import demo, embedded, lab
+from migrollback_nb.cli import demo, lab
+from migrollback_nb.servers import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def _running_lab(folder: Path, *, stdin: int = subprocess.DEVNULL) -> Iterator[t
     # somebody's own settings without a token must not reach the lab
     (folder / ".jupyter").mkdir(exist_ok=True)
     (folder / ".jupyter" / "jupyter_server_config.json").write_text(json.dumps({"IdentityProvider": {"token": ""}, "ServerApp": {"ip": "0.0.0.0"}}))
-    code = "import sys\nfrom migrollback_nb import lab\nsys.exit(lab.run(sys.argv[1:], sys.stdout))"
+    code = "import sys\nfrom migrollback_nb.cli import lab\nsys.exit(lab.run(sys.argv[1:], sys.stdout))"
     log = folder / "log"
     with (
         log.open("w") as file,
@@ -108,7 +109,7 @@ def test_opens_on_loopback_with_a_token_and_ends_with_sigterm(base: Path, tmp_pa
             assert db.target.database == demo.DATABASE
             assert db.check(demo.EDITED).warnings
         assert Path(environment["MIGROLLBACK_DIR"]).is_relative_to(tmp_path / lab.WORKING_FOLDER)
-        shipped = {path.name for path in (Path(lab.__file__).parent.parent / "notebooks").glob("*.ipynb")}
+        shipped = {path.name for path in (Path(lab.__file__).parents[2] / "notebooks").glob("*.ipynb")}
         assert {path.name for path in (tmp_path / lab.WORKING_FOLDER).glob("*.ipynb")} == shipped
 
         process.terminate()

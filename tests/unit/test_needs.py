@@ -2,9 +2,9 @@
 
 import pytest
 
-from migrollback_nb import missing
-from migrollback_nb.migration_file import parse
-from migrollback_nb.needs import needs_of
+from migrollback_nb.files.migration import parse
+from migrollback_nb.files.requirements import needs_of
+from migrollback_nb.replay import hints
 
 
 def test_extensions_are_found_in_both_parts_each_at_its_first_place():
@@ -57,5 +57,5 @@ def test_what_is_of_one_database_is_not(statement):
 def test_a_text_cut_anywhere_needs_nothing_or_what_it_names():
     text = "CREATE FUNCTION f() RETURNS int AS $$ SELECT 'é' /* x */ $$ LANGUAGE sql;\n-- ROLLBACK START\nGRANT SELECT ON s.t TO \"rôle\";\0"
     for end in range(len(text) + 1):
-        schemas, roles = missing.schemas_and_roles(text[:end])
+        schemas, roles = hints.schemas_and_roles(text[:end])
         assert (schemas, roles) in ((frozenset(), frozenset()), (frozenset({"s"}), frozenset({"rôle"})))

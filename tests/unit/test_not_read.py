@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import migrollback_nb as mr
-from migrollback_nb.formats import MigrationFolder
+from migrollback_nb.files.formats import MigrationFolder
 
 UP, DOWN = "CREATE TABLE boats (id int);", "DROP TABLE boats;"
 

@@ -4,11 +4,11 @@ import doctest
 
 import pytest
 
-from migrollback_nb import not_undone
+from migrollback_nb.parsing import side_effects
 
 
 def test_the_examples_hold():
-    assert doctest.testmod(not_undone).failed == 0
+    assert doctest.testmod(side_effects).failed == 0
 
 
 EFFECTS = {
@@ -28,7 +28,7 @@ EFFECTS = {
 
 @pytest.mark.parametrize("sql", EFFECTS)
 def test_effects(sql):
-    ((number, effect),) = not_undone.look(["SELECT 1", sql])["not_undone"]
+    ((number, effect),) = side_effects.look(["SELECT 1", sql])["not_undone"]
     assert number == 2
     assert EFFECTS[sql] in effect
 
@@ -49,7 +49,7 @@ def test_effects(sql):
     ],
 )
 def test_what_is_undone(sql):
-    found = not_undone.look([sql])
+    found = side_effects.look([sql])
     assert (found["not_undone"], found["calls"]) == ([], [])
 
 
@@ -77,7 +77,7 @@ CALLS = {
 
 @pytest.mark.parametrize("sql", CALLS)
 def test_calls(sql):
-    assert CALLS[sql] in [name for _, _, name in not_undone.look([sql])["calls"]]
+    assert CALLS[sql] in [name for _, _, name in side_effects.look([sql])["calls"]]
 
 
 WRITES = {
@@ -93,17 +93,17 @@ WRITES = {
 
 @pytest.mark.parametrize("sql", WRITES)
 def test_writes(sql):
-    assert [[*write] for _, *write in not_undone.look([sql])["writes"]] == WRITES[sql]
+    assert [[*write] for _, *write in side_effects.look([sql])["writes"]] == WRITES[sql]
 
 
 def test_a_function_that_the_sql_makes_and_calls_is_looked_into():
     make = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN nextval('s'); END $$"
-    assert not_undone.look([make])["calls"] == []
-    assert [1, None, "nextval"] in not_undone.look([make, "SELECT f()"])["calls"]
+    assert side_effects.look([make])["calls"] == []
+    assert [1, None, "nextval"] in side_effects.look([make, "SELECT f()"])["calls"]
     trigger = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.a := nextval('s'); RETURN NEW; END $$"
-    assert [1, None, "nextval"] in not_undone.look([trigger, "CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"])["calls"]
+    assert [1, None, "nextval"] in side_effects.look([trigger, "CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"])["calls"]
 
 
 def test_sql_that_is_built_while_it_runs_is_said_to_be_unseen():
-    assert not_undone.look(["DO $$ DECLARE r record; BEGIN EXECUTE 'DROP TABLE ' || 'a'; END $$"])["unseen"] == [1]
-    assert not_undone.look(["DO $$ BEGIN DROP TABLE a; END $$"])["unseen"] == []
+    assert side_effects.look(["DO $$ DECLARE r record; BEGIN EXECUTE 'DROP TABLE ' || 'a'; END $$"])["unseen"] == [1]
+    assert side_effects.look(["DO $$ BEGIN DROP TABLE a; END $$"])["unseen"] == []

@@ -8,7 +8,7 @@ from panel_parts import part, tour, walk
 from panel_states import IDLE, STATES, Standin, assert_inert, seen
 
 from migrollback_nb.panels import RollbackPanel
-from migrollback_nb.panels.desk import STATE
+from migrollback_nb.panels.state import STATE
 
 
 def test_every_state_sets_every_trait() -> None:

@@ -13,8 +13,8 @@ from panel_parts import confirm, part, preview, walk
 from panel_states import HOSTILE, IDLE, READY, STATES, TARGET, Standin, assert_inert, row, seen
 
 import migrollback_nb as mr
+from migrollback_nb.core.results import Notice
 from migrollback_nb.panels import CheckPanel, ConfirmPanel, PreviewPanel, RollbackPanel
-from migrollback_nb.results import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from panel_states import HOSTILE, Standin, row
 
 from migrollback_nb.panels import RollbackPanel
 from migrollback_nb.panels.name_list import NameList
-from migrollback_nb.panels.picks import RowPicks
+from migrollback_nb.panels.selection import RowPicks
 
 ABC = (("A", "a"), ("B", "b"), ("C", "c"))
 

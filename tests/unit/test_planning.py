@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrollback_nb import DependencyError
-from migrollback_nb.planning import missing, neighbourhood, order, rollback_order
+from migrollback_nb.core.ordering import missing, neighbourhood, order, rollback_order
 
 _names = st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=12, unique=True)
 

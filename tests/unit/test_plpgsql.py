@@ -5,10 +5,10 @@ import json
 import postgast
 import pytest
 
-from migrollback_nb import not_undone
-from migrollback_nb.plpgsql import Query, parse_body
-from migrollback_nb.sql_text import SqlText
-from migrollback_nb.statement_objects import statement_objects
+from migrollback_nb.parsing import side_effects
+from migrollback_nb.parsing.objects import statement_objects
+from migrollback_nb.parsing.plpgsql import Query, parse_body
+from migrollback_nb.parsing.statements import SqlText
 
 TRIGGER = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO log VALUES ('{},{}}', TG_OP); RETURN NEW; END$$"
 
@@ -73,5 +73,5 @@ def test_a_routine_without_a_body_does_not_end_the_process(statement):
     """libpg_query aborts on them, and a migration file may hold anything."""
     assert parse_body(statement) is None
     assert SqlText(statement).problem is None
-    assert not_undone.look([statement])["calls"] == []
+    assert side_effects.look([statement])["calls"] == []
     statement_objects(statement)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from migrollback_nb import preludes
-from migrollback_nb.errors import UsageError
-from migrollback_nb.migration_file import parse
-from migrollback_nb.missing import schemas_and_roles, supabase_roles, way_out
-from migrollback_nb.needs import needs_of, roles_made
+from migrollback_nb.core.errors import UsageError
+from migrollback_nb.files import preludes
+from migrollback_nb.files.migration import parse
+from migrollback_nb.files.requirements import needs_of, roles_made
+from migrollback_nb.replay.hints import schemas_and_roles, supabase_roles, way_out
 
 
 def roles_of(*texts):

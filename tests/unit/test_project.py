@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 import migrollback_nb as mr
-from migrollback_nb import arguments, cli
+from migrollback_nb import cli
+from migrollback_nb.cli import arguments
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from migrollback_nb import frames, rehearsing, results, terminal
-from migrollback_nb.results.rehearsal import Broken, Failure, Lock, NotUndone, OtherSession, Rehearsal, RowLoss
-from migrollback_nb.results.target import Notice, Target
+from migrollback_nb.cli import terminal
+from migrollback_nb.core import frames, results
+from migrollback_nb.core.results.rehearsal import Broken, Failure, Lock, NotUndone, OtherSession, Rehearsal, RowLoss
+from migrollback_nb.core.results.target import Notice, Target
+from migrollback_nb.operations import rehearse
 
 TARGET = Target(host="db", port=5432, database="shop", user="dba", server_version="18.6", schema="public")
 REPORT = {
@@ -44,7 +46,7 @@ REPORT = {
 
 def rehearsal(**changed):
     notices = changed.pop("notices", ())
-    return rehearsing.from_report(
+    return rehearse.from_report(
         {**REPORT, **changed}, sql={"001_users": "DROP TABLE users CASCADE;"}, target=TARGET, notices=notices, where="on the target itself"
     )
 

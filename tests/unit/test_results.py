@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb import results
-from migrollback_nb.installation import system_migration, system_migration_names
+from migrollback_nb.core import results
+from migrollback_nb.database.installation import system_migration, system_migration_names
 
 EVIL = '<script>alert("1")</script>'
 TARGET = mr.Target(host=EVIL, port=5432, database=EVIL, user=EVIL, server_version="18.6", schema=EVIL)

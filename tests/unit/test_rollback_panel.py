@@ -10,8 +10,8 @@ from panel_parts import confirm, part, preview
 from panel_states import STATES, TARGET, UNSAFE, Standin
 
 import migrollback_nb as mr
+from migrollback_nb.core.results import CheckResult
 from migrollback_nb.panels import RollbackPanel
-from migrollback_nb.results import CheckResult
 
 
 def test_nothing_is_chosen_at_first(panel: RollbackPanel, standin: Standin) -> None:
@@ -239,7 +239,7 @@ def test_what_is_left_where_no_widget_runs_is_short_and_safe(name: str, standin:
 def test_the_panel_holds_no_sql() -> None:
     import inspect
 
-    from migrollback_nb.panels import desk, graph_panel, history_panel, panel, rollback_panel, steps
+    from migrollback_nb.panels import graph_panel, history_panel, panel, rollback_panel, state, steps
 
-    source = "".join(inspect.getsource(module) for module in (desk, graph_panel, history_panel, panel, rollback_panel, steps))
+    source = "".join(inspect.getsource(module) for module in (state, graph_panel, history_panel, panel, rollback_panel, steps))
     assert not re.search(r"\b(SELECT|UPDATE|INSERT|DELETE)\b|psycopg", source)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb import error_rates, hooks, runbook, smoke_tests
-from migrollback_nb.runbook import ITEMS, Outcome, Phase, items_of, read_run
+from migrollback_nb.runbook import error_rates, hooks, items, smoke_tests
+from migrollback_nb.runbook.items import ITEMS, Outcome, Phase, items_of, read_run
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -69,7 +69,7 @@ def test_the_checklist_is_the_specifications() -> None:
 
 def test_an_unknown_item_is_named_with_those_there_are() -> None:
     with pytest.raises(mr.UsageError, match=r"no item nap\n.*staging"):
-        runbook.item_of("nap")
+        items.item_of("nap")
 
 
 def test_a_run_begins_when_the_migration_is_put_in_place() -> None:
@@ -102,7 +102,7 @@ def test_after_the_rollback_the_run_goes_on_until_it_is_applied_again() -> None:
 def test_events_of_other_migrations_and_runs_are_left_aside() -> None:
     events = trail(("applied", {}), item("backup", run=7), item("window"))
     assert [entry.item for entry in read_run("1_a", events + trail(item("reason"), name="2_b")).entries] == ["window"]
-    assert runbook.runs_of("1_a", events) == (1, 7)
+    assert items.runs_of("1_a", events) == (1, 7)
 
 
 def test_the_last_answer_counts() -> None:

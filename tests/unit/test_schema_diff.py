@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrollback_nb.results import SchemaChange, SchemaDiff
+from migrollback_nb.core.results import SchemaChange, SchemaDiff
 
 
 def change(what, kind, identity, old=None, new=None):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pg_servers
 import pytest
 
-from migrollback_nb import embedded
+from migrollback_nb.servers import embedded
 
 
 @pytest.fixture

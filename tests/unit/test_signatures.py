@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from migrollback_nb.installation import system_migration_names, system_text
-from migrollback_nb.signatures import _parts, identities, qualified_type, signatures
+from migrollback_nb.database.installation import system_migration_names, system_text
+from migrollback_nb.database.signatures import _parts, identities, qualified_type, signatures
 
 TEXT = "\n".join(system_text(name) for name in system_migration_names())
 CALL = re.compile(r"(?<!FUNCTION )(?<!EXISTS )migrollback_schema\.(\w+)\(")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrollback_nb.sql_text import SqlText
+from migrollback_nb.parsing.statements import SqlText
 
 
 def statements(text):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrollback_nb.statement_objects import statement_objects
+from migrollback_nb.parsing.objects import statement_objects
 
 
 def found(text):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 
-from migrollback_nb import results
-from migrollback_nb.terminal import show, show_table, show_tsv
+from migrollback_nb.cli.terminal import show, show_table, show_tsv
+from migrollback_nb.core import results
 
 
 def shown(result: object) -> str:

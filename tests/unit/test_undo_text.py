@@ -3,7 +3,7 @@
 import pytest
 
 from migrollback_nb import parse
-from migrollback_nb.undo_text import undo_text
+from migrollback_nb.replay.template import undo_text
 
 BLANK = parse("CREATE TABLE t ();", name="001_t")
 
@@ -41,6 +41,6 @@ def test_the_commented_form_can_be_filled_in():
     assert file.rollback.statement_texts() == ("DROP TABLE IF EXISTS t CASCADE",)
     assert not file.rollback.live
     # what a tool that runs the whole file would run besides the up part: nothing
-    from migrollback_nb.sql_text import SqlText
+    from migrollback_nb.parsing.statements import SqlText
 
     assert [statement.text for statement in SqlText(file.text).statements] == ["CREATE TABLE t ()"]

@@ -1,0 +1,180 @@
+"""The question before a rollback in a terminal: where, what, what is known of its effects, and the answer. Does not write to the database."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from migrollback_nb.cli.terminal import RULE, show_ledgers, show_order
+from migrollback_nb.core.errors import ConfirmationRequired, Interrupted, MigrollbackError, Refused
+from migrollback_nb.core.html import visible
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results import Preview, Target
+    from migrollback_nb.migrations import Migrations
+
+#: To the letter as specified.
+QUESTION = "⚠️  Are you sure you want to rollback this migration? (yes/no): "
+#: How often an empty reason is asked for again.
+_TRIES = 3
+#: White on red, bold; and an end of it.
+_LOUD, _PLAIN = "\x1b[1;97;41m", "\x1b[0m"
+
+
+@contextmanager
+def nothing_has_run() -> Iterator[None]:
+    """Ctrl-C while something is shown or asked: nothing has run yet, so nothing was cancelled either."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("Not confirmed: nothing was changed.") from None
+
+
+def show_target(target: Target, out: TextIO, *, production: bool) -> None:
+    """Where it would run; production cannot be overlooked. Writes to the stream."""
+    if production:
+        colours = out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        loud = "  ⚠️  PRODUCTION  ⚠️  "
+        out.write(f"{_LOUD}{loud}{_PLAIN}\n" if colours else f"{loud.strip()}\n")
+    out.write(f"Target: database {visible(target.database)} on {visible(target.host)}:{target.port}\n")
+    out.write(f"        as user {visible(target.user)} (PostgreSQL {target.server_version}, schema {visible(target.schema)})\n")
+
+
+def show_what_runs(db: Migrations, preview: Preview, out: TextIO, *, production: bool) -> None:
+    """All that a person must see before the answer, the long first, so that the rest stands beside the question. Writes to the stream."""
+    show_order([name for name, _ in preview.steps], out)
+    text = visible(preview.sql)
+    lines = text.count("\n") + 1
+    size = shutil.get_terminal_size()
+    rule = RULE[: size.columns]
+    several = f"{len(preview.steps)} migrations, " if len(preview.steps) > 1 else ""
+    out.write(f"SQL that will run ({several}{_counted(lines, 'line')}):\n{rule}\n{text}\n{rule}\n")
+    if lines > size.lines - 12:  # what follows it takes the rest of the window
+        out.write(f"That SQL is longer than this window: scroll up, or read it with\n  {_command('rollback', preview)} --dry-run | less\n")
+    out.write("\n")
+    show_target(preview.target, out, production=production)
+    show_ledgers(preview.deploy_ledgers, out)
+    out.writelines(f"{visible(line)}\n" for line in known_effects(db, preview))
+    out.write("\n")
+
+
+def known_effects(db: Migrations, preview: Preview) -> Iterator[str]:
+    """What is known of what it would take with it, in words. Does not write; what cannot be asked is unknown, and no reason to stop."""
+    way = f"  {_command('rehearse', preview)} finds out"
+    try:
+        found = db.database.last_rehearsal([name for name, _ in preview.steps])
+    except MigrollbackError as error:
+        yield f"Effects: unknown, for the audit trail cannot be asked ({error.message})"
+        return
+    if found is None:
+        yield "Effects: not rehearsed, so what it would take with it is unknown."
+        yield way
+        return
+    details = found["details"]
+    when = _ago(found["occurred_at"])
+    if details.get("fingerprint") != preview.fingerprint:
+        yield f"Effects: rehearsed {when}, but something has changed since:"
+        yield "  what it would take with it now is unknown."
+        yield way
+    elif not details.get("success"):
+        yield f"Effects: rehearsed {when}, and nothing has changed since: it would fail."
+        yield f"  ⚠️  {details.get('message', '')} (SQLSTATE {details.get('sqlstate', '?')})"
+    else:
+        yield f"Effects, as rehearsed {when}, nothing has changed since:"
+        yield from (f"  {line}" for line in rehearsed_effects(details))
+
+
+def rehearsed_effects(details: Mapping[str, Any]) -> Iterator[str]:
+    """What a rehearsal that succeeded has found, by its event's details: what is lost, whose it is, what breaks; pure."""
+    if lost := details.get("rows_lost"):
+        yield f"⚠️  loses {_counted(lost, 'row or value', 'rows or values')}, as counted then"
+    if uncounted := details.get("rows_not_counted"):
+        yield f"⚠️  loses rows or values of {_counted(uncounted, 'table or column', 'tables or columns')} that could not be counted"
+    if not lost and not uncounted:
+        yield "loses no rows or values, as counted then"
+    if others := details.get("others"):
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        yield f"⚠️  drops {_counted(len(others), 'object')} of other migrations: {', '.join(others[:3])}{more}"
+    if broken := details.get("broken"):
+        yield f"⚠️  leaves {_counted(broken, 'function or view', 'functions or views')} broken"
+    changes = details.get("changes") or {}
+    told = ", ".join(f"{_counted(changes[change], 'object')} {change}" for change in ("dropped", "changed", "created") if changes.get(change))
+    yield f"schema: {told or 'no change'}"
+
+
+def ask(preview: Preview, out: TextIO, stdin: TextIO, *, production: bool, reason: str | None) -> tuple[str, str | None]:
+    """Ask the person at the terminal. Returns what confirms it and the reason; writes only to the stream.
+
+    Elsewhere than on production the answer is yes; there the migration's name is typed, and a reason given where none was.
+
+    Raises
+    ------
+    ConfirmationRequired
+        When this is no terminal.
+    Refused
+        For any other answer.
+    """
+    name = preview.confirm
+    if not stdin.isatty():
+        also = " --reason TEXT" if production and not (reason or "").strip() else ""
+        raise ConfirmationRequired(
+            "This is not a terminal, so nobody can be asked",
+            migration_name=preview.migration_name,
+            hint=f"Confirm with --confirm {shlex.quote(name)}{also}, or put the name into MIGROLLBACK_CONFIRM.",
+        )
+    if not production:
+        if (_read(QUESTION, out, stdin) or "").lower() != "yes":
+            raise Refused("Not confirmed: nothing was changed", migration_name=preview.migration_name)
+        out.write("\n")
+        return name, reason
+    out.write(f"This is PRODUCTION. To roll back, type the {'name' if preview.deploy is None else 'label'} exactly:\n")
+    typed = _read(f"  {visible(name)}\n> ", out, stdin)
+    # a sign that nobody can type is typed as it is shown
+    if typed not in (name.strip(), visible(name).strip()):
+        why = "nothing was typed" if not typed else f"that is not {name}"
+        raise Refused(f"Not confirmed, {why}: nothing was changed", migration_name=preview.migration_name)
+    tries = _TRIES
+    while not (reason or "").strip():
+        answer = _read("Reason, for the audit trail: ", out, stdin) if tries else None
+        if answer is None:
+            raise Refused("Not confirmed, no reason was given: nothing was changed", migration_name=preview.migration_name)
+        reason, tries = visible(answer), tries - 1
+    out.write("\n")
+    return name, reason
+
+
+def _read(question: str, out: TextIO, stdin: TextIO) -> str | None:
+    """What is answered, without blanks around it; None at the end of the input."""
+    out.write(question)
+    out.flush()
+    try:
+        answer = stdin.readline()
+        answer.encode()  # bytes that are no UTF-8 are kept by some locales as what no database can hold, and are an error in others
+    except UnicodeError:
+        out.write("\n")
+        raise Refused("Not confirmed, the answer is not UTF-8: nothing was changed", hint="Set the terminal to UTF-8.") from None
+    if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
+        out.write("\n")
+    return answer.strip() if answer else None
+
+
+def _command(command: str, preview: Preview) -> str:
+    if preview.deploy is not None:
+        return f"migrollback {command} --deploy {shlex.quote(preview.deploy)}"
+    return f"migrollback {command} {shlex.quote(preview.migration_name)}{' --chain' if len(preview.steps) > 1 else ''}"
+
+
+def _counted(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _ago(moment: datetime) -> str:
+    """When, in local time, and how long ago."""
+    minutes = max(int((datetime.now(UTC) - moment).total_seconds() // 60), 0)
+    passed = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
+    return f"{moment.astimezone():%Y-%m-%d %H:%M} ({passed} ago)"

@@ -1,0 +1,251 @@
+"""The magics %migrollback and %%migrollback: the command line's own parser in, the objects of the public methods out. Tab completes names."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.cli import app, arguments
+from migrollback_nb.core.errors import MigrollbackError, UsageError
+from migrollback_nb.database.connection import LIBPQ_VARIABLES, find_dsn
+
+if TYPE_CHECKING:
+    import argparse
+
+    from migrollback_nb.migrations import Migrations
+
+#: What a mistyped option may show of a DSN, and must not: passwords stay out of outputs, which are saved.
+_SECRET = re.compile(r"(://[^:/@\s]*:)\S+(?=@)|(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\"&]+)", re.IGNORECASE)
+_IN_A_TERMINAL = ("demo", "lab")
+#: Commands that take names of migrations.
+_WITH_A_NAME = frozenset(
+    {
+        "check",
+        "rollback",
+        "rehearse",
+        "register",
+        "template",
+        "apply",
+        "resolve",
+        "deps",
+        "plan",
+        "events",
+        "verify",
+        "snapshot",
+        "snapshots",
+        "diff",
+        "runbook",
+        "report",
+    }
+)
+
+
+def register_magics(ipython: Any) -> None:
+    """Add %migrollback and %%migrollback to an IPython shell; writes nothing to a database.
+
+    Parameters
+    ----------
+    ipython : InteractiveShell
+        The shell, as ``%load_ext`` passes it.
+    """
+    magic = Magic()
+    ipython.register_magic_function(magic, magic_kind="line", magic_name="migrollback")
+    ipython.register_magic_function(magic.run_cell, magic_kind="cell", magic_name="migrollback")
+    for key in ("%migrollback", "%%migrollback"):
+        ipython.set_hook("complete_command", magic.complete, str_key=key)
+
+
+class Magic:
+    """One shell's %migrollback and %%migrollback, with their connection.
+
+    The connection is kept between calls, and so are ``--dsn``, ``--schema`` and ``--dir``: an option that is left out stays as it was in the call
+    before. Another one, or another environment, connects anew and says so.
+    """
+
+    def __init__(self) -> None:
+        self._db: Migrations | None = None
+        self._key: object = None
+        self._options: dict[str, str] = {}
+        self._known: list[str] = []
+
+    def __call__(self, line: str) -> Any:
+        """%migrollback COMMAND ...: the commands of `migrollback`, returning objects. Writes what the command writes; asks nothing.
+
+        ``%migrollback --help`` shows the commands, ``%migrollback COMMAND --help`` the options of one.
+
+        Examples
+        --------
+        ::
+
+            %migrollback list                                            DataFrame
+            %migrollback check NAME                                      CheckResult
+            %migrollback rollback NAME --dry-run                         Preview
+            %migrollback rollback NAME --confirm NAME --reason "..."     RollbackResult
+            %migrollback history --since 7d                              DataFrame
+            %migrollback deps                                            graph; with --format table a DataFrame
+
+        Name the database by a variable or a service rather than by a DSN with a password: cells are saved.
+        """
+        args = _parse(line)
+        if args is None:
+            return None
+        form = getattr(args, "format", None)
+        if form not in (None, "table") and not (args.command == "deps" and form in ("dot", "svg")):
+            raise UsageError(
+                f"--format {form} is for the terminal: here each command returns an object", hint="DataFrames have to_json() and to_csv(), results to_dict()."
+            )
+        if args.command == "deps" and (args.infer or args.record) and form in ("dot", "svg"):
+            raise UsageError("What is inferred is drawn once it is recorded", hint="deps --infer --record, then deps")
+        if args.command in _IN_A_TERMINAL:
+            raise UsageError(f"{args.command} cannot be run here", hint=f"Run migrollback {args.command} in a terminal.")
+        if args.command == "install" and args.print_sql:
+            raise UsageError("install --print is for the terminal", hint="Leave --print out to install here.")
+        if args.command == "verify":  # needs no connection
+            from migrollback_nb.replay.proof import prove_folder
+
+            return prove_folder(getattr(args, "dir", self._options.get("dir")), args.names, on=args.on, own_server=args.own_server, prelude=args.prelude)
+        if args.command == "template" and not hasattr(args, "dsn") and "dsn" not in self._options:
+            if "dir" in self._options and not hasattr(args, "dir"):
+                args.dir = self._options["dir"]
+            return app.template_by_itself(args)
+        db = self._connected(args)
+        if args.command == "deps" and form is not None and not (args.infer or args.record):
+            return _dependencies(args, db, form)
+        return app.perform(args, db)
+
+    def run_cell(self, line: str, cell: str) -> Any:
+        """%%migrollback [OPTIONS]: a command on each line, one after the other. Writes what the commands write; asks nothing.
+
+        Options of the first line count for each of them. Empty lines and lines that begin with # are passed over. Each result is displayed,
+        and the last one is the value of the cell. The first error ends it: what came before it stays done.
+
+        Examples
+        --------
+        ::
+
+            %%migrollback
+            check 20250120_add_user_settings
+            rollback 20250120_add_user_settings --dry-run
+        """
+        commands = [text for raw in cell.splitlines() if (text := raw.strip()) and not text.startswith("#")]
+        if not commands:
+            raise UsageError("There is no command in this cell", hint="Write one on each line: check NAME, rollback NAME --dry-run ...")
+        for command in commands:
+            # all of them are read before the first runs: a slip in the last must not stop halfway
+            _parse(f"{line} {command}", show_help=False)
+        for command in commands[:-1]:
+            result = self(f"{line} {command}")
+            if result is not None:
+                from IPython.display import display
+
+                display(result)  # type: ignore[no-untyped-call]  # IPython's own
+        return self(f"{line} {commands[-1]}")
+
+    def complete(self, _: Any, event: Any) -> list[str]:
+        """What Tab offers: commands, options, names of migrations. Does not connect and does not write."""
+        text = getattr(event, "line", "")
+        words = text.replace("%%migrollback", "", 1).replace("%migrollback", "", 1).split()
+        # the word that is being written is no part of what is known
+        before = words if text.endswith((" ", "\t")) else words[:-1]
+        command = next((word for word in before if word in arguments.COMMANDS), None)
+        if command is None:
+            return [*(name for name in arguments.COMMANDS if name not in _IN_A_TERMINAL), *_options(None)]
+        if before[-1] in ("--confirm", "--preview"):
+            return self._names() if before[-1] == "--confirm" else []
+        return [*(self._names() if command in _WITH_A_NAME else []), *_options(command)]
+
+    def _names(self) -> list[str]:
+        """Names in the database that is connected; else, those of the folder. Of the database's, what was known before where it is busy."""
+        database = self._db.database if self._db is not None else None
+        # a rollback may run in a panel's thread: Tab must not wait for it
+        if database is not None and not database.connection.closed and database.idle():
+            with suppress(MigrollbackError):
+                self._known = database.names()
+        if not self._known:
+            from migrollback_nb.files.location import default_folder
+
+            folder = self._options.get("dir") or default_folder()
+            return sorted(file.stem for file in Path(folder).glob("*.sql")) if folder else []
+        # what would have to be quoted, or changes how a line is read, is left to be typed
+        return [name for name in self._known if shlex.quote(name) == name]
+
+    def close(self) -> None:
+        """Close the connection, if there is one; writes nothing."""
+        if self._db is not None:
+            self._db.close()
+        self._db = self._key = None
+
+    def _connected(self, args: argparse.Namespace) -> Migrations:
+        """Give the connection that is meant; open it when it is not the one at hand."""
+        from migrollback_nb.database.session import Limits
+
+        options = self._options | {name: getattr(args, name) for name in ("dsn", "schema", "dir") if hasattr(args, name)}
+        for name, value in options.items():
+            setattr(args, name, value)
+        # where it leads, not how it was said: a variable may hold another DSN by now
+        key = (
+            find_dsn(options.get("dsn")),
+            options,
+            {name: os.environ.get(name) for name in (*LIBPQ_VARIABLES, "PGPORT", "PGUSER", "MIGROLLBACK_SCHEMA", "MIGROLLBACK_DIR")},
+        )
+        if self._db is None or key != self._key or self._db.database.connection.closed:
+            self.close()
+            self._db = app.open_migrations(args, interface="notebook")
+            self._key = key
+            print(f"Connected to {self._db.target}")
+        # only of a connection that was had: a slip must not stay
+        self._options = options
+        given = {name: value for name in ("lock_timeout", "statement_timeout") if (value := getattr(args, name, None)) is not None}
+        self._db.database.limits = Limits(**given)
+        return self._db
+
+
+def _options(command: str | None) -> list[str]:
+    """Options of a command, the common ones included."""
+    parser = arguments.get_parser(command)
+    if command is not None:
+        parser = next(action.choices[command] for action in parser._actions if action.dest == "command" and action.choices)  # type: ignore[index]  # noqa: SLF001  # argparse tells it nowhere else
+    return [option for action in parser._actions for option in action.option_strings if option.startswith("--")]  # noqa: SLF001  # argparse has no public list of them
+
+
+def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
+    """Parse as the command line does; None when that was a call for help, which is printed then. Never exits."""
+    said, complained = io.StringIO(), io.StringIO()
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"%migrollback cannot be read: {str(error).lower()}", hint="Close what is quoted.") from None
+    try:
+        with redirect_stdout(said), redirect_stderr(complained):
+            return arguments.get_parser().parse_args(words)
+    except SystemExit as ended:
+        if not ended.code and not show_help:
+            return None
+        if not ended.code:
+            print(said.getvalue(), end="")
+            return None
+    usage, _, problem = complained.getvalue().strip().partition("error: ")
+    raise UsageError(_SECRET.sub(r"\1\2***", problem or usage), hint="%migrollback --help shows the commands.") from None
+
+
+def _dependencies(args: argparse.Namespace, db: Migrations, form: str) -> Any:
+    """Give the dependencies in the form that was asked for: dot, svg or a table."""
+    from migrollback_nb.display import graphs
+
+    if form == "table":
+        focus = None if args.name is None else db.check(args.name).migration_name
+        _, edges = graphs.select(db.database.registered(), db.database.dependencies(), focus=focus, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
+        rows = db.dependencies()
+        shown = set(edges)
+        return rows[[pair in shown for pair in zip(rows["migration_name"], rows["depends_on"], strict=True)]].reset_index(drop=True)
+    graph = db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
+    if form == "dot":
+        return graph.source
+    if graphs.find_dot() is None:
+        raise UsageError("There is no dot to draw with", hint='Install Graphviz, or pip install "migrollback-nb[lab]", which brings one.')
+    return graphs.svg(graph)

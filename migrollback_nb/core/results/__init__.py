@@ -1,0 +1,104 @@
+"""Frozen results, which show as text, HTML and JSON. Pure.
+
+`to_dict` gives the keys that the command line prints as JSON: the column names of the SQL functions. The modules are loaded on first
+use: making two dozen dataclasses takes longer than `migrollback check` takes to ask the database.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results.check import CheckResult, LastApplied, Plan, Preview
+    from migrollback_nb.core.results.dependencies import DependencyRecord, RecordResult
+    from migrollback_nb.core.results.files import ApplyResult, FileFailure, LeftRolledBack, RegisterResult, RunbookCopy, SyncResult, Template
+    from migrollback_nb.core.results.progress import RollbackProgress
+    from migrollback_nb.core.results.proof import DataLoss, MigrationProof, Proof
+    from migrollback_nb.core.results.rehearsal import Rehearsal
+    from migrollback_nb.core.results.rollback import ChainResult, NothingToRollBack, RollbackResult
+    from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
+    from migrollback_nb.core.results.system import AuditResult, InstallResult, NotOurs
+    from migrollback_nb.core.results.target import Notice, Status, Target
+    from migrollback_nb.core.results.verification import Verification
+
+_HOME = {
+    "ApplyResult": "files",
+    "AuditResult": "system",
+    "ChainResult": "rollback",
+    "CheckResult": "check",
+    "DataLoss": "proof",
+    "DependencyRecord": "dependencies",
+    "FileFailure": "files",
+    "InstallResult": "system",
+    "LastApplied": "check",
+    "LeftRolledBack": "files",
+    "MigrationProof": "proof",
+    "NothingToRollBack": "rollback",
+    "NotOurs": "system",
+    "Notice": "target",
+    "Plan": "check",
+    "Preview": "check",
+    "Proof": "proof",
+    "RecordResult": "dependencies",
+    "RegisterResult": "files",
+    "Rehearsal": "rehearsal",
+    "RollbackProgress": "progress",
+    "RollbackResult": "rollback",
+    "RunbookCopy": "files",
+    "SchemaChange": "schema",
+    "SchemaDiff": "schema",
+    "Status": "target",
+    "SyncResult": "files",
+    "Target": "target",
+    "Template": "files",
+    "Verification": "verification",
+}
+
+__all__ = [
+    "ApplyResult",
+    "AuditResult",
+    "ChainResult",
+    "CheckResult",
+    "DataLoss",
+    "DependencyRecord",
+    "FileFailure",
+    "InstallResult",
+    "LastApplied",
+    "LeftRolledBack",
+    "MigrationProof",
+    "NotOurs",
+    "NothingToRollBack",
+    "Notice",
+    "Plan",
+    "Preview",
+    "Proof",
+    "RecordResult",
+    "RegisterResult",
+    "Rehearsal",
+    "RollbackProgress",
+    "RollbackResult",
+    "RunbookCopy",
+    "SchemaChange",
+    "SchemaDiff",
+    "Status",
+    "SyncResult",
+    "Target",
+    "Template",
+    "Verification",
+    "to_json",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def to_json(value: Any) -> str:
+    """JSON of a result: times as ISO 8601, what JSON has no word for as text."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=lambda other: other.isoformat() if hasattr(other, "isoformat") else str(other))

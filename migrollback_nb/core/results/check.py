@@ -1,0 +1,146 @@
+"""May a migration be rolled back, in which order, and what would run. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrollback_nb.core import html
+from migrollback_nb.core.results.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """Whether a migration may be rolled back now."""
+
+    migration_name: str  #: the migration
+    can_rollback: bool  #: as the database says
+    reason: str  #: why, or why not, in words
+    dependent_migrations: tuple[str, ...] = ()  #: all that must be rolled back first, in order of name
+    warnings: tuple[str, ...] = ()  #: what a person should know besides
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback check --format json`."""
+        return {
+            "migration_name": self.migration_name,
+            "can_rollback": self.can_rollback,
+            "reason": self.reason,
+            "dependent_migrations": list(self.dependent_migrations),
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        return f"<CheckResult {self.migration_name}: {'can' if self.can_rollback else 'cannot'} rollback, {self.reason}>"
+
+    def _repr_html_(self) -> str:
+        rows = [("Migration", self.migration_name), ("Status", "✅ Can rollback" if self.can_rollback else "❌ Cannot rollback"), ("Reason", self.reason)]
+        if self.dependent_migrations:
+            rows.append(("Must be rolled back first", "\n".join(self.dependent_migrations)))
+        if self.warnings:
+            rows.append(("Warnings", "\n".join(self.warnings)))
+        return html.definitions(rows)
+
+
+class OfSteps:
+    """What is known of a rollback by its steps: one, or those of a chain."""
+
+    __slots__ = ()
+    steps: tuple[tuple[str, str], ...]  #: (migration, its rollback SQL), in order
+
+    @property
+    def migration_name(self) -> str:
+        """The migration that was asked for: the last step."""
+        return self.steps[-1][0]
+
+    @property
+    def sql(self) -> str:
+        """All rollback SQL, in order; for a chain each part under its migration's name."""
+        if len(self.steps) == 1:
+            return self.steps[0][1]
+        return "\n\n".join(f"-- {name}\n{sql}" for name, sql in self.steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview(OfSteps):
+    """What a rollback would run. Nothing was changed to find out."""
+
+    steps: tuple[tuple[str, str], ...]  #: (migration, its rollback SQL), in the order in which they would run
+    checks: tuple[CheckResult, ...]  #: one for each step
+    fingerprint: (
+        str | None
+    )  #: 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...) refuses when they differ then
+    target: Target  #: where it would run
+    deploy_ledgers: tuple[str, ...] = ()  #: tables of deploy tools from which it would take the migrations
+    deploy: str | None = None  #: label of the deploy whose migrations these are; None where they were named
+
+    @property
+    def confirm(self) -> str:
+        """What is to be typed, or given as confirm=, so that it runs: the deploy's label, else the migration's name."""
+        return self.deploy if self.deploy is not None else self.migration_name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings of all steps, those of a chain under the migration's name."""
+        if len(self.checks) == 1:
+            return self.checks[0].warnings
+        return tuple(f"{check.migration_name}: {warning}" for check in self.checks for warning in check.warnings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback rollback --dry-run --format json`; sql_executed is what would be."""
+        return {
+            "success": True,
+            "message": "Dry run: rollback SQL shown below (not executed)",
+            "sql_executed": self.sql,
+            "migration_name": self.migration_name,
+            "migrations": [name for name, _ in self.steps],
+            "warnings": list(self.warnings),
+            "fingerprint": self.fingerprint,
+            "deploy_ledgers": list(self.deploy_ledgers),
+            "confirm": self.confirm,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Preview of {', '.join(name for name, _ in self.steps)} on {self.target}>"
+
+    def _repr_html_(self) -> str:
+        rows = [("Would roll back", "\n".join(name for name, _ in self.steps)), ("On", str(self.target))]
+        if self.deploy_ledgers:
+            rows.append(("Would change the deploy ledger", "\n".join(self.deploy_ledgers)))
+        return html.definitions(rows) + html.warnings(self.warnings) + html.sql(self.sql)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The order in which a migration and all that rests on it would be rolled back."""
+
+    migration_name: str  #: the migration that was asked for
+    steps: tuple[str, ...]  #: dependents first, `migration_name` last
+    statuses: dict[str, str] = field(default_factory=dict)  #: name -> status, of the steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"migration_name": self.migration_name, "steps": list(self.steps)}
+
+    def __repr__(self) -> str:
+        return f"<Plan {' -> '.join(self.steps)}>"
+
+    def _repr_html_(self) -> str:
+        return html.definitions([(f"{place}.", name) for place, name in enumerate(self.steps, 1)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastApplied:
+    """The migration that was applied last, as history and deploy ledger say together."""
+
+    migration_name: str | None  #: the migration; None where there is none
+    warnings: tuple[str, ...] = ()  #: what the ledger knows better, or why there is none
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"migration_name": self.migration_name, "warnings": list(self.warnings)}
+
+    def __repr__(self) -> str:
+        return f"<LastApplied {self.migration_name}>"
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Applied last", self.migration_name or "-")]) + html.warnings(self.warnings)

@@ -1,0 +1,136 @@
+"""How the rollbacks of a folder's migrations did on a scratch database. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from migrollback_nb.core import html
+from migrollback_nb.core.errors import shown
+from migrollback_nb.core.results.schema import SchemaChange
+
+Grade = Literal["restores", "loses_data", "differs", "fails", "no_rollback"]
+
+#: Grades from the best to the worst; the last has nothing to judge.
+GRADES: tuple[Grade, ...] = ("restores", "loses_data", "differs", "fails", "no_rollback")
+_MARKS = {"restores": "✅", "loses_data": "⚠️", "differs": "❌", "fails": "❌", "no_rollback": "⚪"}
+_STYLES = {"restores": html.GOOD, "loses_data": html.CAREFUL, "no_rollback": html.CAREFUL}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataLoss:
+    """Rows or values of one table that a rollback did not bring back."""
+
+    identity: str  #: the table, qualified and quoted
+    rows: int  #: how many it held before the up part
+    rows_kept: int  #: how many of them it still holds, unchanged
+    columns: tuple[str, ...] = ()  #: columns whose values differ, where all rows are still there
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys of a `SchemaChange`, so that differences of both kinds stand in one list."""
+        new = {"rows": self.rows_kept} | ({"columns": list(self.columns)} if self.columns else {})
+        return {"change": "lost", "kind": "rows", "identity": self.identity, "old_definition": {"rows": self.rows}, "new_definition": new}
+
+    def __str__(self) -> str:
+        gone = self.rows - self.rows_kept
+        if self.columns:
+            return f"! values of {', '.join(self.columns)} in {gone} of {self.rows} rows of {self.identity}"
+        return f"! {gone} of {self.rows} rows of {self.identity}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrationProof:
+    """What the rollback of one migration does, tried at its place in the order."""
+
+    migration_name: str  #: the migration
+    grade: Grade  #: what the rollback does to what was there before the up part
+    sqlstate: str | None = None  #: of the error, where it fails
+    statement: str | None = None  #: that failed
+    differences: tuple[SchemaChange | DataLoss, ...] = ()  #: what is not as before: objects, rows
+    remarks: tuple[str, ...] = ()  #: what a person should know
+    reapplies: bool | None = None  #: whether the up part works again after the rollback; None where there was nothing to try
+    seconds: float = 0.0  #: how long all of it took
+
+    @property
+    def mark(self) -> str:
+        """One sign for the grade."""
+        return _MARKS[self.grade]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback verify --format json`."""
+        return {
+            "migration_name": self.migration_name,
+            "grade": self.grade,
+            "sqlstate": self.sqlstate,
+            "statement": self.statement,
+            "differences": [difference.to_dict() for difference in self.differences],
+            "remarks": list(self.remarks),
+            "reapplies": self.reapplies,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def lines(self) -> tuple[str, ...]:
+        """The verdict's details in words, one line each."""
+        told = [f"{self.sqlstate or 'no SQLSTATE'}: {' '.join(shown(self.statement).split())}"] if self.statement else []
+        told += [str(difference) for difference in self.differences]
+        return (*told, *self.remarks)
+
+    def __repr__(self) -> str:
+        return "\n".join((f"<MigrationProof {self.migration_name}: {self.grade}>", *(f"  {line}" for line in self.lines())))
+
+    def _repr_html_(self) -> str:
+        details = [(name, value) for name, value in (("Details", "\n".join(self.lines())), ("SQLSTATE", self.sqlstate or "")) if value]
+        return html.banner(f"{self.migration_name}: {self.grade}", _STYLES.get(self.grade, html.BAD)) + html.definitions(details)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """The verdicts on a folder of migrations."""
+
+    migrations: tuple[MigrationProof, ...]  #: in the order in which they were tried
+    server: str  #: where, in words
+    shares: dict[str, float] = field(default_factory=dict)  #: seconds spent on: sql, schema, rows, scratch
+    digests: int = 0  #: how often the schema was read whole
+    warnings: tuple[str, ...] = ()  #: of the folder as a whole
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Grade -> how many migrations have it; all grades."""
+        found = Counter(migration.grade for migration in self.migrations)
+        return {grade: found[grade] for grade in GRADES}
+
+    def below(self, required: Grade) -> tuple[MigrationProof, ...]:
+        """The migrations whose rollback is worse than required; one without a rollback is."""
+        return tuple(migration for migration in self.migrations if GRADES.index(migration.grade) > GRADES.index(required))
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """What `migrollback verify --format json` prints: one object for each migration."""
+        return [migration.to_dict() for migration in self.migrations]
+
+    @property
+    def summary(self) -> str:
+        """How many have which grade, in words."""
+        told = ", ".join(f"{count} {grade}" for grade, count in self.counts.items() if count)
+        return f"{len(self.migrations)} migration{'' if len(self.migrations) == 1 else 's'}: {told or 'nothing to prove'}"
+
+    def __repr__(self) -> str:
+        worse = [line for migration in self.migrations if migration.grade != "restores" for line in repr(migration).splitlines()]
+        return "\n".join((f"<Proof on {self.server}; {self.summary}>", *worse))
+
+    def _repr_html_(self) -> str:
+        good = not self.below("restores")
+        rows = [
+            (
+                migration.migration_name,
+                f"{migration.mark} {migration.grade}",
+                {True: "yes", False: "no", None: ""}[migration.reapplies],
+                "\n".join(migration.lines()),
+            )
+            for migration in self.migrations
+        ]
+        return (
+            html.banner(f"{self.summary} (on {self.server})", html.GOOD if good else html.CAREFUL)
+            + html.warnings(self.warnings)
+            + html.table(("Migration", "Rollback", "Reapplies", "Details"), rows)
+        )

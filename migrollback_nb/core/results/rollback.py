@@ -1,0 +1,137 @@
+"""How a rollback ended. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from migrollback_nb.core import html
+from migrollback_nb.core.results.target import Notice
+from migrollback_nb.core.results.verification import Verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackResult:
+    """How a rollback ended."""
+
+    success: bool  #: whether it was rolled back
+    message: str  #: in words
+    sql_executed: str | None  #: the SQL that ran; None after a refusal or a failure
+    migration_name: str  #: the migration
+    unchanged: bool = False  #: it ran, but wrote nothing
+    notices: tuple[Notice, ...] = ()  #: what the server said meanwhile
+    warnings: tuple[str, ...] = ()  #: what a person should know
+    attempt_id: str | None = None  #: id of the attempt in the audit trail
+    duration_ms: float | None = None  #: how long the SQL ran, in milliseconds
+    verification: Verification | None = None  #: whether the schema is as it was before; None for a step of a chain, which is verified as a whole
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback rollback --format json`."""
+        return {
+            "success": self.success,
+            "message": self.message,
+            "sql_executed": self.sql_executed,
+            "migration_name": self.migration_name,
+            "unchanged": self.unchanged,
+            "notices": [notice.message for notice in self.notices],
+            "warnings": list(self.warnings),
+            "attempt_id": self.attempt_id,
+            "duration_ms": self.duration_ms,
+            "verification": None if self.verification is None else self.verification.to_dict(),
+        }
+
+    @property
+    def mark(self) -> str:
+        """One sign for it: done, done without effect, not done."""
+        return "❌" if not self.success else "⚠️" if self.unchanged else "✅"
+
+    def __repr__(self) -> str:
+        return f"<RollbackResult {self.migration_name}: {self.message}>"
+
+    def _repr_html_(self) -> str:
+        rows = [("Migration", self.migration_name), ("Result", f"{self.mark} {self.message}")]
+        if self.duration_ms is not None:
+            rows.append(("SQL ran for", f"{self.duration_ms:,.1f} ms"))
+        said = tuple(f"{notice.severity}: {notice.message}" for notice in self.notices if notice.message not in self.warnings)
+        verified = "" if self.verification is None else self.verification._repr_html_()
+        return html.definitions(rows) + verified + html.warnings(self.warnings + said) + (html.sql(self.sql_executed) if self.sql_executed else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainResult:
+    """How a rollback of several migrations in one transaction ended."""
+
+    results: tuple[RollbackResult, ...]  #: in the order in which they ran
+    verification: Verification | None = None  #: whether the schema is as it was before they were applied
+    warnings: tuple[str, ...] = ()  #: what a person should know of the whole
+
+    @property
+    def success(self) -> bool:
+        """Whether all were rolled back; one that fails undoes the others."""
+        return all(result.success for result in self.results)
+
+    @property
+    def migration_name(self) -> str:
+        """The migration that was asked for: the last."""
+        return self.results[-1].migration_name
+
+    @property
+    def message(self) -> str:
+        """In words."""
+        return f"{len(self.results)} migrations rolled back successfully" if self.success else self.results[-1].message
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback rollback --chain --format json`."""
+        executed = "\n\n".join(f"-- {r.migration_name}\n{r.sql_executed}" for r in self.results if r.sql_executed)
+        return {
+            "success": self.success,
+            "message": self.message,
+            "sql_executed": executed or None,
+            "migration_name": self.migration_name,
+            "migrations": [r.to_dict() for r in self.results],
+            "verification": None if self.verification is None else self.verification.to_dict(),
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        return f"<ChainResult {self.message}: {', '.join(r.migration_name for r in self.results)}>"
+
+    def _repr_html_(self) -> str:
+        verified = "" if self.verification is None else self.verification._repr_html_()
+        return verified + html.warnings(self.warnings) + "".join(result._repr_html_() for result in self.results)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NothingToRollBack:
+    """A deploy that brought nothing, or is rolled back already: there is nothing to do."""
+
+    deploy: str  #: label of the deploy
+    state: str  #: nothing brought, or rolled back
+
+    @property
+    def success(self) -> bool:
+        """True: what was asked for is so already."""
+        return True
+
+    @property
+    def message(self) -> str:
+        """In words."""
+        return f"Deploy {self.deploy} {'is rolled back already' if self.state == 'rolled back' else 'brought nothing'}: there is nothing to roll back"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback rollback --deploy --format json`."""
+        return {
+            "success": True,
+            "message": self.message,
+            "sql_executed": None,
+            "migration_name": None,
+            "migrations": [],
+            "deploy": self.deploy,
+            "confirm": self.deploy,
+        }
+
+    def __repr__(self) -> str:
+        return f"<NothingToRollBack {self.message}>"
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Deploy", self.deploy), ("Result", self.message)])

@@ -1,0 +1,90 @@
+"""What is done with the rollback system itself: installed, audited. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from migrollback_nb.core import html
+from migrollback_nb.core.results.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotOurs:
+    """Something in the system's schema that is not the system's and could be taken for it."""
+
+    kind: str  #: function, trigger or rule
+    identity: str  #: what it is called there
+    owner: str  #: role that owns it
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"kind": self.kind, "identity": self.identity, "owner": self.owner}
+
+    def __str__(self) -> str:
+        return f"not ours: {self.kind} {self.identity}, owner {self.owner}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallResult:
+    """How installing the rollback system ended."""
+
+    installed: tuple[str, ...]  #: system migrations that were applied now; empty when it was complete
+    rights_closed: int  #: grants to PUBLIC, to Supabase's roles and, by default privileges, to others that were taken away
+    target: Target  #: where
+    warnings: tuple[str, ...] = ()  #: what a person should know of rights and row security
+    production_changed: bool = False  #: whether the database was marked as production, or the mark taken away; `target.production` says which
+    not_ours: tuple[NotOurs, ...] = ()  #: functions that have the names of the system's, and what others have put on its tables
+    trusted_ledger_owners: tuple[str, ...] = ()  #: roles whose deploy ledgers are trusted because somebody said so
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "installed": list(self.installed),
+            "rights_closed": self.rights_closed,
+            "warnings": list(self.warnings),
+            "production": self.target.production,
+            "production_changed": self.production_changed,
+            "trusted_ledger_owners": list(self.trusted_ledger_owners),
+            "not_ours": [found.to_dict() for found in self.not_ours],
+        }
+
+    def __repr__(self) -> str:
+        return f"<InstallResult {', '.join(self.installed) or 'nothing to do'} on {self.target}>"
+
+    def _repr_html_(self) -> str:
+        rows = [("Installed", "\n".join(self.installed) or "nothing: it was complete"), ("On", str(self.target))]
+        if self.rights_closed:
+            rows.append(("Grants closed", str(self.rights_closed)))
+        if self.production_changed or self.target.production:
+            rows.append(("Marked as production", "yes" if self.target.production else "no longer"))
+        return html.definitions(rows) + html.warnings((*map(str, self.not_ours), *self.warnings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResult:
+    """Whether the chain of hashes of the audit trail holds, counted in Python."""
+
+    intact: bool  #: whether every event fits the one before it
+    events: int  #: how many there are
+    head_number: int | None  #: number of the last event; None when there is none
+    head_hash: str | None  #: its hash: keep it outside the database, because a chain cannot show that its tail was cut
+    first_bad_number: int | None  #: the first event that does not fit
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "intact": self.intact,
+            "events": self.events,
+            "head_number": self.head_number,
+            "head_hash": self.head_hash,
+            "first_bad_number": self.first_bad_number,
+        }
+
+    def __repr__(self) -> str:
+        state = "intact" if self.intact else f"broken at event {self.first_bad_number}"
+        return f"<AuditResult {state}: {self.events} events, head {self.head_number} {self.head_hash}>"
+
+    def _repr_html_(self) -> str:
+        state = "✅ intact" if self.intact else f"❌ broken at event {self.first_bad_number}"
+        return html.definitions([("Audit trail", state), ("Events", str(self.events)), ("Head", f"{self.head_number}  {self.head_hash}")])

@@ -1,0 +1,68 @@
+"""Whether a rollback brought the schema back to what it was. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+from migrollback_nb.core import html
+from migrollback_nb.core.results.schema import SchemaDiff
+
+Verdict = Literal["restored", "differs", "as rehearsed", "not as rehearsed", "unknown"]
+_STYLE = {"restored": html.GOOD, "as rehearsed": html.GOOD, "differs": html.BAD, "not as rehearsed": html.BAD, "unknown": html.CAREFUL}
+_MARK = {"restored": "✅", "as rehearsed": "✅", "differs": "⚠️", "not as rehearsed": "⚠️", "unknown": "❔"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The schema after a rollback, compared with what it was before the migration was applied. Rows of tables are not compared."""
+
+    verdict: Verdict  #: restored, differs; without a snapshot from before: as rehearsed, not as rehearsed, unknown
+    message: str  #: in words
+    changes: SchemaDiff  #: all that the rollback changed
+    differences: SchemaDiff  #: what should be there now -> what is
+    unexpected: SchemaDiff  #: changes of objects that the migration had not touched
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """From the row of verify_migration_rollback()."""
+        return cls(
+            verdict=row["verdict"],
+            message=row["message"],
+            changes=SchemaDiff.from_rows(row["changes"], old="before the rollback", new="after it"),
+            differences=SchemaDiff.from_rows(row["differences"], old="before it was applied", new="now"),
+            unexpected=SchemaDiff.from_rows(row["unexpected"], old="before the rollback", new="after it"),
+        )
+
+    @property
+    def mark(self) -> str:
+        """One sign for it."""
+        return _MARK[self.verdict]
+
+    def lines(self) -> tuple[str, ...]:
+        """What differs, in words; where nothing can be compared, what the rollback changed."""
+        if self.verdict == "unknown":
+            return tuple(f"changed: {line}" for line in self.changes.lines()) or ("the rollback changed nothing in the schema",)
+        wrong = replace(self.differences, changes=tuple(change for change in self.differences.changes if change.change != "reordered"))
+        told = [f"not as before: {line}" for line in wrong.lines()] if self.verdict in ("differs", "not as rehearsed") else []
+        return (*told, *(f"also: {line}" for line in self.unexpected.lines()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "verdict": self.verdict,
+            "message": self.message,
+            "changes": [change.to_dict() for change in self.changes.changes],
+            "differences": [change.to_dict() for change in self.differences.changes],
+            "unexpected": [change.to_dict() for change in self.unexpected.changes],
+        }
+
+    def __repr__(self) -> str:
+        return "\n".join((f"<Verification {self.verdict}: {self.message}>", *self.lines()))
+
+    def _repr_html_(self) -> str:
+        shown = html.banner(f"{self.mark} {self.message}", _STYLE[self.verdict])
+        if self.verdict == "unknown":
+            return shown + self.changes._repr_html_()
+        return shown + "".join(diff._repr_html_() for diff in (self.differences, self.unexpected) if diff and self.verdict in ("differs", "not as rehearsed"))

@@ -1,0 +1,92 @@
+"""Finds out, on a second connection, who blocks a first one: once a lock timeout has struck, nobody could tell. Writes nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from migrollback_nb.core.errors import MigrollbackError
+
+_QUERY = """
+SET LOCAL search_path = pg_catalog, pg_temp;
+SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type, a.xact_start
+FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) AS b (pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
+"""
+#: A call that takes longer than this may be waiting for a lock, in seconds.
+_SUSPICIOUS = 0.05
+_INTERVAL = 0.05
+#: The same once a lock is known to be in the way: a call may wait no longer than a short lock timeout.
+_EAGER_INTERVAL = 0.02
+#: The watching thread ends after this silence, in seconds.
+_IDLE = 5.0
+
+
+class BlockerWatch:
+    """Watches the calls of one connection.
+
+    Parameters
+    ----------
+    reopen : callable or None
+        Opens a second connection to the same database; None: nothing can be found out.
+
+    Notes
+    -----
+    One thread looks ten times a second whether a call is suspiciously slow. A thread for each call would cost a fifth of a small one.
+    """
+
+    def __init__(self, reopen: Callable[[], psycopg.Connection] | None) -> None:
+        self.eager = False  #: True: a lock is known to be in the way, so look at once and often
+        self._reopen = reopen
+        self._pid = 0
+        self._began: float | None = None
+        self._last_use = 0.0
+        self._found: dict[int, dict[str, Any]] = {}
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watch(self, pid: int) -> Iterator[dict[int, dict[str, Any]]]:
+        """Watch the server process `pid` for as long as the block lasts. Gives process id -> what is known of each blocker met so far."""
+        found: dict[int, dict[str, Any]] = {}
+        self._found = found
+        self._pid = pid
+        self._began = self._last_use = time.monotonic()
+        with self._starting:
+            if self._reopen is not None and (self._thread is None or not self._thread.is_alive()):
+                self._thread = threading.Thread(target=self._look, name="migrollback blocker watch", daemon=True)
+                self._thread.start()
+        try:
+            yield found
+        finally:
+            self._began = None
+            self._last_use = time.monotonic()
+
+    def _look(self) -> None:
+        while time.monotonic() - self._last_use < _IDLE or self._began is not None:
+            time.sleep(_EAGER_INTERVAL if self.eager else _INTERVAL)
+            if self.eager or self._is_slow():
+                # who cannot open a second connection learns less, and that is all
+                with suppress(psycopg.Error, MigrollbackError):
+                    self._ask()
+
+    def _is_slow(self) -> bool:
+        began = self._began
+        return began is not None and time.monotonic() - began > _SUSPICIOUS
+
+    def _ask(self) -> None:
+        assert self._reopen is not None  # noqa: S101  # for mypy: without it there is no thread
+        with self._reopen() as second:
+            cursor = psycopg.ClientCursor(second, row_factory=dict_row)
+            while self.eager or self._is_slow():
+                found = self._found
+                if self._began is not None:
+                    cursor.execute(_QUERY, {"pid": self._pid})
+                    cursor.nextset()
+                    found.update({row["pid"]: row for row in cursor})
+                time.sleep(_EAGER_INTERVAL)

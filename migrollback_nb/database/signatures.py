@@ -1,0 +1,78 @@
+"""Arguments of our SQL functions, read from the CREATE FUNCTION that makes them, so that a call can write out all of them with their types. Reads files.
+
+A call that leaves an argument out, or leaves a type to PostgreSQL, may be answered by a function of the same name that somebody else put into the schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+#: Types as our SQL spells them -> their names in pg_catalog. There every name can be qualified; `int` and the like are grammar.
+_IN_CATALOG = {"boolean": "bool", "int": "int4", "bigint": "int8", "double precision": "float8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a function."""
+
+    name: str
+    type: str  #: qualified, as SQL
+    default: str | None  #: as SQL, with {schema} for our schema; None: it must be given
+
+
+def qualified_type(spelled: str) -> str:
+    """The name of a built-in type that no search_path changes: pg_catalog.int4[] for int[]; pure."""
+    base = spelled.removesuffix("[]")
+    return f"pg_catalog.{_IN_CATALOG.get(base, base)}{spelled[len(base) :]}"
+
+
+@cache
+def signatures() -> Mapping[str, tuple[Argument, ...]]:
+    """Name of each of our functions -> what it is given, in order. Reads files, once."""
+    from migrollback_nb.database.installation import system_migration_names, system_text
+
+    found: dict[str, tuple[Argument, ...]] = {}
+    for migration in system_migration_names():
+        text = system_text(migration)
+        for start in re.finditer(r"CREATE FUNCTION migrollback_schema\.(\w+)\(", text):
+            found[start[1]] = tuple(_argument(part) for part in _parts(text, start.end()) if not part.startswith("OUT "))
+    return found
+
+
+def identities() -> tuple[str, ...]:
+    """Our functions as PostgreSQL tells them apart: name(type, type), the types as oidvectortypes() writes them. Reads files, once."""
+    long = {"pg_catalog.int4": "integer", "pg_catalog.bool": "boolean", "pg_catalog.int8": "bigint", "pg_catalog.float8": "double precision"}
+    long["pg_catalog.timestamptz"] = "timestamp with time zone"
+
+    def plain(qualified: str) -> str:
+        base = qualified.removesuffix("[]")
+        return long.get(base, base.removeprefix("pg_catalog.")) + qualified[len(base) :]
+
+    return tuple(f"{name}({', '.join(plain(argument.type) for argument in arguments)})" for name, arguments in sorted(signatures().items()))
+
+
+def _argument(text: str) -> Argument:
+    declared, _, default = text.partition(" DEFAULT ")
+    name, _, spelled = declared.partition(" ")
+    default = default.replace("{", "{{").replace("}", "}}").replace("migrollback_schema.", "{schema}.")
+    return Argument(name, qualified_type(spelled), default or None)
+
+
+def _parts(text: str, start: int) -> Iterator[str]:
+    """The arguments of a list whose opening parenthesis stands just before `start`."""
+    depth, quoted, begin = 1, False, start
+    for place in range(start, len(text)):
+        character = text[place]
+        if character == "'":
+            quoted = not quoted
+        elif not quoted:
+            depth += (character in "([") - (character in ")]")
+            if (depth == 0 or (character == "," and depth == 1)) and (part := " ".join(text[begin:place].split())):
+                yield part
+            if depth == 0:
+                return
+            if character == "," and depth == 1:
+                begin = place + 1

@@ -1,0 +1,1 @@
+"""Graphs and charts. Talks to no database."""

@@ -1,0 +1,224 @@
+"""Dependency graph -> graphviz, or indented text. Reads no database.
+
+A `graphviz.Digraph` shows itself in Jupyter when a `dot` can be found: the system's, else the one of the graphviz-pure wheel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import warnings
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import graphviz
+
+from migrollback_nb.core import ordering
+from migrollback_nb.core.html import visible
+
+#: Status -> shape, fill, outline and word: no reader has to tell colours apart.
+STYLE = {
+    "applied": {"shape": "box", "fillcolor": "#d7f5dd", "fontcolor": "#0b3d1a", "style": "filled,rounded", "word": "applied"},
+    "rolled_back": {"shape": "box", "fillcolor": "#eeeeee", "fontcolor": "#444444", "style": "filled,dashed", "word": "rolled back"},
+    "failed": {"shape": "octagon", "fillcolor": "#b3261e", "fontcolor": "#ffffff", "style": "filled", "word": "failed"},
+}
+
+
+def find_dot() -> Path | None:
+    """Path of a `dot`: the system's, else the one that the graphviz-pure wheel put beside this Python; None without either."""
+    if found := shutil.which("dot"):
+        return Path(found)
+    beside = Path(sys.executable).parent
+    for name in ("graphviz-pure", "graphviz-pure.exe"):
+        if (beside / name).is_file():
+            return beside / name
+    bundled = shutil.which("graphviz-pure")
+    return Path(bundled) if bundled else None
+
+
+def use_available_dot() -> bool:
+    """Let the graphviz package use what `find_dot` found. Returns whether there is one; writes nothing."""
+    from graphviz.backend import dot_command
+
+    found = find_dot()
+    if found is None:
+        return False
+    dot_command.DOT_BINARY = found
+    return True
+
+
+class DependencyGraph(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no types
+    """A `graphviz.Digraph` that falls back to indented text where no `dot` can be found.
+
+    Attributes
+    ----------
+    outline : str
+        The same graph as indented text.
+    node_names : dict of str to str
+        Id of a node (``n0`` ...) -> migration.
+    """
+
+    outline: str = ""
+    node_names: Mapping[str, str] = {}
+
+    def _repr_mimebundle_(self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None, **_: Any) -> dict[str, str]:  # noqa: ARG002  # IPython's names
+        bundle = {"text/plain": self.outline}
+        if use_available_dot():
+            try:
+                bundle["image/svg+xml"] = svg(self)
+            except (graphviz.ExecutableNotFound, graphviz.CalledProcessError) as error:
+                # IPython swallows what a repr raises: say it
+                warnings.warn(f"dot could not draw the graph: {type(error).__name__}", stacklevel=2)
+        return bundle
+
+
+def node_id(name: str) -> str:
+    """What the element of a migration is called in a drawing; in every drawing the same, and no other's."""
+    return "migration-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def svg(graph: graphviz.Digraph) -> str:
+    """Draw a graph as SVG; writes nothing.
+
+    Raises
+    ------
+    graphviz.ExecutableNotFound
+        When there is no `dot`; see `find_dot`.
+    """
+    use_available_dot()
+    # quiet: it complains of letters whose width it does not know, once for each; what makes it fail is raised all the same
+    return str(graph.pipe(format="svg", encoding="utf-8", quiet=True))
+
+
+def select(
+    history: Iterable[Mapping[str, Any]],
+    dependencies: Iterable[Mapping[str, Any]],
+    *,
+    focus: str | None = None,
+    depth: int = 2,
+    direction: str = "both",
+    hide_rolled_back: bool = False,
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """(name -> status, (dependent, dependency) pairs) of the part of the graph that is asked for; pure.
+
+    Parameters are those of `dependency_graph`.
+    """
+    status = {row["migration_name"]: row["status"] for row in history}
+    edges = [(row["migration_name"], row["depends_on"]) for row in dependencies]
+    keep = set(status) if focus is None else ordering.neighbourhood(focus, edges, depth=depth, direction=direction)
+    if hide_rolled_back:
+        keep = {name for name in keep if status.get(name) != "rolled_back" or name == focus}
+    return {name: status[name] for name in sorted(status) if name in keep}, [edge for edge in edges if edge[0] in keep and edge[1] in keep]
+
+
+def dependency_graph(
+    history: Iterable[Mapping[str, Any]],
+    dependencies: Iterable[Mapping[str, Any]],
+    *,
+    focus: str | None = None,
+    depth: int = 2,
+    direction: str = "both",
+    hide_rolled_back: bool = False,
+    legend: bool = True,
+) -> DependencyGraph:
+    """Draw migrations and their dependencies: dependents above what they depend on. Does not write.
+
+    Parameters
+    ----------
+    history : iterable of mapping
+        With ``migration_name`` and ``status``.
+    dependencies : iterable of mapping
+        With ``migration_name`` and ``depends_on``; where ``source`` is ``inferred`` the line is dashed, and ``because`` is its tooltip.
+    focus : str, optional
+        Only this migration and what is at most `depth` dependencies away from it.
+    depth : int
+        How far the neighbourhood reaches.
+    direction : {'both', 'dependents', 'dependencies'}
+        Which way it reaches.
+    hide_rolled_back : bool
+        Leave out what is rolled back.
+    legend : bool
+        Say in the graph itself what dashed lines are, where there are any.
+
+    Returns
+    -------
+    DependencyGraph
+        A `graphviz.Digraph`.
+    """
+    dependencies = list(dependencies)
+    status, edges = select(history, dependencies, focus=focus, depth=depth, direction=direction, hide_rolled_back=hide_rolled_back)
+    inferred = {(row["migration_name"], row["depends_on"]): row.get("because") or "" for row in dependencies if row.get("source") == "inferred"}
+    graph = DependencyGraph(
+        "migrations",
+        # a pinned background: `dot` knows no theme, and black on a dark page could not be read
+        graph_attr={"rankdir": "TB", "bgcolor": "#ffffff", "tooltip": "Dependencies of migrations"},
+        node_attr={"fontname": "Arial", "fontsize": "11", "color": "#444444", "margin": "0.3,0.08"},
+        edge_attr={"color": "#555555", "tooltip": " "},
+    )
+    # ids of our own: a name with a colon would be read as a port
+    ids = {name: f"n{place}" for place, name in enumerate(status)}
+    for name, state in status.items():
+        look = STYLE.get(state, STYLE["failed"])
+        shown = visible(name).replace("&", "&amp;")  # dot reads entities in labels
+        graph.node(
+            ids[name],
+            id=node_id(name),
+            label=graphviz.escape(f"{shown}\n{look['word']}").replace("\n", "\\n"),
+            tooltip=graphviz.escape(f"{shown}: {look['word']}"),
+            shape=look["shape"],
+            style=look["style"],
+            fillcolor=look["fillcolor"],
+            fontcolor=look["fontcolor"],
+            penwidth="3" if name == focus else "1",
+        )
+    for edge in edges:
+        dependent, dependency = edge
+        if edge in inferred:
+            why = graphviz.escape(f"inferred: {visible(inferred[edge])}".replace("&", "&amp;"))
+            graph.edge(ids[dependent], ids[dependency], style="dashed", tooltip=why, edgetooltip=why)
+        else:
+            graph.edge(ids[dependent], ids[dependency])
+    if legend and any(edge in inferred for edge in edges):
+        words = "solid: declared by the file\\ldashed: inferred from the objects (the tooltip says which)\\l"
+        graph.node("legend", label=words, shape="note", style="", fontsize="9", fontcolor="#444444", tooltip="What the lines mean")
+    graph.outline = outline(status, edges, inferred)
+    graph.node_names = {node: name for name, node in ids.items()}
+    return graph
+
+
+def outline(status: Mapping[str, str], edges: Iterable[tuple[str, str]], inferred: Container[tuple[str, str]] = ()) -> str:
+    """The graph as indented text: under each migration what it depends on. What was shown already is not unfolded again. Pure.
+
+    inferred: those edges that nobody declared; they are marked.
+
+    Examples
+    --------
+    >>> print(outline({"1_a": "applied", "2_b": "applied"}, [("2_b", "1_a")]))
+    2_b (applied)
+      1_a (applied)
+    """
+    below: dict[str, list[str]] = {name: [] for name in status}
+    has_dependents = set()
+    for dependent, dependency in edges:
+        below[dependent].append(dependency)
+        has_dependents.add(dependency)
+    lines: list[str] = []
+    shown: set[str] = set()
+    tops = [name for name in status if name not in has_dependents]
+    # a circle has no top: show it from its first name rather than not at all
+    for top in [*tops, *status]:
+        if top in shown:
+            continue
+        stack: list[tuple[str, int, str]] = [(top, 0, "")]
+        while stack:
+            name, level, above = stack.pop()
+            again = name in shown and bool(below[name])
+            lines.append(
+                f"{'  ' * level}{visible(name)} ({STYLE.get(status[name], {'word': status[name]})['word']}{', inferred' if (above, name) in inferred else ''}){' ...' if again else ''}"
+            )
+            if name not in shown:
+                shown.add(name)
+                stack += [(base, level + 1, name) for base in sorted(below[name], reverse=True)]
+    return "\n".join(lines)

@@ -1,0 +1,116 @@
+"""Migrations of two files, one that does and one that undoes: golang-migrate, yoyo, postgrator, Flyway, diesel, Prisma, Sqitch. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from migrollback_nb.files import location
+from migrollback_nb.files.block import UndoPart, undo_part
+from migrollback_nb.files.migration import MigrationFile
+from migrollback_nb.parsing.statements import Comment, SqlText
+
+_YOYO_HEADER = re.compile(r"--\s*(depends|transactional)\s*:\s*(.*?)\s*$", re.IGNORECASE)
+_BY_NUMBER = ("golang-migrate", "postgrator", "Flyway")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedFile(MigrationFile):
+    """The file that does and, where there is one, the file that undoes it. Without one, a native rollback block in the former counts."""
+
+    written_for: str | None  #: the tool that names its files like that; None where it is no one tool's habit
+    undo_path: str  #: the file that undoes, or what it would be called
+    undo_text: str | None  #: its text, BOM dropped and CRLF read as LF; None where there is no such file
+    place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
+    planned_version: str | None = None  #: what the plan makes its version; None where there is none
+    planned: tuple[str, ...] = ()  #: what the plan says that it depends on
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that the files are written for, or the best known of those that name theirs so."""
+        return self.written_for
+
+    @property
+    def version(self) -> str:
+        """What the tool calls its version: Flyway's stands between ``V`` and ``__``, diesel's is the digits of the folder, Sqitch's a change's id; else the leading digits."""
+        if self.planned_version is not None:
+            return self.planned_version
+        if self.written_for == "Flyway":
+            return re.match(r"V?([0-9._]*?)(?=__|$)", self.name).group(1).replace("_", ".")  # type: ignore[union-attr]  # matches everywhere
+        if self.written_for == "diesel":
+            return self.name.partition("_")[0].replace("-", "")
+        return super().version
+
+    @property
+    def number(self) -> tuple[int, ...] | None:
+        """What the tool orders its files by; None where it is the name."""
+        if self.place is not None:
+            return (self.place,)
+        if self.written_for not in _BY_NUMBER:
+            return None
+        return tuple(int(digits) for digits in re.findall(r"\d+", self.version)) or (0,)
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 (hex) of both texts, a NUL byte between them; of the one where there is no other."""
+        return location.checksum(self.text.encode(), None if self.undo_text is None else self.undo_text.encode())
+
+    @cached_property
+    def _markers(self) -> tuple[Comment, str, Comment | None] | None:
+        # What cannot be read as SQL (psql's own commands, data after COPY) may hide a block, but here another file undoes it.
+        return None if self.undo_text is not None and self._whole.scan_problem is not None else super()._markers
+
+    @cached_property
+    def _yoyo_headers(self) -> dict[str, tuple[str, int]]:
+        head = self._whole.code_after(0)
+        found = {}
+        for comment in self._whole.comments:
+            if head is not None and comment.start > head:
+                break
+            if comment.is_line_comment and (header := _YOYO_HEADER.match(comment.text)):
+                found[header.group(1).lower()] = (header.group(2), comment.line)
+        return found
+
+    @cached_property
+    def depends_on(self) -> tuple[str, ...]:
+        """Names that ``-- Depends on:`` names, or yoyo's ``-- depends:``, or a plan, in order, each once."""
+        names, _ = self._yoyo_headers.get("depends", ("", 0)) if self.written_for == "yoyo" else ("", 0)
+        return tuple(dict.fromkeys((*super().depends_on, *names.split(), *self.planned)))
+
+    def _says_transaction(self) -> bool | None:
+        said = super()._says_transaction()
+        if said is None and self.written_for == "yoyo" and self._yoyo_headers.get("transactional", ("", 0))[0].lower() == "false":
+            return False
+        # Elsewhere the files say nothing of it: the tool sends them as they are, and what PostgreSQL refuses in a transaction runs in none.
+        return False if said is None and self.up_refused_in_transaction else said
+
+    def _undo_part(self) -> UndoPart | None:
+        if self.undo_text is None:
+            return super()._undo_part()
+        markers = self._markers
+        if markers is not None:
+            raise self._error(
+                f"two parts that undo it: {self.undo_path} and between -- ROLLBACK START and -- ROLLBACK END", line=markers[0].line, hint="Keep one of them."
+            )
+        whole = SqlText(self.undo_text)
+        return undo_part(whole, 0, len(self.undo_text.encode()), path=self.undo_path, transaction=None, live=False, comments_count=False)
+
+    def undo_marks(self, *, no_transaction: bool) -> tuple[str, str]:
+        """None: the SQL is a file of its own; those of a native block, where there is one."""
+        return super().undo_marks(no_transaction=no_transaction) if self._has_block else ("", "")
+
+    @property
+    def undo_place(self) -> str | None:
+        """The file of its own."""
+        if self._has_block:
+            return None
+        return f"This is for a file of its own, {self.undo_path}" + ("" if self.undo_text is None else ", in place of what it holds")
+
+    def with_undo(self, text: str) -> MigrationFile:
+        """The same migration with another text that undoes it."""
+        return super().with_undo(text) if self._has_block else replace(self, undo_text=f"{text}\n")
+
+    @property
+    def _has_block(self) -> bool:
+        return self.undo_text is None and self._markers is not None

@@ -1,0 +1,435 @@
+"""One migration file -> MigrationFile: what it does, what undoes it, what it depends on. Pure but for `read_text`."""
+
+from __future__ import annotations
+
+import re
+import stat
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from migrollback_nb.core.errors import MigrationFileError
+from migrollback_nb.files import location, not_read, tools
+from migrollback_nb.files.block import RollbackBlock, UndoPart, cannot_run, rollback_block, undo_part
+from migrollback_nb.files.location import COMMENT_PREFIX
+from migrollback_nb.parsing.statements import Comment, SqlText, SyntaxProblem
+
+_MARKER = re.compile(r"--\s*ROLLBACK\s+(START|END)\b\s*(.*?)\s*$", re.DOTALL)
+_MARKER_ALONE = re.compile(r"--\s*ROLLBACK\s+(START|END)\s*$", re.IGNORECASE)
+_HEADER = re.compile(r"--\s*(Migration|Description|Depends on|Transaction)\s*:\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL)
+_NAME = re.compile(r"\d")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrationFile:
+    """One migration, as its file says.
+
+    Its parts are parsed on first use, so that a folder of files that are registered already costs no more than reading them.
+    """
+
+    name: str  #: the file's stem
+    path: str  #: where it was read
+    text: str  #: its text, BOM dropped and CRLF read as LF
+    previous_version: str | None = None  #: of the migration before it in its folder, empty for the first; None where its tool does not go by that
+    deployed_by: str | None = None  #: whose ledger tells of it, where the format does not say: supabase for one in supabase/migrations
+
+    @property
+    def version(self) -> str:
+        """The leading digits of the name."""
+        return self.name[: len(self.name) - len(self.name.lstrip("0123456789"))]
+
+    @property
+    def tool(self) -> str | None:
+        """The tool that the file is written for; None for our own format, which is Supabase's too."""
+        return None
+
+    @property
+    def ledger_tool(self) -> str | None:
+        """The tool whose ledger tells whether it is applied; None where nothing says which."""
+        return self.tool or self.deployed_by
+
+    @property
+    def number(self) -> tuple[int, ...] | None:
+        """What its tool orders migrations by; None where that is the name."""
+        return None
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 (hex) of the text."""
+        return location.checksum(self.text.encode())
+
+    def _error(self, message: str, *, line: int | None = None, column: int | None = None, hint: str) -> MigrationFileError:
+        return MigrationFileError(self.path, message, line=line, column=column, hint=hint)
+
+    @cached_property
+    def _whole(self) -> SqlText:
+        return SqlText(self.text)
+
+    @cached_property
+    def _markers(self) -> tuple[Comment, str, Comment | None] | None:
+        """(START, its options, END or None when the block's own text swallows it), or None without a block."""
+        start: Comment | None = None
+        end: Comment | None = None
+        options = ""
+        for comment in self._whole.comments:
+            found = (_MARKER.match(comment.text) or _MARKER_ALONE.match(comment.text)) if comment.is_line_comment else None
+            if found is None:
+                continue
+            word = found.group(1).upper()
+            rest = found.group(2) if found.re is _MARKER else ""
+            if word == "START":
+                if start is not None:
+                    raise self._error(
+                        f"a second -- ROLLBACK START (the first is in line {start.line})",
+                        line=comment.line,
+                        hint="A migration has one rollback block: join the two.",
+                    )
+                start, options = comment, rest
+            else:
+                if start is None:
+                    raise self._error(
+                        "-- ROLLBACK END before -- ROLLBACK START", line=comment.line, hint="Put -- ROLLBACK START above the rollback statements."
+                    )
+                if end is not None:
+                    raise self._error("a second -- ROLLBACK END", line=comment.line, hint="A migration has one rollback block: take one END away.")
+                end = comment
+        if end is not None and (behind := self._whole.code_after(end.end)) is not None:
+            raise self._error(
+                "a statement after -- ROLLBACK END",
+                line=self._whole.line_of(behind),
+                hint="Move it above -- ROLLBACK START: the rollback block comes last.",
+            )
+        trouble = self._whole.scan_problem
+        if start is None:
+            if trouble is not None:
+                raise self._error(
+                    f"cannot be read as SQL: {trouble.message}",
+                    line=trouble.line,
+                    column=trouble.column,
+                    hint="Close the string or comment: behind it no rollback block can be found.",
+                )
+            return None
+        if end is None and trouble is None:
+            raise self._error("-- ROLLBACK START without -- ROLLBACK END", line=start.line, hint="Add -- ROLLBACK END after the last rollback statement.")
+        if end is not None and trouble is not None:
+            raise self._error(
+                f"cannot be read as SQL after -- ROLLBACK END: {trouble.message}",
+                line=trouble.line,
+                column=trouble.column,
+                hint="The rollback block comes last: take away what follows it.",
+            )
+        return start, options, end
+
+    @cached_property
+    def _headers(self) -> tuple[tuple[str, str, int], ...]:
+        headers = []
+        head = self._whole.code_after(0)
+        for comment in self._whole.comments:
+            if (head is not None and comment.start > head) or (comment.is_line_comment and _MARKER.match(comment.text)):
+                break
+            if comment.is_line_comment and (found := _HEADER.match(comment.text)):
+                headers.append((found.group(1).lower(), found.group(2), comment.line))
+        return tuple(headers)
+
+    @cached_property
+    def description(self) -> str | None:
+        """What ``-- Description:`` says; None without one."""
+        return " ".join(value for key, value, _ in self._headers if key == "description") or None
+
+    @cached_property
+    def depends_on(self) -> tuple[str, ...]:
+        """Names of the migrations that ``-- Depends on:`` names, in order, each once."""
+        names: dict[str, None] = {}
+        for key, value, line in self._headers:
+            if key != "depends on" or value.lower() in ("", "-", "none", "nothing"):
+                continue
+            for part in (part.strip() for part in value.split(",")):
+                words = part.split()
+                several = len(words) > 1 and all(_NAME.match(word) for word in words)
+                for word in words if several else [part]:
+                    name = word.removesuffix(".sql")
+                    if not _NAME.match(name):
+                        raise self._error(
+                            f"-- Depends on: {name or value!r} is not the name of a migration",
+                            line=line,
+                            hint="Write the names of migration files, separated by commas; remarks go on a line of their own.",
+                        )
+                    if name == self.name:
+                        raise self._error("depends on itself", line=line, hint="Take its own name out of -- Depends on:.")
+                    names[name] = None
+        return tuple(names)
+
+    @cached_property
+    def transaction(self) -> bool:
+        """False when the up part says ``-- Transaction: false``."""
+        return self._says_transaction() is not False
+
+    def _says_transaction(self) -> bool | None:
+        for key, value, line in self._headers:
+            if key == "transaction":
+                if value.lower() not in ("true", "false"):
+                    raise self._error(f"-- Transaction: {value!r} is neither true nor false", line=line, hint="Write -- Transaction: false, or nothing.")
+                return value.lower() == "true"
+        return None
+
+    @cached_property
+    def up(self) -> SqlText:
+        """The up part: all that stands before the rollback block."""
+        markers = self._markers
+        return self._whole if markers is None else self._whole.part(0, markers[0].start)
+
+    @property
+    def up_problem(self) -> SyntaxProblem | None:
+        """Why the up part cannot run, with the line and column of the file; None when it can."""
+        if self.up.problem is not None:
+            return self.up.problem
+        if self.refusal is not None:
+            return SyntaxProblem(line=self.refusal.line or 1, column=1, message=self.refusal.problem)
+        if self.undo_of_another_tool is not None:
+            tool, mark = self.undo_of_another_tool
+            return SyntaxProblem(line=mark.line, column=1, message=f"what follows {mark.text.strip()} is {tool}'s, and would undo it in the same breath")
+        return cannot_run(self.up)
+
+    @cached_property
+    def undo_of_another_tool(self) -> tuple[str, Comment] | None:
+        """(tool, the comment that begins it) of an undo part in its format that stands outside the rollback block; None without one."""
+        return tools.undo_mark(self.up)
+
+    @cached_property
+    def refusal(self) -> not_read.Refusal | None:
+        """Why nothing of it is read: it is written for a tool whose files are not, or holds what undoes it where nobody would tell it from the rest."""
+        if (found := not_read.marked(self._whole)) is not None:
+            return found
+        heading = self._undo_heading
+        if heading is None or not heading[1] or self.has_undo_part or self.undo_of_another_tool is not None:
+            return None
+        return not_read.heading_refusal(heading[0], name=self.name)
+
+    @cached_property
+    def _undo_heading(self) -> tuple[Comment, bool] | None:
+        return not_read.undo_heading(self.up)
+
+    @property
+    def has_undo_part(self) -> bool:
+        """Whether it says which part undoes it, in its own way, also where that part is empty."""
+        return self._undo_part() is not None
+
+    def up_statements(self) -> tuple[str, ...]:
+        """The statements of the up part, in order, without a BEGIN ... COMMIT around all of them."""
+        statements = self.up.statements[1:-1] if self.up.wrapped else self.up.statements
+        return tuple(statement.text for statement in statements)
+
+    @property
+    def up_refused_in_transaction(self) -> tuple[tuple[int, str], ...]:
+        """(line, statement in words) of what PostgreSQL runs only outside a transaction."""
+        return tuple((s.line, s.refused_in_transaction) for s in self.up.statements if s.refused_in_transaction)
+
+    @property
+    def up_refusal(self) -> tuple[str, str | None, str] | None:
+        """Why the up part is not even tried: (what is wrong and where, SQLSTATE if it is a syntax error, how to mend it); None when it is tried."""
+        if (trouble := self.up_problem) is not None:
+            message = f"{self.path}:{trouble.line}:{trouble.column}: the up part cannot run: {trouble.message}"
+            hint = "Mend the file, or apply it with the tool that it was written for and register it."
+            return message, "42601" if self.up.problem is not None else None, hint
+        if self.transaction and self.up_refused_in_transaction:
+            line, words = self.up_refused_in_transaction[0]
+            return f"{self.path}:{line}: {words} cannot run inside a transaction", "25001", "Write -- Transaction: false at the top of the file."
+        return None
+
+    @cached_property
+    def rollback(self) -> RollbackBlock | None:
+        """The rollback block; None where there is none or it holds only comments."""
+        part = self._undo_part()
+        return None if part is None else rollback_block(part)
+
+    def _undo_part(self) -> UndoPart | None:
+        """Where the rollback SQL stands; None where there is none."""
+        markers = self._markers
+        if markers is None:
+            return None
+        start, options, end = markers
+        transaction = True
+        if options:
+            if not re.fullmatch(r"transaction\s*:\s*(true|false)", options, re.IGNORECASE):
+                raise self._error(f"-- ROLLBACK START {options!r} is not understood", line=start.line, hint="After START only transaction:false may stand.")
+            transaction = options.lower().endswith("true")
+        data = self.text.encode()
+        return undo_part(self._whole, start.end, end.start if end is not None else len(data), path=self.path, transaction=transaction)
+
+    @cached_property
+    def _commented_problem(self) -> SyntaxProblem | None:
+        """Why a block of comments is no commented-out SQL, with line and column of the file; None for other blocks and for empty ones."""
+        markers = self._markers
+        if markers is None or self.rollback is not None or markers[2] is None:
+            return None
+        inside = self.text.encode()[markers[0].end : markers[2].start].decode()
+        problem = SqlText(COMMENT_PREFIX.sub("", inside)).problem
+        if problem is None:
+            return None
+        row = inside.split("\n")[problem.line - 1]
+        prefix = COMMENT_PREFIX.match(row)
+        return SyntaxProblem(line=problem.line + markers[0].line - 1, column=problem.column + (len(prefix.group()) if prefix else 0), message=problem.message)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of the file though it is not wrong."""
+        remarks = []
+        for key, value, line in self._headers:
+            if key == "migration" and value.removesuffix(".sql") != self.name:
+                remarks.append(f"{self.path}:{line}: -- Migration: says {value}, but the file is {self.name}.sql")
+        if self.undo_of_another_tool is not None:
+            tool, mark = self.undo_of_another_tool
+            remarks.append(f"{self.path}:{mark.line}: what follows is {tool}'s and no rollback SQL here: move it between -- ROLLBACK START and -- ROLLBACK END")
+        if self._undo_heading is not None and self.refusal is None and self.undo_of_another_tool is None:
+            heading = self._undo_heading[0]
+            remarks.append(
+                f"{self.path}:{heading.line}: {not_read.shown(heading)} looks like the heading of what undoes it, but what follows runs with the rest"
+            )
+        block = self.rollback
+        if block is None and self._markers is not None:
+            start = self._markers[0]
+            remark = f"{self.path}:{start.line}: the rollback block holds only comments, so there is no rollback SQL"
+            if (at := self._commented_problem) is not None:
+                remark += f" (read as commented-out SQL it fails in line {at.line}, column {at.column}: {at.message})"
+            remarks.append(remark)
+        if block is not None:
+            if block.problem is not None:
+                at = block.problem
+                remarks.append(f"{block.path}:{at.line}:{at.column}: the rollback block is not valid SQL and will be refused: {at.message}")
+            if block.transaction and block.refused_in_transaction:
+                at_line, words = block.refused_in_transaction[0]
+                remarks.append(f"{block.path}:{at_line}: {words} cannot run inside a transaction: write {self.no_transaction_words}")
+        return tuple(remarks)
+
+    def undo_marks(self, *, no_transaction: bool) -> tuple[str, str]:
+        """What stands above and below the SQL that undoes it, empty where nothing does; without a transaction or in one."""
+        return ("-- ROLLBACK START" + (" transaction:false" if no_transaction else ""), "-- ROLLBACK END")
+
+    @property
+    def undo_place(self) -> str | None:
+        """Where such SQL belongs, where that is not the end of the file; None where it is."""
+        return None
+
+    def with_undo(self, text: str) -> MigrationFile:
+        """The same migration with another text, marks included, that undoes it."""
+        return replace(self, text=f"{self.up.text.rstrip()}\n\n{text}\n")
+
+    @property
+    def no_transaction_words(self) -> str:
+        """What to write so that the rollback SQL runs outside a transaction."""
+        return "-- ROLLBACK START transaction:false"
+
+    def validate(self) -> None:
+        """Parse every part now; does not write.
+
+        Raises
+        ------
+        MigrationFileError
+            For the first fault, with its line and how to mend it.
+        """
+        if (found := not_read.marked(self._whole)) is not None:  # before what such marks may look like in our own format
+            raise self._error(found.problem, line=found.line, hint=found.hint)
+        _ = (self._markers, self.depends_on, self.transaction, self.rollback, self.description)
+        if self.refusal is not None:
+            raise self._error(self.refusal.problem, line=self.refusal.line, hint=self.refusal.hint)
+
+    def metadata(self) -> dict[str, Any]:
+        """What `migration_history.metadata` keeps of the file."""
+        found: dict[str, Any] = {"description": self.description}
+        if self.ledger_tool is not None:
+            found["tool"] = self.ledger_tool
+        if self.previous_version is not None:
+            found["previous_version"] = self.previous_version
+        found["rollback"] = self.rollback.metadata() if self.rollback is not None else None
+        if self.rollback is not None and self.rollback.transaction and self.rollback.refused_in_transaction:
+            found["rollback"]["no_transaction_words"] = self.no_transaction_words
+        if (at := self._commented_problem) is not None:
+            found["rollback_remark"] = f"line {at.line}, column {at.column}: {at.message}"
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """The arguments of the SQL function ``register_migration``, by name."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "rollback_sql": self.rollback.sql if self.rollback is not None else None,
+            "checksum": self.checksum,
+            "depends_on": list(self.depends_on),
+            "metadata": self.metadata(),
+        }
+
+
+def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
+    """Parse the text of one migration in our own format; does not write. Parameters, result and errors are those of `formats.parse`, which knows other tools' too."""
+    where = path if path is not None else f"{name}.sql"
+    if not _NAME.match(name):
+        raise MigrationFileError(
+            where, "the name does not begin with digits", hint="Name it <version>_<what it does>.sql, for example 20250120_add_user_settings.sql."
+        )
+    if tools.only_undoes(name):
+        raise MigrationFileError(
+            where,
+            "undoes another migration, and would run as one of its own",
+            hint="Put its SQL between -- ROLLBACK START and -- ROLLBACK END at the end of the migration that it undoes, and take this file away.",
+        )
+    return MigrationFile(name=name, path=where, text=plain_text(text, where=where))
+
+
+def plain_text(text: str, *, where: str) -> str:
+    """The text of a file as everything here sees it: without byte order mark, CRLF read as LF.
+
+    Raises
+    ------
+    MigrationFileError
+        For a NUL byte, which no PostgreSQL text can hold.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if (nul := text.find("\0")) >= 0:
+        line = text.count("\n", 0, nul) + 1
+        raise MigrationFileError(where, "contains a NUL byte", line=line, hint="Save it as UTF-8 text; UTF-16 files are full of NUL bytes.")
+    return text
+
+
+def read_text(path: Path, *, label: str | None = None) -> str:
+    """Read the text of one file; writes nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    label : str, optional
+        What errors call it; by default the path.
+
+    Returns
+    -------
+    str
+        As `plain_text` gives it.
+
+    Raises
+    ------
+    MigrationFileError
+        When it cannot be read: not a file, a link loop, not UTF-8, a NUL byte.
+    """
+    where = label if label is not None else str(path)
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:  # Python keeps such bytes as lone surrogates, which neither JSON nor PostgreSQL can hold
+        where = where.encode(errors="backslashreplace").decode()
+        raise MigrationFileError(where, "the name is not UTF-8", hint="Rename it.") from None
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # reading a pipe would wait for ever
+            what = "a directory" if stat.S_ISDIR(mode) else "a pipe or device"
+            raise MigrationFileError(where, f"is {what}, not a file", hint="Rename it or move it elsewhere.")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise MigrationFileError(where, "does not exist", hint="Check the name, or the folder given with --dir.") from None
+    except OSError as error:
+        raise MigrationFileError(where, f"cannot be read: {error.strerror}", hint="Check that it is a plain file that you may read.") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise MigrationFileError(where, f"is not UTF-8 (byte 0x{data[error.start]:02x})", line=line, hint="Save it as UTF-8.") from None
+    return plain_text(text, where=where)

@@ -1,0 +1,1 @@
+"""What touches the target database: apply, register, rollback, rehearse, snapshots, ledgers, audit log, dependencies."""

@@ -1,0 +1,248 @@
+"""Applies migrations of a folder: which are pending, their order, and the snapshots around them. Writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.core import results
+from migrollback_nb.core.errors import ApplyFailed, ConnectionFailed, DependencyError, MigrollbackError, Refused, UsageError
+from migrollback_nb.core.results import LeftRolledBack
+from migrollback_nb.operations import ledgers, renamed_files
+from migrollback_nb.operations import snapshots as around
+from migrollback_nb.operations.interrupts import some, telling_what_stays
+from migrollback_nb.operations.register import order_files, record_of
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results import ApplyResult
+    from migrollback_nb.database import Database
+    from migrollback_nb.database.progress import Progress
+    from migrollback_nb.database.session import Row
+    from migrollback_nb.files.formats import MigrationFolder
+    from migrollback_nb.files.migration import MigrationFile
+    from migrollback_nb.operations.snapshots import Snapshots
+
+_STEPS_STAY = "Statements that ran before it, outside a transaction, stay: mend the cause and apply it again, which resumes."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """What a folder holds that is to be applied, and what is left alone, with the reasons."""
+
+    files: tuple[MigrationFile, ...]  #: to be applied, dependencies first
+    skipped: tuple[str, ...] = ()  #: asked for, and applied already
+    left_rolled_back: tuple[LeftRolledBack, ...] = ()  #: rolled back, not changed since, and not asked for
+    warnings: tuple[str, ...] = ()  #: what a person should know
+    names: dict[str, str] = field(default_factory=dict)  #: file's name -> name in the history, of renamed ones
+
+
+def pending(history: Mapping[str, Row], folder: MigrationFolder, names: Sequence[str] = (), *, again: bool = False) -> Pending:
+    """Files that are to be applied. Does not write.
+
+    Parameters
+    ----------
+    history : mapping
+        What is registered, as `Database.history_states` gives it.
+    folder : MigrationFolder
+        Where the files are.
+    names : sequence of str
+        Those that are asked for, also when they are applied or rolled back; without any, all that were never registered, and those that were rolled back and
+        whose text has changed since.
+    again : bool
+        True: also all that were rolled back.
+
+    Raises
+    ------
+    MigrationNotFound, MigrationFileError
+        When one that is asked for is not there, or, without names, when any file of the folder is bad.
+    DependencyError
+        When one depends on what is neither applied nor among them, or in a circle.
+    Refused
+        When nobody can tell whether a file is a migration that is applied under another name.
+    """
+    applied = {name: row for name, row in history.items() if row["status"] != "rolled_back"}
+    warnings: list[str] = []
+    rolled_back = {
+        name: LeftRolledBack(migration_name=name, rolled_back_at=row["rollback_at"], rolled_back_by=row["rollback_by"], reason=row["notes"])
+        for name, row in history.items()
+        if row["status"] == "rolled_back"
+    }
+    left: list[LeftRolledBack] = []
+    contents = folder.read_all(unchanged={name: row["checksum"] for name, row in applied.items()})
+    unread = [error.migration_name for error in contents.errors]
+    found = renamed_files.compare(contents.files, history, unread)
+    if names:
+        files = folder.read_named(names)
+        for name in [name for name in files if found.renamed.get(name) in applied]:
+            del files[name]
+    else:
+        if contents.errors:
+            raise contents.errors[0]
+        if found.unclear:
+            raise Refused(found.warnings(folder.path)[len(found.renamed)], migration_name=next(iter(found.unclear.values())))
+        files = {file.name: file for file in found.new}
+        for one in contents.files:
+            if one.name not in rolled_back:
+                continue
+            if again or history[one.name]["checksum"] not in (None, one.checksum):
+                files[one.name] = one
+                if not again:
+                    warnings.append(f"{one.path} was rolled back and has been changed since: it is applied again")
+            else:
+                left.append(rolled_back[one.name])
+    known = {*applied, *(file for file, name in found.renamed.items() if name in applied)}
+    ordered, failures = order_files({name: file for name, file in files.items() if name not in applied}, known, rolled_back)
+    if failures:
+        raise DependencyError(failures[0].error, names=(failures[0].migration_name,))
+    warnings += found.warnings(folder.path)
+    return Pending(
+        files=tuple(ordered),
+        skipped=tuple(name for name in dict.fromkeys(names) if name in applied or found.renamed.get(name) in applied),
+        left_rolled_back=tuple(left),
+        warnings=tuple(warnings),
+        names=found.renamed,
+    )
+
+
+def apply(
+    database: Database,
+    folder: MigrationFolder,
+    names: Sequence[str],
+    *,
+    again: bool = False,
+    deploy: str | None = None,
+    progress: Progress | None,
+    snapshots: Snapshots,
+) -> ApplyResult:
+    """Run the up parts of what is pending and register them. Writes: each whole or not at all, in a transaction of its own.
+
+    Parameters, result and errors are those of `Migrations.apply`; names without ``.sql``.
+    """
+    around.check_choice(snapshots)
+    if again and names:
+        raise UsageError("--again is for all that were rolled back", hint="Give names, or --again.")
+    wanted = pending(database.history_states(), folder, names, again=again)
+    files = wanted.files
+    _refuse_applied(database, files)
+    warnings = (*wanted.warnings, *_findings_warnings(database, wanted.left_rolled_back), *_without_ledger_warnings(database, files))
+    deploy_id = database.begin_deploy(deploy) if deploy is not None or files else None
+    runs = [[file] for file in files] if snapshots == "each" else _runs(files)
+    with telling_what_stays(database, "applied", in_steps=any(not file.transaction for file in files)):
+        warnings += _apply_runs(database, runs, snapshots=snapshots, progress=progress, deploy=deploy_id, names=wanted.names)
+    return results.ApplyResult(
+        applied=tuple(file.name for file in files),
+        skipped=wanted.skipped,
+        left_rolled_back=wanted.left_rolled_back,
+        warnings=warnings,
+        deploy=deploy,
+    )
+
+
+def _refuse_applied(database: Database, files: Sequence[MigrationFile]) -> None:
+    """What a deploy tool has applied is applied though nobody registered it: run again it would fail, or do its work twice."""
+    if files:
+        ledgers.refuse_while_deploying(database, {file.ledger_tool for file in files}, also_broken_off=True)
+    for row in ledgers.ask(database, files):
+        if row["is_applied"]:
+            raise Refused(
+                f"{row['migration_name']} is applied already, as the ledger {row['ledger']} says",
+                migration_name=row["migration_name"],
+                hint="Run migrollback sync, which records that.",
+            )
+
+
+def _findings_warnings(database: Database, left: Sequence[LeftRolledBack]) -> tuple[str, ...]:
+    """What ledgers know better of what is left rolled back."""
+    if not left:
+        return ()
+    return tuple(f"{row['migration_name']}: {row['warning']}" for row in database.ledger_findings([one.migration_name for one in left]))
+
+
+def _without_ledger_warnings(database: Database, files: Sequence[MigrationFile]) -> tuple[str, ...]:
+    """Say where a deploy tool will not know what is applied here: its ledger is not there."""
+    told = {row["migration_name"] for row in ledgers.ask(database, files)}
+    tools = sorted({file.ledger_tool for file in files if file.ledger_tool is not None and file.name not in told})
+    return tuple(f"No ledger of {tool} was found here: {tool} will not know what is applied by migrollback, and will apply it again" for tool in tools)
+
+
+def _runs(files: Sequence[MigrationFile]) -> Sequence[Sequence[MigrationFile]]:
+    """The files in runs with a snapshot at each end. One that goes statement by statement is a run of its own: its objects are not recorded as it makes them; pure."""
+    runs: list[list[MigrationFile]] = []
+    for file in files:
+        if runs and file.transaction and runs[-1][-1].transaction:
+            runs[-1].append(file)
+        else:
+            runs.append([file])
+    return runs
+
+
+def _apply_runs(
+    database: Database,
+    runs: Sequence[Sequence[MigrationFile]],
+    *,
+    snapshots: Snapshots,
+    progress: Progress | None,
+    deploy: str | None,
+    names: Mapping[str, str],
+) -> tuple[str, ...]:
+    """Apply files, with snapshots around each run of them. Writes. Returns the warnings."""
+    warnings: tuple[str, ...] = ()
+    all_names = [file.name for run in runs for file in run]
+    done = 0
+    for run in runs:
+        names_of_run = [file.name for file in run]
+        try:
+            if snapshots != "none":
+                warnings += around.take(database, "before apply", names_of_run)[1]
+            try:
+                for file in run:
+                    if progress is not None:
+                        progress(done, len(all_names), file.name)
+                    remarks = _apply_one(database, file, record_of(file, deploy=deploy, names=names))
+                    done += 1
+                    warnings += (*file.remarks, *remarks)
+            finally:
+                # also after a failure: those before it are in place
+                if snapshots != "none" and not database.connection.closed:
+                    warnings += around.take(database, "after apply", names_of_run)[1]
+        except MigrollbackError as error:
+            if done:
+                error.done = tuple(all_names[:done])
+                error.hint = "\n".join(filter(None, (error.hint, f"Applied before it, and in place: {some(all_names[:done])}.")))
+            raise
+    return warnings
+
+
+def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) -> tuple[str, ...]:
+    """Apply one file. Writes. Returns the warnings."""
+    if (refused := file.up_refusal) is not None:
+        raise Refused(refused[0], migration_name=file.name, hint=refused[2])
+    run = database.apply if file.transaction else database.apply_in_steps
+    execution = run(record, file.up_statements())
+    row = execution.rows[0]
+    if row["success"]:
+        if file.transaction:
+            return ()
+        # each statement was a transaction of its own: nobody could look at what all of them wrote
+        from migrollback_nb.operations.dependencies import parsed_objects
+
+        try:
+            if database.connection.closed:
+                database.reconnect()
+            database.record_parsed_objects(parsed_objects(file.name, file.up.text, database.effective_search_path()))
+        except ConnectionFailed as error:
+            return (f"{file.name} is applied, but which objects it made could not be recorded: {error.message}",)
+        return ()
+    details = execution.details.get(file.name)
+    if details is None or "sqlstate" not in details:
+        raise Refused(row["message"], migration_name=file.name)
+    raise ApplyFailed(
+        f"{file.path}: {row['message']}",
+        migration_name=file.name,
+        sqlstate=details["sqlstate"],
+        detail=details.get("detail"),
+        hint="\n".join(filter(None, (details.get("hint"), "Everything it did was undone." if file.transaction else _STEPS_STAY))),
+        statement_number=details.get("statement_number"),
+        statement=details.get("statement"),
+    )

@@ -1,0 +1,92 @@
+"""Puts together what dependencies are inferred from: the history, what is recorded of each migration, and the files that are at hand."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.operations.inference import InferredDependency, Step, infer, path_names
+from migrollback_nb.parsing.objects import StatementObjects, statement_objects
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Database
+    from migrollback_nb.files.formats import MigrationFolder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """What is inferred, and from what."""
+
+    edges: tuple[InferredDependency, ...]
+    made: tuple[dict[str, Any], ...]  #: what the files say that each migration made, as record_parsed_objects() takes it
+    remarks: tuple[str, ...]  #: which files could not be read
+    stale: tuple[dict[str, Any], ...]  #: rows of list_migration_dependencies() that were inferred and are not found any more
+
+
+def infer_dependencies(database: Database, folder: MigrationFolder | None) -> Inference:
+    """Which migration in place needs which earlier one. Does not write.
+
+    Parameters
+    ----------
+    database : Database
+        Says what is in place, and what each made.
+    folder : MigrationFolder, optional
+        The files; only those that are still what was registered are read.
+
+    Returns
+    -------
+    Inference
+    """
+    steps, read, remarks = steps_of(database, folder)
+    recorded = database.dependencies()
+    edges, made = infer(steps, database.inferred_by_catalogs())
+    found = {(edge.migration_name, edge.depends_on) for edge in edges}
+    # what is not found without a file may well be in it
+    stale = [
+        row
+        for row in recorded
+        if row["source"] == "inferred" and (row["migration_name"], row["depends_on"]) not in found and {row["migration_name"], row["depends_on"]} <= read
+    ]
+    return Inference(edges=tuple(edges), made=tuple(made), remarks=tuple(remarks), stale=tuple(stale))
+
+
+def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[Step], set[str], list[str]]:
+    """(The migrations in place, in order; the names of those whose files were read; remarks on the others). Does not write."""
+    migrations = database.in_place()
+    texts: dict[str, list[StatementObjects]] = {}
+    remarks = []
+    if folder is not None:
+        wanted = {row["migration_name"]: row["checksum"] for row in migrations}
+        for file in folder.read_all().files:
+            if file.name in wanted and wanted[file.name] == file.checksum:
+                texts[file.name] = statement_objects(file.up.text)
+    read = set(texts)
+    missing = [row["migration_name"] for row in migrations if row["migration_name"] not in texts]
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        remarks.append(f"No file at hand that is still what was registered: {shown}. Only what the database knows of them is looked at")
+        bodies = database.routine_bodies(missing)
+        for name, definition in bodies:
+            # what the definition makes is known; what its body names is not
+            texts.setdefault(name, []).extend(found for found in statement_objects(definition) if found.in_body)
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in database.object_history():
+        rows[row["migration_name"]].append(row)
+    steps = [
+        Step(
+            name=row["migration_name"],
+            path=path_names(row["search_path"]),
+            statements=texts.get(row["migration_name"], ()),
+            rollback=statement_objects(row["rollback_sql"] or ""),
+            rows=rows[row["migration_name"]],
+        )
+        for row in migrations
+    ]
+    return steps, read, remarks
+
+
+def parsed_objects(name: str, text: str, search_path: str) -> list[dict[str, Any]]:
+    """What the text of one migration says that it makes, as record_parsed_objects() takes it; pure."""
+    _, made = infer([Step(name=name, path=path_names(search_path), statements=statement_objects(text))])
+    return made

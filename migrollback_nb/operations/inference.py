@@ -1,0 +1,339 @@
+"""Which migration needs which earlier one: what each made, and what its text and its bodies name. Pure.
+
+A replay of all migrations in place, in order, over a table of symbols: who made, changed or named which object so far.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.parsing import object_names
+
+if TYPE_CHECKING:
+    from migrollback_nb.parsing.objects import Mention, StatementObjects
+
+#: Sources of a dependency, the surest first.
+SOURCES = ("catalog", "parsed", "rollback", "body")
+_IN_PATH = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
+_RELATIONS = frozenset({"table", "partitioned table", "view", "materialized view", "sequence", "foreign table", "composite type", "index"})
+_ROUTINES = frozenset({"function", "procedure", "aggregate"})
+_TYPES = frozenset({"enum", "domain", "range", "base type"})
+_PARTS = frozenset({"column", "constraint", "trigger", "policy", "rule"})
+#: A change of one of these matters to its users: they were made for what it has become.
+_SHAPED = frozenset({"column", "enum", "domain"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferredDependency:
+    """One migration that needs another one, and why."""
+
+    migration_name: str
+    depends_on: str
+    because: tuple[str, ...]  #: the objects, as "kind identity"
+    source: str  #: of `SOURCES`
+
+    @property
+    def reason(self) -> str:
+        """The objects in one line; of many the first three."""
+        more = f" and {len(self.because) - 3} more" if len(self.because) > 3 else ""
+        return "; ".join(self.because[:3]) + more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One migration in place, in the order in which they were applied."""
+
+    name: str
+    path: tuple[str, ...]  #: schemas that unqualified names were looked up in
+    statements: Sequence[StatementObjects] = ()  #: of its up part; none where its file is not at hand
+    rollback: Sequence[StatementObjects] = ()  #: of its rollback SQL
+    rows: Sequence[Mapping[str, Any]] = ()  #: of migration_objects: action, kind, identity
+
+
+@dataclass(slots=True)
+class _Symbol:
+    kind: str
+    name: str  #: as it is shown
+    hands: list[tuple[str, str]] = field(default_factory=list)  #: (migration, created | changed | renamed), in order
+    parts: dict[tuple[str, str], _Symbol] = field(default_factory=dict)  #: (kind, name) -> column, constraint, trigger ...
+
+    # Always the last hand only: that one needs those before it in turn.
+
+    def needed_by_users(self) -> list[str]:
+        return [name for name, action in self.hands if action != "changed" or self.kind in _SHAPED][-1:]
+
+    def needed_by_changers(self) -> list[str]:
+        return [name for name, action in self.hands if action != "changed" or self.kind not in _RELATIONS][-1:]
+
+    def all_hands(self) -> list[str]:
+        return [name for name, _ in self.hands[-1:]] + [name for part in self.parts.values() for name, _ in part.hands[-1:]]
+
+
+_Key = tuple[str | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Watcher:
+    """A migration whose rollback SQL names an object: whoever makes another of this name, or drops or renames it, is to be rolled back first."""
+
+    migration: str
+    makes_or_drops: bool  #: it does not only use it
+    part: str | None  #: the column, constraint ... that it names
+    names: frozenset[str]  #: what may be columns in the statement
+
+
+class _Replay:
+    def __init__(self) -> None:
+        self.spaces: dict[str, dict[_Key, _Symbol]] = {space: {} for space in ("relation", "routine", "type", "schema", "extension")}
+        self.found: dict[tuple[str, str], dict[str, str]] = {}  #: (migration, depends on) -> object -> source
+        self.watchers: dict[tuple[str, _Key], list[_Watcher]] = {}  #: (space, name) -> whose rollback SQL names it
+        self.made: list[dict[str, Any]] = []  #: what the texts say was made, as record_parsed_objects() takes it
+
+    # -- names ---------------------------------------------------------------------------------------------------
+
+    def _find(self, space: str, schema: str | None, name: str, path: Sequence[str]) -> tuple[_Key, _Symbol] | None:
+        symbols = self.spaces[space]
+        for key in [(schema, name)] if schema is not None or space in ("schema", "extension") else [(one, name) for one in path]:
+            if key in symbols:
+                return key, symbols[key]
+        if space == "type":  # a table is a type as well
+            return self._find("relation", schema, name, path)
+        return None
+
+    def _look_up(self, mention: Mention, path: Sequence[str]) -> tuple[_Key, _Symbol] | None:
+        return self._find(mention.space, mention.schema, mention.name, path)
+
+    # -- edges ---------------------------------------------------------------------------------------------------
+
+    def _need(self, step: Step, bases: Iterable[str], symbol: _Symbol, source: str) -> None:
+        for base in bases:
+            if base != step.name:
+                reasons = self.found.setdefault((step.name, base), {})
+                shown = f"{symbol.kind} {symbol.name}"
+                if SOURCES.index(reasons.get(shown, SOURCES[-1])) >= SOURCES.index(source):
+                    reasons[shown] = source
+
+    # -- deeds ---------------------------------------------------------------------------------------------------
+
+    def _create(self, step: Step, space: str, key: _Key, kind: str) -> _Symbol:
+        symbol = _Symbol(kind=kind, name=_shown(key), hands=[(step.name, "created")])
+        self.spaces[space][key] = symbol
+        self._disturb(step, space, key, symbol, made=True)
+        return symbol
+
+    def _created(self, step: Step, mention: Mention, source: str) -> None:
+        found = self._look_up(mention, step.path) if mention.part is not None or mention.only_new else None
+        if mention.part is None:
+            if found is not None and found[1].kind != "relation":
+                if mention.kind in ("view", *_ROUTINES):  # OR REPLACE
+                    self._need(step, found[1].needed_by_changers(), found[1], source)
+                    self._hand(found[1], step, "changed")
+                else:
+                    self._need(step, found[1].needed_by_users(), found[1], source)
+                return
+            schema = None if mention.space in ("schema", "extension") else mention.schema or (step.path[0] if step.path else None)
+            if schema is not None and (space := self.spaces["schema"].get((None, schema))) is not None:
+                self._need(step, space.needed_by_users(), space, source)
+            self._create(step, mention.space, (schema, mention.name), mention.kind)
+            self._note(step, mention, schema)
+        elif found is not None:
+            key, relation = found
+            self._need(step, relation.needed_by_users(), relation, source)
+            if not (mention.only_new and (mention.kind, mention.part) in relation.parts):
+                part = _Symbol(kind=mention.kind, name=_shown(key, mention.part, mention.kind), hands=[(step.name, "created")])
+                relation.parts[mention.kind, mention.part] = part
+                self._disturb(step, mention.space, key, part, part=mention.part, made=True)
+                self._note(step, mention, key[0])
+
+    def _note(self, step: Step, mention: Mention, schema: str | None) -> None:
+        arguments = None if mention.arguments is None else ", ".join(mention.arguments)
+        self.made.append(
+            {
+                "migration_name": step.name,
+                "kind": mention.kind,
+                "schema": schema,
+                "name": mention.name,
+                "part": mention.part,
+                "arguments": arguments,
+                "argument_count": len(mention.arguments or ()),
+            }
+        )
+
+    def _hand(self, symbol: _Symbol, step: Step, action: str) -> None:
+        if (step.name, action) not in symbol.hands and (step.name, "created") not in symbol.hands:
+            symbol.hands.append((step.name, action))
+
+    def _do(self, step: Step, mention: Mention, source: str) -> None:
+        if mention.action == "created":
+            self._created(step, mention, source)
+            return
+        found = self._look_up(mention, step.path)
+        if found is None:
+            return
+        key, symbol = found
+        if mention.part is not None:
+            relation = symbol
+            part = relation.parts.get((mention.kind, mention.part))
+            if part is None:
+                self._need(step, relation.needed_by_users(), relation, source)
+                return
+            symbol = part
+        match mention.action:
+            case "used":
+                self._need(step, symbol.needed_by_users(), symbol, source)
+            case "changed":
+                self._need(step, symbol.needed_by_changers(), symbol, source)
+                self._hand(symbol, step, "changed")
+            case "renamed":
+                self._need(step, symbol.needed_by_changers(), symbol, source)
+                self._disturb(step, mention.space, key, symbol, part=mention.part)
+                self._hand(symbol, step, "renamed")
+                if mention.part is not None:
+                    symbol = relation.parts.pop((mention.kind, mention.part))
+                    symbol.name = _shown(key, mention.new_name, mention.kind)
+                    relation.parts[mention.kind, mention.new_name or ""] = symbol
+                else:
+                    symbols = self.spaces[mention.space] if key in self.spaces[mention.space] else self.spaces["relation"]
+                    new = (mention.new_schema or key[0], mention.new_name or key[1])
+                    symbols[new] = symbols.pop(key)
+                    symbol.name = _shown(new)
+            case "dropped":
+                self._need(step, symbol.all_hands(), symbol, source)
+                self._disturb(step, mention.space, key, symbol, part=mention.part)
+                if mention.part is not None:
+                    del relation.parts[mention.kind, mention.part]
+                else:
+                    symbols = self.spaces[mention.space] if key in self.spaces[mention.space] else self.spaces["relation"]
+                    del symbols[key]
+                    if mention.space == "schema":
+                        self._drop_inside(step, mention.name, source)
+
+    def _drop_inside(self, step: Step, schema: str, source: str) -> None:
+        for symbols in self.spaces.values():
+            for key in [key for key in symbols if key[0] == schema]:
+                symbol = symbols.pop(key)
+                self._need(step, symbol.all_hands(), symbol, source)
+
+    def _columns(self, step: Step, statement: StatementObjects, source: str) -> None:
+        """Columns of the relations of a statement that it names: another migration than the table's may have added them."""
+        for mention in statement.mentions:
+            if mention.space not in ("relation", "type") or mention.action == "dropped" or (found := self._look_up(mention, step.path)) is None:
+                continue
+            for (kind, name), part in found[1].parts.items():
+                if kind == "column" and (name in statement.names or "*" in statement.names):
+                    self._need(step, part.needed_by_users(), part, source)
+
+    def _watch(self, step: Step) -> None:
+        for statement in step.rollback:
+            for mention in statement.mentions if not statement.in_body else ():
+                found = self._look_up(mention, step.path)
+                schema = None if mention.space in ("schema", "extension") else mention.schema or (step.path[0] if step.path else None)
+                key = found[0] if found is not None else (schema, mention.name)
+                space = "relation" if found is not None and key not in self.spaces[mention.space] else mention.space
+                watcher = _Watcher(step.name, mention.action != "used", mention.part, frozenset(statement.names) | {mention.part or ""})
+                self.watchers.setdefault((space, key), []).append(watcher)
+
+    def _disturb(self, step: Step, space: str, key: _Key, symbol: _Symbol, *, part: str | None = None, made: bool = False) -> None:
+        """An object is made, or is dropped or renamed, that the rollback SQL of an earlier migration names."""
+        for watcher in self.watchers.get((space, key), ()):
+            if watcher.part == part and watcher.makes_or_drops if made else part is None or part in watcher.names:
+                self._need(step, [watcher.migration], symbol, "rollback")
+
+    def run(self, step: Step) -> None:
+        for statement in step.statements:
+            source = "body" if statement.in_body else "parsed"
+            self._columns(step, statement, source)
+            for mention in statement.mentions:
+                # A body of a function only names things; it does them when it is called.
+                self._do(step, mention, source)
+        for row in step.rows:
+            self._take_row(step, row)
+        self._watch(step)
+
+    def _take_row(self, step: Step, row: Mapping[str, Any]) -> None:
+        """What was seen in the catalogs and the text did not tell."""
+        kind, names = row["kind"], object_names.parts(row["identity"])
+        if kind in _PARTS and len(names) == 3:
+            relation = self.spaces["relation"].get((names[0], names[1]))
+            if relation is None:
+                return
+            part = relation.parts.get((kind, names[2]))
+            if row["action"] == "dropped":
+                if relation.parts.pop((kind, names[2]), None) is not None:
+                    self._disturb(step, "relation", (names[0], names[1]), relation, part=names[2])
+            elif part is None:
+                relation.parts[kind, names[2]] = _Symbol(
+                    kind=kind, name=row["identity"], hands=[(step.name, "created" if row["action"] == "created" else "changed")]
+                )
+            else:
+                part.name = row["identity"]
+                self._hand(part, step, row["action"])
+            return
+        space = "relation" if kind in _RELATIONS else "routine" if kind in _ROUTINES else "type" if kind in _TYPES else kind
+        if space not in self.spaces or len(names) not in (1, 2):
+            return
+        key: _Key = (names[0], names[1]) if len(names) == 2 else (None, names[0])
+        symbol = self.spaces[space].get(key)
+        if row["action"] == "dropped":
+            if symbol is not None and (step.name, "created") not in symbol.hands:
+                self._disturb(step, space, key, symbol)
+                del self.spaces[space][key]
+        elif symbol is None or (row["action"] == "created" and not any(name == step.name for name, _ in symbol.hands)):
+            if row["action"] == "created":
+                self._create(step, space, key, kind).name = row["identity"]
+        else:
+            symbol.kind, symbol.name = kind, row["identity"]
+            self._hand(symbol, step, row["action"])
+
+
+def _shown(key: _Key, part: str | None = None, kind: str = "column") -> str:
+    whole = ".".join(object_names.quoted(name) for name in key if name is not None)
+    return whole if part is None else f"{whole}{'.' if kind == 'column' else ' '}{object_names.quoted(part)}"
+
+
+def path_names(search_path: str | None) -> tuple[str, ...]:
+    """The schemas of a search_path, as it is recorded.
+
+    Examples
+    --------
+    >>> path_names('public, "App One"')
+    ('public', 'App One')
+    """
+    return tuple(quoted.replace('""', '"') if quoted or not plain else plain for quoted, plain in _IN_PATH.findall(search_path or ""))
+
+
+def infer(steps: Iterable[Step], known: Iterable[Mapping[str, Any]] = ()) -> tuple[list[InferredDependency], list[dict[str, Any]]]:
+    """Which migration needs which earlier one.
+
+    Parameters
+    ----------
+    steps : iterable of Step
+        The migrations in place, in the order in which they were applied.
+    known : iterable of mapping
+        Rows of infer_migration_dependencies(): what the catalogs say. Where they have an edge, their objects are its reason.
+
+    Returns
+    -------
+    (list of InferredDependency, list of dict)
+        The dependencies, in the order of the dependents; and what the texts say that each migration made, as record_parsed_objects() takes it.
+    """
+    replay = _Replay()
+    order: dict[str, int] = {}
+    for step in steps:
+        order[step.name] = len(order)
+        replay.run(step)
+    found: dict[tuple[str, str], InferredDependency] = {}
+    for row in known:
+        found[row["migration_name"], row["depends_on"]] = InferredDependency(
+            migration_name=row["migration_name"], depends_on=row["depends_on"], because=tuple(row["because"]), source=row["source"]
+        )
+    for (name, base), reasons in replay.found.items():
+        if (name, base) not in found:
+            source = min(reasons.values(), key=SOURCES.index)
+            because = sorted((shown for shown, one in reasons.items() if one == source), key=lambda shown: shown)
+            found[name, base] = InferredDependency(migration_name=name, depends_on=base, because=tuple(because), source=source)
+    edges = sorted(found.values(), key=lambda edge: (order.get(edge.migration_name, 0), order.get(edge.depends_on, 0)))
+    return edges, replay.made

@@ -1,0 +1,36 @@
+"""A run that ended early: what was undone, and what stays in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from migrollback_nb.core.errors import Interrupted, MigrollbackError
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Database
+
+
+@contextmanager
+def telling_what_stays(database: Database, deed: str, *, in_steps: bool = False) -> Iterator[None]:
+    """Turn Ctrl-C into `Interrupted`, which says what the deeds inside had committed by then. Does not write."""
+    database.attempts.clear()
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        undone = "What was running was cancelled on the server and undone."
+        if in_steps:
+            undone = "The statement that was running was cancelled on the server. Those before it stay, and a second run resumes."
+        try:
+            done = database.done_in_attempts()
+        except MigrollbackError as error:
+            raise Interrupted(f"What was running was cancelled, if it was not committed already; the database cannot be asked: {error.message}") from interrupt
+        if done:
+            undone = f"Too late for {some(done)}: {deed}, committed, and not undone. Only what came after that was cancelled."
+        raise Interrupted(undone, done=done) from interrupt
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of them, and how many more; pure."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,199 @@
+"""Registers the files of a folder, in step with the deploy tool: in order, many at once, and a bad one stops no other. Writes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.core import ordering, results
+from migrollback_nb.core.errors import ConnectionFailed, DependencyError, LockBusy, MigrollbackError
+from migrollback_nb.files.formats import in_order
+from migrollback_nb.operations import ledgers, renamed_files
+from migrollback_nb.operations.interrupts import some
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results import FileFailure, LeftRolledBack, SyncResult
+    from migrollback_nb.database import Database
+    from migrollback_nb.database.progress import Progress
+    from migrollback_nb.files.formats import MigrationFolder
+    from migrollback_nb.files.migration import MigrationFile
+
+
+def sync(database: Database, folder: MigrationFolder, *, deploy: str | None = None, progress: Progress | None = None) -> SyncResult:
+    """Register what the folder holds and the history does not, and record what deploy tools did meanwhile. Writes.
+
+    Parameters and result are those of `Migrations.sync`.
+    """
+    history = database.history_states()
+    contents = folder.read_all(unchanged={name: row["checksum"] for name, row in history.items()})
+    failures = [results.FileFailure(migration_name=error.migration_name, error=str(error)) for error in contents.errors]
+    found = renamed_files.compare(contents.files, history, [failure.migration_name for failure in failures])
+    by_name = {file.name: file for file in contents.files}
+    ledgers.refuse_while_deploying(database, _ledger_tools(contents.files, history))
+    answers = ledgers.ask_of_new(database, found.new)
+    findings = database.ledger_findings()
+    again = {row["migration_name"] for row in findings if row["finding"] == "applied_again"}
+    missing = [row["migration_name"] for row in findings if row["finding"] == "missing"]
+    warnings = [*contents.warnings, *answers.warnings, *found.warnings(folder.path)]
+    warnings += [f"{row['migration_name']}: {row['warning']}" for row in findings if row["finding"] == "contradiction"]
+    warnings += ledgers.missing_warnings(findings)
+    anew, reworked, remarks_on_reworked = _reworked(database, [file for file in contents.files if file.name not in again], history)
+    warnings += remarks_on_reworked
+    changed = (
+        file
+        for name, file in by_name.items()
+        if name in history and name not in again and name not in reworked and history[name]["checksum"] not in (None, file.checksum)
+    )
+    warnings += [f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over" for file in changed]
+
+    wanted = {file.name: file for file in (*answers.files, *anew)} | {name: by_name[name] for name in again if name in by_name}
+    applied = {name for name, row in history.items() if row["status"] != "rolled_back"} | (again - by_name.keys())
+    applied |= {file for file, name in found.renamed.items() if name in applied}
+    ordered, left_out = order_files(wanted, applied)
+    failures += left_out
+    without_file = sorted(again - by_name.keys())
+    deploy_id = database.begin_deploy(deploy) if deploy is not None or ordered or without_file else None
+    for name in without_file:
+        database.record_applied_again(name, deploy_id)
+    if missing:
+        database.record_missing_in_ledger(missing)
+    supabase = any(file.rollback is not None and file.rollback.live for file in ordered) and database.uses_supabase()
+    registered: list[results.RegisterResult] = []
+    again_here, again_without_file = [], list(without_file)
+    for begin in range(0, len(ordered), 500):
+        batch = ordered[begin : begin + 500]
+        if progress is not None:
+            progress(begin, len(ordered), batch[0].name)
+        try:
+            outcomes, refused = _register_batch(database, batch, deploy=deploy_id, names=found.renamed)
+        except MigrollbackError as error:
+            if registered:
+                error.done = tuple(one.migration_name for one in registered)
+                error.hint = "\n".join(filter(None, (error.hint, f"Registered before it, and committed: {some(error.done)}.")))
+            raise
+        failures += refused
+        for file in (file for file in batch if file.name in outcomes):
+            remarks = file.remarks + (live_block_warning(database, file) if supabase else ())
+            warnings += remarks
+            if outcomes[file.name] == "applied again":
+                again_here.append(file.name)
+                continue
+            registered.append(
+                results.RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks)
+            )
+    return results.SyncResult(
+        registered=tuple(registered),
+        applied_again=(*again_without_file, *again_here),
+        skipped=tuple(name for name in by_name if name in history and name not in again and name not in wanted) + tuple(found.renamed),
+        not_applied=answers.not_applied,
+        failed=tuple(failures),
+        warnings=tuple(warnings),
+        deploy=deploy,
+    )
+
+
+def _reworked(
+    database: Database, files: Sequence[MigrationFile], history: Mapping[str, Mapping[str, Any]]
+) -> tuple[Sequence[MigrationFile], Collection[str], Sequence[str]]:
+    """(What has another version now than the one registered under its name, and is deployed; names of all of another version; remarks). Does not write.
+
+    Sqitch gives a change that is reworked its old name, and the old form another.
+    """
+    found = [file for file in files if file.tool == "Sqitch" and file.name in history and history[file.name]["version"] != file.version]
+    pending = {row["migration_name"] for row in ledgers.ask(database, found) if not row["is_applied"]}
+    now_called = {file.version: file.name for file in files}
+    remarks = [
+        f"{file.path} is another change of the plan than the one that is registered as {file.name}"
+        + (
+            f", which is {old} now: until it is deployed and sync has run again, roll back {old}"
+            if (old := now_called.get(history[file.name]["version"]))
+            else ""
+        )
+        for file in found
+        if file.name in pending
+    ]
+    return [file for file in found if file.name not in pending], {file.name for file in found}, remarks
+
+
+def _ledger_tools(files: Iterable[MigrationFile], history: Mapping[str, Mapping[str, Any]]) -> set[str | None]:
+    return {file.ledger_tool for file in files} | {row["tool"] for row in history.values() if not row["system"]}
+
+
+def _register_batch(
+    database: Database, batch: Sequence[MigrationFile], *, deploy: str | None, names: Mapping[str, str]
+) -> tuple[dict[str, str], Sequence[FileFailure]]:
+    """Register files together, or, when the database refuses one of them, one by one: a bad one stops no other. Writes."""
+    records = [record_of(file, deploy=deploy, names=names) for file in batch]
+    try:
+        return database.register_many(records), ()
+    except (ConnectionFailed, LockBusy):
+        raise
+    except MigrollbackError as refusal:
+        if getattr(refusal, "sqlstate", None) in ("25006", "42501"):  # nothing may be written, or not by this role: no matter of a file
+            raise
+        outcomes: dict[str, str] = {}
+        refused = []
+        for file, record in zip(batch, records, strict=True):
+            try:
+                outcomes |= database.register_many([record])
+            except (ConnectionFailed, LockBusy):
+                raise
+            except MigrollbackError as error:
+                refused.append(results.FileFailure(migration_name=file.name, error=f"{file.path}: {error}"))
+        return outcomes, refused
+
+
+def record_of(file: MigrationFile, *, deploy: str | None, names: Mapping[str, str]) -> dict[str, Any]:
+    """What is registered of a file: with the deploy that brings it, and dependencies by the names that the history has (names: file's -> registered); pure."""
+    record = file.record()
+    record["depends_on"] = list(dict.fromkeys(names.get(name, name) for name in record["depends_on"]))
+    if deploy is not None:
+        record["metadata"] = record["metadata"] | {"deploy": deploy}
+    return record
+
+
+def live_block_warning(database: Database, file: MigrationFile) -> tuple[str, ...]:
+    """Say that Supabase's own tool would run a rollback block that is live SQL, where this is its database. Does not write."""
+    if file.rollback is not None and file.rollback.live and database.uses_supabase():
+        return (f"{file.path}:{file.rollback.line}: the rollback block is live SQL, and supabase db push runs it as well. Comment it out line by line",)
+    return ()
+
+
+def order_files(
+    files: dict[str, MigrationFile], known: Iterable[str], left: Mapping[str, LeftRolledBack] | None = None
+) -> tuple[Sequence[MigrationFile], Sequence[FileFailure]]:
+    """Dependencies first. Files whose dependencies are missing or circular become failures, and so does what depends on them.
+
+    Parameters
+    ----------
+    files : dict of str to MigrationFile
+        What is to be put in order.
+    known : iterable of str
+        Names that may be depended on besides.
+    left : mapping of str to LeftRolledBack, optional
+        What is rolled back and stays so: named where a file depends on it.
+    """
+    rolled_back = left or {}
+    depends_on = {name: file.depends_on for name, file in files.items()}
+    failures: list[FileFailure] = []
+    while True:
+        if lacking := ordering.missing(depends_on, known):
+            for name, bases in lacking.items():
+                undone = [rolled_back[base] for base in bases if base in rolled_back]
+                if undone:
+                    trouble = f"depends on what is rolled back: {'; '.join(map(str, undone))}"
+                    fix = f"Apply that again first: migrollback apply {' '.join(shlex.quote(one.migration_name) for one in undone)}, or apply --again."
+                else:
+                    trouble = f"depends on {', '.join(bases)}, which is neither in place nor a new, good file of the folder"
+                    fix = "Add the file, apply it again, or correct -- Depends on:."
+                failures.append(results.FileFailure(migration_name=name, error=f"{files[name].path}: {trouble}\n{fix}"))
+                del depends_on[name]
+            continue
+        try:
+            like = [file.name for file in in_order(files.values())]
+            return [files[name] for name in ordering.order(depends_on, like=like)], failures
+        except DependencyError as error:
+            for name in dict.fromkeys(error.names):
+                failures.append(results.FileFailure(migration_name=name, error=f"{files[name].path}: {error}"))
+                del depends_on[name]

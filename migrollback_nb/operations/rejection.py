@@ -1,0 +1,55 @@
+"""Why a rollback was refused, and what leads on: the error that says both. Does not write."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from migrollback_nb.core.errors import Refused
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Database
+
+
+def refusal(database: Database, names: Sequence[str], name: str, reason: str, *, hint: str | None = None, result: object = None) -> Refused:
+    """Build the error of a rollback that the database refused. Does not write.
+
+    Parameters
+    ----------
+    database : Database
+        Where it was refused.
+    names : sequence of str
+        The migrations that were to be rolled back, in order.
+    name : str
+        The one that was refused.
+    reason : str
+        As the database words it.
+    hint : str, optional
+        What to do next, where it is known already.
+    result : object, optional
+        The result that says so, for programs; by default none.
+    """
+    dependents: tuple[str, ...] = ()
+    told = [f"This is about {name}, which has to be rolled back before {names[-1]}."] if name != names[-1] else []
+    with suppress(Exception):  # whatever it is: the refusal counts, with or without what leads on
+        check = database.can_rollback(name)
+        dependents = tuple(check["dependent_migrations"])
+        if hint is None and dependents:
+            told.append(f"Roll back first: {', '.join(dependents)}")
+        elif hint is None and check["reason"] == reason and (row := database.find(name)) is not None:
+            told += _way_out(name, row["status"], row["rollback_sql"])
+    if hint is not None:
+        told.append(hint)
+    told += [row["warning"] for row in database.ledger_findings([name])]  # the ledger may know better than the status
+    return Refused(reason, migration_name=name, dependents=dependents, hint="\n".join(told) or None, result=result)
+
+
+def _way_out(name: str, status: str, rollback_sql: str | None) -> Sequence[str]:
+    quoted = shlex.quote(name)
+    if status == "failed":
+        return [f"Look at it first, then say how it stands: migrollback resolve {quoted} --as applied|rolled_back --reason TEXT"]
+    if status == "applied" and not (rollback_sql or "").strip():
+        return [f"migrollback template {quoted} suggests it. Add it to the file, then: migrollback register {quoted}"]
+    return []

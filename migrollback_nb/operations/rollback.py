@@ -1,0 +1,149 @@
+"""A rollback with what belongs around it: snapshots, verification, and errors that say what to do next. Writes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from migrollback_nb.core import results
+from migrollback_nb.core.errors import ConnectionFailed, Refused, RollbackFailed
+from migrollback_nb.database.commands import nothing_has_run
+from migrollback_nb.operations import snapshots as around
+from migrollback_nb.operations.audit_log import save_trail
+from migrollback_nb.operations.rejection import refusal
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results import ChainResult, RollbackResult
+    from migrollback_nb.database import Database
+    from migrollback_nb.database.session import Execution
+    from migrollback_nb.operations.snapshots import Snapshots
+
+
+def roll_back(
+    database: Database, names: tuple[str, ...], *, reason: str | None, fingerprint: str | None, snapshots: Snapshots, in_steps: bool, warnings: tuple[str, ...]
+) -> RollbackResult | ChainResult:
+    """A rollback with the snapshots around it. Writes.
+
+    Parameters
+    ----------
+    names : tuple of str
+        In the order in which they are rolled back, in one transaction.
+    fingerprint : str, optional
+        Of the preview that was looked at.
+    in_steps : bool
+        True: it runs statement by statement, outside a transaction.
+    warnings : tuple of str
+        What is known before, and goes into the result.
+
+    Raises
+    ------
+    Refused, RollbackFailed, LockBusy, ConnectionFailed
+        As `Migrations.rollback`.
+    """
+    stages = results.RollbackProgress(stage="snapshot", migration_name=names[-1], migrations=len(names))
+    before: str | None = None
+    state: str | None = None
+    if snapshots != "none" and database.dry_run(names)[0]["success"]:  # one that is refused needs none
+        database.tell(stages)
+        with nothing_has_run():
+            before, remarks = around.take(database, "before rollback", names)
+            state = fingerprint or database.fingerprint(names)
+        warnings += remarks
+    if in_steps and len(names) == 1:
+        execution = database.rollback_in_steps(names[0], reason=reason, preview=fingerprint)
+    elif in_steps:
+        raise Refused(
+            "A rollback that runs outside a transaction cannot be part of a chain",
+            migration_name=names[-1],
+            hint="Roll them back one by one, in this order: " + ", ".join(names),
+        )
+    else:
+        execution = database.rollback(names, reason=reason, preview=fingerprint, snapshot_each=snapshots == "each")
+    steps = _results(database, execution, warnings, names)
+    if snapshots != "none":
+        database.tell(replace(stages, stage="committed"))
+    verification, remarks = (None, ()) if snapshots == "none" else around.verify(database, names, before=before, fingerprint=state)
+    if len(names) == 1:
+        return replace(steps[0], verification=verification, warnings=(*steps[0].warnings, *remarks))
+    return results.ChainResult(results=steps, verification=verification, warnings=remarks)
+
+
+def roll_back_system(
+    database: Database, name: str, *, reason: str | None, preview: str | None, trail: Path | str | None, warnings: tuple[str, ...]
+) -> RollbackResult:
+    """Roll back the rollback system itself. Writes, and saves the audit trail to a file first: nothing of it is left afterwards."""
+    check = database.can_rollback(name)
+    if not check["can_rollback"]:
+        raise Refused(check["reason"], migration_name=name, dependents=tuple(check["dependent_migrations"]))
+    path = Path(trail) if trail is not None else Path(f"migrollback_trail_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
+    head = save_trail(database, path)
+    execution = database.rollback([name], reason=reason, preview=preview, trail_head=head.head_hash)
+    saved = f"The history and the audit trail were saved to {path} (head {head.head_number} {head.head_hash})"
+    return _results(database, execution, (*warnings, saved), (name,))[0]
+
+
+def _results(database: Database, execution: Execution, warnings: tuple[str, ...], names: Sequence[str]) -> tuple[RollbackResult, ...]:
+    ended = []
+    for row in execution.rows:
+        details = execution.details.get(row["migration_name"], {})
+        remarks = tuple(f"{notice.message}" for notice in execution.notices if notice.skipped)
+        if settings := details.get("settings_put_back"):
+            remarks += (put_back_words(row["migration_name"], settings),)
+        result = results.RollbackResult(
+            success=row["success"],
+            message=row["message"],
+            sql_executed=row["sql_executed"],
+            migration_name=row["migration_name"],
+            unchanged=bool(details.get("unchanged", False)),
+            notices=tuple(execution.notices),
+            warnings=warnings + remarks,
+            attempt_id=execution.attempt_id,
+            duration_ms=details.get("duration_ms"),
+        )
+        ended.append(result)
+        if row["success"]:
+            continue
+        if "sqlstate" not in details:
+            raise refusal(database, names, row["migration_name"], row["message"], result=result)
+        status = _status(database, row["migration_name"])
+        undone = "Everything it did was undone."
+        if "statements_completed" in details:
+            undone = "Statements that ran outside a transaction stay."
+        elif before := names[: names.index(row["migration_name"])]:
+            undone = f"Everything was undone, the rollback of {', '.join(before)} before it too."
+        next_step = (
+            f"{undone} Status is {status}: mend the cause, then migrollback resolve {shlex.quote(row['migration_name'])} --as applied|rolled_back --reason TEXT."
+            if status == "failed"
+            else f"{undone} The migration is still applied: try again."
+            if status is not None
+            else f"{undone} The connection was lost then: look at its status before you try again (migrollback check)."
+        )
+        raise RollbackFailed(
+            row["message"],
+            migration_name=row["migration_name"],
+            sqlstate=details["sqlstate"],
+            detail=details.get("detail"),
+            hint="\n".join(filter(None, (details.get("hint"), next_step, execution.blocked_by))),
+            statement_number=details.get("statement_number"),
+            statement=details.get("statement"),
+            passing=details.get("passing", True) if status is None else status != "failed",
+            result=result,
+        )
+    return tuple(ended)
+
+
+def _status(database: Database, name: str) -> str | None:
+    """None where nobody can be asked: that it failed stands all the same."""
+    try:
+        return (database.find(name) or {}).get("status")
+    except ConnectionFailed:
+        return None
+
+
+def put_back_words(name: str, settings: Sequence[str]) -> str:
+    """Which settings its rollback SQL had changed, in the words of execute_migration_rollbacks(); pure."""
+    return f"Settings that the rollback SQL of {name} had changed were put back: {', '.join(settings)}"

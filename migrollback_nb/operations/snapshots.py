@@ -1,0 +1,115 @@
+"""Snapshots around a deed, and what they prove afterwards. Writes snapshots and events, never anything else.
+
+A snapshot that cannot be taken stops no deed: it becomes a warning, and there is less to verify with.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from migrollback_nb.core import results
+from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, LockBusy, UsageError
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results import Verification
+    from migrollback_nb.database import Database
+
+#: ends: one before and one after; each: also between the migrations of one run; none.
+Snapshots = Literal["ends", "each", "none"]
+Moment = Literal["before apply", "after apply", "before rollback", "after rollback"]
+
+
+def check_choice(snapshots: str) -> None:
+    """Make sure that it is one of `Snapshots`; does not write.
+
+    Raises
+    ------
+    UsageError
+        When it is not.
+    """
+    if snapshots not in ("ends", "each", "none"):
+        raise UsageError(f"There are no snapshots {snapshots!r}", hint="Use ends, each or none.")
+
+
+def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
+    """Take a snapshot around what is done with these migrations. Writes it, unless nothing has changed since the last one.
+
+    Returns
+    -------
+    tuple
+        The snapshot's id, or None with the warning that says why there is none.
+
+    Raises
+    ------
+    DatabaseError, ConnectionFailed
+        Before a deed, when it was cancelled or the connection was lost.
+    """
+    try:
+        return _snapshot(database, moment, names), ()
+    except ConnectionFailed as error:
+        if moment.startswith("before"):
+            raise
+        return None, (f"No snapshot was taken {moment}: {error.message}",)  # what it is about is committed
+    except (LockBusy, DatabaseError) as error:
+        if moment.startswith("before") and database.cancelled:  # whoever cancels does not want what follows
+            raise DatabaseError("Cancelled before anything ran", sqlstate="57014", hint="Nothing was changed.") from error
+        return None, (f"No snapshot was taken {moment}: {error.message}",)
+
+
+def _snapshot(database: Database, moment: Moment, names: Sequence[str]) -> str:
+    """The snapshot's id. What is committed does not wait for a server that has gone: a new connection is tried once."""
+    try:
+        return database.snapshot(names[-1], None, moment=moment, migrations=names)
+    except ConnectionFailed:
+        if moment.startswith("before"):
+            raise
+        database.reconnect()
+        return database.snapshot(names[-1], None, moment=moment, migrations=names)
+
+
+def verify(database: Database, names: Sequence[str], *, before: str | None, fingerprint: str | None = None) -> tuple[Verification | None, tuple[str, ...]]:
+    """Compare the schema after a rollback with what it was before the migrations were applied. Writes a snapshot and the event ``verified``.
+
+    Parameters
+    ----------
+    database : Database
+        Where it ran.
+    names : sequence of str
+        The migrations that were rolled back.
+    before : str, optional
+        Snapshot from before the rollback.
+    fingerprint : str, optional
+        From before the rollback: finds what a rehearsal foretold, where there is no snapshot from before a migration was applied.
+
+    Returns
+    -------
+    tuple
+        The verification, or None with the warning that says why there is none.
+    """
+    after, warnings = take(database, "after rollback", names)
+    try:
+        if database.connection.closed:
+            database.reconnect()
+        try:
+            row = database.verify_rollback(names, before, after, fingerprint)
+        except ConnectionFailed:
+            database.reconnect()
+            row = database.verify_rollback(names, before, after, fingerprint)
+    except (LockBusy, DatabaseError, ConnectionFailed) as error:
+        later = f"migrollback verify-rollback {shlex.quote(names[-1])} (in SQL: verify_last_rollback)"
+        return None, (*warnings, f"The rollback is done, but could not be verified: {error.message}. Verify it later: {later}")
+    found = results.Verification.from_row(row)
+    details = {
+        "verdict": found.verdict,
+        "message": found.message,
+        "migrations": list(names),
+        "differences": [str(change) for change in found.differences.changes[:50]],
+        "unexpected": [str(change) for change in found.unexpected.changes[:50]],
+    }
+    try:
+        database.add_event("verified", names[-1], details)
+    except (LockBusy, DatabaseError, ConnectionFailed) as error:
+        return found, (*warnings, f"The rollback is done and verified, but that could not be recorded: {error.message}")
+    return found, warnings

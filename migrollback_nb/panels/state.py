@@ -1,0 +1,351 @@
+"""What panels share: one person's choice on one connection, what was found out about it, and the work, off the kernel's thread. No SQL, no view."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+
+from migrollback_nb.core import html
+from migrollback_nb.core.errors import MigrollbackError, Refused, UsageError
+from migrollback_nb.core.production import Rule, is_production
+from migrollback_nb.core.results import ChainResult, CheckResult, Preview, Rehearsal, RollbackProgress, RollbackResult, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from migrollback_nb.migrations import Migrations
+
+#: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one before.
+STATE = (
+    "target", "migrations", "unfinished", "history", "dependencies", "selected", "chain", "consent", "check_result", "preview_result", "rehearsal_result", "typed", "reason",
+    "result", "error", "busy", "progress", "fraction", "hold",
+)  # fmt: skip
+
+#: Held while state changes and is drawn. One for all: panels that are linked change each other, from the kernel's thread and from workers.
+LOCK = threading.RLock()
+
+
+class State(traitlets.HasTraits):
+    """The traits that every panel has.
+
+    Attributes
+    ----------
+    target : Target or None
+        Where all this happens; None while it is not known.
+    migrations : tuple of dict
+        What is in place: rows of ``db.database.list_rollbackable()``.
+    unfinished : tuple of dict
+        Rollbacks that were begun and whose end nobody recorded: rows of ``db.database.unfinished()``.
+    history, dependencies : tuple of dict
+        All that is registered, and what depends on what; read only for the panels that show it.
+    selected : str or None
+        The chosen migration. A new choice forgets `chain`, the check, the preview, the rehearsal, the typed name and the result.
+    chain : bool
+        Whether all that depend on it are rolled back with it. A change forgets what a new choice does.
+    consent : bool
+        Whether it is rehearsed also when undoing does not undo all of it.
+    check_result, preview_result, rehearsal_result : CheckResult, Preview, Rehearsal or None
+        What was found out about the choice.
+    typed, reason : str
+        What the person has written.
+    result : RollbackResult, ChainResult or None
+        How the last rollback ended.
+    error : BaseException or None
+        Why the last click did not do what it says.
+    busy : str
+        What is running, in words; empty when nothing is.
+    progress : str
+        How far that is, as far as can be told: which statement runs, for how long, and what the server has said.
+    fraction : float or None
+        How much of the SQL has run, by the number of statements, from 0 to 1; None while that is not known.
+    hold : str
+        What somebody else still misses before a rollback can be run, in words: a checklist's open items. Empty when nothing is.
+    """
+
+    target = traitlets.Instance(Target, allow_none=True)
+    migrations = traitlets.Tuple()
+    unfinished = traitlets.Tuple()
+    history = traitlets.Tuple()
+    dependencies = traitlets.Tuple()
+    selected = traitlets.Unicode(None, allow_none=True)
+    chain = traitlets.Bool(default_value=False)
+    consent = traitlets.Bool(default_value=False)
+    check_result = traitlets.Instance(CheckResult, allow_none=True)
+    preview_result = traitlets.Instance(Preview, allow_none=True)
+    rehearsal_result = traitlets.Instance(Rehearsal, allow_none=True)
+    typed = traitlets.Unicode("")
+    reason = traitlets.Unicode("")
+    result = traitlets.Union([traitlets.Instance(RollbackResult), traitlets.Instance(ChainResult)], allow_none=True, default_value=None)
+    error = traitlets.Instance(BaseException, allow_none=True)
+    busy = traitlets.Unicode("")
+    progress = traitlets.Unicode("")
+    fraction = traitlets.Float(None, allow_none=True)
+    hold = traitlets.Unicode("")
+
+
+class Desk(State):
+    """One choice on one connection; several panels may show it. Writes only by `rollback`, and by `rehearse` one event of the audit trail.
+
+    What takes time runs in a thread, one thing at a time. A lost connection is opened again by the next deed.
+
+    Parameters
+    ----------
+    db : Migrations
+        The connection. It is borrowed: nobody here closes it.
+    production : str, iterable of str or callable, optional
+        Which targets are production; see `migrollback_nb.core.production.is_production`.
+    **state : Any
+        First values of the traits.
+    """
+
+    #: How many times several traits were set at once; views draw when it changes.
+    updates = traitlets.Int(0)
+
+    def __init__(self, db: Migrations, *, production: Rule | None = None, **state: Any) -> None:
+        self.db = db
+        self._updating = 0
+        self._rule = production
+        self._thread: threading.Thread | None = None
+        self._began = self._told = 0.0
+        self._at: RollbackProgress | None = None
+        self._reads: set[str] = set()
+        self._given = set(state)
+        super().__init__(**state)
+        self.observe(self._forget, names=["selected", "chain"])
+
+    @property
+    def production(self) -> bool:
+        """Whether the target is production: marked so, or by the user's rule."""
+        return self.target is not None and is_production(self.target, self._rule)
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def update(self, **state: Any) -> None:
+        """Set several traits of the state at once, the choice first. Does not write to the database."""
+        with LOCK:
+            if unknown := set(state) - set(STATE):
+                raise TypeError(f"no such state: {', '.join(sorted(unknown))}")
+            self._updating += 1
+            try:
+                for name in STATE:
+                    if name in state:
+                        setattr(self, name, state[name])
+            finally:
+                self._updating -= 1
+            if not self._updating:
+                self.updates += 1
+
+    @property
+    def updating(self) -> bool:
+        """Whether more of the state is about to be set: not yet the moment to draw it."""
+        return self._updating > 0
+
+    def _forget(self, change: Mapping[str, Any]) -> None:
+        if change["name"] == "selected":
+            self.chain = False  # asked for the one before, not for this one
+        self.update(consent=False, check_result=None, preview_result=None, rehearsal_result=None, typed="", result=None, error=None)
+
+    @property
+    def previewed(self) -> bool:
+        """Whether `preview_result` is of the present choice, here."""
+        preview = self.preview_result
+        return (
+            preview is not None and preview.migration_name == self.selected and preview.target == self.target and (len(preview.steps) == 1 or bool(self.chain))
+        )
+
+    @property
+    def missing(self) -> str:
+        """What is still missing before a rollback can be run, in words; empty when nothing is."""
+        if self.busy:
+            return str(self.busy)
+        if self.selected is None:
+            return "Choose a migration"
+        if self.hold:
+            return str(self.hold)
+        if not self.previewed:
+            return "Look at a preview first"
+        if self.typed != self.selected:
+            return "Type the migration's name exactly"
+        if not self.reason.strip():
+            return "Give a reason: it goes into the audit trail"
+        return ""
+
+    # -- deeds -----------------------------------------------------------------------------------------------------
+
+    def open(self, reads: Iterable[str]) -> None:
+        """Read what a panel shows, unless that is known. Does not write."""
+        lacking = set(reads) - self._reads
+        self._reads |= lacking
+        if lacking - self._given:
+            try:
+                self.update(**self._read(self._found))
+            except Exception as error:  # noqa: BLE001  # shown in the panel, as that of any click; Refresh tries again
+                self.error = error
+
+    def refresh(self) -> None:
+        """Read again what is registered. Does not write."""
+        self.start("Reading the list of migrations", lambda: self._read(self._found))
+
+    def check(self) -> None:
+        """Find out whether the choice may be rolled back; `check_result` has the answer. Does not write."""
+        name = self._chosen()
+        self.start("Checking", lambda: self._read(lambda: {"check_result": self.db.check(name), "result": None}))
+
+    def preview(self) -> None:
+        """Find out what a rollback of the choice would run; `preview_result` has it. Does not write."""
+        name, chain = self._chosen(), self.chain
+        self.update(preview_result=None, rehearsal_result=None, typed="", result=None)
+        self.start("Preparing the preview", lambda: self._read(lambda: {"preview_result": self.db.preview(name, chain=chain)}))
+
+    def rehearse(self) -> None:
+        """Run the rollback of the choice and undo it; `rehearsal_result` tells what it did. Writes: one event of the audit trail, nothing else."""
+        name, chain, consent = self._chosen(), self.chain, self.consent
+        self.update(rehearsal_result=None, result=None)
+
+        def work() -> dict[str, Any]:
+            target = self._connected()
+            rehearsed = self.db.rehearse(name, chain=chain, consent=consent, progress=self._tell)
+            state: dict[str, Any] = {"target": target, "rehearsal_result": rehearsed}
+            preview = self.preview_result
+            if preview is not None and preview.fingerprint != rehearsed.fingerprint:
+                state |= {
+                    "preview_result": None,
+                    "typed": "",
+                    "error": Refused("Something has changed since the preview: look at a new one", migration_name=name),
+                }
+            return state
+
+        self.start(f"Rehearsing {name}", work)
+
+    def rollback(self) -> None:
+        """Roll the choice back as previewed. Writes; only when nothing is `missing`.
+
+        Raises
+        ------
+        UsageError
+            When something is missing.
+        """
+        preview = self.preview_result
+        if self.missing or preview is None:
+            raise UsageError(f"Not yet: {self.missing}")
+        name, chain, typed, reason = self._chosen(), self.chain, self.typed, self.reason.strip()
+
+        def work() -> dict[str, Any]:
+            # whatever comes of it, the next try begins with a new look
+            state: dict[str, Any] = {"check_result": None, "preview_result": None, "rehearsal_result": None, "typed": ""}
+            try:
+                if self._connected() != preview.target:
+                    raise Refused("The connection leads to another database than the preview's", migration_name=name)  # noqa: TRY301  # handled as the database's own
+                state["result"] = self.db.rollback(name, confirm=typed, reason=reason, preview=preview, chain=chain, progress=self._tell)
+                state["reason"] = ""
+            except BaseException as error:  # noqa: BLE001  # a thread has nobody above it who would show it
+                state["error"] = error
+            try:
+                state |= self._read(self._found)
+            except BaseException as error:  # noqa: BLE001  # must not hide how the rollback ended
+                state.setdefault("error", error)
+            if state.get("result") is not None:
+                state["selected"] = None
+            return state
+
+        count = len(preview.steps)
+        self.start(f"Rolling back {name}" if count == 1 else f"Rolling back {count} migrations in one transaction, {name} the last", work)
+
+    def cancel(self) -> None:
+        """Cancel on the server what is running; what it did is undone there."""
+        if not self.busy:
+            return
+        self.db.database.cancel()
+        with LOCK:
+            if self.busy:  # else it has ended meanwhile
+                self.busy = "Cancel was sent to the server; press it again if this goes on"
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is running any more, at most `timeout` seconds. Returns whether that is so."""
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    # -- work, off the kernel's thread -----------------------------------------------------------------------------
+
+    def _chosen(self) -> str:
+        if self.selected is None:
+            raise UsageError("Choose a migration first")
+        return str(self.selected)
+
+    def start(self, words: str, work: Callable[[], Mapping[str, Any]]) -> None:
+        """Run `work` in a thread, then set the state that it returns. One at a time: a connection serves one thread."""
+        with LOCK:
+            if self.busy:
+                return
+            self._began, self._at = time.monotonic(), None
+            self.update(busy=words, progress="", fraction=None, error=None)
+            self._thread = threading.Thread(target=self._work, args=(work,), name="migrollback panel", daemon=True)
+        self._thread.start()
+
+    def _work(self, work: Callable[[], Mapping[str, Any]]) -> None:
+        ended = threading.Event()
+        threading.Thread(target=self._tell_time, args=(ended,), name="migrollback panel's clock", daemon=True).start()
+        try:
+            state = work()
+        except BaseException as error:  # noqa: BLE001  # a thread has nobody above it who would show it
+            state = {"error": error}
+        with LOCK:
+            ended.set()
+            self.update(**state, busy="", progress="", fraction=None)
+
+    def _tell(self, at: RollbackProgress) -> None:
+        """Take down which statement begins. Called for each: a browser is told of those that last, and of no more than four in a second."""
+        with LOCK:
+            hurried, self._at = self._at is not None and time.monotonic() - self._told < 0.25, at
+            if not hurried:
+                self._say()
+
+    def _tell_time(self, ended: threading.Event) -> None:
+        """Say every second what runs and how long it has been."""
+        while not ended.wait(1):
+            with LOCK:
+                if not ended.is_set():
+                    self._say()
+
+    def _say(self) -> None:
+        self._told = time.monotonic()
+        parts = [] if self._at is None else [self._at.message]
+        parts.append(f"{self._told - self._began:.0f} s")
+        if said := self.db.database.notices:
+            parts.append(f"the server said last: {said[-1].message}")
+        self.update(progress=html.visible("; ".join(parts)), fraction=None if self._at is None else self._at.fraction)
+
+    def _connected(self) -> Target:
+        """Open the connection again if it was lost. Returns where it leads."""
+        if self.db.database.connection.closed:
+            self.db.database.reconnect()
+        return self.db.target
+
+    def _read(self, question: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+        """Ask, and once more when only the connection was lost: asking twice does no harm. Adds where it was asked, and whether that is production now."""
+        self._connected()
+        try:
+            return {**question(), "target": self.db.look_up_target()}
+        except MigrollbackError:
+            if not self.db.database.connection.closed:
+                raise
+            self._connected()
+            return {**question(), "target": self.db.look_up_target()}
+
+    def _found(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if "migrations" in self._reads:
+            found["migrations"] = tuple(self.db.database.list_rollbackable())
+            found["unfinished"] = tuple(self.db.database.unfinished())
+        if "history" in self._reads:
+            found["history"] = tuple(self.db.database.registered())
+        if "dependencies" in self._reads:
+            found["dependencies"] = tuple(self.db.database.dependencies())
+        names = {row["migration_name"] for what in ("migrations", "history") for row in found.get(what, ())}
+        return {**found, "selected": self.selected if self.selected in names else None}

@@ -1,0 +1,1 @@
+"""What SQL text says, read by PostgreSQL's own parser. Pure."""

@@ -1,0 +1,125 @@
+"""Values that statements compare columns with: a row that has one of them is one that the statement is about. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as tree
+
+from migrollback_nb.parsing import plpgsql
+
+#: Comparisons of more than this many columns or values are about something else: a list of keys.
+_MOST = 12
+_STATEMENTS = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt", "create_table_as_stmt", "alter_table_stmt"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Compared:
+    """A column and a value that a statement asks it for."""
+
+    table: str  #: one of the tables of that statement, without its schema
+    column: str
+    value: str | None  #: as text; None for NULL
+
+
+def compared_values(text: str) -> tuple[Compared, ...]:
+    """What the statements of a text compare columns with, in order: ``=``, ``<>``, IN, IS NULL, CASE. Code of DO blocks counts too.
+
+    Examples
+    --------
+    >>> compared_values("UPDATE jobs SET done = true WHERE state IN ('failed', 'gone') AND ended IS NULL")[0]
+    Compared(table='jobs', column='state', value='failed')
+    """
+    found: dict[Compared, None] = {}
+    for statement, inner in _statements(text):
+        tables = list(dict.fromkeys(relation.relname for relation in postgast.find_nodes(statement, tree.RangeVar)))
+        if inner not in _STATEMENTS or len(tables) > _MOST:
+            continue
+        pairs = list(dict.fromkeys(_pairs(statement)))
+        for table in tables:
+            found |= dict.fromkeys(Compared(table, column, value) for column, value in pairs[:_MOST])
+    return tuple(found)
+
+
+def _statements(text: str) -> Iterator[tuple[Any, str]]:
+    try:
+        parsed = postgast.parse(text)
+    except postgast.PgQueryError:
+        return
+    data = text.encode()
+    for raw in parsed.stmts:
+        kind = raw.stmt.WhichOneof("node") or ""
+        if kind == "do_stmt":
+            body = plpgsql.parse_body(data[raw.stmt_location : raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)].decode())
+            for query in () if body is None else body.queries:
+                if not query.built:
+                    yield from _statements(query.sql)
+        else:
+            yield raw.stmt, kind
+
+
+def _pairs(statement: Any) -> Iterator[tuple[str, str | None]]:
+    for expression in postgast.find_nodes(statement, tree.A_Expr):
+        if expression.kind not in (tree.A_Expr_Kind.AEXPR_OP, tree.A_Expr_Kind.AEXPR_IN, tree.A_Expr_Kind.AEXPR_DISTINCT, tree.A_Expr_Kind.AEXPR_OP_ANY):
+            continue
+        if _operator(expression) not in ("=", "<>", "!="):
+            continue
+        for one, other in ((expression.lexpr, expression.rexpr), (expression.rexpr, expression.lexpr)):
+            column = _column(one)
+            if column is not None:
+                for value in _constants(other):
+                    yield column, value
+    for test in postgast.find_nodes(statement, tree.NullTest):
+        column = _column(test.arg)
+        if column is not None:
+            yield column, None
+    for case in postgast.find_nodes(statement, tree.CaseExpr):
+        column = _column(case.arg)
+        if column is not None:
+            for when in case.args:
+                for value in _constants(when.case_when.expr):
+                    yield column, value
+
+
+def _operator(expression: Any) -> str:
+    return expression.name[-1].string.sval if expression.name else ""
+
+
+def _bare(node: Any) -> Any:
+    """What is cast."""
+    while node.WhichOneof("node") == "type_cast":
+        node = node.type_cast.arg
+    return node
+
+
+def _column(node: Any) -> str | None:
+    node = _bare(node)
+    if node.WhichOneof("node") != "column_ref":
+        return None
+    last = node.column_ref.fields[-1]
+    return last.string.sval if last.WhichOneof("node") == "string" else None
+
+
+def _constants(node: Any) -> Iterator[str]:
+    node = _bare(node)
+    match node.WhichOneof("node"):
+        case "a_const":
+            constant = node.a_const
+            match constant.WhichOneof("val"):
+                case "sval":
+                    yield constant.sval.sval
+                case "ival":
+                    yield str(constant.ival.ival)
+                case "fval":
+                    yield constant.fval.fval
+                case "boolval":
+                    yield "t" if constant.boolval.boolval else "f"
+        case "list":
+            for item in node.list.items:
+                yield from _constants(item)
+        case "a_array_expr":
+            for item in node.a_array_expr.elements:
+                yield from _constants(item)

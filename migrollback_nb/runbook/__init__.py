@@ -1,0 +1,1 @@
+"""The production checklist, its evidence and its report."""

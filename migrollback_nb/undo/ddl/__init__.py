@@ -1,0 +1,107 @@
+"""Writes the DDL that leads from one state of a schema back to another, out of what schema_objects() tells of both. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from migrollback_nb.parsing.object_names import split_table
+from migrollback_nb.undo.ddl.alter import alter_steps
+from migrollback_nb.undo.ddl.comments import comment_steps
+from migrollback_nb.undo.ddl.create import create_steps
+from migrollback_nb.undo.ddl.drop import drop_steps
+from migrollback_nb.undo.ddl.grants import grant_steps
+from migrollback_nb.undo.ddl.objects import Definition, Key, Objects
+from migrollback_nb.undo.ddl.order import DROPPED_FIRST, MADE_FIRST, in_order, place
+from migrollback_nb.undo.ddl.ownership import comes_by_itself, goes_along
+from migrollback_nb.undo.ddl.quoting import default_name, literal
+from migrollback_nb.undo.ddl.states import Schemas
+from migrollback_nb.undo.ddl.steps import Step, by_hand
+
+__all__ = ["Objects", "Step", "default_name", "literal", "restore"]
+
+#: What is no object, but said of one.
+_SAID = frozenset({"comment", "grant", "security label", "default grant", "setting"})
+
+
+def restore(old: Objects, new: Objects, *, role: str | None = None, major: int = 18, concurrently: bool = False) -> list[Step]:
+    """Write what leads from the new state of a schema back to the old one.
+
+    Parameters
+    ----------
+    old, new : Objects
+        Two values of schema_snapshot().
+    role : str, optional
+        Owner of what the migrations make, as PostgreSQL quotes it: what belongs to that role is made without naming an owner.
+    major : int
+        PostgreSQL's version on which the result is to run: it keeps names of not-null constraints from 18 on.
+    concurrently : bool
+        Make and drop indexes CONCURRENTLY.
+
+    Returns
+    -------
+    list of Step
+        In the order in which they are to run. Every name is qualified by its schema.
+    """
+    schemas = Schemas(old=old, new=new, role=role, major=major, concurrently=concurrently)
+    return [*_comments_of_what_stays(schemas), *sorted(_objects(schemas), key=lambda step: step.stage), *_comments(schemas), *_grants(schemas)]
+
+
+def _objects(schemas: Schemas) -> Iterator[Step]:
+    """Drop what was created, make what was dropped, change back what was changed: each as soon as it can be."""
+    dropped = {key: d for key, d in schemas.dropped.items() if key[0] not in _SAID}
+    # a sequence of a serial column goes with the column, and does not come with it
+    made = {key: d for key, d in dropped.items() if key[0] == "sequence" or not goes_along(schemas, key, d, schemas.dropped)}
+    gone = {key: d for key, d in schemas.created.items() if key[0] not in _SAID and not goes_along(schemas, key, d, schemas.created)}
+    makes = [key for key in in_order(made) if not comes_by_itself(schemas, key, made[key], schemas.old)]
+    drops = [key for key in reversed(in_order(gone)) if not comes_by_itself(schemas, key, gone[key], schemas.new)]
+    changes = sorted((key for key in schemas.changed if key[0] not in _SAID), key=lambda key: (place(key[0]), key[1]))
+    comes = set(makes)
+    # parts of what was made again: they came neither with its text nor as things of their own
+    parts = {key: d for key, d in dropped.items() if key not in comes and not comes_by_itself(schemas, key, d, schemas.old)}
+
+    def drop(keys: Iterable[Key]) -> Iterator[Step]:
+        for key in keys:
+            yield from drop_steps(schemas, *key, gone[key])
+
+    def create(keys: Iterable[Key]) -> Iterator[Step]:
+        for key in keys:
+            yield from create_steps(schemas, *key, dropped[key])
+
+    def stands_in_the_way(key: Key) -> bool:
+        # what a partition got as such stays until it is none again
+        return key[0] in DROPPED_FIRST and _table(key, gone[key]) not in schemas.detached
+
+    yield from drop(key for key in drops if stands_in_the_way(key))
+    yield from create(key for key in makes if key[0] in MADE_FIRST)
+    for key in changes:
+        yield from alter_steps(schemas, *key, *schemas.changed[key])
+    yield from drop(key for key in drops if not stands_in_the_way(key))
+    yield from create(key for key in makes if key[0] not in MADE_FIRST)
+    yield from create(key for key in in_order(parts) if key[0] in ("index", "trigger", "rule", "policy", "constraint"))
+
+
+def _table(key: Key, d: Definition) -> str | None:
+    """The table of an index or constraint."""
+    return str(d["on"]) if key[0] == "index" else split_table(key[1])[0] if key[0] == "constraint" else None
+
+
+def _comments_of_what_stays(schemas: Schemas) -> Iterator[Step]:
+    """Take new comments away, first: what they are on may get another name or type."""
+    for key, d in schemas.created.items():
+        if key[0] == "comment" and not goes_along(schemas, key, d, schemas.created):
+            yield from comment_steps(key[1], None)
+
+
+def _comments(schemas: Schemas) -> Iterator[Step]:
+    for kind, identity in (*schemas.dropped, *schemas.changed):
+        if kind == "comment":
+            yield from comment_steps(identity, schemas.old[kind][identity]["text"])
+
+
+def _grants(schemas: Schemas) -> Iterator[Step]:
+    for key in (*schemas.created, *schemas.changed, *schemas.dropped):
+        if key[0] in ("grant", "default grant"):
+            if not (key in schemas.created and goes_along(schemas, key, {}, schemas.created)):
+                yield from grant_steps(schemas, *key)
+        elif key[0] in ("setting", "security label"):
+            yield by_hand(*key, "was changed")

@@ -1,0 +1,151 @@
+"""GRANT, REVOKE and ALTER DEFAULT PRIVILEGES that bring the grants on one thing back. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from migrollback_nb.parsing.object_names import NAME, quote, split_last
+from migrollback_nb.undo.ddl.objects import RELATIONS, ROUTINES, TYPES, Definition
+from migrollback_nb.undo.ddl.states import Schemas
+from migrollback_nb.undo.ddl.steps import Step, by_hand
+
+_TABLE_RIGHTS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"})
+_NONE: frozenset[str] = frozenset()
+#: Which letter pg_default_acl gives a kind, what SQL calls it there, and the rights that the owner and everybody have by default.
+_DEFAULTS = {
+    "r": ("TABLES", _TABLE_RIGHTS | {"MAINTAIN"}, _NONE),
+    "S": ("SEQUENCES", frozenset({"USAGE", "SELECT", "UPDATE"}), _NONE),
+    "f": ("ROUTINES", frozenset({"EXECUTE"}), frozenset({"EXECUTE"})),
+    "T": ("TYPES", frozenset({"USAGE"}), frozenset({"USAGE"})),
+    "n": ("SCHEMAS", frozenset({"USAGE", "CREATE"}), _NONE),
+    "L": ("LARGE OBJECTS", frozenset({"SELECT", "UPDATE"}), _NONE),
+}
+#: What has USAGE alone: by its word in an identity, (kind, what SQL calls it).
+_USED = {"language": ("language", "LANGUAGE"), "server": ("server", "FOREIGN SERVER"), "fdw": ("foreign data wrapper", "FOREIGN DATA WRAPPER")}
+#: ``grantee RIGHT * by grantor``; the star is the grant option.
+_ENTRY = re.compile(rf"({NAME}|-) ([A-Z ]+?)( \*)? by (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Granted:
+    """On what there are grants."""
+
+    on: str  #: what stands behind ON
+    usual: AbstractSet[str] = frozenset()  #: the entries that a new one has
+    every: AbstractSet[str] = frozenset()  #: all rights that there are on it
+    column: str = ""  #: the column, in parentheses
+    prefix: str = ""  #: what stands before GRANT
+
+
+def grant_steps(schemas: Schemas, kind: str, identity: str, *, fresh: bool = False) -> list[Step]:
+    """Bring the grants on one thing back; fresh: the thing was just made again and has only those that a new one has."""
+    granted = _granted(schemas, identity) if kind == "grant" else _default(schemas, identity)
+    if granted is None:
+        return [by_hand(kind, identity, "was changed")]
+    had = schemas.old.get(kind, {}).get(identity)
+    has = None if fresh else schemas.new.get(kind, {}).get(identity)
+    # what PostgreSQL or an extension brought says itself with which rights it came
+    brought = (had or has or {}).get("initial")
+    usual = granted.usual if brought is None else set(brought)
+    before = set(had["acl"] or ()) if had is not None else usual
+    after = set(has["acl"] or ()) if has is not None else usual
+    found = []
+    for (grantee, option), rights in sorted(_taken(after - before, before).items()):
+        found.append(_step(granted, f"REVOKE {'GRANT OPTION FOR ' if option else ''}", rights, f"FROM {_who(schemas, grantee)}"))
+    for (grantee, option), rights in sorted(_given(before - after).items()):
+        found.append(_step(granted, "GRANT ", rights, f"TO {_who(schemas, grantee)}{' WITH GRANT OPTION' if option else ''}"))
+    return found
+
+
+def _step(granted: _Granted, verb: str, rights: AbstractSet[str], whom: str) -> Step:
+    column = f" {granted.column}" if granted.column else ""
+    listed = "ALL" if granted.every and rights >= granted.every else ", ".join(f"{right}{column}" for right in sorted(rights))
+    return Step(sql=f"{granted.prefix}{verb}{listed} ON {granted.on} {whom}")
+
+
+def _who(schemas: Schemas, grantee: str) -> str:
+    return "PUBLIC" if grantee == "public" else schemas.role_name(grantee)
+
+
+# -- entries of an access list -----------------------------------------------------------------------------------------
+
+
+def _taken(entries: Iterable[str], before: AbstractSet[str]) -> dict[tuple[str, bool], set[str]]:
+    """(grantee, whether only the grant option goes) -> rights to revoke."""
+    grouped: dict[tuple[str, bool], set[str]] = {}
+    for parsed in filter(None, map(_ENTRY.fullmatch, entries)):
+        grantee, right, option, grantor = parsed.groups()
+        had_otherwise = f"{grantee} {right}{'' if option else ' *'} by {grantor}" in before
+        if option or not had_otherwise:  # else it only gets its grant option back
+            grouped.setdefault((grantee, bool(option) and had_otherwise), set()).add(right)
+    return grouped
+
+
+def _given(entries: Iterable[str]) -> dict[tuple[str, bool], set[str]]:
+    """(grantee, whether with grant option) -> rights to grant."""
+    grouped: dict[tuple[str, bool], set[str]] = {}
+    for parsed in filter(None, map(_ENTRY.fullmatch, entries)):
+        grantee, right, option, _ = parsed.groups()
+        grouped.setdefault((grantee, bool(option)), set()).add(right)
+    return grouped
+
+
+# -- what the grants are on --------------------------------------------------------------------------------------------
+
+
+def _granted(schemas: Schemas, identity: str) -> _Granted | None:
+    what, _, name = identity.partition(" ")
+
+    def either(kind: str) -> Definition:
+        return schemas.old.get(kind, {}).get(name) or schemas.new.get(kind, {}).get(name) or {}
+
+    def first(kinds: Iterable[str], otherwise: str) -> str:
+        return next((kind for kind in kinds if either(kind)), otherwise)
+
+    match what:
+        case "column":
+            table, column = split_last(name)
+            return _Granted(on=table, column=f"({column})")
+        case "relation":
+            kind = first(RELATIONS, "table")
+            letter, on = ("S", f"SEQUENCE {name}") if kind == "sequence" else ("r", name)
+        case "routine":
+            kind = first(ROUTINES, "function")
+            letter, on = "f", f"{'PROCEDURE' if kind == 'procedure' else 'FUNCTION'} {name}"
+        case "type":
+            kind = first((*TYPES, "row type"), "enum")
+            letter, on = "T", f"TYPE {name}"
+        case "schema":
+            kind, letter, on = "schema", "n", f"SCHEMA {name}"
+        case _ if what in _USED:
+            kind, word = _USED[what]
+            owner = either(kind).get("owner")
+            entries = {f"{owner} USAGE by {owner}"} | ({f"public USAGE by {owner}"} if what == "language" else set())
+            return _Granted(on=f"{word} {quote(name)}", usual=entries, every={"USAGE"}) if owner else None
+        case _:
+            return None
+    return _Granted(on=on, usual=_usual(letter, str(either(kind).get("owner")), schemas.major), every=_every(letter))
+
+
+def _default(schemas: Schemas, identity: str) -> _Granted | None:
+    found = re.fullmatch(rf"({NAME}) in ({NAME}|\*) on (\w)", identity)
+    if not found or found[3] not in _DEFAULTS:
+        return None
+    role, schema, letter = found.groups()
+    for_role = f"FOR ROLE {role} " if role != schemas.role else ""
+    in_schema = f"IN SCHEMA {schema} " if schema != "*" else ""
+    usual = _usual(letter, role, schemas.major) if schema == "*" else _NONE
+    return _Granted(prefix=f"ALTER DEFAULT PRIVILEGES {for_role}{in_schema}", on=_DEFAULTS[letter][0], usual=usual, every=_every(letter))
+
+
+def _every(letter: str) -> frozenset[str]:
+    return _DEFAULTS[letter][1] if letter != "r" else _TABLE_RIGHTS  # MAINTAIN came with PostgreSQL 17
+
+
+def _usual(letter: str, owner: str, major: int) -> set[str]:
+    _, own, public = _DEFAULTS[letter]
+    own = own if major >= 17 else own - {"MAINTAIN"}
+    return {f"{owner} {right} by {owner}" for right in own} | {f"public {right} by {owner}" for right in public}

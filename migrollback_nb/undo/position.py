@@ -1,0 +1,148 @@
+"""Where the reading of an up part stands: at which statement, under which path, and what was made and is known by then. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.parsing.tokens import unqualify
+from migrollback_nb.undo import ddl
+from migrollback_nb.undo.created import Made, MadeKey, MadeThings
+from migrollback_nb.undo.ddl import Step
+from migrollback_nb.undo.parse_tree import OBJECT, ON_TABLE, names, referred
+from migrollback_nb.undo.suggestion import Inverse, SchemaState
+
+if TYPE_CHECKING:
+    from migrollback_nb.parsing.statements import SqlText
+
+
+class Context:
+    """One statement of an up part, among those before it."""
+
+    def __init__(self, up: SqlText, states: Sequence[SchemaState | None] | None, major: int) -> None:
+        self.made = MadeThings()
+        self.default_schema = states[0].path[0] if states and states[0] and states[0].path else "public"  #: where what has no schema in its name is made
+        self.path: str | None = None  #: the search_path that the up part has set, as it writes it
+        self.found: list[Inverse] = []  #: the inverse of each statement so far
+        self.index = -1  #: place of the statement
+        self._up = up
+        self._states = states
+        self._major = major
+        self._qualifies: dict[str, bool] = {}
+        self.now = Inverse(line=1, steps=())  #: the inverse of this statement, while it is found
+
+    def next_statement(self) -> None:
+        """Go on to the next statement."""
+        self.index += 1
+        if self.before is not None and self.before.path:
+            self.default_schema = self.before.path[0]
+        self.now = Inverse(line=self._up.statements[self.index].line, steps=(), path=self.path)
+        self.found.append(self.now)
+
+    def set_path(self, path: str | None, first: str) -> None:
+        """From here on names are looked up elsewhere: path is the statement that says so, first the schema in which things are made."""
+        self.path = path
+        self.default_schema = first
+
+    # -- what is known of the schema -----------------------------------------------------------------------------------
+
+    @property
+    def before(self) -> SchemaState | None:
+        """The schema before this statement."""
+        return self._states[self.index] if self._states else None
+
+    @property
+    def after(self) -> SchemaState | None:
+        """The schema after this statement."""
+        return self._states[self.index + 1] if self._states else None
+
+    @property
+    def changed_nothing(self) -> bool:
+        """Whether the statement is known to have left the schema as it was."""
+        return self.before is not None and self.after is not None and self.before.objects == self.after.objects
+
+    def restored(self, *, concurrently: bool = False) -> list[Step] | None:
+        """What brings the schema before this statement back, by what it did; None when that is not known."""
+        before, after = self.before, self.after
+        if before is None or after is None:
+            return None
+        steps = ddl.restore(before.objects, after.objects, role=before.role, major=self._major, concurrently=concurrently)
+        schema = before.path[0] if before.path else None
+        if schema is None or self._qualified(schema):
+            return steps
+        return [
+            Step(sql=None if step.sql is None else unqualify(step.sql, schema), todo=None if step.todo is None else unqualify(step.todo, schema))
+            for step in steps
+        ]
+
+    def _qualified(self, schema: str) -> bool:
+        """Whether the up part itself qualifies names by a schema: then so does what undoes it."""
+        if schema not in self._qualifies:
+            self._qualifies[schema] = unqualify(self._up.text, schema) != self._up.text
+        return self._qualifies[schema]
+
+    # -- what can be said ----------------------------------------------------------------------------------------------
+
+    def todo(self, text: str) -> list[Step]:
+        """Leave something to a person."""
+        return [Step(todo=f"line {self.now.line}, {text}")]
+
+    def by_state(self, what: str, otherwise: Sequence[Step] = (), *, concurrently: bool = False) -> list[Step]:
+        """By what it did where that is known; else what the text lets one guess, with a remark."""
+        self.now.needs_schema = True
+        known = self.restored(concurrently=concurrently)
+        if known is not None:
+            return known
+        if otherwise:
+            return [replace(otherwise[0], todo=f"line {self.now.line}, {what}: check this; what was there before could not be looked up"), *otherwise[1:]]
+        return self.todo(f"{what}: write by hand what undoes it; what was there before could not be looked up")
+
+    # -- what this up part made ----------------------------------------------------------------------------------------
+
+    def relation_key(self, rv: Any) -> MadeKey:
+        """Under which key a relation is known."""
+        return ("relation", rv.schemaname or self.default_schema, rv.relname)
+
+    def key(self, kind: str, parts: Sequence[str]) -> MadeKey:
+        """Under which key something in a schema is known."""
+        return (kind, parts[-2] if len(parts) > 1 else self.default_schema, parts[-1])
+
+    def made_by_name(self, kind: int, item: Any) -> Made | None:
+        """What a statement such as DROP, COMMENT or GRANT names, if this up part made it."""
+        return self.made.by_name(kind, item, self.default_schema)
+
+    def is_on_made(self, kind: int, item: Any) -> bool:
+        """Whether a comment, grant or owner is on something that this up part makes, and goes with it."""
+        parts = names(item)
+        if len(parts) > 1 and (kind in ON_TABLE or kind in (OBJECT.OBJECT_COLUMN, OBJECT.OBJECT_TABCONSTRAINT)):
+            schema, table = parts[-3] if len(parts) > 2 else self.default_schema, parts[-2]
+            if ("relation", schema, table) in self.made:
+                return True
+            if kind not in ON_TABLE:
+                return ("column", schema, table, parts[-1]) in self.made
+        return self.made_by_name(kind, item) is not None
+
+    def refers_to_later(self, node: Any, made: Made) -> bool:
+        """Whether a statement makes an older thing of this up part rest on a younger one, which is dropped first."""
+        return bool(self.made.younger_than(made) & referred(node))
+
+    def about(self, *made: Made | None) -> None:
+        """Keep of what this statement speaks: when that is dropped again, there is nothing to undo."""
+        self.now.about = (*self.now.about, *(one for one in made if one is not None))
+
+    def cancel(self, made: Made) -> None:
+        """Take back what undoes the making of something, and all that spoke of it: it is dropped again."""
+        for inverse in self.found:
+            if made in inverse.about:
+                inverse.steps = ()
+                inverse.needs_schema = False
+        self.made.forget(made)
+
+    def rename_made(self, key: MadeKey, name: str) -> None:
+        """Follow something to its new name."""
+        self.about(self.made.rename(key, name))
+
+    def move_made(self, key: MadeKey, schema: str) -> None:
+        """Follow something to its new schema."""
+        self.about(self.made.move(key, schema))
