@@ -19,7 +19,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from migrollback_nb.core.version import __version__ as __version__
 
 #: Public name -> module. Loaded on first use: importing the package brings neither pandas nor ipywidgets nor graphviz.
 _HOME = {

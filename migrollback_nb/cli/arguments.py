@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from migrollback_nb import __version__
+from migrollback_nb.core.version import __version__
 
 _EPILOG = """\
 exit status: 0 done, or nothing to do; 1 failed; 2 wrong usage; 3 refused by a safety rule, nothing was changed.

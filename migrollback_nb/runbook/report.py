@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import graphviz
 
-from migrollback_nb import __version__
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.core.production import is_production
+from migrollback_nb.core.version import __version__
 from migrollback_nb.display import graphs
 from migrollback_nb.operations import audit
 from migrollback_nb.runbook import items
