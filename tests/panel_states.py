@@ -23,7 +23,27 @@ from migrollback_nb.panels.name_list import NameList
 
 HOSTILE = "1_</pre><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m&amp;"
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-TAGS = {"div", "details", "summary", "thead", "ol", "section", "span", "pre", "table", "tbody", "tr", "th", "td", "ul", "li", "b", "code", "progress", "p"}
+TAGS = {
+    "div",
+    "details",
+    "summary",
+    "thead",
+    "ol",
+    "section",
+    "span",
+    "pre",
+    "table",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "ul",
+    "li",
+    "b",
+    "code",
+    "progress",
+    "p",
+}
 ATTRIBUTES = {"style", "open", "role", "aria-label", "aria-level", "tabindex", "scope", "class"}
 
 TARGET = Target(host="db.example", port=5432, database="shop", user="dba", server_version="18.6", schema="public")
@@ -34,8 +54,16 @@ def row(name: str, *, reason: str | None = None) -> dict[str, Any]:
 
 
 def preview_of(*names: str, target: Target = TARGET) -> Preview:
-    checks = tuple(CheckResult(migration_name=name, can_rollback=True, reason="Migration can be safely rolled back") for name in names)
-    return Preview(steps=tuple((name, f"DROP TABLE t_{name};") for name in names), checks=checks, fingerprint="f" * 64, target=target)
+    checks = tuple(
+        CheckResult(migration_name=name, can_rollback=True, reason="Migration can be safely rolled back")
+        for name in names
+    )
+    return Preview(
+        steps=tuple((name, f"DROP TABLE t_{name};") for name in names),
+        checks=checks,
+        fingerprint="f" * 64,
+        target=target,
+    )
 
 
 def rehearsal_of(*names: str, target: Target = TARGET) -> Rehearsal:
@@ -62,7 +90,12 @@ class Standin:
         self.cancelled = 0
         self.state = "f"
         self.database = SimpleNamespace(
-            notices=(), connection=SimpleNamespace(closed=False), list_rollbackable=self._list, unfinished=tuple, cancel=self._cancel, reconnect=self._reconnect
+            notices=(),
+            connection=SimpleNamespace(closed=False),
+            list_rollbackable=self._list,
+            unfinished=tuple,
+            cancel=self._cancel,
+            reconnect=self._reconnect,
         )
 
     def look_up_target(self) -> Target:
@@ -87,20 +120,32 @@ class Standin:
         self.database.connection.closed = False
 
     def check(self, name: str) -> CheckResult:
-        return self._answer(("check", name), CheckResult(migration_name=name, can_rollback=True, reason="Migration can be safely rolled back"))
+        return self._answer(
+            ("check", name),
+            CheckResult(migration_name=name, can_rollback=True, reason="Migration can be safely rolled back"),
+        )
 
     def preview(self, name: str, *, chain: bool) -> Preview:
-        return self._answer(("preview", name, chain), replace(preview_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64))
+        return self._answer(
+            ("preview", name, chain),
+            replace(preview_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64),
+        )
 
     def rehearse(self, name: str, *, chain: bool, consent: bool, **_: Any) -> Rehearsal:
         return self._answer(
-            ("rehearse", name, chain, consent), replace(rehearsal_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64)
+            ("rehearse", name, chain, consent),
+            replace(rehearsal_of(*(["2_b"] if chain and name == "1_a" else []), name), fingerprint=self.state * 64),
         )
 
     def rollback(self, name: str, **arguments: Any) -> RollbackResult:
         assert callable(arguments.pop("progress"))
         assert self.gate.wait(10)
-        result = RollbackResult(success=True, message="Migration rolled back successfully", sql_executed="DROP TABLE t;", migration_name=name)
+        result = RollbackResult(
+            success=True,
+            message="Migration rolled back successfully",
+            sql_executed="DROP TABLE t;",
+            migration_name=name,
+        )
         return self._answer(("rollback", name, arguments), result)
 
     def rollbacks(self) -> list[Any]:
@@ -112,7 +157,10 @@ SHOWN = ("value", "disabled", "options", "description", "tooltip", "placeholder"
 
 def seen(panel: RollbackPanel) -> list[Any]:
     """All that a person can see or press."""
-    return [(type(widget).__name__, {trait: getattr(widget, trait) for trait in SHOWN if hasattr(widget, trait)}) for widget in walk(panel)]
+    return [
+        (type(widget).__name__, {trait: getattr(widget, trait) for trait in SHOWN if hasattr(widget, trait)})
+        for widget in walk(panel)
+    ]
 
 
 class Strict(HTMLParser):
@@ -143,7 +191,15 @@ def assert_inert(panel: RollbackPanel) -> None:
 def attempt(name: str, **others: Any) -> dict[str, Any]:
     """A rollback whose end nobody recorded."""
     began = datetime(2025, 1, 20, 14, 30, tzinfo=UTC)
-    return {"migration_name": name, "occurred_at": began, "database_user": "dba", "client": None, "reason": None, "completed": 0, "running": None} | others
+    return {
+        "migration_name": name,
+        "occurred_at": began,
+        "database_user": "dba",
+        "client": None,
+        "reason": None,
+        "completed": 0,
+        "running": None,
+    } | others
 
 
 IDLE: dict[str, Any] = {
@@ -155,22 +211,36 @@ CHOSEN = IDLE | {"selected": "2_b"}
 PREVIEWED = CHOSEN | {"preview_result": preview_of("2_b")}
 READY = PREVIEWED | {"typed": "2_b", "reason": "because"}
 BLOCKED = CheckResult(
-    migration_name="1_a", can_rollback=False, reason="Cannot rollback: other migrations depend on this one", dependent_migrations=("2_b",), warnings=("a", "b")
+    migration_name="1_a",
+    can_rollback=False,
+    reason="Cannot rollback: other migrations depend on this one",
+    dependent_migrations=("2_b",),
+    warnings=("a", "b"),
 )
 DONE = RollbackResult(
     success=True, message="Migration rolled back successfully", sql_executed="DROP TABLE t;", migration_name="2_b", duration_ms=1.5,
     notices=(Notice(severity="NOTICE", message="gone", skipped=True),), warnings=("changed",),
 )  # fmt: skip
 CHANGED = SchemaDiff(
-    changes=(SchemaChange(change="created", kind="table", identity=HOSTILE, old_definition=None, new_definition={"owner": HOSTILE}),),
+    changes=(
+        SchemaChange(
+            change="created", kind="table", identity=HOSTILE, old_definition=None, new_definition={"owner": HOSTILE}
+        ),
+    ),
     old="before it was applied",
     new="now",
 )
 RESTORED = Verification(
-    verdict="restored", message="The schema is as it was before", changes=CHANGED, differences=SchemaDiff(changes=()), unexpected=SchemaDiff(changes=())
+    verdict="restored",
+    message="The schema is as it was before",
+    changes=CHANGED,
+    differences=SchemaDiff(changes=()),
+    unexpected=SchemaDiff(changes=()),
 )
 DIFFERS = replace(RESTORED, verdict="differs", message="The schema differs", differences=CHANGED, unexpected=CHANGED)
-HOSTILE_CHECK = CheckResult(migration_name=HOSTILE, can_rollback=False, reason=HOSTILE, dependent_migrations=(HOSTILE,), warnings=(HOSTILE,))
+HOSTILE_CHECK = CheckResult(
+    migration_name=HOSTILE, can_rollback=False, reason=HOSTILE, dependent_migrations=(HOSTILE,), warnings=(HOSTILE,)
+)
 HOSTILE_PREVIEW = Preview(
     steps=((HOSTILE, HOSTILE),), checks=(replace(HOSTILE_CHECK, can_rollback=True),), fingerprint="f", target=replace(TARGET, host=HOSTILE, database=HOSTILE, user=HOSTILE, schema=HOSTILE)
 )  # fmt: skip

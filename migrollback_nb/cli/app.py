@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 from migrollback_nb.cli.arguments import BY_THEMSELVES, COMMANDS, get_parser
 from migrollback_nb.cli.terminal import show, show_ledgers, show_list, show_order, show_table, show_tsv
 from migrollback_nb.core import results
-from migrollback_nb.core.errors import ConfirmationRequired, Interrupted, MigrationNotFound, MigrollbackError, Refused, SqlFailed, UsageError
+from migrollback_nb.core.errors import (
+    ConfirmationRequired,
+    Interrupted,
+    MigrationNotFound,
+    MigrollbackError,
+    Refused,
+    SqlFailed,
+    UsageError,
+)
 from migrollback_nb.core.html import visible
 
 if TYPE_CHECKING:
@@ -28,9 +36,17 @@ def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migr
     from migrollback_nb.database.session import Limits
     from migrollback_nb.migrations import connect
 
-    given = {name: value for name in ("lock_timeout", "statement_timeout") if (value := getattr(args, name, None)) is not None}
+    given = {
+        name: value
+        for name in ("lock_timeout", "statement_timeout")
+        if (value := getattr(args, name, None)) is not None
+    }
     return connect(
-        getattr(args, "dsn", None), schema=getattr(args, "schema", None), dir=getattr(args, "dir", None), limits=Limits(**given), interface=interface
+        getattr(args, "dsn", None),
+        schema=getattr(args, "schema", None),
+        dir=getattr(args, "dir", None),
+        limits=Limits(**given),
+        interface=interface,
     )
 
 
@@ -50,7 +66,11 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             if confirmed is None and _confirmed_by_variable(name):
                 confirmed = name
             if confirmed is None:
-                raise ConfirmationRequired(f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {shlex.quote(name)}.")
+                raise ConfirmationRequired(
+                    f"{name} was not confirmed",
+                    migration_name=name,
+                    hint=f"Confirm with --confirm {shlex.quote(name)}.",
+                )
             return db.rollback(
                 args.name,
                 deploy=args.deploy,
@@ -78,7 +98,9 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             db.require_system()
             return db.register(args.name)
         case "template":  # of a database that was named: see run
-            return db.template(args.name, prove=args.prove, on=args.on, own_server=args.own_server, prelude=args.prelude)
+            return db.template(
+                args.name, prove=args.prove, on=args.on, own_server=args.own_server, prelude=args.prelude
+            )
         case "sync":
             db.require_system()
             return db.sync(deploy=args.deploy)
@@ -93,7 +115,9 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
             db.require_system()
             return db.apply(*args.names, again=args.again, deploy=args.deploy, snapshots=args.snapshots)
         case "history":
-            return db.history(status=args.status, since=args.since, without_rollback=args.without_rollback, deploy=args.deploy)
+            return db.history(
+                status=args.status, since=args.since, without_rollback=args.without_rollback, deploy=args.deploy
+            )
         case "last":
             return db.last(deploy=args.deploy).migration_name
         case "deploys":
@@ -124,7 +148,13 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
         case "diff":
             return db.diff(args.old, args.new)
         case "runbook":
-            return db.runbook(args.name, ticket=args.ticket, chain=args.chain, into=args.into, dsn_given=getattr(args, "dsn", None) is not None)
+            return db.runbook(
+                args.name,
+                ticket=args.ticket,
+                chain=args.chain,
+                into=args.into,
+                dsn_given=getattr(args, "dsn", None) is not None,
+            )
         case "report":
             return str(db.report(args.name, args.file))
         case "events" if args.verify:
@@ -134,19 +164,44 @@ def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None =
     raise UsageError(f"{args.command} cannot be run here", hint="Run it in a terminal.")
 
 
-# -- rows ---------------------------------------------------------------------------------------------------------------
+# -- rows --------------------------------------------------------------------------------------------------------------
 
 #: Commands that ask for rows: how to get them without pandas, and the columns of a table on a terminal.
-_ROWS: dict[str, tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mapping[str, Any]]], tuple[str, ...], tuple[str, ...]]] = {
+_ROWS: dict[
+    str,
+    tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mapping[str, Any]]], tuple[str, ...], tuple[str, ...]],
+] = {
     "list": (
         lambda _, db: db.database.list_rollbackable(),
         ("migration_name", "can_rollback", "applied_at", "has_rollback_sql", "blocking_reason"),
-        ("migration_name", "migration_version", "applied_at", "status", "can_rollback", "has_rollback_sql", "blocking_reason", "dependent_migrations"),
+        (
+            "migration_name",
+            "migration_version",
+            "applied_at",
+            "status",
+            "can_rollback",
+            "has_rollback_sql",
+            "blocking_reason",
+            "dependent_migrations",
+        ),
     ),
     "history": (
-        lambda args, db: db.history_rows(status=args.status, since=args.since, without_rollback=args.without_rollback, deploy=args.deploy),
+        lambda args, db: db.history_rows(
+            status=args.status, since=args.since, without_rollback=args.without_rollback, deploy=args.deploy
+        ),
         ("migration_name", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes"),
-        ("migration_name", "migration_version", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes", "checksum", "rollback_sql"),
+        (
+            "migration_name",
+            "migration_version",
+            "status",
+            "applied_at",
+            "applied_by",
+            "rollback_at",
+            "rollback_by",
+            "notes",
+            "checksum",
+            "rollback_sql",
+        ),
     ),
     "deploys": (
         lambda _, db: db.database.deploys(),
@@ -156,7 +211,19 @@ _ROWS: dict[str, tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mappi
     "events": (
         lambda args, db: db.database.events(None if args.name is None else args.name.removesuffix(".sql")),
         ("event_number", "occurred_at", "event", "migration_name", "database_user", "client", "reason"),
-        ("event_number", "occurred_at", "event", "migration_name", "attempt_id", "database_user", "client", "reason", "details", "previous_hash", "hash"),
+        (
+            "event_number",
+            "occurred_at",
+            "event",
+            "migration_name",
+            "attempt_id",
+            "database_user",
+            "client",
+            "reason",
+            "details",
+            "previous_hash",
+            "hash",
+        ),
     ),
     "snapshots": (
         lambda args, db: db.database.snapshots(None if args.name is None else args.name.removesuffix(".sql")),
@@ -185,7 +252,9 @@ def _dependency_rows(args: argparse.Namespace, db: Migrations) -> Sequence[Mappi
         from migrollback_nb.core import ordering
 
         name = db.check(args.name).migration_name
-        near = ordering.neighbourhood(name, ((row["migration_name"], row["depends_on"]) for row in rows), depth=args.depth)
+        near = ordering.neighbourhood(
+            name, ((row["migration_name"], row["depends_on"]) for row in rows), depth=args.depth
+        )
         rows = [row for row in rows if row["migration_name"] in near and row["depends_on"] in near]
     if args.hide_rolled_back:
         rows = [row for row in rows if "rolled_back" not in (row["status"], row["depends_on_status"])]
@@ -211,7 +280,10 @@ def _confirmed_by_variable(name: str) -> bool:
 def _what(args: argparse.Namespace) -> str:
     """What rollback or rehearse is asked for, as its heading says."""
     if (args.name is None) == (args.deploy is None):
-        raise UsageError(f"{args.command} takes a migration's name or --deploy LABEL, one of them", hint="migrollback list and migrollback deploys show them.")
+        raise UsageError(
+            f"{args.command} takes a migration's name or --deploy LABEL, one of them",
+            hint="migrollback list and migrollback deploys show them.",
+        )
     return args.name if args.deploy is None else f"deploy {args.deploy}"
 
 
@@ -227,7 +299,9 @@ def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO
 
     asked = out if talk else err  # a question among JSON could neither be seen through a pipe nor be read by a program
     production = is_production(preview.target)
-    if args.confirm is None and _confirmed_by_variable(preview.confirm):  # an empty one is a name that is wrong, not one that was left out
+    if args.confirm is None and _confirmed_by_variable(
+        preview.confirm
+    ):  # an empty one is a name that is wrong, not one that was left out
         args.confirm = preview.confirm
     with confirmation.nothing_has_run():
         if args.confirm is None and stdin.isatty():
@@ -243,7 +317,9 @@ def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO
                 err.write(f"⚠️  {visible(warning)}\n")
             err.flush()
         if args.confirm is None:
-            args.confirm, args.reason = confirmation.ask(preview, asked, stdin, production=production, reason=args.reason)
+            args.confirm, args.reason = confirmation.ask(
+                preview, asked, stdin, production=production, reason=args.reason
+            )
     args.preview = args.preview or preview.fingerprint
     with _statement_bar(err) as progress:
         return perform(args, db, progress=progress)
@@ -252,24 +328,41 @@ def _rollback(args: argparse.Namespace, db: Migrations, out: TextIO, err: TextIO
 def _as_rows(result: Any) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
     """A result's rows and columns: of a diff one row for each change, of any other result one row."""
     if isinstance(result, results.SchemaDiff):
-        return [change.to_dict() for change in result.changes], ("change", "kind", "identity", "old_definition", "new_definition")
+        return [change.to_dict() for change in result.changes], (
+            "change",
+            "kind",
+            "identity",
+            "old_definition",
+            "new_definition",
+        )
     row = result.to_dict()
     return [row], list(row)
 
 
 def _print_error(error: MigrollbackError | Interrupted, args: argparse.Namespace, out: TextIO, err: TextIO) -> None:
-    err.write(f"\n❌ Interrupted. {visible(error.message)}\n" if isinstance(error, Interrupted) else f"❌ {visible(str(error))}\n")
+    err.write(
+        f"\n❌ Interrupted. {visible(error.message)}\n"
+        if isinstance(error, Interrupted)
+        else f"❌ {visible(str(error))}\n"
+    )
     if getattr(args, "format", "table") != "json":
         return
     if args.command == "rollback":
         name = getattr(error, "migration_name", None) or getattr(args, "name", None)
-        body: dict[str, Any] = {"success": False, "message": error.message, "sql_executed": None, "migration_name": name}
+        body: dict[str, Any] = {
+            "success": False,
+            "message": error.message,
+            "sql_executed": None,
+            "migration_name": name,
+        }
         if isinstance(error, Refused):
             body |= {"dependent_migrations": list(error.dependents)}
         elif isinstance(error, Interrupted):
             body |= {"rolled_back": list(error.done)}
     elif args.command == "check" and isinstance(error, MigrationNotFound):
-        body = results.CheckResult(migration_name=error.name, can_rollback=False, reason="Migration not found").to_dict()
+        body = results.CheckResult(
+            migration_name=error.name, can_rollback=False, reason="Migration not found"
+        ).to_dict()
     else:
         body = {"error": type(error).__name__, "message": error.message, "hint": getattr(error, "hint", None)}
         if args.command == "apply":
@@ -330,7 +423,10 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
             err.write(f"❌ {visible(str(error.filename))}: {error.strerror}\n")
             return 1
         _write_no_more()
-        err.write(f"❌ The output cannot be written: {error.strerror}\nWhat was asked for may be done all the same: migrollback history tells.\n")
+        err.write(
+            f"❌ The output cannot be written: {error.strerror}\nWhat was asked for may be done all the same:"
+            " migrollback history tells.\n"
+        )
         return 1
     return status
 
@@ -353,8 +449,13 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
     form = getattr(args, "format", "table")
     if form in ("dot", "svg") and args.command != "deps":
         raise UsageError(f"--format {form} is for deps only", hint="Use table, json or tsv.")
-    if args.command in BY_THEMSELVES and (given := [name for name in ("dsn", "dir", "schema", "format") if hasattr(args, name)]):
-        raise UsageError(f"--{given[0]} is not for {args.command}", hint=f"Leave it out: {args.command} has a database and a folder of its own.")
+    if args.command in BY_THEMSELVES and (
+        given := [name for name in ("dsn", "dir", "schema", "format") if hasattr(args, name)]
+    ):
+        raise UsageError(
+            f"--{given[0]} is not for {args.command}",
+            hint=f"Leave it out: {args.command} has a database and a folder of its own.",
+        )
     if args.command == "demo":
         from migrollback_nb.cli import demo
 
@@ -367,10 +468,15 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
         from migrollback_nb.database.installation import installation_sql
 
         if args.production is False or (args.reason is not None and args.production is None):
-            raise UsageError("What is printed is a first installation", hint="Beside --print leave out --not-production, and --reason without --production.")
+            raise UsageError(
+                "What is printed is a first installation",
+                hint="Beside --print leave out --not-production, and --reason without --production.",
+            )
         out.write(
             installation_sql(
-                getattr(args, "schema", None) or os.environ.get("MIGROLLBACK_SCHEMA") or "public", production=bool(args.production), reason=args.reason
+                getattr(args, "schema", None) or os.environ.get("MIGROLLBACK_SCHEMA") or "public",
+                production=bool(args.production),
+                reason=args.reason,
             )
         )
         return 0
@@ -391,7 +497,10 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
     out.flush()
     with open_migrations(args) as db:
         if args.command == "deps" and (args.infer or args.record) and form in ("dot", "svg"):
-            raise UsageError("What is inferred is drawn once it is recorded", hint="deps --infer --record, then deps --format " + form)
+            raise UsageError(
+                "What is inferred is drawn once it is recorded",
+                hint="deps --infer --record, then deps --format " + form,
+            )
         if args.command == "deps" and args.infer and not args.record:
             return _print_inferred(args, db, form, out, err)
         if args.command in _ROWS and not getattr(args, "verify", False) and not getattr(args, "record", False):
@@ -427,7 +536,14 @@ def template_by_itself(args: argparse.Namespace) -> Template:
     """Suggest a rollback block where no database is named: a variable that names one, production perhaps, is not taken for this. Writes only on a scratch database."""
     from migrollback_nb.migrations import template
 
-    return template(getattr(args, "dir", None), args.name, prove=args.prove, on=args.on, own_server=args.own_server, prelude=args.prelude)
+    return template(
+        getattr(args, "dir", None),
+        args.name,
+        prove=args.prove,
+        on=args.on,
+        own_server=args.own_server,
+        prelude=args.prelude,
+    )
 
 
 def _print_result(result: Any, form: str, out: TextIO, err: TextIO) -> None:
@@ -446,20 +562,30 @@ def _verify(args: argparse.Namespace, form: str, out: TextIO, err: TextIO) -> in
 
     report = None if args.junit is None else Path(args.junit)
     if report is not None and not report.parent.is_dir():  # said before the work and not after it
-        raise UsageError(f"{report} cannot be written: there is no folder {report.parent}", hint="Make it first, or name another file with --junit.")
+        raise UsageError(
+            f"{report} cannot be written: there is no folder {report.parent}",
+            hint="Make it first, or name another file with --junit.",
+        )
     folder = getattr(args, "dir", None)
     with _bar(err) as progress:
-        proof = prove_folder(folder, args.names, on=args.on, own_server=args.own_server, prelude=args.prelude, progress=progress)
+        proof = prove_folder(
+            folder, args.names, on=args.on, own_server=args.own_server, prelude=args.prelude, progress=progress
+        )
     if report is not None:
         try:
             report.write_bytes(junit_xml(proof, suite=str(folder or "migrations"), required=args.require))
         except OSError as error:
-            raise UsageError(f"{report} cannot be written: {error.strerror}", hint="Name another file with --junit.") from error
+            raise UsageError(
+                f"{report} cannot be written: {error.strerror}", hint="Name another file with --junit."
+            ) from error
     if form == "json":
         out.write(results.to_json(proof.to_dict()) + "\n")
     elif form == "tsv":
         columns = ("migration_name", "grade", "sqlstate", "statement", "differences", "remarks", "reapplies", "seconds")
-        rows = [migration.to_dict() | {"differences": [str(found) for found in migration.differences]} for migration in proof.migrations]
+        rows = [
+            migration.to_dict() | {"differences": [str(found) for found in migration.differences]}
+            for migration in proof.migrations
+        ]
         show_tsv(rows, columns, out)
     else:
         show(proof, out, err)
@@ -494,7 +620,10 @@ def _print_rows(args: argparse.Namespace, db: Migrations, form: str, out: TextIO
         from migrollback_nb.display import graphs
 
         if graphs.find_dot() is None:
-            raise UsageError("There is no dot to draw with", hint='Install Graphviz, or pip install "migrollback-nb[lab]", which brings one.')
+            raise UsageError(
+                "There is no dot to draw with",
+                hint='Install Graphviz, or pip install "migrollback-nb[lab]", which brings one.',
+            )
         out.write(graphs.svg(graph))
         return 0
     get, short, full = _ROWS[args.command]

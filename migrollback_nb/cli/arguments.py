@@ -22,14 +22,28 @@ def _common_options(parser: argparse.ArgumentParser) -> None:
     # SUPPRESS: given before or after the command, the one that is given counts and the other's default does not undo it
     group = parser.add_argument_group("common options, before or after the command")
     group.add_argument(
-        "--dsn", default=argparse.SUPPRESS, metavar="DSN", help="connection URI or key=value string, or embedded[/DATABASE] (variable MIGROLLBACK_DSN)"
+        "--dsn",
+        default=argparse.SUPPRESS,
+        metavar="DSN",
+        help="connection URI or key=value string, or embedded[/DATABASE] (variable MIGROLLBACK_DSN)",
     )
     group.add_argument(
-        "--dir", default=argparse.SUPPRESS, metavar="FOLDER", help="folder of migrations (variable MIGROLLBACK_DIR; else supabase/migrations or migrations)"
+        "--dir",
+        default=argparse.SUPPRESS,
+        metavar="FOLDER",
+        help="folder of migrations (variable MIGROLLBACK_DIR; else supabase/migrations or migrations)",
     )
-    group.add_argument("--schema", default=argparse.SUPPRESS, metavar="NAME", help="schema of the rollback system (variable MIGROLLBACK_SCHEMA; else public)")
     group.add_argument(
-        "--format", default=argparse.SUPPRESS, choices=("table", "json", "tsv", "dot", "svg"), help="how results are printed; dot and svg only by deps"
+        "--schema",
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help="schema of the rollback system (variable MIGROLLBACK_SCHEMA; else public)",
+    )
+    group.add_argument(
+        "--format",
+        default=argparse.SUPPRESS,
+        choices=("table", "json", "tsv", "dot", "svg"),
+        help="how results are printed; dot and svg only by deps",
     )
 
 
@@ -38,12 +52,19 @@ def _name(made: argparse.ArgumentParser) -> None:
 
 
 def _limits(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--lock-timeout", metavar="TIME", help="longest wait for one lock, before it is tried again (default 500ms)")
+    made.add_argument(
+        "--lock-timeout", metavar="TIME", help="longest wait for one lock, before it is tried again (default 500ms)"
+    )
     made.add_argument("--statement-timeout", metavar="TIME", help="longest run of the SQL (default 10min; 0: no limit)")
 
 
 def _snapshots(made: argparse.ArgumentParser, text: str) -> None:
-    made.add_argument("--snapshots", choices=("ends", "each", "none"), default="ends", help=f"snapshots of the schema: {text} (default ends)")
+    made.add_argument(
+        "--snapshots",
+        choices=("ends", "each", "none"),
+        default="ends",
+        help=f"snapshots of the schema: {text} (default ends)",
+    )
 
 
 def _snapshot_arguments(made: argparse.ArgumentParser) -> None:
@@ -56,7 +77,9 @@ def _snapshots_arguments(made: argparse.ArgumentParser) -> None:
 
 
 def _diff_arguments(made: argparse.ArgumentParser) -> None:
-    made.add_argument("old", metavar="A", help="id of a snapshot or its beginning, or a migration: the newest taken for it")
+    made.add_argument(
+        "old", metavar="A", help="id of a snapshot or its beginning, or a migration: the newest taken for it"
+    )
     made.add_argument("new", metavar="B", nargs="?", default="now", help="another one, or now (default)")
 
 
@@ -64,7 +87,9 @@ def _deploy(made: argparse.ArgumentParser, text: str) -> None:
     made.add_argument("--deploy", metavar="LABEL", help=text)
 
 
-_DEPLOY_TO = "label of the deploy that these belong to, for rollback --deploy; several calls with one label add to one deploy"
+_DEPLOY_TO = (
+    "label of the deploy that these belong to, for rollback --deploy; several calls with one label add to one deploy"
+)
 
 
 def _sync_arguments(made: argparse.ArgumentParser) -> None:
@@ -77,18 +102,35 @@ def _last_arguments(made: argparse.ArgumentParser) -> None:
 
 def _rollback_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", nargs="?", help="the migration, with or without .sql")
-    _deploy(made, "instead of a name: exactly what the deploy of this label brought, newest first, in one transaction (exit status 0 when that is nothing)")
+    _deploy(
+        made,
+        "instead of a name: exactly what the deploy of this label brought, newest first, in one transaction (exit"
+        " status 0 when that is nothing)",
+    )
     made.add_argument("--dry-run", action="store_true", help="show the SQL and run nothing")
-    made.add_argument("--chain", action="store_true", help="with all that must be rolled back before it, in one transaction")
+    made.add_argument(
+        "--chain", action="store_true", help="with all that must be rolled back before it, in one transaction"
+    )
     made.add_argument(
         "--confirm",
         metavar="NAME",
-        help="confirm without being asked, by the migration's name or the deploy's label (variable MIGROLLBACK_CONFIRM: one or more)",
+        help=(
+            "confirm without being asked, by the migration's name or the deploy's label (variable MIGROLLBACK_CONFIRM:"
+            " one or more)"
+        ),
     )
-    made.add_argument("--reason", metavar="TEXT", help="why; goes into the audit trail; on production there must be one")
+    made.add_argument(
+        "--reason", metavar="TEXT", help="why; goes into the audit trail; on production there must be one"
+    )
     _snapshots(made, "one before and one after; also between the migrations of a chain; none, and nothing is verified")
-    made.add_argument("--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since")
-    made.add_argument("--trail", metavar="FILE", help="where the audit trail is saved before the rollback system itself is rolled back")
+    made.add_argument(
+        "--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since"
+    )
+    made.add_argument(
+        "--trail",
+        metavar="FILE",
+        help="where the audit trail is saved before the rollback system itself is rolled back",
+    )
     _limits(made)
 
 
@@ -96,24 +138,48 @@ def _rehearse_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", nargs="?", help="the migration, with or without .sql")
     _deploy(made, "instead of a name: exactly what the deploy of this label brought")
     made.add_argument("--chain", action="store_true", help="with all that must be rolled back before it")
-    made.add_argument("--on", metavar="scratch|DSN", help="on a copy of the schema, without rows: in a database on this machine, or on another server")
-    made.add_argument("--consent", action="store_true", help="also when undoing does not undo all that the SQL does (nextval, COPY to a file ...)")
-    made.add_argument("--lock-timeout", metavar="TIME", help="longest wait for one lock; there is one try (default 500ms)")
-    made.add_argument("--statement-timeout", metavar="TIME", help="longest time for all of it (default 30s; 0: no limit)")
+    made.add_argument(
+        "--on",
+        metavar="scratch|DSN",
+        help="on a copy of the schema, without rows: in a database on this machine, or on another server",
+    )
+    made.add_argument(
+        "--consent",
+        action="store_true",
+        help="also when undoing does not undo all that the SQL does (nextval, COPY to a file ...)",
+    )
+    made.add_argument(
+        "--lock-timeout", metavar="TIME", help="longest wait for one lock; there is one try (default 500ms)"
+    )
+    made.add_argument(
+        "--statement-timeout", metavar="TIME", help="longest time for all of it (default 30s; 0: no limit)"
+    )
 
 
 def _install_arguments(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--print", dest="print_sql", action="store_true", help="print its SQL for psql instead; needs no database")
+    made.add_argument(
+        "--print", dest="print_sql", action="store_true", help="print its SQL for psql instead; needs no database"
+    )
     mark = made.add_mutually_exclusive_group()
     mark.add_argument(
         "--production",
         dest="production",
         action="store_true",
         default=None,
-        help="mark the database as production: a rollback there needs a reason, and a person types the migration's name",
+        help=(
+            "mark the database as production: a rollback there needs a reason, and a person types the migration's name"
+        ),
     )
-    mark.add_argument("--not-production", dest="production", action="store_false", default=None, help="take that mark away; needs --reason")
-    made.add_argument("--reason", metavar="TEXT", help="why it is marked, or is not production any more; goes into the audit trail")
+    mark.add_argument(
+        "--not-production",
+        dest="production",
+        action="store_false",
+        default=None,
+        help="take that mark away; needs --reason",
+    )
+    made.add_argument(
+        "--reason", metavar="TEXT", help="why it is marked, or is not production any more; goes into the audit trail"
+    )
     made.add_argument(
         "--trust-ledger-of",
         metavar="ROLE",
@@ -125,10 +191,19 @@ def _install_arguments(made: argparse.ArgumentParser) -> None:
 
 
 def _apply_arguments(made: argparse.ArgumentParser) -> None:
-    made.add_argument("names", metavar="NAME", nargs="*", help="migrations; none: all that were never registered, or rolled back and changed since")
+    made.add_argument(
+        "names",
+        metavar="NAME",
+        nargs="*",
+        help="migrations; none: all that were never registered, or rolled back and changed since",
+    )
     made.add_argument("--again", action="store_true", help="also all that were rolled back")
     _deploy(made, _DEPLOY_TO)
-    _snapshots(made, "one before the first, one after the last, and around one that runs outside a transaction; also between each two; none")
+    _snapshots(
+        made,
+        "one before the first, one after the last, and around one that runs outside a transaction; also between each"
+        " two; none",
+    )
     _limits(made)
 
 
@@ -141,16 +216,38 @@ def _history_arguments(made: argparse.ArgumentParser) -> None:
 
 def _resolve_arguments(made: argparse.ArgumentParser) -> None:
     _name(made)
-    made.add_argument("--as", dest="status", required=True, choices=("applied", "rolled_back"), help="what is true of the database now")
-    made.add_argument("--reason", required=True, metavar="TEXT", help="what you found and did; goes into the audit trail")
+    made.add_argument(
+        "--as",
+        dest="status",
+        required=True,
+        choices=("applied", "rolled_back"),
+        help="what is true of the database now",
+    )
+    made.add_argument(
+        "--reason", required=True, metavar="TEXT", help="what you found and did; goes into the audit trail"
+    )
 
 
 def _deps_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", nargs="?", help="only this migration and its neighbourhood")
-    made.add_argument("--depth", type=int, default=2, metavar="N", help="how many dependencies away the neighbourhood reaches (default 2)")
+    made.add_argument(
+        "--depth",
+        type=int,
+        default=2,
+        metavar="N",
+        help="how many dependencies away the neighbourhood reaches (default 2)",
+    )
     made.add_argument("--hide-rolled-back", action="store_true", help="leave out what is rolled back")
-    made.add_argument("--infer", action="store_true", help="find dependencies by the objects that migrations made, changed, dropped or name")
-    made.add_argument("--record", action="store_true", help="with --infer: keep them; from then on they block and order as declared ones do")
+    made.add_argument(
+        "--infer",
+        action="store_true",
+        help="find dependencies by the objects that migrations made, changed, dropped or name",
+    )
+    made.add_argument(
+        "--record",
+        action="store_true",
+        help="with --infer: keep them; from then on they block and order as declared ones do",
+    )
 
 
 def _prelude(made: argparse.ArgumentParser) -> None:
@@ -158,8 +255,10 @@ def _prelude(made: argparse.ArgumentParser) -> None:
         "--prelude",
         metavar="FILE|supabase",
         action="append",
-        help="SQL that runs there first, for what the platform makes before the first migration; can be given several times. supabase: a stand-in for "
-        "Supabase's schemas, roles and extensions (variable MIGROLLBACK_PRELUDE)",
+        help=(
+            "SQL that runs there first, for what the platform makes before the first migration; can be given several"
+            " times. supabase: a stand-in for Supabase's schemas, roles and extensions (variable MIGROLLBACK_PRELUDE)"
+        ),
     )
 
 
@@ -168,27 +267,48 @@ def _verify_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--on",
         metavar="DSN",
-        help="server on which a database is made for it and dropped again; else the embedded server, or this machine's PostgreSQL for extensions that it lacks",
+        help=(
+            "server on which a database is made for it and dropped again; else the embedded server, or this machine's"
+            " PostgreSQL for extensions that it lacks"
+        ),
     )
-    made.add_argument("--own-server", action="store_true", help="the server named by --on is there for this alone: its roles and settings may change")
+    made.add_argument(
+        "--own-server",
+        action="store_true",
+        help="the server named by --on is there for this alone: its roles and settings may change",
+    )
     _prelude(made)
     made.add_argument(
-        "--require", choices=("restores", "loses_data"), help="exit status 1 when a rollback is worse than this or missing, or there is none to grade"
+        "--require",
+        choices=("restores", "loses_data"),
+        help="exit status 1 when a rollback is worse than this or missing, or there is none to grade",
     )
     made.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML too")
 
 
 def _template_arguments(made: argparse.ArgumentParser) -> None:
     _name(made)
-    made.add_argument("--prove", action="store_true", help="try the suggested block on a scratch database and print its grade")
-    made.add_argument("--on", metavar="DSN", help="server for the scratch database, as for verify; without --dsn the block is written for its version")
-    made.add_argument("--own-server", action="store_true", help="the server named by --on is there for this alone: its roles and settings may change")
+    made.add_argument(
+        "--prove", action="store_true", help="try the suggested block on a scratch database and print its grade"
+    )
+    made.add_argument(
+        "--on",
+        metavar="DSN",
+        help="server for the scratch database, as for verify; without --dsn the block is written for its version",
+    )
+    made.add_argument(
+        "--own-server",
+        action="store_true",
+        help="the server named by --on is there for this alone: its roles and settings may change",
+    )
     _prelude(made)
 
 
 def _events_arguments(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", nargs="?", help="only events of this migration")
-    made.add_argument("--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)")
+    made.add_argument(
+        "--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)"
+    )
 
 
 def _runbook_arguments(made: argparse.ArgumentParser) -> None:
@@ -200,7 +320,11 @@ def _runbook_arguments(made: argparse.ArgumentParser) -> None:
 
 def _report_arguments(made: argparse.ArgumentParser) -> None:
     _name(made)
-    made.add_argument("--file", metavar="FILE", help="where it goes; over no file that is there (default: a dated name in the current folder)")
+    made.add_argument(
+        "--file",
+        metavar="FILE",
+        help="where it goes; over no file that is there (default: a dated name in the current folder)",
+    )
 
 
 def _no_arguments(_: argparse.ArgumentParser) -> None:
@@ -212,13 +336,22 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "list": ("list the migrations in place and whether each may be rolled back", _no_arguments),
     "check": ("check whether a migration may be rolled back (exit status 3: it may not)", _name),
     "rollback": ("roll a migration or a deploy back, after showing what it is and asking", _rollback_arguments),
-    "rehearse": ("run a rollback for real, undo it, and show what it did (exit status 1: it would fail)", _rehearse_arguments),
+    "rehearse": (
+        "run a rollback for real, undo it, and show what it did (exit status 1: it would fail)",
+        _rehearse_arguments,
+    ),
     "register": ("register a migration that is in place, or update what is registered of it", _name),
     "template": (
-        "write the rollback block of a migration: what undoes its up part (needs no database; one named by --dsn says how it is to be written)",
+        (
+            "write the rollback block of a migration: what undoes its up part (needs no database; one named by --dsn"
+            " says how it is to be written)"
+        ),
         _template_arguments,
     ),
-    "sync": ("register all migrations of the folder that are not registered yet, and record what the deploy tool did", _sync_arguments),
+    "sync": (
+        "register all migrations of the folder that are not registered yet, and record what the deploy tool did",
+        _sync_arguments,
+    ),
     "install": ("install the rollback system into the database, or what is missing of it", _install_arguments),
     "apply": ("run the up part of migrations and register them", _apply_arguments),
     "history": ("show the history of all migrations", _history_arguments),
@@ -229,14 +362,26 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "plan": ("show in which order a migration and all that rests on it would be rolled back", _name),
     "snapshot": ("store the schema as it stands", _snapshot_arguments),
     "snapshots": ("list the snapshots of the schema", _snapshots_arguments),
-    "diff": ("show what differs between two snapshots, or between one and now (exit status 0: nothing, 1: something)", _diff_arguments),
+    "diff": (
+        "show what differs between two snapshots, or between one and now (exit status 0: nothing, 1: something)",
+        _diff_arguments,
+    ),
     "events": ("show the audit trail", _events_arguments),
-    "verify": ("try every rollback of the folder on a scratch database and grade whether it restores what was there", _verify_arguments),
-    "verify-rollback": ("verify the last rollback of a migration later, where its connection was lost (exit status 1: not restored)", _name),
+    "verify": (
+        "try every rollback of the folder on a scratch database and grade whether it restores what was there",
+        _verify_arguments,
+    ),
+    "verify-rollback": (
+        "verify the last rollback of a migration later, where its connection was lost (exit status 1: not restored)",
+        _name,
+    ),
     "runbook": ("copy the runbook's notebooks for a migration, filled in, into a dated folder", _runbook_arguments),
     "report": ("write the whole story of a migration's rollback as one HTML file", _report_arguments),
     "demo": ("see it work, on the embedded server with a small shop", _no_arguments),
-    "lab": ("open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter lab", _no_arguments),
+    "lab": (
+        "open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter lab",
+        _no_arguments,
+    ),
 }
 
 #: Commands with a database, a folder and words of their own: the common options are not for them.
@@ -249,10 +394,14 @@ def get_parser(only: str | None = None) -> argparse.ArgumentParser:
     Parameters
     ----------
     only : str, optional
-        The one command that is going to be parsed: building all of them takes longer than `check` takes to ask the database.
+        The one command that is going to be parsed: building all of them takes longer than `check` takes to ask the
+        database.
     """
     parser = argparse.ArgumentParser(
-        prog="migrollback", description="Roll back PostgreSQL migrations safely.", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="migrollback",
+        description="Roll back PostgreSQL migrations safely.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"migrollback {__version__}")
     _common_options(parser)

@@ -42,7 +42,10 @@ def show_target(target: Target, out: TextIO, *, production: bool) -> None:
         loud = "  ⚠️  PRODUCTION  ⚠️  "
         out.write(f"{_LOUD}{loud}{_PLAIN}\n" if colours else f"{loud.strip()}\n")
     out.write(f"Target: database {visible(target.database)} on {visible(target.host)}:{target.port}\n")
-    out.write(f"        as user {visible(target.user)} (PostgreSQL {target.server_version}, schema {visible(target.schema)})\n")
+    out.write(
+        f"        as user {visible(target.user)} (PostgreSQL {target.server_version}, schema"
+        f" {visible(target.schema)})\n"
+    )
 
 
 def show_what_runs(db: Migrations, preview: Preview, out: TextIO, *, production: bool) -> None:
@@ -55,7 +58,10 @@ def show_what_runs(db: Migrations, preview: Preview, out: TextIO, *, production:
     several = f"{len(preview.steps)} migrations, " if len(preview.steps) > 1 else ""
     out.write(f"SQL that will run ({several}{_counted(lines, 'line')}):\n{rule}\n{text}\n{rule}\n")
     if lines > size.lines - 12:  # what follows it takes the rest of the window
-        out.write(f"That SQL is longer than this window: scroll up, or read it with\n  {_command('rollback', preview)} --dry-run | less\n")
+        out.write(
+            f"That SQL is longer than this window: scroll up, or read it with\n  {_command('rollback', preview)}"
+            " --dry-run | less\n"
+        )
     out.write("\n")
     show_target(preview.target, out, production=production)
     show_ledgers(preview.deploy_ledgers, out)
@@ -94,7 +100,10 @@ def rehearsed_effects(details: Mapping[str, Any]) -> Iterator[str]:
     if lost := details.get("rows_lost"):
         yield f"⚠️  loses {_counted(lost, 'row or value', 'rows or values')}, as counted then"
     if uncounted := details.get("rows_not_counted"):
-        yield f"⚠️  loses rows or values of {_counted(uncounted, 'table or column', 'tables or columns')} that could not be counted"
+        yield (
+            f"⚠️  loses rows or values of {_counted(uncounted, 'table or column', 'tables or columns')} that could not"
+            " be counted"
+        )
     if not lost and not uncounted:
         yield "loses no rows or values, as counted then"
     if others := details.get("others"):
@@ -103,14 +112,21 @@ def rehearsed_effects(details: Mapping[str, Any]) -> Iterator[str]:
     if broken := details.get("broken"):
         yield f"⚠️  leaves {_counted(broken, 'function or view', 'functions or views')} broken"
     changes = details.get("changes") or {}
-    told = ", ".join(f"{_counted(changes[change], 'object')} {change}" for change in ("dropped", "changed", "created") if changes.get(change))
+    told = ", ".join(
+        f"{_counted(changes[change], 'object')} {change}"
+        for change in ("dropped", "changed", "created")
+        if changes.get(change)
+    )
     yield f"schema: {told or 'no change'}"
 
 
-def ask(preview: Preview, out: TextIO, stdin: TextIO, *, production: bool, reason: str | None) -> tuple[str, str | None]:
+def ask(
+    preview: Preview, out: TextIO, stdin: TextIO, *, production: bool, reason: str | None
+) -> tuple[str, str | None]:
     """Ask the person at the terminal. Returns what confirms it and the reason; writes only to the stream.
 
-    Elsewhere than on production the answer is yes; there the migration's name is typed, and a reason given where none was.
+    Elsewhere than on production the answer is yes; there the migration's name is typed, and a reason given where none
+    was.
 
     Raises
     ------
@@ -142,7 +158,9 @@ def ask(preview: Preview, out: TextIO, stdin: TextIO, *, production: bool, reaso
     while not (reason or "").strip():
         answer = _read("Reason, for the audit trail: ", out, stdin) if tries else None
         if answer is None:
-            raise Refused("Not confirmed, no reason was given: nothing was changed", migration_name=preview.migration_name)
+            raise Refused(
+                "Not confirmed, no reason was given: nothing was changed", migration_name=preview.migration_name
+            )
         reason, tries = visible(answer), tries - 1
     out.write("\n")
     return name, reason
@@ -154,10 +172,13 @@ def _read(question: str, out: TextIO, stdin: TextIO) -> str | None:
     out.flush()
     try:
         answer = stdin.readline()
-        answer.encode()  # bytes that are no UTF-8 are kept by some locales as what no database can hold, and are an error in others
+        # bytes that are no UTF-8 are kept by some locales as what no database can hold, and are an error in others
+        answer.encode()
     except UnicodeError:
         out.write("\n")
-        raise Refused("Not confirmed, the answer is not UTF-8: nothing was changed", hint="Set the terminal to UTF-8.") from None
+        raise Refused(
+            "Not confirmed, the answer is not UTF-8: nothing was changed", hint="Set the terminal to UTF-8."
+        ) from None
     if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
         out.write("\n")
     return answer.strip() if answer else None
@@ -176,5 +197,7 @@ def _counted(number: int, one: str, many: str | None = None) -> str:
 def _ago(moment: datetime) -> str:
     """When, in local time, and how long ago."""
     minutes = max(int((datetime.now(UTC) - moment).total_seconds() // 60), 0)
-    passed = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
+    passed = (
+        f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
+    )
     return f"{moment.astimezone():%Y-%m-%d %H:%M} ({passed} ago)"

@@ -1,6 +1,7 @@
 """The command ``migrollback lab``: JupyterLab on a working copy of the notebooks, with the embedded server and the demo.
 
-Nothing leaves the machine: Jupyter listens on 127.0.0.1 behind its token, and asks nobody for news, updates or extensions.
+Nothing leaves the machine: Jupyter listens on 127.0.0.1 behind its token, and asks nobody for news, updates or
+extensions.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def run(arguments: Sequence[str], out: TextIO) -> int:
     if find_spec("jupyterlab") is None:
         raise UsageError("JupyterLab is not installed", hint='Run pip install "migrollback-nb[lab]".')
     if _empties_token(arguments):
-        raise UsageError("The lab does not run without a token", hint="Leave the token out: Jupyter makes one and prints it.")
+        raise UsageError(
+            "The lab does not run without a token", hint="Leave the token out: Jupyter makes one and prints it."
+        )
     folder = Path(WORKING_FOLDER).resolve()
     migrations = folder / "migrations"
     try:
@@ -74,11 +77,19 @@ def run(arguments: Sequence[str], out: TextIO) -> int:
             demo.load("embedded", migrations).close()
         out.writelines(f"Kept as you changed it: {name}\n" for name in kept)
         out.write(f"Notebooks: {folder}\nFor another terminal, while this runs:\n")
-        out.write(f"  export MIGROLLBACK_DSN={shlex.quote(dsn)}\n  export MIGROLLBACK_DIR={shlex.quote(str(migrations))}\nCtrl-C twice ends it.\n\n")
+        out.write(
+            f"  export MIGROLLBACK_DSN={shlex.quote(dsn)}\n  export"
+            f" MIGROLLBACK_DIR={shlex.quote(str(migrations))}\nCtrl-C twice ends it.\n\n"
+        )
         out.flush()
         with tempfile.TemporaryDirectory(prefix="migrollback-lab-") as settings:
             _write_settings(Path(settings), folder)
-            environment = {**os.environ, **_jupyter_environment(settings), "MIGROLLBACK_DSN": dsn, "MIGROLLBACK_DIR": str(migrations)}
+            environment = {
+                **os.environ,
+                **_jupyter_environment(settings),
+                "MIGROLLBACK_DSN": dsn,
+                "MIGROLLBACK_DIR": str(migrations),
+            }
             command = [sys.executable, "-m", "jupyterlab", *arguments]
             return _run_until_it_ends(command, folder, environment)
     finally:
@@ -107,7 +118,10 @@ def copy_notebooks(folder: Path) -> tuple[str, ...]:
         content = notebook.read_bytes()
         target = folder / notebook.name
         digest = hashlib.sha256(content).hexdigest()
-        if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() not in (copied.get(notebook.name), digest):
+        if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() not in (
+            copied.get(notebook.name),
+            digest,
+        ):
             kept.append(notebook.name)
             continue
         target.write_bytes(content)
@@ -118,7 +132,9 @@ def copy_notebooks(folder: Path) -> tuple[str, ...]:
 
 def _empties_token(arguments: Sequence[str]) -> bool:
     words = [word for argument in arguments for word in argument.split("=", 1)]
-    return any(_TOKEN_OPTION.fullmatch(option) and value.strip("'\"") in ("", "None") for option, value in pairwise(words))
+    return any(
+        _TOKEN_OPTION.fullmatch(option) and value.strip("'\"") in ("", "None") for option, value in pairwise(words)
+    )
 
 
 def _write_settings(settings: Path, folder: Path) -> None:
@@ -152,7 +168,10 @@ def _jupyter_environment(settings: str) -> dict[str, str]:
 
 def _run_until_it_ends(command: Sequence[str], folder: Path, environment: dict[str, str]) -> int:
     # our own interpreter; the arguments are the user's
-    with subprocess.Popen(command, cwd=folder, env=environment) as process, _signals_go_to(process):  # noqa: S603  # a program, no shell
+    with (
+        subprocess.Popen(command, cwd=folder, env=environment) as process,  # noqa: S603  # a program, no shell
+        _signals_go_to(process),
+    ):
         while True:
             try:
                 return process.wait()
@@ -164,7 +183,9 @@ def _run_until_it_ends(command: Sequence[str], folder: Path, environment: dict[s
 @contextmanager
 def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Let a closed terminal or a `kill` end Jupyter, and with it us: so the server is stopped in either case."""
-    before = {number: signal.signal(number, lambda *_: process.terminate()) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        number: signal.signal(number, lambda *_: process.terminate()) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:

@@ -63,8 +63,8 @@ def register_magics(ipython: Any) -> None:
 class Magic:
     """One shell's %migrollback and %%migrollback, with their connection.
 
-    The connection is kept between calls, and so are ``--dsn``, ``--schema`` and ``--dir``: an option that is left out stays as it was in the call
-    before. Another one, or another environment, connects anew and says so.
+    The connection is kept between calls, and so are ``--dsn``, ``--schema`` and ``--dir``: an option that is left out
+    stays as it was in the call before. Another one, or another environment, connects anew and says so.
     """
 
     def __init__(self) -> None:
@@ -97,18 +97,27 @@ class Magic:
         form = getattr(args, "format", None)
         if form not in (None, "table") and not (args.command == "deps" and form in ("dot", "svg")):
             raise UsageError(
-                f"--format {form} is for the terminal: here each command returns an object", hint="DataFrames have to_json() and to_csv(), results to_dict()."
+                f"--format {form} is for the terminal: here each command returns an object",
+                hint="DataFrames have to_json() and to_csv(), results to_dict().",
             )
         if args.command == "deps" and (args.infer or args.record) and form in ("dot", "svg"):
             raise UsageError("What is inferred is drawn once it is recorded", hint="deps --infer --record, then deps")
         if args.command in _IN_A_TERMINAL:
-            raise UsageError(f"{args.command} cannot be run here", hint=f"Run migrollback {args.command} in a terminal.")
+            raise UsageError(
+                f"{args.command} cannot be run here", hint=f"Run migrollback {args.command} in a terminal."
+            )
         if args.command == "install" and args.print_sql:
             raise UsageError("install --print is for the terminal", hint="Leave --print out to install here.")
         if args.command == "verify":  # needs no connection
             from migrollback_nb.replay.proof import prove_folder
 
-            return prove_folder(getattr(args, "dir", self._options.get("dir")), args.names, on=args.on, own_server=args.own_server, prelude=args.prelude)
+            return prove_folder(
+                getattr(args, "dir", self._options.get("dir")),
+                args.names,
+                on=args.on,
+                own_server=args.own_server,
+                prelude=args.prelude,
+            )
         if args.command == "template" and not hasattr(args, "dsn") and "dsn" not in self._options:
             if "dir" in self._options and not hasattr(args, "dir"):
                 args.dir = self._options["dir"]
@@ -121,8 +130,9 @@ class Magic:
     def run_cell(self, line: str, cell: str) -> Any:
         """%%migrollback [OPTIONS]: a command on each line, one after the other. Writes what the commands write; asks nothing.
 
-        Options of the first line count for each of them. Empty lines and lines that begin with # are passed over. Each result is displayed,
-        and the last one is the value of the cell. The first error ends it: what came before it stays done.
+        Options of the first line count for each of them. Empty lines and lines that begin with # are passed over. Each
+        result is displayed, and the last one is the value of the cell. The first error ends it: what came before it
+        stays done.
 
         Examples
         --------
@@ -134,7 +144,10 @@ class Magic:
         """
         commands = [text for raw in cell.splitlines() if (text := raw.strip()) and not text.startswith("#")]
         if not commands:
-            raise UsageError("There is no command in this cell", hint="Write one on each line: check NAME, rollback NAME --dry-run ...")
+            raise UsageError(
+                "There is no command in this cell",
+                hint="Write one on each line: check NAME, rollback NAME --dry-run ...",
+            )
         for command in commands:
             # all of them are read before the first runs: a slip in the last must not stop halfway
             _parse(f"{line} {command}", show_help=False)
@@ -184,14 +197,19 @@ class Magic:
         """Give the connection that is meant; open it when it is not the one at hand."""
         from migrollback_nb.database.session import Limits
 
-        options = self._options | {name: getattr(args, name) for name in ("dsn", "schema", "dir") if hasattr(args, name)}
+        options = self._options | {
+            name: getattr(args, name) for name in ("dsn", "schema", "dir") if hasattr(args, name)
+        }
         for name, value in options.items():
             setattr(args, name, value)
         # where it leads, not how it was said: a variable may hold another DSN by now
         key = (
             find_dsn(options.get("dsn")),
             options,
-            {name: os.environ.get(name) for name in (*LIBPQ_VARIABLES, "PGPORT", "PGUSER", "MIGROLLBACK_SCHEMA", "MIGROLLBACK_DIR")},
+            {
+                name: os.environ.get(name)
+                for name in (*LIBPQ_VARIABLES, "PGPORT", "PGUSER", "MIGROLLBACK_SCHEMA", "MIGROLLBACK_DIR")
+            },
         )
         if self._db is None or key != self._key or self._db.database.connection.closed:
             self.close()
@@ -200,7 +218,11 @@ class Magic:
             print(f"Connected to {self._db.target}")
         # only of a connection that was had: a slip must not stay
         self._options = options
-        given = {name: value for name in ("lock_timeout", "statement_timeout") if (value := getattr(args, name, None)) is not None}
+        given = {
+            name: value
+            for name in ("lock_timeout", "statement_timeout")
+            if (value := getattr(args, name, None)) is not None
+        }
         self._db.database.limits = Limits(**given)
         return self._db
 
@@ -209,8 +231,13 @@ def _options(command: str | None) -> list[str]:
     """Options of a command, the common ones included."""
     parser = arguments.get_parser(command)
     if command is not None:
-        parser = next(action.choices[command] for action in parser._actions if action.dest == "command" and action.choices)  # type: ignore[index]  # noqa: SLF001  # argparse tells it nowhere else
-    return [option for action in parser._actions for option in action.option_strings if option.startswith("--")]  # noqa: SLF001  # argparse has no public list of them
+        parser = next(
+            action.choices[command]  # type: ignore[index]
+            for action in parser._actions  # noqa: SLF001  # argparse tells it nowhere else
+            if action.dest == "command" and action.choices
+        )
+    actions = parser._actions  # noqa: SLF001  # argparse has no public list of them
+    return [option for action in actions for option in action.option_strings if option.startswith("--")]
 
 
 def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
@@ -230,7 +257,9 @@ def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
             print(said.getvalue(), end="")
             return None
     usage, _, problem = complained.getvalue().strip().partition("error: ")
-    raise UsageError(_SECRET.sub(r"\1\2***", problem or usage), hint="%migrollback --help shows the commands.") from None
+    raise UsageError(
+        _SECRET.sub(r"\1\2***", problem or usage), hint="%migrollback --help shows the commands."
+    ) from None
 
 
 def _dependencies(args: argparse.Namespace, db: Migrations, form: str) -> Any:
@@ -239,13 +268,24 @@ def _dependencies(args: argparse.Namespace, db: Migrations, form: str) -> Any:
 
     if form == "table":
         focus = None if args.name is None else db.check(args.name).migration_name
-        _, edges = graphs.select(db.database.registered(), db.database.dependencies(), focus=focus, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
+        _, edges = graphs.select(
+            db.database.registered(),
+            db.database.dependencies(),
+            focus=focus,
+            depth=args.depth,
+            hide_rolled_back=args.hide_rolled_back,
+        )
         rows = db.dependencies()
         shown = set(edges)
-        return rows[[pair in shown for pair in zip(rows["migration_name"], rows["depends_on"], strict=True)]].reset_index(drop=True)
+        return rows[
+            [pair in shown for pair in zip(rows["migration_name"], rows["depends_on"], strict=True)]
+        ].reset_index(drop=True)
     graph = db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
     if form == "dot":
         return graph.source
     if graphs.find_dot() is None:
-        raise UsageError("There is no dot to draw with", hint='Install Graphviz, or pip install "migrollback-nb[lab]", which brings one.')
+        raise UsageError(
+            "There is no dot to draw with",
+            hint='Install Graphviz, or pip install "migrollback-nb[lab]", which brings one.',
+        )
     return graphs.svg(graph)

@@ -24,11 +24,17 @@ def _short_time(moment: datetime | None) -> str:
 def show_list(rows: Sequence[Mapping[str, Any]], out: TextIO) -> None:
     """The listing of the specification."""
     out.write("📋 Listing rollbackable migrations...\n\nApplied Migrations:\n\n")
-    out.write(f"{RULE}\n{'Migration':<50} {'Can Rollback':<12} {'Applied At':<19} {'Has Rollback':<12} Blocking Reason\n{RULE}\n")
+    out.write(
+        f"{RULE}\n{'Migration':<50} {'Can Rollback':<12} {'Applied At':<19} {'Has Rollback':<12} Blocking"
+        f" Reason\n{RULE}\n"
+    )
     for row in rows:
         can = "✅ Yes" if row["can_rollback"] else "❌ No"
         has = "✅" if row["has_rollback_sql"] else "❌"
-        out.write(f"{visible(row['migration_name']):<50} {can:<11} {_short_time(row['applied_at']):<20} {has:<11} {visible(row['blocking_reason'] or '-')}\n")
+        out.write(
+            f"{visible(row['migration_name']):<50} {can:<11} {_short_time(row['applied_at']):<20} {has:<11}"
+            f" {visible(row['blocking_reason'] or '-')}\n"
+        )
     out.write(f"{RULE}\n\nTotal: {len(rows)} migrations\nRollbackable: {sum(row['can_rollback'] for row in rows)}\n")
 
 
@@ -57,7 +63,10 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: T
     """Rows under aligned headings, one line each; long cells are cut, and end in … then."""
     whole = ([visible(_cell(row[column])).replace("\n", " ") for column in columns] for row in rows)
     cells = [[text if len(text) <= 80 else text[:79] + "…" for text in line] for line in whole]
-    widths = [max(len(name), *(len(line[place]) for line in cells), 0) if cells else len(name) for place, name in enumerate(columns)]
+    widths = [
+        max(len(name), *(len(line[place]) for line in cells), 0) if cells else len(name)
+        for place, name in enumerate(columns)
+    ]
     for line in [list(columns), ["-" * width for width in widths], *cells]:
         out.write("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n")
     out.write(f"({len(rows)} rows)\n")
@@ -75,7 +84,10 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
     """Print a result for people."""
     match result:
         case results.CheckResult():
-            out.write(f"Status: {'✅ Can rollback' if result.can_rollback else '❌ Cannot rollback'}\nReason: {visible(result.reason)}\n")
+            out.write(
+                f"Status: {'✅ Can rollback' if result.can_rollback else '❌ Cannot rollback'}\nReason:"
+                f" {visible(result.reason)}\n"
+            )
             if result.dependent_migrations:
                 out.write("\nDependent migrations (must be rolled back first):\n")
                 out.writelines(f"  - {visible(name)}\n" for name in result.dependent_migrations)
@@ -112,11 +124,16 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             out.write(f"✅ Migration resolved: {result.outcome}\n")
         case results.RegisterResult():
             remark = "" if result.outcome == "registered" else f" ({result.outcome})"
-            out.write(f"✅ Migration registered successfully{remark}\n   Rollback SQL: {'✅ Available' if result.has_rollback_sql else '❌ Missing'}\n")
+            out.write(
+                f"✅ Migration registered successfully{remark}\n   Rollback SQL:"
+                f" {'✅ Available' if result.has_rollback_sql else '❌ Missing'}\n"
+            )
         case results.SyncResult():
             for registered in result.registered:
                 answer = "Yes" if registered.has_rollback_sql else "No"
-                out.write(f"📝 Registering: {visible(registered.migration_name)}.sql\n   ✅ Registered (Rollback: {answer})\n")
+                out.write(
+                    f"📝 Registering: {visible(registered.migration_name)}.sql\n   ✅ Registered (Rollback: {answer})\n"
+                )
             for name in result.applied_again:
                 out.write(f"🔁 Applied again by its deploy tool: {visible(name)}\n")
             for failure in result.failed:
@@ -126,7 +143,10 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             gap = "\n" if result.registered or result.applied_again else ""
             mark = "⚠️ " if result.failed else "✅"
             again = f", {len(result.applied_again)} applied again" if result.applied_again else ""
-            out.write(f"{gap}{mark} Sync complete: {len(result.registered)} registered{again}, {len(result.skipped)} skipped{failed}\n")
+            out.write(
+                f"{gap}{mark} Sync complete: {len(result.registered)} registered{again}, {len(result.skipped)}"
+                f" skipped{failed}\n"
+            )
         case results.ApplyResult():
             for name in result.applied:
                 out.write(f"✅ Applied: {visible(name)}\n")
@@ -135,18 +155,26 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             out.writelines(f"   Left rolled back: {visible(str(one))}\n" for one in result.left_rolled_back)
             if result.left_rolled_back:
                 names = " ".join(shlex.quote(one.migration_name) for one in result.left_rolled_back)
-                out.write(f"   To bring back: migrollback apply {visible(names)}, or all of them: migrollback apply --again\n")
+                out.write(
+                    f"   To bring back: migrollback apply {visible(names)}, or all of them: migrollback apply --again\n"
+                )
         case results.RecordResult():
             for one in result.dependencies:
                 done = "✅" if one.recorded else "⚠️ "
                 why = one.because if one.recorded else f"not recorded: {one.remark}"
                 out.write(f"{done} {visible(one.migration_name)} needs {visible(one.depends_on)} ({visible(why)})\n")
             for one in result.removed:
-                out.write(f"✅ {visible(one.migration_name)} does not need {visible(one.depends_on)} any more ({visible(one.because)})\n")
+                out.write(
+                    f"✅ {visible(one.migration_name)} does not need {visible(one.depends_on)} any more"
+                    f" ({visible(one.because)})\n"
+                )
             removed = f", {len(result.removed)} removed" if result.removed else ""
             out.write(f"✅ {len(result.recorded)} dependencies recorded, {len(result.skipped)} skipped{removed}\n")
         case results.Template():
-            out.write(f"Suggested rollback template:\n{RULE}\n{visible(result.text)}\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
+            out.write(
+                f"Suggested rollback template:\n{RULE}\n{visible(result.text)}\n{RULE}\n\n💡 Add this to your migration"
+                " file and adjust as needed\n"
+            )
             if result.proof is not None:
                 out.write(f"\n{result.proof.mark} Tried on a scratch database: {result.proof.grade}\n")
                 out.writelines(f"   {visible(line)}\n" for told in result.proof.lines() for line in told.splitlines())
@@ -154,13 +182,23 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
             out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")
             if result.production_changed or result.target.production:
-                state = "is marked as production: a rollback here needs a reason" if result.target.production else "is no longer marked as production"
+                state = (
+                    "is marked as production: a rollback here needs a reason"
+                    if result.target.production
+                    else "is no longer marked as production"
+                )
                 out.write(f"   Database {visible(result.target.database)} {state}\n")
             if result.rights_closed:
-                err.write(f"   {result.rights_closed} grants to PUBLIC, to Supabase's roles or, by default privileges, to others were closed\n")
+                err.write(
+                    f"   {result.rights_closed} grants to PUBLIC, to Supabase's roles or, by default privileges, to"
+                    " others were closed\n"
+                )
             err.writelines(f"❌ {visible(str(found))}\n" for found in result.not_ours)
             if result.trusted_ledger_owners:
-                out.write(f"   Deploy ledgers of these roles are trusted too: {visible(', '.join(result.trusted_ledger_owners))}\n")
+                out.write(
+                    "   Deploy ledgers of these roles are trusted too:"
+                    f" {visible(', '.join(result.trusted_ledger_owners))}\n"
+                )
         case results.Plan(steps=(alone,)) if (status := result.statuses.get(alone, "applied")) != "applied":
             out.write(f"{visible(alone)} cannot be rolled back: its status is {status}\n")
         case results.Plan(steps=(alone,)):
@@ -171,7 +209,9 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             out.write(f"✅ The runbook of {visible(result.migration_name)} is in {visible(result.folder)}\n")
             out.writelines(f"   {name}\n" for name in result.files)
         case results.AuditResult():
-            out.write(f"{'✅ The audit trail is intact' if result.intact else f'❌ The audit trail is broken at event {result.first_bad_number}'}\n")
+            out.write(
+                f"{'✅ The audit trail is intact' if result.intact else f'❌ The audit trail is broken at event {result.first_bad_number}'}\n"
+            )
             out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")
         case results.Proof():
             _show_proof(result, out)

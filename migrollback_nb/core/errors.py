@@ -99,8 +99,14 @@ class MigrationFileError(MigrollbackError):
         The migration that it belongs to; the file's stem where nobody knows better.
     """
 
-    def __init__(self, path: str, message: str, *, line: int | None = None, column: int | None = None, hint: str) -> None:
-        place = path + (f":{line}" if line is not None else "") + (f":{column}" if line is not None and column is not None else "")
+    def __init__(
+        self, path: str, message: str, *, line: int | None = None, column: int | None = None, hint: str
+    ) -> None:
+        place = (
+            path
+            + (f":{line}" if line is not None else "")
+            + (f":{column}" if line is not None and column is not None else "")
+        )
         super().__init__(f"{place}: {message}", hint=hint)
         self.path = path
         self.line = line
@@ -147,7 +153,11 @@ class MigrationNotFound(MigrollbackError):
     """
 
     def __init__(self, name: str, *, similar: tuple[str, ...] = (), where: str = "is registered") -> None:
-        known = "migrollback list shows the registered ones." if where == "is registered" else "Check the name, or name another folder with --dir."
+        known = (
+            "migrollback list shows the registered ones."
+            if where == "is registered"
+            else "Check the name, or name another folder with --dir."
+        )
         hint = f"Did you mean {', '.join(similar)}?" if similar else known
         super().__init__(f"No migration named {name} {where}", hint=hint)
         self.name = name
@@ -208,7 +218,9 @@ class DatabaseError(MigrollbackError):
         DETAIL as the server sent it.
     """
 
-    def __init__(self, message: str, *, sqlstate: str | None = None, detail: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, sqlstate: str | None = None, detail: str | None = None, hint: str | None = None
+    ) -> None:
         super().__init__(message if not sqlstate else f"{message} (SQLSTATE {sqlstate})", hint=hint)
         self.primary = message
         self.sqlstate = sqlstate
@@ -268,7 +280,9 @@ class SqlFailed(DatabaseError):
     def __str__(self) -> str:
         lines = [self.message]
         if self.statement_number is not None and self.statement is not None:
-            lines.append(f"  in statement {self.statement_number} of {self.migration_name}: {shown(self.statement.strip())}")
+            lines.append(
+                f"  in statement {self.statement_number} of {self.migration_name}: {shown(self.statement.strip())}"
+            )
         if self.detail:
             lines.append(f"  {self.detail}")
         if self.hint:
@@ -305,13 +319,18 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
 
 #: The way out of errors for which PostgreSQL itself gives none.
 _HINTS = {
-    "42725": "A function that is not this system's has the name of one of its own: migrollback install lists such functions. Drop them, or have their owner do it.",
+    "42725": (
+        "A function that is not this system's has the name of one of its own: migrollback install lists such functions."
+        " Drop them, or have their owner do it."
+    ),
     "42501": "Connect as a role that has this right, or have the owner grant it.",
     "25006": "This session may only read: connect to the primary server, where default_transaction_read_only is off.",
 }
 
 
-def from_sqlstate(sqlstate: str | None, message: str, *, detail: str | None = None, hint: str | None = None) -> MigrollbackError:
+def from_sqlstate(
+    sqlstate: str | None, message: str, *, detail: str | None = None, hint: str | None = None
+) -> MigrollbackError:
     """Build the error that an SQLSTATE stands for; does not write.
 
     Parameters
@@ -341,7 +360,8 @@ def from_sqlstate(sqlstate: str | None, message: str, *, detail: str | None = No
             return DependencyError(message, names=names, hint=hint)
         case kind if issubclass(kind, NotInstalled):
             return NotInstalled(
-                "The rollback system is not installed in this database and schema", hint="Run migrollback install, or name its schema with --schema."
+                "The rollback system is not installed in this database and schema",
+                hint="Run migrollback install, or name its schema with --schema.",
             )
         case kind if issubclass(kind, LockBusy):
             return LockBusy(message, sqlstate=sqlstate, detail=detail, hint=hint)

@@ -64,7 +64,15 @@ DEPENDENCIES = {
     "because": _TEXT,
 }
 INFERRED = {"migration_name": _TEXT, "depends_on": _TEXT, "because": _TEXT, "source": _TEXT, "recorded": _TEXT}
-SNAPSHOTS = {"id": _TEXT, "migration_name": _TEXT, "description": _TEXT, "taken_at": _TIME, "taken_by": _TEXT, "objects": _NUMBER, "bytes": _NUMBER}
+SNAPSHOTS = {
+    "id": _TEXT,
+    "migration_name": _TEXT,
+    "description": _TEXT,
+    "taken_at": _TIME,
+    "taken_by": _TEXT,
+    "objects": _NUMBER,
+    "bytes": _NUMBER,
+}
 CHANGES = {"change": _TEXT, "kind": _TEXT, "identity": _TEXT, "old_definition": _ANY, "new_definition": _ANY}
 EVENTS = {
     "event_number": _NUMBER,
@@ -105,9 +113,23 @@ REHEARSAL = {
         "new_definition": _ANY,
     },
     "rows": {"relation": _TEXT, "column": _TEXT, "what": _TEXT, "rows": "Int64", "exact": _FLAG, "sqlstate": _TEXT},
-    "locks": {"relation": _TEXT, "kind": _TEXT, "mode": _TEXT, "migration_name": _TEXT, "statement_number": _NUMBER, "held_ms": "float64"},
+    "locks": {
+        "relation": _TEXT,
+        "kind": _TEXT,
+        "mode": _TEXT,
+        "migration_name": _TEXT,
+        "statement_number": _NUMBER,
+        "held_ms": "float64",
+    },
     "statements": {"migration_name": _TEXT, "number": _NUMBER, "statement": _TEXT, "line": "Int64", "ms": "float64"},
-    "broken": {"kind": _TEXT, "identity": _TEXT, "because": _TEXT, "certain": _FLAG, "sqlstate": _TEXT, "used_by": _ANY},
+    "broken": {
+        "kind": _TEXT,
+        "identity": _TEXT,
+        "because": _TEXT,
+        "certain": _FLAG,
+        "sqlstate": _TEXT,
+        "used_by": _ANY,
+    },
     "sessions": {
         "pid": _NUMBER,
         "user": _TEXT,
@@ -194,7 +216,8 @@ def attempts(events: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Parameters
     ----------
     events : iterable of mapping
-        All events, in order. An attempt of which only the start is known has the outcome ``unknown`` and ends when it started.
+        All events, in order. An attempt of which only the start is known has the outcome ``unknown`` and ends when it
+        started.
     """
     rows: list[dict[str, Any]] = []
     running: dict[tuple[Any, str], dict[str, Any]] = {}
@@ -211,7 +234,12 @@ def attempts(events: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         elif kind in ("rolled_back", "failed", "refused"):
             known = running.pop((event["attempt_id"], name), None) if event["attempt_id"] is not None else None
             since = in_place_since.get(name)
-            row = _attempt(event, kind, known["started_at"] if known else moment, moment - since if kind == "rolled_back" and since is not None else None)
+            row = _attempt(
+                event,
+                kind,
+                known["started_at"] if known else moment,
+                moment - since if kind == "rolled_back" and since is not None else None,
+            )
             if known:
                 rows[known["row"]] = row
             else:
@@ -246,13 +274,19 @@ def rehearsal(rehearsed: Rehearsal, what: str) -> pd.DataFrame:
     rehearsed : Rehearsal
         The rehearsal.
     what : str
-        changes, rows, locks, statements, broken or sessions. Of what the rollback creates nobody has made it yet: made_by, named and foreign are None.
+        changes, rows, locks, statements, broken or sessions. Of what the rollback creates nobody has made it yet:
+        made_by, named and foreign are None.
     """
     if what not in REHEARSAL:
         raise UsageError(f"A rehearsal has no part {what}", hint=f"Use one of {', '.join(REHEARSAL)}.")
     if what == "changes":
-        judged = [{**one.change.to_dict(), "made_by": one.made_by, "named": one.named, "foreign": one.foreign} for one in rehearsed.impacts]
-        created = [{**change.to_dict(), "made_by": None, "named": None, "foreign": None} for change in rehearsed.diff.created]
+        judged = [
+            {**one.change.to_dict(), "made_by": one.made_by, "named": one.named, "foreign": one.foreign}
+            for one in rehearsed.impacts
+        ]
+        created = [
+            {**change.to_dict(), "made_by": None, "named": None, "foreign": None} for change in rehearsed.diff.created
+        ]
         return _frame([*judged, *created], REHEARSAL[what])
     return _frame([asdict(one) for one in getattr(rehearsed, what)], REHEARSAL[what])
 

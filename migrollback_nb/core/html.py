@@ -19,7 +19,8 @@ BAD = "color:#ffffff;background:#b3261e"
 
 #: The ground of SQL in a dark page.
 _DARK = "#1e1e1e"
-# Every line is wrapped, so nothing scrolls. JupyterLab lets each <pre> scroll, and one whose glyphs are higher than its lines would, out of the keyboard's reach.
+# Every line is wrapped, so nothing scrolls. JupyterLab lets each <pre> scroll, and one whose glyphs are higher than its
+# lines would, out of the keyboard's reach.
 _WRAPPED = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;overflow:visible"
 _COLOURED = re.compile('(<span style="color: )(#[0-9A-Fa-f]{6}|#[0-9A-Fa-f]{3})(?![0-9A-Fa-f])')
 
@@ -88,8 +89,9 @@ def sql(text: str) -> str:
         from pygments.lexers.sql import PostgresLexer
     except ModuleNotFoundError:
         return preformatted(text)
-    # `noclasses`: no style sheet is needed, so it reads in an exported page too; colours that hold 4.5:1 on white, hence the pinned background.
-    # The class is for pages that know whether they are dark: they say it by `color-scheme`. A browser without light-dark() shows black on white.
+    # `noclasses`: no style sheet is needed, so it reads in an exported page too; colours that hold 4.5:1 on white,
+    # hence the pinned background. The class is for pages that know whether they are dark: they say it by
+    # `color-scheme`. A browser without light-dark() shows black on white.
     formatter = HtmlFormatter(
         noclasses=True,
         style="default",
@@ -100,16 +102,23 @@ def sql(text: str) -> str:
         nobackground=True,
     )
     # what looks like a tag is one: the text is escaped
-    return _COLOURED.sub(lambda found: f"{found[1]}light-dark({found[2]},{_on_dark(found[2])})", str(highlight(text, PostgresLexer(), formatter)))
+    return _COLOURED.sub(
+        lambda found: f"{found[1]}light-dark({found[2]},{_on_dark(found[2])})",
+        str(highlight(text, PostgresLexer(), formatter)),
+    )
 
 
 def _on_dark(colour: str) -> str:
     """The same hue, so light that it reads on a dark ground."""
     size = len(colour) // 3
-    hue, _, saturation = colorsys.rgb_to_hls(*(int(colour[place : place + size], 16) / (16**size - 1) for place in range(1, len(colour), size)))
+    hue, _, saturation = colorsys.rgb_to_hls(
+        *(int(colour[place : place + size], 16) / (16**size - 1) for place in range(1, len(colour), size))
+    )
     return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, 0.78, min(saturation, 0.8)))
 
 
 def section(title: str, body: str) -> str:
     """A part that opens and closes, by keyboard too; its body is HTML already."""
-    return f'<details open><summary style="font-weight:600;margin:.6em 0 .2em">{escape(title)}</summary>{body}</details>'
+    return (
+        f'<details open><summary style="font-weight:600;margin:.6em 0 .2em">{escape(title)}</summary>{body}</details>'
+    )

@@ -16,7 +16,8 @@ def order(depends_on: Mapping[str, Iterable[str]], *, like: Iterable[str] = ()) 
     depends_on : mapping of str to iterable of str
         Name -> names that it depends on. Names that are no key are left out: they are someone else's concern.
     like : iterable of str, optional
-        The names in the order that is followed where dependencies leave it open; without it that is the order of the names themselves.
+        The names in the order that is followed where dependencies leave it open; without it that is the order of the
+        names themselves.
 
     Returns
     -------
@@ -37,13 +38,17 @@ def order(depends_on: Mapping[str, Iterable[str]], *, like: Iterable[str] = ()) 
     >>> order({"3_c": ["1_a"], "1_a": [], "2_b": ["3_c"]})
     ['1_a', '3_c', '2_b']
     """
-    sorter = TopologicalSorter({name: [base for base in bases if base in depends_on] for name, bases in depends_on.items()})
+    sorter = TopologicalSorter(
+        {name: [base for base in bases if base in depends_on] for name, bases in depends_on.items()}
+    )
     try:
         sorter.prepare()
     except CycleError as error:
         circle = tuple(reversed(error.args[1]))
         raise DependencyError(
-            f"These migrations depend on each other in a circle: {' -> '.join(circle)}", names=circle, hint="Take one of these -- Depends on: away."
+            f"These migrations depend on each other in a circle: {' -> '.join(circle)}",
+            names=circle,
+            hint="Take one of these -- Depends on: away.",
         ) from None
     import heapq
 
@@ -59,7 +64,9 @@ def order(depends_on: Mapping[str, Iterable[str]], *, like: Iterable[str] = ()) 
     return done
 
 
-def rollback_order(name: str, edges: Iterable[tuple[str, str]], in_place: Mapping[str, bool], *, like: Iterable[str] = ()) -> list[str]:
+def rollback_order(
+    name: str, edges: Iterable[tuple[str, str]], in_place: Mapping[str, bool], *, like: Iterable[str] = ()
+) -> list[str]:
     """The chain: a migration and all that must be rolled back before it, in the order in which they are rolled back.
 
     Parameters

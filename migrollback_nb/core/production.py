@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 
 from migrollback_nb.core.results import Target
 
-#: Patterns as a shell has them (``shop_prod*``, ``*.prod.example.com``), or a function that says whether a target is production.
+#: Patterns as a shell has them (``shop_prod*``, ``*.prod.example.com``), or a function that says whether a target is
+#: production.
 Rule = str | Iterable[str] | Callable[[Target], bool]
 
 #: The variable that holds patterns, separated by commas, where no rule is given.
@@ -23,8 +24,9 @@ def is_production(target: Target, rule: Rule | None = None) -> bool:
     target : Target
         The database. One that is marked as production is so whatever the rule says: a rule only adds.
     rule : str, iterable of str or callable, optional
-        Patterns for its host, its database, or ``host:port/database``, in small or capital letters; or a function. By default what the variable
-        MIGROLLBACK_PRODUCTION holds. A function that fails counts as yes: a broken rule must not make production look harmless.
+        Patterns for its host, its database, or ``host:port/database``, in small or capital letters; or a function. By
+        default what the variable MIGROLLBACK_PRODUCTION holds. A function that fails counts as yes: a broken rule must
+        not make production look harmless.
 
     Examples
     --------
@@ -41,5 +43,7 @@ def is_production(target: Target, rule: Rule | None = None) -> bool:
             return True
     patterns = os.environ.get(VARIABLE, "") if rule is None else rule
     listed = patterns.split(",") if isinstance(patterns, str) else patterns
-    names = [name.casefold() for name in (target.host, target.database, f"{target.host}:{target.port}/{target.database}")]
+    names = [
+        name.casefold() for name in (target.host, target.database, f"{target.host}:{target.port}/{target.database}")
+    ]
     return any(fnmatchcase(name, pattern) for one in listed if (pattern := one.strip().casefold()) for name in names)

@@ -37,7 +37,8 @@ class BlockerWatch:
 
     Notes
     -----
-    One thread looks ten times a second whether a call is suspiciously slow. A thread for each call would cost a fifth of a small one.
+    One thread looks ten times a second whether a call is suspiciously slow. A thread for each call would cost a fifth
+    of a small one.
     """
 
     def __init__(self, reopen: Callable[[], psycopg.Connection] | None) -> None:

@@ -15,8 +15,9 @@ DSN_VARIABLES = ("MIGROLLBACK_DSN", "DATABASE_URL", "SUPABASE_DB_URL")
 LIBPQ_VARIABLES = ("PGSERVICE", "PGHOST", "PGHOSTADDR", "PGDATABASE")
 
 HOW_TO_CONNECT = (
-    "Name a database with --dsn (or mr.connect(...)), with the variable MIGROLLBACK_DSN, DATABASE_URL or SUPABASE_DB_URL, "
-    "with libpq's PGSERVICE or PGHOST and its like, or use --dsn embedded for the private server that comes with the package."
+    "Name a database with --dsn (or mr.connect(...)), with the variable MIGROLLBACK_DSN, DATABASE_URL or"
+    " SUPABASE_DB_URL, with libpq's PGSERVICE or PGHOST and its like, or use --dsn embedded for the private server that"
+    " comes with the package."
 )
 
 
@@ -26,7 +27,8 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
     Parameters
     ----------
     dsn : str, optional
-        A connection URI or ``key=value`` string, ``embedded``, or ``embedded/NAME`` for another database of that server.
+        A connection URI or ``key=value`` string, ``embedded``, or ``embedded/NAME`` for another database of that
+        server.
     service : str, optional
         Name of a service in ``pg_service.conf``.
     env : str, optional
@@ -40,7 +42,8 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
     Raises
     ------
     UsageError
-        When more than one is given, the variable is empty, or nothing says where to connect: nothing is fallen back on silently.
+        When more than one is given, the variable is empty, or nothing says where to connect: nothing is fallen back on
+        silently.
     """
     given = [name for name, value in (("dsn", dsn), ("service", service), ("env", env)) if value]
     if len(given) > 1:
@@ -62,7 +65,9 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
     raise UsageError("No database was named", hint=HOW_TO_CONNECT)
 
 
-def open_connection(dsn: str, *, found_in: str = "the DSN that was given", application_name: str = "migrollback_nb") -> psycopg.Connection:
+def open_connection(
+    dsn: str, *, found_in: str = "the DSN that was given", application_name: str = "migrollback_nb"
+) -> psycopg.Connection:
     """Open a connection in autocommit mode; writes nothing.
 
     Parameters
@@ -88,12 +93,19 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
     scheme, separator, rest = dsn.partition("://")
     malformed = UsageError(
         f"{found_in[0].upper()}{found_in[1:]} cannot be understood",
-        hint="Write postgresql://user:password@host:port/database with @, :, / and % in the password percent-encoded, or key=value pairs.",
+        hint=(
+            "Write postgresql://user:password@host:port/database with @, :, / and % in the password percent-encoded, or"
+            " key=value pairs."
+        ),
     )
     if separator:
         # psycopg and libpq quote what they cannot read, and that may be a part of the password: look first
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-        if scheme not in ("postgresql", "postgres") or authority.count("@") > 1 or re.search(r"%(?![0-9A-Fa-f]{2})", authority):
+        if (
+            scheme not in ("postgresql", "postgres")
+            or authority.count("@") > 1
+            or re.search(r"%(?![0-9A-Fa-f]{2})", authority)
+        ):
             raise malformed
     try:
         options = psycopg.conninfo.conninfo_to_dict(dsn)
@@ -104,8 +116,10 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
     # A half-open connection must not hang for ever in the worst hour of the year.
     options.setdefault("connect_timeout", 10)
     try:
-        # prepare_threshold: a pooler in transaction mode (Supabase's) hands our next transaction to another server session
-        connection = psycopg.connect(**options, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]  # the stubs name each option, a dict of them is looser
+        # prepare_threshold: a pooler in transaction mode (Supabase's) hands our next transaction to another server
+        # session
+        # the stubs name each option, a dict of them is looser
+        connection = psycopg.connect(**options, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]
     except psycopg.Error as error:
         said = str(error).strip().splitlines()
         text = "; ".join(line.strip() for line in said if line.strip()) or type(error).__name__
@@ -113,7 +127,8 @@ def open_connection(dsn: str, *, found_in: str = "the DSN that was given", appli
         if password:
             text = text.replace(str(password), "***")
         raise ConnectionFailed(
-            f"No connection by {found_in}: {text}", hint="Check that the server runs and that host, port, user and database are right."
+            f"No connection by {found_in}: {text}",
+            hint="Check that the server runs and that host, port, user and database are right.",
         ) from None
     if not (connection.info.parameter_status("DateStyle") or "ISO").startswith("ISO"):
         # psycopg reads no other; a role or database may have been given one

@@ -26,21 +26,28 @@ class DeedsInSteps(Deeds):
     def _guard(self) -> Iterator[Self]:
         """A second connection whose open, idle transaction holds the gate's lock: survives poolers, and holds no snapshot that CONCURRENTLY would wait for."""
         if self._reopen is None:
-            raise errors.UsageError("Running outside a transaction needs a second connection", hint="Connect by DSN instead of lending a connection.")
+            raise errors.UsageError(
+                "Running outside a transaction needs a second connection",
+                hint="Connect by DSN instead of lending a connection.",
+            )
         with self._reopen() as connection:
             with self._translated():
                 lent = self._is_behind_pooler() and self._is_lent_for_a_transaction(connection)
             if lent:
                 raise errors.Refused(
-                    "What runs statement by statement outside a transaction needs a session of its own, and this connection goes through a pooler "
-                    "that lends one for each transaction",
-                    hint="Nothing was run. Connect to the server itself, or through a pooler in session mode: else a statement could miss its search_path, "
-                    "and other clients would find our settings.",
+                    "What runs statement by statement outside a transaction needs a session of its own, and this"
+                    " connection goes through a pooler that lends one for each transaction",
+                    hint=(
+                        "Nothing was run. Connect to the server itself, or through a pooler in session mode: else a"
+                        " statement could miss its search_path, and other clients would find our settings."
+                    ),
                 )
             guard = type(self)(connection, schema=self.schema, owned=True, reopen=None, limits=self.limits)
             guard.client = self.client
             with guard._translated(), connection.transaction():
-                self._set_local(connection, {"idle_in_transaction_session_timeout": "0", "lock_timeout": self.limits.lock_timeout})
+                self._set_local(
+                    connection, {"idle_in_transaction_session_timeout": "0", "lock_timeout": self.limits.lock_timeout}
+                )
                 guard._rows("lock_migrations")
                 guard._let_go_of_snapshot()
                 yield guard
@@ -68,7 +75,9 @@ class DeedsInSteps(Deeds):
 
     def _let_go_of_snapshot(self) -> None:
         """Close the portal of the last query. Unclosed it keeps a snapshot for as long as the transaction is open, and CONCURRENTLY waits for that."""
-        self.connection.execute("SELECT")  # without parameters it goes by the simple protocol, which replaces the unnamed portal
+        self.connection.execute(
+            "SELECT"
+        )  # without parameters it goes by the simple protocol, which replaces the unnamed portal
 
     def _run_steps(self, run: _Run, statements: Sequence[str], search_path: str) -> Row | None:
         """Run statements one by one after those that an interrupted run completed. Returns the failure, or None."""
@@ -96,7 +105,8 @@ class DeedsInSteps(Deeds):
             for statement in filter(only_sets, statements[: run.completed]):  # what a resumed run has set is set again
                 worker.execute(statement.encode())
             for number, statement in enumerate(statements[run.completed :], run.completed + 1):
-                # What is said to us, and in which encoding, is no matter of the SQL: "... does not exist, skipping" must be heard, and the next statement understood.
+                # What is said to us, and in which encoding, is no matter of the SQL: "... does not exist, skipping"
+                # must be heard, and the next statement understood.
                 worker.execute("SET client_encoding = 'UTF8'; SET client_min_messages = notice")
                 # CONCURRENTLY waits for others without making anybody wait, and breaking it off leaves an invalid index
                 wanted = "0" if "concurrently" in statement.lower() else self.limits.lock_timeout
@@ -107,7 +117,11 @@ class DeedsInSteps(Deeds):
                 if run.direction == "rollback":
                     self.tell(
                         RollbackProgress(
-                            stage="statement", migration_name=run.name, statement_number=number, statements=len(statements), statement=first_words(statement)
+                            stage="statement",
+                            migration_name=run.name,
+                            statement_number=number,
+                            statements=len(statements),
+                            statement=first_words(statement),
                         )
                     )
                 began = time.perf_counter()
@@ -118,16 +132,25 @@ class DeedsInSteps(Deeds):
                     message = error.diag.message_primary or str(error)
                     return {
                         "sqlstate": error.sqlstate or "08006",
-                        "message": f"the connection was lost during statement {number}, and whether that has run is not known: look before it runs again"
-                        if lost
-                        else message,
+                        "message": (
+                            f"the connection was lost during statement {number}, and whether that has run is not known:"
+                            " look before it runs again"
+                            if lost
+                            else message
+                        ),
                         "statement_number": number,
                         "statement": statement[:2000],
                         "statements_completed": number - 1,
                     }
                 self._journal(run, number, statement, round((time.perf_counter() - began) * 1000, 3))
             now = _settings(worker)
-            said = {name for text in statements for one in SqlText(text).statements for name, local in one.settings if not local}
+            said = {
+                name
+                for text in statements
+                for one in SqlText(text).statements
+                for name, local in one.settings
+                if not local
+            }
             run.put_back = sorted(
                 {name for name, value in now.items() if value != ours.get(name, before.get(name, ""))}
                 | {name for name in said if "." in name or name in ("client_min_messages", "client_encoding")}
@@ -138,7 +161,12 @@ class DeedsInSteps(Deeds):
 
     def _journal(self, run: _Run, number: int, statement: str, elapsed: float) -> None:
         """Record that a statement is done; over a new connection where this one is lost. Writes."""
-        arguments = {"statement_number": number, "duration_ms": elapsed, "direction": run.direction, "client": self.client}
+        arguments = {
+            "statement_number": number,
+            "duration_ms": elapsed,
+            "direction": run.direction,
+            "client": self.client,
+        }
         try:
             self._rows("journal_migration_statement", name=run.name, attempt_id=run.attempt_id, **arguments)
         except errors.ConnectionFailed:
@@ -159,18 +187,35 @@ class DeedsInSteps(Deeds):
                 rows, details = self._rollback_steps(run, reason=reason, preview=preview)
             except errors.ConnectionFailed as lost:
                 rows, details = self._after_lost_steps(run, lost, reason=reason)
-            return Execution(rows=[{**rows[0], "migration_name": name}], details=details, attempt_id=run.attempt_id, notices=list(self._notices))
+            return Execution(
+                rows=[{**rows[0], "migration_name": name}],
+                details=details,
+                attempt_id=run.attempt_id,
+                notices=list(self._notices),
+            )
 
         # only the guard's lock is tried again: what ran outside a transaction is not run twice unasked
         return self._retrying(attempt)
 
-    def _rollback_steps(self, run: _Run, *, reason: str | None, preview: str | None) -> tuple[list[Row], dict[str, Row]]:
+    def _rollback_steps(
+        self, run: _Run, *, reason: str | None, preview: str | None
+    ) -> tuple[list[Row], dict[str, Row]]:
         name, attempt_id = run.name, run.attempt_id
         with self._guard() as guard:
             check = guard.can_rollback(name)
-            refusal = cast("str | None", guard._value("production_refusal", reason=reason)) if check["can_rollback"] else check["reason"]
+            refusal = (
+                cast("str | None", guard._value("production_refusal", reason=reason))
+                if check["can_rollback"]
+                else check["reason"]
+            )
             if preview is not None:
-                refusal = cast("str | None", guard._value("changed_since_preview", preview=preview, now=self.fingerprint([name]))) or refusal
+                refusal = (
+                    cast(
+                        "str | None",
+                        guard._value("changed_since_preview", preview=preview, now=self.fingerprint([name])),
+                    )
+                    or refusal
+                )
             if refusal is not None:
                 guard._rows(
                     "add_migration_event",
@@ -185,19 +230,46 @@ class DeedsInSteps(Deeds):
             history = guard.find(name)
             assert history is not None
             statements = cast(
-                "list[str]", guard._value("migration_rollback_statements", rollback_sql=history["rollback_sql"], metadata=Jsonb(history["metadata"]))
+                "list[str]",
+                guard._value(
+                    "migration_rollback_statements",
+                    rollback_sql=history["rollback_sql"],
+                    metadata=Jsonb(history["metadata"]),
+                ),
             )
             # not by the guard: what it writes shows only when it commits
-            self._rows("start_migration_rollback", names=[name], attempt_id=attempt_id, reason=reason, client=self.client, target=Jsonb(self.target.to_dict()))
+            self._rows(
+                "start_migration_rollback",
+                names=[name],
+                attempt_id=attempt_id,
+                reason=reason,
+                client=self.client,
+                target=Jsonb(self.target.to_dict()),
+            )
             guard._let_go_of_snapshot()
             failure = self._run_steps(run, statements, history["metadata"].get("search_path", ""))
             if failure is not None:
-                guard._rows("fail_migration_rollback", name=name, attempt_id=attempt_id, reason=reason, client=self.client, details=Jsonb(failure))
-                return [{"success": False, "message": _failed_message("Rollback failed", failure, len(statements)), "sql_executed": None}], {name: failure}
+                guard._rows(
+                    "fail_migration_rollback",
+                    name=name,
+                    attempt_id=attempt_id,
+                    reason=reason,
+                    client=self.client,
+                    details=Jsonb(failure),
+                )
+                return [
+                    {
+                        "success": False,
+                        "message": _failed_message("Rollback failed", failure, len(statements)),
+                        "sql_executed": None,
+                    }
+                ], {name: failure}
             rows = guard._rows("finish_migration_rollback", **run.ending(reason, self.client))
         return rows, run.details()
 
-    def _after_lost_steps(self, run: _Run, lost: errors.ConnectionFailed, *, reason: str | None) -> tuple[list[Row], dict[str, Row]]:
+    def _after_lost_steps(
+        self, run: _Run, lost: errors.ConnectionFailed, *, reason: str | None
+    ) -> tuple[list[Row], dict[str, Row]]:
         """How a rollback ended whose connection was lost: finished where every statement has run. Writes."""
         row = self._look_up(run.attempt_id).get(run.name)
         if row is None and run.statements and run.completed == run.statements:
@@ -209,11 +281,19 @@ class DeedsInSteps(Deeds):
             raise _stopped(run) from lost
         if row["event"] == "rolled_back":
             sql_executed = self._rollback_sql(run.name)
-            return [{"success": True, "message": _LOST_AT_COMMIT.format("rolled back"), "sql_executed": sql_executed}], {run.name: row["details"]}
+            return [
+                {"success": True, "message": _LOST_AT_COMMIT.format("rolled back"), "sql_executed": sql_executed}
+            ], {run.name: row["details"]}
         details = row["details"]
         told = details.get("message", "")
         if row["event"] == "failed":
-            return [{"success": False, "message": _failed_message("Rollback failed", details, run.statements), "sql_executed": None}], {run.name: details}
+            return [
+                {
+                    "success": False,
+                    "message": _failed_message("Rollback failed", details, run.statements),
+                    "sql_executed": None,
+                }
+            ], {run.name: details}
         return [{"success": False, "message": told, "sql_executed": None}], {}
 
     def apply_in_steps(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
@@ -231,33 +311,55 @@ class DeedsInSteps(Deeds):
         # only the guard's lock is tried again: what ran outside a transaction is not run twice unasked
         return self._retrying(attempt)
 
-    def _apply_steps(self, run: _Run, record: dict[str, Any], statements: Sequence[str]) -> tuple[list[Row], dict[str, Row]]:
+    def _apply_steps(
+        self, run: _Run, record: dict[str, Any], statements: Sequence[str]
+    ) -> tuple[list[Row], dict[str, Row]]:
         name, attempt_id = run.name, run.attempt_id
         with self._guard() as guard:
             known = guard.find(name)
             missing = guard._query(
-                "SELECT d.name FROM pg_catalog.unnest(%(names)s::text[]) AS d (name) WHERE NOT EXISTS "
-                "(SELECT FROM {schema}.migration_history h WHERE h.migration_name = d.name AND h.status <> 'rolled_back') ORDER BY d.name",
+                "SELECT d.name FROM pg_catalog.unnest(%(names)s::text[]) AS d (name) WHERE NOT EXISTS (SELECT FROM"
+                " {schema}.migration_history h WHERE h.migration_name = d.name AND h.status <> 'rolled_back') ORDER BY"
+                " d.name",
                 names=record["depends_on"],
             )
             if missing:
                 message = f"Depends on migrations that are not applied: {', '.join(row['name'] for row in missing)}"
                 return [{"success": False, "message": message}], {}
-            if (untrusted := guard.untrusted_ledger(record["metadata"].get("tool"))) is not None:  # before the first statement, which nothing undoes
+            if (
+                untrusted := guard.untrusted_ledger(record["metadata"].get("tool"))
+            ) is not None:  # before the first statement, which nothing undoes
                 raise errors.Refused(untrusted, migration_name=name, hint="Nothing was changed.")
             guard._let_go_of_snapshot()
             failure = None
             if known is None or known["status"] == "rolled_back":
                 failure = self._run_steps(run, statements, self.effective_search_path())
             if failure is not None:
-                guard._rows("add_migration_event", event="apply_failed", migration_name=name, attempt_id=attempt_id, client=self.client, details=Jsonb(failure))
-                return [{"success": False, "message": _failed_message("Migration failed", failure, len(statements))}], {name: failure}
+                guard._rows(
+                    "add_migration_event",
+                    event="apply_failed",
+                    migration_name=name,
+                    attempt_id=attempt_id,
+                    client=self.client,
+                    details=Jsonb(failure),
+                )
+                return [{"success": False, "message": _failed_message("Migration failed", failure, len(statements))}], {
+                    name: failure
+                }
             return guard._rows("apply_migration", **self._registration(run, record)), {}
 
     def _registration(self, run: _Run, record: dict[str, Any]) -> dict[str, Any]:
-        return {**record, "metadata": Jsonb(record["metadata"]), "statements": [], "attempt_id": run.attempt_id, "client": self.client}
+        return {
+            **record,
+            "metadata": Jsonb(record["metadata"]),
+            "statements": [],
+            "attempt_id": run.attempt_id,
+            "client": self.client,
+        }
 
-    def _after_lost_apply_steps(self, run: _Run, record: dict[str, Any], lost: errors.ConnectionFailed) -> tuple[list[Row], dict[str, Row]]:
+    def _after_lost_apply_steps(
+        self, run: _Run, record: dict[str, Any], lost: errors.ConnectionFailed
+    ) -> tuple[list[Row], dict[str, Row]]:
         """How an apply ended whose connection was lost: registered where every statement has run. Writes."""
         row = self._look_up(run.attempt_id).get(run.name)
         if row is None and run.statements and run.completed == run.statements:
@@ -267,7 +369,9 @@ class DeedsInSteps(Deeds):
             raise _stopped(run) from lost
         if row["event"] == "applied":
             return [{"success": True, "message": _LOST_AT_COMMIT.format("applied")}], {run.name: row["details"]}
-        return [{"success": False, "message": _failed_message("Migration failed", row["details"], run.statements)}], {run.name: row["details"]}
+        return [{"success": False, "message": _failed_message("Migration failed", row["details"], run.statements)}], {
+            run.name: row["details"]
+        }
 
 
 @dataclass(slots=True)
@@ -289,7 +393,13 @@ class _Run:
     def ending(self, reason: str | None, client: str) -> dict[str, Any]:
         """Arguments of finish_migration_rollback()."""
         details = Jsonb(self.details().get(self.name, {}))
-        return {"name": self.name, "attempt_id": self.attempt_id, "reason": reason, "client": client, "details": details}
+        return {
+            "name": self.name,
+            "attempt_id": self.attempt_id,
+            "reason": reason,
+            "client": client,
+            "details": details,
+        }
 
 
 def _stopped(run: _Run) -> errors.ConnectionFailed:
@@ -297,23 +407,33 @@ def _stopped(run: _Run) -> errors.ConnectionFailed:
     if run.unrecorded is not None:
         number = run.completed + 1
         return errors.ConnectionFailed(
-            f"The connection was lost when statement {number} of {run.statements} had run, before that was recorded: {first_words(run.unrecorded)}",
+            f"The connection was lost when statement {number} of {run.statements} had run, before that was recorded:"
+            f" {first_words(run.unrecorded)}",
             hint="It stays, and those before it too. A second run would run this one again: look before.",
         )
     if not run.completed:
-        return errors.ConnectionFailed("The connection was lost before any statement had run", hint="Nothing was changed: run it again.")
+        return errors.ConnectionFailed(
+            "The connection was lost before any statement had run", hint="Nothing was changed: run it again."
+        )
     return errors.ConnectionFailed(
-        f"The connection was lost: {run.completed} of {run.statements} statements have run and stay", hint="Run it again: it resumes after them."
+        f"The connection was lost: {run.completed} of {run.statements} statements have run and stay",
+        hint="Run it again: it resumes after them.",
     )
 
 
 def _failed_message(what: str, failure: Row, statements: int) -> str:
-    return f"{what}: {failure['message']} ({failure['statements_completed']} of {statements} statements have run and stay)"
+    return (
+        f"{what}: {failure['message']} ({failure['statements_completed']} of {statements} statements have run and stay)"
+    )
 
 
 def _settings(connection: psycopg.Connection) -> dict[str, str]:
     """Name -> value of what SQL can change; what nobody has declared is in no list, and goes with the connection."""
-    return dict(connection.execute("SELECT s.name, s.setting FROM pg_catalog.pg_settings s WHERE s.context IN ('user', 'superuser')").fetchall())
+    return dict(
+        connection.execute(
+            "SELECT s.name, s.setting FROM pg_catalog.pg_settings s WHERE s.context IN ('user', 'superuser')"
+        ).fetchall()
+    )
 
 
 def _set(connection: psycopg.Connection, setting: str, value: str) -> str:
@@ -323,7 +443,9 @@ def _set(connection: psycopg.Connection, setting: str, value: str) -> str:
 
 
 def _value_of(connection: psycopg.Connection, setting: str) -> str:
-    found = connection.execute("SELECT s.setting FROM pg_catalog.pg_settings s WHERE s.name = %s", (setting,)).fetchone()
+    found = connection.execute(
+        "SELECT s.setting FROM pg_catalog.pg_settings s WHERE s.name = %s", (setting,)
+    ).fetchone()
     return "" if found is None else cast(str, found[0])
 
 

@@ -52,7 +52,11 @@ class Teller:
 
     def take(self, diagnostic: psycopg.errors.Diagnostic) -> bool:
         """Pass a notice on. Returns whether it was of our own, and not of the migration."""
-        told = RollbackProgress.from_notice(diagnostic.datatype_name, self.asked) if diagnostic.sqlstate == PROGRESS else None
+        told = (
+            RollbackProgress.from_notice(diagnostic.datatype_name, self.asked)
+            if diagnostic.sqlstate == PROGRESS
+            else None
+        )
         if told is not None:
             self.say(told)
         return told is not None

@@ -15,8 +15,9 @@ from migrollback_nb.database.session import Row, Session, Undo
 
 #: What is stored of a migration, to be compared with its file: of the SQL no more than its hash, for it may be long.
 _STORED = (
-    "h.checksum, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(h.rollback_sql, ''), 'UTF8')), 'hex') AS rollback_sha256, "
-    "h.metadata #> '{{rollback,transaction}}' AS in_transaction, h.metadata -> 'tool' AS tool"
+    "h.checksum, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(coalesce(h.rollback_sql, ''), 'UTF8')),"
+    " 'hex') AS rollback_sha256, h.metadata #> '{{rollback,transaction}}' AS in_transaction, h.metadata -> 'tool' AS"
+    " tool"
 )
 
 
@@ -37,7 +38,9 @@ class Questions(Session):
         """Name -> warnings, system, in_steps (runs outside a transaction) and what `stored_sql` compares, of those names that are registered. Does not write."""
         rows = self._query(
             f"SELECT h.migration_name, {{schema}}.migration_warnings(h.migration_name) AS warnings, {_STORED}, "  # noqa: S608  # our own words
-            "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>> '{{rollback,transaction}}' = 'false' AND h.metadata #>> '{{rollback,md5}}' = md5(convert_to(h.rollback_sql, 'UTF8')), false) AS in_steps "
+            "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>>"
+            " '{{rollback,transaction}}' = 'false' AND h.metadata #>> '{{rollback,md5}}' ="
+            " md5(convert_to(h.rollback_sql, 'UTF8')), false) AS in_steps "
             "FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)",
             names=list(names),
         )
@@ -47,7 +50,14 @@ class Questions(Session):
         """Rows of list_rollbackable_migrations(), newest first. Does not write."""
         return self._rows("list_rollbackable_migrations")
 
-    def history(self, *, status: str | None = None, since: Any = None, without_rollback: bool = False, names: Sequence[str] | None = None) -> list[Row]:
+    def history(
+        self,
+        *,
+        status: str | None = None,
+        since: Any = None,
+        without_rollback: bool = False,
+        names: Sequence[str] | None = None,
+    ) -> list[Row]:
         """Rows of migration_history, newest first. Does not write.
 
         Parameters
@@ -62,14 +72,14 @@ class Questions(Session):
             Only these.
         """
         return self._query(
-            "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at, h.rollback_by, "
-            "h.notes, h.checksum, h.rollback_sql, h.metadata "
-            "FROM {schema}.migration_history h "
-            "WHERE (%(status)s::text IS NULL OR h.status = %(status)s) AND (%(names)s::text[] IS NULL OR h.migration_name = ANY (%(names)s::text[])) "
-            "AND (%(moment)s::timestamptz IS NULL OR h.applied_at > %(moment)s) "
-            "AND (%(span)s::interval IS NULL OR h.applied_at > now() - %(span)s::interval) "
-            "AND (NOT %(without)s OR (coalesce(btrim(h.rollback_sql, E' \\t\\r\\n'), '') = '' AND h.status <> 'rolled_back')) "
-            "ORDER BY CASE WHEN %(status)s = 'rolled_back' THEN h.rollback_at END DESC, h.applied_at DESC, h.migration_name COLLATE \"C\" DESC",
+            "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at,"
+            " h.rollback_by, h.notes, h.checksum, h.rollback_sql, h.metadata FROM {schema}.migration_history h WHERE"
+            " (%(status)s::text IS NULL OR h.status = %(status)s) AND (%(names)s::text[] IS NULL OR h.migration_name ="
+            " ANY (%(names)s::text[])) AND (%(moment)s::timestamptz IS NULL OR h.applied_at > %(moment)s) AND"
+            " (%(span)s::interval IS NULL OR h.applied_at > now() - %(span)s::interval) AND (NOT %(without)s OR"
+            " (coalesce(btrim(h.rollback_sql, E' \\t\\r\\n'), '') = '' AND h.status <> 'rolled_back')) ORDER BY CASE"
+            " WHEN %(status)s = 'rolled_back' THEN h.rollback_at END DESC, h.applied_at DESC, h.migration_name COLLATE"
+            ' "C" DESC',
             status=status,
             moment=since if not hasattr(since, "total_seconds") else None,
             span=since if hasattr(since, "total_seconds") else None,
@@ -80,25 +90,26 @@ class Questions(Session):
     def registered(self) -> list[Row]:
         """Every registered migration, newest first, as `history` without its SQL and metadata, which are most of it. Does not write."""
         return self._query(
-            "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at, h.rollback_by, h.notes "
-            'FROM {schema}.migration_history h ORDER BY h.applied_at DESC, h.migration_name COLLATE "C" DESC'
+            "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at,"
+            " h.rollback_by, h.notes FROM {schema}.migration_history h ORDER BY h.applied_at DESC, h.migration_name"
+            ' COLLATE "C" DESC'
         )
 
     def unfinished(self) -> list[Row]:
         """Rollbacks of the last seven days that were begun and whose end nobody recorded, newest first. Does not write.
 
-        `running` is the process that holds the gate's lock now: it may be at one of them. Without it nothing of them was committed, but for statements
-        that ran outside a transaction: `completed` says how many.
+        `running` is the process that holds the gate's lock now: it may be at one of them. Without it nothing of them
+        was committed, but for statements that ran outside a transaction: `completed` says how many.
         """
         rows = self._query(
-            "SELECT s.migration_name, s.attempt_id::text AS attempt_id, s.occurred_at, s.database_user, s.client, s.reason, "
-            "{schema}.migration_statements_completed(s.migration_name, 'rollback'::pg_catalog.text) AS completed "
-            "FROM {schema}.migration_events s "
-            "JOIN {schema}.migration_history h ON h.migration_name = s.migration_name AND h.status <> 'rolled_back' "
-            "WHERE s.event = 'started' AND s.occurred_at > now() - interval '7 days' "
-            "AND NOT EXISTS (SELECT FROM {schema}.migration_events e WHERE e.attempt_id = s.attempt_id AND e.event IN ('rolled_back', 'failed', 'refused')) "
-            "AND NOT EXISTS (SELECT FROM {schema}.migration_events l WHERE l.migration_name = s.migration_name AND l.event_number > s.event_number "
-            "AND l.event IN ('started', 'rolled_back', 'failed', 'resolved', 'applied')) ORDER BY s.event_number DESC"
+            "SELECT s.migration_name, s.attempt_id::text AS attempt_id, s.occurred_at, s.database_user, s.client,"
+            " s.reason, {schema}.migration_statements_completed(s.migration_name, 'rollback'::pg_catalog.text) AS"
+            " completed FROM {schema}.migration_events s JOIN {schema}.migration_history h ON h.migration_name ="
+            " s.migration_name AND h.status <> 'rolled_back' WHERE s.event = 'started' AND s.occurred_at > now() -"
+            " interval '7 days' AND NOT EXISTS (SELECT FROM {schema}.migration_events e WHERE e.attempt_id ="
+            " s.attempt_id AND e.event IN ('rolled_back', 'failed', 'refused')) AND NOT EXISTS (SELECT FROM"
+            " {schema}.migration_events l WHERE l.migration_name = s.migration_name AND l.event_number > s.event_number"
+            " AND l.event IN ('started', 'rolled_back', 'failed', 'resolved', 'applied')) ORDER BY s.event_number DESC"
         )
         running = next(iter(self._gate_holders()), None) if rows else None
         return [{**row, "running": running} for row in rows]
@@ -110,7 +121,12 @@ class Questions(Session):
 
     def names(self) -> list[str]:
         """All registered names, in order. Does not write."""
-        return [row["migration_name"] for row in self._query('SELECT h.migration_name FROM {schema}.migration_history h ORDER BY h.migration_name COLLATE "C"')]
+        return [
+            row["migration_name"]
+            for row in self._query(
+                'SELECT h.migration_name FROM {schema}.migration_history h ORDER BY h.migration_name COLLATE "C"'
+            )
+        ]
 
     def checksums(self) -> dict[str, tuple[str, str | None]]:
         """Name -> (status, checksum) of every registered migration. Does not write."""
@@ -120,17 +136,18 @@ class Questions(Session):
     def history_states(self) -> dict[str, Row]:
         """Name -> status, checksum, version, tool, system, rollback_at, rollback_by, notes of every registered migration. Does not write."""
         rows = self._query(
-            "SELECT h.migration_name, h.status, h.checksum, h.migration_version AS version, h.metadata ->> 'tool' AS tool, "
-            "coalesce(h.metadata ->> 'system' = 'true', false) AS system, h.rollback_at, h.rollback_by, h.notes "
-            "FROM {schema}.migration_history h"
+            "SELECT h.migration_name, h.status, h.checksum, h.migration_version AS version, h.metadata ->> 'tool' AS"
+            " tool, coalesce(h.metadata ->> 'system' = 'true', false) AS system, h.rollback_at, h.rollback_by, h.notes"
+            " FROM {schema}.migration_history h"
         )
         return {row["migration_name"]: row for row in rows}
 
     def ledger_findings(self, names: Sequence[str] | None = None) -> list[Row]:
         """Rows of migration_ledger_findings(), with `warning` in words: what deploy ledgers know better of registered migrations. Does not write."""
         return self._query(
-            "SELECT f.migration_name, f.ledger, f.finding, f.tool, {schema}.ledger_finding_warning(f.migration_name, f.ledger, f.finding) AS warning "
-            'FROM {schema}.migration_ledger_findings(%(names)s::text[]) f ORDER BY f.migration_name COLLATE "C"',
+            "SELECT f.migration_name, f.ledger, f.finding, f.tool, {schema}.ledger_finding_warning(f.migration_name,"
+            " f.ledger, f.finding) AS warning FROM {schema}.migration_ledger_findings(%(names)s::text[]) f ORDER BY"
+            ' f.migration_name COLLATE "C"',
             names=None if names is None else list(names),
         )
 
@@ -144,36 +161,42 @@ class Questions(Session):
 
     def migrations_of_deploy(self, label: str) -> list[str]:
         """What the newest deploy of a label brought and is still applied, in the order of its rollback. Does not write."""
-        return list(self._query("SELECT {schema}.migrations_of_deploy(%(label)s::text) AS names", label=label)[0]["names"])
+        return list(
+            self._query("SELECT {schema}.migrations_of_deploy(%(label)s::text) AS names", label=label)[0]["names"]
+        )
 
     def last_applied(self) -> str | None:
         """Name of the migration that was applied last and is in place, our own aside. Does not write."""
         rows = self._query(
-            "SELECT h.migration_name FROM {schema}.migration_history h WHERE h.status <> 'rolled_back' AND h.metadata ->> 'system' IS DISTINCT FROM 'true' "
-            'ORDER BY h.applied_at DESC, h.migration_name COLLATE "C" DESC LIMIT 1'
+            "SELECT h.migration_name FROM {schema}.migration_history h WHERE h.status <> 'rolled_back' AND h.metadata"
+            " ->> 'system' IS DISTINCT FROM 'true' ORDER BY h.applied_at DESC, h.migration_name COLLATE \"C\" DESC"
+            " LIMIT 1"
         )
         return rows[0]["migration_name"] if rows else None
 
     def dependencies(self) -> list[Row]:
         """Every dependency, with the status of both ends. Does not write."""
         return self._query(
-            "SELECT d.migration_name, d.depends_on, h.status, b.status AS depends_on_status, d.created_at, d.source, d.because "
-            "FROM {schema}.migration_dependencies d "
-            "JOIN {schema}.migration_history h ON h.migration_name = d.migration_name "
-            "JOIN {schema}.migration_history b ON b.migration_name = d.depends_on "
-            'ORDER BY d.migration_name COLLATE "C", d.depends_on COLLATE "C"'
+            "SELECT d.migration_name, d.depends_on, h.status, b.status AS depends_on_status, d.created_at, d.source,"
+            " d.because FROM {schema}.migration_dependencies d JOIN {schema}.migration_history h ON h.migration_name ="
+            " d.migration_name JOIN {schema}.migration_history b ON b.migration_name = d.depends_on ORDER BY"
+            ' d.migration_name COLLATE "C", d.depends_on COLLATE "C"'
         )
 
     def in_place(self) -> list[Row]:
         """migration_name, checksum, search_path, rollback_sql of the migrations in place, in the order in which they were applied, our own aside. Does not write."""
         return self._query(
-            "SELECT h.migration_name, h.checksum, h.metadata ->> 'search_path' AS search_path, h.rollback_sql FROM {schema}.migration_history h "
-            "WHERE h.status <> 'rolled_back' AND h.metadata ->> 'system' IS DISTINCT FROM 'true' ORDER BY h.applied_at, h.migration_name COLLATE \"C\""
+            "SELECT h.migration_name, h.checksum, h.metadata ->> 'search_path' AS search_path, h.rollback_sql FROM"
+            " {schema}.migration_history h WHERE h.status <> 'rolled_back' AND h.metadata ->> 'system' IS DISTINCT FROM"
+            " 'true' ORDER BY h.applied_at, h.migration_name COLLATE \"C\""
         )
 
     def object_history(self) -> list[Row]:
         """Rows of migration_object_history(): which migration did what to which object, in order. Does not write."""
-        return self._query("SELECT o.migration_name, o.action, o.kind, o.identity FROM {schema}.migration_object_history() o ORDER BY o.place")
+        return self._query(
+            "SELECT o.migration_name, o.action, o.kind, o.identity FROM {schema}.migration_object_history() o ORDER BY"
+            " o.place"
+        )
 
     def object_makers(self) -> list[Row]:
         """Rows of migration_object_makers(): which migration made which object that is there. Does not write."""
@@ -182,9 +205,10 @@ class Questions(Session):
     def routine_bodies(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """(migration, definition) of every function and procedure that one of these migrations made. Does not write."""
         rows = self._query(
-            "SELECT m.migration_name, pg_catalog.pg_get_functiondef(m.object_id) AS definition FROM {schema}.migration_object_makers() m "
-            "JOIN pg_catalog.pg_proc p ON p.oid = m.object_id WHERE m.class_id = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.prokind IN ('f', 'p') "
-            "AND m.migration_name = ANY (%(names)s) ORDER BY m.migration_name, m.identity",
+            "SELECT m.migration_name, pg_catalog.pg_get_functiondef(m.object_id) AS definition FROM"
+            " {schema}.migration_object_makers() m JOIN pg_catalog.pg_proc p ON p.oid = m.object_id WHERE m.class_id ="
+            " 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.prokind IN ('f', 'p') AND m.migration_name = ANY"
+            " (%(names)s) ORDER BY m.migration_name, m.identity",
             names=list(names),
         )
         return [(row["migration_name"], row["definition"]) for row in rows]
@@ -200,8 +224,9 @@ class Questions(Session):
     def events(self, name: str | None = None) -> list[Row]:
         """The audit trail in order, of one migration or all. Does not write."""
         return self._query(
-            "SELECT e.*, e.details::text AS details_text, (extract(epoch FROM e.occurred_at) * 1000000)::bigint AS epoch_us "
-            "FROM {schema}.migration_events e WHERE %(name)s::text IS NULL OR e.migration_name = %(name)s ORDER BY e.event_number",
+            "SELECT e.*, e.details::text AS details_text, (extract(epoch FROM e.occurred_at) * 1000000)::bigint AS"
+            " epoch_us FROM {schema}.migration_events e WHERE %(name)s::text IS NULL OR e.migration_name = %(name)s"
+            " ORDER BY e.event_number",
             name=name,
         )
 
@@ -216,18 +241,21 @@ class Questions(Session):
     def snapshots(self, name: str | None = None) -> list[Row]:
         """Snapshots, newest first, without their objects; of one migration or all. Does not write."""
         return self._query(
-            "SELECT s.id, s.migration_name, s.description, s.taken_at, s.taken_by, "
-            "(SELECT coalesce(sum((SELECT count(*) FROM jsonb_object_keys(k.value))), 0)::bigint FROM jsonb_each(s.objects) k) AS objects, pg_column_size(s.objects) AS bytes "
-            "FROM {schema}.migration_snapshots s WHERE %(name)s::text IS NULL OR s.migration_name = %(name)s ORDER BY s.taken_at DESC",
+            "SELECT s.id, s.migration_name, s.description, s.taken_at, s.taken_by, (SELECT coalesce(sum((SELECT"
+            " count(*) FROM jsonb_object_keys(k.value))), 0)::bigint FROM jsonb_each(s.objects) k) AS objects,"
+            " pg_column_size(s.objects) AS bytes FROM {schema}.migration_snapshots s WHERE %(name)s::text IS NULL OR"
+            " s.migration_name = %(name)s ORDER BY s.taken_at DESC",
             name=name,
         )
 
     def find_snapshots(self, wanted: str) -> list[Row]:
         """Snapshots whose id begins with this text; where there are none, the newest of the migration of this name. Does not write."""
         return self._query(
-            "SELECT s.id, s.migration_name, s.description, s.taken_at FROM {schema}.migration_snapshots s WHERE starts_with(s.id::text, lower(%(wanted)s)) "
-            "UNION ALL (SELECT s.id, s.migration_name, s.description, s.taken_at FROM {schema}.migration_snapshots s WHERE s.migration_name = %(wanted)s "
-            "AND NOT EXISTS (SELECT FROM {schema}.migration_snapshots o WHERE starts_with(o.id::text, lower(%(wanted)s))) ORDER BY s.taken_at DESC LIMIT 1)",
+            "SELECT s.id, s.migration_name, s.description, s.taken_at FROM {schema}.migration_snapshots s WHERE"
+            " starts_with(s.id::text, lower(%(wanted)s)) UNION ALL (SELECT s.id, s.migration_name, s.description,"
+            " s.taken_at FROM {schema}.migration_snapshots s WHERE s.migration_name = %(wanted)s AND NOT EXISTS (SELECT"
+            " FROM {schema}.migration_snapshots o WHERE starts_with(o.id::text, lower(%(wanted)s))) ORDER BY s.taken_at"
+            " DESC LIMIT 1)",
             wanted=wanted,
         )
 
@@ -237,7 +265,9 @@ class Questions(Session):
 
     def verify_rollback(self, names: Sequence[str], old: str | None, new: str | None, fingerprint: str | None) -> Row:
         """The row of verify_migration_rollback(). Does not write."""
-        return self._rows_in_deed("verify_migration_rollback", names=list(names), old_snapshot=old, new_snapshot=new, fingerprint=fingerprint)[0]
+        return self._rows_in_deed(
+            "verify_migration_rollback", names=list(names), old_snapshot=old, new_snapshot=new, fingerprint=fingerprint
+        )[0]
 
     def look_up_production(self) -> bool:
         """Whether this database is marked as production now; `target` says so from then on. Does not write."""
@@ -256,8 +286,9 @@ class Questions(Session):
     def last_rehearsal(self, names: Sequence[str]) -> Row | None:
         """The last rehearsal on this database of the rollbacks of just these migrations in this order, by the audit trail. Does not write."""
         rows = self._query(
-            "SELECT e.occurred_at, e.database_user, e.details FROM {schema}.migration_events e WHERE e.event = 'rehearsed' AND e.migration_name = %(last)s "
-            "AND coalesce(e.details -> 'chain', pg_catalog.jsonb_build_array(e.migration_name)) = %(names)s ORDER BY e.event_number DESC LIMIT 1",
+            "SELECT e.occurred_at, e.database_user, e.details FROM {schema}.migration_events e WHERE e.event ="
+            " 'rehearsed' AND e.migration_name = %(last)s AND coalesce(e.details -> 'chain',"
+            " pg_catalog.jsonb_build_array(e.migration_name)) = %(names)s ORDER BY e.event_number DESC LIMIT 1",
             last=names[-1],
             names=Jsonb(list(names)),
         )
@@ -269,7 +300,9 @@ class Questions(Session):
 
     def in_deploy_ledgers(self, migrations: Sequence[dict[str, Any]]) -> list[Row]:
         """Rows of migrations_in_deploy_ledgers(): what the ledgers of their deploy tools say of migrations (name, version, tool). Does not write."""
-        return self._rows("migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path())
+        return self._rows(
+            "migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path()
+        )
 
     def deploy_ledgers_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """The ledgers of deploy tools that a rollback of these migrations writes. Does not write."""
@@ -277,7 +310,9 @@ class Questions(Session):
 
     def untrusted_ledger(self, tool: str | None) -> str | None:
         """Why the ledger of a deploy tool may be neither read nor written; None where it may, and where there is none. Does not write."""
-        return cast("str | None", self._value("untrusted_deploy_ledger", tool=tool, search_path=self.effective_search_path()))
+        return cast(
+            "str | None", self._value("untrusted_deploy_ledger", tool=tool, search_path=self.effective_search_path())
+        )
 
     def effective_search_path(self) -> str:
         """The schemas that unqualified names are looked up in. Does not write."""
@@ -293,17 +328,22 @@ class Questions(Session):
 
     def schema_changes(self, old: str, new: str) -> list[Row]:
         """Rows of schema_changes() between two texts of `schema_text`. Does not write."""
-        return self._query("SELECT * FROM {schema}.schema_changes(%(old)s::pg_catalog.jsonb, %(new)s::pg_catalog.jsonb)", old=old, new=new)
+        return self._query(
+            "SELECT * FROM {schema}.schema_changes(%(old)s::pg_catalog.jsonb, %(new)s::pg_catalog.jsonb)",
+            old=old,
+            new=new,
+        )
 
     def count_catalog_rows(self) -> Row:
         """How many objects of each kind there are: a cheap sign that a schema differs. Does not write."""
         return self._query(
-            "SELECT (SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relpersistence <> 't') AS relations, "
-            "(SELECT count(*) FROM pg_catalog.pg_attribute a WHERE NOT a.attisdropped) AS columns, (SELECT count(*) FROM pg_catalog.pg_constraint) AS constraints, "
-            "(SELECT count(*) FROM pg_catalog.pg_proc) AS functions, (SELECT count(*) FROM pg_catalog.pg_type) AS types, "
-            "(SELECT count(*) FROM pg_catalog.pg_trigger) AS triggers, (SELECT count(*) FROM pg_catalog.pg_enum) AS labels, "
-            "(SELECT count(*) FROM pg_catalog.pg_policy) AS policies, (SELECT count(*) FROM pg_catalog.pg_attrdef) AS defaults, "
-            "(SELECT count(*) FROM pg_catalog.pg_description) AS comments"
+            "SELECT (SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relpersistence <> 't') AS relations, (SELECT"
+            " count(*) FROM pg_catalog.pg_attribute a WHERE NOT a.attisdropped) AS columns, (SELECT count(*) FROM"
+            " pg_catalog.pg_constraint) AS constraints, (SELECT count(*) FROM pg_catalog.pg_proc) AS functions, (SELECT"
+            " count(*) FROM pg_catalog.pg_type) AS types, (SELECT count(*) FROM pg_catalog.pg_trigger) AS triggers,"
+            " (SELECT count(*) FROM pg_catalog.pg_enum) AS labels, (SELECT count(*) FROM pg_catalog.pg_policy) AS"
+            " policies, (SELECT count(*) FROM pg_catalog.pg_attrdef) AS defaults, (SELECT count(*) FROM"
+            " pg_catalog.pg_description) AS comments"
         )[0]
 
     def attempt(self, attempt_id: str) -> list[Row]:
@@ -317,9 +357,10 @@ class Questions(Session):
     def snapshot_before(self, event_number: int) -> str | None:
         """Id of the snapshot that was taken before the rollback of this event; None where none was. Does not write."""
         rows = self._query(
-            "SELECT s.details ->> 'snapshot' AS snapshot FROM {schema}.migration_events r JOIN {schema}.migration_events s "
-            "ON s.event = 'snapshot_taken' AND s.details ->> 'moment' = 'before rollback' AND s.details -> 'migrations' ? r.migration_name "
-            "AND s.event_number < r.event_number WHERE r.event_number = %(number)s ORDER BY s.event_number DESC LIMIT 1",
+            "SELECT s.details ->> 'snapshot' AS snapshot FROM {schema}.migration_events r JOIN"
+            " {schema}.migration_events s ON s.event = 'snapshot_taken' AND s.details ->> 'moment' = 'before rollback'"
+            " AND s.details -> 'migrations' ? r.migration_name AND s.event_number < r.event_number WHERE r.event_number"
+            " = %(number)s ORDER BY s.event_number DESC LIMIT 1",
             number=event_number,
         )
         return rows[0]["snapshot"] if rows else None
@@ -331,23 +372,30 @@ class Questions(Session):
     def error_counters(self) -> Row:
         """Counters of troubles of this database since `stats_reset`, and the time. Does not write."""
         rows = self._query(
-            "SELECT to_jsonb(d) || jsonb_build_object('at', clock_timestamp()) AS counters FROM (SELECT s.stats_reset, s.xact_commit, s.xact_rollback, s.deadlocks, "
-            "s.conflicts, s.sessions, s.sessions_abandoned, s.sessions_fatal, s.checksum_failures, s.temp_files, s.blks_read, s.tup_returned "
-            "FROM pg_catalog.pg_stat_database s WHERE s.datname = pg_catalog.current_database()) d"
+            "SELECT to_jsonb(d) || jsonb_build_object('at', clock_timestamp()) AS counters FROM (SELECT s.stats_reset,"
+            " s.xact_commit, s.xact_rollback, s.deadlocks, s.conflicts, s.sessions, s.sessions_abandoned,"
+            " s.sessions_fatal, s.checksum_failures, s.temp_files, s.blks_read, s.tup_returned FROM"
+            " pg_catalog.pg_stat_database s WHERE s.datname = pg_catalog.current_database()) d"
         )
         return cast(Row, rows[0]["counters"])
 
     def ask_read_only(self, statement: str) -> list[tuple[Any, ...]]:
         """Rows of one statement of the user's own, in a read-only transaction that is then undone. Does not write."""
         rows: list[tuple[Any, ...]] = []
-        with suppress(Undo), self._translated(), self._transaction({"statement_timeout": self.limits.statement_timeout, "transaction_read_only": "on"}):
+        with (
+            suppress(Undo),
+            self._translated(),
+            self._transaction({"statement_timeout": self.limits.statement_timeout, "transaction_read_only": "on"}),
+        ):
             try:
                 cursor = self.connection.execute(statement.encode())
             except psycopg.Error as error:
                 if self.connection.closed:
                     raise
                 # the user's own tables, so a missing one is no missing system
-                raise errors.DatabaseError(error.diag.message_primary or str(error), sqlstate=error.sqlstate, hint=error.diag.message_hint) from error
+                raise errors.DatabaseError(
+                    error.diag.message_primary or str(error), sqlstate=error.sqlstate, hint=error.diag.message_hint
+                ) from error
             rows = cursor.fetchall() if cursor.description is not None else []
             raise Undo  # a read-only transaction may still write temporary tables
         return rows

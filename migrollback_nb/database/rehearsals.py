@@ -26,7 +26,14 @@ class Rehearsals(Questions):
         with self._watch.watch(self.connection.info.backend_pid) as blockers:
             try:
                 with self._undone_deed(lock_timeout, statement_timeout):
-                    report = self._value("rehearse_migration_rollbacks", names=list(names), consent=consent, client=self.client, record=False, rethrow=False)
+                    report = self._value(
+                        "rehearse_migration_rollbacks",
+                        names=list(names),
+                        consent=consent,
+                        client=self.client,
+                        record=False,
+                        rethrow=False,
+                    )
             except errors.DatabaseError as error:
                 self.record_rehearsal(
                     {
@@ -38,12 +45,17 @@ class Rehearsals(Questions):
                 )
                 if isinstance(error, errors.LockBusy):
                     raise errors.LockBusy(
-                        error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=who_blocks(blockers or self._gate_holders())
+                        error.primary,
+                        sqlstate=error.sqlstate,
+                        detail=error.detail,
+                        hint=who_blocks(blockers or self._gate_holders()),
                     ) from error
                 raise
         return report, list(self._notices), who_blocks(blockers)
 
-    def place_of_error(self, names: Sequence[str], *, lock_timeout: str | None = None, statement_timeout: str) -> int | None:
+    def place_of_error(
+        self, names: Sequence[str], *, lock_timeout: str | None = None, statement_timeout: str
+    ) -> int | None:
         """Where in its statement a rehearsal meets an error, counted from 1; None where PostgreSQL does not say. Does not write.
 
         A function that has caught an error can no longer tell its place, so it runs once more, and the error comes out.
@@ -51,7 +63,14 @@ class Rehearsals(Questions):
         notices = list(self._notices)
         try:
             with self._undone_deed(lock_timeout, statement_timeout):
-                self._value("rehearse_migration_rollbacks", names=list(names), consent=False, client=self.client, record=False, rethrow=True)
+                self._value(
+                    "rehearse_migration_rollbacks",
+                    names=list(names),
+                    consent=False,
+                    client=self.client,
+                    record=False,
+                    rethrow=True,
+                )
         except errors.MigrollbackError as error:
             place = getattr(error.__cause__, "diag", None)
             found = place and place.internal_position
@@ -60,19 +79,23 @@ class Rehearsals(Questions):
             self._notices[:] = notices
         return None
 
-    def meant_relations(self, search_path: str, names: Collection[tuple[str | None, str]]) -> dict[tuple[str | None, str], tuple[str, str]]:
+    def meant_relations(
+        self, search_path: str, names: Collection[tuple[str | None, str]]
+    ) -> dict[tuple[str | None, str], tuple[str, str]]:
         """(schema or None, name) -> (schema, name) of the table that it means under a search_path, of those that exist. Does not write."""
         if not names:
             return {}
         asked = list(names)
         with self._translated(), self._deed():
-            self.connection.execute("SELECT pg_catalog.set_config('search_path', %s, true)", (search_path or "pg_catalog",))
+            self.connection.execute(
+                "SELECT pg_catalog.set_config('search_path', %s, true)", (search_path or "pg_catalog",)
+            )
             rows = self._query_on_path(
-                "SELECT a.schema, a.name, n.nspname, c.relname "
-                "FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(names)s::text[])) AS a (schema, name) "
-                "JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) "
-                "pg_catalog.to_regclass(pg_catalog.concat_ws('.', pg_catalog.quote_ident(a.schema), pg_catalog.quote_ident(a.name))) "
-                "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+                "SELECT a.schema, a.name, n.nspname, c.relname FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]),"
+                " pg_catalog.unnest(%(names)s::text[])) AS a (schema, name) JOIN pg_catalog.pg_class c ON c.oid"
+                " OPERATOR(pg_catalog.=) pg_catalog.to_regclass(pg_catalog.concat_ws('.',"
+                " pg_catalog.quote_ident(a.schema), pg_catalog.quote_ident(a.name))) JOIN pg_catalog.pg_namespace n ON"
+                " n.oid OPERATOR(pg_catalog.=) c.relnamespace",
                 schemas=[schema for schema, _ in asked],
                 names=[name for _, name in asked],
             )
@@ -91,18 +114,22 @@ class Rehearsals(Questions):
     def changes_since(self, before: Any) -> list[Row]:
         """Rows of schema_changes() from an earlier `schema_snapshot` until now. Does not write."""
         with self._translated(), self._deed():
-            return self._query("SELECT c.* FROM {schema}.schema_changes(%(before)s::pg_catalog.jsonb, {schema}.schema_snapshot()) c", before=Jsonb(before))
+            return self._query(
+                "SELECT c.* FROM {schema}.schema_changes(%(before)s::pg_catalog.jsonb, {schema}.schema_snapshot()) c",
+                before=Jsonb(before),
+            )
 
     def estimated_rows(self, wanted: Sequence[tuple[str, str | None]]) -> list[int | None]:
         """How many rows a table has, or values that are not NULL a column, as the statistics say; None where they say nothing. Does not write."""
         if not wanted:
             return []
         rows = self._query(
-            "SELECT (CASE WHEN w.wanted IS NULL THEN c.found ->> 'rows' ELSE c.found -> 'columns' ->> w.wanted END)::bigint AS rows "
-            "FROM ROWS FROM (pg_catalog.unnest(%(relations)s::text[]), pg_catalog.unnest(%(columns)s::text[])) WITH ORDINALITY AS w (relation, wanted, place) "
-            "CROSS JOIN LATERAL (SELECT {schema}.count_rows_within(pg_catalog.to_regclass(w.relation)::pg_catalog.oid, "
-            "CASE WHEN w.wanted IS NULL THEN '{{}}'::pg_catalog.text[] ELSE ARRAY[w.wanted] END, '-infinity'::pg_catalog.timestamptz) AS found WHERE pg_catalog.to_regclass(w.relation) IS NOT NULL) c "
-            "ORDER BY w.place",
+            "SELECT (CASE WHEN w.wanted IS NULL THEN c.found ->> 'rows' ELSE c.found -> 'columns' ->> w.wanted"
+            " END)::bigint AS rows FROM ROWS FROM (pg_catalog.unnest(%(relations)s::text[]),"
+            " pg_catalog.unnest(%(columns)s::text[])) WITH ORDINALITY AS w (relation, wanted, place) CROSS JOIN LATERAL"
+            " (SELECT {schema}.count_rows_within(pg_catalog.to_regclass(w.relation)::pg_catalog.oid, CASE WHEN w.wanted"
+            " IS NULL THEN '{{}}'::pg_catalog.text[] ELSE ARRAY[w.wanted] END, '-infinity'::pg_catalog.timestamptz) AS"
+            " found WHERE pg_catalog.to_regclass(w.relation) IS NOT NULL) c ORDER BY w.place",
             relations=[relation for relation, _ in wanted],
             columns=[column for _, column in wanted],
         )
@@ -111,20 +138,23 @@ class Rehearsals(Questions):
     def sessions_on(self, relations: Sequence[str]) -> list[Row]:
         """Who holds or awaits a lock on one of these relations now. Does not write."""
         return self._query(
-            'SELECT DISTINCT a.pid, a.usename AS "user", a.application_name, a.state, r.name AS relation, l.mode, NOT l.granted AS waits, false AS for_us '
-            "FROM pg_catalog.unnest(%(relations)s::text[]) AS r (name) JOIN pg_catalog.pg_locks l ON l.relation = pg_catalog.to_regclass(r.name) AND l.locktype = 'relation' "
-            "AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) "
-            "JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid AND a.pid <> pg_catalog.pg_backend_pid() ORDER BY 7 DESC, 1",
+            'SELECT DISTINCT a.pid, a.usename AS "user", a.application_name, a.state, r.name AS relation, l.mode, NOT'
+            " l.granted AS waits, false AS for_us FROM pg_catalog.unnest(%(relations)s::text[]) AS r (name) JOIN"
+            " pg_catalog.pg_locks l ON l.relation = pg_catalog.to_regclass(r.name) AND l.locktype = 'relation' AND"
+            " l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())"
+            " JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid AND a.pid <> pg_catalog.pg_backend_pid() ORDER BY 7"
+            " DESC, 1",
             relations=list(relations),
         )
 
     def standbys(self) -> list[Row]:
         """Standbys of this server, as far as this role may see them. Does not write."""
         return self._query(
-            "SELECT r.application_name, r.client_addr::text AS client_addr, r.state, r.sync_state FROM pg_catalog.pg_stat_replication r "
+            "SELECT r.application_name, r.client_addr::text AS client_addr, r.state, r.sync_state FROM"
+            " pg_catalog.pg_stat_replication r "
             # subscribers and backups have no readers of ours
-            "WHERE r.state IS DISTINCT FROM 'backup' "
-            "AND NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')"
+            "WHERE r.state IS DISTINCT FROM 'backup' AND NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s"
+            " WHERE s.active_pid = r.pid AND s.slot_type = 'logical')"
         )
 
     def record_rehearsal(self, report: Row) -> None:
@@ -132,6 +162,7 @@ class Rehearsals(Questions):
         # what is dropped may be thousands of definitions, of which the event keeps none
         kept = {key: value for key, value in report.items() if key not in ("statements", "locks", "bodies", "sessions")}
         kept["changes"] = [
-            {key: row[key] for key in ("change", "kind", "identity", "new_definition", "made_by") if key in row} for row in report.get("changes", ())
+            {key: row[key] for key in ("change", "kind", "identity", "new_definition", "made_by") if key in row}
+            for row in report.get("changes", ())
         ]
         self._rows_in_deed("record_migration_rehearsal", report=Jsonb(kept), client=self.client)

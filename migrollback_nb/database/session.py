@@ -97,7 +97,8 @@ class Session:
     ) -> None:
         if not connection.autocommit:
             raise errors.UsageError(
-                "The connection is not in autocommit mode", hint="Open it with autocommit=True: each deed here is a transaction of its own."
+                "The connection is not in autocommit mode",
+                hint="Open it with autocommit=True: each deed here is a transaction of its own.",
             )
         self.connection = connection
         self.schema = schema
@@ -124,7 +125,13 @@ class Session:
 
     @classmethod
     def connect(
-        cls, dsn: str, *, found_in: str = "the DSN that was given", schema: str = "public", limits: Limits | None = None, interface: str = "python"
+        cls,
+        dsn: str,
+        *,
+        found_in: str = "the DSN that was given",
+        schema: str = "public",
+        limits: Limits | None = None,
+        interface: str = "python",
     ) -> Self:
         """Open a connection of our own; writes nothing.
 
@@ -194,15 +201,22 @@ class Session:
         except psycopg.Error as error:
             # with SQLSTATE 57P01, or without any; it may be another connection than ours
             if self.connection.closed or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
-                raise errors.ConnectionFailed("The connection to the database was lost", hint="Connect again.") from error
+                raise errors.ConnectionFailed(
+                    "The connection to the database was lost", hint="Connect again."
+                ) from error
             raise errors.from_sqlstate(
-                error.sqlstate, error.diag.message_primary or str(error), detail=error.diag.message_detail, hint=error.diag.message_hint
+                error.sqlstate,
+                error.diag.message_primary or str(error),
+                detail=error.diag.message_detail,
+                hint=error.diag.message_hint,
             ) from error
 
     def _call(self, function: str, names: tuple[str, ...]) -> bytes:
         """The text of a call with these arguments given; kept, because composing it takes longer than a small call does."""
         if (function, names) not in self._calls:
-            composed = sql.SQL("SELECT * FROM {}").format(self._called(function, {name: sql.Placeholder(name) for name in names}))
+            composed = sql.SQL("SELECT * FROM {}").format(
+                self._called(function, {name: sql.Placeholder(name) for name in names})
+            )
             self._calls[function, names] = composed.as_bytes(self.connection)
         return self._calls[function, names]
 
@@ -236,16 +250,19 @@ class Session:
     def _query(self, text: LiteralString, **parameters: Any) -> list[Row]:
         """Rows of one of our own queries, with ``{schema}`` for our schema, under a search_path on which nobody else's functions and operators are.
 
-        An operator that somebody put into public would otherwise be taken where its types fit better, and run as the caller: ``jsonb ->> 'x'`` is enough.
+        An operator that somebody put into public would otherwise be taken where its types fit better, and run as the
+        caller: ``jsonb ->> 'x'`` is enough.
         """
         query = sql.SQL(text).format(schema=self._schema)
-        # All in one message, by the simple protocol: no round trip more. What SET LOCAL sets ends with it, in a transaction by the savepoint.
+        # All in one message, by the simple protocol: no round trip more. What SET LOCAL sets ends with it, in a
+        # transaction by the savepoint.
         if self.connection.info.transaction_status == TransactionStatus.IDLE:
             pinned = sql.SQL("SET LOCAL search_path = pg_catalog, pg_temp; {}").format(query)
         else:
-            pinned = sql.SQL("SAVEPOINT migrollback_query; SET LOCAL search_path = pg_catalog, pg_temp; {}; ROLLBACK TO SAVEPOINT migrollback_query; ").format(
-                query
-            )
+            pinned = sql.SQL(
+                "SAVEPOINT migrollback_query; SET LOCAL search_path = pg_catalog, pg_temp; {}; ROLLBACK TO SAVEPOINT"
+                " migrollback_query; "
+            ).format(query)
             pinned += sql.SQL("RELEASE SAVEPOINT migrollback_query")
         with self._translated(), psycopg.ClientCursor(self.connection, row_factory=dict_row) as cursor:
             cursor.execute(pinned, parameters)
@@ -287,7 +304,11 @@ class Session:
     @contextmanager
     def _undone_deed(self, lock_timeout: str | None, statement_timeout: str) -> Iterator[None]:
         """A deed whose transaction is rolled back whatever it did."""
-        with suppress(Undo), self._translated(), self._deed(lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+        with (
+            suppress(Undo),
+            self._translated(),
+            self._deed(lock_timeout=lock_timeout, statement_timeout=statement_timeout),
+        ):
             yield
             raise Undo
 
@@ -324,7 +345,11 @@ class Session:
             "client_min_messages",
             "client_connection_check_interval",
         ]
-        rows = self._query("SELECT s.name, pg_catalog.current_setting(s.name) AS value FROM pg_catalog.unnest(%(names)s::text[]) AS s (name)", names=names)
+        rows = self._query(
+            "SELECT s.name, pg_catalog.current_setting(s.name) AS value FROM pg_catalog.unnest(%(names)s::text[]) AS s"
+            " (name)",
+            names=names,
+        )
         self._settings_of_session = {row["name"]: row["value"] for row in rows}
         return self._settings_of_session
 
@@ -332,7 +357,9 @@ class Session:
         key = tuple(settings.items())
         if key not in self._settings:
             # SET LOCAL and not set_config(): nothing to plan
-            calls = sql.SQL("; ").join(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), value) for name, value in key)
+            calls = sql.SQL("; ").join(
+                sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), value) for name, value in key
+            )
             self._settings[key] = calls.as_bytes(self.connection)
         return self._settings[key]
 
@@ -349,7 +376,9 @@ class Session:
         try:
             for tries_left in range(self.limits.retries, -1, -1):
                 if self.cancelled:
-                    raise errors.DatabaseError("Cancelled before it began", sqlstate="57014", hint="Nothing was changed.")
+                    raise errors.DatabaseError(
+                        "Cancelled before it began", sqlstate="57014", hint="Nothing was changed."
+                    )
                 with self._watch.watch(self.connection.info.backend_pid) as blockers:
                     try:
                         outcome = attempt(lock_timeout)
@@ -357,7 +386,9 @@ class Session:
                         met |= blockers
                         if not tries_left:
                             met = met or self._gate_holders()
-                            raise errors.LockBusy(error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=who_blocks(met)) from error
+                            raise errors.LockBusy(
+                                error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=who_blocks(met)
+                            ) from error
                     else:
                         met |= blockers
                         if not met_lock(outcome) or not tries_left:
@@ -366,9 +397,11 @@ class Session:
                             return outcome
                 self._watch.eager = True
                 if any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values()):
-                    # autovacuum yields to us only after deadlock_timeout (1 s unless changed): wait longer than that, once
+                    # autovacuum yields to us only after deadlock_timeout (1 s unless changed): wait longer than that,
+                    # once
                     lock_timeout = "1500ms"
-                pause = random.uniform(0.05, 0.25) * (1 + self.limits.retries - tries_left)  # noqa: S311  # jitter, no secret
+                # jitter, no secret
+                pause = random.uniform(0.05, 0.25) * (1 + self.limits.retries - tries_left)  # noqa: S311
                 if self._cancelled.wait(pause):
                     raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
         finally:
@@ -378,12 +411,12 @@ class Session:
     def _gate_holders(self) -> dict[int, Row]:
         """Process id -> who holds the gate's lock now: where a wait was too short to be watched. Does not write."""
         rows = self._query(
-            "SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type FROM pg_catalog.pg_locks l "
-            "JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid "
-            "CROSS JOIN (SELECT pg_catalog.hashtextextended('migrollback_nb gate', 0) AS key) k "
-            "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d "
-            "WHERE d.datname = pg_catalog.current_database()) "
-            "AND (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.pid <> pg_catalog.pg_backend_pid()"
+            "SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type FROM pg_catalog.pg_locks l JOIN"
+            " pg_catalog.pg_stat_activity a ON a.pid = l.pid CROSS JOIN (SELECT"
+            " pg_catalog.hashtextextended('migrollback_nb gate', 0) AS key) k WHERE l.locktype = 'advisory' AND"
+            " l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname"
+            " = pg_catalog.current_database()) AND (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.pid <>"
+            " pg_catalog.pg_backend_pid()"
         )
         return {row["pid"]: row for row in rows}
 
@@ -465,6 +498,11 @@ def who_blocks(blockers: dict[int, Row]) -> str:
     if not blockers:
         return "Somebody else holds a lock that is needed. Nothing was changed: try again, or raise --lock-timeout."
     found = ", ".join(
-        f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'}, {b['state'] or 'active'})" for b in blockers.values()
+        f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'},"
+        f" {b['state'] or 'active'})"
+        for b in blockers.values()
     )
-    return f"Blocked by {found}. Nothing was changed: try again when it is done, or end it with SELECT pg_terminate_backend(pid)."
+    return (
+        f"Blocked by {found}. Nothing was changed: try again when it is done, or end it with SELECT"
+        " pg_terminate_backend(pid)."
+    )

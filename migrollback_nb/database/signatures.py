@@ -1,6 +1,7 @@
 """Arguments of our SQL functions, read from the CREATE FUNCTION that makes them, so that a call can write out all of them with their types. Reads files.
 
-A call that leaves an argument out, or leaves a type to PostgreSQL, may be answered by a function of the same name that somebody else put into the schema.
+A call that leaves an argument out, or leaves a type to PostgreSQL, may be answered by a function of the same name that
+somebody else put into the schema.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-#: Types as our SQL spells them -> their names in pg_catalog. There every name can be qualified; `int` and the like are grammar.
+#: Types as our SQL spells them -> their names in pg_catalog. There every name can be qualified; `int` and the like are
+#: grammar.
 _IN_CATALOG = {"boolean": "bool", "int": "int4", "bigint": "int8", "double precision": "float8"}
 
 
@@ -38,20 +40,30 @@ def signatures() -> Mapping[str, tuple[Argument, ...]]:
     for migration in system_migration_names():
         text = system_text(migration)
         for start in re.finditer(r"CREATE FUNCTION migrollback_schema\.(\w+)\(", text):
-            found[start[1]] = tuple(_argument(part) for part in _parts(text, start.end()) if not part.startswith("OUT "))
+            found[start[1]] = tuple(
+                _argument(part) for part in _parts(text, start.end()) if not part.startswith("OUT ")
+            )
     return found
 
 
 def identities() -> tuple[str, ...]:
     """Our functions as PostgreSQL tells them apart: name(type, type), the types as oidvectortypes() writes them. Reads files, once."""
-    long = {"pg_catalog.int4": "integer", "pg_catalog.bool": "boolean", "pg_catalog.int8": "bigint", "pg_catalog.float8": "double precision"}
+    long = {
+        "pg_catalog.int4": "integer",
+        "pg_catalog.bool": "boolean",
+        "pg_catalog.int8": "bigint",
+        "pg_catalog.float8": "double precision",
+    }
     long["pg_catalog.timestamptz"] = "timestamp with time zone"
 
     def plain(qualified: str) -> str:
         base = qualified.removesuffix("[]")
         return long.get(base, base.removeprefix("pg_catalog.")) + qualified[len(base) :]
 
-    return tuple(f"{name}({', '.join(plain(argument.type) for argument in arguments)})" for name, arguments in sorted(signatures().items()))
+    return tuple(
+        f"{name}({', '.join(plain(argument.type) for argument in arguments)})"
+        for name, arguments in sorted(signatures().items())
+    )
 
 
 def _argument(text: str) -> Argument:

@@ -20,7 +20,10 @@ class SystemDeeds(Questions):
     def system_migrations(self) -> set[str] | None:
         """Names of the system's own migrations that are in place, or None where there is no system. Does not write."""
         try:
-            rows = self._query("SELECT h.migration_name FROM {schema}.migration_history h WHERE h.metadata ->> 'system' = 'true' AND h.status <> 'rolled_back'")
+            rows = self._query(
+                "SELECT h.migration_name FROM {schema}.migration_history h WHERE h.metadata ->> 'system' = 'true' AND"
+                " h.status <> 'rolled_back'"
+            )
         except errors.NotInstalled:
             return None
         except errors.DatabaseError as error:
@@ -50,13 +53,20 @@ class SystemDeeds(Questions):
     def _install_once(self, name: str, up: str, record: dict[str, Any]) -> int | None:
         with self._translated(), self._deed(lock_timeout="30s"):
             # our own function that takes this lock may not be there yet
-            self.connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))")
+            self.connection.execute(
+                "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))"
+            )
             if self._is_installed(name):
                 return None
-            if not self._schema_exists():  # IF NOT EXISTS would ask for the right to create schemas even where there is nothing to create
+            if (
+                not self._schema_exists()
+            ):  # IF NOT EXISTS would ask for the right to create schemas even where there is nothing to create
                 self.connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema)))
             # pinned: the operators in the checks of our tables are settled when they are made
-            closed = _only_value(self.connection.execute(b"SET LOCAL search_path = pg_catalog, pg_temp;\n" + up.encode()), "rights_closed")
+            closed = _only_value(
+                self.connection.execute(b"SET LOCAL search_path = pg_catalog, pg_temp;\n" + up.encode()),
+                "rights_closed",
+            )
             self._rows(
                 "register_migration",
                 **{**record, "metadata": Jsonb(record["metadata"])},
@@ -75,29 +85,41 @@ class SystemDeeds(Questions):
         return row is not None and row["status"] != "rolled_back"
 
     def _schema_exists(self) -> bool:
-        return self.connection.execute("SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s)) IS NOT NULL", (self.schema,)).fetchone() == (True,)
+        return self.connection.execute(
+            "SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s)) IS NOT NULL", (self.schema,)
+        ).fetchone() == (True,)
 
     def not_ours(self) -> tuple[results.NotOurs, ...]:
         """What others have given the names of our functions, and the triggers and rules that they have put on our tables. Does not write, and calls none of our functions."""
         rows = self._query(
-            "WITH ours AS (SELECT c.oid, c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace "
-            "WHERE n.nspname OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog.\"char\" "
-            "AND c.relname OPERATOR(pg_catalog.=) ANY (%(tables)s::pg_catalog.text[])), "
-            "routine AS (SELECT p.oid, p.proowner, n.nspname, p.proname, "
-            "pg_catalog.format('%%s(%%s)'::pg_catalog.text, p.proname, pg_catalog.oidvectortypes(p.proargtypes)) OPERATOR(pg_catalog.=) ANY (%(identities)s::pg_catalog.text[]) "
-            "AND EXISTS (SELECT FROM ours o WHERE o.relowner OPERATOR(pg_catalog.=) p.proowner) AS is_ours "
-            "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace WHERE n.nspname OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text) "
-            "SELECT 'function' AS kind, pg_catalog.format('%%I.%%I(%%s)'::pg_catalog.text, r.nspname, r.proname, pg_catalog.pg_get_function_identity_arguments(r.oid)) AS identity, "
-            "pg_catalog.pg_get_userbyid(r.proowner) AS owner FROM routine r "
-            "WHERE NOT r.is_ours AND r.proname OPERATOR(pg_catalog.=) ANY (%(functions)s::pg_catalog.text[]) "
-            "UNION ALL SELECT 'trigger', pg_catalog.format('%%I on %%s, which runs %%s'::pg_catalog.text, t.tgname, t.tgrelid::pg_catalog.regclass, t.tgfoid::pg_catalog.regprocedure), "
-            "pg_catalog.pg_get_userbyid(f.proowner) FROM pg_catalog.pg_trigger t JOIN ours o ON o.oid OPERATOR(pg_catalog.=) t.tgrelid "
-            "JOIN pg_catalog.pg_proc f ON f.oid OPERATOR(pg_catalog.=) t.tgfoid "
-            "WHERE NOT t.tgisinternal AND NOT EXISTS (SELECT FROM routine r WHERE r.is_ours AND r.oid OPERATOR(pg_catalog.=) t.tgfoid) "
-            "UNION ALL SELECT 'rule', pg_catalog.format('%%I on %%s'::pg_catalog.text, w.rulename, w.ev_class::pg_catalog.regclass), pg_catalog.pg_get_userbyid(o.relowner) "
-            "FROM pg_catalog.pg_rewrite w JOIN ours o ON o.oid OPERATOR(pg_catalog.=) w.ev_class ORDER BY 1, 2",
+            "WITH ours AS (SELECT c.oid, c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid"
+            " OPERATOR(pg_catalog.=) c.relnamespace WHERE n.nspname OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text"
+            " AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog.\"char\" AND c.relname OPERATOR(pg_catalog.=) ANY"
+            " (%(tables)s::pg_catalog.text[])), routine AS (SELECT p.oid, p.proowner, n.nspname, p.proname,"
+            " pg_catalog.format('%%s(%%s)'::pg_catalog.text, p.proname, pg_catalog.oidvectortypes(p.proargtypes))"
+            " OPERATOR(pg_catalog.=) ANY (%(identities)s::pg_catalog.text[]) AND EXISTS (SELECT FROM ours o WHERE"
+            " o.relowner OPERATOR(pg_catalog.=) p.proowner) AS is_ours FROM pg_catalog.pg_proc p JOIN"
+            " pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace WHERE n.nspname"
+            " OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text) SELECT 'function' AS kind,"
+            " pg_catalog.format('%%I.%%I(%%s)'::pg_catalog.text, r.nspname, r.proname,"
+            " pg_catalog.pg_get_function_identity_arguments(r.oid)) AS identity, pg_catalog.pg_get_userbyid(r.proowner)"
+            " AS owner FROM routine r WHERE NOT r.is_ours AND r.proname OPERATOR(pg_catalog.=) ANY"
+            " (%(functions)s::pg_catalog.text[]) UNION ALL SELECT 'trigger', pg_catalog.format('%%I on %%s, which runs"
+            " %%s'::pg_catalog.text, t.tgname, t.tgrelid::pg_catalog.regclass, t.tgfoid::pg_catalog.regprocedure),"
+            " pg_catalog.pg_get_userbyid(f.proowner) FROM pg_catalog.pg_trigger t JOIN ours o ON o.oid"
+            " OPERATOR(pg_catalog.=) t.tgrelid JOIN pg_catalog.pg_proc f ON f.oid OPERATOR(pg_catalog.=) t.tgfoid WHERE"
+            " NOT t.tgisinternal AND NOT EXISTS (SELECT FROM routine r WHERE r.is_ours AND r.oid OPERATOR(pg_catalog.=)"
+            " t.tgfoid) UNION ALL SELECT 'rule', pg_catalog.format('%%I on %%s'::pg_catalog.text, w.rulename,"
+            " w.ev_class::pg_catalog.regclass), pg_catalog.pg_get_userbyid(o.relowner) FROM pg_catalog.pg_rewrite w"
+            " JOIN ours o ON o.oid OPERATOR(pg_catalog.=) w.ev_class ORDER BY 1, 2",
             schema=self.schema,
-            tables=["migration_history", "migration_dependencies", "migration_events", "migration_snapshots", "migration_objects"],
+            tables=[
+                "migration_history",
+                "migration_dependencies",
+                "migration_events",
+                "migration_snapshots",
+                "migration_objects",
+            ],
             functions=list(signatures()),
             identities=list(identities()),
         )
@@ -136,9 +158,10 @@ class SystemDeeds(Questions):
     def trusted_ledger_owners(self) -> tuple[str, ...]:
         """The roles that were named by `trust_ledger_owner`. Does not write."""
         rows = self._query(
-            "SELECT t.role_name FROM {schema}.migration_history h CROSS JOIN LATERAL "
-            "pg_catalog.jsonb_array_elements_text(h.metadata -> 'trusted_ledger_owners'::pg_catalog.text) WITH ORDINALITY AS t (role_name, place) "
-            "WHERE h.metadata ->> 'system'::pg_catalog.text = 'true'::pg_catalog.text ORDER BY t.place"
+            "SELECT t.role_name FROM {schema}.migration_history h CROSS JOIN LATERAL"
+            " pg_catalog.jsonb_array_elements_text(h.metadata -> 'trusted_ledger_owners'::pg_catalog.text) WITH"
+            " ORDINALITY AS t (role_name, place) WHERE h.metadata ->> 'system'::pg_catalog.text ="
+            " 'true'::pg_catalog.text ORDER BY t.place"
         )
         return tuple(row["role_name"] for row in rows)
 
@@ -164,7 +187,9 @@ class SystemDeeds(Questions):
     def mark_production(self, production: bool, reason: str | None) -> bool:
         """Mark this database as production, or take the mark away. Writes one event; returns whether anything was changed."""
         with self._translated(), self._deed():
-            changed = bool(self._value("mark_production_database", production=production, reason=reason, client=self.client))
+            changed = bool(
+                self._value("mark_production_database", production=production, reason=reason, client=self.client)
+            )
         self.look_up_production()
         return changed
 

@@ -26,7 +26,13 @@ class BarChart:
     unit: str = ""  #: stands behind each number
 
     def __repr__(self) -> str:
-        lines = [html.visible(self.title), *(f"  {html.visible(label)}: {', '.join(self._number(value) for value in values)}" for label, values in self.rows)]
+        lines = [
+            html.visible(self.title),
+            *(
+                f"  {html.visible(label)}: {', '.join(self._number(value) for value in values)}"
+                for label, values in self.rows
+            ),
+        ]
         return "\n".join(lines)
 
     def _number(self, value: float) -> str:
@@ -42,7 +48,9 @@ class BarChart:
         if self.series in ((), ("",)):
             return ""
         marks = " ".join(
-            f'<span><span aria-hidden="true" style="display:inline-block;width:.9em;height:.9em;background:{_COLOURS[place % 3]}"></span> {html.escape(name)}</span>'
+            '<span><span aria-hidden="true"'
+            f' style="display:inline-block;width:.9em;height:.9em;background:{_COLOURS[place % 3]}"></span>'
+            f" {html.escape(name)}</span>"
             for place, name in enumerate(self.series)
         )
         return f"<figcaption>{marks}</figcaption>"
@@ -53,8 +61,11 @@ class BarChart:
         height = _HEIGHT * len(self.rows) + 28
         width = _LABEL + _BARS + _NUMBER
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {height}" width="{width}" style="max-width:100%;height:auto" '
-            f'font-family="sans-serif" font-size="12" fill="currentColor"><title>{html.escape(self.title)}</title>',
+            (
+                f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {width} {height}" width="{width}"'
+                ' style="max-width:100%;height:auto" font-family="sans-serif" font-size="12"'
+                f' fill="currentColor"><title>{html.escape(self.title)}</title>'
+            ),
             f'<text x="0" y="14" font-weight="600">{html.escape(self.title)}</text>',
         ]
         for place, (label, values) in enumerate(self.rows):
@@ -67,7 +78,10 @@ class BarChart:
             for series, value in enumerate(values):
                 wide = value / largest * _BARS
                 if wide > 0:
-                    parts.append(f'<rect x="{left:.1f}" y="{top + 3}" width="{max(wide, 1):.1f}" height="{_HEIGHT - 7}" fill="{_COLOURS[series % 3]}"/>')
+                    parts.append(
+                        f'<rect x="{left:.1f}" y="{top + 3}" width="{max(wide, 1):.1f}" height="{_HEIGHT - 7}"'
+                        f' fill="{_COLOURS[series % 3]}"/>'
+                    )
                 left += wide
             numbers = " / ".join(self._number(value) for value in values)
             parts.append(f'<text x="{left + 6:.1f}" y="{top + 14}">{html.escape(numbers)}</text></g>')
@@ -94,7 +108,9 @@ def bar_chart(title: str, values: Mapping[str, float] | Iterable[tuple[str, floa
       week 2: 0
     """
     pairs = values.items() if hasattr(values, "items") else values
-    return BarChart(title=title, rows=tuple((str(label), (float(value),)) for label, value in pairs), series=("",), unit=unit)
+    return BarChart(
+        title=title, rows=tuple((str(label), (float(value),)) for label, value in pairs), series=("",), unit=unit
+    )
 
 
 def stacked_bar_chart(title: str, rows: Mapping[str, Mapping[str, float]], *, unit: str = "") -> BarChart:
@@ -112,7 +128,9 @@ def stacked_bar_chart(title: str, rows: Mapping[str, Mapping[str, float]], *, un
     series = tuple(dict.fromkeys(str(name) for values in rows.values() for name in values))
     return BarChart(
         title=title,
-        rows=tuple((str(label), tuple(float(values.get(name, 0)) for name in series)) for label, values in rows.items()),
+        rows=tuple(
+            (str(label), tuple(float(values.get(name, 0)) for name in series)) for label, values in rows.items()
+        ),
         series=series,
         unit=unit,
     )

@@ -1,6 +1,7 @@
 """Dependency graph -> graphviz, or indented text. Reads no database.
 
-A `graphviz.Digraph` shows itself in Jupyter when a `dot` can be found: the system's, else the one of the graphviz-pure wheel.
+A `graphviz.Digraph` shows itself in Jupyter when a `dot` can be found: the system's, else the one of the graphviz-pure
+wheel.
 """
 
 from __future__ import annotations
@@ -20,8 +21,20 @@ from migrollback_nb.core.html import visible
 
 #: Status -> shape, fill, outline and word: no reader has to tell colours apart.
 STYLE = {
-    "applied": {"shape": "box", "fillcolor": "#d7f5dd", "fontcolor": "#0b3d1a", "style": "filled,rounded", "word": "applied"},
-    "rolled_back": {"shape": "box", "fillcolor": "#eeeeee", "fontcolor": "#444444", "style": "filled,dashed", "word": "rolled back"},
+    "applied": {
+        "shape": "box",
+        "fillcolor": "#d7f5dd",
+        "fontcolor": "#0b3d1a",
+        "style": "filled,rounded",
+        "word": "applied",
+    },
+    "rolled_back": {
+        "shape": "box",
+        "fillcolor": "#eeeeee",
+        "fontcolor": "#444444",
+        "style": "filled,dashed",
+        "word": "rolled back",
+    },
     "failed": {"shape": "octagon", "fillcolor": "#b3261e", "fontcolor": "#ffffff", "style": "filled", "word": "failed"},
 }
 
@@ -63,7 +76,12 @@ class DependencyGraph(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships
     outline: str = ""
     node_names: Mapping[str, str] = {}
 
-    def _repr_mimebundle_(self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None, **_: Any) -> dict[str, str]:  # noqa: ARG002  # IPython's names
+    def _repr_mimebundle_(
+        self,
+        include: Iterable[str] | None = None,  # noqa: ARG002  # IPython's names
+        exclude: Iterable[str] | None = None,  # noqa: ARG002
+        **_: Any,
+    ) -> dict[str, str]:
         bundle = {"text/plain": self.outline}
         if use_available_dot():
             try:
@@ -88,7 +106,8 @@ def svg(graph: graphviz.Digraph) -> str:
         When there is no `dot`; see `find_dot`.
     """
     use_available_dot()
-    # quiet: it complains of letters whose width it does not know, once for each; what makes it fail is raised all the same
+    # quiet: it complains of letters whose width it does not know, once for each; what makes it fail is raised all the
+    # same
     return str(graph.pipe(format="svg", encoding="utf-8", quiet=True))
 
 
@@ -110,7 +129,9 @@ def select(
     keep = set(status) if focus is None else ordering.neighbourhood(focus, edges, depth=depth, direction=direction)
     if hide_rolled_back:
         keep = {name for name in keep if status.get(name) != "rolled_back" or name == focus}
-    return {name: status[name] for name in sorted(status) if name in keep}, [edge for edge in edges if edge[0] in keep and edge[1] in keep]
+    return {name: status[name] for name in sorted(status) if name in keep}, [
+        edge for edge in edges if edge[0] in keep and edge[1] in keep
+    ]
 
 
 def dependency_graph(
@@ -130,7 +151,8 @@ def dependency_graph(
     history : iterable of mapping
         With ``migration_name`` and ``status``.
     dependencies : iterable of mapping
-        With ``migration_name`` and ``depends_on``; where ``source`` is ``inferred`` the line is dashed, and ``because`` is its tooltip.
+        With ``migration_name`` and ``depends_on``; where ``source`` is ``inferred`` the line is dashed, and ``because``
+        is its tooltip.
     focus : str, optional
         Only this migration and what is at most `depth` dependencies away from it.
     depth : int
@@ -148,8 +170,14 @@ def dependency_graph(
         A `graphviz.Digraph`.
     """
     dependencies = list(dependencies)
-    status, edges = select(history, dependencies, focus=focus, depth=depth, direction=direction, hide_rolled_back=hide_rolled_back)
-    inferred = {(row["migration_name"], row["depends_on"]): row.get("because") or "" for row in dependencies if row.get("source") == "inferred"}
+    status, edges = select(
+        history, dependencies, focus=focus, depth=depth, direction=direction, hide_rolled_back=hide_rolled_back
+    )
+    inferred = {
+        (row["migration_name"], row["depends_on"]): row.get("because") or ""
+        for row in dependencies
+        if row.get("source") == "inferred"
+    }
     graph = DependencyGraph(
         "migrations",
         # a pinned background: `dot` knows no theme, and black on a dark page could not be read
@@ -182,13 +210,23 @@ def dependency_graph(
             graph.edge(ids[dependent], ids[dependency])
     if legend and any(edge in inferred for edge in edges):
         words = "solid: declared by the file\\ldashed: inferred from the objects (the tooltip says which)\\l"
-        graph.node("legend", label=words, shape="note", style="", fontsize="9", fontcolor="#444444", tooltip="What the lines mean")
+        graph.node(
+            "legend",
+            label=words,
+            shape="note",
+            style="",
+            fontsize="9",
+            fontcolor="#444444",
+            tooltip="What the lines mean",
+        )
     graph.outline = outline(status, edges, inferred)
     graph.node_names = {node: name for name, node in ids.items()}
     return graph
 
 
-def outline(status: Mapping[str, str], edges: Iterable[tuple[str, str]], inferred: Container[tuple[str, str]] = ()) -> str:
+def outline(
+    status: Mapping[str, str], edges: Iterable[tuple[str, str]], inferred: Container[tuple[str, str]] = ()
+) -> str:
     """The graph as indented text: under each migration what it depends on. What was shown already is not unfolded again. Pure.
 
     inferred: those edges that nobody declared; they are marked.
@@ -216,7 +254,8 @@ def outline(status: Mapping[str, str], edges: Iterable[tuple[str, str]], inferre
             name, level, above = stack.pop()
             again = name in shown and bool(below[name])
             lines.append(
-                f"{'  ' * level}{visible(name)} ({STYLE.get(status[name], {'word': status[name]})['word']}{', inferred' if (above, name) in inferred else ''}){' ...' if again else ''}"
+                f"{'  ' * level}{visible(name)}"
+                f" ({STYLE.get(status[name], {'word': status[name]})['word']}{', inferred' if (above, name) in inferred else ''}){' ...' if again else ''}"
             )
             if name not in shown:
                 shown.add(name)

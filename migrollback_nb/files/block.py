@@ -30,11 +30,17 @@ class RollbackBlock:
     sql: str  #: the rollback SQL; the comment signs of a commented block are stripped
     path: str  #: the file that it was read from
     line: int  #: line of that file that `sql` begins in, counted from 1
-    live: bool  #: False where a tool that runs the whole migration file leaves it alone: commented out line by line, or a file of its own
+    # : False where a tool that runs the whole migration file leaves it alone: commented out line by line, or a file of
+    # its own
+    live: bool
     transaction: bool  #: False when it runs statement by statement: after ``-- ROLLBACK START transaction:false``
-    statements: tuple[tuple[int, int, int], ...]  #: (first byte in `sql`, bytes, line of the file) of each statement that is to run
+    statements: tuple[
+        tuple[int, int, int], ...
+    ]  #: (first byte in `sql`, bytes, line of the file) of each statement that is to run
     problem: SyntaxProblem | None  #: why it cannot run, with the line and column of the file; None when it can
-    refused_in_transaction: tuple[tuple[int, str], ...]  #: (line of the file, statement in words) that PostgreSQL runs only outside a transaction
+    refused_in_transaction: tuple[
+        tuple[int, str], ...
+    ]  #: (line of the file, statement in words) that PostgreSQL runs only outside a transaction
     set_local: tuple[str, ...]  #: settings, in lower case, that it changes only until the transaction ends
     set_session: tuple[str, ...]  #: settings, in lower case, that it changes for longer
     effects: dict[str, Any]  #: what `not_undone.look` sees in it
@@ -50,7 +56,9 @@ class RollbackBlock:
             "md5": hashlib.md5(self.sql.encode(), usedforsecurity=False).hexdigest(),
             "statements": [list(statement) for statement in self.statements],
             "transaction": self.transaction,
-            "refused_in_transaction": [{"line": line, "statement": words} for line, words in self.refused_in_transaction],
+            "refused_in_transaction": [
+                {"line": line, "statement": words} for line, words in self.refused_in_transaction
+            ],
             "set_local": list(self.set_local),
             "set_session": list(self.set_session),
             "live": self.live,
@@ -61,14 +69,30 @@ class RollbackBlock:
         return found
 
 
-def undo_part(sql: SqlText, begin: int, end: int, *, path: str, transaction: bool | None, live: bool = True, comments_count: bool = True) -> UndoPart:
+def undo_part(
+    sql: SqlText,
+    begin: int,
+    end: int,
+    *,
+    path: str,
+    transaction: bool | None,
+    live: bool = True,
+    comments_count: bool = True,
+) -> UndoPart:
     """What stands between two byte offsets of a file, without the line breaks around it."""
     data = sql.text.encode()
     while begin < end and data[begin : begin + 1] == b"\n":
         begin += 1
     while end > begin and data[end - 1 : end] == b"\n":
         end -= 1
-    return UndoPart(sql=sql.part(begin, end), path=path, line=sql.line_of(begin), transaction=transaction, live=live, comments_count=comments_count)
+    return UndoPart(
+        sql=sql.part(begin, end),
+        path=path,
+        line=sql.line_of(begin),
+        transaction=transaction,
+        live=live,
+        comments_count=comments_count,
+    )
 
 
 def rollback_block(part: UndoPart) -> RollbackBlock | None:
@@ -90,7 +114,9 @@ def rollback_block(part: UndoPart) -> RollbackBlock | None:
     problem = sql.problem or cannot_run(sql)
     if problem is not None:
         shift = prefixes.get(problem.line - 1, 0)
-        problem = SyntaxProblem(line=problem.line + part.line - 1, column=problem.column + shift, message=problem.message)
+        problem = SyntaxProblem(
+            line=problem.line + part.line - 1, column=problem.column + shift, message=problem.message
+        )
     statements = sql.statements
     if sql.wrapped:
         statements, nodes = statements[1:-1], nodes[1:-1]
@@ -123,6 +149,14 @@ def cannot_run(sql: SqlText) -> SyntaxProblem | None:
     for statement in statements:
         if statement.cannot_run is not None:
             begin = sql.text.encode().rfind(b"\n", 0, statement.start) + 1
-            why = "needs a client's data stream" if statement.cannot_run.startswith("COPY") else "a migration runs in one transaction, or in none"
-            return SyntaxProblem(line=statement.line, column=statement.start - begin + 1, message=f"{statement.cannot_run} cannot be run: {why}")
+            why = (
+                "needs a client's data stream"
+                if statement.cannot_run.startswith("COPY")
+                else "a migration runs in one transaction, or in none"
+            )
+            return SyntaxProblem(
+                line=statement.line,
+                column=statement.start - begin + 1,
+                message=f"{statement.cannot_run} cannot be run: {why}",
+            )
     return None

@@ -21,14 +21,17 @@ def default_folder() -> Path | None:
 def checksum(data: bytes, undo: bytes | None = None) -> str:
     """SHA-256 (hex) of a migration as it is hashed everywhere: BOM dropped, CRLF read as LF; of two files, a NUL byte between them."""
     texts = [data] if undo is None else [data, undo]
-    return hashlib.sha256(b"\0".join(text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n") for text in texts)).hexdigest()
+    return hashlib.sha256(
+        b"\0".join(text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n") for text in texts)
+    ).hexdigest()
 
 
 #: What stands before each line of a block that is commented out.
 COMMENT_PREFIX = re.compile(r"^[ \t]*-- ?", re.MULTILINE)
 _MARKERS = re.compile(r"--\s*ROLLBACK\s+(?:START|END)\b", re.IGNORECASE)
 _BLOCK = re.compile(
-    r"^[ \t]*--[ \t]*(?:ROLLBACK[ \t]+START[ \t]*((?i:transaction[ \t]*:[ \t]*(?:true|false)))?|(?i:rollback[ \t]+start))[ \t]*\n"
+    r"^[ \t]*--[ \t]*(?:ROLLBACK[ \t]+START[ \t]*((?i:transaction[ \t]*:[ \t]*(?:true|false)))?|(?i:rollback["
+    r" \t]+start))[ \t]*\n"
     r"(.*)^([ \t]*)--[ \t]*(?:ROLLBACK[ \t]+END\b|(?i:rollback[ \t]+end)[ \t]*$)",
     re.MULTILINE | re.DOTALL,
 )

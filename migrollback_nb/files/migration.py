@@ -25,14 +25,19 @@ _NAME = re.compile(r"\d")
 class MigrationFile:
     """One migration, as its file says.
 
-    Its parts are parsed on first use, so that a folder of files that are registered already costs no more than reading them.
+    Its parts are parsed on first use, so that a folder of files that are registered already costs no more than reading
+    them.
     """
 
     name: str  #: the file's stem
     path: str  #: where it was read
     text: str  #: its text, BOM dropped and CRLF read as LF
-    previous_version: str | None = None  #: of the migration before it in its folder, empty for the first; None where its tool does not go by that
-    deployed_by: str | None = None  #: whose ledger tells of it, where the format does not say: supabase for one in supabase/migrations
+    previous_version: str | None = (
+        None  #: of the migration before it in its folder, empty for the first; None where its tool does not go by that
+    )
+    deployed_by: str | None = (
+        None  #: whose ledger tells of it, where the format does not say: supabase for one in supabase/migrations
+    )
 
     @property
     def version(self) -> str:
@@ -59,7 +64,9 @@ class MigrationFile:
         """SHA-256 (hex) of the text."""
         return location.checksum(self.text.encode())
 
-    def _error(self, message: str, *, line: int | None = None, column: int | None = None, hint: str) -> MigrationFileError:
+    def _error(
+        self, message: str, *, line: int | None = None, column: int | None = None, hint: str
+    ) -> MigrationFileError:
         return MigrationFileError(self.path, message, line=line, column=column, hint=hint)
 
     @cached_property
@@ -73,7 +80,9 @@ class MigrationFile:
         end: Comment | None = None
         options = ""
         for comment in self._whole.comments:
-            found = (_MARKER.match(comment.text) or _MARKER_ALONE.match(comment.text)) if comment.is_line_comment else None
+            found = (
+                (_MARKER.match(comment.text) or _MARKER_ALONE.match(comment.text)) if comment.is_line_comment else None
+            )
             if found is None:
                 continue
             word = found.group(1).upper()
@@ -89,10 +98,16 @@ class MigrationFile:
             else:
                 if start is None:
                     raise self._error(
-                        "-- ROLLBACK END before -- ROLLBACK START", line=comment.line, hint="Put -- ROLLBACK START above the rollback statements."
+                        "-- ROLLBACK END before -- ROLLBACK START",
+                        line=comment.line,
+                        hint="Put -- ROLLBACK START above the rollback statements.",
                     )
                 if end is not None:
-                    raise self._error("a second -- ROLLBACK END", line=comment.line, hint="A migration has one rollback block: take one END away.")
+                    raise self._error(
+                        "a second -- ROLLBACK END",
+                        line=comment.line,
+                        hint="A migration has one rollback block: take one END away.",
+                    )
                 end = comment
         if end is not None and (behind := self._whole.code_after(end.end)) is not None:
             raise self._error(
@@ -111,7 +126,11 @@ class MigrationFile:
                 )
             return None
         if end is None and trouble is None:
-            raise self._error("-- ROLLBACK START without -- ROLLBACK END", line=start.line, hint="Add -- ROLLBACK END after the last rollback statement.")
+            raise self._error(
+                "-- ROLLBACK START without -- ROLLBACK END",
+                line=start.line,
+                hint="Add -- ROLLBACK END after the last rollback statement.",
+            )
         if end is not None and trouble is not None:
             raise self._error(
                 f"cannot be read as SQL after -- ROLLBACK END: {trouble.message}",
@@ -153,10 +172,15 @@ class MigrationFile:
                         raise self._error(
                             f"-- Depends on: {name or value!r} is not the name of a migration",
                             line=line,
-                            hint="Write the names of migration files, separated by commas; remarks go on a line of their own.",
+                            hint=(
+                                "Write the names of migration files, separated by commas; remarks go on a line of their"
+                                " own."
+                            ),
                         )
                     if name == self.name:
-                        raise self._error("depends on itself", line=line, hint="Take its own name out of -- Depends on:.")
+                        raise self._error(
+                            "depends on itself", line=line, hint="Take its own name out of -- Depends on:."
+                        )
                     names[name] = None
         return tuple(names)
 
@@ -169,7 +193,11 @@ class MigrationFile:
         for key, value, line in self._headers:
             if key == "transaction":
                 if value.lower() not in ("true", "false"):
-                    raise self._error(f"-- Transaction: {value!r} is neither true nor false", line=line, hint="Write -- Transaction: false, or nothing.")
+                    raise self._error(
+                        f"-- Transaction: {value!r} is neither true nor false",
+                        line=line,
+                        hint="Write -- Transaction: false, or nothing.",
+                    )
                 return value.lower() == "true"
         return None
 
@@ -188,7 +216,11 @@ class MigrationFile:
             return SyntaxProblem(line=self.refusal.line or 1, column=1, message=self.refusal.problem)
         if self.undo_of_another_tool is not None:
             tool, mark = self.undo_of_another_tool
-            return SyntaxProblem(line=mark.line, column=1, message=f"what follows {mark.text.strip()} is {tool}'s, and would undo it in the same breath")
+            return SyntaxProblem(
+                line=mark.line,
+                column=1,
+                message=f"what follows {mark.text.strip()} is {tool}'s, and would undo it in the same breath",
+            )
         return cannot_run(self.up)
 
     @cached_property
@@ -234,7 +266,11 @@ class MigrationFile:
             return message, "42601" if self.up.problem is not None else None, hint
         if self.transaction and self.up_refused_in_transaction:
             line, words = self.up_refused_in_transaction[0]
-            return f"{self.path}:{line}: {words} cannot run inside a transaction", "25001", "Write -- Transaction: false at the top of the file."
+            return (
+                f"{self.path}:{line}: {words} cannot run inside a transaction",
+                "25001",
+                "Write -- Transaction: false at the top of the file.",
+            )
         return None
 
     @cached_property
@@ -252,10 +288,16 @@ class MigrationFile:
         transaction = True
         if options:
             if not re.fullmatch(r"transaction\s*:\s*(true|false)", options, re.IGNORECASE):
-                raise self._error(f"-- ROLLBACK START {options!r} is not understood", line=start.line, hint="After START only transaction:false may stand.")
+                raise self._error(
+                    f"-- ROLLBACK START {options!r} is not understood",
+                    line=start.line,
+                    hint="After START only transaction:false may stand.",
+                )
             transaction = options.lower().endswith("true")
         data = self.text.encode()
-        return undo_part(self._whole, start.end, end.start if end is not None else len(data), path=self.path, transaction=transaction)
+        return undo_part(
+            self._whole, start.end, end.start if end is not None else len(data), path=self.path, transaction=transaction
+        )
 
     @cached_property
     def _commented_problem(self) -> SyntaxProblem | None:
@@ -269,7 +311,11 @@ class MigrationFile:
             return None
         row = inside.split("\n")[problem.line - 1]
         prefix = COMMENT_PREFIX.match(row)
-        return SyntaxProblem(line=problem.line + markers[0].line - 1, column=problem.column + (len(prefix.group()) if prefix else 0), message=problem.message)
+        return SyntaxProblem(
+            line=problem.line + markers[0].line - 1,
+            column=problem.column + (len(prefix.group()) if prefix else 0),
+            message=problem.message,
+        )
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
@@ -280,11 +326,15 @@ class MigrationFile:
                 remarks.append(f"{self.path}:{line}: -- Migration: says {value}, but the file is {self.name}.sql")
         if self.undo_of_another_tool is not None:
             tool, mark = self.undo_of_another_tool
-            remarks.append(f"{self.path}:{mark.line}: what follows is {tool}'s and no rollback SQL here: move it between -- ROLLBACK START and -- ROLLBACK END")
+            remarks.append(
+                f"{self.path}:{mark.line}: what follows is {tool}'s and no rollback SQL here: move it between --"
+                " ROLLBACK START and -- ROLLBACK END"
+            )
         if self._undo_heading is not None and self.refusal is None and self.undo_of_another_tool is None:
             heading = self._undo_heading[0]
             remarks.append(
-                f"{self.path}:{heading.line}: {not_read.shown(heading)} looks like the heading of what undoes it, but what follows runs with the rest"
+                f"{self.path}:{heading.line}: {not_read.shown(heading)} looks like the heading of what undoes it, but"
+                " what follows runs with the rest"
             )
         block = self.rollback
         if block is None and self._markers is not None:
@@ -296,10 +346,16 @@ class MigrationFile:
         if block is not None:
             if block.problem is not None:
                 at = block.problem
-                remarks.append(f"{block.path}:{at.line}:{at.column}: the rollback block is not valid SQL and will be refused: {at.message}")
+                remarks.append(
+                    f"{block.path}:{at.line}:{at.column}: the rollback block is not valid SQL and will be refused:"
+                    f" {at.message}"
+                )
             if block.transaction and block.refused_in_transaction:
                 at_line, words = block.refused_in_transaction[0]
-                remarks.append(f"{block.path}:{at_line}: {words} cannot run inside a transaction: write {self.no_transaction_words}")
+                remarks.append(
+                    f"{block.path}:{at_line}: {words} cannot run inside a transaction: write"
+                    f" {self.no_transaction_words}"
+                )
         return tuple(remarks)
 
     def undo_marks(self, *, no_transaction: bool) -> tuple[str, str]:
@@ -328,7 +384,9 @@ class MigrationFile:
         MigrationFileError
             For the first fault, with its line and how to mend it.
         """
-        if (found := not_read.marked(self._whole)) is not None:  # before what such marks may look like in our own format
+        if (
+            found := not_read.marked(self._whole)
+        ) is not None:  # before what such marks may look like in our own format
             raise self._error(found.problem, line=found.line, hint=found.hint)
         _ = (self._markers, self.depends_on, self.transaction, self.rollback, self.description)
         if self.refusal is not None:
@@ -365,13 +423,18 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
     where = path if path is not None else f"{name}.sql"
     if not _NAME.match(name):
         raise MigrationFileError(
-            where, "the name does not begin with digits", hint="Name it <version>_<what it does>.sql, for example 20250120_add_user_settings.sql."
+            where,
+            "the name does not begin with digits",
+            hint="Name it <version>_<what it does>.sql, for example 20250120_add_user_settings.sql.",
         )
     if tools.only_undoes(name):
         raise MigrationFileError(
             where,
             "undoes another migration, and would run as one of its own",
-            hint="Put its SQL between -- ROLLBACK START and -- ROLLBACK END at the end of the migration that it undoes, and take this file away.",
+            hint=(
+                "Put its SQL between -- ROLLBACK START and -- ROLLBACK END at the end of the migration that it undoes,"
+                " and take this file away."
+            ),
         )
     return MigrationFile(name=name, path=where, text=plain_text(text, where=where))
 
@@ -387,7 +450,9 @@ def plain_text(text: str, *, where: str) -> str:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if (nul := text.find("\0")) >= 0:
         line = text.count("\n", 0, nul) + 1
-        raise MigrationFileError(where, "contains a NUL byte", line=line, hint="Save it as UTF-8 text; UTF-16 files are full of NUL bytes.")
+        raise MigrationFileError(
+            where, "contains a NUL byte", line=line, hint="Save it as UTF-8 text; UTF-16 files are full of NUL bytes."
+        )
     return text
 
 
@@ -424,12 +489,18 @@ def read_text(path: Path, *, label: str | None = None) -> str:
             raise MigrationFileError(where, f"is {what}, not a file", hint="Rename it or move it elsewhere.")
         data = path.read_bytes()
     except FileNotFoundError:
-        raise MigrationFileError(where, "does not exist", hint="Check the name, or the folder given with --dir.") from None
+        raise MigrationFileError(
+            where, "does not exist", hint="Check the name, or the folder given with --dir."
+        ) from None
     except OSError as error:
-        raise MigrationFileError(where, f"cannot be read: {error.strerror}", hint="Check that it is a plain file that you may read.") from error
+        raise MigrationFileError(
+            where, f"cannot be read: {error.strerror}", hint="Check that it is a plain file that you may read."
+        ) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise MigrationFileError(where, f"is not UTF-8 (byte 0x{data[error.start]:02x})", line=line, hint="Save it as UTF-8.") from None
+        raise MigrationFileError(
+            where, f"is not UTF-8 (byte 0x{data[error.start]:02x})", line=line, hint="Save it as UTF-8."
+        ) from None
     return plain_text(text, where=where)

@@ -1,6 +1,7 @@
 """Layouts of other tools that are not read yet -> why a file is refused, and what to do. Pure.
 
-Taken for plain SQL, what undoes a migration would run together with it. Each of these layouts goes from here once it is read.
+Taken for plain SQL, what undoes a migration would run together with it. Each of these layouts goes from here once it is
+read.
 """
 
 from __future__ import annotations
@@ -31,10 +32,16 @@ _TOOLS = {
         re.compile(r"(?m)(?:^#|--).*!(?:Ups|Downs)\b"),
         f"Leave it to Play, or write what stands below !Ups {_IN_OUR_FORMAT}: that is what stands below !Downs.",
     ),
-    "rambler": (re.compile(r"--\s*rambler\s+(?:up|down)\b", re.IGNORECASE), f"Leave it to rambler, or write each of its pairs {_IN_OUR_FORMAT}."),
+    "rambler": (
+        re.compile(r"--\s*rambler\s+(?:up|down)\b", re.IGNORECASE),
+        f"Leave it to rambler, or write each of its pairs {_IN_OUR_FORMAT}.",
+    ),
     "Liquibase": (
         re.compile(r"--\s*(?:liquibase\s+formatted\b|changeset\s+[^\s:]+:\S)", re.IGNORECASE),
-        f"Leave it to Liquibase, whose ledger databasechangelog hears of nothing that is done here, or write each changeset {_IN_OUR_FORMAT}.",
+        (
+            "Leave it to Liquibase, whose ledger databasechangelog hears of nothing that is done here, or write each"
+            f" changeset {_IN_OUR_FORMAT}."
+        ),
     ),
     "micrate": (
         re.compile(r"--\s*\+micrate\s+(?:up|down)\b", re.IGNORECASE),
@@ -44,13 +51,41 @@ _TOOLS = {
 #: Without one of these words a text holds no such mark: most files need no closer look.
 _TOOL_WORDS = ("!ups", "!downs", "rambler", "liquibase", "changeset", "micrate")
 
-_UNDO = frozenset(("down", "downs", "rollback", "rollbacks", "undo", "revert", "downgrade", "backward", "backwards", "reverse"))
+_UNDO = frozenset(
+    ("down", "downs", "rollback", "rollbacks", "undo", "revert", "downgrade", "backward", "backwards", "reverse")
+)
 _DO = frozenset(("up", "ups", "do", "apply", "forward", "forwards", "upgrade", "deploy", "migrate"))
 #: What may stand beside such a word in a comment that is a heading and no remark.
 _BESIDE = frozenset(
     (
-        *("migrate", "migration", "migrations", "begin", "start", "section", "part", "script", "sql", "statement", "statements"),
-        *("block", "step", "steps", "plan", "commands", "procedure", "instructions", "path", "schema", "db", "database", "goose", "dbmate"),
+        *(
+            "migrate",
+            "migration",
+            "migrations",
+            "begin",
+            "start",
+            "section",
+            "part",
+            "script",
+            "sql",
+            "statement",
+            "statements",
+        ),
+        *(
+            "block",
+            "step",
+            "steps",
+            "plan",
+            "commands",
+            "procedure",
+            "instructions",
+            "path",
+            "schema",
+            "db",
+            "database",
+            "goose",
+            "dbmate",
+        ),
     )
 )
 _WORD = re.compile(r"[^\W\d_]+")
@@ -76,7 +111,11 @@ def marked(sql: SqlText) -> Refusal | None:
         if found is None and tool == "Play" and (it := re.search(r"(?m)^#.*!(?:Ups|Downs)\b.*$", sql.text)):
             found = (sql.text.count("\n", 0, it.start()) + 1, it.group())
         if found is not None:
-            return Refusal(problem=f"is written for {tool} ({found[1].strip()}), whose files are not read yet", line=found[0], hint=hint)
+            return Refusal(
+                problem=f"is written for {tool} ({found[1].strip()}), whose files are not read yet",
+                line=found[0],
+                hint=hint,
+            )
     return None
 
 
@@ -107,8 +146,11 @@ def undo_heading(sql: SqlText) -> tuple[Comment, bool] | None:
         below = sql.code_after(comment.end)
         if not above or below is None or not _between_statements(sql, comment):
             continue
-        # where SQL that is commented out follows, that is what undoes it, and what stands below that may go on with the migration
-        commented_out = any(comment.start < other.start < below and other.text.rstrip("*/ \n").endswith(";") for other in sql.comments)
+        # where SQL that is commented out follows, that is what undoes it, and what stands below that may go on with the
+        # migration
+        commented_out = any(
+            comment.start < other.start < below and other.text.rstrip("*/ \n").endswith(";") for other in sql.comments
+        )
         if certain and not commented_out:
             return comment, True
         unsure = unsure or comment
@@ -139,7 +181,10 @@ def heading_refusal(comment: Comment, *, name: str) -> Refusal:
     return Refusal(
         problem=f"what follows {shown(comment)} undoes what stands above it, and would run in the same breath",
         line=comment.line,
-        hint=f"Put it between -- ROLLBACK START and -- ROLLBACK END, or into a file of its own, {name}.down.sql. If it is no rollback, give it another heading.",
+        hint=(
+            f"Put it between -- ROLLBACK START and -- ROLLBACK END, or into a file of its own, {name}.down.sql. If it"
+            " is no rollback, give it another heading."
+        ),
     )
 
 
@@ -150,7 +195,14 @@ def shown(comment: Comment) -> str:
 
 # -- by the names of files ---------------------------------------------------------------------------------------------
 
-_DATABASES = {"mysql": "MySQL", "mariadb": "MariaDB", "sqlite": "SQLite", "sqlite3": "SQLite", "cockroach": "CockroachDB", "cockroachdb": "CockroachDB"} | {
+_DATABASES = {
+    "mysql": "MySQL",
+    "mariadb": "MariaDB",
+    "sqlite": "SQLite",
+    "sqlite3": "SQLite",
+    "cockroach": "CockroachDB",
+    "cockroachdb": "CockroachDB",
+} | {
     "mssql": "SQL Server",
     "sqlserver": "SQL Server",
     "oracle": "Oracle",
@@ -182,8 +234,12 @@ def dialects(stems: Iterable[str]) -> tuple[dict[str, Refusal], dict[str, str]]:
         if (database := _DATABASES[it[2].lower()]) != "PostgreSQL":
             others[stem] = database
         elif it[3]:
-            hint = f"Name it {it[1]}{it[3]}.sql, in a folder that holds PostgreSQL's files only, or leave it to its tool."
-            ours[stem] = Refusal(problem="is named by a database, as pop does, whose folders are not read yet", hint=hint)
+            hint = (
+                f"Name it {it[1]}{it[3]}.sql, in a folder that holds PostgreSQL's files only, or leave it to its tool."
+            )
+            ours[stem] = Refusal(
+                problem="is named by a database, as pop does, whose folders are not read yet", hint=hint
+            )
     return ours, others
 
 
@@ -221,7 +277,10 @@ def pairs(stems: Collection[str], *, read: Collection[str]) -> tuple[dict[str, R
             base = (*words[:place], *words[place + 1 :])
             if word not in _UNDO or not base:
                 continue
-            others = [*by_words.get(base, ()), *(up for do in sorted(_DO) for up in by_words.get((*words[:place], do, *words[place + 1 :]), ()))]
+            others = [
+                *by_words.get(base, ()),
+                *(up for do in sorted(_DO) for up in by_words.get((*words[:place], do, *words[place + 1 :]), ())),
+            ]
             if len(base) == 1 and base[0].isdigit():
                 others += [other for other in by_number[base[0]] if not _ANY_UNDO.search(other)]
             others = [other for other in dict.fromkeys(others) if other != stem]
@@ -229,7 +288,11 @@ def pairs(stems: Collection[str], *, read: Collection[str]) -> tuple[dict[str, R
                 continue
             hint = _rename(stem, others[0])
             undoes[stem] = Refusal(problem=f"undoes {others[0]}.sql, and such a pair is not read yet", hint=hint)
-            does |= {other: Refusal(problem=f"is undone by {stem}.sql, and such a pair is not read yet", hint=hint) for other in others if other not in read}
+            does |= {
+                other: Refusal(problem=f"is undone by {stem}.sql, and such a pair is not read yet", hint=hint)
+                for other in others
+                if other not in read
+            }
             if place == len(words) - 1:
                 habits.add(stem[-len(word) - 1 :].lower())
     for stem in telling:
@@ -251,7 +314,11 @@ def _rename(stem: str, other: str) -> str:
     """What to do with a pair."""
     base = other
     for do in _DO:
-        base = re.sub(rf"(?i)(?<![a-z0-9]){do}[._\-\s]+|[._\-\s]+{do}(?![a-z0-9])", "", base) if do in _words(other) and do not in _words(stem) else base
+        base = (
+            re.sub(rf"(?i)(?<![a-z0-9]){do}[._\-\s]+|[._\-\s]+{do}(?![a-z0-9])", "", base)
+            if do in _words(other) and do not in _words(stem)
+            else base
+        )
     named = base if base[:1].isdigit() else re.sub(r"^[^\W\d_]+(?=\d)", "", base)
     named = named if named[:1].isdigit() else f"001_{named}"
     return f"Name the two {named}.up.sql and {named}.down.sql, or leave them to the tool that they were written for."

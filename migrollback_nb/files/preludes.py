@@ -1,6 +1,7 @@
 """What runs on a scratch database before the first migration: SQL files of the user's own, and stand-ins that come with us. Reads files only.
 
-A folder rarely begins at nothing: its migrations name schemas, tables and functions that the platform made before the first of them.
+A folder rarely begins at nothing: its migrations name schemas, tables and functions that the platform made before the
+first of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,20 @@ _STAND_INS = Path(__file__).parent / "stand_ins"
 #: Stand-ins that come with us, by the word that names each.
 SHIPPED = ("supabase",)
 #: What a Supabase database has before the first migration, so that a migration that misses it can be told.
-SUPABASE_SCHEMAS = frozenset({"auth", "storage", "extensions", "realtime", "graphql", "graphql_public", "vault", "net", "cron", "supabase_functions"})
+SUPABASE_SCHEMAS = frozenset(
+    {
+        "auth",
+        "storage",
+        "extensions",
+        "realtime",
+        "graphql",
+        "graphql_public",
+        "vault",
+        "net",
+        "cron",
+        "supabase_functions",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +53,11 @@ class Prelude:
     @property
     def stood_in(self) -> frozenset[str]:
         """Names of the extensions that it has stand-ins for."""
-        return frozenset() if self.extensions is None else frozenset(file.stem for file in self.extensions.glob("*.control"))
+        return (
+            frozenset()
+            if self.extensions is None
+            else frozenset(file.stem for file in self.extensions.glob("*.control"))
+        )
 
 
 def find(names: Sequence[Path | str] | Path | str | None = None) -> tuple[Prelude, ...]:
@@ -48,7 +66,8 @@ def find(names: Sequence[Path | str] | Path | str | None = None) -> tuple[Prelud
     Parameters
     ----------
     names : path or sequence of paths, optional
-        Files of SQL, or ``supabase`` for the stand-in (a file of that name is ``./supabase``). By default what MIGROLLBACK_PRELUDE names.
+        Files of SQL, or ``supabase`` for the stand-in (a file of that name is ``./supabase``). By default what
+        MIGROLLBACK_PRELUDE names.
 
     Raises
     ------
@@ -59,7 +78,9 @@ def find(names: Sequence[Path | str] | Path | str | None = None) -> tuple[Prelud
         wanted: list[Path | str] = [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
     else:
         wanted = [names] if isinstance(names, Path | str) else list(names)
-    return tuple(_shipped(name) if name in SHIPPED else _read(Path(name)) for name in dict.fromkeys(wanted) if name != "")
+    return tuple(
+        _shipped(name) if name in SHIPPED else _read(Path(name)) for name in dict.fromkeys(wanted) if name != ""
+    )
 
 
 def extensions_only() -> tuple[Prelude, ...]:
@@ -86,7 +107,10 @@ def _read(path: Path) -> Prelude:
         hint = f"Name a file of SQL, or {' or '.join(SHIPPED)} for the stand-in that comes with migrollback_nb."
         raise UsageError(f"The prelude {path} cannot be read: {error.strerror}", hint=hint) from error
     # the only commands of psql that pg_dump writes into a plain dump of a schema
-    kept = [line if not line.startswith(("\\restrict ", "\\unrestrict ")) else "\n" for line in text.splitlines(keepends=True)]
+    kept = [
+        line if not line.startswith(("\\restrict ", "\\unrestrict ")) else "\n"
+        for line in text.splitlines(keepends=True)
+    ]
     return Prelude(name=str(path), text=without_own_options("".join(kept)))
 
 
@@ -104,5 +128,10 @@ def without_own_options(dump: str) -> str:
 def _set_the_others(found: re.Match[str]) -> str:
     listed = found[1].split(", ")
     others = [option for option in listed if not option.startswith("pg_")]
-    # a column's name may hold anything, line breaks too, so what stands before is not looked at; RESET takes any name, and changes nothing here
-    return f" SET ({', '.join(others)});" if others else f" RESET ({', '.join(option.partition('=')[0] for option in listed)});"
+    # a column's name may hold anything, line breaks too, so what stands before is not looked at; RESET takes any name,
+    # and changes nothing here
+    return (
+        f" SET ({', '.join(others)});"
+        if others
+        else f" RESET ({', '.join(option.partition('=')[0] for option in listed)});"
+    )

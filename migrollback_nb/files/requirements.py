@@ -37,13 +37,18 @@ _SHARED = {
     "alter_table_space_options_stmt": "ALTER TABLESPACE",
     "create_subscription_stmt": "CREATE SUBSCRIPTION",
 }
-_SHARED_OBJECTS = frozenset(postgast.pg_query_pb2.ObjectType.Value(name) for name in ("OBJECT_ROLE", "OBJECT_DATABASE", "OBJECT_TABLESPACE"))
+_SHARED_OBJECTS = frozenset(
+    postgast.pg_query_pb2.ObjectType.Value(name) for name in ("OBJECT_ROLE", "OBJECT_DATABASE", "OBJECT_TABLESPACE")
+)
 #: The same inside bodies of code, which may build their SQL by hand.
 _SHARED_WORDS = re.compile(
-    r"\b(?:(?:create|alter|drop)\s+(?:role|user(?!\s+mapping)|group|database|tablespace)|alter\s+system|(?:drop|reassign)\s+owned)\b", re.IGNORECASE
+    r"\b(?:(?:create|alter|drop)\s+(?:role|user(?!\s+mapping)|group|database|tablespace)|alter\s+system|(?:drop|reassign)\s+owned)\b",
+    re.IGNORECASE,
 )
 #: CREATE ROLE in a body of code, and the name after it, where it is written out.
-_MAKES_ROLE = re.compile(r"\bcreate\s+(?:role|user(?!\s+mapping)|group)\s+(?:\"((?:[^\"]|\"\")+)\"|([a-z_][\w$]*))?", re.IGNORECASE)
+_MAKES_ROLE = re.compile(
+    r"\bcreate\s+(?:role|user(?!\s+mapping)|group)\s+(?:\"((?:[^\"]|\"\")+)\"|([a-z_][\w$]*))?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +57,9 @@ class Needs:
 
     extensions: dict[str, str]  #: name -> place of the first CREATE EXTENSION, as file:line
     shared: tuple[str, ...]  #: statements that change what all databases of the server share, as file:line: CREATE ROLE
-    roles: dict[str, str] = field(default_factory=dict)  #: that it names and does not make -> place of the first mention, as file:line
+    roles: dict[str, str] = field(
+        default_factory=dict
+    )  #: that it names and does not make -> place of the first mention, as file:line
 
 
 def needs_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -> Needs:
@@ -95,7 +102,11 @@ def _needs_of_texts(texts: Iterable[tuple[str, str, int]]) -> Needs:
                 named.setdefault(role, place)
             made |= _roles_made(node, statement)
     # "" is a name that is put together: then nobody can say which roles it makes itself
-    roles = {} if "" in made else {role: place for role, place in named.items() if role not in made and not role.startswith("pg_")}
+    roles = (
+        {}
+        if "" in made
+        else {role: place for role, place in named.items() if role not in made and not role.startswith("pg_")}
+    )
     return Needs(extensions=extensions, shared=tuple(shared), roles=roles)
 
 
@@ -117,7 +128,9 @@ def _roles_named(node: Node, statement: str) -> Iterator[str]:
 
 def roles_made(text: str) -> tuple[str, ...]:
     """The roles that a text's own statements make, in order; pure."""
-    return tuple(node.create_role_stmt.role for node, _, _ in _statements(text) if node.WhichOneof("node") == "create_role_stmt")
+    return tuple(
+        node.create_role_stmt.role for node, _, _ in _statements(text) if node.WhichOneof("node") == "create_role_stmt"
+    )
 
 
 def _roles_made(node: Node, statement: str) -> set[str]:

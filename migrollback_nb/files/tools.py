@@ -15,7 +15,9 @@ class Marks:
     up: re.Pattern[str] | None  #: begins the up part; None where the file begins with it
     down: re.Pattern[str]  #: begins the undo part
     down_words: str  #: how it is usually written
-    no_transaction: re.Pattern[str] | None = None  #: on the mark of a part: this part runs statement by statement; anywhere else: both do
+    no_transaction: re.Pattern[str] | None = (
+        None  #: on the mark of a part: this part runs statement by statement; anywhere else: both do
+    )
     no_transaction_words: str = "-- ROLLBACK START transaction:false"  #: what says so of the undo part
     by_number: bool = True  #: whether the tool orders its files by number, 9 before 10; False: by name
     unreadable: re.Pattern[str] | None = None  #: what only the tool itself can carry out
@@ -52,8 +54,9 @@ MARKS = {
         no_transaction=re.compile(r"----\s*tern:\s*disable-tx\s*----", re.IGNORECASE),
         no_transaction_words="---- tern: disable-tx ----",
     ),
-    # The tool asks for less than "migration" alone on the line, and would take a remark like "-- down migration is impossible" for a mark.
-    # Its "-- Up Migration" tells nothing: our own format, as it was specified, has that above the up part too.
+    # The tool asks for less than "migration" alone on the line, and would take a remark like "-- down migration is
+    # impossible" for a mark. Its "-- Up Migration" tells nothing: our own format, as it was specified, has that above
+    # the up part too.
     "node-pg-migrate": Marks(
         up=None,
         down=re.compile(r"--[\s-]*down migration[\s-]*$", re.IGNORECASE),

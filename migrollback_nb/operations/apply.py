@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import results
-from migrollback_nb.core.errors import ApplyFailed, ConnectionFailed, DependencyError, MigrollbackError, Refused, UsageError
+from migrollback_nb.core.errors import (
+    ApplyFailed,
+    ConnectionFailed,
+    DependencyError,
+    MigrollbackError,
+    Refused,
+    UsageError,
+)
 from migrollback_nb.core.results import LeftRolledBack
 from migrollback_nb.operations import ledgers, renamed_files
 from migrollback_nb.operations import snapshots as around
@@ -23,7 +30,9 @@ if TYPE_CHECKING:
     from migrollback_nb.files.migration import MigrationFile
     from migrollback_nb.operations.snapshots import Snapshots
 
-_STEPS_STAY = "Statements that ran before it, outside a transaction, stay: mend the cause and apply it again, which resumes."
+_STEPS_STAY = (
+    "Statements that ran before it, outside a transaction, stay: mend the cause and apply it again, which resumes."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +46,9 @@ class Pending:
     names: dict[str, str] = field(default_factory=dict)  #: file's name -> name in the history, of renamed ones
 
 
-def pending(history: Mapping[str, Row], folder: MigrationFolder, names: Sequence[str] = (), *, again: bool = False) -> Pending:
+def pending(
+    history: Mapping[str, Row], folder: MigrationFolder, names: Sequence[str] = (), *, again: bool = False
+) -> Pending:
     """Files that are to be applied. Does not write.
 
     Parameters
@@ -47,8 +58,8 @@ def pending(history: Mapping[str, Row], folder: MigrationFolder, names: Sequence
     folder : MigrationFolder
         Where the files are.
     names : sequence of str
-        Those that are asked for, also when they are applied or rolled back; without any, all that were never registered, and those that were rolled back and
-        whose text has changed since.
+        Those that are asked for, also when they are applied or rolled back; without any, all that were never
+        registered, and those that were rolled back and whose text has changed since.
     again : bool
         True: also all that were rolled back.
 
@@ -64,7 +75,12 @@ def pending(history: Mapping[str, Row], folder: MigrationFolder, names: Sequence
     applied = {name: row for name, row in history.items() if row["status"] != "rolled_back"}
     warnings: list[str] = []
     rolled_back = {
-        name: LeftRolledBack(migration_name=name, rolled_back_at=row["rollback_at"], rolled_back_by=row["rollback_by"], reason=row["notes"])
+        name: LeftRolledBack(
+            migration_name=name,
+            rolled_back_at=row["rollback_at"],
+            rolled_back_by=row["rollback_by"],
+            reason=row["notes"],
+        )
         for name, row in history.items()
         if row["status"] == "rolled_back"
     }
@@ -80,7 +96,9 @@ def pending(history: Mapping[str, Row], folder: MigrationFolder, names: Sequence
         if contents.errors:
             raise contents.errors[0]
         if found.unclear:
-            raise Refused(found.warnings(folder.path)[len(found.renamed)], migration_name=next(iter(found.unclear.values())))
+            raise Refused(
+                found.warnings(folder.path)[len(found.renamed)], migration_name=next(iter(found.unclear.values()))
+            )
         files = {file.name: file for file in found.new}
         for one in contents.files:
             if one.name not in rolled_back:
@@ -92,7 +110,9 @@ def pending(history: Mapping[str, Row], folder: MigrationFolder, names: Sequence
             else:
                 left.append(rolled_back[one.name])
     known = {*applied, *(file for file, name in found.renamed.items() if name in applied)}
-    ordered, failures = order_files({name: file for name, file in files.items() if name not in applied}, known, rolled_back)
+    ordered, failures = order_files(
+        {name: file for name, file in files.items() if name not in applied}, known, rolled_back
+    )
     if failures:
         raise DependencyError(failures[0].error, names=(failures[0].migration_name,))
     warnings += found.warnings(folder.path)
@@ -125,11 +145,17 @@ def apply(
     wanted = pending(database.history_states(), folder, names, again=again)
     files = wanted.files
     _refuse_applied(database, files)
-    warnings = (*wanted.warnings, *_findings_warnings(database, wanted.left_rolled_back), *_without_ledger_warnings(database, files))
+    warnings = (
+        *wanted.warnings,
+        *_findings_warnings(database, wanted.left_rolled_back),
+        *_without_ledger_warnings(database, files),
+    )
     deploy_id = database.begin_deploy(deploy) if deploy is not None or files else None
     runs = [[file] for file in files] if snapshots == "each" else _runs(files)
     with telling_what_stays(database, "applied", in_steps=any(not file.transaction for file in files)):
-        warnings += _apply_runs(database, runs, snapshots=snapshots, progress=progress, deploy=deploy_id, names=wanted.names)
+        warnings += _apply_runs(
+            database, runs, snapshots=snapshots, progress=progress, deploy=deploy_id, names=wanted.names
+        )
     return results.ApplyResult(
         applied=tuple(file.name for file in files),
         skipped=wanted.skipped,
@@ -156,14 +182,21 @@ def _findings_warnings(database: Database, left: Sequence[LeftRolledBack]) -> tu
     """What ledgers know better of what is left rolled back."""
     if not left:
         return ()
-    return tuple(f"{row['migration_name']}: {row['warning']}" for row in database.ledger_findings([one.migration_name for one in left]))
+    return tuple(
+        f"{row['migration_name']}: {row['warning']}"
+        for row in database.ledger_findings([one.migration_name for one in left])
+    )
 
 
 def _without_ledger_warnings(database: Database, files: Sequence[MigrationFile]) -> tuple[str, ...]:
     """Say where a deploy tool will not know what is applied here: its ledger is not there."""
     told = {row["migration_name"] for row in ledgers.ask(database, files)}
     tools = sorted({file.ledger_tool for file in files if file.ledger_tool is not None and file.name not in told})
-    return tuple(f"No ledger of {tool} was found here: {tool} will not know what is applied by migrollback, and will apply it again" for tool in tools)
+    return tuple(
+        f"No ledger of {tool} was found here: {tool} will not know what is applied by migrollback, and will apply it"
+        " again"
+        for tool in tools
+    )
 
 
 def _runs(files: Sequence[MigrationFile]) -> Sequence[Sequence[MigrationFile]]:
@@ -209,7 +242,9 @@ def _apply_runs(
         except MigrollbackError as error:
             if done:
                 error.done = tuple(all_names[:done])
-                error.hint = "\n".join(filter(None, (error.hint, f"Applied before it, and in place: {some(all_names[:done])}.")))
+                error.hint = "\n".join(
+                    filter(None, (error.hint, f"Applied before it, and in place: {some(all_names[:done])}."))
+                )
             raise
     return warnings
 
@@ -242,7 +277,9 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
         migration_name=file.name,
         sqlstate=details["sqlstate"],
         detail=details.get("detail"),
-        hint="\n".join(filter(None, (details.get("hint"), "Everything it did was undone." if file.transaction else _STEPS_STAY))),
+        hint="\n".join(
+            filter(None, (details.get("hint"), "Everything it did was undone." if file.transaction else _STEPS_STAY))
+        ),
         statement_number=details.get("statement_number"),
         statement=details.get("statement"),
     )

@@ -15,7 +15,8 @@ def event_hash(event: Mapping[str, Any]) -> str:
     Parameters
     ----------
     event : mapping
-        A row of `Database.events`: the columns, ``epoch_us`` (time in microseconds since 1970, UTC) and ``details_text``.
+        A row of `Database.events`: the columns, ``epoch_us`` (time in microseconds since 1970, UTC) and
+        ``details_text``.
 
     Notes
     -----
@@ -61,9 +62,13 @@ def verify(events: Iterable[Mapping[str, Any]]) -> AuditResult:
     bad: int | None = None
     for event in events:
         number += 1
-        fits = event["event_number"] == number and event["previous_hash"] == before and event["hash"] == event_hash(event)
+        fits = (
+            event["event_number"] == number and event["previous_hash"] == before and event["hash"] == event_hash(event)
+        )
         if not fits and bad is None:
             bad = event["event_number"]
         before = event["hash"]
         head = event["event_number"]
-    return AuditResult(intact=bad is None, events=number, head_number=head if number else None, head_hash=before, first_bad_number=bad)
+    return AuditResult(
+        intact=bad is None, events=number, head_number=head if number else None, head_hash=before, first_bad_number=bad
+    )

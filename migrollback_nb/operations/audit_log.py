@@ -39,5 +39,7 @@ def save_trail(database: Database, path: Path | str) -> AuditResult:
     except FileExistsError:
         raise UsageError(f"{path} exists already", hint="Name another file: a trail is never overwritten.") from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", hint="Name another file with --trail.") from error
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", hint="Name another file with --trail."
+        ) from error
     return head

@@ -19,9 +19,13 @@ class Inference:
     """What is inferred, and from what."""
 
     edges: tuple[InferredDependency, ...]
-    made: tuple[dict[str, Any], ...]  #: what the files say that each migration made, as record_parsed_objects() takes it
+    made: tuple[
+        dict[str, Any], ...
+    ]  #: what the files say that each migration made, as record_parsed_objects() takes it
     remarks: tuple[str, ...]  #: which files could not be read
-    stale: tuple[dict[str, Any], ...]  #: rows of list_migration_dependencies() that were inferred and are not found any more
+    stale: tuple[
+        dict[str, Any], ...
+    ]  #: rows of list_migration_dependencies() that were inferred and are not found any more
 
 
 def infer_dependencies(database: Database, folder: MigrationFolder | None) -> Inference:
@@ -46,7 +50,9 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> In
     stale = [
         row
         for row in recorded
-        if row["source"] == "inferred" and (row["migration_name"], row["depends_on"]) not in found and {row["migration_name"], row["depends_on"]} <= read
+        if row["source"] == "inferred"
+        and (row["migration_name"], row["depends_on"]) not in found
+        and {row["migration_name"], row["depends_on"]} <= read
     ]
     return Inference(edges=tuple(edges), made=tuple(made), remarks=tuple(remarks), stale=tuple(stale))
 
@@ -65,7 +71,10 @@ def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[S
     missing = [row["migration_name"] for row in migrations if row["migration_name"] not in texts]
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        remarks.append(f"No file at hand that is still what was registered: {shown}. Only what the database knows of them is looked at")
+        remarks.append(
+            f"No file at hand that is still what was registered: {shown}. Only what the database knows of them is"
+            " looked at"
+        )
         bodies = database.routine_bodies(missing)
         for name, definition in bodies:
             # what the definition makes is known; what its body names is not

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 #: Sources of a dependency, the surest first.
 SOURCES = ("catalog", "parsed", "rollback", "body")
 _IN_PATH = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
-_RELATIONS = frozenset({"table", "partitioned table", "view", "materialized view", "sequence", "foreign table", "composite type", "index"})
+_RELATIONS = frozenset(
+    {"table", "partitioned table", "view", "materialized view", "sequence", "foreign table", "composite type", "index"}
+)
 _ROUTINES = frozenset({"function", "procedure", "aggregate"})
 _TYPES = frozenset({"enum", "domain", "range", "base type"})
 _PARTS = frozenset({"column", "constraint", "trigger", "policy", "rule"})
@@ -58,7 +60,9 @@ class _Symbol:
     kind: str
     name: str  #: as it is shown
     hands: list[tuple[str, str]] = field(default_factory=list)  #: (migration, created | changed | renamed), in order
-    parts: dict[tuple[str, str], _Symbol] = field(default_factory=dict)  #: (kind, name) -> column, constraint, trigger ...
+    parts: dict[tuple[str, str], _Symbol] = field(
+        default_factory=dict
+    )  #: (kind, name) -> column, constraint, trigger ...
 
     # Always the last hand only: that one needs those before it in turn.
 
@@ -69,7 +73,9 @@ class _Symbol:
         return [name for name, action in self.hands if action != "changed" or self.kind not in _RELATIONS][-1:]
 
     def all_hands(self) -> list[str]:
-        return [name for name, _ in self.hands[-1:]] + [name for part in self.parts.values() for name, _ in part.hands[-1:]]
+        return [name for name, _ in self.hands[-1:]] + [
+            name for part in self.parts.values() for name, _ in part.hands[-1:]
+        ]
 
 
 _Key = tuple[str | None, str]
@@ -87,7 +93,9 @@ class _Watcher:
 
 class _Replay:
     def __init__(self) -> None:
-        self.spaces: dict[str, dict[_Key, _Symbol]] = {space: {} for space in ("relation", "routine", "type", "schema", "extension")}
+        self.spaces: dict[str, dict[_Key, _Symbol]] = {
+            space: {} for space in ("relation", "routine", "type", "schema", "extension")
+        }
         self.found: dict[tuple[str, str], dict[str, str]] = {}  #: (migration, depends on) -> object -> source
         self.watchers: dict[tuple[str, _Key], list[_Watcher]] = {}  #: (space, name) -> whose rollback SQL names it
         self.made: list[dict[str, Any]] = []  #: what the texts say was made, as record_parsed_objects() takes it
@@ -96,7 +104,11 @@ class _Replay:
 
     def _find(self, space: str, schema: str | None, name: str, path: Sequence[str]) -> tuple[_Key, _Symbol] | None:
         symbols = self.spaces[space]
-        for key in [(schema, name)] if schema is not None or space in ("schema", "extension") else [(one, name) for one in path]:
+        for key in (
+            [(schema, name)]
+            if schema is not None or space in ("schema", "extension")
+            else [(one, name) for one in path]
+        ):
             if key in symbols:
                 return key, symbols[key]
         if space == "type":  # a table is a type as well
@@ -134,7 +146,11 @@ class _Replay:
                 else:
                     self._need(step, found[1].needed_by_users(), found[1], source)
                 return
-            schema = None if mention.space in ("schema", "extension") else mention.schema or (step.path[0] if step.path else None)
+            schema = (
+                None
+                if mention.space in ("schema", "extension")
+                else mention.schema or (step.path[0] if step.path else None)
+            )
             if schema is not None and (space := self.spaces["schema"].get((None, schema))) is not None:
                 self._need(step, space.needed_by_users(), space, source)
             self._create(step, mention.space, (schema, mention.name), mention.kind)
@@ -143,7 +159,9 @@ class _Replay:
             key, relation = found
             self._need(step, relation.needed_by_users(), relation, source)
             if not (mention.only_new and (mention.kind, mention.part) in relation.parts):
-                part = _Symbol(kind=mention.kind, name=_shown(key, mention.part, mention.kind), hands=[(step.name, "created")])
+                part = _Symbol(
+                    kind=mention.kind, name=_shown(key, mention.part, mention.kind), hands=[(step.name, "created")]
+                )
                 relation.parts[mention.kind, mention.part] = part
                 self._disturb(step, mention.space, key, part, part=mention.part, made=True)
                 self._note(step, mention, key[0])
@@ -196,7 +214,9 @@ class _Replay:
                     symbol.name = _shown(key, mention.new_name, mention.kind)
                     relation.parts[mention.kind, mention.new_name or ""] = symbol
                 else:
-                    symbols = self.spaces[mention.space] if key in self.spaces[mention.space] else self.spaces["relation"]
+                    symbols = (
+                        self.spaces[mention.space] if key in self.spaces[mention.space] else self.spaces["relation"]
+                    )
                     new = (mention.new_schema or key[0], mention.new_name or key[1])
                     symbols[new] = symbols.pop(key)
                     symbol.name = _shown(new)
@@ -206,7 +226,9 @@ class _Replay:
                 if mention.part is not None:
                     del relation.parts[mention.kind, mention.part]
                 else:
-                    symbols = self.spaces[mention.space] if key in self.spaces[mention.space] else self.spaces["relation"]
+                    symbols = (
+                        self.spaces[mention.space] if key in self.spaces[mention.space] else self.spaces["relation"]
+                    )
                     del symbols[key]
                     if mention.space == "schema":
                         self._drop_inside(step, mention.name, source)
@@ -220,7 +242,11 @@ class _Replay:
     def _columns(self, step: Step, statement: StatementObjects, source: str) -> None:
         """Columns of the relations of a statement that it names: another migration than the table's may have added them."""
         for mention in statement.mentions:
-            if mention.space not in ("relation", "type") or mention.action == "dropped" or (found := self._look_up(mention, step.path)) is None:
+            if (
+                mention.space not in ("relation", "type")
+                or mention.action == "dropped"
+                or (found := self._look_up(mention, step.path)) is None
+            ):
                 continue
             for (kind, name), part in found[1].parts.items():
                 if kind == "column" and (name in statement.names or "*" in statement.names):
@@ -230,13 +256,21 @@ class _Replay:
         for statement in step.rollback:
             for mention in statement.mentions if not statement.in_body else ():
                 found = self._look_up(mention, step.path)
-                schema = None if mention.space in ("schema", "extension") else mention.schema or (step.path[0] if step.path else None)
+                schema = (
+                    None
+                    if mention.space in ("schema", "extension")
+                    else mention.schema or (step.path[0] if step.path else None)
+                )
                 key = found[0] if found is not None else (schema, mention.name)
                 space = "relation" if found is not None and key not in self.spaces[mention.space] else mention.space
-                watcher = _Watcher(step.name, mention.action != "used", mention.part, frozenset(statement.names) | {mention.part or ""})
+                watcher = _Watcher(
+                    step.name, mention.action != "used", mention.part, frozenset(statement.names) | {mention.part or ""}
+                )
                 self.watchers.setdefault((space, key), []).append(watcher)
 
-    def _disturb(self, step: Step, space: str, key: _Key, symbol: _Symbol, *, part: str | None = None, made: bool = False) -> None:
+    def _disturb(
+        self, step: Step, space: str, key: _Key, symbol: _Symbol, *, part: str | None = None, made: bool = False
+    ) -> None:
         """An object is made, or is dropped or renamed, that the rollback SQL of an earlier migration names."""
         for watcher in self.watchers.get((space, key), ()):
             if watcher.part == part and watcher.makes_or_drops if made else part is None or part in watcher.names:
@@ -266,13 +300,17 @@ class _Replay:
                     self._disturb(step, "relation", (names[0], names[1]), relation, part=names[2])
             elif part is None:
                 relation.parts[kind, names[2]] = _Symbol(
-                    kind=kind, name=row["identity"], hands=[(step.name, "created" if row["action"] == "created" else "changed")]
+                    kind=kind,
+                    name=row["identity"],
+                    hands=[(step.name, "created" if row["action"] == "created" else "changed")],
                 )
             else:
                 part.name = row["identity"]
                 self._hand(part, step, row["action"])
             return
-        space = "relation" if kind in _RELATIONS else "routine" if kind in _ROUTINES else "type" if kind in _TYPES else kind
+        space = (
+            "relation" if kind in _RELATIONS else "routine" if kind in _ROUTINES else "type" if kind in _TYPES else kind
+        )
         if space not in self.spaces or len(names) not in (1, 2):
             return
         key: _Key = (names[0], names[1]) if len(names) == 2 else (None, names[0])
@@ -302,10 +340,15 @@ def path_names(search_path: str | None) -> tuple[str, ...]:
     >>> path_names('public, "App One"')
     ('public', 'App One')
     """
-    return tuple(quoted.replace('""', '"') if quoted or not plain else plain for quoted, plain in _IN_PATH.findall(search_path or ""))
+    return tuple(
+        quoted.replace('""', '"') if quoted or not plain else plain
+        for quoted, plain in _IN_PATH.findall(search_path or "")
+    )
 
 
-def infer(steps: Iterable[Step], known: Iterable[Mapping[str, Any]] = ()) -> tuple[list[InferredDependency], list[dict[str, Any]]]:
+def infer(
+    steps: Iterable[Step], known: Iterable[Mapping[str, Any]] = ()
+) -> tuple[list[InferredDependency], list[dict[str, Any]]]:
     """Which migration needs which earlier one.
 
     Parameters
@@ -313,12 +356,14 @@ def infer(steps: Iterable[Step], known: Iterable[Mapping[str, Any]] = ()) -> tup
     steps : iterable of Step
         The migrations in place, in the order in which they were applied.
     known : iterable of mapping
-        Rows of infer_migration_dependencies(): what the catalogs say. Where they have an edge, their objects are its reason.
+        Rows of infer_migration_dependencies(): what the catalogs say. Where they have an edge, their objects are its
+        reason.
 
     Returns
     -------
     (list of InferredDependency, list of dict)
-        The dependencies, in the order of the dependents; and what the texts say that each migration made, as record_parsed_objects() takes it.
+        The dependencies, in the order of the dependents; and what the texts say that each migration made, as
+        record_parsed_objects() takes it.
     """
     replay = _Replay()
     order: dict[str, int] = {}
@@ -328,12 +373,17 @@ def infer(steps: Iterable[Step], known: Iterable[Mapping[str, Any]] = ()) -> tup
     found: dict[tuple[str, str], InferredDependency] = {}
     for row in known:
         found[row["migration_name"], row["depends_on"]] = InferredDependency(
-            migration_name=row["migration_name"], depends_on=row["depends_on"], because=tuple(row["because"]), source=row["source"]
+            migration_name=row["migration_name"],
+            depends_on=row["depends_on"],
+            because=tuple(row["because"]),
+            source=row["source"],
         )
     for (name, base), reasons in replay.found.items():
         if (name, base) not in found:
             source = min(reasons.values(), key=SOURCES.index)
             because = sorted((shown for shown, one in reasons.items() if one == source), key=lambda shown: shown)
-            found[name, base] = InferredDependency(migration_name=name, depends_on=base, because=tuple(because), source=source)
+            found[name, base] = InferredDependency(
+                migration_name=name, depends_on=base, because=tuple(because), source=source
+            )
     edges = sorted(found.values(), key=lambda edge: (order.get(edge.migration_name, 0), order.get(edge.depends_on, 0)))
     return edges, replay.made

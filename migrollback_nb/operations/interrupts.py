@@ -21,13 +21,22 @@ def telling_what_stays(database: Database, deed: str, *, in_steps: bool = False)
     except KeyboardInterrupt as interrupt:
         undone = "What was running was cancelled on the server and undone."
         if in_steps:
-            undone = "The statement that was running was cancelled on the server. Those before it stay, and a second run resumes."
+            undone = (
+                "The statement that was running was cancelled on the server. Those before it stay, and a second run"
+                " resumes."
+            )
         try:
             done = database.done_in_attempts()
         except MigrollbackError as error:
-            raise Interrupted(f"What was running was cancelled, if it was not committed already; the database cannot be asked: {error.message}") from interrupt
+            raise Interrupted(
+                "What was running was cancelled, if it was not committed already; the database cannot be asked:"
+                f" {error.message}"
+            ) from interrupt
         if done:
-            undone = f"Too late for {some(done)}: {deed}, committed, and not undone. Only what came after that was cancelled."
+            undone = (
+                f"Too late for {some(done)}: {deed}, committed, and not undone. Only what came after that was"
+                " cancelled."
+            )
         raise Interrupted(undone, done=done) from interrupt
 
 

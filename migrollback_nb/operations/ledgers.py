@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class LedgerAnswers:
     """What the ledgers say of files that are not registered."""
 
-    files: tuple[MigrationFile, ...]  #: what they hold, and what no ledger is there for; each with the tool whose ledger answered
+    files: tuple[
+        MigrationFile, ...
+    ]  #: what they hold, and what no ledger is there for; each with the tool whose ledger answered
     not_applied: tuple[str, ...]  #: names of what they do not hold
     warnings: tuple[str, ...]  #: the same in words, and where the folder's word had to be taken
 
@@ -30,18 +32,24 @@ def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnsw
     for name, row in rows.items():
         if not row["is_applied"]:
             by_ledger.setdefault(row["ledger"], []).append(name)
-    warnings = [f"Not applied, as the ledger {ledger} says, and left out: {some(names)}" for ledger, names in by_ledger.items()]
+    warnings = [
+        f"Not applied, as the ledger {ledger} says, and left out: {some(names)}" for ledger, names in by_ledger.items()
+    ]
     taken = [file for file in files if file.name not in rows and file.ledger_tool is not None]
     for tool in sorted({file.ledger_tool or "" for file in taken}):
         names = [file.name for file in taken if file.ledger_tool == tool]
         warnings.append(
-            f"No ledger of {tool} was found here: the folder's word was taken that all its files are applied ({some(names)}), and {tool} will not hear of a "
-            "rollback. Where its ledger has another name than usual: ALTER DATABASE ... SET migrollback.deploy_ledger = 'schema.table'"
+            f"No ledger of {tool} was found here: the folder's word was taken that all its files are applied"
+            f" ({some(names)}), and {tool} will not hear of a rollback. Where its ledger has another name than usual:"
+            " ALTER DATABASE ... SET migrollback.deploy_ledger = 'schema.table'"
         )
     not_applied = {name for names in by_ledger.values() for name in names}
-    # a file in our own format that Supabase's ledger knows is Supabase's from now on: its ledger is asked even when it has lost all the others
+    # a file in our own format that Supabase's ledger knows is Supabase's from now on: its ledger is asked even when it
+    # has lost all the others
     kept = tuple(
-        replace(file, deployed_by="supabase") if file.ledger_tool is None and file.name in rows else file for file in files if file.name not in not_applied
+        replace(file, deployed_by="supabase") if file.ledger_tool is None and file.name in rows else file
+        for file in files
+        if file.name not in not_applied
     )
     return LedgerAnswers(files=kept, not_applied=tuple(sorted(not_applied)), warnings=tuple(warnings))
 
@@ -53,20 +61,31 @@ def missing_warnings(findings: Sequence[Mapping[str, Any]]) -> list[str]:
         if row["finding"] == "missing":
             by_ledger.setdefault(row["ledger"], []).append(row["migration_name"])
     return [
-        f"Registered as applied, but the ledger {ledger} does not hold them: {some(names)}. Their deploy tool has undone them, or never applied them; once you have "
-        "looked: migrollback resolve NAME --as applied|rolled_back --reason TEXT"
+        f"Registered as applied, but the ledger {ledger} does not hold them: {some(names)}. Their deploy tool has"
+        " undone them, or never applied them; once you have looked: migrollback resolve NAME --as applied|rolled_back"
+        " --reason TEXT"
         for ledger, names in by_ledger.items()
     ]
 
 
 def not_applied_warning(database: Database, file: MigrationFile) -> tuple[str, ...]:
     """Say so where the deploy tool of a file has not applied it. Does not write."""
-    return tuple(f"The ledger {row['ledger']} says that {file.name} is not applied" for row in ask(database, [file]) if not row["is_applied"])
+    return tuple(
+        f"The ledger {row['ledger']} says that {file.name} is not applied"
+        for row in ask(database, [file])
+        if not row["is_applied"]
+    )
 
 
 def ask(database: Database, files: Sequence[MigrationFile]) -> Sequence[dict[str, Any]]:
     """What the ledgers of their deploy tools say of files: rows of migrations_in_deploy_ledgers(). Does not write."""
-    return database.in_deploy_ledgers([{"name": file.name, "version": file.version, "tool": file.ledger_tool} for file in files]) if files else ()
+    return (
+        database.in_deploy_ledgers(
+            [{"name": file.name, "version": file.version, "tool": file.ledger_tool} for file in files]
+        )
+        if files
+        else ()
+    )
 
 
 def refuse_while_deploying(database: Database, tools: Iterable[str | None], *, also_broken_off: bool = False) -> None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from migrollback_nb.files.migration import MigrationFile
 
 
-def sync(database: Database, folder: MigrationFolder, *, deploy: str | None = None, progress: Progress | None = None) -> SyncResult:
+def sync(
+    database: Database, folder: MigrationFolder, *, deploy: str | None = None, progress: Progress | None = None
+) -> SyncResult:
     """Register what the folder holds and the history does not, and record what deploy tools did meanwhile. Writes.
 
     Parameters and result are those of `Migrations.sync`.
@@ -38,16 +40,26 @@ def sync(database: Database, folder: MigrationFolder, *, deploy: str | None = No
     warnings = [*contents.warnings, *answers.warnings, *found.warnings(folder.path)]
     warnings += [f"{row['migration_name']}: {row['warning']}" for row in findings if row["finding"] == "contradiction"]
     warnings += ledgers.missing_warnings(findings)
-    anew, reworked, remarks_on_reworked = _reworked(database, [file for file in contents.files if file.name not in again], history)
+    anew, reworked, remarks_on_reworked = _reworked(
+        database, [file for file in contents.files if file.name not in again], history
+    )
     warnings += remarks_on_reworked
     changed = (
         file
         for name, file in by_name.items()
-        if name in history and name not in again and name not in reworked and history[name]["checksum"] not in (None, file.checksum)
+        if name in history
+        and name not in again
+        and name not in reworked
+        and history[name]["checksum"] not in (None, file.checksum)
     )
-    warnings += [f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over" for file in changed]
+    warnings += [
+        f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over"
+        for file in changed
+    ]
 
-    wanted = {file.name: file for file in (*answers.files, *anew)} | {name: by_name[name] for name in again if name in by_name}
+    wanted = {file.name: file for file in (*answers.files, *anew)} | {
+        name: by_name[name] for name in again if name in by_name
+    }
     applied = {name for name, row in history.items() if row["status"] != "rolled_back"} | (again - by_name.keys())
     applied |= {file for file, name in found.renamed.items() if name in applied}
     ordered, left_out = order_files(wanted, applied)
@@ -70,7 +82,9 @@ def sync(database: Database, folder: MigrationFolder, *, deploy: str | None = No
         except MigrollbackError as error:
             if registered:
                 error.done = tuple(one.migration_name for one in registered)
-                error.hint = "\n".join(filter(None, (error.hint, f"Registered before it, and committed: {some(error.done)}.")))
+                error.hint = "\n".join(
+                    filter(None, (error.hint, f"Registered before it, and committed: {some(error.done)}."))
+                )
             raise
         failures += refused
         for file in (file for file in batch if file.name in outcomes):
@@ -80,12 +94,18 @@ def sync(database: Database, folder: MigrationFolder, *, deploy: str | None = No
                 again_here.append(file.name)
                 continue
             registered.append(
-                results.RegisterResult(migration_name=file.name, outcome=outcomes[file.name], has_rollback_sql=file.rollback is not None, warnings=remarks)
+                results.RegisterResult(
+                    migration_name=file.name,
+                    outcome=outcomes[file.name],
+                    has_rollback_sql=file.rollback is not None,
+                    warnings=remarks,
+                )
             )
     return results.SyncResult(
         registered=tuple(registered),
         applied_again=(*again_without_file, *again_here),
-        skipped=tuple(name for name in by_name if name in history and name not in again and name not in wanted) + tuple(found.renamed),
+        skipped=tuple(name for name in by_name if name in history and name not in again and name not in wanted)
+        + tuple(found.renamed),
         not_applied=answers.not_applied,
         failed=tuple(failures),
         warnings=tuple(warnings),
@@ -100,7 +120,11 @@ def _reworked(
 
     Sqitch gives a change that is reworked its old name, and the old form another.
     """
-    found = [file for file in files if file.tool == "Sqitch" and file.name in history and history[file.name]["version"] != file.version]
+    found = [
+        file
+        for file in files
+        if file.tool == "Sqitch" and file.name in history and history[file.name]["version"] != file.version
+    ]
     pending = {row["migration_name"] for row in ledgers.ask(database, found) if not row["is_applied"]}
     now_called = {file.version: file.name for file in files}
     remarks = [
@@ -130,7 +154,10 @@ def _register_batch(
     except (ConnectionFailed, LockBusy):
         raise
     except MigrollbackError as refusal:
-        if getattr(refusal, "sqlstate", None) in ("25006", "42501"):  # nothing may be written, or not by this role: no matter of a file
+        if getattr(refusal, "sqlstate", None) in (
+            "25006",
+            "42501",
+        ):  # nothing may be written, or not by this role: no matter of a file
             raise
         outcomes: dict[str, str] = {}
         refused = []
@@ -156,7 +183,12 @@ def record_of(file: MigrationFile, *, deploy: str | None, names: Mapping[str, st
 def live_block_warning(database: Database, file: MigrationFile) -> tuple[str, ...]:
     """Say that Supabase's own tool would run a rollback block that is live SQL, where this is its database. Does not write."""
     if file.rollback is not None and file.rollback.live and database.uses_supabase():
-        return (f"{file.path}:{file.rollback.line}: the rollback block is live SQL, and supabase db push runs it as well. Comment it out line by line",)
+        return (
+            (
+                f"{file.path}:{file.rollback.line}: the rollback block is live SQL, and supabase db push runs it as"
+                " well. Comment it out line by line"
+            ),
+        )
     return ()
 
 
@@ -183,9 +215,14 @@ def order_files(
                 undone = [rolled_back[base] for base in bases if base in rolled_back]
                 if undone:
                     trouble = f"depends on what is rolled back: {'; '.join(map(str, undone))}"
-                    fix = f"Apply that again first: migrollback apply {' '.join(shlex.quote(one.migration_name) for one in undone)}, or apply --again."
+                    fix = (
+                        "Apply that again first: migrollback apply"
+                        f" {' '.join(shlex.quote(one.migration_name) for one in undone)}, or apply --again."
+                    )
                 else:
-                    trouble = f"depends on {', '.join(bases)}, which is neither in place nor a new, good file of the folder"
+                    trouble = (
+                        f"depends on {', '.join(bases)}, which is neither in place nor a new, good file of the folder"
+                    )
                     fix = "Add the file, apply it again, or correct -- Depends on:."
                 failures.append(results.FileFailure(migration_name=name, error=f"{files[name].path}: {trouble}\n{fix}"))
                 del depends_on[name]

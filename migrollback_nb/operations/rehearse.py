@@ -9,7 +9,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core.errors import Refused
-from migrollback_nb.core.results.rehearsal import Broken, Failure, Impact, Lock, NotUndone, OtherSession, Rehearsal, RowLoss, Statement
+from migrollback_nb.core.results.rehearsal import (
+    Broken,
+    Failure,
+    Impact,
+    Lock,
+    NotUndone,
+    OtherSession,
+    Rehearsal,
+    RowLoss,
+    Statement,
+)
 from migrollback_nb.core.results.schema import SchemaDiff
 from migrollback_nb.operations import stored_sql
 from migrollback_nb.parsing import routine_bodies, tokens
@@ -35,7 +45,12 @@ _KINDS = {
 
 
 def rehearse(
-    database: Database, names: Sequence[str], *, consent: bool = False, lock_timeout: str | None = None, statement_timeout: str | None = None
+    database: Database,
+    names: Sequence[str],
+    *,
+    consent: bool = False,
+    lock_timeout: str | None = None,
+    statement_timeout: str | None = None,
 ) -> Rehearsal:
     """Rehearse the rollbacks of these migrations, in this order, on the target itself. Writes one event and nothing else.
 
@@ -46,14 +61,23 @@ def rehearse(
     """
     if not consent:
         _require_stored_effects(database, names)
-    report, notices, blocked_by = database.rehearse(names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+    report, notices, blocked_by = database.rehearse(
+        names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT
+    )
     if report.get("refused"):
         raise refusal(report)
     failure = report["failure"]
     position = None
-    if failure is not None and failure["sqlstate"].startswith("42") and failure.get("statement_number") and not report["not_undone"]:
+    if (
+        failure is not None
+        and failure["sqlstate"].startswith("42")
+        and failure.get("statement_number")
+        and not report["not_undone"]
+    ):
         with suppress(Exception):  # where it failed is known without the place in the line
-            position = database.place_of_error(names, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+            position = database.place_of_error(
+                names, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT
+            )
     database.record_rehearsal(report)
     history = {name: database.find(name) or {} for name in names}
     report["broken"] += broken_bodies(database, report)
@@ -68,7 +92,9 @@ def rehearse(
     )
 
 
-def rehearse_on_copy(target: Database, names: Sequence[str], *, on: str, consent: bool = False, statement_timeout: str | None = None) -> Rehearsal:
+def rehearse_on_copy(
+    target: Database, names: Sequence[str], *, on: str, consent: bool = False, statement_timeout: str | None = None
+) -> Rehearsal:
     """Rehearse the rollbacks of these migrations, in this order, on a copy of the target's schema. Writes nothing to the target.
 
     Parameters
@@ -102,11 +128,18 @@ def rehearse_on_copy(target: Database, names: Sequence[str], *, on: str, consent
         if in_steps:
             report, notices = _in_steps(database, names[0], history[names[0]])
         else:
-            report, notices, blocked_by = database.rehearse(names, consent=True, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+            report, notices, blocked_by = database.rehearse(
+                names, consent=True, statement_timeout=statement_timeout or STATEMENT_TIMEOUT
+            )
             if report.get("refused"):
                 raise refusal(report)
             failure = report["failure"]
-            if failure is not None and failure["sqlstate"].startswith("42") and failure.get("statement_number") and not report["not_undone"]:
+            if (
+                failure is not None
+                and failure["sqlstate"].startswith("42")
+                and failure.get("statement_number")
+                and not report["not_undone"]
+            ):
                 with suppress(Exception):  # where it failed is known without the place in the line
                     position = database.place_of_error(names, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
         report["broken"] += broken_bodies(database, report)
@@ -118,8 +151,10 @@ def rehearse_on_copy(target: Database, names: Sequence[str], *, on: str, consent
         report["replicas"] = target.standbys()
     remarks = (
         *copy.remarks,
-        "The copy has no rows: how long the statements last, what constraints say to the rows, and how many rows DELETE and UPDATE would meet could not be seen. "
-        "Numbers of rows are what the target's statistics say",
+        (
+            "The copy has no rows: how long the statements last, what constraints say to the rows, and how many rows"
+            " DELETE and UPDATE would meet could not be seen. Numbers of rows are what the target's statistics say"
+        ),
     )
     return from_report(
         report,
@@ -138,9 +173,13 @@ def _require_stored_effects(database: Database, names: Sequence[str]) -> None:
     for name in names:
         if stored_sql.hides_effects(database.find(name)):
             raise Refused(
-                f"What is stored of the effects of {name}'s rollback SQL is not what the parser finds in it: it was changed in the database, or registered by another version",
+                f"What is stored of the effects of {name}'s rollback SQL is not what the parser finds in it: it was"
+                " changed in the database, or registered by another version",
                 migration_name=name,
-                hint=f"Nothing has run. Register it again: migrollback register {shlex.quote(name)}. Or rehearse all the same with --consent (consent=True).",
+                hint=(
+                    f"Nothing has run. Register it again: migrollback register {shlex.quote(name)}. Or rehearse all the"
+                    " same with --consent (consent=True)."
+                ),
             )
 
 
@@ -155,20 +194,30 @@ def _in_steps(database: Database, name: str, history: Mapping[str, Any]) -> tupl
     journal = {
         event["details"]["statement_number"]: event["details"]["duration_ms"]
         for event in database.events(name)
-        if event["event"] == "statement_completed" and event["attempt_id"] is not None and str(event["attempt_id"]) == execution.attempt_id
+        if event["event"] == "statement_completed"
+        and event["attempt_id"] is not None
+        and str(event["attempt_id"]) == execution.attempt_id
     }
     cut = (history["metadata"].get("rollback") or {}).get("statements") or []
     text = history["rollback_sql"].encode()
     statements = [
-        {"migration_name": name, "number": number, "statement": text[start : start + length].decode(), "line": line, "ms": journal.get(number)}
+        {
+            "migration_name": name,
+            "number": number,
+            "statement": text[start : start + length].decode(),
+            "line": line,
+            "ms": journal.get(number),
+        }
         for number, (start, length, line) in enumerate(cut, 1)
     ]
     changes = [{**change, "made_by": None} for change in database.changes_since(before)]
     report: dict[str, Any] = {
         "success": row["success"],
-        "message": "Rehearsal: the rollback would succeed"
-        if row["success"]
-        else f"Rehearsal: the rollback would fail: {failure['message'] if failure else ''}",
+        "message": (
+            "Rehearsal: the rollback would succeed"
+            if row["success"]
+            else f"Rehearsal: the rollback would fail: {failure['message'] if failure else ''}"
+        ),
         "migrations": [name],
         "failure": None if failure is None else {"passing": False, "migration_name": name, **failure},
         "unchanged": row["success"] and not changes,
@@ -189,9 +238,13 @@ def _in_steps(database: Database, name: str, history: Mapping[str, Any]) -> tupl
     return report, execution.notices
 
 
-def _estimated_rows(target: Database, report: Mapping[str, Any], history: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _estimated_rows(
+    target: Database, report: Mapping[str, Any], history: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """What data would be lost, with the target's statistics for numbers. Does not write."""
-    lost = [{**row, "exact": False} for row in report["rows"] if row["what"] in ("dropped", "column dropped", "emptied")]
+    lost = [
+        {**row, "exact": False} for row in report["rows"] if row["what"] in ("dropped", "column dropped", "emptied")
+    ]
     known = target.estimated_rows([(row["relation"], row["column"]) for row in lost])
     for row, rows in zip(lost, known, strict=True):
         row["rows"] = rows
@@ -200,7 +253,16 @@ def _estimated_rows(target: Database, report: Mapping[str, Any], history: Mappin
         for _, deed, schema, table in (found["metadata"].get("rollback") or {}).get("writes", []):
             if deed in words:
                 relation = f"{schema}.{table}" if schema else table
-                lost.append({"relation": relation, "column": None, "what": words[deed], "rows": None, "exact": False, "sqlstate": None})
+                lost.append(
+                    {
+                        "relation": relation,
+                        "column": None,
+                        "what": words[deed],
+                        "rows": None,
+                        "exact": False,
+                        "sqlstate": None,
+                    }
+                )
     return lost
 
 
@@ -217,14 +279,22 @@ def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[st
         certain = False
         if used is not None:
             meant = database.meant_relations(routine["search_path"], routine_bodies.names_of(used))
-            trigger_on = frozenset(user.split(" on ", 1)[1] for user in routine["used_by"] if user.startswith("trigger ") and " on " in user)
+            trigger_on = frozenset(
+                user.split(" on ", 1)[1]
+                for user in routine["used_by"]
+                if user.startswith("trigger ") and " on " in user
+            )
             named = list(routine_bodies.broken_by(used, gone, meant, trigger_on=trigger_on))
             certain = any(sure for _, sure in named)
-            because = [f"{one.kind} {one.identity}" + ("" if sure or not certain else " (perhaps)") for one, sure in named]
+            because = [
+                f"{one.kind} {one.identity}" + ("" if sure or not certain else " (perhaps)") for one, sure in named
+            ]
         else:
             # a language, or a body, that cannot be read: by its words
             words = frozenset(re.findall(r"\w+", routine["body"].lower()))
-            because = [f"{one.kind} {one.identity}" for one in gone if one.kind != "column" and one.name.lower() in words]
+            because = [
+                f"{one.kind} {one.identity}" for one in gone if one.kind != "column" and one.name.lower() in words
+            ]
         if because:
             verb = "names" if certain or used is not None else f"(in {routine['language']}) has in its text"
             found.append({**told, "because": f"{verb} {', '.join(because)}", "certain": certain, "sqlstate": None})
@@ -238,7 +308,10 @@ def refusal(report: Mapping[str, Any]) -> Refused:
         return Refused(
             f"Undoing a rehearsal would not undo all of this:\n{told}",
             migration_name=report["migration_name"],
-            hint="Nothing has run. Rehearse it on a copy of the schema with --on scratch (on='scratch'), or here all the same with --consent (consent=True).",
+            hint=(
+                "Nothing has run. Rehearse it on a copy of the schema with --on scratch (on='scratch'), or here all the"
+                " same with --consent (consent=True)."
+            ),
         )
     return Refused(report["message"], migration_name=report["migration_name"])
 
@@ -258,7 +331,10 @@ def from_report(
     names = report["migrations"]
     failure = report["failure"]
     diff = SchemaDiff.from_rows(
-        ({key: row[key] for key in ("change", "kind", "identity", "old_definition", "new_definition")} for row in report["changes"]),
+        (
+            {key: row[key] for key in ("change", "kind", "identity", "old_definition", "new_definition")}
+            for row in report["changes"]
+        ),
         old="now",
         new="after the rollback",
     )
@@ -275,7 +351,8 @@ def from_report(
                 made_by=made_by,
                 named=tokens.names_any(change.identity, mentioned),
                 # to have changed it gives no right to drop it
-                foreign=made_by is not None and (made_by[0] not in names if change.change == "dropped" else not set(made_by) & set(names)),
+                foreign=made_by is not None
+                and (made_by[0] not in names if change.change == "dropped" else not set(made_by) & set(names)),
             )
         )
     locks = (Lock(**{**lock, "kind": _KINDS.get(lock["kind"], lock["kind"])}) for lock in report["locks"])
@@ -296,7 +373,8 @@ def from_report(
         locks=tuple(sorted(locks, key=lambda lock: (-lock.strength, lock.relation))),
         sessions=tuple(OtherSession(**session) for session in report["sessions"]),
         replicas=tuple(
-            f"{r['application_name'] or 'no name'} ({r['client_addr'] or 'local'}, {r['state'] or 'state not visible'}, {r['sync_state'] or '?'})"
+            f"{r['application_name'] or 'no name'} ({r['client_addr'] or 'local'}, {r['state'] or 'state not visible'},"
+            f" {r['sync_state'] or '?'})"
             for r in report["replicas"]
         ),
         renamed=tuple((pair["old"], pair["new"]) for pair in report["renamed"]),
@@ -305,7 +383,10 @@ def from_report(
         notices=tuple(notices),
         remarks=(
             *remarks,
-            *(f"Statement {number} of {name} builds SQL while it runs: what that does could not be seen before" for name, number in report["unseen"]),
+            *(
+                f"Statement {number} of {name} builds SQL while it runs: what that does could not be seen before"
+                for name, number in report["unseen"]
+            ),
         ),
         duration_ms=report["duration_ms"],
     )

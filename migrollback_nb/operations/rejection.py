@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from migrollback_nb.database import Database
 
 
-def refusal(database: Database, names: Sequence[str], name: str, reason: str, *, hint: str | None = None, result: object = None) -> Refused:
+def refusal(
+    database: Database, names: Sequence[str], name: str, reason: str, *, hint: str | None = None, result: object = None
+) -> Refused:
     """Build the error of a rollback that the database refused. Does not write.
 
     Parameters
@@ -49,7 +51,10 @@ def refusal(database: Database, names: Sequence[str], name: str, reason: str, *,
 def _way_out(name: str, status: str, rollback_sql: str | None) -> Sequence[str]:
     quoted = shlex.quote(name)
     if status == "failed":
-        return [f"Look at it first, then say how it stands: migrollback resolve {quoted} --as applied|rolled_back --reason TEXT"]
+        return [
+            f"Look at it first, then say how it stands: migrollback resolve {quoted} --as applied|rolled_back --reason"
+            " TEXT"
+        ]
     if status == "applied" and not (rollback_sql or "").strip():
         return [f"migrollback template {quoted} suggests it. Add it to the file, then: migrollback register {quoted}"]
     return []

@@ -17,20 +17,25 @@ class FileComparison:
     """How the files of a folder stand to what is registered."""
 
     new: tuple[MigrationFile, ...]  #: not registered, under this name or another
-    renamed: dict[str, str]  #: file's name -> name under which the same version and text is registered, which has no file any more
-    unclear: dict[str, str]  #: file's name -> registered name of the same version, which has no file any more and had another text
+    renamed: dict[
+        str, str
+    ]  #: file's name -> name under which the same version and text is registered, which has no file any more
+    unclear: dict[
+        str, str
+    ]  #: file's name -> registered name of the same version, which has no file any more and had another text
     deleted: tuple[str, ...]  #: applied, without a file
 
     def warnings(self, folder: object) -> tuple[str, ...]:
         """What a person should know of it, in words; `folder` as it is shown."""
         told = [
-            f"{file} is {name} under another name (same version, same text): it is known as {name} here, and does not run again. "
-            f"{name} is registered and has no file any more"
+            f"{file} is {name} under another name (same version, same text): it is known as {name} here, and does not"
+            f" run again. {name} is registered and has no file any more"
             for file, name in self.renamed.items()
         ]
         told += [
-            f"{file} has the version of {name}, which is applied and has no file any more, and another text. If it is {name}, renamed and changed, "
-            f"name it {name} again; if it is another migration, say so by its name: migrollback apply {file}, or migrollback register {file}"
+            f"{file} has the version of {name}, which is applied and has no file any more, and another text. If it is"
+            f" {name}, renamed and changed, name it {name} again; if it is another migration, say so by its name:"
+            f" migrollback apply {file}, or migrollback register {file}"
             for file, name in self.unclear.items()
         ]
         if self.deleted:
@@ -38,7 +43,9 @@ class FileComparison:
         return tuple(told)
 
 
-def compare(files: Sequence[MigrationFile], history: Mapping[str, Mapping[str, Any]], unread: Collection[str] = ()) -> FileComparison:
+def compare(
+    files: Sequence[MigrationFile], history: Mapping[str, Mapping[str, Any]], unread: Collection[str] = ()
+) -> FileComparison:
     """Match the files of a folder with what is registered.
 
     Parameters
@@ -52,8 +59,8 @@ def compare(files: Sequence[MigrationFile], history: Mapping[str, Mapping[str, A
 
     Notes
     -----
-    Tools that key on the number (dbmate, golang-migrate, Flyway, Supabase) take a renamed file for the same migration, and so do we: by version and
-    text together, since a number alone may have been given twice.
+    Tools that key on the number (dbmate, golang-migrate, Flyway, Supabase) take a renamed file for the same migration,
+    and so do we: by version and text together, since a number alone may have been given twice.
     """
     present = {file.name for file in files} | set(unread)
     gone: dict[str, list[str]] = {}
@@ -79,7 +86,9 @@ def compare(files: Sequence[MigrationFile], history: Mapping[str, Mapping[str, A
             new.append(file)
     accounted = {*renamed.values(), *unclear.values()}
     deleted = sorted(
-        name for name, row in history.items() if name not in present and not row["system"] and row["status"] != "rolled_back" and name not in accounted
+        name
+        for name, row in history.items()
+        if name not in present and not row["system"] and row["status"] != "rolled_back" and name not in accounted
     )
     return FileComparison(new=tuple(new), renamed=renamed, unclear=unclear, deleted=tuple(deleted))
 

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
 
 def roll_back(
-    database: Database, names: tuple[str, ...], *, reason: str | None, fingerprint: str | None, snapshots: Snapshots, in_steps: bool, warnings: tuple[str, ...]
+    database: Database,
+    names: tuple[str, ...],
+    *,
+    reason: str | None,
+    fingerprint: str | None,
+    snapshots: Snapshots,
+    in_steps: bool,
+    warnings: tuple[str, ...],
 ) -> RollbackResult | ChainResult:
     """A rollback with the snapshots around it. Writes.
 
@@ -66,14 +73,22 @@ def roll_back(
     steps = _results(database, execution, warnings, names)
     if snapshots != "none":
         database.tell(replace(stages, stage="committed"))
-    verification, remarks = (None, ()) if snapshots == "none" else around.verify(database, names, before=before, fingerprint=state)
+    verification, remarks = (
+        (None, ()) if snapshots == "none" else around.verify(database, names, before=before, fingerprint=state)
+    )
     if len(names) == 1:
         return replace(steps[0], verification=verification, warnings=(*steps[0].warnings, *remarks))
     return results.ChainResult(results=steps, verification=verification, warnings=remarks)
 
 
 def roll_back_system(
-    database: Database, name: str, *, reason: str | None, preview: str | None, trail: Path | str | None, warnings: tuple[str, ...]
+    database: Database,
+    name: str,
+    *,
+    reason: str | None,
+    preview: str | None,
+    trail: Path | str | None,
+    warnings: tuple[str, ...],
 ) -> RollbackResult:
     """Roll back the rollback system itself. Writes, and saves the audit trail to a file first: nothing of it is left afterwards."""
     check = database.can_rollback(name)
@@ -86,7 +101,9 @@ def roll_back_system(
     return _results(database, execution, (*warnings, saved), (name,))[0]
 
 
-def _results(database: Database, execution: Execution, warnings: tuple[str, ...], names: Sequence[str]) -> tuple[RollbackResult, ...]:
+def _results(
+    database: Database, execution: Execution, warnings: tuple[str, ...], names: Sequence[str]
+) -> tuple[RollbackResult, ...]:
     ended = []
     for row in execution.rows:
         details = execution.details.get(row["migration_name"], {})
@@ -116,11 +133,17 @@ def _results(database: Database, execution: Execution, warnings: tuple[str, ...]
         elif before := names[: names.index(row["migration_name"])]:
             undone = f"Everything was undone, the rollback of {', '.join(before)} before it too."
         next_step = (
-            f"{undone} Status is {status}: mend the cause, then migrollback resolve {shlex.quote(row['migration_name'])} --as applied|rolled_back --reason TEXT."
+            f"{undone} Status is {status}: mend the cause, then migrollback resolve"
+            f" {shlex.quote(row['migration_name'])} --as applied|rolled_back --reason TEXT."
             if status == "failed"
-            else f"{undone} The migration is still applied: try again."
-            if status is not None
-            else f"{undone} The connection was lost then: look at its status before you try again (migrollback check)."
+            else (
+                f"{undone} The migration is still applied: try again."
+                if status is not None
+                else (
+                    f"{undone} The connection was lost then: look at its status before you try again (migrollback"
+                    " check)."
+                )
+            )
         )
         raise RollbackFailed(
             row["message"],

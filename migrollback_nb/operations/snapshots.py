@@ -54,7 +54,9 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
         return None, (f"No snapshot was taken {moment}: {error.message}",)  # what it is about is committed
     except (LockBusy, DatabaseError) as error:
         if moment.startswith("before") and database.cancelled:  # whoever cancels does not want what follows
-            raise DatabaseError("Cancelled before anything ran", sqlstate="57014", hint="Nothing was changed.") from error
+            raise DatabaseError(
+                "Cancelled before anything ran", sqlstate="57014", hint="Nothing was changed."
+            ) from error
         return None, (f"No snapshot was taken {moment}: {error.message}",)
 
 
@@ -69,7 +71,9 @@ def _snapshot(database: Database, moment: Moment, names: Sequence[str]) -> str:
         return database.snapshot(names[-1], None, moment=moment, migrations=names)
 
 
-def verify(database: Database, names: Sequence[str], *, before: str | None, fingerprint: str | None = None) -> tuple[Verification | None, tuple[str, ...]]:
+def verify(
+    database: Database, names: Sequence[str], *, before: str | None, fingerprint: str | None = None
+) -> tuple[Verification | None, tuple[str, ...]]:
     """Compare the schema after a rollback with what it was before the migrations were applied. Writes a snapshot and the event ``verified``.
 
     Parameters
@@ -81,7 +85,8 @@ def verify(database: Database, names: Sequence[str], *, before: str | None, fing
     before : str, optional
         Snapshot from before the rollback.
     fingerprint : str, optional
-        From before the rollback: finds what a rehearsal foretold, where there is no snapshot from before a migration was applied.
+        From before the rollback: finds what a rehearsal foretold, where there is no snapshot from before a migration
+        was applied.
 
     Returns
     -------
@@ -99,7 +104,10 @@ def verify(database: Database, names: Sequence[str], *, before: str | None, fing
             row = database.verify_rollback(names, before, after, fingerprint)
     except (LockBusy, DatabaseError, ConnectionFailed) as error:
         later = f"migrollback verify-rollback {shlex.quote(names[-1])} (in SQL: verify_last_rollback)"
-        return None, (*warnings, f"The rollback is done, but could not be verified: {error.message}. Verify it later: {later}")
+        return None, (
+            *warnings,
+            f"The rollback is done, but could not be verified: {error.message}. Verify it later: {later}",
+        )
     found = results.Verification.from_row(row)
     details = {
         "verdict": found.verdict,

@@ -15,10 +15,21 @@ if TYPE_CHECKING:
     from migrollback_nb.database import Database
 
 #: Of what is stored of the rollback SQL, what steers how it runs or is rehearsed; lines and marks may move.
-_STEERING = ("transaction", "refused_in_transaction", "set_local", "set_session", "not_undone", "calls", "writes", "unseen")
+_STEERING = (
+    "transaction",
+    "refused_in_transaction",
+    "set_local",
+    "set_session",
+    "not_undone",
+    "calls",
+    "writes",
+    "unseen",
+)
 
 
-def warnings_of(database: Database, folder: Path, name: str, row: Mapping[str, Any], *, thorough: bool = False) -> tuple[str, ...]:
+def warnings_of(
+    database: Database, folder: Path, name: str, row: Mapping[str, Any], *, thorough: bool = False
+) -> tuple[str, ...]:
     """What differs between a migration's file and what is registered of it, in words. Does not write.
 
     Parameters
@@ -41,23 +52,41 @@ def warnings_of(database: Database, folder: Path, name: str, row: Mapping[str, A
                 return ()
         if not folder.is_dir():
             return ()
-        if data is None or (checksum is not None and checksum != checksum_of(data)):  # changed, not there, or one of two files, which takes longer to find out
+        if data is None or (
+            checksum is not None and checksum != checksum_of(data)
+        ):  # changed, not there, or one of two files, which takes longer to find out
             from migrollback_nb.files.formats import MigrationFolder
 
             found = MigrationFolder(folder).checksum(name)
             if found is None:
                 return ()
             if checksum not in (found, None):
-                return (f"{shown} was changed after it was registered: what runs is the registered rollback SQL. Register it again if the file is right",)
+                return (
+                    (
+                        f"{shown} was changed after it was registered: what runs is the registered rollback SQL."
+                        " Register it again if the file is right"
+                    ),
+                )
         different = _difference(database, folder, name)
     except OSError as error:  # no reason not to answer in an incident
-        return (f"{path} cannot be read ({error.strerror}): nobody can tell whether it was changed after it was registered",)
+        return (
+            f"{path} cannot be read ({error.strerror}): nobody can tell whether it was changed after it was registered",
+        )
     except MigrollbackError as error:
         return (f"{error.message}: nobody can tell whether {name} was changed after it was registered",)
     if different is None:
         return ()
-    although = "it was registered without a checksum" if checksum is None else "the checksum is: it was changed in the database"
-    return (f"{different.format(shown=shown)}, though {although}. What runs is what is stored: look at it, and register the file again if that is right",)
+    although = (
+        "it was registered without a checksum"
+        if checksum is None
+        else "the checksum is: it was changed in the database"
+    )
+    return (
+        (
+            f"{different.format(shown=shown)}, though {although}. What runs is what is stored: look at it, and register"
+            " the file again if that is right"
+        ),
+    )
 
 
 def _is_plainly_stored(data: bytes, row: Mapping[str, Any]) -> bool:
@@ -66,7 +95,9 @@ def _is_plainly_stored(data: bytes, row: Mapping[str, Any]) -> bool:
     if found is None or row["tool"] is not None:
         return False
     sql, in_transaction = found
-    return bool(row["rollback_sha256"] == hashlib.sha256(sql.encode()).hexdigest() and row["in_transaction"] is in_transaction)
+    return bool(
+        row["rollback_sha256"] == hashlib.sha256(sql.encode()).hexdigest() and row["in_transaction"] is in_transaction
+    )
 
 
 def _difference(database: Database, folder: Path, name: str) -> str | None:
@@ -106,7 +137,17 @@ def hides_effects(stored: Mapping[str, Any] | None) -> bool:
 
     sql = (stored or {}).get("rollback_sql") or ""
     kept = (stored or {}).get("metadata", {}).get("rollback")
-    if not isinstance(kept, dict) or "calls" not in kept or kept.get("md5") != hashlib.md5(sql.encode(), usedforsecurity=False).hexdigest():
+    if (
+        not isinstance(kept, dict)
+        or "calls" not in kept
+        or kept.get("md5") != hashlib.md5(sql.encode(), usedforsecurity=False).hexdigest()
+    ):
         return False
-    block = rollback_block(UndoPart(sql=SqlText(sql), path="", line=1, transaction=True, live=True, comments_count=False))
-    return block is not None and block.problem is None and any(kept.get(key) != found for key, found in block.effects.items())
+    block = rollback_block(
+        UndoPart(sql=SqlText(sql), path="", line=1, transaction=True, live=True, comments_count=False)
+    )
+    return (
+        block is not None
+        and block.problem is None
+        and any(kept.get(key) != found for key, found in block.effects.items())
+    )

@@ -10,4 +10,15 @@ from migrollback_nb.panels.rollback_panel import RollbackPanel
 from migrollback_nb.panels.state import Desk
 from migrollback_nb.panels.steps import CheckPanel, ConfirmPanel, PreviewPanel
 
-__all__ = ["CheckPanel", "ChecklistPanel", "ConfirmPanel", "Desk", "GraphDrawing", "GraphPanel", "HistoryPanel", "PreviewPanel", "RollbackPanel", "link"]
+__all__ = [
+    "CheckPanel",
+    "ChecklistPanel",
+    "ConfirmPanel",
+    "Desk",
+    "GraphDrawing",
+    "GraphPanel",
+    "HistoryPanel",
+    "PreviewPanel",
+    "RollbackPanel",
+    "link",
+]

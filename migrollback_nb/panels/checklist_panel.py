@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from migrollback_nb.panels.panel import Panel
     from migrollback_nb.runbook.hooks import Hook
 
-#: Traits that are the panel's state, in the order in which `update` sets them: a new choice forgets what was known of the one before.
+#: Traits that are the panel's state, in the order in which `update` sets them: a new choice forgets what was known of
+#: the one before.
 STATE = ("target", "names", "selected", "chain", "ticket", "state", "error", "busy")
 
 #: What the button of a machine-answered item says.
@@ -44,7 +45,12 @@ _VERBS = {
     Evidence.SMOKE_TESTS: "Run the tests",
     Evidence.ERROR_RATES: "Read the counters",
 }
-_STYLES = {Outcome.DONE: html.GOOD, Outcome.FAILED: html.BAD, Outcome.SKIPPED: html.CAREFUL, Outcome.NOTED: html.CAREFUL}
+_STYLES = {
+    Outcome.DONE: html.GOOD,
+    Outcome.FAILED: html.BAD,
+    Outcome.SKIPPED: html.CAREFUL,
+    Outcome.NOTED: html.CAREFUL,
+}
 #: Most names that are offered: more slow the browser down. Any name can be typed.
 _OFFERED = 500
 
@@ -52,8 +58,8 @@ _OFFERED = 500
 class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without types
     """Work through the production checklist of one migration; writes only by its buttons: one event for each answer.
 
-    How it stands is read from the audit trail: a colleague's panel shows the same after Refresh, and so does this one after a restart of the kernel.
-    What takes time runs in a thread, one thing at a time; meanwhile only Cancel works.
+    How it stands is read from the audit trail: a colleague's panel shows the same after Refresh, and so does this one
+    after a restart of the kernel. What takes time runs in a thread, one thing at a time; meanwhile only Cancel works.
 
     Parameters
     ----------
@@ -115,7 +121,12 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self.db = db
         self._rule = production
         self.phases = tuple(Phase(phase) for phase in phases)
-        self._given: dict[str, Any] = {"scratch": scratch, "smoke_tests": tuple(smoke_tests), "maintenance": maintenance, "notification": notification}
+        self._given: dict[str, Any] = {
+            "scratch": scratch,
+            "smoke_tests": tuple(smoke_tests),
+            "maintenance": maintenance,
+            "notification": notification,
+        }
         self._checklist: Checklist | None = None
         # the other panels' own: one that follows changes the other, from the kernel's thread and from workers
         self._lock = LOCK
@@ -128,7 +139,9 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self._make_view()
         if selected is not None:
             state["selected"] = selected.removesuffix(".sql")
-        super().__init__(children=(*self._sections(), Keys()), layout=widgets.Layout(width="100%", max_width="72em"), **state)
+        super().__init__(
+            children=(*self._sections(), Keys()), layout=widgets.Layout(width="100%", max_width="72em"), **state
+        )
         self.observe(self._chosen_anew, names=["selected", "chain", "ticket"])
         self.observe(self._draw, names=list(STATE))
         if "state" not in state:
@@ -169,9 +182,11 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             desk.hold = (
                 ""
                 if desk.selected is None
-                else "The checklist is being read"
-                if known is None or known.migration_name != desk.selected
-                else known.missing_before
+                else (
+                    "The checklist is being read"
+                    if known is None or known.migration_name != desk.selected
+                    else known.missing_before
+                )
             )
 
         def chosen(_: object = None) -> None:
@@ -246,7 +261,9 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             if self.busy:
                 return
             self.update(busy=words, error=None)
-            self._thread = threading.Thread(target=self._work, args=(work, forget), name="migrollback checklist", daemon=True)
+            self._thread = threading.Thread(
+                target=self._work, args=(work, forget), name="migrollback checklist", daemon=True
+            )
         self._thread.start()
 
     def _work(self, work: Callable[[Checklist], object], forget: str | None) -> None:
@@ -283,7 +300,11 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         if self.db.database.connection.closed:
             self.db.database.reconnect()
         rows = self.db.database.registered()
-        found: dict[str, Any] = {"target": self.db.look_up_target(), "names": tuple(row["migration_name"] for row in rows)[:_OFFERED], "state": None}
+        found: dict[str, Any] = {
+            "target": self.db.look_up_target(),
+            "names": tuple(row["migration_name"] for row in rows)[:_OFFERED],
+            "state": None,
+        }
         if self.selected is not None:
             try:
                 state = self._open().state()
@@ -327,18 +348,34 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
 
     def _make_view(self) -> None:
         self.target_view = widgets.HTML()
-        self.choice = widgets.Combobox(description="Migration", placeholder="type or choose a name", continuous_update=False, layout=WIDE, style=FIELD)
-        self.chain_box = widgets.Checkbox(
-            description="with all that depend on it (chain)", indent=False, layout=widgets.Layout(width="auto", margin="2px 2px 2px 7.2em")
+        self.choice = widgets.Combobox(
+            description="Migration",
+            placeholder="type or choose a name",
+            continuous_update=False,
+            layout=WIDE,
+            style=FIELD,
         )
-        self.ticket_field = widgets.Text(description="Ticket", placeholder="goes with each answer", layout=WIDE, style=FIELD)
+        self.chain_box = widgets.Checkbox(
+            description="with all that depend on it (chain)",
+            indent=False,
+            layout=widgets.Layout(width="auto", margin="2px 2px 2px 7.2em"),
+        )
+        self.ticket_field = widgets.Text(
+            description="Ticket", placeholder="goes with each answer", layout=WIDE, style=FIELD
+        )
         self.summary_view = widgets.HTML()
-        self.refresh_button = widgets.Button(description="Refresh", tooltip="Read the audit trail again: colleagues may have answered")
+        self.refresh_button = widgets.Button(
+            description="Refresh", tooltip="Read the audit trail again: colleagues may have answered"
+        )
         self.cancel_button = widgets.Button(description="Cancel", tooltip="Cancel what is running")
         self.message_view = widgets.HTML()
-        self.go_on_field = widgets.Text(placeholder="why", description="Reason", layout=widgets.Layout(width="auto", flex="1 1 20em"), style=FIELD)
+        self.go_on_field = widgets.Text(
+            placeholder="why", description="Reason", layout=widgets.Layout(width="auto", flex="1 1 20em"), style=FIELD
+        )
         self.go_on_button = widgets.Button(
-            description="Go on without what is open", tooltip="Goes on without every open item before the rollback", layout=widgets.Layout(width="auto")
+            description="Go on without what is open",
+            tooltip="Goes on without every open item before the rollback",
+            layout=widgets.Layout(width="auto"),
         )
         self.choice.observe(self._entered("selected"), "value")
         self.chain_box.observe(self._entered("chain"), "value")
@@ -354,8 +391,17 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         parts: list[Any] = [self.target_view, self.choice, self.chain_box, self.ticket_field, self.summary_view]
         parts += [row(self.refresh_button, self.cancel_button), self.message_view]
         for phase in self.phases:
-            title = {Phase.BEFORE: "Before rolling back", Phase.DURING: "During rollback", Phase.AFTER: "After rollback"}[phase]
-            parts.append(widgets.HTML(f'<div role="heading" aria-level="3" style="font-weight:600;font-size:1.1em;margin-top:.6em">{title}</div>'))
+            title = {
+                Phase.BEFORE: "Before rolling back",
+                Phase.DURING: "During rollback",
+                Phase.AFTER: "After rollback",
+            }[phase]
+            parts.append(
+                widgets.HTML(
+                    '<div role="heading" aria-level="3"'
+                    f' style="font-weight:600;font-size:1.1em;margin-top:.6em">{title}</div>'
+                )
+            )
             parts += [self._rows[item.key].box for item in items.items_of(phase)]
             if phase == Phase.BEFORE:
                 parts.append(row(self.go_on_field, self.go_on_button))
@@ -368,7 +414,13 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
                 return
             self._drawing = True
             try:
-                self._draw_text("target", self.target_view, target_html, self.target, self.target is not None and is_production(self.target, self._rule))
+                self._draw_text(
+                    "target",
+                    self.target_view,
+                    target_html,
+                    self.target,
+                    self.target is not None and is_production(self.target, self._rule),
+                )
                 self._draw_text("summary", self.summary_view, _summary_html, self.state)
                 self._draw_text("message", self.message_view, _message_html, self.busy, self.error)
                 for key, one in self._rows.items():
@@ -393,7 +445,9 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self.choice.value = html.visible(self.selected or "")
         self.chain_box.value = self.chain
         self.ticket_field.value = self.ticket
-        self.choice.disabled = self.chain_box.disabled = self.ticket_field.disabled = self.refresh_button.disabled = not idle
+        self.choice.disabled = self.chain_box.disabled = self.ticket_field.disabled = (
+            self.refresh_button.disabled
+        ) = not idle
         self.cancel_button.disabled = idle
         self.go_on_field.disabled = self.go_on_button.disabled = not (ready and self.missing_before)
         for one in self._rows.values():
@@ -417,15 +471,33 @@ class _Row:
         )
         self.buttons = []
         if item.evidence in _VERBS:
-            self.buttons.append(self._button(panel, _VERBS[item.evidence], item.help, lambda: panel.answer(item.key, note=self.note.value)))
+            self.buttons.append(
+                self._button(
+                    panel, _VERBS[item.evidence], item.help, lambda: panel.answer(item.key, note=self.note.value)
+                )
+            )
         if item.evidence != Evidence.TRAIL:
             word = "Use my own" if item.evidence == Evidence.BACKUP else "Attest"
-            self.buttons.append(self._button(panel, word, f"Done, on your word; needs the note: {item.text}", lambda: panel.attest(item.key, self.note.value)))
             self.buttons.append(
-                self._button(panel, "Go on without", f"Needs the reason as note: {item.text}", lambda: panel.go_on_without(item.key, self.note.value))
+                self._button(
+                    panel,
+                    word,
+                    f"Done, on your word; needs the note: {item.text}",
+                    lambda: panel.attest(item.key, self.note.value),
+                )
+            )
+            self.buttons.append(
+                self._button(
+                    panel,
+                    "Go on without",
+                    f"Needs the reason as note: {item.text}",
+                    lambda: panel.go_on_without(item.key, self.note.value),
+                )
             )
         controls = [self.note, *self.buttons] if item.evidence != Evidence.TRAIL else self.buttons
-        self.box = widgets.VBox((self.view, row(*controls)), layout=widgets.Layout(margin="0 0 .5em 0", overflow="visible"))
+        self.box = widgets.VBox(
+            (self.view, row(*controls)), layout=widgets.Layout(margin="0 0 .5em 0", overflow="visible")
+        )
 
     @staticmethod
     def _button(panel: ChecklistPanel, words: str, tooltip: str, deed: Callable[[], None]) -> Any:
@@ -443,7 +515,11 @@ class _Row:
         """How the item stands."""
         outcome = state.outcome(self.item.key) if state is not None else None
         sign, word = items.WORDS[outcome]
-        badge = f'<span style="{_STYLES[outcome]};padding:0 .4em">{sign} {word}</span>' if outcome is not None else f"<span>{sign} {word}</span>"
+        badge = (
+            f'<span style="{_STYLES[outcome]};padding:0 .4em">{sign} {word}</span>'
+            if outcome is not None
+            else f"<span>{sign} {word}</span>"
+        )
         told = [f"<div>{badge} <b>{html.escape(self.item.text)}</b></div>"]
         if state is not None:
             shown = next(row for row in state.rows() if row[1] == self.item.text)
@@ -462,7 +538,10 @@ class _Row:
 def _summary_html(state: RunbookState | None) -> str:
     if state is None:
         return '<div style="line-height:1.5">Choose a migration: its checklist is read from the audit trail.</div>'
-    counts = " · ".join(f"{phase.capitalize()} {len(items.items_of(phase)) - len(state.open(phase))} of {len(items.items_of(phase))}" for phase in Phase)
+    counts = " · ".join(
+        f"{phase.capitalize()} {len(items.items_of(phase)) - len(state.open(phase))} of {len(items.items_of(phase))}"
+        for phase in Phase
+    )
     done = "" if state.missing_before else " · all before the rollback is settled"
     return f'<div role="status" style="line-height:1.5"><b>{html.escape(counts)}</b>{done}</div>'
 
@@ -472,7 +551,19 @@ def _message_html(busy: str, error: BaseException | None) -> str:
     if busy:
         parts.append(box(f'<progress aria-label="running"></progress> {html.escape(busy)} ...', html.CAREFUL))
     if error is not None:
-        word = "Not done" if isinstance(error, UsageError) else "Failed" if isinstance(error, MigrollbackError) else "Unexpected error"
+        word = (
+            "Not done"
+            if isinstance(error, UsageError)
+            else "Failed"
+            if isinstance(error, MigrollbackError)
+            else "Unexpected error"
+        )
         text = str(error) if isinstance(error, MigrollbackError) else f"{type(error).__name__}: {error}"
-        parts.append(box(f"<b>{word}:</b> {html.escape(text)}", html.CAREFUL if isinstance(error, UsageError) else html.BAD, role="alert"))
+        parts.append(
+            box(
+                f"<b>{word}:</b> {html.escape(text)}",
+                html.CAREFUL if isinstance(error, UsageError) else html.BAD,
+                role="alert",
+            )
+        )
     return "".join(parts)

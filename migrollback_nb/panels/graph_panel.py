@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 #: So many of the newest are shown at first when there are more.
 LATEST = 100
 
-#: Up to so many are drawn at once; more than that takes seconds, and is drawn only when it is asked for, off the kernel's thread.
+#: Up to so many are drawn at once; more than that takes seconds, and is drawn only when it is asked for, off the
+#: kernel's thread.
 AT_ONCE = 400
 
 #: How many a search lists.
@@ -110,14 +111,23 @@ class GraphPanel(Panel):
     def _own(self) -> tuple[Any, ...]:
         short = widgets.Layout(width="auto")
         self.scope_field = widgets.Dropdown(
-            options=[(f"the latest {LATEST}", "latest"), ("the neighbourhood of the choice", "neighbourhood"), ("all of them", "all")],
+            options=[
+                (f"the latest {LATEST}", "latest"),
+                ("the neighbourhood of the choice", "neighbourhood"),
+                ("all of them", "all"),
+            ],
             value=self._first["scope"] or "latest",
             description="Show",
             layout=short,
             style=FIELD,
         )
         self.depth_field = widgets.BoundedIntText(
-            value=self._first["depth"], min=1, max=50, description="Depth", layout=widgets.Layout(width="12em"), style=FIELD
+            value=self._first["depth"],
+            min=1,
+            max=50,
+            description="Depth",
+            layout=widgets.Layout(width="12em"),
+            style=FIELD,
         )
         self.direction_field = widgets.Dropdown(
             options=[("both ways", "both"), ("what rests on it", "dependents"), ("what it rests on", "dependencies")],
@@ -126,11 +136,15 @@ class GraphPanel(Panel):
             layout=short,
             style=FIELD,
         )
-        self.hide_box = widgets.Checkbox(value=self._first["hide"], description="hide rolled back", indent=False, layout=short)
+        self.hide_box = widgets.Checkbox(
+            value=self._first["hide"], description="hide rolled back", indent=False, layout=short
+        )
         self.search_field = widgets.Text(description="Search", placeholder="part of a name", layout=short, style=FIELD)
         self.found_field = NameList(options=(("-", ""),), value="", description="Found", rows=1, layout=short, **FIELD)
         self.redraw_button = self._button("Read again", "Read history and dependencies again", self.desk.refresh)
-        self.draw_all_button = self._button("Draw all the same", "May take long, and the page may be slow with it", self._draw_all)
+        self.draw_all_button = self._button(
+            "Draw all the same", "May take long, and the page may be slow with it", self._draw_all
+        )
         self.drawing = GraphDrawing()
         self.note_view = widgets.HTML()
         self.table_view = widgets.HTML()
@@ -175,7 +189,12 @@ class GraphPanel(Panel):
 
     def _show(self) -> None:
         desk = self.desk
-        scope, depth, direction, hide = self.scope_field.value, self.depth_field.value, self.direction_field.value, self.hide_box.value
+        scope, depth, direction, hide = (
+            self.scope_field.value,
+            self.depth_field.value,
+            self.direction_field.value,
+            self.hide_box.value,
+        )
         near = scope == "neighbourhood"
         self.depth_field.disabled = self.direction_field.disabled = not near
         self.redraw_button.disabled = bool(desk.busy)
@@ -183,12 +202,21 @@ class GraphPanel(Panel):
         focus = desk.selected if near else None
         facts = (desk.history, desk.dependencies, scope, focus, depth, direction, hide)
         known = self._drawn.get("graph")
-        if not isinstance(known, tuple) or known[0] is not facts[0] or known[1] is not facts[1] or known[2:] != facts[2:]:
+        if (
+            not isinstance(known, tuple)
+            or known[0] is not facts[0]
+            or known[1] is not facts[1]
+            or known[2:] != facts[2:]
+        ):
             self._drawn["graph"] = facts
             self._make_graph()
         ids = {name: node for node, name in self._nodes.items()}
         wanted = self.search_field.value.strip().casefold()
-        found = [entry["migration_name"] for entry in desk.history if wanted in entry["migration_name"].casefold()] if wanted else []
+        found = (
+            [entry["migration_name"] for entry in desk.history if wanted in entry["migration_name"].casefold()]
+            if wanted
+            else []
+        )
         self.drawing.found = [ids[name] for name in found if name in ids]
         more = (f"{len(found):,} found" if found else "none found" if wanted else "-", "")
         self.found_field.options = (more, *((html.visible(name), name) for name in found[:FOUND]))
@@ -201,7 +229,11 @@ class GraphPanel(Panel):
         """The rows of the history that are drawn, and the migration in the middle."""
         every = list(self.desk.history)
         if self.hide_box.value:
-            every = [entry for entry in every if entry["status"] != "rolled_back" or entry["migration_name"] == self.desk.selected]
+            every = [
+                entry
+                for entry in every
+                if entry["status"] != "rolled_back" or entry["migration_name"] == self.desk.selected
+            ]
         if self.scope_field.value == "neighbourhood":
             focus = self.desk.selected
             return (every, focus) if focus in {entry["migration_name"] for entry in every} else ([], None)
@@ -220,7 +252,8 @@ class GraphPanel(Panel):
         elif not graphs.use_available_dot():
             self._set_drawing("", {}, {})
             self._trouble = (
-                "Graphviz's dot is not installed here, so this is a table instead of a drawing: apt-get install graphviz, or pip install graphviz-pure."
+                "Graphviz's dot is not installed here, so this is a table instead of a drawing: apt-get install"
+                " graphviz, or pip install graphviz-pure."
             )
         elif len(self._graph[0]) <= AT_ONCE:
             self._render(graphs.dependency_graph(rows, self.desk.dependencies, legend=False, **options))
@@ -242,7 +275,9 @@ class GraphPanel(Panel):
         self._nodes = {graphs.node_id(name): name for name in nodes.values()}
         with self.drawing.hold_sync():
             self.drawing.chosen = ""
-            self.drawing.words = {node: f"{html.visible(name)}, {_word(statuses[name])}" for node, name in self._nodes.items()}
+            self.drawing.words = {
+                node: f"{html.visible(name)}, {_word(statuses[name])}" for node, name in self._nodes.items()
+            }
             self.drawing.svg = svg
 
     def _draw_all(self) -> None:
@@ -251,7 +286,9 @@ class GraphPanel(Panel):
         focus = self.desk.selected if self.scope_field.value == "neighbourhood" else None
         dependencies = self.desk.dependencies
         options = {"focus": focus, "depth": self.depth_field.value, "direction": self.direction_field.value}
-        self._trouble = f"Drawing {self._waiting:,} migrations: this can take a minute. Choose a smaller part to go on meanwhile."
+        self._trouble = (
+            f"Drawing {self._waiting:,} migrations: this can take a minute. Choose a smaller part to go on meanwhile."
+        )
         self._waiting = 0
         self._draw()
 
@@ -290,7 +327,11 @@ class GraphPanel(Panel):
                 parts.append("It is not in this part: show its neighbourhood.")
         note = f'<div role="status">{" ".join(parts)}</div>'
         if self._waiting:
-            note += box(f"{self._waiting:,} migrations are many: drawing them can take a minute, and the page may be slow with them.", html.CAREFUL)
+            note += box(
+                f"{self._waiting:,} migrations are many: drawing them can take a minute, and the page may be slow with"
+                " them.",
+                html.CAREFUL,
+            )
         if self._trouble:
             note += box(html.escape(self._trouble), html.CAREFUL)
         self.note_view.value = lines(note)
@@ -328,6 +369,8 @@ def legend_html() -> str:
         + sign("▭", "color:#0b3d1a;background:#d7f5dd;border:1px solid #444444;border-radius:6px", "applied")
         + sign("▭", "color:#444444;background:#eeeeee;border:1px dashed #444444", "rolled back (dashed)")
         + sign("■", "color:#ffffff;background:#b3261e;border:1px solid #444444", "failed (octagon)")
-        + "<span>An arrow points from a migration to what it depends on; a dashed arrow was inferred, and its tooltip says why. The chosen one has a thick blue "
-        "outline, one that was found a dotted brown one. Keys: arrows walk, Enter chooses, plus, minus and 0 zoom, Shift with arrows moves; Ctrl with the wheel zooms.</span></div>"
+        + "<span>An arrow points from a migration to what it depends on; a dashed arrow was inferred, and its tooltip"
+        " says why. The chosen one has a thick blue outline, one that was found a dotted brown one. Keys: arrows"
+        " walk, Enter chooses, plus, minus and 0 zoom, Shift with arrows moves; Ctrl with the wheel"
+        " zooms.</span></div>"
     )

@@ -37,13 +37,25 @@ class HistoryPanel(Panel):
 
     def _own(self) -> tuple[Any, ...]:
         def dropdown(name: str, options: Sequence[tuple[str, Any]]) -> Any:
-            return widgets.Dropdown(options=options, value=options[0][1], description=name, layout=widgets.Layout(width="auto"), style=FIELD)
+            return widgets.Dropdown(
+                options=options, value=options[0][1], description=name, layout=widgets.Layout(width="auto"), style=FIELD
+            )
 
-        self.status_field = dropdown("Status", [("any", ""), ("applied", "applied"), ("rolled back", "rolled_back"), ("failed", "failed")])
-        self.can_field = dropdown("Rollback", [("any", ""), ("can be rolled back", "can"), ("cannot be rolled back", "cannot")])
-        self.text_field = widgets.Text(description="Text", placeholder="in name, notes or who", layout=widgets.Layout(width="auto"), style=FIELD)
+        self.status_field = dropdown(
+            "Status", [("any", ""), ("applied", "applied"), ("rolled back", "rolled_back"), ("failed", "failed")]
+        )
+        self.can_field = dropdown(
+            "Rollback", [("any", ""), ("can be rolled back", "can"), ("cannot be rolled back", "cannot")]
+        )
+        self.text_field = widgets.Text(
+            description="Text", placeholder="in name, notes or who", layout=widgets.Layout(width="auto"), style=FIELD
+        )
         self.since_field = widgets.Text(
-            description="Since", placeholder="7d, 36h, 2025-01-20", layout=widgets.Layout(width="auto"), style=FIELD, continuous_update=False
+            description="Since",
+            placeholder="7d, 36h, 2025-01-20",
+            layout=widgets.Layout(width="auto"),
+            style=FIELD,
+            continuous_update=False,
         )
         self.sort_field = dropdown("Sort", [(words, words) for words in SORTED])
         self.refresh_button = self._button("Refresh", "Read the history again", self.desk.refresh)
@@ -80,10 +92,21 @@ class HistoryPanel(Panel):
 
     def _show(self) -> None:
         desk = self.desk
-        wanted = (self.status_field.value, self.can_field.value, self.text_field.value, self.since_field.value, self.sort_field.value)
+        wanted = (
+            self.status_field.value,
+            self.can_field.value,
+            self.text_field.value,
+            self.since_field.value,
+            self.sort_field.value,
+        )
         facts = (desk.history, desk.migrations, *wanted)
         known = self._drawn.get("rows")
-        if not isinstance(known, tuple) or known[0] is not facts[0] or known[1] is not facts[1] or known[2:] != facts[2:]:
+        if (
+            not isinstance(known, tuple)
+            or known[0] is not facts[0]
+            or known[1] is not facts[1]
+            or known[2:] != facts[2:]
+        ):
             self._drawn["rows"] = facts
             self._fill(*wanted)
         self.choice.value = desk.selected if desk.selected in self._names[:SHOWN] else None
@@ -104,7 +127,9 @@ class HistoryPanel(Panel):
 
         def fits(entry: Mapping[str, Any]) -> bool:
             may = "can" if verdicts.get(entry["migration_name"], {}).get("can_rollback") else "cannot"
-            said = " ".join(str(entry[column] or "") for column in ("migration_name", "notes", "applied_by", "rollback_by")).casefold()
+            said = " ".join(
+                str(entry[column] or "") for column in ("migration_name", "notes", "applied_by", "rollback_by")
+            ).casefold()
             return (
                 (not status or entry["status"] == status)
                 and can in ("", may)
@@ -121,7 +146,9 @@ class HistoryPanel(Panel):
         note = f"{len(found):,} of {len(self.desk.history):,} migrations" + (
             f"; the first {SHOWN} can be chosen here: filter more" if len(found) > SHOWN else ""
         )
-        self.note_view.value = f'<div role="status">{html.escape(note)}</div>' + (box(html.escape(trouble), html.CAREFUL, role="alert") if trouble else "")
+        self.note_view.value = f'<div role="status">{html.escape(note)}</div>' + (
+            box(html.escape(trouble), html.CAREFUL, role="alert") if trouble else ""
+        )
         if self.table is None:
             self.table_view.value = scrolled("History", html.table(HEADINGS, rows[:SHOWN]))
         elif rows or self._filled:  # from empty to empty costs as much as any other
@@ -141,7 +168,9 @@ def _interactive_table() -> Any:
 
     empty = pd.DataFrame([], columns=list(HEADINGS), dtype="object")
     # maxBytes: it would leave rows out without a word
-    return ITable(empty, select="single", maxBytes=0, order=[], classes="display compact", showIndex=False, style="width:100%")
+    return ITable(
+        empty, select="single", maxBytes=0, order=[], classes="display compact", showIndex=False, style="width:100%"
+    )
 
 
 def _key(column: str) -> Callable[[Mapping[str, Any]], tuple[bool, Any]]:
@@ -164,7 +193,13 @@ def _label(entry: Mapping[str, Any]) -> str:
 
 
 def _cells(entry: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple[str, ...]:
-    may = "✘ it is not in place" if verdict is None else "✔ yes" if verdict["can_rollback"] else f"✘ {verdict['blocking_reason']}"
+    may = (
+        "✘ it is not in place"
+        if verdict is None
+        else "✔ yes"
+        if verdict["can_rollback"]
+        else f"✘ {verdict['blocking_reason']}"
+    )
     values = (
         entry["migration_name"],
         entry["status"].replace("_", " "),

@@ -12,7 +12,15 @@ import ipywidgets as widgets
 import traitlets
 
 from migrollback_nb.core import html
-from migrollback_nb.core.errors import DatabaseError, LockBusy, MigrollbackError, Refused, RollbackFailed, SqlFailed, UsageError
+from migrollback_nb.core.errors import (
+    DatabaseError,
+    LockBusy,
+    MigrollbackError,
+    Refused,
+    RollbackFailed,
+    SqlFailed,
+    UsageError,
+)
 from migrollback_nb.core.results import ChainResult
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.state import LOCK, STATE, Desk, State
@@ -54,7 +62,10 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
         # Re-entrant: drawing sets widgets, which call back. The worker's thread draws as well as the kernel's.
         self._drawing = False
         self._drawn: dict[str, object] = {}
-        super().__init__(children=(*self._parts(), *self._beside()), layout=widgets.Layout(width="100%", max_width="64em", overflow="visible"))
+        super().__init__(
+            children=(*self._parts(), *self._beside()),
+            layout=widgets.Layout(width="100%", max_width="64em", overflow="visible"),
+        )
         desk.observe(self._draw, names=[*STATE, "updates"])
         self._draw()
 
@@ -94,7 +105,8 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
                 if self._drawing:
                     return
                 if self.desk.busy:
-                    self._draw()  # it was on its way when the control was switched off: what runs is not changed any more
+                    # it was on its way when the control was switched off: what runs is not changed any more
+                    self._draw()
                 else:
                     setattr(self.desk, trait, change["new"])
 
@@ -128,25 +140,39 @@ class ChoiceView(View):
     """The list of what is in place, to choose from."""
 
     def _parts(self) -> tuple[Any, ...]:
-        self.filter_field = widgets.Text(description="Filter", placeholder="part of a name or a reason", layout=WIDE, style=FIELD)
+        self.filter_field = widgets.Text(
+            description="Filter", placeholder="part of a name or a reason", layout=WIDE, style=FIELD
+        )
         self.choice = NameList(description="Migration", rows=7, layout=WIDE, **FIELD)
         self.empty_view = widgets.HTML()
         self.unfinished_view = widgets.HTML()
         self.chain_box = widgets.Checkbox(
-            description="with all that depend on it (chain)", indent=False, layout=widgets.Layout(width="auto", margin="2px 2px 2px 7.2em")
+            description="with all that depend on it (chain)",
+            indent=False,
+            layout=widgets.Layout(width="auto", margin="2px 2px 2px 7.2em"),
         )
         self.refresh_button = self._button("Refresh list", "Read the list of migrations again", self.desk.refresh)
         self.filter_field.observe(self._draw, "value")
         self.choice.observe(self._entered("selected"), "value")
         self.chain_box.observe(self._entered("chain"), "value")
-        return (self.unfinished_view, self.filter_field, self.choice, self.empty_view, row(self.chain_box, self.refresh_button))
+        return (
+            self.unfinished_view,
+            self.filter_field,
+            self.choice,
+            self.empty_view,
+            row(self.chain_box, self.refresh_button),
+        )
 
     def _show(self) -> None:
         desk, wanted = self.desk, self.filter_field.value.strip().casefold()
         facts = (desk.migrations, wanted, desk.selected)
         known = self._drawn.get("options")
         if not isinstance(known, tuple) or known[0] is not facts[0] or known[1:] != facts[1:]:
-            found = [one for one in desk.migrations if wanted in option(one).casefold() or one["migration_name"] == desk.selected]
+            found = [
+                one
+                for one in desk.migrations
+                if wanted in option(one).casefold() or one["migration_name"] == desk.selected
+            ]
             shown = found[:SHOWN] + [one for one in found[SHOWN:] if one["migration_name"] == desk.selected]
             options = tuple((option(one), one["migration_name"]) for one in shown)
             if options != self.choice.options:
@@ -156,7 +182,9 @@ class ChoiceView(View):
         self._write(self.unfinished_view, unfinished_html, desk.unfinished)
         self.choice.value = desk.selected if desk.selected in {name for _, name in self.choice.options} else None
         self.chain_box.value = desk.chain
-        self.filter_field.disabled = self.choice.disabled = self.chain_box.disabled = self.refresh_button.disabled = bool(desk.busy)
+        self.filter_field.disabled = self.choice.disabled = self.chain_box.disabled = self.refresh_button.disabled = (
+            bool(desk.busy)
+        )
 
 
 class OutcomeView(View):
@@ -171,7 +199,9 @@ class OutcomeView(View):
         self.progress_bar = widgets.FloatProgress(max=1.0, layout=widgets.Layout(width="12em", flex="0 0 auto"))
         self.progress_view = widgets.HTML(layout=widgets.Layout(flex="1 1 20em"))
         self.cancel_button = self._button("Cancel", "Cancel on the server what is running", self.desk.cancel)
-        self.again_button = self._button("New preview", "Look at what would run now. Changes nothing", self.desk.preview)
+        self.again_button = self._button(
+            "New preview", "Look at what would run now. Changes nothing", self.desk.preview
+        )
         self.again_button.button_style = "primary"
         return (self.message_view, row(self.cancel_button, self.progress_bar, self.progress_view), self.again_button)
 
@@ -183,7 +213,12 @@ class OutcomeView(View):
         self.progress_bar.layout.display = None if desk.fraction is not None else "none"
         self.cancel_button.disabled = not desk.busy
         self.cancel_button.layout.display = None if desk.busy or self._steady else "none"
-        again = not desk.busy and desk.selected is not None and desk.preview_result is None and isinstance(desk.error, Refused | RollbackFailed | LockBusy)
+        again = (
+            not desk.busy
+            and desk.selected is not None
+            and desk.preview_result is None
+            and isinstance(desk.error, Refused | RollbackFailed | LockBusy)
+        )
         self.again_button.disabled = not again
         # not only hidden to the eye: what is not displayed is in no reader's way and takes no focus
         self.again_button.layout.display = None if again else "none"
@@ -192,8 +227,9 @@ class OutcomeView(View):
 class Panel(State, View):
     """A view of a desk that can stand alone.
 
-    Panels share a desk when they are made with one, or with each other: ``CheckPanel(graph)``. What one chooses is chosen in all. Panels of their
-    own desks are linked by ``link(graph, panel)``, or by single traits with ``traitlets.link``.
+    Panels share a desk when they are made with one, or with each other: ``CheckPanel(graph)``. What one chooses is
+    chosen in all. Panels of their own desks are linked by ``link(graph, panel)``, or by single traits with
+    ``traitlets.link``.
 
     Parameters
     ----------
@@ -212,7 +248,9 @@ class Panel(State, View):
     #: Whether a list to choose from stands above it.
     chooses: ClassVar[bool] = True
 
-    def __init__(self, db: Migrations | Desk | Panel, *, production: Rule | None = None, framed: bool = True, **state: Any) -> None:
+    def __init__(
+        self, db: Migrations | Desk | Panel, *, production: Rule | None = None, framed: bool = True, **state: Any
+    ) -> None:
         if isinstance(db, Desk | Panel):
             desk = db if isinstance(db, Desk) else db.desk
             desk.update(**state)
@@ -307,7 +345,10 @@ def link(*panels: Panel) -> None:
     first, *others = {id(panel.desk): panel.desk for panel in panels}.values()
     for other in others:
         if other.db.target != first.db.target:
-            raise UsageError(f"These panels are of different databases: {first.db.target} and {other.db.target}", hint="Link panels of one database.")
+            raise UsageError(
+                f"These panels are of different databases: {first.db.target} and {other.db.target}",
+                hint="Link panels of one database.",
+            )
         with LOCK:
             for name in STATE:
                 traitlets.link((first, name), (other, name))
@@ -318,7 +359,9 @@ def link(*panels: Panel) -> None:
 
 def heading(text: str) -> Any:
     """A heading, for readers too: the notebook has no h3 of ours in its outline."""
-    return widgets.HTML(f'<div role="heading" aria-level="3" style="font-weight:600;font-size:1.1em">{html.escape(text)}</div>')
+    return widgets.HTML(
+        f'<div role="heading" aria-level="3" style="font-weight:600;font-size:1.1em">{html.escape(text)}</div>'
+    )
 
 
 def row(*controls: Any) -> Any:
@@ -338,12 +381,21 @@ def unfinished_html(attempts: Iterable[Mapping[str, Any]]) -> str:
     told = []
     for one in attempts:
         who = one["client"] or one["database_user"]
-        words = f"The rollback of {one['migration_name']} was begun at {one['occurred_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {who}"
+        words = (
+            f"The rollback of {one['migration_name']} was begun at"
+            f" {one['occurred_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {who}"
+        )
         words += f" ({one['reason']})" if one["reason"] else ""
         if one["running"] is not None:
-            end = f"its end is not recorded yet: process {one['running']} of the server may be at it now. Refresh the list to see how it ended"
+            end = (
+                f"its end is not recorded yet: process {one['running']} of the server may be at it now. Refresh the"
+                " list to see how it ended"
+            )
         elif one["completed"]:
-            end = f"it was broken off: {one['completed']} of its statements ran outside a transaction and stay. Rolling back again goes on after them"
+            end = (
+                f"it was broken off: {one['completed']} of its statements ran outside a transaction and stay. Rolling"
+                " back again goes on after them"
+            )
         else:
             end = "it was broken off: nothing of it was kept, the migration is in place as before"
         told.append(f"<div>{html.escape(words)}; {html.escape(end)}.</div>")
@@ -360,7 +412,10 @@ def _remark(every: int, found: int, shown: int) -> str:
 
 def box(text: str, style: str, *, role: str = "status") -> str:
     """HTML in one of the styles of `migrollback_nb.core.html`; line breaks are kept. `text` is HTML already."""
-    return f'<div role="{role}" style="{style};padding:.4em .8em;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4">{text}</div>'
+    return (
+        f'<div role="{role}" style="{style};padding:.4em'
+        f' .8em;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4">{text}</div>'
+    )
 
 
 def lines(text: str) -> str:
@@ -370,7 +425,10 @@ def lines(text: str) -> str:
 
 def scrolled(name: str, text: str) -> str:
     """HTML that scrolls when it is long, by keyboard too. `text` is HTML already."""
-    return f'<div role="region" aria-label="{html.escape(name)}" tabindex="0" style="max-height:28em;overflow:auto">{lines(text)}</div>'
+    return (
+        f'<div role="region" aria-label="{html.escape(name)}" tabindex="0"'
+        f' style="max-height:28em;overflow:auto">{lines(text)}</div>'
+    )
 
 
 def target_html(target: Target | None, production: bool) -> str:  # called with the facts in order
@@ -378,7 +436,10 @@ def target_html(target: Target | None, production: bool) -> str:  # called with 
     if target is None:
         return box("Target: not connected", html.BAD)
     where = f"{target.host}:{target.port}"
-    rest = f"as user <b>{html.escape(target.user)}</b>, PostgreSQL {html.escape(target.server_version)}, schema {html.escape(target.schema)}"
+    rest = (
+        f"as user <b>{html.escape(target.user)}</b>, PostgreSQL {html.escape(target.server_version)}, schema"
+        f" {html.escape(target.schema)}"
+    )
     place = f"database <b>{html.escape(target.database)}</b> on <b>{html.escape(where)}</b> {rest}"
     if production:
         return box(f'<span style="font-size:1.3em;font-weight:700">⚠ PRODUCTION</span> {place}', html.BAD, role="note")
@@ -390,7 +451,9 @@ def progress_html(progress: str) -> str:
     return lines(html.escape(progress))
 
 
-def message_html(busy: str, error: BaseException | None, result: RollbackResult | ChainResult | None, vague: bool) -> str:  # called with the facts in order
+def message_html(
+    busy: str, error: BaseException | None, result: RollbackResult | ChainResult | None, vague: bool
+) -> str:  # called with the facts in order
     """What is running, what was done, and what went wrong. `vague`: how far it is, is not shown beside it."""
     parts = []
     if busy:
@@ -399,8 +462,17 @@ def message_html(busy: str, error: BaseException | None, result: RollbackResult 
     if result is not None:
         unchanged = any(one.unchanged for one in (result.results if isinstance(result, ChainResult) else (result,)))
         verified = result.verification
-        look = unchanged or not result.success or (verified is not None and verified.verdict in ("differs", "not as rehearsed"))
-        parts.append(box(f"{'Look closer' if look else 'Done'}: {html.escape(result.message)}", html.CAREFUL if look else html.GOOD))
+        look = (
+            unchanged
+            or not result.success
+            or (verified is not None and verified.verdict in ("differs", "not as rehearsed"))
+        )
+        parts.append(
+            box(
+                f"{'Look closer' if look else 'Done'}: {html.escape(result.message)}",
+                html.CAREFUL if look else html.GOOD,
+            )
+        )
         # the verification has a place of its own
         parts.append(lines(replace(result, verification=None)._repr_html_()))
     if error is not None:

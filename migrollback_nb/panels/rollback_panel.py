@@ -11,11 +11,12 @@ from migrollback_nb.panels.steps import CheckPanel, ConfirmPanel, PreviewPanel, 
 class RollbackPanel(Panel):
     """Roll one migration back, step by step; writes only by its buttons "Roll back" and "Rehearse", the latter one event of the audit trail.
 
-    "Roll back" works only after a preview of the present choice, with the migration's exact name typed and a reason given. What runs is what was
-    previewed: the preview's fingerprint goes along, and the database refuses it when anything has changed since.
+    "Roll back" works only after a preview of the present choice, with the migration's exact name typed and a reason
+    given. What runs is what was previewed: the preview's fingerprint goes along, and the database refuses it when
+    anything has changed since.
 
-    What takes time runs in a thread, one thing at a time; meanwhile only Cancel works. A lost connection is opened again by the next click.
-    For its parameters see `Panel`, for its traits `State`.
+    What takes time runs in a thread, one thing at a time; meanwhile only Cancel works. A lost connection is opened
+    again by the next click. For its parameters see `Panel`, for its traits `State`.
 
     Examples
     --------

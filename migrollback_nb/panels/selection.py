@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 
-#: Of how many views of a widget it is remembered what was heard from them. Views go without a word; those that still pick are the last ones.
+#: Of how many views of a widget it is remembered what was heard from them. Views go without a word; those that still
+#: pick are the last ones.
 _HANDS = 16
 
 
@@ -27,8 +28,9 @@ def script(name: str) -> str:
 class Picking(anywidget.AnyWidget):
     """A widget in whose page something is picked.
 
-    The page learns only later what the kernel shows, so it tells no place in it, but a name. When a pick and a change by the kernel cross on their way,
-    the pick wins, being the later of the two here; until the page knows that its pick was heard, it goes on showing it, whatever the kernel said before.
+    The page learns only later what the kernel shows, so it tells no place in it, but a name. When a pick and a change
+    by the kernel cross on their way, the pick wins, being the later of the two here; until the page knows that its pick
+    was heard, it goes on showing it, whatever the kernel said before.
 
     Attributes
     ----------

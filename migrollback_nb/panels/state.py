@@ -11,20 +11,30 @@ import traitlets
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import MigrollbackError, Refused, UsageError
 from migrollback_nb.core.production import Rule, is_production
-from migrollback_nb.core.results import ChainResult, CheckResult, Preview, Rehearsal, RollbackProgress, RollbackResult, Target
+from migrollback_nb.core.results import (
+    ChainResult,
+    CheckResult,
+    Preview,
+    Rehearsal,
+    RollbackProgress,
+    RollbackResult,
+    Target,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from migrollback_nb.migrations import Migrations
 
-#: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one before.
+#: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one
+#: before.
 STATE = (
     "target", "migrations", "unfinished", "history", "dependencies", "selected", "chain", "consent", "check_result", "preview_result", "rehearsal_result", "typed", "reason",
     "result", "error", "busy", "progress", "fraction", "hold",
 )  # fmt: skip
 
-#: Held while state changes and is drawn. One for all: panels that are linked change each other, from the kernel's thread and from workers.
+#: Held while state changes and is drawn. One for all: panels that are linked change each other, from the kernel's
+#: thread and from workers.
 LOCK = threading.RLock()
 
 
@@ -42,7 +52,8 @@ class State(traitlets.HasTraits):
     history, dependencies : tuple of dict
         All that is registered, and what depends on what; read only for the panels that show it.
     selected : str or None
-        The chosen migration. A new choice forgets `chain`, the check, the preview, the rehearsal, the typed name and the result.
+        The chosen migration. A new choice forgets `chain`, the check, the preview, the rehearsal, the typed name and
+        the result.
     chain : bool
         Whether all that depend on it are rolled back with it. A change forgets what a new choice does.
     consent : bool
@@ -62,7 +73,8 @@ class State(traitlets.HasTraits):
     fraction : float or None
         How much of the SQL has run, by the number of statements, from 0 to 1; None while that is not known.
     hold : str
-        What somebody else still misses before a rollback can be run, in words: a checklist's open items. Empty when nothing is.
+        What somebody else still misses before a rollback can be run, in words: a checklist's open items. Empty when
+        nothing is.
     """
 
     target = traitlets.Instance(Target, allow_none=True)
@@ -78,7 +90,9 @@ class State(traitlets.HasTraits):
     rehearsal_result = traitlets.Instance(Rehearsal, allow_none=True)
     typed = traitlets.Unicode("")
     reason = traitlets.Unicode("")
-    result = traitlets.Union([traitlets.Instance(RollbackResult), traitlets.Instance(ChainResult)], allow_none=True, default_value=None)
+    result = traitlets.Union(
+        [traitlets.Instance(RollbackResult), traitlets.Instance(ChainResult)], allow_none=True, default_value=None
+    )
     error = traitlets.Instance(BaseException, allow_none=True)
     busy = traitlets.Unicode("")
     progress = traitlets.Unicode("")
@@ -146,14 +160,25 @@ class Desk(State):
     def _forget(self, change: Mapping[str, Any]) -> None:
         if change["name"] == "selected":
             self.chain = False  # asked for the one before, not for this one
-        self.update(consent=False, check_result=None, preview_result=None, rehearsal_result=None, typed="", result=None, error=None)
+        self.update(
+            consent=False,
+            check_result=None,
+            preview_result=None,
+            rehearsal_result=None,
+            typed="",
+            result=None,
+            error=None,
+        )
 
     @property
     def previewed(self) -> bool:
         """Whether `preview_result` is of the present choice, here."""
         preview = self.preview_result
         return (
-            preview is not None and preview.migration_name == self.selected and preview.target == self.target and (len(preview.steps) == 1 or bool(self.chain))
+            preview is not None
+            and preview.migration_name == self.selected
+            and preview.target == self.target
+            and (len(preview.steps) == 1 or bool(self.chain))
         )
 
     @property
@@ -198,7 +223,9 @@ class Desk(State):
         """Find out what a rollback of the choice would run; `preview_result` has it. Does not write."""
         name, chain = self._chosen(), self.chain
         self.update(preview_result=None, rehearsal_result=None, typed="", result=None)
-        self.start("Preparing the preview", lambda: self._read(lambda: {"preview_result": self.db.preview(name, chain=chain)}))
+        self.start(
+            "Preparing the preview", lambda: self._read(lambda: {"preview_result": self.db.preview(name, chain=chain)})
+        )
 
     def rehearse(self) -> None:
         """Run the rollback of the choice and undo it; `rehearsal_result` tells what it did. Writes: one event of the audit trail, nothing else."""
@@ -235,11 +262,18 @@ class Desk(State):
 
         def work() -> dict[str, Any]:
             # whatever comes of it, the next try begins with a new look
-            state: dict[str, Any] = {"check_result": None, "preview_result": None, "rehearsal_result": None, "typed": ""}
+            state: dict[str, Any] = {
+                "check_result": None,
+                "preview_result": None,
+                "rehearsal_result": None,
+                "typed": "",
+            }
             try:
                 if self._connected() != preview.target:
                     raise Refused("The connection leads to another database than the preview's", migration_name=name)  # noqa: TRY301  # handled as the database's own
-                state["result"] = self.db.rollback(name, confirm=typed, reason=reason, preview=preview, chain=chain, progress=self._tell)
+                state["result"] = self.db.rollback(
+                    name, confirm=typed, reason=reason, preview=preview, chain=chain, progress=self._tell
+                )
                 state["reason"] = ""
             except BaseException as error:  # noqa: BLE001  # a thread has nobody above it who would show it
                 state["error"] = error
@@ -252,7 +286,14 @@ class Desk(State):
             return state
 
         count = len(preview.steps)
-        self.start(f"Rolling back {name}" if count == 1 else f"Rolling back {count} migrations in one transaction, {name} the last", work)
+        self.start(
+            (
+                f"Rolling back {name}"
+                if count == 1
+                else f"Rolling back {count} migrations in one transaction, {name} the last"
+            ),
+            work,
+        )
 
     def cancel(self) -> None:
         """Cancel on the server what is running; what it did is undone there."""

@@ -32,15 +32,24 @@ class PreviewPanel(Panel):
     def _own(self) -> tuple[Any, ...]:
         self.preview_button = self._button("Preview", "Show the SQL that would run. Changes nothing", self.desk.preview)
         self.rehearse_button = self._button(
-            "Rehearse", "Run it for real in a transaction that is undone, and tell what it did. Leaves one event in the audit trail", self.desk.rehearse
+            "Rehearse",
+            "Run it for real in a transaction that is undone, and tell what it did. Leaves one event in the audit"
+            " trail",
+            self.desk.rehearse,
         )
         self.consent_box = widgets.Checkbox(
-            description="rehearse also what cannot be undone (nextval, COPY to a file ...)", indent=False, layout=widgets.Layout(width="auto")
+            description="rehearse also what cannot be undone (nextval, COPY to a file ...)",
+            indent=False,
+            layout=widgets.Layout(width="auto"),
         )
         self.consent_box.observe(self._entered("consent"), "value")
         self.preview_view = widgets.HTML()
         self.rehearsal_view = widgets.HTML()
-        return (row(self.preview_button, self.rehearse_button, self.consent_box), self.preview_view, self.rehearsal_view)
+        return (
+            row(self.preview_button, self.rehearse_button, self.consent_box),
+            self.preview_view,
+            self.rehearsal_view,
+        )
 
     def _show(self) -> None:
         desk = self.desk
@@ -59,7 +68,9 @@ class ConfirmPanel(Panel):
     def _own(self) -> tuple[Any, ...]:
         self.name_view = widgets.HTML()
         self.name_field = widgets.Text(description="Name", placeholder="type the name", layout=WIDE, style=FIELD)
-        self.reason_field = widgets.Text(description="Reason", placeholder="for the audit trail", layout=WIDE, style=FIELD)
+        self.reason_field = widgets.Text(
+            description="Reason", placeholder="for the audit trail", layout=WIDE, style=FIELD
+        )
         self.rollback_button = self._button(
             "Roll back",
             "Run the rollback that was previewed. Changes the database",
@@ -75,12 +86,20 @@ class ConfirmPanel(Panel):
         self.previewing = (PreviewPanel(self.desk, framed=False),) if self._framed else ()
         self.name_field.observe(self._entered("typed"), "value")
         self.reason_field.observe(self._entered("reason"), "value")
-        return (*self.previewing, self.name_view, self.name_field, self.reason_field, row(self.rollback_button, self.missing_view))
+        return (
+            *self.previewing,
+            self.name_view,
+            self.name_field,
+            self.reason_field,
+            row(self.rollback_button, self.missing_view),
+        )
 
     def _show(self) -> None:
         desk, missing = self.desk, self.desk.missing
         idle = not desk.busy
-        self._write(self.name_view, confirm_html, desk.preview_result if desk.previewed else None, desk.rehearsal_result)
+        self._write(
+            self.name_view, confirm_html, desk.preview_result if desk.previewed else None, desk.rehearsal_result
+        )
         self.name_field.value = desk.typed
         self.reason_field.value = desk.reason
         self.name_field.disabled = not idle or desk.preview_result is None
@@ -106,9 +125,17 @@ def check_html(check: CheckResult | None) -> str:
     if check is None:
         return ""
     word, style = ("✔ Can rollback", html.GOOD) if check.can_rollback else ("✘ Cannot rollback", html.CAREFUL)
-    first = html.definitions([("Must be rolled back first", "\n".join(check.dependent_migrations))]) if check.dependent_migrations else ""
-    advice = "<div>Tick “with all that depend on it” to roll these back as well, in one transaction.</div>" if first else ""
-    return box(f"<b>{word}:</b> {html.escape(check.reason)}", style) + lines(html.warnings(check.warnings) + first + advice)
+    first = (
+        html.definitions([("Must be rolled back first", "\n".join(check.dependent_migrations))])
+        if check.dependent_migrations
+        else ""
+    )
+    advice = (
+        "<div>Tick “with all that depend on it” to roll these back as well, in one transaction.</div>" if first else ""
+    )
+    return box(f"<b>{word}:</b> {html.escape(check.reason)}", style) + lines(
+        html.warnings(check.warnings) + first + advice
+    )
 
 
 def preview_html(preview: Preview | None) -> str:
@@ -129,7 +156,10 @@ def confirm_html(preview: Preview | None, rehearsed: Rehearsal | None) -> str:
     asked = f"To confirm, type the name exactly: <code>{html.escape(preview.migration_name)}</code>"
     if len(names) > 1:
         steps = "".join(f"<li><code>{html.escape(name)}</code></li>" for name in names)
-        asked = f"{len(names)} migrations are rolled back in this order, in one transaction, all or none:<ol>{steps}</ol>{asked}"
+        asked = (
+            f"{len(names)} migrations are rolled back in this order, in one transaction, all or"
+            f" none:<ol>{steps}</ol>{asked}"
+        )
     warned = ""
     if rehearsed is None:
         warned = "<div>Not rehearsed: what it would do to data and to others is not known.</div>"

@@ -13,7 +13,17 @@ from migrollback_nb.parsing import plpgsql
 
 #: Comparisons of more than this many columns or values are about something else: a list of keys.
 _MOST = 12
-_STATEMENTS = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt", "create_table_as_stmt", "alter_table_stmt"})
+_STATEMENTS = frozenset(
+    {
+        "insert_stmt",
+        "update_stmt",
+        "delete_stmt",
+        "merge_stmt",
+        "select_stmt",
+        "create_table_as_stmt",
+        "alter_table_stmt",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,7 +63,9 @@ def _statements(text: str) -> Iterator[tuple[Any, str]]:
     for raw in parsed.stmts:
         kind = raw.stmt.WhichOneof("node") or ""
         if kind == "do_stmt":
-            body = plpgsql.parse_body(data[raw.stmt_location : raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)].decode())
+            body = plpgsql.parse_body(
+                data[raw.stmt_location : raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)].decode()
+            )
             for query in () if body is None else body.queries:
                 if not query.built:
                     yield from _statements(query.sql)
@@ -63,7 +75,12 @@ def _statements(text: str) -> Iterator[tuple[Any, str]]:
 
 def _pairs(statement: Any) -> Iterator[tuple[str, str | None]]:
     for expression in postgast.find_nodes(statement, tree.A_Expr):
-        if expression.kind not in (tree.A_Expr_Kind.AEXPR_OP, tree.A_Expr_Kind.AEXPR_IN, tree.A_Expr_Kind.AEXPR_DISTINCT, tree.A_Expr_Kind.AEXPR_OP_ANY):
+        if expression.kind not in (
+            tree.A_Expr_Kind.AEXPR_OP,
+            tree.A_Expr_Kind.AEXPR_IN,
+            tree.A_Expr_Kind.AEXPR_DISTINCT,
+            tree.A_Expr_Kind.AEXPR_OP_ANY,
+        ):
             continue
         if _operator(expression) not in ("=", "<>", "!="):
             continue

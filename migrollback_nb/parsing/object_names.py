@@ -8,7 +8,9 @@ import re
 NAME = r'(?:"(?:[^"]|"")*"|[^\s.,()"]+)'
 #: One with its schema.
 QUALIFIED = rf"{NAME}\.{NAME}"
-_PART = re.compile(r'"(?:[^"]|"")*"|[^\s."(]+')  # what an operator's arguments end with keeps its parenthesis: it is no name of its own
+_PART = re.compile(
+    r'"(?:[^"]|"")*"|[^\s."(]+'
+)  # what an operator's arguments end with keeps its parenthesis: it is no name of its own
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _LAST = re.compile(rf"(.*)\.({NAME})", re.DOTALL)
 _ON_TABLE = re.compile(rf"({QUALIFIED}) (.*)", re.DOTALL)

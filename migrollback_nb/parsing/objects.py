@@ -92,14 +92,16 @@ def _of_statement(node: Node, text: str) -> Iterator[StatementObjects]:
     done = {(m.space, m.schema, m.name) for m in deeds}
     uses = tuple(use for use in _uses(node) if (use.space, use.schema, use.name) not in done)
     names = set(_column_names(node))
-    if kind == "create_stmt" and (statement.inh_relations or any(element.HasField("table_like_clause") for element in statement.table_elts)):
+    if kind == "create_stmt" and (
+        statement.inh_relations or any(element.HasField("table_like_clause") for element in statement.table_elts)
+    ):
         names.add("*")  # all columns of the other table
     yield StatementObjects(mentions=(*deeds, *dict.fromkeys(uses)), names=frozenset(names))
     if kind == "create_function_stmt":
         yield from _of_function_body(statement, text)
 
 
-# -- what a statement does -----------------------------------------------------------------------------------------------
+# -- what a statement does ---------------------------------------------------------------------------------------------
 
 
 def _strings(items: Iterable[Any]) -> list[str]:
@@ -112,7 +114,9 @@ def _qualified(items: Iterable[Any]) -> tuple[str | None, str]:
 
 
 def _of_relation(action: Any, kind: str, relation: Any, **more: Any) -> Mention:
-    return Mention(action=action, space="relation", kind=kind, schema=relation.schemaname or None, name=relation.relname, **more)
+    return Mention(
+        action=action, space="relation", kind=kind, schema=relation.schemaname or None, name=relation.relname, **more
+    )
 
 
 def _named(action: Any, object_type: int, node: Any, **more: Any) -> Iterator[Mention]:
@@ -134,7 +138,15 @@ def _named(action: Any, object_type: int, node: Any, **more: Any) -> Iterator[Me
         names = _strings(node.list.items)
         if object_type in _PARTS and len(names) > 1:
             schema, name = (names[-3] if len(names) > 2 else None), names[-2]
-            yield Mention(action=action, space="relation", kind=_PARTS[object_type], schema=schema, name=name, part=names[-1], **more)
+            yield Mention(
+                action=action,
+                space="relation",
+                kind=_PARTS[object_type],
+                schema=schema,
+                name=name,
+                part=names[-1],
+                **more,
+            )
         elif (space := _SPACES.get(object_type)) is not None and names:
             schema, name = _qualified(node.list.items)
             yield Mention(action=action, space=space, kind=space, schema=schema, name=name, **more)
@@ -149,7 +161,9 @@ def _columns(relation: Any, elements: Iterable[Any]) -> Iterator[Mention]:
 
 
 def _type_text(type_name: Any) -> str:
-    return ".".join('"' + name.replace('"', '""') + '"' for name in _strings(type_name.names)) + "[]" * len(type_name.array_bounds)
+    return ".".join('"' + name.replace('"', '""') + '"' for name in _strings(type_name.names)) + "[]" * len(
+        type_name.array_bounds
+    )
 
 
 def _deeds(kind: str, s: Any) -> Iterator[Mention]:
@@ -157,16 +171,34 @@ def _deeds(kind: str, s: Any) -> Iterator[Mention]:
     match kind:
         case "create_stmt" | "create_foreign_table_stmt":
             s = s.base_stmt if kind == "create_foreign_table_stmt" else s
-            table = "foreign table" if kind == "create_foreign_table_stmt" else "partitioned table" if s.HasField("partspec") else "table"
+            table = (
+                "foreign table"
+                if kind == "create_foreign_table_stmt"
+                else "partitioned table"
+                if s.HasField("partspec")
+                else "table"
+            )
             if s.relation.relpersistence != "t":
                 yield _of_relation("created", table, s.relation, only_new=s.if_not_exists)
                 yield from _columns(s.relation, s.table_elts)
         case "create_table_as_stmt" if s.into.rel.relpersistence != "t":
-            yield _of_relation("created", "materialized view" if s.objtype == _OBJECT.OBJECT_MATVIEW else "table", s.into.rel, only_new=s.if_not_exists)
+            yield _of_relation(
+                "created",
+                "materialized view" if s.objtype == _OBJECT.OBJECT_MATVIEW else "table",
+                s.into.rel,
+                only_new=s.if_not_exists,
+            )
         case "view_stmt" if s.view.relpersistence != "t":
             yield _of_relation("created", "view", s.view, only_new=s.replace)
         case "index_stmt" if s.idxname:
-            yield Mention(action="created", space="relation", kind="index", schema=s.relation.schemaname or None, name=s.idxname, only_new=s.if_not_exists)
+            yield Mention(
+                action="created",
+                space="relation",
+                kind="index",
+                schema=s.relation.schemaname or None,
+                name=s.idxname,
+                only_new=s.if_not_exists,
+            )
         case "create_seq_stmt" if s.sequence.relpersistence != "t":
             yield _of_relation("created", "sequence", s.sequence, only_new=s.if_not_exists)
         case "alter_seq_stmt":
@@ -190,7 +222,13 @@ def _deeds(kind: str, s: Any) -> Iterator[Mention]:
             yield _of_relation("created", "rule", s.relation, part=s.rulename, only_new=s.replace)
         case "create_enum_stmt" | "create_range_stmt":
             schema, name = _qualified(s.type_name)
-            yield Mention(action="created", space="type", kind="enum" if kind == "create_enum_stmt" else "range", schema=schema, name=name)
+            yield Mention(
+                action="created",
+                space="type",
+                kind="enum" if kind == "create_enum_stmt" else "range",
+                schema=schema,
+                name=name,
+            )
         case "create_domain_stmt":
             schema, name = _qualified(s.domainname)
             yield Mention(action="created", space="type", kind="domain", schema=schema, name=name)
@@ -199,14 +237,36 @@ def _deeds(kind: str, s: Any) -> Iterator[Mention]:
             yield from _columns(s.typevar, s.coldeflist)
         case "alter_enum_stmt" | "alter_domain_stmt":
             schema, name = _qualified(s.type_name)
-            yield Mention(action="changed", space="type", kind="enum" if kind == "alter_enum_stmt" else "domain", schema=schema, name=name)
+            yield Mention(
+                action="changed",
+                space="type",
+                kind="enum" if kind == "alter_enum_stmt" else "domain",
+                schema=schema,
+                name=name,
+            )
         case "define_stmt" if s.kind == _OBJECT.OBJECT_AGGREGATE:
             schema, name = _qualified(s.defnames)
-            yield Mention(action="created", space="routine", kind="aggregate", schema=schema, name=name, only_new=s.replace)
+            yield Mention(
+                action="created", space="routine", kind="aggregate", schema=schema, name=name, only_new=s.replace
+            )
         case "create_schema_stmt":
-            yield Mention(action="created", space="schema", kind="schema", schema=None, name=s.schemaname, only_new=s.if_not_exists)
+            yield Mention(
+                action="created",
+                space="schema",
+                kind="schema",
+                schema=None,
+                name=s.schemaname,
+                only_new=s.if_not_exists,
+            )
         case "create_extension_stmt":
-            yield Mention(action="created", space="extension", kind="extension", schema=None, name=s.extname, only_new=s.if_not_exists)
+            yield Mention(
+                action="created",
+                space="extension",
+                kind="extension",
+                schema=None,
+                name=s.extname,
+                only_new=s.if_not_exists,
+            )
         case "alter_extension_stmt" | "alter_extension_contents_stmt":
             yield Mention(action="changed", space="extension", kind="extension", schema=None, name=s.extname)
         case "alter_function_stmt":
@@ -254,7 +314,9 @@ def _altered(relation: Any, command: Any) -> Iterator[Mention]:
     definition = getattr(command, "def")
     match command.subtype:
         case tree.AlterTableType.AT_AddColumn:
-            yield _of_relation("created", "column", relation, part=definition.column_def.colname, only_new=command.missing_ok)
+            yield _of_relation(
+                "created", "column", relation, part=definition.column_def.colname, only_new=command.missing_ok
+            )
         case tree.AlterTableType.AT_DropColumn:
             yield _of_relation("dropped", "column", relation, part=command.name)
         case tree.AlterTableType.AT_AddConstraint if definition.constraint.conname:
@@ -265,11 +327,13 @@ def _altered(relation: Any, command: Any) -> Iterator[Mention]:
             yield _of_relation("changed", "constraint", relation, part=command.name)
         case tree.AlterTableType.AT_EnableTrig | tree.AlterTableType.AT_DisableTrig:
             yield _of_relation("changed", "trigger", relation, part=command.name)
-        case _ if command.name and tree.AlterTableType.Name(command.subtype).startswith(("AT_AlterColumn", "AT_ColumnDefault", "AT_Set", "AT_Drop", "AT_Add")):
+        case _ if command.name and tree.AlterTableType.Name(command.subtype).startswith(
+            ("AT_AlterColumn", "AT_ColumnDefault", "AT_Set", "AT_Drop", "AT_Add")
+        ):
             yield _of_relation("changed", "column", relation, part=command.name)
 
 
-# -- what a statement uses -----------------------------------------------------------------------------------------------
+# -- what a statement uses ---------------------------------------------------------------------------------------------
 
 
 def _split_name(text: str) -> tuple[str | None, str]:
@@ -299,7 +363,9 @@ def _uses(node: Any) -> Iterator[Mention]:
         yield Mention(action="used", space="routine", kind="function", schema=schema, name=name)
         if name in _NAMING_FUNCTIONS and call.args:
             argument = call.args[0]
-            constant = argument.type_cast.arg.a_const if argument.WhichOneof("node") == "type_cast" else argument.a_const
+            constant = (
+                argument.type_cast.arg.a_const if argument.WhichOneof("node") == "type_cast" else argument.a_const
+            )
             if constant.sval.sval:
                 schema, name = _split_name(constant.sval.sval)
                 yield Mention(action="used", space="relation", kind="relation", schema=schema, name=name)
@@ -324,7 +390,7 @@ def _column_names(node: Any) -> Iterator[str]:
         yield from _strings([*constraint.keys, *constraint.pk_attrs, *constraint.fk_attrs])
 
 
-# -- bodies --------------------------------------------------------------------------------------------------------------
+# -- bodies ------------------------------------------------------------------------------------------------------------
 
 
 def _of_function_body(statement: Any, text: str) -> Iterator[StatementObjects]:
@@ -343,12 +409,16 @@ def _of_plpgsql(text: str) -> Iterator[StatementObjects]:
     if body is None:
         return
     for query in body.queries:
-        for found in statement_objects(query.sql):  # of EXECUTE 'DROP TABLE ' || name the constants as far as they are SQL themselves
+        for found in statement_objects(
+            query.sql
+        ):  # of EXECUTE 'DROP TABLE ' || name the constants as far as they are SQL themselves
             yield StatementObjects(mentions=found.mentions, names=found.names - {"*"}, in_body=True)
     for name in body.types:
         schema, _, rest = name.removesuffix("%rowtype").removesuffix("%ROWTYPE").rpartition(".")
         if "%type" in rest.lower():
             outer, _, table = schema.rpartition(".")
             schema, rest = outer, table
-        mention = Mention(action="used", space="type", kind="type", schema=schema.strip('"') or None, name=rest.strip('"'))
+        mention = Mention(
+            action="used", space="type", kind="type", schema=schema.strip('"') or None, name=rest.strip('"')
+        )
         yield StatementObjects(mentions=(mention,), names=frozenset(), in_body=True)

@@ -14,18 +14,22 @@ from postgast.errors import check_error
 from postgast.native import lib
 from postgast.pg_query_pb2 import A_Const, CreateFunctionStmt, DoStmt
 
-# A tree of more than 100 levels is refused by protobuf otherwise, and fifty || in a row make one: a file of plain SQL would be an error of Python.
-# The switch is in a part of protobuf that is its own: where a release has it elsewhere or not at all, only such trees stay unread.
+# A tree of more than 100 levels is refused by protobuf otherwise, and fifty || in a row make one: a file of plain SQL
+# would be an error of Python. The switch is in a part of protobuf that is its own: where a release has it elsewhere or
+# not at all, only such trees stay unread.
 with suppress(ImportError, AttributeError):
     from google.protobuf.internal import api_implementation
 
-    getattr(api_implementation, "_c_module").SetAllowOversizeProtos(True)  # noqa: B009  # its name is private, and None without the C part
+    # its name is private, and None without the C part
+    getattr(api_implementation, "_c_module").SetAllowOversizeProtos(True)  # noqa: B009
 
-#: Variables of trigger functions (tg_op and its like) come out as ``{}}``: one brace too many, and nothing that reads JSON takes it.
+#: Variables of trigger functions (tg_op and its like) come out as ``{}}``: one brace too many, and nothing that reads
+#: JSON takes it.
 _BRACE_TOO_MANY = re.compile(r"(?<=[\[,])\{\}\}(?=[,\]])")
 _ASSIGNMENT = re.compile(r"\s*([\w\".\[\]$]+)\s*:?=\s*", re.DOTALL)
 _DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
-#: parseMode of an expression that stands after an assignment's target, of three lengths (RAW_PARSE_PLPGSQL_ASSIGN1 to 3 in PostgreSQL's parser.h).
+#: parseMode of an expression that stands after an assignment's target, of three lengths (RAW_PARSE_PLPGSQL_ASSIGN1 to 3
+#: in PostgreSQL's parser.h).
 _ASSIGNMENTS = (3, 4, 5)
 
 
@@ -34,7 +38,8 @@ class Query:
     """One statement or expression of a body."""
 
     sql: str  #: an expression comes as ``SELECT expression``
-    built: bool = False  #: it is one of the constant texts that SQL is built of while the function runs (EXECUTE), not a whole statement
+    # : it is one of the constant texts that SQL is built of while the function runs (EXECUTE), not a whole statement
+    built: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Body:
 def parse_body(statement: str) -> Body | None:
     """The body of a CREATE FUNCTION, CREATE PROCEDURE or DO statement in PL/pgSQL; None where it cannot be read.
 
-    postgast.parse_plpgsql() fails on every trigger function, because libpg_query writes their variables with a brace too many.
+    postgast.parse_plpgsql() fails on every trigger function, because libpg_query writes their variables with a brace
+    too many.
     """
     if not _has_source(statement):
         return None
@@ -76,7 +82,11 @@ def _has_source(statement: str) -> bool:
         return False
     options = [*postgast.find_nodes(parsed, CreateFunctionStmt), *postgast.find_nodes(parsed, DoStmt)]
     return bool(options) and all(
-        any(option.def_elem.defname == "as" for option in (one.options if isinstance(one, CreateFunctionStmt) else one.args)) for one in options
+        any(
+            option.def_elem.defname == "as"
+            for option in (one.options if isinstance(one, CreateFunctionStmt) else one.args)
+        )
+        for one in options
     )
 
 
@@ -94,7 +104,11 @@ def _queries(tree: Any) -> Iterator[Query]:
             yield from _of_expression(item)
         elif key in _DYNAMIC:
             # the text that is run is an expression; what it is USING, and what runs for each row, are as anywhere
-            yield from (Query(text, built=True) for expression in item.get("query", {}).values() for text in _constants(f"SELECT {expression['query']}"))
+            yield from (
+                Query(text, built=True)
+                for expression in item.get("query", {}).values()
+                for text in _constants(f"SELECT {expression['query']}")
+            )
             yield from _queries(item)
         else:
             yield from _queries(item)

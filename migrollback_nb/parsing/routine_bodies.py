@@ -21,7 +21,9 @@ class Use:
     """What one statement or expression names."""
 
     relations: dict[str, Name] = field(default_factory=dict)  #: alias -> table
-    columns: set[tuple[str | None, str]] = field(default_factory=set)  #: (alias, table, new or old; None: unqualified), column
+    columns: set[tuple[str | None, str]] = field(
+        default_factory=set
+    )  #: (alias, table, new or old; None: unqualified), column
     targets: set[tuple[Name, str]] = field(default_factory=set)  #: (table, column) that it writes
     functions: set[Name] = field(default_factory=set)  #: that it calls
     types: set[Name] = field(default_factory=set)  #: that it casts to
@@ -82,9 +84,15 @@ def _fill(use: Use, node: Node) -> None:
         if one.schemaname or one.relname not in with_names:
             use.relations[one.alias.aliasname or one.relname] = (one.schemaname or None, one.relname)
     for insert in postgast.find_nodes(node, InsertStmt):
-        use.targets |= {((insert.relation.schemaname or None, insert.relation.relname), column.res_target.name) for column in insert.cols}
+        use.targets |= {
+            ((insert.relation.schemaname or None, insert.relation.relname), column.res_target.name)
+            for column in insert.cols
+        }
     for update in postgast.find_nodes(node, UpdateStmt):
-        use.targets |= {((update.relation.schemaname or None, update.relation.relname), column.res_target.name) for column in update.target_list}
+        use.targets |= {
+            ((update.relation.schemaname or None, update.relation.relname), column.res_target.name)
+            for column in update.target_list
+        }
     for column in postgast.find_nodes(node, ColumnRef):
         names = [part.string.sval for part in column.fields if part.HasField("string")]
         if names:
@@ -127,7 +135,11 @@ def names_of(found: Sequence[Use]) -> frozenset[Name]:
 
 
 def broken_by(
-    found: Sequence[Use], gone: Sequence[Gone], meant: Mapping[Name, tuple[str, str]], *, trigger_on: frozenset[str] = frozenset()
+    found: Sequence[Use],
+    gone: Sequence[Gone],
+    meant: Mapping[Name, tuple[str, str]],
+    *,
+    trigger_on: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[Gone, bool]]:
     """(what it names, whether it is certain) of each object that is gone.
 
@@ -147,12 +159,22 @@ def broken_by(
 def _names(use: Use, one: Gone, meant: Mapping[Name, tuple[str, str]], trigger_on: frozenset[str]) -> bool | None:
     """Whether a statement names it: True for certain, False perhaps, None not."""
     if one.kind in _RELATIONS:
-        return not use.dynamic if any(meant.get(name) == (one.schema, one.name) for name in use.relations.values()) else None
+        return (
+            not use.dynamic
+            if any(meant.get(name) == (one.schema, one.name) for name in use.relations.values())
+            else None
+        )
     if one.kind in _ROUTINES:
         # which of several of one name is meant depends on the arguments
-        return False if any(name == one.name and schema in (None, one.schema) for schema, name in use.functions) else None
+        return (
+            False if any(name == one.name and schema in (None, one.schema) for schema, name in use.functions) else None
+        )
     if one.kind in _TYPES:
-        return not use.dynamic if any(name == one.name and schema in (None, one.schema) for schema, name in use.types) else None
+        return (
+            not use.dynamic
+            if any(name == one.name and schema in (None, one.schema) for schema, name in use.types)
+            else None
+        )
     table = (one.schema, str(one.table))
     if any(column == one.name and meant.get(name) == table for name, column in use.targets):
         return not use.dynamic

@@ -1,7 +1,7 @@
 """What SQL does that undoing its transaction does not undo, and whom it calls: found by parsing, before it runs. Pure.
 
-Of functions only the names are found here: which of them are dangerous, and what those do that are no more than names here, the
-database knows (`migration_not_undone()` in SQL), because their bodies are there.
+Of functions only the names are found here: which of them are dangerous, and what those do that are no more than names
+here, the database knows (`migration_not_undone()` in SQL), because their bodies are there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Found:
 
     effects: set[str] = field(default_factory=set)  #: what is not undone, in words
     calls: set[Name] = field(default_factory=set)  #: functions
-    writes: set[tuple[str, str | None, str]] = field(default_factory=set)  #: (insert, update, delete or truncate, schema, table)
+    writes: set[tuple[str, str | None, str]] = field(
+        default_factory=set
+    )  #: (insert, update, delete or truncate, schema, table)
     unseen: bool = False  #: it builds SQL while it runs
     bodies: dict[str, Found] = field(default_factory=dict)  #: name -> what a function that it creates would do
     fires: set[str] = field(default_factory=set)  #: names of functions that it makes triggers of
@@ -69,7 +71,9 @@ def look(statements: Sequence[str], nodes: Sequence[Node] | None = None) -> dict
     {'not_undone': [[2, 'writes a file on the server (COPY)']], 'calls': [[1, None, 'setval']], 'writes': [], 'unseen': []}
     """
     if nodes is None:
-        nodes = [raw.stmt for raw in postgast.parse("\n;\n".join(statements)).stmts]  # in one go: reading each by itself takes twice as long
+        nodes = [
+            raw.stmt for raw in postgast.parse("\n;\n".join(statements)).stmts
+        ]  # in one go: reading each by itself takes twice as long
     found = [Found() for _ in statements]
     for one, node, text in zip(found, nodes, statements, strict=True):
         _look_at_node(node, text, one)
@@ -80,9 +84,15 @@ def look(statements: Sequence[str], nodes: Sequence[Node] | None = None) -> dict
                 one.take_in(inside)
     return {
         "not_undone": [[number, effect] for number, one in enumerate(found, 1) for effect in sorted(one.effects)],
-        "calls": [[number, *name] for number, one in enumerate(found, 1) for name in sorted(one.calls, key=lambda name: (name[0] or "", name[1]))],
+        "calls": [
+            [number, *name]
+            for number, one in enumerate(found, 1)
+            for name in sorted(one.calls, key=lambda name: (name[0] or "", name[1]))
+        ],
         "writes": [
-            [number, *write] for number, one in enumerate(found, 1) for write in sorted(one.writes, key=lambda write: (write[0], write[1] or "", write[2]))
+            [number, *write]
+            for number, one in enumerate(found, 1)
+            for write in sorted(one.writes, key=lambda write: (write[0], write[1] or "", write[2]))
         ],
         "unseen": [number for number, one in enumerate(found, 1) if one.unseen],
     }
@@ -104,7 +114,14 @@ def _look_at_node(node: Node, text: str, found: Found) -> None:
     match kind:
         case "drop_stmt" | "comment_stmt" | "grant_stmt" | "rename_stmt":
             return  # DROP FUNCTION f(int) calls nothing
-        case "create_stmt" | "view_stmt" | "create_policy_stmt" | "alter_policy_stmt" | "rule_stmt" | "create_domain_stmt":
+        case (
+            "create_stmt"
+            | "view_stmt"
+            | "create_policy_stmt"
+            | "alter_policy_stmt"
+            | "rule_stmt"
+            | "create_domain_stmt"
+        ):
             return  # nor does what will be called one day: DEFAULT nextval('s')
         case "alter_table_stmt":
             for command in node.alter_table_stmt.cmds:
@@ -136,7 +153,10 @@ def _look_at_node(node: Node, text: str, found: Found) -> None:
             found.bodies[made.funcname[-1].string.sval] = _look_at_body(text, made.options, "sql")
             return
         case "truncate_stmt":
-            found.writes |= {("truncate", item.range_var.schemaname or None, item.range_var.relname) for item in node.truncate_stmt.relations}
+            found.writes |= {
+                ("truncate", item.range_var.schemaname or None, item.range_var.relname)
+                for item in node.truncate_stmt.relations
+            }
         case "call_stmt":
             pass  # its call is a FuncCall too
     if kind in ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt") or "with" in text.lower():

@@ -51,11 +51,15 @@ class Statement:
     start: int  #: first byte of the UTF-8 text, counted from 0
     length: int  #: in bytes
     line: int  #: counted from 1
-    refused_in_transaction: str | None  #: what PostgreSQL runs only outside a transaction, in words; None for the others
+    refused_in_transaction: (
+        str | None
+    )  #: what PostgreSQL runs only outside a transaction, in words; None for the others
     cannot_run: str | None  #: why the server cannot run it at all when a client hands it over; None for the others
     settings: tuple[
         tuple[str, bool], ...
-    ]  #: (setting in lower case, whether only until the transaction ends) that it changes, DO blocks and set_config() included
+        # : (setting in lower case, whether only until the transaction ends) that it changes, DO blocks and set_config()
+        # included
+    ]
 
 
 class SqlText:
@@ -76,9 +80,12 @@ class SqlText:
         return self._bytes.count(b"\n", 0, offset) + 1
 
     def _problem(self, error: postgast.PgQueryError) -> SyntaxProblem:
-        # cursorpos counts characters from 1, whatever postgast's own page says of bytes; 0 is unknown: then the end is as good a place as any
+        # cursorpos counts characters from 1, whatever postgast's own page says of bytes; 0 is unknown: then the end is
+        # as good a place as any
         before = self.text[: error.cursorpos - 1] if error.cursorpos > 0 else self.text
-        return SyntaxProblem(line=before.count("\n") + 1, column=len(before) - before.rfind("\n"), message=error.message)
+        return SyntaxProblem(
+            line=before.count("\n") + 1, column=len(before) - before.rfind("\n"), message=error.message
+        )
 
     @cached_property
     def _scanned(self) -> tuple[tuple[Comment, ...], SyntaxProblem | None]:
@@ -99,7 +106,15 @@ class SqlText:
             start, end = token.start, token.end
             line += readable.count(b"\n", counted, start)
             counted = start
-            comments.append(Comment(text=readable[start:end].decode(), start=start, end=end, line=line, is_line_comment=token.token == _SQL_COMMENT))
+            comments.append(
+                Comment(
+                    text=readable[start:end].decode(),
+                    start=start,
+                    end=end,
+                    line=line,
+                    is_line_comment=token.token == _SQL_COMMENT,
+                )
+            )
         return tuple(comments), problem
 
     def part(self, begin: int, end: int) -> SqlText:
@@ -192,7 +207,12 @@ class SqlText:
     def wrapped(self) -> bool:
         """Whether the whole text is one BEGIN ... COMMIT, which says no more than that it is to run in a transaction."""
         kinds = [s.cannot_run for s in self.statements]
-        return len(kinds) >= 2 and kinds[0] in ("BEGIN", "START TRANSACTION") and kinds[-1] in ("COMMIT", "END") and not any(kinds[1:-1])
+        return (
+            len(kinds) >= 2
+            and kinds[0] in ("BEGIN", "START TRANSACTION")
+            and kinds[-1] in ("COMMIT", "END")
+            and not any(kinds[1:-1])
+        )
 
 
 _TRANSACTION_WORDS = {
@@ -210,7 +230,8 @@ _TRANSACTION_WORDS = {
 
 
 def _has_concurrently(params: object) -> bool:
-    return any(param.def_elem.defname == "concurrently" for param in params)  # type: ignore[attr-defined]  # protobuf's repeated fields are untyped
+    # protobuf's repeated fields are untyped
+    return any(param.def_elem.defname == "concurrently" for param in params)  # type: ignore[attr-defined]
 
 
 def _settings(node: Node, text: str) -> Iterator[tuple[str, bool]]:
@@ -249,7 +270,12 @@ def only_sets(statement: str) -> bool:
     return (
         bool(calls)
         and not select.from_clause
-        and all(call.funcname and call.funcname[-1].string.sval == "set_config" and all(one.HasField("a_const") for one in call.args) for call in calls)
+        and all(
+            call.funcname
+            and call.funcname[-1].string.sval == "set_config"
+            and all(one.HasField("a_const") for one in call.args)
+            for call in calls
+        )
     )
 
 
@@ -259,8 +285,11 @@ def _classify(node: Node) -> tuple[str | None, str | None]:
     refused: str | None = None
     match kind:
         case "transaction_stmt":
-            # an isolation level or a chain is more than "in a transaction": such a BEGIN ... COMMIT is not taken for a mere wrapper
-            more = " with modes" if node.transaction_stmt.options else " AND CHAIN" if node.transaction_stmt.chain else ""
+            # an isolation level or a chain is more than "in a transaction": such a BEGIN ... COMMIT is not taken for a
+            # mere wrapper
+            more = (
+                " with modes" if node.transaction_stmt.options else " AND CHAIN" if node.transaction_stmt.chain else ""
+            )
             return None, _TRANSACTION_WORDS.get(node.transaction_stmt.kind, "transaction control") + more
         case "copy_stmt" if not node.copy_stmt.filename:
             return None, "COPY FROM STDIN" if node.copy_stmt.is_from else "COPY TO STDOUT"

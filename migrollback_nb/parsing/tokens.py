@@ -41,7 +41,11 @@ def _names(text: str) -> Iterator[str]:
             yield unquoted(word) if word.startswith('"') else word.lower()
         elif token.keyword_kind != _NO_KEYWORD:  # many keywords are names too
             yield data[token.start : token.end].decode().lower()
-        elif token.token == _STRING and _DO.match(text) and (inside := _DOLLARS.fullmatch(data[token.start : token.end].decode())):
+        elif (
+            token.token == _STRING
+            and _DO.match(text)
+            and (inside := _DOLLARS.fullmatch(data[token.start : token.end].decode()))
+        ):
             yield from _names(inside[2])
 
 
@@ -68,9 +72,17 @@ def unqualify(sql: str, schema: str) -> str:
     cut: list[tuple[int, int]] = []
     for place, token in enumerate(tokens):
         text = data[token.start : token.end]
-        if text + b"." == prefix and data[token.end : token.end + 1] == b"." and (place == 0 or data[tokens[place - 1].start : tokens[place - 1].end] != b"."):
+        if (
+            text + b"." == prefix
+            and data[token.end : token.end + 1] == b"."
+            and (place == 0 or data[tokens[place - 1].start : tokens[place - 1].end] != b".")
+        ):
             cut.append((token.start, token.end + 1))
-        elif text.startswith(b"'" + prefix) and place + 2 < len(tokens) and data[tokens[place + 2].start : tokens[place + 2].end].startswith(b"reg"):
+        elif (
+            text.startswith(b"'" + prefix)
+            and place + 2 < len(tokens)
+            and data[tokens[place + 2].start : tokens[place + 2].end].startswith(b"reg")
+        ):
             cut.append((token.start + 1, token.start + 1 + len(prefix)))
     for start, end in reversed(cut):
         data = data[:start] + data[end:]

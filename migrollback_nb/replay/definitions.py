@@ -29,14 +29,17 @@ def state(connection: psycopg.Connection, schema: str) -> SchemaState:
         Schema of the rollback system.
     """
     query = sql.SQL(
-        "SELECT {}.schema_snapshot(), pg_catalog.current_schemas(false)::pg_catalog.text[], pg_catalog.quote_ident(current_user::pg_catalog.text)"
+        "SELECT {}.schema_snapshot(), pg_catalog.current_schemas(false)::pg_catalog.text[],"
+        " pg_catalog.quote_ident(current_user::pg_catalog.text)"
     ).format(sql.Identifier(schema))
     row = connection.execute(query).fetchone()
     assert row is not None, "one row"  # noqa: S101  # for mypy
     return SchemaState(objects=row[0], path=tuple(row[1]), role=row[2], major=connection.info.server_version // 10000)
 
 
-def run_and_look(connection: psycopg.Connection, schema: str, file: MigrationFile, wanted: Collection[int]) -> tuple[Sequence[SchemaState | None], str | None]:
+def run_and_look(
+    connection: psycopg.Connection, schema: str, file: MigrationFile, wanted: Collection[int]
+) -> tuple[Sequence[SchemaState | None], str | None]:
     """Run an up part and keep the states before and after the statements that are wanted. Writes: the up part stays applied, unless it fails.
 
     Parameters
@@ -114,7 +117,10 @@ def look_up(
         Why not all could be looked up, in words.
     """
     try:
-        with scratch((*files, file), on=on, own_server=own_server, preludes=first) as place, open_connection(place.dsn, found_in=place.server) as connection:
+        with (
+            scratch((*files, file), on=on, own_server=own_server, preludes=first) as place,
+            open_connection(place.dsn, found_in=place.server) as connection,
+        ):
             for other in files:
                 _, trouble = run_and_look(connection, place.schema, other, ())
                 if trouble is not None:

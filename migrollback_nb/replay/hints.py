@@ -9,7 +9,8 @@ from migrollback_nb.files.preludes import SHIPPED, SUPABASE_SCHEMAS, Prelude, fi
 from migrollback_nb.files.requirements import roles_made, roles_needed
 from migrollback_nb.parsing.objects import statement_objects
 
-#: What PostgreSQL says when a name is not there: an object of another kind (a role, a type), a schema, a relation, a routine.
+#: What PostgreSQL says when a name is not there: an object of another kind (a role, a type), a schema, a relation, a
+#: routine.
 _NOT_THERE = frozenset({"42704", "3F000", "42P01", "42883"})
 _NOT_ALLOWED = "42501"
 
@@ -24,14 +25,31 @@ def supabase_roles() -> frozenset[str]:
 def schemas_and_roles(sql: str) -> tuple[frozenset[str], frozenset[str]]:
     """(schemas, roles) that the statements of a text name and do not make themselves, bodies of code included; none where it does not parse."""
     found = statement_objects(sql)
-    made = {mention.name for one in found for mention in one.mentions if mention.space == "schema" and mention.action == "created"}
+    made = {
+        mention.name
+        for one in found
+        for mention in one.mentions
+        if mention.space == "schema" and mention.action == "created"
+    }
     schemas = {mention.schema for one in found for mention in one.mentions if mention.schema is not None}
-    schemas |= {mention.name for one in found for mention in one.mentions if mention.space == "schema" and mention.action == "used"}
+    schemas |= {
+        mention.name
+        for one in found
+        for mention in one.mentions
+        if mention.space == "schema" and mention.action == "used"
+    }
     return frozenset(schemas - made - {"pg_catalog", "information_schema"}), roles_needed(sql)
 
 
 def way_out(
-    sqlstate: str | None, statement: str | None, *, schemas: Collection[str], roles: Collection[str], preludes: Sequence[Prelude], named: bool, is_super: bool
+    sqlstate: str | None,
+    statement: str | None,
+    *,
+    schemas: Collection[str],
+    roles: Collection[str],
+    preludes: Sequence[Prelude],
+    named: bool,
+    is_super: bool,
 ) -> str | None:
     """What is missing and what helps, in words; None where nothing of the kind is.
 
@@ -51,7 +69,10 @@ def way_out(
     if statement is None:
         return None
     if sqlstate == _NOT_ALLOWED and named and not is_super:
-        return "it ran as a role without that right: connect --on as one that has it, or leave the server unnamed, then a superuser of a private one runs it"
+        return (
+            "it ran as a role without that right: connect --on as one that has it, or leave the server unnamed, then a"
+            " superuser of a private one runs it"
+        )
     if sqlstate not in _NOT_THERE:
         return None
     named_schemas, named_roles = schemas_and_roles(statement)
@@ -62,7 +83,9 @@ def way_out(
     first = f"not there, and made by no migration before: {said}"
     of_supabase = set(lacking[0]) & SUPABASE_SCHEMAS or set(lacking[1]) & supabase_roles()
     if of_supabase and not any(prelude.is_stand_in for prelude in preludes):
-        return f"{first}. On Supabase that is there from the start: --prelude supabase puts a stand-in for it there first"
+        return (
+            f"{first}. On Supabase that is there from the start: --prelude supabase puts a stand-in for it there first"
+        )
     if lacking[1] and named:
         make = " ".join('CREATE ROLE "' + role.replace('"', '""') + '" NOLOGIN;' for role in lacking[1])
         return f"{first}. No role is made on a server that is named: run there {make}, or leave the server unnamed"

@@ -1,9 +1,9 @@
 """Proof that rollbacks restore: replays a folder on a scratch database and grades every migration. Writes only there.
 
-Each migration is tried at its place in the order, with all before it applied: up part, rollback through the real gate, up part again,
-each committed, as on a real database. What the tables and the schema hold is compared around it. Empty tables get a few rows first, or
-nothing could be seen to get lost. A migration that leaves all as it was costs no copy of the database; after any other the next
-one goes on from a copy of a second database, in which only up parts run.
+Each migration is tried at its place in the order, with all before it applied: up part, rollback through the real gate,
+up part again, each committed, as on a real database. What the tables and the schema hold is compared around it. Empty
+tables get a few rows first, or nothing could be seen to get lost. A migration that leaves all as it was costs no copy
+of the database; after any other the next one goes on from a copy of a second database, in which only up parts run.
 """
 
 from __future__ import annotations
@@ -118,15 +118,22 @@ def prove_folder(
     if path is None:
         raise UsageError(
             "No folder of migrations was named",
-            hint="Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by themselves.",
+            hint=(
+                "Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by"
+                " themselves."
+            ),
         )
     folder = MigrationFolder(path)
     chosen = [name.removesuffix(".sql") for name in names]
     known = folder.names()
     for name in chosen:
         if name not in known:
-            raise MigrationNotFound(name, similar=tuple(get_close_matches(name, known, n=3)), where=f"is in {folder.path}")
-    return prove(folder.read_all(), chosen, on=on, bin=bin, own_server=own_server, first=first, limits=limits, progress=progress)
+            raise MigrationNotFound(
+                name, similar=tuple(get_close_matches(name, known, n=3)), where=f"is in {folder.path}"
+            )
+    return prove(
+        folder.read_all(), chosen, on=on, bin=bin, own_server=own_server, first=first, limits=limits, progress=progress
+    )
 
 
 def prove(
@@ -162,7 +169,10 @@ def prove(
     """
     ordered, left_out = _ordered(folder.files)
     graded = set(names) or {file.name for file in ordered}
-    bad = [MigrationProof(migration_name=error.migration_name, grade="fails", remarks=(f"up part: {error}",)) for error in folder.errors]
+    bad = [
+        MigrationProof(migration_name=error.migration_name, grade="fails", remarks=(f"up part: {error}",))
+        for error in folder.errors
+    ]
     verdicts = [verdict for verdict in (*bad, *left_out) if not names or verdict.migration_name in names]
     last = max((place for place, file in enumerate(ordered, 1) if file.name in graded), default=0)
     ordered = ordered[:last]
@@ -181,7 +191,13 @@ def prove(
         if progress is not None:
             progress(len(ordered), len(ordered), "")
         server, remarks = place.server, place.remarks
-    return Proof(migrations=tuple(verdicts), server=server, shares=clock.seconds, digests=clock.digests, warnings=(*folder.warnings, *remarks))
+    return Proof(
+        migrations=tuple(verdicts),
+        server=server,
+        shares=clock.seconds,
+        digests=clock.digests,
+        warnings=(*folder.warnings, *remarks),
+    )
 
 
 def _ordered(files: Iterable[MigrationFile]) -> tuple[list[MigrationFile], list[MigrationProof]]:
@@ -191,10 +207,15 @@ def _ordered(files: Iterable[MigrationFile]) -> tuple[list[MigrationFile], list[
     while True:
         try:
             like = [file.name for file in in_order(by_name.values())]
-            return [by_name[name] for name in ordering.order({name: file.depends_on for name, file in by_name.items()}, like=like)], circles
+            return [
+                by_name[name]
+                for name in ordering.order({name: file.depends_on for name, file in by_name.items()}, like=like)
+            ], circles
         except DependencyError as error:
             for name in dict.fromkeys(error.names):
-                circles.append(MigrationProof(migration_name=name, grade="fails", remarks=(f"up part: {error.message}",)))
+                circles.append(
+                    MigrationProof(migration_name=name, grade="fails", remarks=(f"up part: {error.message}",))
+                )
                 del by_name[name]
 
 
@@ -275,7 +296,11 @@ class _Prover:
 
     def _rows(self, database: Database, known: dict[str, Content] | None = None) -> dict[str, Content]:
         with self._clock.on("rows"):
-            return table_contents.read(database.connection, table_contents.tables(database.connection, besides=[self._place.schema]), known=known)
+            return table_contents.read(
+                database.connection,
+                table_contents.tables(database.connection, besides=[self._place.schema]),
+                known=known,
+            )
 
     def _fill(self, schema: str | None = None, known: dict[str, Content] | None = None) -> State:
         """Put a few rows into each table of the database that is worked on that has hardly any. Its schema is as given, if it is known."""
@@ -293,16 +318,28 @@ class _Prover:
         state = self._put_in(State(schema=schema, rows=rows), todo)
         # tables that refer to each other in a circle: by now there are rows to refer to
         asked = {table.identity for table in todo}
-        return self._put_in(state, [content.table for identity, content in state.rows.items() if identity in asked and content.count and content.monotonous()])
+        return self._put_in(
+            state,
+            [
+                content.table
+                for identity, content in state.rows.items()
+                if identity in asked and content.count and content.monotonous()
+            ],
+        )
 
-    def _put_in(self, state: State, todo: Sequence[Table], wanted: Mapping[int, Sequence[Wanted]] | None = None) -> State:
+    def _put_in(
+        self, state: State, todo: Sequence[Table], wanted: Mapping[int, Sequence[Wanted]] | None = None
+    ) -> State:
         """Put rows into tables of the database that is worked on, and say what it holds then."""
         if not todo:
             return state
         database, schema = self._work, state.schema
         objects = self._count_objects(database)
         with self._clock.on("rows"):
-            unfilled = {_key(left.table): left.why for left in sample_rows.fill(database.connection, todo, made_up=self._made_up, wanted=wanted)}
+            unfilled = {
+                _key(left.table): left.why
+                for left in sample_rows.fill(database.connection, todo, made_up=self._made_up, wanted=wanted)
+            }
         if wanted is None:
             # one that more rows do not fit into is not empty
             empty = {_key(table) for table in todo if state.rows[table.identity].count == 0} & unfilled.keys()
@@ -324,7 +361,11 @@ class _Prover:
             compared = compared_values(file.up.text)
         for asked in compared:
             for content in before.rows.values():
-                if content.table.name == asked.table and asked.column in content.table.columns and content.rows is not None:
+                if (
+                    content.table.name == asked.table
+                    and asked.column in content.table.columns
+                    and content.rows is not None
+                ):
                     tables[content.table.oid] = content.table
                     wanted.setdefault(content.table.oid, []).append((asked.column, asked.value))
         return self._put_in(before, list(tables.values()), wanted)
@@ -353,17 +394,27 @@ class _Prover:
         remarks = [
             f"{identity} stayed empty, so nothing is proven of its rows ({self._empty[_key(content.table)]})"
             for identity, content in before.rows.items()
-            if content.count == 0 and _key(content.table) in self._empty and re.search(rf"(?<!\w){re.escape(content.table.name)}(?!\w)", file.text)
+            if content.count == 0
+            and _key(content.table) in self._empty
+            and re.search(rf"(?<!\w){re.escape(content.table.name)}(?!\w)", file.text)
         ]
         trial = self._try(self._work, file, before)
         goes_on = trial.goes_on
-        if self._has_made_up and (trial.up is not None or trial.rollback is not None or not (trial.restored or file.rollback is None)):
+        if self._has_made_up and (
+            trial.up is not None or trial.rollback is not None or not (trial.restored or file.rollback is None)
+        ):
             told, replacement = self._look_again(file, before.schema, trial)
             remarks += told
             if replacement is not None:
                 trial, goes_on = replacement, False
         if (failure := trial.up or trial.rollback) is not None:
-            statements = file.up_statements() if trial.up is not None else file.rollback.statement_texts() if file.rollback is not None else ()
+            statements = (
+                file.up_statements()
+                if trial.up is not None
+                else file.rollback.statement_texts()
+                if file.rollback is not None
+                else ()
+            )
             remarks += self._way_out(failure, statements)
         if trial.up is None:
             self._behind.append(file)
@@ -390,8 +441,18 @@ class _Prover:
         connection = self._place.database.connection
         schemas = [name for (name,) in connection.execute("SELECT nspname FROM pg_catalog.pg_namespace").fetchall()]
         roles = [name for (name,) in connection.execute("SELECT rolname FROM pg_catalog.pg_roles").fetchall()]
-        [is_super] = connection.execute("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user").fetchone() or [False]
-        told = hints.way_out(sqlstate, statement, schemas=schemas, roles=roles, preludes=self._first, named=self._named, is_super=is_super)
+        [is_super] = connection.execute(
+            "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+        ).fetchone() or [False]
+        told = hints.way_out(
+            sqlstate,
+            statement,
+            schemas=schemas,
+            roles=roles,
+            preludes=self._first,
+            named=self._named,
+            is_super=is_super,
+        )
         return [] if told is None else [told]
 
     def _look_again(self, file: MigrationFile, schema: str, trial: Trial) -> tuple[list[str], Trial | None]:
@@ -408,11 +469,15 @@ class _Prover:
                 return [], None
             if (trial.rollback.sqlstate or "").startswith("23"):
                 return ["fails only because the tables hold rows (made up for this)"], None
-        # Not that there are rows, but what they say: real ones may be such that it runs. A table that had one row may be meant to have one.
+        # Not that there are rows, but what they say: real ones may be such that it runs. A table that had one row may
+        # be meant to have one.
         what, failure = ("up part", trial.up) if trial.up is not None else ("rollback", trial.rollback)
         fewer = self._try_with_fewer(file, schema, fill_empty=True)
         if fewer.up is None and fewer.rollback is None:
-            return [f"graded without the rows that were made up for tables with rows of their own: with them the {what} fails: {failure}"], fewer
+            return [
+                f"graded without the rows that were made up for tables with rows of their own: with them the {what}"
+                f" fails: {failure}"
+            ], fewer
         return [f"graded without the rows that were made up: with them the {what} fails: {failure}"], bare
 
     def _try_with_fewer(self, file: MigrationFile, schema: str, *, fill_empty: bool) -> Trial:
@@ -422,10 +487,19 @@ class _Prover:
         rows = self._rows(copy)
         if fill_empty:
             with self._clock.on("rows"):
-                sample_rows.fill(copy.connection, [content.table for content in rows.values() if content.count == 0 and _key(content.table) not in self._empty])
+                sample_rows.fill(
+                    copy.connection,
+                    [
+                        content.table
+                        for content in rows.values()
+                        if content.count == 0 and _key(content.table) not in self._empty
+                    ],
+                )
             rows = self._rows(copy)
         # triggers that fire for made-up rows may have changed the schema there, or here
-        trial = self._try(copy, file, State(schema=self._schema(copy) if self._strayed or fill_empty else schema, rows=rows))
+        trial = self._try(
+            copy, file, State(schema=self._schema(copy) if self._strayed or fill_empty else schema, rows=rows)
+        )
         self._drop(copy)
         return trial
 
@@ -449,15 +523,22 @@ class _Prover:
         with self._clock.on("schema"):
             rows = database.schema_changes(before.schema, schema) if schema != before.schema else []
         trial.diff = SchemaDiff.from_rows(rows, old="before the up part", new="after the rollback")
-        trial.losses, left_over, same = table_contents.compare(before.rows, self._rows(database, self._known(before, file)))
+        trial.losses, left_over, same = table_contents.compare(
+            before.rows, self._rows(database, self._known(before, file))
+        )
         trial.remarks += left_over
         again = self._run_up(database, file)
         trial.reapplies = again is None
         if again is not None:
             trial.remarks.append(f"up part, again: {again}")
             return trial
-        # From the same schema the same up part leads to the same schema; a third digest would only say so. Numbers of objects cost next to nothing.
-        if (trial.diff or self._count_objects(database) != objects) and self._schema(database) != trial.schema_up and not _only_reordered(trial.diff):
+        # From the same schema the same up part leads to the same schema; a third digest would only say so. Numbers of
+        # objects cost next to nothing.
+        if (
+            (trial.diff or self._count_objects(database) != objects)
+            and self._schema(database) != trial.schema_up
+            and not _only_reordered(trial.diff)
+        ):
             trial.reapplies = False
             trial.remarks.append("up part, again: it runs, but does not lead to the same schema")
         trial.goes_on = trial.reapplies and same and not trial.diff
@@ -481,8 +562,15 @@ class _Prover:
 
     def _run_rollback(self, database: Database, file: MigrationFile) -> Failure | None:
         in_steps = file.rollback is not None and not file.rollback.transaction
-        failure = self._run(database, lambda: database.rollback_in_steps(file.name) if in_steps else database.rollback([file.name]))
-        if failure is not None and failure.sqlstate is None and file.rollback is not None and SqlText(file.rollback.sql).problem is not None:
+        failure = self._run(
+            database, lambda: database.rollback_in_steps(file.name) if in_steps else database.rollback([file.name])
+        )
+        if (
+            failure is not None
+            and failure.sqlstate is None
+            and file.rollback is not None
+            and SqlText(file.rollback.sql).problem is not None
+        ):
             return replace(failure, sqlstate="42601")  # the gate has refused it, so the server was not asked
         return failure
 
@@ -530,7 +618,11 @@ def _verdict(file: MigrationFile, trial: Trial, remarks: Sequence[str], seconds:
         told.append(f"rollback: {trial.rollback.message}")
     else:
         assert trial.diff is not None  # noqa: S101  # for mypy: it ran
-        told += [f"the columns of {change.identity} stand in another order" for change in trial.diff.changes if change.change == "reordered"]
+        told += [
+            f"the columns of {change.identity} stand in another order"
+            for change in trial.diff.changes
+            if change.change == "reordered"
+        ]
         differences = (*(change for change in trial.diff.changes if change.change != "reordered"), *trial.losses)
         grade = "differs" if not trial.restored else "loses_data" if trial.losses else "restores"
     return MigrationProof(

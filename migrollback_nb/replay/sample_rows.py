@@ -1,6 +1,7 @@
 """Fills empty tables with a few rows that their constraints allow, so that a rollback on a scratch database has something to lose. Writes.
 
-Values are made by type; what a check, a domain or a partition asks for is found by trial, with the values that its own text names.
+Values are made by type; what a check, a domain or a partition asks for is found by trial, with the values that its own
+text names.
 """
 
 from __future__ import annotations
@@ -152,7 +153,8 @@ class MadeUp:
 
     #: oid of a table -> number of its next row
     rows: dict[int, int] = field(default_factory=dict)
-    #: oid and name of a column -> the place that sets its values apart, in order: by chance, some would be alike and a loss be missed
+    #: oid and name of a column -> the place that sets its values apart, in order: by chance, some would be alike and a
+    #: loss be missed
     places: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def place(self, table: int, column: str) -> int:
@@ -169,7 +171,11 @@ class Unfilled:
 
 
 def fill(
-    connection: psycopg.Connection, tables: Iterable[Table], *, made_up: MadeUp | None = None, wanted: Mapping[int, Sequence[Wanted]] | None = None
+    connection: psycopg.Connection,
+    tables: Iterable[Table],
+    *,
+    made_up: MadeUp | None = None,
+    wanted: Mapping[int, Sequence[Wanted]] | None = None,
 ) -> list[Unfilled]:
     """Put a few rows into each of these tables. Writes. Returns those that none came into.
 
@@ -180,12 +186,13 @@ def fill(
     tables : iterable of Table
         The tables.
     made_up : MadeUp, optional
-        What was made up before: values go on from there, and only a few rows come in addition to those of the same table. Kept up to date.
+        What was made up before: values go on from there, and only a few rows come in addition to those of the same
+        table. Kept up to date.
     wanted : mapping of int to sequence of (column, value), optional
         oid -> rows that are asked for, instead of any.
 
-    Triggers fire: what they do (partitions for a new row, for one) belongs to a row. Only where no row comes in for what they do, as where they
-    write into a table that nothing fits, rows come in without them.
+    Triggers fire: what they do (partitions for a new row, for one) belongs to a row. Only where no row comes in for
+    what they do, as where they write into a table that nothing fits, rows come in without them.
     """
     made_up = made_up or MadeUp()
     to_fill = {table.oid: table for table in tables}
@@ -205,8 +212,17 @@ def fill(
     with connection.transaction():
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for oid in _parents_first(constraints):
-            with_rows = _Filler(connection, to_fill[oid], columns[oid], constraints[oid], begin=made_up.rows.get(oid, 0), wanted=(wanted or {}).get(oid))
-            if (why := with_rows.fill()) is not None and (not triggers[oid] or _without(triggers[oid], with_rows) is not None):
+            with_rows = _Filler(
+                connection,
+                to_fill[oid],
+                columns[oid],
+                constraints[oid],
+                begin=made_up.rows.get(oid, 0),
+                wanted=(wanted or {}).get(oid),
+            )
+            if (why := with_rows.fill()) is not None and (
+                not triggers[oid] or _without(triggers[oid], with_rows) is not None
+            ):
                 unfilled.append(Unfilled(to_fill[oid], why))
             made_up.rows[oid] = with_rows.next
     return unfilled
@@ -217,7 +233,9 @@ def _without(triggers: Sequence[str], filler: _Filler) -> str | None:
 
     def turn(word: str) -> None:
         for name in triggers:
-            filler.connection.execute(sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(filler.name, sql.SQL(word), sql.Identifier(name)))
+            filler.connection.execute(
+                sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(filler.name, sql.SQL(word), sql.Identifier(name))
+            )
 
     try:
         with filler.connection.transaction():
@@ -231,7 +249,11 @@ def _without(triggers: Sequence[str], filler: _Filler) -> str | None:
 
 def _parents_first(constraints: dict[int, list[dict[str, Any]]]) -> list[int]:
     parents = {
-        oid: {row["target"] for row in rows if row["sort"] == "f" and row["target"] in constraints and row["target"] != oid}
+        oid: {
+            row["target"]
+            for row in rows
+            if row["sort"] == "f" and row["target"] in constraints and row["target"] != oid
+        }
         for oid, rows in constraints.items()
     }
     while True:
@@ -296,8 +318,19 @@ class _Filler:
         if self._wanted is not None:
             number = self._begin
             for name, value in self._wanted:
-                column = next((column for column in self._columns if column["name"] == name and column["number"] not in self._parents), None)
-                if column is None or (value is None and column["required"]) or (value is not None and not self._is_taken(column, value)):
+                column = next(
+                    (
+                        column
+                        for column in self._columns
+                        if column["name"] == name and column["number"] not in self._parents
+                    ),
+                    None,
+                )
+                if (
+                    column is None
+                    or (value is None and column["required"])
+                    or (value is not None and not self._is_taken(column, value))
+                ):
                     continue
                 # one that a flag is set in, and one that it is not set in
                 for _ in range(2 if self._flags else 1):
@@ -317,7 +350,9 @@ class _Filler:
             return None  # it shares a column with another key: whether both hold shows when the row is put in
         target = sql.Identifier(key["target_schema"], key["target_name"])
         if key["target"] != self._table.oid:
-            found = self.connection.execute(sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) t").format(target, ROWS)).fetchone()
+            found = self.connection.execute(
+                sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) t").format(target, ROWS)
+            ).fetchone()
             if found is not None and (count := found[0]):
                 for number, name in zip(numbers, key["target_columns"], strict=True):
                     self._parents[number] = (name, target, count)
@@ -325,7 +360,9 @@ class _Filler:
         optional = [number for number in numbers if not self._by_number[number]["required"]]
         for number in optional:
             self._parents[number] = None
-        if optional or key["target"] == self._table.oid:  # a row that must refer to its own table refers to itself, as far as values made alike allow
+        if (
+            optional or key["target"] == self._table.oid
+        ):  # a row that must refer to its own table refers to itself, as far as values made alike allow
             return None
         return f"it refers to {key['target_schema']}.{key['target_name']}, which is empty"
 
@@ -367,7 +404,11 @@ class _Filler:
                 else:
                     name, target, count = parent
                     row = sql.Literal(number % count)
-                    values.append(sql.SQL("(SELECT {} FROM {} ORDER BY ctid OFFSET {} LIMIT 1)").format(sql.Identifier(name), target, row))
+                    values.append(
+                        sql.SQL("(SELECT {} FROM {} ORDER BY ctid OFFSET {} LIMIT 1)").format(
+                            sql.Identifier(name), target, row
+                        )
+                    )
             elif value is None:
                 values.append(sql.SQL("DEFAULT") if column["required"] else sql.SQL("NULL"))
             else:
@@ -375,7 +416,9 @@ class _Filler:
         if not values:
             return sql.SQL("INSERT INTO {} DEFAULT VALUES").format(self.name)
         names = [sql.Identifier(column["name"]) for column in self._columns]
-        return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(self.name, sql.SQL(", ").join(names), sql.SQL(", ").join(values))
+        return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+            self.name, sql.SQL(", ").join(names), sql.SQL(", ").join(values)
+        )
 
     def _blamed(self, error: psycopg.Error, chosen: Mapping[int, str | None]) -> set[int]:
         """Numbers of the columns whose values are to be tried otherwise."""
@@ -390,7 +433,9 @@ class _Filler:
         if error.sqlstate == "23502" and error.diag.column_name:
             return {column["number"] for column in self._columns if column["name"] == error.diag.column_name}
         if (error.sqlstate or "")[:2] in ("22", "0A"):  # a value that its type does not take; nobody says which
-            return {column["number"] for column in self._columns if not self._is_taken(column, chosen[column["number"]])}
+            return {
+                column["number"] for column in self._columns if not self._is_taken(column, chosen[column["number"]])
+            }
         return set()
 
     def _is_taken(self, column: dict[str, Any], value: str | None) -> bool:
@@ -406,12 +451,18 @@ class _Filler:
         columns = [column for column in self._columns if column["number"] in blamed]
         if not columns:
             return
-        for values in product(*(dict.fromkeys([_value(column, number, self._labels), *self._named(column, number)]) for column in columns)):
+        for values in product(
+            *(dict.fromkeys([_value(column, number, self._labels), *self._named(column, number)]) for column in columns)
+        ):
             yield dict(zip((column["number"] for column in columns), values, strict=True))
 
     def _named(self, column: dict[str, Any], number: int) -> list[str | None]:
         """Values that the text of a check, a domain or a partition's bound names, and a few that often fit."""
-        texts = [row["definition"] or "" for row in self._constraints if row["sort"] in ("c", "p") and column["number"] in (row["key"] or ())]
+        texts = [
+            row["definition"] or ""
+            for row in self._constraints
+            if row["sort"] in ("c", "p") and column["number"] in (row["key"] or ())
+        ]
         texts += column["domain_checks"]
         found: list[str | None] = []
         for text in texts:
@@ -422,7 +473,14 @@ class _Filler:
         if column["category"] == "N":
             found += [str(number + 1), "0", str(-number - 1)]
         elif column["category"] == "S":
-            found += [f"s{number}@example.org", f"https://example.org/{number}", "a" * 64, "abc"[number % 3], str(number + 1), ""]
+            found += [
+                f"s{number}@example.org",
+                f"https://example.org/{number}",
+                "a" * 64,
+                "abc"[number % 3],
+                str(number + 1),
+                "",
+            ]
         elif column["category"] == "B":
             found += ["t", "f"]
         if column["labels"]:
@@ -433,7 +491,8 @@ class _Filler:
 def _value(column: Mapping[str, Any], row: int, labels_beside: int = 0) -> str | None:
     """A value for a column by its type; None where none is known. `labels_beside`: of the table's enum that has most.
 
-    Columns do not share values, and a default comes last: what is filled in from elsewhere must not pass for what was lost.
+    Columns do not share values, and a default comes last: what is filled in from elsewhere must not pass for what was
+    lost.
     """
     number = column["place"] % _COLUMNS_APART + _COLUMNS_APART * row
     default = (column["default_value"] or "").partition("::")[0].strip("'")

@@ -1,6 +1,7 @@
 """A copy of a database's schema, without its rows, on a scratch database: pg_dump reads the one, psql fills the other.
 
-The target meets one reading transaction of pg_dump and a few questions, and is told nothing: it may as well be a standby.
+The target meets one reading transaction of pg_dump and a few questions, and is told nothing: it may as well be a
+standby.
 """
 
 from __future__ import annotations
@@ -60,27 +61,41 @@ def copied(target: Database, *, on: str = HERE, limits: Limits | None = None) ->
     Raises
     ------
     UsageError
-        When an extension or a role is missing there, or the schema cannot be dumped or restored; with what the program said.
+        When an extension or a role is missing there, or the schema cannot be dumped or restored; with what the program
+        said.
     """
     roles = _roles(target) if on == HERE else []
-    extensions = [row["extname"] for row in _ask(target, "SELECT e.extname FROM pg_catalog.pg_extension e WHERE e.extname <> 'plpgsql'")]
+    extensions = [
+        row["extname"]
+        for row in _ask(target, "SELECT e.extname FROM pg_catalog.pg_extension e WHERE e.extname <> 'plpgsql'")
+    ]
     # what a server must have for it, in the form in which scratch() asks for it
-    wanted = [f"CREATE EXTENSION {_quoted(name)};" for name in extensions] + [f"CREATE ROLE {_quoted(role['rolname'])};" for role in roles]
+    wanted = [f"CREATE EXTENSION {_quoted(name)};" for name in extensions] + [
+        f"CREATE ROLE {_quoted(role['rolname'])};" for role in roles
+    ]
     with scratch(
-        [parse("\n".join(wanted), name="0_target")], on=None if on == HERE else on, preludes=extensions_only() if on == HERE else (), limits=limits
+        [parse("\n".join(wanted), name="0_target")],
+        on=None if on == HERE else on,
+        preludes=extensions_only() if on == HERE else (),
+        limits=limits,
     ) as made:
         if on != HERE:
             _require_roles(made, [role["rolname"] for role in _roles(target)])
         _make_roles(made, target, roles)
-        # the system that scratch() has installed would stand in the way of none of the target's objects, but it would be compared with them
+        # the system that scratch() has installed would stand in the way of none of the target's objects, but it would
+        # be compared with them
         made.database.connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(made.schema)))
         _pour(target, made)
         _copy_history(target, made)
         user = target.target.user if roles else None
         dsn = make_conninfo(made.dsn, user=user) if user else made.dsn
-        opened = Database.connect(dsn, found_in="the copy of the schema", schema=target.schema, limits=limits, interface=target.interface)
+        opened = Database.connect(
+            dsn, found_in="the copy of the schema", schema=target.schema, limits=limits, interface=target.interface
+        )
         try:
-            yield SchemaCopy(database=opened, server=made.server, remarks=(*_differences(target, opened), *made.remarks))
+            yield SchemaCopy(
+                database=opened, server=made.server, remarks=(*_differences(target, opened), *made.remarks)
+            )
         finally:
             opened.close()
 
@@ -97,15 +112,16 @@ def _roles(target: Database) -> list[Row]:
     """The roles that the target's objects name and the one that is connected, with those they belong to; none where postgres is the only one."""
     rows = _ask(
         target,
-        "WITH RECURSIVE named (oid) AS ("
-        "SELECT s.refobjid FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database() "
-        "WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND (s.dbid = d.oid OR s.classid = 'pg_catalog.pg_database'::regclass AND s.objid = d.oid) "
-        "UNION SELECT d.datdba FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database() "
-        "UNION SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname IN (current_user, session_user) OR r.oid = 10 "
-        "UNION SELECT m.roleid FROM named n JOIN pg_catalog.pg_auth_members m ON m.member = n.oid) "
-        "SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolbypassrls, r.rolreplication, "
-        "ARRAY(SELECT g.rolname::text FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid) AS belongs_to "
-        "FROM named n JOIN pg_catalog.pg_roles r ON r.oid = n.oid WHERE r.rolname !~ '^pg_' ORDER BY r.rolname",
+        "WITH RECURSIVE named (oid) AS (SELECT s.refobjid FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d"
+        " ON d.datname = pg_catalog.current_database() WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND"
+        " (s.dbid = d.oid OR s.classid = 'pg_catalog.pg_database'::regclass AND s.objid = d.oid) UNION SELECT d.datdba"
+        " FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database() UNION SELECT r.oid FROM"
+        " pg_catalog.pg_roles r WHERE r.rolname IN (current_user, session_user) OR r.oid = 10 UNION SELECT m.roleid"
+        " FROM named n JOIN pg_catalog.pg_auth_members m ON m.member = n.oid) SELECT r.rolname, r.rolsuper,"
+        " r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolbypassrls, r.rolreplication, ARRAY(SELECT g.rolname::text"
+        " FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid) AS"
+        " belongs_to FROM named n JOIN pg_catalog.pg_roles r ON r.oid = n.oid WHERE r.rolname !~ '^pg_' ORDER BY"
+        " r.rolname",
     )
     return rows if [row["rolname"] for row in rows] != ["postgres"] else []
 
@@ -115,9 +131,13 @@ def _differences(target: Database, copy: Database) -> tuple[str, ...]:
     told = []
     is_super = "SELECT r.rolsuper AS yes FROM pg_catalog.pg_roles r WHERE r.rolname = current_user"
     if _ask(copy, is_super)[0]["yes"] and not _ask(target, is_super)[0]["yes"]:
-        told.append(f"It ran as a superuser, which {target.target.user} is not on the target: missing rights could not be seen")
+        told.append(
+            f"It ran as a superuser, which {target.target.user} is not on the target: missing rights could not be seen"
+        )
     if copy.target.server_version.split(".")[0] != target.target.server_version.split(".")[0]:
-        told.append(f"It ran on PostgreSQL {copy.target.server_version}, but the target is {target.target.server_version}")
+        told.append(
+            f"It ran on PostgreSQL {copy.target.server_version}, but the target is {target.target.server_version}"
+        )
     return tuple(told)
 
 
@@ -137,27 +157,42 @@ def _make_roles(made: Scratch, target: Database, roles: list[Row]) -> None:
     """Make the target's roles on a server that is there for this alone. No passwords: only its owner reaches it."""
     connection = made.database.connection
     for role in roles:
-        words = [("" if role[f"rol{attribute}"] else "NO") + ("SUPERUSER" if attribute == "super" else attribute.upper()) for attribute in _ATTRIBUTES]
+        words = [
+            ("" if role[f"rol{attribute}"] else "NO") + ("SUPERUSER" if attribute == "super" else attribute.upper())
+            for attribute in _ATTRIBUTES
+        ]
         create = "ALTER" if role["rolname"] == "postgres" else "CREATE"
         if role["rolname"] == "postgres":
             continue  # who makes all this here stays superuser
-        connection.execute(sql.SQL("{} ROLE {} LOGIN {}").format(sql.SQL(create), sql.Identifier(role["rolname"]), sql.SQL(" ".join(words))))
+        connection.execute(
+            sql.SQL("{} ROLE {} LOGIN {}").format(
+                sql.SQL(create), sql.Identifier(role["rolname"]), sql.SQL(" ".join(words))
+            )
+        )
     for role in roles:
         for group in role["belongs_to"]:
             connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), sql.Identifier(role["rolname"])))
     if roles:
         owner = _ask(
             target,
-            "SELECT r.rolname FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba WHERE d.datname = pg_catalog.current_database()",
+            "SELECT r.rolname FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba WHERE"
+            " d.datname = pg_catalog.current_database()",
         )
-        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(made.name), sql.Identifier(owner[0]["rolname"])))
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} OWNER TO {}").format(
+                sql.Identifier(made.name), sql.Identifier(owner[0]["rolname"])
+            )
+        )
         may = _ask(
             target,
-            "SELECT p.what FROM pg_catalog.unnest('{CREATE,TEMPORARY,CONNECT}'::text[]) AS p (what) WHERE pg_catalog.has_database_privilege(current_user, pg_catalog.current_database(), p.what)",
+            "SELECT p.what FROM pg_catalog.unnest('{CREATE,TEMPORARY,CONNECT}'::text[]) AS p (what) WHERE"
+            " pg_catalog.has_database_privilege(current_user, pg_catalog.current_database(), p.what)",
         )
         for row in may:
             connection.execute(
-                sql.SQL("GRANT {} ON DATABASE {} TO {}").format(sql.SQL(row["what"]), sql.Identifier(made.name), sql.Identifier(target.target.user))
+                sql.SQL("GRANT {} ON DATABASE {} TO {}").format(
+                    sql.SQL(row["what"]), sql.Identifier(made.name), sql.Identifier(target.target.user)
+                )
             )
 
 
@@ -166,16 +201,33 @@ def _pour(target: Database, made: Scratch) -> None:
     from migrollback_nb.servers import embedded
 
     folder = made.bin or embedded.bin_folder()
-    # what the environment says of PostgreSQL is of the user's own databases; but where passwords and certificates are found counts for the target
+    # what the environment says of PostgreSQL is of the user's own databases; but where passwords and certificates are
+    # found counts for the target
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("PG") or name in ("PGPASSFILE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
+        if not name.startswith("PG")
+        or name in ("PGPASSFILE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
     }
     info = target.connection.info
     secret = {"PGPASSWORD": info.password} if info.password else {}
-    dump: list[str | Path] = [folder / "pg_dump", "--schema-only", f"--lock-wait-timeout={_LOCK_WAIT}", *_LEFT_OUT, f"--dbname={info.dsn}"]
-    restore: list[str | Path] = [folder / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, f"--dbname={made.dsn}"]
+    dump: list[str | Path] = [
+        folder / "pg_dump",
+        "--schema-only",
+        f"--lock-wait-timeout={_LOCK_WAIT}",
+        *_LEFT_OUT,
+        f"--dbname={info.dsn}",
+    ]
+    restore: list[str | Path] = [
+        folder / "psql",
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-o",
+        os.devnull,
+        f"--dbname={made.dsn}",
+    ]
     read = subprocess.run(dump, check=False, capture_output=True, stdin=subprocess.DEVNULL, env=environment | secret)  # noqa: S603  # a program of ours
     if read.returncode:
         raise UsageError(
@@ -183,8 +235,14 @@ def _pour(target: Database, made: Scratch) -> None:
             hint="Connect as a role that may read all of it, or rehearse on the target itself.",
         )
     # an older server does not know this setting, which every dump begins with
-    text = read.stdout if made.database.connection.info.server_version >= 170000 else read.stdout.replace(b"\nSET transaction_timeout = 0;\n", b"\n", 1)
-    text = without_own_options(text.decode("latin-1")).encode("latin-1")  # in whatever encoding it is, these lines read the same
+    text = (
+        read.stdout
+        if made.database.connection.info.server_version >= 170000
+        else read.stdout.replace(b"\nSET transaction_timeout = 0;\n", b"\n", 1)
+    )
+    text = without_own_options(text.decode("latin-1")).encode(
+        "latin-1"
+    )  # in whatever encoding it is, these lines read the same
     quiet = {"PGOPTIONS": "-c client_min_messages=error"}
     written = subprocess.run(restore, check=False, capture_output=True, input=text, env=environment | quiet)  # noqa: S603  # a program of ours
     if written.returncode:
@@ -203,16 +261,20 @@ def _copy_history(target: Database, made: Scratch) -> None:
     connection = made.database.connection
     for table in ("migration_history", "migration_dependencies", "migration_objects"):
         name = sql.Identifier(target.schema, table)
-        if connection.execute("SELECT pg_catalog.to_regclass(%s) IS NULL", (name.as_string(None),)).fetchone() == (True,):
+        if connection.execute("SELECT pg_catalog.to_regclass(%s) IS NULL", (name.as_string(None),)).fetchone() == (
+            True,
+        ):
             continue
         rows = target.connection.execute(sql.SQL("SELECT pg_catalog.to_jsonb(t) FROM {} t").format(name)).fetchall()
         generated = connection.execute(
-            "SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = pg_catalog.to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''",
+            "SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = pg_catalog.to_regclass(%s) AND"
+            " a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''",
             (name.as_string(None),),
         ).fetchall()
         columns = sql.SQL(", ").join(sql.Identifier(column) for (column,) in generated)
         # as a literal: with parameters psycopg would take a % in the schema's name for a placeholder
         insert = sql.SQL(
-            "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM pg_catalog.jsonb_populate_recordset(NULL::{table}, {rows})"
+            "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM"
+            " pg_catalog.jsonb_populate_recordset(NULL::{table}, {rows})"
         )
         connection.execute(insert.format(table=name, columns=columns, rows=Jsonb([row for (row,) in rows])))

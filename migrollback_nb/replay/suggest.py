@@ -39,8 +39,9 @@ def template(
     file : MigrationFile
         The migration. What undoes it already is not looked at.
     commented : bool, optional
-        True: each line commented out, for folders whose deploy tool runs the whole file. By default, where no database says which tool deploys: all SQL is,
-        because that is right for every tool; a block to fill in, which holds none, is as specified.
+        True: each line commented out, for folders whose deploy tool runs the whole file. By default, where no database
+        says which tool deploys: all SQL is, because that is right for every tool; a block to fill in, which holds none,
+        is as specified.
     major : int, optional
         PostgreSQL's version on which the block is to run; by default that of the scratch server.
     prove : bool
@@ -60,7 +61,9 @@ def template(
     if file.up_problem is not None:
         problem = file.up_problem
         warnings.append(f"{file.path}:{problem.line}:{problem.column}: the up part cannot be read: {problem.message}")
-        return results.Template(migration_name=file.name, text=blocks.undo_text(file, commented=bool(commented)), warnings=tuple(warnings))
+        return results.Template(
+            migration_name=file.name, text=blocks.undo_text(file, commented=bool(commented)), warnings=tuple(warnings)
+        )
     suggested = undo.suggest(file.up)
     remarks: list[str] = []
     if suggested.needs_schema:
@@ -70,7 +73,9 @@ def template(
         except DependencyError as error:
             trouble = error.message
         else:
-            states, trouble = definitions.look_up(before, file, suggested.needs_schema, on=on, own_server=own_server, first=first)
+            states, trouble = definitions.look_up(
+                before, file, suggested.needs_schema, on=on, own_server=own_server, first=first
+            )
         if states is not None:
             known = next((state.major for state in states if state is not None), 18)
             suggested = undo.suggest(file.up, states=states, major=major or known)
@@ -92,7 +97,9 @@ def template(
     )
 
 
-def _proof(folder: MigrationFolder, file: MigrationFile, *, on: str | None, own_server: bool, first: Sequence[Prelude]) -> results.MigrationProof:
+def _proof(
+    folder: MigrationFolder, file: MigrationFile, *, on: str | None, own_server: bool, first: Sequence[Prelude]
+) -> results.MigrationProof:
     """How the rollback of a file does in its folder, in place of the file of that name there."""
     from migrollback_nb.replay.proof import prove
 
@@ -104,5 +111,8 @@ def _proof(folder: MigrationFolder, file: MigrationFile, *, on: str | None, own_
 def _before(folder: MigrationFolder, file: MigrationFile) -> list[MigrationFile]:
     """The migrations before one, in the order in which they are applied. A file that is bad has no place in it."""
     files = {other.name: other for other in folder.read_all().files} | {file.name: file}
-    order = ordering.order({name: other.depends_on for name, other in files.items()}, like=[other.name for other in in_order(files.values())])
+    order = ordering.order(
+        {name: other.depends_on for name, other in files.items()},
+        like=[other.name for other in in_order(files.values())],
+    )
     return [files[name] for name in order[: order.index(file.name)]]

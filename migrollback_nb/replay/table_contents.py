@@ -20,8 +20,8 @@ _EACH_ROW = 1000
 #: Tables that are read by one query.
 _BATCH = 50
 
-# The version changes whenever rows are written (counted), the file is (TRUNCATE, a rewrite), or a column is another (dropped and added
-# again, which writes nothing). Sessions tell their counts late unless they are asked.
+# The version changes whenever rows are written (counted), the file is (TRUNCATE, a rewrite), or a column is another
+# (dropped and added again, which writes nothing). Sessions tell their counts late unless they are asked.
 _TABLES = """
 SELECT c.oid, n.nspname, c.relname, pg_catalog.format('%%I.%%I', n.nspname, c.relname),
        coalesce(array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attname IS NOT NULL), '{}'),
@@ -69,10 +69,15 @@ def tables(connection: psycopg.Connection, *, besides: Sequence[str]) -> list[Ta
     """All ordinary tables (partitions too), but for those of extensions, of the system and of the schemas `besides`. Does not write."""
     connection.execute("SELECT pg_catalog.pg_stat_force_next_flush()")
     rows = connection.execute(_TABLES, ([*besides, "information_schema"],)).fetchall()
-    return [Table(oid, schema, name, identity, tuple(columns), version) for oid, schema, name, identity, columns, version in rows]
+    return [
+        Table(oid, schema, name, identity, tuple(columns), version)
+        for oid, schema, name, identity, columns, version in rows
+    ]
 
 
-def read(connection: psycopg.Connection, found: Iterable[Table], *, known: Mapping[str, Content] | None = None) -> dict[str, Content]:
+def read(
+    connection: psycopg.Connection, found: Iterable[Table], *, known: Mapping[str, Content] | None = None
+) -> dict[str, Content]:
     """Identity -> what the table holds. Does not write.
 
     Parameters
@@ -108,13 +113,15 @@ def read(connection: psycopg.Connection, found: Iterable[Table], *, known: Mappi
 def _all_rows(place: int, table: Table) -> sql.Composed:
     # JSON, because its keys do not stand in the columns' order
     return sql.SQL(
-        "SELECT {}, coalesce(pg_catalog.array_agg(pg_catalog.to_jsonb(s)::text), '{{}}') FROM (SELECT {row} FROM ONLY {} {row} LIMIT {}) AS q (s)"
+        "SELECT {}, coalesce(pg_catalog.array_agg(pg_catalog.to_jsonb(s)::text), '{{}}') FROM (SELECT {row} FROM ONLY"
+        " {} {row} LIMIT {}) AS q (s)"
     ).format(sql.Literal(place), sql.Identifier(table.schema, table.name), sql.Literal(_EACH_ROW + 1), row=_row(table))
 
 
 def _digest(table: Table) -> sql.Composed:
     return sql.SQL(
-        "SELECT pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.to_jsonb({row})::text, 0))::text FROM ONLY {} {row}"
+        "SELECT pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.to_jsonb({row})::text,"
+        " 0))::text FROM ONLY {} {row}"
     ).format(sql.Identifier(table.schema, table.name), row=_row(table))
 
 
@@ -146,10 +153,20 @@ def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> tuple[lis
         gone, more, columns = _difference(was, now)
         same = same and not gone and not more and set(was.table.columns) == set(now.table.columns)
         if gone:
-            losses.append(DataLoss(identity=identity, rows=was.count, rows_kept=was.count - gone, columns=columns if now.count >= was.count else ()))
+            losses.append(
+                DataLoss(
+                    identity=identity,
+                    rows=was.count,
+                    rows_kept=was.count - gone,
+                    columns=columns if now.count >= was.count else (),
+                )
+            )
             more -= min(more, gone) if columns else 0
         if more:
-            added.append(f"{more} row{'s' if more > 1 else ''} that the up part made {'are' if more > 1 else 'is'} left in {identity}")
+            added.append(
+                f"{more} row{'s' if more > 1 else ''} that the up part made {'are' if more > 1 else 'is'} left in"
+                f" {identity}"
+            )
     return losses, added, same
 
 
@@ -161,11 +178,20 @@ def _difference(was: Content, now: Content) -> tuple[int, int, tuple[str, ...]]:
         return max(was.count - now.count, 1), max(now.count - was.count, 0), ()
     if was.rows == now.rows and set(was.table.columns) == set(now.table.columns):
         return 0, 0, ()
-    before, after = ([json.loads(row, parse_float=str, parse_int=str) for row in content.rows or ()] for content in (was, now))
+    before, after = (
+        [json.loads(row, parse_float=str, parse_int=str) for row in content.rows or ()] for content in (was, now)
+    )
     # a column that is gone counts as one that is empty
-    old, new = (Counter(json.dumps([row.get(column) for column in was.table.columns]) for row in rows) for rows in (before, after))
+    old, new = (
+        Counter(json.dumps([row.get(column) for column in was.table.columns]) for row in rows)
+        for rows in (before, after)
+    )
     gone, more = (old - new).total(), (new - old).total()
-    columns = tuple(column for column in was.table.columns if _values(before, column) != _values(after, column)) if gone else ()
+    columns = (
+        tuple(column for column in was.table.columns if _values(before, column) != _values(after, column))
+        if gone
+        else ()
+    )
     return gone, more, columns
 
 

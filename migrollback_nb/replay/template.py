@@ -35,7 +35,9 @@ _TO_FILL_IN_COMMENTED = """\
 _LOOKS_LIKE_A_MARKER = re.compile(r"^\s*ROLLBACK\s+(START|END)\b", re.MULTILINE)
 
 
-def undo_text(file: MigrationFile, suggestion: Suggestion | None = None, *, commented: bool = False, remarks: Sequence[str] = ()) -> str:
+def undo_text(
+    file: MigrationFile, suggestion: Suggestion | None = None, *, commented: bool = False, remarks: Sequence[str] = ()
+) -> str:
     """The text that undoes a migration, between the marks that its format asks for.
 
     Parameters
@@ -62,7 +64,10 @@ def undo_text(file: MigrationFile, suggestion: Suggestion | None = None, *, comm
             if step.sql is not None:
                 lines.append(f"{step.sql};")
     inside = "\n".join(lines)
-    refused = any(statement.refused_in_transaction for statement in SqlText("\n".join(f"{sql};" for sql in suggestion.statements)).statements)
+    refused = any(
+        statement.refused_in_transaction
+        for statement in SqlText("\n".join(f"{sql};" for sql in suggestion.statements)).statements
+    )
     start, end = file.undo_marks(no_transaction=refused)
     if commented and end and not _LOOKS_LIKE_A_MARKER.search(inside):
         behind = "\n".join(f"-- {line}" if line else "--" for line in inside.split("\n"))
@@ -82,4 +87,6 @@ def is_readable(file: MigrationFile, statements: Sequence[str]) -> bool:
 
 def _one_line(text: str) -> str:
     """Without line breaks, and without other signs that would end the comment or hide something in it."""
-    return " ".join("".join(sign if sign.isprintable() or sign in "\n\t " else "\N{REPLACEMENT CHARACTER}" for sign in text).split())
+    return " ".join(
+        "".join(sign if sign.isprintable() or sign in "\n\t " else "\N{REPLACEMENT CHARACTER}" for sign in text).split()
+    )

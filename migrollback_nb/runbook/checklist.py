@@ -10,7 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, MigrationFileError, MigrationNotFound, MigrollbackError, Refused, UsageError
+from migrollback_nb.core.errors import (
+    ConnectionFailed,
+    DatabaseError,
+    MigrationFileError,
+    MigrationNotFound,
+    MigrollbackError,
+    Refused,
+    UsageError,
+)
 from migrollback_nb.runbook import error_rates, hooks, items, smoke_tests
 from migrollback_nb.runbook.items import Entry, Evidence, Outcome, Phase, RunbookState
 from migrollback_nb.servers.pg_dump import BackupFailed, default_file, take_backup
@@ -30,8 +38,9 @@ Answer = tuple[Outcome, str, dict[str, Any]]
 class Checklist:
     """One run of the production checklist, for one migration of one database.
 
-    How it stands is read from the audit trail each time: two people share it without further ado, and a restart loses nothing. A run begins when the
-    migration is put in place; after a rollback the same run goes on, until the migration is applied again.
+    How it stands is read from the audit trail each time: two people share it without further ado, and a restart loses
+    nothing. A run begins when the migration is put in place; after a rollback the same run goes on, until the migration
+    is applied again.
 
     Parameters
     ----------
@@ -46,12 +55,13 @@ class Checklist:
     run : int, optional
         An earlier run, by the number of the event that began it.
     scratch : str, optional
-        Where the rollback is rehearsed before it is rehearsed on the target: ``scratch``, or the DSN of a server; None: on the target alone.
+        Where the rollback is rehearsed before it is rehearsed on the target: ``scratch``, or the DSN of a server; None:
+        on the target alone.
     smoke_tests : iterable
         As `smoke_tests.read_tests` takes them: ``("SELECT count(*) FROM users", 100)``.
     maintenance, notification : callable or str, optional
-        Hooks: a callable, or a shell command; by default the commands in the variables MIGROLLBACK_MAINTENANCE_HOOK and MIGROLLBACK_NOTIFICATION_HOOK.
-        What they say is kept: let them print no secret.
+        Hooks: a callable, or a shell command; by default the commands in the variables MIGROLLBACK_MAINTENANCE_HOOK and
+        MIGROLLBACK_NOTIFICATION_HOOK. What they say is kept: let them print no secret.
 
     Examples
     --------
@@ -88,7 +98,8 @@ class Checklist:
         self.maintenance = maintenance
         self.notification = notification
         self._cancelled = threading.Event()
-        # kept from now on: what is done after the migration was applied again belongs to the rollback that was looked after here
+        # kept from now on: what is done after the migration was applied again belongs to the rollback that was looked
+        # after here
         self.run = self._read(run).run
 
     def _read(self, run: int | None) -> RunbookState:
@@ -101,7 +112,13 @@ class Checklist:
     def state(self) -> RunbookState:
         """How the run stands now. Does not write."""
         state = self._read(self.run)
-        return RunbookState(migration_name=state.migration_name, run=state.run, entries=state.entries, rolled_back=state.rolled_back, stale=self._stale(state))
+        return RunbookState(
+            migration_name=state.migration_name,
+            run=state.run,
+            entries=state.entries,
+            rolled_back=state.rolled_back,
+            stale=self._stale(state),
+        )
 
     def _stale(self, state: RunbookState) -> dict[str, str]:
         """Item -> why its answer no longer holds. What was true before the rollback stays so after it."""
@@ -147,7 +164,8 @@ class Checklist:
         Raises
         ------
         UsageError
-            When only a person can answer it, no hook is configured, or there is nothing to look at yet; nothing is written then.
+            When only a person can answer it, no hook is configured, or there is nothing to look at yet; nothing is
+            written then.
         """
         item = items.item_of(key)
         self._cancelled.clear()
@@ -159,19 +177,28 @@ class Checklist:
             Evidence.FILE: self._file,
             Evidence.MENDED_FILE: self._mended_file,
             Evidence.MAINTENANCE: lambda: self._hook(key, self.maintenance, hooks.MAINTENANCE_VARIABLE, "maintenance"),
-            Evidence.NOTIFICATION: lambda: self._hook(key, self.notification, hooks.NOTIFICATION_VARIABLE, "notification"),
+            Evidence.NOTIFICATION: lambda: self._hook(
+                key, self.notification, hooks.NOTIFICATION_VARIABLE, "notification"
+            ),
             Evidence.TRAIL: self._trail,
             Evidence.SCHEMA: self._schema,
             Evidence.SMOKE_TESTS: self._smoke_tests,
             Evidence.ERROR_RATES: self._error_rates,
         }
         if item.evidence not in answers:
-            raise UsageError(f"Only a person can answer “{item.text}”", hint=f'Write what you know: checklist.attest("{key}", "...").')
+            raise UsageError(
+                f"Only a person can answer “{item.text}”",
+                hint=f'Write what you know: checklist.attest("{key}", "...").',
+            )
         try:
             outcome, summary, evidence = answers[item.evidence]()
         except (Refused, BackupFailed, DatabaseError, MigrationFileError, MigrationNotFound) as error:
             # it was tried, and that is a part of the story
-            outcome, summary, evidence = Outcome.FAILED, error.message, {"error": type(error).__name__, "message": str(error)}
+            outcome, summary, evidence = (
+                Outcome.FAILED,
+                error.message,
+                {"error": type(error).__name__, "message": str(error)},
+            )
         entry = self._keep(key, outcome, summary, evidence, note=note, attested=False)
         if key == "dry_run" and outcome == Outcome.DONE and self._read(self.run).latest("errors") is None:
             self.answer("errors")  # the last moment at which it can be known what is usual
@@ -187,7 +214,10 @@ class Checklist:
         """
         item = items.item_of(key)
         if item.evidence == Evidence.TRAIL:
-            raise UsageError("Only the audit trail can say whether it was rolled back", hint="Roll it back with the rollback panel or migrollback rollback.")
+            raise UsageError(
+                "Only the audit trail can say whether it was rolled back",
+                hint="Roll it back with the rollback panel or migrollback rollback.",
+            )
         if not note.strip():
             raise UsageError(f"“{item.text}” needs a note", hint=f"{item.help}.")
         return self._keep(key, Outcome.DONE, "On a person's word", {}, note=note.strip(), attested=True)
@@ -220,10 +250,21 @@ class Checklist:
             When one is open.
         """
         if missing := self.state().missing_before:
-            raise Refused(missing, migration_name=self.name, hint="Answer them, or go on without them and say why: it goes into the audit trail.")
+            raise Refused(
+                missing,
+                migration_name=self.name,
+                hint="Answer them, or go on without them and say why: it goes into the audit trail.",
+            )
 
     def record_backup(
-        self, key: str, id: str, *, bytes: int | None = None, taken_at: str | None = None, sha256: str | None = None, note: str | None = None
+        self,
+        key: str,
+        id: str,
+        *,
+        bytes: int | None = None,
+        taken_at: str | None = None,
+        sha256: str | None = None,
+        note: str | None = None,
     ) -> Entry:
         """Name a backup of your own. Writes one event.
 
@@ -232,7 +273,8 @@ class Checklist:
         key : {'backup', 'final_backup'}
             The item.
         id : str
-            What it is called where it lies: a snapshot's id, an address; or a file of this machine, of which size, time and checksum are found out.
+            What it is called where it lies: a snapshot's id, an address; or a file of this machine, of which size, time
+            and checksum are found out.
         bytes : int, optional
             Its size.
         taken_at : str, optional
@@ -252,18 +294,25 @@ class Checklist:
             status = file.stat()
             with file.open("rb") as content:
                 evidence["sha256"] = hashlib.file_digest(content, "sha256").hexdigest()
-            evidence |= {"bytes": status.st_size, "taken_at": datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds")}
+            evidence |= {
+                "bytes": status.st_size,
+                "taken_at": datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds"),
+            }
         known = [f"{evidence['bytes']:,} bytes" if evidence["bytes"] is not None else "size not known"]
         known.append(f"taken at {evidence['taken_at']}" if evidence["taken_at"] else "time not known")
         known.append(f"sha256 {evidence['sha256']}" if evidence["sha256"] else "checksum not known")
-        return self._keep(key, Outcome.DONE, f"Own backup {id.strip()}: {', '.join(known)}", evidence, note=note, attested=True)
+        return self._keep(
+            key, Outcome.DONE, f"Own backup {id.strip()}: {', '.join(known)}", evidence, note=note, attested=True
+        )
 
     def cancel(self) -> None:
         """Cancel what is running here: a backup, a rehearsal, a smoke test. What a transaction did is undone."""
         self._cancelled.set()
         self.db.database.cancel()
 
-    def _keep(self, key: str, outcome: Outcome, summary: str, evidence: Mapping[str, Any], *, note: str | None, attested: bool) -> Entry:
+    def _keep(
+        self, key: str, outcome: Outcome, summary: str, evidence: Mapping[str, Any], *, note: str | None, attested: bool
+    ) -> Entry:
         item = items.item_of(key)
         details = {
             "item": key,
@@ -276,7 +325,9 @@ class Checklist:
             "run": self.run,
             "ticket": self.ticket,
         }
-        event = self.db.database.record_checklist_item(self.name, reason=note, details={name: value for name, value in details.items() if value is not None})
+        event = self.db.database.record_checklist_item(
+            self.name, reason=note, details={name: value for name, value in details.items() if value is not None}
+        )
         return cast(Entry, Entry.from_event(event))
 
     # -- evidence --------------------------------------------------------------------------------------------------
@@ -288,9 +339,17 @@ class Checklist:
     def _check(self) -> Answer:
         state = self._of_this_state()
         check = self.db.check(self.name)
-        evidence = state | {"reason": check.reason, "dependents": list(check.dependent_migrations), "warnings": list(check.warnings)}
+        evidence = state | {
+            "reason": check.reason,
+            "dependents": list(check.dependent_migrations),
+            "warnings": list(check.warnings),
+        }
         if not check.dependent_migrations:
-            return Outcome.DONE if check.can_rollback else Outcome.FAILED, f"{check.reason}; nothing rests on it", evidence
+            return (
+                Outcome.DONE if check.can_rollback else Outcome.FAILED,
+                f"{check.reason}; nothing rests on it",
+                evidence,
+            )
         listed = ", ".join(check.dependent_migrations)
         if not self.chain:
             return Outcome.FAILED, f"{check.reason}: {listed}", evidence
@@ -323,7 +382,10 @@ class Checklist:
         if last.duration_ms is not None:
             told.append(f"the SQL ran for {last.duration_ms:,.1f} ms")
         if last.dangers:
-            told.append(f"to look at: {'; '.join(last.dangers[:3])}" + (f" and {len(last.dangers) - 3} more" if len(last.dangers) > 3 else ""))
+            told.append(
+                f"to look at: {'; '.join(last.dangers[:3])}"
+                + (f" and {len(last.dangers) - 3} more" if len(last.dangers) > 3 else "")
+            )
         return Outcome.DONE if last.success else Outcome.FAILED, "; ".join(told + remarks), evidence
 
     def _preview(self) -> Answer:
@@ -337,10 +399,19 @@ class Checklist:
             "warnings": list(preview.warnings),
         }
         warned = f", {len(preview.warnings)} warnings" if preview.warnings else ""
-        return Outcome.DONE, f"Would run {len(preview.sql):,} characters of SQL for {len(preview.steps)} migration(s){warned}; sha256 {digest}", evidence
+        return (
+            Outcome.DONE,
+            (
+                f"Would run {len(preview.sql):,} characters of SQL for {len(preview.steps)} migration(s){warned};"
+                f" sha256 {digest}"
+            ),
+            evidence,
+        )
 
     def _back_up(self, file: Path | str | None, *, final: bool) -> Answer:
-        backup = take_backup(self.db.database.connection, file or default_file(self.name, final=final), cancelled=self._cancelled)
+        backup = take_backup(
+            self.db.database.connection, file or default_file(self.name, final=final), cancelled=self._cancelled
+        )
         return Outcome.DONE, str(backup), backup.to_dict()
 
     def _file(self) -> Answer:
@@ -349,12 +420,24 @@ class Checklist:
             file = self.db.folder.read(name)
             registered = (self.db.database.find(name) or {}).get("checksum")
             if registered is not None and registered != file.checksum:
-                return Outcome.FAILED, f"{file.path} is not the file that was registered", {"file": str(file.path), "sha256": file.checksum, "was": registered}
+                return (
+                    Outcome.FAILED,
+                    f"{file.path} is not the file that was registered",
+                    {"file": str(file.path), "sha256": file.checksum, "was": registered},
+                )
             if (trouble := file.up_problem) is not None:
-                return Outcome.FAILED, f"{file.path}:{trouble.line}: it could not be applied again: {trouble.message}", {"file": str(file.path)}
+                return (
+                    Outcome.FAILED,
+                    f"{file.path}:{trouble.line}: it could not be applied again: {trouble.message}",
+                    {"file": str(file.path)},
+                )
             found.append({"file": str(file.path), "sha256": file.checksum, "statements": len(file.up_statements())})
         order = " ".join(reversed(self._names()))
-        return Outcome.DONE, f"migrollback apply {order} puts it back: {len(found)} file(s) as registered", {"files": found}
+        return (
+            Outcome.DONE,
+            f"migrollback apply {order} puts it back: {len(found)} file(s) as registered",
+            {"files": found},
+        )
 
     def _mended_file(self) -> Answer:
         file = self.db.folder.read(self.name)
@@ -371,7 +454,10 @@ class Checklist:
         if hook is None:
             raise UsageError(
                 f"No {words} hook is configured",
-                hint=f"Give one ({words}=...), put a shell command into {variable}, or do it by hand and say so in a note.",
+                hint=(
+                    f"Give one ({words}=...), put a shell command into {variable}, or do it by hand and say so in a"
+                    " note."
+                ),
             )
         target = self.db.target
         facts = {
@@ -389,8 +475,14 @@ class Checklist:
     def _trail(self) -> Answer:
         event = self._read(self.run).rolled_back
         if event is None:
-            raise UsageError(f"{self.name} has not been rolled back yet", hint="Use the rollback panel, or migrollback rollback.")
-        kept = {"event_number": event["event_number"], "attempt_id": event["attempt_id"], "duration_ms": event["details"].get("duration_ms")}
+            raise UsageError(
+                f"{self.name} has not been rolled back yet", hint="Use the rollback panel, or migrollback rollback."
+            )
+        kept = {
+            "event_number": event["event_number"],
+            "attempt_id": event["attempt_id"],
+            "duration_ms": event["details"].get("duration_ms"),
+        }
         return Outcome.DONE, items.execution_summary(event), kept
 
     def _schema(self) -> Answer:
@@ -402,23 +494,43 @@ class Checklist:
 
         before = self.db.database.snapshot_before(event["event_number"])
         fingerprint = next(
-            (entry.evidence.get("fingerprint") for entry in reversed(self._read(self.run).entries) if entry.item in ("dry_run", "staging")), None
+            (
+                entry.evidence.get("fingerprint")
+                for entry in reversed(self._read(self.run).entries)
+                if entry.item in ("dry_run", "staging")
+            ),
+            None,
         )
         found = Verification.from_row(self.db.database.verify_rollback(names, before, None, fingerprint))
-        evidence = {"verdict": found.verdict, "message": found.message, "migrations": list(names), "differences": list(found.lines())[:50]}
-        return Outcome.DONE if found.verdict in ("restored", "as rehearsed") else Outcome.FAILED, found.message, evidence
+        evidence = {
+            "verdict": found.verdict,
+            "message": found.message,
+            "migrations": list(names),
+            "differences": list(found.lines())[:50],
+        }
+        return (
+            Outcome.DONE if found.verdict in ("restored", "as rehearsed") else Outcome.FAILED,
+            found.message,
+            evidence,
+        )
 
     def _rolled_back_together(self, event: Mapping[str, Any]) -> tuple[str, ...]:
         """The migrations of the attempt that rolled this one back, in order."""
         attempt = event["attempt_id"]
         if attempt is None:
             return (self.name,)
-        return tuple(row["migration_name"] for row in self.db.database.attempt(str(attempt)) if row["event"] == "rolled_back")
+        return tuple(
+            row["migration_name"] for row in self.db.database.attempt(str(attempt)) if row["event"] == "rolled_back"
+        )
 
     def _smoke_tests(self) -> Answer:
         if not self.smoke_tests:
             raise UsageError(
-                "No smoke tests are given", hint='Give them as smoke_tests=[("SELECT count(*) FROM users", 100)], or run them by hand and say so in a note.'
+                "No smoke tests are given",
+                hint=(
+                    'Give them as smoke_tests=[("SELECT count(*) FROM users", 100)], or run them by hand and say so in'
+                    " a note."
+                ),
             )
         results = [self._smoke_test(test) for test in self.smoke_tests]
         failed = [result.name for result in results if not result.success]
@@ -447,7 +559,9 @@ class Checklist:
         before = [
             entry
             for entry in state.entries
-            if entry.item == "errors" and entry.outcome == Outcome.NOTED and entry.event_number < state.rolled_back["event_number"]
+            if entry.item == "errors"
+            and entry.outcome == Outcome.NOTED
+            and entry.event_number < state.rolled_back["event_number"]
         ]
         if not before:
             return Outcome.FAILED, "There is no reading from before the rollback to compare with", {"counters": now}
@@ -456,7 +570,10 @@ class Checklist:
         if compared["quiet"]:
             return (
                 Outcome.NOTED,
-                f"Too early to tell: no transaction was counted in the {compared['seconds']:.0f} s since the reading before the rollback",
+                (
+                    f"Too early to tell: no transaction was counted in the {compared['seconds']:.0f} s since the"
+                    " reading before the rollback"
+                ),
                 evidence,
             )
         good = not compared["risen"] and not compared["reset"]

@@ -33,7 +33,8 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
     -------
     dict
         risen: names of the counters that rose unusually; lines: all of it in words; seconds: between the readings.
-        Where the counters were reset meanwhile, reset is True and nothing is compared; where no transaction was counted, quiet is True.
+        Where the counters were reset meanwhile, reset is True and nothing is compared; where no transaction was
+        counted, quiet is True.
 
     Examples
     --------
@@ -43,9 +44,21 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
     'transactions that were rolled back: 40 of 100 (40.0 %) in 10 min; before 0.1 %: RISEN'
     """
     seconds = (datetime.fromisoformat(after["at"]) - datetime.fromisoformat(before["at"])).total_seconds()
-    if before.get("stats_reset") != after.get("stats_reset") or any((after.get(name) or 0) < (before.get(name) or 0) for name in ("xact_commit", *TROUBLES)):
-        return {"reset": True, "quiet": False, "risen": [], "seconds": seconds, "lines": ["The counters were reset in between: nothing can be compared"]}
-    usual = (datetime.fromisoformat(before["at"]) - datetime.fromisoformat(before["stats_reset"])).total_seconds() if before.get("stats_reset") else None
+    if before.get("stats_reset") != after.get("stats_reset") or any(
+        (after.get(name) or 0) < (before.get(name) or 0) for name in ("xact_commit", *TROUBLES)
+    ):
+        return {
+            "reset": True,
+            "quiet": False,
+            "risen": [],
+            "seconds": seconds,
+            "lines": ["The counters were reset in between: nothing can be compared"],
+        }
+    usual = (
+        (datetime.fromisoformat(before["at"]) - datetime.fromisoformat(before["stats_reset"])).total_seconds()
+        if before.get("stats_reset")
+        else None
+    )
     risen, lines = [], []
     for name, words in TROUBLES.items():
         if before.get(name) is None or after.get(name) is None:
@@ -57,7 +70,9 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
             ever = before[name] + before["xact_commit"]
             share_before = before[name] / ever if ever else 0.0
             rose = share > max(FACTOR * share_before, share_before + ALLOWANCE)
-            line = f"{words}: {count:,} of {everything:,} ({share:.1%}) in {_span(seconds)}; before {share_before:.1%}".replace("%", " %")
+            line = f"{words}: {count:,} of {everything:,} ({share:.1%}) in {_span(seconds)}; before {share_before:.1%}".replace(
+                "%", " %"
+            )
         else:
             expected = before[name] / usual * seconds if usual else 0.0
             rose = count > max(FACTOR * expected, expected + 1) or (name == "checksum_failures" and count > 0)

@@ -59,7 +59,8 @@ def run_hook(hook: Hook, words: str, facts: Mapping[str, str], *, timeout: float
     Parameters
     ----------
     hook : callable or str
-        A callable gets `facts`; a shell command gets them as MIGROLLBACK_EVENT, MIGROLLBACK_MIGRATION ... in its environment, never in its text.
+        A callable gets `facts`; a shell command gets them as MIGROLLBACK_EVENT, MIGROLLBACK_MIGRATION ... in its
+        environment, never in its text.
     words : str
         What it is, in words.
     facts : mapping
@@ -78,7 +79,8 @@ def run_hook(hook: Hook, words: str, facts: Mapping[str, str], *, timeout: float
             success, output = answer is not False, "" if answer is None or answer is True else str(answer)
     else:
         told = {f"MIGROLLBACK_{name.upper()}": value.replace("\x00", "") for name, value in facts.items()}
-        # the user's own command, as a shell reads it: that is what a hook is. In a group of its own, so that its children can be stopped with it
+        # the user's own command, as a shell reads it: that is what a hook is. In a group of its own, so that its
+        # children can be stopped with it
         process = subprocess.Popen(  # noqa: S602  # a shell is what the user's command is written for
             hook,
             shell=True,
@@ -98,5 +100,10 @@ def run_hook(hook: Hook, words: str, facts: Mapping[str, str], *, timeout: float
             status = process.returncode
             success, output = status == 0, said.decode(errors="replace").strip()
     return HookResult(
-        hook=words, event=facts.get("event", ""), success=success, exit_status=status, output=output[-_KEPT:], seconds=round(time.monotonic() - began, 3)
+        hook=words,
+        event=facts.get("event", ""),
+        success=success,
+        exit_status=status,
+        output=output[-_KEPT:],
+        seconds=round(time.monotonic() - began, 3),
     )

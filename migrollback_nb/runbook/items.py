@@ -89,11 +89,27 @@ ITEMS = (
         "Which version of the application, and who has looked",
     ),
     _item(
-        "dependents", Phase.BEFORE, "Checked for dependent migrations", Evidence.CHECK, "Asks the database whether it may be rolled back, and what rests on it"
+        "dependents",
+        Phase.BEFORE,
+        "Checked for dependent migrations",
+        Evidence.CHECK,
+        "Asks the database whether it may be rolled back, and what rests on it",
     ),
-    _item("backup", Phase.BEFORE, "Created database backup", Evidence.BACKUP, "Runs pg_dump into a file, or records the id of your own backup"),
+    _item(
+        "backup",
+        Phase.BEFORE,
+        "Created database backup",
+        Evidence.BACKUP,
+        "Runs pg_dump into a file, or records the id of your own backup",
+    ),
     _item("window", Phase.BEFORE, "Scheduled maintenance window", Evidence.PERSON, "From when to when, and who agreed"),
-    _item("notified", Phase.BEFORE, "Notified team/users of downtime", Evidence.NOTIFICATION, "Runs your notification hook"),
+    _item(
+        "notified",
+        Phase.BEFORE,
+        "Notified team/users of downtime",
+        Evidence.NOTIFICATION,
+        "Runs your notification hook",
+    ),
     _item(
         "reapply",
         Phase.BEFORE,
@@ -102,24 +118,77 @@ ITEMS = (
         "Looks whether the migration's file is here, is the one that was registered, and could be applied again",
     ),
     _item("reason", Phase.BEFORE, "Documented reason for rollback", Evidence.PERSON, "Why; your note is the reason"),
-    _item("maintenance_on", Phase.DURING, "Enable maintenance mode", Evidence.MAINTENANCE, "Runs your maintenance hook"),
-    _item("dry_run", Phase.DURING, "Execute dry-run first", Evidence.PREVIEW, "Asks the database what would run; nothing runs"),
-    _item("final_backup", Phase.DURING, "Take final backup", Evidence.BACKUP, "Runs pg_dump into a file, or records the id of your own backup"),
-    _item("execute", Phase.DURING, "Execute rollback", Evidence.TRAIL, "Looks into the audit trail; to roll back, use the rollback panel or the command line"),
-    _item("verify", Phase.DURING, "Verify database state", Evidence.SCHEMA, "Compares the schema with what it was before the migration"),
-    _item("deploy", Phase.DURING, "Deploy matching application version", Evidence.PERSON, "Which version, deployed by whom"),
-    _item("smoke", Phase.DURING, "Run smoke tests", Evidence.SMOKE_TESTS, "Runs your SQL read-only and compares what comes with what you expect"),
+    _item(
+        "maintenance_on", Phase.DURING, "Enable maintenance mode", Evidence.MAINTENANCE, "Runs your maintenance hook"
+    ),
+    _item(
+        "dry_run",
+        Phase.DURING,
+        "Execute dry-run first",
+        Evidence.PREVIEW,
+        "Asks the database what would run; nothing runs",
+    ),
+    _item(
+        "final_backup",
+        Phase.DURING,
+        "Take final backup",
+        Evidence.BACKUP,
+        "Runs pg_dump into a file, or records the id of your own backup",
+    ),
+    _item(
+        "execute",
+        Phase.DURING,
+        "Execute rollback",
+        Evidence.TRAIL,
+        "Looks into the audit trail; to roll back, use the rollback panel or the command line",
+    ),
+    _item(
+        "verify",
+        Phase.DURING,
+        "Verify database state",
+        Evidence.SCHEMA,
+        "Compares the schema with what it was before the migration",
+    ),
+    _item(
+        "deploy",
+        Phase.DURING,
+        "Deploy matching application version",
+        Evidence.PERSON,
+        "Which version, deployed by whom",
+    ),
+    _item(
+        "smoke",
+        Phase.DURING,
+        "Run smoke tests",
+        Evidence.SMOKE_TESTS,
+        "Runs your SQL read-only and compares what comes with what you expect",
+    ),
     _item(
         "errors",
         Phase.DURING,
         "Monitor error rates",
         Evidence.ERROR_RATES,
-        "Before the rollback: keeps the counters of pg_stat_database. After it: compares the rates since with those before",
+        "Before the rollback: keeps the counters of pg_stat_database. After it: compares the rates since with those"
+        " before",
     ),
-    _item("documented", Phase.AFTER, "Document what went wrong", Evidence.PERSON, "What went wrong, or where it is written"),
-    _item("mended", Phase.AFTER, "Update migration with fixes", Evidence.MENDED_FILE, "Looks whether the migration's file was changed since it was registered"),
+    _item(
+        "documented",
+        Phase.AFTER,
+        "Document what went wrong",
+        Evidence.PERSON,
+        "What went wrong, or where it is written",
+    ),
+    _item(
+        "mended",
+        Phase.AFTER,
+        "Update migration with fixes",
+        Evidence.MENDED_FILE,
+        "Looks whether the migration's file was changed since it was registered",
+    ),
     _item("redeploy", Phase.AFTER, "Plan re-deployment", Evidence.PERSON, "When, and by whom"),
-    _item("maintenance_off", Phase.AFTER, "Disable maintenance mode", Evidence.MAINTENANCE, "Runs your maintenance hook"),
+    _item(
+        "maintenance_off", Phase.AFTER, "Disable maintenance mode", Evidence.MAINTENANCE, "Runs your maintenance hook"
+    ),
     _item("notified_after", Phase.AFTER, "Notify team/users", Evidence.NOTIFICATION, "Runs your notification hook"),
 )
 _BY_KEY = {item.key: item for item in ITEMS}
@@ -164,7 +233,11 @@ class Entry:
     def from_event(cls, event: Mapping[str, Any]) -> Entry | None:
         """From a row of the audit trail; None for one that is no answer to an item that we know."""
         details = event["details"]
-        if event["event"] != "checklist_item" or details.get("item") not in _BY_KEY or details.get("outcome") not in set(Outcome):
+        if (
+            event["event"] != "checklist_item"
+            or details.get("item") not in _BY_KEY
+            or details.get("outcome") not in set(Outcome)
+        ):
             return None
         evidence = details.get("evidence")
         return cls(
@@ -245,7 +318,10 @@ class RunbookState:
         left = self.open(Phase.BEFORE)
         if not left:
             return ""
-        return f"{len(left)} of the checklist's items before the rollback are open: {'; '.join(item.text for item in left)}"
+        return (
+            f"{len(left)} of the checklist's items before the rollback are open:"
+            f" {'; '.join(item.text for item in left)}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -279,21 +355,38 @@ class RunbookState:
                 summary, note, who, when = entry.summary, entry.note or "", entry.who, moment(entry.occurred_at)
             elif item.key == "execute" and self.rolled_back is not None:
                 summary, note = execution_summary(self.rolled_back), self.rolled_back["reason"] or ""
-                who, when = f"{self.rolled_back['database_user']} ({self.rolled_back['client']})", moment(self.rolled_back["occurred_at"])
+                who, when = (
+                    f"{self.rolled_back['database_user']} ({self.rolled_back['client']})",
+                    moment(self.rolled_back["occurred_at"]),
+                )
             if item.key in self.stale:
                 summary = f"{self.stale[item.key]}. Before that: {summary}"
             told.append((f"{sign} {word}", item.text, summary, note, who, when))
         return told
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{phase} {len(items_of(phase)) - len(self.open(phase))} of {len(items_of(phase))}" for phase in Phase)
+        counts = ", ".join(
+            f"{phase} {len(items_of(phase)) - len(self.open(phase))} of {len(items_of(phase))}" for phase in Phase
+        )
         return f"<RunbookState {self.migration_name}, run {self.run}: {counts}>"
 
     def _repr_html_(self) -> str:
-        parts = [html.definitions([("Migration", self.migration_name), ("Run", f"since event {self.run}"), ("Ticket", self.ticket or "none")])]
+        parts = [
+            html.definitions(
+                [
+                    ("Migration", self.migration_name),
+                    ("Run", f"since event {self.run}"),
+                    ("Ticket", self.ticket or "none"),
+                ]
+            )
+        ]
         for phase in Phase:
             done = len(items_of(phase)) - len(self.open(phase))
-            parts.append(html.section(f"{phase.capitalize()}: {done} of {len(items_of(phase))}", html.table(HEADINGS, self.rows(phase))))
+            parts.append(
+                html.section(
+                    f"{phase.capitalize()}: {done} of {len(items_of(phase))}", html.table(HEADINGS, self.rows(phase))
+                )
+            )
         return "".join(parts)
 
 

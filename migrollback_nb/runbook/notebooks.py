@@ -29,7 +29,13 @@ def shipped_notebooks() -> Path:
 
 
 def copy_runbook(
-    db: Migrations, name: str, *, ticket: str | None = None, into: Path | str | None = None, dsn_given: bool = False, chain: bool = False
+    db: Migrations,
+    name: str,
+    *,
+    ticket: str | None = None,
+    into: Path | str | None = None,
+    dsn_given: bool = False,
+    chain: bool = False,
 ) -> RunbookCopy:
     """Copy the notebooks of the runbook, for one migration. Writes a new folder, over nothing that is there.
 
@@ -67,7 +73,10 @@ def copy_runbook(
     by_libpq = not (dsn_given or variable or service) and any(os.environ.get(one) for one in LIBPQ_VARIABLES)
     warnings = []
     if dsn_given or not (variable or service or by_libpq):
-        warnings.append(f"Put the DSN into the variable {DSN_VARIABLES[0]} before you open them: it is not saved, it may hold a password")
+        warnings.append(
+            f"Put the DSN into the variable {DSN_VARIABLES[0]} before you open them: it is not saved, it may hold a"
+            " password"
+        )
     values = {
         "connection_env": None if by_libpq else DSN_VARIABLES[0] if dsn_given or variable is None else variable,
         "service": service if service and variable is None and not dsn_given else None,
@@ -87,14 +96,18 @@ def copy_runbook(
         except FileExistsError:
             folder = base / f"runbook_{datetime.now(UTC):%Y-%m-%d}_{safe}_{number}"
         except OSError as error:
-            raise UsageError(f"{folder} cannot be made: {error.strerror}", hint="Name another folder with --into.") from None
+            raise UsageError(
+                f"{folder} cannot be made: {error.strerror}", hint="Name another folder with --into."
+            ) from None
         else:
             break
     source = shipped_notebooks()
     for notebook in NOTEBOOKS:
         filled = fill_in(json.loads((source / notebook).read_text(encoding="utf-8")), values)
         (folder / notebook).write_text(json.dumps(filled, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
-    return RunbookCopy(folder=str(folder), files=NOTEBOOKS, migration_name=name, ticket=ticket, warnings=tuple(warnings))
+    return RunbookCopy(
+        folder=str(folder), files=NOTEBOOKS, migration_name=name, ticket=ticket, warnings=tuple(warnings)
+    )
 
 
 def _folder_of(db: Migrations) -> Path | None:
@@ -119,7 +132,11 @@ def fill_in(notebook: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         if "parameters" in cell["metadata"].get("tags", ()):
             # ascii(): a name is data, and must neither end the string nor change how the line is read
             lines = [
-                f"{found.group(1)} = {values[found.group(1)]!a}{found.group(2)}" if (found := _assignment(line)) and found.group(1) in values else line
+                (
+                    f"{found.group(1)} = {values[found.group(1)]!a}{found.group(2)}"
+                    if (found := _assignment(line)) and found.group(1) in values
+                    else line
+                )
                 for line in cell["source"]
             ]
             cells.append({**cell, "source": lines})

@@ -85,7 +85,9 @@ def write_report(db: Migrations, name: str, file: Path | str | None = None, *, r
     except FileExistsError:
         raise UsageError(f"{path} exists already", hint="Name another file: a report is never overwritten.") from None
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}", hint="Name a file in a folder that is there.") from None
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", hint="Name a file in a folder that is there."
+        ) from None
     return path
 
 
@@ -108,15 +110,20 @@ def report_html(db: Migrations, name: str, *, run: int | None = None) -> str:
         ("Events", story.events()),
         ("Head of the audit trail", story.head()),
     ]
-    sections = "".join(f'<section id="s{place}"><h2>{place}. {title}</h2>{body}</section>' for place, (title, body) in enumerate(parts, 1))
+    sections = "".join(
+        f'<section id="s{place}"><h2>{place}. {title}</h2>{body}</section>'
+        for place, (title, body) in enumerate(parts, 1)
+    )
     links = "".join(f'<li><a href="#s{place}">{title}</a></li>' for place, (title, _) in enumerate(parts, 1))
     shown = html.escape(name)
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport"'
+        ' content="width=device-width, initial-scale=1">'
         # whatever slipped in would still load and run nothing
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>Rollback of {shown}</title><style>{_STYLE}</style></head><body><header><h1>Rollback of {shown}</h1>"
-        f'<p class="quiet">{html.escape(db.target)}. Written {items.moment(datetime.now(UTC))} UTC by migrollback_nb {__version__}. All times are UTC.</p></header>'
+        f'<p class="quiet">{html.escape(db.target)}. Written {items.moment(datetime.now(UTC))} UTC by migrollback_nb'
+        f" {__version__}. All times are UTC.</p></header>"
         f'<nav aria-label="Parts"><ul>{links}</ul></nav><main>{sections}</main></body></html>\n'
     )
 
@@ -130,32 +137,64 @@ class _Story:
         self.state = state
         self.trail = trail
         self.row = db.database.find(name) or {}
-        attempts = {event["attempt_id"] for event in trail if event["migration_name"] == name and event["attempt_id"] is not None}
+        attempts = {
+            event["attempt_id"]
+            for event in trail
+            if event["migration_name"] == name and event["attempt_id"] is not None
+        }
         #: The events of the migration, and of what was tried together with it.
-        self.own = [event for event in trail if event["migration_name"] == name or (event["attempt_id"] in attempts and event["attempt_id"] is not None)]
+        self.own = [
+            event
+            for event in trail
+            if event["migration_name"] == name or (event["attempt_id"] in attempts and event["attempt_id"] is not None)
+        ]
 
     def summary(self) -> str:
         state, rolled_back = self.state, self.state.rolled_back
-        status = {"applied": "in place", "rolled_back": "rolled back", "failed": "in place; a rollback of it has failed"}.get(self.row["status"], "")
+        status = {
+            "applied": "in place",
+            "rolled_back": "rolled back",
+            "failed": "in place; a rollback of it has failed",
+        }.get(self.row["status"], "")
         told = [
             ("Migration", self.name),
             ("Status", f"{self.row['status']}: {status}"),
             (
                 "Target",
-                str(self.db.target) + ("" if self.db.target.production or not is_production(self.db.target) else " (PRODUCTION, by MIGROLLBACK_PRODUCTION)"),
+                str(self.db.target)
+                + (
+                    ""
+                    if self.db.target.production or not is_production(self.db.target)
+                    else " (PRODUCTION, by MIGROLLBACK_PRODUCTION)"
+                ),
             ),
             ("Ticket", state.ticket or "none was named"),
         ]
         reason = state.latest("reason")
         if rolled_back is not None:
-            told.append(("Rolled back", f"{items.moment(rolled_back['occurred_at'])} by {rolled_back['database_user']} ({rolled_back['client']})"))
-            told.append(("Reason", rolled_back["reason"] or (reason.note if reason is not None else None) or "none was given"))
+            told.append(
+                (
+                    "Rolled back",
+                    (
+                        f"{items.moment(rolled_back['occurred_at'])} by {rolled_back['database_user']}"
+                        f" ({rolled_back['client']})"
+                    ),
+                )
+            )
+            told.append(
+                ("Reason", rolled_back["reason"] or (reason.note if reason is not None else None) or "none was given")
+            )
         elif reason is not None:
             told.append(("Reason", reason.note or ""))
         for phase in items.Phase:
             done, every = len(items.items_of(phase)) - len(state.open(phase)), len(items.items_of(phase))
             skipped = sum(state.outcome(item.key) == items.Outcome.SKIPPED for item in items.items_of(phase))
-            told.append((f"Checklist, {phase}", f"{done} of {every}" + (f", {skipped} of them gone on without" if skipped else "")))
+            told.append(
+                (
+                    f"Checklist, {phase}",
+                    f"{done} of {every}" + (f", {skipped} of them gone on without" if skipped else ""),
+                )
+            )
         return html.definitions(told)
 
     def history(self) -> str:
@@ -183,7 +222,11 @@ class _Story:
                 row["status"],
                 row["depends_on"],
                 row["depends_on_status"],
-                f"inferred: {row['because'] or 'no reason was kept'}" if row["source"] == "inferred" else "declared by the file",
+                (
+                    f"inferred: {row['because'] or 'no reason was kept'}"
+                    if row["source"] == "inferred"
+                    else "declared by the file"
+                ),
             )
             for row in kept
         ]
@@ -192,21 +235,35 @@ class _Story:
         drawn = ""
         if len(near) <= _DRAWN and graphs.find_dot() is not None:
             with suppress(graphviz.CalledProcessError, graphviz.ExecutableNotFound):
-                svg = graphs.svg(graphs.dependency_graph([row for row in history if row["migration_name"] in near], kept, focus=self.name, depth=len(near)))
+                svg = graphs.svg(
+                    graphs.dependency_graph(
+                        [row for row in history if row["migration_name"] in near],
+                        kept,
+                        focus=self.name,
+                        depth=len(near),
+                    )
+                )
                 # inside a page there is no XML head, and no DTD to be fetched
-                drawn = f'<figure role="img" tabindex="0" aria-label="Graph of the dependencies in the table below">{svg[svg.index("<svg") :]}</figure>'
+                drawn = (
+                    '<figure role="img" tabindex="0" aria-label="Graph of the dependencies in the table'
+                    f' below">{svg[svg.index("<svg") :]}</figure>'
+                )
         return drawn + _table(("Migration", "Status", "Depends on", "Status of that", "How it is known"), rows)
 
     def preview(self) -> str:
         if self.row["status"] == "rolled_back":
-            return "<p>It is rolled back: this is the SQL that is registered as its rollback.</p>" + html.sql(self.row["rollback_sql"] or "-- none")
+            return "<p>It is rolled back: this is the SQL that is registered as its rollback.</p>" + html.sql(
+                self.row["rollback_sql"] or "-- none"
+            )
         check = self.db.check(self.name)
         chain = bool(check.dependent_migrations)
         try:
             preview = self.db.preview(self.name, chain=chain)
         except MigrollbackError as error:
             return html.warnings([str(error)]) + html.sql(self.row["rollback_sql"] or "-- none")
-        remark = "<p>Others rest on it: shown is the whole chain, in the order in which it would run.</p>" if chain else ""
+        remark = (
+            "<p>Others rest on it: shown is the whole chain, in the order in which it would run.</p>" if chain else ""
+        )
         return remark + preview._repr_html_() + html.definitions([("Fingerprint", preview.fingerprint or "")])
 
     def rehearsals(self) -> str:
@@ -215,7 +272,11 @@ class _Story:
             if event["event"] != "rehearsed" or event["migration_name"] != self.name:
                 continue
             details = event["details"]
-            rest = {key: value for key, value in details.items() if key not in ("success", "message", "where", "fingerprint", "duration_ms", "foretold")}
+            rest = {
+                key: value
+                for key, value in details.items()
+                if key not in ("success", "message", "where", "fingerprint", "duration_ms", "foretold")
+            }
             told = (
                 _when(event["occurred_at"]),
                 _yes_no(details.get("success")),
@@ -226,11 +287,18 @@ class _Story:
                 _who(event),
             )
             rows.append(tuple(str(one) for one in told))
-        return _table(("When", "Would succeed", "Message", "Where", "Took", "What it found", "Who"), rows) if rows else "<p>It was never rehearsed.</p>"
+        return (
+            _table(("When", "Would succeed", "Message", "Where", "Took", "What it found", "Who"), rows)
+            if rows
+            else "<p>It was never rehearsed.</p>"
+        )
 
     def checklist(self) -> str:
         state = self.state
-        parts = [f'<p class="quiet">The run that began with event {state.run}. Every answer that was ever given stands under Events.</p>']
+        parts = [
+            f'<p class="quiet">The run that began with event {state.run}. Every answer that was ever given stands under'
+            " Events.</p>"
+        ]
         parts += [f"<h3>{phase.capitalize()}</h3>{_table(items.HEADINGS, state.rows(phase))}" for phase in items.Phase]
         evidence = [
             (items.item_of(entry.item).text, f"event {entry.event_number}, {entry.outcome}", _plain(entry.evidence))
@@ -260,7 +328,11 @@ class _Story:
                 _who(event),
             )
             rows.append(tuple(str(one) for one in told))
-        return _table(("When", "What", "Migration", "Attempt", "Reason", "Details", "Who"), rows) if rows else "<p>Nobody has tried to roll it back.</p>"
+        return (
+            _table(("When", "What", "Migration", "Attempt", "Reason", "Details", "Who"), rows)
+            if rows
+            else "<p>Nobody has tried to roll it back.</p>"
+        )
 
     def verification(self) -> str:
         rows = []
@@ -268,16 +340,32 @@ class _Story:
             if event["event"] == "verified":
                 details = event["details"]
                 rest = {key: value for key, value in details.items() if key not in ("verdict", "message")}
-                rows.append((_when(event["occurred_at"]), str(details.get("verdict")), str(details.get("message")), _plain(rest), _who(event)))
+                rows.append(
+                    (
+                        _when(event["occurred_at"]),
+                        str(details.get("verdict")),
+                        str(details.get("message")),
+                        _plain(rest),
+                        _who(event),
+                    )
+                )
         entry = self.state.latest("verify")
         if entry is not None:
             rows.append((_when(entry.occurred_at), str(entry.outcome), entry.summary, entry.note or "", entry.who))
         rows += [
-            (_when(entry.occurred_at), str(entry.outcome), f"{items.item_of(key).text}: {entry.summary}", entry.note or "", entry.who)
+            (
+                _when(entry.occurred_at),
+                str(entry.outcome),
+                f"{items.item_of(key).text}: {entry.summary}",
+                entry.note or "",
+                entry.who,
+            )
             for key in ("smoke", "errors")
             if (entry := self.state.latest(key)) is not None
         ]
-        return _table(("When", "Verdict", "Message", "Details", "Who"), rows) if rows else "<p>Nothing was verified.</p>"
+        return (
+            _table(("When", "Verdict", "Message", "Details", "Who"), rows) if rows else "<p>Nothing was verified.</p>"
+        )
 
     def events(self) -> str:
         rows = [
@@ -297,7 +385,11 @@ class _Story:
 
     def head(self) -> str:
         verified = audit.verify(self.trail)
-        state = "intact: every event fits the one before it" if verified.intact else f"BROKEN at event {verified.first_bad_number}"
+        state = (
+            "intact: every event fits the one before it"
+            if verified.intact
+            else f"BROKEN at event {verified.first_bad_number}"
+        )
         told = [
             ("Chain of hashes", state),
             ("Events", f"{verified.events:,}"),
@@ -308,13 +400,17 @@ class _Story:
         return (
             html.banner("The audit trail is intact" if verified.intact else "The audit trail is broken", style)
             + html.definitions(told)
-            + "<p>Counted here, not by the database, over all its events. Keep this page outside the database: a chain alone cannot show that its end was cut off.</p>"
+            + "<p>Counted here, not by the database, over all its events. Keep this page outside the database: a chain"
+            " alone cannot show that its end was cut off.</p>"
         )
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     # what scrolls must be reachable by keyboard
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(headings[0])} and more">{html.table(headings, rows)}</div>'
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(headings[0])} and'
+        f' more">{html.table(headings, rows)}</div>'
+    )
 
 
 def _when(moment: datetime | None) -> str:

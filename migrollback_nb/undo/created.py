@@ -8,10 +8,19 @@ from typing import Any
 
 from migrollback_nb.undo.parse_tree import OBJECT, ON_TABLE, RELATIONS, ROUTINES, names, object_word, types
 
-#: (kind, schema, name); of what stands on a table (kind, schema, table, name), and of a routine (kind, schema, name, arguments).
+#: (kind, schema, name); of what stands on a table (kind, schema, table, name), and of a routine (kind, schema, name,
+#: arguments).
 MadeKey = tuple[str | None, ...]
 
-_IN_NO_SCHEMA = frozenset({OBJECT.OBJECT_SCHEMA, OBJECT.OBJECT_EXTENSION, OBJECT.OBJECT_PUBLICATION, OBJECT.OBJECT_EVENT_TRIGGER, OBJECT.OBJECT_LANGUAGE})
+_IN_NO_SCHEMA = frozenset(
+    {
+        OBJECT.OBJECT_SCHEMA,
+        OBJECT.OBJECT_EXTENSION,
+        OBJECT.OBJECT_PUBLICATION,
+        OBJECT.OBJECT_EVENT_TRIGGER,
+        OBJECT.OBJECT_LANGUAGE,
+    }
+)
 _IN_A_SCHEMA = {
     **dict.fromkeys(RELATIONS, "relation"),
     OBJECT.OBJECT_TYPE: "type",
@@ -27,7 +36,9 @@ class Made:
 
     index: int  #: of the statement that makes it
     name: str  #: not quoted, without its schema
-    moved: bool = False  #: to another schema since: what has been made on it there may clash with something where it goes back to
+    moved: bool = (
+        False  #: to another schema since: what has been made on it there may clash with something where it goes back to
+    )
 
 
 class MadeThings:
@@ -65,7 +76,9 @@ class MadeThings:
             at = 3 if key[0] in ("column", "constraint", "trigger", "policy", "rule") else 2
             self._by_key[(*key[:at], name, *key[at + 1 :])] = made
         if key[0] == "relation":
-            for other in [other for other in self._by_key if len(other) == 4 and other[0] != "routine" and other[1:3] == key[1:3]]:
+            for other in [
+                other for other in self._by_key if len(other) == 4 and other[0] != "routine" and other[1:3] == key[1:3]
+            ]:
                 self._by_key[other[0], other[1], name, other[3]] = self._by_key.pop(other)
         return made
 
@@ -91,9 +104,13 @@ class MadeThings:
             wanted = item.object_with_args
             arguments = types(argument.type_name for argument in wanted.objargs)
             alike = self.keys_of("routine", parts[-1], schema)
-            return next((self[key] for key in alike if wanted.args_unspecified or key[3] in (arguments, arguments or "*")), None)
+            return next(
+                (self[key] for key in alike if wanted.args_unspecified or key[3] in (arguments, arguments or "*")), None
+            )
         if kind in ON_TABLE:
-            return self.get((object_word(kind).lower(), parts[-3] if len(parts) > 2 else default_schema, parts[-2], parts[-1]))
+            return self.get(
+                (object_word(kind).lower(), parts[-3] if len(parts) > 2 else default_schema, parts[-2], parts[-1])
+            )
         if kind in _IN_NO_SCHEMA:
             return self.get((object_word(kind).lower(), None, parts[-1]))
         if kind in _IN_A_SCHEMA:

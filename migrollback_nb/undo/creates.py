@@ -9,7 +9,18 @@ from typing import Any
 from migrollback_nb.parsing.object_names import quote
 from migrollback_nb.undo.created import MadeKey
 from migrollback_nb.undo.ddl import default_name
-from migrollback_nb.undo.parse_tree import OBJECT, arguments, dotted, index_name, option, relation, relation_names, role, strings, types
+from migrollback_nb.undo.parse_tree import (
+    OBJECT,
+    arguments,
+    dotted,
+    index_name,
+    option,
+    relation,
+    relation_names,
+    role,
+    strings,
+    types,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +84,12 @@ def _relation(word: str, field: str, conditional: str) -> _Reader:
 
 
 def _table_as(m: Any, schema: str) -> Create:
-    return table_of(m.into.rel, schema, conditional=m.if_not_exists, word="MATERIALIZED VIEW" if m.objtype == OBJECT.OBJECT_MATVIEW else "TABLE")
+    return table_of(
+        m.into.rel,
+        schema,
+        conditional=m.if_not_exists,
+        word="MATERIALIZED VIEW" if m.objtype == OBJECT.OBJECT_MATVIEW else "TABLE",
+    )
 
 
 def _foreign_table(m: Any, schema: str) -> Create:
@@ -138,7 +154,15 @@ def _in_schema(word: str, name_field: str, *, kind: str | None = None, using: st
     return read
 
 
-def _named(word: str, names: Sequence[str], schema: str, *, kind: str | None = None, behind: str = "", conditional: bool = False) -> Create:
+def _named(
+    word: str,
+    names: Sequence[str],
+    schema: str,
+    *,
+    kind: str | None = None,
+    behind: str = "",
+    conditional: bool = False,
+) -> Create:
     name = dotted(names)
     return Create(key=_key(kind or word.lower(), names, schema), drop=f"DROP {word} IF EXISTS {name}{behind}", what=f"CREATE {word} {name}", conditional=conditional)  # fmt: skip
 
@@ -155,7 +179,9 @@ def _routine(word: str, names: Sequence[str], argument_types: str, schema: str, 
 
 def _function(m: Any, schema: str) -> Create:
     word = "PROCEDURE" if m.is_procedure else "FUNCTION"
-    return _routine(word, strings(m.funcname), arguments(m.parameters, procedure=m.is_procedure), schema, conditional=m.replace)
+    return _routine(
+        word, strings(m.funcname), arguments(m.parameters, procedure=m.is_procedure), schema, conditional=m.replace
+    )
 
 
 def _user_mapping(m: Any, _: str) -> Create:
@@ -173,7 +199,12 @@ def _cast(m: Any, _: str) -> Create:
 
 def _transform(m: Any, _: str) -> Create:
     words = f"FOR {types([m.type_name])} LANGUAGE {quote(m.lang)}"
-    return Create(key=("transform", None, words), drop=f"DROP TRANSFORM IF EXISTS {words}", conditional=m.replace, what=f"CREATE TRANSFORM {words}")
+    return Create(
+        key=("transform", None, words),
+        drop=f"DROP TRANSFORM IF EXISTS {words}",
+        conditional=m.replace,
+        what=f"CREATE TRANSFORM {words}",
+    )
 
 
 # -- CREATE AGGREGATE, OPERATOR, TYPE, COLLATION, TEXT SEARCH: one statement for the parser ----------------------------
@@ -188,7 +219,11 @@ def _define(m: Any, schema: str) -> Create | None:
         sides = [option(m.definition, side) for side in ("leftarg", "rightarg")]
         operands = ", ".join("NONE" if side is None else types([side.type_name]) for side in sides)
         full = "".join(f"{quote(part)}." for part in names[:-1]) + names[-1]
-        return Create(key=("operator", None, f"{full}({operands})"), drop=f"DROP OPERATOR IF EXISTS {full} ({operands})", what=f"CREATE OPERATOR {full}")
+        return Create(
+            key=("operator", None, f"{full}({operands})"),
+            drop=f"DROP OPERATOR IF EXISTS {full} ({operands})",
+            what=f"CREATE OPERATOR {full}",
+        )
     word = _DEFINED.get(m.kind)
     return None if word is None else _named(word, names, schema, conditional=conditional)
 
@@ -209,7 +244,8 @@ _DEFINED = {
     OBJECT.OBJECT_TSTEMPLATE: "TEXT SEARCH TEMPLATE",
 }
 
-#: What the parser calls a statement -> what it makes. The words name fields of the statement: the name, the table, what says that it may have been there.
+#: What the parser calls a statement -> what it makes. The words name fields of the statement: the name, the table, what
+#: says that it may have been there.
 _CREATES: dict[str, _Reader] = {
     "create_stmt": _relation("TABLE", "relation", "if_not_exists"),
     "view_stmt": _relation("VIEW", "view", "replace"),

@@ -131,7 +131,11 @@ def arguments(parameters: Iterable[Any], *, procedure: bool = False) -> str:
     """Types by which a routine is known, of its parameters: OUT arguments count for a procedure only."""
     modes = PB.FunctionParameterMode
     left_out = () if procedure else (modes.FUNC_PARAM_OUT, modes.FUNC_PARAM_TABLE)
-    return types(parameter.function_parameter.arg_type for parameter in parameters if parameter.function_parameter.mode not in left_out)
+    return types(
+        parameter.function_parameter.arg_type
+        for parameter in parameters
+        if parameter.function_parameter.mode not in left_out
+    )
 
 
 # -- names that PostgreSQL chooses -------------------------------------------------------------------------------------

@@ -22,7 +22,9 @@ class Context:
 
     def __init__(self, up: SqlText, states: Sequence[SchemaState | None] | None, major: int) -> None:
         self.made = MadeThings()
-        self.default_schema = states[0].path[0] if states and states[0] and states[0].path else "public"  #: where what has no schema in its name is made
+        self.default_schema = (
+            states[0].path[0] if states and states[0] and states[0].path else "public"
+        )  #: where what has no schema in its name is made
         self.path: str | None = None  #: the search_path that the up part has set, as it writes it
         self.found: list[Inverse] = []  #: the inverse of each statement so far
         self.index = -1  #: place of the statement
@@ -67,12 +69,17 @@ class Context:
         before, after = self.before, self.after
         if before is None or after is None:
             return None
-        steps = ddl.restore(before.objects, after.objects, role=before.role, major=self._major, concurrently=concurrently)
+        steps = ddl.restore(
+            before.objects, after.objects, role=before.role, major=self._major, concurrently=concurrently
+        )
         schema = before.path[0] if before.path else None
         if schema is None or self._qualified(schema):
             return steps
         return [
-            Step(sql=None if step.sql is None else unqualify(step.sql, schema), todo=None if step.todo is None else unqualify(step.todo, schema))
+            Step(
+                sql=None if step.sql is None else unqualify(step.sql, schema),
+                todo=None if step.todo is None else unqualify(step.todo, schema),
+            )
             for step in steps
         ]
 
@@ -95,7 +102,13 @@ class Context:
         if known is not None:
             return known
         if otherwise:
-            return [replace(otherwise[0], todo=f"line {self.now.line}, {what}: check this; what was there before could not be looked up"), *otherwise[1:]]
+            return [
+                replace(
+                    otherwise[0],
+                    todo=f"line {self.now.line}, {what}: check this; what was there before could not be looked up",
+                ),
+                *otherwise[1:],
+            ]
         return self.todo(f"{what}: write by hand what undoes it; what was there before could not be looked up")
 
     # -- what this up part made ----------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ class SchemaState:
     """What the schema is just before a statement, or just after the last one."""
 
     objects: Objects  #: what schema_snapshot() says
-    path: tuple[str, ...]  #: schemas in which unqualified names are looked up, the first being where things are made; not quoted
+    path: tuple[
+        str, ...
+    ]  #: schemas in which unqualified names are looked up, the first being where things are made; not quoted
     role: str  #: who runs the migrations, as PostgreSQL quotes it
     major: int = 18  #: version of the server that says so
 
@@ -26,7 +28,9 @@ class Inverse:
     steps: tuple[Step, ...]  #: in the order in which they are to run; none where nothing is left to undo
     needs_schema: bool = False  #: whether more could be said if the schema before the statement were known
     path: str | None = None  #: the search_path that the up part has set by then, as it writes it
-    about: tuple[Made, ...] = field(default=(), repr=False)  #: things made by the same up part: when they are dropped again, there is nothing to undo
+    about: tuple[Made, ...] = field(
+        default=(), repr=False
+    )  #: things made by the same up part: when they are dropped again, there is nothing to undo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,10 @@ class Suggestion:
     """What undoes an up part."""
 
     inverses: tuple[Inverse, ...]  #: last statement of the up part first; those with nothing to undo are left out
-    needs_schema: frozenset[int]  #: places in ``up.statements`` of those of which more could be said if the schema before and after them were known
+    needs_schema: frozenset[
+        int
+        # : places in ``up.statements`` of those of which more could be said if the schema before and after them were known
+    ]
 
     @property
     def statements(self) -> tuple[str, ...]:

@@ -28,7 +28,11 @@ def undo_alter_sequence(at: Context, m: Any) -> list[Step]:
     if at.relation_key(m.sequence) in at.made:
         return []
     words = {option.def_elem.defname for option in m.options}
-    reached = at.todo(f"ALTER SEQUENCE {name} RESTART: what the sequence had reached is not kept; set it with setval()") if "restart" in words else []
+    reached = (
+        at.todo(f"ALTER SEQUENCE {name} RESTART: what the sequence had reached is not kept; set it with setval()")
+        if "restart" in words
+        else []
+    )
     return reached + (at.by_state(f"ALTER SEQUENCE {name}") if words - {"restart"} else [])
 
 
@@ -99,4 +103,9 @@ def undo_alter_role_set(at: Context, m: Any) -> list[Step]:
 
 def _reset(at: Context, alter: str, what: str, m: Any) -> list[Step]:
     setting = m.setstmt.name
-    return [Step(sql=f"{alter} RESET {setting}", todo=f"line {at.now.line}, {what}: check this; what {setting} was is not kept")]
+    return [
+        Step(
+            sql=f"{alter} RESET {setting}",
+            todo=f"line {at.now.line}, {what}: check this; what {setting} was is not kept",
+        )
+    ]

@@ -67,7 +67,10 @@ def undo_alter_table(at: Context, m: Any) -> list[Step]:
             dropped_again.append(column)
     at.about(made)
     certain = [_certain(table, action) for action in left]
-    guesses = [[] if sure else _guess(at, table, action, goes=made is not None) for action, sure in zip(left, certain, strict=True)]
+    guesses = [
+        [] if sure else _guess(at, table, action, goes=made is not None)
+        for action, sure in zip(left, certain, strict=True)
+    ]
     if any(guess and (made is None or guess[0].sql is None) for guess in guesses):
         at.now.needs_schema = True
         known = at.restored(concurrently=concurrently)
@@ -77,7 +80,7 @@ def undo_alter_table(at: Context, m: Any) -> list[Step]:
         at.cancel(column)
     if len(left) == 1 and certain[0] and left[0].subtype == _AT.AT_AddColumn:
         at.about(at.made.get(("column", *key[1:], _definition(left[0]).column_def.colname)))
-    return [step for sure, guess in zip(reversed(certain), reversed(guesses), strict=True) for step in (sure or guess)]
+    return [step for sure, guess in zip(reversed(certain), reversed(guesses), strict=True) for step in sure or guess]
 
 
 def _definition(action: Any) -> Any:
@@ -86,7 +89,9 @@ def _definition(action: Any) -> Any:
 
 def _is_on_column(action: Any) -> bool:
     """Whether an action is on one column alone, and so is gone with it."""
-    return action.subtype in _ON_COLUMN or any(word in _AT.Name(action.subtype) for word in ("Column", "NotNull", "Identity"))
+    return action.subtype in _ON_COLUMN or any(
+        word in _AT.Name(action.subtype) for word in ("Column", "NotNull", "Identity")
+    )
 
 
 def _certain(table: str, action: Any) -> list[Step]:
@@ -98,13 +103,18 @@ def _certain(table: str, action: Any) -> list[Step]:
             return [Step(sql=f"{table} DROP {part} IF EXISTS {quote(definition.column_def.colname)}")]
         case _AT.AT_AddConstraint if definition.constraint.conname:
             constraint = definition.constraint
-            if constraint.contype in _PLAIN_CONSTRAINTS or (constraint.contype == _CONSTRAINT.CONSTR_UNIQUE and not constraint.indexname):
+            if constraint.contype in _PLAIN_CONSTRAINTS or (
+                constraint.contype == _CONSTRAINT.CONSTR_UNIQUE and not constraint.indexname
+            ):
                 return [Step(sql=f"{table} DROP CONSTRAINT IF EXISTS {quote(constraint.conname)}")]
         case _AT.AT_AddInherit:
             return [Step(sql=f"{table} NO INHERIT {relation(definition.range_var)}")]
         case _AT.AT_DropInherit:
             parent = relation(definition.range_var)
-            todo = f"columns that {table.split(' ', 2)[2]} had from {parent} only stay its own: that cannot be brought back"
+            todo = (
+                f"columns that {table.split(' ', 2)[2]} had from {parent} only stay its own: that cannot be brought"
+                " back"
+            )
             return [Step(sql=f"{table} INHERIT {parent}", todo=todo)]
     return []
 
@@ -128,7 +138,10 @@ def _guess(at: Context, table: str, action: Any, *, goes: bool) -> list[Step]:
             sql = f"{table} {column} DROP IDENTITY IF EXISTS"
         case _AT.AT_AddConstraint:
             constraint = definition.constraint
-            sql = f"{table} DROP CONSTRAINT IF EXISTS {quote(constraint.conname or constraint_name(table.rsplit(' ', 1)[-1], constraint))}"
+            sql = (
+                f"{table} DROP CONSTRAINT IF EXISTS"
+                f" {quote(constraint.conname or constraint_name(table.rsplit(' ', 1)[-1], constraint))}"
+            )
         case _AT.AT_AttachPartition:
             goes = True
             sql = f"{table} DETACH PARTITION {relation(definition.partition_cmd.name)}"
@@ -139,4 +152,13 @@ def _guess(at: Context, table: str, action: Any, *, goes: bool) -> list[Step]:
     if sql is None:
         lost = " Its values went with it." if action.subtype == _AT.AT_DropColumn else ""
         return at.todo(f"{what}: write by hand what undoes it; what was there before could not be looked up.{lost}")
-    return [Step(sql=sql, todo=None if goes else f"line {at.now.line}, {what}: check this; what was there before could not be looked up")]
+    return [
+        Step(
+            sql=sql,
+            todo=(
+                None
+                if goes
+                else f"line {at.now.line}, {what}: check this; what was there before could not be looked up"
+            ),
+        )
+    ]

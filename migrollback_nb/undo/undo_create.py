@@ -43,8 +43,15 @@ def undo_create(at: Context, create: Create, message: Any) -> list[Step]:
     if known is not None:
         return known if not create.named or len(known) > 1 else [Step(sql=create.drop)]
     if uncertain:
-        return at.todo(f"{create.what}: whether it was there before could not be looked up. If it was not: {create.drop};")
-    return [Step(sql=create.drop, todo=None if create.named else f"line {at.now.line}, {create.what}: PostgreSQL chose the name; check it")]
+        return at.todo(
+            f"{create.what}: whether it was there before could not be looked up. If it was not: {create.drop};"
+        )
+    return [
+        Step(
+            sql=create.drop,
+            todo=None if create.named else f"line {at.now.line}, {create.what}: PostgreSQL chose the name; check it",
+        )
+    ]
 
 
 def _made_only(old: Objects, new: Objects) -> bool:
@@ -56,7 +63,12 @@ def undo_create_schema(at: Context, m: Any) -> list[Step]:
     """Drop a schema, and before it what was made in it by the same statement."""
     name = m.schemaname or role(m.authrole)
     schema = quote(m.schemaname) if m.schemaname else name
-    create = Create(key=("schema", None, name), drop=f"DROP SCHEMA IF EXISTS {schema}", conditional=m.if_not_exists, what=f"CREATE SCHEMA {name}")
+    create = Create(
+        key=("schema", None, name),
+        drop=f"DROP SCHEMA IF EXISTS {schema}",
+        conditional=m.if_not_exists,
+        what=f"CREATE SCHEMA {name}",
+    )
     steps = undo_create(at, create, m)
     inside: list[Step] = []
     for element in m.schema_elts:

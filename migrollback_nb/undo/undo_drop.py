@@ -26,6 +26,7 @@ def undo_drop(at: Context, m: Any) -> list[Step]:
         step
         for node in reversed(left)
         for step in at.todo(
-            f"DROP {object_word(m.remove_type)} {item(m.remove_type, node)}: write by hand what brings it back; what it was could not be looked up.{lost}"
+            f"DROP {object_word(m.remove_type)} {item(m.remove_type, node)}: write by hand what brings it back; what it"
+            f" was could not be looked up.{lost}"
         )
     ]

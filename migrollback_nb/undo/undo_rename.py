@@ -6,7 +6,19 @@ from typing import Any
 
 from migrollback_nb.parsing.object_names import quote
 from migrollback_nb.undo.ddl import Objects, Step
-from migrollback_nb.undo.parse_tree import OBJECT, ON_TABLE, RELATIONS, ROUTINES, copy_of, deparse, last_string, names, object_word, relation_names, set_schema
+from migrollback_nb.undo.parse_tree import (
+    OBJECT,
+    ON_TABLE,
+    RELATIONS,
+    ROUTINES,
+    copy_of,
+    deparse,
+    last_string,
+    names,
+    object_word,
+    relation_names,
+    set_schema,
+)
 from migrollback_nb.undo.position import Context
 
 #: What the whole server shares: no state of a schema tells of it.
@@ -19,7 +31,15 @@ _PARTS = {
     **{kind: object_word(kind).lower() for kind in ON_TABLE},
 }
 #: What has its own name where a part would have it.
-_ALONE = frozenset({OBJECT.OBJECT_SCHEMA, OBJECT.OBJECT_ROLE, OBJECT.OBJECT_DATABASE, OBJECT.OBJECT_TABLESPACE, OBJECT.OBJECT_DOMCONSTRAINT})
+_ALONE = frozenset(
+    {
+        OBJECT.OBJECT_SCHEMA,
+        OBJECT.OBJECT_ROLE,
+        OBJECT.OBJECT_DATABASE,
+        OBJECT.OBJECT_TABLESPACE,
+        OBJECT.OBJECT_DOMCONSTRAINT,
+    }
+)
 
 
 def undo_rename(at: Context, m: Any) -> list[Step]:
@@ -91,4 +111,9 @@ def undo_set_schema(at: Context, m: Any) -> list[Step]:
 
 def _is_there(objects: Objects, schema: str, name: str) -> bool:
     identity = f"{quote(schema)}.{quote(name)}"
-    return any(other == identity or other.startswith(identity + "(") for kind, found in objects.items() if kind not in ("comment", "grant") for other in found)
+    return any(
+        other == identity or other.startswith(identity + "(")
+        for kind, found in objects.items()
+        if kind not in ("comment", "grant")
+        for other in found
+    )

@@ -35,7 +35,9 @@ def _turned(m: Any) -> Any:
 
 def undo_owner(at: Context, m: Any) -> list[Step]:
     """Give something back to its owner."""
-    if (m.relation.relname and at.relation_key(m.relation) in at.made) or (m.HasField("object") and at.is_on_made(m.object_type, m.object)):
+    if (m.relation.relname and at.relation_key(m.relation) in at.made) or (
+        m.HasField("object") and at.is_on_made(m.object_type, m.object)
+    ):
         return []
     return at.by_state("OWNER TO")
 
@@ -46,7 +48,10 @@ def undo_grant_role(at: Context, m: Any) -> list[Step]:
     back.is_grant = not m.is_grant
     del back.opt[:]
     verb = "GRANT" if m.is_grant else "REVOKE"
-    todo = f"line {at.now.line}, {verb} of a role: check this; memberships belong to the whole server and are not looked at"
+    todo = (
+        f"line {at.now.line}, {verb} of a role: check this; memberships belong to the whole server and are not"
+        " looked at"
+    )
     return [Step(sql=deparse("grant_role_stmt", back), todo=todo)]
 
 
@@ -58,5 +63,6 @@ def undo_alter_role(at: Context, m: Any) -> list[Step]:
 def undo_drop_role(at: Context, m: Any) -> list[Step]:
     """Leave roles to a person."""
     return at.todo(
-        f"DROP ROLE {', '.join(role(node.role_spec) for node in m.roles)}: roles belong to the whole server; write CREATE ROLE and its grants by hand"
+        f"DROP ROLE {', '.join(role(node.role_spec) for node in m.roles)}: roles belong to the whole server; write"
+        " CREATE ROLE and its grants by hand"
     )

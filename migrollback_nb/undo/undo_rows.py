@@ -15,7 +15,19 @@ from migrollback_nb.undo.undo_create import undo_create
 
 #: Functions that a SELECT may call without leaving anything behind.
 _HARMLESS = frozenset(
-    {"set_config", "current_setting", "now", "version", "pg_notify", "pg_sleep", "count", "current_schema", "to_regclass", "pg_advisory_xact_lock", "format"}
+    {
+        "set_config",
+        "current_setting",
+        "now",
+        "version",
+        "pg_notify",
+        "pg_sleep",
+        "count",
+        "current_schema",
+        "to_regclass",
+        "pg_advisory_xact_lock",
+        "format",
+    }
 )
 
 
@@ -35,7 +47,11 @@ def undo_insert(at: Context, m: Any) -> list[Step]:
 
 def undo_copy(at: Context, m: Any) -> list[Step]:
     """Say that the rows are to be deleted; COPY TO changes none."""
-    return _rows(at, "COPY", m.relation, "a DELETE that finds just these rows has to be written by hand") if m.is_from else []
+    return (
+        _rows(at, "COPY", m.relation, "a DELETE that finds just these rows has to be written by hand")
+        if m.is_from
+        else []
+    )
 
 
 def undo_update(at: Context, m: Any) -> list[Step]:
@@ -43,12 +59,22 @@ def undo_update(at: Context, m: Any) -> list[Step]:
     key = at.relation_key(m.relation)
     if all(("column", *key[1:], target.res_target.name) in at.made for target in m.target_list):
         return []  # the columns go, and their values with them
-    return _rows(at, "UPDATE", m.relation, "what the rows held before is not kept; keep it in a table of its own first, if it must come back")
+    return _rows(
+        at,
+        "UPDATE",
+        m.relation,
+        "what the rows held before is not kept; keep it in a table of its own first, if it must come back",
+    )
 
 
 def undo_delete(at: Context, m: Any) -> list[Step]:
     """Say that the rows are gone."""
-    return _rows(at, "DELETE FROM", m.relation, "deleted rows are not kept; keep them in a table of their own first, if they must come back")
+    return _rows(
+        at,
+        "DELETE FROM",
+        m.relation,
+        "deleted rows are not kept; keep them in a table of their own first, if they must come back",
+    )
 
 
 def undo_merge(at: Context, m: Any) -> list[Step]:
@@ -58,7 +84,11 @@ def undo_merge(at: Context, m: Any) -> list[Step]:
 
 def undo_truncate(at: Context, m: Any) -> list[Step]:
     """Say that the rows are gone."""
-    return [step for table in reversed(m.relations) for step in _rows(at, "TRUNCATE", table.range_var, "the rows are not kept")]
+    return [
+        step
+        for table in reversed(m.relations)
+        for step in _rows(at, "TRUNCATE", table.range_var, "the rows are not kept")
+    ]
 
 
 # -- what a SELECT can do ----------------------------------------------------------------------------------------------
@@ -71,7 +101,9 @@ def undo_select(at: Context, m: Any) -> list[Step]:
     for word, statement in (("INSERT INTO", PB.InsertStmt), ("UPDATE", PB.UpdateStmt), ("DELETE FROM", PB.DeleteStmt)):
         for inner in postgast.find_nodes(m, statement):
             return _rows(at, word, inner.relation, "rows are changed inside a WITH; what they were is not kept")
-    called = {call.funcname[-1].string.sval: dotted(strings(call.funcname)) for call in postgast.find_nodes(m, PB.FuncCall)}
+    called = {
+        call.funcname[-1].string.sval: dotted(strings(call.funcname)) for call in postgast.find_nodes(m, PB.FuncCall)
+    }
     if "set_config" in called:
         _set_config(at, m)
     if not set(called) - _HARMLESS:
@@ -79,7 +111,9 @@ def undo_select(at: Context, m: Any) -> list[Step]:
     if "setval" in called:
         return at.todo("SELECT setval(): what the sequence had reached is not kept")
     # what it did to the schema, where that is known; what it did to rows is not
-    return _opaque(at, f"SELECT {', '.join(sorted(set(called.values())))}()", "a function that is called can change anything")
+    return _opaque(
+        at, f"SELECT {', '.join(sorted(set(called.values())))}()", "a function that is called can change anything"
+    )
 
 
 def _set_config(at: Context, m: Any) -> None:
@@ -87,7 +121,10 @@ def _set_config(at: Context, m: Any) -> None:
         values = [argument.a_const for argument in call.args]
         if len(values) == 3 and values[0].sval.sval == "search_path":
             path = values[1].sval.sval
-            at.set_path(f"SET LOCAL search_path TO {path}" if path else "SET LOCAL search_path TO ''", path.split(",")[0].strip().strip('"') or "public")
+            at.set_path(
+                f"SET LOCAL search_path TO {path}" if path else "SET LOCAL search_path TO ''",
+                path.split(",")[0].strip().strip('"') or "public",
+            )
 
 
 # -- code --------------------------------------------------------------------------------------------------------------
@@ -114,5 +151,11 @@ def _opaque(at: Context, what: str, why: str) -> list[Step]:
     if known is None:
         return at.todo(f"{what}: {why}; write by hand what undoes it")
     if known:
-        return [*at.todo(f"{what}: {why}. What follows undoes what it did to the schema on the scratch database; rows are not looked at"), *known]
+        return [
+            *at.todo(
+                f"{what}: {why}. What follows undoes what it did to the schema on the scratch database; rows are not"
+                " looked at"
+            ),
+            *known,
+        ]
     return at.todo(f"{what}: {why}. On the scratch database it left the schema as it was; rows are not looked at")

@@ -19,16 +19,30 @@ def write_web(folder: Path, count: int) -> None:
     folder.mkdir()
     for number in range(count):
         base = f"thing_{number // 2:04}" if number else None
-        up = [f"CREATE TABLE thing_{number:04} (id int PRIMARY KEY, name text{f', base_id int REFERENCES {base}' if base else ''});"]
+        up = [
+            f"CREATE TABLE thing_{number:04} (id int PRIMARY KEY, name"
+            f" text{f', base_id int REFERENCES {base}' if base else ''});"
+        ]
         down = [f"DROP TABLE thing_{number:04};"]
         if base:
             up += [
                 f"ALTER TABLE {base} ADD COLUMN seen_by_{number:04} int;",
-                f"CREATE VIEW both_{number:04} AS SELECT b.id, b.seen_by_{number:04}, t.name FROM {base} b JOIN thing_{number:04} t ON t.base_id = b.id;",
+                (
+                    f"CREATE VIEW both_{number:04} AS SELECT b.id, b.seen_by_{number:04}, t.name FROM {base} b JOIN"
+                    f" thing_{number:04} t ON t.base_id = b.id;"
+                ),
                 f"CREATE INDEX thing_{number:04}_base ON thing_{number:04} (base_id);",
-                f"CREATE FUNCTION read_{number:04}() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM {base} JOIN thing_{number:04} ON true); END $$;",
+                (
+                    f"CREATE FUNCTION read_{number:04}() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT"
+                    f" count(*) FROM {base} JOIN thing_{number:04} ON true); END $$;"
+                ),
             ]
-            down = [f"DROP FUNCTION read_{number:04}();", f"DROP VIEW both_{number:04};", f"ALTER TABLE {base} DROP COLUMN seen_by_{number:04};", *down]
+            down = [
+                f"DROP FUNCTION read_{number:04}();",
+                f"DROP VIEW both_{number:04};",
+                f"ALTER TABLE {base} DROP COLUMN seen_by_{number:04};",
+                *down,
+            ]
         text = "\n".join([*up, "-- ROLLBACK START", *down, "-- ROLLBACK END", ""])
         (folder / f"{number:05}_thing.sql").write_text(text)
 
@@ -43,7 +57,9 @@ def best_of_three(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def test_inference_grows_with_the_migrations_and_no_faster(table: list[Measure], new_database: Callable[[], str], tmp_path: Path) -> None:
+def test_inference_grows_with_the_migrations_and_no_faster(
+    table: list[Measure], new_database: Callable[[], str], tmp_path: Path
+) -> None:
     """300 and 1,000 migrations beside each other, of as many tables: each one takes about as long. What grew with the square would take 3.3 times as long."""
     each: dict[int, dict[str, float]] = {}
     for count in (300, 1000):

@@ -26,13 +26,17 @@ def fill(dsn: str, count: int) -> None:
                     "name": f"{number:07d}_step_of_a_long_life",
                     "version": f"{number:07d}",
                     "rollback_sql": f"DROP TABLE IF EXISTS t{number};\n" * 20,
-                    "depends_on": [f"{number - 1 - number % 7:07d}_step_of_a_long_life"] if number % 3 and number > 10 else [],
+                    "depends_on": (
+                        [f"{number - 1 - number % 7:07d}_step_of_a_long_life"] if number % 3 and number > 10 else []
+                    ),
                 }
                 for number in range(count)
             ]
         )
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("UPDATE migration_history SET status = 'rolled_back', rollback_at = now() WHERE migration_version ~ '0$'")
+        connection.execute(
+            "UPDATE migration_history SET status = 'rolled_back', rollback_at = now() WHERE migration_version ~ '0$'"
+        )
 
 
 def test_opening_on_a_long_history(benchmark: Callable, table: list[Measure], new_database: Callable[[], str]) -> None:
@@ -42,12 +46,22 @@ def test_opening_on_a_long_history(benchmark: Callable, table: list[Measure], ne
         with mr.connect(dsn) as db:
             assert kind(db).error is None
             took = seconds(lambda kind=kind, db=db: kind(db))
-            table.append(Measure(what=f"{kind.__name__} opens on {count:,} migrations", ours=took, compared_with="", other=None, bound="1 s"))
+            table.append(
+                Measure(
+                    what=f"{kind.__name__} opens on {count:,} migrations",
+                    ours=took,
+                    compared_with="",
+                    other=None,
+                    bound="1 s",
+                )
+            )
             if kind is HistoryPanel:
                 benchmark(db.list)
 
 
-def test_from_a_click_to_the_result(benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path) -> None:
+def test_from_a_click_to_the_result(
+    benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path
+) -> None:
     with mr.connect(new_database(), dir=tmp_path / "migrations") as db:
         (tmp_path / "migrations").mkdir()
         demo.load(db)
@@ -62,5 +76,11 @@ def test_from_a_click_to_the_result(benchmark: Callable, table: list[Measure], n
         previewed = seconds(lambda: click(panel.preview), 20)
         assert panel.preview_result is not None, panel.error
         benchmark(lambda: click(panel.check))
-    table.append(Measure(what="from a click to the result: Check", ours=checked, compared_with="", other=None, bound="200 ms"))
-    table.append(Measure(what="from a click to the result: Preview", ours=previewed, compared_with="", other=None, bound="500 ms"))
+    table.append(
+        Measure(what="from a click to the result: Check", ours=checked, compared_with="", other=None, bound="200 ms")
+    )
+    table.append(
+        Measure(
+            what="from a click to the result: Preview", ours=previewed, compared_with="", other=None, bound="500 ms"
+        )
+    )

@@ -23,8 +23,21 @@ def test_verify(table: list[Measure], server_dsn: str, tmp_path: Path, count: in
     took = perf_counter() - began
     assert proof.counts["restores"] == count, proof
     assert proof.digests <= 2 * count + 1
-    for what, part in (("up parts and rollbacks", "sql"), ("schema digests", "schema"), ("rows", "rows"), ("scratch databases", "scratch")):
-        table.append(Measure(what=f"verify of {count}: {what}", ours=proof.shares[part], compared_with="all of it", other=took, bound=""))
+    for what, part in (
+        ("up parts and rollbacks", "sql"),
+        ("schema digests", "schema"),
+        ("rows", "rows"),
+        ("scratch databases", "scratch"),
+    ):
+        table.append(
+            Measure(
+                what=f"verify of {count}: {what}",
+                ours=proof.shares[part],
+                compared_with="all of it",
+                other=took,
+                bound="",
+            )
+        )
     both = proof.shares["sql"] + proof.shares["schema"]
     told = f"its SQL and {proof.digests} schema digests"
     table.append(Measure(what=f"verify of {count}", ours=took, compared_with=told, other=both, bound=""))

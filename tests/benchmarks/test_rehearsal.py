@@ -30,7 +30,9 @@ INSERT INTO heavy SELECT g, md5(g::text) FROM generate_series(1, 300000) g;
 WORK = {
     "one table": "DROP INDEX big_1_c1_idx; DROP TABLE big_1;",
     "200 tables, a statement each": " ".join(f"DROP TABLE big_{number};" for number in range(100, 300)),
-    "a table of 300,000 rows written anew": "ALTER TABLE heavy ALTER COLUMN a TYPE bigint; DELETE FROM heavy WHERE a % 10 = 0;",
+    "a table of 300,000 rows written anew": (
+        "ALTER TABLE heavy ALTER COLUMN a TYPE bigint; DELETE FROM heavy WHERE a % 10 = 0;"
+    ),
 }
 
 
@@ -38,7 +40,9 @@ WORK = {
 def migrations(server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[mr.Migrations]:
     folder = tmp_path_factory.mktemp("migrations")
     for number, sql in enumerate(WORK.values()):
-        (folder / f"{number:03d}_work.sql").write_text(f"SELECT 1;\n-- ROLLBACK START\n{sql}\n-- ROLLBACK END\n", encoding="utf-8")
+        (folder / f"{number:03d}_work.sql").write_text(
+            f"SELECT 1;\n-- ROLLBACK START\n{sql}\n-- ROLLBACK END\n", encoding="utf-8"
+        )
     with psycopg.connect(server_dsn, dbname="postgres", autocommit=True) as connection:
         connection.execute("CREATE DATABASE benchmark_rehearsal")
     dsn = psycopg.conninfo.make_conninfo(server_dsn, dbname="benchmark_rehearsal")
@@ -52,7 +56,9 @@ def migrations(server_dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.mark.parametrize(("number", "what"), list(enumerate(WORK)))
-def test_a_rehearsal_against_doing_it_by_hand(benchmark: Callable, table: list[Measure], migrations: mr.Migrations, number: int, what: str) -> None:
+def test_a_rehearsal_against_doing_it_by_hand(
+    benchmark: Callable, table: list[Measure], migrations: mr.Migrations, number: int, what: str
+) -> None:
     name = f"{number:03d}_work"
     statements = [statement for statement in WORK[what].split(";") if statement.strip()]
     connection = migrations.database.connection
@@ -86,6 +92,20 @@ def test_a_rehearsal_against_doing_it_by_hand(benchmark: Callable, table: list[M
     benchmark.pedantic(all_in_turn, rounds=ROUNDS)
     allowed = 2 * median(times["by hand"]) + 2 * median(times["snapshot"])
     table.append(
-        Measure(what=f"rehearsal of {what}", ours=median(times["rehearsal"]), compared_with="2 times by hand + 2 snapshots", other=allowed, bound="<= 1")
+        Measure(
+            what=f"rehearsal of {what}",
+            ours=median(times["rehearsal"]),
+            compared_with="2 times by hand + 2 snapshots",
+            other=allowed,
+            bound="<= 1",
+        )
     )
-    table.append(Measure(what=f"... {what} by hand", ours=median(times["by hand"]), compared_with="one snapshot", other=median(times["snapshot"]), bound=""))
+    table.append(
+        Measure(
+            what=f"... {what} by hand",
+            ours=median(times["by hand"]),
+            compared_with="one snapshot",
+            other=median(times["snapshot"]),
+            bound="",
+        )
+    )

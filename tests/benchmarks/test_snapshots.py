@@ -22,30 +22,40 @@ COLUMNS = 20
 
 def fill(dsn: str) -> None:
     """1,000 tables of 20 columns, each with a key, an index, a foreign key to the one before, a check and a comment."""
-    columns = ", ".join(f"column_{number} {('text', 'int', 'timestamptz', 'numeric(12, 2)')[number % 4]}" for number in range(1, COLUMNS - 1))
+    columns = ", ".join(
+        f"column_{number} {('text', 'int', 'timestamptz', 'numeric(12, 2)')[number % 4]}"
+        for number in range(1, COLUMNS - 1)
+    )
     with psycopg.connect(dsn, autocommit=True) as connection:
         for number in range(TABLES):
             before = f" REFERENCES table_{number - 1}" if number else ""
             connection.execute(
-                f"CREATE TABLE table_{number} (id bigint PRIMARY KEY, parent bigint{before}, {columns}, CHECK (id > 0)); "  # our own names
+                f"CREATE TABLE table_{number} (id bigint PRIMARY KEY, parent bigint{before}, {columns}, CHECK (id >"
+                " 0)); "  # our own names
                 f"CREATE INDEX ON table_{number} (parent); COMMENT ON TABLE table_{number} IS 'number {number}'"
             )
         connection.execute("VACUUM ANALYZE")
 
 
-def test_looking_at_a_large_schema(benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path) -> None:
+def test_looking_at_a_large_schema(
+    benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path
+) -> None:
     """schema_objects(), the token and a stored snapshot, beside pg_dump --schema-only on the same server; what they add to a rollback."""
     dsn = new_database()
     fill(dsn)
     folder = tmp_path / "migrations"
     folder.mkdir()
     for number in range(2):
-        (folder / f"{number:03d}_m.sql").write_text(f"CREATE TABLE made_{number} (a int);\n-- ROLLBACK START\nDROP TABLE made_{number};\n-- ROLLBACK END\n")
+        (folder / f"{number:03d}_m.sql").write_text(
+            f"CREATE TABLE made_{number} (a int);\n-- ROLLBACK START\nDROP TABLE made_{number};\n-- ROLLBACK END\n"
+        )
     pg_dump = [str(embedded.bin_folder() / "pg_dump"), "--schema-only", "--dbname", dsn]
     with mr.connect(dsn, dir=folder) as db:
         db.install()
         ask = db.database.connection.execute
-        size = ask("SELECT pg_column_size(objects) FROM migration_snapshots WHERE id = %s", (db.snapshot("000_m"),)).fetchone()
+        size = ask(
+            "SELECT pg_column_size(objects) FROM migration_snapshots WHERE id = %s", (db.snapshot("000_m"),)
+        ).fetchone()
         assert size is not None
 
         def rollback(snapshots: Literal["ends", "none"]) -> float:
@@ -60,7 +70,10 @@ def test_looking_at_a_large_schema(benchmark: Callable, table: list[Measure], ne
             # in turn: a machine that is slower for a while is so for all of them
             for what, taken in {
                 "dump": seconds(lambda: subprocess.run(pg_dump, check=True, stdout=subprocess.DEVNULL), 1),
-                "digest": seconds(lambda: ask("SELECT md5(string_agg(o::text, ',' ORDER BY kind, identity)) FROM schema_objects() o"), 1),
+                "digest": seconds(
+                    lambda: ask("SELECT md5(string_agg(o::text, ',' ORDER BY kind, identity)) FROM schema_objects() o"),
+                    1,
+                ),
                 "snapshot": seconds(lambda: ask("SELECT schema_snapshot() IS NOT NULL"), 1),
                 "token": seconds(lambda: ask("SELECT schema_token()"), 1),
                 "plain": rollback("none"),
@@ -74,10 +87,28 @@ def test_looking_at_a_large_schema(benchmark: Callable, table: list[Measure], ne
     table.extend(
         [
             Measure(
-                what="digest of schema_objects(), 1,000 tables", ours=times["digest"], compared_with="pg_dump --schema-only", other=times["dump"], bound="1.2"
+                what="digest of schema_objects(), 1,000 tables",
+                ours=times["digest"],
+                compared_with="pg_dump --schema-only",
+                other=times["dump"],
+                bound="1.2",
             ),
-            Measure(what="schema_token(), 1,000 tables", ours=times["token"], compared_with="", other=None, bound="60 ms"),
-            Measure(what=f"a stored snapshot, 1,000 tables: {size[0] / 2**20:.2f} MB (bound 0.5)", ours=snapshot, compared_with="", other=None, bound=""),
-            Measure(what="verification adds to a rollback", ours=added, compared_with="two snapshots", other=2 * snapshot, bound="1"),
+            Measure(
+                what="schema_token(), 1,000 tables", ours=times["token"], compared_with="", other=None, bound="60 ms"
+            ),
+            Measure(
+                what=f"a stored snapshot, 1,000 tables: {size[0] / 2**20:.2f} MB (bound 0.5)",
+                ours=snapshot,
+                compared_with="",
+                other=None,
+                bound="",
+            ),
+            Measure(
+                what="verification adds to a rollback",
+                ours=added,
+                compared_with="two snapshots",
+                other=2 * snapshot,
+                bound="1",
+            ),
         ]
     )

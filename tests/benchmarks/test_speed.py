@@ -28,13 +28,15 @@ def statements(number: int) -> tuple[list[str], list[str]]:
     """Up and rollback statements of one migration, shaped like the specification's "Complex Migration with Dependencies"."""
     table, before = f"public.project_analytics_{number}", f"public.project_analytics_{number - 1}"
     up = [
-        f"CREATE TABLE IF NOT EXISTS {table} (\n"
-        "    id UUID PRIMARY KEY DEFAULT gen_random_uuid(),\n"
-        "    project_id UUID NOT NULL,\n"
-        f"    analytics_job_id UUID{f' REFERENCES {before}(id)' if number else ''},\n"
-        "    metrics JSONB DEFAULT '{}',\n"
-        "    created_at TIMESTAMPTZ DEFAULT NOW()\n"
-        ")",
+        (
+            f"CREATE TABLE IF NOT EXISTS {table} (\n"
+            "    id UUID PRIMARY KEY DEFAULT gen_random_uuid(),\n"
+            "    project_id UUID NOT NULL,\n"
+            f"    analytics_job_id UUID{f' REFERENCES {before}(id)' if number else ''},\n"
+            "    metrics JSONB DEFAULT '{}',\n"
+            "    created_at TIMESTAMPTZ DEFAULT NOW()\n"
+            ")"
+        ),
         f"CREATE INDEX idx_project_analytics_{number} ON {table}(project_id)",
     ]
     down = [f"DROP INDEX IF EXISTS public.idx_project_analytics_{number}", f"DROP TABLE IF EXISTS {table} CASCADE"]
@@ -49,7 +51,13 @@ def write_files(folder: Path, count: int) -> None:
     for number in range(count):
         up, down = statements(number)
         depends = f"-- Depends on: {number - 1:05d}_analytics.sql\n" if number else ""
-        text = depends + "".join(f"{sql};\n" for sql in up) + "-- ROLLBACK START\n" + "".join(f"{sql};\n" for sql in down) + "-- ROLLBACK END\n"
+        text = (
+            depends
+            + "".join(f"{sql};\n" for sql in up)
+            + "-- ROLLBACK START\n"
+            + "".join(f"{sql};\n" for sql in down)
+            + "-- ROLLBACK END\n"
+        )
         (folder / f"{number:05d}_analytics.sql").write_text(text, encoding="utf-8")
 
 
@@ -69,14 +77,21 @@ def recorded_rows(db: mr.Migrations) -> dict[str, tuple[tuple[object, ...], ...]
     """Migration -> arguments of the statements `RECORD`, with which a plain loop leaves the same rows that apply left in this database."""
     ask = db.database.connection.execute
     history = ask(
-        "SELECT migration_name, migration_version, rollback_sql, checksum, metadata FROM migration_history WHERE metadata ->> 'system' IS NULL"
+        "SELECT migration_name, migration_version, rollback_sql, checksum, metadata FROM migration_history WHERE"
+        " metadata ->> 'system' IS NULL"
     ).fetchall()
     bases = dict(ask("SELECT migration_name, array_agg(depends_on) FROM migration_dependencies GROUP BY 1").fetchall())
-    events = {row[0]: row for row in ask("SELECT migration_name, attempt_id, client, details FROM migration_events WHERE event = 'applied'").fetchall()}
+    events = {
+        row[0]: row
+        for row in ask(
+            "SELECT migration_name, attempt_id, client, details FROM migration_events WHERE event = 'applied'"
+        ).fetchall()
+    }
     objects = dict(
         ask(
-            "SELECT o.migration_name, ARRAY[array_agg(action), array_agg(kind), array_agg(identity), array_agg(class_id::text), array_agg(object_id::text), "
-            "array_agg(column_number::text)] FROM migration_objects o GROUP BY 1"
+            "SELECT o.migration_name, ARRAY[array_agg(action), array_agg(kind), array_agg(identity),"
+            " array_agg(class_id::text), array_agg(object_id::text), array_agg(column_number::text)] FROM"
+            " migration_objects o GROUP BY 1"
         ).fetchall()
     )
     return {
@@ -92,11 +107,20 @@ def recorded_rows(db: mr.Migrations) -> dict[str, tuple[tuple[object, ...], ...]
 
 #: What apply leaves of a migration besides its schema: history, dependencies, event, objects.
 RECORD = (
-    "INSERT INTO migration_history (migration_name, migration_version, rollback_sql, checksum, metadata) VALUES (%s, %s, %s, %s, %s)",
+    (
+        "INSERT INTO migration_history (migration_name, migration_version, rollback_sql, checksum, metadata) VALUES"
+        " (%s, %s, %s, %s, %s)"
+    ),
     "INSERT INTO migration_dependencies (migration_name, depends_on) SELECT %s, b FROM unnest(%s::text[]) b",
-    "INSERT INTO migration_events (event, migration_name, attempt_id, client, details) VALUES ('applied', %s, %s, %s, %s)",
-    "INSERT INTO migration_objects (migration_name, action, kind, identity, class_id, object_id, column_number, recorded_in) "
-    "SELECT %s, o.*, 'migration_objects'::regclass FROM unnest(%s::text[], %s::text[], %s::text[], %s::oid[], %s::oid[], %s::int[]) o",
+    (
+        "INSERT INTO migration_events (event, migration_name, attempt_id, client, details) VALUES ('applied', %s, %s,"
+        " %s, %s)"
+    ),
+    (
+        "INSERT INTO migration_objects (migration_name, action, kind, identity, class_id, object_id, column_number,"
+        " recorded_in) SELECT %s, o.*, 'migration_objects'::regclass FROM unnest(%s::text[], %s::text[], %s::text[],"
+        " %s::oid[], %s::oid[], %s::int[]) o"
+    ),
 )
 
 
@@ -110,13 +134,17 @@ def recording_loop(dsn: str, folder: Path, rows: dict[str, tuple[tuple[object, .
             with db.database.connection.transaction():
                 for sql in statements(number)[0]:
                     db.database.connection.execute(sql)
-                db.database.connection.execute("SELECT set_config('migrollback.recording', pg_current_xact_id()::text, true)")
+                db.database.connection.execute(
+                    "SELECT set_config('migrollback.recording', pg_current_xact_id()::text, true)"
+                )
                 for sql, arguments in zip(RECORD, rows[record["name"]], strict=True):
                     db.database.connection.execute(sql, arguments)
         return perf_counter() - began
 
 
-def test_apply_and_chain(benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path) -> None:
+def test_apply_and_chain(
+    benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path
+) -> None:
     """apply of 300, and rollback of them as one chain, with and without snapshots, against a bare psycopg loop on the same server, taken in turn."""
     folder = tmp_path / "migrations"
     write_files(folder, MIGRATIONS)
@@ -139,14 +167,21 @@ def test_apply_and_chain(benchmark: Callable, table: list[Measure], new_database
                 result = db.rollback("00000_analytics", chain=True, confirm="00000_analytics", snapshots=snapshots)
                 assert isinstance(result, mr.ChainResult)
                 assert len(result.results) == MIGRATIONS
-                assert snapshots == "none" or (result.verification is not None and result.verification.verdict == "restored")
+                assert snapshots == "none" or (
+                    result.verification is not None and result.verification.verdict == "restored"
+                )
         return perf_counter() - began
 
     def turn() -> None:
-        # Who goes first changes: a file system creates files more slowly while it remembers deleted ones (ext4 does, for a minute).
+        # Who goes first changes: a file system creates files more slowly while it remembers deleted ones (ext4 does,
+        # for a minute).
         runs: list[tuple[str, str, Callable[[str, int], float]]] = [
             ("bare", new_database(), bare),
-            ("rows", new_database(), lambda dsn, direction: recording_loop(dsn, folder, rows) if direction == 0 else 0.0),
+            (
+                "rows",
+                new_database(),
+                lambda dsn, direction: recording_loop(dsn, folder, rows) if direction == 0 else 0.0,
+            ),
             ("none", new_database(), lambda dsn, direction: ours(dsn, direction, "none")),
             ("ends", new_database(), lambda dsn, direction: ours(dsn, direction, "ends")),
         ]
@@ -163,11 +198,18 @@ def test_apply_and_chain(benchmark: Callable, table: list[Measure], new_database
     found = {what: median(seconds) for what, seconds in times.items()}
     table.append(
         Measure(
-            what=f"apply {MIGRATIONS}, without snapshots", ours=found["none 0"], compared_with="loop that writes the same rows", other=found["rows 0"], bound=""
+            what=f"apply {MIGRATIONS}, without snapshots",
+            ours=found["none 0"],
+            compared_with="loop that writes the same rows",
+            other=found["rows 0"],
+            bound="",
         )
     )
     for direction, what in enumerate((f"apply {MIGRATIONS}", f"roll back {MIGRATIONS} as one chain")):
-        for snapshots, remark, bound in (("none", "without snapshots", "1.5"), ("ends", "with them" if direction == 0 else "with them, and verified", "2")):
+        for snapshots, remark, bound in (
+            ("none", "without snapshots", "1.5"),
+            ("ends", "with them" if direction == 0 else "with them, and verified", "2"),
+        ):
             table.append(
                 Measure(
                     what=f"{what}, {remark}",
@@ -188,11 +230,11 @@ def register_many(db: mr.Migrations, count: int) -> None:
         (Jsonb({"search_path": "public"}), count),
     )
     db.database.connection.execute(
-        "INSERT INTO migration_dependencies (migration_name, depends_on) "
-        "SELECT lpad(n::text, 6, '0') || '_m', lpad((n - 1)::text, 6, '0') || '_m' FROM generate_series(%(chain)s + 1, %(count)s - 1) n "
-        "UNION SELECT lpad(n::text, 6, '0') || '_m', lpad((n - d)::text, 6, '0') || '_m' "
-        "FROM generate_series(1, %(chain)s) n, unnest(ARRAY[7, 11]) d WHERE n %% 100 >= d "
-        "UNION SELECT lpad(n::text, 6, '0') || '_m', lpad((n - 2)::text, 6, '0') || '_m' FROM generate_series(%(chain)s + 2, %(count)s - 1) n",
+        "INSERT INTO migration_dependencies (migration_name, depends_on) SELECT lpad(n::text, 6, '0') || '_m', lpad((n"
+        " - 1)::text, 6, '0') || '_m' FROM generate_series(%(chain)s + 1, %(count)s - 1) n UNION SELECT lpad(n::text,"
+        " 6, '0') || '_m', lpad((n - d)::text, 6, '0') || '_m' FROM generate_series(1, %(chain)s) n, unnest(ARRAY[7,"
+        " 11]) d WHERE n %% 100 >= d UNION SELECT lpad(n::text, 6, '0') || '_m', lpad((n - 2)::text, 6, '0') || '_m'"
+        " FROM generate_series(%(chain)s + 2, %(count)s - 1) n",
         {"chain": chain, "count": count},
     )
     db.database.connection.execute("ANALYZE migration_history, migration_dependencies")
@@ -225,11 +267,15 @@ def test_questions(benchmark: Callable, table: list[Measure], new_database: Call
     bounds = {"check of one": "20 ms", "list() as a DataFrame": "500 ms"} if count == 10_000 else {}
     for what, taken in found.items():
         bound = bounds.get(what, "200 ms" if count == 10_000 else "")
-        table.append(Measure(what=f"{what}, {count:,} registered", ours=taken, compared_with="", other=None, bound=bound))
+        table.append(
+            Measure(what=f"{what}, {count:,} registered", ours=taken, compared_with="", other=None, bound=bound)
+        )
 
 
 @pytest.mark.parametrize("count", [1_000, 10_000])
-def test_sync(benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path, count: int) -> None:
+def test_sync(
+    benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path, count: int
+) -> None:
     """sync of a folder, first and when nothing is new."""
     folder = tmp_path / "migrations"
     write_files(folder, count)
@@ -242,8 +288,24 @@ def test_sync(benchmark: Callable, table: list[Measure], new_database: Callable[
         assert len(db.sync().skipped) == count
         again = perf_counter() - began
         benchmark.pedantic(db.sync, rounds=1)
-    table.append(Measure(what=f"sync of {count:,} files, first", ours=first, compared_with="", other=None, bound="10 s" if count == 10_000 else ""))
-    table.append(Measure(what=f"sync of {count:,} files, nothing new", ours=again, compared_with="", other=None, bound="2 s" if count == 10_000 else ""))
+    table.append(
+        Measure(
+            what=f"sync of {count:,} files, first",
+            ours=first,
+            compared_with="",
+            other=None,
+            bound="10 s" if count == 10_000 else "",
+        )
+    )
+    table.append(
+        Measure(
+            what=f"sync of {count:,} files, nothing new",
+            ours=again,
+            compared_with="",
+            other=None,
+            bound="2 s" if count == 10_000 else "",
+        )
+    )
 
 
 def test_check_as_process(benchmark: Callable, table: list[Measure], new_database: Callable[[], str]) -> None:
@@ -268,12 +330,20 @@ def test_check_as_process(benchmark: Callable, table: list[Measure], new_databas
     def turn() -> None:
         for what, command in commands.items():
             began = perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)  # our own commands
+            subprocess.run(
+                command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+            )  # our own commands
             taken[what].append(perf_counter() - began)
 
     benchmark.pedantic(turn, rounds=15, warmup_rounds=2)
     found = {what: median(seconds) for what, seconds in taken.items()}
     table.extend(
-        Measure(what=f"migrollback check, process, less {start}", ours=found["ours"] - found[start], compared_with="psql -c", other=found["psql"], bound="2")
+        Measure(
+            what=f"migrollback check, process, less {start}",
+            ours=found["ours"] - found[start],
+            compared_with="psql -c",
+            other=found["psql"],
+            bound="2",
+        )
         for start in ("python", "python with psycopg")
     )

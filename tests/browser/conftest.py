@@ -40,7 +40,9 @@ if os.environ.get(REQUIRED) == "1":
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    lacking = [name for name in ("playwright", "axe_playwright_python", "jupyterlab") if importlib.util.find_spec(name) is None]
+    lacking = [
+        name for name in ("playwright", "axe_playwright_python", "jupyterlab") if importlib.util.find_spec(name) is None
+    ]
     if chromium() is None:
         lacking.append("chromium (apt-get install chromium)")
     if lacking and os.environ.get(REQUIRED) != "1":
@@ -62,7 +64,9 @@ def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     home.mkdir()
     settings = base / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    (settings / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False})
+    )
     settings = base / "settings" / "@jupyterlab" / "notebook-extension"
     settings.mkdir(parents=True)
     # every cell stays in the page, also where nobody looks
@@ -117,7 +121,8 @@ def browser() -> Iterator[Browser]:
 
     path = chromium()
     assert path is not None, (
-        f"no Chromium is installed, and {REQUIRED}=1: apt-get install -y --no-install-recommends chromium fonts-dejavu-core fonts-noto-color-emoji"
+        f"no Chromium is installed, and {REQUIRED}=1: apt-get install -y --no-install-recommends chromium"
+        " fonts-dejavu-core fonts-noto-color-emoji"
     )
     ARTEFACTS.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
@@ -184,12 +189,20 @@ def shop(first_server: Server, template: tuple[str, Path]) -> Iterator[psycopg.C
 @pytest.fixture
 def connect(first_server: Server, shop: psycopg.Connection, template: tuple[str, Path]) -> str:
     """The cell that connects a notebook to it."""
-    return f"import migrollback_nb as mr\ndb = mr.connect({first_server.dsn(shop.info.dbname)!r}, dir={str(template[1])!r})"
+    return (
+        f"import migrollback_nb as mr\ndb = mr.connect({first_server.dsn(shop.info.dbname)!r},"
+        f" dir={str(template[1])!r})"
+    )
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: Any) -> None:
     """A screenshot of every failure."""
     arguments = getattr(item, "funcargs", {})
     made = arguments.get("laboratory") or arguments.get("elsewhere")
-    if call.when == "call" and call.excinfo is not None and made is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+    if (
+        call.when == "call"
+        and call.excinfo is not None
+        and made is not None
+        and not call.excinfo.errisinstance(pytest.skip.Exception)
+    ):
         made.shoot(f"failure_{item.name}")

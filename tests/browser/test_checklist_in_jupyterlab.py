@@ -34,12 +34,15 @@ def attest(lab: Laboratory, key: str, note: str) -> None:
 
 def answers(shop: psycopg.Connection) -> list[tuple[str, str]]:
     return shop.execute(
-        "SELECT details ->> 'item', details ->> 'outcome' FROM migration_events WHERE event = 'checklist_item' ORDER BY event_number"
+        "SELECT details ->> 'item', details ->> 'outcome' FROM migration_events WHERE event = 'checklist_item' ORDER BY"
+        " event_number"
     ).fetchall()
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_answers_outlive_the_page_and_the_kernel(lab: Laboratory, connect: str, shop: psycopg.Connection, theme: str) -> None:
+def test_answers_outlive_the_page_and_the_kernel(
+    lab: Laboratory, connect: str, shop: psycopg.Connection, theme: str
+) -> None:
     lab.theme(theme)
     lab.notebook(connect, CHECKLIST)
     expect(lab.text("Before 0 of 8")).to_be_visible()
@@ -62,7 +65,9 @@ def test_answers_outlive_the_page_and_the_kernel(lab: Laboratory, connect: str, 
     assert answers(shop) == [("window", "done"), ("dependents", "done")]
 
 
-def test_the_rollback_waits_for_the_checklist_and_the_checklist_learns_of_it(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
+def test_the_rollback_waits_for_the_checklist_and_the_checklist_learns_of_it(
+    lab: Laboratory, connect: str, shop: psycopg.Connection
+) -> None:
     lab.theme("Light")
     lab.notebook(connect, CHECKLIST, "panel = mr.panels.RollbackPanel(db)\nchecklist.follow(panel)\npanel")
     lab.button("Preview").click()
@@ -80,6 +85,9 @@ def test_the_rollback_waits_for_the_checklist_and_the_checklist_learns_of_it(lab
     expect(lab.text("Done: ")).to_be_visible()
     assert status(shop, TOP) == "rolled_back"
     expect(lab.text("During 1 of")).to_be_visible()
-    assert value(shop, "SELECT count(*) FROM migration_events WHERE details ->> 'outcome' = 'skipped'") == len(items.items_of(Phase.BEFORE)) - 1
+    assert (
+        value(shop, "SELECT count(*) FROM migration_events WHERE details ->> 'outcome' = 'skipped'")
+        == len(items.items_of(Phase.BEFORE)) - 1
+    )
     assert lab.faults() == []
     lab.shoot("15_checklist_and_rollback_light")

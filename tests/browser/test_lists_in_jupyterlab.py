@@ -48,7 +48,10 @@ class Gate:
     def closed(self, then: str = "pass") -> Iterator[None]:
         """Let the kernel wait, and at the end do something before it hears of what was done meanwhile."""
         # whoever draws, or handles what a panel has sent, takes this lock, whichever thread it is
-        self._lab.run(f"from migrollback_nb.panels.state import LOCK\nwith LOCK:\n    open({str(self._path)!r}).read()\n    {then}")
+        self._lab.run(
+            f"from migrollback_nb.panels.state import LOCK\nwith LOCK:\n    open({str(self._path)!r}).read()\n   "
+            f" {then}"
+        )
         eventually(self.reached, "the kernel waits at the gate", seconds=60)
         assert self._writer is not None
         try:
@@ -67,7 +70,9 @@ def previewed(lab: Laboratory, words: str) -> None:
     expect(lab.output.get_by_role("region", name="Preview")).to_contain_text(words)
 
 
-def test_the_row_that_was_clicked_is_chosen_though_the_filter_changes_the_list_meanwhile(lab: Laboratory, connect: str, gate: Gate) -> None:
+def test_the_row_that_was_clicked_is_chosen_though_the_filter_changes_the_list_meanwhile(
+    lab: Laboratory, connect: str, gate: Gate
+) -> None:
     lab.theme("Light")
     lab.notebook(connect, f"panel = mr.panels.RollbackPanel(db, selected={OLDEST!r})\npanel")
     rows = lab.field("Migration").locator("option")
@@ -83,7 +88,9 @@ def test_the_row_that_was_clicked_is_chosen_though_the_filter_changes_the_list_m
     expect(lab.field("Migration").locator("option:checked")).to_have_count(1)
 
 
-def test_a_row_that_has_gone_meanwhile_is_not_chosen_and_none_in_its_place(lab: Laboratory, connect: str, gate: Gate) -> None:
+def test_a_row_that_has_gone_meanwhile_is_not_chosen_and_none_in_its_place(
+    lab: Laboratory, connect: str, gate: Gate
+) -> None:
     lab.theme("Light")
     lab.notebook(connect, "panel = mr.panels.RollbackPanel(db)\npanel")
     rows = lab.field("Migration").locator("option")
@@ -98,7 +105,9 @@ def test_a_row_that_has_gone_meanwhile_is_not_chosen_and_none_in_its_place(lab: 
     expect(lab.button("Preview")).to_be_disabled()
 
 
-def test_the_last_click_wins_over_a_choice_by_the_kernel_that_crosses_it_and_is_shown_all_the_while(lab: Laboratory, connect: str, gate: Gate) -> None:
+def test_the_last_click_wins_over_a_choice_by_the_kernel_that_crosses_it_and_is_shown_all_the_while(
+    lab: Laboratory, connect: str, gate: Gate
+) -> None:
     lab.theme("Light")
     lab.notebook(connect, "panel = mr.panels.RollbackPanel(db)\npanel")
     rows = lab.field("Migration").locator("option")
@@ -108,13 +117,16 @@ def test_the_last_click_wins_over_a_choice_by_the_kernel_that_crosses_it_and_is_
         rows.filter(has_text=OTHER).click()
         # what the page shows from here on
         lab.field("Migration").evaluate(
-            "list => { window.shown = new Set(); const look = () => { window.shown.add(list.selectedOptions[0]?.value); requestAnimationFrame(look); }; look(); }"
+            "list => { window.shown = new Set(); const look = () => { window.shown.add(list.selectedOptions[0]?.value);"
+            " requestAnimationFrame(look); }; look(); }"
         )
     previewed(lab, "user_settings")
     assert lab.page.evaluate("() => [...window.shown]") == [OTHER]
 
 
-def test_what_the_kernel_chooses_is_shown_and_scrolled_to(lab: Laboratory, connect: str, shop: psycopg.Connection, gate: Gate) -> None:
+def test_what_the_kernel_chooses_is_shown_and_scrolled_to(
+    lab: Laboratory, connect: str, shop: psycopg.Connection, gate: Gate
+) -> None:
     lab.theme("Light")
     fill(shop)
     lab.notebook(connect, "panel = mr.panels.RollbackPanel(db)\npanel")
@@ -129,8 +141,8 @@ def test_what_the_kernel_chooses_is_shown_and_scrolled_to(lab: Laboratory, conne
 def fill(shop: psycopg.Connection) -> None:
     """Many more migrations, older than the demo's."""
     shop.execute(
-        "SELECT * FROM register_migrations((SELECT jsonb_agg(jsonb_build_object('name', to_char(n, 'FM0000') || '_of_many', 'version', to_char(n, 'FM0000'),"
-        " 'rollback_sql', 'SELECT 1')) FROM generate_series(1, 150) AS n))"
+        "SELECT * FROM register_migrations((SELECT jsonb_agg(jsonb_build_object('name', to_char(n, 'FM0000') ||"
+        " '_of_many', 'version', to_char(n, 'FM0000'), 'rollback_sql', 'SELECT 1')) FROM generate_series(1, 150) AS n))"
     )
 
 
@@ -142,7 +154,9 @@ def seen(row: Any) -> bool:
     )
 
 
-def test_a_list_that_is_read_again_keeps_its_place_its_focus_and_its_keys(lab: Laboratory, connect: str, shop: psycopg.Connection, gate: Gate) -> None:
+def test_a_list_that_is_read_again_keeps_its_place_its_focus_and_its_keys(
+    lab: Laboratory, connect: str, shop: psycopg.Connection, gate: Gate
+) -> None:
     lab.theme("Light")
     fill(shop)
     new = "({'migration_name': 'new', 'can_rollback': True, 'blocking_reason': None}, *panel.migrations)"
@@ -212,7 +226,9 @@ def test_a_row_that_is_pressed_does_not_move_under_the_pointer(lab: Laboratory, 
     previewed(lab, "project_tags")
 
 
-def test_a_node_and_a_found_name_that_were_clicked_are_chosen_though_another_drawing_comes_meanwhile(lab: Laboratory, connect: str, gate: Gate) -> None:
+def test_a_node_and_a_found_name_that_were_clicked_are_chosen_though_another_drawing_comes_meanwhile(
+    lab: Laboratory, connect: str, gate: Gate
+) -> None:
     lab.theme("Light")
     lab.notebook(connect, "panel = mr.panels.GraphPanel(db)\npanel")
     lab.button("Show all of it").click()
@@ -222,7 +238,9 @@ def test_a_node_and_a_found_name_that_were_clicked_are_chosen_though_another_dra
     expect(clicked).to_have_count(1)
     every = nodes.count()
     # the first and the last of the drawing: wherever one counts from, each place is another's
-    with gate.closed(f"panel.update(history=[row for row in panel.history if row['migration_name'] not in ({OLDEST!r}, {NEWEST!r})])"):
+    with gate.closed(
+        f"panel.update(history=[row for row in panel.history if row['migration_name'] not in ({OLDEST!r}, {NEWEST!r})])"
+    ):
         lab.field("Search").fill("2025")
         clicked.click()
         expect(marked).to_have_attribute("aria-label", f"{OTHER}, applied")
@@ -236,7 +254,9 @@ def test_a_node_and_a_found_name_that_were_clicked_are_chosen_though_another_dra
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_a_row_of_the_table_that_was_clicked_is_chosen_though_the_filter_changes_it_meanwhile(lab: Laboratory, connect: str, gate: Gate, theme: str) -> None:
+def test_a_row_of_the_table_that_was_clicked_is_chosen_though_the_filter_changes_it_meanwhile(
+    lab: Laboratory, connect: str, gate: Gate, theme: str
+) -> None:
     pytest.importorskip("itables", reason="the interactive table needs itables")
     lab.theme(theme)
     lab.notebook(connect, "panel = mr.panels.HistoryPanel(db)\npanel")

@@ -42,7 +42,11 @@ def test_the_whole_way(elsewhere: Notebook7 | Voila, connect: str, shop: psycopg
 
 
 def test_in_the_dark_and_cancelled(elsewhere: Notebook7 | Voila, connect: str, shop: psycopg.Connection) -> None:
-    shop.execute("UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name = %s", (TOP,))
+    shop.execute(
+        "UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name"
+        " = %s",
+        (TOP,),
+    )
     elsewhere.notebook(connect, "mr.panels.RollbackPanel(db)", theme="dark")
     place = type(elsewhere).__name__.lower()
     elsewhere.field("Migration").select_option(label=elsewhere.option("Migration", TOP))

@@ -47,7 +47,9 @@ def test_the_whole_way_by_mouse(lab: Laboratory, connect: str, shop: psycopg.Con
     lab.button("Roll back").click()
     expect(lab.text("Done: ")).to_be_visible()
     assert status(shop, TOP) == "rolled_back"
-    assert value(shop, "SELECT reason FROM migration_events WHERE event = 'rolled_back' ORDER BY event_number DESC LIMIT 1").startswith("INC-42")
+    assert value(
+        shop, "SELECT reason FROM migration_events WHERE event = 'rolled_back' ORDER BY event_number DESC LIMIT 1"
+    ).startswith("INC-42")
     assert lab.faults() == []
     lab.shoot("3_done_light")
 
@@ -115,7 +117,9 @@ def test_a_long_rollback_tells_its_statements_is_cancelled_and_says_what_was_und
     lab.button("Roll back").click()
     eventually_sleeps(shop)
     expect(lab.button("Preview")).to_be_disabled()
-    expect(lab.output.get_by_text(re.compile(r"^statement 2 of 2 \(line \d+\): SELECT pg_sleep\(600\); \d+ s"))).to_be_visible()
+    expect(
+        lab.output.get_by_text(re.compile(r"^statement 2 of 2 \(line \d+\): SELECT pg_sleep\(600\); \d+ s"))
+    ).to_be_visible()
     expect(lab.output.locator(".widget-hprogress")).to_be_visible()
     assert lab.faults() == []
     lab.shoot(f"6_running_{theme.lower()}")
@@ -133,7 +137,11 @@ def test_a_long_rollback_tells_its_statements_is_cancelled_and_says_what_was_und
 
 def sleep_at_the_end(shop: psycopg.Connection, folder: Path) -> None:
     """Let a rollback end with a long sleep: register the file with one more statement."""
-    text = (folder / f"{TOP}.sql").read_text(encoding="utf-8").replace("-- ROLLBACK END", "SELECT pg_sleep(600);\n-- ROLLBACK END")
+    text = (
+        (folder / f"{TOP}.sql")
+        .read_text(encoding="utf-8")
+        .replace("-- ROLLBACK END", "SELECT pg_sleep(600);\n-- ROLLBACK END")
+    )
     shop.execute("SELECT * FROM register_migrations(%s::jsonb)", (json.dumps([mr.parse(text, name=TOP).record()]),))
 
 
@@ -145,7 +153,9 @@ def test_a_refusal_shows_why_and_offers_a_new_preview(lab: Laboratory, connect: 
     lab.field("Name").fill(TOP)
     lab.field("Reason").fill("INC-45")
     expect(lab.button("Roll back")).to_be_enabled()
-    shop.execute("UPDATE migration_history SET rollback_sql = 'DROP TABLE public.users' WHERE migration_name = %s", (TOP,))
+    shop.execute(
+        "UPDATE migration_history SET rollback_sql = 'DROP TABLE public.users' WHERE migration_name = %s", (TOP,)
+    )
     lab.button("Roll back").click()
     expect(lab.text("Refused, nothing was changed")).to_be_visible()
     expect(lab.button("Roll back")).to_be_disabled()
@@ -158,7 +168,12 @@ def test_a_refusal_shows_why_and_offers_a_new_preview(lab: Laboratory, connect: 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_a_click_in_the_graph_chooses_everywhere(lab: Laboratory, connect: str, theme: str) -> None:
     lab.theme(theme)
-    lab.notebook(connect, "graph = mr.panels.GraphPanel(db)\ngraph", "mr.panels.CheckPanel(graph)", "history = mr.panels.HistoryPanel(graph)\nhistory")
+    lab.notebook(
+        connect,
+        "graph = mr.panels.GraphPanel(db)\ngraph",
+        "mr.panels.CheckPanel(graph)",
+        "history = mr.panels.HistoryPanel(graph)\nhistory",
+    )
     node = lab.output.get_by_role("button", name=f"{TOP}, applied")
     expect(node).to_have_attribute("aria-pressed", "false")
     lab.button("Show all of it").click()
@@ -190,9 +205,15 @@ def test_a_click_in_the_graph_chooses_everywhere(lab: Laboratory, connect: str, 
     lab.shoot(f"9_graph_{theme.lower()}")
 
 
-def test_a_restart_of_the_kernel_and_a_reload_of_the_page_lose_nothing(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
+def test_a_restart_of_the_kernel_and_a_reload_of_the_page_lose_nothing(
+    lab: Laboratory, connect: str, shop: psycopg.Connection
+) -> None:
     lab.theme("Light")
-    shop.execute("UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name = %s", (TOP,))
+    shop.execute(
+        "UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name"
+        " = %s",
+        (TOP,),
+    )
     lab.notebook(connect, "mr.panels.RollbackPanel(db)")
     lab.field("Migration").select_option(label=lab.option("Migration", TOP))
     lab.button("Preview").click()
@@ -201,12 +222,19 @@ def test_a_restart_of_the_kernel_and_a_reload_of_the_page_lose_nothing(lab: Labo
     lab.button("Roll back").click()
     sleeping = eventually_sleeps(shop)
     lab.restart_kernel()
-    eventually(lambda: not value(shop, "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", sleeping), "the server has noticed that the client is gone")
+    eventually(
+        lambda: not value(shop, "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", sleeping),
+        "the server has noticed that the client is gone",
+    )
     assert status(shop, TOP) == "applied"
     lab.run_all()
     expect(lab.button("Roll back")).to_be_disabled()
     expect(lab.field("Migration").locator("option", has_text=TOP)).to_have_count(1)
-    shop.execute("UPDATE migration_history SET rollback_sql = replace(rollback_sql, E'\\n;SELECT pg_sleep(600);', '') WHERE migration_name = %s", (TOP,))
+    shop.execute(
+        "UPDATE migration_history SET rollback_sql = replace(rollback_sql, E'\\n;SELECT pg_sleep(600);', '') WHERE"
+        " migration_name = %s",
+        (TOP,),
+    )
     lab.field("Migration").select_option(label=lab.option("Migration", TOP))
     lab.button("Preview").click()
     expect(lab.field("Name")).to_be_enabled()
@@ -245,7 +273,12 @@ def test_a_hostile_migration_is_inert(lab: Laboratory, connect: str, shop: psyco
         ),
     )
     shop.execute("UPDATE migration_history SET notes = %s WHERE migration_name = %s", (TEXT, HOSTILE))
-    lab.notebook(connect, "graph = mr.panels.GraphPanel(db)\ngraph", "mr.panels.RollbackPanel(graph)", "mr.panels.HistoryPanel(graph)")
+    lab.notebook(
+        connect,
+        "graph = mr.panels.GraphPanel(db)\ngraph",
+        "mr.panels.RollbackPanel(graph)",
+        "mr.panels.HistoryPanel(graph)",
+    )
     lab.button("Show all of it").click()
     lab.output.locator("g.node[aria-label*=onerror]").click()
     lab.button("Check").click()

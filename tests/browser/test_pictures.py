@@ -49,7 +49,8 @@ def shop_dsn(first_server: Server, template: tuple[str, Path], tmp_path: Path) -
             db.rollback(demo.FAILING, confirm=demo.FAILING, reason="INC-42")
         # as if its file did not say it: inferred, dashed
         db.database.connection.execute(
-            "DELETE FROM migration_dependencies WHERE migration_name = '20250120_add_project_analytics' AND depends_on = '20250110_base_shop'"
+            "DELETE FROM migration_dependencies WHERE migration_name = '20250120_add_project_analytics' AND depends_on"
+            " = '20250110_base_shop'"
         )
         db.record_dependencies()
     yield dsn
@@ -62,13 +63,20 @@ def keep(part: Locator, path: Path, *, height: int | None = None) -> None:
     path.parent.mkdir(exist_ok=True)
     box = part.bounding_box()
     assert box is not None
-    clip = {"x": box["x"] - 4, "y": box["y"] - 4, "width": box["width"] + 8, "height": min(box["height"], height or box["height"]) + 8}
+    clip = {
+        "x": box["x"] - 4,
+        "y": box["y"] - 4,
+        "width": box["width"] + 8,
+        "height": min(box["height"], height or box["height"]) + 8,
+    }
     part.page.screenshot(path=path, clip=clip)
     assert 5_000 < path.stat().st_size < LARGEST, path
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_the_panel_and_the_graph(lab: Laboratory, shop_dsn: str, template: tuple[str, Path], target: Path, theme: str) -> None:
+def test_the_panel_and_the_graph(
+    lab: Laboratory, shop_dsn: str, template: tuple[str, Path], target: Path, theme: str
+) -> None:
     # the README shows the light ones
     folder = target if theme == "Light" else ROOT / ".artefacts"
     lab.theme(theme)

@@ -87,16 +87,24 @@ def test_not_broken(rehearsed, what):
 def test_who_calls_what_breaks(rehearsed):
     found = rehearsed(
         *NOTES,
-        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT notes FROM users LIMIT 1'; CREATE VIEW v AS SELECT f(); "
-        "ALTER TABLE orders ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON orders USING (f() = ''); ALTER TABLE orders ADD COLUMN a text DEFAULT f();",
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT notes FROM users LIMIT 1'; CREATE VIEW v AS SELECT"
+        " f(); ALTER TABLE orders ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON orders USING (f() = ''); ALTER TABLE"
+        " orders ADD COLUMN a text DEFAULT f();",
     )
     (broken,) = found.broken
     assert broken.used_by == ("policy p on public.orders", "table column public.orders.a", "view public.v")
-    assert any("used by policy p on public.orders, table column public.orders.a, view public.v" in danger for danger in found.dangers)
+    assert any(
+        "used by policy p on public.orders, table column public.orders.a, view public.v" in danger
+        for danger in found.dangers
+    )
 
 
 def test_what_goes_with_the_rollback_is_not_broken(db, applied):
-    applied("001_m", "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT a FROM t';", "DROP FUNCTION f(); DROP TABLE t;")
+    applied(
+        "001_m",
+        "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT a FROM t';",
+        "DROP FUNCTION f(); DROP TABLE t;",
+    )
     assert db.rehearse("001_m").broken == ()
 
 
@@ -112,7 +120,11 @@ def test_what_the_rollback_mends_is_not_broken(db, applied):
 def test_what_it_foretells_is_so(db, applied, session):
     applied("001_base", BASE, "SELECT 1;")
     applied("002_m", *NOTES)
-    applied("003_f", "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT u.notes FROM users u); END $$;", "DROP FUNCTION f();")
+    applied(
+        "003_f",
+        "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT u.notes FROM users u); END $$;",
+        "DROP FUNCTION f();",
+    )
     rehearsed = db.rehearse("002_m")
     connection = session()
     connection.execute("SELECT f()")

@@ -22,13 +22,23 @@ def names(connection, query):
 
 
 def test_every_function_has_a_comment(connection):
-    assert names(connection, f"SELECT p.oid::regprocedure::text {OURS} AND coalesce(obj_description(p.oid, 'pg_proc'), '') = ''") == []
+    assert (
+        names(
+            connection,
+            f"SELECT p.oid::regprocedure::text {OURS} AND coalesce(obj_description(p.oid, 'pg_proc'), '') = ''",
+        )
+        == []
+    )
 
 
 def test_every_comment_says_whether_it_writes(connection):
-    rows = connection.execute(f"SELECT p.proname, obj_description(p.oid, 'pg_proc'), p.prorettype::regtype::text {OURS}").fetchall()
+    rows = connection.execute(
+        f"SELECT p.proname, obj_description(p.oid, 'pg_proc'), p.prorettype::regtype::text {OURS}"
+    ).fetchall()
     assert [
-        name for name, comment, returns in rows if "rites" not in comment and "write" not in comment and returns != "trigger" and "Takes" not in comment
+        name
+        for name, comment, returns in rows
+        if "rites" not in comment and "write" not in comment and returns != "trigger" and "Takes" not in comment
     ] == []
 
 
@@ -52,7 +62,11 @@ def test_no_function_runs_with_its_owners_rights(connection):
 
 def test_no_function_is_public(connection):
     assert (
-        names(connection, f"SELECT p.proname {OURS} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)")
+        names(
+            connection,
+            f"SELECT p.proname {OURS} AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f',"
+            " p.proowner))) a WHERE a.grantee = 0)",
+        )
         == []
     )
 
@@ -60,12 +74,17 @@ def test_no_function_is_public(connection):
 def test_the_system_knows_exactly_its_own_objects(connection):
     known = names(
         connection,
-        "SELECT p.oid::regprocedure::text FROM migration_system_objects() o, unnest(o.routines) AS r (oid) JOIN pg_proc p ON p.oid = r.oid ORDER BY 1",
+        "SELECT p.oid::regprocedure::text FROM migration_system_objects() o, unnest(o.routines) AS r (oid) JOIN pg_proc"
+        " p ON p.oid = r.oid ORDER BY 1",
     )
     assert known == names(connection, f"SELECT p.oid::regprocedure::text {OURS} ORDER BY 1")
-    tables = names(connection, "SELECT t::regclass::text FROM migration_system_objects() o, unnest(o.tables) AS t ORDER BY 1")
+    tables = names(
+        connection, "SELECT t::regclass::text FROM migration_system_objects() o, unnest(o.tables) AS t ORDER BY 1"
+    )
     assert tables == names(
-        connection, "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1"
+        connection,
+        "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
+        " ORDER BY 1",
     )
 
 
@@ -75,12 +94,22 @@ def test_no_name_stands_for_two_functions(connection):
 
 
 def test_every_trigger_fires_always(connection):
-    query = "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace = 'public'::regnamespace AND NOT t.tgisinternal AND t.tgenabled <> 'A'"
+    query = (
+        "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relnamespace ="
+        " 'public'::regnamespace AND NOT t.tgisinternal AND t.tgenabled <> 'A'"
+    )
     assert names(connection, query) == []
 
 
 def test_the_systems_own_objects_are_not_in_a_snapshot(connection):
-    assert names(connection, "SELECT kind || ' ' || identity FROM schema_objects() WHERE identity ~ 'migration_|rollback' AND kind <> 'default grant'") == []
+    assert (
+        names(
+            connection,
+            "SELECT kind || ' ' || identity FROM schema_objects() WHERE identity ~ 'migration_|rollback' AND kind <>"
+            " 'default grant'",
+        )
+        == []
+    )
 
 
 def test_the_system_is_a_migration_in_our_own_format():

@@ -12,9 +12,21 @@ pytestmark = pytest.mark.versions
 def chain(applied):
     def make(**rollbacks):
         applied("001_a", "CREATE TABLE a (id int PRIMARY KEY);", rollbacks.get("a", "DROP TABLE a;"))
-        applied("002_b", "CREATE TABLE b (id int PRIMARY KEY REFERENCES a);", rollbacks.get("b", "DROP TABLE b;"), depends_on=["001_a"])
-        applied("003_c", "CREATE TABLE c (id int REFERENCES b);", rollbacks.get("c", "DROP TABLE c;"), depends_on=["002_b"])
-        applied("004_d", "CREATE TABLE d (id int REFERENCES a);", rollbacks.get("d", "DROP TABLE d;"), depends_on=["001_a", "002_b"])
+        applied(
+            "002_b",
+            "CREATE TABLE b (id int PRIMARY KEY REFERENCES a);",
+            rollbacks.get("b", "DROP TABLE b;"),
+            depends_on=["001_a"],
+        )
+        applied(
+            "003_c", "CREATE TABLE c (id int REFERENCES b);", rollbacks.get("c", "DROP TABLE c;"), depends_on=["002_b"]
+        )
+        applied(
+            "004_d",
+            "CREATE TABLE d (id int REFERENCES a);",
+            rollbacks.get("d", "DROP TABLE d;"),
+            depends_on=["001_a", "002_b"],
+        )
 
     return make
 
@@ -28,7 +40,9 @@ def test_dependents_first(db, chain, session):
     assert not exists(session(), "a")
     assert len(set(db.events().query("event == 'rolled_back'")["attempt_id"])) == 1
     assert set(db.events().query("event == 'rolled_back'")["reason"]) == {"incident 7"}
-    assert value(session(), "SELECT count(DISTINCT rollback_at) FROM migration_history WHERE status = 'rolled_back'") == 1
+    assert (
+        value(session(), "SELECT count(DISTINCT rollback_at) FROM migration_history WHERE status = 'rolled_back'") == 1
+    )
 
 
 @pytest.mark.parametrize("failing", ["a", "b", "c", "d"])
@@ -52,14 +66,27 @@ def test_one_that_may_not_refuses_the_whole(db, chain, session):
         db.rollback("001_a", confirm="001_a", chain=True)
     assert caught.value.migration_name == "004_d"
     assert exists(session(), "c")
-    chain_by_hand = session().execute("SELECT success, message, migration_name FROM execute_migration_rollbacks('{003_c,004_d,002_b,001_a}')").fetchall()
+    chain_by_hand = (
+        session()
+        .execute(
+            "SELECT success, message, migration_name FROM execute_migration_rollbacks('{003_c,004_d,002_b,001_a}')"
+        )
+        .fetchall()
+    )
     assert chain_by_hand == [(False, "No rollback SQL defined for this migration", "004_d")]
     assert exists(session(), "c")
     assert status(session(), "003_c") == "applied"
 
 
 @pytest.mark.parametrize(
-    "names", [["001_a", "002_b", "003_c", "004_d"], ["003_c", "002_b", "001_a"], ["003_c", "003_c"], ["003_c", "nowhere"], ["004_d", "003_c", "001_a"]]
+    "names",
+    [
+        ["001_a", "002_b", "003_c", "004_d"],
+        ["003_c", "002_b", "001_a"],
+        ["003_c", "003_c"],
+        ["003_c", "nowhere"],
+        ["004_d", "003_c", "001_a"],
+    ],
 )
 def test_an_order_that_leaves_dependents_behind_is_refused_whole(db, chain, session, names):
     chain()
@@ -94,7 +121,9 @@ def test_each_part_runs_under_its_own_path(database_dsn, folder, write_migration
     session().execute("CREATE SCHEMA one; CREATE SCHEMA two")
     for number, schema in enumerate(("one", "two"), 1):
         needs = "-- Depends on: 001_t\n" if number == 2 else ""
-        write_migration(f"00{number}_t", f"{needs}CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
+        write_migration(
+            f"00{number}_t", f"{needs}CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END"
+        )
         with mr.connect(f"{database_dsn} options='-c search_path={schema}'", dir=folder) as db:
             db.database.connection.execute("SET search_path = " + schema)
             db.apply(f"00{number}_t")

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from pg_servers import Server
 
 NAME = "001_a"
-FILE = "CREATE TABLE a (id int);\nINSERT INTO a SELECT generate_series(1, 100);\n\n-- ROLLBACK START\nDROP TABLE a;\n-- ROLLBACK END\n"
+FILE = (
+    "CREATE TABLE a (id int);\nINSERT INTO a SELECT generate_series(1, 100);\n\n-- ROLLBACK START\nDROP TABLE a;\n--"
+    " ROLLBACK END\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,9 @@ def no_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- who, when, evidence ----------------------------------------------------------------------------------------------
 
 
-def test_an_answer_is_one_event_with_who_when_and_evidence(checklist: mr.Checklist, session: Callable[..., psycopg.Connection]) -> None:
+def test_an_answer_is_one_event_with_who_when_and_evidence(
+    checklist: mr.Checklist, session: Callable[..., psycopg.Connection]
+) -> None:
     connection = session()
     before = value(connection, "SELECT count(*) FROM migration_events")
     entry = checklist.attest("window", "22:00 to 22:30")
@@ -63,7 +68,11 @@ def test_an_answer_is_one_event_with_who_when_and_evidence(checklist: mr.Checkli
     assert event["details"]["item"] == "window"
     assert event["details"]["ticket"] == "INC-42"
     assert event["details"]["attested"] is True
-    assert (entry.database_user, entry.occurred_at, entry.event_number) == (event["database_user"], event["occurred_at"], event["event_number"])
+    assert (entry.database_user, entry.occurred_at, entry.event_number) == (
+        event["database_user"],
+        event["occurred_at"],
+        event["event_number"],
+    )
     assert checklist.db.verify_events().intact
 
 
@@ -123,7 +132,9 @@ def test_a_run_ends_when_the_migration_is_applied_again(checklist: mr.Checklist,
     assert mr.Checklist(db, NAME, run=checklist.run).state().to_dict() == checklist.state().to_dict()
 
 
-def test_a_migration_that_is_not_there_is_refused_with_names_that_come_close(checklist: mr.Checklist, db: mr.Migrations) -> None:
+def test_a_migration_that_is_not_there_is_refused_with_names_that_come_close(
+    checklist: mr.Checklist, db: mr.Migrations
+) -> None:
     with pytest.raises(mr.MigrationNotFound, match=NAME):
         mr.Checklist(db, "001_b")
 
@@ -182,14 +193,18 @@ def test_dependents_are_checked(checklist: mr.Checklist, db: mr.Migrations, appl
     assert chain.state().outcome("dependents") == Outcome.DONE
 
 
-def test_a_chain_that_cannot_go_is_no_good_answer(checklist: mr.Checklist, db: mr.Migrations, applied: Callable[..., str]) -> None:
+def test_a_chain_that_cannot_go_is_no_good_answer(
+    checklist: mr.Checklist, db: mr.Migrations, applied: Callable[..., str]
+) -> None:
     applied("002_b", "CREATE TABLE b ();", None, depends_on=[NAME])
     entry = mr.Checklist(db, NAME, chain=True).answer("dependents")
     assert entry.outcome == Outcome.FAILED
     assert entry.evidence["error"] == "Refused"
 
 
-def test_a_rehearsal_is_evidence_as_long_as_nothing_changes(checklist: mr.Checklist, session: Callable[..., psycopg.Connection]) -> None:
+def test_a_rehearsal_is_evidence_as_long_as_nothing_changes(
+    checklist: mr.Checklist, session: Callable[..., psycopg.Connection]
+) -> None:
     connection = session()
     entry = checklist.answer("staging")
     assert entry.outcome == Outcome.DONE
@@ -209,7 +224,11 @@ def test_a_rehearsal_that_fails_is_kept_as_such(db: mr.Migrations, applied: Call
 
 
 def test_it_is_rehearsed_on_a_copy_and_then_on_the_target(
-    checklist: mr.Checklist, db: mr.Migrations, database_dsn: str, session: Callable[..., psycopg.Connection], applied: Callable[..., str]
+    checklist: mr.Checklist,
+    db: mr.Migrations,
+    database_dsn: str,
+    session: Callable[..., psycopg.Connection],
+    applied: Callable[..., str],
 ) -> None:
     both = mr.Checklist(db, NAME, scratch=database_dsn).answer("staging")
     assert both.outcome == Outcome.DONE, both.summary
@@ -265,7 +284,9 @@ def test_the_rollback_is_found_in_the_trail(checklist: mr.Checklist, db: mr.Migr
 # -- backup -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_backup_is_taken_proved_and_can_be_restored(checklist: mr.Checklist, tmp_path: Path, server: Any, database_dsn: str) -> None:
+def test_a_backup_is_taken_proved_and_can_be_restored(
+    checklist: mr.Checklist, tmp_path: Path, server: Any, database_dsn: str
+) -> None:
     file = tmp_path / "before.dump"
     entry = checklist.answer("backup", file=file)
     assert entry.outcome == Outcome.DONE, entry.evidence
@@ -279,14 +300,20 @@ def test_a_backup_is_taken_proved_and_can_be_restored(checklist: mr.Checklist, t
     name = server.create_database()
     try:
         dumper = pg_dump.find_pg_dump(server.major * 10000)
-        subprocess.run([dumper.folder / "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={server.dsn(name)}", file], check=True, capture_output=True)
+        subprocess.run(
+            [dumper.folder / "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={server.dsn(name)}", file],
+            check=True,
+            capture_output=True,
+        )
         with mr.connect(server.dsn(name)) as restored, psycopg.connect(server.dsn(name)) as connection:
             assert connection.execute("SELECT array_agg(id ORDER BY id) FROM a").fetchone() == (list(range(1, 101)),)
             assert restored.check(NAME).can_rollback
             assert restored.verify_events().intact
             number = entry.event_number
             with psycopg.connect(database_dsn) as original:
-                expected = original.execute("SELECT hash FROM migration_events WHERE event_number < %s ORDER BY event_number", (number,)).fetchall()
+                expected = original.execute(
+                    "SELECT hash FROM migration_events WHERE event_number < %s ORDER BY event_number", (number,)
+                ).fetchall()
             assert connection.execute("SELECT hash FROM migration_events ORDER BY event_number").fetchall() == expected
     finally:
         server.drop_database(name)
@@ -303,12 +330,16 @@ def test_no_backup_is_overwritten(checklist: mr.Checklist, tmp_path: Path) -> No
     assert checklist.state().entries == ()
 
 
-def test_a_backup_that_fails_leaves_no_file_and_is_recorded(checklist: mr.Checklist, tmp_path: Path, session: Callable[..., psycopg.Connection]) -> None:
+def test_a_backup_that_fails_leaves_no_file_and_is_recorded(
+    checklist: mr.Checklist, tmp_path: Path, session: Callable[..., psycopg.Connection]
+) -> None:
     connection = session()
     connection.execute("CREATE ROLE nobody_in_particular LOGIN")
     try:
         info = connection.info
-        other = psycopg.connect(host=info.host, port=info.port, dbname=info.dbname, user="nobody_in_particular", autocommit=True)
+        other = psycopg.connect(
+            host=info.host, port=info.port, dbname=info.dbname, user="nobody_in_particular", autocommit=True
+        )
         with other, pytest.raises(pg_dump.BackupFailed, match="permission denied"):
             pg_dump.take_backup(other, tmp_path / "x.dump")
     finally:
@@ -342,7 +373,9 @@ def test_the_password_is_on_no_command_line_and_in_no_event(
 
     monkeypatch.setattr(pg_dump, "_run", spy)
     info = session().info
-    connection = psycopg.connect(host=info.host, port=info.port, dbname=info.dbname, user=info.user, password=secret, autocommit=True)
+    connection = psycopg.connect(
+        host=info.host, port=info.port, dbname=info.dbname, user=info.user, password=secret, autocommit=True
+    )
     with connection, mr.connect(connection=connection) as lent:
         entry = mr.Checklist(lent, NAME).answer("backup", file=tmp_path / "x.dump")
     assert entry.outcome == Outcome.DONE, entry.evidence
@@ -351,7 +384,9 @@ def test_the_password_is_on_no_command_line_and_in_no_event(
     assert secret not in json.dumps(checklist.state().to_dict(), default=str)
 
 
-def test_a_backup_can_be_cancelled_and_leaves_nothing(checklist: mr.Checklist, tmp_path: Path, session: Callable[..., psycopg.Connection]) -> None:
+def test_a_backup_can_be_cancelled_and_leaves_nothing(
+    checklist: mr.Checklist, tmp_path: Path, session: Callable[..., psycopg.Connection]
+) -> None:
     holder = session()
     holder.autocommit = False
     holder.execute("LOCK TABLE a IN ACCESS EXCLUSIVE MODE")  # pg_dump waits for it
@@ -369,7 +404,12 @@ def test_a_backup_can_be_cancelled_and_leaves_nothing(checklist: mr.Checklist, t
 
 def test_a_backup_of_ones_own_is_named(checklist: mr.Checklist, tmp_path: Path) -> None:
     entry = checklist.record_backup("backup", "rds:snapshot-7", bytes=5, taken_at="2026-01-01T00:00Z", sha256="ab")
-    assert entry.evidence == {"backup_id": "rds:snapshot-7", "bytes": 5, "taken_at": "2026-01-01T00:00Z", "sha256": "ab"}
+    assert entry.evidence == {
+        "backup_id": "rds:snapshot-7",
+        "bytes": 5,
+        "taken_at": "2026-01-01T00:00Z",
+        "sha256": "ab",
+    }
     assert checklist.state().settled("backup")
     file = tmp_path / "own.dump"
     file.write_bytes(b"all of it")
@@ -387,8 +427,13 @@ def test_a_backup_of_ones_own_is_named(checklist: mr.Checklist, tmp_path: Path) 
 # -- hooks, smoke tests, error rates ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("key", "variable"), [("maintenance_on", "MIGROLLBACK_MAINTENANCE_HOOK"), ("notified", "MIGROLLBACK_NOTIFICATION_HOOK")])
-def test_a_hook_runs_and_none_is_said_plainly(checklist: mr.Checklist, key: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("key", "variable"),
+    [("maintenance_on", "MIGROLLBACK_MAINTENANCE_HOOK"), ("notified", "MIGROLLBACK_NOTIFICATION_HOOK")],
+)
+def test_a_hook_runs_and_none_is_said_plainly(
+    checklist: mr.Checklist, key: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(mr.UsageError, match=rf"No .* hook is configured\n.*{variable}"):
         checklist.answer(key)
     assert checklist.state().entries == ()
@@ -408,15 +453,27 @@ def test_a_callable_hook_learns_the_target(db: mr.Migrations, checklist: mr.Chec
     assert told[0]["event"] == "maintenance_off"
 
 
-def test_smoke_tests_run_read_only_and_are_compared(db: mr.Migrations, checklist: mr.Checklist, session: Callable[..., psycopg.Connection]) -> None:
-    tests = [("SELECT count(*) FROM a", 100), {"name": "names %", "sql": "SELECT 'a%b', NULL", "expected": ("a%b", None)}]
+def test_smoke_tests_run_read_only_and_are_compared(
+    db: mr.Migrations, checklist: mr.Checklist, session: Callable[..., psycopg.Connection]
+) -> None:
+    tests = [
+        ("SELECT count(*) FROM a", 100),
+        {"name": "names %", "sql": "SELECT 'a%b', NULL", "expected": ("a%b", None)},
+    ]
     entry = mr.Checklist(db, NAME, smoke_tests=tests).answer("smoke")
     assert entry.outcome == Outcome.DONE, entry.evidence
-    entry = mr.Checklist(db, NAME, smoke_tests=[*tests, ("SELECT count(*) FROM nothing", 0), ("SELECT 1", 2)]).answer("smoke")
+    entry = mr.Checklist(db, NAME, smoke_tests=[*tests, ("SELECT count(*) FROM nothing", 0), ("SELECT 1", 2)]).answer(
+        "smoke"
+    )
     assert entry.outcome == Outcome.FAILED
     assert entry.summary.startswith("2 of 4 smoke tests failed")
     assert "does not exist" in entry.evidence["tests"][2]["found"]
-    for writing in ("DELETE FROM a RETURNING 1", "SELECT nextval('s')", "SELECT set_config('transaction_read_only', 'off', true)", "DROP TABLE a"):
+    for writing in (
+        "DELETE FROM a RETURNING 1",
+        "SELECT nextval('s')",
+        "SELECT set_config('transaction_read_only', 'off', true)",
+        "DROP TABLE a",
+    ):
         connection = session()
         connection.execute("CREATE SEQUENCE IF NOT EXISTS s")
         mr.Checklist(db, NAME, smoke_tests=[(writing, 1)]).answer("smoke")
@@ -426,7 +483,9 @@ def test_smoke_tests_run_read_only_and_are_compared(db: mr.Migrations, checklist
         checklist.answer("smoke")
 
 
-def test_error_rates_are_compared_across_the_rollback(checklist: mr.Checklist, db: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+def test_error_rates_are_compared_across_the_rollback(
+    checklist: mr.Checklist, db: mr.Migrations, session: Callable[..., psycopg.Connection]
+) -> None:
     first = checklist.answer("errors")
     assert first.outcome == Outcome.NOTED
     db.rollback(NAME, confirm=NAME)
@@ -451,7 +510,9 @@ def test_without_a_reading_from_before_nothing_is_compared(checklist: mr.Checkli
 # -- verification -----------------------------------------------------------------------------------------------------
 
 
-def test_the_schema_is_compared_with_what_it_was(checklist: mr.Checklist, db: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+def test_the_schema_is_compared_with_what_it_was(
+    checklist: mr.Checklist, db: mr.Migrations, session: Callable[..., psycopg.Connection]
+) -> None:
     with pytest.raises(mr.UsageError, match="nothing to verify"):
         checklist.answer("verify")
     checklist.answer("staging")
@@ -464,7 +525,9 @@ def test_the_schema_is_compared_with_what_it_was(checklist: mr.Checklist, db: mr
     assert checklist.answer("verify").outcome == Outcome.FAILED
 
 
-def test_a_chain_is_verified_as_a_whole(checklist: mr.Checklist, db: mr.Migrations, applied: Callable[..., str]) -> None:
+def test_a_chain_is_verified_as_a_whole(
+    checklist: mr.Checklist, db: mr.Migrations, applied: Callable[..., str]
+) -> None:
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=[NAME])
     db.rollback(NAME, chain=True, confirm=NAME)
     entry = checklist.answer("verify")

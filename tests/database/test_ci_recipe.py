@@ -42,7 +42,9 @@ class Pipeline:
         tools = root / "bin"
         tools.mkdir()
         # `supabase db push` of a linked project; here the project is a database that is named
-        self._program(tools / "supabase", f'"{PROGRAMS / "supabase"}" migration up --include-all --yes "--remote={url}"')
+        self._program(
+            tools / "supabase", f'"{PROGRAMS / "supabase"}" migration up --include-all --yes "--remote={url}"'
+        )
         self._program(tools / "migrollback", f'"{sys.executable}" -m migrollback_nb.cli "$@"')
         self.environment = os.environ | {
             "PATH": f"{tools}:{os.environ['PATH']}", "DATABASE_URL": dsn, "HOME": str(root), "SUPABASE_TELEMETRY_DISABLED": "1", "GITHUB_SHA": "5f2c1e",
@@ -54,7 +56,8 @@ class Pipeline:
 
     def write(self, number: int, name: str, up: str | None = None) -> None:
         self.migrations.joinpath(f"2026010{number}000000_{name}.sql").write_text(
-            f"{up or f'create table public.{name} (id int);'}\n-- ROLLBACK START\n-- drop table public.{name};\n-- ROLLBACK END\n"
+            f"{up or f'create table public.{name} (id int);'}\n-- ROLLBACK START\n-- drop table public.{name};\n--"
+            " ROLLBACK END\n"
         )
 
     def job(self, run_id: str, *, application: str) -> str:
@@ -86,14 +89,18 @@ def pipeline(tmp_path: Path, database_dsn: str) -> Pipeline:
 
 def test_the_recipe_drops_what_the_failed_deploy_brought_and_nothing_else(pipeline, session):
     connection = session()
-    pipeline.write(1, "orders", "create table public.orders (id int); insert into public.orders select generate_series(1, 1000);")
+    pipeline.write(
+        1, "orders", "create table public.orders (id int); insert into public.orders select generate_series(1, 1000);"
+    )
     pipeline.job("1", application="true")
 
     pipeline.write(2, "notes")
     for run_id in ("2", "3"):  # the same migration fails twice in a row: it is pushed again, and rolled back again
         assert "Migration rolled back successfully" in pipeline.job(run_id, application="false")
         assert not exists(connection, "notes")
-    assert "Migration rolled back successfully" in pipeline.job("3", application="false"), "a job that is run again under its label"
+    assert "Migration rolled back successfully" in pipeline.job("3", application="false"), (
+        "a job that is run again under its label"
+    )
     assert not exists(connection, "notes")
 
     (pipeline.migrations / "20260102000000_notes.sql").unlink()
@@ -104,7 +111,9 @@ def test_the_recipe_drops_what_the_failed_deploy_brought_and_nothing_else(pipeli
     assert "3 migrations rolled back successfully" in pipeline.job("5", application="false")
     assert [exists(connection, name) for name in "abc"] == [False, False, False]
 
-    pipeline.write(4, "b", "create table public.b (id int); select 1/0;")  # the push itself breaks off at the second of three
+    pipeline.write(
+        4, "b", "create table public.b (id int); select 1/0;"
+    )  # the push itself breaks off at the second of three
     assert "Migration rolled back successfully" in pipeline.job("6", application="true")
     assert [exists(connection, name) for name in "abc"] == [False, False, False]
 

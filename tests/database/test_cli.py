@@ -101,10 +101,16 @@ def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.
     lines = ran.out.splitlines()
     assert ran.status == 0
     assert lines[:5] == ["📋 Listing rollbackable migrations...", "", "Applied Migrations:", "", RULE]
-    assert lines[5] == "Migration                                          Can Rollback Applied At          Has Rollback Blocking Reason"
+    assert (
+        lines[5]
+        == "Migration                                          Can Rollback Applied At          Has Rollback Blocking"
+        " Reason"
+    )
     rows = {line.split()[0]: line for line in lines[7:10]}
     assert "❌ No " in rows["20250119_add_analytics_queue"]
-    assert rows["20250119_add_analytics_queue"].endswith("✅           Cannot rollback: other migrations depend on this one")
+    assert rows["20250119_add_analytics_queue"].endswith(
+        "✅           Cannot rollback: other migrations depend on this one"
+    )
     assert "✅ Yes " in rows["20250120_add_project_analytics"]
     assert rows["20250120_add_project_analytics"].endswith(" -")
     assert lines[-2:] == ["Total: 3 migrations", "Rollbackable: 2"]
@@ -126,14 +132,19 @@ def test_check_says_why(run: Callable[..., Ran], applied: mr.Migrations) -> None
     good = run("check", "20250120_add_project_analytics")
     assert (good.status, good.out) == (
         0,
-        "🔍 Checking rollback status for: 20250120_add_project_analytics\n\nStatus: ✅ Can rollback\nReason: Migration can be safely rolled back\n",
+        (
+            "🔍 Checking rollback status for: 20250120_add_project_analytics\n\nStatus: ✅ Can rollback\nReason:"
+            " Migration can be safely rolled back\n"
+        ),
     )
     bad = run("check", "20250119_add_analytics_queue")
     assert (bad.status, bad.out) == (
         3,
-        "🔍 Checking rollback status for: 20250119_add_analytics_queue\n\nStatus: ❌ Cannot rollback\n"
-        "Reason: Cannot rollback: other migrations depend on this one\n\n"
-        "Dependent migrations (must be rolled back first):\n  - 20250120_add_project_analytics\n",
+        (
+            "🔍 Checking rollback status for: 20250119_add_analytics_queue\n\nStatus: ❌ Cannot rollback\n"
+            "Reason: Cannot rollback: other migrations depend on this one\n\n"
+            "Dependent migrations (must be rolled back first):\n  - 20250120_add_project_analytics\n"
+        ),
     )
 
 
@@ -154,9 +165,11 @@ def test_dry_run_shows_and_changes_nothing(run: Callable[..., Ran], applied: mr.
     before = applied.events()
     ran = run("rollback", "20250120_add_project_analytics", "--dry-run")
     assert ran.status == 0
-    assert ran.out == (
-        "🔍 DRY RUN: Rolling back: 20250120_add_project_analytics\n\n✅ Dry run: rollback SQL shown below (not executed)\n\n"
-        f"SQL that would be executed:\n{RULE}\nDROP TABLE IF EXISTS public.project_analytics;\n{RULE}\n"
+    assert (
+        ran.out
+        == "🔍 DRY RUN: Rolling back: 20250120_add_project_analytics\n\n✅ Dry run: rollback SQL shown below (not"
+        f" executed)\n\nSQL that would be executed:\n{RULE}\nDROP TABLE IF EXISTS"
+        f" public.project_analytics;\n{RULE}\n"
     )
     assert len(applied.events()) == len(before)
 
@@ -167,9 +180,9 @@ def test_rollback_asks_on_a_terminal(run: Callable[..., Ran], applied: mr.Migrat
     heading, question, rest = ran.out.partition("⚠️  Are you sure you want to rollback this migration? (yes/no): ")
     assert heading.startswith("⚠️ Rolling back: 20250120_add_project_analytics\n\n")
     assert question
-    assert rest == (
-        f"\n✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS public.project_analytics;\n{RULE}\n"
-        "\n✅ Restored: what it made is gone, what it dropped is back\n"
+    assert (
+        rest == f"\n✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS"
+        f" public.project_analytics;\n{RULE}\n\n✅ Restored: what it made is gone, what it dropped is back\n"
     )
     assert applied.history(status="rolled_back").notes.tolist() == ["INC-42"]
 
@@ -192,7 +205,9 @@ def test_control_c_at_the_question_says_that_nothing_was_changed(database_dsn: s
     assert applied.check("20250120_add_project_analytics").can_rollback
 
 
-def test_without_a_terminal_a_name_must_confirm(run: Callable[..., Ran], applied: mr.Migrations, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_a_name_must_confirm(
+    run: Callable[..., Ran], applied: mr.Migrations, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = "20250120_add_project_analytics"
     assert run("rollback", name).status == 2
     wrong = run("rollback", name, "--confirm", "20250119_add_analytics_queue")
@@ -204,7 +219,9 @@ def test_without_a_terminal_a_name_must_confirm(run: Callable[..., Ran], applied
 
 
 def test_rollback_gives_json(run: Callable[..., Ran], applied: mr.Migrations) -> None:
-    refused = run("rollback", "20250119_add_analytics_queue", "--confirm", "20250119_add_analytics_queue", "--format", "json")
+    refused = run(
+        "rollback", "20250119_add_analytics_queue", "--confirm", "20250119_add_analytics_queue", "--format", "json"
+    )
     assert refused.status == 3
     assert refused.json == {
         "success": False,
@@ -213,7 +230,9 @@ def test_rollback_gives_json(run: Callable[..., Ran], applied: mr.Migrations) ->
         "migration_name": "20250119_add_analytics_queue",
         "dependent_migrations": ["20250120_add_project_analytics"],
     }
-    done = run("rollback", "20250120_add_project_analytics", "--confirm", "20250120_add_project_analytics", "--format", "json")
+    done = run(
+        "rollback", "20250120_add_project_analytics", "--confirm", "20250120_add_project_analytics", "--format", "json"
+    )
     assert done.status == 0
     assert isinstance(done.json, dict)
     assert done.json["success"] is True
@@ -222,8 +241,12 @@ def test_rollback_gives_json(run: Callable[..., Ran], applied: mr.Migrations) ->
     assert done.json["migration_name"] == "20250120_add_project_analytics"
 
 
-def test_failed_rollback_exits_1_and_resolve_is_the_way_out(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
-    write_migration("20250121_bad", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\nDROP TABLE nix;\n-- ROLLBACK END\n")
+def test_failed_rollback_exits_1_and_resolve_is_the_way_out(
+    run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
+    write_migration(
+        "20250121_bad", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\nDROP TABLE nix;\n-- ROLLBACK END\n"
+    )
     db.apply()
     ran = run("rollback", "20250121_bad", "--confirm", "20250121_bad", "--format", "json")
     assert ran.status == 1
@@ -235,18 +258,23 @@ def test_failed_rollback_exits_1_and_resolve_is_the_way_out(run: Callable[..., R
     assert run("check", "20250121_bad").status == 0
 
 
-def test_register_and_sync_print_the_specified_words(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+def test_register_and_sync_print_the_specified_words(
+    run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
     write_migration("20250119_add_analytics_queue", QUEUE)
     write_migration("20250120_no_rollback", "CREATE TABLE t ();\n")
-    assert run("register", "20250119_add_analytics_queue").out == (
-        "📝 Registering migration: 20250119_add_analytics_queue\n✅ Migration registered successfully\n   Rollback SQL: ✅ Available\n"
+    assert (
+        run("register", "20250119_add_analytics_queue").out
+        == "📝 Registering migration: 20250119_add_analytics_queue\n✅ Migration registered successfully\n   Rollback"
+        " SQL: ✅ Available\n"
     )
     write_migration("20250121_bad", "CREATE TABLE t ();\n-- ROLLBACK START\n")
     ran = run("sync")
     assert ran.status == 1
-    assert ran.out == (
-        "🔄 Syncing migration files with database...\n\n📝 Registering: 20250120_no_rollback.sql\n   ✅ Registered (Rollback: No)\n\n"
-        "⚠️  Sync complete: 1 registered, 1 skipped, 1 failed\n"
+    assert (
+        ran.out
+        == "🔄 Syncing migration files with database...\n\n📝 Registering: 20250120_no_rollback.sql\n   ✅ Registered"
+        " (Rollback: No)\n\n⚠️  Sync complete: 1 registered, 1 skipped, 1 failed\n"
     )
     assert "20250121_bad.sql:2: -- ROLLBACK START without -- ROLLBACK END" in ran.err
     (db.folder.path / "20250121_bad.sql").unlink()
@@ -260,15 +288,28 @@ def test_register_and_sync_print_the_specified_words(run: Callable[..., Ran], db
     }
 
 
-def test_template_prints_the_specified_words(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+def test_template_prints_the_specified_words(
+    run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
     write_migration("20250120_x", "CREATE TABLE t ();\n")
     out = run("template", "20250120_x").out
-    assert out.startswith(f"📝 Generating rollback template for: 20250120_x\n\nSuggested rollback template:\n{RULE}\n-- ROLLBACK START\n")
+    assert out.startswith(
+        f"📝 Generating rollback template for: 20250120_x\n\nSuggested rollback template:\n{RULE}\n-- ROLLBACK START\n"
+    )
     assert out.endswith(f"-- ROLLBACK END\n{RULE}\n\n💡 Add this to your migration file and adjust as needed\n")
 
 
 def test_list_as_json_and_tsv_has_the_columns_of_the_function(run: Callable[..., Ran], applied: mr.Migrations) -> None:
-    columns = ["migration_name", "migration_version", "applied_at", "status", "can_rollback", "has_rollback_sql", "blocking_reason", "dependent_migrations"]
+    columns = [
+        "migration_name",
+        "migration_version",
+        "applied_at",
+        "status",
+        "can_rollback",
+        "has_rollback_sql",
+        "blocking_reason",
+        "dependent_migrations",
+    ]
     rows = run("list", "--format", "json").json
     assert isinstance(rows, list)
     assert [list(row) for row in rows] == [columns] * 3
@@ -288,26 +329,41 @@ def test_tsv_keeps_one_line_for_each_row(run: Callable[..., Ran], applied: mr.Mi
 
 def test_options_count_before_and_after_the_command(database_dsn: str, folder: Path, applied: mr.Migrations) -> None:
     out = io.StringIO()
-    assert cli.run(["--format", "table", "list", "--format", "json", "--dsn", database_dsn], out, io.StringIO(), io.StringIO()) == 0
+    assert (
+        cli.run(
+            ["--format", "table", "list", "--format", "json", "--dsn", database_dsn], out, io.StringIO(), io.StringIO()
+        )
+        == 0
+    )
     assert len(json.loads(out.getvalue())) == 3
 
 
 def test_chain_shows_the_order_and_runs_in_one_go(run: Callable[..., Ran], applied: mr.Migrations) -> None:
     ran = run("rollback", "20250119_add_analytics_queue", "--chain", "--confirm", "20250119_add_analytics_queue")
     assert ran.status == 0
-    assert "Order of the rollback, in one transaction:\n  1. 20250120_add_project_analytics\n  2. 20250119_add_analytics_queue\n" in ran.out
+    assert (
+        "Order of the rollback, in one transaction:\n  1. 20250120_add_project_analytics\n  2."
+        " 20250119_add_analytics_queue\n" in ran.out
+    )
     assert applied.history(status="applied").migration_name.tolist() == ["20250120_migration_rollback_system"]
 
 
-def test_changed_file_is_warned_of(run: Callable[..., Ran], applied: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+def test_changed_file_is_warned_of(
+    run: Callable[..., Ran], applied: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
     write_migration("20250120_add_project_analytics", ANALYTICS + "-- edited\n")
-    for command in (["check", "20250120_add_project_analytics"], ["rollback", "20250120_add_project_analytics", "--confirm", "20250120_add_project_analytics"]):
+    for command in (
+        ["check", "20250120_add_project_analytics"],
+        ["rollback", "20250120_add_project_analytics", "--confirm", "20250120_add_project_analytics"],
+    ):
         ran = run(*command)
         assert ran.status == 0
         assert "was changed after it was registered" in ran.err
 
 
-def test_old_preview_is_refused(run: Callable[..., Ran], applied: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+def test_old_preview_is_refused(
+    run: Callable[..., Ran], applied: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
     name = "20250120_add_project_analytics"
     found = run("rollback", name, "--dry-run", "--format", "json").json
     assert isinstance(found, dict)
@@ -318,7 +374,9 @@ def test_old_preview_is_refused(run: Callable[..., Ran], applied: mr.Migrations,
     assert "changed since the preview" in ran.err
 
 
-def test_last_is_one_name(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+def test_last_is_one_name(
+    run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
     assert (run("last").status, run("last").out) == (1, "")
     write_migration("20250119_add_analytics_queue", QUEUE)
     db.apply()
@@ -330,11 +388,16 @@ def test_history_deps_plan_events(run: Callable[..., Ran], applied: mr.Migration
     assert run("history", "--since", "yesterday").status == 2
     assert run("history", "--without-rollback", "--format", "json").json == []
     rows = run("deps", "--format", "json").json
-    assert [(row["migration_name"], row["depends_on"]) for row in rows] == [("20250120_add_project_analytics", "20250119_add_analytics_queue")]  # type: ignore[attr-defined]
+    assert [(row["migration_name"], row["depends_on"]) for row in rows] == [
+        ("20250120_add_project_analytics", "20250119_add_analytics_queue")
+    ]  # type: ignore[attr-defined]
     assert run("deps", "20250119_add_analytics_queue", "--format", "dot").out.startswith("digraph migrations {")
     assert "<svg" in run("deps", "--format", "svg").out
     assert run("list", "--format", "svg").status == 2
-    assert "1. 20250120_add_project_analytics\n  2. 20250119_add_analytics_queue" in run("plan", "20250119_add_analytics_queue").out
+    assert (
+        "1. 20250120_add_project_analytics\n  2. 20250119_add_analytics_queue"
+        in run("plan", "20250119_add_analytics_queue").out
+    )
     assert "✅ The audit trail is intact" in run("events", "--verify").out
     assert "applied" in run("events", "20250119_add_analytics_queue").out
 
@@ -345,7 +408,15 @@ def test_without_a_connection_nothing_is_fallen_back_on() -> None:
     assert "--dsn embedded" in err.getvalue()
 
 
-@pytest.mark.parametrize("dsn", ["postgresql://u:pa@ss@host/db", "postgresql+psycopg://u:s3cret@host/db", "postgresql://u:s3cret%zz@host/db", "host=x s3cret"])
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://u:pa@ss@host/db",
+        "postgresql+psycopg://u:s3cret@host/db",
+        "postgresql://u:s3cret%zz@host/db",
+        "host=x s3cret",
+    ],
+)
 def test_no_password_in_an_error(dsn: str) -> None:
     out, err = io.StringIO(), io.StringIO()
     assert cli.run(["list", "--dsn", dsn], out, err, io.StringIO()) == 2
@@ -368,7 +439,9 @@ def test_install_says_what_it_did(empty_dsn: str) -> None:
 
 def test_hostile_names_do_not_reach_the_terminal_raw(run: Callable[..., Ran], db: mr.Migrations) -> None:
     name = "1_\x1b[2J\u202eevil"
-    db.database.connection.execute("INSERT INTO migration_history (migration_name, migration_version) VALUES (%s, '1')", (name,))
+    db.database.connection.execute(
+        "INSERT INTO migration_history (migration_name, migration_version) VALUES (%s, '1')", (name,)
+    )
     for command in (["list"], ["history"], ["check", name], ["deps"], ["events"]):
         ran = run(*command)
         assert "\x1b" not in ran.out + ran.err
@@ -397,15 +470,23 @@ def test_snapshot_and_diff(run: Callable[..., Ran], applied: mr.Migrations) -> N
     assert rows[0]["objects"] > 10
 
 
-def test_rollback_says_what_is_not_as_before(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
-    write_migration("001_t", "CREATE TABLE t (); CREATE SEQUENCE s;\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+def test_rollback_says_what_is_not_as_before(
+    run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
+    write_migration(
+        "001_t", "CREATE TABLE t (); CREATE SEQUENCE s;\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n"
+    )
     db.apply()
     ran = run("rollback", "001_t", "--confirm", "001_t")
     assert ran.status == 0
-    assert "⚠️ Not restored: 1 object is not as before it was applied\n   not as before: + sequence public.s\n" in ran.out
+    assert (
+        "⚠️ Not restored: 1 object is not as before it was applied\n   not as before: + sequence public.s\n" in ran.out
+    )
 
 
-def test_snapshots_can_be_left_out(run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+def test_snapshots_can_be_left_out(
+    run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
     write_migration("001_t", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
     assert run("apply", "--snapshots", "none").status == 0
     as_json = json.loads(run("rollback", "001_t", "--confirm", "001_t", "--snapshots", "none", "--format", "json").out)
@@ -413,7 +494,9 @@ def test_snapshots_can_be_left_out(run: Callable[..., Ran], db: mr.Migrations, w
     assert db.snapshots().empty
 
 
-def test_an_apply_that_fails_tells_programs_what_is_in_place(run: Callable[..., Ran], write_migration: Callable[[str, str], Path]) -> None:
+def test_an_apply_that_fails_tells_programs_what_is_in_place(
+    run: Callable[..., Ran], write_migration: Callable[[str, str], Path]
+) -> None:
     write_migration("001_a", "CREATE TABLE a ();")
     write_migration("002_b", "SELECT 1; SELECT 1/0;")
     ran = run("apply", "--format", "json")
@@ -433,7 +516,9 @@ def test_an_apply_that_fails_tells_programs_what_is_in_place(run: Callable[..., 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
-@pytest.mark.parametrize("words", [["list"], ["last"], ["rollback", "001_a", "--confirm", "001_a"], ["install", "--print"]])
+@pytest.mark.parametrize(
+    "words", [["list"], ["last"], ["rollback", "001_a", "--confirm", "001_a"], ["install", "--print"]]
+)
 def test_output_that_cannot_be_written_is_one_clear_error(db, write_migration, database_dsn, folder, words):
     write_migration("001_a", "CREATE TABLE a ();\n-- ROLLBACK START\nDROP TABLE a;\n-- ROLLBACK END\n")
     db.apply()
@@ -451,10 +536,15 @@ def test_output_that_cannot_be_written_is_one_clear_error(db, write_migration, d
 
 def test_a_plan_of_one_says_that_it_goes_alone(run: Callable[..., Ran], applied: mr.Migrations) -> None:
     ran = run("plan", "20250120_add_project_analytics")
-    assert (ran.status, ran.out) == (0, "20250120_add_project_analytics would be rolled back alone: nothing in place rests on it\n")
+    assert (ran.status, ran.out) == (
+        0,
+        "20250120_add_project_analytics would be rolled back alone: nothing in place rests on it\n",
+    )
 
 
-def test_a_diff_as_tab_separated_text_has_a_line_for_each_change(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+def test_a_diff_as_tab_separated_text_has_a_line_for_each_change(
+    run: Callable[..., Ran], applied: mr.Migrations
+) -> None:
     columns = "change\tkind\tidentity\told_definition\tnew_definition"
     snapshot = run("snapshot", "20250120_add_project_analytics").out.strip()
     assert run("diff", snapshot, "--format", "tsv").out.splitlines() == [columns]
@@ -462,13 +552,20 @@ def test_a_diff_as_tab_separated_text_has_a_line_for_each_change(run: Callable[.
     ran = run("diff", snapshot, "--format", "tsv")
     assert ran.status == 1
     lines = [line.split("\t") for line in ran.out.splitlines()]
-    assert [line[:3] for line in lines[1:]] == [["created", "column", "public.by_hand.a"], ["created", "table", "public.by_hand"]]
+    assert [line[:3] for line in lines[1:]] == [
+        ["created", "column", "public.by_hand.a"],
+        ["created", "table", "public.by_hand"],
+    ]
     assert json.loads(lines[1][4]) == {"type": "integer"}
 
 
 @pytest.mark.parametrize("name", ['001_it\'s "odd", $HOME', "001_plain"])
 def test_how_to_confirm_can_be_pasted_into_a_shell(
-    run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch, name: str
+    run: Callable[..., Ran],
+    db: mr.Migrations,
+    write_migration: Callable[[str, str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
     write_migration(name, "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
     db.apply()
@@ -488,7 +585,14 @@ def test_with_json_the_question_is_no_part_of_the_result(run: Callable[..., Ran]
     assert "1. 20250120_add_project_analytics" in ran.err
 
 
-@pytest.mark.parametrize("words", [["check", "a\udcff"], ["list", "--schema", "\udcff"], ["rollback", "a", "--confirm", "a", "--reason", "Gr\udcfc\udcdfe"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "a\udcff"],
+        ["list", "--schema", "\udcff"],
+        ["rollback", "a", "--confirm", "a", "--reason", "Gr\udcfc\udcdfe"],
+    ],
+)
 def test_words_that_are_not_utf8_are_refused_in_words(words: list[str]) -> None:
     err = io.StringIO()
     assert cli.run(words, io.StringIO(), err, io.StringIO()) == 2
@@ -496,7 +600,10 @@ def test_words_that_are_not_utf8_are_refused_in_words(words: list[str]) -> None:
     err.getvalue().encode()
 
 
-@pytest.mark.parametrize("words", [["--dsn", "dbname=mine", "demo"], ["--format", "json", "demo"], ["demo", "--dir", "x"], ["--schema", "x", "lab"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--dsn", "dbname=mine", "demo"], ["--format", "json", "demo"], ["demo", "--dir", "x"], ["--schema", "x", "lab"]],
+)
 def test_demo_and_lab_do_not_pass_over_options_that_they_cannot_follow(words: list[str]) -> None:
     err = io.StringIO()
     with contextlib.redirect_stderr(err):

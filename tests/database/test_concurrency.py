@@ -61,14 +61,22 @@ def test_a_dependent_is_registered_while_its_base_goes(applied, session, latch, 
     going = Background(lambda: first.execute("SELECT success FROM execute_migration_rollback('001_base')").fetchone())
     latch.eventually_reached()
     second.execute(f"SET default_transaction_isolation = '{isolation}'")
-    registering = Background(lambda: second.execute("SELECT register_migration('002_dependent', '002', depends_on => '{001_base}')"))
+    registering = Background(
+        lambda: second.execute("SELECT register_migration('002_dependent', '002', depends_on => '{001_base}')")
+    )
     eventually_waits(session(), second.info.backend_pid)
     latch.release()
     assert going.result() == (True,)
     with pytest.raises(psycopg.Error):  # its base is gone
         registering.result()
     assert status(session(), "001_base") == "rolled_back"
-    assert value(session(), "SELECT count(*) FROM migration_history WHERE migration_name = '002_dependent' AND status = 'applied'") == 0
+    assert (
+        value(
+            session(),
+            "SELECT count(*) FROM migration_history WHERE migration_name = '002_dependent' AND status = 'applied'",
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
@@ -77,7 +85,9 @@ def test_a_base_goes_while_its_dependent_is_registered(applied, session, isolati
     first, second = session(), session()
     first.execute("BEGIN; SELECT register_migration('002_dependent', '002', depends_on => '{001_base}')")
     second.execute(f"SET default_transaction_isolation = '{isolation}'")
-    going = Background(lambda: second.execute("SELECT success, message FROM execute_migration_rollback('001_base')").fetchone())
+    going = Background(
+        lambda: second.execute("SELECT success, message FROM execute_migration_rollback('001_base')").fetchone()
+    )
     eventually_waits(session(), second.info.backend_pid)
     first.execute("COMMIT")
     with suppress(psycopg.Error):  # an error is as good as a refusal, where the snapshot is from before
@@ -91,7 +101,9 @@ def test_a_dependency_is_added_while_the_base_goes(applied, session, isolation):
     applied(*BASE)
     applied("002_other", "SELECT 1;", "SELECT 1;")
     first, second = session(), session()
-    first.execute("BEGIN; INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('002_other', '001_base')")
+    first.execute(
+        "BEGIN; INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('002_other', '001_base')"
+    )
     second.execute(f"SET default_transaction_isolation = '{isolation}'")
     going = Background(lambda: second.execute("SELECT success FROM execute_migration_rollback('001_base')").fetchone())
     eventually_waits(session(), second.info.backend_pid)
@@ -118,8 +130,12 @@ def test_two_chains_that_share_migrations_do_not_lock_each_other_out(applied, se
     applied("001_a", "SELECT 1;", "SELECT pg_sleep(0.2);")
     applied("002_b", "SELECT 1;", "SELECT pg_sleep(0.2);")
     first, second = session(), session()
-    one = Background(lambda: first.execute("SELECT success FROM execute_migration_rollbacks('{001_a,002_b}')").fetchall())
-    other = Background(lambda: second.execute("SELECT success FROM execute_migration_rollbacks('{002_b,001_a}')").fetchall())
+    one = Background(
+        lambda: first.execute("SELECT success FROM execute_migration_rollbacks('{001_a,002_b}')").fetchall()
+    )
+    other = Background(
+        lambda: second.execute("SELECT success FROM execute_migration_rollbacks('{002_b,001_a}')").fetchall()
+    )
     assert sorted(answer[0][0] for answer in (one.result(), other.result())) == [False, True]
 
 
@@ -128,7 +144,9 @@ def test_a_change_by_hand_waits_for_a_rollback_that_runs(applied, session, latch
     first, second = session(), session()
     going = Background(lambda: first.execute("SELECT execute_migration_rollback('001_base')"))
     latch.eventually_reached()
-    changing = Background(lambda: second.execute("UPDATE migration_history SET notes = 'by hand' WHERE migration_name = '001_base'"))
+    changing = Background(
+        lambda: second.execute("UPDATE migration_history SET notes = 'by hand' WHERE migration_name = '001_base'")
+    )
     eventually_waits(session(), second.info.backend_pid)
     latch.release()
     going.result()

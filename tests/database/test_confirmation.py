@@ -26,7 +26,11 @@ RULE = "─" * 76
 @pytest.fixture
 def chain(db, applied):
     """A table with rows, and one that refers to it."""
-    applied("001_a", "CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a SELECT generate_series(1, 1204);", "DROP TABLE a CASCADE;")
+    applied(
+        "001_a",
+        "CREATE TABLE a (id int PRIMARY KEY); INSERT INTO a SELECT generate_series(1, 1204);",
+        "DROP TABLE a CASCADE;",
+    )
     applied("002_b", "CREATE TABLE b (a int REFERENCES a);", "DROP TABLE b;", depends_on=["001_a"])
     return db
 
@@ -50,18 +54,19 @@ def run(database_dsn):
     return run_command
 
 
-# -- what stands above it ------------------------------------------------------------------------------------------------
+# -- what stands above it ----------------------------------------------------------------------------------------------
 
 
 def test_target_sql_and_what_is_not_known(chain, run):
     target = chain.target
     code, out, _ = run("rollback", "002_b", typed="no\n")
     assert code == 3
-    assert out == (
-        f"⚠️ Rolling back: 002_b\n\nSQL that will run (1 line):\n{RULE}\nDROP TABLE b;\n{RULE}\n\n"
-        f"Target: database {target.database} on {target.host}:{target.port}\n        as user postgres (PostgreSQL {target.server_version}, schema public)\n"
-        "Effects: not rehearsed, so what it would take with it is unknown.\n  migrollback rehearse 002_b finds out\n\n"
-        f"{QUESTION}"
+    assert (
+        out
+        == f"⚠️ Rolling back: 002_b\n\nSQL that will run (1 line):\n{RULE}\nDROP TABLE b;\n{RULE}\n\nTarget: database"
+        f" {target.database} on {target.host}:{target.port}\n        as user postgres (PostgreSQL"
+        f" {target.server_version}, schema public)\nEffects: not rehearsed, so what it would take with it is"
+        f" unknown.\n  migrollback rehearse 002_b finds out\n\n{QUESTION}"
     )
 
 
@@ -71,7 +76,11 @@ def test_a_chain_in_its_order_with_what_its_rehearsal_found(chain, run):
     _, out, _ = run(*rehearsed, typed="no\n")
     assert "Order of the rollback, in one transaction:\n  1. 002_b\n  2. 001_a\n" in out
     assert "SQL that will run (2 migrations, 5 lines):" in out
-    assert re.search(r"Effects, as rehearsed 20\d\d-\d\d-\d\d \d\d:\d\d \(\d+ min ago\), nothing has changed since:\n  ⚠️  loses 1,204 rows or values", out)
+    assert re.search(
+        r"Effects, as rehearsed 20\d\d-\d\d-\d\d \d\d:\d\d \(\d+ min ago\), nothing has changed since:\n  ⚠️  loses"
+        r" 1,204 rows or values",
+        out,
+    )
     assert re.search(r"\n  schema: \d+ objects dropped\n", out)
     _, out, _ = run("rollback", "002_b", typed="no\n")
     assert "not rehearsed" in out, "a rehearsal of the chain is none of its part"
@@ -80,7 +89,10 @@ def test_a_chain_in_its_order_with_what_its_rehearsal_found(chain, run):
 def test_a_rehearsal_of_another_state_is_no_knowledge(chain, run, session):
     chain.rehearse("002_b")
     session().execute("ALTER TABLE b ADD COLUMN c int")
-    assert "but something has changed since:\n  what it would take with it now is unknown.\n" in run("rollback", "002_b", typed="no\n")[1]
+    assert (
+        "but something has changed since:\n  what it would take with it now is unknown.\n"
+        in run("rollback", "002_b", typed="no\n")[1]
+    )
 
 
 def test_what_is_others_and_what_would_fail(db, applied, run):
@@ -91,13 +103,18 @@ def test_what_is_others_and_what_would_fail(db, applied, run):
     assert "⚠️  drops 1 object of other migrations: public.v\n" in run("rollback", "001_a", typed="no\n")[1]
     db.rehearse("003_x")
     assert (
-        'it would fail.\n  ⚠️  Rehearsal: the rollback would fail: table "nowhere" does not exist (SQLSTATE 42P01)' in run("rollback", "003_x", typed="no\n")[1]
+        'it would fail.\n  ⚠️  Rehearsal: the rollback would fail: table "nowhere" does not exist (SQLSTATE 42P01)'
+        in run("rollback", "003_x", typed="no\n")[1]
     )
 
 
 def test_long_sql_is_shown_whole_and_hostile_signs_are_visible(db, applied, run, monkeypatch):
     monkeypatch.setenv("LINES", "24")
-    applied("001_a", "CREATE TABLE a ();", "-- \x1b[2J\u202e\nDROP TABLE a;\n" + "\n".join(f"SELECT {number};" for number in range(300)))
+    applied(
+        "001_a",
+        "CREATE TABLE a ();",
+        "-- \x1b[2J\u202e\nDROP TABLE a;\n" + "\n".join(f"SELECT {number};" for number in range(300)),
+    )
     _, out, _ = run("rollback", "001_a", typed="no\n")
     assert "SQL that will run (302 lines):" in out
     assert all(f"\nSELECT {number};\n" in out for number in range(300))
@@ -118,7 +135,7 @@ def test_warnings_of_the_preview_and_an_effect_that_cannot_be_asked(chain, run, 
     assert "⚠️  The rollback SQL was set by hand, not read from a file\n" in err
 
 
-# -- production ----------------------------------------------------------------------------------------------------------
+# -- production --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(params=["marked", "by the variable"])
@@ -190,7 +207,7 @@ def test_control_c_before_the_question_says_that_nothing_was_changed(chain, run,
     assert (code, "Not confirmed: nothing was changed." in err) == (1, True)
 
 
-# -- a real terminal -----------------------------------------------------------------------------------------------------
+# -- a real terminal ---------------------------------------------------------------------------------------------------
 
 
 class Person:
@@ -202,7 +219,14 @@ class Person:
         # a width in the environment, as a shell or another test leaves there, counts more than the terminal's own
         inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", sys.executable, "-m", "migrollback_nb.cli", *argv],  # its own terminal: Ctrl-C goes to it and to nobody else
+            [
+                "setsid",
+                "--ctty",
+                sys.executable,
+                "-m",
+                "migrollback_nb.cli",
+                *argv,
+            ],  # its own terminal: Ctrl-C goes to it and to nobody else
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -271,15 +295,26 @@ def test_a_person_on_production_in_a_narrow_terminal(chain, at_terminal, session
     assert "\x1b[1;97;41m  ⚠️  PRODUCTION  ⚠️  \x1b[0m" in person.screen
     assert f"\n{'─' * 40}\r\n" in person.screen
     assert (
-        person.types("002_b\n").sees("Reason, for the audit trail: ").types("\n").sees("Reason, for the audit trail: \r\nReason").types("INC-42\n").leaves()
+        person.types("002_b\n")
+        .sees("Reason, for the audit trail: ")
+        .types("\n")
+        .sees("Reason, for the audit trail: \r\nReason")
+        .types("INC-42\n")
+        .leaves()
         == 0
     )
     assert last_event(session())["reason"] == "INC-42"
 
 
-@pytest.mark.parametrize(("keys", "code", "says"), [("\x04", 3, "nothing was typed: nothing was changed"), ("\x03", 1, "Not confirmed: nothing was changed")])
-def test_control_d_and_control_c_at_the_name(chain, at_terminal, session, keys, code, says):  # noqa: PLR0917  # fixtures
-    person = at_terminal("rollback", "002_b", environment={"MIGROLLBACK_PRODUCTION": chain.target.database, "NO_COLOR": "1"}).sees("> ")
+@pytest.mark.parametrize(
+    ("keys", "code", "says"),
+    [("\x04", 3, "nothing was typed: nothing was changed"), ("\x03", 1, "Not confirmed: nothing was changed")],
+)
+# fixtures
+def test_control_d_and_control_c_at_the_name(chain, at_terminal, session, keys, code, says):  # noqa: PLR0917
+    person = at_terminal(
+        "rollback", "002_b", environment={"MIGROLLBACK_PRODUCTION": chain.target.database, "NO_COLOR": "1"}
+    ).sees("> ")
     assert "\x1b" not in person.screen
     assert person.types(keys).leaves() == code
     assert says in person.screen
@@ -287,8 +322,12 @@ def test_control_d_and_control_c_at_the_name(chain, at_terminal, session, keys, 
     assert value(session(), "SELECT count(*) FROM migration_events WHERE event = 'started'") == 0
 
 
-@pytest.mark.parametrize(("keys", "code", "says"), [("\x04", 3, "no reason was given: nothing was changed"), ("\x03", 1, "Not confirmed: nothing was changed")])
-def test_control_d_and_control_c_at_the_reason(chain, at_terminal, session, keys, code, says):  # noqa: PLR0917  # fixtures
+@pytest.mark.parametrize(
+    ("keys", "code", "says"),
+    [("\x04", 3, "no reason was given: nothing was changed"), ("\x03", 1, "Not confirmed: nothing was changed")],
+)
+# fixtures
+def test_control_d_and_control_c_at_the_reason(chain, at_terminal, session, keys, code, says):  # noqa: PLR0917
     person = at_terminal("rollback", "002_b", environment={"MIGROLLBACK_PRODUCTION": chain.target.database}).sees("> ")
     assert person.types("002_b\n").sees("audit trail: ").types(keys).leaves() == code
     assert says in person.screen
@@ -308,7 +347,10 @@ def test_a_deploy_is_confirmed_by_its_label(chain, run, write_migration, session
     chain.apply("003_c", deploy="ci 7")
     _, out, _ = run("rollback", "--deploy", "ci 7", typed="no\n")
     assert "DROP TABLE c;" in out
-    assert "Effects: not rehearsed, so what it would take with it is unknown.\n  migrollback rehearse --deploy 'ci 7' finds out\n\n" in out
+    assert (
+        "Effects: not rehearsed, so what it would take with it is unknown.\n  migrollback rehearse --deploy 'ci 7'"
+        " finds out\n\n" in out
+    )
     chain.install(production=True)
     code, out, err = run("rollback", "--deploy", "ci 7", typed="003_c\n")
     assert (code, "type the label exactly:\n  ci 7\n> " in out, "that is not ci 7" in err) == (3, True, True)

@@ -89,7 +89,9 @@ def cutter_of():
     with contextlib.ExitStack() as opened:
 
         def make(server):
-            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="ct", dir="/var/tmp"))  # short enough for a socket's name
+            folder = opened.enter_context(
+                tempfile.TemporaryDirectory(prefix="ct", dir="/var/tmp")
+            )  # short enough for a socket's name
             return opened.enter_context(contextlib.closing(Cutter(folder, server.folder)))
 
         yield make
@@ -105,7 +107,9 @@ def cuttable(cutter, database_dsn, folder, monkeypatch):
     """Migrations whose connections the cutter can cut; none is waited for long."""
     for module in (commands, session_module):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
-    with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder, limits=mr.Limits(retries=1)) as migrations:
+    with mr.connect(
+        psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder, limits=mr.Limits(retries=1)
+    ) as migrations:
         yield migrations
 
 
@@ -128,7 +132,8 @@ def outcome(call):
 def cut_everywhere(cutter, call, check, *, every=1):
     """Make a call again and again, cut at each of its messages: before the server has it, when it has answered, and so that nobody is let in again.
 
-    `check` is called with how the call ended and where it was cut. every: only at each so manieth message, each time at others. Returns how many cuts there were.
+    `check` is called with how the call ended and where it was cut. every: only at each so manieth message, each time at
+    others. Returns how many cuts there were.
     """
     cuts = 0
     for first, (before, for_good) in enumerate(((True, False), (False, False), (False, True)), 1):
@@ -138,7 +143,10 @@ def cut_everywhere(cutter, call, check, *, every=1):
             cut = cutter.cut
             where = cutter.messages[number - 1][:300] if cut else None
             cutter.arm(0, before=False)
-            check(answer, f"cut {'before' if before else 'after'} {where} ({'for good' if for_good else 'once'}): {answer!r}")
+            check(
+                answer,
+                f"cut {'before' if before else 'after'} {where} ({'for good' if for_good else 'once'}): {answer!r}",
+            )
             if not cut:
                 break
             cuts += 1
@@ -182,11 +190,18 @@ def checks_rollback(cuttable, look):
 
 def test_whatever_is_cut_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
-    assert cut_everywhere(cutter, lambda: again(cuttable).rollback("001_t", confirm="001_t"), checks_rollback(cuttable, session())) > 40
+    assert (
+        cut_everywhere(
+            cutter, lambda: again(cuttable).rollback("001_t", confirm="001_t"), checks_rollback(cuttable, session())
+        )
+        > 40
+    )
 
 
 @pytest.mark.long
-def test_whenever_the_servers_process_is_ended_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, applied, session):
+def test_whenever_the_servers_process_is_ended_the_answer_of_a_rollback_never_contradicts_the_database(
+    cuttable, cutter, applied, session
+):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     look = session()
     check = checks_rollback(cuttable, look)
@@ -206,7 +221,9 @@ def test_whenever_the_servers_process_is_ended_the_answer_of_a_rollback_never_co
     assert number > 12
 
 
-def test_when_the_server_crashes_the_answer_of_a_rollback_never_contradicts_the_database(server, cutter_of, folder, write_migration):
+def test_when_the_server_crashes_the_answer_of_a_rollback_never_contradicts_the_database(
+    server, cutter_of, folder, write_migration
+):
     write_migration("001_t", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
     crashing = PrivateServer.start(server.bin)
     try:
@@ -219,14 +236,22 @@ def test_when_the_server_crashes_the_answer_of_a_rollback_never_contradicts_the_
                     return status(connection, "001_t") == "rolled_back"
 
             def crash():
-                os.kill(db.database.connection.info.backend_pid, signal.SIGKILL)  # which brings down all others, and the server recovers
+                os.kill(
+                    db.database.connection.info.backend_pid, signal.SIGKILL
+                )  # which brings down all others, and the server recovers
                 time.sleep(0.1)
 
             db.apply("001_t")
             cutter.arm(0, before=False)
             db.rollback("001_t", confirm="001_t")
-            last_call = max(number for number, message in enumerate(cutter.messages, 1) if b"execute_migration_rollbacks" in message)
-            commit = next(number for number, message in enumerate(cutter.messages, 1) if number > last_call and b"COMMIT" in message)
+            last_call = max(
+                number for number, message in enumerate(cutter.messages, 1) if b"execute_migration_rollbacks" in message
+            )
+            commit = next(
+                number
+                for number, message in enumerate(cutter.messages, 1)
+                if number > last_call and b"COMMIT" in message
+            )
             for number, is_gone in ((commit, False), (commit + 1, True), (commit + 4, True)):
                 again(db).apply("001_t")
                 cutter.arm(number, before=True, strike=crash)
@@ -246,11 +271,19 @@ def test_when_the_server_crashes_the_answer_of_a_rollback_never_contradicts_the_
 
 def test_whatever_is_cut_the_answer_of_apply_never_contradicts_the_database(cuttable, cutter, write_migration, session):
     for name in ("001_t", "002_u"):
-        write_migration(name, f"CREATE TABLE {name[-1]} ();\n-- ROLLBACK START\nDROP TABLE {name[-1]};\n-- ROLLBACK END")
+        write_migration(
+            name, f"CREATE TABLE {name[-1]} ();\n-- ROLLBACK START\nDROP TABLE {name[-1]};\n-- ROLLBACK END"
+        )
     look = session()
 
     def check(answer, where):
-        applied = {name for (name,) in look.execute("SELECT migration_name FROM migration_history WHERE status = 'applied' AND metadata ->> 'system' IS NULL")}
+        applied = {
+            name
+            for (name,) in look.execute(
+                "SELECT migration_name FROM migration_history WHERE status = 'applied' AND metadata ->> 'system' IS"
+                " NULL"
+            )
+        }
         assert {name for name in ("001_t", "002_u") if exists(look, name[-1])} == applied, where
         if isinstance(answer, mr.ApplyResult):
             assert set(answer.applied) == applied == {"001_t", "002_u"}, where
@@ -276,14 +309,18 @@ def in_steps(db, applied):
 
 
 @pytest.mark.long
-def test_whatever_is_cut_outside_a_transaction_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, in_steps, session):
+def test_whatever_is_cut_outside_a_transaction_the_answer_of_a_rollback_never_contradicts_the_database(
+    cuttable, cutter, in_steps, session
+):
     look = session()
 
     def check(answer, where):
         is_gone = status(look, in_steps) == "rolled_back"
         if isinstance(answer, mr.RollbackResult):
             assert (is_gone, exists(look, "t")) == (True, False), where
-            assert answer.verification is not None or any("verify-rollback" in warning for warning in answer.warnings), where
+            assert answer.verification is not None or any(
+                "verify-rollback" in warning for warning in answer.warnings
+            ), where
         else:
             assert is_honest(answer, where) or not is_gone, where
             if "Nothing was changed" in str(answer):
@@ -298,7 +335,9 @@ def test_whatever_is_cut_outside_a_transaction_the_answer_of_a_rollback_never_co
 
 
 @pytest.mark.long
-def test_whatever_is_cut_outside_a_transaction_the_answer_of_apply_never_contradicts_the_database(cuttable, cutter, in_steps, session):
+def test_whatever_is_cut_outside_a_transaction_the_answer_of_apply_never_contradicts_the_database(
+    cuttable, cutter, in_steps, session
+):
     look = session()
     again(cuttable).rollback(in_steps, confirm=in_steps, snapshots="none")
 
@@ -324,11 +363,18 @@ def test_whatever_is_cut_what_is_registered_and_resolved_is_said_as_it_is(cuttab
         write_migration(name, "SELECT 1;\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END")
 
     def known():
-        return {name for (name,) in look.execute("SELECT migration_name FROM migration_history WHERE metadata ->> 'system' IS NULL").fetchall()}
+        return {
+            name
+            for (name,) in look.execute(
+                "SELECT migration_name FROM migration_history WHERE metadata ->> 'system' IS NULL"
+            ).fetchall()
+        }
 
     def check_sync(answer, where):
         if isinstance(answer, mr.SyncResult):
-            assert {one.migration_name: one.outcome for one in answer.registered} == dict.fromkeys(("001_t", "002_u"), "registered"), where
+            assert {one.migration_name: one.outcome for one in answer.registered} == dict.fromkeys(
+                ("001_t", "002_u"), "registered"
+            ), where
             assert len(known()) == 2, where
         else:
             assert is_honest(answer, where) or not known(), where
@@ -355,7 +401,12 @@ def test_whatever_is_cut_what_is_registered_and_resolved_is_said_as_it_is(cuttab
         if resolved:
             again(cuttable).register("001_t")
 
-    assert cut_everywhere(cutter, lambda: again(cuttable).resolve("001_t", status="rolled_back", reason="by hand"), check_resolve) > 5
+    assert (
+        cut_everywhere(
+            cutter, lambda: again(cuttable).resolve("001_t", status="rolled_back", reason="by hand"), check_resolve
+        )
+        > 5
+    )
 
 
 @pytest.mark.long

@@ -51,7 +51,8 @@ def test_constraints_of_one_name_on_several_tables(db, applied, order):
     plain = "ALTER TABLE {} ADD CONSTRAINT fk_parent FOREIGN KEY (id) REFERENCES p;"
     applied(
         "001_t",
-        f"CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE a (id int); CREATE TABLE b (id int); {deferred.format(order[0])} {plain.format(order[1])}",
+        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE a (id int); CREATE TABLE b (id int);"
+        f" {deferred.format(order[0])} {plain.format(order[1])}",
         "SELECT 1;",
     )
     applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;", depends_on=["001_t"])
@@ -61,12 +62,15 @@ def test_constraints_of_one_name_on_several_tables(db, applied, order):
 def test_constraints_in_a_schema_that_the_caller_may_not_enter(db, session, database_dsn, folder, write_migration):
     connection = session()
     connection.execute(
-        "DO $$ BEGIN IF to_regrole('deferring') IS NULL THEN CREATE ROLE deferring LOGIN; END IF; END $$; CREATE SCHEMA private; CREATE TABLE private.p (id int PRIMARY KEY);"
-        "CREATE TABLE private.c (id int REFERENCES private.p DEFERRABLE INITIALLY DEFERRED); GRANT CREATE ON SCHEMA public TO deferring; GRANT ALL ON ALL TABLES IN SCHEMA public TO deferring;"
-        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO deferring"
+        "DO $$ BEGIN IF to_regrole('deferring') IS NULL THEN CREATE ROLE deferring LOGIN; END IF; END $$; CREATE SCHEMA"
+        " private; CREATE TABLE private.p (id int PRIMARY KEY);CREATE TABLE private.c (id int REFERENCES private.p"
+        " DEFERRABLE INITIALLY DEFERRED); GRANT CREATE ON SCHEMA public TO deferring; GRANT ALL ON ALL TABLES IN SCHEMA"
+        " public TO deferring;GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO deferring"
     )
     write_migration("001_t", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
-    write_migration("002_u", "-- Depends on: 001_t\nCREATE TABLE u ();\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END")
+    write_migration(
+        "002_u", "-- Depends on: 001_t\nCREATE TABLE u ();\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END"
+    )
     with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, user="deferring"), dir=folder) as theirs:
         theirs.apply()
         assert theirs.rollback("001_t", confirm="001_t", chain=True).success
@@ -75,7 +79,8 @@ def test_constraints_in_a_schema_that_the_caller_may_not_enter(db, session, data
 def test_partitioned_tables_with_deferred_keys(db, applied):
     applied(
         "001_t",
-        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int REFERENCES p DEFERRABLE INITIALLY DEFERRED) PARTITION BY LIST (id); CREATE TABLE c1 PARTITION OF c DEFAULT;",
+        "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (id int REFERENCES p DEFERRABLE INITIALLY DEFERRED)"
+        " PARTITION BY LIST (id); CREATE TABLE c1 PARTITION OF c DEFAULT;",
         "DROP TABLE c, p;",
     )
     applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;", depends_on=["001_t"])

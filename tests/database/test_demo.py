@@ -42,7 +42,9 @@ def _statuses(db: mr.Migrations) -> dict[str, str]:
 
 def _schema(db: mr.Migrations) -> dict[tuple[str, str], Any]:
     found = {}
-    for kind, identity, definition in db.database.connection.execute("SELECT kind, identity, definition FROM schema_objects()"):
+    for kind, identity, definition in db.database.connection.execute(
+        "SELECT kind, identity, definition FROM schema_objects()"
+    ):
         if "columns" in definition:  # a column cannot be put back in its place
             definition["columns"] = sorted(definition["columns"])
         found[kind, identity] = definition
@@ -52,7 +54,8 @@ def _schema(db: mr.Migrations) -> dict[tuple[str, str], Any]:
 def _rows(db: mr.Migrations) -> dict[tuple[str, str], str]:
     connection = db.database.connection
     tables = connection.execute(
-        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'metrics') AND tablename NOT LIKE 'migration\\_%'"
+        "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'metrics') AND tablename NOT LIKE"
+        " 'migration\\_%'"
     ).fetchall()
     # as jsonb: its keys have an order of their own, whatever that of the columns is
     query = "SELECT md5(string_agg(to_jsonb(t)::text, ' ' ORDER BY to_jsonb(t)::text)) FROM {} t"
@@ -65,7 +68,11 @@ def test_loads_into_an_empty_database(empty: str, tmp_path: Path) -> None:
         assert set(_statuses(db).values()) == {"applied"}
         assert len(_statuses(db)) == len(demo.names()) == 13
         assert demo.is_loaded(empty)
-        warned = {name for name in demo.names() if any("was changed after it was registered" in warning for warning in db.check(name).warnings)}
+        warned = {
+            name
+            for name in demo.names()
+            if any("was changed after it was registered" in warning for warning in db.check(name).warnings)
+        }
         without = {row["migration_name"] for row in db.history_rows(without_rollback=True)}
         again = db.sync()
     assert warned == {demo.EDITED}

@@ -150,10 +150,15 @@ def test_the_newest_version_goes_back_to_the_one_before(db, write, held, session
 
 def test_what_golang_migrate_calls_dirty_is_not_applied_and_blocks(db, write, held, session):
     connection = session()
-    connection.execute(f"{GOLANG_MIGRATE}; INSERT INTO schema_migrations VALUES (3, true); CREATE TABLE t1 (); CREATE TABLE t2 ()")
+    connection.execute(
+        f"{GOLANG_MIGRATE}; INSERT INTO schema_migrations VALUES (3, true); CREATE TABLE t1 (); CREATE TABLE t2 ()"
+    )
     write(PAIR)
     assert db.sync().not_applied == ("3_t",)
-    refusal = "The ledger public.schema_migrations says that a migration did not come to its end, and no process is at work on it: look at that first, with golang-migrate"
+    refusal = (
+        "The ledger public.schema_migrations says that a migration did not come to its end, and no process is at work"
+        " on it: look at that first, with golang-migrate"
+    )
     assert (db.check("2_t").can_rollback, db.check("2_t").reason) == (False, refusal)
     with pytest.raises(mr.Refused, match="did not come to its end"):
         db.rollback("2_t", confirm="2_t")
@@ -172,7 +177,9 @@ def test_what_is_not_registered_is_the_version_before_all_the_same(db, folder, w
 
 def test_registered_without_its_folder_nobody_knows_what_came_before(db, session):
     session().execute(f"{GOLANG_MIGRATE}; INSERT INTO schema_migrations VALUES (3, false); CREATE TABLE t3 ()")
-    session().execute("""SELECT register_migration('3_t', '3', 'DROP TABLE t3;', metadata => '{"tool": "golang-migrate"}')""")
+    session().execute(
+        """SELECT register_migration('3_t', '3', 'DROP TABLE t3;', metadata => '{"tool": "golang-migrate"}')"""
+    )
     with pytest.raises(mr.RollbackFailed, match="which version comes before 3") as caught:
         db.rollback("3_t", confirm="3_t")
     assert caught.value.sqlstate == "MR023"
@@ -181,7 +188,10 @@ def test_registered_without_its_folder_nobody_knows_what_came_before(db, session
     assert exists(session(), "t3")
 
 
-BUN = "CREATE TABLE bun_migrations (id bigserial PRIMARY KEY, name varchar, group_id bigint, migrated_at timestamptz NOT NULL DEFAULT current_timestamp)"
+BUN = (
+    "CREATE TABLE bun_migrations (id bigserial PRIMARY KEY, name varchar, group_id bigint, migrated_at timestamptz NOT"
+    " NULL DEFAULT current_timestamp)"
+)
 
 
 def test_bun_names_its_files_as_golang_migrate_does(db, write, held, session):
@@ -202,7 +212,10 @@ def test_bun_names_its_files_as_golang_migrate_does(db, write, held, session):
     [
         (
             FLYWAY,
-            "INSERT INTO flyway_schema_history VALUES (1, '1', 't', 'SQL', 'V1__t.sql', 7, 'me', now(), 1, true), (2, '2', 't', 'SQL', 'V2__t.sql', 7, 'me', now(), 1, true)",
+            (
+                "INSERT INTO flyway_schema_history VALUES (1, '1', 't', 'SQL', 'V1__t.sql', 7, 'me', now(), 1, true),"
+                " (2, '2', 't', 'SQL', 'V2__t.sql', 7, 'me', now(), 1, true)"
+            ),
             {"V{n}__t.sql": "{up}", "U{n}__t.sql": "{down}"},
             "V2__t",
             "SELECT version FROM flyway_schema_history WHERE success",
@@ -210,7 +223,10 @@ def test_bun_names_its_files_as_golang_migrate_does(db, write, held, session):
         ),
         (
             PRISMA,
-            "INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name) VALUES ('a', '', now(), '20240101_t'), ('b', '', now(), '20240102_t')",
+            (
+                "INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name) VALUES ('a', '', now(),"
+                " '20240101_t'), ('b', '', now(), '20240102_t')"
+            ),
             {"2024010{n}_t/migration.sql": "{up}", "2024010{n}_t/down.sql": "{down}"},
             "20240102_t",
             "SELECT migration_name FROM _prisma_migrations WHERE finished_at IS NOT NULL",
@@ -229,7 +245,10 @@ def test_bun_names_its_files_as_golang_migrate_does(db, write, held, session):
 )
 def test_a_rollback_takes_the_row_out_and_apply_is_left_to_the_tool(db, write, held, session, case):
     table, row, forms, name, query, broken_off = case
-    mended = f"DELETE FROM {broken_off.split()[2]} WHERE {'finished_at IS NULL' if 'prisma' in broken_off else 'NOT success'}"
+    mended = (
+        f"DELETE FROM {broken_off.split()[2]} WHERE"
+        f" {'finished_at IS NULL' if 'prisma' in broken_off else 'NOT success'}"
+    )
     session().execute(f"{table}; {row}; CREATE TABLE t1 (); CREATE TABLE t2 ()")
     write(forms)
     found = db.sync()
@@ -268,7 +287,9 @@ def test_a_ledger_in_the_schema_of_the_search_path_comes_before_one_in_public(da
     (folder / "1_t.sql").write_text("-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;")
     with mr.connect(f"{database_dsn} options='-c search_path=app'", dir=folder) as there:
         there.apply()
-        assert [value(session(), f"SELECT count(*) FROM {schema}.schema_migrations") for schema in ("app", "public")] == [1, 0]
+        assert [
+            value(session(), f"SELECT count(*) FROM {schema}.schema_migrations") for schema in ("app", "public")
+        ] == [1, 0]
         there.rollback("1_t", confirm="1_t")
         assert value(session(), "SELECT count(*) FROM app.schema_migrations") == 0
 
@@ -310,7 +331,9 @@ def test_order_of_numbers_is_the_order_of_the_history(db, folder, session):
 
 def test_a_chain_goes_by_the_order_in_which_things_were_applied(db, folder):
     for number in (1, 2, 10):
-        (folder / f"{number}_t.up.sql").write_text(("" if number == 1 else "-- Depends on: 1_t\n") + f"CREATE TABLE t{number} ();")
+        (folder / f"{number}_t.up.sql").write_text(
+            ("" if number == 1 else "-- Depends on: 1_t\n") + f"CREATE TABLE t{number} ();"
+        )
         (folder / f"{number}_t.down.sql").write_text(f"DROP TABLE t{number};")
     db.apply()
     assert db.plan("1_t").steps == ("10_t", "2_t", "1_t")
@@ -321,7 +344,10 @@ def test_what_a_line_of_the_other_file_is_refused_for_is_said_in_the_tools_words
     db.apply()
     found = db.check("1_t")
     assert not found.can_rollback
-    assert found.reason == "Rollback SQL cannot run inside a transaction: line 4: VACUUM (write -- migrate:down transaction:false)"
+    assert (
+        found.reason
+        == "Rollback SQL cannot run inside a transaction: line 4: VACUUM (write -- migrate:down transaction:false)"
+    )
 
 
 def test_a_change_of_either_file_is_told_by_check(db, folder):

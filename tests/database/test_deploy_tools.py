@@ -95,7 +95,15 @@ class NodePgMigrate(Tool):
         return {f"{name}.sql": f"-- Up Migration\n{up}\n\n-- Down Migration\n{down}\n"}
 
     def _run(self, command):
-        self.run(command, "-m", str(self.folder), PGHOST=self.dsn["host"], PGPORT=self.dsn["port"], PGUSER=self.dsn["user"], PGDATABASE=self.dsn["dbname"])
+        self.run(
+            command,
+            "-m",
+            str(self.folder),
+            PGHOST=self.dsn["host"],
+            PGPORT=self.dsn["port"],
+            PGUSER=self.dsn["user"],
+            PGDATABASE=self.dsn["dbname"],
+        )
 
     def up(self):
         self._run("up")
@@ -112,8 +120,20 @@ class Postgrator(Tool):
         return {f"{name}.sql": f"{up}\n", f"{name.replace('do', 'undo')}.sql": f"{down}\n"}
 
     def _run(self, *arguments):
-        options = {"--host": self.dsn["host"], "--port": self.dsn["port"], "--username": self.dsn["user"], "--database": self.dsn["dbname"], "--driver": "pg"}
-        self.run(*arguments, *(word for option in options.items() for word in option), "--migration-pattern", f"{self.folder}/*", "--validate-checksum")
+        options = {
+            "--host": self.dsn["host"],
+            "--port": self.dsn["port"],
+            "--username": self.dsn["user"],
+            "--database": self.dsn["dbname"],
+            "--driver": "pg",
+        }
+        self.run(
+            *arguments,
+            *(word for option in options.items() for word in option),
+            "--migration-pattern",
+            f"{self.folder}/*",
+            "--validate-checksum",
+        )
 
     def up(self):
         self._run()
@@ -131,7 +151,15 @@ class Yoyo(Tool):
 
     def _run(self, *arguments):
         url = f"postgresql+psycopg://{self.dsn['user']}@/{self.dsn['dbname']}?host={self.dsn['host']}&port={self.dsn['port']}"
-        self.run(*arguments, "--batch", "--no-config-file", "--database", url, str(self.folder), program=shutil.which("yoyo", path=Path(sys.executable).parent))
+        self.run(
+            *arguments,
+            "--batch",
+            "--no-config-file",
+            "--database",
+            url,
+            str(self.folder),
+            program=shutil.which("yoyo", path=Path(sys.executable).parent),
+        )
 
     def up(self):
         self._run("apply")
@@ -146,7 +174,9 @@ class Sqitch(Tool):
 
     def __init__(self, root, dsn):
         super().__init__(root, dsn)
-        (self.folder / "sqitch.conf").write_text("[core]\n    engine = pg\n[user]\n    name = Me\n    email = me@example.com\n")
+        (self.folder / "sqitch.conf").write_text(
+            "[core]\n    engine = pg\n[user]\n    name = Me\n    email = me@example.com\n"
+        )
         self.plan = "%syntax-version=1.0.0\n%project=shop\n\n"
         for part in ("deploy", "revert"):
             (self.folder / part).mkdir()
@@ -182,10 +212,27 @@ class Supabase(Tool):
         return {f"{name}.sql": f"{up}\n-- ROLLBACK START\n-- {down}\n-- ROLLBACK END\n"}
 
     def up(self):
-        self.run("migration", "up", "--include-all", "--yes", f"--remote={self.url}", HOME=str(self.root), SUPABASE_TELEMETRY_DISABLED="1")
+        self.run(
+            "migration",
+            "up",
+            "--include-all",
+            "--yes",
+            f"--remote={self.url}",
+            HOME=str(self.root),
+            SUPABASE_TELEMETRY_DISABLED="1",
+        )
 
     def down(self):
-        self.run("migration", "repair", "--status", "reverted", self.names[1].partition("_")[0], "--yes", f"--remote={self.url}", HOME=str(self.root))
+        self.run(
+            "migration",
+            "repair",
+            "--status",
+            "reverted",
+            self.names[1].partition("_")[0],
+            "--yes",
+            f"--remote={self.url}",
+            HOME=str(self.root),
+        )
 
 
 @pytest.fixture(params=[Dbmate, NodePgMigrate, Postgrator, Yoyo, Sqitch, Supabase], ids=lambda tool: tool.program)
@@ -261,7 +308,10 @@ def test_what_the_tool_undid_itself_is_said_and_recorded_once(tool, beside, sess
         (warning,) = beside.sync().warnings
         assert "does not hold them" in warning
         assert names[1] in warning
-    events = [event for (event,) in session().execute("SELECT event FROM migration_events WHERE migration_name = %s", (names[1],))]
+    events = [
+        event
+        for (event,) in session().execute("SELECT event FROM migration_events WHERE migration_name = %s", (names[1],))
+    ]
     assert events.count("missing_in_ledger") == 1
     assert [names[1] in warning for warning in beside.list().attrs["warnings"]] == [True]
     assert any("does not hold it" in warning for warning in beside.check(names[1]).warnings)
@@ -330,7 +380,10 @@ def test_what_the_tool_applied_is_not_run_a_second_time(tool, beside, session):
 
 def test_what_the_tool_undid_is_noticed(tool, beside):
     if tool.program == "supabase":
-        pytest.skip("our own format does not say that it is Supabase's: one migration that its ledger does not know may be none of its concern")
+        pytest.skip(
+            "our own format does not say that it is Supabase's: one migration that its ledger does not know may be none"
+            " of its concern"
+        )
     tool.write(0)
     second = tool.write(1)
     tool.up()
@@ -370,16 +423,26 @@ def test_its_own_log_tells_of_the_rollback(tool, beside, session):
     assert beside.check("a").dependent_migrations == ("b",)
     beside.rollback("a", confirm="a", chain=True)
     found = session().execute("SELECT event, change, requires FROM sqitch.events ORDER BY committed_at").fetchall()
-    assert found == [("deploy", names[0], []), ("deploy", names[1], ["a"]), ("revert", names[1], ["a"]), ("revert", names[0], [])]
+    assert found == [
+        ("deploy", names[0], []),
+        ("deploy", names[1], ["a"]),
+        ("revert", names[1], ["a"]),
+        ("revert", names[0], []),
+    ]
 
 
 @pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
 def test_a_change_that_was_reworked_goes_back_to_what_it_was(tool, beside, session):
     tool.write(0)
     tool.up()
-    tool.plan += "@v1 2024-01-01T00:00:00Z Me <me@example.com>\na [a@v1] 2024-01-02T00:00:00Z Me <me@example.com> # reworked\n"
+    tool.plan += (
+        "@v1 2024-01-01T00:00:00Z Me <me@example.com>\na [a@v1] 2024-01-02T00:00:00Z Me <me@example.com> # reworked\n"
+    )
     (tool.folder / "sqitch.plan").write_text(tool.plan)
-    for part, text in {"deploy": "ALTER TABLE a ADD COLUMN IF NOT EXISTS x int;", "revert": "ALTER TABLE a DROP COLUMN x;"}.items():
+    for part, text in {
+        "deploy": "ALTER TABLE a ADD COLUMN IF NOT EXISTS x int;",
+        "revert": "ALTER TABLE a DROP COLUMN x;",
+    }.items():
         (tool.folder / part / "a@v1.sql").write_text((tool.folder / part / "a.sql").read_text())
         (tool.folder / part / "a.sql").write_text(f"BEGIN;\n{text}\nCOMMIT;\n")
     tool.up()
@@ -401,9 +464,13 @@ def test_each_occurrence_of_a_reworked_change_is_a_row_of_its_own(tool, beside, 
     def value():
         return session().execute("SELECT weigh()").fetchone()[0]
 
-    parts = {"deploy": "CREATE OR REPLACE FUNCTION weigh() RETURNS int LANGUAGE sql AS 'SELECT {}';", "revert": "DROP FUNCTION weigh();"}
+    parts = {
+        "deploy": "CREATE OR REPLACE FUNCTION weigh() RETURNS int LANGUAGE sql AS 'SELECT {}';",
+        "revert": "DROP FUNCTION weigh();",
+    }
     tool.plan += (
-        f"weigh {PLANNED} # n\n@v1 {PLANNED} # v1\nb {PLANNED} # {{tables}}\\\\ and \\n more\n@v2 {PLANNED} # v2\nweigh [weigh@v2] {PLANNED} # reworked\n"
+        f"weigh {PLANNED} # n\n@v1 {PLANNED} # v1\nb {PLANNED} # {{tables}}\\\\ and \\n more\n@v2 {PLANNED} # v2\nweigh"
+        f" [weigh@v2] {PLANNED} # reworked\n"
     )
     (tool.folder / "sqitch.plan").write_text(tool.plan)
     for name, deploy, revert in (
@@ -418,7 +485,11 @@ def test_each_occurrence_of_a_reworked_change_is_a_row_of_its_own(tool, beside, 
     assert [one.migration_name for one in found.registered] == ["weigh@v2", "b"]
     assert found.not_applied == ("weigh",), "its original's row is not its own"
     assert beside.check("b").warnings == ()
-    assert [warning for warning in beside.check("weigh@v2").warnings if "goes on from the newest that it applied, b" not in warning] == []
+    assert [
+        warning
+        for warning in beside.check("weigh@v2").warnings
+        if "goes on from the newest that it applied, b" not in warning
+    ] == []
     tool.up()
     assert value() == 2
     assert [one.migration_name for one in beside.sync().registered] == ["weigh"]
@@ -433,7 +504,9 @@ def test_each_occurrence_of_a_reworked_change_is_a_row_of_its_own(tool, beside, 
     tool._run("revert", "-y", "--to", "@v2")
     assert any("has undone it" in warning for warning in beside.check("weigh").warnings)
     assert not any("has undone it" in warning for warning in beside.check("weigh@v2").warnings)
-    session().execute("UPDATE migration_history SET migration_version = '' WHERE migration_name = 'b'")  # as it was registered before ids were known
+    session().execute(
+        "UPDATE migration_history SET migration_version = '' WHERE migration_name = 'b'"
+    )  # as it was registered before ids were known
     assert beside.rollback("b", confirm="b").success
     assert session().execute("SELECT change FROM sqitch.changes").fetchall() == [("weigh",)]
 
@@ -446,12 +519,18 @@ def test_a_change_that_is_reworked_after_it_was_registered_is_two_from_then_on(t
     (first,) = (row["migration_version"] for row in beside.history_rows() if row["migration_name"] == "a")
     tool.plan += f"@v1 {PLANNED}\na [a@v1] {PLANNED} # reworked\n"
     (tool.folder / "sqitch.plan").write_text(tool.plan)
-    for part, text in {"deploy": "ALTER TABLE a ADD COLUMN IF NOT EXISTS x int;", "revert": "ALTER TABLE a DROP COLUMN x;"}.items():
+    for part, text in {
+        "deploy": "ALTER TABLE a ADD COLUMN IF NOT EXISTS x int;",
+        "revert": "ALTER TABLE a DROP COLUMN x;",
+    }.items():
         (tool.folder / part / "a@v1.sql").write_text((tool.folder / part / "a.sql").read_text())
         (tool.folder / part / "a.sql").write_text(f"BEGIN;\n{text}\nCOMMIT;\n")
     before = beside.sync()
     assert [one.migration_name for one in before.registered] == ["a@v1"]
-    assert any("which is a@v1 now: until it is deployed and sync has run again, roll back a@v1" in warning for warning in before.warnings)
+    assert any(
+        "which is a@v1 now: until it is deployed and sync has run again, roll back a@v1" in warning
+        for warning in before.warnings
+    )
     tool.up()
     after = beside.sync()
     assert [(one.migration_name, one.outcome) for one in after.registered] == [("a", "updated")]

@@ -22,7 +22,9 @@ def write(write_migration):
     def write_one(name, *, depends_on=()):
         needs = "".join(f"-- Depends on: {base}\n" for base in depends_on)
         table = name.split("_", 1)[1]
-        write_migration(name, f"{needs}CREATE TABLE {table} ();\n-- ROLLBACK START\n-- DROP TABLE {table};\n-- ROLLBACK END\n")
+        write_migration(
+            name, f"{needs}CREATE TABLE {table} ();\n-- ROLLBACK START\n-- DROP TABLE {table};\n-- ROLLBACK END\n"
+        )
         return name
 
     return write_one
@@ -60,7 +62,10 @@ def test_exactly_what_the_deploy_brought_goes_back_newest_first_in_one_transacti
     done = db.rollback(deploy="tuesday", confirm="tuesday", reason="it failed", preview=preview)
     assert [result.migration_name for result in done.results] == ["004_d", "003_c", "002_b"]
     assert [exists(session(), table) for table in "abcde"] == [True, False, False, False, True]
-    assert states(db)[1:] == [("tuesday", ("002_b", "003_c", "004_d"), (), "rolled back"), ("monday", ("001_a",), ("001_a",), "applied")]
+    assert states(db)[1:] == [
+        ("tuesday", ("002_b", "003_c", "004_d"), (), "rolled back"),
+        ("monday", ("001_a",), ("001_a",), "applied"),
+    ]
     assert states(db)[0][1:] == (("005_e",), ("005_e",), "applied")
     by_id = states(db)[0][0]
     assert db.rollback(deploy=by_id, confirm=by_id).success, "a deploy without a label goes by its id"
@@ -68,9 +73,16 @@ def test_exactly_what_the_deploy_brought_goes_back_newest_first_in_one_transacti
 
 
 def test_a_dependent_goes_first_whatever_the_times_say(db, write, session):
-    names = [write("001_a"), write("002_b", depends_on=["001_a"]), write("003_c", depends_on=["001_a", "002_b"]), write("004_d")]
+    names = [
+        write("001_a"),
+        write("002_b", depends_on=["001_a"]),
+        write("003_c", depends_on=["001_a", "002_b"]),
+        write("004_d"),
+    ]
     db.apply(deploy="one")
-    session().execute("UPDATE migration_history SET applied_at = applied_at + interval '1 hour' WHERE migration_name = '001_a'")  # it looks like the newest
+    session().execute(
+        "UPDATE migration_history SET applied_at = applied_at + interval '1 hour' WHERE migration_name = '001_a'"
+    )  # it looks like the newest
     assert [name for name, _ in db.preview(deploy="one").steps] == ["004_d", "003_c", "002_b", "001_a"]
     assert db.rollback(deploy="one", confirm="one").success
     assert {status(session(), name) for name in names} == {"rolled_back"}
@@ -78,9 +90,10 @@ def test_a_dependent_goes_first_whatever_the_times_say(db, write, session):
 
 def test_a_large_deploy_of_many_dependencies_is_put_in_order_at_once(db, session):
     session().execute(
-        "SELECT count(*) FROM register_migrations((SELECT jsonb_agg(jsonb_build_object('name', lpad(i::text, 3, '0') || '_m', 'version', lpad(i::text, 3, '0'), "
-        "'rollback_sql', 'SELECT 1;', 'metadata', '{\"deploy\": \"d\"}'::jsonb, "
-        "'depends_on', (SELECT coalesce(jsonb_agg(lpad(j::text, 3, '0') || '_m'), '[]') FROM generate_series(1, i - 1) j)) ORDER BY i) FROM generate_series(1, 60) i))"
+        "SELECT count(*) FROM register_migrations((SELECT jsonb_agg(jsonb_build_object('name', lpad(i::text, 3, '0') ||"
+        " '_m', 'version', lpad(i::text, 3, '0'), 'rollback_sql', 'SELECT 1;', 'metadata', '{\"deploy\":"
+        " \"d\"}'::jsonb, 'depends_on', (SELECT coalesce(jsonb_agg(lpad(j::text, 3, '0') || '_m'), '[]') FROM"
+        " generate_series(1, i - 1) j)) ORDER BY i) FROM generate_series(1, 60) i))"
     )
     assert db.database.migrations_of_deploy("d") == [f"{number:03}_m" for number in range(60, 0, -1)]
 
@@ -126,7 +139,10 @@ def test_a_deploy_that_brought_nothing_rolls_back_nothing_and_says_so(db, write,
     assert db.sync(deploy="nothing").deploy == "nothing"
     before = events(session())
     assert states(db)[0] == ("nothing", (), (), "nothing brought")
-    for arguments in (("rollback", "--deploy", "nothing", "--dry-run"), ("rollback", "--deploy", "nothing", "--confirm", "nothing")):
+    for arguments in (
+        ("rollback", "--deploy", "nothing", "--dry-run"),
+        ("rollback", "--deploy", "nothing", "--confirm", "nothing"),
+    ):
         exit_status, out, _ = run(*arguments)
         assert exit_status == 0
         assert "Deploy nothing brought nothing: there is nothing to roll back" in out
@@ -139,7 +155,13 @@ def test_a_deploy_that_brought_nothing_rolls_back_nothing_and_says_so(db, write,
 
 
 @pytest.mark.parametrize(
-    "arguments", [("rollback", "--confirm", "no", "--deploy"), ("rollback", "--dry-run", "--deploy"), ("last", "--deploy"), ("history", "--deploy")]
+    "arguments",
+    [
+        ("rollback", "--confirm", "no", "--deploy"),
+        ("rollback", "--dry-run", "--deploy"),
+        ("last", "--deploy"),
+        ("history", "--deploy"),
+    ],
 )
 def test_an_unknown_label_is_wrong_usage(run, db, arguments):
     exit_status, _, err = run(*arguments, "no")
@@ -188,7 +210,10 @@ def test_after_its_rollback_a_label_starts_anew(db, write, session):
     db.apply(deploy="job 7")
     db.rollback(deploy="job 7", confirm="job 7")
     db.apply("002_b", deploy="job 7")
-    assert states(db) == [("job 7", ("002_b",), ("002_b",), "applied"), ("job 7", ("001_a", "002_b"), (), "rolled back")]
+    assert states(db) == [
+        ("job 7", ("002_b",), ("002_b",), "applied"),
+        ("job 7", ("001_a", "002_b"), (), "rolled back"),
+    ]
     db.rollback(deploy="job 7", confirm="job 7")
     assert status(session(), "002_b") == "rolled_back"
 
@@ -213,7 +238,12 @@ def test_history_deploys_and_last_by_label(db, write, run):
     assert list(db.history(deploy="one")["migration_name"]) == ["002_b", "001_a"]
     assert run("last", "--deploy", "one")[:2] == (0, "002_b\n")
     (row,) = json.loads(run("deploys", "--format", "json")[1])
-    assert {"label": "one", "migrations": ["001_a", "002_b"], "state": "applied", "deployed_by": "postgres"}.items() <= row.items()
+    assert {
+        "label": "one",
+        "migrations": ["001_a", "002_b"],
+        "state": "applied",
+        "deployed_by": "postgres",
+    }.items() <= row.items()
     assert re.search(r"one +\S+ +postgres +001_a, 002_b +applied", run("deploys")[1])
 
 
@@ -222,18 +252,26 @@ def test_psql_rolls_a_deploy_back(db, write, session):
     write("002_b")
     db.apply(deploy="one")
     connection = session()
-    assert connection.execute("SELECT migration_name, success FROM execute_deploy_rollback('one', true)").fetchall() == [("002_b", True), ("001_a", True)]
+    assert connection.execute(
+        "SELECT migration_name, success FROM execute_deploy_rollback('one', true)"
+    ).fetchall() == [("002_b", True), ("001_a", True)]
     assert exists(connection, "a")
     connection.execute("SELECT * FROM execute_deploy_rollback('one', reason => 'by hand')")
     assert [exists(connection, table) for table in "ab"] == [False, False]
-    assert value(connection, "SELECT message FROM execute_deploy_rollback('one')") == "Deploy one is rolled back already: there is nothing to roll back"
+    assert (
+        value(connection, "SELECT message FROM execute_deploy_rollback('one')")
+        == "Deploy one is rolled back already: there is nothing to roll back"
+    )
     with pytest.raises(mr.UsageError, match="no deploy two"):
         db.database.migrations_of_deploy("two")
 
 
 # -- sync asks about every file, every time ----------------------------------------------------------------------------
 
-SUPABASE = "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text)"
+SUPABASE = (
+    "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY,"
+    " statements text[], name text)"
+)
 
 
 @pytest.fixture
@@ -244,7 +282,8 @@ def supabase(tmp_path, database_dsn, session):
     folder.mkdir(parents=True)
     for number in (1, 2):
         (folder / f"2026010{number}000000_t{number}.sql").write_text(
-            f"create table public.t{number} (id int);\n-- ROLLBACK START\n-- drop table public.t{number};\n-- ROLLBACK END\n"
+            f"create table public.t{number} (id int);\n-- ROLLBACK START\n-- drop table public.t{number};\n-- ROLLBACK"
+            " END\n"
         )
     with mr.connect(database_dsn, dir=folder) as migrations:
         yield migrations
@@ -256,7 +295,9 @@ T1, T2 = "20260101000000_t1", "20260102000000_t2"
 def push(connection, *names):
     for name in names:
         version, rest = name.split("_")
-        connection.execute("INSERT INTO supabase_migrations.schema_migrations (version, name) VALUES (%s, %s)", (version, rest))
+        connection.execute(
+            "INSERT INTO supabase_migrations.schema_migrations (version, name) VALUES (%s, %s)", (version, rest)
+        )
         connection.execute(f"CREATE TABLE {rest} (id int)")
 
 
@@ -266,7 +307,9 @@ def test_what_the_ledger_does_not_hold_is_left_out_by_the_second_sync_too(supaba
     for _ in range(2):
         assert supabase.sync().not_applied == (T2,)
     assert [row["migration_name"] for row in supabase.database.registered() if "_t" in row["migration_name"]] == [T1]
-    session().execute("DELETE FROM supabase_migrations.schema_migrations")  # as `supabase migration repair --status reverted`
+    session().execute(
+        "DELETE FROM supabase_migrations.schema_migrations"
+    )  # as `supabase migration repair --status reverted`
     assert "does not hold it" in supabase.check(T1).warnings[0]
     assert "does not hold them" in supabase.sync().warnings[1]
 
@@ -277,7 +320,11 @@ def test_where_its_ledger_is_not_there_the_word_of_the_folder_is_taken_and_said_
     assert len(found.registered) == 2
     (warning,) = found.warnings
     assert "the folder's word was taken" in warning
-    supabase.rollback(T2, confirm=T2) if exists(session(), "t2") else supabase.resolve(T2, status="rolled_back", reason="not there")
+    (
+        supabase.rollback(T2, confirm=T2)
+        if exists(session(), "t2")
+        else supabase.resolve(T2, status="rolled_back", reason="not there")
+    )
     (warning,) = supabase.apply(T2).warnings
     assert "supabase will not know what is applied by migrollback" in warning
 
@@ -344,10 +391,18 @@ def test_the_order_of_a_deploy_holds_whatever_is_new_and_what_is_again(supabase,
 @pytest.mark.parametrize(
     ("tool", "ledger", "lock"),
     [
-        ("node-pg-migrate", "CREATE TABLE pgmigrations (id serial, name text, run_on timestamp)", "SELECT pg_advisory_lock(7241865325823964)"),
+        (
+            "node-pg-migrate",
+            "CREATE TABLE pgmigrations (id serial, name text, run_on timestamp)",
+            "SELECT pg_advisory_lock(7241865325823964)",
+        ),
         ("tern", "CREATE TABLE schema_version (version int4)", "SELECT pg_advisory_lock(9628173550095224)"),
         ("Sqitch", None, "SELECT pg_advisory_lock(75474063)"),
-        ("dbmate", "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)", "BEGIN; INSERT INTO schema_migrations VALUES ('9')"),
+        (
+            "dbmate",
+            "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)",
+            "BEGIN; INSERT INTO schema_migrations VALUES ('9')",
+        ),
         (
             "Flyway",
             "CREATE TABLE flyway_schema_history (installed_rank int, version text, script text, success boolean)",
@@ -355,7 +410,10 @@ def test_the_order_of_a_deploy_holds_whatever_is_new_and_what_is_again(supabase,
         ),
         (
             "Prisma",
-            "CREATE TABLE _prisma_migrations (migration_name text, finished_at timestamptz, rolled_back_at timestamptz)",
+            (
+                "CREATE TABLE _prisma_migrations (migration_name text, finished_at timestamptz, rolled_back_at"
+                " timestamptz)"
+            ),
             "SELECT pg_advisory_lock(72707369)",
         ),
     ],
@@ -364,11 +422,15 @@ def test_a_deploy_tool_that_is_running_blocks_with_its_process(db, session, tool
     connection = session()
     if ledger is None:
         connection.execute(
-            "CREATE SCHEMA sqitch; CREATE TABLE sqitch.changes (change_id text, change text, project text, committed_at timestamptz); CREATE TABLE sqitch.tags (tag text, change_id text)"
+            "CREATE SCHEMA sqitch; CREATE TABLE sqitch.changes (change_id text, change text, project text, committed_at"
+            " timestamptz); CREATE TABLE sqitch.tags (tag text, change_id text)"
         )
     else:
         connection.execute(ledger)
-    connection.execute("SELECT register_migration('001_a', '001', 'SELECT 1;', metadata => jsonb_build_object('tool', %s::text))", (tool,))
+    connection.execute(
+        "SELECT register_migration('001_a', '001', 'SELECT 1;', metadata => jsonb_build_object('tool', %s::text))",
+        (tool,),
+    )
     other = session(application_name="deploy-tool")
     other.execute(lock)
     reason = db.check("001_a").reason
@@ -396,13 +458,18 @@ def test_a_rollback_of_a_colleague_is_no_deploy(db, session):
 @pytest.mark.parametrize(
     ("table", "ledger", "key"),
     [
-        # values as golang-migrate's GenerateAdvisoryLockId and sqlx's generate_lock_id compute them, here by Python's own CRC
+        # values as golang-migrate's GenerateAdvisoryLockId and sqlx's generate_lock_id compute them, here by Python's
+        # own CRC
         (
             "schema_migrations",
             "CREATE TABLE schema_migrations (version bigint, dirty boolean)",
             lambda crc, name: crc(f"public\0schema_migrations\0{name}") * 1486364155 % 2**32,
         ),
-        ("_sqlx_migrations", "CREATE TABLE _sqlx_migrations (version bigint, success boolean, checksum bytea)", lambda crc, name: crc(name) * 0x3D32AD9E),
+        (
+            "_sqlx_migrations",
+            "CREATE TABLE _sqlx_migrations (version bigint, success boolean, checksum bytea)",
+            lambda crc, name: crc(name) * 0x3D32AD9E,
+        ),
     ],
     ids=["golang-migrate", "sqlx"],
 )
@@ -411,7 +478,9 @@ def test_keys_that_are_made_from_the_names_of_database_and_table(db, session, ta
 
     connection = session()
     connection.execute(ledger)
-    (lowest, highest) = connection.execute("SELECT * FROM deploy_lock_keys('golang-migrate', to_regclass(%s))", (table,)).fetchone()
+    lowest, highest = connection.execute(
+        "SELECT * FROM deploy_lock_keys('golang-migrate', to_regclass(%s))", (table,)
+    ).fetchone()
     assert lowest == highest == key(lambda text: crc32(text.encode()), connection.info.dbname)
 
 
@@ -483,7 +552,9 @@ def test_a_rolled_back_file_that_was_changed_is_applied_again_and_said_so(db, wr
 def test_all_of_it_in_a_schema_of_an_odd_name(empty_dsn, folder, write):
     with mr.connect(empty_dsn, dir=folder, schema='it\'s 100% "mine"') as there:
         there.install()
-        there.database.connection.execute(f"{SUPABASE}; INSERT INTO supabase_migrations.schema_migrations (version, name) VALUES ('9', 'x')")
+        there.database.connection.execute(
+            f"{SUPABASE}; INSERT INTO supabase_migrations.schema_migrations (version, name) VALUES ('9', 'x')"
+        )
         write("20260101000000_a")
         there.apply(deploy="one")
         there.database.connection.execute("DELETE FROM supabase_migrations.schema_migrations")

@@ -21,9 +21,15 @@ def restored(server, db, applied):
     db.snapshot("001_a", "for the dump")
     name = server.create_database()
     environment = {**os.environ, "PGCLIENTENCODING": "UTF8"}
-    dump = subprocess.run([server.bin / "pg_dump", "-d", server.dsn(db.target.database)], check=True, capture_output=True, env=environment).stdout
+    dump = subprocess.run(
+        [server.bin / "pg_dump", "-d", server.dsn(db.target.database)], check=True, capture_output=True, env=environment
+    ).stdout
     subprocess.run(
-        [server.bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-d", server.dsn(name)], input=dump, check=True, capture_output=True, env=environment
+        [server.bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-1", "-d", server.dsn(name)],
+        input=dump,
+        check=True,
+        capture_output=True,
+        env=environment,
     )
     yield server.dsn(name)
     server.drop_database(name)

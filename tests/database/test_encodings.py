@@ -8,7 +8,10 @@ import migrollback_nb as mr
 
 pytestmark = pytest.mark.versions
 
-FILE = '-- Description: smaže příliš žluťoučkého koně\nCREATE TABLE "kůň" (a int);\n-- ROLLBACK START\n-- smaže koně\nDROP TABLE "kůň";\nSELECT \'é\';\n-- ROLLBACK END\n'
+FILE = (
+    '-- Description: smaže příliš žluťoučkého koně\nCREATE TABLE "kůň" (a int);\n-- ROLLBACK START\n-- smaže koně\nDROP'
+    " TABLE \"kůň\";\nSELECT 'é';\n-- ROLLBACK END\n"
+)
 
 
 @pytest.fixture
@@ -35,7 +38,10 @@ def test_another_encoding(database, folder, write_migration, encoding):
         assert db.check(name).warnings == (), "SQL that was read from the file is taken for SQL that was set by hand"
         assert (
             value(
-                connection, "SELECT cardinality(migration_rollback_statements(rollback_sql, metadata)) FROM migration_history WHERE migration_name = %s", name
+                connection,
+                "SELECT cardinality(migration_rollback_statements(rollback_sql, metadata)) FROM migration_history WHERE"
+                " migration_name = %s",
+                name,
             )
             == 2
         )
@@ -49,7 +55,8 @@ def test_a_rollback_outside_a_transaction_in_another_encoding(database, folder, 
     dsn = database("ENCODING 'LATIN2' LC_COLLATE 'C' LC_CTYPE 'C'")
     write_migration(
         "001_t",
-        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);\n-- ROLLBACK START transaction:false\n-- smaže koně\nDROP INDEX CONCURRENTLY i;\nDROP TABLE t;\n-- ROLLBACK END",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);\n-- ROLLBACK START transaction:false\n-- smaže koně\nDROP"
+        " INDEX CONCURRENTLY i;\nDROP TABLE t;\n-- ROLLBACK END",
     )
     with mr.connect(dsn, dir=folder) as db:
         db.install()
@@ -95,7 +102,9 @@ def test_a_collation_that_sorts_otherwise(database, folder, write_migration):
     try:
         dsn = database("LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'")
     except psycopg.errors.FeatureNotSupported:
-        pytest.skip("this PostgreSQL was built without ICU: it has no collation that sorts otherwise than by code point")
+        pytest.skip(
+            "this PostgreSQL was built without ICU: it has no collation that sorts otherwise than by code point"
+        )
     names = ["001_a", "001_B", "001_ab", "001_Aa", "001-z", "001 y", "001_á"]
     for name in names:
         write_migration(name, "SELECT 1;\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END")
@@ -104,7 +113,8 @@ def test_a_collation_that_sorts_otherwise(database, folder, write_migration):
         db.install()
         db.sync()
         connection.execute(
-            "INSERT INTO migration_dependencies (migration_name, depends_on) SELECT migration_name, '000_base' FROM migration_history WHERE migration_name LIKE '001%'"
+            "INSERT INTO migration_dependencies (migration_name, depends_on) SELECT migration_name, '000_base' FROM"
+            " migration_history WHERE migration_name LIKE '001%'"
         )
         in_order = tuple(sorted(names))  # by code point, on every server alike
         assert db.check("000_base").dependent_migrations == in_order

@@ -18,7 +18,9 @@ def trail(db, applied):
 
 
 def verified_in_sql(connection):
-    return connection.execute("SELECT intact, events, head_number, head_hash, first_bad_number FROM verify_migration_events()").fetchone()
+    return connection.execute(
+        "SELECT intact, events, head_number, head_hash, first_bad_number FROM verify_migration_events()"
+    ).fetchone()
 
 
 @pytest.mark.parametrize("replica", [False, True])
@@ -57,7 +59,10 @@ def test_chain_is_verified_alike_in_sql_and_in_python(trail, session):
 @pytest.mark.parametrize("zone", ["UTC", "America/St_Johns", "Asia/Kathmandu"])
 def test_verification_hangs_on_no_setting(trail, session, zone):
     connection = session(
-        options=f"-c timezone={zone} -c datestyle=german -c intervalstyle=iso_8601 -c extra_float_digits=-3 -c bytea_output=escape -c search_path=pg_temp"
+        options=(
+            f"-c timezone={zone} -c datestyle=german -c intervalstyle=iso_8601 -c extra_float_digits=-3 -c"
+            " bytea_output=escape -c search_path=pg_temp"
+        )
     )
     assert connection.execute("SELECT intact FROM public.verify_migration_events()").fetchone() == (True,)
 
@@ -73,7 +78,8 @@ CHANGES = {
 def test_tampering_behind_a_disabled_trigger_is_found(trail, session, field):
     connection = session()
     connection.execute(
-        f"ALTER TABLE migration_events DISABLE TRIGGER ALL; UPDATE migration_events SET {CHANGES[field]} WHERE event_number = 3; ALTER TABLE migration_events ENABLE TRIGGER ALL"
+        f"ALTER TABLE migration_events DISABLE TRIGGER ALL; UPDATE migration_events SET {CHANGES[field]} WHERE"
+        " event_number = 3; ALTER TABLE migration_events ENABLE TRIGGER ALL"
     )
     found = trail.verify_events()
     assert not found.intact
@@ -85,7 +91,8 @@ def test_tampering_behind_a_disabled_trigger_is_found(trail, session, field):
 
 def test_a_removed_event_is_found(trail, session):
     session().execute(
-        "ALTER TABLE migration_events DISABLE TRIGGER ALL; DELETE FROM migration_events WHERE event_number = 2; ALTER TABLE migration_events ENABLE TRIGGER ALL"
+        "ALTER TABLE migration_events DISABLE TRIGGER ALL; DELETE FROM migration_events WHERE event_number = 2; ALTER"
+        " TABLE migration_events ENABLE TRIGGER ALL"
     )
     assert not trail.verify_events().intact
     assert not verified_in_sql(session())[0]
@@ -94,7 +101,8 @@ def test_a_removed_event_is_found(trail, session):
 def test_a_cut_tail_is_seen_only_in_the_head(trail, session):
     head = trail.verify_events()
     session().execute(
-        "ALTER TABLE migration_events DISABLE TRIGGER ALL; DELETE FROM migration_events WHERE event_number = (SELECT max(event_number) FROM migration_events); ALTER TABLE migration_events ENABLE TRIGGER ALL"
+        "ALTER TABLE migration_events DISABLE TRIGGER ALL; DELETE FROM migration_events WHERE event_number = (SELECT"
+        " max(event_number) FROM migration_events); ALTER TABLE migration_events ENABLE TRIGGER ALL"
     )
     after = trail.verify_events()
     assert after.intact
@@ -103,9 +111,11 @@ def test_a_cut_tail_is_seen_only_in_the_head(trail, session):
 
 def test_a_replaced_sql_function_does_not_fool_python(trail, session):
     session().execute(
-        "ALTER TABLE migration_events DISABLE TRIGGER ALL; UPDATE migration_events SET reason = 'x' WHERE event_number = 3; CREATE OR REPLACE FUNCTION migration_event_hash(previous_hash text, event_number bigint,"
-        "occurred_at timestamptz, event text, migration_name text, attempt_id uuid, database_user text, client text, reason text, details jsonb) RETURNS text LANGUAGE sql AS $$"
-        "SELECT e.hash FROM public.migration_events e WHERE e.event_number = migration_event_hash.event_number $$"
+        "ALTER TABLE migration_events DISABLE TRIGGER ALL; UPDATE migration_events SET reason = 'x' WHERE event_number"
+        " = 3; CREATE OR REPLACE FUNCTION migration_event_hash(previous_hash text, event_number bigint,occurred_at"
+        " timestamptz, event text, migration_name text, attempt_id uuid, database_user text, client text, reason text,"
+        " details jsonb) RETURNS text LANGUAGE sql AS $$SELECT e.hash FROM public.migration_events e WHERE"
+        " e.event_number = migration_event_hash.event_number $$"
     )
     assert verified_in_sql(session())[0]
     assert not trail.verify_events().intact
@@ -116,7 +126,8 @@ def test_what_a_writer_says_of_itself_is_not_taken(trail, session):
     connection.execute("SET ROLE pg_monitor")
     connection.execute("RESET ROLE")
     connection.execute(
-        "INSERT INTO migration_events (event_number, occurred_at, event, database_user, previous_hash, hash) VALUES (77, '1999-01-01', 'resolved', 'somebody else', 'x', 'x')"
+        "INSERT INTO migration_events (event_number, occurred_at, event, database_user, previous_hash, hash) VALUES"
+        " (77, '1999-01-01', 'resolved', 'somebody else', 'x', 'x')"
     )
     event = last_event(connection)
     assert event["event_number"] == value(connection, "SELECT count(*) FROM migration_events")
@@ -128,7 +139,8 @@ def test_what_a_writer_says_of_itself_is_not_taken(trail, session):
 def test_another_role_does_not_falsify_who_it_was(trail, session):
     connection = session()
     connection.execute(
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO pg_monitor; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO pg_monitor; SET ROLE pg_monitor"
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO pg_monitor; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO"
+        " pg_monitor; SET ROLE pg_monitor"
     )
     connection.execute("SELECT add_migration_event('checklist_item', NULL)")
     connection.execute("RESET ROLE")
@@ -147,7 +159,12 @@ def test_an_event_keeps_who_asked_and_why(trail, session):
 def test_the_attempt_is_on_record_before_it_ends(trail, session):
     assert events(session())[-2:] == ["started", "rolled_back"]
     first, second = (
-        session().execute("SELECT attempt_id, details FROM migration_events WHERE attempt_id IS NOT NULL ORDER BY event_number DESC LIMIT 2").fetchall()
+        session()
+        .execute(
+            "SELECT attempt_id, details FROM migration_events WHERE attempt_id IS NOT NULL ORDER BY event_number DESC"
+            " LIMIT 2"
+        )
+        .fetchall()
     )
     assert first[0] == second[0]
     assert second[1]["database"] == trail.target.database
@@ -167,7 +184,9 @@ def test_a_change_by_hand_leaves_an_event(trail, session, replica):
     if replica:
         connection.execute("SET session_replication_role = replica")
     count = len(events(connection))
-    connection.execute("UPDATE migration_history SET status = 'applied', notes = 'fixed by hand' WHERE migration_version = '001'")
+    connection.execute(
+        "UPDATE migration_history SET status = 'applied', notes = 'fixed by hand' WHERE migration_version = '001'"
+    )
     event = last_event(connection)
     assert event["event"] == "history_changed"
     assert event["details"]["operation"] == "UPDATE"
@@ -176,7 +195,8 @@ def test_a_change_by_hand_leaves_an_event(trail, session, replica):
     assert "rollback_sql" not in event["details"]["new"]
     connection.execute("INSERT INTO migration_history (migration_name, migration_version) VALUES ('002_b', '2')")
     connection.execute(
-        "INSERT INTO migration_dependencies (migration_name, depends_on) SELECT '002_b', migration_name FROM migration_history WHERE migration_version = '001'"
+        "INSERT INTO migration_dependencies (migration_name, depends_on) SELECT '002_b', migration_name FROM"
+        " migration_history WHERE migration_version = '001'"
     )
     connection.execute("DELETE FROM migration_dependencies")
     connection.execute("DELETE FROM migration_history WHERE migration_name = '002_b'")
@@ -196,8 +216,8 @@ def test_an_update_that_changes_nothing_is_still_an_event(trail, session):
         "SET migrollback.recording = 'on'",
         "SELECT set_config('migrollback.recording', 'on', false)",
         "SET LOCAL migrollback.recording = 'on'",
-        # not with our own transaction's number: whoever may write the history may also switch its trigger off, and the chain's head,
-        # kept outside the database, is what tells of that
+        # not with our own transaction's number: whoever may write the history may also switch its trigger off, and the
+        # chain's head, kept outside the database, is what tells of that
     ],
 )
 def test_a_change_by_hand_leaves_an_event_also_after_our_own_setting_was_set(trail, session, spoof):
@@ -214,7 +234,9 @@ def test_our_own_setting_does_not_outlive_our_functions(trail, session, write_mi
     with connection.transaction():
         connection.execute("SELECT register_migration('005_x', '005', rollback_sql => 'SELECT 1')")
         count = len(events(connection))
-        connection.execute("UPDATE migration_history SET notes = 'in the same transaction' WHERE migration_name = '005_x'")
+        connection.execute(
+            "UPDATE migration_history SET notes = 'in the same transaction' WHERE migration_name = '005_x'"
+        )
         assert len(events(connection)) == count + 1
     with pytest.raises(psycopg.Error):
         connection.execute("SELECT register_migration('006_x', '006', depends_on => '{nowhere}')")

@@ -14,11 +14,22 @@ LASTING = {
     "something rests on it": ("SELECT 1; DROP TABLE base;", "2BP01", 2),
     "a key is violated": ("INSERT INTO base VALUES (1);", "23505", 1),
     "division by zero": ("DROP TABLE t; SELECT 1/0;", "22012", 2),
-    "raised by hand": ("DROP TABLE t; DO $$ BEGIN RAISE EXCEPTION 'stop' USING ERRCODE = 'ZZ001', HINT = 'do that', DETAIL = 'why'; END $$;", "ZZ001", 2),
+    "raised by hand": (
+        (
+            "DROP TABLE t; DO $$ BEGIN RAISE EXCEPTION 'stop' USING ERRCODE = 'ZZ001', HINT = 'do that', DETAIL ="
+            " 'why'; END $$;"
+        ),
+        "ZZ001",
+        2,
+    ),
     "an assertion": ("DROP TABLE t; DO $$ BEGIN ASSERT false, 'no'; END $$;", "P0004", 2),
     "an error in a function": ("SELECT breaks(); DROP TABLE t;", "42P01", 1),
     "a column that is not there": ("ALTER TABLE base DROP COLUMN nowhere;", "42703", 1),
-    "our own undo code": ("DROP TABLE t; DO $$ BEGIN RAISE EXCEPTION 'undo' USING ERRCODE = 'MR099'; END $$;", "MR099", 2),
+    "our own undo code": (
+        "DROP TABLE t; DO $$ BEGIN RAISE EXCEPTION 'undo' USING ERRCODE = 'MR099'; END $$;",
+        "MR099",
+        2,
+    ),
 }
 OBJECTS = """
 CREATE TABLE base (id int PRIMARY KEY); INSERT INTO base VALUES (1); CREATE VIEW over_base AS SELECT * FROM base; CREATE TABLE t (); GRANT SELECT ON t TO pg_monitor; COMMENT ON TABLE t IS 'x';
@@ -73,8 +84,15 @@ def test_which_errors_may_pass(session):
 
 @pytest.mark.parametrize("sqlstate", ["40001", "55P03", "57014", "53200"])
 def test_a_passing_error_leaves_applied(database_dsn, folder, applied, session, sqlstate):
-    applied("001_t", "CREATE TABLE t ();", f"DROP TABLE t; DO $$ BEGIN RAISE EXCEPTION 'busy' USING ERRCODE = '{sqlstate}'; END $$;")
-    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(retries=0)) as db, pytest.raises(mr.MigrollbackError) as caught:
+    applied(
+        "001_t",
+        "CREATE TABLE t ();",
+        f"DROP TABLE t; DO $$ BEGIN RAISE EXCEPTION 'busy' USING ERRCODE = '{sqlstate}'; END $$;",
+    )
+    with (
+        mr.connect(database_dsn, dir=folder, limits=mr.Limits(retries=0)) as db,
+        pytest.raises(mr.MigrollbackError) as caught,
+    ):
         db.rollback("001_t", confirm="001_t")
     assert caught.value.passing
     assert caught.value.sqlstate == sqlstate
@@ -86,7 +104,10 @@ def test_a_passing_error_leaves_applied(database_dsn, folder, applied, session, 
 
 def test_statement_timeout(database_dsn, folder, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(20);")
-    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(statement_timeout="200ms")) as db, pytest.raises(mr.RollbackFailed) as caught:
+    with (
+        mr.connect(database_dsn, dir=folder, limits=mr.Limits(statement_timeout="200ms")) as db,
+        pytest.raises(mr.RollbackFailed) as caught,
+    ):
         db.rollback("001_t", confirm="001_t")
     assert (caught.value.sqlstate, caught.value.passing, caught.value.statement_number) == ("57014", True, 2)
     assert status(session(), "001_t") == "applied"
@@ -114,7 +135,15 @@ def test_the_specified_way_out_of_failed(db, applied, write_migration, session):
     assert db.resolve("001_t", status="applied", reason="block mended").outcome == "failed -> applied"
     assert db.rollback("001_t", confirm="001_t").success
     assert not exists(session(), "t")
-    assert events(session(), after=2) == ["applied", "started", "failed", "registered", "resolved", "started", "rolled_back"]
+    assert events(session(), after=2) == [
+        "applied",
+        "started",
+        "failed",
+        "registered",
+        "resolved",
+        "started",
+        "rolled_back",
+    ]
 
 
 @pytest.mark.parametrize("reason", ["", "  "])
@@ -140,7 +169,13 @@ def test_resolving_follows_the_rules(db, applied, session):
         db.resolve("001_a", status="failed", reason="no")
     with pytest.raises(mr.MigrationNotFound):
         db.resolve("009_z", status="applied", reason="no")
-    row = session().execute("SELECT notes, rollback_by, rollback_at IS NOT NULL FROM migration_history WHERE migration_name = '001_a'").fetchone()
+    row = (
+        session()
+        .execute(
+            "SELECT notes, rollback_by, rollback_at IS NOT NULL FROM migration_history WHERE migration_name = '001_a'"
+        )
+        .fetchone()
+    )
     assert row == ("gone", "postgres", True)
 
 
@@ -186,19 +221,26 @@ def test_the_connection_is_good_after_a_failure(db, applied):
 
 
 def test_an_error_of_our_own_inside_a_deed_is_not_taken_for_its_undo(db, session):
-    # A handler for MR000 takes every MR code (PL/pgSQL reads one that ends in 000 as its whole class): MR005 was "Migration applied successfully", with all of it undone.
+    # A handler for MR000 takes every MR code (PL/pgSQL reads one that ends in 000 as its whole class): MR005 was
+    # "Migration applied successfully", with all of it undone.
     connection = session()
-    connection.execute("SELECT register_migration('001_a', '001'), register_migration('002_b', '002', depends_on => '{001_a}')")
+    connection.execute(
+        "SELECT register_migration('001_a', '001'), register_migration('002_b', '002', depends_on => '{001_a}')"
+    )
     connection.execute("UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '001_a'")
-    found = connection.execute("SELECT * FROM apply_migration('001_a', '001', '{CREATE TABLE t ()}', depends_on => '{002_b}')").fetchall()
+    found = connection.execute(
+        "SELECT * FROM apply_migration('001_a', '001', '{CREATE TABLE t ()}', depends_on => '{002_b}')"
+    ).fetchall()
     assert [success for success, _ in found] == [False]
     assert not exists(connection, "t")
     assert events(connection)[-1] == "apply_failed"
 
 
-# -- a hint never stops an answer ----------------------------------------------------------------------------------------
+# -- a hint never stops an answer --------------------------------------------------------------------------------------
 
-LONG = "CREATE FUNCTION f() RETURNS missing_type LANGUAGE plpgsql AS $$\nBEGIN\n" + "    PERFORM 'ä';\n" * 200 + "END $$"
+LONG = (
+    "CREATE FUNCTION f() RETURNS missing_type LANGUAGE plpgsql AS $$\nBEGIN\n" + "    PERFORM 'ä';\n" * 200 + "END $$"
+)
 
 
 def test_a_long_statement_that_fails_is_told_by_every_command(db, applied, write_migration):
@@ -230,7 +272,11 @@ def test_a_refusal_whose_hint_cannot_be_found_is_a_refusal(db, applied, monkeypa
 
 def test_a_body_that_cannot_be_read_is_looked_at_by_its_words(db, applied, monkeypatch):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
-    applied("002_f", "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM a; END $$;", "DROP FUNCTION f();")
+    applied(
+        "002_f",
+        "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM a; END $$;",
+        "DROP FUNCTION f();",
+    )
     monkeypatch.setattr("migrollback_nb.parsing.routine_bodies.uses", lambda _: 1 / 0)
     [broken] = db.rehearse("001_a").broken
     assert (broken.identity, "public.a" in broken.because) == ("public.f()", True)

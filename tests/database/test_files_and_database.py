@@ -17,7 +17,8 @@ def test_register_keeps_what_the_file_says(db, write_migration, session):
     version, rollback_sql, checksum, description, applied_by = (
         session()
         .execute(
-            "SELECT migration_version, rollback_sql, checksum, metadata ->> 'description', applied_by FROM migration_history WHERE migration_name = '20250120_add_t'"
+            "SELECT migration_version, rollback_sql, checksum, metadata ->> 'description', applied_by FROM"
+            " migration_history WHERE migration_name = '20250120_add_t'"
         )
         .fetchone()
     )
@@ -47,7 +48,10 @@ def test_register_again_takes_another_search_path_over(db, write_migration, sess
     session().execute("CREATE SCHEMA app")
     db.database.connection.execute("SET search_path = app, public")
     assert db.register("001_t").outcome == "updated"
-    assert value(session(), "SELECT metadata ->> 'search_path' FROM migration_history WHERE migration_name = '001_t'") == "app, public"
+    assert (
+        value(session(), "SELECT metadata ->> 'search_path' FROM migration_history WHERE migration_name = '001_t'")
+        == "app, public"
+    )
 
 
 def test_register_after_a_rollback_says_that_it_is_applied_again(db, applied, session):
@@ -56,7 +60,10 @@ def test_register_after_a_rollback_says_that_it_is_applied_again(db, applied, se
     session().execute("CREATE TABLE t ()")
     assert db.register("001_t").outcome == "applied again"
     assert status(session(), "001_t") == "applied"
-    assert value(session(), "SELECT rollback_at IS NULL AND rollback_by IS NULL FROM migration_history WHERE migration_name = '001_t'")
+    assert value(
+        session(),
+        "SELECT rollback_at IS NULL AND rollback_by IS NULL FROM migration_history WHERE migration_name = '001_t'",
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,17 @@ def test_one_bad_file_stops_no_other(db, write_migration, folder, session):
     result = db.sync()
     assert {one.migration_name for one in result.registered} == {"001_good", "010_unparsed", "012_good"}
     failed = {failure.migration_name: failure.error for failure in result.failed}
-    assert set(failed) == {"002_bad", "003_missing", "004_on_missing", "005_ring", "006_ring", "007_on_ring", "008_on_bad", "no_digits", "011_directory"}
+    assert set(failed) == {
+        "002_bad",
+        "003_missing",
+        "004_on_missing",
+        "005_ring",
+        "006_ring",
+        "007_on_ring",
+        "008_on_bad",
+        "no_digits",
+        "011_directory",
+    }
     assert "002_bad.sql:1" in failed["002_bad"]
     assert "009_nowhere" in failed["003_missing"]
     assert "005_ring" in failed["006_ring"]
@@ -217,20 +234,29 @@ def test_apply_by_an_up_part_that_does_not_parse_names_its_place(db, write_migra
 
 
 def test_apply_of_a_wrapped_up_part(db, write_migration, session):
-    write_migration("001_t", "BEGIN;\nCREATE TABLE t ();\nCOMMIT;\n-- ROLLBACK START\nBEGIN; DROP TABLE t; COMMIT;\n-- ROLLBACK END")
+    write_migration(
+        "001_t", "BEGIN;\nCREATE TABLE t ();\nCOMMIT;\n-- ROLLBACK START\nBEGIN; DROP TABLE t; COMMIT;\n-- ROLLBACK END"
+    )
     db.apply()
     assert db.rollback("001_t", confirm="001_t").success
     assert not exists(session(), "t")
 
 
 def test_percent_signs_and_placeholders_reach_the_server_as_they_are(db, applied, session):
-    applied("001_t", "CREATE TABLE t AS SELECT '%s %(name)s 100% %% {x} $1 :y' AS a;", "INSERT INTO t VALUES ('%s %(name)s 100% %% {x} $1 :y');")
+    applied(
+        "001_t",
+        "CREATE TABLE t AS SELECT '%s %(name)s 100% %% {x} $1 :y' AS a;",
+        "INSERT INTO t VALUES ('%s %(name)s 100% %% {x} $1 :y');",
+    )
     db.rollback("001_t", confirm="001_t")
     assert session().execute("SELECT DISTINCT a FROM t").fetchall() == [("%s %(name)s 100% %% {x} $1 :y",)]
 
 
 def test_a_dollar_quoted_body_reaches_the_server_whole(db, applied, session):
-    body = "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $body$ BEGIN\n-- ROLLBACK START\nRETURN ';'; -- ROLLBACK END\nEND $body$;"
+    body = (
+        "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $body$ BEGIN\n-- ROLLBACK START\nRETURN ';'; -- ROLLBACK"
+        " END\nEND $body$;"
+    )
     applied("001_f", body, "DROP FUNCTION f();\n" + body.replace("f()", "g()"))
     assert value(session(), "SELECT f()") == ";"
     db.rollback("001_f", confirm="001_f")
@@ -238,12 +264,19 @@ def test_a_dollar_quoted_body_reaches_the_server_whole(db, applied, session):
 
 
 def test_history_queries(db, applied, session):
-    for name, rollback in (("001_old", "SELECT 1;"), ("002_bare", None), ("003_gone", "SELECT 1;"), ("004_fails", "SELECT 1/0;")):
+    for name, rollback in (
+        ("001_old", "SELECT 1;"),
+        ("002_bare", None),
+        ("003_gone", "SELECT 1;"),
+        ("004_fails", "SELECT 1/0;"),
+    ):
         applied(name, "SELECT 1;", rollback)
     db.rollback("003_gone", confirm="003_gone", reason="why")
     with pytest.raises(mr.RollbackFailed):
         db.rollback("004_fails", confirm="004_fails")
-    session().execute("UPDATE migration_history SET applied_at = now() - interval '8 days' WHERE migration_name = '001_old'")
+    session().execute(
+        "UPDATE migration_history SET applied_at = now() - interval '8 days' WHERE migration_name = '001_old'"
+    )
     names = lambda **options: set(db.history(**options)["migration_name"]) - {"20250120_migration_rollback_system"}  # noqa: E731
     assert names() == {"001_old", "002_bare", "003_gone", "004_fails"}
     assert names(since="7d") == {"002_bare", "003_gone", "004_fails"}
@@ -271,7 +304,15 @@ def test_last_applied_is_none_of_ours(db, applied):
 def test_frames_of_an_empty_database(empty_dsn):
     with mr.connect(empty_dsn) as db:
         db.install()
-        assert list(db.dependencies().columns) == ["migration_name", "depends_on", "status", "depends_on_status", "created_at", "source", "because"]
+        assert list(db.dependencies().columns) == [
+            "migration_name",
+            "depends_on",
+            "status",
+            "depends_on_status",
+            "created_at",
+            "source",
+            "because",
+        ]
         assert str(db.dependencies()["created_at"].dtype) == "datetime64[us, UTC]"
         assert len(db.list()) == 1
         assert len(db.history(status="failed")) == 0
@@ -279,7 +320,9 @@ def test_frames_of_an_empty_database(empty_dsn):
 
 def test_times_are_those_of_the_server_whatever_its_zone(db, applied, session):
     applied("001_t", "SELECT 1;")
-    moment = value(session(options="-c timezone=UTC"), "SELECT applied_at FROM migration_history WHERE migration_name = '001_t'")
+    moment = value(
+        session(options="-c timezone=UTC"), "SELECT applied_at FROM migration_history WHERE migration_name = '001_t'"
+    )
     (found,) = db.history().query("migration_name == '001_t'")["applied_at"]
     assert found.to_pydatetime() == moment
 

@@ -25,7 +25,9 @@ def test_can_rollback_migration(applied, connection):
 
 
 def test_can_rollback_migration_of_an_unknown_name(connection):
-    assert connection.execute("SELECT * FROM can_rollback_migration('nowhere')").fetchall() == [(False, "Migration not found", [])]
+    assert connection.execute("SELECT * FROM can_rollback_migration('nowhere')").fetchall() == [
+        (False, "Migration not found", [])
+    ]
     assert connection.execute("SELECT can_rollback FROM can_rollback_migration(NULL)").fetchall() == [(False,)]
 
 
@@ -41,7 +43,11 @@ def test_dry_run(applied, connection):
 
 @pytest.mark.parametrize(
     "call",
-    ["execute_migration_rollback('001_t')", "execute_migration_rollback('001_t', false)", "execute_migration_rollback(name => '001_t', dry_run => false)"],
+    [
+        "execute_migration_rollback('001_t')",
+        "execute_migration_rollback('001_t', false)",
+        "execute_migration_rollback(name => '001_t', dry_run => false)",
+    ],
 )
 def test_execute(applied, connection, call):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
@@ -49,12 +55,17 @@ def test_execute(applied, connection, call):
     assert columns(cursor) == ["success", "message", "sql_executed"]
     assert cursor.fetchall() == [(True, "Migration rolled back successfully", "DROP TABLE t;")]
     assert not exists(connection, "t")
-    row = connection.execute("SELECT status, rollback_at <= clock_timestamp(), rollback_by FROM migration_history WHERE migration_name = '001_t'").fetchone()
+    row = connection.execute(
+        "SELECT status, rollback_at <= clock_timestamp(), rollback_by FROM migration_history WHERE migration_name ="
+        " '001_t'"
+    ).fetchone()
     assert row == ("rolled_back", True, "postgres")
 
 
 def test_execute_of_an_unknown_name(connection):
-    assert connection.execute("SELECT * FROM execute_migration_rollback('nowhere')").fetchall() == [(False, "Migration not found", None)]
+    assert connection.execute("SELECT * FROM execute_migration_rollback('nowhere')").fetchall() == [
+        (False, "Migration not found", None)
+    ]
 
 
 def test_messages_of_every_refusal(applied, connection):
@@ -67,16 +78,22 @@ def test_messages_of_every_refusal(applied, connection):
     connection.execute("UPDATE migration_history SET status = 'applied' WHERE migration_name = '002_dependent'")
 
     def refusal(name):
-        success, message, sql_executed = connection.execute("SELECT * FROM execute_migration_rollback(%s)", (name,)).fetchone()
+        success, message, sql_executed = connection.execute(
+            "SELECT * FROM execute_migration_rollback(%s)", (name,)
+        ).fetchone()
         assert not success
         assert sql_executed is None
-        assert connection.execute("SELECT can_rollback, reason FROM can_rollback_migration(%s)", (name,)).fetchone() == (False, message)
+        assert connection.execute(
+            "SELECT can_rollback, reason FROM can_rollback_migration(%s)", (name,)
+        ).fetchone() == (False, message)
         return message
 
     assert refusal("001_base") == "Cannot rollback: other migrations depend on this one"
     assert refusal("003_bare") == "No rollback SQL defined for this migration"
     assert refusal("004_fails") == "Rollback failed, manual intervention required"
-    connection.execute("SELECT execute_migration_rollback('002_dependent'), execute_migration_rollback('002_dependent')")
+    connection.execute(
+        "SELECT execute_migration_rollback('002_dependent'), execute_migration_rollback('002_dependent')"
+    )
     connection.execute("UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '002_dependent'")
     assert refusal("002_dependent") == "Already rolled back, cannot rollback again"
 
@@ -106,7 +123,13 @@ def test_list_rollbackable_migrations(applied, connection):
     ]
     rows = {row[0]: row[3:] for row in cursor}
     assert rows["002_dependent"] == ("applied", True, True, None, [])
-    assert rows["001_base"] == ("applied", False, True, "Cannot rollback: other migrations depend on this one", ["002_dependent"])
+    assert rows["001_base"] == (
+        "applied",
+        False,
+        True,
+        "Cannot rollback: other migrations depend on this one",
+        ["002_dependent"],
+    )
     assert "003_gone" not in rows
 
 
@@ -126,16 +149,29 @@ def test_no_listing_contradicts_itself(applied, connection):
     ).fetchall():
         assert can == (reason is None)
         assert has_sql or not can
-        assert connection.execute("SELECT can_rollback, nullif(reason, %s) FROM can_rollback_migration(%s)", (SAFE, name)).fetchone() == (can, reason)
+        assert connection.execute(
+            "SELECT can_rollback, nullif(reason, %s) FROM can_rollback_migration(%s)", (SAFE, name)
+        ).fetchone() == (can, reason)
 
 
 def test_create_migration_snapshot(connection):
     connection.execute("CREATE TABLE kept (a int NOT NULL)")
-    assert value(connection, "SELECT pg_typeof(create_migration_snapshot('20250120_risky_migration', 'Snapshot before major schema change'))::text") == "uuid"
+    assert (
+        value(
+            connection,
+            "SELECT pg_typeof(create_migration_snapshot('20250120_risky_migration', 'Snapshot before major schema"
+            " change'))::text",
+        )
+        == "uuid"
+    )
     name, description, columns_then = connection.execute(
         "SELECT migration_name, description, objects #> '{table,public.kept,columns}' FROM migration_snapshots"
     ).fetchone()
-    assert (name, description, columns_then) == ("20250120_risky_migration", "Snapshot before major schema change", ["a"])
+    assert (name, description, columns_then) == (
+        "20250120_risky_migration",
+        "Snapshot before major schema change",
+        ["a"],
+    )
 
 
 def test_specified_troubleshooting_by_hand(applied, connection):
@@ -143,4 +179,6 @@ def test_specified_troubleshooting_by_hand(applied, connection):
     connection.execute("SELECT execute_migration_rollback('001_t')")
     assert value(connection, "SELECT status FROM migration_history WHERE migration_name = '001_t'") == "failed"
     connection.execute("UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '001_t'")
-    assert connection.execute("SELECT reason FROM can_rollback_migration('001_t')").fetchone() == ("Already rolled back, cannot rollback again",)
+    assert connection.execute("SELECT reason FROM can_rollback_migration('001_t')").fetchone() == (
+        "Already rolled back, cannot rollback again",
+    )

@@ -31,7 +31,9 @@ def test_all_that_rests_on_it_is_named_directly_or_through_others(db, chain):
 
 
 def test_a_dependent_behind_one_that_is_rolled_back_still_blocks(db, chain, session):
-    session().execute("UPDATE migration_history SET status = 'rolled_back' WHERE migration_name IN ('002_b', '003_c', '005_e')")
+    session().execute(
+        "UPDATE migration_history SET status = 'rolled_back' WHERE migration_name IN ('002_b', '003_c', '005_e')"
+    )
     check = db.check("001_a")
     assert not check.can_rollback
     assert check.dependent_migrations == ("004_d",)
@@ -52,9 +54,17 @@ def test_a_refusal_changes_nothing_but_the_trail(db, chain, session):
     assert caught.value.dependents == ("002_b", "003_c", "004_d", "005_e")
     assert caught.value.reason == "Cannot rollback: other migrations depend on this one"
     assert caught.value.exit_code == 3
-    assert (schema_of(connection), connection.execute("SELECT * FROM migration_history ORDER BY 1").fetchall()) == before
+    assert (
+        schema_of(connection),
+        connection.execute("SELECT * FROM migration_history ORDER BY 1").fetchall(),
+    ) == before
     event = last_event(connection)
-    assert (event["event"], event["migration_name"], event["reason"], event["details"]["message"]) == ("refused", "001_a", "incident 7", caught.value.reason)
+    assert (event["event"], event["migration_name"], event["reason"], event["details"]["message"]) == (
+        "refused",
+        "001_a",
+        "incident 7",
+        caught.value.reason,
+    )
 
 
 @pytest.mark.parametrize("state", ["rolled_back", "failed"])
@@ -95,7 +105,9 @@ def test_what_a_transaction_refuses_is_refused_with_its_line(db, applied):
 
 
 def test_a_circle_made_by_hand_does_not_run_for_ever(db, chain, session):
-    session(options="-c statement_timeout=5s").execute("INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('001_a', '004_d')")
+    session(options="-c statement_timeout=5s").execute(
+        "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('001_a', '004_d')"
+    )
     assert not db.check("001_a").can_rollback
     assert not db.list().empty
     with pytest.raises(mr.DependencyError) as caught:
@@ -136,7 +148,9 @@ def test_an_empty_list_of_names_is_wrong_usage(db):
 
 def test_sql_that_was_set_by_hand_runs_and_is_warned_of(db, applied, session):
     applied("001_t", "CREATE TABLE t (); CREATE TABLE u ();")
-    session().execute("UPDATE migration_history SET rollback_sql = 'DROP TABLE t; DROP TABLE u' WHERE migration_name = '001_t'")
+    session().execute(
+        "UPDATE migration_history SET rollback_sql = 'DROP TABLE t; DROP TABLE u' WHERE migration_name = '001_t'"
+    )
     check = db.check("001_t")
     assert check.can_rollback
     assert any("by hand" in warning for warning in check.warnings)
@@ -158,14 +172,24 @@ def test_a_refusal_says_which_one_it_is_about_and_what_leads_on(db, applied, ask
         return caught.value
 
     alone = asked("001_a")
-    assert (alone.migration_name, alone.dependents, alone.hint) == ("001_a", ("002_it's failed",), "Roll back first: 002_it's failed")
+    assert (alone.migration_name, alone.dependents, alone.hint) == (
+        "001_a",
+        ("002_it's failed",),
+        "Roll back first: 002_it's failed",
+    )
     chain = asked("001_a", chain=True)
     assert (chain.migration_name, chain.reason) == ("002_it's failed", "Rollback failed, manual intervention required")
     assert chain.hint.splitlines() == [
         "This is about 002_it's failed, which has to be rolled back before 001_a.",
-        "Look at it first, then say how it stands: migrollback resolve '002_it'\"'\"'s failed' --as applied|rolled_back --reason TEXT",
+        (
+            "Look at it first, then say how it stands: migrollback resolve '002_it'\"'\"'s failed' --as"
+            " applied|rolled_back --reason TEXT"
+        ),
     ]
-    assert asked("003_none").hint == "migrollback template 003_none suggests it. Add it to the file, then: migrollback register 003_none"
+    assert (
+        asked("003_none").hint
+        == "migrollback template 003_none suggests it. Add it to the file, then: migrollback register 003_none"
+    )
 
 
 def test_a_file_that_may_not_be_read_stops_no_rollback(db, applied, monkeypatch):
@@ -176,7 +200,9 @@ def test_a_file_that_may_not_be_read_stops_no_rollback(db, applied, monkeypatch)
 
     monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read anything
     (warning,) = db.check("001_t").warnings
-    assert warning.endswith("001_t.sql cannot be read (Permission denied): nobody can tell whether it was changed after it was registered")
+    assert warning.endswith(
+        "001_t.sql cannot be read (Permission denied): nobody can tell whether it was changed after it was registered"
+    )
     assert db.rollback("001_t", confirm="001_t").success
 
 

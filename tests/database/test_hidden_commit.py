@@ -80,7 +80,11 @@ def test_seen_by_the_parser(db, attempts, write_migration):
 
 
 def test_set_by_hand_it_gets_as_far_as_execute(attempts, connection):
-    attempts(TRICKS | BY_HAND, lambda name, sql: connection.execute("SELECT register_migration(%s, '1', rollback_sql => %s)", (name, sql)), mr.RollbackFailed)
+    attempts(
+        TRICKS | BY_HAND,
+        lambda name, sql: connection.execute("SELECT register_migration(%s, '1', rollback_sql => %s)", (name, sql)),
+        mr.RollbackFailed,
+    )
 
 
 def test_set_by_hand_over_a_rollback_that_ran_outside_a_transaction(db, attempts, write_migration, connection):

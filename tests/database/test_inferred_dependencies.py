@@ -118,7 +118,11 @@ def test_a_column_added_by_another_migration_and_used_by_a_view_of_a_third(appli
 def test_names_inside_function_bodies_count_with_and_without_the_file(applied, db, folder):
     applied("001_tables", "CREATE TABLE orders (id int); CREATE TABLE log (at timestamptz);")
     applied("002_sql", "CREATE FUNCTION orders() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM orders';")
-    applied("003_plpgsql", "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (now()); RETURN NEW; END $$;")
+    applied(
+        "003_plpgsql",
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (now()); RETURN"
+        " NEW; END $$;",
+    )
     applied("004_do", "DO $$ BEGIN UPDATE orders SET id = 1; END $$;")
     expected = {("002_sql", "001_tables"), ("003_plpgsql", "001_tables")}
     found = inferred(db)
@@ -166,7 +170,9 @@ def test_after_a_restore_from_a_dump_names_are_enough(applied, connection):
     applied("001_base", "CREATE TABLE base (a int);")
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;")
     before = by_catalog(connection)
-    connection.execute("UPDATE migration_objects SET recorded_in = 1, object_id = (object_id::bigint + 1000000)::oid")  # the oids of another database
+    connection.execute(
+        "UPDATE migration_objects SET recorded_in = 1, object_id = (object_id::bigint + 1000000)::oid"
+    )  # the oids of another database
     assert by_catalog(connection) == before
 
 
@@ -175,7 +181,9 @@ def test_what_is_recorded_blocks_and_orders(applied, db, connection):
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;", "DROP VIEW v;")
     assert db.check("001_base").can_rollback
     result = db.record_dependencies()
-    assert [(one.migration_name, one.depends_on, one.because) for one in result.recorded] == [("002_user", "001_base", "column public.base.a")]
+    assert [(one.migration_name, one.depends_on, one.because) for one in result.recorded] == [
+        ("002_user", "001_base", "column public.base.a")
+    ]
     assert db.check("001_base").dependent_migrations == ("002_user",)
     assert db.plan("001_base").steps == ("002_user", "001_base")
     [row] = db.dependencies().to_dict("records")
@@ -195,7 +203,9 @@ def test_psql_records_what_the_catalogs_know(applied, connection):
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;")
     row = connection.execute("SELECT * FROM record_migration_dependencies()").fetchone()
     assert row == ("002_user", "001_base", "column public.base.a", True, None)
-    assert connection.execute("SELECT recorded, remark FROM record_migration_dependencies()").fetchall() == [(False, "inferred already")]
+    assert connection.execute("SELECT recorded, remark FROM record_migration_dependencies()").fetchall() == [
+        (False, "inferred already")
+    ]
 
 
 def test_registering_again_keeps_what_was_inferred_and_a_declaration_takes_its_place(applied, db, write_migration):
@@ -219,7 +229,10 @@ def test_recording_closes_no_circle(applied, db, connection, write_migration):
     write_migration("001_base", "-- Depends on: 002_user\nCREATE TABLE base (a int);")
     db.register("001_base")
     [skipped] = db.record_dependencies().skipped
-    assert (skipped.migration_name, skipped.remark) == ("002_user", "would close a circle: 001_base depends on 002_user")
+    assert (skipped.migration_name, skipped.remark) == (
+        "002_user",
+        "would close a circle: 001_base depends on 002_user",
+    )
     assert len(db.dependencies()) == 1
 
 
@@ -239,14 +252,22 @@ def test_what_is_no_longer_found_is_said_and_taken_back(applied, db, connection,
     db.record_dependencies()
     applied("004_declares", "-- Depends on: 002_other\nSELECT 1;", "SELECT 1;")
     write_migration("003_user", "INSERT INTO other VALUES (1);\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END\n")
-    assert db.inferred_rows()[0] == []  # the file is not what was registered: what it says is no reason to take anything back
+    assert (
+        db.inferred_rows()[0] == []
+    )  # the file is not what was registered: what it says is no reason to take anything back
     db.register("003_user")
     listed = {(row["migration_name"], row["depends_on"]): row["recorded"] for row in db.inferred_rows()[0]}
     assert listed == {("003_user", "002_other"): "inferred", ("003_user", "001_base"): "inferred, no longer found"}
     result = db.record_dependencies()
-    assert [(one.migration_name, one.depends_on, one.because) for one in result.removed] == [("003_user", "001_base", "table public.base")]
+    assert [(one.migration_name, one.depends_on, one.because) for one in result.removed] == [
+        ("003_user", "001_base", "table public.base")
+    ]
     event = last_event(connection)
-    assert (event["event"], event["migration_name"], event["details"]) == ("dependencies_recorded", "003_user", {"removed": {"001_base": "table public.base"}})
+    assert (event["event"], event["migration_name"], event["details"]) == (
+        "dependencies_recorded",
+        "003_user",
+        {"removed": {"001_base": "table public.base"}},
+    )
     kept = {(row["migration_name"], row["depends_on"], row["source"]) for row in db.database.dependencies()}
     assert kept == {("003_user", "002_other", "inferred"), ("004_declares", "002_other", "declared")}
     assert db.check("001_base").can_rollback
@@ -275,20 +296,30 @@ def test_what_is_rolled_back_or_unknown_is_not_recorded(applied, connection, db)
     applied("001_base", "CREATE TABLE base (a int);", "DROP TABLE base;")
     applied("002_user", "SELECT 1;", "SELECT 1;")
     db.rollback("001_base", confirm="001_base")
-    wanted = [{"migration_name": "002_user", "depends_on": base, "because": "x"} for base in ("001_base", "no_such", "002_user")]
-    rows = connection.execute("SELECT recorded, remark FROM record_migration_dependencies(%s)", (psycopg.types.json.Jsonb(wanted),)).fetchall()
+    wanted = [
+        {"migration_name": "002_user", "depends_on": base, "because": "x"}
+        for base in ("001_base", "no_such", "002_user")
+    ]
+    rows = connection.execute(
+        "SELECT recorded, remark FROM record_migration_dependencies(%s)", (psycopg.types.json.Jsonb(wanted),)
+    ).fetchall()
     assert rows == [(False, "rolled back"), (False, "not registered"), (False, "depends on itself")]
 
 
 def test_objects_of_what_was_only_registered_are_kept_when_dependencies_are_recorded(db, write_migration, connection):
-    up = "CREATE SCHEMA app; CREATE TABLE app.\"T\" (id int PRIMARY KEY, b text); CREATE FUNCTION app.f(a int, b text DEFAULT NULL) RETURNS int LANGUAGE sql AS 'SELECT 1';"
+    up = (
+        'CREATE SCHEMA app; CREATE TABLE app."T" (id int PRIMARY KEY, b text); CREATE FUNCTION app.f(a int, b text'
+        " DEFAULT NULL) RETURNS int LANGUAGE sql AS 'SELECT 1';"
+    )
     connection.execute(up)
     write_migration("001_old", up)
     write_migration("002_new", 'ALTER TABLE app."T" ADD c int;')
     db.register("001_old")
     db.apply("002_new")
     db.record_dependencies()
-    rows = connection.execute("SELECT kind, identity FROM migration_objects WHERE source = 'parsed' AND class_id IS NOT NULL").fetchall()
+    rows = connection.execute(
+        "SELECT kind, identity FROM migration_objects WHERE source = 'parsed' AND class_id IS NOT NULL"
+    ).fetchall()
     assert set(rows) == {
         ("schema", "app"),
         ("table", 'app."T"'),
@@ -300,16 +331,27 @@ def test_objects_of_what_was_only_registered_are_kept_when_dependencies_are_reco
 
 
 def test_what_runs_statement_by_statement_is_known_by_its_text(applied, connection):
-    applied("001_index", "CREATE TABLE t (a int); CREATE INDEX CONCURRENTLY i ON t (a);", header="-- Transaction: false\n")
-    rows = connection.execute("SELECT action, kind, identity, source FROM migration_objects WHERE class_id IS NOT NULL ORDER BY kind").fetchall()
-    assert rows == [("created", "column", "public.t.a", "parsed"), ("created", "index", "public.i", "parsed"), ("created", "table", "public.t", "parsed")]
+    applied(
+        "001_index", "CREATE TABLE t (a int); CREATE INDEX CONCURRENTLY i ON t (a);", header="-- Transaction: false\n"
+    )
+    rows = connection.execute(
+        "SELECT action, kind, identity, source FROM migration_objects WHERE class_id IS NOT NULL ORDER BY kind"
+    ).fetchall()
+    assert rows == [
+        ("created", "column", "public.t.a", "parsed"),
+        ("created", "index", "public.i", "parsed"),
+        ("created", "table", "public.t", "parsed"),
+    ]
 
 
 def test_indexes_that_a_change_of_type_builds_anew_stay_their_makers(applied, connection):
     applied("001_base", "CREATE TABLE base (a int PRIMARY KEY, b int, c int DEFAULT 1);")
     applied("002_index", "CREATE INDEX i ON base (b); ALTER TABLE base ADD d int DEFAULT 5;")
     applied("003_bigger", "ALTER TABLE base ALTER b TYPE bigint;")
-    assert value(connection, "SELECT migration_name FROM migration_object_makers() WHERE identity = 'public.i'") == "002_index"
+    assert (
+        value(connection, "SELECT migration_name FROM migration_object_makers() WHERE identity = 'public.i'")
+        == "002_index"
+    )
     assert set(by_catalog(connection)) == {("002_index", "001_base"), ("003_bigger", "001_base")}
 
 
@@ -317,13 +359,20 @@ def test_an_ordinary_role_infers_and_records(database_dsn, folder, write_migrati
     admin = session()
     admin.execute("CREATE ROLE builder LOGIN")
     try:
-        admin.execute(f'GRANT CREATE ON DATABASE "{psycopg.conninfo.conninfo_to_dict(database_dsn)["dbname"]}" TO builder')
+        admin.execute(
+            f'GRANT CREATE ON DATABASE "{psycopg.conninfo.conninfo_to_dict(database_dsn)["dbname"]}" TO builder'
+        )
         with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, user="builder"), dir=folder, schema="own") as db:
             db.install()
-            write_migration("001_base", "CREATE SCHEMA app; CREATE TABLE app.base (a int); CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT 1';")
+            write_migration(
+                "001_base",
+                "CREATE SCHEMA app; CREATE TABLE app.base (a int); CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS"
+                " 'SELECT 1';",
+            )
             write_migration(
                 "002_user",
-                "CREATE VIEW app.v AS SELECT a, app.f() AS f FROM app.base; CREATE FUNCTION app.g() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM app.base';",
+                "CREATE VIEW app.v AS SELECT a, app.f() AS f FROM app.base; CREATE FUNCTION app.g() RETURNS bigint"
+                " LANGUAGE sql AS 'SELECT count(*) FROM app.base';",
             )
             db.apply()
             [one] = db.record_dependencies().recorded
@@ -344,7 +393,15 @@ def test_the_command_line_lists_records_and_draws(applied, db, database_dsn, fol
     status, out = run("deps", "--infer", "--format", "json")
     assert (status, json.loads(out)) == (
         0,
-        [{"migration_name": "002_user", "depends_on": "001_base", "because": "column public.base.a", "source": "catalog", "recorded": None}],
+        [
+            {
+                "migration_name": "002_user",
+                "depends_on": "001_base",
+                "because": "column public.base.a",
+                "source": "catalog",
+                "recorded": None,
+            }
+        ],
     )
     assert run("deps", "--record")[0] == 2
     status, out = run("deps", "--infer", "--record")

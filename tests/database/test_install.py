@@ -43,7 +43,21 @@ def test_a_repeated_install_changes_nothing(db, session):
 
 
 @pytest.mark.parametrize(
-    "schema", ["migrollback", 'My "Schema"', "a.b", "select", "schéma ě", "it's", "100%", "%s", "back\\slash", "migrollback_schema", "$1", "x" * 63]
+    "schema",
+    [
+        "migrollback",
+        'My "Schema"',
+        "a.b",
+        "select",
+        "schéma ě",
+        "it's",
+        "100%",
+        "%s",
+        "back\\slash",
+        "migrollback_schema",
+        "$1",
+        "x" * 63,
+    ],
 )
 def test_any_schema(empty_dsn, folder, write_migration, schema):
     with mr.connect(empty_dsn, schema=schema, dir=folder) as db:
@@ -58,7 +72,10 @@ def test_any_schema(empty_dsn, folder, write_migration, schema):
         assert db.verify_events().intact
         assert db.graph() is not None
         with psycopg.connect(empty_dsn) as connection:
-            outside = "SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'public'"
+            outside = (
+                "SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname ="
+                " 'public'"
+            )
             assert value(connection, outside) == 0
 
 
@@ -66,20 +83,29 @@ def test_any_schema(empty_dsn, folder, write_migration, schema):
 def test_everything_else_in_an_odd_schema(empty_dsn, folder, write_migration, tmp_path, schema):
     with mr.connect(empty_dsn, schema=schema, dir=folder) as db:
         db.install()
-        write_migration("001_t", "CREATE TABLE t (a int PRIMARY KEY);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
-        write_migration("002_u", "CREATE TABLE u (a int REFERENCES t);\n-- ROLLBACK START\nDROP TABLE u; SELECT 1/0;\n-- ROLLBACK END")
+        write_migration(
+            "001_t", "CREATE TABLE t (a int PRIMARY KEY);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END"
+        )
+        write_migration(
+            "002_u",
+            "CREATE TABLE u (a int REFERENCES t);\n-- ROLLBACK START\nDROP TABLE u; SELECT 1/0;\n-- ROLLBACK END",
+        )
         db.apply()
         assert db.diff(db.snapshot("001_t")).changes == ()
         assert len(db.snapshots("001_t")) == 1
         assert not db.rehearse("001_t").success
         assert db.rehearse("002_u", on="scratch").failure.sqlstate == "22012"
-        assert [(one.migration_name, one.depends_on) for one in db.record_dependencies().dependencies] == [("002_u", "001_t")]
+        assert [(one.migration_name, one.depends_on) for one in db.record_dependencies().dependencies] == [
+            ("002_u", "001_t")
+        ]
         with pytest.raises(mr.Refused):
             db.rollback("001_t", confirm="001_t")
         with pytest.raises(mr.RollbackFailed):
             db.rollback("002_u", confirm="002_u")
         db.resolve("002_u", status="applied", reason="looked")
-        write_migration("002_u", "CREATE TABLE u (a int REFERENCES t);\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END")
+        write_migration(
+            "002_u", "CREATE TABLE u (a int REFERENCES t);\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END"
+        )
         assert db.register("002_u").outcome == "updated"
         assert db.sync().skipped == ("001_t", "002_u")
         db.checklist("001_t", chain=True).attest("reason", "INC-42")
@@ -130,7 +156,8 @@ def test_without_the_system_every_question_says_so(empty_dsn, folder, write_migr
 
 def test_a_newer_system_is_refused_in_words(db, session):
     session().execute(
-        "INSERT INTO migration_history (migration_name, migration_version, metadata) VALUES ('20990101_later_rules', '20990101', '{\"system\": true}')"
+        "INSERT INTO migration_history (migration_name, migration_version, metadata) VALUES ('20990101_later_rules',"
+        " '20990101', '{\"system\": true}')"
     )
     for deed in (db.install, db.require_system):
         with pytest.raises(mr.NewerSystem, match="20990101_later_rules"):
@@ -153,7 +180,13 @@ def test_an_install_that_fails_leaves_nothing(empty_dsn):
     with mr.connect(empty_dsn) as db, pytest.raises(mr.MigrollbackError):
         db.install()
     with psycopg.connect(empty_dsn) as connection:
-        assert value(connection, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'") == 1
+        assert (
+            value(
+                connection,
+                "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
+            )
+            == 1
+        )
 
 
 def test_two_installs_at_once(empty_dsn):
@@ -169,7 +202,10 @@ def test_two_installs_at_once(empty_dsn):
 
 
 def test_the_printed_installation_makes_the_same_system(empty_dsn, database_dsn):
-    names = "SELECT p.oid::regprocedure::text, md5(p.prosrc), p.proacl::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace ORDER BY 1"
+    names = (
+        "SELECT p.oid::regprocedure::text, md5(p.prosrc), p.proacl::text FROM pg_proc p WHERE p.pronamespace ="
+        " 'public'::regnamespace ORDER BY 1"
+    )
     with psycopg.connect(empty_dsn) as connection:
         connection.execute(installation_sql("public"))
     with psycopg.connect(empty_dsn) as printed, psycopg.connect(database_dsn) as installed:
@@ -192,9 +228,14 @@ def test_a_publication_of_all_tables_stops_nothing(db, session, write_migration)
     db.apply()
     assert db.rollback("001_t", confirm="001_t").success
     db.apply("001_t")
-    write_migration("001_t", "CREATE TABLE t (a int PRIMARY KEY);\n-- ROLLBACK START\nDROP TABLE IF EXISTS t;\n-- ROLLBACK END")
+    write_migration(
+        "001_t", "CREATE TABLE t (a int PRIMARY KEY);\n-- ROLLBACK START\nDROP TABLE IF EXISTS t;\n-- ROLLBACK END"
+    )
     assert db.register("001_t").outcome == "updated"
     db.record_dependencies()
     db.resolve("001_t", status="rolled_back", reason="looked")
-    without = "SELECT c.relname FROM migration_system_objects() s JOIN pg_class c ON c.oid = ANY (s.tables) WHERE c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)"
+    without = (
+        "SELECT c.relname FROM migration_system_objects() s JOIN pg_class c ON c.oid = ANY (s.tables) WHERE"
+        " c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)"
+    )
     assert session().execute(without).fetchall() == []

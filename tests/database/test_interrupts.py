@@ -43,7 +43,9 @@ def interrupted_at(function: str, *, after: bool = False, time: int = 1) -> Iter
     assert len(calls) >= time, f"{function} was not called: look at how it is done now"
 
 
-def test_during_the_verification_the_rollback_is_done_and_said_so(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
+def test_during_the_verification_the_rollback_is_done_and_said_so(
+    db: mr.Migrations, applied: Callable[..., str], session: Session
+) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     with interrupted_at("verify_migration_rollback"), pytest.raises(mr.Interrupted) as caught:
         db.rollback("001_t", confirm="001_t")
@@ -54,9 +56,14 @@ def test_during_the_verification_the_rollback_is_done_and_said_so(db: mr.Migrati
     assert not exists(session(), "t")
 
 
-def test_before_the_commit_it_is_undone_and_said_so(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
+def test_before_the_commit_it_is_undone_and_said_so(
+    db: mr.Migrations, applied: Callable[..., str], session: Session
+) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
-    with interrupted_at("execute_migration_rollbacks", after=True, time=2), pytest.raises(mr.Interrupted) as caught:  # the first is the dry run
+    with (
+        interrupted_at("execute_migration_rollbacks", after=True, time=2),
+        pytest.raises(mr.Interrupted) as caught,
+    ):  # the first is the dry run
         db.rollback("001_t", confirm="001_t")
     assert caught.value.done == ()
     assert "cancelled on the server and undone" in str(caught.value)
@@ -64,7 +71,9 @@ def test_before_the_commit_it_is_undone_and_said_so(db: mr.Migrations, applied: 
     assert exists(session(), "t")
 
 
-def test_of_several_that_are_applied_the_first_stay(db: mr.Migrations, write_migration: Callable[[str, str], Path], session: Session) -> None:
+def test_of_several_that_are_applied_the_first_stay(
+    db: mr.Migrations, write_migration: Callable[[str, str], Path], session: Session
+) -> None:
     for number in (1, 2, 3):
         write_migration(f"00{number}_t", f"CREATE TABLE t{number} ();")
     with interrupted_at("apply_migration", after=True, time=3), pytest.raises(mr.Interrupted) as caught:
@@ -74,30 +83,56 @@ def test_of_several_that_are_applied_the_first_stay(db: mr.Migrations, write_mig
     assert not exists(session(), "t3")
 
 
-def test_outside_a_transaction_what_has_run_stays(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
-    applied("001_t", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);", "DROP INDEX CONCURRENTLY i; DROP TABLE t;", options=" transaction:false")
-    with interrupted_at("journal_migration_statement", after=True), pytest.raises(mr.Interrupted, match="Those before it stay"):
+def test_outside_a_transaction_what_has_run_stays(
+    db: mr.Migrations, applied: Callable[..., str], session: Session
+) -> None:
+    applied(
+        "001_t",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);",
+        "DROP INDEX CONCURRENTLY i; DROP TABLE t;",
+        options=" transaction:false",
+    )
+    with (
+        interrupted_at("journal_migration_statement", after=True),
+        pytest.raises(mr.Interrupted, match="Those before it stay"),
+    ):
         db.rollback("001_t", confirm="001_t")
     assert not exists(session(), "i")
     assert exists(session(), "t")
 
 
 @pytest.mark.parametrize(
-    ("function", "words"), [("verify_migration_rollback", "Too late for 001_t"), ("start_migration_rollback", "cancelled on the server and undone")]
+    ("function", "words"),
+    [
+        ("verify_migration_rollback", "Too late for 001_t"),
+        ("start_migration_rollback", "cancelled on the server and undone"),
+    ],
 )
-def test_the_command_line_says_the_same(applied: Callable[..., str], database_dsn: str, folder: Path, function: str, words: str) -> None:
+def test_the_command_line_says_the_same(
+    applied: Callable[..., str], database_dsn: str, folder: Path, function: str, words: str
+) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     out, err = io.StringIO(), io.StringIO()
     with interrupted_at(function):
-        assert cli.run(["rollback", "001_t", "--confirm", "001_t", "--dsn", database_dsn, "--dir", str(folder)], out, err) == 1
+        assert (
+            cli.run(["rollback", "001_t", "--confirm", "001_t", "--dsn", database_dsn, "--dir", str(folder)], out, err)
+            == 1
+        )
     assert "❌ Interrupted. " in err.getvalue()
     assert words in err.getvalue()
 
 
-def test_programs_are_told_what_stays(db: mr.Migrations, applied: Callable[..., str], write_migration: Callable[[str, str], Path], database_dsn: str) -> None:
+def test_programs_are_told_what_stays(
+    db: mr.Migrations, applied: Callable[..., str], write_migration: Callable[[str, str], Path], database_dsn: str
+) -> None:
     def run(*words: str) -> dict[str, object]:
         out = io.StringIO()
-        assert cli.run([*words, "--format", "json", "--dsn", database_dsn, "--dir", str(db.folder.path)], out, io.StringIO()) == 1
+        assert (
+            cli.run(
+                [*words, "--format", "json", "--dsn", database_dsn, "--dir", str(db.folder.path)], out, io.StringIO()
+            )
+            == 1
+        )
         return json.loads(out.getvalue())
 
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
@@ -113,12 +148,17 @@ def test_programs_are_told_what_stays(db: mr.Migrations, applied: Callable[..., 
     assert told == {"error": "Interrupted", "hint": None, "migration_name": None, "applied": ["002_t"]}
 
 
-def test_where_the_database_cannot_be_asked_nothing_is_claimed(db: mr.Migrations, applied: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_database_cannot_be_asked_nothing_is_claimed(
+    db: mr.Migrations, applied: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
 
     def lost(self: Database) -> tuple[str, ...]:
         raise mr.ConnectionFailed("gone")
 
     monkeypatch.setattr(Database, "done_in_attempts", lost)
-    with interrupted_at("verify_migration_rollback"), pytest.raises(mr.Interrupted, match="if it was not committed already"):
+    with (
+        interrupted_at("verify_migration_rollback"),
+        pytest.raises(mr.Interrupted, match="if it was not committed already"),
+    ):
         db.rollback("001_t", confirm="001_t")

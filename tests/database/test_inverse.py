@@ -147,7 +147,10 @@ def snapshot(connection):
 
 def changes(connection, before):
     """(change, kind, identity) of all that differs now; the order of columns apart, which PostgreSQL cannot bring back."""
-    rows = connection.execute("SELECT change, kind, identity FROM public.schema_changes(%s::jsonb, public.schema_snapshot())", (json.dumps(before),)).fetchall()
+    rows = connection.execute(
+        "SELECT change, kind, identity FROM public.schema_changes(%s::jsonb, public.schema_snapshot())",
+        (json.dumps(before),),
+    ).fetchall()
     return [row for row in rows if row[0] != "reordered"]
 
 
@@ -206,7 +209,9 @@ def test_the_suggested_inverse_brings_the_schema_back(shared, case):
 @pytest.mark.parametrize("seed", range(24))
 def test_so_does_the_inverse_of_several_at_once(shared, seed):
     connection, before = shared
-    alone = [case for case in CASES if not any(word in case for word in (" => ", "CONCURRENTLY", "BEGIN;", "search_path"))]
+    alone = [
+        case for case in CASES if not any(word in case for word in (" => ", "CONCURRENTLY", "BEGIN;", "search_path"))
+    ]
     chance = random.Random(seed)
     while True:
         up = "; ".join(chance.sample(alone, chance.randint(2, 5)))

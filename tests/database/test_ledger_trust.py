@@ -14,33 +14,54 @@ from migrollback_nb.cli import run
 
 DBMATE = "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)"
 DBMATE_FILE = {"{n}_t.sql": "-- migrate:up\n{up}\n-- migrate:down\n{down}"}
-SUPABASE = "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text)"
-SQITCH = (
-    "CREATE SCHEMA sqitch; CREATE TABLE sqitch.changes (change_id text PRIMARY KEY, script_hash text, change text NOT NULL, project text NOT NULL, note text NOT NULL DEFAULT '', "
-    "committed_at timestamptz NOT NULL DEFAULT now(), committer_name text NOT NULL, committer_email text NOT NULL, planned_at timestamptz NOT NULL, planner_name text NOT NULL, "
-    "planner_email text NOT NULL); CREATE TABLE sqitch.tags (tag_id text PRIMARY KEY, tag text NOT NULL, change_id text NOT NULL REFERENCES sqitch.changes (change_id)); "
-    "CREATE TABLE sqitch.dependencies (change_id text NOT NULL REFERENCES sqitch.changes (change_id) ON DELETE CASCADE, type text NOT NULL, dependency text NOT NULL); "
-    "CREATE TABLE sqitch.events (event text NOT NULL, change_id text NOT NULL, change text NOT NULL, project text NOT NULL, note text NOT NULL DEFAULT '', requires text[] NOT NULL DEFAULT '{}', "
-    "tags text[] NOT NULL DEFAULT '{}', committed_at timestamptz NOT NULL DEFAULT clock_timestamp(), committer_name text NOT NULL, committer_email text NOT NULL, "
-    "planned_at timestamptz NOT NULL, planner_name text NOT NULL, planner_email text NOT NULL)"
+SUPABASE = (
+    "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY,"
+    " statements text[], name text)"
 )
-BUN = "CREATE TABLE bun_migrations (id bigserial PRIMARY KEY, name varchar, group_id bigint, migrated_at timestamptz NOT NULL DEFAULT current_timestamp)"
-YOYO = "CREATE TABLE _yoyo_migration (migration_hash varchar(64) PRIMARY KEY, migration_id varchar(255), applied_at_utc timestamp)"
+SQITCH = (
+    "CREATE SCHEMA sqitch; CREATE TABLE sqitch.changes (change_id text PRIMARY KEY, script_hash text, change text NOT"
+    " NULL, project text NOT NULL, note text NOT NULL DEFAULT '', committed_at timestamptz NOT NULL DEFAULT now(),"
+    " committer_name text NOT NULL, committer_email text NOT NULL, planned_at timestamptz NOT NULL, planner_name text"
+    " NOT NULL, planner_email text NOT NULL); CREATE TABLE sqitch.tags (tag_id text PRIMARY KEY, tag text NOT NULL,"
+    " change_id text NOT NULL REFERENCES sqitch.changes (change_id)); CREATE TABLE sqitch.dependencies (change_id text"
+    " NOT NULL REFERENCES sqitch.changes (change_id) ON DELETE CASCADE, type text NOT NULL, dependency text NOT NULL);"
+    " CREATE TABLE sqitch.events (event text NOT NULL, change_id text NOT NULL, change text NOT NULL, project text NOT"
+    " NULL, note text NOT NULL DEFAULT '', requires text[] NOT NULL DEFAULT '{}', tags text[] NOT NULL DEFAULT '{}',"
+    " committed_at timestamptz NOT NULL DEFAULT clock_timestamp(), committer_name text NOT NULL, committer_email text"
+    " NOT NULL, planned_at timestamptz NOT NULL, planner_name text NOT NULL, planner_email text NOT NULL)"
+)
+BUN = (
+    "CREATE TABLE bun_migrations (id bigserial PRIMARY KEY, name varchar, group_id bigint, migrated_at timestamptz NOT"
+    " NULL DEFAULT current_timestamp)"
+)
+YOYO = (
+    "CREATE TABLE _yoyo_migration (migration_hash varchar(64) PRIMARY KEY, migration_id varchar(255), applied_at_utc"
+    " timestamp)"
+)
 POSTGRATOR = "CREATE TABLE schemaversion (version bigint PRIMARY KEY, name text, md5 text, run_at timestamptz)"
-NODE_PG_MIGRATE = "CREATE TABLE pgmigrations (id serial PRIMARY KEY, name varchar(255) NOT NULL, run_on timestamp NOT NULL)"
+NODE_PG_MIGRATE = (
+    "CREATE TABLE pgmigrations (id serial PRIMARY KEY, name varchar(255) NOT NULL, run_on timestamp NOT NULL)"
+)
 MALLORY = "DO $$ BEGIN IF to_regrole('{0}') IS NULL THEN CREATE ROLE {0} LOGIN; END IF; END $$;"
 #: Makes whoever writes the table a victim: this role may do all when it has run.
 SEIZES = (
-    "CREATE FUNCTION {schema}.seizes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ALTER ROLE mallory SUPERUSER; "
-    "IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$; "
-    "CREATE TRIGGER seizes BEFORE INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {schema}.seizes();"
+    "CREATE FUNCTION {schema}.seizes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ALTER ROLE mallory SUPERUSER; IF"
+    " TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$; CREATE TRIGGER seizes BEFORE INSERT OR UPDATE OR"
+    " DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {schema}.seizes();"
 )
 #: Tool -> (tables that are its ledger, the ledger), one for each line of deploy_tools().
 SHAPES = {
-    "supabase": [(SUPABASE, "supabase_migrations.schema_migrations"), (SUPABASE.replace(", name text", ""), "supabase_migrations.schema_migrations")],
+    "supabase": [
+        (SUPABASE, "supabase_migrations.schema_migrations"),
+        (SUPABASE.replace(", name text", ""), "supabase_migrations.schema_migrations"),
+    ],
     "dbmate": [(DBMATE, "public.schema_migrations")],
     "goose": [(GOOSE, "public.goose_db_version")],
-    "golang-migrate": [(GOLANG_MIGRATE, "public.schema_migrations"), (SQLX, "public._sqlx_migrations"), (BUN, "public.bun_migrations")],
+    "golang-migrate": [
+        (GOLANG_MIGRATE, "public.schema_migrations"),
+        (SQLX, "public._sqlx_migrations"),
+        (BUN, "public.bun_migrations"),
+    ],
     "tern": [(TERN_LEDGER, "public.schema_version")],
     "yoyo": [(YOYO, "public._yoyo_migration")],
     "postgrator": [(POSTGRATOR, "public.schemaversion")],
@@ -69,7 +90,8 @@ def roles(server):
 def mallory(roles, session, database_dsn):
     """A session of a role that may create in public and in the database, and nothing else."""
     session().execute(
-        "GRANT CREATE ON SCHEMA public TO mallory, deployer; DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO mallory, deployer', current_database()); END $$"
+        "GRANT CREATE ON SCHEMA public TO mallory, deployer; DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO"
+        " mallory, deployer', current_database()); END $$"
     )
     with psycopg.connect(database_dsn, user="mallory", autocommit=True) as connection:
         yield connection
@@ -94,18 +116,29 @@ def test_no_planted_ledger_is_touched(mallory, session):
                UNION ALL SELECT message FROM execute_migration_rollbacks('{3_t}', true) UNION ALL SELECT blocking_reason FROM list_rollbackable_migrations() WHERE migration_name = '3_t'"""
     for tool, shapes in SHAPES.items():
         metadata = psycopg.types.json.Jsonb(
-            {"search_path": "public"} if tool == "supabase" else {"tool": tool, "search_path": "public", "previous_version": "2"}
+            {"search_path": "public"}
+            if tool == "supabase"
+            else {"tool": tool, "search_path": "public", "previous_version": "2"}
         )
         connection.execute("SELECT register_migration('3_t', '3', 'SELECT 1', metadata => %s)", (metadata,))
         for tables, ledger in shapes:
             mallory.execute(f"{tables}; {SEIZES.format(schema='public', table=ledger)}")
-            told = f"The ledger {ledger} is not trusted: it belongs to mallory. Drop it where your deploy tool did not make it, or run migrollback install --trust-ledger-of mallory"
+            told = (
+                f"The ledger {ledger} is not trusted: it belongs to mallory. Drop it where your deploy tool did not"
+                " make it, or run migrollback install --trust-ledger-of mallory"
+            )
             assert connection.execute(asked).fetchall() == [(told,)] * 4
             for call in (
                 "resolve_migration('3_t', 'rolled_back', 'by hand')",
                 "mark_rolled_back('3_t', NULL, NULL, NULL, '{}')",
-                f"apply_migration('4_u', '4', '{{CREATE TABLE u ()}}', metadata => {psycopg.sql.Literal(metadata).as_string(connection)})",
-                f"migrations_in_deploy_ledgers({psycopg.sql.Literal(psycopg.types.json.Jsonb([{'name': '3_t', 'version': '3', 'tool': metadata.obj.get('tool')}])).as_string(connection)}, 'public')",
+                (
+                    "apply_migration('4_u', '4', '{CREATE TABLE u ()}', metadata =>"
+                    f" {psycopg.sql.Literal(metadata).as_string(connection)})"
+                ),
+                (
+                    f"migrations_in_deploy_ledgers({psycopg.sql.Literal(psycopg.types.json.Jsonb([{'name': '3_t', 'version': '3', 'tool': metadata.obj.get('tool')}])).as_string(connection)},"
+                    " 'public')"
+                ),
             ):
                 with pytest.raises(psycopg.DatabaseError) as caught:
                     connection.execute(f"SELECT {call}")
@@ -122,12 +155,16 @@ def test_no_planted_ledger_is_touched(mallory, session):
 def test_a_planted_ledger_stops_apply_before_anything_runs(db, mallory, session, folder):
     mallory.execute(DBMATE + ";" + SEIZES.format(schema="public", table="schema_migrations"))
     (folder / "1_t.sql").write_text("-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;")
-    (folder / "2_u.sql").write_text("-- migrate:up transaction:false\nCREATE TABLE u ();\n-- migrate:down\nDROP TABLE u;")
+    (folder / "2_u.sql").write_text(
+        "-- migrate:up transaction:false\nCREATE TABLE u ();\n-- migrate:down\nDROP TABLE u;"
+    )
     for name in ("1_t", "2_u"):
         with pytest.raises(mr.Refused, match="belongs to mallory"):
             db.apply(name)
     with pytest.raises(psycopg.DatabaseError) as caught:
-        session().execute("""SELECT apply_migration('3_v', '3', '{CREATE TABLE v ()}', metadata => '{"tool": "dbmate"}')""")
+        session().execute(
+            """SELECT apply_migration('3_v', '3', '{CREATE TABLE v ()}', metadata => '{"tool": "dbmate"}')"""
+        )
     assert caught.value.sqlstate == "MR024"
     # applied before, and rolled back: nobody asks the ledger then, but for the one statement by statement
     session().execute(
@@ -145,7 +182,10 @@ def cli(database_dsn, folder):
 
     def call(*words):
         out, err = io.StringIO(), io.StringIO()
-        return run([*words, "--dsn", database_dsn, "--dir", str(folder)], out, err, io.StringIO()), out.getvalue() + err.getvalue()
+        return (
+            run([*words, "--dsn", database_dsn, "--dir", str(folder)], out, err, io.StringIO()),
+            out.getvalue() + err.getvalue(),
+        )
 
     return call
 
@@ -156,7 +196,9 @@ def test_the_terminal_says_so_and_the_option_lets_it_pass(db, mallory, write, fo
 
     write(DBMATE_FILE)
     db.apply("1_t", "2_t", "3_t")
-    mallory.execute(f"{DBMATE}; INSERT INTO schema_migrations VALUES ('1'), ('2'), ('3'); GRANT ALL ON schema_migrations TO PUBLIC")
+    mallory.execute(
+        f"{DBMATE}; INSERT INTO schema_migrations VALUES ('1'), ('2'), ('3'); GRANT ALL ON schema_migrations TO PUBLIC"
+    )
     (folder / "4_new.sql").write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 1;")
     for words in (
         ("rollback", "3_t", "--confirm", "3_t"),
@@ -206,9 +248,13 @@ def test_a_stranger_cannot_name_himself(mallory):
 def owned_ledger(session, owner):
     """A ledger of this owner, in which 1 to 3 are applied, written by a trigger of the owner's own."""
     connection = session()
-    connection.execute(f"{DBMATE}; INSERT INTO schema_migrations VALUES ('1'), ('2'), ('3'); ALTER TABLE schema_migrations OWNER TO {owner}")
     connection.execute(
-        "CREATE FUNCTION ran() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; CREATE TRIGGER ran BEFORE DELETE ON schema_migrations FOR EACH ROW EXECUTE FUNCTION ran()"
+        f"{DBMATE}; INSERT INTO schema_migrations VALUES ('1'), ('2'), ('3'); ALTER TABLE schema_migrations OWNER TO"
+        f" {owner}"
+    )
+    connection.execute(
+        "CREATE FUNCTION ran() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; CREATE TRIGGER ran BEFORE"
+        " DELETE ON schema_migrations FOR EACH ROW EXECUTE FUNCTION ran()"
     )
     connection.execute(f"ALTER FUNCTION ran() OWNER TO {owner}")
 
@@ -220,7 +266,8 @@ def as_dba(session, database_dsn, folder):
 
     def connect(role):
         session().execute(
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {role}; GRANT CREATE ON SCHEMA public TO {role}"
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}; GRANT EXECUTE ON ALL"
+            f" FUNCTIONS IN SCHEMA public TO {role}; GRANT CREATE ON SCHEMA public TO {role}"
         )
         opened.append(mr.connect(psycopg.conninfo.make_conninfo(database_dsn, user=role), dir=folder))
         return opened[-1]
@@ -275,7 +322,9 @@ def test_a_superusers_and_that_of_the_owner_of_the_database(db, session, write, 
     db.apply()
     owned_ledger(session, owner)
     if owner == "deployer":
-        session().execute("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO deployer', current_database()); END $$")
+        session().execute(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO deployer', current_database()); END $$"
+        )
     assert refusal_of(db) is None
     assert refusal_of(as_dba("dba_outside")) is None
     assert db.rollback("3_t", confirm="3_t", snapshots="none").success
@@ -359,7 +408,8 @@ PLANTED = {
 def test_what_belongs_to_others_on_a_trusted_ledger(session):
     connection = session()
     connection.execute(
-        DBMATE + """; INSERT INTO schema_migrations VALUES ('3'); SELECT register_migration('3_t', '3', 'SELECT 1', metadata => '{"tool": "dbmate"}')"""
+        DBMATE
+        + """; INSERT INTO schema_migrations VALUES ('3'); SELECT register_migration('3_t', '3', 'SELECT 1', metadata => '{"tool": "dbmate"}')"""
     )
     message = "SELECT message FROM execute_migration_rollback('3_t')"
     got_through = {}
@@ -371,15 +421,19 @@ def test_what_belongs_to_others_on_a_trusted_ledger(session):
                 got_through[what] = told
     assert not got_through
     assert innocent(connection)
-    assert value(connection, message) == "Rollback SQL ran, but changed nothing: look at its object names and at the search_path (public)"
+    assert (
+        value(connection, message)
+        == "Rollback SQL ran, but changed nothing: look at its object names and at the search_path (public)"
+    )
     assert value(connection, "SELECT count(*) FROM schema_migrations") == 0
 
 
 def test_what_the_catalog_itself_brings_needs_no_trust(db, session, write):
     session().execute(
-        "CREATE TABLE schema_migrations (version varchar PRIMARY KEY CHECK (length(version) > 0), at timestamptz DEFAULT now(), n serial, id int GENERATED ALWAYS AS IDENTITY, "
-        "twice text GENERATED ALWAYS AS (upper(version)) STORED) PARTITION BY RANGE (version); CREATE TABLE part PARTITION OF schema_migrations DEFAULT; "
-        "CREATE INDEX ON schema_migrations (lower(version))"
+        "CREATE TABLE schema_migrations (version varchar PRIMARY KEY CHECK (length(version) > 0), at timestamptz"
+        " DEFAULT now(), n serial, id int GENERATED ALWAYS AS IDENTITY, twice text GENERATED ALWAYS AS (upper(version))"
+        " STORED) PARTITION BY RANGE (version); CREATE TABLE part PARTITION OF schema_migrations DEFAULT; CREATE INDEX"
+        " ON schema_migrations (lower(version))"
     )
     write(DBMATE_FILE)
     db.apply()
@@ -409,7 +463,9 @@ def test_what_is_planted_before_the_right_one_hides_it_not(database_dsn, mallory
         mallory.execute("CREATE VIEW app.schema_migrations AS SELECT 'x'::varchar AS version")
         there.apply()  # a view is no ledger, and the next one is found
         assert value(connection, "SELECT version FROM public.schema_migrations") == "1"
-        mallory.execute("DROP VIEW app.schema_migrations; CREATE TABLE app.schema_migrations (version varchar PRIMARY KEY)")
+        mallory.execute(
+            "DROP VIEW app.schema_migrations; CREATE TABLE app.schema_migrations (version varchar PRIMARY KEY)"
+        )
         with pytest.raises(mr.Refused, match=r"The ledger app.schema_migrations is not trusted: it belongs to mallory"):
             there.rollback("1_t", confirm="1_t")
     assert exists(connection, "t")
@@ -418,7 +474,10 @@ def test_what_is_planted_before_the_right_one_hides_it_not(database_dsn, mallory
 def test_a_setting_does_not_make_it_trusted(database_dsn, mallory, session, folder):
     mallory.execute("CREATE TABLE public.mine (version varchar PRIMARY KEY)")
     (folder / "1_t.sql").write_text("-- migrate:up\nCREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;")
-    with mr.connect(f"{database_dsn} options='-c migrollback.deploy_ledger=public.mine'", dir=folder) as there, pytest.raises(mr.Refused, match=r"public.mine"):
+    with (
+        mr.connect(f"{database_dsn} options='-c migrollback.deploy_ledger=public.mine'", dir=folder) as there,
+        pytest.raises(mr.Refused, match=r"public.mine"),
+    ):
         there.apply()
 
 
@@ -454,14 +513,24 @@ def meddling(db, session, write):
         connection.execute("DROP FUNCTION IF EXISTS meddles CASCADE")
         # what a function changes of a setting that it pins goes when it ends
         pins = "" if MEDDLES[what].startswith("SET ") else "SET search_path = public"
-        connection.execute(f"CREATE FUNCTION meddles() RETURNS trigger LANGUAGE plpgsql {pins} AS $$ BEGIN {MEDDLES[what]}; RETURN coalesce(OLD, NEW); END $$")
-        connection.execute(f"CREATE {kind} meddles {when} INSERT OR UPDATE OR DELETE ON schema_migrations {timing} FOR EACH ROW EXECUTE FUNCTION meddles()")
+        connection.execute(
+            f"CREATE FUNCTION meddles() RETURNS trigger LANGUAGE plpgsql {pins} AS $$ BEGIN {MEDDLES[what]}; RETURN"
+            " coalesce(OLD, NEW); END $$"
+        )
+        connection.execute(
+            f"CREATE {kind} meddles {when} INSERT OR UPDATE OR DELETE ON schema_migrations {timing} FOR EACH ROW"
+            " EXECUTE FUNCTION meddles()"
+        )
         return connection
 
     return put
 
 
-STATE = "SELECT (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.migration_name) FROM migration_history h), (SELECT jsonb_agg(to_jsonb(d)) FROM migration_dependencies d), (SELECT array_agg(version ORDER BY version) FROM schema_migrations), to_regclass('t3')::text"
+STATE = (
+    "SELECT (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.migration_name) FROM migration_history h), (SELECT"
+    " jsonb_agg(to_jsonb(d)) FROM migration_dependencies d), (SELECT array_agg(version ORDER BY version) FROM"
+    " schema_migrations), to_regclass('t3')::text"
+)
 
 
 def test_what_a_trigger_of_the_ledger_does_to_the_system_undoes_everything(db, meddling):
@@ -501,4 +570,6 @@ def test_a_trigger_of_the_ledger_undoes_an_apply(db, meddling, folder):
         db.apply("4_t")
     assert caught.value.sqlstate == "MR025"
     assert not exists(connection, "t4")
-    assert value(connection, "SELECT rollback_sql FROM migration_history WHERE migration_name = '2_t'") == "DROP TABLE t2;"
+    assert (
+        value(connection, "SELECT rollback_sql FROM migration_history WHERE migration_name = '2_t'") == "DROP TABLE t2;"
+    )

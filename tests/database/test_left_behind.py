@@ -16,13 +16,16 @@ pytestmark = pytest.mark.versions
 @pytest.fixture(autouse=True)
 def role(session):
     session().execute(
-        "DO $$ BEGIN IF to_regrole('left_role') IS NULL THEN CREATE ROLE left_role; END IF; END $$; CREATE FUNCTION takes_role() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET ROLE left_role; END $$"
+        "DO $$ BEGIN IF to_regrole('left_role') IS NULL THEN CREATE ROLE left_role; END IF; END $$; CREATE FUNCTION"
+        " takes_role() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET ROLE left_role; END $$"
     )
 
 
 def settings(connection):
     connection.execute("DO $$ BEGIN END $$")  # which brings PL/pgSQL's own settings
-    return dict(connection.execute("SELECT name, setting FROM pg_settings WHERE context IN ('user', 'superuser')").fetchall())
+    return dict(
+        connection.execute("SELECT name, setting FROM pg_settings WHERE context IN ('user', 'superuser')").fetchall()
+    )
 
 
 def failure(db, name):
@@ -52,7 +55,11 @@ def test_another_role(db, applied, session, statement):
 
 
 def test_a_role_that_is_given_back_is_fine(db, applied):
-    applied("001_t", "CREATE TABLE t (); GRANT ALL ON t TO left_role; ALTER TABLE t OWNER TO left_role;", "SET ROLE left_role; DROP TABLE t; RESET ROLE;")
+    applied(
+        "001_t",
+        "CREATE TABLE t (); GRANT ALL ON t TO left_role; ALTER TABLE t OWNER TO left_role;",
+        "SET ROLE left_role; DROP TABLE t; RESET ROLE;",
+    )
     assert db.rollback("001_t", confirm="001_t").success
 
 
@@ -88,7 +95,10 @@ CHANGED = {
     "SET migrollback.rethrow = 'on'": ["migrollback.rethrow"],
 }
 #: A session of its own for the client: values that are neither PostgreSQL's nor ours.
-OPTIONS = "-c work_mem=6MB -c timezone=Asia/Tokyo -c statement_timeout=77s -c client_min_messages=warning -c lock_timeout=3s -c search_path=public,pg_catalog"
+OPTIONS = (
+    "-c work_mem=6MB -c timezone=Asia/Tokyo -c statement_timeout=77s -c client_min_messages=warning -c lock_timeout=3s"
+    " -c search_path=public,pg_catalog"
+)
 SETS = """CREATE FUNCTION sets() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
     SET work_mem = '7MB'; PERFORM set_config('enable_seqscan', 'off', true), set_config('app.hidden', '7', false); END $$"""
 
@@ -96,7 +106,9 @@ SETS = """CREATE FUNCTION sets() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
 def of_ours(connection):
     """Settings that no list shows."""
     names = "{app.tenant,app.hidden,migrollback.recording,migrollback.rethrow,search_path}"
-    return connection.execute("SELECT coalesce(current_setting(n, true), '') FROM unnest(%s::text[]) AS s (n)", (names,)).fetchall()
+    return connection.execute(
+        "SELECT coalesce(current_setting(n, true), '') FROM unnest(%s::text[]) AS s (n)", (names,)
+    ).fetchall()
 
 
 @pytest.fixture
@@ -113,7 +125,11 @@ def blocks(db, write_migration, session):
     def apply(texts):
         named = {f"{number:03}_t": text for number, text in enumerate(texts, 1)}
         for name, text in named.items():
-            write_migration(name, f"CREATE TABLE public.t{name} ();\n-- ROLLBACK START\n{text}; DROP TABLE public.t{name};\n-- ROLLBACK END\n")
+            write_migration(
+                name,
+                f"CREATE TABLE public.t{name} ();\n-- ROLLBACK START\n{text}; DROP TABLE public.t{name};\n-- ROLLBACK"
+                " END\n",
+            )
         session().execute(SETS)
         db.apply()
         return named
@@ -146,7 +162,15 @@ def test_settings_are_put_back_and_named(odd, blocks, session):
 
 
 def test_a_rehearsal_says_so_too_and_leaves_none(odd, blocks):
-    named = blocks(["SET work_mem = '7MB'", "SELECT public.sets()", "RESET ALL", "SET client_min_messages = error", "SET search_path = public"])
+    named = blocks(
+        [
+            "SET work_mem = '7MB'",
+            "SELECT public.sets()",
+            "RESET ALL",
+            "SET client_min_messages = error",
+            "SET search_path = public",
+        ]
+    )
     connection = odd.database.connection
     before = settings(connection), of_ours(connection)
     for name, block in named.items():
@@ -167,7 +191,10 @@ def test_settings_are_put_back_when_psql_calls(blocks, session):
         with connection.transaction():
             assert value(connection, "SELECT success FROM execute_migration_rollback(%s)", name), block
             assert value(connection, "SHOW search_path") == "public,pg_catalog", block
-            assert value(connection, "SELECT status FROM migration_history WHERE migration_name = %s", name) == "rolled_back", block
+            assert (
+                value(connection, "SELECT status FROM migration_history WHERE migration_name = %s", name)
+                == "rolled_back"
+            ), block
             assert (settings(connection), of_ours(connection)) == before, block
         assert "put back: " in heard[0][0], block
         assert "SET LOCAL" in heard[0][1], block
@@ -188,7 +215,9 @@ def test_who_has_set_locally_says_what_the_session_has(blocks, session):
     connection = session(options="-c lock_timeout=3s")
     with connection.transaction():
         connection.execute("SET LOCAL lock_timeout = '2s'")
-        connection.execute('SELECT execute_migration_rollback(%s, session_settings => \'{"lock_timeout": "3s"}\')', (name,))
+        connection.execute(
+            'SELECT execute_migration_rollback(%s, session_settings => \'{"lock_timeout": "3s"}\')', (name,)
+        )
         assert value(connection, "SHOW lock_timeout") == "2s"
     assert value(connection, "SHOW lock_timeout") == "3s"
 
@@ -196,14 +225,30 @@ def test_who_has_set_locally_says_what_the_session_has(blocks, session):
 def test_settings_hold_for_the_statements_that_follow(db, applied, session):
     session().execute("CREATE TABLE seen (name text, value text); CREATE SCHEMA apart; CREATE TABLE apart.here ()")
     names = "{timezone,statement_timeout,app.tenant,session_replication_role}"
-    note = f"INSERT INTO public.seen SELECT n, coalesce(current_setting(n, true), '') FROM unnest('{names}'::text[]) AS s (n);"
-    sets = "SET TIME ZONE 'UTC'; SET statement_timeout = '99s'; SET app.tenant = '7'; SET session_replication_role = replica; SET search_path = apart;"
+    note = (
+        f"INSERT INTO public.seen SELECT n, coalesce(current_setting(n, true), '') FROM unnest('{names}'::text[]) AS s"
+        " (n);"
+    )
+    sets = (
+        "SET TIME ZONE 'UTC'; SET statement_timeout = '99s'; SET app.tenant = '7'; SET session_replication_role ="
+        " replica; SET search_path = apart;"
+    )
     applied("001_t", "SELECT 1;", f"{sets} {note} DROP TABLE here;")
     applied("002_u", "SELECT 1;", note)
     db.rollback(["001_t", "002_u"], confirm="002_u")
     seen = session().execute("SELECT * FROM seen").fetchall()
-    assert seen[:4] == [("timezone", "UTC"), ("statement_timeout", "99s"), ("app.tenant", "7"), ("session_replication_role", "replica")]
-    assert seen[4:] == [("timezone", "Asia/Kathmandu"), ("statement_timeout", "10min"), ("app.tenant", ""), ("session_replication_role", "origin")]
+    assert seen[:4] == [
+        ("timezone", "UTC"),
+        ("statement_timeout", "99s"),
+        ("app.tenant", "7"),
+        ("session_replication_role", "replica"),
+    ]
+    assert seen[4:] == [
+        ("timezone", "Asia/Kathmandu"),
+        ("statement_timeout", "10min"),
+        ("app.tenant", ""),
+        ("session_replication_role", "origin"),
+    ]
     assert not exists(session(), "apart.here")
 
 
@@ -212,16 +257,30 @@ SELECT pg_catalog.set_config('search_path', '', false); SET check_function_bodie
 
 
 def test_what_was_not_there_is_heard_whatever_the_block_sets(db, applied):
-    applied("001_t", "CREATE TABLE t ();", f'{HEADER} DROP TABLE public.t; DROP TABLE IF EXISTS public."gönn", public."日本";')
+    applied(
+        "001_t",
+        "CREATE TABLE t ();",
+        f'{HEADER} DROP TABLE public.t; DROP TABLE IF EXISTS public."gönn", public."日本";',
+    )
     result = db.rollback("001_t", confirm="001_t")
-    assert [notice.message for notice in result.notices if notice.skipped] == ['table "gönn" does not exist, skipping', 'table "日本" does not exist, skipping']
+    assert [notice.message for notice in result.notices if notice.skipped] == [
+        'table "gönn" does not exist, skipping',
+        'table "日本" does not exist, skipping',
+    ]
 
 
 def test_the_command_line_names_them(applied, database_dsn, folder):
     applied("001_t", "CREATE TABLE t ();", "SET work_mem = '7MB'; DROP TABLE t;")
     applied("002_u", "CREATE TABLE u ();", "SET TIME ZONE 'UTC'; DROP TABLE u;", depends_on=["001_t"])
     out, err = io.StringIO(), io.StringIO()
-    assert cli.run(["rollback", "001_t", "--chain", "--confirm", "001_t", "--dsn", database_dsn, "--dir", str(folder)], out, err) == 0
+    assert (
+        cli.run(
+            ["rollback", "001_t", "--chain", "--confirm", "001_t", "--dsn", database_dsn, "--dir", str(folder)],
+            out,
+            err,
+        )
+        == 0
+    )
     assert err.getvalue().splitlines() == [
         "⚠️  Settings that the rollback SQL of 002_u had changed were put back: TimeZone",
         "⚠️  Settings that the rollback SQL of 001_t had changed were put back: work_mem",
@@ -236,7 +295,9 @@ def test_the_command_line_names_them(applied, database_dsn, folder):
     ],
 )
 def test_what_cannot_be_put_back_is_refused(db, applied, session, block, setting):
-    session().execute("CREATE FUNCTION uncounted() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET track_counts = off; END $$")
+    session().execute(
+        "CREATE FUNCTION uncounted() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET track_counts = off; END $$"
+    )
     applied("001_t", "CREATE TABLE t ();", f"DROP TABLE t; {block};")
     error = failure(db, "001_t")
     assert error.sqlstate == "MR021"
@@ -253,7 +314,13 @@ def test_a_transaction_that_may_only_read_from_then_on_may_write_again_after_the
 
 
 @pytest.mark.parametrize(
-    "rest", ["SET work_mem = '7MB'", "SELECT set_config('work_mem', '7MB', false)", "SET search_path = pg_catalog", "SET app.tenant = '7'"]
+    "rest",
+    [
+        "SET work_mem = '7MB'",
+        "SELECT set_config('work_mem', '7MB', false)",
+        "SET search_path = pg_catalog",
+        "SET app.tenant = '7'",
+    ],
 )
 def test_behind_a_drop_in_sql_that_was_set_by_hand(db, session, rest):
     # nobody has cut this text into statements: its first word says nothing about the rest
@@ -291,14 +358,21 @@ def test_what_ends_with_the_transaction_is_fine(db, applied, session, statement)
 
 
 def test_our_own_record_is_written_under_the_settings_from_before(db, applied, session):
-    applied("001_t", "CREATE TABLE t ();", "SET LOCAL session_replication_role = replica; SET LOCAL TimeZone = 'UTC'; DROP TABLE t;")
+    applied(
+        "001_t",
+        "CREATE TABLE t ();",
+        "SET LOCAL session_replication_role = replica; SET LOCAL TimeZone = 'UTC'; DROP TABLE t;",
+    )
     applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;")
     db.rollback(["001_t", "002_u"], confirm="002_u")
     assert status(session(), "001_t") == "rolled_back"
     assert db.verify_events().intact
 
 
-DUMPED = "SET statement_timeout = 0; SET client_encoding = 'UTF8'; SELECT pg_catalog.set_config('search_path', '', false); SET row_security = off; SET check_function_bodies = false;"
+DUMPED = (
+    "SET statement_timeout = 0; SET client_encoding = 'UTF8'; SELECT pg_catalog.set_config('search_path', '', false);"
+    " SET row_security = off; SET check_function_bodies = false;"
+)
 
 
 def test_an_up_part_as_pg_dump_writes_it_leaves_no_setting_either(db, applied, session):
@@ -308,7 +382,14 @@ def test_an_up_part_as_pg_dump_writes_it_leaves_no_setting_either(db, applied, s
     assert settings(connection) == before
     applied("002_next", "CREATE TABLE u ();", "DROP TABLE u;")  # finds public, as it would have without the first
     assert exists(session(), "public.u")
-    assert value(session(), "SELECT count(DISTINCT metadata ->> 'search_path') FROM migration_history WHERE metadata ->> 'system' IS NULL") == 1
+    assert (
+        value(
+            session(),
+            "SELECT count(DISTINCT metadata ->> 'search_path') FROM migration_history WHERE metadata ->> 'system' IS"
+            " NULL",
+        )
+        == 1
+    )
 
 
 def test_an_up_part_may_not_leave_a_role(db, write_migration, session):
@@ -328,7 +409,17 @@ def test_settings_of_a_failed_rollback_are_gone_with_it(db, applied):
 
 
 def test_a_proof_grades_what_sets_as_what_does_not(write_migration, folder, server):
-    write_migration("001_t", f"{HEADER}\nCREATE TABLE public.t ();\n-- ROLLBACK START\n{HEADER}\nDROP TABLE public.t;\n-- ROLLBACK END\n")
-    write_migration("002_u", "CREATE TABLE u ();\n-- ROLLBACK START transaction:false\nSET search_path = public; DROP TABLE u;\n-- ROLLBACK END\n")
+    write_migration(
+        "001_t",
+        f"{HEADER}\nCREATE TABLE public.t ();\n-- ROLLBACK START\n{HEADER}\nDROP TABLE public.t;\n-- ROLLBACK END\n",
+    )
+    write_migration(
+        "002_u",
+        "CREATE TABLE u ();\n-- ROLLBACK START transaction:false\nSET search_path = public; DROP TABLE u;\n-- ROLLBACK"
+        " END\n",
+    )
     proof = prove_folder(folder, on=server.dsn())
-    assert [(one.migration_name, one.grade, one.remarks) for one in proof.migrations] == [("001_t", "restores", ()), ("002_u", "restores", ())]
+    assert [(one.migration_name, one.grade, one.remarks) for one in proof.migrations] == [
+        ("001_t", "restores", ()),
+        ("002_u", "restores", ()),
+    ]

@@ -70,7 +70,11 @@ def test_the_gate_is_held_by_another_rollback(hasty, table, session):
     holder = session(application_name="another rollback")
     holder.execute("BEGIN; SELECT lock_migrations()")
     before = events(session())
-    for deed in (lambda: hasty.rollback(table, confirm=table), lambda: hasty.register(table), lambda: hasty.resolve(table, status="rolled_back", reason="x")):
+    for deed in (
+        lambda: hasty.rollback(table, confirm=table),
+        lambda: hasty.register(table),
+        lambda: hasty.resolve(table, status="rolled_back", reason="x"),
+    ):
         with pytest.raises(mr.LockBusy) as caught:
             deed()
         assert caught.value.sqlstate == "55P03"
@@ -103,7 +107,8 @@ def test_a_deadlock_leaves_applied_and_is_tried_again(applied, session, database
     applied(
         "001_t",
         "CREATE TABLE a (x int); CREATE TABLE b (x int);",
-        "SET LOCAL deadlock_timeout = '100ms'; SET LOCAL lock_timeout = '20s'; LOCK TABLE a; SELECT pg_sleep(0.5); LOCK TABLE b; DROP TABLE a, b;",
+        "SET LOCAL deadlock_timeout = '100ms'; SET LOCAL lock_timeout = '20s'; LOCK TABLE a; SELECT pg_sleep(0.5); LOCK"
+        " TABLE b; DROP TABLE a, b;",
     )
     other = session(options="-c deadlock_timeout=10s")
     with mr.connect(database_dsn, dir=folder) as db:
@@ -111,7 +116,15 @@ def test_a_deadlock_leaves_applied_and_is_tried_again(applied, session, database
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
         pid = db.database.connection.info.backend_pid
         eventually(
-            lambda: value(watcher, "SELECT count(*) FROM pg_locks WHERE pid = %s AND relation = 'a'::regclass AND granted", pid) == 1, "the rollback holds a"
+            lambda: (
+                value(
+                    watcher,
+                    "SELECT count(*) FROM pg_locks WHERE pid = %s AND relation = 'a'::regclass AND granted",
+                    pid,
+                )
+                == 1
+            ),
+            "the rollback holds a",
         )
         waiting = Background(lambda: other.execute("LOCK TABLE a"))
         waiting.result()  # it got the lock: the rollback was the one to be cancelled
@@ -128,7 +141,12 @@ def test_cancel_leaves_applied(db, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(60);")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
     pid = db.database.connection.info.backend_pid
-    eventually(lambda: value(watcher, "SELECT wait_event IS NOT DISTINCT FROM 'PgSleep' FROM pg_stat_activity WHERE pid = %s", pid), "the rollback sleeps")
+    eventually(
+        lambda: value(
+            watcher, "SELECT wait_event IS NOT DISTINCT FROM 'PgSleep' FROM pg_stat_activity WHERE pid = %s", pid
+        ),
+        "the rollback sleeps",
+    )
     db.database.cancel()
     with pytest.raises(mr.RollbackFailed) as caught:
         going.result(seconds=10)
@@ -147,7 +165,14 @@ def test_control_c_undoes_it_and_leaves_applied(db, applied, session):
 
     def press():
         eventually(
-            lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1,
+            lambda: (
+                value(
+                    watcher,
+                    "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname ="
+                    " current_database()",
+                )
+                == 1
+            ),
             "the rollback sleeps",
         )
         os.kill(os.getpid(), signal.SIGINT)
@@ -159,7 +184,12 @@ def test_control_c_undoes_it_and_leaves_applied(db, applied, session):
     assert exists(session(), "t")
     assert status(session(), "001_t") == "applied"
     event = last_event(session())
-    assert (event["event"], event["reason"], event["details"]["sqlstate"], event["details"]["passing"]) == ("failed", "incident 7", "57014", True)
+    assert (event["event"], event["reason"], event["details"]["sqlstate"], event["details"]["passing"]) == (
+        "failed",
+        "incident 7",
+        "57014",
+        True,
+    )
     assert db.check("001_t").can_rollback  # the connection is good
 
 
@@ -167,7 +197,16 @@ def test_cancel_reaches_statements_outside_a_transaction(db, applied, session):
     watcher = session()
     applied("001_t", "CREATE TABLE t ();", "SELECT pg_sleep(60); DROP TABLE t;", options=" transaction:false")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
-    eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()") == 1, "it sleeps")
+    eventually(
+        lambda: (
+            value(
+                watcher,
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+            )
+            == 1
+        ),
+        "it sleeps",
+    )
     db.database.cancel()
     with pytest.raises(mr.RollbackFailed) as caught:
         going.result(seconds=10)
@@ -216,7 +255,12 @@ def test_safe_settings_reach_the_server(applied, session, database_dsn, folder):
 def test_safe_settings_reach_statements_outside_a_transaction(applied, session, database_dsn, folder):
     names = [name for name in SAFE if name != "idle_in_transaction_session_timeout"]  # there is no transaction
     session().execute("CREATE TABLE seen (name text, setting text)")
-    applied("001_t", "SELECT 1;", f"INSERT INTO seen SELECT n, current_setting(n) FROM unnest(ARRAY{names}) n;", options=" transaction:false")
+    applied(
+        "001_t",
+        "SELECT 1;",
+        f"INSERT INTO seen SELECT n, current_setting(n) FROM unnest(ARRAY{names}) n;",
+        options=" transaction:false",
+    )
     with mr.connect(f"{database_dsn} options='-c synchronous_commit=off'", dir=folder) as db:
         db.rollback("001_t", confirm="001_t")
     assert dict(session().execute("SELECT * FROM seen").fetchall()) == {name: SAFE[name] for name in names}

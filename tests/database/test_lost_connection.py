@@ -173,7 +173,11 @@ def test_lost_at_commit_and_nobody_answers_afterwards(through, proxy, table, ses
             through.rollback(table, confirm=table)
     attempt = str(last_event(session())["attempt_id"])
     assert attempt in str(caught.value), "whoever comes back later needs the id of the attempt"
-    assert "may have" in str(caught.value).lower() or "unknown" in str(caught.value).lower() or "not known" in str(caught.value).lower()
+    assert (
+        "may have" in str(caught.value).lower()
+        or "unknown" in str(caught.value).lower()
+        or "not known" in str(caught.value).lower()
+    )
     assert session().execute("SELECT event FROM migration_attempt(%s)", (attempt,)).fetchall() == [("rolled_back",)]
 
 
@@ -271,7 +275,8 @@ def test_killed_between_two_statements_outside_a_transaction(db, applied, sessio
     applied(
         "001_t",
         "SELECT 1;",
-        "INSERT INTO ran VALUES (1); SELECT pg_sleep(CASE WHEN (SELECT count(*) FROM again) = 0 THEN 60 ELSE 0 END); INSERT INTO ran VALUES (3);",
+        "INSERT INTO ran VALUES (1); SELECT pg_sleep(CASE WHEN (SELECT count(*) FROM again) = 0 THEN 60 ELSE 0 END);"
+        " INSERT INTO ran VALUES (3);",
         options=" transaction:false",
     )
     connection.execute("CREATE TABLE again (a int)")
@@ -297,7 +302,9 @@ def test_looking_an_attempt_up_waits_for_it(db, applied, session, latch):
     latch.eventually_reached()
     attempt = last_event(session())["attempt_id"]
     asking = session()
-    answer = Background(lambda: asking.execute("SELECT migration_name, event FROM migration_attempt(%s)", (attempt,)).fetchall())
+    answer = Background(
+        lambda: asking.execute("SELECT migration_name, event FROM migration_attempt(%s)", (attempt,)).fetchall()
+    )
     eventually_waits(session(), asking.info.backend_pid)
     latch.release()
     assert answer.result() == [("001_t", "rolled_back")], "an answer was given while the attempt ran"

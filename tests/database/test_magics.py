@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 BASE, TOP = "001_queue", "002_analytics"
 FILES = {
     BASE: "CREATE TABLE queue (id int);\n-- ROLLBACK START\n-- DROP TABLE queue;\n-- ROLLBACK END\n",
-    TOP: f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n-- ROLLBACK END\n",
+    TOP: (
+        f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n--"
+        " ROLLBACK END\n"
+    ),
 }
 
 
@@ -50,7 +53,13 @@ def database_template(request: pytest.FixtureRequest, server: Server) -> str:
 
 
 @pytest.fixture
-def shop(db: mr.Migrations, database_dsn: str, folder: Path, write_migration: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch) -> mr.Migrations:
+def shop(
+    db: mr.Migrations,
+    database_dsn: str,
+    folder: Path,
+    write_migration: Callable[[str, str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> mr.Migrations:
     """Two migrations, the second on the first, and the environment that names their database and folder."""
     for name, text in FILES.items():
         write_migration(name, text)
@@ -98,7 +107,9 @@ def test_frames_are_those_of_the_public_methods(shell: InteractiveShell, shop: m
         ("deps", graphviz.Digraph), (f"deps {TOP}", graphviz.Digraph),
     ],
 )  # fmt: skip
-def test_commands_give_the_objects_of_the_public_methods(shell: InteractiveShell, shop: mr.Migrations, line: str, kind: type) -> None:
+def test_commands_give_the_objects_of_the_public_methods(
+    shell: InteractiveShell, shop: mr.Migrations, line: str, kind: type
+) -> None:
     assert isinstance(call(shell, line), kind)
 
 
@@ -113,7 +124,9 @@ def test_what_is_inferred_is_not_mistaken_for_what_is_declared(shell: Interactiv
         call(shell, "deps nonesuch --infer")
 
 
-def test_what_is_inferred_of_one_is_only_that(shell: InteractiveShell, shop: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+def test_what_is_inferred_of_one_is_only_that(
+    shell: InteractiveShell, shop: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
     write_migration("003_base", "CREATE TABLE base (id int PRIMARY KEY);")
     write_migration("004_on_base", "CREATE TABLE on_base (id int REFERENCES base);")
     shop.apply()
@@ -130,7 +143,9 @@ def test_last_and_sources_are_texts(shell: InteractiveShell, shop: mr.Migrations
 
 def test_a_rollback_as_a_cell_gives_it(shell: InteractiveShell, shop: mr.Migrations) -> None:
     fingerprint = shell.run_cell(f"p = %migrollback rollback {TOP} --dry-run\np.fingerprint").result
-    cell = shell.run_cell(f'%migrollback rollback {TOP} --confirm {TOP} --reason "it is too slow" --preview {fingerprint}')
+    cell = shell.run_cell(
+        f'%migrollback rollback {TOP} --confirm {TOP} --reason "it is too slow" --preview {fingerprint}'
+    )
     assert isinstance(cell.result, mr.RollbackResult)
     assert cell.result.success
     event = shop.events(TOP).query("event != 'snapshot_taken' and event != 'verified'").iloc[-1]
@@ -150,14 +165,18 @@ def test_variables_of_the_notebook_can_be_used(shell: InteractiveShell, shop: mr
 
 
 @pytest.mark.parametrize("line", [f"rollback {TOP}", f"rollback {TOP} --reason x", f"rollback {TOP} --confirm yes"])
-def test_nobody_is_asked(shell: InteractiveShell, shop: mr.Migrations, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_nobody_is_asked(
+    shell: InteractiveShell, shop: mr.Migrations, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
     with pytest.raises(mr.ConfirmationRequired):
         call(shell, line)
     assert shop.check(TOP).can_rollback
 
 
-def test_a_failed_one_is_resolved(shell: InteractiveShell, shop: mr.Migrations, write_migration: Callable[[str, str], Path]) -> None:
+def test_a_failed_one_is_resolved(
+    shell: InteractiveShell, shop: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
     write_migration("003_broken", "CREATE TABLE broken ();\n-- ROLLBACK START\n-- DROP TABLE brokn;\n-- ROLLBACK END\n")
     call(shell, "apply")
     with pytest.raises(mr.RollbackFailed):
@@ -170,7 +189,9 @@ def test_a_failed_one_is_resolved(shell: InteractiveShell, shop: mr.Migrations, 
     ["", "lisst", "check", "check a b", "rollback a --chian", "resolve a --as gone --reason x", "deps --depth two", "check 'a", "list --format json", "list --format dot", "deps --format tsv",
      "install --print", "demo", "lab"],
 )  # fmt: skip
-def test_wrong_usage_is_an_error_of_ours_and_ends_nothing(shell: InteractiveShell, shop: mr.Migrations, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_an_error_of_ours_and_ends_nothing(
+    shell: InteractiveShell, shop: mr.Migrations, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(mr.UsageError):
         call(shell, line)
     shell.run_cell(f"%migrollback {line}")
@@ -180,7 +201,9 @@ def test_wrong_usage_is_an_error_of_ours_and_ends_nothing(shell: InteractiveShel
     assert shell.run_cell("1 + 1").result == 2
 
 
-@pytest.mark.parametrize(("line", "words"), [("--help", "rollback"), ("rollback --help", "--dry-run"), ("--version", mr.__version__)])
+@pytest.mark.parametrize(
+    ("line", "words"), [("--help", "rollback"), ("rollback --help", "--dry-run"), ("--version", mr.__version__)]
+)
 def test_help_is_printed(shell: InteractiveShell, line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(shell, line) is None
     assert words in capsys.readouterr().out
@@ -208,7 +231,9 @@ def connection_of(shell: InteractiveShell) -> mr.Migrations:
     return shell.magics_manager.magics["line"]["migrollback"]._db
 
 
-def test_the_connection_is_kept_and_said_once(shell: InteractiveShell, shop: mr.Migrations, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_connection_is_kept_and_said_once(
+    shell: InteractiveShell, shop: mr.Migrations, capsys: pytest.CaptureFixture[str]
+) -> None:
     call(shell, "list")
     assert shop.target.database in capsys.readouterr().out
     first = connection_of(shell)
@@ -217,7 +242,9 @@ def test_the_connection_is_kept_and_said_once(shell: InteractiveShell, shop: mr.
     assert capsys.readouterr().out == ""
 
 
-def test_options_stay_until_others_are_given(shell: InteractiveShell, shop: mr.Migrations, empty_dsn: str, tmp_path: Path) -> None:
+def test_options_stay_until_others_are_given(
+    shell: InteractiveShell, shop: mr.Migrations, empty_dsn: str, tmp_path: Path
+) -> None:
     call(shell, "list")
     first = connection_of(shell)
     with pytest.raises(mr.NotInstalled):
@@ -234,7 +261,9 @@ def test_options_stay_until_others_are_given(shell: InteractiveShell, shop: mr.M
         call(shell, "list --schema public")
 
 
-def test_another_environment_connects_anew(shell: InteractiveShell, shop: mr.Migrations, empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_environment_connects_anew(
+    shell: InteractiveShell, shop: mr.Migrations, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call(shell, "list")
     monkeypatch.setenv("MIGROLLBACK_DSN", empty_dsn)
     with pytest.raises(mr.NotInstalled):
@@ -328,11 +357,17 @@ def test_a_slip_in_the_last_line_stops_a_cell_before_the_first(shell: Interactiv
 
 def test_an_error_ends_a_cell_and_what_came_before_stays(shell: InteractiveShell, shop: mr.Migrations) -> None:
     with pytest.raises(mr.Refused):
-        shell.run_cell_magic("migrollback", "", f"rollback {TOP} --confirm {TOP}\nrollback {TOP} --confirm {TOP}\nrollback {BASE} --confirm {BASE}")
+        shell.run_cell_magic(
+            "migrollback",
+            "",
+            f"rollback {TOP} --confirm {TOP}\nrollback {TOP} --confirm {TOP}\nrollback {BASE} --confirm {BASE}",
+        )
     assert shop.check(BASE).can_rollback
 
 
-def test_options_of_the_first_line_count_for_all(shell: InteractiveShell, shop: mr.Migrations, database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_of_the_first_line_count_for_all(
+    shell: InteractiveShell, shop: mr.Migrations, database_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MIGROLLBACK_DSN")
     assert shell.run_cell_magic("migrollback", f"--dsn '{database_dsn}'", f"check {TOP}\nlast") == TOP
 

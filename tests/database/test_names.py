@@ -27,14 +27,20 @@ def test_every_name_goes_the_whole_way(db, write_migration, session):
         assert check.warnings == ()
         assert check.migration_name == name
         assert db.rollback(name, confirm=name, preview=db.preview(name), reason=name).success
-        assert [event for event in db.events(name)["event"] if event not in AROUND] == ["applied", "started", "rolled_back"]
+        assert [event for event in db.events(name)["event"] if event not in AROUND] == [
+            "applied",
+            "started",
+            "rolled_back",
+        ]
     assert value(session(), "SELECT count(*) FROM pg_class WHERE relname ~ '^0' AND relkind = 'r'") == 0
     assert db.verify_events().intact
     assert db.apply(*NAMES).applied == tuple(sorted(NAMES))  # and once more
 
 
 def test_dependencies_between_them(db, write_migration):
-    names = [name for name in NAMES if "," not in name and "\n" not in name and not name.endswith(" ") and "\t" not in name]
+    names = [
+        name for name in NAMES if "," not in name and "\n" not in name and not name.endswith(" ") and "\t" not in name
+    ]
     for place, name in enumerate(names):
         needs = f"-- Depends on: {names[place - 1]}.sql\n" if place else ""
         write_migration(name, f"{needs}SELECT 1;\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END")
@@ -56,7 +62,10 @@ def test_a_name_that_needs_quoting_in_an_error(db, write_migration, session):
 
 def test_a_name_with_a_comma_in_a_refusal(db, session):
     connection = session()
-    connection.execute("SELECT register_migration('001_a', '1', rollback_sql => 'SELECT 1'), register_migration('002_b, or c', '2', depends_on => '{001_a}')")
+    connection.execute(
+        "SELECT register_migration('001_a', '1', rollback_sql => 'SELECT 1'), register_migration('002_b, or c', '2',"
+        " depends_on => '{001_a}')"
+    )
     with pytest.raises(mr.Refused) as caught:
         db.resolve("001_a", status="rolled_back", reason="gone")
     assert caught.value.dependents == ("002_b, or c",)
@@ -64,6 +73,11 @@ def test_a_name_with_a_comma_in_a_refusal(db, session):
 
 @pytest.mark.parametrize("name", ["", "nowhere", "\0", "a\0b", "x" * 5000, "../001"])
 def test_names_that_cannot_be(db, name):
-    for question in (lambda: db.check(name), lambda: db.plan(name), lambda: db.preview(name), lambda: db.rollback(name, confirm=name)):
+    for question in (
+        lambda: db.check(name),
+        lambda: db.plan(name),
+        lambda: db.preview(name),
+        lambda: db.rollback(name, confirm=name),
+    ):
         with pytest.raises(mr.MigrollbackError):
             question()

@@ -23,7 +23,9 @@ def registered(db, folder, write_migration):
     db.apply()
     for name, text in BAD.items():
         (folder / name).write_text(text)
-    write_migration("005_good", "CREATE TABLE also_good ();\n-- ROLLBACK START\nDROP TABLE also_good;\n-- ROLLBACK END\n")
+    write_migration(
+        "005_good", "CREATE TABLE also_good ();\n-- ROLLBACK START\nDROP TABLE also_good;\n-- ROLLBACK END\n"
+    )
     return db
 
 
@@ -38,7 +40,9 @@ def test_they_are_not_applied_and_not_registered_and_stop_no_good_one(registered
             registered.register(name)
     assert registered.apply("005_good").applied == ("005_good",)
     found = registered.sync()
-    assert sorted(failure.migration_name for failure in found.failed) == sorted(name.removesuffix(".sql") for name in BAD)
+    assert sorted(failure.migration_name for failure in found.failed) == sorted(
+        name.removesuffix(".sql") for name in BAD
+    )
     assert (found.registered, found.skipped) == ((), ("001_good", "005_good"))
     assert registered.check("001_good").can_rollback
     assert registered.check("001_good").warnings == ()

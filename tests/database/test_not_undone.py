@@ -100,12 +100,19 @@ def test_psql_is_protected_too(db, rollback, session):
     assert (success, report["needs_consent"]) == (False, True)
     assert "sets a sequence (setval)" in message
     assert value(session(), "SELECT last_value FROM seq") == 1
-    assert session().execute("SELECT success FROM rehearse_migration_rollback('001_t', consent => true)").fetchone() == (True,)
+    assert session().execute(
+        "SELECT success FROM rehearse_migration_rollback('001_t', consent => true)"
+    ).fetchone() == (True,)
 
 
 @pytest.mark.parametrize(
     "sql",
-    ["SELECT setval ('seq', 41)", 'DO $$ BEGIN PERFORM "Odd Name"(); END $$', "COPY plain TO '/nonexistent/x'", "INSERT INTO public.numbered (a) VALUES (1)"],
+    [
+        "SELECT setval ('seq', 41)",
+        'DO $$ BEGIN PERFORM "Odd Name"(); END $$',
+        "COPY plain TO '/nonexistent/x'",
+        "INSERT INTO public.numbered (a) VALUES (1)",
+    ],
 )
 def test_sql_that_was_set_by_hand_is_looked_at_by_its_words(db, rollback, session, sql):
     rollback("DROP TABLE plain;")

@@ -46,7 +46,10 @@ def test_questions_are_answered_where_nothing_may_be_written(connect, applied, w
 def test_a_deed_where_nothing_may_be_written_says_so(connect, applied):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     db = connect("default_transaction_read_only=on")
-    for deed in (lambda: db.rollback("001_a", confirm="001_a"), lambda: db.resolve("001_a", status="rolled_back", reason="x")):
+    for deed in (
+        lambda: db.rollback("001_a", confirm="001_a"),
+        lambda: db.resolve("001_a", status="rolled_back", reason="x"),
+    ):
         with pytest.raises(mr.DatabaseError) as caught:
             deed()
         assert caught.value.sqlstate == "25006"
@@ -71,10 +74,19 @@ SETTINGS = [
 def test_the_rules_hang_on_no_setting(connect, write_migration, session, setting):
     db = connect(setting)
     write_migration("001_a", "CREATE TABLE public.a (x int);\n-- ROLLBACK START\nDROP TABLE public.a;\n-- ROLLBACK END")
-    write_migration("002_b", "-- Depends on: 001_a\nCREATE TABLE public.b ();\n-- ROLLBACK START\nDROP TABLE public.b;\n-- ROLLBACK END")
-    write_migration("003_leaves", "SELECT 1;\n-- ROLLBACK START\nDROP TABLE IF EXISTS public.c;\nSET ROLE pg_monitor;\n-- ROLLBACK END")
+    write_migration(
+        "002_b",
+        "-- Depends on: 001_a\nCREATE TABLE public.b ();\n-- ROLLBACK START\nDROP TABLE public.b;\n-- ROLLBACK END",
+    )
+    write_migration(
+        "003_leaves",
+        "SELECT 1;\n-- ROLLBACK START\nDROP TABLE IF EXISTS public.c;\nSET ROLE pg_monitor;\n-- ROLLBACK END",
+    )
     write_migration("004_nothing", "SELECT 1;\n-- ROLLBACK START\nDROP TABLE IF EXISTS public.gone;\n-- ROLLBACK END")
-    write_migration("005_sets", "SELECT 1;\n-- ROLLBACK START\nDROP TABLE IF EXISTS public.c;\nSET work_mem = '7MB';\n-- ROLLBACK END")
+    write_migration(
+        "005_sets",
+        "SELECT 1;\n-- ROLLBACK START\nDROP TABLE IF EXISTS public.c;\nSET work_mem = '7MB';\n-- ROLLBACK END",
+    )
     assert db.apply().applied == ("001_a", "002_b", "003_leaves", "004_nothing", "005_sets")
     with pytest.raises(mr.Refused):
         db.rollback("001_a", confirm="001_a")
@@ -125,8 +137,8 @@ def test_event_triggers_of_others_fire_and_do_no_harm(db, applied, session, even
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     connection = session()
     connection.execute(
-        "CREATE TABLE fired (); CREATE FUNCTION fires() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.fired DEFAULT VALUES; END $$;"
-        f"CREATE EVENT TRIGGER watches ON {event} EXECUTE FUNCTION fires()"
+        "CREATE TABLE fired (); CREATE FUNCTION fires() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO"
+        f" public.fired DEFAULT VALUES; END $$;CREATE EVENT TRIGGER watches ON {event} EXECUTE FUNCTION fires()"
     )
     before = value(connection, "SELECT count(*) FROM fired")
     assert db.rollback("001_t", confirm="001_t").success
@@ -136,7 +148,8 @@ def test_event_triggers_of_others_fire_and_do_no_harm(db, applied, session, even
 def test_an_event_trigger_that_refuses_fails_the_rollback(db, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     session().execute(
-        "CREATE FUNCTION refuses() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not on a Friday'; END $$; CREATE EVENT TRIGGER refuses ON sql_drop EXECUTE FUNCTION refuses()"
+        "CREATE FUNCTION refuses() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not on a"
+        " Friday'; END $$; CREATE EVENT TRIGGER refuses ON sql_drop EXECUTE FUNCTION refuses()"
     )
     with pytest.raises(mr.RollbackFailed, match="not on a Friday"):
         db.rollback("001_t", confirm="001_t")
@@ -146,7 +159,8 @@ def test_an_event_trigger_that_refuses_fails_the_rollback(db, applied, session):
 def test_what_an_event_trigger_sets_is_put_back_as_what_sql_sets(db, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     session().execute(
-        "CREATE FUNCTION sets() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN SET work_mem = '7MB'; END $$; CREATE EVENT TRIGGER sets ON sql_drop EXECUTE FUNCTION sets()"
+        "CREATE FUNCTION sets() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN SET work_mem = '7MB'; END $$; CREATE"
+        " EVENT TRIGGER sets ON sql_drop EXECUTE FUNCTION sets()"
     )
     assert "work_mem" in db.rollback("001_t", confirm="001_t").warnings[-1]
     assert value(db.database.connection, "SHOW work_mem") != "7MB"
@@ -155,10 +169,13 @@ def test_what_an_event_trigger_sets_is_put_back_as_what_sql_sets(db, applied, se
 def test_a_migration_that_calls_itself_part_of_the_system_is_none(session):
     connection = session()
     connection.execute(
-        "CREATE TABLE t (); SELECT register_migration('001_t', '1', rollback_sql => 'DROP TABLE t; DELETE FROM migration_dependencies', metadata => '{\"system\": true}')"
+        "CREATE TABLE t (); SELECT register_migration('001_t', '1', rollback_sql => 'DROP TABLE t; DELETE FROM"
+        " migration_dependencies', metadata => '{\"system\": true}')"
     )
     head = value(connection, "SELECT head_hash FROM verify_migration_events()")
-    success, message, _ = connection.execute("SELECT * FROM execute_migration_rollback('001_t', trail_head => %s)", (head,)).fetchone()
+    success, message, _ = connection.execute(
+        "SELECT * FROM execute_migration_rollback('001_t', trail_head => %s)", (head,)
+    ).fetchone()
     if success:
         assert "system is gone" not in message
         assert status(connection, "001_t") == "rolled_back"
@@ -181,7 +198,11 @@ def test_nothing_of_ours_stays_in_the_session(db, applied):
     # through a pooler the next client of this connection is somebody else
     connection = db.database.connection
     connection.execute("DO $$ BEGIN END $$")
-    state = "SELECT (SELECT jsonb_object_agg(name, setting) FROM pg_settings), (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'), (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_cursors WHERE is_holdable), pg_my_temp_schema()"
+    state = (
+        "SELECT (SELECT jsonb_object_agg(name, setting) FROM pg_settings), (SELECT count(*) FROM pg_locks WHERE pid ="
+        " pg_backend_pid() AND locktype = 'advisory'), (SELECT count(*) FROM pg_prepared_statements), (SELECT count(*)"
+        " FROM pg_cursors WHERE is_holdable), pg_my_temp_schema()"
+    )
     before = connection.execute(state).fetchone()
     applied("001_t", "SET work_mem = '9MB'; CREATE TABLE t ();", "SET LOCAL work_mem = '9MB'; DROP TABLE t;")
     db.check("001_t")

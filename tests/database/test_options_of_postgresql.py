@@ -21,7 +21,10 @@ CREATE TYPE pair AS (x int, y text);
 #: As no DDL can: other minor versions may stamp other objects.
 STAMP_COLUMNS = """UPDATE pg_attribute SET attoptions = array_prepend('pg_attver=' || attnum, attoptions)
     WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'c'))"""
-STAMP_RELATIONS = "UPDATE pg_class SET reloptions = array_append(reloptions, 'pg_relver=7') WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 't')"
+STAMP_RELATIONS = (
+    "UPDATE pg_class SET reloptions = array_append(reloptions, 'pg_relver=7') WHERE oid >= 16384 AND relkind IN ('r',"
+    " 'v', 'm', 't')"
+)
 
 
 @pytest.fixture
@@ -69,7 +72,10 @@ def test_a_snapshot_from_before_they_were_known_compares_without_them(connection
     def schema(options):
         return json.dumps({kind: {"public.x": {"owner": "me"} | ({} if options is None else {"options": options})}})
 
-    assert bool(connection.execute("SELECT * FROM schema_changes(%s, %s)", (schema(was), schema(now))).fetchall()) == differs
+    assert (
+        bool(connection.execute("SELECT * FROM schema_changes(%s, %s)", (schema(was), schema(now))).fetchall())
+        == differs
+    )
 
 
 def test_a_dump_that_holds_them_can_be_copied(db, applied, connection):
@@ -77,7 +83,9 @@ def test_a_dump_that_holds_them_can_be_copied(db, applied, connection):
     connection.execute(STAMP_COLUMNS)
     rehearsed = db.rehearse("001_t", on="scratch")
     assert rehearsed.success
-    assert [(change.change, change.kind, change.identity) for change in rehearsed.diff.main] == [("dropped", "table", "public.t")]
+    assert [(change.change, change.kind, change.identity) for change in rehearsed.diff.main] == [
+        ("dropped", "table", "public.t")
+    ]
 
 
 @pytest.mark.parametrize(

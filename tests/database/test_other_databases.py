@@ -75,7 +75,9 @@ def test_nothing_that_happens_elsewhere_voids_a_preview(
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     here = session()
     name = value(here, "SELECT pg_catalog.quote_ident(pg_catalog.current_database())")
-    here.execute(f"ALTER DATABASE {name} SET work_mem = '7MB'")  # a setting of its own, whose row the others stand beside
+    here.execute(
+        f"ALTER DATABASE {name} SET work_mem = '7MB'"
+    )  # a setting of its own, whose row the others stand beside
     question = "SELECT ARRAY[migration_fingerprint('{001_t}'), schema_token(), schema_snapshot()::text]"
     before = value(here, question)
     for statement in ELSEWHERE:
@@ -86,7 +88,9 @@ def test_nothing_that_happens_elsewhere_voids_a_preview(
     assert db.rollback("001_t", confirm="001_t", preview=preview).success
 
 
-@pytest.mark.parametrize("statement", ["ALTER DATABASE HERE SET work_mem = '5MB'", "ALTER ROLE ALL IN DATABASE HERE SET work_mem = '5MB'"])
+@pytest.mark.parametrize(
+    "statement", ["ALTER DATABASE HERE SET work_mem = '5MB'", "ALTER ROLE ALL IN DATABASE HERE SET work_mem = '5MB'"]
+)
 def test_what_is_set_for_this_database_still_voids_it(db: mr.Migrations, session: Session, statement: str) -> None:
     here = session()
     before = value(here, "SELECT schema_token()")

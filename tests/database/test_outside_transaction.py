@@ -13,7 +13,9 @@ OUTSIDE = " transaction:false"
 
 
 def test_statement_by_statement(db, applied, session):
-    applied("001_t", UP, "DROP INDEX CONCURRENTLY i;\nDROP INDEX CONCURRENTLY j;\nVACUUM t;\nDROP TABLE t;", options=OUTSIDE)
+    applied(
+        "001_t", UP, "DROP INDEX CONCURRENTLY i;\nDROP INDEX CONCURRENTLY j;\nVACUUM t;\nDROP TABLE t;", options=OUTSIDE
+    )
     check = db.check("001_t")
     assert check.can_rollback
     assert any("statement by statement" in warning for warning in check.warnings)
@@ -32,14 +34,18 @@ def test_an_interrupted_run_resumes_where_it_stopped(db, applied, session):
     applied(
         "001_t",
         UP,
-        "INSERT INTO ran VALUES (1); DROP INDEX CONCURRENTLY i; INSERT INTO ran SELECT 1/count(*) FROM needed; INSERT INTO ran VALUES (4);",
+        "INSERT INTO ran VALUES (1); DROP INDEX CONCURRENTLY i; INSERT INTO ran SELECT 1/count(*) FROM needed; INSERT"
+        " INTO ran VALUES (4);",
         options=OUTSIDE,
     )
     with pytest.raises(mr.RollbackFailed) as caught:
         db.rollback("001_t", confirm="001_t")
     assert (caught.value.statement_number, caught.value.sqlstate) == (3, "42P01")
     assert "2 of 4 statements have run and stay" in caught.value.message
-    assert "undone" not in caught.value.hint.replace("Everything it did was undone", "undone") or "stay" in caught.value.hint
+    assert (
+        "undone" not in caught.value.hint.replace("Everything it did was undone", "undone")
+        or "stay" in caught.value.hint
+    )
     assert status(connection, "001_t") == "failed"
     assert not exists(connection, "i")
     connection.execute("CREATE TABLE needed AS SELECT 1")
@@ -55,7 +61,8 @@ def test_a_passing_error_leaves_applied_and_resumes(db, applied, session):
     applied(
         "001_t",
         UP,
-        "INSERT INTO ran VALUES (1); DO $$ BEGIN IF nextval('tries') = 1 THEN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END IF; END $$; INSERT INTO ran VALUES (3);",
+        "INSERT INTO ran VALUES (1); DO $$ BEGIN IF nextval('tries') = 1 THEN RAISE EXCEPTION 'full' USING ERRCODE ="
+        " '53100'; END IF; END $$; INSERT INTO ran VALUES (3);",
         options=OUTSIDE,
     )
     with pytest.raises(mr.RollbackFailed) as caught:
@@ -87,7 +94,10 @@ def test_it_follows_the_gate(db, applied, session):
 def test_no_dependent_is_registered_meanwhile(applied, write_migration, *, session, latch, database_dsn, folder):
     applied("001_t", UP, f"DROP INDEX CONCURRENTLY i; {latch.wait} DROP TABLE t;", options=OUTSIDE)
     write_migration("002_u", "-- Depends on: 001_t\nSELECT 1;")
-    with mr.connect(database_dsn, dir=folder) as db, mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="200ms", retries=0)) as other:
+    with (
+        mr.connect(database_dsn, dir=folder) as db,
+        mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="200ms", retries=0)) as other,
+    ):
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
         latch.eventually_reached()
         for deed in (lambda: other.register("002_u"), lambda: other.rollback("001_t", confirm="001_t")):
@@ -100,7 +110,9 @@ def test_no_dependent_is_registered_meanwhile(applied, write_migration, *, sessi
 
 def test_two_at_once_run_it_once(applied, session, database_dsn, folder):
     session().execute("CREATE TABLE ran ()")
-    applied("001_t", UP, "INSERT INTO ran DEFAULT VALUES; SELECT pg_sleep(0.5); DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
+    applied(
+        "001_t", UP, "INSERT INTO ran DEFAULT VALUES; SELECT pg_sleep(0.5); DROP INDEX CONCURRENTLY i;", options=OUTSIDE
+    )
 
     def attempt():
         with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as db:
@@ -121,7 +133,14 @@ def test_concurrently_waits_for_a_reader_rather_than_leave_half_an_index(db, app
     reader.execute("BEGIN; SELECT * FROM t")
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
     eventually(
-        lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP INDEX CONC%%' AND wait_event_type = 'Lock'") == 1,
+        lambda: (
+            value(
+                watcher,
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DROP INDEX CONC%%' AND wait_event_type ="
+                " 'Lock'",
+            )
+            == 1
+        ),
         "it waits for the reader",
     )
     reader.execute("COMMIT")
@@ -132,7 +151,9 @@ def test_concurrently_waits_for_a_reader_rather_than_leave_half_an_index(db, app
 def test_a_preview_that_is_no_longer_true_is_refused(db, applied, session):
     applied("001_t", UP, "DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
     preview = db.preview("001_t")
-    session().execute("UPDATE migration_history SET rollback_sql = 'DROP INDEX CONCURRENTLY j' WHERE migration_name = '001_t'")
+    session().execute(
+        "UPDATE migration_history SET rollback_sql = 'DROP INDEX CONCURRENTLY j' WHERE migration_name = '001_t'"
+    )
     with pytest.raises(mr.Refused):
         db.rollback("001_t", confirm="001_t", preview=preview)
     assert exists(session(), "j")
@@ -175,17 +196,24 @@ def test_an_up_part_outside_a_transaction(db, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
     write_migration(
         "002_i",
-        "-- Transaction: false\n-- Depends on: 001_t\nCREATE INDEX CONCURRENTLY i ON t (a);\nVACUUM t;\n-- ROLLBACK START\nDROP INDEX i;\n-- ROLLBACK END",
+        "-- Transaction: false\n-- Depends on: 001_t\nCREATE INDEX CONCURRENTLY i ON t (a);\nVACUUM t;\n-- ROLLBACK"
+        " START\nDROP INDEX i;\n-- ROLLBACK END",
     )
     assert db.apply().applied == ("001_t", "002_i")
     assert exists(session(), "i")
-    assert [event for event in db.events("002_i")["event"] if event not in AROUND] == ["statement_completed", "statement_completed", "applied"]
+    assert [event for event in db.events("002_i")["event"] if event not in AROUND] == [
+        "statement_completed",
+        "statement_completed",
+        "applied",
+    ]
     assert db.check("001_t").dependent_migrations == ("002_i",)
 
 
 def test_an_up_part_outside_a_transaction_resumes(db, write_migration, session):
     session().execute("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (1)")
-    write_migration("001_i", "-- Transaction: false\nCREATE TABLE made ();\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (a);")
+    write_migration(
+        "001_i", "-- Transaction: false\nCREATE TABLE made ();\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (a);"
+    )
     with pytest.raises(mr.ApplyFailed) as caught:
         db.apply()
     assert caught.value.statement_number == 2
@@ -215,7 +243,9 @@ def test_an_up_part_outside_a_transaction_needs_its_dependencies(db, applied, wr
     assert not exists(session(), "u")
 
 
-def test_an_up_part_outside_a_transaction_looks_at_its_dependencies_under_the_lock(db, applied, write_migration, session, monkeypatch):
+def test_an_up_part_outside_a_transaction_looks_at_its_dependencies_under_the_lock(
+    db, applied, write_migration, session, monkeypatch
+):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
     write_migration("002_u", "-- Transaction: false\n-- Depends on: 001_t\nCREATE TABLE u ();")
     guard = type(db.database)._guard
@@ -239,7 +269,10 @@ def test_settings_of_one_statement_do_not_reach_the_next_run(db, applied):
 def test_a_registration_waits_no_longer_than_asked(applied, session, *, latch, database_dsn, folder, write_migration):
     applied("001_t", UP, f"{latch.wait} DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
     write_migration("002_u", "SELECT 1;")
-    with mr.connect(database_dsn, dir=folder) as db, mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as other:
+    with (
+        mr.connect(database_dsn, dir=folder) as db,
+        mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as other,
+    ):
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
         latch.eventually_reached()
         registering = Background(lambda: other.register("002_u"))
@@ -251,14 +284,21 @@ def test_a_registration_waits_no_longer_than_asked(applied, session, *, latch, d
 
 def test_settings_hold_for_the_statements_that_follow_and_go_with_the_run(db, applied, session):
     connection = session()
-    connection.execute("CREATE SCHEMA apart; CREATE TABLE apart.seen (what text); CREATE TABLE apart.here (a int); CREATE TABLE needed (a int)")
-    note = "INSERT INTO seen VALUES (concat_ws(' ', current_setting('timezone'), current_setting('statement_timeout'), current_setting('lock_timeout'), 'ä'))"
+    connection.execute(
+        "CREATE SCHEMA apart; CREATE TABLE apart.seen (what text); CREATE TABLE apart.here (a int); CREATE TABLE needed"
+        " (a int)"
+    )
+    note = (
+        "INSERT INTO seen VALUES (concat_ws(' ', current_setting('timezone'), current_setting('statement_timeout'),"
+        " current_setting('lock_timeout'), 'ä'))"
+    )
     applied(
         "001_t",
         "SELECT 1;",
-        "SET search_path = apart; SELECT set_config('timezone', 'UTC', false); SET statement_timeout = '99s'; SET lock_timeout = '7s'; SET client_encoding = 'LATIN1'; "
-        f"SET client_min_messages = error; SET app.tenant = '7'; {note}; INSERT INTO seen SELECT 1/count(*) FROM public.needed; {note}; "
-        "CREATE INDEX CONCURRENTLY i ON here (a); DROP TABLE IF EXISTS gone; DROP TABLE here;",
+        "SET search_path = apart; SELECT set_config('timezone', 'UTC', false); SET statement_timeout = '99s'; SET"
+        " lock_timeout = '7s'; SET client_encoding = 'LATIN1'; SET client_min_messages = error; SET app.tenant = '7';"
+        f" {note}; INSERT INTO seen SELECT 1/count(*) FROM public.needed; {note}; CREATE INDEX CONCURRENTLY i ON here"
+        " (a); DROP TABLE IF EXISTS gone; DROP TABLE here;",
         options=OUTSIDE,
     )
     with pytest.raises(mr.RollbackFailed) as caught:
@@ -272,5 +312,7 @@ def test_settings_hold_for_the_statements_that_follow_and_go_with_the_run(db, ap
     assert [notice.message for notice in result.notices if notice.skipped] == ['table "gone" does not exist, skipping']
     names = "TimeZone, app.tenant, client_encoding, client_min_messages, lock_timeout, search_path, statement_timeout"
     assert result.warnings[-1] == f"Settings that the rollback SQL of 001_t had changed were put back: {names}"
-    last = connection.execute("SELECT details -> 'settings_put_back' FROM migration_events WHERE event = 'rolled_back'").fetchone()
+    last = connection.execute(
+        "SELECT details -> 'settings_put_back' FROM migration_events WHERE event = 'rolled_back'"
+    ).fetchone()
     assert last == (names.split(", "),)

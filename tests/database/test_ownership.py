@@ -65,7 +65,9 @@ def test_every_kind_of_object_is_recorded_in_the_words_of_a_snapshot(applied, co
     applied("001_all", EVERYTHING)
     found = set(schema_of(connection)) - before
     # a composite type stands twice in a snapshot
-    assert made(connection, "001_all") == {(kind, identity) for kind, identity in found if kind not in ("row type", "grant")}
+    assert made(connection, "001_all") == {
+        (kind, identity) for kind, identity in found if kind not in ("row type", "grant")
+    }
     assert made(connection, "001_all", "changed") == set()
 
 
@@ -89,7 +91,11 @@ def test_the_composite_types_of_an_extension_are_the_extensions_too(applied, con
 def test_columns_that_are_added_and_columns_that_are_changed_are_told_apart(applied, connection, session):
     session().execute("CREATE TABLE older (a int, b text)")  # by nobody known
     applied("001_users", "CREATE TABLE users (id int, name text);")
-    applied("002_more", "ALTER TABLE users ALTER name SET DEFAULT '', ADD email text; ALTER TABLE older ALTER a TYPE bigint, ADD c int;")
+    applied(
+        "002_more",
+        "ALTER TABLE users ALTER name SET DEFAULT '', ADD email text; ALTER TABLE older ALTER a TYPE bigint, ADD c"
+        " int;",
+    )
     assert made(connection, "002_more") == {("column", "public.users.email"), ("column", "public.older.c")}
     assert made(connection, "002_more", "changed") == {
         ("table", "public.users"),
@@ -108,28 +114,42 @@ def test_columns_that_are_added_and_columns_that_are_changed_are_told_apart(appl
         ("ALTER TABLE t ALTER c SET DEFAULT 1; ALTER TABLE t ALTER a SET DEFAULT 1;", "ac"),
         ("ALTER TABLE t ALTER a TYPE bigint; ALTER TABLE t ALTER a SET NOT NULL;", "a"),
         ("ALTER TABLE t ALTER d DROP DEFAULT, ALTER d TYPE text, ALTER d SET DEFAULT 'x';", "d"),
-        ("DO $$ BEGIN ALTER TABLE t ALTER a TYPE bigint; BEGIN ALTER TABLE t ALTER b TYPE text; EXCEPTION WHEN others THEN NULL; END; END $$;", "ab"),
+        (
+            (
+                "DO $$ BEGIN ALTER TABLE t ALTER a TYPE bigint; BEGIN ALTER TABLE t ALTER b TYPE text; EXCEPTION WHEN"
+                " others THEN NULL; END; END $$;"
+            ),
+            "ab",
+        ),
     ],
 )
 def test_a_change_of_one_columns_type_changes_no_other(applied, connection, up, changed):
     # PostgreSQL 15.20 writes the rows of all columns behind it too
     applied("001_t", "CREATE TABLE t (a int, b int, c int, d int, e int, f int DEFAULT 3);")
     applied("002_u", up)
-    assert {identity for kind, identity in made(connection, "002_u", "changed") if kind == "column"} == {f"public.t.{column}" for column in changed}
+    assert {identity for kind, identity in made(connection, "002_u", "changed") if kind == "column"} == {
+        f"public.t.{column}" for column in changed
+    }
 
 
 def test_replaced_functions_and_views_extended_enums_and_altered_sequences_are_changed(applied, connection):
     applied(
         "001_base",
-        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW v AS SELECT 1 AS a; CREATE TYPE e AS ENUM ('a'); CREATE SEQUENCE s;",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW v AS SELECT 1 AS a; CREATE TYPE e AS"
+        " ENUM ('a'); CREATE SEQUENCE s;",
     )
     applied(
         "002_change",
-        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'; CREATE OR REPLACE VIEW v AS SELECT 2 AS a;"
-        "ALTER TYPE e ADD VALUE 'b'; ALTER SEQUENCE s INCREMENT 2;",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'; CREATE OR REPLACE VIEW v AS SELECT 2 AS"
+        " a;ALTER TYPE e ADD VALUE 'b'; ALTER SEQUENCE s INCREMENT 2;",
     )
     assert made(connection, "002_change") == set()
-    assert made(connection, "002_change", "changed") == {("function", "public.f()"), ("view", "public.v"), ("enum", "public.e"), ("sequence", "public.s")}
+    assert made(connection, "002_change", "changed") == {
+        ("function", "public.f()"),
+        ("view", "public.v"),
+        ("enum", "public.e"),
+        ("sequence", "public.s"),
+    }
 
 
 def test_what_only_points_to_a_table_does_not_change_it(applied, connection):
@@ -139,7 +159,11 @@ def test_what_only_points_to_a_table_does_not_change_it(applied, connection):
 
 
 def test_what_is_dropped_is_recorded_by_the_name_it_had_cascades_included(applied, connection):
-    applied("001_users", "CREATE TABLE users (id int PRIMARY KEY, name text, email text); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';")
+    applied(
+        "001_users",
+        "CREATE TABLE users (id int PRIMARY KEY, name text, email text); CREATE FUNCTION f() RETURNS int LANGUAGE sql"
+        " AS 'SELECT 1';",
+    )
     applied("002_view", "CREATE VIEW names AS SELECT name FROM users; CREATE TABLE kept (id int REFERENCES users);")
     applied("003_drop", "ALTER TABLE users DROP COLUMN name CASCADE; DROP FUNCTION f();")
     assert made(connection, "003_drop", "dropped") == {
@@ -149,8 +173,16 @@ def test_what_is_dropped_is_recorded_by_the_name_it_had_cascades_included(applie
         ("function", "public.f()"),
     }
     applied("004_drop", "DROP TABLE users CASCADE;")
-    gone = {("table", "public.users"), ("column", "public.users.id"), ("column", "public.users.email"), ("index", "public.users_pkey")}
-    assert made(connection, "004_drop", "dropped") >= gone | {("constraint", "public.users users_pkey"), ("constraint", "public.kept kept_id_fkey")}
+    gone = {
+        ("table", "public.users"),
+        ("column", "public.users.id"),
+        ("column", "public.users.email"),
+        ("index", "public.users_pkey"),
+    }
+    assert made(connection, "004_drop", "dropped") >= gone | {
+        ("constraint", "public.users users_pkey"),
+        ("constraint", "public.kept kept_id_fkey"),
+    }
 
 
 def test_what_went_by_hand_is_nobodys_deed(applied, connection, session):
@@ -162,9 +194,18 @@ def test_what_went_by_hand_is_nobodys_deed(applied, connection, session):
 
 def test_the_maker_of_what_was_renamed_is_found_by_its_new_name(applied, connection):
     applied("001_users", "CREATE TABLE users (id int PRIMARY KEY, name text);")
-    applied("002_rename", "ALTER TABLE users RENAME TO people; ALTER TABLE people RENAME name TO title; ALTER INDEX users_pkey RENAME TO people_pkey;")
+    applied(
+        "002_rename",
+        "ALTER TABLE users RENAME TO people; ALTER TABLE people RENAME name TO title; ALTER INDEX users_pkey RENAME TO"
+        " people_pkey;",
+    )
     found = makers(connection)
-    assert found["table", "public.people"] == found["column", "public.people.title"] == found["constraint", "public.people people_pkey"] == "001_users"
+    assert (
+        found["table", "public.people"]
+        == found["column", "public.people.title"]
+        == found["constraint", "public.people people_pkey"]
+        == "001_users"
+    )
     assert ("table", "public.people") in made(connection, "002_rename", "changed")
     owners = "SELECT migration_owners(%s, %s)"
     assert value(connection, owners, "table", "public.people") == ["001_users", "002_rename"]
@@ -181,7 +222,12 @@ def test_the_owners_of_every_kind_of_object_are_found(applied, connection):
 
 def test_the_maker_is_the_last_one_in_place(applied, connection, db):
     applied("001_old", "CREATE TABLE t (a int);", "DROP TABLE t;")
-    applied("002_new", "DROP TABLE t; CREATE TABLE t (a int, b int);", "DROP TABLE t; CREATE TABLE t (a int);", depends_on=["001_old"])
+    applied(
+        "002_new",
+        "DROP TABLE t; CREATE TABLE t (a int, b int);",
+        "DROP TABLE t; CREATE TABLE t (a int);",
+        depends_on=["001_old"],
+    )
     assert makers(connection)["table", "public.t"] == "002_new"
     db.rollback("002_new", confirm="002_new")
     # another oid, but the same name: its rollback made it anew for the first
@@ -214,7 +260,10 @@ def test_what_others_make_meanwhile_is_not_the_migrations(db, write_migration, s
     write_migration("001_a", f"CREATE TABLE a (id int); {latch.wait}")
     running = Background(lambda: db.apply("001_a"))
     latch.eventually_reached()
-    session().execute("CREATE TABLE another (id int); CREATE FUNCTION another() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER TABLE older ADD x int")
+    session().execute(
+        "CREATE TABLE another (id int); CREATE FUNCTION another() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER TABLE"
+        " older ADD x int"
+    )
     latch.release()
     running.result()
     assert made(connection, "001_a") == {("table", "public.a"), ("column", "public.a.id")}
@@ -224,7 +273,11 @@ def test_what_others_make_meanwhile_is_not_the_migrations(db, write_migration, s
 def test_inside_somebodys_transaction_each_migration_has_its_own(database_dsn, write_migration, folder, connection):
     write_migration("001_a", "CREATE TABLE a (id int);")
     write_migration("002_b", "CREATE TABLE b (id int); ALTER TABLE a ADD x int;")
-    with psycopg.connect(database_dsn, autocommit=True) as borrowed, mr.connect(connection=borrowed, dir=folder) as db, borrowed.transaction():
+    with (
+        psycopg.connect(database_dsn, autocommit=True) as borrowed,
+        mr.connect(connection=borrowed, dir=folder) as db,
+        borrowed.transaction(),
+    ):
         borrowed.execute("CREATE TABLE by_hand (id int)")
         db.apply("001_a")
         db.apply("002_b")

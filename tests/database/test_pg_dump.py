@@ -11,7 +11,8 @@ from watching import schema_of, value
 
 pytestmark = pytest.mark.versions
 
-#: One after the other, each on top of those before: every kind of object that pg_dump prints, its owner, its grants, its comment.
+#: One after the other, each on top of those before: every kind of object that pg_dump prints, its owner, its grants,
+#: its comment.
 STATEMENTS = """
 CREATE SCHEMA app
 COMMENT ON SCHEMA app IS 'x'
@@ -177,7 +178,12 @@ def statements(connection):
 
 def dump(server, database):
     environment = {**os.environ, "PGCLIENTENCODING": "UTF8"}
-    text = subprocess.run([server.bin / "pg_dump", "--schema-only", "-d", server.dsn(database)], check=True, capture_output=True, env=environment).stdout
+    text = subprocess.run(
+        [server.bin / "pg_dump", "--schema-only", "-d", server.dsn(database)],
+        check=True,
+        capture_output=True,
+        env=environment,
+    ).stdout
     # from the updates of August 2025: a key that is another one each time
     return re.sub(rb"(?m)^\\(un)?restrict .*$", b"", text)
 
@@ -203,7 +209,11 @@ def test_it_sees_whatever_pg_dump_sees_and_so_does_the_token(server, session):
             dumps[statement] = dump(server, name)
 
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:
-        unseen = [statement for statement in run(connection, before=dump_if_quiet) if statement in quiet and dump(server, name) != dumps[statement]]
+        unseen = [
+            statement
+            for statement in run(connection, before=dump_if_quiet)
+            if statement in quiet and dump(server, name) != dumps[statement]
+        ]
     assert unseen == []
     server.drop_database(name)
     assert 0 < len(dumps) == len(quiet) < 40, "it is the exception that nothing is to be seen"
@@ -231,13 +241,20 @@ def test_databases_of_one_dump_have_the_same_rows(server, session):
     rows = []
     for _ in range(2):
         copy = server.create_database()
-        subprocess.run([server.bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", server.dsn(copy)], input=text, check=True, capture_output=True)
+        subprocess.run(
+            [server.bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", server.dsn(copy)],
+            input=text,
+            check=True,
+            capture_output=True,
+        )
         with psycopg.connect(server.dsn(copy)) as restored:
             rows.append(schema_of(restored))
         server.drop_database(copy)
     assert rows[0] == rows[1]
     was = schema_of(connection)
-    assert {key: (was.get(key), rows[0].get(key)) for key in was.keys() | rows[0].keys() if was.get(key) != rows[0].get(key)} == {}
+    assert {
+        key: (was.get(key), rows[0].get(key)) for key in was.keys() | rows[0].keys() if was.get(key) != rows[0].get(key)
+    } == {}
 
 
 def test_a_column_that_came_and_went_leaves_no_difference(session):
@@ -254,7 +271,10 @@ def test_a_subscription_of_another_database_is_not_this_ones(server, session):
     name = server.create_database()
     before = schema_of(session())
     with psycopg.connect(server.dsn(name), autocommit=True) as other:
-        other.execute("CREATE SUBSCRIPTION of_another CONNECTION 'dbname=nowhere password=s3cr3t' PUBLICATION p WITH (connect = false, slot_name = NONE)")
+        other.execute(
+            "CREATE SUBSCRIPTION of_another CONNECTION 'dbname=nowhere password=s3cr3t' PUBLICATION p WITH (connect ="
+            " false, slot_name = NONE)"
+        )
         assert schema_of(session()) == before
         other.execute("DROP SUBSCRIPTION of_another")
     server.drop_database(name)

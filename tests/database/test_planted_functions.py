@@ -42,7 +42,8 @@ def overloads():
             )
 
 
-#: Operators of pg_catalog -> the type of their result, and types between which pg_catalog has some of them and not others.
+#: Operators of pg_catalog -> the type of their result, and types between which pg_catalog has some of them and not
+#: others.
 OPERATORS = (
     dict.fromkeys(("=", "<>", "<", ">", "<=", ">=", "?", "~", "@>"), "boolean")
     | dict.fromkeys(("->>", "#>>", "||"), "text")
@@ -66,7 +67,8 @@ TYPES = (
     "text[]",
     "name[]",
 )
-#: Functions of pg_catalog that take anything, any number of it, or another type than they are given: an exact match comes before them.
+#: Functions of pg_catalog that take anything, any number of it, or another type than they are given: an exact match
+#: comes before them.
 SHADOWS = {
     "count": ["integer", "text", "bigint"], "format": ["text, text", "text, bigint", "text, name, text", "text, name, name, text"], "concat_ws": ["text, text, text", "text, name, text"],
     "jsonb_build_object": ["text, timestamptz", "text, text", "text, bigint", "text, jsonb"], "to_jsonb": ["text", "bigint", "numeric", "name"], "coalesce": ["text, text"], "max": ["varchar"],
@@ -81,7 +83,8 @@ def planting(session, server):
     server.execute("DO $$ BEGIN IF to_regrole('mallory') IS NULL THEN CREATE ROLE mallory LOGIN; END IF; END $$")
     connection = session()
     connection.execute(
-        "CREATE SEQUENCE public.theirs_ran; GRANT ALL ON SEQUENCE public.theirs_ran TO mallory; GRANT CREATE ON SCHEMA public TO mallory; SET ROLE mallory"
+        "CREATE SEQUENCE public.theirs_ran; GRANT ALL ON SEQUENCE public.theirs_ran TO mallory; GRANT CREATE ON SCHEMA"
+        " public TO mallory; SET ROLE mallory"
     )
     return connection
 
@@ -89,7 +92,10 @@ def planting(session, server):
 @pytest.fixture
 def planted(planting):
     """All overloads, put into public by another role: how many."""
-    made = [f"CREATE FUNCTION public.{name}({arguments}) RETURNS text {BODY.format(place)}" for place, (name, arguments) in enumerate(overloads(), 1)]
+    made = [
+        f"CREATE FUNCTION public.{name}({arguments}) RETURNS text {BODY.format(place)}"
+        for place, (name, arguments) in enumerate(overloads(), 1)
+    ]
     planting.execute("; ".join(made))
     return len(made)
 
@@ -121,9 +127,17 @@ def use_everything(db, database_dsn, session, tmp_path):
             assert (words, exit_code) == (words, 0), out.getvalue() + err.getvalue()
             return out.getvalue() + err.getvalue()
 
-        up = "CREATE TABLE a (id int PRIMARY KEY, n text); CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM a';"
+        up = (
+            "CREATE TABLE a (id int PRIMARY KEY, n text); CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql AS"
+            " 'SELECT count(*) FROM a';"
+        )
         write("001_a", up, "DROP FUNCTION reads(); DROP TABLE a;")
-        write("002_b", "CREATE TABLE b (a int REFERENCES a); INSERT INTO a VALUES (1);", "DROP TABLE b;", header="-- Depends on: 001_a\n")
+        write(
+            "002_b",
+            "CREATE TABLE b (a int REFERENCES a); INSERT INTO a VALUES (1);",
+            "DROP TABLE b;",
+            header="-- Depends on: 001_a\n",
+        )
         write(
             "003_c",
             "CREATE INDEX CONCURRENTLY c ON a (n);",
@@ -162,17 +176,27 @@ def test_none_of_theirs_is_called_by_anything(planted, use_everything):
 def stand_ins(connection):
     """Put operators into public for types between which pg_catalog has none, and functions that fit better than those of pg_catalog: their names, in order."""
     # by type, and not by name: format_type() has other names for some
-    query = "SELECT o.oprname, l.name, r.name FROM pg_operator o JOIN unnest(%s::text[]) AS l (name) ON l.name::regtype = o.oprleft JOIN unnest(%s::text[]) AS r (name) ON r.name::regtype = o.oprright"
+    query = (
+        "SELECT o.oprname, l.name, r.name FROM pg_operator o JOIN unnest(%s::text[]) AS l (name) ON l.name::regtype ="
+        " o.oprleft JOIN unnest(%s::text[]) AS r (name) ON r.name::regtype = o.oprright"
+    )
     there = set(connection.execute(query, (list(TYPES), list(TYPES))).fetchall())
     made, names = [], []
     for result in sorted(set(OPERATORS.values())):
         for left in TYPES:
             for right in TYPES:
-                operators = [operator for operator, given in OPERATORS.items() if given == result and (operator, left, right) not in there]
+                operators = [
+                    operator
+                    for operator, given in OPERATORS.items()
+                    if given == result and (operator, left, right) not in there
+                ]
                 names.append(f"{left} {' '.join(operators)} {right}")
                 function = f"public.theirs_{len(names)}"
                 made.append(f"CREATE FUNCTION {function}({left}, {right}) RETURNS {result} {BODY.format(len(names))}")
-                made += [f"CREATE OPERATOR public.{operator} (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = {function})" for operator in operators]
+                made += [
+                    f"CREATE OPERATOR public.{operator} (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = {function})"
+                    for operator in operators
+                ]
     for name, lists in SHADOWS.items():
         for arguments in lists:
             names.append(f"{name}({arguments})")
@@ -193,7 +217,10 @@ def test_none_of_them_gets_into_what_is_installed(empty_dsn):
         migrations.install()
         assert last_that_ran(connection) is None
         # what a table's checks, policies and defaults mean is settled when they are made
-        used = "SELECT count(*) FROM pg_depend d WHERE d.refclassid IN ('pg_operator'::regclass, 'pg_proc'::regclass) AND d.classid IN ('pg_constraint'::regclass, 'pg_policy'::regclass, 'pg_class'::regclass)"
+        used = (
+            "SELECT count(*) FROM pg_depend d WHERE d.refclassid IN ('pg_operator'::regclass, 'pg_proc'::regclass) AND"
+            " d.classid IN ('pg_constraint'::regclass, 'pg_policy'::regclass, 'pg_class'::regclass)"
+        )
         assert value(connection, used) == 0
 
 
@@ -203,7 +230,8 @@ def test_our_functions_are_told_from_theirs(db, planted, session):
     found = {
         name
         for (name,) in connection.execute(
-            "SELECT format('public.%s(%s)', p.proname, oidvectortypes(p.proargtypes)) FROM pg_proc p WHERE p.oid = ANY ((migration_system_objects()).routines)"
+            "SELECT format('public.%s(%s)', p.proname, oidvectortypes(p.proargtypes)) FROM pg_proc p WHERE p.oid = ANY"
+            " ((migration_system_objects()).routines)"
         )
     }
     assert found == ours  # also: every function of ours is in the list
@@ -212,8 +240,14 @@ def test_our_functions_are_told_from_theirs(db, planted, session):
     assert result.to_dict()["not_ours"][0].keys() == {"kind", "identity", "owner"}
     assert "not ours: function public.add_migration_event(" in result._repr_html_()
     # theirs keep their rights, and are part of the schema that is watched
-    assert value(connection, "SELECT count(*) FROM pg_proc WHERE proowner = 'mallory'::regrole AND proacl IS NOT NULL") == 0
-    assert value(connection, "SELECT count(*) FROM schema_objects() o WHERE o.identity ~ 'public.can_rollback_migration'") > 0
+    assert (
+        value(connection, "SELECT count(*) FROM pg_proc WHERE proowner = 'mallory'::regrole AND proacl IS NOT NULL")
+        == 0
+    )
+    assert (
+        value(connection, "SELECT count(*) FROM schema_objects() o WHERE o.identity ~ 'public.can_rollback_migration'")
+        > 0
+    )
 
 
 def test_by_hand_a_literal_is_text(applied, planted, session):
@@ -223,20 +257,29 @@ def test_by_hand_a_literal_is_text(applied, planted, session):
         "can_rollback_migration('001_t')", "list_rollbackable_migrations()",
     ):  # fmt: skip
         connection.execute(f"SELECT * FROM public.{call}").fetchall()
-    for call in ("execute_migration_rollback('001_t', true)", "execute_migration_rollback('001_t')", "create_migration_snapshot('001_t', 'why')"):
+    for call in (
+        "execute_migration_rollback('001_t', true)",
+        "execute_migration_rollback('001_t')",
+        "create_migration_snapshot('001_t', 'why')",
+    ):
         with pytest.raises(psycopg.errors.AmbiguousFunction):  # an error, and nothing of theirs
             connection.execute(f"SELECT * FROM public.{call}")
     assert last_that_ran(connection) is None
     assert planted
 
 
-@pytest.mark.parametrize("function", ["migrations_to_roll_back_first", "migration_fingerprint", "close_migration_rights", "start_migration_rollback"])
+@pytest.mark.parametrize(
+    "function",
+    ["migrations_to_roll_back_first", "migration_fingerprint", "close_migration_rights", "start_migration_rollback"],
+)
 def test_what_is_ambiguous_runs_nothing_and_install_names_it(db, applied, session, function):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     connection = session()
     types = [argument.type for argument in signatures()[function]]
     connection.execute("CREATE SEQUENCE public.theirs_ran")
-    connection.execute(f"CREATE FUNCTION {function}({', '.join([*types, 'more int DEFAULT 0'])}) RETURNS text {BODY.format(1)}")
+    connection.execute(
+        f"CREATE FUNCTION {function}({', '.join([*types, 'more int DEFAULT 0'])}) RETURNS text {BODY.format(1)}"
+    )
     if function != "close_migration_rights":
         with pytest.raises(mr.DatabaseError) as caught:
             db.rollback("001_t", confirm="001_t")
@@ -264,7 +307,8 @@ def test_a_function_that_is_there_before_install_is_named(empty_dsn):
 def test_triggers_and_rules_on_our_tables_are_named(db, session):
     connection = session()
     connection.execute(
-        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t AFTER INSERT ON migration_events FOR EACH ROW EXECUTE FUNCTION theirs()"
+        "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t AFTER"
+        " INSERT ON migration_events FOR EACH ROW EXECUTE FUNCTION theirs()"
     )
     connection.execute("CREATE RULE r AS ON INSERT TO migration_dependencies DO ALSO SELECT 1")
     assert [str(one) for one in db.install().not_ours] == [

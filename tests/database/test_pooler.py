@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 pytestmark = [
     pytest.mark.versions,
-    pytest.mark.skipif(PROGRAM is None and not os.environ.get("REQUIRE_POOLER"), reason="this machine has no pgbouncer (apt-get install pgbouncer)"),
+    pytest.mark.skipif(
+        PROGRAM is None and not os.environ.get("REQUIRE_POOLER"),
+        reason="this machine has no pgbouncer (apt-get install pgbouncer)",
+    ),
 ]
 
 OUTSIDE = """\
@@ -42,22 +45,33 @@ DROP TABLE t;
 @pytest.fixture
 def pooled(server: Server, database_dsn: str) -> Iterator[Callable[..., str]]:
     """Starts a pooler in one mode, with further settings, and gives the DSN through it."""
-    with tempfile.TemporaryDirectory(prefix="mrp", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name, _stopping() as started:
+    with (
+        tempfile.TemporaryDirectory(prefix="mrp", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name,
+        _stopping() as started,
+    ):
         folder = Path(name)
         folder.chmod(0o777)
 
         def start(mode: str, **settings: int) -> str:
             (folder / "ini").write_text(
-                f"[databases]\n* = host={server.folder} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {folder}\nauth_type = any\n"
-                f"pool_mode = {mode}\ndefault_pool_size = 20\npidfile = {folder}/pid\nlogfile = {folder}/log\n"
+                f"[databases]\n* = host={server.folder} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port ="
+                f" 6432\nunix_socket_dir = {folder}\nauth_type = any\npool_mode = {mode}\ndefault_pool_size ="
+                f" 20\npidfile = {folder}/pid\nlogfile = {folder}/log\n"
                 + "".join(f"{name} = {value}\n" for name, value in settings.items())
             )
             started.append(
-                subprocess.Popen([str(PROGRAM), "-q", str(folder / "ini")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **ordinary_account())
+                subprocess.Popen(
+                    [str(PROGRAM), "-q", str(folder / "ini")],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    **ordinary_account(),
+                )
             )
             eventually((folder / ".s.PGSQL.6432").exists, "the pooler listens")
             dsn = psycopg.conninfo.conninfo_to_dict(database_dsn)
-            return psycopg.conninfo.make_conninfo(host=str(folder), port=6432, dbname=str(dsn["dbname"]), user=str(dsn["user"]))
+            return psycopg.conninfo.make_conninfo(
+                host=str(folder), port=6432, dbname=str(dsn["dbname"]), user=str(dsn["user"])
+            )
 
         yield start
 
@@ -86,7 +100,9 @@ def test_transactions_need_no_session_of_their_own(pooled, write_migration, fold
         assert db.verify_events().intact
 
 
-def test_statement_by_statement_is_refused_where_a_session_lasts_for_one_transaction(pooled, write_migration, folder, db, session):
+def test_statement_by_statement_is_refused_where_a_session_lasts_for_one_transaction(
+    pooled, write_migration, folder, db, session
+):
     write_migration("001_t", OUTSIDE)
     with mr.connect(pooled("transaction"), dir=folder) as through:
         with pytest.raises(mr.Refused, match="pooler"):
@@ -134,7 +150,10 @@ def test_it_is_refused_too_where_other_sessions_are_idle(pooled, write_migration
 
 def test_it_is_refused_too_where_the_pool_has_one_session_for_all(pooled, write_migration, folder, session):
     write_migration("001_t", OUTSIDE)
-    with mr.connect(pooled("transaction", max_db_connections=1), dir=folder) as through, pytest.raises(mr.Refused, match="pooler"):
+    with (
+        mr.connect(pooled("transaction", max_db_connections=1), dir=folder) as through,
+        pytest.raises(mr.Refused, match="pooler"),
+    ):
         through.apply("001_t")
     assert not exists(session(), "t")
 

@@ -45,12 +45,15 @@ def sql_file(tmp_path, text, name="first.sql"):
     return path
 
 
-# -- files of the user's own ---------------------------------------------------------------------------------------------
+# -- files of the user's own -------------------------------------------------------------------------------------------
 
 
 def test_what_the_migrations_stand_on_runs_first_and_belongs_to_no_migration(server, folder, write, tmp_path):
     write("001_a", "CREATE TABLE own (n int REFERENCES app.t);", "DROP TABLE own;")
-    first = [sql_file(tmp_path, "CREATE SCHEMA app;"), sql_file(tmp_path, "CREATE TABLE app.t (n int PRIMARY KEY);", "second.sql")]
+    first = [
+        sql_file(tmp_path, "CREATE SCHEMA app;"),
+        sql_file(tmp_path, "CREATE TABLE app.t (n int PRIMARY KEY);", "second.sql"),
+    ]
     [verdict] = prove_folder(folder, on=server.dsn(), prelude=first).migrations
     assert (verdict.grade, verdict.reapplies) == ("restores", True)
     assert prove_folder(folder, on=server.dsn()).counts["fails"] == 1
@@ -59,14 +62,20 @@ def test_what_the_migrations_stand_on_runs_first_and_belongs_to_no_migration(ser
 def test_a_dump_of_a_schema_runs_with_what_it_sets_for_its_session(server, folder, write, tmp_path):
     write("001_a", "CREATE TABLE own (n int REFERENCES app.t);", "DROP TABLE own;")
     dump = (
-        "\\restrict x\nSELECT pg_catalog.set_config('search_path', '', false);\nCREATE SCHEMA app;\nCREATE TABLE app.t (n int PRIMARY KEY);\n\\unrestrict x\n"
+        "\\restrict x\nSELECT pg_catalog.set_config('search_path', '', false);\nCREATE SCHEMA app;\nCREATE TABLE app.t"
+        " (n int PRIMARY KEY);\n\\unrestrict x\n"
     )
     assert prove_folder(folder, on=server.dsn(), prelude=sql_file(tmp_path, dump)).counts["restores"] == 1
 
 
-def test_the_command_line_takes_several_and_the_variable_stands_in(server, folder, write, tmp_path, capsys, monkeypatch):  # noqa: PLR0917  # fixtures
+def test_the_command_line_takes_several_and_the_variable_stands_in(  # noqa: PLR0917  # fixtures
+    server, folder, write, tmp_path, capsys, monkeypatch
+):
     write("001_a", "CREATE VIEW own AS SELECT n FROM app.t;", "DROP VIEW own;")
-    files = [str(sql_file(tmp_path, "CREATE SCHEMA app;")), str(sql_file(tmp_path, "CREATE TABLE app.t (n int);", "second.sql"))]
+    files = [
+        str(sql_file(tmp_path, "CREATE SCHEMA app;")),
+        str(sql_file(tmp_path, "CREATE TABLE app.t (n int);", "second.sql")),
+    ]
     arguments = ["--dir", str(folder), "verify", "--on", server.dsn(), "--require", "restores"]
     assert cli.run([*arguments, "--prelude", files[0], "--prelude", files[1]]) == 0
     monkeypatch.setenv(preludes.VARIABLE, ":".join(files))
@@ -91,14 +100,17 @@ def test_a_template_is_looked_up_and_proven_on_top_of_it(db, server, folder, wri
     assert made.proof.grade == "loses_data"
 
 
-# -- what all databases of a server share ----------------------------------------------------------------------------------
+# -- what all databases of a server share ------------------------------------------------------------------------------
 
 
 def test_no_role_is_made_on_a_named_server_and_the_missing_one_is_told(server, folder, write, admin):
     write("001_a", "CREATE TABLE t (n int);", "DROP TABLE t;")
     write("002_b", "GRANT SELECT ON t TO prelude_nobody;", "REVOKE SELECT ON t FROM prelude_nobody;")
     proof = prove_folder(folder, on=server.dsn())
-    assert [(verdict.grade, verdict.sqlstate) for verdict in proof.migrations] == [("restores", None), ("fails", "42704")]
+    assert [(verdict.grade, verdict.sqlstate) for verdict in proof.migrations] == [
+        ("restores", None),
+        ("fails", "42704"),
+    ]
     assert any('CREATE ROLE "prelude_nobody" NOLOGIN;' in remark for remark in proof.migrations[1].remarks)
     assert any("prelude_nobody (" in warning and "002_b.sql:1" in warning for warning in proof.warnings)
     assert value(admin, "SELECT count(*) FROM pg_roles WHERE rolname = 'prelude_nobody'") == 0
@@ -131,16 +143,19 @@ def test_the_stand_in_for_supabase_makes_no_role_on_a_named_server(server, folde
 def test_a_copy_of_a_database_keeps_its_settings(server):
     with scratch(on=server.dsn()) as made:
         made.database.connection.execute(
-            'DO $$ BEGIN EXECUTE format(\'ALTER DATABASE %I SET search_path = "$user", public, "Odd, one"\', current_database()); '
-            "EXECUTE format('ALTER DATABASE %I SET app.words = ''it''''s, so''', current_database()); END $$"
+            'DO $$ BEGIN EXECUTE format(\'ALTER DATABASE %I SET search_path = "$user", public, "Odd, one"\','
+            " current_database()); EXECUTE format('ALTER DATABASE %I SET app.words = ''it''''s, so''',"
+            " current_database()); END $$"
         )
         made.database.close()
         copy = made.connect(made.create(template=made.name)).connection
-        assert value(copy, "SELECT setting FROM pg_settings WHERE name = 'search_path'") == '"$user", public, "Odd, one"'
+        assert (
+            value(copy, "SELECT setting FROM pg_settings WHERE name = 'search_path'") == '"$user", public, "Odd, one"'
+        )
         assert value(copy, "SELECT current_setting('app.words')") == "it's, so"
 
 
-# -- Supabase --------------------------------------------------------------------------------------------------------------
+# -- Supabase ----------------------------------------------------------------------------------------------------------
 
 
 def test_without_the_stand_in_the_first_failure_names_it(server, folder, write):
@@ -154,11 +169,15 @@ def test_a_supabase_folder_is_graded_on_a_server_of_our_own(folder, write):
     write("001_profiles", PROFILES, BACK)
     write(
         "002_hook",
-        "CREATE EXTENSION pg_net; CREATE EXTENSION pg_cron; SELECT cron.schedule('nightly', '0 3 * * *', 'SELECT net.http_get(''x'')');",
+        "CREATE EXTENSION pg_net; CREATE EXTENSION pg_cron; SELECT cron.schedule('nightly', '0 3 * * *', 'SELECT"
+        " net.http_get(''x'')');",
         "SELECT 1;",
     )
     proof = prove_folder(folder, prelude="supabase")
-    assert [(verdict.grade, verdict.reapplies) for verdict in proof.migrations] == [("differs", True), ("differs", False)], proof
+    assert [(verdict.grade, verdict.reapplies) for verdict in proof.migrations] == [
+        ("differs", True),
+        ("differs", False),
+    ], proof
     assert {found.identity for found in proof.migrations[0].differences} >= {'"uuid-ossp"'}
     assert "stand-in" in proof.warnings[0]
     assert "pg_cron, " in proof.warnings[0]
@@ -174,7 +193,9 @@ def test_every_stand_in_for_an_extension_installs_and_answers():
         connection.execute(wanted)
         assert value(connection, "SELECT encode(digest('abc', 'sha256'), 'hex')").startswith("ba7816bf")
         assert value(connection, "SELECT length(gen_random_bytes(40))") == 40
-        assert value(connection, "SELECT crypt('pw', h) = h AND crypt('other', h) <> h FROM crypt('pw', gen_salt('bf', 8)) h")
+        assert value(
+            connection, "SELECT crypt('pw', h) = h AND crypt('other', h) <> h FROM crypt('pw', gen_salt('bf', 8)) h"
+        )
         assert value(connection, "SELECT pgp_sym_decrypt(pgp_sym_encrypt('text', 'key'), 'key')") == "text"
         assert value(connection, "SELECT payload ->> 'sub' FROM verify(sign('{\"sub\": \"me\"}', 's'), 's')") == "me"
         assert value(connection, "SELECT status FROM http_get('http://localhost')") == 503
@@ -189,7 +210,15 @@ def test_the_functions_read_what_the_api_sets_for_a_request():
     with scratch(private=True, preludes=find("supabase")) as made:
         connection = made.connect().connection
         assert value(connection, "SELECT auth.uid() IS NULL AND auth.role() IS NULL AND auth.jwt() IS NULL")
-        connection.execute("""SET request.jwt.claims = '{"sub": "5a3b1e00-0000-4000-8000-000000000001", "role": "authenticated", "email": "a@b.org"}'""")
-        assert value(connection, "SELECT auth.uid()::text || auth.role() || auth.email()") == "5a3b1e00-0000-4000-8000-000000000001authenticateda@b.org"
+        connection.execute(
+            """SET request.jwt.claims = '{"sub": "5a3b1e00-0000-4000-8000-000000000001", "role": "authenticated", "email": "a@b.org"}'"""
+        )
+        assert (
+            value(connection, "SELECT auth.uid()::text || auth.role() || auth.email()")
+            == "5a3b1e00-0000-4000-8000-000000000001authenticateda@b.org"
+        )
         assert value(connection, "SELECT storage.foldername('a/b/c.tar.gz')") == ["a", "b"]
-        assert value(connection, "SELECT storage.filename('a/b/c.tar.gz') || storage.extension('a/b/c.tar.gz')") == "c.tar.gzgz"
+        assert (
+            value(connection, "SELECT storage.filename('a/b/c.tar.gz') || storage.extension('a/b/c.tar.gz')")
+            == "c.tar.gzgz"
+        )

@@ -28,10 +28,18 @@ def test_a_preview_shows_what_runs_and_writes_nothing(db, two, session):
 CHANGES = {
     "rollback SQL": "UPDATE migration_history SET rollback_sql = 'DROP TABLE a, b' WHERE migration_name = '002_b'",
     "status": "UPDATE migration_history SET status = 'failed' WHERE migration_name = '002_b'",
-    "search_path": "UPDATE migration_history SET metadata = metadata || '{\"search_path\": \"elsewhere\"}' WHERE migration_name = '002_b'",
-    "how it is cut": "UPDATE migration_history SET metadata = jsonb_set(metadata, '{rollback,set_local}', '[\"work_mem\"]') WHERE migration_name = '002_b'",
+    "search_path": (
+        'UPDATE migration_history SET metadata = metadata || \'{"search_path": "elsewhere"}\' WHERE migration_name ='
+        " '002_b'"
+    ),
+    "how it is cut": (
+        "UPDATE migration_history SET metadata = jsonb_set(metadata, '{rollback,set_local}', '[\"work_mem\"]') WHERE"
+        " migration_name = '002_b'"
+    ),
     "a new dependent": "SELECT register_migration('003_c', '3', depends_on => '{002_b}')",
-    "rolled back and applied again": "UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '002_b'",
+    "rolled back and applied again": (
+        "UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '002_b'"
+    ),
     "deleted": "DELETE FROM migration_dependencies; DELETE FROM migration_history WHERE migration_name = '002_b'",
 }
 

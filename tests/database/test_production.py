@@ -47,9 +47,18 @@ def test_sql_alone_meets_the_same_rule(marked, session):
     for reason in ("NULL", "''", "E' \\t\\n'"):
         assert connection.execute(f"{run}, false, {reason})").fetchone() == (False, NEEDS_A_REASON)
     assert connection.execute(f"{run})").fetchone() == (False, NEEDS_A_REASON)
-    assert connection.execute("SELECT success, message FROM execute_migration_rollbacks('{001_t}')").fetchone() == (False, NEEDS_A_REASON)
-    assert (exists(connection, "t"), status(connection, "001_t"), last_event(connection)["event"]) == (True, "applied", "refused")
-    assert connection.execute("SELECT success FROM rehearse_migration_rollback('001_t')").fetchone() == (True,), "a rehearsal is no rollback"
+    assert connection.execute("SELECT success, message FROM execute_migration_rollbacks('{001_t}')").fetchone() == (
+        False,
+        NEEDS_A_REASON,
+    )
+    assert (exists(connection, "t"), status(connection, "001_t"), last_event(connection)["event"]) == (
+        True,
+        "applied",
+        "refused",
+    )
+    assert connection.execute("SELECT success FROM rehearse_migration_rollback('001_t')").fetchone() == (True,), (
+        "a rehearsal is no rollback"
+    )
     assert connection.execute(f"{run}, false, 'INC-42')").fetchone() == (True, "Migration rolled back successfully")
 
 
@@ -116,7 +125,9 @@ def test_the_variable_alone_asks_for_a_reason_too(db, applied, monkeypatch):
 
 def test_statement_by_statement_and_a_mark_that_came_meanwhile(marked, applied, monkeypatch):
     applied("002_i", "CREATE INDEX i ON t ((1));", "DROP INDEX CONCURRENTLY i;", options=" transaction:false")
-    monkeypatch.setattr("migrollback_nb.core.production.is_production", lambda *_: False)  # it was marked after the client had looked
+    monkeypatch.setattr(
+        "migrollback_nb.core.production.is_production", lambda *_: False
+    )  # it was marked after the client had looked
     for name in ("002_i", "001_t"):
         with pytest.raises(mr.Refused, match="marked as production") as refused:
             marked.rollback(name, confirm=name)
@@ -140,7 +151,9 @@ def run(*argv):
 
 def test_the_command_line_marks(database_dsn):
     install = ("--dsn", database_dsn, "install")
-    assert run(*install, "--production", "--reason", "go-live")[1].endswith("is marked as production: a rollback here needs a reason\n")
+    assert run(*install, "--production", "--reason", "go-live")[1].endswith(
+        "is marked as production: a rollback here needs a reason\n"
+    )
     assert run(*install, "--production", "--not-production")[0] == 2
     code, _, err = run(*install, "--not-production")
     assert (code, "--reason TEXT" in err) == (2, True)

@@ -26,16 +26,28 @@ def told(db: mr.Migrations, name: str, *, chain: bool = False) -> list[mr.Rollba
 
 
 def test_each_statement_is_told_before_it_runs(db: mr.Migrations, applied: Callable[..., str], latch: Latch) -> None:
-    applied("001_a", "CREATE TABLE a ();\nCREATE TABLE b ();", f"DROP TABLE a;\n-- the latch\n{latch.wait}\n\nDROP TABLE\n  b;")
+    applied(
+        "001_a",
+        "CREATE TABLE a ();\nCREATE TABLE b ();",
+        f"DROP TABLE a;\n-- the latch\n{latch.wait}\n\nDROP TABLE\n  b;",
+    )
     found: list[mr.RollbackProgress] = []
     running = Background(lambda: db.rollback("001_a", confirm="001_a", progress=found.append))
     latch.eventually_reached()
-    assert [(one.stage, one.statement_number) for one in found] == [("snapshot", None), ("statement", 1), ("statement", 2)]
+    assert [(one.stage, one.statement_number) for one in found] == [
+        ("snapshot", None),
+        ("statement", 1),
+        ("statement", 2),
+    ]
     assert found[-1].message.startswith("statement 2 of 3 (line 7): DO $$ BEGIN WHILE NOT EXISTS")
     assert running.running
     latch.release()
     assert running.result().success
-    assert [(one.stage, one.statement_number) for one in found[3:]] == [("statement", 3), ("ran", None), ("committed", None)]
+    assert [(one.stage, one.statement_number) for one in found[3:]] == [
+        ("statement", 3),
+        ("ran", None),
+        ("committed", None),
+    ]
     assert found[3].message == "statement 3 of 3 (line 9): DROP TABLE b"
     fractions = [one.fraction for one in found]
     assert fractions == [None, 0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1, 1]
@@ -53,7 +65,9 @@ def test_a_chain_says_which_migration(db: mr.Migrations, applied: Callable[..., 
     assert [one.fraction for one in found] == sorted((one.fraction for one in found), key=lambda part: part or 0)
 
 
-def test_a_rehearsal_tells_too_and_leaves_nothing(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
+def test_a_rehearsal_tells_too_and_leaves_nothing(
+    db: mr.Migrations, applied: Callable[..., str], session: Session
+) -> None:
     applied("001_a", "CREATE TABLE a ();\nCREATE TABLE b ();", "DROP TABLE b;\nDROP TABLE a;")
     found: list[mr.RollbackProgress] = []
     rehearsed = db.rehearse("001_a", progress=found.append)
@@ -63,17 +77,28 @@ def test_a_rehearsal_tells_too_and_leaves_nothing(db: mr.Migrations, applied: Ca
 
 
 def test_statement_by_statement_outside_a_transaction(db: mr.Migrations, applied: Callable[..., str]) -> None:
-    applied("001_a", "CREATE TABLE a (id int);\nCREATE INDEX i ON a (id);", "DROP INDEX CONCURRENTLY i;\nDROP TABLE a;", options=" transaction:false")
+    applied(
+        "001_a",
+        "CREATE TABLE a (id int);\nCREATE INDEX i ON a (id);",
+        "DROP INDEX CONCURRENTLY i;\nDROP TABLE a;",
+        options=" transaction:false",
+    )
     assert [one.message for one in told(db, "001_a") if one.stage == "statement"] == [
         "statement 1 of 2: DROP INDEX CONCURRENTLY i",
         "statement 2 of 2: DROP TABLE a",
     ]
 
 
-def test_sql_that_nobody_has_parsed_is_one_statement(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
+def test_sql_that_nobody_has_parsed_is_one_statement(
+    db: mr.Migrations, applied: Callable[..., str], session: Session
+) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
-    session().execute("UPDATE migration_history SET rollback_sql = 'DROP TABLE a; SELECT 1' WHERE migration_name = '001_a'")
-    assert [one.message for one in told(db, "001_a") if one.stage == "statement"] == ["statement 1 of 1: DROP TABLE a; SELECT 1"]
+    session().execute(
+        "UPDATE migration_history SET rollback_sql = 'DROP TABLE a; SELECT 1' WHERE migration_name = '001_a'"
+    )
+    assert [one.message for one in told(db, "001_a") if one.stage == "statement"] == [
+        "statement 1 of 1: DROP TABLE a; SELECT 1"
+    ]
 
 
 def test_who_does_not_ask_is_told_nothing(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
@@ -97,7 +122,10 @@ def test_with_psql_the_setting_asks(applied: Callable[..., str], session: Sessio
 
 
 def test_the_migrations_own_notices_stay_apart(db: mr.Migrations, applied: Callable[..., str]) -> None:
-    forged = "DO $$ BEGIN RAISE NOTICE 'mine'; RAISE NOTICE 'forged' USING ERRCODE = 'MR100', DATATYPE = '{\"statements\": 9}'; END $$;"
+    forged = (
+        "DO $$ BEGIN RAISE NOTICE 'mine'; RAISE NOTICE 'forged' USING ERRCODE = 'MR100', DATATYPE = '{\"statements\":"
+        " 9}'; END $$;"
+    )
     applied("001_a", "CREATE TABLE a ();", f"{forged}\nDROP TABLE a;")
     found: list[mr.RollbackProgress] = []
     result = db.rollback("001_a", confirm="001_a", progress=found.append)
@@ -110,10 +138,15 @@ def test_words_that_the_client_cannot_spell_make_nothing_fail(applied: Callable[
     asking = session()
     asking.execute("SET migrollback.progress = 'on'")
     asking.execute("SET client_encoding = 'LATIN1'")
-    assert asking.execute("SELECT success, message FROM execute_migration_rollback('001_a')").fetchone() == (True, "Migration rolled back successfully")
+    assert asking.execute("SELECT success, message FROM execute_migration_rollback('001_a')").fetchone() == (
+        True,
+        "Migration rolled back successfully",
+    )
 
 
-def test_a_callback_that_fails_stops_nothing_and_is_told(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
+def test_a_callback_that_fails_stops_nothing_and_is_told(
+    db: mr.Migrations, applied: Callable[..., str], session: Session
+) -> None:
     applied("001_a", "CREATE TABLE a ();\nCREATE TABLE b ();", "DROP TABLE b;\nDROP TABLE a;")
     called = []
 
@@ -142,7 +175,9 @@ def test_an_interrupt_in_the_callback_cancels(db: mr.Migrations, applied: Callab
 
 
 @pytest.mark.parametrize("stage", ["snapshot", "ran"])
-def test_a_cancel_between_two_deeds_is_not_lost(db: mr.Migrations, applied: Callable[..., str], session: Session, stage: str) -> None:
+def test_a_cancel_between_two_deeds_is_not_lost(
+    db: mr.Migrations, applied: Callable[..., str], session: Session, stage: str
+) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     with pytest.raises(mr.DatabaseError) as caught:
         db.rollback("001_a", confirm="001_a", progress=lambda at: db.database.cancel() if at.stage == stage else None)
@@ -164,11 +199,18 @@ def test_a_cancel_that_the_server_hears_too_late_still_stops_the_commit(
     assert (status(session(), "001_a"), events(session())[-1]) == ("applied", "failed")
 
 
-def test_a_cancel_after_the_commit_says_that_it_came_too_late(db: mr.Migrations, applied: Callable[..., str], session: Session) -> None:
+def test_a_cancel_after_the_commit_says_that_it_came_too_late(
+    db: mr.Migrations, applied: Callable[..., str], session: Session
+) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
-    result = db.rollback("001_a", confirm="001_a", progress=lambda at: db.database.cancel() if at.stage == "committed" else None)
+    result = db.rollback(
+        "001_a", confirm="001_a", progress=lambda at: db.database.cancel() if at.stage == "committed" else None
+    )
     assert result.success
-    assert any(warning.startswith("The rollback is done and verified, but that could not be recorded") for warning in result.warnings)
+    assert any(
+        warning.startswith("The rollback is done and verified, but that could not be recorded")
+        for warning in result.warnings
+    )
     assert status(session(), "001_a") == "rolled_back"
 
 
@@ -209,9 +251,19 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("command", ["rollback", "rehearse"])
-def test_a_terminal_shows_a_bar_and_a_pipe_none(database_dsn: str, folder: object, applied: Callable[..., str], command: str) -> None:
+def test_a_terminal_shows_a_bar_and_a_pipe_none(
+    database_dsn: str, folder: object, applied: Callable[..., str], command: str
+) -> None:
     applied("001_a", "CREATE TABLE a ();\nCREATE TABLE b ();", "DROP TABLE b;\nDROP TABLE a;")
-    arguments = [command, "001_a", "--dsn", database_dsn, "--dir", str(folder), *(["--confirm", "001_a"] if command == "rollback" else [])]
+    arguments = [
+        command,
+        "001_a",
+        "--dsn",
+        database_dsn,
+        "--dir",
+        str(folder),
+        *(["--confirm", "001_a"] if command == "rollback" else []),
+    ]
     terminal, pipe = Terminal(), io.StringIO()
     if command == "rehearse":
         assert cli.run(arguments, io.StringIO(), pipe) == 0

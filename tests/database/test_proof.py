@@ -13,7 +13,9 @@ def test_what_comes_and_goes_restores_and_reapplies(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text NOT NULL);", "DROP TABLE a;")
     write("002_b", "ALTER TABLE a ADD COLUMN m int DEFAULT 3; CREATE INDEX ON a (m);", "ALTER TABLE a DROP COLUMN m;")
     found = verdicts()
-    assert [(v.grade, v.reapplies, v.differences, v.remarks, v.sqlstate) for v in found.values()] == [("restores", True, (), (), None)] * 2
+    assert [(v.grade, v.reapplies, v.differences, v.remarks, v.sqlstate) for v in found.values()] == [
+        ("restores", True, (), (), None)
+    ] * 2
 
 
 def test_a_column_that_comes_back_empty_loses_data_and_its_place_is_a_remark(write, verdicts):
@@ -39,7 +41,11 @@ def test_a_column_that_only_comes_back_last_restores(write, verdicts):
         "ALTER TABLE a ADD COLUMN n text; UPDATE a SET n = kept; ALTER TABLE a DROP COLUMN kept;",
     )
     verdict = verdicts()["002_b"]
-    assert (verdict.grade, verdict.reapplies, verdict.remarks) == ("restores", True, ("the columns of public.a stand in another order",))
+    assert (verdict.grade, verdict.reapplies, verdict.remarks) == (
+        "restores",
+        True,
+        ("the columns of public.a stand in another order",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +68,11 @@ def test_rows_and_values_that_are_gone_are_seen(write, verdicts, up, rollback):
 
 @pytest.mark.parametrize("column", ["t", "row", "s", "q", "row_"])
 def test_no_name_of_a_column_hides_the_others(write, verdicts, column):
-    write("001_a", f'CREATE TABLE a ("{column}" int, "row" int, lost text);'.replace('"row" int, "row" int', '"row" int'), "DROP TABLE a;")
+    write(
+        "001_a",
+        f'CREATE TABLE a ("{column}" int, "row" int, lost text);'.replace('"row" int, "row" int', '"row" int'),
+        "DROP TABLE a;",
+    )
     write("002_b", "ALTER TABLE a DROP lost;", "ALTER TABLE a ADD lost text;")
     assert verdicts()["002_b"].differences[0].columns == ("lost",)
 
@@ -73,7 +83,10 @@ def test_rows_that_the_up_part_made_are_not_lost_and_those_it_leaves_are_a_remar
     write("003_c", "INSERT INTO a VALUES (3, 'more');", "SELECT 1;")
     found = verdicts()
     assert (found["002_b"].grade, found["002_b"].remarks) == ("restores", ())
-    assert (found["003_c"].grade, found["003_c"].remarks) == ("restores", ("1 row that the up part made is left in public.a",))
+    assert (found["003_c"].grade, found["003_c"].remarks) == (
+        "restores",
+        ("1 row that the up part made is left in public.a",),
+    )
 
 
 def test_what_is_left_differs_and_whether_it_reapplies_is_told_apart(write, verdicts):
@@ -93,7 +106,12 @@ def test_what_is_left_differs_and_whether_it_reapplies_is_told_apart(write, verd
 def test_a_rollback_that_fails_names_sqlstate_and_statement(write, verdicts):
     write("001_a", "CREATE TABLE a (n int);", "SELECT 1; DROP TABLE no_such_table; DROP TABLE a;")
     verdict = verdicts()["001_a"]
-    assert (verdict.grade, verdict.sqlstate, verdict.statement, verdict.reapplies) == ("fails", "42P01", "DROP TABLE no_such_table", None)
+    assert (verdict.grade, verdict.sqlstate, verdict.statement, verdict.reapplies) == (
+        "fails",
+        "42P01",
+        "DROP TABLE no_such_table",
+        None,
+    )
     assert verdict.remarks == ('rollback: table "no_such_table" does not exist',)
 
 
@@ -117,7 +135,9 @@ def test_a_rollback_that_fails_for_what_made_up_rows_say_is_graded_without_them(
     write("002_b", "ALTER TABLE a ADD COLUMN m int;", "UPDATE a SET n = n::uuid::text; ALTER TABLE a DROP COLUMN m;")
     verdict = verdicts()["002_b"]
     assert verdict.grade == "restores"
-    assert verdict.remarks[0].startswith("graded without the rows that were made up: with them the rollback fails: invalid input syntax for type uuid")
+    assert verdict.remarks[0].startswith(
+        "graded without the rows that were made up: with them the rollback fails: invalid input syntax for type uuid"
+    )
 
 
 def test_without_a_rollback_there_is_nothing_to_grade(write, verdicts):
@@ -143,7 +163,10 @@ def test_an_up_part_that_fails_is_reported_and_stops_no_other(write, verdicts, f
     assert found.pop("001_a").grade == found.pop("009_i").grade == "restores"
     assert {v.grade for v in found.values()} == {"fails"}
     assert all(v.remarks[0].startswith("up part: ") for v in found.values())
-    assert (found["002_b"].sqlstate, found["002_b"].statement) == ("42P01", "ALTER TABLE no_such_table ADD COLUMN m int")
+    assert (found["002_b"].sqlstate, found["002_b"].statement) == (
+        "42P01",
+        "ALTER TABLE no_such_table ADD COLUMN m int",
+    )
     assert "002_b" in found["003_c"].remarks[0]
     assert found["004_d"].sqlstate == "25001"
     assert found["005_e"].sqlstate == "42601"
@@ -162,7 +185,10 @@ def test_an_up_part_that_ends_its_own_connection_stops_no_other(write, verdicts)
 
 LONG = "\n".join(f"    total := total + {number};" for number in range(80))
 CUT_IN_THE_MIDDLE = {
-    "a body": f"CREATE FUNCTION f() RETURNS missing_type LANGUAGE plpgsql AS $$\nDECLARE total int := 0;\nBEGIN\n{LONG}\n    RETURN total;\nEND $$;",
+    "a body": (
+        f"CREATE FUNCTION f() RETURNS missing_type LANGUAGE plpgsql AS $$\nDECLARE total int := 0;\nBEGIN\n{LONG}\n   "
+        " RETURN total;\nEND $$;"
+    ),
     "a string": f"SELECT '{'ä' * 3000}' FROM pg_class, missing_type.t;",
     "a name": f"SELECT '{'x' * 1960}' AS \"{'né' * 30}\", 1::missing_type;",
     "a comment": f"SELECT 1::missing_type /* {'x' * 3000} */;",
@@ -178,9 +204,10 @@ def test_a_long_statement_that_fails_stops_no_other(write, verdicts, statement):
     write("004_c", "CREATE TABLE c (id int);", "DROP TABLE c;")
     found = verdicts()
     assert [verdict.grade for verdict in found.values()] == ["restores", "fails", "fails", "restores"]
-    assert [(found[name].sqlstate in ("42704", "42P01", "3F000"), "missing_type" in found[name].remarks[-1]) for name in ("002_f", "003_b")] == [
-        (True, True)
-    ] * 2
+    assert [
+        (found[name].sqlstate in ("42704", "42P01", "3F000"), "missing_type" in found[name].remarks[-1])
+        for name in ("002_f", "003_b")
+    ] == [(True, True)] * 2
     assert found["002_f"].lines()[0].endswith("… (the rest is left out)")
 
 
@@ -200,7 +227,11 @@ def test_a_hint_that_cannot_be_found_stops_nothing(write, verdicts, monkeypatch)
 def test_expressions_nested_beyond_protobufs_own_limit_are_read(write, verdicts):
     columns = " || ".join(f"'{number}'" for number in range(300))
     write("001_a", f"CREATE VIEW v AS SELECT {columns} AS c;", "DROP VIEW v;")
-    write("002_b", f"UPDATE pg_class SET relname = {columns} WHERE relname = {columns};", f"DO $$ BEGIN PERFORM {columns}; END $$;")
+    write(
+        "002_b",
+        f"UPDATE pg_class SET relname = {columns} WHERE relname = {columns};",
+        f"DO $$ BEGIN PERFORM {columns}; END $$;",
+    )
     assert [verdict.grade for verdict in verdicts().values()] == ["restores", "restores"]
 
 
@@ -214,7 +245,10 @@ def test_rows_that_break_an_up_part_are_left_out_and_said_so(write, verdicts):
     found = verdicts()
     assert found["002_b"].grade == "restores"
     assert found["002_b"].remarks == (
-        'graded without the rows that were made up: with them the up part fails: column "m" of relation "a" contains null values (23502)',
+        (
+            'graded without the rows that were made up: with them the up part fails: column "m" of relation "a"'
+            " contains null values (23502)"
+        ),
     )
     assert found["003_c"].grade == "loses_data", "the next one has rows again"
 
@@ -226,7 +260,12 @@ def test_an_up_part_that_fails_with_and_without_rows_fails_for_its_own_reason(wr
 
 
 def test_a_table_that_nothing_can_be_put_into_is_named_where_it_matters(write, verdicts):
-    write("001_a", "CREATE TABLE a (n int CHECK (n IS NULL), m text NOT NULL CHECK (m ~ '^zz[0-9]{7}yy$')); CREATE TABLE b (n int);", "DROP TABLE a, b;")
+    write(
+        "001_a",
+        "CREATE TABLE a (n int CHECK (n IS NULL), m text NOT NULL CHECK (m ~ '^zz[0-9]{7}yy$')); CREATE TABLE b (n"
+        " int);",
+        "DROP TABLE a, b;",
+    )
     write("002_b", "ALTER TABLE a ADD k int;", "ALTER TABLE a DROP k;")
     write("003_c", "ALTER TABLE b ADD k int;", "ALTER TABLE b DROP k;")
     found = verdicts()
@@ -248,7 +287,11 @@ def test_a_table_that_nothing_can_be_put_into_is_named_where_it_matters(write, v
     ids=lambda value: value if len(value) < 25 else "",
 )
 def test_what_a_rollback_leaves_is_seen_where_nothing_is_altered(write, verdicts, up, kind):
-    write("001_a", "CREATE TABLE a (n int, m int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';", "DROP TABLE a; DROP FUNCTION f;")
+    write(
+        "001_a",
+        "CREATE TABLE a (n int, m int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+        "DROP TABLE a; DROP FUNCTION f;",
+    )
     write("002_b", up, "SELECT 1;")
     verdict = verdicts()["002_b"]
     assert verdict.grade == "differs"
@@ -295,8 +338,9 @@ def test_dropping_schema_public_is_survived(write, verdicts):
 def test_what_a_trigger_makes_of_a_row_belongs_to_the_schema_before(write, verdicts):
     write(
         "001_a",
-        "CREATE TABLE team (id serial PRIMARY KEY); CREATE FUNCTION make() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN EXECUTE format('CREATE TABLE team_%s (n int)', NEW.id); RETURN NEW; END $$; CREATE TRIGGER t AFTER INSERT ON team FOR EACH ROW EXECUTE FUNCTION make();",
+        "CREATE TABLE team (id serial PRIMARY KEY); CREATE FUNCTION make() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " EXECUTE format('CREATE TABLE team_%s (n int)', NEW.id); RETURN NEW; END $$; CREATE TRIGGER t AFTER INSERT ON"
+        " team FOR EACH ROW EXECUTE FUNCTION make();",
         "DROP TABLE team; DROP FUNCTION make;",
     )
     write("002_b", "ALTER TABLE team_1 ADD COLUMN m int;", "ALTER TABLE team_1 DROP COLUMN m;")

@@ -16,16 +16,25 @@ pytestmark = pytest.mark.versions
 def everything(connection):
     """Schema, rows of every table (the events aside), sequences, and the locks of all other sessions of this database."""
     tables = connection.execute(
-        "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname <> 'migration_events' ORDER BY 1"
+        "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN"
+        " ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname <> 'migration_events'"
+        " ORDER BY 1"
     ).fetchall()
-    rows = {table: value(connection, f"SELECT coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '') FROM {table} t") for (table,) in tables}
-    sequences = connection.execute("SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2").fetchall()
+    rows = {
+        table: value(connection, f"SELECT coalesce(md5(string_agg(t::text, ',' ORDER BY t::text)), '') FROM {table} t")
+        for (table,) in tables
+    }
+    sequences = connection.execute(
+        "SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2"
+    ).fetchall()
     locks = connection.execute(
-        "SELECT locktype, relation, mode, classid, objid FROM pg_locks WHERE pid <> pg_backend_pid() AND (relation IS NULL OR relation >= 16384) AND locktype <> 'virtualxid' "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1, 2, 3, 4, 5"
+        "SELECT locktype, relation, mode, classid, objid FROM pg_locks WHERE pid <> pg_backend_pid() AND (relation IS"
+        " NULL OR relation >= 16384) AND locktype <> 'virtualxid' AND database = (SELECT oid FROM pg_database WHERE"
+        " datname = current_database()) ORDER BY 1, 2, 3, 4, 5"
     ).fetchall()
-    files = connection.execute("SELECT oid, relfilenode FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'i', 'm') ORDER BY 1").fetchall()
+    files = connection.execute(
+        "SELECT oid, relfilenode FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'i', 'm') ORDER BY 1"
+    ).fetchall()
     return schema_of(connection), rows, sequences, locks, files
 
 
@@ -65,7 +74,8 @@ def shop(applied):
     applied(
         "001_users",
         "CREATE TABLE users (id serial PRIMARY KEY, email text, notes text);"
-        "INSERT INTO users (email, notes) SELECT 'a' || g, CASE WHEN g <= 3 THEN 'x' END FROM generate_series(1, 10) g;",
+        "INSERT INTO users (email, notes) SELECT 'a' || g, CASE WHEN g <= 3 THEN 'x' END FROM generate_series(1,"
+        " 10) g;",
         "DROP TABLE users CASCADE;",
     )
     applied("002_report", "CREATE VIEW daily_totals AS SELECT count(*) FROM users;", "DROP VIEW daily_totals;")
@@ -75,7 +85,9 @@ def test_a_rehearsal_leaves_nothing_but_its_event(db, shop, unchanged, session):
     rehearsed = unchanged(lambda: db.rehearse("002_report"))
     assert rehearsed.success
     assert rehearsed.failure is None
-    assert [(change.change, change.kind, change.identity) for change in rehearsed.diff.main] == [("dropped", "view", "public.daily_totals")]
+    assert [(change.change, change.kind, change.identity) for change in rehearsed.diff.main] == [
+        ("dropped", "view", "public.daily_totals")
+    ]
     assert unchanged.events() == ["rehearsed"]
     event = last_event(session())
     assert event["migration_name"] == "002_report"
@@ -99,7 +111,10 @@ def test_what_belongs_to_another_migration_is_alarming_though_it_is_named(db, sh
         "ALTER TABLE users DROP COLUMN tags; ALTER TABLE users DROP COLUMN notes; DROP VIEW daily_totals;",
     )
     rehearsed = unchanged(lambda: db.rehearse("003_wrong"))
-    assert rehearsed.dangers[:2] == ("drops column public.users.notes, made by 001_users", "drops view public.daily_totals, made by 002_report")
+    assert rehearsed.dangers[:2] == (
+        "drops column public.users.notes, made by 001_users",
+        "drops view public.daily_totals, made by 002_report",
+    )
     assert {
         (impact.change.identity, impact.made_by, impact.foreign)
         for impact in rehearsed.impacts
@@ -114,7 +129,10 @@ def test_what_belongs_to_another_migration_is_alarming_though_it_is_named(db, sh
 def test_a_column_of_another_migration_that_goes_with_its_table(db, shop, applied, unchanged):
     applied("003_tags", "ALTER TABLE users ADD COLUMN tags text;", "ALTER TABLE users DROP COLUMN tags;")
     rehearsed = unchanged(lambda: db.rehearse("001_users"))
-    assert rehearsed.dangers[:2] == ("also drops column public.users.tags, made by 003_tags", "also drops view public.daily_totals, made by 002_report")
+    assert rehearsed.dangers[:2] == (
+        "also drops column public.users.tags, made by 003_tags",
+        "also drops view public.daily_totals, made by 002_report",
+    )
     assert not any("users.notes" in danger for danger in rehearsed.dangers), "that is part of the table"
 
 
@@ -145,8 +163,10 @@ def test_a_rehearsal_is_a_preview(db, shop, session):
 def test_rows_that_would_be_lost(db, shop, applied, unchanged):
     applied(
         "003_data",
-        "CREATE TABLE tags (a int); INSERT INTO tags VALUES (1), (2), (NULL); CREATE TABLE log (a int); INSERT INTO log SELECT generate_series(1, 7);",
-        "ALTER TABLE users DROP COLUMN notes; DELETE FROM users WHERE id > 6; UPDATE users SET email = ''; TRUNCATE tags; DROP TABLE log;",
+        "CREATE TABLE tags (a int); INSERT INTO tags VALUES (1), (2), (NULL); CREATE TABLE log (a int); INSERT INTO log"
+        " SELECT generate_series(1, 7);",
+        "ALTER TABLE users DROP COLUMN notes; DELETE FROM users WHERE id > 6; UPDATE users SET email = ''; TRUNCATE"
+        " tags; DROP TABLE log;",
     )
     rehearsed = unchanged(lambda: db.rehearse("003_data"))
     assert {(loss.what, loss.relation, loss.column): loss.rows for loss in rehearsed.rows} == {
@@ -160,7 +180,11 @@ def test_rows_that_would_be_lost(db, shop, applied, unchanged):
 
 
 def test_a_count_that_lasts_too_long_is_an_estimate_and_says_so(db, applied, session):
-    applied("001_big", "CREATE TABLE big (a int, b int); INSERT INTO big SELECT g, nullif(g % 4, 0) FROM generate_series(1, 1000) g;", "DROP TABLE big;")
+    applied(
+        "001_big",
+        "CREATE TABLE big (a int, b int); INSERT INTO big SELECT g, nullif(g % 4, 0) FROM generate_series(1, 1000) g;",
+        "DROP TABLE big;",
+    )
     assert session().execute("SELECT count_rows_within('big'::regclass, '{a}', '-infinity')").fetchone()[0] == {
         "exact": False,
         "rows": None,
@@ -168,13 +192,19 @@ def test_a_count_that_lasts_too_long_is_an_estimate_and_says_so(db, applied, ses
     }
     session().execute("ANALYZE big")
     (report,) = session().execute("SELECT rehearse_migration_rollbacks('{001_big}', count_ms => -1)").fetchone()
-    assert report["rows"] == [{"what": "dropped", "relation": "public.big", "column": None, "rows": 1000, "exact": False, "sqlstate": None}]
+    assert report["rows"] == [
+        {"what": "dropped", "relation": "public.big", "column": None, "rows": 1000, "exact": False, "sqlstate": None}
+    ]
     estimate = session().execute("SELECT count_rows_within('big'::regclass, '{a,b}', '-infinity')").fetchone()[0]
     assert estimate == {"exact": False, "rows": 1000, "columns": {"a": 1000, "b": 750}}
 
 
 def test_locks_with_the_statement_that_took_them_and_how_long(db, shop, applied, unchanged):
-    applied("003_two", "CREATE TABLE tags ();", "SELECT pg_sleep(0.05); DROP TABLE tags; SELECT pg_sleep(0.1); ALTER TABLE users ADD COLUMN x int;")
+    applied(
+        "003_two",
+        "CREATE TABLE tags ();",
+        "SELECT pg_sleep(0.05); DROP TABLE tags; SELECT pg_sleep(0.1); ALTER TABLE users ADD COLUMN x int;",
+    )
     rehearsed = unchanged(lambda: db.rehearse("003_two"))
     held = {(lock.relation, lock.mode): lock for lock in rehearsed.locks}
     tags, users = held["public.tags", "AccessExclusiveLock"], held["public.users", "AccessExclusiveLock"]
@@ -219,14 +249,24 @@ def test_a_renamed_column_loses_nothing(db, shop, applied, unchanged):
 
 
 def test_sql_that_changes_its_role_is_rehearsed_as_it_runs(db, applied, unchanged):
-    applied("001_t", "CREATE TABLE t (a int); ALTER TABLE t OWNER TO pg_monitor;", "SET ROLE pg_monitor; DROP TABLE t; RESET ROLE;")
+    applied(
+        "001_t",
+        "CREATE TABLE t (a int); ALTER TABLE t OWNER TO pg_monitor;",
+        "SET ROLE pg_monitor; DROP TABLE t; RESET ROLE;",
+    )
     rehearsed = unchanged(lambda: db.rehearse("001_t"))
     assert rehearsed.success, rehearsed
-    assert ("public.t", "AccessExclusiveLock", 2) in [(lock.relation, lock.mode, lock.statement_number) for lock in rehearsed.locks]
+    assert ("public.t", "AccessExclusiveLock", 2) in [
+        (lock.relation, lock.mode, lock.statement_number) for lock in rehearsed.locks
+    ]
 
 
 def test_notices_and_what_was_skipped(db, applied, unchanged):
-    applied("001_t", "CREATE TABLE t ();", "DROP TABLE IF EXISTS nothing; DO $$ BEGIN RAISE NOTICE 'does not exist, skipping'; END $$; DROP TABLE t;")
+    applied(
+        "001_t",
+        "CREATE TABLE t ();",
+        "DROP TABLE IF EXISTS nothing; DO $$ BEGIN RAISE NOTICE 'does not exist, skipping'; END $$; DROP TABLE t;",
+    )
     rehearsed = unchanged(lambda: db.rehearse("001_t"))
     assert [notice.message for notice in rehearsed.notices if not notice.skipped] == ["does not exist, skipping"]
     assert len(rehearsed.skipped) == 1
@@ -261,7 +301,11 @@ FAILURES = {
     "a dependent view": ("DROP TABLE t", "2BP01", 1),
     "a deferred constraint": ("INSERT INTO child VALUES (7)", "23503", None),
     "a role left behind": ("SET ROLE pg_monitor", "MR020", None),
-    "a setting that cannot be put back": ("SET temp_buffers = 200; CREATE TEMPORARY TABLE passing AS SELECT 1", "MR021", None),
+    "a setting that cannot be put back": (
+        "SET temp_buffers = 200; CREATE TEMPORARY TABLE passing AS SELECT 1",
+        "MR021",
+        None,
+    ),
     "our own table": ("UPDATE migration_history SET notes = 'x'", "MR022", None),
     "our own function": ("DROP FUNCTION schema_token CASCADE", "MR022", None),
     "an assertion": ("DO $$ BEGIN ASSERT false; END $$", "P0004", 1),
@@ -274,7 +318,8 @@ def test_it_fails_as_the_rollback_fails(db, applied, unchanged, what):
     sql, sqlstate, number = FAILURES[what]
     applied(
         "001_t",
-        "CREATE TABLE t (a int PRIMARY KEY); CREATE VIEW v AS SELECT a FROM t; CREATE TABLE child (a int REFERENCES t DEFERRABLE INITIALLY DEFERRED);",
+        "CREATE TABLE t (a int PRIMARY KEY); CREATE VIEW v AS SELECT a FROM t; CREATE TABLE child (a int REFERENCES t"
+        " DEFERRABLE INITIALLY DEFERRED);",
         f"{sql};",
     )
     rehearsed = unchanged(lambda: db.rehearse("001_t"))
@@ -295,7 +340,10 @@ def test_a_chain_is_rehearsed_as_it_runs(db, applied, unchanged):
     rehearsed = unchanged(lambda: db.rehearse("001_a", chain=True))
     assert rehearsed.success
     assert [name for name, _ in rehearsed.steps] == ["002_b", "001_a"]
-    assert [(statement.migration_name, statement.statement) for statement in rehearsed.statements] == [("002_b", "DROP TABLE b"), ("001_a", "DROP TABLE a")]
+    assert [(statement.migration_name, statement.statement) for statement in rehearsed.statements] == [
+        ("002_b", "DROP TABLE b"),
+        ("001_a", "DROP TABLE a"),
+    ]
     assert {change.identity for change in rehearsed.diff.dropped} == {"public.a", "public.b"}
     assert unchanged.events() == ["rehearsed"]
     assert db.rollback("001_a", confirm="001_a", chain=True, preview=rehearsed).success
@@ -319,7 +367,12 @@ def test_the_gate_says_no_to_a_rehearsal_too(db, applied, unchanged):
 
 
 def test_what_runs_outside_a_transaction_cannot_be_undone(db, applied, unchanged):
-    applied("001_i", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);", "DROP INDEX CONCURRENTLY i;", options=" transaction:false")
+    applied(
+        "001_i",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);",
+        "DROP INDEX CONCURRENTLY i;",
+        options=" transaction:false",
+    )
     refused = unchanged(lambda: db.rehearse("001_i"))
     assert isinstance(refused, mr.Refused)
     assert "--on scratch" in str(refused)
@@ -354,7 +407,9 @@ def test_who_waits_behind_the_rehearsal_is_told(db, shop, latch, applied, sessio
     eventually_waits(watcher, waiter.info.backend_pid)
     latch.release()
     rehearsed = running.result()
-    assert [(one.application_name, one.relation, one.waits, one.for_us) for one in rehearsed.sessions] == [("checkout", "public.users", True, True)]
+    assert [(one.application_name, one.relation, one.waits, one.for_us) for one in rehearsed.sessions] == [
+        ("checkout", "public.users", True, True)
+    ]
     assert any("checkout" in danger for danger in rehearsed.dangers)
     assert waiting.result() == (10,)
 
@@ -384,7 +439,8 @@ def test_cancelled_from_another_thread(db, latch, applied, unchanged, session):
 
 
 def test_a_cancel_that_strikes_twice_is_one(db, latch, applied, unchanged, session):
-    # PostgreSQL before 18 signals the process and then its group: busy machines show the second one while the first is being dealt with
+    # PostgreSQL before 18 signals the process and then its group: busy machines show the second one while the first is
+    # being dealt with
     applied("003_slow", "CREATE TABLE slow ();", f"DROP TABLE slow; {latch.wait}")
     striking = session()
     twice = """
@@ -435,7 +491,10 @@ def test_a_killed_backend_leaves_nothing(db, shop, latch, applied, session):
 
 def test_settings_and_roles_of_the_session_stay(db, applied, unchanged):
     applied(
-        "001_s", "CREATE TABLE t ();", "SET LOCAL work_mem = '77MB'; SET LOCAL search_path = pg_catalog; DROP TABLE public.t; CREATE TEMP TABLE left_over ();"
+        "001_s",
+        "CREATE TABLE t ();",
+        "SET LOCAL work_mem = '77MB'; SET LOCAL search_path = pg_catalog; DROP TABLE public.t; CREATE TEMP TABLE"
+        " left_over ();",
     )
     rehearsed = unchanged(lambda: db.rehearse("001_s"))
     assert rehearsed.success
@@ -446,8 +505,8 @@ def test_hostile_names_and_notices(db, applied, unchanged):
     quoted = '"' + name.replace('"', '""') + '"'
     applied(
         "001_odd",
-        f"CREATE SCHEMA {quoted}; CREATE TABLE {quoted}.{quoted} ({quoted} int); INSERT INTO {quoted}.{quoted} VALUES (1); "
-        f"CREATE VIEW {quoted}.v AS SELECT * FROM {quoted}.{quoted};",
+        f"CREATE SCHEMA {quoted}; CREATE TABLE {quoted}.{quoted} ({quoted} int); INSERT INTO {quoted}.{quoted} VALUES"
+        f" (1); CREATE VIEW {quoted}.v AS SELECT * FROM {quoted}.{quoted};",
         f"DO $$ BEGIN RAISE WARNING '<script>alert(1)</script>'; END $$; DROP TABLE {quoted}.{quoted} CASCADE;",
     )
     rehearsed = unchanged(lambda: db.rehearse("001_odd"))
@@ -467,7 +526,11 @@ def test_an_ordinary_role_rehearses_what_it_owns(server, session, database_dsn, 
     admin.execute(f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     database = admin.info.dbname
     admin.execute(f'GRANT CREATE ON DATABASE "{database}" TO {role}; CREATE SCHEMA own AUTHORIZATION {role}')
-    write_migration("001_t", "CREATE TABLE own.t (a int);\nINSERT INTO own.t VALUES (1);\n-- ROLLBACK START\nDROP TABLE own.t;\n-- ROLLBACK END\n")
+    write_migration(
+        "001_t",
+        "CREATE TABLE own.t (a int);\nINSERT INTO own.t VALUES (1);\n-- ROLLBACK START\nDROP TABLE own.t;\n-- ROLLBACK"
+        " END\n",
+    )
     dsn = psycopg.conninfo.make_conninfo(database_dsn, user=role)
     with mr.connect(dsn, dir=folder, schema="own_system") as db:
         db.install()
@@ -488,14 +551,18 @@ def test_psql_alone_is_enough(db, shop, session):
     assert [change["identity"] for change in report["changes"] if change["kind"] == "view"] == ["public.daily_totals"]
     assert (everything(connection), settings_of(connection)) == before[:2]
     assert events(connection) == [*before[2], "rehearsed"]
-    assert connection.execute("SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'").fetchone() == (0,)
+    assert connection.execute(
+        "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'"
+    ).fetchone() == (0,)
 
 
 def test_psql_does_not_wait_for_ever(db, shop, session):
     blocker = session()
     blocker.execute("BEGIN; SELECT count(*) FROM users")
     connection = session(options="-c lock_timeout=0")
-    success, report = connection.execute("SELECT success, report FROM rehearse_migration_rollback('001_users')").fetchone()
+    success, report = connection.execute(
+        "SELECT success, report FROM rehearse_migration_rollback('001_users')"
+    ).fetchone()
     assert (success, report["failure"]["sqlstate"]) == (False, "55P03")
     assert connection.execute("SHOW lock_timeout").fetchone() == ("0",)
 
@@ -505,8 +572,13 @@ def test_inside_the_transaction_of_who_lends_the_connection(db, shop, database_d
         borrowed = mr.connect(connection=lent, dir=folder)
         lent.execute("BEGIN; CREATE TABLE mine ()")
         assert borrowed.rehearse("002_report").success
-        assert lent.execute("SELECT to_regclass('mine') IS NOT NULL, to_regclass('daily_totals') IS NOT NULL").fetchone() == (True, True)
-        held = "SELECT DISTINCT relation::regclass::text FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' AND mode = 'AccessExclusiveLock'"
+        assert lent.execute(
+            "SELECT to_regclass('mine') IS NOT NULL, to_regclass('daily_totals') IS NOT NULL"
+        ).fetchone() == (True, True)
+        held = (
+            "SELECT DISTINCT relation::regclass::text FROM pg_locks WHERE pid = pg_backend_pid() AND locktype ="
+            " 'relation' AND mode = 'AccessExclusiveLock'"
+        )
         assert lent.execute(held).fetchall() in ([("mine",)], [])
         lent.execute("ROLLBACK")
 
@@ -549,16 +621,23 @@ def test_on_the_command_line(db, shop, applied, database_dsn, folder):
     assert status == 0
     assert json.loads(out)["dangers"][0] == "also drops view public.daily_totals, made by 002_report"
     assert command(database_dsn, folder, "rehearse", "009_none")[0] == 1
-    assert command(database_dsn, folder, "rollback", "002_report", "--confirm", "002_report", "--preview", fingerprint)[0] == 0
+    assert (
+        command(database_dsn, folder, "rollback", "002_report", "--confirm", "002_report", "--preview", fingerprint)[0]
+        == 0
+    )
     status, _, err = command(database_dsn, folder, "rehearse", "002_report")
     assert status == 3
     assert "Already rolled back" in err
 
 
-def test_a_fingerprint_of_a_rehearsal_is_refused_after_a_change_on_the_command_line(db, shop, database_dsn, folder, session):
+def test_a_fingerprint_of_a_rehearsal_is_refused_after_a_change_on_the_command_line(
+    db, shop, database_dsn, folder, session
+):
     fingerprint = db.rehearse("002_report").fingerprint
     session().execute("CREATE TABLE another ()")
-    status, _, err = command(database_dsn, folder, "rollback", "002_report", "--confirm", "002_report", "--preview", fingerprint)
+    status, _, err = command(
+        database_dsn, folder, "rollback", "002_report", "--confirm", "002_report", "--preview", fingerprint
+    )
     assert status == 3
     assert "The schema has changed since the preview" in err
 
@@ -570,20 +649,27 @@ def test_truncated_and_filled_again_is_emptied_all_the_same(db, applied, unchang
         "TRUNCATE t, empty; INSERT INTO t VALUES (1);",
     )
     rehearsed = unchanged(lambda: db.rehearse("001_t"))
-    assert [(loss.relation, loss.what, loss.rows) for loss in rehearsed.rows if loss.rows] == [("public.t", "emptied", 5)]
+    assert [(loss.relation, loss.what, loss.rows) for loss in rehearsed.rows if loss.rows] == [
+        ("public.t", "emptied", 5)
+    ]
     assert rehearsed.rewritten == ()
 
 
 def test_rows_that_row_security_hides_are_not_counted_as_none(session, database_dsn, folder, write_migration):
     admin = session()
     admin.execute("DO $$ BEGIN CREATE ROLE rehearser LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
-    admin.execute(f'GRANT CREATE ON DATABASE "{admin.info.dbname}" TO rehearser; CREATE SCHEMA own AUTHORIZATION rehearser')
+    admin.execute(
+        f'GRANT CREATE ON DATABASE "{admin.info.dbname}" TO rehearser; CREATE SCHEMA own AUTHORIZATION rehearser'
+    )
     write_migration(
         "001_t",
-        "CREATE TABLE own.t (a int);\nINSERT INTO own.t VALUES (1);\nALTER TABLE own.t ENABLE ROW LEVEL SECURITY;\nALTER TABLE own.t FORCE ROW LEVEL SECURITY;\n"
-        "-- ROLLBACK START\nDROP TABLE own.t;\n-- ROLLBACK END\n",
+        "CREATE TABLE own.t (a int);\nINSERT INTO own.t VALUES (1);\nALTER TABLE own.t ENABLE ROW LEVEL"
+        " SECURITY;\nALTER TABLE own.t FORCE ROW LEVEL SECURITY;\n-- ROLLBACK START\nDROP TABLE own.t;\n-- ROLLBACK"
+        " END\n",
     )
-    with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, user="rehearser"), dir=folder, schema="own_system") as db:
+    with mr.connect(
+        psycopg.conninfo.make_conninfo(database_dsn, user="rehearser"), dir=folder, schema="own_system"
+    ) as db:
         db.install()
         db.apply()
         assert [(loss.rows, loss.exact) for loss in db.rehearse("001_t").rows] == [(None, False)]

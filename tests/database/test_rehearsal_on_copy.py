@@ -24,13 +24,24 @@ def shop(applied):
 
 def test_the_target_is_only_read(db, shop, session):
     watcher = session()
-    before = schema_of(watcher), events(watcher), watcher.execute("SELECT * FROM migration_history ORDER BY migration_name").fetchall()
+    before = (
+        schema_of(watcher),
+        events(watcher),
+        watcher.execute("SELECT * FROM migration_history ORDER BY migration_name").fetchall(),
+    )
     rehearsed = db.rehearse("001_users", on="scratch")
     assert rehearsed.success
     assert "on a copy of the schema" in rehearsed.where
     assert rehearsed.target == db.target
-    assert {change.identity for change in rehearsed.diff.main if change.kind in ("table", "view")} == {"public.users", "public.daily_totals"}
-    assert (schema_of(watcher), events(watcher), watcher.execute("SELECT * FROM migration_history ORDER BY migration_name").fetchall()) == before
+    assert {change.identity for change in rehearsed.diff.main if change.kind in ("table", "view")} == {
+        "public.users",
+        "public.daily_totals",
+    }
+    assert (
+        schema_of(watcher),
+        events(watcher),
+        watcher.execute("SELECT * FROM migration_history ORDER BY migration_name").fetchall(),
+    ) == before
 
 
 def test_it_is_a_preview_of_the_target(db, shop):
@@ -40,14 +51,24 @@ def test_it_is_a_preview_of_the_target(db, shop):
 
 def test_it_foretells_the_same_changes_as_on_the_target(db, shop):
     there, here = db.rehearse("001_users", on="scratch"), db.rehearse("001_users")
-    assert [(change.change, change.kind, change.identity) for change in there.diff.changes if "not_null" not in change.identity] == [
-        (change.change, change.kind, change.identity) for change in here.diff.changes if "not_null" not in change.identity
+    assert [
+        (change.change, change.kind, change.identity)
+        for change in there.diff.changes
+        if "not_null" not in change.identity
+    ] == [
+        (change.change, change.kind, change.identity)
+        for change in here.diff.changes
+        if "not_null" not in change.identity
     ]
     assert {(lock.relation, lock.mode) for lock in here.locks} == {(lock.relation, lock.mode) for lock in there.locks}
 
 
 def test_numbers_of_rows_are_the_targets_statistics_and_said_to_be(db, shop, applied, session):
-    applied("003_more", "SELECT 1;", "ALTER TABLE users DROP COLUMN notes CASCADE; DELETE FROM users; DROP TABLE users CASCADE;")
+    applied(
+        "003_more",
+        "SELECT 1;",
+        "ALTER TABLE users DROP COLUMN notes CASCADE; DELETE FROM users; DROP TABLE users CASCADE;",
+    )
     session().execute("ANALYZE users")
     rehearsed = db.rehearse("003_more", on="scratch")
     told = {(loss.what, loss.column): (loss.rows, loss.exact) for loss in rehearsed.rows}
@@ -60,7 +81,11 @@ def test_a_failure_is_the_same(db, applied):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t; SELECT missing FROM pg_class;")
     rehearsed = db.rehearse("001_t", on="scratch")
     assert not rehearsed.success
-    assert (rehearsed.failure.sqlstate, rehearsed.failure.statement_number, rehearsed.failure.position) == ("42703", 2, 8)
+    assert (rehearsed.failure.sqlstate, rehearsed.failure.statement_number, rehearsed.failure.position) == (
+        "42703",
+        2,
+        8,
+    )
 
 
 def test_the_guards_are_the_same(db, applied):
@@ -69,10 +94,18 @@ def test_the_guards_are_the_same(db, applied):
 
 
 def test_what_runs_outside_a_transaction(db, applied, session):
-    applied("001_i", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);", "DROP INDEX CONCURRENTLY i;\nDROP TABLE t;", options=" transaction:false")
+    applied(
+        "001_i",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);",
+        "DROP INDEX CONCURRENTLY i;\nDROP TABLE t;",
+        options=" transaction:false",
+    )
     rehearsed = db.rehearse("001_i", on="scratch")
     assert rehearsed.success
-    assert [(one.number, one.statement) for one in rehearsed.statements] == [(1, "DROP INDEX CONCURRENTLY i"), (2, "DROP TABLE t")]
+    assert [(one.number, one.statement) for one in rehearsed.statements] == [
+        (1, "DROP INDEX CONCURRENTLY i"),
+        (2, "DROP TABLE t"),
+    ]
     assert all(one.ms is not None for one in rehearsed.statements)
     assert {change.identity for change in rehearsed.diff.dropped} >= {"public.i", "public.t"}
     assert status(session(), "001_i") == "applied"
@@ -80,7 +113,12 @@ def test_what_runs_outside_a_transaction(db, applied, session):
 
 
 def test_what_fails_outside_a_transaction(db, applied):
-    applied("001_i", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);", "DROP INDEX CONCURRENTLY i;\nDROP TABLE nix;", options=" transaction:false")
+    applied(
+        "001_i",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);",
+        "DROP INDEX CONCURRENTLY i;\nDROP TABLE nix;",
+        options=" transaction:false",
+    )
     rehearsed = db.rehearse("001_i", on="scratch")
     assert not rehearsed.success
     assert (rehearsed.failure.sqlstate, rehearsed.failure.statement_number) == ("42P01", 2)
@@ -108,12 +146,18 @@ def test_roles_of_the_target_are_there_and_the_caller_is_who_it_is(db, database_
     for role in ("copied_owner", "copied_reader"):
         admin.execute(f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     database = admin.info.dbname
-    admin.execute(f'GRANT CREATE ON DATABASE "{database}" TO copied_owner; CREATE SCHEMA own AUTHORIZATION copied_owner; CREATE TABLE public.not_mine ()')
-    with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, user="copied_owner"), dir=folder, schema="own") as mine:
+    admin.execute(
+        f'GRANT CREATE ON DATABASE "{database}" TO copied_owner; CREATE SCHEMA own AUTHORIZATION copied_owner; CREATE'
+        " TABLE public.not_mine ()"
+    )
+    with mr.connect(
+        psycopg.conninfo.make_conninfo(database_dsn, user="copied_owner"), dir=folder, schema="own"
+    ) as mine:
         mine.install()
         write_migration(
             "001_t",
-            "CREATE TABLE own.t (a int);\nGRANT SELECT ON own.t TO copied_reader;\n-- ROLLBACK START\nREVOKE SELECT ON own.t FROM copied_reader;\n-- ROLLBACK END\n",
+            "CREATE TABLE own.t (a int);\nGRANT SELECT ON own.t TO copied_reader;\n-- ROLLBACK START\nREVOKE SELECT ON"
+            " own.t FROM copied_reader;\n-- ROLLBACK END\n",
         )
         write_migration("002_t", "SELECT 1;\n-- ROLLBACK START\nDROP TABLE public.not_mine;\n-- ROLLBACK END\n")
         mine.apply()
@@ -150,18 +194,25 @@ def test_nothing_stays_of_a_schema_that_cannot_be_restored(db, applied, session)
     with pytest.raises(mr.UsageError, match="cannot be restored on"):
         db.rehearse("001_t", on="scratch")
     with psycopg.connect(embedded.start()) as admin:
-        assert admin.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'migrollback_scratch_%'").fetchone() == (0,)
+        assert admin.execute(
+            "SELECT count(*) FROM pg_database WHERE datname LIKE 'migrollback_scratch_%'"
+        ).fetchone() == (0,)
 
 
 def test_the_copy_is_the_schema(db, shop, session):
     session().execute(
-        "CREATE TYPE mood AS ENUM ('a'); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE INDEX ON users (notes); COMMENT ON TABLE users IS 'x'"
+        "CREATE TYPE mood AS ENUM ('a'); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE INDEX ON"
+        " users (notes); COMMENT ON TABLE users IS 'x'"
     )
     with copied(db.database) as copy:
         assert isinstance(copy.database, Database)
-        there = {(row[0], row[1]) for row in copy.database.connection.execute("SELECT kind, identity FROM schema_objects()")}
+        there = {
+            (row[0], row[1]) for row in copy.database.connection.execute("SELECT kind, identity FROM schema_objects()")
+        }
     # PostgreSQL 18 names NOT NULL constraints; older ones have none
-    assert {one for one in there if "not_null" not in one[1]} == {key for key in schema_of(session()) if "not_null" not in key[1]}
+    assert {one for one in there if "not_null" not in one[1]} == {
+        key for key in schema_of(session()) if "not_null" not in key[1]
+    }
 
 
 def test_passwords_go_nowhere(db, monkeypatch):
@@ -193,11 +244,19 @@ def test_a_target_that_takes_no_writes_can_be_rehearsed_all_the_same(db, shop, d
 
 def test_extensions_that_no_plain_server_has_are_stood_in_for(folder, write_migration):
     [supabase] = preludes.find("supabase")
-    target = PrivateServer.start(embedded.programs_for_others(), extensions=supabase.extensions)  # as on Supabase: it has what the copy's server has not
+    target = PrivateServer.start(
+        embedded.programs_for_others(), extensions=supabase.extensions
+    )  # as on Supabase: it has what the copy's server has not
     try:
-        write_migration("001_hook", "CREATE TABLE t (n int, kept text); SELECT net.http_get('x');\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+        write_migration(
+            "001_hook",
+            "CREATE TABLE t (n int, kept text); SELECT net.http_get('x');\n-- ROLLBACK START\nDROP TABLE t;\n--"
+            " ROLLBACK END\n",
+        )
         with mr.connect(target.dsn(), dir=folder) as db:
-            db.database.connection.execute("CREATE EXTENSION pg_net; CREATE VIEW asked AS SELECT * FROM net._http_response")
+            db.database.connection.execute(
+                "CREATE EXTENSION pg_net; CREATE VIEW asked AS SELECT * FROM net._http_response"
+            )
             db.install()
             db.apply()
             rehearsed = db.rehearse("001_hook", on="scratch")

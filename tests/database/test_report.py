@@ -80,7 +80,10 @@ def assert_self_contained(text: str) -> None:
     assert "url(" not in style
     assert "@import" not in style
     # names of name spaces are no addresses that anybody fetches
-    addresses = set(re.findall(r"https?://[^\s\"'<>]+", text)) - {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    addresses = set(re.findall(r"https?://[^\s\"'<>]+", text)) - {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
     assert addresses == set()
 
 
@@ -93,10 +96,19 @@ def section(text: str, title: str) -> str:
 @pytest.fixture
 def told(db: mr.Migrations, applied: Callable[..., str]) -> str:
     """A story from apply to rollback, of a migration on which another rests, with hostile words wherever a person can write some."""
-    applied(NAME, "CREATE TABLE a (id int);\nINSERT INTO a SELECT generate_series(1, 7);", f"DROP TABLE a; -- {HOSTILE.replace(chr(27), '')}")
+    applied(
+        NAME,
+        "CREATE TABLE a (id int);\nINSERT INTO a SELECT generate_series(1, 7);",
+        f"DROP TABLE a; -- {HOSTILE.replace(chr(27), '')}",
+    )
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=[NAME])
     checklist = db.checklist(
-        NAME, chain=True, scratch=None, ticket=HOSTILE, smoke_tests=[("SELECT to_regclass('a') IS NULL", True)], notification=lambda _: HOSTILE
+        NAME,
+        chain=True,
+        scratch=None,
+        ticket=HOSTILE,
+        smoke_tests=[("SELECT to_regclass('a') IS NULL", True)],
+        notification=lambda _: HOSTILE,
     )
     checklist.answer("dependents")
     checklist.answer("staging")
@@ -111,7 +123,17 @@ def told(db: mr.Migrations, applied: Callable[..., str]) -> str:
 
 
 def test_it_tells_the_whole_story(told: str, db: mr.Migrations) -> None:
-    for title in ("Summary", "History", "Dependencies", "Preview", "Rehearsals", "Checklist", "Execution", "Verification", "Events"):
+    for title in (
+        "Summary",
+        "History",
+        "Dependencies",
+        "Preview",
+        "Rehearsals",
+        "Checklist",
+        "Execution",
+        "Verification",
+        "Events",
+    ):
         assert f". {title}</h2>" in told
     assert "rolled_back" in section(told, "Summary")
     assert "002_b" in section(told, "Dependencies")
@@ -146,7 +168,9 @@ def test_a_hostile_name_is_inert_too(db: mr.Migrations, session: Callable[..., o
     assert "&lt;U+202E&gt;" in text
 
 
-def test_the_graph_is_drawn_where_dot_is_and_the_table_stands_always(told: str, db: mr.Migrations, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_graph_is_drawn_where_dot_is_and_the_table_stands_always(
+    told: str, db: mr.Migrations, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if graphs.find_dot() is not None:
         assert "<svg" in section(told, "Dependencies")
         assert "<!DOCTYPE svg" not in told

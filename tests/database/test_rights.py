@@ -41,14 +41,21 @@ def world(server):
     """The roles under which Supabase serves the world, and two ordinary ones."""
     for role in ("anon", "authenticated", "service_role", "operator_granted", "stranger"):
         server.execute(ROLES.format(role))
-    server.execute("ALTER ROLE anon NOINHERIT; ALTER ROLE authenticated NOINHERIT; ALTER ROLE service_role NOINHERIT BYPASSRLS")
+    server.execute(
+        "ALTER ROLE anon NOINHERIT; ALTER ROLE authenticated NOINHERIT; ALTER ROLE service_role NOINHERIT BYPASSRLS"
+    )
 
 
 @contextmanager
 def without_supabase_roles(server):
     """Roles are the whole server's: meanwhile those of other tests have other names."""
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
-        renamed = [name for (name,) in admin.execute("SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated', 'service_role')")]
+        renamed = [
+            name
+            for (name,) in admin.execute(
+                "SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated', 'service_role')"
+            )
+        ]
         for name in renamed:
             admin.execute(f"ALTER ROLE {name} RENAME TO {name}_elsewhere")
         try:
@@ -60,7 +67,9 @@ def without_supabase_roles(server):
 
 def protected(connection):
     """Whether row security is on for the system's tables."""
-    answers = connection.execute("SELECT DISTINCT relrowsecurity FROM pg_class WHERE relname LIKE 'migration\\_%' AND relkind = 'r'").fetchall()
+    answers = connection.execute(
+        "SELECT DISTINCT relrowsecurity FROM pg_class WHERE relname LIKE 'migration\\_%' AND relkind = 'r'"
+    ).fetchall()
     assert len(answers) == 1
     return answers[0][0]
 
@@ -80,7 +89,9 @@ def test_default_privileges_of_supabase_open_nothing(empty_dsn, way):
         else:
             with mr.connect(empty_dsn) as db:
                 # 3 roles and all tables and functions; PUBLIC has none of its own on a new table
-                assert db.install().rights_closed == 3 * value(connection, "SELECT cardinality(tables) + cardinality(routines) FROM migration_system_objects()")
+                assert db.install().rights_closed == 3 * value(
+                    connection, "SELECT cardinality(tables) + cardinality(routines) FROM migration_system_objects()"
+                )
                 assert db.install().rights_closed == 0
         assert connection.execute(OPEN).fetchall() == []
         connection.execute("SET ROLE service_role")
@@ -92,8 +103,14 @@ def test_default_privileges_of_supabase_open_nothing(empty_dsn, way):
 def test_default_privileges_of_others_leave_them_no_more_than_reading(empty_dsn):
     # a backup reads by them; an application could rewrite the rollback SQL that a DBA then runs
     with psycopg.connect(empty_dsn, autocommit=True) as connection:
-        connection.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO operator_granted WITH GRANT OPTION")
-        connection.execute("ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO operator_granted; ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC")
+        connection.execute(
+            "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO operator_granted WITH GRANT"
+            " OPTION"
+        )
+        connection.execute(
+            "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO operator_granted; ALTER DEFAULT PRIVILEGES GRANT"
+            " ALL ON TABLES TO PUBLIC"
+        )
         with mr.connect(empty_dsn) as db:
             assert db.install().rights_closed > 0
             rights = "SELECT DISTINCT g.kind, g.privilege FROM migration_grants() g WHERE g.grantee <> g.owner"
@@ -134,11 +151,15 @@ def test_a_repeated_install_closes_what_was_opened(db, session, reopen):
 def test_closing_leaves_to_others_what_they_have(db, session):
     connection = session()
     connection.execute(
-        "GRANT SELECT, UPDATE ON migration_history TO operator_granted WITH GRANT OPTION; SET ROLE operator_granted; GRANT UPDATE ON migration_history TO service_role"
+        "GRANT SELECT, UPDATE ON migration_history TO operator_granted WITH GRANT OPTION; SET ROLE operator_granted;"
+        " GRANT UPDATE ON migration_history TO service_role"
     )
     connection.execute("RESET ROLE")
     assert db.install().rights_closed == 1
-    may = "SELECT has_table_privilege('operator_granted', 'migration_history', n) FROM unnest('{SELECT,UPDATE,UPDATE WITH GRANT OPTION}'::text[]) AS n"
+    may = (
+        "SELECT has_table_privilege('operator_granted', 'migration_history', n) FROM unnest('{SELECT,UPDATE,UPDATE WITH"
+        " GRANT OPTION}'::text[]) AS n"
+    )
     assert connection.execute(may).fetchall() == [(True,), (True,), (False,)]  # it passes no more on
 
 
@@ -149,25 +170,43 @@ def test_what_cannot_be_closed_is_said(db, session, database_dsn):
     try:
         said = [text for text in db.install().warnings if "belongs to" in text]
         assert said == [
-            "service_role belongs to operator_granted, whose rights on the system's tables it can use: REVOKE operator_granted FROM service_role, unless that is meant"
+            "service_role belongs to operator_granted, whose rights on the system's tables it can use: REVOKE"
+            " operator_granted FROM service_role, unless that is meant"
         ]
     finally:
         connection.execute("REVOKE operator_granted FROM service_role")
     assert not any("belongs to" in text for text in db.install().warnings)
-    connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO operator_granted; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO operator_granted")
-    connection.execute("GRANT SELECT ON migration_history, migration_events TO service_role; ALTER TABLE migration_events DISABLE ROW LEVEL SECURITY")
+    connection.execute(
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO operator_granted; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public"
+        " TO operator_granted"
+    )
+    connection.execute(
+        "GRANT SELECT ON migration_history, migration_events TO service_role; ALTER TABLE migration_events DISABLE ROW"
+        " LEVEL SECURITY"
+    )
     with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, user="operator_granted")) as other:
         result = other.install()
     assert result.rights_closed == 0
-    assert any("2 of the system's tables and functions are still open to service_role: only their owner, postgres," in text for text in result.warnings)
-    assert any("Row security of the system's tables is to be turned on, and only their owner, postgres," in text for text in result.warnings)
+    assert any(
+        "2 of the system's tables and functions are still open to service_role: only their owner, postgres," in text
+        for text in result.warnings
+    )
+    assert any(
+        "Row security of the system's tables is to be turned on, and only their owner, postgres," in text
+        for text in result.warnings
+    )
 
 
 @pytest.mark.usefixtures("world")
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role", "stranger"])
 def test_an_ungranted_role_cannot_even_read(applied, database_dsn, role, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
-    functions = [name for (name,) in session().execute("SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace")]
+    functions = [
+        name
+        for (name,) in session().execute(
+            "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
+        )
+    ]
     with as_role(database_dsn, role) as connection:
         for table in ("migration_history", "migration_dependencies", "migration_events", "migration_snapshots"):
             for statement in (
@@ -185,7 +224,11 @@ def test_an_ungranted_role_cannot_even_read(applied, database_dsn, role, session
         ):  # fmt: skip
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(f"SELECT * FROM {call}")
-    open_to_role = session().execute("SELECT n FROM unnest(%s::text[]) n WHERE has_function_privilege(%s, n, 'EXECUTE')", (functions, role)).fetchall()
+    open_to_role = (
+        session()
+        .execute("SELECT n FROM unnest(%s::text[]) n WHERE has_function_privilege(%s, n, 'EXECUTE')", (functions, role))
+        .fetchall()
+    )
     assert open_to_role == []
     assert exists(session(), "t")
 
@@ -206,13 +249,19 @@ def test_row_security_is_on_only_where_supabases_roles_are(server, world, empty_
             assert not protected(connection)
             assert db.install().warnings == ()
         (said,) = db.install().warnings  # the roles came later
-        assert said.startswith("Row security was turned on for the system's tables, because Supabase's roles exist here (anon, authenticated, service_role).")
+        assert said.startswith(
+            "Row security was turned on for the system's tables, because Supabase's roles exist here (anon,"
+            " authenticated, service_role)."
+        )
         assert protected(connection)
         (said,) = db.install().warnings
         assert said.startswith("Row security is on ")
         shown = io.StringIO()
         show(db.install(), out=io.StringIO(), err=shown)
-        assert "BYPASSRLS, or pg_dump -T 'public.migration_(dependencies|events|history|objects|snapshots)'" in shown.getvalue()
+        assert (
+            "BYPASSRLS, or pg_dump -T 'public.migration_(dependencies|events|history|objects|snapshots)'"
+            in shown.getvalue()
+        )
         with without_supabase_roles(server):
             (said,) = db.install().warnings
             assert said.startswith("Row security was turned off")
@@ -221,8 +270,13 @@ def test_row_security_is_on_only_where_supabases_roles_are(server, world, empty_
             for table in ("migration_events", "migration_history"):
                 connection.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
             (said,) = db.install().warnings
-            assert said == "Row security was left as it is for public.migration_events, which has policies that are not ours"
-            assert connection.execute("SELECT relname FROM pg_class WHERE relrowsecurity AND relkind = 'r'").fetchall() == [("migration_events",)]
+            assert (
+                said
+                == "Row security was left as it is for public.migration_events, which has policies that are not ours"
+            )
+            assert connection.execute(
+                "SELECT relname FROM pg_class WHERE relrowsecurity AND relkind = 'r'"
+            ).fetchall() == [("migration_events",)]
 
 
 @pytest.mark.parametrize("schema", ["public", 'It\'s "Ours"'])
@@ -235,10 +289,15 @@ def test_a_role_that_only_reads_can_back_the_database_up(server, world, empty_ds
         command = [server.bin / "pg_dump", "-d", psycopg.conninfo.make_conninfo(empty_dsn, user=role), *options]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    with without_supabase_roles(server), mr.connect(empty_dsn, schema=schema) as db, psycopg.connect(empty_dsn, autocommit=True) as connection:
+    with (
+        without_supabase_roles(server),
+        mr.connect(empty_dsn, schema=schema) as db,
+        psycopg.connect(empty_dsn, autocommit=True) as connection,
+    ):
         connection.execute("CREATE TABLE theirs (a int); GRANT SELECT ON theirs TO backup_by_default")
         connection.execute(
-            "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO backup_by_default; ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO backup_by_default"
+            "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO backup_by_default; ALTER DEFAULT PRIVILEGES GRANT USAGE"
+            " ON SCHEMAS TO backup_by_default"
         )
         db.install()
         for role in ("backup_reader", "backup_by_default"):
@@ -247,7 +306,9 @@ def test_a_role_that_only_reads_can_back_the_database_up(server, world, empty_ds
             assert "20250120_migration_rollback_system" in done.stdout
         # grants alone keep strangers out
         with as_role(empty_dsn, "stranger") as stranger, pytest.raises(psycopg.errors.InsufficientPrivilege):
-            stranger.execute(psycopg.sql.SQL("SELECT FROM {}").format(psycopg.sql.Identifier(schema, "migration_history")))
+            stranger.execute(
+                psycopg.sql.SQL("SELECT FROM {}").format(psycopg.sql.Identifier(schema, "migration_history"))
+            )
 
     with mr.connect(empty_dsn, schema=schema) as db, psycopg.connect(empty_dsn, autocommit=True) as connection:
         (said,) = db.install().warnings
@@ -257,7 +318,8 @@ def test_a_role_that_only_reads_can_back_the_database_up(server, world, empty_ds
         assert '"query would be affected by row-level security policy"' in said
         # the two ways that it names
         shell = (
-            f"{server.bin / 'pg_dump'} -d {subprocess.list2cmdline([psycopg.conninfo.make_conninfo(empty_dsn, user='backup_reader')])} -T "
+            f"{server.bin / 'pg_dump'} -d"
+            f" {subprocess.list2cmdline([psycopg.conninfo.make_conninfo(empty_dsn, user='backup_reader')])} -T "
             + said.partition(" -T ")[2]
         )
         done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
@@ -274,7 +336,8 @@ def test_a_role_that_only_reads_can_back_the_database_up(server, world, empty_ds
 @pytest.fixture
 def granted(world, session, database_dsn, folder):
     session().execute(
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO operator_granted; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO operator_granted; GRANT CREATE ON SCHEMA public TO operator_granted"
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO operator_granted; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public"
+        " TO operator_granted; GRANT CREATE ON SCHEMA public TO operator_granted"
     )
     with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, user="operator_granted"), dir=folder) as migrations:
         yield migrations
@@ -282,10 +345,15 @@ def granted(world, session, database_dsn, folder):
 
 def test_an_ordinary_granted_role_can_use_all_of_it(granted, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
-    write_migration("002_u", "-- Depends on: 001_t\nCREATE TABLE u (a int); CREATE INDEX i ON u (a);\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END")
+    write_migration(
+        "002_u",
+        "-- Depends on: 001_t\nCREATE TABLE u (a int); CREATE INDEX i ON u (a);\n-- ROLLBACK START\nDROP TABLE u;\n--"
+        " ROLLBACK END",
+    )
     write_migration(
         "003_v",
-        "CREATE TABLE v (a int); CREATE INDEX j ON v (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY j;\nDROP TABLE v;\n-- ROLLBACK END",
+        "CREATE TABLE v (a int); CREATE INDEX j ON v (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY"
+        " j;\nDROP TABLE v;\n-- ROLLBACK END",
     )
     assert granted.apply().applied == ("001_t", "002_u", "003_v")
     assert granted.check("002_u").can_rollback
@@ -304,7 +372,8 @@ def test_an_ordinary_owner_can_install_and_use_all_of_it(server, folder, write_m
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
     write_migration(
         "002_v",
-        "CREATE TABLE v (a int); CREATE INDEX j ON v (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY j;\nDROP TABLE v;\n-- ROLLBACK END",
+        "CREATE TABLE v (a int); CREATE INDEX j ON v (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY"
+        " j;\nDROP TABLE v;\n-- ROLLBACK END",
     )
     try:
         with mr.connect(server.dsn(name, user="plain_owner"), dir=folder) as db:
@@ -353,6 +422,7 @@ def test_a_granted_roles_temporary_table_does_not_stand_in_for_ours(granted, app
     applied("002_dependent", "SELECT 1;", "SELECT 1;", depends_on=["001_base"])
     connection = granted.database.connection
     connection.execute(
-        "CREATE TEMP TABLE migration_dependencies (migration_name text, depends_on text); CREATE TEMP TABLE migration_history (LIKE public.migration_history INCLUDING ALL)"
+        "CREATE TEMP TABLE migration_dependencies (migration_name text, depends_on text); CREATE TEMP TABLE"
+        " migration_history (LIKE public.migration_history INCLUDING ALL)"
     )
     assert granted.check("001_base").dependent_migrations == ("002_dependent",)

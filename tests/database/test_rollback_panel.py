@@ -26,10 +26,17 @@ BASE, TOP = "001_queue", "002_analytics"
 #: The second on the first, one without rollback SQL, one whose rollback is slow and one whose rollback fails.
 FILES = {
     BASE: "CREATE TABLE queue (id int);\n-- ROLLBACK START\n-- DROP TABLE queue;\n-- ROLLBACK END\n",
-    TOP: f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n-- ROLLBACK END\n",
+    TOP: (
+        f"-- Depends on: {BASE}\nCREATE TABLE analytics (id int);\n-- ROLLBACK START\n-- DROP TABLE analytics;\n--"
+        " ROLLBACK END\n"
+    ),
     "003_one_way": "CREATE TABLE one_way ();\n",
-    "004_slow": "CREATE TABLE slow ();\n-- ROLLBACK START\n-- DROP TABLE slow;\n-- SELECT pg_sleep(30);\n-- ROLLBACK END\n",
-    "005_broken": "CREATE TABLE broken ();\n-- ROLLBACK START\n-- DROP TABLE broken;\n-- DROP TABLE brokn;\n-- ROLLBACK END\n",
+    "004_slow": (
+        "CREATE TABLE slow ();\n-- ROLLBACK START\n-- DROP TABLE slow;\n-- SELECT pg_sleep(30);\n-- ROLLBACK END\n"
+    ),
+    "005_broken": (
+        "CREATE TABLE broken ();\n-- ROLLBACK START\n-- DROP TABLE broken;\n-- DROP TABLE brokn;\n-- ROLLBACK END\n"
+    ),
 }
 
 
@@ -130,7 +137,9 @@ def test_a_chain_goes_as_one(shop: mr.Migrations) -> None:
     assert (status(shop, BASE), status(shop, TOP)) == ("rolled_back", "rolled_back")
 
 
-@pytest.mark.parametrize(("name", "words"), [(BASE, "other migrations depend on this one"), ("003_one_way", "No rollback SQL")])
+@pytest.mark.parametrize(
+    ("name", "words"), [(BASE, "other migrations depend on this one"), ("003_one_way", "No rollback SQL")]
+)
 def test_a_refusal_is_shown_at_the_preview(shop: mr.Migrations, name: str, words: str) -> None:
     panel = RollbackPanel(shop)
     preview(panel, name)
@@ -144,7 +153,10 @@ def test_a_refusal_is_shown_at_the_preview(shop: mr.Migrations, name: str, words
 
 
 def _edit(session: psycopg.Connection, shop: mr.Migrations) -> None:
-    session.execute("UPDATE public.migration_history SET rollback_sql = 'DROP TABLE queue CASCADE' WHERE migration_name = %s", (TOP,))
+    session.execute(
+        "UPDATE public.migration_history SET rollback_sql = 'DROP TABLE queue CASCADE' WHERE migration_name = %s",
+        (TOP,),
+    )
 
 
 def _roll_back(session: psycopg.Connection, shop: mr.Migrations) -> None:
@@ -156,7 +168,9 @@ def _fail(session: psycopg.Connection, shop: mr.Migrations) -> None:
 
 
 def _depend(session: psycopg.Connection, shop: mr.Migrations) -> None:
-    session.execute("INSERT INTO public.migration_dependencies (migration_name, depends_on) VALUES ('003_one_way', %s)", (TOP,))
+    session.execute(
+        "INSERT INTO public.migration_dependencies (migration_name, depends_on) VALUES ('003_one_way', %s)", (TOP,)
+    )
 
 
 def _forget(session: psycopg.Connection, shop: mr.Migrations) -> None:
@@ -166,7 +180,9 @@ def _forget(session: psycopg.Connection, shop: mr.Migrations) -> None:
 
 @pytest.mark.parametrize("change", [_edit, _roll_back, _fail, _depend, _forget])
 def test_what_changed_since_the_preview_is_refused(
-    shop: mr.Migrations, session: Callable[..., psycopg.Connection], change: Callable[[psycopg.Connection, mr.Migrations], None]
+    shop: mr.Migrations,
+    session: Callable[..., psycopg.Connection],
+    change: Callable[[psycopg.Connection, mr.Migrations], None],
 ) -> None:
     panel = RollbackPanel(shop)
     preview(panel, TOP)
@@ -183,10 +199,15 @@ def test_what_changed_since_the_preview_is_refused(
     assert exists(shop, "analytics") is (change is not _roll_back)
 
 
-def test_after_a_refusal_a_new_preview_leads_on(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+def test_after_a_refusal_a_new_preview_leads_on(
+    shop: mr.Migrations, session: Callable[..., psycopg.Connection]
+) -> None:
     panel = RollbackPanel(shop)
     preview(panel, TOP)
-    session().execute("UPDATE public.migration_history SET rollback_sql = 'DROP TABLE analytics; SELECT 1' WHERE migration_name = %s", (TOP,))
+    session().execute(
+        "UPDATE public.migration_history SET rollback_sql = 'DROP TABLE analytics; SELECT 1' WHERE migration_name = %s",
+        (TOP,),
+    )
     confirm(panel)
     assert panel.wait(60)
     assert "changed since the preview" in part(panel, "message_view").value
@@ -219,7 +240,9 @@ def test_a_long_rollback_is_cancelled(shop: mr.Migrations, session: Callable[...
     confirm(panel)
     watching = session()
     deadline = time.monotonic() + 20
-    while not watching.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()").fetchone():
+    while not watching.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    ).fetchone():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert panel.busy
@@ -238,7 +261,9 @@ def test_a_long_rollback_is_cancelled(shop: mr.Migrations, session: Callable[...
     assert panel.preview_result is not None, panel.error
 
 
-def test_who_holds_a_lock_is_told(database_dsn: str, shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+def test_who_holds_a_lock_is_told(
+    database_dsn: str, shop: mr.Migrations, session: Callable[..., psycopg.Connection]
+) -> None:
     blocker = session(application_name="nightly report")
     with (
         mr.connect(database_dsn, dir=shop.folder.path, limits=mr.Limits(lock_timeout="300ms", retries=1)) as hurried,
@@ -255,10 +280,14 @@ def test_who_holds_a_lock_is_told(database_dsn: str, shop: mr.Migrations, sessio
         assert status(shop, TOP) == "applied"
 
 
-def test_a_rollback_that_was_broken_off_is_named_when_the_panel_is_rebuilt(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+def test_a_rollback_that_was_broken_off_is_named_when_the_panel_is_rebuilt(
+    shop: mr.Migrations, session: Callable[..., psycopg.Connection]
+) -> None:
     other = session()
     # as by a client that was killed between its two transactions
-    other.execute("SELECT start_migration_rollback(ARRAY[%s], gen_random_uuid(), 'INC-7', 'a notebook that is gone')", (TOP,))
+    other.execute(
+        "SELECT start_migration_rollback(ARRAY[%s], gen_random_uuid(), 'INC-7', 'a notebook that is gone')", (TOP,)
+    )
     with other.transaction():
         other.execute("SELECT lock_migrations()")
         shown = part(RollbackPanel(shop), "unfinished_view").value
@@ -274,16 +303,21 @@ def test_a_rollback_that_was_broken_off_is_named_when_the_panel_is_rebuilt(shop:
     assert part(panel, "unfinished_view").value == ""
 
 
-def test_one_that_ran_in_steps_says_how_many_stay(shop: mr.Migrations, write_migration: WriteMigration, session: Callable[..., psycopg.Connection]) -> None:
+def test_one_that_ran_in_steps_says_how_many_stay(
+    shop: mr.Migrations, write_migration: WriteMigration, session: Callable[..., psycopg.Connection]
+) -> None:
     write_migration(
         "006_steps",
-        "CREATE TABLE steps (id int);\nCREATE INDEX i ON steps (id);\n-- ROLLBACK START transaction:false\n-- DROP INDEX CONCURRENTLY i;\n-- DROP TABLE steps;\n-- ROLLBACK END\n",
+        "CREATE TABLE steps (id int);\nCREATE INDEX i ON steps (id);\n-- ROLLBACK START transaction:false\n-- DROP"
+        " INDEX CONCURRENTLY i;\n-- DROP TABLE steps;\n-- ROLLBACK END\n",
     )
     shop.apply()
     other = session()
     other.execute("SELECT start_migration_rollback(ARRAY['006_steps'], '00000000-0000-4000-8000-000000000001')")
     other.execute("SELECT journal_migration_statement('006_steps', '00000000-0000-4000-8000-000000000001', 1, 5)")
-    assert "1 of its statements ran outside a transaction and stay" in part(RollbackPanel(shop), "unfinished_view").value
+    assert (
+        "1 of its statements ran outside a transaction and stay" in part(RollbackPanel(shop), "unfinished_view").value
+    )
 
 
 def test_an_ordinary_end_leaves_nothing_to_name(shop: mr.Migrations) -> None:
@@ -293,7 +327,9 @@ def test_an_ordinary_end_leaves_nothing_to_name(shop: mr.Migrations) -> None:
     assert part(RollbackPanel(shop), "unfinished_view").value == ""
 
 
-def test_a_session_that_was_ended_is_opened_again(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
+def test_a_session_that_was_ended_is_opened_again(
+    shop: mr.Migrations, session: Callable[..., psycopg.Connection]
+) -> None:
     panel = RollbackPanel(shop)
     session().execute("SELECT pg_terminate_backend(%s)", (shop.database.connection.info.backend_pid,))
     preview(panel, TOP)
@@ -316,7 +352,9 @@ def test_without_the_system_it_says_so_and_refresh_tries_again(empty_dsn: str) -
         assert len(part(panel, "choice").options) == 1
 
 
-def test_rolling_back_the_system_itself_shows_where_its_trail_went(db: mr.Migrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rolling_back_the_system_itself_shows_where_its_trail_went(
+    db: mr.Migrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     panel = RollbackPanel(db)
     preview(panel, part(panel, "choice").options[-1][1])
@@ -352,11 +390,14 @@ def test_a_hostile_migration_is_inert_at_every_step(db: mr.Migrations, write_mig
     )
     write_migration(
         "2_top",
-        f"-- Depends on: {BASE}\nSELECT 1;\n-- ROLLBACK START\n-- DO $$ BEGIN RAISE EXCEPTION '{quoted}' USING HINT = '{quoted}', DETAIL = '{quoted}'; END $$;\n-- ROLLBACK END\n",
+        f"-- Depends on: {BASE}\nSELECT 1;\n-- ROLLBACK START\n-- DO $$ BEGIN RAISE EXCEPTION '{quoted}' USING HINT ="
+        f" '{quoted}', DETAIL = '{quoted}'; END $$;\n-- ROLLBACK END\n",
     )
     write_migration(BASE, "SELECT 1;")
     db.apply()
-    db.database.connection.execute("INSERT INTO public.migration_dependencies (migration_name, depends_on) VALUES (%s, %s)", (HOSTILE, "2_top"))
+    db.database.connection.execute(
+        "INSERT INTO public.migration_dependencies (migration_name, depends_on) VALUES (%s, %s)", (HOSTILE, "2_top")
+    )
 
     panel = RollbackPanel(db)
     assert_harmless(panel)

@@ -32,7 +32,9 @@ def in_place(db: mr.Migrations, applied: Callable[..., str]) -> mr.Migrations:
     return db
 
 
-def test_the_copies_know_what_they_are_for(in_place: mr.Migrations, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_copies_know_what_they_are_for(
+    in_place: mr.Migrations, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://u:s3cret@h/d")
     made = in_place.runbook(NAME, ticket="INC-42", into=tmp_path)
     target = in_place.target
@@ -48,8 +50,26 @@ def test_the_copies_know_what_they_are_for(in_place: mr.Migrations, tmp_path: Pa
     assert made.warnings == ()
 
 
-def test_a_dsn_of_a_command_line_is_not_saved(in_place: mr.Migrations, database_dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["runbook", NAME, "--ticket", "INC-1", "--into", str(tmp_path), "--dsn", f"{database_dsn} password=s3cret", "--format", "json"]) == 0
+def test_a_dsn_of_a_command_line_is_not_saved(
+    in_place: mr.Migrations, database_dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        cli.run(
+            [
+                "runbook",
+                NAME,
+                "--ticket",
+                "INC-1",
+                "--into",
+                str(tmp_path),
+                "--dsn",
+                f"{database_dsn} password=s3cret",
+                "--format",
+                "json",
+            ]
+        )
+        == 0
+    )
     made = json.loads(capsys.readouterr().out)
     assert made["files"] == list(NOTEBOOKS)
     assert "MIGROLLBACK_DSN" in made["warnings"][0]
@@ -59,7 +79,9 @@ def test_a_dsn_of_a_command_line_is_not_saved(in_place: mr.Migrations, database_
         assert parameters(file)["connection_env"] == "MIGROLLBACK_DSN"
 
 
-def test_variables_of_libpq_serve_the_notebooks_too(in_place: mr.Migrations, database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_libpq_serve_the_notebooks_too(
+    in_place: mr.Migrations, database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in psycopg.conninfo.conninfo_to_dict(database_dsn).items():
         monkeypatch.setenv({"host": "PGHOST", "dbname": "PGDATABASE", "user": "PGUSER"}[name], str(value))
     with mr.connect() as db:
@@ -82,7 +104,9 @@ def test_the_folder_is_dated_and_nothing_is_overwritten(in_place: mr.Migrations,
 def test_a_hostile_name_stays_data(tmp_path: Path) -> None:
     source = Path(__file__).parents[2] / "notebooks"
     for name in NOTEBOOKS:
-        filled = fill_in(json.loads((source / name).read_text(encoding="utf-8")), {"migration": HOSTILE, "ticket": HOSTILE})
+        filled = fill_in(
+            json.loads((source / name).read_text(encoding="utf-8")), {"migration": HOSTILE, "ticket": HOSTILE}
+        )
         file = tmp_path / name
         file.write_text(json.dumps(filled))
         assert parameters(file)["migration"] == HOSTILE
@@ -91,7 +115,9 @@ def test_a_hostile_name_stays_data(tmp_path: Path) -> None:
             assert cell["cell_type"] == "code" or "002_" not in "".join(cell["source"])
 
 
-def test_all_three_run_and_change_nothing(in_place: mr.Migrations, database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_three_run_and_change_nothing(
+    in_place: mr.Migrations, database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MIGROLLBACK_DSN", database_dsn)
     made = in_place.runbook(NAME, ticket="INC-42", into=tmp_path)
     before = in_place.database.events()

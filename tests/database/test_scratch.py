@@ -21,7 +21,10 @@ pytestmark = pytest.mark.versions
 
 
 def scratch_databases(connection):
-    return {name for (name,) in connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (PREFIX,))}
+    return {
+        name
+        for (name,) in connection.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (PREFIX,))
+    }
 
 
 def migration(sql, name="001_a"):
@@ -50,7 +53,9 @@ def test_what_goes_wrong_inside_is_not_mistaken_for_ours(server):
 
 def test_nothing_stays_when_the_connections_were_ended(server, admin):
     with scratch(on=server.dsn()) as made:
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrollback_nb%'")
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrollback_nb%'"
+        )
     assert made.name not in scratch_databases(admin)
 
 
@@ -84,8 +89,17 @@ def test_several_at_once_leave_each_other_alone(server, admin):
 
 def hold(dsn):
     """A process that makes a scratch database, tells its name and waits."""
-    program = "import sys\nfrom migrollback_nb.replay.scratch import scratch\nwith scratch(on=sys.argv[1]) as made:\n    print(made.name, flush=True)\n    sys.stdin.read()"
-    process = subprocess.Popen([sys.executable, "-c", program, dsn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    program = (
+        "import sys\nfrom migrollback_nb.replay.scratch import scratch\nwith scratch(on=sys.argv[1]) as made:\n   "
+        " print(made.name, flush=True)\n    sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, dsn],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     return process, process.stdout.readline().strip()
 
 
@@ -95,12 +109,16 @@ def test_what_a_killed_process_left_is_dropped_by_the_next_and_what_is_in_use_is
         killed.kill()
         killed.wait()
         assert orphan in scratch_databases(admin)
-        eventually(lambda: value(admin, "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", orphan) == 0, "its session ends")
+        eventually(
+            lambda: value(admin, "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", orphan) == 0,
+            "its session ends",
+        )
         eventually(
             lambda: (
                 value(
                     admin,
-                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid IN (SELECT pid FROM pg_stat_activity WHERE application_name = 'migrollback_nb scratch')",
+                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid IN (SELECT pid FROM"
+                    " pg_stat_activity WHERE application_name = 'migrollback_nb scratch')",
                 )
                 <= 1
             ),
@@ -130,7 +148,10 @@ def test_who_may_not_create_databases_is_told_so(server, admin):
     admin.execute("DROP ROLE IF EXISTS scratch_poor")
     admin.execute("CREATE ROLE scratch_poor LOGIN")
     try:
-        with pytest.raises(mr.UsageError, match=r"No scratch database can be made(.|\n)*CREATEDB"), scratch(on=server.dsn(user="scratch_poor")):
+        with (
+            pytest.raises(mr.UsageError, match=r"No scratch database can be made(.|\n)*CREATEDB"),
+            scratch(on=server.dsn(user="scratch_poor")),
+        ):
             pass
     finally:
         admin.execute("DROP ROLE scratch_poor")
@@ -149,20 +170,28 @@ def test_an_ordinary_role_that_may_create_databases_is_enough(server, admin):
 
 def test_a_server_without_a_needed_extension_is_refused_with_its_name_and_place(server):
     file = migration("SELECT 1;\n\nCREATE EXTENSION no_such_extension;")
-    with pytest.raises(mr.UsageError, match=r"no_such_extension \(001_a\.sql:3\)(.|\n)*--on"), scratch([file], on=server.dsn()):
+    with (
+        pytest.raises(mr.UsageError, match=r"no_such_extension \(001_a\.sql:3\)(.|\n)*--on"),
+        scratch([file], on=server.dsn()),
+    ):
         pass
 
 
 def test_roles_are_refused_on_a_shared_server_and_dropped_on_an_own_one(server, admin):
     file = migration("CREATE ROLE scratch_made;")
-    with pytest.raises(mr.UsageError, match=r"001_a\.sql:1: CREATE ROLE(.|\n)*--own-server"), scratch([file], on=server.dsn()):
+    with (
+        pytest.raises(mr.UsageError, match=r"001_a\.sql:1: CREATE ROLE(.|\n)*--own-server"),
+        scratch([file], on=server.dsn()),
+    ):
         pass
     with scratch([file], on=server.dsn(), own_server=True) as made:
-        made.database.connection.execute("CREATE ROLE scratch_made; CREATE TABLE public.t (); ALTER TABLE public.t OWNER TO scratch_made")
+        made.database.connection.execute(
+            "CREATE ROLE scratch_made; CREATE TABLE public.t (); ALTER TABLE public.t OWNER TO scratch_made"
+        )
     assert value(admin, "SELECT count(*) FROM pg_roles WHERE rolname = 'scratch_made'") == 0
 
 
-# -- without a server named ----------------------------------------------------------------------------------------------
+# -- without a server named --------------------------------------------------------------------------------------------
 
 
 def test_the_embedded_server_is_the_default():
@@ -188,7 +217,9 @@ def test_what_changes_roles_gets_a_private_server_that_is_gone_afterwards():
     assert not host.exists()
 
 
-needs_own = pytest.mark.skipif(len(find_servers(every=False)[0]) < 2, reason="this machine has no PostgreSQL of its own")
+needs_own = pytest.mark.skipif(
+    len(find_servers(every=False)[0]) < 2, reason="this machine has no PostgreSQL of its own"
+)
 
 
 @needs_own
@@ -226,7 +257,9 @@ def test_a_private_server_ends_with_a_process_that_is_killed():
         "print(PrivateServer.start(Path(sys.argv[1])).folder, flush=True)\nsys.stdin.read()"
     )
     own = find_servers(every=False)[0][-1]
-    process = subprocess.Popen([sys.executable, "-c", program, str(own.bin)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(own.bin)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     folder = Path(process.stdout.readline().strip())
     assert (folder / "data" / "postmaster.pid").exists()
     process.kill()
@@ -238,7 +271,9 @@ def test_a_private_server_ends_with_a_process_that_is_killed():
 
 def test_a_private_server_that_does_not_start_says_why_and_leaves_nothing(monkeypatch):
     own = find_servers(every=False)[0][-1]
-    with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as name:  # of this test alone: others start servers meanwhile
+    with tempfile.TemporaryDirectory(
+        prefix="mr", dir="/var/tmp"
+    ) as name:  # of this test alone: others start servers meanwhile
         Path(name).chmod(0o777)
         monkeypatch.setattr("migrollback_nb.servers.private._roomy_folder", lambda: name)
         with pytest.raises(mr.ConnectionFailed, match="no_such_setting"):

@@ -18,10 +18,15 @@ def shop(database_dsn, session, folder):
 
 
 def test_recorded_at_registration_it_reaches_execute(db, shop, write_migration, session):
-    write_migration("001_users", "CREATE TABLE users ();\n-- ROLLBACK START\nDROP TABLE IF EXISTS users;\n-- ROLLBACK END")
+    write_migration(
+        "001_users", "CREATE TABLE users ();\n-- ROLLBACK START\nDROP TABLE IF EXISTS users;\n-- ROLLBACK END"
+    )
     shop.apply()
     assert exists(session(), "shop.users")
-    assert value(session(), "SELECT metadata ->> 'search_path' FROM migration_history WHERE migration_name = '001_users'") == "shop, public"
+    assert (
+        value(session(), "SELECT metadata ->> 'search_path' FROM migration_history WHERE migration_name = '001_users'")
+        == "shop, public"
+    )
     session().execute("CREATE TABLE public.users ()")  # where the others' path would look
     result = db.rollback("001_users", confirm="001_users")
     assert result.success
@@ -40,7 +45,8 @@ def test_reaches_psql_as_well(shop, write_migration, session):
 def test_reaches_statements_outside_a_transaction(db, shop, write_migration, session):
     write_migration(
         "001_users",
-        "CREATE TABLE users (a int); CREATE INDEX i ON users (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY i;\nDROP TABLE users;\n-- ROLLBACK END",
+        "CREATE TABLE users (a int); CREATE INDEX i ON users (a);\n-- ROLLBACK START transaction:false\nDROP INDEX"
+        " CONCURRENTLY i;\nDROP TABLE users;\n-- ROLLBACK END",
     )
     shop.apply()
     assert db.rollback("001_users", confirm="001_users").success
@@ -63,7 +69,9 @@ def test_odd_schemas(database_dsn, session, folder, write_migration, schema):
         if schema != "$user":  # which stands for a schema of the user's name, and there is none
             db.database.connection.execute("SELECT set_config('search_path', %s, false)", (quoted,))
         db.apply()
-        recorded = value(session(), "SELECT metadata ->> 'search_path' FROM migration_history WHERE migration_name = '001_t'")
+        recorded = value(
+            session(), "SELECT metadata ->> 'search_path' FROM migration_history WHERE migration_name = '001_t'"
+        )
         assert recorded == ("public" if schema == "$user" else quoted)
         assert db.rollback("001_t", confirm="001_t").success
     assert value(session(), "SELECT count(*) FROM pg_class WHERE relname = 't'") == 0
@@ -92,7 +100,9 @@ def test_a_rollback_that_found_nothing_to_drop_is_no_plain_success(db, applied, 
 
 
 def test_skipped_drops_are_shown_beside_a_success(db, applied):
-    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; DROP VIEW IF EXISTS v; ALTER TABLE IF EXISTS u ADD COLUMN a int;")
+    applied(
+        "001_t", "CREATE TABLE t ();", "DROP TABLE t; DROP VIEW IF EXISTS v; ALTER TABLE IF EXISTS u ADD COLUMN a int;"
+    )
     result = db.rollback("001_t", confirm="001_t")
     assert not result.unchanged
     assert result.message == "Migration rolled back successfully"
@@ -118,7 +128,10 @@ def test_whatever_sql_changed_is_seen(db, session):
         name = f"{number:03}_t"
         connection = session(options="-c search_path=w")
         connection.execute(CHANGED_OBJECTS)
-        connection.execute("SELECT public.register_migration(%s, '1', rollback_sql => %s)", (name, statement.replace("{database}", db.target.database)))
+        connection.execute(
+            "SELECT public.register_migration(%s, '1', rollback_sql => %s)",
+            (name, statement.replace("{database}", db.target.database)),
+        )
         if db.rollback(name, confirm=name, snapshots="none").unchanged:
             unseen.append(statement)
         connection.close()
@@ -128,7 +141,9 @@ def test_whatever_sql_changed_is_seen(db, session):
 def test_a_change_behind_a_drop_in_sql_that_was_set_by_hand_is_seen(db, session):
     connection = session()
     connection.execute("CREATE TABLE full_table AS SELECT 1 AS a")
-    connection.execute("SELECT register_migration('001_t', '001', rollback_sql => 'DROP TABLE IF EXISTS gone; DELETE FROM full_table')")
+    connection.execute(
+        "SELECT register_migration('001_t', '001', rollback_sql => 'DROP TABLE IF EXISTS gone; DELETE FROM full_table')"
+    )
     assert not db.rollback("001_t", confirm="001_t").unchanged
 
 

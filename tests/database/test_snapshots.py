@@ -80,14 +80,18 @@ def test_rows_and_upkeep_are_no_change(connection, statement):
 
 
 def test_no_two_objects_share_an_identity(connection):
-    duplicates = connection.execute("SELECT kind, identity FROM schema_objects() GROUP BY 1, 2 HAVING count(*) > 1").fetchall()
+    duplicates = connection.execute(
+        "SELECT kind, identity FROM schema_objects() GROUP BY 1, 2 HAVING count(*) > 1"
+    ).fetchall()
     assert duplicates == []
 
 
 def test_a_snapshot_is_what_schema_objects_says(connection, db):
     snapshot = db.snapshot("001_t", "before the change")
     objects = value(connection, "SELECT objects FROM migration_snapshots WHERE id = %s", snapshot)
-    assert {(kind, identity): definition for kind, found in objects.items() for identity, definition in found.items()} == schema_of(connection)
+    assert {
+        (kind, identity): definition for kind, found in objects.items() for identity, definition in found.items()
+    } == schema_of(connection)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,9 @@ def test_a_snapshot_is_what_schema_objects_says(connection, db):
 )
 def test_settings_of_the_session_do_not_show(connection, session, setting):
     connection.execute(
-        r"CREATE TABLE app.defaults (at timestamptz DEFAULT '2025-01-20 14:30+01', span interval DEFAULT '1 day 2 hours', bytes bytea DEFAULT '\x0102', f float8 DEFAULT 0.1::float8, day date DEFAULT '2025-01-20', back text DEFAULT E'a\\b')"
+        r"CREATE TABLE app.defaults (at timestamptz DEFAULT '2025-01-20 14:30+01', span interval DEFAULT '1 day 2"
+        r" hours', bytes bytea DEFAULT '\x0102', f float8 DEFAULT 0.1::float8, day date DEFAULT '2025-01-20', back text"
+        r" DEFAULT E'a\\b')"
     )
     rows = session(options=f"-c {setting}").execute("SELECT * FROM public.schema_objects()").fetchall()
     assert {(kind, identity): definition for kind, identity, definition in rows} == schema_of(connection)
@@ -115,7 +121,8 @@ def test_settings_of_the_session_do_not_show(connection, session, setting):
 
 def test_passwords_of_user_mappings_are_not_in_it(connection):
     connection.execute(
-        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR CURRENT_USER SERVER s OPTIONS (user 'u', password 'hunter2')"
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR CURRENT_USER"
+        " SERVER s OPTIONS (user 'u', password 'hunter2')"
     )
     assert "hunter2" not in str(schema_of(connection))
 
@@ -124,7 +131,9 @@ def test_an_applications_own_settings_of_the_database_do_not_show_and_their_chan
     name = connection.info.dbname
     setting = ("setting", "app.settings.jwt_secret of role *")
     before = db.snapshot("001_t")
-    connection.execute(f"ALTER DATABASE {name} SET app.settings.jwt_secret TO 's3cr3t'; ALTER DATABASE {name} SET work_mem = '5MB'")
+    connection.execute(
+        f"ALTER DATABASE {name} SET app.settings.jwt_secret TO 's3cr3t'; ALTER DATABASE {name} SET work_mem = '5MB'"
+    )
     first = schema_of(connection)
     assert first["setting", "work_mem of role *"] == {"value": "5MB"}
     assert "s3cr3t" not in str(first)
@@ -168,7 +177,10 @@ def test_the_token_sees_every_change(connection, change):
         "CREATE CONVERSION rare FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
         "CREATE ACCESS METHOD rare TYPE INDEX HANDLER bthandler",
         "CREATE TEXT SEARCH TEMPLATE rare (LEXIZE = dsimple_lexize)",
-        "CREATE TEXT SEARCH PARSER rare (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)",
+        (
+            "CREATE TEXT SEARCH PARSER rare (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES ="
+            " prsd_lextype)"
+        ),
         "ALTER TEXT SEARCH CONFIGURATION words DROP MAPPING FOR word",
         "ALTER OPERATOR FAMILY together USING btree ADD OPERATOR 1 < (int, int), FUNCTION 1 btint4cmp(int, int)",
         "CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal))",
@@ -176,8 +188,8 @@ def test_the_token_sees_every_change(connection, change):
 )
 def test_the_token_sees_changes_of_rare_kinds_too(connection, change):
     connection.execute(
-        "CREATE FOREIGN DATA WRAPPER outside; CREATE SERVER elsewhere FOREIGN DATA WRAPPER outside; CREATE TEXT SEARCH CONFIGURATION words (COPY = simple); "
-        "CREATE OPERATOR FAMILY together USING btree"
+        "CREATE FOREIGN DATA WRAPPER outside; CREATE SERVER elsewhere FOREIGN DATA WRAPPER outside; CREATE TEXT SEARCH"
+        " CONFIGURATION words (COPY = simple); CREATE OPERATOR FAMILY together USING btree"
     )
     before = token(connection)
     connection.execute(change)
@@ -206,7 +218,9 @@ def changes(connection, sql):
     connection.execute("CREATE TEMPORARY TABLE kept AS SELECT schema_snapshot() AS objects")
     connection.execute("BEGIN")
     connection.execute(sql)
-    rows = connection.execute("SELECT c.change, c.kind, c.identity FROM kept k, schema_changes(k.objects, schema_snapshot()) c").fetchall()
+    rows = connection.execute(
+        "SELECT c.change, c.kind, c.identity FROM kept k, schema_changes(k.objects, schema_snapshot()) c"
+    ).fetchall()
     connection.execute("ROLLBACK")
     connection.execute("DROP TABLE kept")
     return rows
@@ -218,7 +232,9 @@ def test_a_column_that_comes_is_no_change_of_its_table(connection):
 
 def test_a_column_that_comes_back_at_the_end_is_another_order(connection):
     connection.execute("DROP STATISTICS app.stat")
-    assert changes(connection, "ALTER TABLE app.wide DROP COLUMN a; ALTER TABLE app.wide ADD COLUMN a int") == [("reordered", "table", "app.wide")]
+    assert changes(connection, "ALTER TABLE app.wide DROP COLUMN a; ALTER TABLE app.wide ADD COLUMN a int") == [
+        ("reordered", "table", "app.wide")
+    ]
 
 
 def test_a_column_that_goes_from_the_middle_leaves_the_order(connection):
@@ -236,14 +252,17 @@ def test_nothing_differs_from_itself(connection):
 
 
 def test_a_view_that_says_something_else(connection):
-    assert changes(connection, "CREATE OR REPLACE VIEW app.happy AS SELECT * FROM app.child WHERE mood = 'sad'") == [("changed", "view", "app.happy")]
+    assert changes(connection, "CREATE OR REPLACE VIEW app.happy AS SELECT * FROM app.child WHERE mood = 'sad'") == [
+        ("changed", "view", "app.happy")
+    ]
 
 
 def test_an_ordinary_role_sees_the_same_rows(connection, session, server):
     role = f"ordinary_{connection.info.dbname}"
     schema = connection.execute("SELECT current_schema").fetchone()[0]
     connection.execute(
-        f"CREATE ROLE {role} LOGIN; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
+        f"CREATE ROLE {role} LOGIN; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role}; GRANT SELECT ON ALL"
+        f" TABLES IN SCHEMA {schema} TO {role}"
     )
     try:
         expected = schema_of(connection)
@@ -264,10 +283,12 @@ def test_it_looks_again_while_somebody_else_changes_the_schema(connection, sessi
         while not stop:
             number += 1
             other.execute(
-                f"CREATE TABLE app.churn (a int DEFAULT {number} CHECK (a > 0)); CREATE VIEW app.churned AS SELECT * FROM app.churn; CREATE INDEX ON app.churn (a)"
+                f"CREATE TABLE app.churn (a int DEFAULT {number} CHECK (a > 0)); CREATE VIEW app.churned AS SELECT *"
+                " FROM app.churn; CREATE INDEX ON app.churn (a)"
             )
             other.execute(
-                "CREATE FUNCTION app.churning() RETURNS int LANGUAGE sql AS 'SELECT 1'; DROP FUNCTION app.churning(); DROP VIEW app.churned; DROP TABLE app.churn"
+                "CREATE FUNCTION app.churning() RETURNS int LANGUAGE sql AS 'SELECT 1'; DROP FUNCTION app.churning();"
+                " DROP VIEW app.churned; DROP TABLE app.churn"
             )
         return number
 

@@ -18,7 +18,9 @@ _UP = "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK EN
 @pytest.fixture
 def primary(server):
     """A server of this test's own that standbys and subscribers may follow."""
-    running = PrivateServer.start(server.bin, THROWAWAY | {"wal_level": "logical", "max_wal_senders": "5", "max_replication_slots": "5"})
+    running = PrivateServer.start(
+        server.bin, THROWAWAY | {"wal_level": "logical", "max_wal_senders": "5", "max_replication_slots": "5"}
+    )
     yield running
     running.stop()
 
@@ -66,9 +68,17 @@ def test_a_standby_is_named_and_neither_a_subscriber_nor_a_backup(primary, progr
         with (standby / "postgresql.auto.conf").open("a") as settings:
             settings.write("port = '6432'\ncluster_name = 'reports'\n")
         program("pg_ctl", "-D", standby, "-l", primary.folder / "standby.log", "-w", "start")
-        eventually(lambda: value(watcher, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 2, "the standby follows")
+        eventually(
+            lambda: value(watcher, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 2,
+            "the standby follows",
+        )
         rehearsal = db.rehearse("001_t")
         assert rehearsal.replicas == ("reports (local, streaming, async)",)
         assert "Readers on standbys wait as long:" in rehearsal.lines()
         assert db.rehearse("001_t", on="scratch").replicas == rehearsal.replicas
-        assert value(watcher, "SELECT report #>> '{replicas,0,application_name}' FROM rehearse_migration_rollback('001_t')") == "reports"
+        assert (
+            value(
+                watcher, "SELECT report #>> '{replicas,0,application_name}' FROM rehearse_migration_rollback('001_t')"
+            )
+            == "reports"
+        )

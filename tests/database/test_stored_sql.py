@@ -7,11 +7,17 @@ import migrollback_nb as mr
 from migrollback_nb.files.formats import parse
 from migrollback_nb.files.location import plain_rollback
 
-EVIL = "UPDATE migration_history SET rollback_sql = 'DROP TABLE customers', metadata = jsonb_set(jsonb_set(metadata, '{rollback,md5}', to_jsonb(md5('DROP TABLE customers'))), '{rollback,statements}', '[[0, 20, 1]]')"
+EVIL = (
+    "UPDATE migration_history SET rollback_sql = 'DROP TABLE customers', metadata = jsonb_set(jsonb_set(metadata,"
+    " '{rollback,md5}', to_jsonb(md5('DROP TABLE customers'))), '{rollback,statements}', '[[0, 20, 1]]')"
+)
 FILES = {
     "001_own": "CREATE TABLE a ();\n-- ROLLBACK START\nDROP TABLE a;\n-- ROLLBACK END\n",
     "002_commented": "CREATE TABLE b ();\n-- ROLLBACK START\n-- DROP TABLE b;\n-- ROLLBACK END\n",
-    "003_steps": "CREATE TABLE c (x int); CREATE INDEX i ON c (x);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY i;\nDROP TABLE c;\n-- ROLLBACK END\n",
+    "003_steps": (
+        "CREATE TABLE c (x int); CREATE INDEX i ON c (x);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY"
+        " i;\nDROP TABLE c;\n-- ROLLBACK END\n"
+    ),
     "004_nothing": "CREATE TABLE d ();\n",
     "005_marks": "-- migrate:up\nCREATE TABLE e ();\n-- migrate:down\nDROP TABLE e;\n",
     "006_pair.up": "CREATE TABLE f ();\n",
@@ -85,7 +91,8 @@ def test_a_rehearsal_also_compares_what_the_parser_found(db, applied, session, k
     )
     emptied = "[[0, 200, 1]]" if key == "statements" else "[]"
     session().execute(
-        "UPDATE migration_history SET metadata = jsonb_set(metadata, ARRAY['rollback', %s], replace(%s, '200', length(rollback_sql)::text)::jsonb) WHERE migration_name = '001_t'",
+        "UPDATE migration_history SET metadata = jsonb_set(metadata, ARRAY['rollback', %s], replace(%s, '200',"
+        " length(rollback_sql)::text)::jsonb) WHERE migration_name = '001_t'",
         (key, emptied),
     )
     if key in ("calls", "unseen"):

@@ -25,7 +25,12 @@ SEMICOLON = TOKEN.Value("ASCII_59")
 def metadata(text, statements, **more):
     return {
         "search_path": "public",
-        "rollback": {"md5": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(), "statements": statements, "transaction": True, **more},
+        "rollback": {
+            "md5": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),
+            "statements": statements,
+            "transaction": True,
+            **more,
+        },
     }
 
 
@@ -46,7 +51,10 @@ ATTACKS = {
     "008 a statement in two": ("DELETE FROM customers WHERE false", [[0, 21, 1], [22, 11, 1]]),
     "009 a statement in two, in front of it": ("SELECT 1 DROP TABLE customers", [[0, 8, 1], [9, 20, 1]]),
     "010 after the sign of a comment": ("SELECT 1 --; DROP TABLE customers", [[0, 11, 1], [13, 20, 1]]),
-    "011 after the sign of a comment, on its line": ("SELECT 1 -- ;DROP TABLE customers\n;SELECT 2", [[0, 11, 1], [13, 20, 1], [35, 8, 2]]),
+    "011 after the sign of a comment, on its line": (
+        "SELECT 1 -- ;DROP TABLE customers\n;SELECT 2",
+        [[0, 11, 1], [13, 20, 1], [35, 8, 2]],
+    ),
     "012 in a comment in a comment": ("/* /* */ DROP TABLE customers; */ SELECT 1", [[9, 20, 1], [34, 8, 1]]),
     "013 out of a string": ("SELECT 'x; DROP TABLE customers; '", [[0, 9, 1], [11, 20, 1]]),
     "014 a string alone": ("COMMENT ON TABLE bait IS 'DROP TABLE customers'", [[26, 20, 1]]),
@@ -77,20 +85,34 @@ def customers(session):
 def test_statements_that_leave_something_out_never_run(db, session, customers):
     connection = session()
     for name, (text, statements) in ATTACKS.items():
-        connection.execute("SELECT register_migration(%s, '1', %s, metadata => %s)", (name, text, Jsonb(metadata(text, statements))))
+        connection.execute(
+            "SELECT register_migration(%s, '1', %s, metadata => %s)", (name, text, Jsonb(metadata(text, statements)))
+        )
     listed = {row["migration_name"]: row for row in db.database.list_rollbackable()}
     for name in ATTACKS:
         assert str(listed[name]["blocking_reason"]).startswith(COVERAGE), name
         assert not listed[name]["can_rollback"]
         assert db.check(name).reason == listed[name]["blocking_reason"]
-        assert connection.execute("SELECT success, message FROM execute_migration_rollback(%s, true)", (name,)).fetchone() == (False, db.check(name).reason)
-        assert connection.execute("SELECT success FROM execute_migration_rollback(%s)", (name,)).fetchone() == (False,), name
+        assert connection.execute(
+            "SELECT success, message FROM execute_migration_rollback(%s, true)", (name,)
+        ).fetchone() == (False, db.check(name).reason)
+        assert connection.execute("SELECT success FROM execute_migration_rollback(%s)", (name,)).fetchone() == (
+            False,
+        ), name
         assert status(connection, name) == "applied"
-    for call in (db.preview, db.rehearse, lambda name: db.rollback(name, confirm=name), lambda name: db.rehearse(name, on="scratch")):
+    for call in (
+        db.preview,
+        db.rehearse,
+        lambda name: db.rollback(name, confirm=name),
+        lambda name: db.rehearse(name, on="scratch"),
+    ):
         with pytest.raises(mr.Refused, match="do not cover the rollback SQL"):
             call("002 nothing")
     with pytest.raises(psycopg.Error) as caught:
-        connection.execute("SELECT migration_rollback_statements(h.rollback_sql, h.metadata) FROM migration_history h WHERE h.migration_name = '002 nothing'")
+        connection.execute(
+            "SELECT migration_rollback_statements(h.rollback_sql, h.metadata) FROM migration_history h WHERE"
+            " h.migration_name = '002 nothing'"
+        )
     assert caught.value.sqlstate == "MR026"
     assert exists(connection, "customers")
     assert exists(connection, "bait")
@@ -99,7 +121,10 @@ def test_statements_that_leave_something_out_never_run(db, session, customers):
 def test_nor_do_they_outside_a_transaction(db, session, customers):
     connection = session()
     for name, (text, statements) in ATTACKS.items():
-        connection.execute("SELECT register_migration(%s, '1', %s, metadata => %s)", (name, text, Jsonb(metadata(text, statements, transaction=False))))
+        connection.execute(
+            "SELECT register_migration(%s, '1', %s, metadata => %s)",
+            (name, text, Jsonb(metadata(text, statements, transaction=False))),
+        )
     for name in ("001 inside a comment", "002 nothing", "008 a statement in two"):
         with pytest.raises(mr.Refused, match="do not cover the rollback SQL"):
             db.rollback(name, confirm=name)
@@ -111,7 +136,12 @@ def test_nor_do_they_outside_a_transaction(db, session, customers):
 
 
 def test_a_run_that_stopped_halfway_is_not_resumed_by_another_cut(db, applied, session):
-    name = applied("001_t", "CREATE TABLE a (); CREATE TABLE b ();", "DROP TABLE a; DROP TABLE nowhere; DROP TABLE b", options=" transaction:false")
+    name = applied(
+        "001_t",
+        "CREATE TABLE a (); CREATE TABLE b ();",
+        "DROP TABLE a; DROP TABLE nowhere; DROP TABLE b",
+        options=" transaction:false",
+    )
     with pytest.raises(mr.RollbackFailed):
         db.rollback(name, confirm=name)
     connection = session()
@@ -120,7 +150,8 @@ def test_a_run_that_stopped_halfway_is_not_resumed_by_another_cut(db, applied, s
     assert value(connection, "SELECT migration_statements_completed('001_t')") == 1
     # the first two in one piece: to go on behind it would leave the second out
     connection.execute(
-        "UPDATE migration_history SET metadata = jsonb_set(metadata, '{rollback,statements}', '[[0, 34, 1], [36, 12, 1]]') WHERE migration_name = '001_t'"
+        "UPDATE migration_history SET metadata = jsonb_set(metadata, '{rollback,statements}', '[[0, 34, 1], [36, 12,"
+        " 1]]') WHERE migration_name = '001_t'"
     )
     assert value(connection, "SELECT migration_statements_completed('001_t')") == 0
 
@@ -145,7 +176,8 @@ def scanner(first_server):
 def coverage(connection, pairs):
     """What is wrong with each of these (text, statements), or None."""
     rows = connection.execute(
-        "SELECT migration_coverage_problem(t.text, t.statements::jsonb) FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS t (text, statements, place) ORDER BY place",
+        "SELECT migration_coverage_problem(t.text, t.statements::jsonb) FROM unnest(%s::text[], %s::text[]) WITH"
+        " ORDINALITY AS t (text, statements, place) ORDER BY place",
         ([text for text, _ in pairs], [json.dumps(statements) for _, statements in pairs]),
     )
     return [problem for (problem,) in rows]
@@ -166,7 +198,9 @@ FRAGMENTS = st.sampled_from(
         "SELECT a$b$c", "SELECT 'ž;🐎'", "SELECT 2 - -1", "SELECT 2 */**/ 3", "SELECT U&';'", "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
     ]
 )  # fmt: skip
-BETWEEN = st.sampled_from([";", "; ", ";\n", ";;", " ; -- it's\n", "; /* ; /* ' */ */", "\n;\n\n", ";-- $$\r\n", " /* a */ ; -- ž\n", ";\t\f"])
+BETWEEN = st.sampled_from(
+    [";", "; ", ";\n", ";;", " ; -- it's\n", "; /* ; /* ' */ */", "\n;\n\n", ";-- $$\r\n", " /* a */ ; -- ž\n", ";\t\f"]
+)
 TEXTS = st.builds(
     lambda head, first, rest, tail: head + first + "".join(between + one for between, one in rest) + tail,
     st.sampled_from(["", " ", "-- why; \n", "/* a */", ";"]), FRAGMENTS, st.lists(st.tuples(BETWEEN, FRAGMENTS), max_size=4), st.sampled_from(["", ";", ";\n", " -- end", "; /* e */"]),
@@ -227,11 +261,18 @@ PIECES = st.sampled_from(
 
 def expected(text):
     """(what is open at the end of a text, whether there is more in it than comments), as PostgreSQL's own scanner has it; None where it finds another fault."""
-    faults = {"quoted string": "string", "/* comment": "comment", "quoted identifier": "quoted name", "dollar-quoted string": "dollar quote"}
+    faults = {
+        "quoted string": "string",
+        "/* comment": "comment",
+        "quoted identifier": "quoted name",
+        "dollar-quoted string": "dollar quote",
+    }
     try:
         found = postgast.scan(text).tokens
     except postgast.PgQueryError as error:
-        return next(((state, None) for fault, state in faults.items() if f"unterminated {fault}" in error.message), None)
+        return next(
+            ((state, None) for fault, state in faults.items() if f"unterminated {fault}" in error.message), None
+        )
     open_comment = bool(found) and found[-1].token == COMMENTS[0] and found[-1].end == len(text.encode())
     return "line comment" if open_comment else "code", any(token.token not in (*COMMENTS, SEMICOLON) for token in found)
 
@@ -240,7 +281,9 @@ def expected(text):
 @given(st.lists(st.lists(PIECES, min_size=1, max_size=14).map("".join), min_size=60, max_size=60))
 def test_sql_is_scanned_as_postgresql_scans_it(scanner, texts):
     rows = scanner.execute(
-        "SELECT s.* FROM unnest(%s::text[]) WITH ORDINALITY AS t (text, place), scan_migration_sql(t.text) s ORDER BY place", (texts,)
+        "SELECT s.* FROM unnest(%s::text[]) WITH ORDINALITY AS t (text, place), scan_migration_sql(t.text) s ORDER BY"
+        " place",
+        (texts,),
     ).fetchall()
     for text, (ends_in, found) in zip(texts, rows, strict=True):
         if (right := expected(text)) is not None:
@@ -255,23 +298,43 @@ ODD = ["x", 5, -1, 1e300, 0.5, {}, {"a": 1}, None, True, [None], [{}], [[]], [[[
 def test_metadata_of_other_shapes_is_a_refusal_and_stops_no_list(db, session):
     connection = session()
     text = "SELECT 1"
-    connection.execute("SELECT register_migration('001_good', '1', %s, metadata => %s)", (text, Jsonb(metadata(text, [[0, 8, 1]]))))
-    right = {**metadata(text, [[0, 8, 1]]), "rollback": {**GOOD, "md5": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}}
-    cases = [{**right, "rollback": {**right["rollback"], key: odd}} for key in (*GOOD, "error", "no_transaction_words") for odd in ODD]
-    cases += [{**right, key: odd} for key in ("rollback", "search_path", "tool", "previous_version", "system") for odd in ODD]
+    connection.execute(
+        "SELECT register_migration('001_good', '1', %s, metadata => %s)", (text, Jsonb(metadata(text, [[0, 8, 1]])))
+    )
+    right = {
+        **metadata(text, [[0, 8, 1]]),
+        "rollback": {**GOOD, "md5": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()},
+    }
+    cases = [
+        {**right, "rollback": {**right["rollback"], key: odd}}
+        for key in (*GOOD, "error", "no_transaction_words")
+        for odd in ODD
+    ]
+    cases += [
+        {**right, key: odd} for key in ("rollback", "search_path", "tool", "previous_version", "system") for odd in ODD
+    ]
     # where a ledger is looked for under that path, and numbers are compared
-    connection.execute("CREATE TABLE schema_migrations (version bigint, dirty boolean); INSERT INTO schema_migrations VALUES (5, false)")
+    connection.execute(
+        "CREATE TABLE schema_migrations (version bigint, dirty boolean); INSERT INTO schema_migrations VALUES (5,"
+        " false)"
+    )
     cases += [
         {**right, **tool, "search_path": path}
         for path in ("a b", "a,", ",", '"a', "a; DROP TABLE t", '""x')
         for tool in ({}, {"tool": "golang-migrate", "previous_version": "4"})
     ]
-    cases += [{**right, "tool": "golang-migrate", "previous_version": version} for version in ("x", "1" * 30, "-1", " 1")]
+    cases += [
+        {**right, "tool": "golang-migrate", "previous_version": version} for version in ("x", "1" * 30, "-1", " 1")
+    ]
     for version in ("x", "1" * 30, "-1", "1e5", ""):
         of_it = Jsonb({**right, "tool": "golang-migrate", "previous_version": "4"})
-        connection.execute("SELECT register_migration(%s, %s, %s, metadata => %s)", (f"002_version_{version}", version, text, of_it))
+        connection.execute(
+            "SELECT register_migration(%s, %s, %s, metadata => %s)", (f"002_version_{version}", version, text, of_it)
+        )
     for number, case in enumerate(cases):
-        connection.execute("SELECT register_migration(%s, '1', %s, metadata => %s)", (f"1{number:04}_odd", text, Jsonb(case)))
+        connection.execute(
+            "SELECT register_migration(%s, '1', %s, metadata => %s)", (f"1{number:04}_odd", text, Jsonb(case))
+        )
     listed = {row["migration_name"]: row["blocking_reason"] for row in db.database.list_rollbackable()}
     assert listed["001_good"] is None
     for version in ("x", "1" * 30, "-1", "1e5", ""):
@@ -279,19 +342,30 @@ def test_metadata_of_other_shapes_is_a_refusal_and_stops_no_list(db, session):
     refused = 0
     for number, case in enumerate(cases):
         name = f"1{number:04}_odd"
-        ((success, message, _),) = connection.execute("SELECT * FROM execute_migration_rollback(%s, true)", (name,)).fetchall()
+        ((success, message, _),) = connection.execute(
+            "SELECT * FROM execute_migration_rollback(%s, true)", (name,)
+        ).fetchall()
         assert (success, None if success else message) == (listed[name] is None, listed[name]), case
         if success:  # what is as good as nothing
             works = value(connection, "SELECT success FROM execute_migration_rollback(%s)", name)
-            assert works or "outside a transaction" in value(connection, "SELECT message FROM execute_migration_rollback(%s)", name), case
+            assert works or "outside a transaction" in value(
+                connection, "SELECT message FROM execute_migration_rollback(%s)", name
+            ), case
         else:
             refused += 1
             assert message.startswith(
-                ("What is stored of the rollback cannot be right (", COVERAGE, "Rollback SQL is not valid", "Rollback SQL cannot run inside")
+                (
+                    "What is stored of the rollback cannot be right (",
+                    COVERAGE,
+                    "Rollback SQL is not valid",
+                    "Rollback SQL cannot run inside",
+                )
             ), case
             if number % 20 == 0:
                 assert db.check(name).reason == message
-                assert value(connection, "SELECT rehearse_migration_rollbacks(%s) ->> 'message'", [name]) == message, case
+                assert value(connection, "SELECT rehearse_migration_rollbacks(%s) ->> 'message'", [name]) == message, (
+                    case
+                )
     assert refused > len(cases) * 0.8
 
 
@@ -308,7 +382,10 @@ def test_each_key_that_steers_the_run_voids_a_preview(db, session, applied):
     connection = session()
     name = applied("001_t", "SELECT 1;", "SELECT 1")
     before = db.preview(name).fingerprint
-    change = "UPDATE migration_history SET metadata = jsonb_set(metadata, string_to_array(%s, ','), %s) WHERE migration_name = '001_t'"
+    change = (
+        "UPDATE migration_history SET metadata = jsonb_set(metadata, string_to_array(%s, ','), %s) WHERE migration_name"
+        " = '001_t'"
+    )
     kept = value(connection, "SELECT metadata FROM migration_history WHERE migration_name = '001_t'")
     for key, odd in STEERING.items():
         connection.execute(change, (key, Jsonb(odd)))
@@ -316,7 +393,9 @@ def test_each_key_that_steers_the_run_voids_a_preview(db, session, applied):
         with pytest.raises(mr.Refused, match=r"or what is stored of how it runs|stored of the rollback|not valid"):
             db.rollback(name, confirm=name, preview=before)
         connection.execute("UPDATE migration_history SET metadata = %s WHERE migration_name = '001_t'", (Jsonb(kept),))
-    connection.execute("UPDATE migration_history SET migration_version = '2' WHERE migration_name = '001_t'")  # the deploy ledger's row goes by it
+    connection.execute(
+        "UPDATE migration_history SET migration_version = '2' WHERE migration_name = '001_t'"
+    )  # the deploy ledger's row goes by it
     with pytest.raises(mr.Refused, match="or what is stored of how it runs"):
         db.rollback(name, confirm=name, preview=before)
     connection.execute("UPDATE migration_history SET migration_version = '001' WHERE migration_name = '001_t'")
@@ -330,7 +409,10 @@ def test_the_version_that_a_ledger_goes_back_to_is_part_of_a_preview(session):
     connection = session()
     for version, previous in ((1, ""), (2, "1"), (3, "2")):
         of_it = {**metadata("SELECT 1", [[0, 8, 1]]), "tool": "golang-migrate", "previous_version": previous}
-        connection.execute("SELECT register_migration(%s, %s, 'SELECT 1', metadata => %s)", (f"{version}_x", str(version), Jsonb(of_it)))
+        connection.execute(
+            "SELECT register_migration(%s, %s, 'SELECT 1', metadata => %s)",
+            (f"{version}_x", str(version), Jsonb(of_it)),
+        )
     before = value(connection, "SELECT migration_fingerprint('{3_x}')")
     connection.execute("SELECT execute_migration_rollback('2_x')")
     assert value(connection, "SELECT migration_fingerprint('{3_x}')") != before
@@ -339,7 +421,8 @@ def test_the_version_that_a_ledger_goes_back_to_is_part_of_a_preview(session):
 def test_where_no_search_path_is_recorded_the_callers_is_part_of_a_preview(session):
     connection = session()
     connection.execute(
-        "INSERT INTO migration_history (migration_name, migration_version, rollback_sql) VALUES ('001_by_hand', '1', 'SELECT 1'); CREATE SCHEMA other"
+        "INSERT INTO migration_history (migration_name, migration_version, rollback_sql) VALUES ('001_by_hand', '1',"
+        " 'SELECT 1'); CREATE SCHEMA other"
     )
     preview = value(connection, "SELECT migration_fingerprint('{001_by_hand}')")
     roll_back = "SELECT message FROM public.execute_migration_rollback('001_by_hand', preview => %s)"

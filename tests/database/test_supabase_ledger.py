@@ -20,7 +20,9 @@ def ledger(session):
     """Reads the ledger; the table is there and empty."""
     connection = session()
     connection.execute(LEDGER)
-    return lambda: connection.execute("SELECT version, name, statements FROM supabase_migrations.schema_migrations ORDER BY 1").fetchall()
+    return lambda: connection.execute(
+        "SELECT version, name, statements FROM supabase_migrations.schema_migrations ORDER BY 1"
+    ).fetchall()
 
 
 def test_apply_writes_it(db, applied, ledger):
@@ -70,7 +72,9 @@ def test_of_two_with_the_same_digits_only_its_own_row_goes(db, applied, ledger, 
 
 
 def test_a_row_without_a_name_is_its_own(db, write_migration, ledger, session):
-    session().execute("INSERT INTO supabase_migrations.schema_migrations VALUES ('20250120', NULL, NULL); CREATE TABLE t ()")
+    session().execute(
+        "INSERT INTO supabase_migrations.schema_migrations VALUES ('20250120', NULL, NULL); CREATE TABLE t ()"
+    )
     write_migration("20250120_add_t", LIVE)
     db.register("20250120_add_t")
     db.rollback("20250120_add_t", confirm="20250120_add_t")
@@ -86,7 +90,12 @@ def test_resolving_as_rolled_back_takes_it_out_too(db, applied, ledger):
 
 
 def test_outside_a_transaction_it_goes_with_the_end(db, applied, ledger):
-    applied("20250120_add_t", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);", "DROP INDEX CONCURRENTLY i; DROP TABLE t;", options=" transaction:false")
+    applied(
+        "20250120_add_t",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);",
+        "DROP INDEX CONCURRENTLY i; DROP TABLE t;",
+        options=" transaction:false",
+    )
     db.rollback("20250120_add_t", confirm="20250120_add_t")
     assert ledger() == []
 
@@ -94,9 +103,15 @@ def test_outside_a_transaction_it_goes_with_the_end(db, applied, ledger):
 @pytest.mark.parametrize(
     "table",
     [
-        "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY)",
+        (
+            "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text"
+            " PRIMARY KEY)"
+        ),
         "CREATE TABLE schema_migrations (version text PRIMARY KEY, statements text[], name text)",
-        "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.seed_files (path text PRIMARY KEY, hash text)",
+        (
+            "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.seed_files (path text PRIMARY KEY,"
+            " hash text)"
+        ),
     ],
 )
 def test_tables_of_others_are_left_alone(db, applied, session, table):
@@ -107,7 +122,10 @@ def test_tables_of_others_are_left_alone(db, applied, session, table):
 
 
 def test_an_older_ledger_without_names(db, applied, session):
-    session().execute("CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[])")
+    session().execute(
+        "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY"
+        " KEY, statements text[])"
+    )
     applied("20250120_add_t", "CREATE TABLE t ();", "DROP TABLE t;")
     assert db.rollback("20250120_add_t", confirm="20250120_add_t").success
     assert session().execute("SELECT count(*) FROM supabase_migrations.schema_migrations").fetchone() == (0,)
@@ -116,8 +134,9 @@ def test_an_older_ledger_without_names(db, applied, session):
 def test_a_ledger_that_cannot_be_written_fails_the_rollback_and_undoes_it(db, applied, ledger, session):
     applied("20250120_add_t", "CREATE TABLE t ();", "DROP TABLE t;")
     session().execute(
-        "CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '42501'; END $$;"
-        "CREATE TRIGGER g BEFORE DELETE ON supabase_migrations.schema_migrations FOR EACH ROW EXECUTE FUNCTION refuses()"
+        "CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE ="
+        " '42501'; END $$;CREATE TRIGGER g BEFORE DELETE ON supabase_migrations.schema_migrations FOR EACH ROW EXECUTE"
+        " FUNCTION refuses()"
     )
     with pytest.raises(mr.RollbackFailed) as caught:
         db.rollback("20250120_add_t", confirm="20250120_add_t")

@@ -43,7 +43,9 @@ def test_specified_dry_run_lists_what_goes(db):
 def test_the_trail_is_handed_over_and_nothing_is_left(db, applied, session, elsewhere):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     head = db.verify_events()
-    result = db.rollback(SYSTEM, confirm=SYSTEM, reason="moving on", trail=elsewhere / "trail.json", preview=db.preview(SYSTEM))
+    result = db.rollback(
+        SYSTEM, confirm=SYSTEM, reason="moving on", trail=elsewhere / "trail.json", preview=db.preview(SYSTEM)
+    )
     assert result.success
     assert "audit trail ends here" in result.message
     assert any("trail.json" in warning for warning in result.warnings)
@@ -51,7 +53,10 @@ def test_the_trail_is_handed_over_and_nothing_is_left(db, applied, session, else
     assert saved["head"]["head_hash"] == head.head_hash
     assert {row["migration_name"] for row in saved["history"]} == {SYSTEM, "001_t"}
     assert audit.verify(saved["events"]).intact
-    left = "SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace) + (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname <> 't')"
+    left = (
+        "SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace) + (SELECT count(*) FROM"
+        " pg_class WHERE relnamespace = 'public'::regnamespace AND relname <> 't')"
+    )
     assert value(session(), left) == 0
     with pytest.raises(mr.NotInstalled):
         db.list()
@@ -117,7 +122,8 @@ def test_it_goes_alone(db, applied, session, place):
 def test_a_dependent_of_the_system_blocks_it(db, write_migration):
     write_migration(
         "20250121_add_migration_logs",
-        f"-- Depends on: {SYSTEM}.sql\nCREATE TABLE migration_logs ();\n-- ROLLBACK START\nDROP TABLE migration_logs;\n-- ROLLBACK END",
+        f"-- Depends on: {SYSTEM}.sql\nCREATE TABLE migration_logs ();\n-- ROLLBACK START\nDROP TABLE"
+        " migration_logs;\n-- ROLLBACK END",
     )
     db.apply()
     with pytest.raises(mr.Refused) as caught:
@@ -131,4 +137,10 @@ def test_in_a_schema_of_its_own_nothing_else_is_touched(empty_dsn, elsewhere):
         db.install()
         db.rollback(SYSTEM, confirm=SYSTEM, trail=elsewhere / "trail.json")
     with psycopg.connect(empty_dsn) as connection:
-        assert value(connection, "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'Ops'") == 0
+        assert (
+            value(
+                connection,
+                "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'Ops'",
+            )
+            == 0
+        )

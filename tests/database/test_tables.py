@@ -10,10 +10,21 @@ HISTORY = [
     ("rollback_sql", "text", False), ("checksum", "text", False), ("status", "text", True), ("rollback_at", "timestamp with time zone", False), ("rollback_by", "text", False),
     ("notes", "text", False), ("metadata", "jsonb", True),
 ]  # fmt: skip
-DEPENDENCIES = [("id", "uuid", True), ("migration_name", "text", True), ("depends_on", "text", True), ("created_at", "timestamp with time zone", False)]
+DEPENDENCIES = [
+    ("id", "uuid", True),
+    ("migration_name", "text", True),
+    ("depends_on", "text", True),
+    ("created_at", "timestamp with time zone", False),
+]
 
-COLUMNS = "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
-CONSTRAINTS = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass AND contype IN ('p', 'u', 'f') ORDER BY 1"
+COLUMNS = (
+    "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute WHERE attrelid = %s::regclass AND"
+    " attnum > 0 AND NOT attisdropped ORDER BY attnum"
+)
+CONSTRAINTS = (
+    "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass AND contype IN ('p', 'u', 'f')"
+    " ORDER BY 1"
+)
 
 
 @pytest.fixture
@@ -24,7 +35,9 @@ def connection(shared_database):
         connection.rollback()
 
 
-@pytest.mark.parametrize(("table", "columns"), [("migration_history", HISTORY), ("migration_dependencies", DEPENDENCIES)])
+@pytest.mark.parametrize(
+    ("table", "columns"), [("migration_history", HISTORY), ("migration_dependencies", DEPENDENCIES)]
+)
 def test_specified_columns_come_first_and_in_order(connection, table, columns):
     assert connection.execute(COLUMNS, (table,)).fetchall()[: len(columns)] == columns
 
@@ -41,7 +54,8 @@ def test_specified_keys(connection):
 
 def test_specified_defaults(connection):
     row = connection.execute(
-        "INSERT INTO migration_history (migration_name, migration_version) VALUES ('001_a', '001') RETURNING applied_at = now(), applied_by = current_user, metadata, rollback_at, rollback_by, id IS NOT NULL"
+        "INSERT INTO migration_history (migration_name, migration_version) VALUES ('001_a', '001') RETURNING applied_at"
+        " = now(), applied_by = current_user, metadata, rollback_at, rollback_by, id IS NOT NULL"
     ).fetchone()
     assert row == (True, True, {}, None, None, True)
 
@@ -65,19 +79,30 @@ def test_specified_indexes(connection):
         "INSERT INTO migration_history (migration_name, migration_version) VALUES ('000_base', '1')",
         "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('000_base', '000_base')",
         "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('000_base', 'nowhere')",
-        "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('000_base', '000_other'), ('000_base', '000_other')",
-        "DELETE FROM migration_history WHERE migration_name = '000_other'; INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('000_base', '000_other')",
+        (
+            "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('000_base', '000_other'),"
+            " ('000_base', '000_other')"
+        ),
+        (
+            "DELETE FROM migration_history WHERE migration_name = '000_other'; INSERT INTO migration_dependencies"
+            " (migration_name, depends_on) VALUES ('000_base', '000_other')"
+        ),
         "INSERT INTO migration_events (event, database_user, hash) VALUES ('invented', 'me', 'x')",
     ],
 )
 def test_the_bad_row_is_refused(connection, statement):
-    connection.execute("INSERT INTO migration_history (migration_name, migration_version) VALUES ('000_base', '1'), ('000_other', '1')")
+    connection.execute(
+        "INSERT INTO migration_history (migration_name, migration_version) VALUES ('000_base', '1'), ('000_other', '1')"
+    )
     with pytest.raises(psycopg.errors.IntegrityError):
         connection.execute(statement)
 
 
 def test_times_by_hand_follow_the_status(connection):
     connection.execute("INSERT INTO migration_history (migration_name, migration_version) VALUES ('001_a', '1')")
-    query = "UPDATE migration_history SET status = %s WHERE migration_name = '001_a' RETURNING rollback_at IS NOT NULL, rollback_by IS NOT DISTINCT FROM current_user"
+    query = (
+        "UPDATE migration_history SET status = %s WHERE migration_name = '001_a' RETURNING rollback_at IS NOT NULL,"
+        " rollback_by IS NOT DISTINCT FROM current_user"
+    )
     assert connection.execute(query, ("rolled_back",)).fetchone() == (True, True)
     assert connection.execute(query, ("applied",)).fetchone() == (False, False)

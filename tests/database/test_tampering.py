@@ -59,7 +59,10 @@ TAMPERING = {
     "by a trigger of theirs": "CREATE TABLE mine (); CREATE FUNCTION meddles() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE migration_history SET notes = 'x'; RETURN NULL; END $$; CREATE TRIGGER g AFTER INSERT ON mine FOR EACH STATEMENT EXECUTE FUNCTION meddles(); INSERT INTO mine DEFAULT VALUES",
     "by a deferred trigger": "CREATE TABLE mine (); CREATE FUNCTION meddles() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE migration_history SET notes = 'x'; RETURN NULL; END $$; CREATE CONSTRAINT TRIGGER g AFTER INSERT ON mine DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION meddles(); INSERT INTO mine DEFAULT VALUES",
 }  # fmt: skip
-EVERYTHING = "SELECT (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.migration_name) FROM migration_history h), (SELECT jsonb_agg(to_jsonb(d)) FROM migration_dependencies d), (SELECT count(*) FROM migration_snapshots)"
+EVERYTHING = (
+    "SELECT (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.migration_name) FROM migration_history h), (SELECT"
+    " jsonb_agg(to_jsonb(d)) FROM migration_dependencies d), (SELECT count(*) FROM migration_snapshots)"
+)
 
 
 @pytest.fixture
@@ -70,7 +73,9 @@ def fresh(server, folder):
     def fresh():
         name = server.create_database(template=server.template)
         connection = psycopg.connect(server.dsn(name), autocommit=True)
-        connection.execute("CREATE TABLE t (); SELECT register_migration('000_other', '000', rollback_sql => 'SELECT 1')")
+        connection.execute(
+            "CREATE TABLE t (); SELECT register_migration('000_other', '000', rollback_sql => 'SELECT 1')"
+        )
         migrations = mr.connect(server.dsn(name), dir=folder)
         migrations.database.connection.execute("SET allow_system_table_mods = on")
         made.append((name, migrations, connection))
@@ -95,8 +100,14 @@ def test_touching_our_objects_is_refused_before_commit(fresh, write_migration):
         try:
             db.rollback("001_t", confirm="001_t", snapshots="none")
         except mr.RollbackFailed:
-            connection.execute("UPDATE migration_history SET status = 'applied', notes = NULL WHERE migration_name = '001_t'")
-            refused = schema_of(connection) == schema and connection.execute(EVERYTHING).fetchone() == rows and db.verify_events().intact
+            connection.execute(
+                "UPDATE migration_history SET status = 'applied', notes = NULL WHERE migration_name = '001_t'"
+            )
+            refused = (
+                schema_of(connection) == schema
+                and connection.execute(EVERYTHING).fetchone() == rows
+                and db.verify_events().intact
+            )
         else:
             refused = False
         if not refused:
@@ -107,7 +118,10 @@ def test_touching_our_objects_is_refused_before_commit(fresh, write_migration):
 
 def test_a_guarded_rollback_that_looks_at_our_tables_is_fine(db, applied):
     applied(
-        "001_t", "CREATE TABLE t ();", "DO $$ BEGIN PERFORM count(*) FROM migration_history; PERFORM can_rollback_migration('001_t'); END $$; DROP TABLE t;"
+        "001_t",
+        "CREATE TABLE t ();",
+        "DO $$ BEGIN PERFORM count(*) FROM migration_history; PERFORM can_rollback_migration('001_t'); END $$; DROP"
+        " TABLE t;",
     )
     assert db.rollback("001_t", confirm="001_t").success
 
@@ -120,7 +134,11 @@ def test_what_an_up_part_changes_in_them_leaves_an_event(db, applied, session):
 
 @pytest.mark.parametrize("place", ["001_a", "002_b"])
 def test_who_touched_them_in_a_chain_is_told_apart(db, applied, session, place):
-    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;" + (" ALTER TABLE migration_events DISABLE TRIGGER ALL;" if place == "001_a" else ""))
+    applied(
+        "001_a",
+        "CREATE TABLE a ();",
+        "DROP TABLE a;" + (" ALTER TABLE migration_events DISABLE TRIGGER ALL;" if place == "001_a" else ""),
+    )
     applied(
         "002_b",
         "CREATE TABLE b ();",
@@ -131,13 +149,21 @@ def test_who_touched_them_in_a_chain_is_told_apart(db, applied, session, place):
         db.rollback("001_a", confirm="001_a", chain=True)
     assert (caught.value.migration_name, caught.value.sqlstate) == (place, "MR022")
     assert exists(session(), "b")
-    assert {name: status(session(), name) for name in ("001_a", "002_b")} == {"001_a": "applied", "002_b": "applied"} | {place: "failed"}
+    assert {name: status(session(), name) for name in ("001_a", "002_b")} == {
+        "001_a": "applied",
+        "002_b": "applied",
+    } | {place: "failed"}
 
 
 def test_in_a_chain_each_part_is_guarded(db, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
-    applied("003_c", "CREATE TABLE c ();", "DROP TABLE c; UPDATE migration_history SET status = 'rolled_back';", depends_on=["002_b"])
+    applied(
+        "003_c",
+        "CREATE TABLE c ();",
+        "DROP TABLE c; UPDATE migration_history SET status = 'rolled_back';",
+        depends_on=["002_b"],
+    )
     with pytest.raises(mr.RollbackFailed) as caught:
         db.rollback("001_a", confirm="001_a", chain=True)
     assert caught.value.migration_name == "003_c"

@@ -34,7 +34,9 @@ CREATE SCHEMA app; SET LOCAL search_path = app, public; CREATE TABLE inside (a i
 
 
 @pytest.fixture
-def roll_back_by_template(db: mr.Migrations, write_migration: Callable[[str, str], Path], database_dsn: str) -> Callable[[str], mr.Template]:
+def roll_back_by_template(
+    db: mr.Migrations, write_migration: Callable[[str, str], Path], database_dsn: str
+) -> Callable[[str], mr.Template]:
     """Give a migration of the folder the block that is suggested, apply it and roll it back."""
 
     def run(name: str) -> mr.Template:
@@ -56,14 +58,20 @@ def test_a_suggested_block_goes_through_the_gate(db, write_migration, roll_back_
     suggested = roll_back_by_template("002_change")
     after = schema_of(session())
     # only the order of columns cannot come back
-    assert {key: d for key, d in after.items() if key != ("table", "public.users")} == {key: d for key, d in before.items() if key != ("table", "public.users")}
-    assert suggested.todos == ("fails where public.users.email is null by now", "column users.old comes back empty: its values went with it")
+    assert {key: d for key, d in after.items() if key != ("table", "public.users")} == {
+        key: d for key, d in before.items() if key != ("table", "public.users")
+    }
+    assert suggested.todos == (
+        "fails where public.users.email is null by now",
+        "column users.old comes back empty: its values went with it",
+    )
     assert suggested.warnings == ()
 
 
 def test_a_commented_block_goes_through_the_gate(db, write_migration, roll_back_by_template, session):
     session().execute(
-        "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text)"
+        "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY"
+        " KEY, statements text[], name text)"
     )
     write_migration("001_base", BASE)
     db.apply("001_base")
@@ -81,10 +89,15 @@ def test_concurrently_goes_outside_a_transaction(db, write_migration, roll_back_
     db.apply("001_base")
     before = schema_of(session())
     write_migration(
-        "002_change", "-- Transaction: false\nCREATE INDEX CONCURRENTLY new ON t (a);\nDROP INDEX CONCURRENTLY old;\nSET search_path = pg_catalog;\n"
+        "002_change",
+        "-- Transaction: false\nCREATE INDEX CONCURRENTLY new ON t (a);\nDROP INDEX CONCURRENTLY old;\nSET search_path"
+        " = pg_catalog;\n",
     )
     suggested = roll_back_by_template("002_change")
-    assert suggested.statements == ("CREATE INDEX CONCURRENTLY old ON t USING btree (b)", "DROP INDEX CONCURRENTLY IF EXISTS new")
+    assert suggested.statements == (
+        "CREATE INDEX CONCURRENTLY old ON t USING btree (b)",
+        "DROP INDEX CONCURRENTLY IF EXISTS new",
+    )
     assert suggested.text.startswith("-- ROLLBACK START transaction:false\n")
     assert schema_of(session()) == before
 
@@ -92,14 +105,20 @@ def test_concurrently_goes_outside_a_transaction(db, write_migration, roll_back_
 def test_names_that_the_up_part_qualifies_stay_qualified(db, write_migration, database_dsn):
     write_migration("001_base", BASE)
     write_migration("002_change", "ALTER TABLE public.users DROP COLUMN old;")
-    assert "ALTER TABLE public.users ADD COLUMN old integer DEFAULT 3" in db.template("002_change", on=database_dsn).statements
+    assert (
+        "ALTER TABLE public.users ADD COLUMN old integer DEFAULT 3"
+        in db.template("002_change", on=database_dsn).statements
+    )
 
 
 def test_what_the_text_alone_says_needs_no_replay(db, write_migration):
     write_migration("001_base", "CREATE TABLE no_such_type (a no_such_type);")
     write_migration("002_change", "CREATE TABLE t (a int); ALTER TABLE u ADD COLUMN a int;")
     suggested = db.template("002_change", on="host=/nowhere user=nobody")
-    assert (suggested.statements, suggested.warnings) == (("ALTER TABLE u DROP COLUMN IF EXISTS a", "DROP TABLE IF EXISTS t"), ())
+    assert (suggested.statements, suggested.warnings) == (
+        ("ALTER TABLE u DROP COLUMN IF EXISTS a", "DROP TABLE IF EXISTS t"),
+        (),
+    )
 
 
 def test_an_earlier_migration_that_fails_is_named(db, write_migration, database_dsn):
@@ -141,13 +160,17 @@ def test_an_up_part_that_cannot_be_read_gets_a_block_to_fill_in(db, write_migrat
     write_migration("001_bad", "CREATE TABEL t ();")
     suggested = db.template("001_bad")
     assert "-- TODO: Add SQL to undo this migration" in suggested.text
-    assert suggested.warnings == (f'{db.folder.path}/001_bad.sql:1:8: the up part cannot be read: syntax error at or near "TABEL"',)
+    assert suggested.warnings == (
+        f'{db.folder.path}/001_bad.sql:1:8: the up part cannot be read: syntax error at or near "TABEL"',
+    )
     with pytest.raises(MigrationNotFound):
         db.template("002_absent")
 
 
 def test_a_block_takes_the_place_of_another_tools_undo_part(db, write_migration, database_dsn):
-    write_migration("001_t", "-- migrate:up\nCREATE TABLE t (v text); -- ěšč\n\n-- migrate:down\nDROP TABLE t; SELECT 'and more';\n")
+    write_migration(
+        "001_t", "-- migrate:up\nCREATE TABLE t (v text); -- ěšč\n\n-- migrate:down\nDROP TABLE t; SELECT 'and more';\n"
+    )
     suggested = db.template("001_t", prove=True, on=database_dsn)
     assert suggested.statements == ("DROP TABLE IF EXISTS t",)
     (warning,) = suggested.warnings
@@ -170,7 +193,9 @@ def test_prove_grades_the_suggestion_and_not_what_the_file_has(db, write_migrati
     write_migration("002_add", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE no_such;\n-- ROLLBACK END\n")
     write_migration("003_drop", "ALTER TABLE users DROP COLUMN old;")
     write_migration("004_rows", "UPDATE users SET email = 'x';")
-    grades = [db.template(name, prove=True, on=database_dsn).proof.grade for name in ("002_add", "003_drop", "004_rows")]
+    grades = [
+        db.template(name, prove=True, on=database_dsn).proof.grade for name in ("002_add", "003_drop", "004_rows")
+    ]
     assert grades == ["restores", "loses_data", "no_rollback"]
 
 
@@ -178,9 +203,32 @@ def test_the_command_line_prints_the_grade(db, write_migration, database_dsn):
     write_migration("001_base", BASE)
     write_migration("002_drop", "ALTER TABLE users DROP COLUMN old;")
     out, err = io.StringIO(), io.StringIO()
-    assert cli.run(["template", "002_drop", "--prove", "--dsn", database_dsn, "--on", database_dsn, "--dir", str(db.folder.path)], out, err) == 0
-    assert "-- TODO: column users.old comes back empty: its values went with it\nALTER TABLE users ADD COLUMN old integer DEFAULT 3;\n" in out.getvalue()
-    assert "💡 Add this to your migration file and adjust as needed\n\n⚠️ Tried on a scratch database: loses_data\n" in out.getvalue()
+    assert (
+        cli.run(
+            [
+                "template",
+                "002_drop",
+                "--prove",
+                "--dsn",
+                database_dsn,
+                "--on",
+                database_dsn,
+                "--dir",
+                str(db.folder.path),
+            ],
+            out,
+            err,
+        )
+        == 0
+    )
+    assert (
+        "-- TODO: column users.old comes back empty: its values went with it\nALTER TABLE users ADD COLUMN old integer"
+        " DEFAULT 3;\n" in out.getvalue()
+    )
+    assert (
+        "💡 Add this to your migration file and adjust as needed\n\n⚠️ Tried on a scratch database: loses_data\n"
+        in out.getvalue()
+    )
     assert err.getvalue() == ""
 
 
@@ -197,12 +245,15 @@ def test_an_up_part_that_fails_leaves_nothing_unless_it_runs_outside_a_transacti
 def test_rights_on_what_postgresql_and_extensions_brought_are_given_back(db, write_migration, database_dsn):
     if not db.database.connection.execute("SELECT FROM pg_available_extensions WHERE name = 'hstore'").fetchone():
         pytest.skip("this server has no hstore")
-    write_migration("001_before", "CREATE EXTENSION hstore; GRANT EXECUTE ON FUNCTION pg_catalog.pg_rotate_logfile() TO pg_monitor;")
+    write_migration(
+        "001_before", "CREATE EXTENSION hstore; GRANT EXECUTE ON FUNCTION pg_catalog.pg_rotate_logfile() TO pg_monitor;"
+    )
     write_migration(
         "002_rights",
-        "GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO pg_monitor; REVOKE EXECUTE ON FUNCTION pg_catalog.pg_sleep(double precision) FROM PUBLIC;"
-        "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_rotate_logfile() FROM pg_monitor; REVOKE EXECUTE ON FUNCTION hstore(record) FROM PUBLIC;"
-        "GRANT SELECT ON pg_catalog.pg_authid TO pg_monitor; GRANT SELECT (subconninfo) ON pg_catalog.pg_subscription TO pg_monitor;",
+        "GRANT EXECUTE ON FUNCTION pg_catalog.pg_reload_conf() TO pg_monitor; REVOKE EXECUTE ON FUNCTION"
+        " pg_catalog.pg_sleep(double precision) FROM PUBLIC;REVOKE EXECUTE ON FUNCTION pg_catalog.pg_rotate_logfile()"
+        " FROM pg_monitor; REVOKE EXECUTE ON FUNCTION hstore(record) FROM PUBLIC;GRANT SELECT ON pg_catalog.pg_authid"
+        " TO pg_monitor; GRANT SELECT (subconninfo) ON pg_catalog.pg_subscription TO pg_monitor;",
     )
     suggested = db.template("002_rights", prove=True, on=database_dsn)
     assert suggested.proof.grade == "restores"
@@ -216,7 +267,7 @@ def test_rights_on_what_postgresql_and_extensions_brought_are_given_back(db, wri
     )
 
 
-# -- without a database --------------------------------------------------------------------------------------------------
+# -- without a database ------------------------------------------------------------------------------------------------
 
 COMMENTED = "-- ROLLBACK START\n-- DROP TABLE IF EXISTS t;\n-- ROLLBACK END"
 
@@ -239,12 +290,16 @@ def test_no_database_is_asked_unless_one_is_named(write_migration, folder, capsy
 
 
 @pytest.mark.usefixtures("production")
-def test_what_has_to_be_looked_up_is_so_on_the_scratch_server_and_written_for_its_version(write_migration, folder, database_dsn, server):
+def test_what_has_to_be_looked_up_is_so_on_the_scratch_server_and_written_for_its_version(
+    write_migration, folder, database_dsn, server
+):
     write_migration("001_t", "CREATE TABLE t (a int CONSTRAINT given NOT NULL);")
     write_migration("002_a", "ALTER TABLE t ALTER a DROP NOT NULL; ALTER TABLE t ALTER a TYPE bigint;")
     suggested = mr.template(folder, "002_a", on=database_dsn, prove=True)
     assert suggested.proof.grade == "restores"
-    assert any("RENAME CONSTRAINT" in statement for statement in suggested.statements) == (int(server.version.split(".")[0]) >= 18)
+    assert any("RENAME CONSTRAINT" in statement for statement in suggested.statements) == (
+        int(server.version.split(".")[0]) >= 18
+    )
 
 
 def test_a_block_to_fill_in_is_as_specified_but_in_supabases_folder(tmp_path):

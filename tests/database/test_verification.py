@@ -13,7 +13,11 @@ def kinds(diff):
 
 
 def test_restored(db, applied):
-    applied("001_t", "CREATE TABLE t (id int PRIMARY KEY, name text); CREATE INDEX ON t (name); COMMENT ON TABLE t IS 'x';", "DROP TABLE t;")
+    applied(
+        "001_t",
+        "CREATE TABLE t (id int PRIMARY KEY, name text); CREATE INDEX ON t (name); COMMENT ON TABLE t IS 'x';",
+        "DROP TABLE t;",
+    )
     found = db.rollback("001_t", confirm="001_t").verification
     assert found.verdict == "restored"
     assert found.message == "Restored: the schema is as it was before it was applied"
@@ -57,14 +61,24 @@ def test_another_order_of_columns_counts_as_restored_with_a_remark(db, applied, 
 
 def test_what_others_did_since_stays(db, applied, session):
     session().execute("CREATE TABLE t (a int)")
-    applied("001_t", "ALTER TABLE t SET (fillfactor = 70); ALTER TABLE t ADD COLUMN b int;", "ALTER TABLE t RESET (fillfactor); ALTER TABLE t DROP COLUMN b;")
-    applied("002_t", "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t ADD COLUMN c int; CREATE TABLE u ();", "SELECT 1;")
+    applied(
+        "001_t",
+        "ALTER TABLE t SET (fillfactor = 70); ALTER TABLE t ADD COLUMN b int;",
+        "ALTER TABLE t RESET (fillfactor); ALTER TABLE t DROP COLUMN b;",
+    )
+    applied(
+        "002_t",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t ADD COLUMN c int; CREATE TABLE u ();",
+        "SELECT 1;",
+    )
     assert db.rollback("001_t", confirm="001_t").verification.verdict == "restored"
 
 
 def test_a_setting_that_is_not_put_back(db, applied, session):
     session().execute("CREATE TABLE t (a int)")
-    applied("001_t", "ALTER TABLE t SET (fillfactor = 70); ALTER TABLE t ADD COLUMN b int;", "ALTER TABLE t DROP COLUMN b;")
+    applied(
+        "001_t", "ALTER TABLE t SET (fillfactor = 70); ALTER TABLE t ADD COLUMN b int;", "ALTER TABLE t DROP COLUMN b;"
+    )
     applied("002_t", "ALTER TABLE t ENABLE ROW LEVEL SECURITY;", "SELECT 1;")
     found = db.rollback("001_t", confirm="001_t").verification
     [change] = found.differences.changes
@@ -91,15 +105,24 @@ def test_a_chain_over_something_else_between(db, applied, session):
 
 def test_a_run_of_several_rolled_back_as_a_chain(db, write_migration):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
-    write_migration("002_v", "-- Depends on: 001_t\nCREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK START\nDROP VIEW v;\n-- ROLLBACK END\n")
+    write_migration(
+        "002_v",
+        "-- Depends on: 001_t\nCREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK START\nDROP VIEW v;\n-- ROLLBACK END\n",
+    )
     db.apply()
     assert db.rollback("001_t", confirm="001_t", chain=True).verification.verdict == "restored"
 
 
 def test_one_of_a_run_of_several_is_told_by_what_it_made(db, write_migration):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
-    write_migration("002_u", "CREATE TABLE u (a int); COMMENT ON TABLE u IS 'x'; CREATE INDEX ON u (a);\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END\n")
-    write_migration("003_w", "CREATE TABLE w (a int); CREATE SEQUENCE s;\n-- ROLLBACK START\nDROP TABLE w;\n-- ROLLBACK END\n")
+    write_migration(
+        "002_u",
+        "CREATE TABLE u (a int); COMMENT ON TABLE u IS 'x'; CREATE INDEX ON u (a);\n-- ROLLBACK START\nDROP TABLE"
+        " u;\n-- ROLLBACK END\n",
+    )
+    write_migration(
+        "003_w", "CREATE TABLE w (a int); CREATE SEQUENCE s;\n-- ROLLBACK START\nDROP TABLE w;\n-- ROLLBACK END\n"
+    )
     db.apply()
     assert db.rollback("002_u", confirm="002_u").verification.verdict == "restored"
     found = db.rollback("003_w", confirm="003_w").verification
@@ -108,20 +131,32 @@ def test_one_of_a_run_of_several_is_told_by_what_it_made(db, write_migration):
 
 def test_one_of_a_run_that_dropped_what_another_of_it_made(db, write_migration):
     write_migration("001_t", "CREATE TABLE t (a int, b text);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
-    write_migration("002_b", "ALTER TABLE t DROP COLUMN b;\n-- ROLLBACK START\nALTER TABLE t ADD COLUMN b text;\n-- ROLLBACK END\n")
+    write_migration(
+        "002_b", "ALTER TABLE t DROP COLUMN b;\n-- ROLLBACK START\nALTER TABLE t ADD COLUMN b text;\n-- ROLLBACK END\n"
+    )
     write_migration("003_a", "ALTER TABLE t DROP COLUMN a;\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END\n")
     db.apply()
     missing = db.rollback("003_a", confirm="003_a").verification
     assert (missing.verdict, kinds(missing.differences)) == ("differs", [("dropped", "column", "public.t.a")])
     back = db.rollback("002_b", confirm="002_b").verification
     assert back.verdict == "restored"
-    assert back.message == "Restored: what it made is gone, what it dropped is back (applied in one run with others: 1 definition could not be compared)"
+    assert (
+        back.message
+        == "Restored: what it made is gone, what it dropped is back (applied in one run with others: 1 definition could"
+        " not be compared)"
+    )
 
 
 def test_one_of_a_run_that_replaced_what_another_of_it_made(db, write_migration):
-    write_migration("001_v", "CREATE TABLE t (a int); CREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK START\nDROP TABLE t CASCADE;\n-- ROLLBACK END\n")
     write_migration(
-        "002_v", "DROP VIEW v; CREATE VIEW v AS SELECT a, 1 AS b FROM t;\n-- ROLLBACK START\nDROP VIEW v; CREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK END\n"
+        "001_v",
+        "CREATE TABLE t (a int); CREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK START\nDROP TABLE t CASCADE;\n--"
+        " ROLLBACK END\n",
+    )
+    write_migration(
+        "002_v",
+        "DROP VIEW v; CREATE VIEW v AS SELECT a, 1 AS b FROM t;\n-- ROLLBACK START\nDROP VIEW v; CREATE VIEW v AS"
+        " SELECT a FROM t;\n-- ROLLBACK END\n",
     )
     db.apply()
     assert db.rollback("002_v", confirm="002_v").verification.verdict == "restored"
@@ -130,7 +165,10 @@ def test_one_of_a_run_that_replaced_what_another_of_it_made(db, write_migration)
 def test_one_of_a_run_that_changed_what_was_there_before(db, write_migration, session):
     session().execute("CREATE TABLE t (a int, b int)")
     write_migration("001_u", "CREATE TABLE u ();\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END\n")
-    write_migration("002_a", "ALTER TABLE t ALTER a TYPE bigint;\n-- ROLLBACK START\nALTER TABLE t ALTER a TYPE text;\n-- ROLLBACK END\n")
+    write_migration(
+        "002_a",
+        "ALTER TABLE t ALTER a TYPE bigint;\n-- ROLLBACK START\nALTER TABLE t ALTER a TYPE text;\n-- ROLLBACK END\n",
+    )
     db.apply()
     found = db.rollback("002_a", confirm="002_a").verification
     assert [change.fields for change in found.differences.changes] == [{"type": ("integer", "text")}]
@@ -165,7 +203,8 @@ def test_another_rollback_than_the_rehearsed_one(db, write_migration, session):
     connection.execute("CREATE TABLE rows (a int); CREATE TABLE t (a int)")
     write_migration(
         "001_t",
-        "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t; DO $$ BEGIN IF EXISTS (SELECT FROM rows) THEN DROP TABLE rows; END IF; END $$;\n-- ROLLBACK END\n",
+        "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t; DO $$ BEGIN IF EXISTS (SELECT FROM rows) THEN DROP"
+        " TABLE rows; END IF; END $$;\n-- ROLLBACK END\n",
     )
     db.register("001_t")
     rehearsal = db.rehearse("001_t")
@@ -185,13 +224,21 @@ def test_applied_again_counts_from_then(db, applied, session):
 
 
 def test_outside_a_transaction(db, applied):
-    applied("001_t", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);", "DROP INDEX CONCURRENTLY i; DROP TABLE t;", options=" transaction:false")
+    applied(
+        "001_t",
+        "CREATE TABLE t (a int); CREATE INDEX i ON t (a);",
+        "DROP INDEX CONCURRENTLY i; DROP TABLE t;",
+        options=" transaction:false",
+    )
     assert db.rollback("001_t", confirm="001_t").verification.verdict == "restored"
 
 
 def test_one_of_a_run_that_goes_outside_a_transaction(db, write_migration):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
-    outside = "-- Transaction: false\nCREATE INDEX CONCURRENTLY i ON t (a);\n-- ROLLBACK START transaction:false\nDROP INDEX CONCURRENTLY i;\n-- ROLLBACK END"
+    outside = (
+        "-- Transaction: false\nCREATE INDEX CONCURRENTLY i ON t (a);\n-- ROLLBACK START transaction:false\nDROP INDEX"
+        " CONCURRENTLY i;\n-- ROLLBACK END"
+    )
     write_migration("002_i", outside)
     write_migration("003_u", "CREATE TABLE u ();\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END")
     write_migration("004_v", "CREATE TABLE v ();\n-- ROLLBACK START\nDROP TABLE v;\n-- ROLLBACK END")
@@ -205,7 +252,9 @@ def test_psql_can_ask(applied, session):
     applied("001_t", "CREATE TABLE t (a int); CREATE SEQUENCE s;", "DROP TABLE t;")
     connection = session()
     connection.execute("SELECT execute_migration_rollback('001_t')")
-    verdict, differences = connection.execute("SELECT verdict, differences FROM verify_migration_rollback('{001_t}')").fetchone()
+    verdict, differences = connection.execute(
+        "SELECT verdict, differences FROM verify_migration_rollback('{001_t}')"
+    ).fetchone()
     assert (verdict, [row["identity"] for row in differences]) == ("differs", ["public.s"])
 
 
@@ -223,7 +272,9 @@ def test_the_trail_says_it(db, applied, session):
         "verified",
     ]
     assert last_event(session(), around=True)["details"]["verdict"] == "restored"
-    assert value(session(), "SELECT count(*) FROM migration_snapshots") == 3  # before it, with it, and once more after: nothing is stored twice
+    assert (
+        value(session(), "SELECT count(*) FROM migration_snapshots") == 3
+    )  # before it, with it, and once more after: nothing is stored twice
     assert db.verify_events().intact
 
 
@@ -236,7 +287,10 @@ def test_no_snapshots_no_verification(db, applied, session):
 
 def test_each_takes_one_between_the_migrations(db, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
-    write_migration("002_v", "-- Depends on: 001_t\nCREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK START\nDROP VIEW v;\n-- ROLLBACK END\n")
+    write_migration(
+        "002_v",
+        "-- Depends on: 001_t\nCREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK START\nDROP VIEW v;\n-- ROLLBACK END\n",
+    )
     db.apply(snapshots="each")
     assert value(session(), "SELECT count(*) FROM migration_snapshots") == 3
     assert db.rollback("002_v", confirm="002_v").verification.verdict == "restored"

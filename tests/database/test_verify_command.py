@@ -57,7 +57,10 @@ def test_hostile_names_are_harmless(write, verdicts, server, folder):
     proof = prove_folder(folder, on=server.dsn())
     assert proof.migrations[0].grade == "differs"
     out, err = io.StringIO(), io.StringIO()
-    assert cli.run(["verify", "--dir", str(folder), "--on", server.dsn(), "--junit", str(folder / "report.xml")], out, err) == 0
+    assert (
+        cli.run(["verify", "--dir", str(folder), "--on", server.dsn(), "--junit", str(folder / "report.xml")], out, err)
+        == 0
+    )
     assert "\x1b" not in out.getvalue() + err.getvalue()
     for page in (proof._repr_html_(), proof.migrations[0]._repr_html_()):
         assert "<img" not in page
@@ -68,7 +71,9 @@ def test_hostile_names_are_harmless(write, verdicts, server, folder):
 
 def scratch_databases(server):
     with psycopg.connect(server.dsn()) as connection:
-        return connection.execute("SELECT count(*) FROM pg_database WHERE starts_with(datname, %s)", (PREFIX,)).fetchone()[0]
+        return connection.execute(
+            "SELECT count(*) FROM pg_database WHERE starts_with(datname, %s)", (PREFIX,)
+        ).fetchone()[0]
 
 
 def test_nothing_is_left_on_the_server(write, verdicts, server):
@@ -85,7 +90,9 @@ def test_an_ordinary_role_that_may_create_databases_sees_the_same(three, server,
             graded = prove_folder(folder, on=server.dsn(user="proof_maker"))
         finally:
             connection.execute("DROP ROLE proof_maker")
-    assert [(v.grade, v.remarks) for v in graded.migrations] == [(v.grade, v.remarks) for v in prove_folder(folder, on=server.dsn()).migrations]
+    assert [(v.grade, v.remarks) for v in graded.migrations] == [
+        (v.grade, v.remarks) for v in prove_folder(folder, on=server.dsn()).migrations
+    ]
 
 
 def test_a_folder_with_nothing_in_it_has_nothing_to_prove(server, folder):
@@ -108,7 +115,11 @@ def test_a_missing_extension_is_named_and_nothing_is_graded(write, server, folde
 
 
 def test_roles_need_a_server_of_their_own(write, server, folder):
-    write("001_a", "CREATE ROLE proof_app; CREATE TABLE a (n int); GRANT SELECT ON a TO proof_app;", "DROP TABLE a; DROP ROLE proof_app;")
+    write(
+        "001_a",
+        "CREATE ROLE proof_app; CREATE TABLE a (n int); GRANT SELECT ON a TO proof_app;",
+        "DROP TABLE a; DROP ROLE proof_app;",
+    )
     code, _, err = run(server, folder)
     assert (code, "--own-server" in err) == (2, True)
     code, out, _ = run(server, folder, "--own-server")
@@ -184,7 +195,12 @@ def test_junit_reads_back(three, server, folder, tmp_path):
     root = ET.parse(report).getroot()
     suite = root.find("testsuite")
     assert root.tag == "testsuites"
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped"), suite.get("errors")) == ("3", "1", "1", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped"), suite.get("errors")) == (
+        "3",
+        "1",
+        "1",
+        "0",
+    )
     cases = {case.get("name"): [child.tag for child in case] for case in suite}
     assert cases == {"001_a": [], "002_b": ["failure"], "003_c": ["skipped"]}
     assert suite.find(".//failure").get("type") == "loses_data"

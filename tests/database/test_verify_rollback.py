@@ -52,10 +52,15 @@ def run(database_dsn: str, folder: Path) -> Run:
     return run_command
 
 
-LATER = "The rollback is done, but could not be verified: The connection was lost, and it was borrowed. Verify it later: migrollback verify-rollback 001_t"
+LATER = (
+    "The rollback is done, but could not be verified: The connection was lost, and it was borrowed. Verify it later:"
+    " migrollback verify-rollback 001_t"
+)
 
 
-def test_on_the_command_line(applied: Applied, run: Run, lost: Callable[[], None], session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_the_command_line(
+    applied: Applied, run: Run, lost: Callable[[], None], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     with monkeypatch.context() as patch:
         patch.setattr(Database, "_rows", Database._rows)
@@ -110,13 +115,18 @@ def test_in_a_panel(db: mr.Migrations, applied: Applied, lost: Callable[[], None
     assert "verify-rollback 001_t" in shown
 
 
-def test_later_it_is_compared_with_what_stood_right_after_it(db: mr.Migrations, applied: Applied, session: Session) -> None:
+def test_later_it_is_compared_with_what_stood_right_after_it(
+    db: mr.Migrations, applied: Applied, session: Session
+) -> None:
     applied("001_t", "CREATE TABLE t (); CREATE TABLE u ();", "DROP TABLE t;")
     db.rollback("001_t", confirm="001_t", snapshots="none")
     applied("002_v", "CREATE TABLE v ();", "DROP TABLE v;")  # its own snapshot before it shows how it was then
     session().execute("DROP TABLE u")
     found = db.verify_rollback("001_t")
-    assert (found.verdict, [str(change) for change in found.differences.changes][:1]) == ("differs", ["+ table public.u"])
+    assert (found.verdict, [str(change) for change in found.differences.changes][:1]) == (
+        "differs",
+        ["+ table public.u"],
+    )
     assert last_event(session(), around=True)["details"]["differences"][0] == "+ table public.u"
 
 
@@ -134,7 +144,10 @@ def test_with_nothing_but_psql(applied: Applied, session: Session) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     connection = session()
     connection.execute("SELECT execute_migration_rollback('001_t')")
-    assert connection.execute("SELECT verdict, migrations FROM verify_last_rollback('001_t')").fetchone() == ("restored", ["001_t"])
+    assert connection.execute("SELECT verdict, migrations FROM verify_last_rollback('001_t')").fetchone() == (
+        "restored",
+        ["001_t"],
+    )
     assert connection.execute("SELECT verdict FROM verify_last_rollback('001_t')").fetchone() == ("restored",)
     for name, code in (("nowhere", "MR001"), ("20250120_migration_rollback_system", "MR002")):
         with pytest.raises(psycopg.Error) as caught:

@@ -31,11 +31,17 @@ def cells(path: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def test_all_are_here() -> None:
-    assert [path.stem for path in NOTEBOOKS][:3] == ["01_roll_back_a_migration", "02_history_queries", "03_dependency_graph"]
+    assert [path.stem for path in NOTEBOOKS][:3] == [
+        "01_roll_back_a_migration",
+        "02_history_queries",
+        "03_dependency_graph",
+    ]
 
 
 def test_all_are_stripped() -> None:
-    verified = subprocess.run([sys.executable, "-m", "nbstripout", "--verify", *NOTEBOOKS], check=False, capture_output=True, text=True)
+    verified = subprocess.run(
+        [sys.executable, "-m", "nbstripout", "--verify", *NOTEBOOKS], check=False, capture_output=True, text=True
+    )
     assert verified.returncode == 0, verified.stdout
 
 
@@ -100,10 +106,19 @@ def test_it_runs_where_the_list_is_empty(path: Path, shell: InteractiveShell, mo
 
 
 @every_notebook
-def test_run_all_changes_nothing(path: Path, db: mr.Migrations, write_migration: Callable[[str, str], Path], shell: InteractiveShell) -> None:
-    write_migration("001_base", "CREATE TABLE base (id int);\n-- ROLLBACK START\n-- DROP TABLE base;\n-- ROLLBACK END\n")
-    write_migration("002_top", "-- Depends on: 001_base\nCREATE TABLE top (id int);\n-- ROLLBACK START\n-- DROP TABLE top;\n-- ROLLBACK END\n")
-    write_migration("003_<script>\u202e'\"", "CREATE TABLE odd ();\n-- ROLLBACK START\n-- DROP TABLE odd;\n-- ROLLBACK END\n")
+def test_run_all_changes_nothing(
+    path: Path, db: mr.Migrations, write_migration: Callable[[str, str], Path], shell: InteractiveShell
+) -> None:
+    write_migration(
+        "001_base", "CREATE TABLE base (id int);\n-- ROLLBACK START\n-- DROP TABLE base;\n-- ROLLBACK END\n"
+    )
+    write_migration(
+        "002_top",
+        "-- Depends on: 001_base\nCREATE TABLE top (id int);\n-- ROLLBACK START\n-- DROP TABLE top;\n-- ROLLBACK END\n",
+    )
+    write_migration(
+        "003_<script>\u202e'\"", "CREATE TABLE odd ();\n-- ROLLBACK START\n-- DROP TABLE odd;\n-- ROLLBACK END\n"
+    )
     write_migration("004_broken", "SELECT 1;\n-- ROLLBACK START\n-- DROP TABLE nothing;\n-- ROLLBACK END\n")
     db.apply()
     with pytest.raises(mr.RollbackFailed):

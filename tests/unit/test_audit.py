@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from migrollback_nb.operations.audit import event_hash, verify
 
-FIELDS = ("previous_hash", "event_number", "epoch_us", "event", "migration_name", "attempt_id", "database_user", "client", "reason", "details_text")
+FIELDS = (
+    "previous_hash",
+    "event_number",
+    "epoch_us",
+    "event",
+    "migration_name",
+    "attempt_id",
+    "database_user",
+    "client",
+    "reason",
+    "details_text",
+)
 
 
 def chain(*reasons):
@@ -31,7 +42,13 @@ def test_the_payload_is_a_netstring_for_each_field_in_a_fixed_order():
 def test_a_whole_chain_is_intact_and_shows_its_head():
     events = chain("a", None, "c")
     found = verify(events)
-    assert (found.intact, found.events, found.head_number, found.head_hash, found.first_bad_number) == (True, 3, 3, events[-1]["hash"], None)
+    assert (found.intact, found.events, found.head_number, found.head_hash, found.first_bad_number) == (
+        True,
+        3,
+        3,
+        events[-1]["hash"],
+        None,
+    )
 
 
 def test_no_events():
@@ -79,7 +96,13 @@ _values = st.one_of(st.none(), st.text(max_size=5))
 
 @given(st.lists(_values, min_size=3, max_size=3), st.lists(_values, min_size=3, max_size=3))
 def test_no_two_events_share_a_payload(one, other):
-    base = dict.fromkeys(FIELDS) | {"event_number": 1, "epoch_us": 1, "event": "registered", "database_user": "u", "details_text": "{}"}
+    base = dict.fromkeys(FIELDS) | {
+        "event_number": 1,
+        "epoch_us": 1,
+        "event": "registered",
+        "database_user": "u",
+        "details_text": "{}",
+    }
     keys = ("migration_name", "client", "reason")
     hashes = [event_hash(base | dict(zip(keys, values, strict=True))) for values in (one, other)]
     assert (hashes[0] == hashes[1]) == (one == other)

@@ -56,7 +56,9 @@ def test_bodies(what, body):
     assert named == ([] if expected is None else [(GONE[what], expected)])
 
 
-@pytest.mark.parametrize("body", ["BEGIN NEW.notes := 1; RETURN NEW; END", "BEGIN IF OLD.notes = 1 THEN RETURN NULL; END IF; END"])
+@pytest.mark.parametrize(
+    "body", ["BEGIN NEW.notes := 1; RETURN NEW; END", "BEGIN IF OLD.notes = 1 THEN RETURN NULL; END IF; END"]
+)
 def test_rows_of_a_trigger(body):
     found = routine_bodies.uses(_function(body, returns="trigger"))
     named = list(routine_bodies.broken_by(found, [GONE["column"]], {}, trigger_on=frozenset({"public.users"})))
@@ -65,7 +67,13 @@ def test_rows_of_a_trigger(body):
 
 def test_arguments_and_returned_columns_may_be_assigned_to():
     assert (
-        routine_bodies.uses(_function("BEGIN a := 1; b := 2; RETURN NEXT; END", arguments="a integer DEFAULT 1", returns="TABLE(b integer, c text)"))
+        routine_bodies.uses(
+            _function(
+                "BEGIN a := 1; b := 2; RETURN NEXT; END",
+                arguments="a integer DEFAULT 1",
+                returns="TABLE(b integer, c text)",
+            )
+        )
         is not None
     )
 

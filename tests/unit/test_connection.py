@@ -12,7 +12,15 @@ SECRET = "s3cr3t-Pa55"
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch):
-    for variable in ("MIGROLLBACK_DSN", "DATABASE_URL", "SUPABASE_DB_URL", "PGSERVICE", "PGHOST", "PGHOSTADDR", "PGDATABASE"):
+    for variable in (
+        "MIGROLLBACK_DSN",
+        "DATABASE_URL",
+        "SUPABASE_DB_URL",
+        "PGSERVICE",
+        "PGHOST",
+        "PGHOSTADDR",
+        "PGDATABASE",
+    ):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -79,7 +87,12 @@ def test_two_ways_at_once():
 def test_no_error_shows_a_password(dsn):
     with pytest.raises((mr.UsageError, mr.ConnectionFailed)) as caught:
         open_connection(dsn + ("" if "'" in dsn or "//" in dsn or "=" not in dsn else " connect_timeout=1"))
-    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + str(caught.value) + str(vars(caught.value))
+    shown = (
+        "".join(traceback.format_exception(caught.value))
+        + repr(caught.value)
+        + str(caught.value)
+        + str(vars(caught.value))
+    )
     shown = shown.replace(f'"{dsn}"', "")
     for part in (SECRET, SECRET[:6], SECRET[-6:]):
         assert part not in shown

@@ -59,7 +59,8 @@ def test_the_sql_raises_no_code_that_nobody_knows():
 
 
 def test_the_sql_handles_no_code_that_stands_for_a_whole_class():
-    # PL/pgSQL takes a condition that ends in 000 for every code of its class: what was meant for one of ours swallowed all of them
+    # PL/pgSQL takes a condition that ends in 000 for every code of its class: what was meant for one of ours swallowed
+    # all of them
     text = "".join(system_migration(name, "public").text for name in system_migration_names())
     handled = set(re.findall(r"SQLSTATE '(\w{5})'", text))
     assert handled
@@ -89,7 +90,9 @@ def test_a_file_error_names_file_line_and_column():
 
 
 def test_a_failure_shows_its_statement():
-    made = errors.RollbackFailed("no", migration_name="1_a", sqlstate="42P01", statement_number=2, statement="DROP TABLE t", hint="do this")
+    made = errors.RollbackFailed(
+        "no", migration_name="1_a", sqlstate="42P01", statement_number=2, statement="DROP TABLE t", hint="do this"
+    )
     assert made.migration_name == "1_a"
     assert "statement 2 of 1_a: DROP TABLE t" in str(made)
     assert str(made).endswith("do this")
@@ -99,7 +102,9 @@ def test_a_notebook_shows_the_message_without_a_traceback():
     assert errors.UsageError("off", hint="mend")._render_traceback_() == ["UsageError: off\nmend"]
 
 
-@pytest.mark.parametrize(("sqlstate", "word"), [("42501", "have the owner grant it"), ("25006", "connect to the primary server")])
+@pytest.mark.parametrize(
+    ("sqlstate", "word"), [("42501", "have the owner grant it"), ("25006", "connect to the primary server")]
+)
 def test_a_right_or_a_server_that_is_missing_has_a_way_out(sqlstate, word):
     assert word in str(errors.from_sqlstate(sqlstate, "no"))
     assert str(errors.from_sqlstate(sqlstate, "no", hint="the server's own")).endswith("the server's own")

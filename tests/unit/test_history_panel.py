@@ -42,7 +42,11 @@ STANDIN = SimpleNamespace(
     target=TARGET,
     look_up_target=lambda: TARGET,
     database=SimpleNamespace(
-        connection=SimpleNamespace(closed=False), registered=lambda: HISTORY, list_rollbackable=lambda: MIGRATIONS, unfinished=tuple, notices=()
+        connection=SimpleNamespace(closed=False),
+        registered=lambda: HISTORY,
+        list_rollbackable=lambda: MIGRATIONS,
+        unfinished=tuple,
+        notices=(),
     ),
 )
 
@@ -166,14 +170,21 @@ STATES: dict[str, dict[str, Any]] = {
     "chosen": {"history": HISTORY, "migrations": MIGRATIONS, "selected": "2_b", "busy": ""},
     "gone": {"history": HISTORY, "migrations": MIGRATIONS, "selected": "9_z", "busy": ""},
     "busy": {"history": HISTORY[:2], "migrations": (), "selected": "4_d", "busy": "Checking"},
-    "hostile": {"history": (entry(HOSTILE, HOSTILE, 1, notes=HOSTILE, applied_by=HOSTILE),), "migrations": (), "selected": HOSTILE, "busy": ""},
+    "hostile": {
+        "history": (entry(HOSTILE, HOSTILE, 1, notes=HOSTILE, applied_by=HOSTILE),),
+        "migrations": (),
+        "selected": HOSTILE,
+        "busy": "",
+    },
 }
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(STATES, repeat=2)))
 def test_from_any_state_to_any_other_equals_building_it(panel: HistoryPanel, before: str, after: str) -> None:
     def shown(made: HistoryPanel) -> Any:
-        table = (list(made.table.selected_rows), made.table._dt_args) if made.table is not None else made.table_view.value
+        table = (
+            (list(made.table.selected_rows), made.table._dt_args) if made.table is not None else made.table_view.value
+        )
         return made.choice.options, made.choice.value, made.choice.disabled, made.note_view.value, table
 
     built = shown(HistoryPanel(STANDIN, **STATES[after]))

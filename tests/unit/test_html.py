@@ -63,7 +63,10 @@ def test_escaped_text_reads_as_it_was(text):
     assert Reader(f"<p>{html.escape(text)}</p>").text == html.visible(text)
 
 
-@pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\x7f", "\x9b", "\r", "\u200e", "\u202a", "\u202e", "\u2066", "\u2069", "\u061c"])
+@pytest.mark.parametrize(
+    "character",
+    ["\x00", "\x07", "\x1b", "\x7f", "\x9b", "\r", "\u200e", "\u202a", "\u202e", "\u2066", "\u2069", "\u061c"],
+)
 def test_control_and_bidirectional_characters_are_shown_by_name(character):
     assert html.visible(f"a{character}b") == f"a<U+{ord(character):04X}>b"
 

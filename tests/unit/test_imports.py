@@ -12,23 +12,42 @@ import migrollback_nb
 ROOT = Path(migrollback_nb.__file__).parent
 
 MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py"
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in ROOT.rglob("*.py")
+    if path != ROOT / "__init__.py"
 }
 
 
 def test_only_two_modules_talk_to_postgresql():
     # composing SQL or a DSN is no talk: psycopg.sql and psycopg.conninfo need no server
-    talking = {module for module, path in MODULES.items() if ".connect(" in (text := path.read_text(encoding="utf-8")) and "psycopg.connect(" in text}
+    talking = {
+        module
+        for module, path in MODULES.items()
+        if ".connect(" in (text := path.read_text(encoding="utf-8")) and "psycopg.connect(" in text
+    }
     assert talking <= {"database.blockers", "database.connection", "servers.embedded", "cli.demo"}
 
 
 def imported_by(code):
     program = f"import sys\n{code}\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
-    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split("\n")[-2].split())
+    return set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        .stdout.split("\n")[-2]
+        .split()
+    )
 
 
 def test_importing_the_package_brings_nothing_heavy():
-    assert not imported_by("import migrollback_nb") & {"pandas", "numpy", "ipywidgets", "graphviz", "psycopg", "IPython", "postgast", "anywidget"}
+    assert not imported_by("import migrollback_nb") & {
+        "pandas",
+        "numpy",
+        "ipywidgets",
+        "graphviz",
+        "psycopg",
+        "IPython",
+        "postgast",
+        "anywidget",
+    }
 
 
 def test_parsing_brings_no_database_and_no_display():
@@ -42,7 +61,9 @@ def test_parsing_brings_no_database_and_no_display():
 
 
 def test_connecting_brings_no_display():
-    brought = imported_by("import migrollback_nb as mr\ntry: mr.connect('host=/nonexistent')\nexcept mr.ConnectionFailed: pass")
+    brought = imported_by(
+        "import migrollback_nb as mr\ntry: mr.connect('host=/nonexistent')\nexcept mr.ConnectionFailed: pass"
+    )
     assert "psycopg" in brought
     assert not brought & {"pandas", "ipywidgets", "graphviz", "IPython"}
 

@@ -26,7 +26,11 @@ def test_a_foreign_key_a_view_and_a_row_need_their_table():
         "CREATE VIEW v AS SELECT 1 FROM orders;",
         "INSERT INTO users VALUES (1);",
     )
-    assert found == {"ba": ("table public.users", "parsed"), "cb": ("table public.orders", "parsed"), "da": ("table public.users", "parsed")}
+    assert found == {
+        "ba": ("table public.users", "parsed"),
+        "cb": ("table public.orders", "parsed"),
+        "da": ("table public.users", "parsed"),
+    }
 
 
 def test_a_column_that_another_one_added_is_a_reason_of_its_own():
@@ -84,13 +88,25 @@ def test_a_rollback_that_names_what_a_later_one_drops_or_makes_anew():
 
 
 def test_what_was_seen_in_the_catalogs_completes_the_text():
-    made = [{"action": "created", "kind": "table", "identity": 'public."T t"'}, {"action": "created", "kind": "function", "identity": "public.f(a integer)"}]
-    found = needs("DO $$ BEGIN EXECUTE format('CREATE TABLE %I ()', 'T t'); END $$;", 'INSERT INTO "T t" DEFAULT VALUES; SELECT f(1);', rows={"a": made})
+    made = [
+        {"action": "created", "kind": "table", "identity": 'public."T t"'},
+        {"action": "created", "kind": "function", "identity": "public.f(a integer)"},
+    ]
+    found = needs(
+        "DO $$ BEGIN EXECUTE format('CREATE TABLE %I ()', 'T t'); END $$;",
+        'INSERT INTO "T t" DEFAULT VALUES; SELECT f(1);',
+        rows={"a": made},
+    )
     assert found == {"ba": ('function public.f(a integer); table public."T t"', "parsed")}
 
 
 def test_no_edge_to_itself_and_none_without_an_object():
-    assert needs("CREATE TABLE t (a int); INSERT INTO t VALUES (1);", "SELECT 1;", "INSERT INTO somebody_elses VALUES (1);") == {}
+    assert (
+        needs(
+            "CREATE TABLE t (a int); INSERT INTO t VALUES (1);", "SELECT 1;", "INSERT INTO somebody_elses VALUES (1);"
+        )
+        == {}
+    )
 
 
 def test_what_the_catalogs_know_comes_first():
@@ -98,7 +114,10 @@ def test_what_the_catalogs_know_comes_first():
         Step(name="a", path=("public",), statements=statement_objects("CREATE TABLE t (a int)")),
         Step(name="b", path=("public",), statements=statement_objects("INSERT INTO t VALUES (1)")),
     ]
-    [edge] = infer(steps, [{"migration_name": "b", "depends_on": "a", "because": ["table public.t", "x", "y", "z"], "source": "catalog"}])[0]
+    [edge] = infer(
+        steps,
+        [{"migration_name": "b", "depends_on": "a", "because": ["table public.t", "x", "y", "z"], "source": "catalog"}],
+    )[0]
     assert (edge.source, edge.reason) == ("catalog", "table public.t; x; y and 1 more")
 
 

@@ -35,8 +35,15 @@ def test_what_stands_on_a_new_table_goes_with_it():
 
 
 def test_what_rests_on_something_younger_goes_before_it():
-    up = "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS ''; CREATE TRIGGER g BEFORE INSERT ON t EXECUTE FUNCTION f();"
-    assert inverse(up).statements == ("DROP TRIGGER IF EXISTS g ON t", "DROP FUNCTION IF EXISTS f()", "DROP TABLE IF EXISTS t")
+    up = (
+        "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS ''; CREATE TRIGGER g BEFORE"
+        " INSERT ON t EXECUTE FUNCTION f();"
+    )
+    assert inverse(up).statements == (
+        "DROP TRIGGER IF EXISTS g ON t",
+        "DROP FUNCTION IF EXISTS f()",
+        "DROP TABLE IF EXISTS t",
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,7 +57,10 @@ def test_what_rests_on_something_younger_goes_before_it():
         "CREATE TRIGGER g BEFORE INSERT ON t EXECUTE FUNCTION f(); DROP TRIGGER g ON t;",
         "ALTER TABLE t ADD COLUMN a int; ALTER TABLE t DROP COLUMN a;",
         "CREATE TEMP TABLE t (); INSERT INTO t DEFAULT VALUES; DROP TABLE t;",
-        "SELECT 1; SET lock_timeout = 1; ANALYZE t; REINDEX TABLE t; REFRESH MATERIALIZED VIEW m; LOCK t; SELECT pg_catalog.set_config('x.y', '', false)",
+        (
+            "SELECT 1; SET lock_timeout = 1; ANALYZE t; REINDEX TABLE t; REFRESH MATERIALIZED VIEW m; LOCK t; SELECT"
+            " pg_catalog.set_config('x.y', '', false)"
+        ),
     ],
 )
 def test_there_is_nothing_to_undo(up):
@@ -65,24 +75,48 @@ def test_an_update_of_a_new_column_alone_goes_with_it():
 @pytest.mark.parametrize(
     ("up", "says"),
     [
-        ("INSERT INTO t VALUES ('secret')", "line 1, INSERT INTO t: a DELETE that finds just these rows has to be written by hand"),
+        (
+            "INSERT INTO t VALUES ('secret')",
+            "line 1, INSERT INTO t: a DELETE that finds just these rows has to be written by hand",
+        ),
         ("UPDATE t SET a = 1", "line 1, UPDATE t: what the rows held before is not kept"),
         ("\n\nDELETE FROM t", "line 3, DELETE FROM t: deleted rows are not kept"),
         ("TRUNCATE a, b", "line 1, TRUNCATE a: the rows are not kept"),
         ("COPY t FROM '/x'", "line 1, COPY t: a DELETE"),
         ("MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE", "line 1, MERGE INTO t"),
-        ("WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone", "line 1, DELETE FROM t: rows are changed inside a WITH"),
+        (
+            "WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone",
+            "line 1, DELETE FROM t: rows are changed inside a WITH",
+        ),
         ("ALTER TYPE mood ADD VALUE 'it''s'", "ADD VALUE 'it''s': PostgreSQL cannot take a value out of an enum"),
         ("DO $$ BEGIN END $$", "line 1, DO block: its code can change anything"),
         ("CALL p(1)", "line 1, CALL p: a procedure can change anything"),
         ("SELECT cron.schedule('a', 'b')", "SELECT cron.schedule(): a function that is called can change anything"),
         ("SELECT setval('s', 1)", "setval(): what the sequence had reached is not kept"),
         ("ALTER SEQUENCE s RESTART", "RESTART: what the sequence had reached is not kept"),
-        ("DROP TABLE t", "DROP TABLE t: write by hand what brings it back; what it was could not be looked up. Its rows went with it."),
-        ("ALTER TABLE t DROP COLUMN a", "ALTER TABLE t, DROP COLUMN a: write by hand what undoes it; what was there before could not be looked up. Its values"),
+        (
+            "DROP TABLE t",
+            (
+                "DROP TABLE t: write by hand what brings it back; what it was could not be looked up. Its rows went"
+                " with it."
+            ),
+        ),
+        (
+            "ALTER TABLE t DROP COLUMN a",
+            (
+                "ALTER TABLE t, DROP COLUMN a: write by hand what undoes it; what was there before could not be looked"
+                " up. Its values"
+            ),
+        ),
         ("DROP ROLE bob", "roles belong to the whole server"),
-        ("CREATE TABLE IF NOT EXISTS t ()", "whether it was there before could not be looked up. If it was not: DROP TABLE IF EXISTS t;"),
-        ("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS ''", "whether it was there before could not be looked up"),
+        (
+            "CREATE TABLE IF NOT EXISTS t ()",
+            "whether it was there before could not be looked up. If it was not: DROP TABLE IF EXISTS t;",
+        ),
+        (
+            "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS ''",
+            "whether it was there before could not be looked up",
+        ),
         ("SECURITY LABEL ON TABLE t IS 'x'", "write by hand what undoes it"),
     ],
 )
@@ -112,7 +146,10 @@ def test_what_is_only_likely_is_marked(up, sql):
     assert len(suggested.todos) == 1
 
 
-@pytest.mark.parametrize("name", ['"Odd Name"', '"a""b"', '"select"', '"it\'s"', '"ROLLBACK END"', '"a\nROLLBACK END\nb"', '"-- x"', '"$$"', '"ü"'])
+@pytest.mark.parametrize(
+    "name",
+    ['"Odd Name"', '"a""b"', '"select"', '"it\'s"', '"ROLLBACK END"', '"a\nROLLBACK END\nb"', '"-- x"', '"$$"', '"ü"'],
+)
 def test_names_are_quoted_as_they_must_be(name):
     up = f"""
         CREATE TABLE {name}.{name} (a int); CREATE INDEX {name} ON {name}.t (a); ALTER TABLE t ADD COLUMN {name} int; CREATE POLICY {name} ON t USING (true);
@@ -137,15 +174,18 @@ def test_a_block_is_read_back_as_it_was_meant():
     suggested = inverse(up)
     file = parse(up, name="001_a")
     whole = file.with_undo(undo_text(file, suggested, remarks=["two\nlines"]))
-    assert whole.text == (
-        f"{up}\n-- ROLLBACK START transaction:false\n\n-- two lines\nDROP INDEX CONCURRENTLY IF EXISTS i;\n"
-        "-- TODO: line 2, UPDATE u: what the rows held before is not kept; keep it in a table of its own first, if it must come back\n"
-        "DROP TABLE IF EXISTS t;\n\n-- ROLLBACK END\n"
+    assert (
+        whole.text
+        == f"{up}\n-- ROLLBACK START transaction:false\n\n-- two lines\nDROP INDEX CONCURRENTLY IF EXISTS i;\n-- TODO:"
+        " line 2, UPDATE u: what the rows held before is not kept; keep it in a table of its own first, if it must"
+        " come back\nDROP TABLE IF EXISTS t;\n\n-- ROLLBACK END\n"
     )
     assert is_readable(whole, suggested.statements)
     commented = file.with_undo(undo_text(file, suggested, commented=True))
     assert is_readable(commented, suggested.statements)
-    assert [statement.text for statement in SqlText(commented.text).statements] == [statement.text for statement in SqlText(up).statements]
+    assert [statement.text for statement in SqlText(commented.text).statements] == [
+        statement.text for statement in SqlText(up).statements
+    ]
 
 
 def test_a_block_of_todos_is_no_rollback():
@@ -201,7 +241,16 @@ def test_default_names_are_cut_as_postgresql_cuts_them():
 
 
 @pytest.mark.parametrize(
-    ("name", "quoted"), [("a", "a"), ("A", '"A"'), ("user", '"user"'), ("name", "name"), ("1a", '"1a"'), ("", '""'), ("between", '"between"')]
+    ("name", "quoted"),
+    [
+        ("a", "a"),
+        ("A", '"A"'),
+        ("user", '"user"'),
+        ("name", "name"),
+        ("1a", '"1a"'),
+        ("", '""'),
+        ("between", '"between"'),
+    ],
 )
 def test_identifiers_are_quoted_where_they_need_it(name, quoted):
     assert quote(name) == quoted

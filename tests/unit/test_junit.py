@@ -13,7 +13,13 @@ PROOF = Proof(
             migration_name="002_b",
             grade="differs",
             differences=(
-                SchemaChange(change="created", kind="table", identity=HOSTILE, old_definition=None, new_definition={"owner": HOSTILE}),
+                SchemaChange(
+                    change="created",
+                    kind="table",
+                    identity=HOSTILE,
+                    old_definition=None,
+                    new_definition={"owner": HOSTILE},
+                ),
                 DataLoss(identity=HOSTILE, rows=3, rows_kept=2, columns=(HOSTILE,)),
             ),
             remarks=(HOSTILE,),
@@ -42,7 +48,12 @@ def test_what_does_not_restore_is_a_failure_and_what_has_no_rollback_is_skipped(
 
 
 def test_a_required_grade_is_the_bound_and_asks_for_a_rollback():
-    assert cases(required="differs") == {"001_a": [], "002_b": ["system-out"], "003_c": ["failure"], "004_d": ["failure"]}
+    assert cases(required="differs") == {
+        "001_a": [],
+        "002_b": ["system-out"],
+        "003_c": ["failure"],
+        "004_d": ["failure"],
+    }
 
 
 def test_times_add_up():

@@ -44,10 +44,16 @@ def _running_lab(folder: Path, *, stdin: int = subprocess.DEVNULL) -> Iterator[t
     """A lab in a process group of its own: the process, its address, its token."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = {"HOME": str(folder), "JUPYTER_DATA_DIR": str(folder / "data"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    settings = {
+        "HOME": str(folder),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+    }
     # somebody's own settings without a token must not reach the lab
     (folder / ".jupyter").mkdir(exist_ok=True)
-    (folder / ".jupyter" / "jupyter_server_config.json").write_text(json.dumps({"IdentityProvider": {"token": ""}, "ServerApp": {"ip": "0.0.0.0"}}))
+    (folder / ".jupyter" / "jupyter_server_config.json").write_text(
+        json.dumps({"IdentityProvider": {"token": ""}, "ServerApp": {"ip": "0.0.0.0"}})
+    )
     code = "import sys\nfrom migrollback_nb.cli import lab\nsys.exit(lab.run(sys.argv[1:], sys.stdout))"
     log = folder / "log"
     with (
@@ -103,7 +109,11 @@ def test_opens_on_loopback_with_a_token_and_ends_with_sigterm(base: Path, tmp_pa
             assert '"news": {"disabled": true}' in answer.read().decode()
 
         jupyter = psutil.Process(process.pid).children()[0]
-        assert {connection.laddr.ip for connection in jupyter.net_connections("tcp") if connection.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+        assert {
+            connection.laddr.ip
+            for connection in jupyter.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        } == {"127.0.0.1"}
         environment = jupyter.environ()
         with mr.connect(environment["MIGROLLBACK_DSN"], dir=environment["MIGROLLBACK_DIR"]) as db:
             assert db.target.database == demo.DATABASE
@@ -123,7 +133,11 @@ def test_keeps_the_demo_as_it_is_and_ends_with_control_c_twice(base: Path, tmp_p
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS my_own ()")
     keyboard, terminal = os.openpty()  # Jupyter asks before it ends only where somebody can answer
-    with os.fdopen(keyboard, "rb"), os.fdopen(terminal, "rb"), _running_lab(tmp_path, stdin=terminal) as (process, _, _):
+    with (
+        os.fdopen(keyboard, "rb"),
+        os.fdopen(terminal, "rb"),
+        _running_lab(tmp_path, stdin=terminal) as (process, _, _),
+    ):
         embedded.stop()  # the lab uses it now
         with psycopg.connect(dsn) as connection:
             assert connection.execute("SELECT to_regclass('my_own') IS NOT NULL").fetchone() == (True,)
@@ -167,7 +181,9 @@ def test_never_without_a_token(arguments: list[str]) -> None:
         lab.run(arguments, io.StringIO())
 
 
-@pytest.mark.parametrize("arguments", [["--IdentityProvider.token=secret"], ["--ServerApp.base_url=", "--no-browser"], []])
+@pytest.mark.parametrize(
+    "arguments", [["--IdentityProvider.token=secret"], ["--ServerApp.base_url=", "--no-browser"], []]
+)
 def test_other_arguments_are_the_users(arguments: list[str]) -> None:
     assert not lab._empties_token(arguments)
 

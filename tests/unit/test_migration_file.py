@@ -51,7 +51,9 @@ def test_byte_order_mark_and_line_ends_change_nothing():
         assert parse(other, name="1_a").record() == plain.record()
 
 
-@pytest.mark.parametrize(("name", "version"), [("20250120_a", "20250120"), ("1", "1"), ("007-bond", "007"), ("1.2_x", "1")])
+@pytest.mark.parametrize(
+    ("name", "version"), [("20250120_a", "20250120"), ("1", "1"), ("007-bond", "007"), ("1.2_x", "1")]
+)
 def test_version_is_the_leading_digits(name, version):
     assert parse("", name=name).version == version
 
@@ -132,7 +134,16 @@ def test_comments_may_follow_the_block():
 
 
 @pytest.mark.parametrize(
-    "inside", ["", "\n\n", "-- nothing to do", "/* nothing */", ";", "-- TODO: undo it\n-- Common patterns:\n\n-- DROP what was made\n", "-- a remark;"]
+    "inside",
+    [
+        "",
+        "\n\n",
+        "-- nothing to do",
+        "/* nothing */",
+        ";",
+        "-- TODO: undo it\n-- Common patterns:\n\n-- DROP what was made\n",
+        "-- a remark;",
+    ],
 )
 def test_a_block_of_comments_is_no_rollback(inside):
     assert block(inside) is None
@@ -146,7 +157,11 @@ def test_a_block_commented_out_line_by_line_is_a_rollback():
 
 
 def test_one_sign_is_stripped_from_each_line_of_a_commented_block():
-    assert block("--DROP TABLE a;\n-- DROP TABLE b;\n  -- DROP TABLE c;").statement_texts() == ("DROP TABLE a", "DROP TABLE b", "DROP TABLE c")
+    assert block("--DROP TABLE a;\n-- DROP TABLE b;\n  -- DROP TABLE c;").statement_texts() == (
+        "DROP TABLE a",
+        "DROP TABLE b",
+        "DROP TABLE c",
+    )
 
 
 def test_a_commented_block_keeps_the_text_of_function_bodies():
@@ -189,14 +204,25 @@ def test_a_block_that_does_not_parse_is_named_and_the_up_part_still_counts(insid
 
 
 @pytest.mark.parametrize(
-    "statement", ["COMMIT;", "BEGIN; DROP TABLE t;", "SAVEPOINT a;", "COPY t FROM STDIN;", "ROLLBACK;", "DROP TABLE t; COMMIT; DROP TABLE u;"]
+    "statement",
+    [
+        "COMMIT;",
+        "BEGIN; DROP TABLE t;",
+        "SAVEPOINT a;",
+        "COPY t FROM STDIN;",
+        "ROLLBACK;",
+        "DROP TABLE t; COMMIT; DROP TABLE u;",
+    ],
 )
 def test_a_block_that_ends_its_transaction_cannot_run(statement):
     assert "cannot be run" in block(statement).problem.message
 
 
 def test_begin_and_commit_around_a_part_say_only_that_it_is_transactional():
-    file = parse("BEGIN;\nSELECT 1;\nSELECT 2;\nCOMMIT;\n-- ROLLBACK START\nBEGIN;\nSELECT 3;\nEND;\n-- ROLLBACK END", name="001_t")
+    file = parse(
+        "BEGIN;\nSELECT 1;\nSELECT 2;\nCOMMIT;\n-- ROLLBACK START\nBEGIN;\nSELECT 3;\nEND;\n-- ROLLBACK END",
+        name="001_t",
+    )
     assert file.up_problem is None
     assert file.up_statements() == ("SELECT 1", "SELECT 2")
     assert file.rollback.problem is None
@@ -214,14 +240,24 @@ def test_up_part_inside_a_transaction():
 
 @pytest.mark.parametrize(
     ("options", "transaction"),
-    [("", True), (" transaction:false", False), (" transaction: false", False), (" TRANSACTION:FALSE", False), (" transaction:true", True)],
+    [
+        ("", True),
+        (" transaction:false", False),
+        (" transaction: false", False),
+        (" TRANSACTION:FALSE", False),
+        (" transaction:true", True),
+    ],
 )
 def test_rollback_block_outside_a_transaction(options, transaction):
     assert block("DROP INDEX CONCURRENTLY i;", options).transaction is transaction
 
 
 def test_what_a_transaction_refuses_is_named_with_its_line():
-    file = parse("SELECT 1;\n\nCREATE INDEX CONCURRENTLY i ON t (a);\n-- ROLLBACK START\nSELECT 2;\nDROP INDEX CONCURRENTLY i;\n-- ROLLBACK END", name="001_t")
+    file = parse(
+        "SELECT 1;\n\nCREATE INDEX CONCURRENTLY i ON t (a);\n-- ROLLBACK START\nSELECT 2;\nDROP INDEX CONCURRENTLY"
+        " i;\n-- ROLLBACK END",
+        name="001_t",
+    )
     assert file.up_refused_in_transaction == ((3, "CREATE INDEX CONCURRENTLY"),)
     assert file.rollback.refused_in_transaction == ((6, "DROP INDEX CONCURRENTLY"),)
     assert any(":6: DROP INDEX CONCURRENTLY" in remark for remark in file.remarks)

@@ -9,7 +9,11 @@ from migrollback_nb.replay import hints
 
 def test_extensions_are_found_in_both_parts_each_at_its_first_place():
     first = parse('SELECT 1;\nCREATE EXTENSION IF NOT EXISTS "uuid-ossp";\n', name="001_a")
-    second = parse('CREATE EXTENSION "uuid-ossp";\n-- ROLLBACK START\n-- SELECT 1;\n-- CREATE EXTENSION hstore CASCADE;\n-- ROLLBACK END\n', name="002_b")
+    second = parse(
+        'CREATE EXTENSION "uuid-ossp";\n-- ROLLBACK START\n-- SELECT 1;\n-- CREATE EXTENSION hstore CASCADE;\n--'
+        " ROLLBACK END\n",
+        name="002_b",
+    )
     assert needs_of([first, second]).extensions == {"uuid-ossp": "001_a.sql:2", "hstore": "002_b.sql:4"}
 
 
@@ -55,7 +59,10 @@ def test_what_is_of_one_database_is_not(statement):
 
 
 def test_a_text_cut_anywhere_needs_nothing_or_what_it_names():
-    text = "CREATE FUNCTION f() RETURNS int AS $$ SELECT 'é' /* x */ $$ LANGUAGE sql;\n-- ROLLBACK START\nGRANT SELECT ON s.t TO \"rôle\";\0"
+    text = (
+        "CREATE FUNCTION f() RETURNS int AS $$ SELECT 'é' /* x */ $$ LANGUAGE sql;\n-- ROLLBACK START\nGRANT SELECT ON"
+        ' s.t TO "rôle";\0'
+    )
     for end in range(len(text) + 1):
         schemas, roles = hints.schemas_and_roles(text[:end])
         assert (schemas, roles) in ((frozenset(), frozenset()), (frozenset({"s"}), frozenset({"rôle"})))

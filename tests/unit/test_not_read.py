@@ -13,15 +13,21 @@ from migrollback_nb.files.formats import MigrationFolder
 
 UP, DOWN = "CREATE TABLE boats (id int);", "DROP TABLE boats;"
 
-#: Layout -> file -> its text, with {up} and {down} in it; the names of these files say which is which where there are two.
+#: Layout -> file -> its text, with {up} and {down} in it; the names of these files say which is which where there are
+#: two.
 ONE_FILE = {
     "Play": "--- !Ups\n{up}\n--- !Downs\n{down}\n",
     "Play with --": "-- !Ups\n{up}\n-- !Downs\n{down}\n",
     "Play with #": "# --- !Ups\n{up}\n# --- !Downs\n{down}\n",
     "Play with # alone": "#!Ups\n{up}\n#!Downs\n{down}\n",
     "rambler": "-- rambler up\n{up}\n-- rambler down\n{down}\n",
-    "rambler with two pairs": "-- rambler up\nSELECT 1;\n-- rambler down\nSELECT 2;\n-- rambler up\n{up}\n-- rambler down\n{down}\n",
-    "Liquibase": "--liquibase formatted sql\n\n--changeset ann:1\n{up}\n--rollback SELECT 1;\n\n--changeset ann:2 dbms:mysql\n{down}\n",
+    "rambler with two pairs": (
+        "-- rambler up\nSELECT 1;\n-- rambler down\nSELECT 2;\n-- rambler up\n{up}\n-- rambler down\n{down}\n"
+    ),
+    "Liquibase": (
+        "--liquibase formatted sql\n\n--changeset ann:1\n{up}\n--rollback SELECT 1;\n\n--changeset ann:2"
+        " dbms:mysql\n{down}\n"
+    ),
     "Liquibase without its first line": "--changeset ann:1 context:test\n{up}\n{down}\n",
     "micrate": "-- +micrate Up\n{up}\n-- +micrate Down\n{down}\n",
     "coast": "-- up\n{up}\n\n-- down\n{down}\n",
@@ -82,7 +88,9 @@ def test_one_file_with_both_is_refused_by_tool_and_fix_and_stops_no_other(tmp_pa
     assert "-- ROLLBACK START" in error.hint or known == "micrate"
     with pytest.raises(mr.MigrationFileError):
         MigrationFolder(tmp_path).read("1")
-    assert mr.parse(ONE_FILE[layout].format(up=UP, down=DOWN), name="1").up_refusal is not None, "who does not validate runs it no more than others"
+    assert mr.parse(ONE_FILE[layout].format(up=UP, down=DOWN), name="1").up_refusal is not None, (
+        "who does not validate runs it no more than others"
+    )
 
 
 @pytest.mark.parametrize("layout", TWO_FILES)
@@ -94,7 +102,9 @@ def test_two_files_are_refused_with_the_names_that_are_read(tmp_path, layout):
     errors = {Path(error.path).name: error for error in contents.errors}
     assert up in errors
     assert set(errors) <= {up, down}
-    assert not any("own file is not here" in error.problem or "digits" in error.problem for error in contents.errors), "beside the truth"
+    assert not any("own file is not here" in error.problem or "digits" in error.problem for error in contents.errors), (
+        "beside the truth"
+    )
     assert "up.sql" in errors[up].hint
     for name in MigrationFolder(tmp_path).names():
         if name != "002_good":
@@ -116,15 +126,32 @@ def test_named_as_the_hint_says_they_are_read(tmp_path, layout):
     assert (file.up_statements(), file.rollback.statement_texts()) == ((UP[:-1],), (DOWN[:-1],))
 
 
-LINES = ("SELECT {n};", "CREATE TABLE t{n} ();", "-- a remark", "/* down there */", "DO $$ BEGIN NULL; END $$;", "SELECT '-- Down';", "-- migrate:up", "")
+LINES = (
+    "SELECT {n};",
+    "CREATE TABLE t{n} ();",
+    "-- a remark",
+    "/* down there */",
+    "DO $$ BEGIN NULL; END $$;",
+    "SELECT '-- Down';",
+    "-- migrate:up",
+    "",
+)
 #: What is open above a mark makes it none: then it is inside a string.
 OPEN = (*LINES, "SELECT '", "$$", "/*")
 
 
-@given(st.sampled_from((*ONE_FILE, *TWO_FILES)), st.lists(st.sampled_from(LINES), max_size=4), st.lists(st.sampled_from(OPEN), max_size=4))
+@given(
+    st.sampled_from((*ONE_FILE, *TWO_FILES)),
+    st.lists(st.sampled_from(LINES), max_size=4),
+    st.lists(st.sampled_from(OPEN), max_size=4),
+)
 def test_what_undoes_never_runs_with_what_it_undoes(layout, up, down):
-    up_text = "\n".join((*(line.replace("{n}", f"10{place}") for place, line in enumerate(up)), "CREATE TABLE up_part ();"))
-    down_text = "\n".join(("DROP TABLE down_part;", *(line.replace("{n}", f"20{place}") for place, line in enumerate(down))))
+    up_text = "\n".join(
+        (*(line.replace("{n}", f"10{place}") for place, line in enumerate(up)), "CREATE TABLE up_part ();")
+    )
+    down_text = "\n".join(
+        ("DROP TABLE down_part;", *(line.replace("{n}", f"20{place}") for place, line in enumerate(down)))
+    )
     folder = Path(tempfile.mkdtemp())
     try:
         if layout in ONE_FILE:
@@ -142,7 +169,15 @@ def test_what_undoes_never_runs_with_what_it_undoes(layout, up, down):
 
 @pytest.mark.parametrize(
     "name",
-    ["005_scale_down", "005_undo_soft_delete", "005_revert_index_change", "005_rollback_policy", "005_up_and_down_votes", "005_drop_down", "005_reverse"],
+    [
+        "005_scale_down",
+        "005_undo_soft_delete",
+        "005_revert_index_change",
+        "005_rollback_policy",
+        "005_up_and_down_votes",
+        "005_drop_down",
+        "005_reverse",
+    ],
 )
 def test_a_name_alone_does_not_make_it_what_undoes(tmp_path, name):
     put(tmp_path, **{f"{name}.sql": UP, "004_soft_delete.sql": UP, "004_index_change.sql": UP, "006_votes.sql": UP})
@@ -160,7 +195,10 @@ def test_a_folder_with_that_habit_has_no_down_file_as_a_migration(tmp_path):
     "text",
     [
         "CREATE TABLE t (\n    -- up\n    a int,\n    -- down\n    b int\n);",
-        "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\nBEGIN\n    PERFORM 1;\n    -- rollback\n    RETURN 1;\nEND $$;\nSELECT 1;",
+        (
+            "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\nBEGIN\n    PERFORM 1;\n    -- rollback\n    RETURN"
+            " 1;\nEND $$;\nSELECT 1;"
+        ),
         "-- Down\nSELECT 1;",
         "-- rollback\n\nCREATE TABLE t ();",
         "SELECT 1;\n-- slow down\nSELECT 2;",
@@ -179,13 +217,17 @@ def test_what_only_looks_like_a_heading(text):
     assert file.up_refusal is None
 
 
-@pytest.mark.parametrize("heading", ["-- Rollback: drop the table", "-- Rollback\n-- DROP TABLE t;", "/* ROLLBACK */\n/*\nDROP TABLE t;\n*/"])
+@pytest.mark.parametrize(
+    "heading", ["-- Rollback: drop the table", "-- Rollback\n-- DROP TABLE t;", "/* ROLLBACK */\n/*\nDROP TABLE t;\n*/"]
+)
 def test_where_it_is_not_certain_there_is_a_line_that_says_so(heading):
     file = mr.parse(f"SELECT 1;\n{heading}\nDROP TABLE u;\n", name="001_t")
     file.validate()
     assert file.up_refusal is None
     first = heading.split("\n")[0]
-    assert file.remarks == (f"001_t.sql:2: {first} looks like the heading of what undoes it, but what follows runs with the rest",)
+    assert file.remarks == (
+        f"001_t.sql:2: {first} looks like the heading of what undoes it, but what follows runs with the rest",
+    )
 
 
 def test_a_block_of_its_own_counts_more_than_a_file_beside_it(tmp_path):
@@ -249,7 +291,10 @@ def test_a_folder_of_programs_is_named_with_what_to_do(tmp_path, tool):
     assert way in error.hint
 
 
-@pytest.mark.parametrize(("names", "says"), [(("up/001_a.sql", "down/001_a.sql"), "NUMBER_name.down.sql"), (("default/001_a/up.sql",), "--dir")])
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [(("up/001_a.sql", "down/001_a.sql"), "NUMBER_name.down.sql"), (("default/001_a/up.sql",), "--dir")],
+)
 def test_a_folder_of_folders_is_named_with_what_to_do(tmp_path, names, says):
     put(tmp_path, **dict.fromkeys(names, UP))
     (error,) = MigrationFolder(tmp_path).read_all().errors

@@ -82,12 +82,19 @@ def test_calls(sql):
 
 WRITES = {
     "INSERT INTO a.t VALUES (1)": [["insert", "a", "t"]],
-    "WITH x AS (DELETE FROM t RETURNING *) INSERT INTO u SELECT * FROM x": [["delete", None, "t"], ["insert", None, "u"]],
+    "WITH x AS (DELETE FROM t RETURNING *) INSERT INTO u SELECT * FROM x": [
+        ["delete", None, "t"],
+        ["insert", None, "u"],
+    ],
     "WITH x AS (UPDATE t SET a = 1 RETURNING *) SELECT * FROM x": [["update", None, "t"]],
     "TRUNCATE t, b.u": [["truncate", None, "t"], ["truncate", "b", "u"]],
     "COPY t FROM '/tmp/t'": [["insert", None, "t"]],
     "DO $$ BEGIN INSERT INTO t VALUES (1); END $$": [["insert", None, "t"]],
-    "MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE": [["delete", None, "t"], ["insert", None, "t"], ["update", None, "t"]],
+    "MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE": [
+        ["delete", None, "t"],
+        ["insert", None, "t"],
+        ["update", None, "t"],
+    ],
 }
 
 
@@ -100,8 +107,12 @@ def test_a_function_that_the_sql_makes_and_calls_is_looked_into():
     make = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN nextval('s'); END $$"
     assert side_effects.look([make])["calls"] == []
     assert [1, None, "nextval"] in side_effects.look([make, "SELECT f()"])["calls"]
-    trigger = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.a := nextval('s'); RETURN NEW; END $$"
-    assert [1, None, "nextval"] in side_effects.look([trigger, "CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"])["calls"]
+    trigger = (
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.a := nextval('s'); RETURN NEW; END $$"
+    )
+    assert [1, None, "nextval"] in side_effects.look(
+        [trigger, "CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"]
+    )["calls"]
 
 
 def test_sql_that_is_built_while_it_runs_is_said_to_be_unseen():

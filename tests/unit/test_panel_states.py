@@ -30,7 +30,9 @@ def test_updating_from_any_state_shows_the_same_as_building_it(standin: Standin)
 def test_every_state_is_inert_and_labelled(name: str, standin: Standin) -> None:
     panel = RollbackPanel(standin, **STATES[name])
     assert_inert(panel)
-    controls = [widget for widget in walk(panel) if hasattr(widget, "disabled") and not isinstance(widget, widgets.HTML)]
+    controls = [
+        widget for widget in walk(panel) if hasattr(widget, "disabled") and not isinstance(widget, widgets.HTML)
+    ]
     assert len(controls) == 13
     assert all(widget.description for widget in controls)
     assert standin.calls == []
@@ -49,7 +51,11 @@ def test_roll_back_works_only_when_nothing_is_missing(name: str, standin: Standi
 @pytest.mark.parametrize("name", [name for name, state in STATES.items() if state["busy"]])
 def test_while_something_runs_only_cancel_works(name: str, standin: Standin) -> None:
     panel = RollbackPanel(standin, **STATES[name])
-    enabled = [widget for widget in walk(panel) if hasattr(widget, "disabled") and not isinstance(widget, widgets.HTML) and not widget.disabled]
+    enabled = [
+        widget
+        for widget in walk(panel)
+        if hasattr(widget, "disabled") and not isinstance(widget, widgets.HTML) and not widget.disabled
+    ]
     assert enabled == [part(panel, "cancel_button")]
     part(panel, "check_button").click()
     part(panel, "preview_button").click()

@@ -36,7 +36,9 @@ def test_a_rehearsal_is_shown_and_leaves_the_preview_alone(panel: RollbackPanel,
     assert panel.rehearsal_result is None
 
 
-def test_a_rehearsal_that_met_another_state_than_the_preview_takes_the_preview_away(panel: RollbackPanel, standin: Standin) -> None:
+def test_a_rehearsal_that_met_another_state_than_the_preview_takes_the_preview_away(
+    panel: RollbackPanel, standin: Standin
+) -> None:
     preview(panel)
     part(panel, "name_field").value = "2_b"
     standin.state = "e"
@@ -53,7 +55,9 @@ def test_a_rehearsal_that_met_another_state_than_the_preview_takes_the_preview_a
 @pytest.mark.parametrize("name", STATES)
 def test_a_new_preview_is_offered_after_a_refusal_and_only_then(name: str, standin: Standin) -> None:
     button = part(RollbackPanel(standin, **STATES[name]), "again_button")
-    assert (button.layout.display is None) is (not button.disabled) is (name in {"refused", "failed", "lock", "cancelled"})
+    assert (
+        (button.layout.display is None) is (not button.disabled) is (name in {"refused", "failed", "lock", "cancelled"})
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,10 @@ def test_a_chain_names_every_step_and_asks_once(standin: Standin) -> None:
     shown = part(panel, "name_view").value
     assert "2 migrations" in shown
     assert shown.index("2_b") < shown.index("1_a")
-    assert len([widget for widget in walk(panel) if isinstance(widget, widgets.Text) and widget.description == "Name"]) == 1
+    assert (
+        len([widget for widget in walk(panel) if isinstance(widget, widgets.Text) and widget.description == "Name"])
+        == 1
+    )
 
 
 def test_the_time_that_goes_by_is_told(panel: RollbackPanel, standin: Standin) -> None:
@@ -118,7 +125,9 @@ def test_a_rollback_by_single_panels_of_one_desk(standin: Standin) -> None:
     assert "Done" in part(check, "message_view").value
 
 
-@pytest.mark.parametrize("linked", [mr.panels.link, lambda one, other: traitlets.link((one, "selected"), (other, "selected"))])
+@pytest.mark.parametrize(
+    "linked", [mr.panels.link, lambda one, other: traitlets.link((one, "selected"), (other, "selected"))]
+)
 def test_panels_of_two_desks_are_linked_by_traits(standin: Standin, linked: Callable[..., Any]) -> None:
     one, other = CheckPanel(standin), RollbackPanel(standin)
     linked(one, other)
@@ -166,7 +175,13 @@ def test_a_long_list_is_filtered(standin: Standin) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "words"), [("idle", "After the rollback"), ("done, restored", "as it was before"), ("done, differs", "differs"), ("done", "Not verified")]
+    ("state", "words"),
+    [
+        ("idle", "After the rollback"),
+        ("done, restored", "as it was before"),
+        ("done, differs", "differs"),
+        ("done", "Not verified"),
+    ],
 )
 def test_the_last_step_says_whether_the_schema_is_as_it_was(state: str, words: str, standin: Standin) -> None:
     panel = RollbackPanel(standin, **STATES[state])

@@ -79,7 +79,10 @@ def test_of_many_views_the_last_ones_are_remembered() -> None:
     assert len(made.heard) == 16
 
 
-@pytest.mark.parametrize("content", [{}, {"pick": 1, "hand": "x", "number": 1}, {"pick": "b"}, {"pick": "b", "hand": "x", "number": "1"}, "b", None, 1])
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"pick": 1, "hand": "x", "number": 1}, {"pick": "b"}, {"pick": "b", "hand": "x", "number": "1"}, "b", None, 1],
+)
 def test_what_no_page_of_ours_sends_is_not_heard(content: Any) -> None:
     made = NameList(options=ABC, value="a")
     made._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
@@ -132,7 +135,12 @@ def test_a_pick_that_arrives_while_something_runs_chooses_nothing_and_the_page_i
 
 def test_a_place_is_not_listened_to() -> None:
     choice = part(RollbackPanel(Standin()), "choice")
-    choice._handle_msg({"content": {"data": {"method": "update", "state": {"index": 1, "value": "no such"}, "buffer_paths": []}}, "buffers": []})
+    choice._handle_msg(
+        {
+            "content": {"data": {"method": "update", "state": {"index": 1, "value": "no such"}, "buffer_paths": []}},
+            "buffers": [],
+        }
+    )
     assert choice.value is None
 
 
@@ -140,7 +148,9 @@ def test_a_place_is_not_listened_to() -> None:
 def test_the_program_is_local_and_writes_text_only(kind: Any) -> None:
     program = str(kind._esm)
     assert program.count("function hand(") == program.count("export default") == 1
-    assert not re.search(r"https?://|import\s*\(|fetch\(|innerHTML|insertAdjacentHTML|outerHTML|document\.write|eval\(", program)
+    assert not re.search(
+        r"https?://|import\s*\(|fetch\(|innerHTML|insertAdjacentHTML|outerHTML|document\.write|eval\(", program
+    )
 
 
 def test_hostile_words_are_sent_as_they_are_and_are_text() -> None:

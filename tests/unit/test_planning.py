@@ -16,7 +16,10 @@ _names = st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=12, uniq
 def acyclic(draw):
     """Name -> names that it depends on; each depends only on some that were drawn before it."""
     names = draw(_names)
-    return {name: draw(st.lists(st.sampled_from(names[:place]), unique=True)) if place else [] for place, name in enumerate(names)}
+    return {
+        name: draw(st.lists(st.sampled_from(names[:place]), unique=True)) if place else []
+        for place, name in enumerate(names)
+    }
 
 
 def edges(depends_on):
@@ -66,7 +69,11 @@ def test_rollback_order_has_dependents_first(depends_on, data):
 
 @given(acyclic(), st.data())
 def test_any_circle_is_named(depends_on, data):
-    ring = data.draw(st.lists(st.sampled_from(list(depends_on)), min_size=2, max_size=5, unique=True)) if len(depends_on) > 1 else list(depends_on)
+    ring = (
+        data.draw(st.lists(st.sampled_from(list(depends_on)), min_size=2, max_size=5, unique=True))
+        if len(depends_on) > 1
+        else list(depends_on)
+    )
     for one, next_one in zip(ring, [*ring[1:], ring[0]], strict=True):
         depends_on[one] = [*depends_on[one], next_one]
     with pytest.raises(DependencyError) as caught:

@@ -10,7 +10,10 @@ from migrollback_nb.parsing.objects import statement_objects
 from migrollback_nb.parsing.plpgsql import Query, parse_body
 from migrollback_nb.parsing.statements import SqlText
 
-TRIGGER = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO log VALUES ('{},{}}', TG_OP); RETURN NEW; END$$"
+TRIGGER = (
+    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO log VALUES ('{},{}}', TG_OP); RETURN"
+    " NEW; END$$"
+)
 
 
 def _queries(statement: str) -> list[Query]:
@@ -31,7 +34,10 @@ def test_the_constants_that_an_execute_is_built_of_are_told_apart():
         Query("SELECT 'DROP TABLE t'"),
         Query("SELECT 1"),
     ]
-    looped = "DO $$ DECLARE r record; BEGIN FOR r IN EXECUTE format('SELECT %I FROM t', $1) USING f() LOOP DELETE FROM u; END LOOP; END $$"
+    looped = (
+        "DO $$ DECLARE r record; BEGIN FOR r IN EXECUTE format('SELECT %I FROM t', $1) USING f() LOOP DELETE FROM u;"
+        " END LOOP; END $$"
+    )
     found = _queries(looped)
     assert [query.sql for query in found if query.built] == ["SELECT  x  FROM t"]
     assert {Query("SELECT f()"), Query("DELETE FROM u")} <= set(found)
@@ -60,14 +66,26 @@ def test_routines_of_all_sorts_are_read(head):
 
 
 @pytest.mark.parametrize(
-    "statement", ["DO $$ BEGIN IF END $$", "DO $$ NULL $$", "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'a', 'b'", "SELECT 1", "("]
+    "statement",
+    [
+        "DO $$ BEGIN IF END $$",
+        "DO $$ NULL $$",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'a', 'b'",
+        "SELECT 1",
+        "(",
+    ],
 )
 def test_what_cannot_be_read_is_none(statement):
     assert parse_body(statement) is None
 
 
 @pytest.mark.parametrize(
-    "statement", ["CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql", "DO LANGUAGE plpgsql", "CREATE PROCEDURE f() LANGUAGE plpgsql BEGIN ATOMIC SELECT 1; END"]
+    "statement",
+    [
+        "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql",
+        "DO LANGUAGE plpgsql",
+        "CREATE PROCEDURE f() LANGUAGE plpgsql BEGIN ATOMIC SELECT 1; END",
+    ],
 )
 def test_a_routine_without_a_body_does_not_end_the_process(statement):
     """libpg_query aborts on them, and a migration file may hold anything."""

@@ -16,7 +16,10 @@ def roles_of(*texts):
 def test_files_are_read_in_the_order_in_which_they_are_named(tmp_path):
     for name in ("b.sql", "a.sql"):
         (tmp_path / name).write_text(f"SELECT '{name}';")
-    assert [found.text for found in preludes.find([tmp_path / "b.sql", tmp_path / "a.sql"])] == ["SELECT 'b.sql';", "SELECT 'a.sql';"]
+    assert [found.text for found in preludes.find([tmp_path / "b.sql", tmp_path / "a.sql"])] == [
+        "SELECT 'b.sql';",
+        "SELECT 'a.sql';",
+    ]
 
 
 def test_the_variable_names_them_where_none_is_given(tmp_path, monkeypatch):
@@ -80,13 +83,26 @@ def test_roles_that_are_named_are_found_with_their_place(statement):
     "texts",
     [
         ("CREATE ROLE app;", "GRANT SELECT ON t TO app;"),
-        ("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app') THEN CREATE ROLE app NOLOGIN; END IF; END $$;", "GRANT SELECT ON t TO app;"),
+        (
+            (
+                "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app') THEN CREATE ROLE app NOLOGIN;"
+                " END IF; END $$;"
+            ),
+            "GRANT SELECT ON t TO app;",
+        ),
         ("DO $$ BEGIN EXECUTE format('CREATE ROLE %I', 'app'); END $$;", "GRANT SELECT ON t TO app;"),
         ("ALTER ROLE old RENAME TO app;", "GRANT SELECT ON t TO app;"),
         ("GRANT SELECT ON t TO PUBLIC, CURRENT_USER, pg_monitor;",),
         ("DO $$ BEGIN EXECUTE 'GRANT SELECT ON t TO app'; END $$;",),
     ],
-    ids=["made", "made in a DO block", "made by a name that is put together", "renamed", "always there", "named in text that is put together"],
+    ids=[
+        "made",
+        "made in a DO block",
+        "made by a name that is put together",
+        "renamed",
+        "always there",
+        "named in text that is put together",
+    ],
 )
 def test_roles_that_the_folder_makes_or_nobody_can_tell_are_not(texts):
     assert "app" not in roles_of(*texts)
@@ -98,7 +114,15 @@ def test_what_a_statement_names_and_does_not_make():
 
 
 def told(sqlstate, statement, *, names=(), named=False, is_super=True):
-    return way_out(sqlstate, statement, schemas={"public"}, roles={"postgres"}, preludes=preludes.find(list(names)), named=named, is_super=is_super)
+    return way_out(
+        sqlstate,
+        statement,
+        schemas={"public"},
+        roles={"postgres"},
+        preludes=preludes.find(list(names)),
+        named=named,
+        is_super=is_super,
+    )
 
 
 def test_what_supabase_has_from_the_start_leads_to_its_stand_in():
@@ -106,7 +130,9 @@ def test_what_supabase_has_from_the_start_leads_to_its_stand_in():
     assert "schema auth" in said
     assert "--prelude supabase" in said
     assert "role anon" in told("42704", "GRANT SELECT ON t TO anon")
-    assert "--prelude supabase" not in told("3F000", "CREATE TABLE t (id uuid REFERENCES auth.nothing)", names=["supabase"])
+    assert "--prelude supabase" not in told(
+        "3F000", "CREATE TABLE t (id uuid REFERENCES auth.nothing)", names=["supabase"]
+    )
 
 
 def test_what_is_nobodys_leads_to_a_file_or_to_the_statement_that_makes_it():
@@ -115,10 +141,15 @@ def test_what_is_nobodys_leads_to_a_file_or_to_the_statement_that_makes_it():
 
 
 def test_a_right_that_is_missing_is_told_only_where_it_can_be():
-    assert "without that right" in told("42501", "CREATE EVENT TRIGGER e ON sql_drop EXECUTE FUNCTION f()", named=True, is_super=False)
+    assert "without that right" in told(
+        "42501", "CREATE EVENT TRIGGER e ON sql_drop EXECUTE FUNCTION f()", named=True, is_super=False
+    )
     assert told("42501", "SELECT 1") is None
 
 
-@pytest.mark.parametrize(("sqlstate", "statement"), [("42P01", "SELECT FROM public.t"), ("42601", "GRANT x TO anon"), ("3F000", None), (None, "SELECT 1")])
+@pytest.mark.parametrize(
+    ("sqlstate", "statement"),
+    [("42P01", "SELECT FROM public.t"), ("42601", "GRANT x TO anon"), ("3F000", None), (None, "SELECT 1")],
+)
 def test_what_is_missing_for_another_reason_is_left_to_the_server(sqlstate, statement):
     assert told(sqlstate, statement) is None

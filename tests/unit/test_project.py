@@ -48,7 +48,9 @@ def test_environment_matches_pyproject() -> None:
         assert found is not None, f"{requirement} is missing from environment.yml"
         if name not in STAND_INS or name == "graphviz":
             bound = re.search(r">=\s*([\d.]+)", requirement)
-            assert (bound.group(1) if bound else None) == (match.group(1) if (match := re.search(r">=\s*([\d.]+)", found)) else None), requirement
+            assert (bound.group(1) if bound else None) == (
+                match.group(1) if (match := re.search(r">=\s*([\d.]+)", found)) else None
+            ), requirement
     asked = {STAND_INS.get(name_of(r), name_of(r)) for r in wanted} | {"python", "pip"}
     assert {name_of(entry) for entry in pip[1:]} == TOLD_TO_PIP
     assert set(conda) <= asked, "environment.yml has what pyproject does not ask for"
@@ -58,7 +60,10 @@ def test_readme_shows_exactly_two_commands_first() -> None:
     first_screen = README.split("\n## ", 1)[0]
     blocks = re.findall(r"```sh\n(.*?)```", first_screen, re.DOTALL)
     assert len(blocks) == 2
-    assert all(block.count("\n") == 1 and block.startswith("python3 -m venv .venv && .venv/bin/pip install ") for block in blocks)
+    assert all(
+        block.count("\n") == 1 and block.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+        for block in blocks
+    )
     assert blocks[0].endswith(".venv/bin/migrollback demo\n")
     assert blocks[1].endswith(".venv/bin/pytest\n")
 

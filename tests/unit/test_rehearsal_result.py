@@ -47,7 +47,11 @@ REPORT = {
 def rehearsal(**changed):
     notices = changed.pop("notices", ())
     return rehearse.from_report(
-        {**REPORT, **changed}, sql={"001_users": "DROP TABLE users CASCADE;"}, target=TARGET, notices=notices, where="on the target itself"
+        {**REPORT, **changed},
+        sql={"001_users": "DROP TABLE users CASCADE;"},
+        target=TARGET,
+        notices=notices,
+        where="on the target itself",
     )
 
 
@@ -81,7 +85,10 @@ def test_locks_say_who_waits_and_for_how_long():
 
 
 def test_what_could_not_be_seen_is_said():
-    assert "Remark: Statement 1 of 001_users builds SQL while it runs: what that does could not be seen before" in shown(rehearsal())[0]
+    assert (
+        "Remark: Statement 1 of 001_users builds SQL while it runs: what that does could not be seen before"
+        in shown(rehearsal())[0]
+    )
 
 
 def test_nothing_dangerous_is_a_plain_success():
@@ -91,24 +98,59 @@ def test_nothing_dangerous_is_a_plain_success():
 
 
 def test_a_failure_with_a_caret_under_tabs_and_many_lines():
-    failure = Failure(migration_name="1_a", sqlstate="42703", message="no", statement_number=2, statement="SELECT 'ä',\n\tmissing\nFROM t", position=14)
+    failure = Failure(
+        migration_name="1_a",
+        sqlstate="42703",
+        message="no",
+        statement_number=2,
+        statement="SELECT 'ä',\n\tmissing\nFROM t",
+        position=14,
+    )
     assert failure.lines()[-4:] == ("    SELECT 'ä',", "    \tmissing", "    \t^", "    FROM t")
-    assert "^" not in "".join(Failure(migration_name="1_a", sqlstate="2BP01", message="no", statement_number=1, statement="DROP TABLE t").lines())
+    assert "^" not in "".join(
+        Failure(
+            migration_name="1_a", sqlstate="2BP01", message="no", statement_number=1, statement="DROP TABLE t"
+        ).lines()
+    )
     assert "after the last statement" in "".join(Failure(migration_name="1_a", sqlstate="23503", message="no").lines())
 
 
 @pytest.mark.parametrize(
     ("loss", "words"),
     [
-        (RowLoss(relation="t", column=None, what="dropped", rows=1, exact=True), "loses 1 row of table t, which is dropped"),
-        (RowLoss(relation="t", column="c", what="column dropped", rows=5, exact=False), "loses about 5 values (an estimate) of column t.c, which is dropped"),
-        (RowLoss(relation="t", column=None, what="emptied", rows=None, exact=False), "loses an unknown number of rows of table t, which is emptied"),
+        (
+            RowLoss(relation="t", column=None, what="dropped", rows=1, exact=True),
+            "loses 1 row of table t, which is dropped",
+        ),
+        (
+            RowLoss(relation="t", column="c", what="column dropped", rows=5, exact=False),
+            "loses about 5 values (an estimate) of column t.c, which is dropped",
+        ),
+        (
+            RowLoss(relation="t", column=None, what="emptied", rows=None, exact=False),
+            "loses an unknown number of rows of table t, which is emptied",
+        ),
         (RowLoss(relation="t", column=None, what="deleted", rows=2, exact=True), "deletes 2 rows of table t"),
         (RowLoss(relation="t", column=None, what="updated", rows=2, exact=True), "overwrites 2 rows of table t"),
-        (NotUndone(migration_name="1_a", statement_number=None, what="sets a sequence", inside="f()"), "sets a sequence (1_a, in f())"),
-        (Broken(kind="function", identity="f()", because="names table t", certain=False), "may break function f(): names table t"),
         (
-            OtherSession(pid=7, user=None, application_name=None, state=None, relation="t", mode="AccessShareLock", waits=False, for_us=False),
+            NotUndone(migration_name="1_a", statement_number=None, what="sets a sequence", inside="f()"),
+            "sets a sequence (1_a, in f())",
+        ),
+        (
+            Broken(kind="function", identity="f()", because="names table t", certain=False),
+            "may break function f(): names table t",
+        ),
+        (
+            OtherSession(
+                pid=7,
+                user=None,
+                application_name=None,
+                state=None,
+                relation="t",
+                mode="AccessShareLock",
+                waits=False,
+                for_us=False,
+            ),
             "process 7 (?, no name, state not visible) holds AccessShareLock on t",
         ),
     ],
@@ -118,7 +160,12 @@ def test_words(loss, words):
 
 
 def test_a_lock_of_a_later_postgresql_has_no_strength():
-    assert Lock(relation="t", kind="table", mode="NewLock", migration_name="1_a", statement_number=1, held_ms=None).strength == 0
+    assert (
+        Lock(
+            relation="t", kind="table", mode="NewLock", migration_name="1_a", statement_number=1, held_ms=None
+        ).strength
+        == 0
+    )
 
 
 def test_json_has_all_of_it_and_frames_their_columns():

@@ -12,11 +12,17 @@ from migrollback_nb.database.installation import system_migration, system_migrat
 
 EVIL = '<script>alert("1")</script>'
 TARGET = mr.Target(host=EVIL, port=5432, database=EVIL, user=EVIL, server_version="18.6", schema=EVIL)
-CHECK = mr.CheckResult(migration_name=EVIL, can_rollback=False, reason=EVIL, dependent_migrations=(EVIL,), warnings=(EVIL,))
+CHECK = mr.CheckResult(
+    migration_name=EVIL, can_rollback=False, reason=EVIL, dependent_migrations=(EVIL,), warnings=(EVIL,)
+)
 DIFF = mr.SchemaDiff(
     changes=tuple(
         results.SchemaChange(change=change, kind=EVIL, identity=EVIL, old_definition=old, new_definition=new)
-        for change, old, new in (("created", None, {EVIL: EVIL}), ("changed", {"a": EVIL}, {"a": [EVIL]}), ("dropped", {"a": 1}, None))
+        for change, old, new in (
+            ("created", None, {EVIL: EVIL}),
+            ("changed", {"a": EVIL}, {"a": [EVIL]}),
+            ("dropped", {"a": 1}, None),
+        )
     ),
     old=EVIL,
     new=EVIL,
@@ -104,11 +110,19 @@ def test_a_chain_that_failed_says_so():
 
 
 def test_the_mark_tells_done_from_done_without_effect():
-    marks = [dataclasses.replace(DONE, success=success, unchanged=unchanged).mark for success, unchanged in ((True, False), (True, True), (False, False))]
+    marks = [
+        dataclasses.replace(DONE, success=success, unchanged=unchanged).mark
+        for success, unchanged in ((True, False), (True, True), (False, False))
+    ]
     assert len(set(marks)) == 3
 
 
 def test_a_preview_of_a_chain_names_each_part():
-    preview = mr.Preview(steps=(("2_b", "DROP TABLE b;"), ("1_a", "DROP TABLE a;")), checks=(CHECK, CHECK), fingerprint="f", target=TARGET)
+    preview = mr.Preview(
+        steps=(("2_b", "DROP TABLE b;"), ("1_a", "DROP TABLE a;")),
+        checks=(CHECK, CHECK),
+        fingerprint="f",
+        target=TARGET,
+    )
     assert preview.migration_name == "1_a"
     assert preview.sql.index("2_b") < preview.sql.index("DROP TABLE b") < preview.sql.index("1_a")

@@ -25,7 +25,9 @@ def test_what_was_previewed_is_what_is_asked_for(panel: RollbackPanel, standin: 
     looked_at = panel.preview_result
     confirm(panel)
     assert panel.wait(10)
-    assert standin.rollbacks() == [("rollback", "2_b", {"confirm": "2_b", "reason": "because", "preview": looked_at, "chain": False})]
+    assert standin.rollbacks() == [
+        ("rollback", "2_b", {"confirm": "2_b", "reason": "because", "preview": looked_at, "chain": False})
+    ]
     assert panel.result.success
     assert (panel.preview_result, panel.typed, panel.reason, panel.error, panel.busy) == (None, "", "", None, "")
 
@@ -103,7 +105,11 @@ def test_what_arrives_while_it_runs_changes_nothing(panel: RollbackPanel, standi
     part(panel, "chain_box").value = True
     part(panel, "name_field").value = "1_a"
     assert (panel.selected, panel.chain, panel.typed) == ("2_b", False, "2_b")
-    assert (part(panel, "choice").value, part(panel, "chain_box").value, part(panel, "name_field").value) == ("2_b", False, "2_b")
+    assert (part(panel, "choice").value, part(panel, "chain_box").value, part(panel, "name_field").value) == (
+        "2_b",
+        False,
+        "2_b",
+    )
     standin.gate.set()
     assert panel.wait(10)
     assert standin.rollbacks()[0][1] == "2_b"
@@ -139,9 +145,14 @@ def test_a_cancel_that_cannot_be_sent_is_shown(panel: RollbackPanel, standin: St
     assert panel.busy == "Rolling back 2_b"
 
 
-@pytest.mark.parametrize("error", [mr.Refused("no"), mr.LockBusy("wait"), mr.NotInstalled("none"), RuntimeError("bug"), KeyboardInterrupt("stop")])
+@pytest.mark.parametrize(
+    "error",
+    [mr.Refused("no"), mr.LockBusy("wait"), mr.NotInstalled("none"), RuntimeError("bug"), KeyboardInterrupt("stop")],
+)
 @pytest.mark.parametrize("button", ["refresh_button", "check_button", "preview_button", "rollback_button"])
-def test_whatever_goes_wrong_is_shown(panel: RollbackPanel, standin: Standin, button: str, error: BaseException) -> None:
+def test_whatever_goes_wrong_is_shown(
+    panel: RollbackPanel, standin: Standin, button: str, error: BaseException
+) -> None:
     preview(panel)
     part(panel, "name_field").value = "2_b"
     part(panel, "reason_field").value = "because"
@@ -173,7 +184,9 @@ def test_a_list_that_cannot_be_read_at_first_is_shown_and_can_be_tried_again(sta
     assert len(part(panel, "choice").options) == 2
 
 
-def test_how_a_rollback_ended_is_shown_although_the_list_cannot_be_read_then(panel: RollbackPanel, standin: Standin) -> None:
+def test_how_a_rollback_ended_is_shown_although_the_list_cannot_be_read_then(
+    panel: RollbackPanel, standin: Standin
+) -> None:
     preview(panel)
 
     def gone() -> None:
@@ -241,5 +254,7 @@ def test_the_panel_holds_no_sql() -> None:
 
     from migrollback_nb.panels import graph_panel, history_panel, panel, rollback_panel, state, steps
 
-    source = "".join(inspect.getsource(module) for module in (state, graph_panel, history_panel, panel, rollback_panel, steps))
+    source = "".join(
+        inspect.getsource(module) for module in (state, graph_panel, history_panel, panel, rollback_panel, steps)
+    )
     assert not re.search(r"\b(SELECT|UPDATE|INSERT|DELETE)\b|psycopg", source)

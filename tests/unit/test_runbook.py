@@ -86,7 +86,11 @@ def test_a_run_begins_when_the_migration_is_put_in_place() -> None:
 def test_other_ways_in_and_out_of_place_count_too() -> None:
     resolved = trail(("applied", {}), ("resolved", {"old": "failed", "new": "rolled_back"}))
     assert read_run("1_a", resolved).rolled_back["event"] == "resolved"
-    by_hand = trail(("applied", {}), ("history_changed", {"table": "migration_history", "new": {"status": "rolled_back"}}), ("registered", {}))
+    by_hand = trail(
+        ("applied", {}),
+        ("history_changed", {"table": "migration_history", "new": {"status": "rolled_back"}}),
+        ("registered", {}),
+    )
     assert read_run("1_a", by_hand).run == 3
     notes_only = trail(("applied", {}), ("history_changed", {"table": "migration_history", "new": {"notes": "x"}}))
     assert read_run("1_a", notes_only).rolled_back is None
@@ -113,7 +117,9 @@ def test_the_last_answer_counts() -> None:
 
 
 def test_what_is_left_before_is_said() -> None:
-    answered = [item(one.key, "skipped" if one.key == "window" else "done", reason="r") for one in items_of(Phase.BEFORE)]
+    answered = [
+        item(one.key, "skipped" if one.key == "window" else "done", reason="r") for one in items_of(Phase.BEFORE)
+    ]
     assert read_run("1_a", trail(("applied", {}), *answered)).missing_before == ""
     left = read_run("1_a", trail(("applied", {}), *answered[1:])).missing_before
     assert left == "1 of the checklist's items before the rollback are open: Tested rollback in staging environment"
@@ -130,7 +136,9 @@ def test_an_event_that_is_no_answer_is_passed_over(details: dict[str, Any]) -> N
 
 
 def test_odd_details_of_an_answer_do_no_harm() -> None:
-    state = read_run("1_a", trail(("applied", {}), item("backup", evidence="none", summary=None, ticket=4, attested="yes")))
+    state = read_run(
+        "1_a", trail(("applied", {}), item("backup", evidence="none", summary=None, ticket=4, attested="yes"))
+    )
     entry = state.latest("backup")
     assert (entry.evidence, entry.summary, entry.ticket, entry.attested) == ({}, "", None, False)
 
@@ -165,7 +173,9 @@ def test_a_shell_command_gets_the_facts_in_its_environment_and_says_how_it_went(
 
 
 def test_a_command_that_does_not_end_is_stopped() -> None:
-    result = hooks.run_hook("sleep 600; true", "hook", FACTS, timeout=0.2)  # the shell has a child that holds its output open
+    result = hooks.run_hook(
+        "sleep 600; true", "hook", FACTS, timeout=0.2
+    )  # the shell has a child that holds its output open
     assert not result.success
     assert "had not ended" in result.output
 
@@ -222,7 +232,10 @@ def test_smoke_tests_are_read_as_people_write_them() -> None:
         smoke_tests.read_tests(["SELECT 1"])
 
 
-@pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "COMMIT", "SET TRANSACTION READ WRITE", "", "-- nothing", "SELECT 1; COMMIT; DROP TABLE t"])
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 1; SELECT 2", "COMMIT", "SET TRANSACTION READ WRITE", "", "-- nothing", "SELECT 1; COMMIT; DROP TABLE t"],
+)
 def test_a_smoke_test_is_one_question(sql: str) -> None:
     with pytest.raises(mr.UsageError, match="not one question"):
         smoke_tests.read_tests([(sql, 1)])
@@ -238,7 +251,14 @@ def test_a_smoke_test_that_is_no_sql_is_refused() -> None:
 
 def reading(minutes: float, commits: int, rollbacks: int, **counters: Any) -> dict[str, Any]:
     at = (BEGAN + timedelta(minutes=minutes)).isoformat()
-    return {"at": at, "stats_reset": BEGAN.isoformat(), "xact_commit": commits, "xact_rollback": rollbacks, "deadlocks": 0, **counters}
+    return {
+        "at": at,
+        "stats_reset": BEGAN.isoformat(),
+        "xact_commit": commits,
+        "xact_rollback": rollbacks,
+        "deadlocks": 0,
+        **counters,
+    }
 
 
 def test_a_share_of_rolled_back_transactions_that_grows_has_risen() -> None:

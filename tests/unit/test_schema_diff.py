@@ -51,12 +51,26 @@ def test_parts_of_what_came_or_went_are_not_told_apart():
             change("created", "comment", "table public.other", new={"text": "x"}),
         )
     )
-    assert diff.lines() == ("+ comment table public.other", "- table public.t (with 2 of its parts)", "- column public.other.b")
+    assert diff.lines() == (
+        "+ comment table public.other",
+        "- table public.t (with 2 of its parts)",
+        "- column public.other.b",
+    )
     assert diff.counts == "1 created, 4 dropped"
 
 
 def test_old_and_new_stand_side_by_side():
-    diff = SchemaDiff(changes=(change("changed", "column", "public.t.a", old={"type": "integer", "notnull": True}, new={"type": "bigint", "notnull": True}),))
+    diff = SchemaDiff(
+        changes=(
+            change(
+                "changed",
+                "column",
+                "public.t.a",
+                old={"type": "integer", "notnull": True},
+                new={"type": "bigint", "notnull": True},
+            ),
+        )
+    )
     assert diff.lines() == ("~ column public.t.a", "    type: integer -> bigint")
     html = diff._repr_html_()
     assert "type: integer" in html
@@ -65,14 +79,22 @@ def test_old_and_new_stand_side_by_side():
 
 
 def test_long_definitions_are_cut_in_the_terminal_and_whole_in_json():
-    diff = SchemaDiff(changes=(change("changed", "view", "public.v", old={"query": "SELECT 1"}, new={"query": "SELECT " + "x" * 500}),))
+    diff = SchemaDiff(
+        changes=(
+            change("changed", "view", "public.v", old={"query": "SELECT 1"}, new={"query": "SELECT " + "x" * 500}),
+        )
+    )
     assert max(map(len, diff.lines())) < 200
     assert len(diff.to_dict()["changes"][0]["new_definition"]["query"]) == 507
 
 
 def test_of_long_definitions_the_place_where_they_begin_to_differ_is_shown():
     body = "SELECT " + "x, " * 200
-    diff = SchemaDiff(changes=(change("changed", "view", "public.v", old={"query": body + "1 AS one"}, new={"query": body + "2 AS two"}),))
+    diff = SchemaDiff(
+        changes=(
+            change("changed", "view", "public.v", old={"query": body + "1 AS one"}, new={"query": body + "2 AS two"}),
+        )
+    )
     assert diff.lines()[1] == "    query: ..." + ("x, " * 7)[-20:] + "1 AS one -> ..." + ("x, " * 7)[-20:] + "2 AS two"
 
 

@@ -12,7 +12,11 @@ from migrollback_nb.servers import embedded
 @pytest.fixture
 def conftest(pytestconfig):
     """tests/conftest.py as pytest has loaded it."""
-    return next(plugin for name, plugin in pytestconfig.pluginmanager.list_name_plugin() if str(name).endswith("tests/conftest.py"))
+    return next(
+        plugin
+        for name, plugin in pytestconfig.pluginmanager.list_name_plugin()
+        if str(name).endswith("tests/conftest.py")
+    )
 
 
 @pytest.mark.parametrize("there", [True, False])

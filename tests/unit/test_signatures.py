@@ -21,7 +21,9 @@ def calls():
 def test_internal_calls_write_out_all_arguments():
     written = list(calls())
     assert len(written) > 200
-    assert [(line, name, arguments) for line, name, arguments in written if len(arguments) != len(signatures()[name])] == []
+    assert [
+        (line, name, arguments) for line, name, arguments in written if len(arguments) != len(signatures()[name])
+    ] == []
 
 
 def test_internal_calls_leave_no_type_open():
@@ -48,7 +50,12 @@ def test_signatures_are_read_as_they_stand():
 
 @pytest.mark.parametrize(
     ("spelled", "qualified"),
-    [("int", "pg_catalog.int4"), ("int[]", "pg_catalog.int4[]"), ("double precision", "pg_catalog.float8"), ("text", "pg_catalog.text")],
+    [
+        ("int", "pg_catalog.int4"),
+        ("int[]", "pg_catalog.int4[]"),
+        ("double precision", "pg_catalog.float8"),
+        ("text", "pg_catalog.text"),
+    ],
 )
 def test_types_are_qualified(spelled, qualified):
     assert qualified_type(spelled) == qualified

@@ -12,7 +12,10 @@ def statements(text):
 
 
 def test_statements_are_cut_where_the_parser_says():
-    text = "SELECT ';';\n/* ; */ SELECT $$;$$; -- ;\nCREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END;\n"
+    text = (
+        "SELECT ';';\n/* ; */ SELECT $$;$$; -- ;\nCREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2;"
+        " END;\n"
+    )
     assert statements(text) == [
         ("SELECT ';'", 1),
         ("SELECT $$;$$", 2),
@@ -54,7 +57,10 @@ def test_a_syntax_error_has_line_and_column_in_characters(text, line, column):
     assert problem.message
 
 
-@pytest.mark.parametrize(("text", "line"), [("SELECT 'open", 1), ("SELECT 1;\nSELECT $tag$ open", 2), ("/* open /* nested */", 1), ('\nSELECT "open', 2)])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("SELECT 'open", 1), ("SELECT 1;\nSELECT $tag$ open", 2), ("/* open /* nested */", 1), ('\nSELECT "open', 2)],
+)
 def test_an_unterminated_string_or_comment_is_named(text, line):
     problem = SqlText(text).scan_problem
     assert problem.line == line
@@ -154,8 +160,17 @@ def test_one_begin_commit_around_everything_is_a_wrapper(text, wrapped):
         ("SET lock_timeout = '5s'", (("lock_timeout", False),)),
         ("SET SESSION Lock_Timeout = '5s'", (("lock_timeout", False),)),
         ("RESET lock_timeout", (("lock_timeout", False),)),
-        ("SELECT set_config('work_mem', '7MB', true), pg_catalog.set_config('x.y', '1', false)", (("work_mem", True), ("x.y", False))),
-        ("DO $$ BEGIN IF true THEN SET LOCAL work_mem = '7MB'; END IF; PERFORM set_config('a.b', 'c', false); END $$", (("work_mem", True), ("a.b", False))),
+        (
+            "SELECT set_config('work_mem', '7MB', true), pg_catalog.set_config('x.y', '1', false)",
+            (("work_mem", True), ("x.y", False)),
+        ),
+        (
+            (
+                "DO $$ BEGIN IF true THEN SET LOCAL work_mem = '7MB'; END IF; PERFORM set_config('a.b', 'c', false);"
+                " END $$"
+            ),
+            (("work_mem", True), ("a.b", False)),
+        ),
         ("SELECT 'SET work_mem'", ()),
         ("UPDATE t SET a = 1", ()),
     ],
@@ -173,7 +188,11 @@ _fragments = st.sampled_from(
 )  # fmt: skip
 
 
-@given(st.one_of(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), st.lists(_fragments).map("".join)))
+@given(
+    st.one_of(
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), st.lists(_fragments).map("".join)
+    )
+)
 def test_any_text_can_be_read(text):
     sql = SqlText(text)
     data = text.encode()

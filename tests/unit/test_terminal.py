@@ -21,11 +21,17 @@ def test_a_plan_of_one_is_said_too() -> None:
 
 
 def test_a_plan_of_what_is_not_in_place_says_so() -> None:
-    assert "its status is rolled_back" in shown(results.Plan(migration_name="001_a", steps=("001_a",), statuses={"001_a": "rolled_back"}))
+    assert "its status is rolled_back" in shown(
+        results.Plan(migration_name="001_a", steps=("001_a",), statuses={"001_a": "rolled_back"})
+    )
 
 
 def test_a_suggested_block_does_not_reach_the_terminal_raw() -> None:
-    text = shown(results.Template(migration_name="001_a", text='-- ROLLBACK START\nDROP TABLE "\x1b[2J\u202ex";\n-- ROLLBACK END'))
+    text = shown(
+        results.Template(
+            migration_name="001_a", text='-- ROLLBACK START\nDROP TABLE "\x1b[2J\u202ex";\n-- ROLLBACK END'
+        )
+    )
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert 'DROP TABLE "<U+001B>[2J<U+202E>x";' in text
@@ -48,6 +54,8 @@ def test_what_is_nested_is_json_in_tab_separated_text() -> None:
 
 
 def test_several_lines_of_a_verdict_stay_under_its_migration() -> None:
-    proof = results.MigrationProof(migration_name="001_a", grade="fails", remarks=("up part: 001_a.sql: is a directory\nRename it.",), seconds=0.1)
+    proof = results.MigrationProof(
+        migration_name="001_a", grade="fails", remarks=("up part: 001_a.sql: is a directory\nRename it.",), seconds=0.1
+    )
     lines = shown(results.Proof(migrations=(proof,), server="here")).splitlines()
     assert lines[1:3] == ["     up part: 001_a.sql: is a directory", "     Rename it."]

@@ -3,8 +3,8 @@
 ``load`` makes the shop in a database, ``run`` is the command ``migrollback demo``. The one database that is ever dropped is
 `DATABASE` on the embedded server; a database that the caller names must be empty.
 
-Three migrations are off on purpose, so that there is something to see: `WITHOUT_ROLLBACK` has no rollback SQL, `EDITED` was
-changed after it was applied, and the rollback of `FAILING` fails.
+Three migrations are off on purpose, so that there is something to see: `WITHOUT_ROLLBACK` has no rollback SQL, `EDITED`
+was changed after it was applied, and the rollback of `FAILING` fails.
 """
 
 from __future__ import annotations
@@ -46,7 +46,11 @@ def default_folder() -> Path:
 
 def _texts() -> dict[str, str]:
     folder = resources.files(__name__) / "migrations"
-    return {entry.name.removesuffix(".sql"): entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".sql")}
+    return {
+        entry.name.removesuffix(".sql"): entry.read_text(encoding="utf-8")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".sql")
+    }
 
 
 def copy_migrations(folder: Path | str, *, edited: bool, replace: bool) -> None:
@@ -97,7 +101,10 @@ def load(target: Migrations | str = "embedded", folder: Path | str | None = None
 
     if not isinstance(target, str):
         if folder is not None and Path(folder) != target.folder.path:
-            raise UsageError(f"Both {folder} and {target.folder.path} are given", hint="Give the folder to mr.connect(..., dir=...) alone.")
+            raise UsageError(
+                f"Both {folder} and {target.folder.path} are given",
+                hint="Give the folder to mr.connect(..., dir=...) alone.",
+            )
         _refuse_other_migrations(target.folder.path)
         _fill(target)
         return target
@@ -116,13 +123,17 @@ def load(target: Migrations | str = "embedded", folder: Path | str | None = None
 def _refuse_other_migrations(folder: Path) -> None:
     if strange := sorted({file.stem for file in folder.glob("*.sql")} - set(names())):
         raise UsageError(
-            f"{folder} holds migrations that are not the demo's: {', '.join(strange[:3])}", hint="Name an empty folder, or one that does not exist yet."
+            f"{folder} holds migrations that are not the demo's: {', '.join(strange[:3])}",
+            hint="Name an empty folder, or one that does not exist yet.",
         )
 
 
 def _fill(db: Migrations) -> None:
     if _one(db, _HOLDS_ANYTHING):
-        raise Refused(f"The database {db.target} is not empty", hint="The demo goes only into an empty database, or with embedded into one of its own.")
+        raise Refused(
+            f"The database {db.target} is not empty",
+            hint="The demo goes only into an empty database, or with embedded into one of its own.",
+        )
     copy_migrations(db.folder.path, edited=False, replace=True)
     db.install()
     db.apply()
@@ -159,7 +170,10 @@ def _new_database() -> str:
         try:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(DATABASE)))
         except psycopg.errors.ObjectInUse as error:
-            raise Refused(f"The demo database {DATABASE} is in use", hint="End what uses it (migrollback lab, notebooks, psql) and try again.") from error
+            raise Refused(
+                f"The demo database {DATABASE} is in use",
+                hint="End what uses it (migrollback lab, notebooks, psql) and try again.",
+            ) from error
     return embedded.start(DATABASE)
 
 
@@ -190,7 +204,8 @@ class _Narrator:
         from migrollback_nb.cli import app
 
         self.say("", f"$ {shlex.join(['migrollback', *words])}")
-        # not straight to `out`: when its reader has gone, as that of `migrollback demo | head`, the inner command would swallow it
+        # not straight to `out`: when its reader has gone, as that of `migrollback demo | head`, the inner command would
+        # swallow it
         said = io.StringIO()
         status = app.run([*words, *self.where], said, said)
         self.out.write(said.getvalue())
@@ -199,7 +214,8 @@ class _Narrator:
             self.say(f"(exit status {status})")
         if status != ends:
             raise MigrollbackError(
-                f"The demo expected exit status {ends} from {words[0]}, but it was {status}", hint="This is a defect: please report it with the lines above."
+                f"The demo expected exit status {ends} from {words[0]}, but it was {status}",
+                hint="This is a defect: please report it with the lines above.",
             )
 
 
@@ -218,7 +234,9 @@ def run(out: TextIO) -> int:
     """
     folder = default_folder()
     began = time.monotonic()
-    out.write("Starting a private PostgreSQL server (the first time it is set up) and loading a small shop into it ...\n")
+    out.write(
+        "Starting a private PostgreSQL server (the first time it is set up) and loading a small shop into it ...\n"
+    )
     out.flush()
     with load("embedded", folder) as db:
         teller = _Narrator(out, embedded.start(DATABASE), folder)
@@ -242,17 +260,27 @@ def _count(db: Migrations, table: str) -> int:
 
 
 def _look(teller: _Narrator) -> None:
-    teller.heading("What is there?", "Every migration in place, and whether it may be rolled back now. Looking never writes.")
+    teller.heading(
+        "What is there?", "Every migration in place, and whether it may be rolled back now. Looking never writes."
+    )
     teller.command("list")
 
     teller.heading("May one migration be rolled back?")
     teller.command("check", "20250120_add_user_settings")
     teller.say("", "Others rest on the analytics queue, so that one may not (a script sees it by exit status 3):")
     teller.command("check", "20250119_add_analytics_queue", ends=3)
-    teller.say("", "One has no rollback SQL. It cannot be rolled back before somebody writes it. What undoes its up part is suggested:")
+    teller.say(
+        "",
+        "One has no rollback SQL. It cannot be rolled back before somebody writes it. What undoes its up part is"
+        " suggested:",
+    )
     teller.command("check", WITHOUT_ROLLBACK, ends=3)
     teller.command("template", WITHOUT_ROLLBACK)
-    teller.say("", "And of one the file was changed after it was applied. What would run is what was registered, and you are told:")
+    teller.say(
+        "",
+        "And of one the file was changed after it was applied. What would run is what was registered, and you are"
+        " told:",
+    )
     teller.command("check", EDITED)
 
     teller.heading("What exactly would happen?", "A dry run shows the SQL, and runs none of it.")
@@ -260,7 +288,8 @@ def _look(teller: _Narrator) -> None:
 
     teller.heading(
         "What would it do?",
-        "A rehearsal runs it for real, undoes it, and tells what it did: what is lost, who would wait, how long. Nothing is left of it but an event.",
+        "A rehearsal runs it for real, undoes it, and tells what it did: what is lost, who would wait, how long."
+        " Nothing is left of it but an event.",
     )
     teller.command("rehearse", ARCHIVE)
 
@@ -269,20 +298,37 @@ def _roll_back(teller: _Narrator, db: Migrations) -> None:
     teller.heading(
         "Roll back, and the data comes back",
         f"{ARCHIVE} took the e-mail addresses out of users and into an archive.",
-        "With the fingerprint, what was shown is what runs: had its SQL, its dependents or the schema changed meanwhile, it would be refused.",
+        "With the fingerprint, what was shown is what runs: had its SQL, its dependents or the schema changed"
+        " meanwhile, it would be refused.",
     )
     teller.say(f"Column users.email is there: {_has_email(db)}.")
     fingerprint = db.preview(ARCHIVE).fingerprint or ""
-    teller.command("rollback", ARCHIVE, "--preview", fingerprint, "--confirm", ARCHIVE, "--reason", "The newsletter still needs the addresses")
+    teller.command(
+        "rollback",
+        ARCHIVE,
+        "--preview",
+        fingerprint,
+        "--confirm",
+        ARCHIVE,
+        "--reason",
+        "The newsletter still needs the addresses",
+    )
     restored = _one(db, "SELECT count(email) FROM users")
-    teller.say("", f"Column users.email is there: {_has_email(db)}, with {restored:,} addresses.", "", "Applied again, it is as before:")
+    teller.say(
+        "",
+        f"Column users.email is there: {_has_email(db)}, with {restored:,} addresses.",
+        "",
+        "Applied again, it is as before:",
+    )
     teller.command("apply", ARCHIVE)
 
     queue = "20250119_add_analytics_queue"
     teller.heading("A rollback that is refused", "Everything rests on the base of the shop. No option forces this.")
     teller.command("rollback", "20250110_base_shop", "--confirm", "20250110_base_shop", ends=3)
 
-    teller.heading("A chain", "A migration with all that rests on it: dependents first, in one transaction, all or nothing.")
+    teller.heading(
+        "A chain", "A migration with all that rests on it: dependents first, in one transaction, all or nothing."
+    )
     teller.command("plan", queue)
     teller.command("rollback", queue, "--chain", "--confirm", queue, "--reason", "The queue overloads the database")
     teller.say("", "Once the cause is mended, both are applied again, in their own order:")
@@ -290,7 +336,11 @@ def _roll_back(teller: _Narrator, db: Migrations) -> None:
 
 
 def _has_email(db: Migrations) -> str:
-    found = _one(db, "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'public.users'::regclass AND attname = 'email' AND NOT attisdropped)")
+    found = _one(
+        db,
+        "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'public.users'::regclass AND attname = 'email' AND"
+        " NOT attisdropped)",
+    )
     return "yes" if found else "no"
 
 
@@ -303,13 +353,26 @@ def _go_wrong(teller: _Narrator, db: Migrations) -> None:
     teller.command("rehearse", FAILING, ends=1)
     teller.say("", f"Where nobody rehearsed, nothing is lost either. Gift cards before: {_count(db, 'gift_cards')}.")
     teller.command("rollback", FAILING, "--confirm", FAILING, "--reason", "Legal has not agreed yet", ends=1)
-    teller.say("", f"Gift cards after: {_count(db, 'gift_cards')}. What had run was undone. The status is failed until a person has looked:")
+    teller.say(
+        "",
+        f"Gift cards after: {_count(db, 'gift_cards')}. What had run was undone. The status is failed until a person"
+        " has looked:",
+    )
     teller.command("check", FAILING, ends=3)
-    teller.command("resolve", FAILING, "--as", "applied", "--reason", "Looked: the table and its index are there, nothing was changed")
+    teller.command(
+        "resolve",
+        FAILING,
+        "--as",
+        "applied",
+        "--reason",
+        "Looked: the table and its index are there, nothing was changed",
+    )
 
     settings = "20250120_add_user_settings"
     teller.heading(
-        "A rollback that changes nothing", "Last night somebody dropped the table user_settings by hand. IF EXISTS then hides that there was nothing to do:"
+        "A rollback that changes nothing",
+        "Last night somebody dropped the table user_settings by hand. IF EXISTS then hides that there was nothing"
+        " to do:",
     )
     db.database.connection.execute("DROP TABLE user_settings")
     teller.command("rollback", settings, "--confirm", settings, "--reason", "Settings move to another service")
@@ -318,7 +381,10 @@ def _go_wrong(teller: _Narrator, db: Migrations) -> None:
 
 
 def _finish(teller: _Narrator, folder: Path) -> None:
-    teller.heading("Nothing is forgotten", "Each thing done or tried is one line of the audit trail, and each line carries a hash of the line before it.")
+    teller.heading(
+        "Nothing is forgotten",
+        "Each thing done or tried is one line of the audit trail, and each line carries a hash of the line before it.",
+    )
     teller.command("events", FAILING)
     teller.command("events", "--verify")
 
@@ -326,17 +392,20 @@ def _finish(teller: _Narrator, folder: Path) -> None:
         "Where to go next",
         "  migrollback lab",
         "      opens JupyterLab on notebooks that do all this with panels, tables and graphs, on this very database.",
-        "      Use the shop from any terminal; the server starts with the first program that uses it and ends with the last:",
+        "      Use the shop from any terminal; the server starts with the first program that uses it and ends with the"
+        " last:",
         "",
         f"          export MIGROLLBACK_DSN=embedded/{DATABASE}",
         f"          export MIGROLLBACK_DIR={shlex.quote(str(folder))}",
         "          migrollback list",
         "",
         "  migrollback install --dsn embedded",
-        "      installs the system into the same server's database postgres, which is empty and yours to try things in.",
+        "      installs the system into the same server's database postgres, which is empty and yours to try"
+        " things in.",
         "",
         "  migrollback install --dsn postgresql://user@host/database",
-        "      installs it into a database of your own; then migrollback sync --dir supabase/migrations registers what is applied there.",
+        "      installs it into a database of your own; then migrollback sync --dir supabase/migrations registers what"
+        " is applied there.",
         "",
         "Run migrollback demo again to start afresh.",
     )

@@ -1,7 +1,7 @@
 """Frozen results, which show as text, HTML and JSON. Pure.
 
-`to_dict` gives the keys that the command line prints as JSON: the column names of the SQL functions. The modules are loaded on first
-use: making two dozen dataclasses takes longer than `migrollback check` takes to ask the database.
+`to_dict` gives the keys that the command line prints as JSON: the column names of the SQL functions. The modules are
+loaded on first use: making two dozen dataclasses takes longer than `migrollback check` takes to ask the database.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from migrollback_nb.core.results.check import CheckResult, LastApplied, Plan, Preview
     from migrollback_nb.core.results.dependencies import DependencyRecord, RecordResult
-    from migrollback_nb.core.results.files import ApplyResult, FileFailure, LeftRolledBack, RegisterResult, RunbookCopy, SyncResult, Template
+    from migrollback_nb.core.results.files import (
+        ApplyResult,
+        FileFailure,
+        LeftRolledBack,
+        RegisterResult,
+        RunbookCopy,
+        SyncResult,
+        Template,
+    )
     from migrollback_nb.core.results.progress import RollbackProgress
     from migrollback_nb.core.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.core.results.rehearsal import Rehearsal
@@ -101,4 +109,9 @@ def __getattr__(name: str) -> Any:
 
 def to_json(value: Any) -> str:
     """JSON of a result: times as ISO 8601, what JSON has no word for as text."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=lambda other: other.isoformat() if hasattr(other, "isoformat") else str(other))
+    return json.dumps(
+        value,
+        ensure_ascii=False,
+        indent=2,
+        default=lambda other: other.isoformat() if hasattr(other, "isoformat") else str(other),
+    )

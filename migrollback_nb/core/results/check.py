@@ -30,10 +30,16 @@ class CheckResult:
         }
 
     def __repr__(self) -> str:
-        return f"<CheckResult {self.migration_name}: {'can' if self.can_rollback else 'cannot'} rollback, {self.reason}>"
+        return (
+            f"<CheckResult {self.migration_name}: {'can' if self.can_rollback else 'cannot'} rollback, {self.reason}>"
+        )
 
     def _repr_html_(self) -> str:
-        rows = [("Migration", self.migration_name), ("Status", "✅ Can rollback" if self.can_rollback else "❌ Cannot rollback"), ("Reason", self.reason)]
+        rows = [
+            ("Migration", self.migration_name),
+            ("Status", "✅ Can rollback" if self.can_rollback else "❌ Cannot rollback"),
+            ("Reason", self.reason),
+        ]
         if self.dependent_migrations:
             rows.append(("Must be rolled back first", "\n".join(self.dependent_migrations)))
         if self.warnings:
@@ -68,7 +74,9 @@ class Preview(OfSteps):
     checks: tuple[CheckResult, ...]  #: one for each step
     fingerprint: (
         str | None
-    )  #: 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...) refuses when they differ then
+        # : 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...)
+        # refuses when they differ then
+    )
     target: Target  #: where it would run
     deploy_ledgers: tuple[str, ...] = ()  #: tables of deploy tools from which it would take the migrations
     deploy: str | None = None  #: label of the deploy whose migrations these are; None where they were named

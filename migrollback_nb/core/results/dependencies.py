@@ -61,9 +61,21 @@ class RecordResult:
 
     def _repr_html_(self) -> str:
         rows = [
-            ("Recorded", "\n".join(f"{one.migration_name} needs {one.depends_on}: {one.because}" for one in self.recorded) or "-"),
-            ("Skipped", "\n".join(f"{one.migration_name} needs {one.depends_on}: {one.remark}" for one in self.skipped) or "-"),
+            (
+                "Recorded",
+                "\n".join(f"{one.migration_name} needs {one.depends_on}: {one.because}" for one in self.recorded)
+                or "-",
+            ),
+            (
+                "Skipped",
+                "\n".join(f"{one.migration_name} needs {one.depends_on}: {one.remark}" for one in self.skipped) or "-",
+            ),
         ]
         if self.removed:
-            rows.append(("Removed", "\n".join(f"{one.migration_name} needs {one.depends_on}: {one.because}" for one in self.removed)))
+            rows.append(
+                (
+                    "Removed",
+                    "\n".join(f"{one.migration_name} needs {one.depends_on}: {one.because}" for one in self.removed),
+                )
+            )
         return html.definitions(rows) + html.warnings(self.warnings)

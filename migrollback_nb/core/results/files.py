@@ -31,10 +31,17 @@ class RegisterResult:
         }
 
     def __repr__(self) -> str:
-        return f"<RegisterResult {self.migration_name}: {self.outcome}, rollback SQL {'available' if self.has_rollback_sql else 'missing'}>"
+        return (
+            f"<RegisterResult {self.migration_name}: {self.outcome}, rollback SQL"
+            f" {'available' if self.has_rollback_sql else 'missing'}>"
+        )
 
     def _repr_html_(self) -> str:
-        rows = [("Migration", self.migration_name), ("Outcome", self.outcome), ("Rollback SQL", "✅ Available" if self.has_rollback_sql else "❌ Missing")]
+        rows = [
+            ("Migration", self.migration_name),
+            ("Outcome", self.outcome),
+            ("Rollback SQL", "✅ Available" if self.has_rollback_sql else "❌ Missing"),
+        ]
         return html.definitions(rows) + html.warnings(self.warnings)
 
 
@@ -55,9 +62,13 @@ class SyncResult:
     """How registering a folder ended."""
 
     registered: tuple[RegisterResult, ...] = ()  #: new ones, in the order in which they were registered
-    applied_again: tuple[str, ...] = ()  #: names that were rolled back and that their deploy tool has applied again since, as its ledger says
+    applied_again: tuple[
+        str, ...
+    ] = ()  #: names that were rolled back and that their deploy tool has applied again since, as its ledger says
     skipped: tuple[str, ...] = ()  #: names that were registered before
-    not_applied: tuple[str, ...] = ()  #: names that were left out: their deploy tool has not applied them, as its ledger says
+    not_applied: tuple[
+        str, ...
+    ] = ()  #: names that were left out: their deploy tool has not applied them, as its ledger says
     failed: tuple[FileFailure, ...] = ()  #: files that could not be registered
     warnings: tuple[str, ...] = ()  #: what a person should know
     deploy: str | None = None  #: label of the deploy that these belong to, where one was given
@@ -78,7 +89,10 @@ class SyncResult:
 
     def __repr__(self) -> str:
         again = f", {len(self.applied_again)} applied again" if self.applied_again else ""
-        return f"<SyncResult {len(self.registered)} registered{again}, {len(self.skipped)} skipped, {len(self.failed)} failed>"
+        return (
+            f"<SyncResult {len(self.registered)} registered{again}, {len(self.skipped)} skipped, {len(self.failed)}"
+            " failed>"
+        )
 
     def _repr_html_(self) -> str:
         rows = [
@@ -110,8 +124,15 @@ class LeftRolledBack:
         }
 
     def __str__(self) -> str:
-        since = f"since {self.rolled_back_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if self.rolled_back_at else "since an unknown time"
-        return f"{self.migration_name} ({since}, by {self.rolled_back_by or 'nobody knows whom'}: {self.reason or 'no reason was given'})"
+        since = (
+            f"since {self.rolled_back_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            if self.rolled_back_at
+            else "since an unknown time"
+        )
+        return (
+            f"{self.migration_name} ({since}, by {self.rolled_back_by or 'nobody knows whom'}:"
+            f" {self.reason or 'no reason was given'})"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +141,19 @@ class ApplyResult:
 
     applied: tuple[str, ...] = ()  #: names, in the order in which they ran
     skipped: tuple[str, ...] = ()  #: names that were in place before
-    left_rolled_back: tuple[LeftRolledBack, ...] = ()  #: files that were rolled back and are not applied again unless they are named
+    left_rolled_back: tuple[
+        LeftRolledBack, ...
+    ] = ()  #: files that were rolled back and are not applied again unless they are named
     warnings: tuple[str, ...] = ()  #: what a person should know
     deploy: str | None = None  #: label of the deploy that these belong to, where one was given
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback apply --format json`; `left_rolled_back` and `deploy` only where there is something to tell."""
-        found: dict[str, Any] = {"applied": list(self.applied), "skipped": list(self.skipped), "warnings": list(self.warnings)}
+        found: dict[str, Any] = {
+            "applied": list(self.applied),
+            "skipped": list(self.skipped),
+            "warnings": list(self.warnings),
+        }
         if self.left_rolled_back:
             found["left_rolled_back"] = [left.to_dict() for left in self.left_rolled_back]
         return found | ({"deploy": self.deploy} if self.deploy is not None else {})
@@ -138,7 +165,11 @@ class ApplyResult:
         rows = [
             ("Applied", "\n".join(self.applied) or "-"),
             ("Skipped", str(len(self.skipped))),
-            *([("Left rolled back", "\n".join(str(left) for left in self.left_rolled_back))] if self.left_rolled_back else []),
+            *(
+                [("Left rolled back", "\n".join(str(left) for left in self.left_rolled_back))]
+                if self.left_rolled_back
+                else []
+            ),
         ]
         return html.definitions(rows) + html.warnings(self.warnings)
 
@@ -166,11 +197,23 @@ class Template:
         }
 
     def __repr__(self) -> str:
-        return f"<Template for {self.migration_name}>\n{self.text}" + ("" if self.proof is None else f"\n{self.proof!r}")
+        return f"<Template for {self.migration_name}>\n{self.text}" + (
+            "" if self.proof is None else f"\n{self.proof!r}"
+        )
 
     def _repr_html_(self) -> str:
-        tried = "" if self.proof is None else html.banner(f"Tried on a scratch database: {self.proof.grade}", html.CAREFUL if self.proof.lines() else html.GOOD)
-        return html.sql(self.text) + tried + html.warnings((*(self.proof.lines() if self.proof is not None else ()), *self.warnings))
+        tried = (
+            ""
+            if self.proof is None
+            else html.banner(
+                f"Tried on a scratch database: {self.proof.grade}", html.CAREFUL if self.proof.lines() else html.GOOD
+            )
+        )
+        return (
+            html.sql(self.text)
+            + tried
+            + html.warnings((*(self.proof.lines() if self.proof is not None else ()), *self.warnings))
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,4 +240,6 @@ class RunbookCopy:
         return f"<RunbookCopy {self.folder}: {', '.join(self.files)}>"
 
     def _repr_html_(self) -> str:
-        return html.definitions([("Folder", self.folder), ("Notebooks", "\n".join(self.files))]) + html.warnings(self.warnings)
+        return html.definitions([("Folder", self.folder), ("Notebooks", "\n".join(self.files))]) + html.warnings(
+            self.warnings
+        )

@@ -18,13 +18,17 @@ _WORDS = 70
 class RollbackProgress:
     """How far a rollback, or a rehearsal, is."""
 
-    stage: Literal["snapshot", "statement", "ran", "committed"]  #: what goes on: a snapshot before, a statement, what follows the last one, what follows COMMIT
+    stage: Literal[
+        "snapshot", "statement", "ran", "committed"
+    ]  #: what goes on: a snapshot before, a statement, what follows the last one, what follows COMMIT
     migration_name: str  #: the migration that it is at; before and after all of them, the one that was asked for
     migration_number: int = 1  #: which of the migrations, counted from 1
     migrations: int = 1  #: how many are rolled back
     statement_number: int | None = None  #: the statement that runs, counted from 1
     statements: int | None = None  #: how many the migration has
-    line: int | None = None  #: where the statement begins in the migration's file, counted from 1; None where that is not known
+    line: int | None = (
+        None  #: where the statement begins in the migration's file, counted from 1; None where that is not known
+    )
     statement: str | None = None  #: its first words
 
     @classmethod
@@ -32,7 +36,9 @@ class RollbackProgress:
         """Read what the database tells of a statement; None where it is not an answer to what was `asked`."""
         try:
             told = json.loads(field or "")
-            texts = {name: bytes.fromhex(told[name]).decode() for name in ("asked", "migration", "text") if name in told}
+            texts = {
+                name: bytes.fromhex(told[name]).decode() for name in ("asked", "migration", "text") if name in told
+            }
             if texts["asked"] != asked:
                 return None
             runs = told.get("statement_number") is not None
@@ -67,9 +73,17 @@ class RollbackProgress:
                 return "taking a snapshot of the schema; nothing has run yet"
             case "committed":
                 return "done and committed, Cancel no longer undoes it; comparing the schema with what it was"
-        part = f"migration {self.migration_number} of {self.migrations}, {self.migration_name}: " if self.migrations > 1 else ""
+        part = (
+            f"migration {self.migration_number} of {self.migrations}, {self.migration_name}: "
+            if self.migrations > 1
+            else ""
+        )
         if self.stage == "ran":
-            return f"{part}its {self.statements} statements have run" if self.statements != 1 else f"{part}its statement has run"
+            return (
+                f"{part}its {self.statements} statements have run"
+                if self.statements != 1
+                else f"{part}its statement has run"
+            )
         place = f" (line {self.line})" if self.line is not None else ""
         return f"{part}statement {self.statement_number} of {self.statements}{place}: {self.statement}"
 
@@ -101,5 +115,6 @@ def first_words(statement: str) -> str:
     >>> first_words("-- the tags\n  DROP TABLE\n  tags")
     'DROP TABLE tags'
     """
-    text = " ".join(statement[_BEFORE.match(statement).end() :].split())  # type: ignore[union-attr]  # it matches nothing, too
+    # it matches nothing, too
+    text = " ".join(statement[_BEFORE.match(statement).end() :].split())  # type: ignore[union-attr]
     return text if len(text) <= _WORDS else f"{text[: _WORDS - 3]}..."

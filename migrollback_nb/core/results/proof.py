@@ -30,7 +30,13 @@ class DataLoss:
     def to_dict(self) -> dict[str, Any]:
         """The keys of a `SchemaChange`, so that differences of both kinds stand in one list."""
         new = {"rows": self.rows_kept} | ({"columns": list(self.columns)} if self.columns else {})
-        return {"change": "lost", "kind": "rows", "identity": self.identity, "old_definition": {"rows": self.rows}, "new_definition": new}
+        return {
+            "change": "lost",
+            "kind": "rows",
+            "identity": self.identity,
+            "old_definition": {"rows": self.rows},
+            "new_definition": new,
+        }
 
     def __str__(self) -> str:
         gone = self.rows - self.rows_kept
@@ -49,7 +55,9 @@ class MigrationProof:
     statement: str | None = None  #: that failed
     differences: tuple[SchemaChange | DataLoss, ...] = ()  #: what is not as before: objects, rows
     remarks: tuple[str, ...] = ()  #: what a person should know
-    reapplies: bool | None = None  #: whether the up part works again after the rollback; None where there was nothing to try
+    reapplies: bool | None = (
+        None  #: whether the up part works again after the rollback; None where there was nothing to try
+    )
     seconds: float = 0.0  #: how long all of it took
 
     @property
@@ -72,16 +80,26 @@ class MigrationProof:
 
     def lines(self) -> tuple[str, ...]:
         """The verdict's details in words, one line each."""
-        told = [f"{self.sqlstate or 'no SQLSTATE'}: {' '.join(shown(self.statement).split())}"] if self.statement else []
+        told = (
+            [f"{self.sqlstate or 'no SQLSTATE'}: {' '.join(shown(self.statement).split())}"] if self.statement else []
+        )
         told += [str(difference) for difference in self.differences]
         return (*told, *self.remarks)
 
     def __repr__(self) -> str:
-        return "\n".join((f"<MigrationProof {self.migration_name}: {self.grade}>", *(f"  {line}" for line in self.lines())))
+        return "\n".join(
+            (f"<MigrationProof {self.migration_name}: {self.grade}>", *(f"  {line}" for line in self.lines()))
+        )
 
     def _repr_html_(self) -> str:
-        details = [(name, value) for name, value in (("Details", "\n".join(self.lines())), ("SQLSTATE", self.sqlstate or "")) if value]
-        return html.banner(f"{self.migration_name}: {self.grade}", _STYLES.get(self.grade, html.BAD)) + html.definitions(details)
+        details = [
+            (name, value)
+            for name, value in (("Details", "\n".join(self.lines())), ("SQLSTATE", self.sqlstate or ""))
+            if value
+        ]
+        return html.banner(
+            f"{self.migration_name}: {self.grade}", _STYLES.get(self.grade, html.BAD)
+        ) + html.definitions(details)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +120,9 @@ class Proof:
 
     def below(self, required: Grade) -> tuple[MigrationProof, ...]:
         """The migrations whose rollback is worse than required; one without a rollback is."""
-        return tuple(migration for migration in self.migrations if GRADES.index(migration.grade) > GRADES.index(required))
+        return tuple(
+            migration for migration in self.migrations if GRADES.index(migration.grade) > GRADES.index(required)
+        )
 
     def to_dict(self) -> list[dict[str, Any]]:
         """What `migrollback verify --format json` prints: one object for each migration."""
@@ -112,10 +132,17 @@ class Proof:
     def summary(self) -> str:
         """How many have which grade, in words."""
         told = ", ".join(f"{count} {grade}" for grade, count in self.counts.items() if count)
-        return f"{len(self.migrations)} migration{'' if len(self.migrations) == 1 else 's'}: {told or 'nothing to prove'}"
+        return (
+            f"{len(self.migrations)} migration{'' if len(self.migrations) == 1 else 's'}: {told or 'nothing to prove'}"
+        )
 
     def __repr__(self) -> str:
-        worse = [line for migration in self.migrations if migration.grade != "restores" for line in repr(migration).splitlines()]
+        worse = [
+            line
+            for migration in self.migrations
+            if migration.grade != "restores"
+            for line in repr(migration).splitlines()
+        ]
         return "\n".join((f"<Proof on {self.server}; {self.summary}>", *worse))
 
     def _repr_html_(self) -> str:

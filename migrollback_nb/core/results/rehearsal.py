@@ -52,8 +52,12 @@ class Failure:
     hint: str | None = None  #: HINT
     statement_number: int | None = None  #: counted from 1; None when it failed after the last
     statement: str | None = None  #: its text, at most 2,000 characters
-    position: int | None = None  #: where in the statement, counted from 1 in characters; None where PostgreSQL does not say
-    passing: bool = False  #: it may go away by itself (a lock, a cancel, a time limit): the rollback may succeed another time
+    position: int | None = (
+        None  #: where in the statement, counted from 1 in characters; None where PostgreSQL does not say
+    )
+    passing: bool = (
+        False  #: it may go away by itself (a lock, a cancel, a time limit): the rollback may succeed another time
+    )
     blocked_by: str | None = None  #: who held the lock that was not got, and what to do
 
     def lines(self) -> tuple[str, ...]:
@@ -65,7 +69,11 @@ class Failure:
             for row in shown(self.statement).split("\n"):
                 told.append(f"    {row}")
                 if self.position is not None and place < self.position <= place + len(row) + 1:
-                    told.append("    " + "".join("\t" if sign == "\t" else " " for sign in row[: self.position - place - 1]) + "^")
+                    told.append(
+                        "    "
+                        + "".join("\t" if sign == "\t" else " " for sign in row[: self.position - place - 1])
+                        + "^"
+                    )
                 place += len(row) + 1
         else:
             told.append(f"  after the last statement of {self.migration_name}")
@@ -86,7 +94,11 @@ class RowLoss:
 
     def __str__(self) -> str:
         several = "values" if self.column is not None else "rows"
-        count = f"{self.rows:,} {several if self.rows != 1 else several[:-1]}" if self.rows is not None else f"an unknown number of {several}"
+        count = (
+            f"{self.rows:,} {several if self.rows != 1 else several[:-1]}"
+            if self.rows is not None
+            else f"an unknown number of {several}"
+        )
         if self.rows is not None and not self.exact:
             count = f"about {count} (an estimate)"
         match self.what:
@@ -132,8 +144,14 @@ class OtherSession:
     for_us: bool  #: it waits for this very rehearsal
 
     def __str__(self) -> str:
-        who = f"process {self.pid} ({self.user or '?'}, {self.application_name or 'no name'}, {self.state or 'state not visible'})"
-        return f"{who} {'waits for' if self.waits else 'holds'} {self.mode} on {self.relation}{', behind this rehearsal' if self.for_us else ''}"
+        who = (
+            f"process {self.pid} ({self.user or '?'}, {self.application_name or 'no name'},"
+            f" {self.state or 'state not visible'})"
+        )
+        return (
+            f"{who} {'waits for' if self.waits else 'holds'} {self.mode} on"
+            f" {self.relation}{', behind this rehearsal' if self.for_us else ''}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +181,11 @@ class NotUndone:
     outside: bool = True  #: it reaches beyond the database and the session: to files, programs, other servers
 
     def __str__(self) -> str:
-        where = f"statement {self.statement_number} of {self.migration_name}" if self.statement_number is not None else self.migration_name
+        where = (
+            f"statement {self.statement_number} of {self.migration_name}"
+            if self.statement_number is not None
+            else self.migration_name
+        )
         return f"{self.what} ({where}{f', in {self.inside}' if self.inside else ''})"
 
 
@@ -197,7 +219,9 @@ class Rehearsal(OfSteps):
     success: bool  #: the rollback would succeed
     message: str  #: in words
     steps: tuple[tuple[str, str], ...]  #: (migration, its rollback SQL), in the order in which they ran
-    fingerprint: str | None  #: as of a preview, taken before it ran: rollback(preview=...) refuses when anything has changed since
+    fingerprint: (
+        str | None
+    )  #: as of a preview, taken before it ran: rollback(preview=...) refuses when anything has changed since
     target: Target  #: the database that it is about
     where: str  #: where it ran
     failure: Failure | None = None  #: why it would fail
@@ -210,7 +234,9 @@ class Rehearsal(OfSteps):
     locks: tuple[Lock, ...] = ()  #: on relations, strongest first
     sessions: tuple[OtherSession, ...] = ()  #: who else held or awaited a lock there
     replicas: tuple[str, ...] = ()  #: standbys whose readers would wait too
-    renamed: tuple[tuple[str, str], ...] = ()  #: (old, new) name of tables, columns, views and sequences that stay as they are under another name
+    renamed: tuple[
+        tuple[str, str], ...
+    ] = ()  #: (old, new) name of tables, columns, views and sequences that stay as they are under another name
     rewritten: tuple[str, ...] = ()  #: tables that are written anew as a whole
     statements: tuple[Statement, ...] = ()  #: each with its time
     notices: tuple[Notice, ...] = ()  #: what the server said meanwhile
@@ -253,7 +279,11 @@ class Rehearsal(OfSteps):
     def _alarming(self) -> list[Impact]:
         """What goes though nobody said so or though it is somebody else's, the latter first. Parts of what goes as a whole count only when they are another's."""
         main = {(change.kind, change.identity) for change in self.diff.main}
-        makers = {impact.change.identity: impact.made_by for impact in self.impacts if (impact.change.kind, impact.change.identity) in main}
+        makers = {
+            impact.change.identity: impact.made_by
+            for impact in self.impacts
+            if (impact.change.kind, impact.change.identity) in main
+        }
 
         def counts(impact: Impact) -> bool:
             if not impact.alarming:
@@ -314,7 +344,9 @@ class Rehearsal(OfSteps):
             "duration_ms": self.duration_ms,
         }
 
-    def to_frame(self, what: Literal["changes", "rows", "locks", "statements", "broken", "sessions"] = "changes") -> pd.DataFrame:
+    def to_frame(
+        self, what: Literal["changes", "rows", "locks", "statements", "broken", "sessions"] = "changes"
+    ) -> pd.DataFrame:
         """One part of it as a DataFrame, columns as in `frames`; does not write."""
         from migrollback_nb.core import frames
 
@@ -338,7 +370,10 @@ class Rehearsal(OfSteps):
             ]
         if self.longest_locks:
             told += ["", "Locks (in milliseconds, until the end of the SQL; the COMMIT comes on top):"]
-            told += [f"  {lock.held_ms or 0:>10,.1f}  {lock.relation}: {lock.mode}, {LOCK_MODES[lock.mode]}" for lock in self.longest_locks]
+            told += [
+                f"  {lock.held_ms or 0:>10,.1f}  {lock.relation}: {lock.mode}, {LOCK_MODES[lock.mode]}"
+                for lock in self.longest_locks
+            ]
         if self.replicas:
             told += ["", "Readers on standbys wait as long:", *(f"  {name}" for name in self.replicas)]
         if self.statements:
@@ -355,12 +390,22 @@ class Rehearsal(OfSteps):
         return tuple(told)
 
     def __repr__(self) -> str:
-        return "\n".join((f"<Rehearsal of {', '.join(name for name, _ in self.steps)} on {self.target}>", *self.lines()))
+        return "\n".join(
+            (f"<Rehearsal of {', '.join(name for name, _ in self.steps)} on {self.target}>", *self.lines())
+        )
 
     def _repr_html_(self) -> str:
         style = html.BAD if not self.success else html.CAREFUL if self.mark == "⚠️" else html.GOOD
         parts = [html.banner(f"{self.mark} {self.message}", style)]
-        parts.append(html.definitions([("Migration", "\n".join(name for name, _ in self.steps)), ("On", str(self.target)), ("Rehearsed", self.where)]))
+        parts.append(
+            html.definitions(
+                [
+                    ("Migration", "\n".join(name for name, _ in self.steps)),
+                    ("On", str(self.target)),
+                    ("Rehearsed", self.where),
+                ]
+            )
+        )
         if self.failure is not None:
             parts.append(html.preformatted("\n".join(self.failure.lines())))
         parts.append(html.warnings(self.dangers + self.warnings))
@@ -369,17 +414,33 @@ class Rehearsal(OfSteps):
             losses = [(loss.relation, loss.column or "", loss.what, _count(loss)) for loss in self.rows]
             parts.append(html.section("Data that would be lost", html.table(("Table", "Column", "By", "Rows"), losses)))
         if self.locks:
-            held = [(lock.relation, lock.kind, lock.mode, LOCK_MODES.get(lock.mode, ""), f"{lock.held_ms or 0:,.1f}") for lock in self.locks]
-            parts.append(html.section("Locks", html.table(("Relation", "Kind", "Mode", "Meanwhile", "Held (ms)"), held)))
+            held = [
+                (lock.relation, lock.kind, lock.mode, LOCK_MODES.get(lock.mode, ""), f"{lock.held_ms or 0:,.1f}")
+                for lock in self.locks
+            ]
+            parts.append(
+                html.section("Locks", html.table(("Relation", "Kind", "Mode", "Meanwhile", "Held (ms)"), held))
+            )
         if self.sessions:
             parts.append(html.section("Other sessions there", html.warnings(map(str, self.sessions))))
         if self.renamed:
             parts.append(html.section("Renamed, with all that is in it", html.table(("From", "To"), self.renamed)))
         if self.rewritten:
-            parts.append(html.section("Tables written anew as a whole", html.table(("Table",), [(name,) for name in self.rewritten])))
+            parts.append(
+                html.section(
+                    "Tables written anew as a whole", html.table(("Table",), [(name,) for name in self.rewritten])
+                )
+            )
         if self.replicas:
-            parts.append(html.section("Standbys whose readers wait too", html.table(("Standby",), [(name,) for name in self.replicas])))
-        ran = [(one.migration_name, str(one.number), one.statement, "" if one.ms is None else f"{one.ms:,.1f}") for one in self.statements]
+            parts.append(
+                html.section(
+                    "Standbys whose readers wait too", html.table(("Standby",), [(name,) for name in self.replicas])
+                )
+            )
+        ran = [
+            (one.migration_name, str(one.number), one.statement, "" if one.ms is None else f"{one.ms:,.1f}")
+            for one in self.statements
+        ]
         parts.append(html.section("Statements", html.table(("Migration", "Number", "Statement", "Time (ms)"), ran)))
         said = [(notice.severity, notice.message, "skipped" if notice.skipped else "") for notice in self.notices]
         if said:

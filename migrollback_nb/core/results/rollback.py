@@ -23,7 +23,9 @@ class RollbackResult:
     warnings: tuple[str, ...] = ()  #: what a person should know
     attempt_id: str | None = None  #: id of the attempt in the audit trail
     duration_ms: float | None = None  #: how long the SQL ran, in milliseconds
-    verification: Verification | None = None  #: whether the schema is as it was before; None for a step of a chain, which is verified as a whole
+    verification: Verification | None = (
+        None  #: whether the schema is as it was before; None for a step of a chain, which is verified as a whole
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback rollback --format json`."""
@@ -52,9 +54,16 @@ class RollbackResult:
         rows = [("Migration", self.migration_name), ("Result", f"{self.mark} {self.message}")]
         if self.duration_ms is not None:
             rows.append(("SQL ran for", f"{self.duration_ms:,.1f} ms"))
-        said = tuple(f"{notice.severity}: {notice.message}" for notice in self.notices if notice.message not in self.warnings)
+        said = tuple(
+            f"{notice.severity}: {notice.message}" for notice in self.notices if notice.message not in self.warnings
+        )
         verified = "" if self.verification is None else self.verification._repr_html_()
-        return html.definitions(rows) + verified + html.warnings(self.warnings + said) + (html.sql(self.sql_executed) if self.sql_executed else "")
+        return (
+            html.definitions(rows)
+            + verified
+            + html.warnings(self.warnings + said)
+            + (html.sql(self.sql_executed) if self.sql_executed else "")
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +125,10 @@ class NothingToRollBack:
     @property
     def message(self) -> str:
         """In words."""
-        return f"Deploy {self.deploy} {'is rolled back already' if self.state == 'rolled back' else 'brought nothing'}: there is nothing to roll back"
+        return (
+            f"Deploy {self.deploy} {'is rolled back already' if self.state == 'rolled back' else 'brought nothing'}:"
+            " there is nothing to roll back"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback rollback --deploy --format json`."""

@@ -24,7 +24,9 @@ _SIGN = {"created": "+", "changed": "~", "reordered": "~", "dropped": "-"}
 class SchemaChange:
     """One object that differs."""
 
-    change: Literal["created", "changed", "reordered", "dropped"]  #: reordered: its columns stand in another order, nothing else
+    change: Literal[
+        "created", "changed", "reordered", "dropped"
+    ]  #: reordered: its columns stand in another order, nothing else
     kind: str  #: table, column, index, function ...
     identity: str  #: schema-qualified and quoted, as schema_objects() names it
     old_definition: Mapping[str, Any] | None  #: None when it was created
@@ -92,8 +94,14 @@ class SchemaDiff:
     @property
     def main(self) -> tuple[SchemaChange, ...]:
         """Without what came or went with something else: the columns, indexes, constraints ... of a table that was itself created or dropped."""
-        gone = {(change.change, change.identity) for change in self.changes if change.kind in _RELATIONS or change.kind in ("function", "procedure", "schema")}
-        return tuple(change for change in self.changes if change.parent is None or (change.change, change.parent) not in gone)
+        gone = {
+            (change.change, change.identity)
+            for change in self.changes
+            if change.kind in _RELATIONS or change.kind in ("function", "procedure", "schema")
+        }
+        return tuple(
+            change for change in self.changes if change.parent is None or (change.change, change.parent) not in gone
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -102,7 +110,10 @@ class SchemaDiff:
     @property
     def counts(self) -> str:
         """How many, in words."""
-        counts = {word: len(found) for word, found in (("created", self.created), ("changed", self.changed), ("dropped", self.dropped))}
+        counts = {
+            word: len(found)
+            for word, found in (("created", self.created), ("changed", self.changed), ("dropped", self.dropped))
+        }
         return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no difference"
 
     def to_frame(self) -> pd.DataFrame:
@@ -115,12 +126,23 @@ class SchemaDiff:
         """The change list in words, one line for each thing: created, then changed with old and new side by side, then dropped."""
         told = []
         for change in sorted(self.main, key=lambda change: "+~-".index(_SIGN[change.change])):
-            along = sum(other.change == change.change and other.parent == change.identity for other in self.changes) if change.change != "changed" else 0
-            told.append(f"{change}" + (f" (with {along} of its parts)" if along and change.change in ("created", "dropped") else ""))
+            along = (
+                sum(other.change == change.change and other.parent == change.identity for other in self.changes)
+                if change.change != "changed"
+                else 0
+            )
+            told.append(
+                f"{change}"
+                + (f" (with {along} of its parts)" if along and change.change in ("created", "dropped") else "")
+            )
             if change.change == "reordered":
                 told[-1] += " (only the order of its columns)"
             if change.change == "changed":
-                told += [f"    {name}: {' -> '.join(_beside(old, new))}" for name, (old, new) in sorted(change.fields.items()) if name != "columns"]
+                told += [
+                    f"    {name}: {' -> '.join(_beside(old, new))}"
+                    for name, (old, new) in sorted(change.fields.items())
+                    if name != "columns"
+                ]
         return tuple(told)
 
     def __repr__(self) -> str:
@@ -133,11 +155,17 @@ class SchemaDiff:
             return html.banner(f"No difference between {self.old} and {self.new}", html.GOOD)
         rows = []
         for change in sorted(self.main, key=lambda change: "+~-".index(_SIGN[change.change])):
-            fields = {name: pair for name, pair in sorted(change.fields.items()) if name != "columns" or change.change == "reordered"}
+            fields = {
+                name: pair
+                for name, pair in sorted(change.fields.items())
+                if name != "columns" or change.change == "reordered"
+            }
             old = "\n".join(f"{name}: {_plain(pair[0])}" for name, pair in fields.items() if pair[0] is not None)
             new = "\n".join(f"{name}: {_plain(pair[1])}" for name, pair in fields.items() if pair[1] is not None)
             rows.append((change.change, change.kind, change.identity, old, new))
-        return html.banner(f"{self.old} → {self.new}: {self.counts}", html.CAREFUL) + html.table(("Change", "Kind", "Object", self.old, self.new), rows)
+        return html.banner(f"{self.old} → {self.new}: {self.counts}", html.CAREFUL) + html.table(
+            ("Change", "Kind", "Object", self.old, self.new), rows
+        )
 
 
 def _plain(value: Any) -> str:
@@ -150,7 +178,10 @@ def _beside(*values: Any) -> tuple[str, ...]:
     if max(map(len, texts)) <= 100:
         return tuple(texts)
     begin = max(0, len(commonprefix(texts)) - 20)  # noqa: RUF071  # character by character is what is meant
-    return tuple(("..." if begin else "") + text[begin : begin + 100] + ("..." if len(text) > begin + 100 else "") for text in texts)
+    return tuple(
+        ("..." if begin else "") + text[begin : begin + 100] + ("..." if len(text) > begin + 100 else "")
+        for text in texts
+    )
 
 
 def _parent(kind: str, identity: str, definition: Mapping[str, Any]) -> str | None:

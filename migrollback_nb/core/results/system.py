@@ -30,11 +30,17 @@ class InstallResult:
     """How installing the rollback system ended."""
 
     installed: tuple[str, ...]  #: system migrations that were applied now; empty when it was complete
-    rights_closed: int  #: grants to PUBLIC, to Supabase's roles and, by default privileges, to others that were taken away
+    rights_closed: (
+        int  #: grants to PUBLIC, to Supabase's roles and, by default privileges, to others that were taken away
+    )
     target: Target  #: where
     warnings: tuple[str, ...] = ()  #: what a person should know of rights and row security
-    production_changed: bool = False  #: whether the database was marked as production, or the mark taken away; `target.production` says which
-    not_ours: tuple[NotOurs, ...] = ()  #: functions that have the names of the system's, and what others have put on its tables
+    production_changed: bool = (
+        False  #: whether the database was marked as production, or the mark taken away; `target.production` says which
+    )
+    not_ours: tuple[
+        NotOurs, ...
+    ] = ()  #: functions that have the names of the system's, and what others have put on its tables
     trusted_ledger_owners: tuple[str, ...] = ()  #: roles whose deploy ledgers are trusted because somebody said so
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,4 +93,6 @@ class AuditResult:
 
     def _repr_html_(self) -> str:
         state = "✅ intact" if self.intact else f"❌ broken at event {self.first_bad_number}"
-        return html.definitions([("Audit trail", state), ("Events", str(self.events)), ("Head", f"{self.head_number}  {self.head_hash}")])
+        return html.definitions(
+            [("Audit trail", state), ("Events", str(self.events)), ("Head", f"{self.head_number}  {self.head_hash}")]
+        )

@@ -27,12 +27,16 @@ class Target:
     user: str  #: role that is connected
     server_version: str  #: for example 18.6
     schema: str  #: schema of the rollback system
-    #: whether it was marked as production (`install --production`) when somebody last looked; two that differ in this alone are the same database
+    #: whether it was marked as production (`install --production`) when somebody last looked; two that differ in this
+    #: alone are the same database
     production: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         marked = ", PRODUCTION" if self.production else ""
-        return f"{self.user}@{self.host}:{self.port}/{self.database} (PostgreSQL {self.server_version}, schema {self.schema}{marked})"
+        return (
+            f"{self.user}@{self.host}:{self.port}/{self.database} (PostgreSQL {self.server_version}, schema"
+            f" {self.schema}{marked})"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON and for the audit trail."""
@@ -49,7 +53,12 @@ class Target:
     def _repr_html_(self) -> str:
         loud = html.banner("⚠ PRODUCTION", html.BAD) if self.production else ""
         return loud + html.definitions(
-            [("Host", f"{self.host}:{self.port}"), ("Database", self.database), ("User", self.user), ("Server", self.server_version)]
+            [
+                ("Host", f"{self.host}:{self.port}"),
+                ("Database", self.database),
+                ("User", self.user),
+                ("Server", self.server_version),
+            ]
         )
 
 

@@ -10,7 +10,13 @@ from migrollback_nb.core import html
 from migrollback_nb.core.results.schema import SchemaDiff
 
 Verdict = Literal["restored", "differs", "as rehearsed", "not as rehearsed", "unknown"]
-_STYLE = {"restored": html.GOOD, "as rehearsed": html.GOOD, "differs": html.BAD, "not as rehearsed": html.BAD, "unknown": html.CAREFUL}
+_STYLE = {
+    "restored": html.GOOD,
+    "as rehearsed": html.GOOD,
+    "differs": html.BAD,
+    "not as rehearsed": html.BAD,
+    "unknown": html.CAREFUL,
+}
 _MARK = {"restored": "✅", "as rehearsed": "✅", "differs": "⚠️", "not as rehearsed": "⚠️", "unknown": "❔"}
 
 
@@ -43,9 +49,18 @@ class Verification:
     def lines(self) -> tuple[str, ...]:
         """What differs, in words; where nothing can be compared, what the rollback changed."""
         if self.verdict == "unknown":
-            return tuple(f"changed: {line}" for line in self.changes.lines()) or ("the rollback changed nothing in the schema",)
-        wrong = replace(self.differences, changes=tuple(change for change in self.differences.changes if change.change != "reordered"))
-        told = [f"not as before: {line}" for line in wrong.lines()] if self.verdict in ("differs", "not as rehearsed") else []
+            return tuple(f"changed: {line}" for line in self.changes.lines()) or (
+                "the rollback changed nothing in the schema",
+            )
+        wrong = replace(
+            self.differences,
+            changes=tuple(change for change in self.differences.changes if change.change != "reordered"),
+        )
+        told = (
+            [f"not as before: {line}" for line in wrong.lines()]
+            if self.verdict in ("differs", "not as rehearsed")
+            else []
+        )
         return (*told, *(f"also: {line}" for line in self.unexpected.lines()))
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,4 +80,8 @@ class Verification:
         shown = html.banner(f"{self.mark} {self.message}", _STYLE[self.verdict])
         if self.verdict == "unknown":
             return shown + self.changes._repr_html_()
-        return shown + "".join(diff._repr_html_() for diff in (self.differences, self.unexpected) if diff and self.verdict in ("differs", "not as rehearsed"))
+        return shown + "".join(
+            diff._repr_html_()
+            for diff in (self.differences, self.unexpected)
+            if diff and self.verdict in ("differs", "not as rehearsed")
+        )

@@ -56,7 +56,9 @@ class MigrationFolder:
         except OSError as error:
             raise self._unreadable(error) from error
         if not found:
-            raise UsageError(f"{self.path} is not a folder", hint="Name the folder of migrations with --dir or MIGROLLBACK_DIR.")
+            raise UsageError(
+                f"{self.path} is not a folder", hint="Name the folder of migrations with --dir or MIGROLLBACK_DIR."
+            )
 
     def _layout(self) -> Layout:
         if (self.path / sqitch.PLAN).is_file():
@@ -66,14 +68,26 @@ class MigrationFolder:
                 seen = [entry for entry in entries if not entry.name.startswith(".")]
             files = sorted(entry.name for entry in seen if entry.name.endswith(".sql"))
             # those of other tools have a folder for each migration; what cannot be looked into is not one of them
-            inside = {entry.name: _listing(entry.path) for entry in seen if entry.name[:1].isdigit() and not entry.name.endswith(".sql") and entry.is_dir()}
+            inside = {
+                entry.name: _listing(entry.path)
+                for entry in seen
+                if entry.name[:1].isdigit() and not entry.name.endswith(".sql") and entry.is_dir()
+            }
         except OSError as error:
             raise self._unreadable(error) from error
         found = layout(files, inside)
-        left_out = sorted(entry.name for entry in seen if not entry.name.endswith(".sql") and _PROGRAM.fullmatch(entry.name))
+        left_out = sorted(
+            entry.name for entry in seen if not entry.name.endswith(".sql") and _PROGRAM.fullmatch(entry.name)
+        )
         of_programs = {name.partition(".")[0] for name in left_out}
-        if undoing_programs := [path for path in found.strays if tools.only_undoes(path.removesuffix(".sql")) and path.partition(".")[0] in of_programs]:
-            found = replace(found, strays={path: why for path, why in found.strays.items() if path not in undoing_programs})
+        if undoing_programs := [
+            path
+            for path in found.strays
+            if tools.only_undoes(path.removesuffix(".sql")) and path.partition(".")[0] in of_programs
+        ]:
+            found = replace(
+                found, strays={path: why for path, why in found.strays.items() if path not in undoing_programs}
+            )
             left_out = sorted((*left_out, *undoing_programs))
         remarks = []
         if left_out and found.migrations:
@@ -82,12 +96,19 @@ class MigrationFolder:
         if found.migrations:
             undoing = [entry for entry in seen if not_read.undo_folder(entry.name) and entry.is_dir()]
             remarks += [
-                f"{entry.name}/ holds files *.sql that are not read: put each beside the migration that it undoes, as NAME.down.sql"
+                f"{entry.name}/ holds files *.sql that are not read: put each beside the migration that it undoes, as"
+                " NAME.down.sql"
                 for entry in undoing
                 if any(name.endswith(".sql") for name in _listing(entry.path))
             ]
-            unknown = (name for name, names in sorted(inside.items()) if name not in found.migrations and any(one.endswith(".sql") for one in names))
-            remarks += [f"{name}/ is left out: it holds files *.sql, but no up.sql and no migration.sql" for name in unknown]
+            unknown = (
+                name
+                for name, names in sorted(inside.items())
+                if name not in found.migrations and any(one.endswith(".sql") for one in names)
+            )
+            remarks += [
+                f"{name}/ is left out: it holds files *.sql, but no up.sql and no migration.sql" for name in unknown
+            ]
         return replace(found, remarks=(*found.remarks, *remarks)) if remarks else found
 
     @cached_property
@@ -121,7 +142,10 @@ class MigrationFolder:
         return sorted((*found.migrations, *(path.removesuffix(".sql") for path in found.strays)))
 
     def _unreadable(self, error: OSError) -> UsageError:
-        return UsageError(f"{self.path} cannot be read: {error.strerror}", hint="Name a folder that you may read with --dir or MIGROLLBACK_DIR.")
+        return UsageError(
+            f"{self.path} cannot be read: {error.strerror}",
+            hint="Name a folder that you may read with --dir or MIGROLLBACK_DIR.",
+        )
 
     def checksum(self, name: str) -> str | None:
         """The checksum of one migration, without parsing it; None where it has no file. May raise OSError."""
@@ -129,7 +153,10 @@ class MigrationFolder:
         found = self._layout().migrations.get(name)
         if found is None:
             return location.checksum(plain.read_bytes()) if plain.is_file() else None
-        return location.checksum((self.path / found.path).read_bytes(), (self.path / found.undo).read_bytes() if found.undo and found.has_undo else None)
+        return location.checksum(
+            (self.path / found.path).read_bytes(),
+            (self.path / found.undo).read_bytes() if found.undo and found.has_undo else None,
+        )
 
     def read(self, name: str) -> MigrationFile:
         """Read and validate one migration; writes nothing.
@@ -159,7 +186,9 @@ class MigrationFolder:
             if name not in here.migrations:
                 from difflib import get_close_matches
 
-                raise MigrationNotFound(name, similar=tuple(get_close_matches(name, here.migrations, n=3)), where=f"is in {self.path}")
+                raise MigrationNotFound(
+                    name, similar=tuple(get_close_matches(name, here.migrations, n=3)), where=f"is in {self.path}"
+                )
             files[name] = self._read(name, here.migrations[name], numbers)
             self._check(files[name], here.migrations[name])
         return files
@@ -227,7 +256,8 @@ class MigrationFolder:
                 files.append(file)
         same = same_versions(files)
         warnings = here.remarks + tuple(
-            f"{' and '.join(alike)} share the version {version}: tools that key on it run only one of them" for version, alike in sorted(same.items())
+            f"{' and '.join(alike)} share the version {version}: tools that key on it run only one of them"
+            for version, alike in sorted(same.items())
         )
         if not here.migrations and not here.strays:  # a slip in --dir must not look like a folder in which all is well
             if (refusal := programs.instead(self.path)) is not None:
@@ -269,8 +299,8 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
     Raises
     ------
     MigrationFileError
-        When the text holds a NUL byte or the name is none for a migration; what else breaks the format is raised when it is asked for. Rollback
-        SQL that is not valid is not an error here: it is kept in ``rollback.problem``.
+        When the text holds a NUL byte or the name is none for a migration; what else breaks the format is raised when
+        it is asked for. Rollback SQL that is not valid is not an error here: it is kept in ``rollback.problem``.
 
     Examples
     --------

@@ -11,7 +11,8 @@ from migrollback_nb.files import not_read
 from migrollback_nb.files.not_read import STRAY_HINT, Refusal
 from migrollback_nb.files.tools import only_undoes
 
-#: How the names of a pair end, without ``.sql``: (tool, if it is one tool's habit, the file that does, the file that undoes).
+#: How the names of a pair end, without ``.sql``: (tool, if it is one tool's habit, the file that does, the file that
+#: undoes).
 _ENDINGS = (("golang-migrate", ".up", ".down"), ("yoyo", "", ".rollback"), (None, "", ".down"), (None, "", ".undo"))
 _POSTGRATOR = re.compile(r"(\d+)\.(do|undo)(\..*)?", re.IGNORECASE)
 _FLYWAY = re.compile(r"([VU])([0-9][0-9._]*)__.+")
@@ -25,7 +26,9 @@ class Found:
     """The files of one migration, their paths relative to the folder."""
 
     path: str  #: the file that does
-    undo: str | None = None  #: the file that undoes it, or what it would be called; None where the tool has no such files
+    undo: str | None = (
+        None  #: the file that undoes it, or what it would be called; None where the tool has no such files
+    )
     has_undo: bool = False  #: whether that file is there
     tool: str | None = None  #: whose names these are; None where the names do not say
     place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
@@ -69,7 +72,9 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
     named_by_database, for_others = not_read.dialects(telling)
     for stem, refusal in named_by_database.items():
         if stem.endswith(".up"):
-            found[stem.removesuffix(".up")] = Found(path=stems[stem], undo=f"{stem.removesuffix('up')}down.sql", refused=refusal)
+            found[stem.removesuffix(".up")] = Found(
+                path=stems[stem], undo=f"{stem.removesuffix('up')}down.sql", refused=refusal
+            )
         elif f"{stem.removesuffix('down')}up" not in stems:
             strays[stems[stem]] = refusal
     if for_others:
@@ -88,7 +93,10 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
             number, _, rest = postgrator[stem].groups("")
             undo, tool = undoes_number.get(number, f"{number}.undo{rest}"), "postgrator"
         elif _FLYWAY_BESIDES.fullmatch(stem):
-            remarks.append(f"{stems[stem]} is left out: a repeatable or baseline migration of Flyway is nothing that is rolled back")
+            remarks.append(
+                f"{stems[stem]} is left out: a repeatable or baseline migration of Flyway is nothing that is rolled"
+                " back"
+            )
             taken.add(stem)
             continue
         else:
@@ -103,7 +111,11 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
     number_of = {stem: _number(stem) for stem in telling}
     ups = Counter(number for stem, number in number_of.items() if stem.endswith(".up"))
     downs = Counter(number for stem, number in number_of.items() if stem.endswith(".down"))
-    down_of_number = {number: stem for stem, number in number_of.items() if stem.endswith(".down") and ups[number] == downs[number] == 1}
+    down_of_number = {
+        number: stem
+        for stem, number in number_of.items()
+        if stem.endswith(".down") and ups[number] == downs[number] == 1
+    }
     for habit, does, undoes in _ENDINGS:
         # where the one that does has no ending of its own, the one that undoes tells
         bases = [stem.removesuffix(does or undoes) for stem in telling if stem.endswith(does or undoes)]
@@ -121,7 +133,9 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
         within = set(inside)
         for tool, (does, undoes) in _FOLDERS.items():
             if does in within and folder[:1].isdigit() and folder not in found:
-                found[folder] = Found(path=f"{folder}/{does}", undo=f"{folder}/{undoes}", has_undo=undoes in within, tool=tool)
+                found[folder] = Found(
+                    path=f"{folder}/{does}", undo=f"{folder}/{undoes}", has_undo=undoes in within, tool=tool
+                )
     does_unread, undoes_unread = not_read.pairs(stems, read=taken)
     for stem, refusal in undoes_unread.items():
         strays[stems[stem]] = refusal
@@ -135,7 +149,9 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
             strays[name] = Refusal(problem="undoes a migration whose own file is not here", hint=STRAY_HINT)
             continue
         if stem in found and stem not in taken:
-            strays[name] = Refusal(problem=f"is a second file of migration {stem}: the other is {found[stem].path}", hint=STRAY_HINT)
+            strays[name] = Refusal(
+                problem=f"is a second file of migration {stem}: the other is {found[stem].path}", hint=STRAY_HINT
+            )
         elif stem not in taken:
             found[stem] = Found(path=name, undo=f"{stem}.rollback.sql", tool="yoyo") if yoyo else Found(path=name)
     return Layout(migrations=dict(sorted(found.items())), strays=strays, remarks=tuple(remarks))

@@ -59,7 +59,9 @@ class MarkedFile(MigrationFile):
                     )
                 if is_up and down is not None:
                     raise self._error(
-                        f"{comment.text.strip()} stands below {down.text.strip()}", line=comment.line, hint="Put the part that does above the one that undoes."
+                        f"{comment.text.strip()} stands below {down.text.strip()}",
+                        line=comment.line,
+                        hint="Put the part that does above the one that undoes.",
                     )
                 up, down = (comment, down) if is_up else (up, comment)
             if own.no_transaction is not None and own.no_transaction.match(comment.text):
@@ -67,7 +69,9 @@ class MarkedFile(MigrationFile):
                     outside[part] = True
         if up is not None and (head := self._whole.code_after(0)) is not None and head < up.start:
             raise self._error(
-                f"a statement above {up.text.strip()}", line=self._whole.line_of(head), hint=f"Move it below: {self.written_for} does not run it there."
+                f"a statement above {up.text.strip()}",
+                line=self._whole.line_of(head),
+                hint=f"Move it below: {self.written_for} does not run it there.",
             )
         return up, down, outside["up"], outside["down"]
 
@@ -100,7 +104,15 @@ class MarkedFile(MigrationFile):
     def _undo_part(self) -> UndoPart | None:
         if self._down is None:
             return super()._undo_part()
-        return undo_part(self._whole, self._down.end, len(self.text.encode()), path=self.path, transaction=not self._cuts[3], live=True, comments_count=False)
+        return undo_part(
+            self._whole,
+            self._down.end,
+            len(self.text.encode()),
+            path=self.path,
+            transaction=not self._cuts[3],
+            live=True,
+            comments_count=False,
+        )
 
     def undo_marks(self, *, no_transaction: bool) -> tuple[str, str]:
         """The tool's own mark; that of a native block, where there is one."""
@@ -117,7 +129,9 @@ class MarkedFile(MigrationFile):
         """Below the mark that is there already, where one is."""
         if self._down is None:
             return None
-        return f"{self.path}:{self._down.line}: what follows is {self.written_for}'s undo part: this is to take its place"
+        return (
+            f"{self.path}:{self._down.line}: what follows is {self.written_for}'s undo part: this is to take its place"
+        )
 
     @property
     def no_transaction_words(self) -> str:

@@ -37,7 +37,8 @@ class PairedFile(MigrationFile):
         if self.planned_version is not None:
             return self.planned_version
         if self.written_for == "Flyway":
-            return re.match(r"V?([0-9._]*?)(?=__|$)", self.name).group(1).replace("_", ".")  # type: ignore[union-attr]  # matches everywhere
+            # matches everywhere
+            return re.match(r"V?([0-9._]*?)(?=__|$)", self.name).group(1).replace("_", ".")  # type: ignore[union-attr]
         if self.written_for == "diesel":
             return self.name.partition("_")[0].replace("-", "")
         return super().version
@@ -58,7 +59,8 @@ class PairedFile(MigrationFile):
 
     @cached_property
     def _markers(self) -> tuple[Comment, str, Comment | None] | None:
-        # What cannot be read as SQL (psql's own commands, data after COPY) may hide a block, but here another file undoes it.
+        # What cannot be read as SQL (psql's own commands, data after COPY) may hide a block, but here another file
+        # undoes it.
         return None if self.undo_text is not None and self._whole.scan_problem is not None else super()._markers
 
     @cached_property
@@ -80,9 +82,14 @@ class PairedFile(MigrationFile):
 
     def _says_transaction(self) -> bool | None:
         said = super()._says_transaction()
-        if said is None and self.written_for == "yoyo" and self._yoyo_headers.get("transactional", ("", 0))[0].lower() == "false":
+        if (
+            said is None
+            and self.written_for == "yoyo"
+            and self._yoyo_headers.get("transactional", ("", 0))[0].lower() == "false"
+        ):
             return False
-        # Elsewhere the files say nothing of it: the tool sends them as they are, and what PostgreSQL refuses in a transaction runs in none.
+        # Elsewhere the files say nothing of it: the tool sends them as they are, and what PostgreSQL refuses in a
+        # transaction runs in none.
         return False if said is None and self.up_refused_in_transaction else said
 
     def _undo_part(self) -> UndoPart | None:
@@ -91,10 +98,20 @@ class PairedFile(MigrationFile):
         markers = self._markers
         if markers is not None:
             raise self._error(
-                f"two parts that undo it: {self.undo_path} and between -- ROLLBACK START and -- ROLLBACK END", line=markers[0].line, hint="Keep one of them."
+                f"two parts that undo it: {self.undo_path} and between -- ROLLBACK START and -- ROLLBACK END",
+                line=markers[0].line,
+                hint="Keep one of them.",
             )
         whole = SqlText(self.undo_text)
-        return undo_part(whole, 0, len(self.undo_text.encode()), path=self.undo_path, transaction=None, live=False, comments_count=False)
+        return undo_part(
+            whole,
+            0,
+            len(self.undo_text.encode()),
+            path=self.undo_path,
+            transaction=None,
+            live=False,
+            comments_count=False,
+        )
 
     def undo_marks(self, *, no_transaction: bool) -> tuple[str, str]:
         """None: the SQL is a file of its own; those of a native block, where there is one."""
@@ -105,7 +122,9 @@ class PairedFile(MigrationFile):
         """The file of its own."""
         if self._has_block:
             return None
-        return f"This is for a file of its own, {self.undo_path}" + ("" if self.undo_text is None else ", in place of what it holds")
+        return f"This is for a file of its own, {self.undo_path}" + (
+            "" if self.undo_text is None else ", in place of what it holds"
+        )
 
     def with_undo(self, text: str) -> MigrationFile:
         """The same migration with another text that undoes it."""

@@ -16,15 +16,31 @@ _MOST = 5000
 _NOT_LOOKED_INTO = frozenset(("node_modules", "vendor", "target", "build", "dist", "venv", "__pycache__"))
 #: Tool -> (what its files are called, a word that stands in them, what writes out their SQL).
 _TOOLS: dict[str, tuple[re.Pattern[str], bytes, str]] = {
-    "Alembic": (re.compile(r".+\.py"), b"down_revision", "alembic upgrade REV --sql and alembic downgrade NEW:OLD --sql"),
-    "Django": (re.compile(r"[0-9].*\.py"), b"migrations.Migration", "manage.py sqlmigrate APP NAME, and the same with --backwards"),
+    "Alembic": (
+        re.compile(r".+\.py"),
+        b"down_revision",
+        "alembic upgrade REV --sql and alembic downgrade NEW:OLD --sql",
+    ),
+    "Django": (
+        re.compile(r"[0-9].*\.py"),
+        b"migrations.Migration",
+        "manage.py sqlmigrate APP NAME, and the same with --backwards",
+    ),
     "yoyo": (re.compile(r"[0-9].*\.py"), b"step(", ""),
     "Rails": (re.compile(r"[0-9]+_.*\.rb"), b"", ""),
     "Ecto": (re.compile(r"[0-9]+_.*\.exs"), b"", "mix ecto.migrate --log-migrations-sql"),
-    "Laravel": (re.compile(r"[0-9]{4}_[0-9]{2}_[0-9]{2}_[0-9]+_.*\.php"), b"", "php artisan migrate --pretend, and migrate:rollback --pretend"),
+    "Laravel": (
+        re.compile(r"[0-9]{4}_[0-9]{2}_[0-9]{2}_[0-9]+_.*\.php"),
+        b"",
+        "php artisan migrate --pretend, and migrate:rollback --pretend",
+    ),
     "Doctrine": (re.compile(r"Version[0-9]+\.php"), b"", "doctrine:migrations:execute --up (--down) --write-sql"),
     "Phinx": (re.compile(r"[0-9]+_.*\.php"), b"", "phinx migrate --dry-run"),
-    "Liquibase": (re.compile(r".+\.(?:xml|ya?ml|json)"), b"databaseChangeLog", "liquibase update-sql, and rollback-sql"),
+    "Liquibase": (
+        re.compile(r".+\.(?:xml|ya?ml|json)"),
+        b"databaseChangeLog",
+        "liquibase update-sql, and rollback-sql",
+    ),
     "Entity Framework": (re.compile(r"[0-9]+_(?!.*\.Designer).*\.cs"), b"", "dotnet ef migrations script FROM TO"),
     "JavaScript or TypeScript": (re.compile(r"[0-9].*(?<!\.d)\.(?:[cm]?js|[cm]?ts)"), b"", ""),
     "Go": (re.compile(r"[0-9].*(?<!_test)\.go"), b"", ""),
@@ -44,12 +60,18 @@ def instead(folder: Path) -> Refusal | None:
         elif (tool := _tool_of(path)) is not None:
             programs[tool].append(path.name)
     if programs:
-        held = "; ".join(f"{len(names)} in the manner of {tool} ({min(names)}{', ...' if len(names) > 1 else ''})" for tool, names in programs.items())
+        held = "; ".join(
+            f"{len(names)} in the manner of {tool} ({min(names)}{', ...' if len(names) > 1 else ''})"
+            for tool, names in programs.items()
+        )
         ways = "; ".join(dict.fromkeys(f"{tool}: {_TOOLS[tool][2]}" for tool in programs if _TOOLS[tool][2]))
         written = f" The tools write it out ({ways})." if ways else " The tool's own log shows it."
         return Refusal(
             problem=f"holds migrations that are programs, and only SQL is read: {held}",
-            hint=f"Write the SQL of each in a file NUMBER_what_it_does.sql, with what undoes it between -- ROLLBACK START and -- ROLLBACK END.{written}",
+            hint=(
+                "Write the SQL of each in a file NUMBER_what_it_does.sql, with what undoes it between -- ROLLBACK"
+                f" START and -- ROLLBACK END.{written}"
+            ),
         )
     if sql:
         shown = ", ".join(sorted(sql)[:3]) + (f" and {len(sql) - 3} more" if len(sql) > 3 else "")
@@ -57,7 +79,9 @@ def instead(folder: Path) -> Refusal | None:
         both = bool(names & {"up", "ups"}) and bool(names & {"down", "downs"})
         one_folder = "Put both parts of a migration into one folder, as NUMBER_name.up.sql and NUMBER_name.down.sql."
         hint = one_folder if both else "Name the folder of the migrations itself with --dir or MIGROLLBACK_DIR."
-        return Refusal(problem=f"holds no migrations itself, but files *.sql in {shown}, which are not read from here", hint=hint)
+        return Refusal(
+            problem=f"holds no migrations itself, but files *.sql in {shown}, which are not read from here", hint=hint
+        )
     return None
 
 
@@ -65,7 +89,9 @@ def _files(folder: Path) -> Iterator[Path]:
     seen = 0
     for place, folders, files in os.walk(folder):
         depth = len(Path(place).relative_to(folder).parts)
-        folders[:] = sorted(name for name in folders if depth < _DEPTH and not name.startswith(".") and name not in _NOT_LOOKED_INTO)
+        folders[:] = sorted(
+            name for name in folders if depth < _DEPTH and not name.startswith(".") and name not in _NOT_LOOKED_INTO
+        )
         for name in sorted(files):
             seen += 1
             if seen > _MOST:

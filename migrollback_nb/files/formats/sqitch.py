@@ -36,16 +36,19 @@ def read_plan(text: str, *, path: str, is_file: Callable[[str], bool] | None = N
     Parameters
     ----------
     text : str
-        The plan, as Sqitch's documentation (sqitch-plan) has it. Changes of other projects are no concern of this one's order.
+        The plan, as Sqitch's documentation (sqitch-plan) has it. Changes of other projects are no concern of this one's
+        order.
     path : str
         What errors call it.
     is_file : callable, optional
-        Whether a change of this name has a file to deploy it; asked of those that were reworked later, which are named by a tag.
+        Whether a change of this name has a file to deploy it; asked of those that were reworked later, which are named
+        by a tag.
 
     Raises
     ------
     MigrationFileError
-        For a line that is none of a plan, a change that is required before it is there, or one that is reworked without a tag between.
+        For a line that is none of a plan, a change that is required before it is there, or one that is reworked without
+        a tag between.
 
     Examples
     --------
@@ -82,26 +85,40 @@ def read_plan(text: str, *, path: str, is_file: Callable[[str], bool] | None = N
                 # in Sqitch's own order: those behind the newest change first
                 between = [tag for place in range(len(found) - 1, before - 1, -1) for tag in tags_of[place]]
                 if not between:
-                    raise error(f"{name} is reworked without a tag since line {lines[before]}", "Write it as sqitch rework does: with a tag between.")
+                    raise error(
+                        f"{name} is reworked without a tag since line {lines[before]}",
+                        "Write it as sqitch rework does: with a tag between.",
+                    )
                 names = [f"{name}@{tag}" for tag in between]
-                found[before] = replace(found[before], name=next((one for one in names if is_file is not None and is_file(one)), names[0]))
+                found[before] = replace(
+                    found[before], name=next((one for one in names if is_file is not None and is_file(one)), names[0])
+                )
             wanted = (change[3] or "").split()
             required = (_required(one, project, latest, tags) for one in wanted)
             try:
                 requires.append(tuple(dict.fromkeys(place for place in required if place is not None)))
             except KeyError as missing:
-                raise error(f"{name} requires {missing.args[0]}, which is not above it", "Put it below what it requires.") from None
+                raise error(
+                    f"{name} requires {missing.args[0]}, which is not above it", "Put it below what it requires."
+                ) from None
             parent = found[-1].change_id if found else ""
             latest[name] = len(found)
-            change_id = _change_id(project, uri, name, parent, who=f"{change[5]} <{change[6]}>", when=change[4], wanted=wanted, note=note)
+            change_id = _change_id(
+                project, uri, name, parent, who=f"{change[5]} <{change[6]}>", when=change[4], wanted=wanted, note=note
+            )
             found.append(Change(name=name, place=len(found) + 1, change_id=change_id, depends_on=()))
             lines.append(number)
         else:
             raise error("is no line of a plan", "Write it as sqitch add and sqitch tag do.")
-    return [replace(change, depends_on=tuple(found[base].name for base in bases)) for change, bases in zip(found, requires, strict=True)]
+    return [
+        replace(change, depends_on=tuple(found[base].name for base in bases))
+        for change, bases in zip(found, requires, strict=True)
+    ]
 
 
-def _change_id(project: str, uri: str, name: str, parent: str, *, who: str, when: str, wanted: Sequence[str], note: str) -> str:
+def _change_id(
+    project: str, uri: str, name: str, parent: str, *, who: str, when: str, wanted: Sequence[str], note: str
+) -> str:
     """SHA-1 (hex) over what Sqitch calls a change's info (App::Sqitch::Plan::Change), which holds the id of the change before it."""
     local = [one.removeprefix("!").removeprefix(f"{project}:") for one in wanted]
     needs = [one for one, as_written in zip(local, wanted, strict=True) if not as_written.startswith("!")]
@@ -125,7 +142,9 @@ def _change_id(project: str, uri: str, name: str, parent: str, *, who: str, when
 
 def _canonical(uri: str) -> str:
     """A URI as Perl's module URI writes it: scheme and host in lower case, no usual port, never without a path where it is on the web."""
-    found = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/?#@]*)@)?([^/?#:]*|\[[^\]]*\])(?::(\d*))?([^?#]*)(.*)", uri)
+    found = re.fullmatch(
+        r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/?#@]*)@)?([^/?#:]*|\[[^\]]*\])(?::(\d*))?([^?#]*)(.*)", uri
+    )
     if found is None:
         scheme, colon, rest = uri.partition(":")
         kind, another, name = rest.partition(":")
@@ -139,7 +158,9 @@ def _canonical(uri: str) -> str:
     return f"{scheme.lower()}://{user}{host.lower()}{port}{place}{rest}"
 
 
-def _required(wanted: str, project: str, latest: Mapping[str, int], tags: Mapping[str, Mapping[str, int]]) -> int | None:
+def _required(
+    wanted: str, project: str, latest: Mapping[str, int], tags: Mapping[str, Mapping[str, int]]
+) -> int | None:
     """The place of what a change requires; None for what is no change of this plan: a conflict, another project's, an id."""
     if wanted.startswith("!") or re.fullmatch(r"[0-9a-f]{40}", wanted):
         return None

@@ -23,7 +23,9 @@ __all__ = ["Objects", "Step", "default_name", "literal", "restore"]
 _SAID = frozenset({"comment", "grant", "security label", "default grant", "setting"})
 
 
-def restore(old: Objects, new: Objects, *, role: str | None = None, major: int = 18, concurrently: bool = False) -> list[Step]:
+def restore(
+    old: Objects, new: Objects, *, role: str | None = None, major: int = 18, concurrently: bool = False
+) -> list[Step]:
     """Write what leads from the new state of a schema back to the old one.
 
     Parameters
@@ -31,7 +33,8 @@ def restore(old: Objects, new: Objects, *, role: str | None = None, major: int =
     old, new : Objects
         Two values of schema_snapshot().
     role : str, optional
-        Owner of what the migrations make, as PostgreSQL quotes it: what belongs to that role is made without naming an owner.
+        Owner of what the migrations make, as PostgreSQL quotes it: what belongs to that role is made without naming an
+        owner.
     major : int
         PostgreSQL's version on which the result is to run: it keeps names of not-null constraints from 18 on.
     concurrently : bool
@@ -43,21 +46,34 @@ def restore(old: Objects, new: Objects, *, role: str | None = None, major: int =
         In the order in which they are to run. Every name is qualified by its schema.
     """
     schemas = Schemas(old=old, new=new, role=role, major=major, concurrently=concurrently)
-    return [*_comments_of_what_stays(schemas), *sorted(_objects(schemas), key=lambda step: step.stage), *_comments(schemas), *_grants(schemas)]
+    return [
+        *_comments_of_what_stays(schemas),
+        *sorted(_objects(schemas), key=lambda step: step.stage),
+        *_comments(schemas),
+        *_grants(schemas),
+    ]
 
 
 def _objects(schemas: Schemas) -> Iterator[Step]:
     """Drop what was created, make what was dropped, change back what was changed: each as soon as it can be."""
     dropped = {key: d for key, d in schemas.dropped.items() if key[0] not in _SAID}
     # a sequence of a serial column goes with the column, and does not come with it
-    made = {key: d for key, d in dropped.items() if key[0] == "sequence" or not goes_along(schemas, key, d, schemas.dropped)}
-    gone = {key: d for key, d in schemas.created.items() if key[0] not in _SAID and not goes_along(schemas, key, d, schemas.created)}
+    made = {
+        key: d for key, d in dropped.items() if key[0] == "sequence" or not goes_along(schemas, key, d, schemas.dropped)
+    }
+    gone = {
+        key: d
+        for key, d in schemas.created.items()
+        if key[0] not in _SAID and not goes_along(schemas, key, d, schemas.created)
+    }
     makes = [key for key in in_order(made) if not comes_by_itself(schemas, key, made[key], schemas.old)]
     drops = [key for key in reversed(in_order(gone)) if not comes_by_itself(schemas, key, gone[key], schemas.new)]
     changes = sorted((key for key in schemas.changed if key[0] not in _SAID), key=lambda key: (place(key[0]), key[1]))
     comes = set(makes)
     # parts of what was made again: they came neither with its text nor as things of their own
-    parts = {key: d for key, d in dropped.items() if key not in comes and not comes_by_itself(schemas, key, d, schemas.old)}
+    parts = {
+        key: d for key, d in dropped.items() if key not in comes and not comes_by_itself(schemas, key, d, schemas.old)
+    }
 
     def drop(keys: Iterable[Key]) -> Iterator[Step]:
         for key in keys:

@@ -21,7 +21,14 @@ from migrollback_nb.undo.ddl.clauses import (
     sequence_options,
     with_options,
 )
-from migrollback_nb.undo.ddl.columns import column_definition, column_settings, converted, generated_when, identity_clause, not_null_name
+from migrollback_nb.undo.ddl.columns import (
+    column_definition,
+    column_settings,
+    converted,
+    generated_when,
+    identity_clause,
+    not_null_name,
+)
 from migrollback_nb.undo.ddl.comments import comment_steps, is_about
 from migrollback_nb.undo.ddl.create import create_steps, owner_to
 from migrollback_nb.undo.ddl.drop import drop_steps
@@ -98,7 +105,9 @@ def _table(schemas: Schemas, identity: str, was: Definition, now: Definition) ->
     if was.get("persistence") != now.get("persistence"):
         texts.append(f"{alter} SET {_logged(was)}")
     for field, prefix in (("options", ""), ("toast_options", "toast.")):
-        texts += [f"{alter} {text}" for text in option_changes(options(was.get(field)), options(now.get(field)), prefix)]
+        texts += [
+            f"{alter} {text}" for text in option_changes(options(was.get(field)), options(now.get(field)), prefix)
+        ]
     if was.get("am") != now.get("am") and was.get("am"):
         texts.append(f"{alter} SET ACCESS METHOD {was['am']}")
     if was.get("tablespace") != now.get("tablespace"):
@@ -133,9 +142,15 @@ def _column(schemas: Schemas, identity: str, was: Definition, now: Definition) -
         return [Step(sql=f"ALTER TYPE {table} ALTER ATTRIBUTE {column} TYPE {attribute('', was).strip()}")]
     if any((kind, table) in schemas.changed for kind in VIEWS):
         return []  # with the view's own text
-    if was.get("inherited") and now.get("inherited") and any(("column", f"{parent}.{column}") in schemas.changed for parent in schemas.old_parents(table)):
+    if (
+        was.get("inherited")
+        and now.get("inherited")
+        and any(("column", f"{parent}.{column}") in schemas.changed for parent in schemas.old_parents(table))
+    ):
         return []  # with the parent's
-    if was.get("generated") != now.get("generated") or (was.get("generated") and was.get("default") != now.get("default")):
+    if was.get("generated") != now.get("generated") or (
+        was.get("generated") and was.get("default") != now.get("default")
+    ):
         return _generated_column(schemas, identity, was, now)
     return [
         *_column_type(schemas, identity, was, now),
@@ -149,7 +164,10 @@ def _generated_column(schemas: Schemas, identity: str, was: Definition, now: Def
     if was.get("generated") and now.get("generated") == was.get("generated"):
         return [Step(sql=f"{alter} ALTER COLUMN {column} SET EXPRESSION AS ({bare(was['default'])})")]
     return [
-        Step(sql=f"{alter} DROP COLUMN IF EXISTS {column}", todo=f"column {identity} is made anew: what was generated cannot be altered"),
+        Step(
+            sql=f"{alter} DROP COLUMN IF EXISTS {column}",
+            todo=f"column {identity} is made anew: what was generated cannot be altered",
+        ),
         Step(sql=f"{alter} ADD COLUMN {column} {column_definition(schemas, table, column, was)}"),
     ]
 
@@ -166,12 +184,16 @@ def _column_type(schemas: Schemas, identity: str, was: Definition, now: Definiti
         clauses.append("DROP IDENTITY IF EXISTS")
     if now.get("notnull") and not was.get("notnull"):
         clauses.append("DROP NOT NULL")
-    if now.get("default") is not None and (was.get("default") is None or (retyped and was.get("default") != now.get("default"))):
+    if now.get("default") is not None and (
+        was.get("default") is None or (retyped and was.get("default") != now.get("default"))
+    ):
         clauses.append("DROP DEFAULT")
     if retyped:
         collation = f" COLLATE {was['collation']}" if was.get("collation") else ""
         same = was["type"] == now["type"]
-        using = "" if same or alter.startswith("ALTER FOREIGN") else f" USING {converted(column, now['type'], was['type'])}"
+        using = (
+            "" if same or alter.startswith("ALTER FOREIGN") else f" USING {converted(column, now['type'], was['type'])}"
+        )
         clauses.append(f"TYPE {was['type']}{collation}{using}")
         if not same:
             todo = f"check that every value of {identity} fits {was['type']} again"
@@ -188,7 +210,10 @@ def _column_type(schemas: Schemas, identity: str, was: Definition, now: Definiti
             sql = f"{alter} ALTER COLUMN {column} ADD {identity_clause(schemas, table, column, was)}"
             after.append(Step(sql=sql, todo=f"the identity of {identity} starts anew: set its sequence with setval()"))
     if clauses:
-        return [Step(sql=f"{alter} {', '.join(f'ALTER COLUMN {column} {clause}' for clause in clauses)}", todo=todo), *after]
+        return [
+            Step(sql=f"{alter} {', '.join(f'ALTER COLUMN {column} {clause}' for clause in clauses)}", todo=todo),
+            *after,
+        ]
     return after
 
 
@@ -200,9 +225,18 @@ def _constraint(schemas: Schemas, identity: str, was: Definition, now: Definitio
         return []
     text = was["def"]
     if text.startswith("FOREIGN KEY") and _DEFERRABLE.sub("", text) == _DEFERRABLE.sub("", now["def"]):
-        kept = "DEFERRABLE INITIALLY DEFERRED" if "INITIALLY DEFERRED" in text else "DEFERRABLE" if " DEFERRABLE" in text else "NOT DEFERRABLE"
+        kept = (
+            "DEFERRABLE INITIALLY DEFERRED"
+            if "INITIALLY DEFERRED" in text
+            else "DEFERRABLE"
+            if " DEFERRABLE" in text
+            else "NOT DEFERRABLE"
+        )
         return [Step(sql=f"{schemas.alter(table)} ALTER CONSTRAINT {name} {kept}")]
-    return [*drop_steps(schemas, "constraint", identity, now), Step(sql=f"{schemas.alter(table)} ADD CONSTRAINT {name} {text}")]
+    return [
+        *drop_steps(schemas, "constraint", identity, now),
+        Step(sql=f"{schemas.alter(table)} ADD CONSTRAINT {name} {text}"),
+    ]
 
 
 def _sequence(_: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
@@ -222,7 +256,10 @@ def _sequence(_: Schemas, identity: str, was: Definition, now: Definition) -> li
 
 def _view(schemas: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
     if was.get("query") == now.get("query") and was.get("columns") == now.get("columns"):
-        return [Step(sql=f"ALTER VIEW {identity} {text}") for text in option_changes(options(was.get("options")), options(now.get("options")))]
+        return [
+            Step(sql=f"ALTER VIEW {identity} {text}")
+            for text in option_changes(options(was.get("options")), options(now.get("options")))
+        ]
     if _has_same_columns(schemas, identity, was, now):
         return [Step(sql=f"CREATE OR REPLACE VIEW {identity}{with_options(was.get('options'))} AS\n{query(was)}")]
     rest = _views_on(schemas, identity)
@@ -244,7 +281,11 @@ def _materialized_view(schemas: Schemas, identity: str, was: Definition, now: De
 
 def _has_same_columns(schemas: Schemas, identity: str, was: Definition, now: Definition) -> bool:
     def types(schema: Objects, names: Iterable[str]) -> list[Any]:
-        columns = {unquoted(split_last(other)[1]): d for other, d in schema.get("column", {}).items() if split_last(other)[0] == identity}
+        columns = {
+            unquoted(split_last(other)[1]): d
+            for other, d in schema.get("column", {}).items()
+            if split_last(other)[0] == identity
+        }
         return [(columns[name]["type"], columns[name].get("collation")) for name in names]
 
     names = was.get("columns") or []
@@ -259,7 +300,12 @@ def _views_on(schemas: Schemas, identity: str) -> list[Key]:
         word = naming(looking.pop())
         for kind in VIEWS:
             for other, d in schemas.old.get(kind, {}).items():
-                if other != identity and (kind, other) not in found and word.search(d.get("query", "")) and other in schemas.new.get(kind, {}):
+                if (
+                    other != identity
+                    and (kind, other) not in found
+                    and word.search(d.get("query", ""))
+                    and other in schemas.new.get(kind, {})
+                ):
                     found[kind, other] = d
                     looking.append(other)
     return in_order(found)
@@ -272,8 +318,13 @@ def _index(schemas: Schemas, identity: str, was: Definition, now: Definition) ->
     table, (_, name) = was["on"], split_last(identity)
     found: list[Step] = []
     if was.get("constraint") != now.get("constraint") or was["def"] != now["def"]:
-        if was.get("constraint") == now.get("constraint") and _INDEX_OPTIONS.sub("", was["def"]) == _INDEX_OPTIONS.sub("", now["def"]):
-            found += [Step(sql=f"ALTER INDEX {identity} {text}") for text in option_changes(_index_options(was), _index_options(now))]
+        if was.get("constraint") == now.get("constraint") and _INDEX_OPTIONS.sub("", was["def"]) == _INDEX_OPTIONS.sub(
+            "", now["def"]
+        ):
+            found += [
+                Step(sql=f"ALTER INDEX {identity} {text}")
+                for text in option_changes(_index_options(was), _index_options(now))
+            ]
         elif was.get("constraint"):
             return [by_hand("index", identity, "was changed")]
         else:
@@ -293,7 +344,9 @@ def _index(schemas: Schemas, identity: str, was: Definition, now: Definition) ->
     before, after = (dict(map(tuple, d.get("col_stats") or ())) for d in (was, now))
     for number in {**before, **after}:
         if before.get(number) != after.get(number):
-            found.append(Step(sql=f"ALTER INDEX {identity} ALTER COLUMN {number} SET STATISTICS {before.get(number, -1)}"))
+            found.append(
+                Step(sql=f"ALTER INDEX {identity} ALTER COLUMN {number} SET STATISTICS {before.get(number, -1)}")
+            )
     return found
 
 
@@ -317,7 +370,9 @@ def _trigger(schemas: Schemas, identity: str, was: Definition, now: Definition) 
 def _rule(_: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
     found = []
     if was["def"] != now["def"]:
-        found.append(Step(sql=was["def"].rstrip().removesuffix(";").replace("CREATE RULE", "CREATE OR REPLACE RULE", 1)))
+        found.append(
+            Step(sql=was["def"].rstrip().removesuffix(";").replace("CREATE RULE", "CREATE OR REPLACE RULE", 1))
+        )
     if was.get("enabled") != now.get("enabled"):
         found.append(Step(sql=firing("RULE", identity, was)))
     return found
@@ -362,7 +417,14 @@ def _enum(_: Schemas, identity: str, was: Definition, now: Definition) -> list[S
     more = [label for label in after if label not in before]
     if before == after:
         return []
-    return [Step(todo=f"{identity} keeps {', '.join(literal(label) for label in more)}: PostgreSQL cannot take a value out of an enum")]
+    return [
+        Step(
+            todo=(
+                f"{identity} keeps {', '.join(literal(label) for label in more)}: PostgreSQL cannot take a value out of"
+                " an enum"
+            )
+        )
+    ]
 
 
 def _routine(schemas: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
@@ -381,7 +443,11 @@ def _routine(schemas: Schemas, identity: str, was: Definition, now: Definition) 
 
 
 def _event_trigger(_: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
-    return [Step(sql=f"ALTER EVENT TRIGGER {identity} {ENABLED[was['enabled']]}")] if was.get("enabled") != now.get("enabled") else []
+    return (
+        [Step(sql=f"ALTER EVENT TRIGGER {identity} {ENABLED[was['enabled']]}")]
+        if was.get("enabled") != now.get("enabled")
+        else []
+    )
 
 
 def _extension(_: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
@@ -400,7 +466,11 @@ def _server(_: Schemas, identity: str, was: Definition, now: Definition) -> list
         found.append(Step(sql=f"ALTER SERVER {identity} VERSION {literal(was['version'])}"))
     before, after = options(was.get("options")), options(now.get("options"))
     parts = [f"DROP {name}" for name in after if name not in before]
-    parts += [f"{'SET' if name in after else 'ADD'} {name} {literal(value)}" for name, value in before.items() if after.get(name) != value]
+    parts += [
+        f"{'SET' if name in after else 'ADD'} {name} {literal(value)}"
+        for name, value in before.items()
+        if after.get(name) != value
+    ]
     if parts:
         found.append(Step(sql=f"ALTER SERVER {identity} OPTIONS ({', '.join(parts)})"))
     return found
@@ -412,7 +482,12 @@ def _publication(_: Schemas, identity: str, was: Definition, now: Definition) ->
         found.append(Step(sql=f"ALTER PUBLICATION {identity} SET ({publish(was)})"))
     before = published(was)
     if before != published(now):
-        found.append(Step(sql=f"ALTER PUBLICATION {identity} " + (f"SET {before}" if before else f"DROP {published(now, names_only=True)}")))
+        found.append(
+            Step(
+                sql=f"ALTER PUBLICATION {identity} "
+                + (f"SET {before}" if before else f"DROP {published(now, names_only=True)}")
+            )
+        )
     return found
 
 

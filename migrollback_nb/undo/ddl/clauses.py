@@ -26,7 +26,9 @@ def options(found: Sequence[str] | None) -> dict[str, str]:
 def option_list(found: Mapping[str, str], prefix: str = "") -> str:
     """What stands inside WITH (...) or SET (...)."""
     return ", ".join(
-        f"{prefix}{name}={value if re.fullmatch(r'[a-z0-9.]+', value) else literal(value)}" for name, value in found.items() if not _is_postgresqls(name)
+        f"{prefix}{name}={value if re.fullmatch(r'[a-z0-9.]+', value) else literal(value)}"
+        for name, value in found.items()
+        if not _is_postgresqls(name)
     )
 
 
@@ -105,7 +107,13 @@ def new_sequence(like: Mapping[str, Any]) -> dict[str, Any]:
 def sequence_options(was: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     """Those options of a sequence that are not what it has anyway."""
     text = f" AS {was['type']}" if was["type"] != usual["type"] else ""
-    for field, word in (("inc", "INCREMENT BY"), ("min", "MINVALUE"), ("max", "MAXVALUE"), ("start", "START WITH"), ("cache", "CACHE")):
+    for field, word in (
+        ("inc", "INCREMENT BY"),
+        ("min", "MINVALUE"),
+        ("max", "MAXVALUE"),
+        ("start", "START WITH"),
+        ("cache", "CACHE"),
+    ):
         if was[field] != usual[field]:
             text += f" {word} {was[field]}"
     if bool(was["cycle"]) != bool(usual["cycle"]):
@@ -126,7 +134,16 @@ def policy_rest(d: Definition, *, always: bool = False) -> str:
 
 def publish(d: Definition) -> str:
     """The parameters of a publication."""
-    actions = [word for field, word in (("pubinsert", "insert"), ("pubupdate", "update"), ("pubdelete", "delete"), ("pubtruncate", "truncate")) if d.get(field)]
+    actions = [
+        word
+        for field, word in (
+            ("pubinsert", "insert"),
+            ("pubupdate", "update"),
+            ("pubdelete", "delete"),
+            ("pubtruncate", "truncate"),
+        )
+        if d.get(field)
+    ]
     text = f"publish = '{', '.join(actions)}'"
     return text + (", publish_via_partition_root = true" if d.get("pubviaroot") else "")
 

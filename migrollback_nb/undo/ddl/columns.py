@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 
 from migrollback_nb.parsing.object_names import quote, split_last, unquoted
-from migrollback_nb.undo.ddl.clauses import bare, foreign_options, new_sequence, option_changes, options, sequence_options
+from migrollback_nb.undo.ddl.clauses import (
+    bare,
+    foreign_options,
+    new_sequence,
+    option_changes,
+    options,
+    sequence_options,
+)
 from migrollback_nb.undo.ddl.objects import Definition
 from migrollback_nb.undo.ddl.quoting import default_name
 from migrollback_nb.undo.ddl.states import Schemas
@@ -41,7 +48,11 @@ def column_definition(schemas: Schemas, table: str, quoted: str, d: Definition, 
         text += " " + identity_clause(schemas, table, quoted, d)
     if d.get("notnull") and not_null:
         name, rest = schemas.old_not_null.get((table, quoted), (None, ""))
-        text += f" CONSTRAINT {name} NOT NULL" if name and unquoted(name) != default_name(table, [quoted], "not_null") else " NOT NULL"
+        text += (
+            f" CONSTRAINT {name} NOT NULL"
+            if name and unquoted(name) != default_name(table, [quoted], "not_null")
+            else " NOT NULL"
+        )
         text += rest if "NO INHERIT" in rest else ""
     if d.get("fdw"):
         text += foreign_options(d["fdw"])
@@ -105,6 +116,11 @@ def converted(column: str, now: str, was: str) -> str:
         return f"extract(epoch FROM {column})::{was}"
     if one in _NUMBERS and other in _MOMENTS:
         return f"to_timestamp({column})::{was}"
-    if one == other or one in _TEXTS or other in _TEXTS or any(one in family and other in family for family in _FAMILIES):
+    if (
+        one == other
+        or one in _TEXTS
+        or other in _TEXTS
+        or any(one in family and other in family for family in _FAMILIES)
+    ):
         return f"{column}::{was}"
     return f"{column}::text::{was}"

@@ -22,8 +22,11 @@ _SUBJECTS = (
     (re.compile(r"transform for (.*) on language (.*)", re.DOTALL), "TRANSFORM FOR {0} LANGUAGE {1}"),
     (
         re.compile(
-            r"(table|view|materialized view|foreign table|index|sequence|type|schema|extension|function|procedure|aggregate|operator class|operator family|operator|cast|collation"
-            r"|conversion|publication|subscription|event trigger|text search configuration|text search dictionary|text search parser|text search template|language|server"
+            r"(table|view|materialized view|foreign"
+            r" table|index|sequence|type|schema|extension|function|procedure|aggregate|operator class|operator"
+            r" family|operator|cast|collation"
+            r"|conversion|publication|subscription|event trigger|text search configuration|text search dictionary|text"
+            r" search parser|text search template|language|server"
             r"|access method) (.*)",
             re.DOTALL,
         ),
@@ -53,8 +56,15 @@ def _subject(identity: str) -> str | None:
 def is_about(comment: str, kind: str, identity: str) -> bool:
     """Whether a comment is on this object or on a part of it."""
     if kind in ROUTINES:
-        return comment.startswith(f"{kind} {identity.split('(', maxsplit=1)[0]}(") and comment.split("(", 1)[1] == argument_types(identity) + ")"
+        return (
+            comment.startswith(f"{kind} {identity.split('(', maxsplit=1)[0]}(")
+            and comment.split("(", 1)[1] == argument_types(identity) + ")"
+        )
     if kind == "policy":
         table, name = split_table(identity)
         return comment in (f"policy {name} on {table}", f"policy {name} on table {table}")
-    return comment == f"{kind} {identity}" or comment.startswith(f"{kind} column {identity}.") or comment.endswith((f" on {identity}", f" on table {identity}"))
+    return (
+        comment == f"{kind} {identity}"
+        or comment.startswith(f"{kind} column {identity}.")
+        or comment.endswith((f" on {identity}", f" on table {identity}"))
+    )

@@ -72,7 +72,9 @@ def _extension(_: Schemas, identity: str, d: Definition) -> list[Step]:
 
 
 def _enum(_: Schemas, identity: str, d: Definition) -> list[Step]:
-    return [Step(sql=f"CREATE TYPE {identity} AS ENUM ({', '.join(literal(label) for label in d.get('labels') or ())})")]
+    return [
+        Step(sql=f"CREATE TYPE {identity} AS ENUM ({', '.join(literal(label) for label in d.get('labels') or ())})")
+    ]
 
 
 def _range(_: Schemas, identity: str, d: Definition) -> list[Step]:
@@ -81,7 +83,11 @@ def _range(_: Schemas, identity: str, d: Definition) -> list[Step]:
 
 def _composite_type(schemas: Schemas, identity: str, d: Definition) -> list[Step]:
     columns = schemas.old_columns.get(identity, {})
-    return [Step(sql=f"CREATE TYPE {identity} AS ({', '.join(attribute(*columns[name]) for name in d.get('columns') or ())})")]
+    return [
+        Step(
+            sql=f"CREATE TYPE {identity} AS ({', '.join(attribute(*columns[name]) for name in d.get('columns') or ())})"
+        )
+    ]
 
 
 def _domain(schemas: Schemas, identity: str, d: Definition) -> list[Step]:
@@ -125,7 +131,9 @@ def _aggregate(_: Schemas, identity: str, d: Definition) -> list[Step]:
         parts.append(f"PARALLEL = {'SAFE' if agg['parallel'] == 's' else 'RESTRICTED'}")
     if agg.get("aggfinalextra"):
         parts.append("FINALFUNC_EXTRA")
-    return [Step(sql=f"CREATE AGGREGATE {identity.split('(', maxsplit=1)[0]}({agg['args'] or '*'}) ({', '.join(parts)})")]
+    return [
+        Step(sql=f"CREATE AGGREGATE {identity.split('(', maxsplit=1)[0]}({agg['args'] or '*'}) ({', '.join(parts)})")
+    ]
 
 
 def _operator(_: Schemas, identity: str, d: Definition) -> list[Step]:
@@ -133,9 +141,21 @@ def _operator(_: Schemas, identity: str, d: Definition) -> list[Step]:
     if not found:
         return [by_hand("operator", identity, "was dropped")]
     schema, symbol, left, right = found.groups()
-    parts = [f"FUNCTION = {d['proc']}", *([f"LEFTARG = {left}"] if left not in ("NONE", "-") else []), f"RIGHTARG = {right}"]
-    parts += [f"{word} = {operator_call(d[field])}" for field, word in (("com", "COMMUTATOR"), ("neg", "NEGATOR")) if d.get(field) not in (None, "0", "-")]
-    parts += [f"{word} = {d[field]}" for field, word in (("rest", "RESTRICT"), ("join", "JOIN")) if d.get(field) not in (None, "-")]
+    parts = [
+        f"FUNCTION = {d['proc']}",
+        *([f"LEFTARG = {left}"] if left not in ("NONE", "-") else []),
+        f"RIGHTARG = {right}",
+    ]
+    parts += [
+        f"{word} = {operator_call(d[field])}"
+        for field, word in (("com", "COMMUTATOR"), ("neg", "NEGATOR"))
+        if d.get(field) not in (None, "0", "-")
+    ]
+    parts += [
+        f"{word} = {d[field]}"
+        for field, word in (("rest", "RESTRICT"), ("join", "JOIN"))
+        if d.get(field) not in (None, "-")
+    ]
     parts += [word for field, word in (("hash", "HASHES"), ("merge", "MERGES")) if d.get(field)]
     return [Step(sql=f"CREATE OPERATOR {schema}.{symbol} ({', '.join(parts)})")]
 
@@ -158,7 +178,14 @@ def _foreign_data_wrapper(_: Schemas, identity: str, d: Definition) -> list[Step
 def _server(_: Schemas, identity: str, d: Definition) -> list[Step]:
     kind = f" TYPE {literal(d['type'])}" if d.get("type") else ""
     version = f" VERSION {literal(d['version'])}" if d.get("version") else ""
-    return [Step(sql=f"CREATE SERVER {identity}{kind}{version} FOREIGN DATA WRAPPER {quote(d['fdw'])}{foreign_options(d.get('options'))}")]
+    return [
+        Step(
+            sql=(
+                f"CREATE SERVER {identity}{kind}{version} FOREIGN DATA WRAPPER"
+                f" {quote(d['fdw'])}{foreign_options(d.get('options'))}"
+            )
+        )
+    ]
 
 
 def _user_mapping(_: Schemas, identity: str, __: Definition) -> list[Step]:
@@ -196,7 +223,9 @@ def _foreign_table(schemas: Schemas, identity: str, d: Definition) -> list[Step]
     return _any_table(schemas, identity, d, foreign=True)
 
 
-def _any_table(schemas: Schemas, identity: str, d: Definition, *, foreign: bool = False, todo: str | None = None) -> list[Step]:
+def _any_table(
+    schemas: Schemas, identity: str, d: Definition, *, foreign: bool = False, todo: str | None = None
+) -> list[Step]:
     named = schemas.old_columns.get(identity, {})
     columns = [named[name] for name in d.get("columns") or () if not named[name][1].get("inherited")]
     lines = [f"{quoted} {column_definition(schemas, identity, quoted, column)}" for quoted, column in columns]
@@ -214,13 +243,17 @@ def _any_table(schemas: Schemas, identity: str, d: Definition, *, foreign: bool 
     if d.get("rls_forced"):
         found.append(once_all_is_there(f"{alter} FORCE ROW LEVEL SECURITY"))
     if d.get("replica_identity") in ("f", "n"):
-        found.append(once_all_is_there(f"{alter} REPLICA IDENTITY {'FULL' if d['replica_identity'] == 'f' else 'NOTHING'}"))
+        found.append(
+            once_all_is_there(f"{alter} REPLICA IDENTITY {'FULL' if d['replica_identity'] == 'f' else 'NOTHING'}")
+        )
     return found
 
 
 def _is_inline(constraint: Definition) -> bool:
     """Whether a constraint goes into the text of its table."""
-    later = constraint["def"].startswith("FOREIGN KEY") or is_not_null(constraint) or "NOT ENFORCED" in constraint["def"]
+    later = (
+        constraint["def"].startswith("FOREIGN KEY") or is_not_null(constraint) or "NOT ENFORCED" in constraint["def"]
+    )
     return not later and constraint.get("local") is not False and bool(constraint.get("validated", True))
 
 
@@ -244,9 +277,17 @@ def _body(lines: list[str], d: Definition) -> str:
 
 def _table_options(d: Definition) -> str:
     """What follows: where and how a table is kept."""
-    text = f" SERVER {quote(d['foreign']['server'])}{foreign_options(d['foreign'].get('options'))}" if d.get("foreign") else ""
+    text = (
+        f" SERVER {quote(d['foreign']['server'])}{foreign_options(d['foreign'].get('options'))}"
+        if d.get("foreign")
+        else ""
+    )
     text += _access_method(d)
-    found = [listed for listed in (option_list(options(d.get("options"))), option_list(options(d.get("toast_options")), "toast.")) if listed]
+    found = [
+        listed
+        for listed in (option_list(options(d.get("options"))), option_list(options(d.get("toast_options")), "toast."))
+        if listed
+    ]
     if found:
         text += f" WITH ({', '.join(found)})"
     return text + (f" TABLESPACE {quote(d['tablespace'])}" if d.get("tablespace") else "")
@@ -263,7 +304,12 @@ def _settings(schemas: Schemas, table: str, quoted: str, d: Definition) -> list[
 def _column(schemas: Schemas, identity: str, d: Definition) -> list[Step]:
     table, column = split_last(identity)
     if table in schemas.old.get("composite type", {}):
-        return [Step(sql=f"ALTER TYPE {table} ADD ATTRIBUTE {attribute(column, d)}", todo=f"attribute {column} of {table} comes back empty")]
+        return [
+            Step(
+                sql=f"ALTER TYPE {table} ADD ATTRIBUTE {attribute(column, d)}",
+                todo=f"attribute {column} of {table} comes back empty",
+            )
+        ]
     if any(table in schemas.old.get(kind, {}) for kind in VIEWS):
         return []  # with the view's own text
     lost = None if d.get("generated") else f"column {identity} comes back empty: its values went with it"
@@ -272,7 +318,10 @@ def _column(schemas: Schemas, identity: str, d: Definition) -> list[Step]:
     if lost and d.get("notnull") and d.get("default") is None and not d.get("identity"):
         found = [
             Step(sql=f"{add} {column_definition(schemas, table, column, d, not_null=False)}"),
-            Step(sql=f"{alter} ALTER COLUMN {column} SET NOT NULL", todo=f"{lost}. Fill it here, else this fails where the table has rows"),
+            Step(
+                sql=f"{alter} ALTER COLUMN {column} SET NOT NULL",
+                todo=f"{lost}. Fill it here, else this fails where the table has rows",
+            ),
             *not_null_name(schemas, table, column),
         ]
     else:
@@ -311,13 +360,18 @@ def _index(schemas: Schemas, identity: str, d: Definition) -> list[Step]:
         # of a partitioned table's index the definition says ONLY, whether or not the partitions have it
         text = d["def"].replace(f" ON ONLY {table} ", f" ON {table} ", 1) if d.get("valid", True) else d["def"]
         if schemas.concurrently:
-            text = re.sub(r"^CREATE (UNIQUE )?INDEX ", lambda unique: f"CREATE {unique[1] or ''}INDEX CONCURRENTLY ", text)
+            text = re.sub(
+                r"^CREATE (UNIQUE )?INDEX ", lambda unique: f"CREATE {unique[1] or ''}INDEX CONCURRENTLY ", text
+            )
         found.append(Step(sql=text))
     if d.get("clustered"):
         found.append(once_all_is_there(f"ALTER TABLE {table} CLUSTER ON {name}"))
     if d.get("replident"):
         found.append(once_all_is_there(f"ALTER TABLE {table} REPLICA IDENTITY USING INDEX {name}"))
-    found += [once_all_is_there(f"ALTER INDEX {identity} ALTER COLUMN {number} SET STATISTICS {target}") for number, target in d.get("col_stats") or ()]
+    found += [
+        once_all_is_there(f"ALTER INDEX {identity} ALTER COLUMN {number} SET STATISTICS {target}")
+        for number, target in d.get("col_stats") or ()
+    ]
     return found
 
 
@@ -327,12 +381,18 @@ def _view(schemas: Schemas, identity: str, d: Definition) -> list[Step]:
     for name in d.get("columns") or ():
         quoted, column = columns[name]
         if column.get("default") is not None:
-            found.append(once_all_is_there(f"ALTER VIEW {identity} ALTER COLUMN {quoted} SET DEFAULT {column['default']}"))
+            found.append(
+                once_all_is_there(f"ALTER VIEW {identity} ALTER COLUMN {quoted} SET DEFAULT {column['default']}")
+            )
     return found
 
 
 def _materialized_view(_: Schemas, identity: str, d: Definition) -> list[Step]:
-    return [Step(sql=f"CREATE MATERIALIZED VIEW {identity}{_access_method(d)}{with_options(d.get('options'))} AS\n{query(d)}")]
+    return [
+        Step(
+            sql=f"CREATE MATERIALIZED VIEW {identity}{_access_method(d)}{with_options(d.get('options'))} AS\n{query(d)}"
+        )
+    ]
 
 
 def _trigger(_: Schemas, identity: str, d: Definition) -> list[Step]:

@@ -14,7 +14,8 @@ from migrollback_nb.undo.ddl.steps import Step, by_hand
 
 _TABLE_RIGHTS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"})
 _NONE: frozenset[str] = frozenset()
-#: Which letter pg_default_acl gives a kind, what SQL calls it there, and the rights that the owner and everybody have by default.
+#: Which letter pg_default_acl gives a kind, what SQL calls it there, and the rights that the owner and everybody have
+#: by default.
 _DEFAULTS = {
     "r": ("TABLES", _TABLE_RIGHTS | {"MAINTAIN"}, _NONE),
     "S": ("SEQUENCES", frozenset({"USAGE", "SELECT", "UPDATE"}), _NONE),
@@ -24,7 +25,11 @@ _DEFAULTS = {
     "L": ("LARGE OBJECTS", frozenset({"SELECT", "UPDATE"}), _NONE),
 }
 #: What has USAGE alone: by its word in an identity, (kind, what SQL calls it).
-_USED = {"language": ("language", "LANGUAGE"), "server": ("server", "FOREIGN SERVER"), "fdw": ("foreign data wrapper", "FOREIGN DATA WRAPPER")}
+_USED = {
+    "language": ("language", "LANGUAGE"),
+    "server": ("server", "FOREIGN SERVER"),
+    "fdw": ("foreign data wrapper", "FOREIGN DATA WRAPPER"),
+}
 #: ``grantee RIGHT * by grantor``; the star is the grant option.
 _ENTRY = re.compile(rf"({NAME}|-) ([A-Z ]+?)( \*)? by (.*)", re.DOTALL)
 
@@ -54,15 +59,23 @@ def grant_steps(schemas: Schemas, kind: str, identity: str, *, fresh: bool = Fal
     after = set(has["acl"] or ()) if has is not None else usual
     found = []
     for (grantee, option), rights in sorted(_taken(after - before, before).items()):
-        found.append(_step(granted, f"REVOKE {'GRANT OPTION FOR ' if option else ''}", rights, f"FROM {_who(schemas, grantee)}"))
+        found.append(
+            _step(granted, f"REVOKE {'GRANT OPTION FOR ' if option else ''}", rights, f"FROM {_who(schemas, grantee)}")
+        )
     for (grantee, option), rights in sorted(_given(before - after).items()):
-        found.append(_step(granted, "GRANT ", rights, f"TO {_who(schemas, grantee)}{' WITH GRANT OPTION' if option else ''}"))
+        found.append(
+            _step(granted, "GRANT ", rights, f"TO {_who(schemas, grantee)}{' WITH GRANT OPTION' if option else ''}")
+        )
     return found
 
 
 def _step(granted: _Granted, verb: str, rights: AbstractSet[str], whom: str) -> Step:
     column = f" {granted.column}" if granted.column else ""
-    listed = "ALL" if granted.every and rights >= granted.every else ", ".join(f"{right}{column}" for right in sorted(rights))
+    listed = (
+        "ALL"
+        if granted.every and rights >= granted.every
+        else ", ".join(f"{right}{column}" for right in sorted(rights))
+    )
     return Step(sql=f"{granted.prefix}{verb}{listed} ON {granted.on} {whom}")
 
 
@@ -138,7 +151,12 @@ def _default(schemas: Schemas, identity: str) -> _Granted | None:
     for_role = f"FOR ROLE {role} " if role != schemas.role else ""
     in_schema = f"IN SCHEMA {schema} " if schema != "*" else ""
     usual = _usual(letter, role, schemas.major) if schema == "*" else _NONE
-    return _Granted(prefix=f"ALTER DEFAULT PRIVILEGES {for_role}{in_schema}", on=_DEFAULTS[letter][0], usual=usual, every=_every(letter))
+    return _Granted(
+        prefix=f"ALTER DEFAULT PRIVILEGES {for_role}{in_schema}",
+        on=_DEFAULTS[letter][0],
+        usual=usual,
+        every=_every(letter),
+    )
 
 
 def _every(letter: str) -> frozenset[str]:

@@ -11,7 +11,9 @@ Objects = Mapping[str, Mapping[str, Definition]]
 #: (kind, identity)
 Key = tuple[str, str]
 
-RELATIONS = frozenset({"table", "partitioned table", "view", "materialized view", "foreign table", "sequence", "composite type"})
+RELATIONS = frozenset(
+    {"table", "partitioned table", "view", "materialized view", "foreign table", "sequence", "composite type"}
+)
 TABLES = frozenset({"table", "partitioned table", "foreign table"})
 TYPES = frozenset({"enum", "domain", "range", "base type", "composite type"})
 ROUTINES = frozenset({"function", "procedure", "aggregate"})

@@ -8,7 +8,8 @@ from typing import Any
 
 from migrollback_nb.undo.ddl.objects import Definition, Key
 
-#: In this order things are made; the other way round they are dropped. What names another thing comes after it, whatever its place here.
+#: In this order things are made; the other way round they are dropped. What names another thing comes after it,
+#: whatever its place here.
 ORDER = (
     "schema", "extension", "language", "access method", "collation", "enum", "range", "composite type", "domain", "base type", "foreign data wrapper", "server",
     "sequence", "function", "procedure", "aggregate", "operator", "operator family", "operator class", "cast", "transform", "conversion", "text search parser/template",
@@ -38,7 +39,12 @@ def in_order(found: Mapping[Key, Definition]) -> list[Key]:
             return
         for other in ranked:
             # what stands on a table or among its columns names it anyway: its place is known
-            if other != key and other not in done and names[other].search(texts[key]) and (key[0] not in MADE_FIRST or other[0] in MADE_FIRST):
+            if (
+                other != key
+                and other not in done
+                and names[other].search(texts[key])
+                and (key[0] not in MADE_FIRST or other[0] in MADE_FIRST)
+            ):
                 visit(other, above | {key})
         done[key] = None
 
@@ -62,7 +68,9 @@ def _text(key: Key, d: Definition) -> str:
     """All that a definition says, in which it may name others."""
     text = "\n".join(_strings({field: told for field, told in d.items() if field != "owned_by"}))
     if key[0] in ("function", "procedure") and " LANGUAGE sql" not in text:
-        text = re.sub(r"AS \$(\w*)\$.*\$\1\$", "", text, flags=re.DOTALL)  # a name in such a body need not be there when it is made
+        text = re.sub(
+            r"AS \$(\w*)\$.*\$\1\$", "", text, flags=re.DOTALL
+        )  # a name in such a body need not be there when it is made
     return f"{key[1]}\n{text}"
 
 

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from migrollback_nb.parsing.object_names import NAME, QUALIFIED, split_last, split_table
-from migrollback_nb.undo.ddl.objects import RELATIONS, ROUTINES, Definition, Key, Objects, is_not_null, is_of_identity, owning_column
+from migrollback_nb.undo.ddl.objects import (
+    RELATIONS,
+    ROUTINES,
+    Definition,
+    Key,
+    Objects,
+    is_not_null,
+    is_of_identity,
+    owning_column,
+)
 from migrollback_nb.undo.ddl.order import ORDER
 from migrollback_nb.undo.ddl.states import Schemas
 
@@ -44,14 +53,20 @@ def _subjects(schemas: Schemas, identity: str) -> list[Key]:
     """What a comment or grant is on, as keys that it may have."""
     on = re.fullmatch(rf".*?({NAME}) on (?:table )?({QUALIFIED})", identity, re.DOTALL)
     if on and not identity.startswith("text search"):
-        parts = [(kind, f"{on[2]} {on[1]}") for kind in ("constraint", "domain constraint", "trigger", "rule", "policy")]
+        parts = [
+            (kind, f"{on[2]} {on[1]}") for kind in ("constraint", "domain constraint", "trigger", "rule", "policy")
+        ]
         return [*parts, *_relations(on[2]), ("domain", on[2])]
     column = re.fullmatch(rf".*\bcolumn ({QUALIFIED}\.{NAME})", identity, re.DOTALL)
     if column:
         return [("column", column[1]), *_relations(split_last(column[1])[0])]
     routine = re.match(rf"(?:function|procedure|aggregate|routine) ({QUALIFIED})\(", identity)
     if routine:
-        found = [key for key in (*schemas.created, *schemas.dropped) if key[0] in ROUTINES and key[1].startswith(routine[1] + "(")]
+        found = [
+            key
+            for key in (*schemas.created, *schemas.dropped)
+            if key[0] in ROUTINES and key[1].startswith(routine[1] + "(")
+        ]
         if identity.startswith("routine"):
             found = [key for key in found if f"routine {key[1]}" == identity]
         return found
@@ -88,6 +103,8 @@ def _is_of_parent(trigger: str, where: Objects) -> bool:
     table, name = split_table(trigger)
     for kind in ("table", "partitioned table"):
         d = where.get(kind, {}).get(table, {})
-        if "partition_bound" in d and any(f"{parent} {name}" in where.get("trigger", {}) for parent in d.get("inherits") or ()):
+        if "partition_bound" in d and any(
+            f"{parent} {name}" in where.get("trigger", {}) for parent in d.get("inherits") or ()
+        ):
             return True
     return False

@@ -17,7 +17,10 @@ def literal(text: str) -> str:
 def argument_types(identity: str) -> str:
     """Of ``f(a integer, b text)`` what pg_identify_object says: ``integer,text``; good for plain arguments."""
     inside = identity.split("(", 1)[1].rsplit(")", 1)[0]
-    parts = [re.sub(rf"^(?:(?:IN|INOUT|VARIADIC) )?{NAME} (?=\S)", "", part.strip()) if " " in part.strip() else part.strip() for part in inside.split(",")]
+    parts = [
+        re.sub(rf"^(?:(?:IN|INOUT|VARIADIC) )?{NAME} (?=\S)", "", part.strip()) if " " in part.strip() else part.strip()
+        for part in inside.split(",")
+    ]
     return ",".join(parts)
 
 

@@ -50,7 +50,11 @@ class Schemas:
     @cached_property
     def detached(self) -> frozenset[str]:
         """Tables that became partitions, and so got indexes and constraints that stay when they are none again."""
-        return frozenset(identity for (_, identity), (was, now) in self.changed.items() if "partition_bound" in now and "partition_bound" not in was)
+        return frozenset(
+            identity
+            for (_, identity), (was, now) in self.changed.items()
+            if "partition_bound" in now and "partition_bound" not in was
+        )
 
     # -- what is looked up ---------------------------------------------------------------------------------------------
 
@@ -94,8 +98,12 @@ class Schemas:
 
 def _by_key(objects: Objects) -> dict[Key, Definition]:
     # a row type comes and goes with its relation
-    return {(kind, identity): d for kind, found in objects.items() if kind != "row type" for identity, d in found.items()}
+    return {
+        (kind, identity): d for kind, found in objects.items() if kind != "row type" for identity, d in found.items()
+    }
 
 
 def _differ(kind: str, was: Definition, now: Definition) -> bool:
-    return any(was.get(name) != now.get(name) for name in {**was, **now} if name != "columns") or (kind in VIEWS and was != now)
+    return any(was.get(name) != now.get(name) for name in {**was, **now} if name != "columns") or (
+        kind in VIEWS and was != now
+    )
