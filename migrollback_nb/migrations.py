@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         RegisterResult,
         Rehearsal,
         RollbackResult,
-        RunbookCopy,
+        RunbookFiles,
         SchemaDiff,
         SyncResult,
         Target,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     )
     from migrollback_nb.database import Database
     from migrollback_nb.database.progress import Progress, Tell
-    from migrollback_nb.database.session import Limits
+    from migrollback_nb.database.session import Timeouts
     from migrollback_nb.files.formats import MigrationFolder
     from migrollback_nb.operations.snapshots import Snapshots
     from migrollback_nb.runbook.checklist import Checklist
@@ -65,7 +65,7 @@ def connect(
     connection: psycopg.Connection | None = None,
     schema: str | None = None,
     dir: Path | str | None = None,
-    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
     interface: str = "python",
 ) -> Migrations:
     """Connect to a database; writes nothing.
@@ -86,7 +86,7 @@ def connect(
         Schema of the rollback system; by default the variable MIGROLLBACK_SCHEMA, else ``public``.
     dir : Path or str, optional
         Folder of migrations; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or ``migrations``.
-    limits : Limits, optional
+    timeouts : Timeouts, optional
         Timeouts and retries.
     interface : str
         What the audit trail calls the program at this end.
@@ -116,10 +116,12 @@ def connect(
     if connection is not None:
         if dsn or service or env:
             raise UsageError("Both a connection and a way to connect are given", hint="Give one of them.")
-        return Migrations(Database(connection, schema=schema, owned=False, limits=limits, interface=interface), dir=dir)
+        return Migrations(
+            Database(connection, schema=schema, owned=False, timeouts=timeouts, interface=interface), dir=dir
+        )
     found, where = find_dsn(dsn, service=service, env=env)
     return Migrations(
-        Database.connect(found, found_in=where, schema=schema, limits=limits, interface=interface), dir=dir
+        Database.connect(found, found_in=where, schema=schema, timeouts=timeouts, interface=interface), dir=dir
     )
 
 
@@ -246,7 +248,7 @@ def _folder(dir: Path | str | None) -> MigrationFolder:
 class Migrations:
     """The migrations of one database: ask, preview, roll back.
 
-    Questions return DataFrames or small results that show as HTML; a method that changes the database says so in its
+    Queries return DataFrames or small results that show as HTML; a method that changes the database says so in its
     first line.
 
     Parameters
@@ -728,7 +730,7 @@ class Migrations:
         consent : bool
             True: also when undoing does not undo all that the SQL does (nextval, COPY to a file ...).
         lock_timeout : str, optional
-            Longest wait for one lock; by default that of the limits, 500ms. There is one try.
+            Longest wait for one lock; by default that of the timeouts, 500ms. There is one try.
         statement_timeout : str, optional
             Longest time for all of it, ``30s`` by default: it holds the locks that the rollback would hold.
         progress : callable, optional
@@ -968,7 +970,7 @@ class Migrations:
             )
         return results.Verification.from_row(self.database.verify_last_rollback(_stem(name)))
 
-    def save_trail(self, path: Path | str) -> AuditResult:
+    def export_audit_log(self, path: Path | str) -> AuditResult:
         """Save history, dependencies and audit trail as a JSON file. Does not write to the database.
 
         Raises
@@ -976,9 +978,9 @@ class Migrations:
         UsageError
             When the file exists already: a trail is never overwritten.
         """
-        from migrollback_nb.operations.audit_log import save_trail
+        from migrollback_nb.operations.audit_log import export_audit_log
 
-        return save_trail(self.database, path)
+        return export_audit_log(self.database, path)
 
     def register(self, name: str) -> RegisterResult:
         """Register a migration that is in place, or update what is registered of it. Writes.
@@ -1288,7 +1290,7 @@ class Migrations:
         chain: bool = False,
         into: Path | str | None = None,
         dsn_given: bool = False,
-    ) -> RunbookCopy:
+    ) -> RunbookFiles:
         """Copy the runbook's notebooks for one migration, filled in. Writes a new, dated folder, and nothing to the database.
 
         Parameters

@@ -224,7 +224,11 @@ DONE = RollbackResult(
 CHANGED = SchemaDiff(
     changes=(
         SchemaChange(
-            change="created", kind="table", identity=HOSTILE, old_definition=None, new_definition={"owner": HOSTILE}
+            change="created",
+            kind="table",
+            identity=HOSTILE,
+            old_definition=None,
+            new_definition={"owner": HOSTILE},
         ),
     ),
     old="before it was applied",

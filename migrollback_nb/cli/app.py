@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migrations:
     """Connect as the common options say; writes nothing."""
-    from migrollback_nb.database.session import Limits
+    from migrollback_nb.database.session import Timeouts
     from migrollback_nb.migrations import connect
 
     given = {
@@ -45,7 +45,7 @@ def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migr
         getattr(args, "dsn", None),
         schema=getattr(args, "schema", None),
         dir=getattr(args, "dir", None),
-        limits=Limits(**given),
+        timeouts=Timeouts(**given),
         interface=interface,
     )
 

@@ -51,7 +51,7 @@ def _name(made: argparse.ArgumentParser) -> None:
     made.add_argument("name", metavar="NAME", help="the migration, with or without .sql")
 
 
-def _limits(made: argparse.ArgumentParser) -> None:
+def _timeouts(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--lock-timeout", metavar="TIME", help="longest wait for one lock, before it is tried again (default 500ms)"
     )
@@ -131,7 +131,7 @@ def _rollback_arguments(made: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where the audit trail is saved before the rollback system itself is rolled back",
     )
-    _limits(made)
+    _timeouts(made)
 
 
 def _rehearse_arguments(made: argparse.ArgumentParser) -> None:
@@ -204,7 +204,7 @@ def _apply_arguments(made: argparse.ArgumentParser) -> None:
         "one before the first, one after the last, and around one that runs outside a transaction; also between each"
         " two; none",
     )
-    _limits(made)
+    _timeouts(made)
 
 
 def _history_arguments(made: argparse.ArgumentParser) -> None:

@@ -195,7 +195,7 @@ class Magic:
 
     def _connected(self, args: argparse.Namespace) -> Migrations:
         """Give the connection that is meant; open it when it is not the one at hand."""
-        from migrollback_nb.database.session import Limits
+        from migrollback_nb.database.session import Timeouts
 
         options = self._options | {
             name: getattr(args, name) for name in ("dsn", "schema", "dir") if hasattr(args, name)
@@ -223,7 +223,7 @@ class Magic:
             for name in ("lock_timeout", "statement_timeout")
             if (value := getattr(args, name, None)) is not None
         }
-        self._db.database.limits = Limits(**given)
+        self._db.database.timeouts = Timeouts(**given)
         return self._db
 
 

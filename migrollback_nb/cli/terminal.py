@@ -205,7 +205,7 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
             out.write(f"{visible(alone)} would be rolled back alone: nothing in place rests on it\n")
         case results.Plan():
             show_order(result.steps, out)
-        case results.RunbookCopy():
+        case results.RunbookFiles():
             out.write(f"✅ The runbook of {visible(result.migration_name)} is in {visible(result.folder)}\n")
             out.writelines(f"   {name}\n" for name in result.files)
         case results.AuditResult():

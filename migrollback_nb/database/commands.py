@@ -12,8 +12,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
-from migrollback_nb.database.queries import Questions
-from migrollback_nb.database.session import PATIENCE, RETRIED, Execution, Row
+from migrollback_nb.database.queries import Queries
+from migrollback_nb.database.session import PATIENCE, RETRIED, ExecutionResult, Row
 
 _LOST_AT_COMMIT = "Migration {} successfully (the connection was lost at COMMIT; the audit trail has the answer)"
 
@@ -29,7 +29,7 @@ def nothing_has_run() -> Iterator[None]:
         ) from lost
 
 
-class Deeds(Questions):
+class Commands(Queries):
     """Registering, applying, rolling back, snapshots, events."""
 
     def register_many(self, records: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -246,11 +246,11 @@ class Deeds(Questions):
         )
         return tuple(row["migration_name"] for row in rows)
 
-    def apply(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
+    def apply(self, record: dict[str, Any], statements: Sequence[str]) -> ExecutionResult:
         """Run an up part and register it, whole or not at all. Writes."""
         session_settings = self._session_settings()
 
-        def attempt(lock_timeout: str) -> Execution:
+        def attempt(lock_timeout: str) -> ExecutionResult:
             attempt_id = self._new_attempt()
             self._notices.clear()
             try:
@@ -266,7 +266,7 @@ class Deeds(Questions):
                     found = {} if rows[0]["success"] else self._attempt_details(attempt_id)
             except errors.ConnectionFailed:
                 return self._after_lost_apply(record["name"], attempt_id)
-            return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
+            return ExecutionResult(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
 
         return self._retrying(attempt, met_lock=_met_lock)
 
@@ -278,7 +278,7 @@ class Deeds(Questions):
         preview: str | None = None,
         trail_head: str | None = None,
         snapshot_each: bool = False,
-    ) -> Execution:
+    ) -> ExecutionResult:
         """Roll migrations back in the given order in one transaction, all or none. Writes.
 
         The event ``started`` is committed first, with the id of the attempt; when the connection is lost at COMMIT,
@@ -293,7 +293,7 @@ class Deeds(Questions):
         asked |= {"snapshot_each": True} if snapshot_each else {}
         return self._retrying(lambda lock_timeout: self._rollback_once(names, asked, lock_timeout), met_lock=_met_lock)
 
-    def _rollback_once(self, names: Sequence[str], asked: dict[str, Any], lock_timeout: str) -> Execution:
+    def _rollback_once(self, names: Sequence[str], asked: dict[str, Any], lock_timeout: str) -> ExecutionResult:
         attempt_id = self._new_attempt()
         ends_trail = asked["trail_head"] is not None
         reason = asked["reason"]
@@ -321,7 +321,7 @@ class Deeds(Questions):
                 found = {} if ends_trail and rows[0]["success"] else self._attempt_details(attempt_id)
                 if rows[0]["success"]:
                     self._stop_if_cancelled()  # the server may have been done before it heard of it
-            return Execution(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
+            return ExecutionResult(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
         except errors.ConnectionFailed:
             return self._after_lost_connection(names, attempt_id, reason=reason, ends_trail=ends_trail)
         except (KeyboardInterrupt, errors.DatabaseError) as broken:
@@ -373,14 +373,14 @@ class Deeds(Questions):
 
     def _after_lost_connection(
         self, names: Sequence[str], attempt_id: str, *, reason: str | None, ends_trail: bool
-    ) -> Execution:
+    ) -> ExecutionResult:
         if ends_trail and self._system_is_gone(attempt_id):
             message = (
                 "Migration rolled back successfully. The rollback system is gone and its audit trail ends here (the"
                 " connection was lost at COMMIT)"
             )
             rows = [{"success": True, "message": message, "sql_executed": None, "migration_name": names[0]}]
-            return Execution(rows=rows, details={}, attempt_id=attempt_id)
+            return ExecutionResult(rows=rows, details={}, attempt_id=attempt_id)
         found = self._look_up(attempt_id)
         details = {name: row["details"] for name, row in found.items()}
         if set(names) <= {name for name, row in found.items() if row["event"] == "rolled_back"}:
@@ -389,12 +389,12 @@ class Deeds(Questions):
                 {"success": True, "message": message, "sql_executed": self._rollback_sql(name), "migration_name": name}
                 for name in names
             ]
-            return Execution(rows=rows, details=details, attempt_id=attempt_id)
+            return ExecutionResult(rows=rows, details=details, attempt_id=attempt_id)
         for name, row in found.items():
             if row["event"] in ("failed", "refused"):
                 message = row["details"].get("message", "")
                 told = f"Rollback failed: {message}" if row["event"] == "failed" else message
-                return Execution(
+                return ExecutionResult(
                     rows=[{"success": False, "message": told, "sql_executed": None, "migration_name": name}],
                     details=details if row["event"] == "failed" else {},
                     attempt_id=attempt_id,
@@ -484,7 +484,7 @@ class Deeds(Questions):
             )
         return {row["migration_name"]: {**row["details"], "event": row["event"]} for row in rows}
 
-    def _after_lost_apply(self, name: str, attempt_id: str) -> Execution:
+    def _after_lost_apply(self, name: str, attempt_id: str) -> ExecutionResult:
         row = self._look_up(attempt_id).get(name)
         if row is None:
             raise errors.ConnectionFailed(
@@ -492,13 +492,13 @@ class Deeds(Questions):
                 hint="Try again.",
             )
         if row["event"] == "applied":
-            return Execution(
+            return ExecutionResult(
                 rows=[{"success": True, "message": _LOST_AT_COMMIT.format("applied")}],
                 details={name: row["details"]},
                 attempt_id=attempt_id,
             )
         message = f"Migration failed: {row['details'].get('message', '')}"
-        return Execution(
+        return ExecutionResult(
             rows=[{"success": False, "message": message}], details={name: row["details"]}, attempt_id=attempt_id
         )
 
@@ -511,7 +511,7 @@ class Deeds(Questions):
         return {row["migration_name"]: row["details"] for row in rows}
 
 
-def _met_lock(execution: Execution) -> bool:
+def _met_lock(execution: ExecutionResult) -> bool:
     return any(
         details.get("sqlstate") in RETRIED for details in execution.details.values() if not execution.rows[0]["success"]
     )

@@ -14,12 +14,12 @@ from psycopg.types.json import Jsonb
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import RollbackProgress
 from migrollback_nb.core.results.progress import first_words
-from migrollback_nb.database.commands import _LOST_AT_COMMIT, Deeds
-from migrollback_nb.database.session import Execution, Row
+from migrollback_nb.database.commands import _LOST_AT_COMMIT, Commands
+from migrollback_nb.database.session import ExecutionResult, Row
 from migrollback_nb.parsing.statements import SqlText, only_sets
 
 
-class DeedsInSteps(Deeds):
+class NontransactionalCommands(Commands):
     """Each statement is journalled when it is done, so that an interrupted run can be resumed."""
 
     @contextmanager
@@ -42,11 +42,11 @@ class DeedsInSteps(Deeds):
                         " statement could miss its search_path, and other clients would find our settings."
                     ),
                 )
-            guard = type(self)(connection, schema=self.schema, owned=True, reopen=None, limits=self.limits)
+            guard = type(self)(connection, schema=self.schema, owned=True, reopen=None, timeouts=self.timeouts)
             guard.client = self.client
             with guard._translated(), connection.transaction():
                 self._set_local(
-                    connection, {"idle_in_transaction_session_timeout": "0", "lock_timeout": self.limits.lock_timeout}
+                    connection, {"idle_in_transaction_session_timeout": "0", "lock_timeout": self.timeouts.lock_timeout}
                 )
                 guard._rows("lock_migrations")
                 guard._let_go_of_snapshot()
@@ -93,8 +93,8 @@ class DeedsInSteps(Deeds):
             before = _settings(worker)
             settings = {
                 "search_path": search_path,
-                "lock_timeout": self.limits.lock_timeout,
-                "statement_timeout": self.limits.statement_timeout,
+                "lock_timeout": self.timeouts.lock_timeout,
+                "statement_timeout": self.timeouts.statement_timeout,
                 "synchronous_commit": "on",
                 "client_min_messages": "notice",
             }
@@ -109,7 +109,7 @@ class DeedsInSteps(Deeds):
                 # must be heard, and the next statement understood.
                 worker.execute("SET client_encoding = 'UTF8'; SET client_min_messages = notice")
                 # CONCURRENTLY waits for others without making anybody wait, and breaking it off leaves an invalid index
-                wanted = "0" if "concurrently" in statement.lower() else self.limits.lock_timeout
+                wanted = "0" if "concurrently" in statement.lower() else self.timeouts.lock_timeout
                 if _value_of(worker, "lock_timeout") == ours["lock_timeout"]:  # else the SQL has set it
                     ours["lock_timeout"] = _set(worker, "lock_timeout", wanted)
                 if self.cancelled:
@@ -177,17 +177,17 @@ class DeedsInSteps(Deeds):
             run.unrecorded = None
         run.completed = number
 
-    def rollback_in_steps(self, name: str, *, reason: str | None = None, preview: str | None = None) -> Execution:
+    def rollback_in_steps(self, name: str, *, reason: str | None = None, preview: str | None = None) -> ExecutionResult:
         """Roll one migration back statement by statement, outside a transaction, resuming where an interrupted run stopped. Writes."""
 
-        def attempt(_: str) -> Execution:
+        def attempt(_: str) -> ExecutionResult:
             run = _Run(name=name, direction="rollback", attempt_id=self._new_attempt())
             self._notices.clear()
             try:
                 rows, details = self._rollback_steps(run, reason=reason, preview=preview)
             except errors.ConnectionFailed as lost:
                 rows, details = self._after_lost_steps(run, lost, reason=reason)
-            return Execution(
+            return ExecutionResult(
                 rows=[{**rows[0], "migration_name": name}],
                 details=details,
                 attempt_id=run.attempt_id,
@@ -296,17 +296,17 @@ class DeedsInSteps(Deeds):
             ], {run.name: details}
         return [{"success": False, "message": told, "sql_executed": None}], {}
 
-    def apply_in_steps(self, record: dict[str, Any], statements: Sequence[str]) -> Execution:
+    def apply_in_steps(self, record: dict[str, Any], statements: Sequence[str]) -> ExecutionResult:
         """Run an up part statement by statement, outside a transaction, resuming where an interrupted run stopped, and register it. Writes."""
 
-        def attempt(_: str) -> Execution:
+        def attempt(_: str) -> ExecutionResult:
             run = _Run(name=record["name"], direction="apply", attempt_id=self._new_attempt())
             self._notices.clear()
             try:
                 rows, details = self._apply_steps(run, record, statements)
             except errors.ConnectionFailed as lost:
                 rows, details = self._after_lost_apply_steps(run, record, lost)
-            return Execution(rows=rows, details=details, attempt_id=run.attempt_id, notices=list(self._notices))
+            return ExecutionResult(rows=rows, details=details, attempt_id=run.attempt_id, notices=list(self._notices))
 
         # only the guard's lock is tried again: what ran outside a transaction is not run twice unasked
         return self._retrying(attempt)
@@ -387,7 +387,7 @@ class _Run:
     put_back: list[str] = field(default_factory=list)  #: settings that the SQL has changed
 
     def details(self) -> dict[str, Row]:
-        """What the event of its end says of it, as `Execution` has it."""
+        """What the event of its end says of it, as `ExecutionResult` has it."""
         return {self.name: {"settings_put_back": self.put_back}} if self.put_back else {}
 
     def ending(self, reason: str | None, client: str) -> dict[str, Any]:

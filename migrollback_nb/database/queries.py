@@ -21,8 +21,8 @@ _STORED = (
 )
 
 
-class Questions(Session):
-    """Questions to the history, the dependencies, the audit trail, the snapshots and the schema."""
+class Queries(Session):
+    """Queries to the history, the dependencies, the audit trail, the snapshots and the schema."""
 
     def can_rollback(self, name: str) -> Row:
         """One row: can_rollback, reason, dependent_migrations, and besides warnings, found and what `stored_sql` compares. Does not write."""
@@ -385,7 +385,7 @@ class Questions(Session):
         with (
             suppress(Undo),
             self._translated(),
-            self._transaction({"statement_timeout": self.limits.statement_timeout, "transaction_read_only": "on"}),
+            self._transaction({"statement_timeout": self.timeouts.statement_timeout, "transaction_read_only": "on"}),
         ):
             try:
                 cursor = self.connection.execute(statement.encode())

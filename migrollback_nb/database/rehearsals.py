@@ -9,11 +9,11 @@ from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Notice
-from migrollback_nb.database.queries import Questions
+from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.session import Row, who_blocks
 
 
-class Rehearsals(Questions):
+class Rehearsals(Queries):
     """A rehearsal leaves one event and nothing else."""
 
     def rehearse(

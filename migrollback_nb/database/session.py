@@ -48,7 +48,7 @@ class Undo(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Timeouts:
     """How long anything may take. Texts as PostgreSQL reads them: 500ms, 2s, 10min; 0 is no limit."""
 
     lock_timeout: str = "500ms"  #: longest wait for one lock; others queue behind us meanwhile
@@ -58,7 +58,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Execution:
+class ExecutionResult:
     """What came back from running migration SQL."""
 
     rows: list[Row]
@@ -92,7 +92,7 @@ class Session:
         schema: str = "public",
         owned: bool = True,
         reopen: Callable[[], psycopg.Connection] | None = None,
-        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
         interface: str = "python",
     ) -> None:
         if not connection.autocommit:
@@ -102,7 +102,7 @@ class Session:
             )
         self.connection = connection
         self.schema = schema
-        self.limits = limits or Limits()
+        self.timeouts = timeouts or Timeouts()
         self.interface = interface
         self._owned = owned
         self._reopen = reopen
@@ -130,7 +130,7 @@ class Session:
         *,
         found_in: str = "the DSN that was given",
         schema: str = "public",
-        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
         interface: str = "python",
     ) -> Self:
         """Open a connection of our own; writes nothing.
@@ -144,7 +144,7 @@ class Session:
         def reopen() -> psycopg.Connection:
             return open_connection(dsn, found_in=found_in)
 
-        return cls(reopen(), schema=schema, owned=True, reopen=reopen, limits=limits, interface=interface)
+        return cls(reopen(), schema=schema, owned=True, reopen=reopen, timeouts=timeouts, interface=interface)
 
     def close(self) -> None:
         """Close the connection when it is our own; writes nothing."""
@@ -279,9 +279,9 @@ class Session:
     def _deed(self, *, lock_timeout: str | None = None, statement_timeout: str | None = None) -> Iterator[None]:
         """A transaction under safe settings. SET LOCAL only: through a pooler a plain SET would reach other clients."""
         wanted = {
-            "lock_timeout": lock_timeout or self.limits.lock_timeout,
-            "statement_timeout": statement_timeout or self.limits.statement_timeout,
-            "idle_in_transaction_session_timeout": self.limits.idle_timeout,
+            "lock_timeout": lock_timeout or self.timeouts.lock_timeout,
+            "statement_timeout": statement_timeout or self.timeouts.statement_timeout,
+            "idle_in_transaction_session_timeout": self.timeouts.idle_timeout,
             # acknowledged must mean durable: with `off`, five of five commits were lost in a crash
             "synchronous_commit": "on",
             # "... does not exist, skipping" is a notice, and must be heard
@@ -370,11 +370,11 @@ class Session:
         """Make an attempt, and make it again while it meets a lock. `attempt` takes the lock_timeout to use."""
         import random
 
-        lock_timeout = self.limits.lock_timeout
+        lock_timeout = self.timeouts.lock_timeout
         self._begin()
         met: dict[int, Row] = {}
         try:
-            for tries_left in range(self.limits.retries, -1, -1):
+            for tries_left in range(self.timeouts.retries, -1, -1):
                 if self.cancelled:
                     raise errors.DatabaseError(
                         "Cancelled before it began", sqlstate="57014", hint="Nothing was changed."
@@ -392,7 +392,7 @@ class Session:
                     else:
                         met |= blockers
                         if not met_lock(outcome) or not tries_left:
-                            if isinstance(outcome, Execution) and met_lock(outcome):
+                            if isinstance(outcome, ExecutionResult) and met_lock(outcome):
                                 outcome.blocked_by = who_blocks(met)
                             return outcome
                 self._watch.eager = True
@@ -401,7 +401,7 @@ class Session:
                     # once
                     lock_timeout = "1500ms"
                 # jitter, no secret
-                pause = random.uniform(0.05, 0.25) * (1 + self.limits.retries - tries_left)  # noqa: S311
+                pause = random.uniform(0.05, 0.25) * (1 + self.timeouts.retries - tries_left)  # noqa: S311
                 if self._cancelled.wait(pause):
                     raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
         finally:

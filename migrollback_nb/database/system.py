@@ -10,11 +10,11 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors, results
-from migrollback_nb.database.queries import Questions
+from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.signatures import identities, signatures
 
 
-class SystemDeeds(Questions):
+class SystemCommands(Queries):
     """What is done before there is a history, and to its own tables."""
 
     def system_migrations(self) -> set[str] | None:

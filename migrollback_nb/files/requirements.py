@@ -62,7 +62,7 @@ class Needs:
     )  #: that it names and does not make -> place of the first mention, as file:line
 
 
-def needs_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -> Needs:
+def requirements_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -> Needs:
     """What these migrations need, up parts and rollback blocks, and what runs before them; pure.
 
     Parameters
@@ -77,15 +77,15 @@ def needs_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -
         texts.append((file.path, file.up.text, 1))
         if file.rollback is not None:
             texts.append((file.path, file.rollback.sql, file.rollback.line))
-    return _needs_of_texts(texts)
+    return _requirements_of_texts(texts)
 
 
 def roles_needed(sql: str) -> frozenset[str]:
     """The roles that a text names and does not make itself; none where it does not parse. Pure."""
-    return frozenset(_needs_of_texts([("", sql, 1)]).roles)
+    return frozenset(_requirements_of_texts([("", sql, 1)]).roles)
 
 
-def _needs_of_texts(texts: Iterable[tuple[str, str, int]]) -> Needs:
+def _requirements_of_texts(texts: Iterable[tuple[str, str, int]]) -> Needs:
     """What texts need, each with its path and the number of its first line."""
     extensions: dict[str, str] = {}
     shared: list[str] = []

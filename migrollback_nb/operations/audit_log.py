@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from migrollback_nb.database import Database
 
 
-def save_trail(database: Database, path: Path | str) -> AuditResult:
+def export_audit_log(database: Database, path: Path | str) -> AuditResult:
     """Save history, dependencies and audit trail as a JSON file. Does not write to the database.
 
     Raises

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb.parsing import object_names
+from migrollback_nb.core import object_names
 
 if TYPE_CHECKING:
     from migrollback_nb.parsing.objects import Mention, StatementObjects

@@ -117,7 +117,7 @@ def rehearse_on_copy(
         raise Refused(asked[0]["message"], migration_name=asked[0]["migration_name"])
     if not consent:
         _require_stored_effects(target, names)
-    with copied(target, on=on, limits=target.limits) as copy:
+    with copied(target, on=on, timeouts=target.timeouts) as copy:
         database = copy.database
         needed = [row for row in database.not_undone(names) if row["outside"]]
         if needed and not consent:

@@ -13,13 +13,13 @@ from migrollback_nb.core import results
 from migrollback_nb.core.errors import ConnectionFailed, Refused, RollbackFailed
 from migrollback_nb.database.commands import nothing_has_run
 from migrollback_nb.operations import snapshots as around
-from migrollback_nb.operations.audit_log import save_trail
+from migrollback_nb.operations.audit_log import export_audit_log
 from migrollback_nb.operations.rejection import refusal
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import ChainResult, RollbackResult
     from migrollback_nb.database import Database
-    from migrollback_nb.database.session import Execution
+    from migrollback_nb.database.session import ExecutionResult
     from migrollback_nb.operations.snapshots import Snapshots
 
 
@@ -95,14 +95,14 @@ def roll_back_system(
     if not check["can_rollback"]:
         raise Refused(check["reason"], migration_name=name, dependents=tuple(check["dependent_migrations"]))
     path = Path(trail) if trail is not None else Path(f"migrollback_trail_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
-    head = save_trail(database, path)
+    head = export_audit_log(database, path)
     execution = database.rollback([name], reason=reason, preview=preview, trail_head=head.head_hash)
     saved = f"The history and the audit trail were saved to {path} (head {head.head_number} {head.head_hash})"
     return _results(database, execution, (*warnings, saved), (name,))[0]
 
 
 def _results(
-    database: Database, execution: Execution, warnings: tuple[str, ...], names: Sequence[str]
+    database: Database, execution: ExecutionResult, warnings: tuple[str, ...], names: Sequence[str]
 ) -> tuple[RollbackResult, ...]:
     ended = []
     for row in execution.rows:

@@ -10,7 +10,8 @@ from typing import Any
 import postgast
 from postgast.pg_query_pb2 import ColumnRef, CommonTableExpr, FuncCall, InsertStmt, Node, RangeVar, TypeName, UpdateStmt
 
-from migrollback_nb.parsing import object_names, plpgsql
+from migrollback_nb.core import object_names
+from migrollback_nb.parsing import plpgsql
 from migrollback_nb.parsing.side_effects import Name
 
 _TYPE = re.compile(r"(.+)%(?:row)?type", re.IGNORECASE | re.DOTALL)

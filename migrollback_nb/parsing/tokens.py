@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import postgast
 
-from migrollback_nb.parsing.object_names import last_name, quote, unquoted
+from migrollback_nb.core.object_names import last_name, quote, unquoted
 
 _TOKEN = postgast.pg_query_pb2.Token
 _IDENT = _TOKEN.Value("IDENT")

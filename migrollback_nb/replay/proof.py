@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.proof import Grade
     from migrollback_nb.database import Database
     from migrollback_nb.database.progress import Progress
-    from migrollback_nb.database.session import Execution, Limits
+    from migrollback_nb.database.session import ExecutionResult, Timeouts
     from migrollback_nb.files.formats.folder import FolderContents
     from migrollback_nb.files.migration import MigrationFile
     from migrollback_nb.files.preludes import Prelude
@@ -92,7 +92,7 @@ def prove_folder(
     bin: Path | str | None = None,
     own_server: bool = False,
     prelude: Sequence[Path | str] | Path | str | None = None,
-    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
     progress: Progress | None = None,
 ) -> Proof:
     """Grade the rollbacks of a folder on a scratch database; see `prove`. Writes only there.
@@ -132,7 +132,14 @@ def prove_folder(
                 name, similar=tuple(get_close_matches(name, known, n=3)), where=f"is in {folder.path}"
             )
     return prove(
-        folder.read_all(), chosen, on=on, bin=bin, own_server=own_server, first=first, limits=limits, progress=progress
+        folder.read_all(),
+        chosen,
+        on=on,
+        bin=bin,
+        own_server=own_server,
+        first=first,
+        timeouts=timeouts,
+        progress=progress,
     )
 
 
@@ -144,7 +151,7 @@ def prove(
     bin: Path | str | None = None,
     own_server: bool = False,
     first: Sequence[Prelude] = (),
-    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
     progress: Progress | None = None,
 ) -> Proof:
     """Grade the rollbacks of a folder on a scratch database. Writes only there.
@@ -155,7 +162,7 @@ def prove(
         All files of the folder.
     names : sequence of str
         The migrations to grade; by default all. Those before them are applied first.
-    on, bin, own_server, limits
+    on, bin, own_server, timeouts
         Where the scratch database is made; see `migrollback_nb.replay.scratch.scratch`.
     first : sequence of Prelude
         What runs there before the first migration.
@@ -178,7 +185,9 @@ def prove(
     ordered = ordered[:last]
     clock = _Clock()
     began = time.perf_counter()
-    with scratch(ordered, on=on, bin=bin, own_server=own_server, private=True, preludes=first, limits=limits) as place:
+    with scratch(
+        ordered, on=on, bin=bin, own_server=own_server, private=True, preludes=first, timeouts=timeouts
+    ) as place:
         clock.seconds["scratch"] += time.perf_counter() - began
         prover = _Prover(place, clock, first, named=on is not None)
         for number, file in enumerate(ordered):
@@ -574,7 +583,7 @@ class _Prover:
             return replace(failure, sqlstate="42601")  # the gate has refused it, so the server was not asked
         return failure
 
-    def _run(self, database: Database, run: Callable[[], Execution]) -> Failure | None:
+    def _run(self, database: Database, run: Callable[[], ExecutionResult]) -> Failure | None:
         with self._clock.on("sql"):
             try:
                 execution = run()

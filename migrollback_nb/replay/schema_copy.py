@@ -26,7 +26,7 @@ from migrollback_nb.files.preludes import extensions_only, without_own_options
 from migrollback_nb.replay.scratch import Scratch, scratch
 
 if TYPE_CHECKING:
-    from migrollback_nb.database.session import Limits, Row
+    from migrollback_nb.database.session import Row, Timeouts
 
 #: Word for "on a scratch database of this machine", where a DSN may stand too.
 HERE = "scratch"
@@ -46,7 +46,7 @@ class SchemaCopy:
 
 
 @contextmanager
-def copied(target: Database, *, on: str = HERE, limits: Limits | None = None) -> Iterator[SchemaCopy]:
+def copied(target: Database, *, on: str = HERE, timeouts: Timeouts | None = None) -> Iterator[SchemaCopy]:
     """A copy of the target's schema for as long as the ``with`` block lasts. Writes: only there.
 
     Parameters
@@ -55,7 +55,7 @@ def copied(target: Database, *, on: str = HERE, limits: Limits | None = None) ->
         What is copied: schema, roles that it names, and the history of its migrations, but no rows of its tables.
     on : str
         ``scratch`` for a database on this machine, or the DSN of a server that has the roles and extensions.
-    limits : Limits, optional
+    timeouts : Timeouts, optional
         Timeouts of the connection to the copy.
 
     Raises
@@ -77,7 +77,7 @@ def copied(target: Database, *, on: str = HERE, limits: Limits | None = None) ->
         [parse("\n".join(wanted), name="0_target")],
         on=None if on == HERE else on,
         preludes=extensions_only() if on == HERE else (),
-        limits=limits,
+        timeouts=timeouts,
     ) as made:
         if on != HERE:
             _require_roles(made, [role["rolname"] for role in _roles(target)])
@@ -90,7 +90,7 @@ def copied(target: Database, *, on: str = HERE, limits: Limits | None = None) ->
         user = target.target.user if roles else None
         dsn = make_conninfo(made.dsn, user=user) if user else made.dsn
         opened = Database.connect(
-            dsn, found_in="the copy of the schema", schema=target.schema, limits=limits, interface=target.interface
+            dsn, found_in="the copy of the schema", schema=target.schema, timeouts=timeouts, interface=target.interface
         )
         try:
             yield SchemaCopy(

@@ -27,11 +27,11 @@ from migrollback_nb.database import Database
 from migrollback_nb.database.connection import find_dsn, open_connection
 from migrollback_nb.database.installation import system_migration, system_migration_names, system_record
 from migrollback_nb.files.preludes import SHIPPED, Prelude, find
-from migrollback_nb.files.requirements import Needs, needs_of, roles_made
+from migrollback_nb.files.requirements import Needs, requirements_of, roles_made
 from migrollback_nb.servers.private import PrivateServer, Programs, programs_in, programs_on_this_machine
 
 if TYPE_CHECKING:
-    from migrollback_nb.database.session import Limits
+    from migrollback_nb.database.session import Timeouts
     from migrollback_nb.files.migration import MigrationFile
 
 #: What the name of every scratch database begins with: leftovers are told by it.
@@ -69,7 +69,7 @@ class Scratch:
     bin: Path | None
     _dsn: str = field(repr=False)  # of the server's maintenance database; may hold a password
     _keeper: psycopg.Connection = field(repr=False)
-    _limits: Limits | None = field(repr=False)
+    _timeouts: Timeouts | None = field(repr=False)
     name: str = ""  #: of the database
     remarks: tuple[str, ...] = ()
     alone: bool = False  #: on a server that was started for this
@@ -100,7 +100,7 @@ class Scratch:
             self.dsn_of(database or self.name),
             found_in="the scratch database",
             schema=self.schema,
-            limits=self._limits,
+            timeouts=self._timeouts,
             interface="scratch",
         )
         self._open.append(opened)
@@ -184,7 +184,7 @@ def scratch(
     own_server: bool = False,
     private: bool = False,
     preludes: Sequence[Prelude] = (),
-    limits: Limits | None = None,
+    timeouts: Timeouts | None = None,
 ) -> Iterator[Scratch]:
     """A scratch database with the rollback system, for as long as the ``with`` block lasts. Writes: only there.
 
@@ -206,7 +206,7 @@ def scratch(
         safety: it takes a second to start and is faster with many transactions and copies.
     preludes : sequence of Prelude
         What runs in the database first.
-    limits : Limits, optional
+    timeouts : Timeouts, optional
         Timeouts of the connections.
 
     Yields
@@ -221,7 +221,7 @@ def scratch(
     ConnectionFailed
         When there is no answer.
     """
-    needs = needs_of(files, preludes)
+    needs = requirements_of(files, preludes)
     named = bin or os.environ.get(PROGRAMS_VARIABLE)
     if on and bin:
         raise UsageError(
@@ -238,7 +238,14 @@ def scratch(
             )
         dsn, found_in = find_dsn(on)
         with _made_on(
-            dsn, found_in=found_in, words=None, bin=None, needs=needs, preludes=preludes, own=own_server, limits=limits
+            dsn,
+            found_in=found_in,
+            words=None,
+            bin=None,
+            needs=needs,
+            preludes=preludes,
+            own=own_server,
+            timeouts=timeouts,
         ) as made:
             yield made
         return
@@ -250,7 +257,7 @@ def scratch(
             own,
         ),
         _made_on(
-            dsn, found_in=words, words=words, bin=folder, needs=needs, preludes=preludes, own=own, limits=limits
+            dsn, found_in=words, words=words, bin=folder, needs=needs, preludes=preludes, own=own, timeouts=timeouts
         ) as made,
     ):
         yield made
@@ -361,7 +368,7 @@ def _made_on(
     needs: Needs,
     preludes: Sequence[Prelude],
     own: bool,
-    limits: Limits | None,
+    timeouts: Timeouts | None,
 ) -> Iterator[Scratch]:
     """A scratch database on a server that runs. What goes wrong inside the block is its user's, and passes as it is."""
     if dsn == "embedded" or dsn.startswith("embedded/"):
@@ -372,7 +379,12 @@ def _made_on(
     version = keeper.info.server_version
     words = words or f"PostgreSQL {version // 10000}.{version % 10000} at {keeper.info.host or 'local'}"
     made = Scratch(
-        schema=f"migrollback_{secrets.token_hex(4)}", server=words, bin=bin, _dsn=dsn, _keeper=keeper, _limits=limits
+        schema=f"migrollback_{secrets.token_hex(4)}",
+        server=words,
+        bin=bin,
+        _dsn=dsn,
+        _keeper=keeper,
+        _timeouts=timeouts,
     )
     try:
         with _translated(words):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core.errors import UsageError
-from migrollback_nb.core.results import RunbookCopy
+from migrollback_nb.core.results import RunbookFiles
 from migrollback_nb.database.connection import DSN_VARIABLES, LIBPQ_VARIABLES
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def copy_runbook(
     into: Path | str | None = None,
     dsn_given: bool = False,
     chain: bool = False,
-) -> RunbookCopy:
+) -> RunbookFiles:
     """Copy the notebooks of the runbook, for one migration. Writes a new folder, over nothing that is there.
 
     Parameters
@@ -56,7 +56,7 @@ def copy_runbook(
 
     Returns
     -------
-    RunbookCopy
+    RunbookFiles
 
     Raises
     ------
@@ -105,7 +105,7 @@ def copy_runbook(
     for notebook in NOTEBOOKS:
         filled = fill_in(json.loads((source / notebook).read_text(encoding="utf-8")), values)
         (folder / notebook).write_text(json.dumps(filled, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
-    return RunbookCopy(
+    return RunbookFiles(
         folder=str(folder), files=NOTEBOOKS, migration_name=name, ticket=ticket, warnings=tuple(warnings)
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migrollback_nb.parsing.object_names import quote
+from migrollback_nb.core.object_names import quote
 from migrollback_nb.undo.created import MadeKey
 from migrollback_nb.undo.ddl import default_name
 from migrollback_nb.undo.parse_tree import (

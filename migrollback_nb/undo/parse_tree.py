@@ -7,7 +7,7 @@ from typing import Any
 
 import postgast
 
-from migrollback_nb.parsing.object_names import quote
+from migrollback_nb.core.object_names import quote
 from migrollback_nb.undo.ddl import default_name
 
 PB = postgast.pg_query_pb2

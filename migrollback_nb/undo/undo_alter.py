@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrollback_nb.parsing.object_names import quote
+from migrollback_nb.core.object_names import quote
 from migrollback_nb.undo.ddl import Step, literal
 from migrollback_nb.undo.parse_tree import PB, copy_of, deparse, dotted, relation, role, strings
 from migrollback_nb.undo.position import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from migrollback_nb.parsing.object_names import quote
+from migrollback_nb.core.object_names import quote
 from migrollback_nb.undo.created import Made
 from migrollback_nb.undo.ddl import Step
 from migrollback_nb.undo.parse_tree import OBJECT, PB, constraint_name, object_word, relation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrollback_nb.parsing.object_names import quote
+from migrollback_nb.core.object_names import quote
 from migrollback_nb.undo.created import Made
 from migrollback_nb.undo.creates import Create, create_of
 from migrollback_nb.undo.ddl import Objects, Step

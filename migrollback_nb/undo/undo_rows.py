@@ -6,7 +6,7 @@ from typing import Any
 
 import postgast
 
-from migrollback_nb.parsing.object_names import quote
+from migrollback_nb.core.object_names import quote
 from migrollback_nb.undo.creates import table_of
 from migrollback_nb.undo.ddl import Step
 from migrollback_nb.undo.parse_tree import PB, dotted, relation, strings

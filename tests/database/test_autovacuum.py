@@ -41,6 +41,6 @@ def test_a_rollback_gets_past_autovacuum(db, applied, session, database_dsn, fol
         " AND datname = current_database()"
     )
     eventually(lambda: value(watcher, at_work) == 1, "autovacuum is at work", seconds=30)
-    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="300ms", retries=3)) as hasty:
+    with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="300ms", retries=3)) as hasty:
         assert hasty.rollback("001_t", confirm="001_t").success
     assert not exists(session(), "t")

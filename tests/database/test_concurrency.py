@@ -37,7 +37,7 @@ def test_several_clients_at_once(applied, session, database_dsn, folder):
     ready = threading.Barrier(5)
 
     def attempt():
-        with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="5s")) as db:
+        with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="5s")) as db:
             ready.wait(timeout=30)
             try:
                 return db.rollback("001_t", confirm="001_t").success

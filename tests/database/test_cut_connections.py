@@ -108,7 +108,7 @@ def cuttable(cutter, database_dsn, folder, monkeypatch):
     for module in (commands, session_module):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
     with mr.connect(
-        psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder, limits=mr.Limits(retries=1)
+        psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder, timeouts=mr.Timeouts(retries=1)
     ) as migrations:
         yield migrations
 

@@ -78,7 +78,7 @@ PASSING = {
 
 
 def test_which_errors_may_pass(session):
-    found = {code: value(session(), "SELECT is_passing_error(%s)", code) for code in PASSING}
+    found = {code: value(session(), "SELECT is_transient_error(%s)", code) for code in PASSING}
     assert found == PASSING
 
 
@@ -90,7 +90,7 @@ def test_a_passing_error_leaves_applied(database_dsn, folder, applied, session, 
         f"DROP TABLE t; DO $$ BEGIN RAISE EXCEPTION 'busy' USING ERRCODE = '{sqlstate}'; END $$;",
     )
     with (
-        mr.connect(database_dsn, dir=folder, limits=mr.Limits(retries=0)) as db,
+        mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(retries=0)) as db,
         pytest.raises(mr.MigrollbackError) as caught,
     ):
         db.rollback("001_t", confirm="001_t")
@@ -105,7 +105,7 @@ def test_a_passing_error_leaves_applied(database_dsn, folder, applied, session, 
 def test_statement_timeout(database_dsn, folder, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(20);")
     with (
-        mr.connect(database_dsn, dir=folder, limits=mr.Limits(statement_timeout="200ms")) as db,
+        mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(statement_timeout="200ms")) as db,
         pytest.raises(mr.RollbackFailed) as caught,
     ):
         db.rollback("001_t", confirm="001_t")

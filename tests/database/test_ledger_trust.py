@@ -491,7 +491,7 @@ MEDDLES = {
     "UPDATE migration_history SET notes = 'x' WHERE migration_name = '2_t'; PERFORM set_config('track_counts', 'on', true)",
     "dependencies": "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('2_t', '1_t')",
     "an event": "PERFORM add_migration_event('applied', '1_t')",
-    "a function": "CREATE OR REPLACE FUNCTION is_passing_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+    "a function": "CREATE OR REPLACE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
     "the token's function": "CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS $q$ SELECT 'same' $q$",
     "a trigger of ours": "ALTER TABLE migration_events DISABLE TRIGGER ALL",
     "rights": "GRANT ALL ON migration_history TO PUBLIC",

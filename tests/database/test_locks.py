@@ -10,12 +10,12 @@ import migrollback_nb as mr
 
 pytestmark = pytest.mark.versions
 
-SHORT = mr.Limits(lock_timeout="100ms", retries=1)
+SHORT = mr.Timeouts(lock_timeout="100ms", retries=1)
 
 
 @pytest.fixture
 def hasty(database_dsn, folder):
-    with mr.connect(database_dsn, dir=folder, limits=SHORT) as migrations:
+    with mr.connect(database_dsn, dir=folder, timeouts=SHORT) as migrations:
         yield migrations
 
 
@@ -43,7 +43,7 @@ def test_it_is_tried_again_until_the_lock_is_free(database_dsn, folder, table, s
     watcher = session()
     reader = session()
     reader.execute("BEGIN; SELECT * FROM t")
-    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="100ms", retries=20)) as db:
+    with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="100ms", retries=20)) as db:
         going = Background(lambda: db.rollback(table, confirm=table))
         eventually(lambda: events(watcher).count("failed") >= 2, "two tries met the lock")
         reader.execute("COMMIT")
@@ -269,7 +269,7 @@ def test_safe_settings_reach_statements_outside_a_transaction(applied, session, 
 @pytest.mark.parametrize("limit", ["lock_timeout", "statement_timeout", "idle_timeout"])
 def test_a_limit_that_postgresql_cannot_read_is_an_error_in_words(applied, session, database_dsn, folder, limit):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
-    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(**{limit: "5 parsecs"})) as db:
+    with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(**{limit: "5 parsecs"})) as db:
         with pytest.raises(mr.MigrollbackError, match="parsecs"):
             db.rollback("001_t", confirm="001_t")
         assert exists(session(), "t")
@@ -287,7 +287,7 @@ def test_nothing_is_prepared_on_the_server(db, applied):
 
 @pytest.fixture
 def patient(database_dsn, folder):
-    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as migrations:
+    with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="10s")) as migrations:
         yield migrations
 
 

@@ -284,9 +284,9 @@ def test_a_lost_connection_is_opened_again(shell: InteractiveShell, shop: mr.Mig
 
 def test_limits_count_for_one_call(shell: InteractiveShell, shop: mr.Migrations) -> None:
     call(shell, f"rollback {TOP} --confirm {TOP} --lock-timeout 7s")
-    assert connection_of(shell).database.limits.lock_timeout == "7s"
+    assert connection_of(shell).database.timeouts.lock_timeout == "7s"
     call(shell, "list")
-    assert connection_of(shell).database.limits == mr.Limits()
+    assert connection_of(shell).database.timeouts == mr.Timeouts()
 
 
 def completions(shell: InteractiveShell, text: str) -> set[str]:

@@ -96,7 +96,7 @@ def test_no_dependent_is_registered_meanwhile(applied, write_migration, *, sessi
     write_migration("002_u", "-- Depends on: 001_t\nSELECT 1;")
     with (
         mr.connect(database_dsn, dir=folder) as db,
-        mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="200ms", retries=0)) as other,
+        mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="200ms", retries=0)) as other,
     ):
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
         latch.eventually_reached()
@@ -115,7 +115,7 @@ def test_two_at_once_run_it_once(applied, session, database_dsn, folder):
     )
 
     def attempt():
-        with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as db:
+        with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="10s")) as db:
             try:
                 return db.rollback("001_t", confirm="001_t").success
             except mr.Refused:
@@ -271,7 +271,7 @@ def test_a_registration_waits_no_longer_than_asked(applied, session, *, latch, d
     write_migration("002_u", "SELECT 1;")
     with (
         mr.connect(database_dsn, dir=folder) as db,
-        mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="10s")) as other,
+        mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="10s")) as other,
     ):
         going = Background(lambda: db.rollback("001_t", confirm="001_t"))
         latch.eventually_reached()

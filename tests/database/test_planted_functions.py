@@ -297,10 +297,10 @@ def test_what_is_ambiguous_runs_nothing_and_install_names_it(db, applied, sessio
 
 def test_a_function_that_is_there_before_install_is_named(empty_dsn):
     with psycopg.connect(empty_dsn, autocommit=True) as connection, mr.connect(empty_dsn) as migrations:
-        connection.execute("CREATE FUNCTION is_passing_error(text) RETURNS int LANGUAGE sql AS 'SELECT 1'")
-        with pytest.raises(mr.Refused, match=r"not ours: function public.is_passing_error\(text\), owner postgres"):
+        connection.execute("CREATE FUNCTION is_transient_error(text) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        with pytest.raises(mr.Refused, match=r"not ours: function public.is_transient_error\(text\), owner postgres"):
             migrations.install()
-        connection.execute("DROP FUNCTION is_passing_error(text)")
+        connection.execute("DROP FUNCTION is_transient_error(text)")
         assert migrations.install().not_ours == ()
 
 

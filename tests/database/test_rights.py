@@ -133,7 +133,7 @@ def test_default_privileges_of_others_leave_them_no_more_than_reading(empty_dsn)
         "GRANT SELECT ON migration_events TO operator_granted WITH GRANT OPTION; SET ROLE operator_granted; GRANT SELECT ON migration_events TO stranger WITH GRANT OPTION; "
         "SET ROLE stranger; GRANT SELECT ON migration_events TO PUBLIC; RESET ROLE",
         "GRANT EXECUTE ON FUNCTION lock_migrations() TO service_role WITH GRANT OPTION; SET ROLE service_role; GRANT EXECUTE ON FUNCTION lock_migrations() TO stranger; RESET ROLE",
-        DEFAULT_PRIVILEGES + "DROP FUNCTION is_passing_error(text) CASCADE; CREATE FUNCTION is_passing_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+        DEFAULT_PRIVILEGES + "DROP FUNCTION is_transient_error(text) CASCADE; CREATE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
     ],
 )  # fmt: skip
 def test_a_repeated_install_closes_what_was_opened(db, session, reopen):

@@ -266,7 +266,9 @@ def test_who_holds_a_lock_is_told(
 ) -> None:
     blocker = session(application_name="nightly report")
     with (
-        mr.connect(database_dsn, dir=shop.folder.path, limits=mr.Limits(lock_timeout="300ms", retries=1)) as hurried,
+        mr.connect(
+            database_dsn, dir=shop.folder.path, timeouts=mr.Timeouts(lock_timeout="300ms", retries=1)
+        ) as hurried,
         blocker.transaction(),
     ):
         blocker.execute("LOCK TABLE analytics IN ACCESS SHARE MODE")

@@ -94,14 +94,14 @@ def test_psql_must_name_the_head_of_the_trail(db, session):
 
 
 def test_an_event_between_saving_and_rolling_back_is_not_lost(db, session, elsewhere, monkeypatch):
-    save = rollback.save_trail
+    save = rollback.export_audit_log
 
     def save_and_somebody_writes(database, path):
         head = save(database, path)
         session().execute("SELECT add_migration_event('checklist_item', NULL)")
         return head
 
-    monkeypatch.setattr(rollback, "save_trail", save_and_somebody_writes)
+    monkeypatch.setattr(rollback, "export_audit_log", save_and_somebody_writes)
     with pytest.raises(mr.Refused):
         db.rollback(SYSTEM, confirm=SYSTEM, trail=elsewhere / "trail.json")
     db.require_system()

@@ -30,7 +30,7 @@ TAMPERING = {
     "counters off": "SET LOCAL track_counts = off; UPDATE migration_history SET notes = 'x'; SET LOCAL track_counts = on",
     "counters off and unrecorded": "SET LOCAL track_counts = off; SELECT set_config('migrollback.recording', 'on', true); UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '000_other'; SELECT set_config('migrollback.recording', '', true); SET LOCAL track_counts = on",
     "function dropped": "DROP FUNCTION can_rollback_migration(text)",
-    "function replaced": "CREATE OR REPLACE FUNCTION is_passing_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+    "function replaced": "CREATE OR REPLACE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
     "function altered": "ALTER FUNCTION schema_objects() SET jit = on",
     "function renamed": "ALTER FUNCTION lock_migrations() RENAME TO unlock_migrations",
     "guard dropped": "DROP FUNCTION migration_system_objects()",

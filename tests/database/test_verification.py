@@ -312,7 +312,7 @@ def test_a_snapshot_that_cannot_be_taken_stops_nothing(applied, session, databas
     holder.execute("CREATE VIEW held AS SELECT 1")
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     holder.execute("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
-    with mr.connect(database_dsn, dir=folder, limits=mr.Limits(lock_timeout="50ms", retries=0)) as db:
+    with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="50ms", retries=0)) as db:
         # nothing has changed since the last snapshot, so that one is given; afterwards one would have to be taken
         ended = db.rollback("001_t", confirm="001_t")
     assert ended.success

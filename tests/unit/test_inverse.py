@@ -3,7 +3,7 @@
 import pytest
 
 from migrollback_nb import parse
-from migrollback_nb.parsing.object_names import quote
+from migrollback_nb.core.object_names import quote
 from migrollback_nb.parsing.statements import SqlText
 from migrollback_nb.parsing.tokens import unqualify
 from migrollback_nb.replay.template import is_readable, undo_text

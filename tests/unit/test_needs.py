@@ -3,7 +3,7 @@
 import pytest
 
 from migrollback_nb.files.migration import parse
-from migrollback_nb.files.requirements import needs_of
+from migrollback_nb.files.requirements import requirements_of
 from migrollback_nb.replay import hints
 
 
@@ -14,7 +14,7 @@ def test_extensions_are_found_in_both_parts_each_at_its_first_place():
         " ROLLBACK END\n",
         name="002_b",
     )
-    assert needs_of([first, second]).extensions == {"uuid-ossp": "001_a.sql:2", "hstore": "002_b.sql:4"}
+    assert requirements_of([first, second]).extensions == {"uuid-ossp": "001_a.sql:2", "hstore": "002_b.sql:4"}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_extensions_are_found_in_both_parts_each_at_its_first_place():
     ],
 )
 def test_what_all_databases_share_is_found(statement):
-    assert len(needs_of([parse(f"SELECT 1;\n{statement};", name="001_a")]).shared) == 1
+    assert len(requirements_of([parse(f"SELECT 1;\n{statement};", name="001_a")]).shared) == 1
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_what_all_databases_share_is_found(statement):
     ],
 )
 def test_what_is_of_one_database_is_not(statement):
-    assert needs_of([parse(f"{statement};", name="001_a")]).shared == ()
+    assert requirements_of([parse(f"{statement};", name="001_a")]).shared == ()
 
 
 def test_a_text_cut_anywhere_needs_nothing_or_what_it_names():

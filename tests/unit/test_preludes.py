@@ -5,12 +5,12 @@ import pytest
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.files import preludes
 from migrollback_nb.files.migration import parse
-from migrollback_nb.files.requirements import needs_of, roles_made
+from migrollback_nb.files.requirements import requirements_of, roles_made
 from migrollback_nb.replay.hints import schemas_and_roles, supabase_roles, way_out
 
 
 def roles_of(*texts):
-    return needs_of([parse(text, name=f"{place:03}_a") for place, text in enumerate(texts)]).roles
+    return requirements_of([parse(text, name=f"{place:03}_a") for place, text in enumerate(texts)]).roles
 
 
 def test_files_are_read_in_the_order_in_which_they_are_named(tmp_path):
@@ -51,7 +51,7 @@ def test_the_stand_in_makes_roles_that_nobody_can_log_in_as():
     made = [line for line in supabase.roles.splitlines() if line.startswith("CREATE ROLE")]
     assert len(made) == len(roles_made(supabase.roles))
     assert all(" NOLOGIN" in line and "PASSWORD" not in line for line in made)
-    assert needs_of([parse(supabase.text, name="0")]).roles.keys() <= supabase_roles() | {"postgres"}
+    assert requirements_of([parse(supabase.text, name="0")]).roles.keys() <= supabase_roles() | {"postgres"}
 
 
 def test_every_stand_in_for_an_extension_says_that_it_is_one():

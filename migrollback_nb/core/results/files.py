@@ -217,7 +217,7 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunbookCopy:
+class RunbookFiles:
     """Where the notebooks of one rollback lie."""
 
     folder: str  #: the new folder
@@ -237,7 +237,7 @@ class RunbookCopy:
         }
 
     def __repr__(self) -> str:
-        return f"<RunbookCopy {self.folder}: {', '.join(self.files)}>"
+        return f"<RunbookFiles {self.folder}: {', '.join(self.files)}>"
 
     def _repr_html_(self) -> str:
         return html.definitions([("Folder", self.folder), ("Notebooks", "\n".join(self.files))]) + html.warnings(

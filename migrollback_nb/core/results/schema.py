@@ -9,7 +9,7 @@ from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from migrollback_nb.core import html
-from migrollback_nb.parsing.object_names import NAME, QUALIFIED
+from migrollback_nb.core.object_names import NAME, QUALIFIED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from migrollback_nb.parsing.object_names import split_table
+from migrollback_nb.core.object_names import split_table
 from migrollback_nb.undo.ddl.alter import alter_steps
 from migrollback_nb.undo.ddl.comments import comment_steps
 from migrollback_nb.undo.ddl.create import create_steps

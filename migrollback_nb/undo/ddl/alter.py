@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from migrollback_nb.parsing.object_names import quote, split_last, split_table, unquoted
+from migrollback_nb.core.object_names import quote, split_last, split_table, unquoted
 from migrollback_nb.undo.ddl.clauses import (
     ENABLED,
     attribute,

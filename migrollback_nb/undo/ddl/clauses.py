@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from migrollback_nb.parsing.object_names import quote, split_table
+from migrollback_nb.core.object_names import quote, split_table
 from migrollback_nb.undo.ddl.objects import Definition
 from migrollback_nb.undo.ddl.quoting import literal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from migrollback_nb.parsing.object_names import quote, split_last, unquoted
+from migrollback_nb.core.object_names import quote, split_last, unquoted
 from migrollback_nb.undo.ddl.clauses import (
     bare,
     foreign_options,

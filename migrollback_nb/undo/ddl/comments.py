@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from migrollback_nb.parsing.object_names import NAME, split_table
+from migrollback_nb.core.object_names import NAME, split_table
 from migrollback_nb.undo.ddl.objects import ROUTINES
 from migrollback_nb.undo.ddl.quoting import argument_types, literal
 from migrollback_nb.undo.ddl.steps import Step, by_hand

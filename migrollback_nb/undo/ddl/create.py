@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from migrollback_nb.parsing.object_names import NAME, quote, split_last, split_table
+from migrollback_nb.core.object_names import NAME, quote, split_last, split_table
 from migrollback_nb.undo.ddl.clauses import (
     ENABLED,
     attribute,

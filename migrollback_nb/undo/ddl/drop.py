@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrollback_nb.parsing.object_names import split_last, split_table
+from migrollback_nb.core.object_names import split_last, split_table
 from migrollback_nb.undo.ddl.objects import VIEWS, Definition, keyword
 from migrollback_nb.undo.ddl.quoting import operator
 from migrollback_nb.undo.ddl.states import Schemas

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from migrollback_nb.parsing.object_names import NAME, quote, split_last
+from migrollback_nb.core.object_names import NAME, quote, split_last
 from migrollback_nb.undo.ddl.objects import RELATIONS, ROUTINES, TYPES, Definition
 from migrollback_nb.undo.ddl.states import Schemas
 from migrollback_nb.undo.ddl.steps import Step, by_hand

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from migrollback_nb.parsing.object_names import NAME, QUALIFIED, split_last, split_table
+from migrollback_nb.core.object_names import NAME, QUALIFIED, split_last, split_table
 from migrollback_nb.undo.ddl.objects import (
     RELATIONS,
     ROUTINES,

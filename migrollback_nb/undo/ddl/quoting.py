@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from migrollback_nb.parsing.object_names import NAME, split_last, unquoted
+from migrollback_nb.core.object_names import NAME, split_last, unquoted
 
 
 def literal(text: str) -> str:

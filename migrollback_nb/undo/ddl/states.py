@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from migrollback_nb.parsing.object_names import NAME, split_last, split_table, unquoted
+from migrollback_nb.core.object_names import NAME, split_last, split_table, unquoted
 from migrollback_nb.undo.ddl.objects import TABLES, VIEWS, Definition, Key, Objects, is_not_null
 
 
