@@ -21,6 +21,8 @@ from pg_servers import Server, find_servers
 from watching import Latch
 
 import migrollback_nb as mr
+from migrollback_nb.core.results import MigrationProof
+from migrollback_nb.replay.proof import prove_folder
 from migrollback_nb.servers import embedded
 
 settings.register_profile("migrollback", deadline=None)  # one slow moment of a busy machine is no failure
@@ -232,6 +234,27 @@ def applied(db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> C
         return name
 
     return apply
+
+
+@pytest.fixture
+def write(write_migration: Callable[[str, str], Path]) -> Callable[..., None]:
+    """Write a migration: write("001_a", up, rollback or None, options)."""
+
+    def write_one(name: str, up: str, rollback: str | None = None, *, header: str = "", options: str = "") -> None:
+        block = "" if rollback is None else f"\n-- ROLLBACK START{options}\n{rollback}\n-- ROLLBACK END\n"
+        write_migration(name, f"{header}{up}\n{block}")
+
+    return write_one
+
+
+@pytest.fixture
+def verdicts(server: Server, folder: Path) -> Callable[..., dict[str, MigrationProof]]:
+    """Grades the folder of this test: name -> verdict."""
+
+    def grade(*names: str) -> dict[str, MigrationProof]:
+        return {verdict.migration_name: verdict for verdict in prove_folder(folder, names, on=server.dsn()).migrations}
+
+    return grade
 
 
 @pytest.fixture

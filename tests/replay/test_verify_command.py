@@ -26,6 +26,14 @@ pytestmark = pytest.mark.versions
 KEYS = ["migration_name", "grade", "sqlstate", "statement", "differences", "remarks", "reapplies", "seconds"]
 
 
+@pytest.fixture
+def three(write):
+    """One that restores, one that loses data, one without a rollback."""
+    write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
+    write("002_b", "ALTER TABLE a DROP COLUMN n;", "ALTER TABLE a ADD COLUMN n text;")
+    write("003_c", "SELECT 1;")
+
+
 def run(server, folder, *arguments):
     out, err = io.StringIO(), io.StringIO()
     code = cli.run(["verify", "--dir", str(folder), "--on", server.dsn(), *arguments], out, err)
