@@ -16,7 +16,6 @@ from migrollback_nb.core.errors import (
     DatabaseError,
     MigrationNotFound,
     MigrollbackError,
-    NewerSystem,
     NotInstalled,
     Refused,
     UsageError,
@@ -1363,7 +1362,7 @@ class Migrations:
         trust_ledger_of: Sequence[str] = (),
         distrust_ledger_of: Sequence[str] = (),
     ) -> InstallResult:
-        """Install the rollback system, or what is missing of it. Writes; a complete one is left as it is.
+        """Install the rollback system, or bring an older one up to date. Writes; what is up to date is left as it is.
 
         Parameters
         ----------
@@ -1384,11 +1383,11 @@ class Migrations:
         UsageError
             When there is no role of a name.
         NewerSystem
-            When the database's system has migrations that this package does not know.
+            When the database's system is newer than this package.
         Refused
-            When tables of the same names, or functions that stand in the way, are in the schema and not ours.
+            When tables of the same names, or functions that stand in the way, are in the schema and not ours; when an older system is another role's.
         """
-        from migrollback_nb.database.installation import system_migration, system_migration_names, system_record
+        from migrollback_nb.database.system_files import SYSTEM_NAME
 
         if production is None and reason is not None:
             raise UsageError(
@@ -1405,21 +1404,10 @@ class Migrations:
             (names,) if isinstance(names, str) else tuple(names) for names in (trust_ledger_of, distrust_ledger_of)
         )
         self.database.refuse_unknown_roles(trust)
-        present = self.database.system_migrations()
-        self._refuse_newer(present)
-        if present == set():
-            raise Refused(
-                f"Schema {self.database.schema} has a table migration_history that is not this system's",
-                hint="Install into another schema: migrollback install --schema migrollback",
-            )
-        done = {}
+        done = None
         not_ours = self.database.not_ours()
         try:
-            for name in system_migration_names():
-                if name not in (present or ()):
-                    file = system_migration(name, self.database.schema)
-                    if (closed := self.database.install(name, file.up.text, system_record(file))) is not None:
-                        done[name] = closed
+            done = self.database.install()
             for role in trust:
                 self.database.trust_ledger_owner(role, trusted=True)
             for role in distrust:
@@ -1427,8 +1415,10 @@ class Migrations:
             closed, warnings = self.database.close_rights()
             marked = production is not None and self.database.mark_production(production, reason)
             return results.InstallResult(
-                installed=tuple(done),
-                rights_closed=closed + sum(done.values()),
+                installed=(SYSTEM_NAME,) if done.changed and done.from_version is None else (),
+                upgraded_from=done.from_version if done.changed else None,
+                version=done.to_version,
+                rights_closed=closed + done.rights_closed,
                 target=self.look_up_target(),
                 warnings=warnings,
                 production_changed=marked,
@@ -1436,10 +1426,10 @@ class Migrations:
                 trusted_ledger_owners=self.database.trusted_ledger_owners(),
             )
         except ConnectionFailed as lost:
-            if not done:
+            if done is None or not done.changed:
                 raise
             raise ConnectionFailed(
-                f"{lost.message} when {', '.join(done)} was installed and committed already",
+                f"{lost.message} when {SYSTEM_NAME} was installed and committed already",
                 hint="Run install again: it does what comes after that.",
             ) from lost
         except DatabaseError as error:
@@ -1467,29 +1457,13 @@ class Migrations:
             )
 
     def require_system(self) -> None:
-        """Make sure that the rollback system is there and not newer than this package. Does not write.
+        """Make sure that the rollback system is there, and of the version of this package. Does not write.
 
         Raises
         ------
-        NotInstalled, NewerSystem
+        NotInstalled, OlderSystem, NewerSystem
         """
-        present = self.database.system_migrations()
-        if not present:
-            raise NotInstalled(
-                "The rollback system is not installed in this database and schema",
-                hint="Run migrollback install, or name its schema with --schema.",
-            )
-        self._refuse_newer(present)
-
-    def _refuse_newer(self, present: set[str] | None) -> None:
-        from migrollback_nb.database.installation import system_migration_names
-
-        unknown = sorted((present or set()) - set(system_migration_names()))
-        if unknown:
-            raise NewerSystem(
-                f"The rollback system of this database is newer than this package: it has {', '.join(unknown)}",
-                hint="Install a newer migrollback-nb.",
-            )
+        self.database.require_system()
 
 
 def _stem(name: str) -> str:

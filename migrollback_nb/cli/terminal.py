@@ -179,8 +179,7 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
                 out.write(f"\n{result.proof.mark} Tried on a scratch database: {result.proof.grade}\n")
                 out.writelines(f"   {visible(line)}\n" for told in result.proof.lines() for line in told.splitlines())
         case results.InstallResult():
-            what = f"installed: {', '.join(result.installed)}" if result.installed else "is complete already"
-            out.write(f"✅ Rollback system {what} (schema {visible(result.target.schema)})\n")
+            out.write(f"✅ Rollback system {result.what} (schema {visible(result.target.schema)})\n")
             if result.production_changed or result.target.production:
                 state = (
                     "is marked as production: a rollback here needs a reason"

@@ -6,6 +6,7 @@ MigrollbackError
 ├── DependencyError             missing names, a migration that depends on itself, a circle
 ├── ConnectionFailed            no server, no answer, a lost connection
 ├── NotInstalled                the rollback system is not in this database
+├── OlderSystem                 ... or older than this package, or damaged
 ├── NewerSystem                 ... or newer than this package
 ├── MigrationNotFound           no migration of that name is registered
 ├── Refused                     a safety rule says no; nothing was changed
@@ -135,6 +136,10 @@ class ConnectionFailed(MigrollbackError):
 
 class NotInstalled(MigrollbackError):
     """The rollback system is not installed in this database and schema."""
+
+
+class OlderSystem(MigrollbackError):
+    """The database's rollback system is older than this package, or damaged: ``migrollback install`` brings it up to date."""
 
 
 class NewerSystem(MigrollbackError):
@@ -298,7 +303,7 @@ class ApplyFailed(SqlFailed):
     """The up part failed, and all of it was undone."""
 
 
-#: What the SQL functions raise with their own class of SQLSTATE, and what PostgreSQL says when the system is missing.
+#: What the SQL functions raise with their own class of SQLSTATE, and the locks of PostgreSQL.
 FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
     "MR001": MigrationNotFound,
     "MR002": Refused,
@@ -311,9 +316,8 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
     "MR026": Refused,
     "55P03": LockBusy,
     "40P01": LockBusy,
-    "42P01": NotInstalled,
-    "42883": NotInstalled,
-    "3F000": NotInstalled,
+    "MR027": Refused,
+    "MR028": NewerSystem,
 }
 
 
@@ -358,11 +362,6 @@ def from_sqlstate(
             return Refused(message, dependents=names, hint=hint)
         case kind if issubclass(kind, DependencyError):
             return DependencyError(message, names=names, hint=hint)
-        case kind if issubclass(kind, NotInstalled):
-            return NotInstalled(
-                "The rollback system is not installed in this database and schema",
-                hint="Run migrollback install, or name its schema with --schema.",
-            )
         case kind if issubclass(kind, LockBusy):
             return LockBusy(message, sqlstate=sqlstate, detail=detail, hint=hint)
         case kind:

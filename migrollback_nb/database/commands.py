@@ -276,7 +276,7 @@ class Commands(Queries):
         *,
         reason: str | None = None,
         preview: str | None = None,
-        trail_head: str | None = None,
+        chain_head: str | None = None,
         snapshot_each: bool = False,
     ) -> ExecutionResult:
         """Roll migrations back in the given order in one transaction, all or none. Writes.
@@ -287,7 +287,7 @@ class Commands(Queries):
         asked: dict[str, Any] = {
             "reason": reason,
             "preview": preview,
-            "trail_head": trail_head,
+            "chain_head": chain_head,
             "session_settings": Jsonb(self._session_settings()),
         }
         asked |= {"snapshot_each": True} if snapshot_each else {}
@@ -295,7 +295,7 @@ class Commands(Queries):
 
     def _rollback_once(self, names: Sequence[str], asked: dict[str, Any], lock_timeout: str) -> ExecutionResult:
         attempt_id = self._new_attempt()
-        ends_trail = asked["trail_head"] is not None
+        ends_trail = asked["chain_head"] is not None
         reason = asked["reason"]
         if not ends_trail:
             known = self.target.to_dict() | ({} if asked["preview"] is None else {"fingerprint": asked["preview"]})

@@ -1,122 +1,178 @@
-"""The rollback system as text: its own migrations, read from ``sql/``, for a schema. Reads files, writes none."""
+"""The one statement that installs the rollback system in a schema, or brings an older one up to date. Reads files, writes none."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from importlib import resources
-from typing import TYPE_CHECKING
+from typing import Any
+
+from psycopg import sql
 
 from migrollback_nb.core.errors import UsageError
+from migrollback_nb.core.version import __version__
+from migrollback_nb.database import system_files
+from migrollback_nb.database.signatures import identities, signatures
+from migrollback_nb.database.system_files import SYSTEM_NAME, SystemFile
 
-if TYPE_CHECKING:
-    from migrollback_nb.files.migration import MigrationFile
-
-
-def system_migration_names() -> list[str]:
-    """Names of the system's own migrations that this package knows, in order."""
-    return sorted(
-        entry.name
-        for entry in resources.files("migrollback_nb.database.sql").iterdir()
-        if entry.is_dir() and entry.name[:1].isdigit()
-    )
+#: Quotes of the SQL files: a schema's name stands between them, so that it may not hold one.
+_QUOTES = ("$function$", "$query$", "$file$", "$install$")
 
 
 def quoted_schema(schema: str) -> str:
-    """A schema's name as it stands in the system's SQL.
+    """A schema's name as it stands in the system's SQL; pure.
 
     Raises
     ------
     UsageError
         For a name that cannot stand inside the bodies of the functions.
     """
-    if "$function$" in schema or "\0" in schema or not schema:
+    if any(quote in schema for quote in _QUOTES) or "\0" in schema or not schema:
         raise UsageError(f"{schema!r} cannot be the name of the system's schema", hint="Choose a plain name.")
     # quoted always, but for the specified default: `"public".t` in every listing would only be harder to read
     return schema if schema == "public" else '"' + schema.replace('"', '""') + '"'
 
 
-def system_text(name: str) -> str:
-    """The parts of one of the system's own migrations, put together in order of name, with ``migrollback_schema`` for the schema; writes nothing."""
-    folder = resources.files("migrollback_nb.database.sql").joinpath(name)
-    return "\n".join(
-        part.read_text(encoding="utf-8")
-        for part in sorted(folder.iterdir(), key=lambda entry: entry.name)
-        if part.name.endswith(".sql")
-    )
-
-
-def system_migration(name: str, schema: str) -> MigrationFile:
-    """One of the system's own migrations for a schema; writes nothing.
-
-    It is a folder of parts under ``sql/``, put together in order of name; ``migrollback_schema`` becomes the quoted
-    schema.
-    """
-    from migrollback_nb.files.migration import parse
-
+def for_schema(text: str, schema: str) -> str:
+    """SQL of the system with the quoted schema where ``migrollback_schema`` stands; pure."""
     identifier = quoted_schema(schema)
     literal = "'" + identifier.replace("'", "''") + "'"
     # in one pass: the schema may itself be named migrollback_schema
-    text = re.sub(
+    return re.sub(
         "'migrollback_schema'|migrollback_schema",
         lambda found: literal if found.group().startswith("'") else identifier,
-        system_text(name),
+        text,
     )
-    return parse(text, name=name)
 
 
-def system_record(file: MigrationFile) -> dict[str, object]:
-    """The arguments of register_migration() for one of the system's own migrations."""
-    record = file.record()
-    record["metadata"]["system"] = True
-    return record
+def uninstall_statements(schema: str) -> list[str]:
+    """The rollback SQL of the system's own migration, which drops all that install made; reads files, writes nothing."""
+    drops = []
+    for statement in system_files.uninstall_template().strip().removesuffix(";").split(";\n"):
+        names = reversed(list(signatures())) if "migrollback_function" in statement else [""]
+        drops += [for_schema(statement.replace("migrollback_function", name), schema) for name in names]
+    return drops
+
+
+def checksum() -> str:
+    """SHA-256 (hex) of all that runs again when it has changed; reads files, writes nothing."""
+    return _sha256("\n".join(f"{file.path} {file.checksum}" for file in system_files.repeated_files()))
+
+
+def install_statement(schema: str, *, client: str) -> str:
+    """The statement that installs the system or upgrades it, for one schema; reads files, writes nothing.
+
+    Parameters
+    ----------
+    schema : str
+        Where the system is to be.
+    client : str
+        Who runs it, for the audit log.
+    """
+    drops = uninstall_statements(schema)
+    rollback = _joined(drops)
+    values = {
+        "<<version>>": _literal(__version__),
+        "<<checksum>>": _literal(checksum()),
+        "<<functions>>": _literals(identities()),
+        "<<name>>": _literal(SYSTEM_NAME),
+        "<<client>>": _literal(client),
+        "<<migration version>>": _literal(SYSTEM_NAME.partition("_")[0]),
+        "<<rollback SQL>>": _literal(rollback),
+        "<<migration checksum>>": _literal(_sha256(for_schema(system_files.system_text(), schema) + rollback)),
+        "<<metadata>>": f"{_literal(json.dumps(_metadata(drops)))}::jsonb",
+        "<<steps>>": _steps(schema),
+    }
+    text = for_schema(system_files.install_template(), schema)
+    return re.sub("|".join(map(re.escape, values)), lambda found: values[found.group()], text)
 
 
 def installation_sql(schema: str, *, production: bool = False, reason: str | None = None) -> str:
-    """All of the system as one script for psql, for machines that this package cannot be installed on; writes nothing.
+    """The same as a script for psql, for machines that this package cannot be installed on; reads files, writes nothing.
 
-    Run it with ``psql -1 -v ON_ERROR_STOP=1 -f``. It holds the rollback blocks in their commented form, so that running
-    it whole is right. `production`: it also marks the database as production, for that `reason`.
+    Run it with ``psql -v ON_ERROR_STOP=1 -f``, as often as you like. `production`: it also marks the database as production,
+    for that `reason`.
     """
-    import json
-
-    from psycopg import sql
-
-    from migrollback_nb.database.signatures import signatures
-
+    rights = (
+        "SELECT migrollback_schema.revoke_public_privileges('{}'::pg_catalog.text[]) AS rights_revoked;\n"
+        "SELECT migrollback_schema.set_migration_row_security() AS row_security;\n"
+        "SELECT pg_catalog.unnest(migrollback_schema.open_migration_rights()) AS still_open;\n"
+    )
     parts = [
-        "-- The rollback system of migrollback_nb, for psql -1 -v ON_ERROR_STOP=1 -f\nCREATE SCHEMA IF NOT EXISTS"
-        f" {quoted_schema(schema)};\n"
+        f"-- The rollback system of migrollback_nb {__version__}, for psql -v ON_ERROR_STOP=1 -f: installs it, or brings an older\n"
+        "-- one up to date; what is up to date stays as it is.\n",
+        install_statement(schema, client="psql"),
+        for_schema(rights, schema),
     ]
-    for name in system_migration_names():
-        file = system_migration(name, schema)
-        record = system_record(file)
-        values = {
-            **{key: record[key] for key in ("name", "version", "rollback_sql", "checksum")},
-            "metadata": json.dumps(record["metadata"]),
-            "client": "psql",
-            "search_path": quoted_schema(schema),
-        }
-        # all arguments with their types, as Session calls it
-        written = [
-            sql.SQL("{}::{}").format(
-                (
-                    sql.Literal(values[argument.name])
-                    if argument.name in values
-                    else sql.SQL(argument.default or "NULL").format()
-                ),
-                sql.SQL(argument.type),
-            )
-            for argument in signatures()["register_migration"]
-        ]
-        call = (
-            sql.SQL("SELECT {}.register_migration({});")
-            .format(sql.Identifier(schema), sql.SQL(", ").join(written))
-            .as_string(None)
-        )
-        parts += [file.text, call + "\n"]
     if production:
-        mark = sql.SQL(
-            "SELECT {}.mark_production_database(true, {}::pg_catalog.text, 'psql'::pg_catalog.text);"
-        ).format(sql.Identifier(schema), reason)
-        parts.append(mark.as_string(None) + "\n")
+        mark = sql.SQL("SELECT {}.mark_production_database(true, {}::pg_catalog.text, 'psql'::pg_catalog.text);")
+        parts.append(mark.format(sql.Identifier(schema), reason).as_string(None) + "\n")
     return "\n".join(parts)
+
+
+def _steps(schema: str) -> str:
+    """The rows of what runs: place, kind, file, checksum, version, text."""
+    kinds: tuple[tuple[str, tuple[SystemFile, ...]], ...] = (
+        ("table", system_files.table_files()),
+        ("drop", system_files.drop_files()),
+        ("repeated", system_files.repeated_files()),
+    )
+    rows = [
+        f"({place}, '{kind}', {_literal(file.path)}, '{file.checksum}', "
+        f"{_literal(file.since if kind != 'repeated' else '')}, $file$\n{_text(file, schema)}$file$)"
+        for place, (kind, file) in enumerate(((kind, file) for kind, files in kinds for file in files), 1)
+    ]
+    return ",\n".join(rows)
+
+
+def _text(file: SystemFile, schema: str) -> str:
+    """The text of a file for a schema, with the lists of what this version has."""
+    lists = {
+        "<<tables>>": system_files.table_names(),
+        "<<function names>>": signatures(),
+        "<<functions>>": identities(),
+    }
+    text = for_schema(file.text, schema)
+    for place, names in lists.items():
+        text = text.replace(place, _literals(names))
+    return text
+
+
+def _joined(statements: list[str]) -> str:
+    return "".join(f"{statement};\n" for statement in statements).rstrip("\n")
+
+
+def _metadata(drops: list[str]) -> dict[str, Any]:
+    """What the history keeps of the system's own migration: what parsing its rollback SQL would find."""
+    places = []
+    start, line = 0, 1
+    for statement in drops:
+        size = len(statement.encode())
+        places.append([start, size, line])
+        start += size + len(";\n")
+        line += statement.count("\n") + 1
+    parsed = {
+        "md5": hashlib.md5(_joined(drops).encode(), usedforsecurity=False).hexdigest(),
+        "statements": places,
+        "transaction": True,
+        "live": False,
+    }
+    empty = ("refused_in_transaction", "set_local", "set_session", "not_undone", "calls", "writes", "unseen")
+    return {
+        "description": system_files.DESCRIPTION,
+        "system": True,
+        "system_version": __version__,
+        "rollback": parsed | {key: [] for key in empty},
+    }
+
+
+def _literal(value: str) -> str:
+    return sql.Literal(value).as_string(None)
+
+
+def _literals(values: Any) -> str:
+    return f"ARRAY[{', '.join(map(_literal, values))}]::pg_catalog.text[]"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -199,14 +199,14 @@ class Queries(Session):
         )
 
     def object_makers(self) -> list[Row]:
-        """Rows of migration_object_makers(): which migration made which object that is there. Does not write."""
-        return self._rows("migration_object_makers")
+        """Rows of migration_object_creators(): which migration made which object that is there. Does not write."""
+        return self._rows("migration_object_creators")
 
     def routine_bodies(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """(migration, definition) of every function and procedure that one of these migrations made. Does not write."""
         rows = self._query(
             "SELECT m.migration_name, pg_catalog.pg_get_functiondef(m.object_id) AS definition FROM"
-            " {schema}.migration_object_makers() m JOIN pg_catalog.pg_proc p ON p.oid = m.object_id WHERE m.class_id ="
+            " {schema}.migration_object_creators() m JOIN pg_catalog.pg_proc p ON p.oid = m.object_id WHERE m.class_id ="
             " 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.prokind IN ('f', 'p') AND m.migration_name = ANY"
             " (%(names)s) ORDER BY m.migration_name, m.identity",
             names=list(names),
@@ -276,6 +276,8 @@ class Queries(Session):
                 marked = bool(self._value("is_production_database"))
         except errors.NotInstalled:
             marked = False
+        except errors.OlderSystem:
+            marked = True  # nobody can say: it must not be taken for harmless
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
@@ -322,9 +324,9 @@ class Queries(Session):
         """The schema as it stands, schema_snapshot() as text: two that are alike are the same schema. Does not write."""
         return str(self._query("SELECT {schema}.schema_snapshot()::text AS schema")[0]["schema"])
 
-    def schema_token(self) -> str:
+    def schema_hash(self) -> str:
         """Changes whenever the schema does, for a fraction of what `schema_text` costs; it may change without it. Does not write."""
-        return str(self._query("SELECT {schema}.schema_token() AS token")[0]["token"])
+        return str(self._query("SELECT {schema}.schema_hash() AS token")[0]["token"])
 
     def schema_changes(self, old: str, new: str) -> list[Row]:
         """Rows of schema_changes() between two texts of `schema_text`. Does not write."""

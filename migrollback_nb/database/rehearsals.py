@@ -102,9 +102,9 @@ class Rehearsals(Queries):
         return {(row["schema"], row["name"]): (row["nspname"], row["relname"]) for row in rows}
 
     def not_undone(self, names: Sequence[str]) -> list[Row]:
-        """Rows of migration_not_undone(): what undoing a transaction would not undo. Does not write."""
+        """Rows of migration_side_effects(): what undoing a transaction would not undo. Does not write."""
         with self._translated(), self._deed():
-            return self._rows("migration_not_undone", names=list(names))
+            return self._rows("migration_side_effects", names=list(names))
 
     def schema_snapshot(self) -> Any:
         """The schema as it stands, kind -> identity -> definition. Does not write."""

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, LiteralString, Self, TypeVar
@@ -21,6 +21,7 @@ from psycopg.rows import dict_row
 
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Notice, RollbackProgress, Target
+from migrollback_nb.database import presence
 from migrollback_nb.database.blockers import BlockerWatch
 from migrollback_nb.database.connection import open_connection
 from migrollback_nb.database.progress import Tell, Teller
@@ -204,12 +205,24 @@ class Session:
                 raise errors.ConnectionFailed(
                     "The connection to the database was lost", hint="Connect again."
                 ) from error
+            if error.sqlstate in presence.SQLSTATES and (explained := self._explain_missing()) is not None:
+                raise explained from error
             raise errors.from_sqlstate(
                 error.sqlstate,
                 error.diag.message_primary or str(error),
                 detail=error.diag.message_detail,
                 hint=error.diag.message_hint,
             ) from error
+
+    def _explain_missing(self) -> errors.MigrollbackError | None:
+        """Why something of ours was not found: it is not installed here, or not whole. None: it was nothing of ours."""
+        with suppress(psycopg.Error, errors.MigrollbackError):
+            if self.connection.info.transaction_status == TransactionStatus.IDLE:
+                return presence.look(self.connection).explain(self._target)
+            if self._reopen is not None:  # the transaction that met the error answers no more
+                with closing(self._reopen()) as other:
+                    return presence.look(other).explain(self._target)
+        return presence.Presence({}).not_installed(self._target)
 
     def _call(self, function: str, names: tuple[str, ...]) -> bytes:
         """The text of a call with these arguments given; kept, because composing it takes longer than a small call does."""

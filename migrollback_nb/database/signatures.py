@@ -1,7 +1,6 @@
 """Arguments of our SQL functions, read from the CREATE FUNCTION that makes them, so that a call can write out all of them with their types. Reads files.
 
-A call that leaves an argument out, or leaves a type to PostgreSQL, may be answered by a function of the same name that
-somebody else put into the schema.
+A call that leaves an argument out, or leaves a type to PostgreSQL, may be answered by a function of the same name that somebody else put into the schema.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-#: Types as our SQL spells them -> their names in pg_catalog. There every name can be qualified; `int` and the like are
-#: grammar.
+from migrollback_nb.database.system_files import repeated_files
+
+#: Types as our SQL spells them -> their names in pg_catalog. There every name can be qualified; `int` and the like are grammar.
 _IN_CATALOG = {"boolean": "bool", "int": "int4", "bigint": "int8", "double precision": "float8"}
 
 
@@ -34,15 +34,11 @@ def qualified_type(spelled: str) -> str:
 @cache
 def signatures() -> Mapping[str, tuple[Argument, ...]]:
     """Name of each of our functions -> what it is given, in order. Reads files, once."""
-    from migrollback_nb.database.installation import system_migration_names, system_text
-
     found: dict[str, tuple[Argument, ...]] = {}
-    for migration in system_migration_names():
-        text = system_text(migration)
-        for start in re.finditer(r"CREATE FUNCTION migrollback_schema\.(\w+)\(", text):
-            found[start[1]] = tuple(
-                _argument(part) for part in _parts(text, start.end()) if not part.startswith("OUT ")
-            )
+    for file in repeated_files():
+        for start in re.finditer(r"CREATE OR REPLACE FUNCTION migrollback_schema\.(\w+)\(", file.text):
+            arguments = _parts(file.text, start.end())
+            found[start[1]] = tuple(_argument(part) for part in arguments if not part.startswith("OUT "))
     return found
 
 

@@ -1,125 +1,186 @@
-"""Installing the rollback system itself, and closing its rights."""
+"""The rollback system itself: its version, installing and upgrading it, its rights, its settings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
-
-import psycopg
-from psycopg import sql
-from psycopg.types.json import Jsonb
+from dataclasses import dataclass, replace
+from typing import LiteralString, cast
 
 from migrollback_nb.core import errors, results
+from migrollback_nb.core.version import __version__
+from migrollback_nb.database import presence
+from migrollback_nb.database.installation import install_statement
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.signatures import identities, signatures
+from migrollback_nb.database.system_files import SYSTEM_NAME, table_names
+
+#: What others gave the names of our functions, and put on our tables. Qualified throughout, and calls none of our functions.
+_NOT_OURS: LiteralString = """
+WITH ours AS (
+    SELECT c.oid, c.relowner FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE n.nspname OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text
+      AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
+      AND c.relname OPERATOR(pg_catalog.=) ANY (%(tables)s::pg_catalog.text[])),
+routine AS (
+    SELECT p.oid, p.proowner, n.nspname, p.proname,
+           pg_catalog.format('%%s(%%s)'::pg_catalog.text, p.proname, pg_catalog.oidvectortypes(p.proargtypes))
+               OPERATOR(pg_catalog.=) ANY (%(identities)s::pg_catalog.text[])
+           AND EXISTS (SELECT FROM ours o WHERE o.relowner OPERATOR(pg_catalog.=) p.proowner) AS is_ours
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+    WHERE n.nspname OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text)
+SELECT 'function' AS kind,
+       pg_catalog.format('%%I.%%I(%%s)'::pg_catalog.text, r.nspname, r.proname,
+                         pg_catalog.pg_get_function_identity_arguments(r.oid)) AS identity,
+       pg_catalog.pg_get_userbyid(r.proowner) AS owner
+FROM routine r WHERE NOT r.is_ours AND r.proname OPERATOR(pg_catalog.=) ANY (%(functions)s::pg_catalog.text[])
+UNION ALL
+SELECT 'trigger',
+       pg_catalog.format('%%I on %%s, which runs %%s'::pg_catalog.text, t.tgname, t.tgrelid::pg_catalog.regclass,
+                         t.tgfoid::pg_catalog.regprocedure),
+       pg_catalog.pg_get_userbyid(f.proowner)
+FROM pg_catalog.pg_trigger t JOIN ours o ON o.oid OPERATOR(pg_catalog.=) t.tgrelid
+JOIN pg_catalog.pg_proc f ON f.oid OPERATOR(pg_catalog.=) t.tgfoid
+WHERE NOT t.tgisinternal
+  AND NOT EXISTS (SELECT FROM routine r WHERE r.is_ours AND r.oid OPERATOR(pg_catalog.=) t.tgfoid)
+UNION ALL
+SELECT 'rule', pg_catalog.format('%%I on %%s'::pg_catalog.text, w.rulename, w.ev_class::pg_catalog.regclass),
+       pg_catalog.pg_get_userbyid(o.relowner)
+FROM pg_catalog.pg_rewrite w JOIN ours o ON o.oid OPERATOR(pg_catalog.=) w.ev_class
+ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledSystem:
+    """The system that is in a database."""
+
+    version: str | None  #: None: only migrations of the system that this package does not know
+    unknown: tuple[str, ...]  #: migrations of the system that this package does not know
+
+    def refuse_other_version(self) -> None:
+        """Make sure that it is of the version of this package; pure.
+
+        Raises
+        ------
+        OlderSystem, NewerSystem
+        """
+        if self.unknown or self.version is None or _numbers(self.version) > _numbers(__version__):
+            has = ", ".join(self.unknown) or f"version {self.version}, and this is {__version__}"
+            raise errors.NewerSystem(
+                f"The rollback system of this database is newer than this package: it has {has}",
+                hint="Install a newer migrollback-nb.",
+            )
+        if self.version != __version__:
+            raise errors.OlderSystem(
+                f"The rollback system of this database has version {self.version}, and this package needs {__version__}",
+                hint="Run migrollback install, which brings it up to date. History and events stay.",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What an install did."""
+
+    from_version: str | None  #: that was there before; None: there was none
+    to_version: str
+    changed: bool  #: False: it was complete and up to date
+    rights_closed: int
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]
 
 
 class SystemCommands(Queries):
     """What is done before there is a history, and to its own tables."""
 
-    def system_migrations(self) -> set[str] | None:
-        """Names of the system's own migrations that are in place, or None where there is no system. Does not write."""
+    def installed_system(self) -> InstalledSystem | None:
+        """The rollback system that is here, or None where there is none. Does not write."""
         try:
             rows = self._query(
-                "SELECT h.migration_name FROM {schema}.migration_history h WHERE h.metadata ->> 'system' = 'true' AND"
-                " h.status <> 'rolled_back'"
+                "SELECT h.migration_name, coalesce(h.metadata ->> 'system_version', '0.1.0') AS version FROM {schema}.migration_history h "
+                "WHERE h.metadata ->> 'system' = 'true' AND h.status <> 'rolled_back' ORDER BY h.migration_name"
             )
         except errors.NotInstalled:
             return None
         except errors.DatabaseError as error:
             if error.sqlstate != "42703":  # a table of that name without our columns
                 raise
-            return set()
-        return {row["migration_name"] for row in rows}
+            return None
+        if not rows:
+            return None
+        versions = {row["migration_name"]: row["version"] for row in rows}
+        return InstalledSystem(version=versions.pop(SYSTEM_NAME, None), unknown=tuple(versions))
 
-    def install(self, name: str, up: str, record: dict[str, Any]) -> int | None:
-        """Run the text of one system migration and register it, in one transaction. Writes. The text is ours, so it goes as it is.
+    def require_system(self) -> None:
+        """Make sure that the rollback system is here, and of the version of this package. Does not write.
 
-        Returns how many grants it closed; None when another session has installed it meanwhile, and nothing was done.
+        Raises
+        ------
+        NotInstalled, OlderSystem, NewerSystem
+        """
+        system = self.installed_system()
+        if system is None:
+            raise presence.look(self.connection).not_installed(self.target)
+        system.refuse_other_version()
+
+    def install(self) -> Installation:
+        """Install the system, or bring it up to date, in one transaction. Writes; leaves what is up to date as it is.
+
+        Raises
+        ------
+        Refused
+            When what is not this system's stands in the way, or the system is another role's.
+        NewerSystem
+            When the system is newer than this package.
         """
         try:
-            return self._install_once(name, up, record)
+            return self._install_once()
         except errors.ConnectionFailed as lost:
             try:
                 self.reconnect_patiently()
             except errors.ConnectionFailed as error:
                 raise errors.ConnectionFailed(
-                    f"{lost.message}, and it is not known whether {name} was installed: {error.message}",
+                    f"{lost.message}, and it is not known whether {SYSTEM_NAME} was installed: {error.message}",
                     hint="Run install again: what is installed stays as it is.",
                 ) from lost
-            # once more is no harm, and waits for a COMMIT that is still at work; where that has done it, it is ours
-            return self._install_once(name, up, record) or 0
+            # once more is no harm, and waits for a COMMIT that is still at work
+            again = self._install_once()
+            return again if again.changed else self._committed(again)
 
-    def _install_once(self, name: str, up: str, record: dict[str, Any]) -> int | None:
+    def _install_once(self) -> Installation:
+        statement = install_statement(self.schema, client=self.client)
         with self._translated(), self._deed(lock_timeout="30s"):
-            # our own function that takes this lock may not be there yet
-            self.connection.execute(
-                "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))"
-            )
-            if self._is_installed(name):
-                return None
-            if (
-                not self._schema_exists()
-            ):  # IF NOT EXISTS would ask for the right to create schemas even where there is nothing to create
-                self.connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(self.schema)))
-            # pinned: the operators in the checks of our tables are settled when they are made
-            closed = _only_value(
-                self.connection.execute(b"SET LOCAL search_path = pg_catalog, pg_temp;\n" + up.encode()),
-                "rights_closed",
-            )
-            self._rows(
-                "register_migration",
-                **{**record, "metadata": Jsonb(record["metadata"])},
-                client=self.client,
-                search_path=sql.Identifier(self.schema).as_string(self.connection),
-            )
-            self._rows("add_migration_event", event="installed", migration_name=name, client=self.client)
-        return closed
+            self.connection.execute(statement.encode())
+            row = self.connection.execute(
+                "SELECT pg_catalog.current_setting('migrollback.installation')::pg_catalog.jsonb"
+            ).fetchone()
+        assert row is not None  # noqa: S101  # for mypy: it is one row
+        told = row[0]
+        return Installation(
+            from_version=told["from"], to_version=told["to"], changed=told["changed"], rights_closed=told["revoked"]
+        )
 
-    def _is_installed(self, name: str) -> bool:
-        table = sql.Identifier(self.schema, "migration_history").as_string(None)
-        found = self.connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (table,)).fetchone()
-        if found != (True,):
-            return False
-        row = self.find(name)
-        return row is not None and row["status"] != "rolled_back"
-
-    def _schema_exists(self) -> bool:
-        return self.connection.execute(
-            "SELECT pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s)) IS NOT NULL", (self.schema,)
-        ).fetchone() == (True,)
+    def _committed(self, again: Installation) -> Installation:
+        """What the lost connection had committed, where it did: the last event of the system says it."""
+        rows = self._query(
+            "SELECT e.event, e.details ->> 'from' AS version FROM {schema}.migration_events e "
+            "WHERE e.migration_name = %(name)s AND e.event IN ('installed', 'upgraded') AND e.client = %(client)s "
+            "AND e.occurred_at > pg_catalog.clock_timestamp() - interval '10 minutes' ORDER BY e.event_number DESC LIMIT 1",
+            name=SYSTEM_NAME,
+            client=self.client,
+        )
+        if not rows:
+            return again
+        return replace(again, from_version=rows[0]["version"], changed=True)
 
     def not_ours(self) -> tuple[results.NotOurs, ...]:
         """What others have given the names of our functions, and the triggers and rules that they have put on our tables. Does not write, and calls none of our functions."""
         rows = self._query(
-            "WITH ours AS (SELECT c.oid, c.relowner FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid"
-            " OPERATOR(pg_catalog.=) c.relnamespace WHERE n.nspname OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text"
-            " AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog.\"char\" AND c.relname OPERATOR(pg_catalog.=) ANY"
-            " (%(tables)s::pg_catalog.text[])), routine AS (SELECT p.oid, p.proowner, n.nspname, p.proname,"
-            " pg_catalog.format('%%s(%%s)'::pg_catalog.text, p.proname, pg_catalog.oidvectortypes(p.proargtypes))"
-            " OPERATOR(pg_catalog.=) ANY (%(identities)s::pg_catalog.text[]) AND EXISTS (SELECT FROM ours o WHERE"
-            " o.relowner OPERATOR(pg_catalog.=) p.proowner) AS is_ours FROM pg_catalog.pg_proc p JOIN"
-            " pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace WHERE n.nspname"
-            " OPERATOR(pg_catalog.=) %(schema)s::pg_catalog.text) SELECT 'function' AS kind,"
-            " pg_catalog.format('%%I.%%I(%%s)'::pg_catalog.text, r.nspname, r.proname,"
-            " pg_catalog.pg_get_function_identity_arguments(r.oid)) AS identity, pg_catalog.pg_get_userbyid(r.proowner)"
-            " AS owner FROM routine r WHERE NOT r.is_ours AND r.proname OPERATOR(pg_catalog.=) ANY"
-            " (%(functions)s::pg_catalog.text[]) UNION ALL SELECT 'trigger', pg_catalog.format('%%I on %%s, which runs"
-            " %%s'::pg_catalog.text, t.tgname, t.tgrelid::pg_catalog.regclass, t.tgfoid::pg_catalog.regprocedure),"
-            " pg_catalog.pg_get_userbyid(f.proowner) FROM pg_catalog.pg_trigger t JOIN ours o ON o.oid"
-            " OPERATOR(pg_catalog.=) t.tgrelid JOIN pg_catalog.pg_proc f ON f.oid OPERATOR(pg_catalog.=) t.tgfoid WHERE"
-            " NOT t.tgisinternal AND NOT EXISTS (SELECT FROM routine r WHERE r.is_ours AND r.oid OPERATOR(pg_catalog.=)"
-            " t.tgfoid) UNION ALL SELECT 'rule', pg_catalog.format('%%I on %%s'::pg_catalog.text, w.rulename,"
-            " w.ev_class::pg_catalog.regclass), pg_catalog.pg_get_userbyid(o.relowner) FROM pg_catalog.pg_rewrite w"
-            " JOIN ours o ON o.oid OPERATOR(pg_catalog.=) w.ev_class ORDER BY 1, 2",
+            _NOT_OURS,
             schema=self.schema,
-            tables=[
-                "migration_history",
-                "migration_dependencies",
-                "migration_events",
-                "migration_snapshots",
-                "migration_objects",
-            ],
+            tables=list(table_names()),
             functions=list(signatures()),
             identities=list(identities()),
         )
@@ -158,10 +219,9 @@ class SystemCommands(Queries):
     def trusted_ledger_owners(self) -> tuple[str, ...]:
         """The roles that were named by `trust_ledger_owner`. Does not write."""
         rows = self._query(
-            "SELECT t.role_name FROM {schema}.migration_history h CROSS JOIN LATERAL"
-            " pg_catalog.jsonb_array_elements_text(h.metadata -> 'trusted_ledger_owners'::pg_catalog.text) WITH"
-            " ORDINALITY AS t (role_name, place) WHERE h.metadata ->> 'system'::pg_catalog.text ="
-            " 'true'::pg_catalog.text ORDER BY t.place"
+            "SELECT t.role_name FROM {schema}.migration_history h CROSS JOIN LATERAL "
+            "pg_catalog.jsonb_array_elements_text(h.metadata -> 'trusted_ledger_owners'::pg_catalog.text) WITH ORDINALITY AS t (role_name, place) "
+            "WHERE h.metadata ->> 'system'::pg_catalog.text = 'true'::pg_catalog.text ORDER BY t.place"
         )
         return tuple(row["role_name"] for row in rows)
 
@@ -173,7 +233,7 @@ class SystemCommands(Queries):
 
         def attempt() -> tuple[int, tuple[str, ...]]:
             with self._translated(), self._deed():
-                closed = cast(int, self._value("close_migration_rights"))
+                closed = cast(int, self._value("revoke_public_privileges"))
                 row_security = cast("str | None", self._value("set_migration_row_security"))
                 still_open = cast("list[str]", self._value("open_migration_rights"))
             return closed, (*((row_security,) if row_security is not None else ()), *still_open)
@@ -192,14 +252,3 @@ class SystemCommands(Queries):
             )
         self.look_up_production()
         return changed
-
-
-def _only_value(cursor: psycopg.Cursor[Any], column: str) -> int:
-    """The value of the one result of a script that has a column of this name."""
-    while True:
-        if cursor.description is not None and [one.name for one in cursor.description] == [column]:
-            found = cursor.fetchone()
-            assert found is not None  # noqa: S101  # for mypy: it is one row
-            return cast(int, found[0])
-        if not cursor.nextset():
-            raise LookupError(column)

@@ -96,7 +96,7 @@ def roll_back_system(
         raise Refused(check["reason"], migration_name=name, dependents=tuple(check["dependent_migrations"]))
     path = Path(trail) if trail is not None else Path(f"migrollback_trail_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
     head = export_audit_log(database, path)
-    execution = database.rollback([name], reason=reason, preview=preview, trail_head=head.head_hash)
+    execution = database.rollback([name], reason=reason, preview=preview, chain_head=head.head_hash)
     saved = f"The history and the audit trail were saved to {path} (head {head.head_number} {head.head_hash})"
     return _results(database, execution, (*warnings, saved), (name,))[0]
 

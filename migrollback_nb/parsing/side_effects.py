@@ -1,7 +1,7 @@
 """What SQL does that undoing its transaction does not undo, and whom it calls: found by parsing, before it runs. Pure.
 
 Of functions only the names are found here: which of them are dangerous, and what those do that are no more than names
-here, the database knows (`migration_not_undone()` in SQL), because their bodies are there.
+here, the database knows (`migration_side_effects()` in SQL), because their bodies are there.
 """
 
 from __future__ import annotations

@@ -301,7 +301,7 @@ class _Prover:
         if _ALTERS.search(file.up.text):
             return None
         with self._clock.on("schema"):
-            return database.schema_token()
+            return database.schema_hash()
 
     def _rows(self, database: Database, known: dict[str, Content] | None = None) -> dict[str, Content]:
         with self._clock.on("rows"):

@@ -25,7 +25,6 @@ from psycopg.conninfo import make_conninfo
 from migrollback_nb.core.errors import UsageError, from_sqlstate
 from migrollback_nb.database import Database
 from migrollback_nb.database.connection import find_dsn, open_connection
-from migrollback_nb.database.installation import system_migration, system_migration_names, system_record
 from migrollback_nb.files.preludes import SHIPPED, Prelude, find
 from migrollback_nb.files.requirements import Needs, requirements_of, roles_made
 from migrollback_nb.servers.private import PrivateServer, Programs, programs_in, programs_on_this_machine
@@ -149,9 +148,7 @@ class Scratch:
 
     def install(self, database: Database) -> None:
         """Install the rollback system in a database of this scratch. Writes."""
-        for name in system_migration_names():
-            file = system_migration(name, self.schema)
-            database.install(name, file.up.text, system_record(file))
+        database.install()
 
     def close(self) -> None:
         """Close all connections and drop all databases, also after Ctrl-C and on a connection that was lost meanwhile."""

@@ -4,7 +4,9 @@ import psycopg
 import pytest
 from watching import value
 
-from migrollback_nb.database.installation import system_migration, system_migration_names
+import migrollback_nb as mr
+from migrollback_nb.database import installation, system_files
+from migrollback_nb.files.migration import parse
 
 pytestmark = pytest.mark.versions
 
@@ -112,20 +114,25 @@ def test_the_systems_own_objects_are_not_in_a_snapshot(connection):
     )
 
 
-def test_the_system_is_a_migration_in_our_own_format():
-    for name in system_migration_names():
-        file = system_migration(name, "public")
-        file.validate()
-        assert file.rollback is not None
-        assert file.rollback.problem is None
-        assert not file.rollback.live, "a tool that runs the whole file would undo it"
-        assert file.remarks == ()
-        assert file.description
+@pytest.mark.parametrize("schema", ["public", 'My "Schema"', "schéma\ně"])
+def test_the_rollback_of_the_system_is_kept_as_parsing_finds_it(schema):
+    drops = installation.uninstall_statements(schema)
+    block = "".join(f"-- {line}\n" for line in installation._joined(drops).split("\n"))
+    name = system_files.SYSTEM_NAME
+    text = f"-- Migration: {name}.sql\n-- Description: {system_files.DESCRIPTION}\n-- ROLLBACK START\n{block}-- ROLLBACK END\n"
+    file = parse(text, name=name)
+    file.validate()
+    read = file.record()
+    kept = installation._metadata(drops)
+    assert read["rollback_sql"] == installation._joined(drops)
+    read["metadata"]["rollback"]["statements"] = [
+        [start, size, line - 3] for start, size, line in read["metadata"]["rollback"]["statements"]
+    ]
+    assert kept == read["metadata"] | {"system": True, "system_version": mr.__version__}
 
 
-def test_the_rollback_block_drops_every_function_and_table(connection):
-    (name,) = system_migration_names()
-    dropped = " ".join(system_migration(name, "public").rollback.statement_texts())
+def test_the_rollback_drops_every_function_and_table(connection):
+    dropped = installation.uninstall_statements("public")
     for kind, query in (
         ("FUNCTION", f"SELECT p.proname {OURS}"),
         ("TABLE", "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"),

@@ -349,7 +349,7 @@ def test_indexes_that_a_change_of_type_builds_anew_stay_their_makers(applied, co
     applied("002_index", "CREATE INDEX i ON base (b); ALTER TABLE base ADD d int DEFAULT 5;")
     applied("003_bigger", "ALTER TABLE base ALTER b TYPE bigint;")
     assert (
-        value(connection, "SELECT migration_name FROM migration_object_makers() WHERE identity = 'public.i'")
+        value(connection, "SELECT migration_name FROM migration_object_creators() WHERE identity = 'public.i'")
         == "002_index"
     )
     assert set(by_catalog(connection)) == {("002_index", "001_base"), ("003_bigger", "001_base")}

@@ -78,7 +78,7 @@ def test_nothing_that_happens_elsewhere_voids_a_preview(
     here.execute(
         f"ALTER DATABASE {name} SET work_mem = '7MB'"
     )  # a setting of its own, whose row the others stand beside
-    question = "SELECT ARRAY[migration_fingerprint('{001_t}'), schema_token(), schema_snapshot()::text]"
+    question = "SELECT ARRAY[migration_fingerprint('{001_t}'), schema_hash(), schema_snapshot()::text]"
     before = value(here, question)
     for statement in ELSEWHERE:
         elsewhere.execute(statement.replace("THERE", elsewhere.info.dbname))
@@ -93,6 +93,6 @@ def test_nothing_that_happens_elsewhere_voids_a_preview(
 )
 def test_what_is_set_for_this_database_still_voids_it(db: mr.Migrations, session: Session, statement: str) -> None:
     here = session()
-    before = value(here, "SELECT schema_token()")
+    before = value(here, "SELECT schema_hash()")
     here.execute(statement.replace("HERE", here.info.dbname))
-    assert value(here, "SELECT schema_token()") != before
+    assert value(here, "SELECT schema_hash()") != before

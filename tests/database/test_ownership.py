@@ -18,7 +18,7 @@ def made(connection, name, action="created"):
 def makers(connection):
     """(kind, identity) -> migration that made it, of what is there."""
     there = schema_of(connection)
-    rows = connection.execute("SELECT kind, identity, migration_name FROM migration_object_makers()")
+    rows = connection.execute("SELECT kind, identity, migration_name FROM migration_object_creators()")
     return {(kind, identity): name for kind, identity, name in rows if (kind, identity) in there}
 
 

@@ -191,10 +191,10 @@ def dump(server, database):
 def test_it_sees_whatever_pg_dump_sees_and_so_does_the_token(server, session):
     connection = session()
     quiet, stale = set(), []
-    seen, token = schema_of(connection), value(connection, "SELECT schema_token()")
+    seen, token = schema_of(connection), value(connection, "SELECT schema_hash()")
     for statement in run(connection):
         before = seen, token
-        seen, token = schema_of(connection), value(connection, "SELECT schema_token()")
+        seen, token = schema_of(connection), value(connection, "SELECT schema_hash()")
         if seen == before[0]:
             quiet.add(statement)
         elif token == before[1]:

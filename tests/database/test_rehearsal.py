@@ -307,7 +307,7 @@ FAILURES = {
         None,
     ),
     "our own table": ("UPDATE migration_history SET notes = 'x'", "MR022", None),
-    "our own function": ("DROP FUNCTION schema_token CASCADE", "MR022", None),
+    "our own function": ("DROP FUNCTION schema_hash CASCADE", "MR022", None),
     "an assertion": ("DO $$ BEGIN ASSERT false; END $$", "P0004", 1),
     "a hidden COMMIT": ("DO $$ BEGIN COMMIT; END $$", "2D000", 1),
 }

@@ -60,7 +60,7 @@ def test_named_before_it_runs(db, rollback, session, sql):
     assert what in str(caught.value)
     assert "statement 2 of 001_t" in str(caught.value)
     assert "--consent" in caught.value.hint
-    assert (what, inside) in session().execute("SELECT what, inside FROM migration_not_undone('{001_t}')").fetchall()
+    assert (what, inside) in session().execute("SELECT what, inside FROM migration_side_effects('{001_t}')").fetchall()
     assert (events(session()), value(session(), "SELECT last_value FROM seq")) == before
 
 

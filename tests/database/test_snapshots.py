@@ -156,7 +156,7 @@ def test_a_plain_role_sees_the_same(connection, session):
 
 
 def token(connection):
-    return value(connection, "SELECT schema_token()")
+    return value(connection, "SELECT schema_hash()")
 
 
 @pytest.mark.parametrize("change", CHANGES)

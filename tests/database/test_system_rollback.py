@@ -87,10 +87,10 @@ def test_psql_must_name_the_head_of_the_trail(db, session):
     connection = session()
     success, message, _ = connection.execute("SELECT * FROM execute_migration_rollback(%s)", (SYSTEM,)).fetchone()
     assert not success
-    assert "trail_head" in message
-    assert not value(connection, "SELECT success FROM execute_migration_rollback(%s, trail_head => 'wrong')", SYSTEM)
+    assert "chain_head" in message
+    assert not value(connection, "SELECT success FROM execute_migration_rollback(%s, chain_head => 'wrong')", SYSTEM)
     head = db.verify_events().head_hash
-    assert value(connection, "SELECT success FROM execute_migration_rollback(%s, trail_head => %s)", SYSTEM, head)
+    assert value(connection, "SELECT success FROM execute_migration_rollback(%s, chain_head => %s)", SYSTEM, head)
 
 
 def test_an_event_between_saving_and_rolling_back_is_not_lost(db, session, elsewhere, monkeypatch):

@@ -174,7 +174,7 @@ def test_a_migration_that_calls_itself_part_of_the_system_is_none(session):
     )
     head = value(connection, "SELECT head_hash FROM verify_migration_events()")
     success, message, _ = connection.execute(
-        "SELECT * FROM execute_migration_rollback('001_t', trail_head => %s)", (head,)
+        "SELECT * FROM execute_migration_rollback('001_t', chain_head => %s)", (head,)
     ).fetchone()
     if success:
         assert "system is gone" not in message

@@ -270,7 +270,7 @@ def test_by_hand_a_literal_is_text(applied, planted, session):
 
 @pytest.mark.parametrize(
     "function",
-    ["migrations_to_roll_back_first", "migration_fingerprint", "close_migration_rights", "start_migration_rollback"],
+    ["migrations_to_roll_back_first", "migration_fingerprint", "revoke_public_privileges", "start_migration_rollback"],
 )
 def test_what_is_ambiguous_runs_nothing_and_install_names_it(db, applied, session, function):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
@@ -280,7 +280,7 @@ def test_what_is_ambiguous_runs_nothing_and_install_names_it(db, applied, sessio
     connection.execute(
         f"CREATE FUNCTION {function}({', '.join([*types, 'more int DEFAULT 0'])}) RETURNS text {BODY.format(1)}"
     )
-    if function != "close_migration_rights":
+    if function != "revoke_public_privileges":
         with pytest.raises(mr.DatabaseError) as caught:
             db.rollback("001_t", confirm="001_t")
         assert caught.value.sqlstate == "42725"

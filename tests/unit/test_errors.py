@@ -7,7 +7,7 @@ import pytest
 
 from migrollback_nb.core import errors
 from migrollback_nb.database import progress
-from migrollback_nb.database.installation import system_migration, system_migration_names
+from migrollback_nb.database.system_files import system_text
 
 
 @pytest.mark.parametrize("sqlstate", sorted(errors.FOR_SQLSTATE))
@@ -51,7 +51,7 @@ def test_a_lock_keeps_its_sqlstate():
 
 
 def test_the_sql_raises_no_code_that_nobody_knows():
-    text = "".join(system_migration(name, "public").text for name in system_migration_names())
+    text = system_text()
     raised = set(re.findall(r"ERRCODE = '(MR\d\d\d)'", text))
     assert raised
     inside = {"MR099", "MR010", "MR020", "MR021", "MR022", "MR023", "MR025"}  # an undo, and what comes back in a result
@@ -61,7 +61,7 @@ def test_the_sql_raises_no_code_that_nobody_knows():
 def test_the_sql_handles_no_code_that_stands_for_a_whole_class():
     # PL/pgSQL takes a condition that ends in 000 for every code of its class: what was meant for one of ours swallowed
     # all of them
-    text = "".join(system_migration(name, "public").text for name in system_migration_names())
+    text = system_text()
     handled = set(re.findall(r"SQLSTATE '(\w{5})'", text))
     assert handled
     assert {code for code in handled if code.endswith("000")} == set()

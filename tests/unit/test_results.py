@@ -8,7 +8,7 @@ import pytest
 
 import migrollback_nb as mr
 from migrollback_nb.core import results
-from migrollback_nb.database.installation import system_migration, system_migration_names
+from migrollback_nb.database.system_files import system_text
 
 EVIL = '<script>alert("1")</script>'
 TARGET = mr.Target(host=EVIL, port=5432, database=EVIL, user=EVIL, server_version="18.6", schema=EVIL)
@@ -85,7 +85,7 @@ class TestEvery:
 
 
 def test_statuses_are_those_of_the_sql():
-    text = "".join(system_migration(name, "public").text for name in system_migration_names())
+    text = system_text()
     inside = text.split("CHECK (status IN (")[1].split(")")[0]
     assert {part.strip().strip("'") for part in inside.split(",")} == {status.value for status in mr.Status}
 

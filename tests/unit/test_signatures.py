@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from migrollback_nb.database.installation import system_migration_names, system_text
 from migrollback_nb.database.signatures import _parts, identities, qualified_type, signatures
+from migrollback_nb.database.system_files import install_template, system_text
 
-TEXT = "\n".join(system_text(name) for name in system_migration_names())
+TEXT = system_text() + install_template()
 CALL = re.compile(r"(?<!FUNCTION )(?<!EXISTS )migrollback_schema\.(\w+)\(")
 
 

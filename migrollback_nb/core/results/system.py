@@ -7,6 +7,7 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.target import Target
+from migrollback_nb.core.version import __version__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,8 @@ class InstallResult:
         int  #: grants to PUBLIC, to Supabase's roles and, by default privileges, to others that were taken away
     )
     target: Target  #: where
+    version: str = __version__  #: of the system that is there now
+    upgraded_from: str | None = None  #: version that was there before and was brought up to date, or repaired
     warnings: tuple[str, ...] = ()  #: what a person should know of rights and row security
     production_changed: bool = (
         False  #: whether the database was marked as production, or the mark taken away; `target.production` says which
@@ -47,6 +50,8 @@ class InstallResult:
         """For JSON."""
         return {
             "installed": list(self.installed),
+            "version": self.version,
+            "upgraded_from": self.upgraded_from,
             "rights_closed": self.rights_closed,
             "warnings": list(self.warnings),
             "production": self.target.production,
@@ -56,10 +61,21 @@ class InstallResult:
         }
 
     def __repr__(self) -> str:
-        return f"<InstallResult {', '.join(self.installed) or 'nothing to do'} on {self.target}>"
+        return f"<InstallResult {self.what} on {self.target}>"
+
+    @property
+    def what(self) -> str:
+        """What it did, in words."""
+        if self.installed:
+            return f"installed: {', '.join(self.installed)}"
+        if self.upgraded_from == self.version:
+            return f"of version {self.version} was repaired"
+        if self.upgraded_from is not None:
+            return f"was upgraded from version {self.upgraded_from} to {self.version}"
+        return "is complete already"
 
     def _repr_html_(self) -> str:
-        rows = [("Installed", "\n".join(self.installed) or "nothing: it was complete"), ("On", str(self.target))]
+        rows = [("Rollback system", self.what), ("On", str(self.target))]
         if self.rights_closed:
             rows.append(("Grants closed", str(self.rights_closed)))
         if self.production_changed or self.target.production:

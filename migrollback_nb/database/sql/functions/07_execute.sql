@@ -2,7 +2,7 @@
 -- Rolling back and applying.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.mark_rolled_back(
+CREATE OR REPLACE FUNCTION migrollback_schema.mark_rolled_back(
     name text, attempt_id uuid, reason text, client text, details jsonb)
 RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
@@ -19,12 +19,12 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.mark_rolled_back(text, uuid, text, text, jsonb) IS
     'Writes status, event and the deploy tool''s ledger of a migration whose rollback SQL has run in this transaction.';
 
-CREATE FUNCTION migrollback_schema.fail_migration_rollback(
+CREATE OR REPLACE FUNCTION migrollback_schema.fail_migration_rollback(
     name text, attempt_id uuid, reason text, client text, details jsonb)
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     -- A planted function that makes a call of ours ambiguous is not the migration's fault, and goes when it is dropped.
-    passing boolean := migrollback_schema.is_passing_error(details ->> 'sqlstate') OR details ? 'bookkeeping' AND details ->> 'sqlstate' = '42725';
+    passing boolean := migrollback_schema.is_transient_error(details ->> 'sqlstate') OR details ? 'bookkeeping' AND details ->> 'sqlstate' = '42725';
 BEGIN
     IF NOT passing THEN
         PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
@@ -37,9 +37,9 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.fail_migration_rollback(text, uuid, text, text, jsonb) IS
     'Writes the event of a rollback that failed, and status failed unless details.sqlstate is of an error that may pass. Returns the status.';
 
-CREATE FUNCTION migrollback_schema.execute_migration_rollbacks(
+CREATE OR REPLACE FUNCTION migrollback_schema.execute_migration_rollbacks(
     names text[], dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL, attempt_id uuid DEFAULT NULL,
-    client text DEFAULT NULL, trail_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
+    client text DEFAULT NULL, chain_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
     snapshot_each boolean DEFAULT false, session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}')
 RETURNS TABLE (success boolean, message text, sql_executed text, migration_name text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
@@ -100,8 +100,8 @@ BEGIN
                     refusal := CASE
                         WHEN planned.id IS NULL THEN 'Migration not found'
                         WHEN is_system AND cardinality(names) > 1 THEN 'The rollback system itself is rolled back alone'
-                        WHEN is_system AND NOT dry_run AND trail_head IS DISTINCT FROM (SELECT v.head_hash FROM migrollback_schema.verify_migration_events() v) THEN
-                            'Save migration_history and migration_events first, then give the hash of the last event as trail_head'
+                        WHEN is_system AND NOT dry_run AND chain_head IS DISTINCT FROM (SELECT v.head_hash FROM migrollback_schema.verify_migration_events() v) THEN
+                            'Save migration_history and migration_events first, then give the hash of the last event as chain_head'
                         WHEN planned.metadata #>> '{rollback,transaction}' = 'false' AND (NOT dry_run OR cardinality(names) > 1)
                              AND planned.metadata #>> '{rollback,md5}' = md5(convert_to(planned.rollback_sql, 'UTF8')) THEN
                             'This rollback runs outside a transaction: use migrollback rollback, alone, which runs it statement by statement'
@@ -234,26 +234,26 @@ COMMENT ON FUNCTION migrollback_schema.execute_migration_rollbacks(text[], boole
     'snapshot_each: takes a snapshot between each two, while the locks are held. '
     'Arguments and results as of execute_migration_rollback(), one row each; after a refusal or a failure one row, of the migration it met.';
 
-CREATE FUNCTION migrollback_schema.execute_migration_rollback(
+CREATE OR REPLACE FUNCTION migrollback_schema.execute_migration_rollback(
     name text, dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL, attempt_id uuid DEFAULT NULL,
-    client text DEFAULT NULL, trail_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
+    client text DEFAULT NULL, chain_head text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
     session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}')
 RETURNS TABLE (success boolean, message text, sql_executed text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN QUERY
     SELECT r.success, r.message, r.sql_executed
-    FROM migrollback_schema.execute_migration_rollbacks(ARRAY[name], dry_run, reason, preview, attempt_id, client, trail_head, otherwise_path, false, session_path,
+    FROM migrollback_schema.execute_migration_rollbacks(ARRAY[name], dry_run, reason, preview, attempt_id, client, chain_head, otherwise_path, false, session_path,
                                                         session_settings) r;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.execute_migration_rollback(text, boolean, text, text, uuid, text, text, text, text, jsonb) IS
     'Writes, unless dry_run. Rolls one migration back, whole or not at all. reason: goes into the audit trail; preview: migration_fingerprint() of what was '
-    'looked at, refused when it differs now; attempt_id: made by the client, see migration_attempt(); client: who asks; trail_head: hash of the last '
+    'looked at, refused when it differs now; attempt_id: made by the client, see migration_attempt(); client: who asks; chain_head: hash of the last '
     'event, needed only for our own migration; otherwise_path: search_path where none was recorded; session_path: the search_path of the session, which is put back when '
     'the SQL changes it; session_settings: what the session has (name -> value) where this transaction has a SET LOCAL. A refusal (message: the reason) or a failure (message: '
     '"Rollback failed: ...") comes back with success = false; a lasting failure leaves status failed.';
 
-CREATE FUNCTION migrollback_schema.start_migration_rollback(
+CREATE OR REPLACE FUNCTION migrollback_schema.start_migration_rollback(
     names text[], attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, target jsonb DEFAULT '{}')
 RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT max(migrollback_schema.add_migration_event('started', n.name, start_migration_rollback.attempt_id, start_migration_rollback.reason,
@@ -265,7 +265,7 @@ COMMENT ON FUNCTION migrollback_schema.start_migration_rollback(text[], uuid, te
     'Writes an event for each migration, to be committed before the rollback begins: if the connection is lost, the attempt is known. '
     'Returns the number of the last one, or NULL when none of the names is registered.';
 
-CREATE FUNCTION migrollback_schema.migration_attempt(attempt_id uuid)
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_attempt(attempt_id uuid)
 RETURNS TABLE (migration_name text, event text, event_number bigint, details jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -283,7 +283,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_attempt(uuid) IS
 -- Statement by statement, for rollbacks that PostgreSQL refuses inside a transaction. The client holds lock_migrations() in a second,
 -- open transaction meanwhile, runs each statement by itself, and journals it.
 
-CREATE FUNCTION migrollback_schema.migration_statements_completed(name text, direction text DEFAULT 'rollback') RETURNS int
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_statements_completed(name text, direction text DEFAULT 'rollback') RETURNS int
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(max((e.details ->> 'statement_number')::int), 0)
     FROM migrollback_schema.migration_events e
@@ -300,7 +300,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_statements_completed(text, text) IS
     'How many statements of an interrupted run (direction: rollback or apply) are done: the next run resumes after them. Does not write.';
 
-CREATE FUNCTION migrollback_schema.journal_migration_statement(
+CREATE OR REPLACE FUNCTION migrollback_schema.journal_migration_statement(
     name text, attempt_id uuid, statement_number int, duration_ms double precision, direction text DEFAULT 'rollback', client text DEFAULT NULL)
 RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT migrollback_schema.add_migration_event('statement_completed', name, attempt_id, NULL::text, client,
@@ -309,7 +309,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.journal_migration_statement(text, uuid, int, double precision, text, text) IS
     'Writes: statement statement_number (from 1) of a run outside a transaction is done; duration_ms in milliseconds.';
 
-CREATE FUNCTION migrollback_schema.finish_migration_rollback(
+CREATE OR REPLACE FUNCTION migrollback_schema.finish_migration_rollback(
     name text, attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, details jsonb DEFAULT '{}')
 RETURNS TABLE (success boolean, message text, sql_executed text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
@@ -328,7 +328,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.finish_migration_rollback(text, uuid, text, text, jsonb) IS
     'Writes the end of a rollback that ran outside a transaction, once all its statements are journalled (else SQLSTATE MR002).';
 
-CREATE FUNCTION migrollback_schema.apply_migration(
+CREATE OR REPLACE FUNCTION migrollback_schema.apply_migration(
     name text, version text, statements text[], rollback_sql text DEFAULT NULL, checksum text DEFAULT NULL, depends_on text[] DEFAULT '{}',
     metadata jsonb DEFAULT '{}', attempt_id uuid DEFAULT NULL, client text DEFAULT NULL,
     search_path text DEFAULT migrollback_schema.effective_search_path(), session_path text DEFAULT pg_catalog.current_setting('search_path'),

@@ -2,7 +2,7 @@
 -- Recording: events, registration, resolution.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.add_migration_event(
+CREATE OR REPLACE FUNCTION migrollback_schema.add_migration_event(
     event text, migration_name text, attempt_id uuid DEFAULT NULL, reason text DEFAULT NULL, client text DEFAULT NULL, details jsonb DEFAULT '{}')
 RETURNS bigint LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -17,14 +17,14 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.add_migration_event(text, text, uuid, text, text, jsonb) IS
     'Writes one event of the audit trail and returns its number.';
 
-CREATE FUNCTION migrollback_schema.is_system_migration(name text) RETURNS boolean
+CREATE OR REPLACE FUNCTION migrollback_schema.is_system_migration(name text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT name = ANY ('{20250120_migration_rollback_system}')
 $function$;
 COMMENT ON FUNCTION migrollback_schema.is_system_migration(text) IS
     'Whether a migration of this name is one of this system''s own: no other may call itself so. Does not write.';
 
-CREATE FUNCTION migrollback_schema.save_migration(
+CREATE OR REPLACE FUNCTION migrollback_schema.save_migration(
     name text, version text, rollback_sql text, checksum text, depends_on text[], metadata jsonb)
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
@@ -103,7 +103,7 @@ COMMENT ON FUNCTION migrollback_schema.save_migration(text, text, text, text, te
     'Returns registered, updated, unchanged, or applied again (it had been rolled back). '
     'SQLSTATE MR003: depends on unregistered migrations; MR004: on itself; MR005: in a circle.';
 
-CREATE FUNCTION migrollback_schema.register_migration(
+CREATE OR REPLACE FUNCTION migrollback_schema.register_migration(
     name text, version text, rollback_sql text DEFAULT NULL, checksum text DEFAULT NULL, depends_on text[] DEFAULT '{}', metadata jsonb DEFAULT '{}',
     client text DEFAULT NULL,
     search_path text DEFAULT migrollback_schema.effective_search_path())
@@ -130,7 +130,7 @@ COMMENT ON FUNCTION migrollback_schema.register_migration(text, text, text, text
     'the schemas of the caller''s. Again: updates. After a rollback: says that it is applied again (event applied_again). '
     'Returns registered, updated, unchanged or applied again. SQLSTATE MR003, MR004, MR005 for bad dependencies.';
 
-CREATE FUNCTION migrollback_schema.register_migrations(
+CREATE OR REPLACE FUNCTION migrollback_schema.register_migrations(
     migrations jsonb, client text DEFAULT NULL, search_path text DEFAULT migrollback_schema.effective_search_path())
 RETURNS TABLE (migration_name text, verdict text) LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
@@ -184,7 +184,7 @@ COMMENT ON FUNCTION migrollback_schema.register_migrations(jsonb, text, text) IS
     'Writes: register_migration() for each element of an array of objects (name, version, rollback_sql, checksum, depends_on, metadata), '
     'dependencies before dependents; what is new is taken for applied in this order. All or none.';
 
-CREATE FUNCTION migrollback_schema.record_applied_again(name text, deploy text DEFAULT NULL, client text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.record_applied_again(name text, deploy text DEFAULT NULL, client text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     again migrollback_schema.migration_history;
@@ -201,7 +201,7 @@ COMMENT ON FUNCTION migrollback_schema.record_applied_again(text, text, text) IS
     'Writes: a migration that was rolled back is applied again, by its deploy tool, and nothing but what is registered of it is known here (its file is gone). '
     'deploy: id of the deploy that brought it.';
 
-CREATE FUNCTION migrollback_schema.record_missing_in_ledger(names text[], client text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.record_missing_in_ledger(names text[], client text DEFAULT NULL)
 RETURNS SETOF text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     f record;
@@ -222,7 +222,7 @@ COMMENT ON FUNCTION migrollback_schema.record_missing_in_ledger(text[], text) IS
     'Writes an event missing_in_ledger for each of these migrations that is applied here and that its deploy tool''s ledger does not hold, once for each time that it '
     'went. Returns those for which it wrote one.';
 
-CREATE FUNCTION migrollback_schema.resolve_migration(name text, status text, reason text, client text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.resolve_migration(name text, status text, reason text, client text DEFAULT NULL)
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     old        migrollback_schema.migration_history;

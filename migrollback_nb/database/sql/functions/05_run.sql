@@ -2,138 +2,29 @@
 -- Running migration SQL: in a subtransaction, with the caller's rights, and nothing may be left behind.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.migration_system_objects(OUT tables oid[], OUT routines oid[])
+-- install writes into this function what the files of its version create: <<tables>>, and the <<functions>> with the types
+-- of their arguments. Not a table: whoever may call it need not be granted one more, and the guard sees when it is replaced.
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_objects(OUT tables oid[], OUT routines oid[])
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    space      constant oid := 'migrollback_schema'::regnamespace;
+    table_list constant text[] := <<tables>>;
+    name_list  constant text[] := <<function names>>;
+    signatures constant text[] := <<functions>>;
+    our_owner  oid;
 BEGIN
-    tables := ARRAY(
-        SELECT c.oid FROM pg_class c
-        WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND c.relkind = 'r'
-          AND c.relname = ANY ('{migration_history, migration_dependencies, migration_events, migration_snapshots, migration_objects}'));
+    tables := ARRAY(SELECT c.oid FROM pg_class c WHERE c.relnamespace = space AND c.relkind = 'r' AND c.relname = ANY (table_list));
+    our_owner := (SELECT c.relowner FROM pg_class c WHERE c.relnamespace = space AND c.relname = 'migration_history');
+    -- Of one owner with our tables, and with the very arguments: what else has one of the names is not ours.
     routines := ARRAY(
         SELECT p.oid FROM pg_proc p
-        -- Of one owner with our tables: what others give the same name is theirs.
-        WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proowner = (SELECT c.relowner FROM pg_class c WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND c.relname = 'migration_history')
-          AND p.proname = ANY (ARRAY[
-        'add_migration_event',
-        'apply_migration',
-        'begin_migration_deploy',
-        'can_rollback_migration',
-        'catalog_row_counts',
-        'chain_migration_event',
-        'changeable_settings',
-        'changed_schema_objects',
-        'changed_since_preview',
-        'close_migration_rights',
-        'complete_history_change',
-        'count_rows_within',
-        'crc32_of',
-        'create_migration_snapshot',
-        'deploy_in_progress',
-        'deploy_ledger',
-        'deploy_ledger_parts',
-        'deploy_ledger_relations',
-        'deploy_ledgers_of_migrations',
-        'deploy_lock_keys',
-        'deploy_tools',
-        'diff_migration_snapshots',
-        'effective_search_path',
-        'execute_deploy_rollback',
-        'execute_migration_rollback',
-        'execute_migration_rollbacks',
-        'fail_migration_rollback',
-        'finish_migration_rollback',
-        'forget_in_deploy_ledger',
-        'forget_migration_dependencies',
-        'golang_migrate_lock_key',
-        'guard_history_change',
-        'infer_migration_dependencies',
-        'is_passing_error',
-        'is_schema_list',
-        'is_production_database',
-        'is_system_migration',
-        'journal_migration_statement',
-        'ledger_finding_warning',
-        'list_rollbackable_migrations',
-        'lock_migrations',
-        'mark_migration_objects',
-        'mark_production_database',
-        'mark_rolled_back',
-        'migration_apply_windows',
-        'migration_attempt',
-        'migration_blocking_reason',
-        'migration_catalog_writes',
-        'migration_coverage_problem',
-        'migration_dependents',
-        'migration_deploys',
-        'migration_event_hash',
-        'migration_fingerprint',
-        'migration_grants',
-        'migration_ledger_findings',
-        'migration_metadata_problem',
-        'migration_not_undone',
-        'migration_object_history',
-        'migration_object_makers',
-        'migration_owners',
-        'migration_progress_notices',
-        'migration_rollback_path',
-        'migration_rollback_statements',
-        'migration_statements_completed',
-        'migration_system_objects',
-        'migration_system_token',
-        'migration_system_writes',
-        'migration_warnings',
-        'migrations_in_deploy_ledgers',
-        'migrations_of_deploy',
-        'migrations_to_roll_back_first',
-        'newest_in_deploy_ledger',
-        'not_newest_in_deploy_ledger_warning',
-        'open_migration_rights',
-        'production_refusal',
-        'record_applied_again',
-        'record_history_change',
-        'record_in_deploy_ledger',
-        'record_migration_dependencies',
-        'record_migration_objects',
-        'record_migration_rehearsal',
-        'record_missing_in_ledger',
-        'record_parsed_objects',
-        'refuse_event_change',
-        'refuse_history_truncate',
-        'refuse_untrusted_ledger',
-        'register_migration',
-        'register_migrations',
-        'rehearse_migration_rollback',
-        'rehearse_migration_rollbacks',
-        'resolve_migration',
-        'routine_users',
-        'run_migration_sql',
-        'save_migration',
-        'scan_migration_sql',
-        'schema_changes',
-        'schema_object_addresses',
-        'schema_object_arrays',
-        'schema_objects',
-        'schema_snapshot',
-        'schema_token',
-        'set_migration_row_security',
-        'start_migration_rollback',
-        'supabase_ledger',
-        'transaction_changes',
-        'trust_ledger_owner',
-        'trusted_ledger_owners',
-        'undo_definition_change',
-        'untrusted_deploy_ledger',
-        'untrusted_ledger_reason',
-        'verify_last_rollback',
-        'verify_migration_events',
-        'verify_migration_rollback',
-        'version_before',
-        'write_deploy_ledger']));
+         WHERE p.pronamespace = space AND p.proowner = our_owner AND p.proname = ANY (name_list)
+           AND format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) = ANY (signatures));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
-    'The tables and functions of this system: what migration SQL may not touch and whose rights are closed. Does not write.';
+    'The tables and functions that install made: what migration SQL may not touch, and whose rights are revoked. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_system_token() RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_token() RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$   -- catalogs are rarely analyzed: the planner would scan them whole, and this grows with the schema
 DECLARE
@@ -151,12 +42,14 @@ BEGIN
               UNION ALL SELECT t.ctid, t.xmin FROM pg_trigger t WHERE t.tgrelid = ANY (tables)
               UNION ALL SELECT k.ctid, k.xmin FROM pg_constraint k WHERE k.conrelid = ANY (tables)
               UNION ALL SELECT r.ctid, r.xmin FROM pg_policy r WHERE r.polrelid = ANY (tables)
-              UNION ALL SELECT f.ctid, f.xmin FROM pg_proc f WHERE f.oid = ANY (routines)) v);
+              UNION ALL SELECT f.ctid, f.xmin FROM pg_proc o     -- and what has the name of one: a call may mean it
+                          JOIN pg_proc f ON f.proname = o.proname AND f.pronamespace = o.pronamespace AND f.proowner = o.proowner
+                         WHERE o.oid = ANY (routines)) v);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_token() IS
     'Differs as soon as DDL has touched one of migration_system_objects(), or added a function of the same name. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_system_writes(tables oid[], rows boolean DEFAULT false) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_writes(tables oid[], rows boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     IF rows THEN                        -- nobody counts: look at the rows themselves
@@ -165,6 +58,7 @@ BEGIN
                       UNION ALL SELECT d.ctid, d.xmin FROM migrollback_schema.migration_dependencies d
                       UNION ALL SELECT s.ctid, s.xmin FROM migrollback_schema.migration_snapshots s
                       UNION ALL SELECT o.ctid, o.xmin FROM migrollback_schema.migration_objects o
+                      UNION ALL SELECT f.ctid, f.xmin FROM migrollback_schema.migration_system_files f
                       UNION ALL SELECT e.ctid, e.xmin FROM migrollback_schema.migration_events e) r);
     END IF;
     RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid), pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)), ' ')
@@ -173,7 +67,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_writes(oid[], boolean) IS
     'Differs as soon as this transaction has written a row of one of these tables. rows: look at the rows, where nothing counts them. Does not write.';
 
-CREATE FUNCTION migrollback_schema.transaction_changes(catalogs_only boolean) RETURNS numeric
+CREATE OR REPLACE FUNCTION migrollback_schema.transaction_changes(catalogs_only boolean) RETURNS numeric
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     -- Catalogs are tables too: DDL shows as rows written to them. Needs track_counts, which is on unless somebody turned it off.
@@ -194,7 +88,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.transaction_changes(boolean) IS
     'How many rows this transaction has written so far, to the catalogs that DDL writes to, or to all tables; compare two answers. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_rollback_statements(rollback_sql text, metadata jsonb) RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_rollback_statements(rollback_sql text, metadata jsonb) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     bytes   bytea;
@@ -217,7 +111,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_rollback_statements(text, jsonb
     'The rollback SQL cut into statements where the parser found them at registration, or in one piece when the text is another. SQLSTATE MR026: what is stored of '
     'them leaves something out. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_progress_notices(names text[], place int, rollback_sql text, metadata jsonb) RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_progress_notices(names text[], place int, rollback_sql text, metadata jsonb) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     asked      text := coalesce(current_setting('migrollback.progress', true), '');
@@ -241,16 +135,16 @@ COMMENT ON FUNCTION migrollback_schema.migration_progress_notices(text[], int, t
     'What run_migration_sql() says before each statement of the migration names[place], and after the last, to a client that has asked for it by the setting '
     'migrollback.progress: JSON, texts in hex; nothing to others. Does not write.';
 
-CREATE FUNCTION migrollback_schema.is_passing_error(sqlstate_code text) RETURNS boolean
+CREATE OR REPLACE FUNCTION migrollback_schema.is_transient_error(sqlstate_code text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     -- 40: deadlock, serialization; 53: out of resources; 57: cancelled, shut down; 55P03: lock not available; 55006: object in use;
     -- 42501: not this role; MR023, MR024, MR025: the deploy ledger cannot be told yet. The same SQL may succeed another time, so the migration is not marked failed.
     SELECT left(sqlstate_code, 2) IN ('08', '40', '53', '57') OR sqlstate_code IN ('55P03', '55006', '42501', 'MR023', 'MR024', 'MR025')
 $function$;
-COMMENT ON FUNCTION migrollback_schema.is_passing_error(text) IS
+COMMENT ON FUNCTION migrollback_schema.is_transient_error(text) IS
     'Whether an error with this SQLSTATE may go away by itself (lock timeout, deadlock, cancel ...). Does not write.';
 
-CREATE FUNCTION migrollback_schema.changeable_settings(besides text[] DEFAULT '{}', statements text[] DEFAULT '{}') RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.changeable_settings(besides text[] DEFAULT '{}', statements text[] DEFAULT '{}') RETURNS text[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     -- Settings that nobody has declared (app.tenant) are in no list: they are looked for where SQL or the body of a function sets them.
@@ -279,7 +173,7 @@ COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[], text[]) IS
     'Names of the settings that SQL can change, search_path apart: those that are declared, our own, those that functions set, and those that `besides` names or '
     '`statements` set. Writes nothing but a setting of the transaction.';
 
-CREATE FUNCTION migrollback_schema.run_migration_sql(
+CREATE OR REPLACE FUNCTION migrollback_schema.run_migration_sql(
     statements text[], search_path text, session_path text, session_settings jsonb DEFAULT '{}', set_local text[] DEFAULT '{}',
     set_session text[] DEFAULT '{}', system_tables oid[] DEFAULT '{}', more_follows boolean DEFAULT false, announced text[] DEFAULT '{}')
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$

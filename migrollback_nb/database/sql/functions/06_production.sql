@@ -4,7 +4,7 @@
 
 -- The mark is the last event of its kind: only who may write the audit trail can set it, and who took it away, when and why stays readable.
 -- Not a setting of the database: any session could set that otherwise. It goes along with a copy of the database, which is the safe side.
-CREATE FUNCTION migrollback_schema.is_production_database() RETURNS boolean
+CREATE OR REPLACE FUNCTION migrollback_schema.is_production_database() RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
 BEGIN
@@ -14,7 +14,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.is_production_database() IS
     'Whether this database is marked as production by mark_production_database(). Does not write.';
 
-CREATE FUNCTION migrollback_schema.mark_production_database(
+CREATE OR REPLACE FUNCTION migrollback_schema.mark_production_database(
     production boolean DEFAULT true, reason text DEFAULT NULL, client text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -36,7 +36,7 @@ COMMENT ON FUNCTION migrollback_schema.mark_production_database(boolean, text, t
     'Writes: marks this database as production, where a rollback needs a reason; or, with false and a reason, takes the mark away. One event of the audit trail, '
     'which is the mark. Returns whether anything was changed.';
 
-CREATE FUNCTION migrollback_schema.production_refusal(reason text) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.production_refusal(reason text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN CASE WHEN coalesce(btrim(reason, E' \t\r\n'), '') = '' AND migrollback_schema.is_production_database() THEN

@@ -2,7 +2,7 @@
 -- Deploy ledgers: the tables in which other tools remember what they applied.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.deploy_tools()
+CREATE OR REPLACE FUNCTION migrollback_schema.deploy_tools()
 RETURNS TABLE (tool text, ledger_name text, has text[], has_not text[], known_by text, newest_only boolean, newest text, unfinished text, applied text, record text, forget text)
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -110,7 +110,7 @@ COMMENT ON FUNCTION migrollback_schema.deploy_tools() IS
 -- A ledger is a table of somebody's, and whoever writes to it runs the triggers, rules, policies, defaults and checks that its owner put there, with the
 -- writer's own rights. So it is neither read nor written unless everybody who could have put code there is trusted.
 
-CREATE FUNCTION migrollback_schema.trusted_ledger_owners() RETURNS oid[]
+CREATE OR REPLACE FUNCTION migrollback_schema.trusted_ledger_owners() RETURNS oid[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN ARRAY(
@@ -133,7 +133,7 @@ COMMENT ON FUNCTION migrollback_schema.trusted_ledger_owners() IS
     'The roles whose ledgers the caller may write: the caller, roles granted to the caller, the owner of the database, superusers, and those named by '
     'trust_ledger_owner(). Does not write.';
 
-CREATE FUNCTION migrollback_schema.deploy_ledger_parts(relations regclass[])
+CREATE OR REPLACE FUNCTION migrollback_schema.deploy_ledger_parts(relations regclass[])
 RETURNS TABLE (class regclass, object oid, owner oid)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off AS $function$   -- pg_depend is large and rarely analyzed; compiling takes longer
@@ -162,14 +162,14 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledger_parts(regclass[]) IS
     'Everything that can run code when one of these tables is read or written, with its owner (NULL: that of its table). What every database has from the start is left out. Does not write.';
 
-CREATE FUNCTION migrollback_schema.deploy_ledger_relations(tool text, ledger regclass) RETURNS regclass[]
+CREATE OR REPLACE FUNCTION migrollback_schema.deploy_ledger_relations(tool text, ledger regclass) RETURNS regclass[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT array_remove(ARRAY[ledger] || CASE WHEN tool = 'Sqitch' THEN
         ARRAY[to_regclass('sqitch.tags'), to_regclass('sqitch.events'), to_regclass('sqitch.dependencies')] END, NULL)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledger_relations(text, regclass) IS 'A ledger and the tables of its tool that are read or written with it. Does not write.';
 
-CREATE FUNCTION migrollback_schema.untrusted_ledger_reason(tool text, ledger regclass) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.untrusted_ledger_reason(tool text, ledger regclass) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     trusted   oid[] := migrollback_schema.trusted_ledger_owners();
@@ -203,7 +203,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.untrusted_ledger_reason(text, regclass) IS
     'Why a ledger may be neither read nor written, with its owner and the fix, or NULL where everybody is trusted whose code would run. tool: see deploy_tools(). Does not write.';
 
-CREATE FUNCTION migrollback_schema.deploy_ledger(tool text, search_path text)
+CREATE OR REPLACE FUNCTION migrollback_schema.deploy_ledger(tool text, search_path text)
 RETURNS TABLE (ledger regclass, known_by text, newest_only boolean, newest text, unfinished text, applied text, record text, forget text, untrusted text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -241,7 +241,7 @@ COMMENT ON FUNCTION migrollback_schema.deploy_ledger(text, text) IS
     'The table in which a deploy tool (NULL: Supabase) remembers what it applied, found by its usual name, or by the setting migrollback.deploy_ledger, under search_path '
     'and in public, and how to read and change it; no row where there is none. untrusted: why it may be neither read nor written; then without the statements that would. Does not write.';
 
-CREATE FUNCTION migrollback_schema.untrusted_deploy_ledger(tool text, search_path text) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.untrusted_deploy_ledger(tool text, search_path text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     IF tool IS NULL AND to_regnamespace('supabase_migrations') IS NULL THEN     -- without a query: every check asks
@@ -252,7 +252,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.untrusted_deploy_ledger(text, text) IS
     'Why the ledger of a deploy tool (NULL: Supabase) may be neither read nor written; NULL where it may, and where there is none. Does not write.';
 
-CREATE FUNCTION migrollback_schema.refuse_untrusted_ledger(reason text) RETURNS void
+CREATE OR REPLACE FUNCTION migrollback_schema.refuse_untrusted_ledger(reason text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     IF reason IS NOT NULL THEN
@@ -262,7 +262,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.refuse_untrusted_ledger(text) IS
     'Raises SQLSTATE MR024 with this reason of untrusted_deploy_ledger(), which names the owner and the fix; NULL: does nothing. Does not write.';
 
-CREATE FUNCTION migrollback_schema.trust_ledger_owner(role_name text, trusted boolean DEFAULT true, client text DEFAULT NULL) RETURNS boolean
+CREATE OR REPLACE FUNCTION migrollback_schema.trust_ledger_owner(role_name text, trusted boolean DEFAULT true, client text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     known   jsonb;
@@ -291,7 +291,7 @@ COMMENT ON FUNCTION migrollback_schema.trust_ledger_owner(text, boolean, text) I
     'Writes: from now on ledgers of deploy tools that belong to this role are read and written, or no longer (trusted => false). Whoever has that role can then act with the rights of '
     'everybody who rolls back. Returns whether that is new. SQLSTATE MR006: no such role.';
 
-CREATE FUNCTION migrollback_schema.supabase_ledger() RETURNS regclass
+CREATE OR REPLACE FUNCTION migrollback_schema.supabase_ledger() RETURNS regclass
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     IF to_regnamespace('supabase_migrations') IS NULL THEN     -- without a query: every check asks
@@ -302,7 +302,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.supabase_ledger() IS
     'The table in which Supabase remembers what it applied, or NULL. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migrations_in_deploy_ledgers(migrations jsonb, search_path text, refuse_untrusted boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION migrollback_schema.migrations_in_deploy_ledgers(migrations jsonb, search_path text, refuse_untrusted boolean DEFAULT true)
 RETURNS TABLE (migration_name text, ledger regclass, is_applied boolean, newest_only boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -352,7 +352,7 @@ COMMENT ON FUNCTION migrollback_schema.migrations_in_deploy_ledgers(jsonb, text,
     'newest_only: the ledger keeps only the newest version. search_path: where ledgers are looked for, besides public; refuse_untrusted: an untrusted one is refused '
     '(SQLSTATE MR024), otherwise it is left out. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_ledger_findings(names text[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_ledger_findings(names text[] DEFAULT NULL)
 RETURNS TABLE (migration_name text, ledger text, finding text, tool text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -396,7 +396,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_ledger_findings(text[]) IS
     'ledger holds it again), contradiction (it is rolled_back here, the ledger holds it, and no rollback or resolution took its row out), missing (applied here, and the '
     'ledger does not hold it). No row for the others, where there is no ledger, and for a rollback that a ledger of the newest version alone cannot show. Does not write.';
 
-CREATE FUNCTION migrollback_schema.ledger_finding_warning(name text, ledger text, finding text) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.ledger_finding_warning(name text, ledger text, finding text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT CASE finding
         WHEN 'missing' THEN format('The ledger %s does not hold it: its deploy tool has undone it, or never applied it', ledger)
@@ -409,7 +409,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.ledger_finding_warning(text, text, text) IS
     'A finding of migration_ledger_findings() in words, with what to do. Does not write.';
 
-CREATE FUNCTION migrollback_schema.deploy_ledgers_of_migrations(names text[]) RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.deploy_ledgers_of_migrations(names text[]) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN ARRAY(
@@ -425,7 +425,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledgers_of_migrations(text[]) IS
     'The ledgers of deploy tools from which a rollback of these migrations takes them. Does not write.';
 
-CREATE FUNCTION migrollback_schema.newest_in_deploy_ledger(tool text, version text, search_path text) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.newest_in_deploy_ledger(tool text, version text, search_path text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     l     record;
@@ -441,7 +441,7 @@ COMMENT ON FUNCTION migrollback_schema.newest_in_deploy_ledger(text, text, text)
     'The version that a deploy tool goes on from, for tools that look at nothing else (version: of a migration, whose project is meant where a ledger keeps several); '
     'NULL for the others and where there is no ledger. Does not write.';
 
-CREATE FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(name text, version text, status text, metadata jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(name text, version text, status text, metadata jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     newest text := migrollback_schema.newest_in_deploy_ledger(metadata ->> 'tool', version, metadata ->> 'search_path');
@@ -457,7 +457,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.not_newest_in_deploy_ledger_warning(text, text, text, jsonb) IS
     'What to say of a migration in place behind which its deploy tool does not look back; NULL of others. Does not write.';
 
-CREATE FUNCTION migrollback_schema.version_before(metadata jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.version_before(metadata jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     before text := metadata ->> 'previous_version';
@@ -475,7 +475,7 @@ COMMENT ON FUNCTION migrollback_schema.version_before(jsonb) IS
     'The version of the nearest migration in the folder before this one that was not rolled back; metadata: that of this one. Empty before the first, NULL where nobody '
     'knows. Does not write.';
 
-CREATE FUNCTION migrollback_schema.write_deploy_ledger(
+CREATE OR REPLACE FUNCTION migrollback_schema.write_deploy_ledger(
     tool text, ledger regclass, change text, name text, version text, statements text[], before text)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -536,7 +536,7 @@ COMMENT ON FUNCTION migrollback_schema.write_deploy_ledger(text, regclass, text,
     'Writes: runs one of the statements of deploy_tools() that change a ledger, and makes sure that what ran with it left our tables, our functions and the role alone (else SQLSTATE MR025). '
     'Returns the rows that were written or taken out. SQLSTATE MR024: untrusted.';
 
-CREATE FUNCTION migrollback_schema.record_in_deploy_ledger(name text, version text, statements text[], metadata jsonb, search_path text) RETURNS jsonb
+CREATE OR REPLACE FUNCTION migrollback_schema.record_in_deploy_ledger(name text, version text, statements text[], metadata jsonb, search_path text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     l       record;
@@ -561,7 +561,7 @@ COMMENT ON FUNCTION migrollback_schema.record_in_deploy_ledger(text, text, text[
     'Writes: tells the ledger of the migration''s deploy tool (metadata: tool), where there is one, that the migration is applied. search_path: where it is looked for, besides '
     'public. Returns what it wrote, or NULL. SQLSTATE 0A000: a ledger that only its tool can write; MR024, MR025: as write_deploy_ledger().';
 
-CREATE FUNCTION migrollback_schema.forget_in_deploy_ledger(name text, version text, metadata jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION migrollback_schema.forget_in_deploy_ledger(name text, version text, metadata jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     l       record;

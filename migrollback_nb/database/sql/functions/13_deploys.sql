@@ -2,7 +2,7 @@
 -- Deploys: what one sync or apply, or several with one label, brought. They stand in the audit trail, and in metadata of the migrations.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.migration_deploys(label text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_deploys(label text DEFAULT NULL)
 RETURNS TABLE (deploy_id text, label text, deployed_at timestamptz, deployed_by text, client text, migrations text[], applied text[], state text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH of_deploys AS MATERIALIZED (
@@ -30,7 +30,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_deploys(text) IS
     'Deploys, newest first, all or those of one label (a deploy without one goes by its id): what they brought (registered, applied, or found applied again), in order; '
     'what of that is still applied; state: applied, partly rolled back, rolled back, nothing brought. A label that was used again after its rollback has several. Does not write.';
 
-CREATE FUNCTION migrollback_schema.begin_migration_deploy(label text, client text DEFAULT NULL) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.begin_migration_deploy(label text, client text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     deploy text;
@@ -54,7 +54,7 @@ COMMENT ON FUNCTION migrollback_schema.begin_migration_deploy(text, text) IS
     'Writes: records that a deploy begins, and returns its id, which register_migrations() and apply_migration() take in metadata (deploy). A label that is known '
     'already goes on with its deploy, unless that was rolled back. A deploy without a label needs no record: any new id in metadata makes one, and is its label. SQLSTATE MR006: a label that nobody could type.';
 
-CREATE FUNCTION migrollback_schema.migrations_of_deploy(label text) RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.migrations_of_deploy(label text) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
     latest  record;
@@ -87,7 +87,7 @@ COMMENT ON FUNCTION migrollback_schema.migrations_of_deploy(text) IS
     'What the newest deploy of this label brought and is still applied, in the order in which it is rolled back: newest first, dependents before what they depend on. '
     'Empty where there is nothing of it. SQLSTATE MR007: no such deploy. Does not write.';
 
-CREATE FUNCTION migrollback_schema.execute_deploy_rollback(
+CREATE OR REPLACE FUNCTION migrollback_schema.execute_deploy_rollback(
     label text, dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL, attempt_id uuid DEFAULT NULL,
     client text DEFAULT NULL, otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
     session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}')

@@ -2,48 +2,9 @@
 -- Audit trail. Append-only, and each row carries the hash of the row before it.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE TABLE migrollback_schema.migration_events (
-    event_number   bigint PRIMARY KEY,
-    occurred_at    timestamptz NOT NULL,
-    event          text NOT NULL CHECK (event IN (
-                       'registered', 'applied', 'apply_failed', 'rehearsed', 'started', 'statement_completed', 'rolled_back',
-                       'failed', 'refused', 'resolved', 'checklist_item', 'history_changed', 'snapshot_taken', 'verified', 'dependencies_recorded', 'installed',
-                       'applied_again', 'missing_in_ledger', 'deploy_recorded', 'marked_production', 'unmarked_production', 'ledger_trust_changed')),
-    migration_name text,
-    attempt_id     uuid,
-    database_user  text NOT NULL,
-    client         text,
-    reason         text,
-    details        jsonb NOT NULL DEFAULT '{}',
-    previous_hash  text,
-    hash           text NOT NULL
-);
-
-COMMENT ON TABLE migrollback_schema.migration_events IS
-    'Audit trail: one row for each thing done or tried. UPDATE, DELETE and TRUNCATE are refused. verify_migration_events() checks the chain of hashes.';
-COMMENT ON COLUMN migrollback_schema.migration_events.event_number IS 'Counts from 1 without gaps.';
-COMMENT ON COLUMN migrollback_schema.migration_events.occurred_at IS 'When it happened (clock time, not the start of the transaction).';
-COMMENT ON COLUMN migrollback_schema.migration_events.event IS
-    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, resolved, checklist_item, history_changed (by hand), snapshot_taken, verified (after a rollback), dependencies_recorded, installed, applied_again (by its deploy tool, after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a label), marked_production, unmarked_production (see mark_production_database()), ledger_trust_changed (see trust_ledger_owner()).';
-COMMENT ON COLUMN migrollback_schema.migration_events.migration_name IS 'The migration it is about; NULL when it is about the system.';
-COMMENT ON COLUMN migrollback_schema.migration_events.attempt_id IS 'Made by the client for one attempt, so that a connection lost at COMMIT can be resolved.';
-COMMENT ON COLUMN migrollback_schema.migration_events.database_user IS 'session_user: SET ROLE does not hide it.';
-COMMENT ON COLUMN migrollback_schema.migration_events.client IS 'Who or what was at the other end, as the client says; else its application_name.';
-COMMENT ON COLUMN migrollback_schema.migration_events.reason IS 'The reason that was given.';
-COMMENT ON COLUMN migrollback_schema.migration_events.details IS
-    'What else is known: sqlstate, message, statement_number, statement, duration_ms, statement_ms (of each), unchanged, ledger, old and new values, deploy (id of the deploy that brought the migration).';
-COMMENT ON COLUMN migrollback_schema.migration_events.previous_hash IS 'hash of the event before; NULL for the first.';
-COMMENT ON COLUMN migrollback_schema.migration_events.hash IS 'migration_event_hash() of this row.';
-
-CREATE INDEX idx_migration_events_migration ON migrollback_schema.migration_events (migration_name, event_number);
-CREATE INDEX idx_migration_events_snapshots ON migrollback_schema.migration_events (event_number) WHERE event = 'snapshot_taken';
-CREATE INDEX idx_migration_events_deploy ON migrollback_schema.migration_events ((details ->> 'deploy')) WHERE details ? 'deploy';
-CREATE INDEX idx_migration_events_production ON migrollback_schema.migration_events (event_number) WHERE event IN ('marked_production', 'unmarked_production');
-CREATE INDEX idx_migration_events_attempt ON migrollback_schema.migration_events (attempt_id) WHERE attempt_id IS NOT NULL;
-
 -- A netstring for each field (its length in bytes, a colon, its text, a comma) and '-,' for NULL: no two rows share a payload,
 -- and a reader in any language can build it. Time is epoch microseconds, because text of a timestamp depends on TimeZone.
-CREATE FUNCTION migrollback_schema.migration_event_hash(
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_event_hash(
     previous_hash text, event_number bigint, occurred_at timestamptz, event text, migration_name text, attempt_id uuid,
     database_user text, client text, reason text, details jsonb)
 RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
@@ -60,7 +21,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_event_hash(text, bigint, timestamptz, text, text, uuid, text, text, text, jsonb) IS
     'SHA-256 (hex) over the fields of one event and the hash of the event before it. Does not write.';
 
-CREATE FUNCTION migrollback_schema.chain_migration_event() RETURNS trigger
+CREATE OR REPLACE FUNCTION migrollback_schema.chain_migration_event() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
 BEGIN
@@ -78,7 +39,7 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.chain_migration_event() IS 'Trigger: numbers a new event, stamps it and links it to the one before.';
 
-CREATE FUNCTION migrollback_schema.refuse_event_change() RETURNS trigger
+CREATE OR REPLACE FUNCTION migrollback_schema.refuse_event_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RAISE EXCEPTION 'migration_events is append-only: % is refused', TG_OP
@@ -86,18 +47,7 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.refuse_event_change() IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE (SQLSTATE MR010).';
 
-CREATE TRIGGER chain_migration_event BEFORE INSERT ON migrollback_schema.migration_events
-    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.chain_migration_event();
-CREATE TRIGGER refuse_event_change BEFORE UPDATE OR DELETE ON migrollback_schema.migration_events
-    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.refuse_event_change();
-CREATE TRIGGER refuse_event_truncate BEFORE TRUNCATE ON migrollback_schema.migration_events
-    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.refuse_event_change();
--- ALWAYS: session_replication_role = replica must not switch the audit trail off.
-ALTER TABLE migrollback_schema.migration_events ENABLE ALWAYS TRIGGER chain_migration_event;
-ALTER TABLE migrollback_schema.migration_events ENABLE ALWAYS TRIGGER refuse_event_change;
-ALTER TABLE migrollback_schema.migration_events ENABLE ALWAYS TRIGGER refuse_event_truncate;
-
-CREATE FUNCTION migrollback_schema.verify_migration_events()
+CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_events()
 RETURNS TABLE (intact boolean, events bigint, head_number bigint, head_hash text, first_bad_number bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     WITH linked AS (
@@ -119,7 +69,7 @@ COMMENT ON FUNCTION migrollback_schema.verify_migration_events() IS
 -- Changes made to the history by hand leave an event too.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.lock_migrations() RETURNS void
+CREATE OR REPLACE FUNCTION migrollback_schema.lock_migrations() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     asked text := current_setting('lock_timeout');
@@ -135,7 +85,7 @@ COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS
     'Takes the one lock under which migrations are registered, applied, rolled back and resolved, until the transaction ends. '
     'Waits lock_timeout, or 10 s where that is 0; then SQLSTATE 55P03. Does not write.';
 
-CREATE FUNCTION migrollback_schema.guard_history_change() RETURNS trigger
+CREATE OR REPLACE FUNCTION migrollback_schema.guard_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     IF current_setting('migrollback.recording', true) IS DISTINCT FROM pg_current_xact_id()::text THEN  -- our own functions hold it already
@@ -146,7 +96,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.guard_history_change() IS
     'Trigger: a change of the history waits for a rollback that is running. By statement, so that it locks before any row is locked.';
 
-CREATE FUNCTION migrollback_schema.complete_history_change() RETURNS trigger
+CREATE OR REPLACE FUNCTION migrollback_schema.complete_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     IF NEW.status = 'rolled_back' THEN
@@ -161,7 +111,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.complete_history_change() IS
     'Trigger: rollback_at and rollback_by are set exactly while the status is rolled_back, also after an UPDATE of the status by hand.';
 
-CREATE FUNCTION migrollback_schema.record_history_change() RETURNS trigger
+CREATE OR REPLACE FUNCTION migrollback_schema.record_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     before jsonb;
@@ -184,32 +134,10 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_history_change() IS
     'Trigger: a change of migration_history or migration_dependencies that none of our functions made becomes an event history_changed.';
 
-CREATE FUNCTION migrollback_schema.refuse_history_truncate() RETURNS trigger
+CREATE OR REPLACE FUNCTION migrollback_schema.refuse_history_truncate() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RAISE EXCEPTION 'TRUNCATE of % is refused: it would leave no trace', TG_TABLE_NAME
         USING ERRCODE = 'MR010', HINT = 'DELETE leaves an event for each row.';
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.refuse_history_truncate() IS 'Trigger: refuses TRUNCATE (SQLSTATE MR010), which no row trigger sees.';
-
-CREATE TRIGGER guard_history_change BEFORE INSERT OR UPDATE OR DELETE ON migrollback_schema.migration_history
-    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.guard_history_change();
-CREATE TRIGGER complete_history_change BEFORE INSERT OR UPDATE ON migrollback_schema.migration_history
-    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.complete_history_change();
-CREATE TRIGGER record_history_change AFTER INSERT OR UPDATE OR DELETE ON migrollback_schema.migration_history
-    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.record_history_change();
-CREATE TRIGGER refuse_history_truncate BEFORE TRUNCATE ON migrollback_schema.migration_history
-    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.refuse_history_truncate();
-CREATE TRIGGER guard_history_change BEFORE INSERT OR UPDATE OR DELETE ON migrollback_schema.migration_dependencies
-    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.guard_history_change();
-CREATE TRIGGER record_history_change AFTER INSERT OR UPDATE OR DELETE ON migrollback_schema.migration_dependencies
-    FOR EACH ROW EXECUTE FUNCTION migrollback_schema.record_history_change();
-CREATE TRIGGER refuse_history_truncate BEFORE TRUNCATE ON migrollback_schema.migration_dependencies
-    FOR EACH STATEMENT EXECUTE FUNCTION migrollback_schema.refuse_history_truncate();
-ALTER TABLE migrollback_schema.migration_history ENABLE ALWAYS TRIGGER guard_history_change;
-ALTER TABLE migrollback_schema.migration_history ENABLE ALWAYS TRIGGER complete_history_change;
-ALTER TABLE migrollback_schema.migration_history ENABLE ALWAYS TRIGGER record_history_change;
-ALTER TABLE migrollback_schema.migration_history ENABLE ALWAYS TRIGGER refuse_history_truncate;
-ALTER TABLE migrollback_schema.migration_dependencies ENABLE ALWAYS TRIGGER guard_history_change;
-ALTER TABLE migrollback_schema.migration_dependencies ENABLE ALWAYS TRIGGER record_history_change;
-ALTER TABLE migrollback_schema.migration_dependencies ENABLE ALWAYS TRIGGER refuse_history_truncate;

@@ -2,7 +2,7 @@
 -- Deploy tools that are at work now: by the locks that they hold, and by what they left half done.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.crc32_of(data bytea) RETURNS bigint
+CREATE OR REPLACE FUNCTION migrollback_schema.crc32_of(data bytea) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     crc bigint := 4294967295;
@@ -19,7 +19,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.crc32_of(bytea) IS
     'CRC-32 (IEEE 802.3), from which golang-migrate and sqlx make the keys of their advisory locks. Does not write.';
 
-CREATE FUNCTION migrollback_schema.deploy_lock_keys(tool text, ledger regclass)
+CREATE OR REPLACE FUNCTION migrollback_schema.deploy_lock_keys(tool text, ledger regclass)
 RETURNS TABLE (lowest bigint, highest bigint) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     schema_name text;
@@ -45,7 +45,7 @@ COMMENT ON FUNCTION migrollback_schema.deploy_lock_keys(text, regclass) IS
     'The keys (of 64 bits, from lowest to highest) of the advisory locks that a deploy tool holds in this database while it runs; no row for tools that take none. '
     'Does not write.';
 
-CREATE FUNCTION migrollback_schema.golang_migrate_lock_key(schema_name text, table_name text) RETURNS bigint
+CREATE OR REPLACE FUNCTION migrollback_schema.golang_migrate_lock_key(schema_name text, table_name text) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     -- CRC-32 over the names, a zero byte between them, times a constant, in 32 bits
     SELECT ((migrollback_schema.crc32_of(convert_to(schema_name, 'UTF8') || '\x00'::bytea || convert_to(table_name, 'UTF8') || '\x00'::bytea
@@ -54,7 +54,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.golang_migrate_lock_key(text, text) IS
     'The key of the advisory lock that golang-migrate holds while it runs with this table as its ledger. Does not write.';
 
-CREATE FUNCTION migrollback_schema.deploy_in_progress(tool text, search_path text) RETURNS TABLE (reason text, pid int)
+CREATE OR REPLACE FUNCTION migrollback_schema.deploy_in_progress(tool text, search_path text) RETURNS TABLE (reason text, pid int)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     l     record;

@@ -2,15 +2,7 @@
 -- Rights: nobody but the owner, and whom the owner grants.
 -- ---------------------------------------------------------------------------------------------------
 
--- Whom the owner grants sees all rows; the roles under which Supabase serves the world see none, whatever is granted to them later.
--- These count only where set_migration_row_security() turns row security on.
-CREATE POLICY granted_roles ON migrollback_schema.migration_history USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-CREATE POLICY granted_roles ON migrollback_schema.migration_dependencies USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-CREATE POLICY granted_roles ON migrollback_schema.migration_snapshots USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-CREATE POLICY granted_roles ON migrollback_schema.migration_objects USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-CREATE POLICY granted_roles ON migrollback_schema.migration_events USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-
-CREATE FUNCTION migrollback_schema.migration_grants()
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_grants()
 RETURNS TABLE (object text, kind text, owner oid, grantor oid, grantee oid, privilege text, is_ours_to_close boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT o.object, o.kind, o.owner, x.grantor, x.grantee, x.privilege_type,
@@ -30,16 +22,17 @@ COMMENT ON FUNCTION migrollback_schema.migration_grants() IS
     'Every right on this system''s tables (their columns included) and functions: object, owner, who gave it, to whom (0: PUBLIC), privilege; '
     'is_ours_to_close: it is PUBLIC''s, anon''s, authenticated''s or service_role''s. Does not write.';
 
-CREATE FUNCTION migrollback_schema.close_migration_rights(at_install boolean DEFAULT false) RETURNS int
+CREATE OR REPLACE FUNCTION migrollback_schema.revoke_public_privileges(new_objects text[] DEFAULT '{}') RETURNS int
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     opened record;
     before text[];
 BEGIN
-    -- PostgreSQL itself lets PUBLIC call each new function: at install that is no grant that anybody made.
+    -- PostgreSQL itself lets PUBLIC call each new function: right after CREATE that is no grant that anybody made.
     before := ARRAY(SELECT DISTINCT g.object || ' ' || g.grantee FROM migrollback_schema.migration_grants() g
-                     WHERE (g.is_ours_to_close AND NOT (at_install AND g.grantee = 0 AND g.kind = 'function'))
-                        OR (at_install AND g.grantee NOT IN (0, g.owner) AND NOT g.is_ours_to_close AND NOT (g.kind = 'table' AND g.privilege = 'SELECT')));
+                     WHERE (g.is_ours_to_close AND NOT (g.object = ANY (new_objects) AND g.grantee = 0 AND g.kind = 'function'))
+                        OR (g.object = ANY (new_objects) AND g.grantee NOT IN (0, g.owner) AND NOT g.is_ours_to_close
+                            AND NOT (g.kind = 'table' AND g.privilege = 'SELECT')));
     -- A revoke from PUBLIC leaves anon its own grant (Supabase's default privileges make one), and DROP + CREATE brings both back.
     -- A revoke takes back what the owner gave, and no more: who passed a right on to one of these loses the right to pass it on, and what was passed on with it.
     FOR opened IN
@@ -57,7 +50,7 @@ BEGIN
         -- Reading stays with them: a backup by a role that reads by default privileges would break.
         SELECT g.object, g.grantee::regrole::text, string_agg(DISTINCT g.privilege, ', ')
         FROM granted g JOIN pg_roles r ON r.oid = g.grantee AND NOT r.rolsuper
-        WHERE at_install AND NOT g.is_ours_to_close AND g.grantee <> g.owner AND NOT (g.kind = 'table' AND g.privilege = 'SELECT')
+        WHERE g.object = ANY (new_objects) AND NOT g.is_ours_to_close AND g.grantee <> g.owner AND NOT (g.kind = 'table' AND g.privilege = 'SELECT')
         GROUP BY g.object, g.grantee
     LOOP
         EXECUTE format('REVOKE %s ON %s FROM %s CASCADE', opened.privileges, opened.object, opened.grantee);
@@ -66,11 +59,12 @@ BEGIN
              WHERE b.grant_before NOT IN (SELECT g.object || ' ' || g.grantee FROM migrollback_schema.migration_grants() g
                                            WHERE g.is_ours_to_close OR NOT (g.kind = 'table' AND g.privilege = 'SELECT')));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.close_migration_rights(boolean) IS
+COMMENT ON FUNCTION migrollback_schema.revoke_public_privileges(text[]) IS
     'Writes: takes every right on this system''s tables and functions from PUBLIC and, where they exist, from anon, authenticated and service_role, whichever role granted it. '
-    'at_install: and from all others, but for reading tables, what default privileges gave to them. Returns how many grants it closed.';
+    'new_objects: what was just created, as migration_grants() names it: there also from all others, but for reading tables, what default privileges gave to them. '
+    'Returns how many grants it revoked.';
 
-CREATE FUNCTION migrollback_schema.set_migration_row_security() RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.set_migration_row_security() RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     roles     text := (SELECT string_agg(r.rolname, ', ' ORDER BY r.rolname) FROM pg_roles r WHERE r.rolname IN ('anon', 'authenticated', 'service_role'));
@@ -109,7 +103,7 @@ COMMENT ON FUNCTION migrollback_schema.set_migration_row_security() IS
     'Writes where it must: turns row security of this system''s tables on where anon, authenticated or service_role exists, and off elsewhere, unless somebody has given '
     'them policies. Returns what a person should know of it, or NULL.';
 
-CREATE FUNCTION migrollback_schema.open_migration_rights() RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.open_migration_rights() RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     WITH granted AS MATERIALIZED (SELECT * FROM migrollback_schema.migration_grants()),
     holder (oid) AS (SELECT g.grantee FROM granted g WHERE g.grantee <> 0 AND NOT g.is_ours_to_close UNION SELECT g.owner FROM granted g
@@ -125,9 +119,5 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(array_agg(r.text ORDER BY r.text), '{}') FROM remark r
 $function$;
 COMMENT ON FUNCTION migrollback_schema.open_migration_rights() IS
-    'What close_migration_rights() cannot close, in words: grants of an owner who does not run it, and roles to whose rights anon, authenticated or service_role come as members. '
+    'What revoke_public_privileges() cannot close, in words: grants of an owner who does not run it, and roles to whose rights anon, authenticated or service_role come as members. '
     'Does not write.';
-
-SELECT migrollback_schema.close_migration_rights(true) AS rights_closed;
-SELECT migrollback_schema.set_migration_row_security() AS row_security;
-SELECT unnest(migrollback_schema.open_migration_rights()) AS still_open;

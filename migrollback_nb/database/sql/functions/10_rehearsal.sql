@@ -2,7 +2,7 @@
 -- Rehearsal: the rollback runs for real, in a subtransaction that is then undone, and what it did is told.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.count_rows_within(relation oid, columns text[], until timestamptz) RETURNS jsonb
+CREATE OR REPLACE FUNCTION migrollback_schema.count_rows_within(relation oid, columns text[], until timestamptz) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $function$
 DECLARE
     step   constant int := 2000;        -- pages looked at between two looks at the clock: 16 MB
@@ -42,7 +42,7 @@ COMMENT ON FUNCTION migrollback_schema.count_rows_within(oid, text[], timestampt
     'How many rows one table has, and how many values that are not NULL each of these columns. exact: whether they were counted; false when that would last '
     'beyond this moment, or row security hides some: then what the statistics say, NULL where they say nothing. Does not write.';
 
-CREATE FUNCTION migrollback_schema.changed_schema_objects(kinds text[], identities text[], definitions jsonb[])
+CREATE OR REPLACE FUNCTION migrollback_schema.changed_schema_objects(kinds text[], identities text[], definitions jsonb[])
 RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
@@ -64,7 +64,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.changed_schema_objects(text[], text[], jsonb[]) IS
     'schema_changes() from what schema_object_arrays() gave until now. Does not write.';
 
-CREATE FUNCTION migrollback_schema.routine_users(routine oid) RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.routine_users(routine oid) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     SELECT coalesce(array_agg(DISTINCT i.type || ' ' || i.identity ORDER BY i.type || ' ' || i.identity), '{}')
     FROM pg_depend d
@@ -77,7 +77,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.routine_users(oid) IS
     'Views, policies, triggers, defaults, indexes ... that call this function, as far as PostgreSQL tracks it. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_not_undone(names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_side_effects(names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path())
 RETURNS TABLE (migration_name text, statement_number int, what text, inside text, outside boolean)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
@@ -165,12 +165,12 @@ BEGIN
         SELECT planned.migration_name, t.statement, t.what, t.inside, t.outside FROM told t ORDER BY t.statement, t.what, t.inside;
     END LOOP;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_not_undone(text[], text) IS
+COMMENT ON FUNCTION migrollback_schema.migration_side_effects(text[], text) IS
     'What the rollback SQL of these migrations does, as far as can be seen before it runs, that undoing its transaction does not undo: what (in words); inside: the function that does it, '
     'when it is not the statement itself; outside: it reaches beyond this database and session. Looks at what was parsed at registration, and at the words in the bodies of the functions and triggers that are reached. '
     'SQL that is built while it runs cannot be seen. Does not write.';
 
-CREATE FUNCTION migrollback_schema.record_migration_rehearsal(report jsonb, client text DEFAULT NULL) RETURNS bigint
+CREATE OR REPLACE FUNCTION migrollback_schema.record_migration_rehearsal(report jsonb, client text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN migrollback_schema.add_migration_event('rehearsed', report #>> '{migrations,-1}', NULL::uuid, NULL::text, record_migration_rehearsal.client, jsonb_strip_nulls(
@@ -195,7 +195,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_migration_rehearsal(jsonb, text) IS
     'Writes the one event that a rehearsal leaves, from what rehearse_migration_rollbacks() told. Returns its number.';
 
-CREATE FUNCTION migrollback_schema.rehearse_migration_rollbacks(
+CREATE OR REPLACE FUNCTION migrollback_schema.rehearse_migration_rollbacks(
     names text[], consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000, record boolean DEFAULT true, rethrow boolean DEFAULT false,
     otherwise_path text DEFAULT migrollback_schema.effective_search_path())
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
@@ -264,7 +264,7 @@ BEGIN
         RETURN report || jsonb_build_object('refused', true, 'message', refusal.message, 'migration_name', refusal.migration_name);
     END IF;
 
-    undone := (SELECT coalesce(jsonb_agg(to_jsonb(u)), '[]') FROM migrollback_schema.migration_not_undone(names, otherwise_path) u);
+    undone := (SELECT coalesce(jsonb_agg(to_jsonb(u)), '[]') FROM migrollback_schema.migration_side_effects(names, otherwise_path) u);
     report := report || jsonb_build_object('not_undone', undone);
     IF jsonb_array_length(undone) > 0 AND NOT coalesce(consent, false) THEN
         RETURN report || jsonb_build_object('refused', true, 'needs_consent', true, 'message', 'Undoing the rehearsal would not undo all that the SQL does: '
@@ -511,7 +511,7 @@ COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollbacks(text[], bool
     '(not_undone says what). count_ms: how long rows may be counted; record: false writes no event; rethrow: an error of the SQL is raised instead of told. Waits for '
     'a lock no longer than lock_timeout, or 500 ms where that is 0; how long it may last in all, statement_timeout says, set before the call.';
 
-CREATE FUNCTION migrollback_schema.rehearse_migration_rollback(
+CREATE OR REPLACE FUNCTION migrollback_schema.rehearse_migration_rollback(
     name text, consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000,
     otherwise_path text DEFAULT migrollback_schema.effective_search_path())
 RETURNS TABLE (success boolean, message text, report jsonb)

@@ -2,7 +2,7 @@
 -- The gate: may this migration be rolled back? Reads only.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.migration_dependents(name text)
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_dependents(name text)
 RETURNS TABLE (migration_name text, depends_on text, status text, applied_at timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     -- The planner guesses too few rows for a recursion and scans whole tables at each level: a chain of 300 took 44 ms, so 3.
@@ -19,7 +19,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_dependents(text) IS
     'Every dependency by which another migration rests on this one, directly or through others: one row for each edge. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migrations_to_roll_back_first(names text[], done text[] DEFAULT '{}') RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.migrations_to_roll_back_first(names text[], done text[] DEFAULT '{}') RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     -- The planner guesses too few rows for a recursion and scans whole tables at each level: a chain of 300 took 44 ms, so 3.
     SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $function$
@@ -41,7 +41,7 @@ COMMENT ON FUNCTION migrollback_schema.migrations_to_roll_back_first(text[], tex
     'Names of all migrations still in place that depend on one of these, directly or through others, in order of name. '
     'done: migrations that were asked about before, so that what rests on them is known to be gone. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_blocking_reason(
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_blocking_reason(
     status text, has_dependents boolean, rollback_sql text, metadata jsonb)
 RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -86,7 +86,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_blocking_reason(text, boolean, text, jsonb) IS
     'The first rule that forbids a rollback, in words, or NULL: status, then dependents, then rollback SQL and what is stored of it. Does not write.';
 
-CREATE FUNCTION migrollback_schema.can_rollback_migration(name text)
+CREATE OR REPLACE FUNCTION migrollback_schema.can_rollback_migration(name text)
 RETURNS TABLE (can_rollback boolean, reason text, dependent_migrations text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT found.reason IS NULL, coalesce(found.reason, 'Migration can be safely rolled back'), found.dependents
@@ -101,7 +101,7 @@ COMMENT ON FUNCTION migrollback_schema.can_rollback_migration(text) IS
     'May this migration be rolled back now? can_rollback; reason, in words; dependent_migrations: all that must be rolled back first. '
     'Always one row, also for an unknown name. Does not write.';
 
-CREATE FUNCTION migrollback_schema.list_rollbackable_migrations()
+CREATE OR REPLACE FUNCTION migrollback_schema.list_rollbackable_migrations()
 RETURNS TABLE (migration_name text, migration_version text, applied_at timestamptz, status text, can_rollback boolean,
                has_rollback_sql boolean, blocking_reason text, dependent_migrations text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -141,7 +141,7 @@ COMMENT ON FUNCTION migrollback_schema.list_rollbackable_migrations() IS
     'All migrations in place (status applied or failed), newest first, and whether each may be rolled back. blocking_reason is NULL when it may. '
     'dependent_migrations holds the nearest that block; can_rollback_migration() gives all. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_warnings(name text) RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_warnings(name text) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(array_agg(w.warning ORDER BY w.place), '{}')
     FROM migrollback_schema.migration_history h
@@ -167,7 +167,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_warnings(text) IS
     'What a person should know before rolling this migration back, besides the rules of can_rollback_migration(). Does not write.';
 
-CREATE FUNCTION migrollback_schema.effective_search_path() RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.effective_search_path() RETURNS text
 LANGUAGE plpgsql STABLE AS $function$
 DECLARE
     schema_name name;
@@ -182,14 +182,14 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.effective_search_path() IS
     'The schemas of the caller''s search_path that exist, quoted, in order: "$user" resolved. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_rollback_path(metadata jsonb, otherwise text) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_rollback_path(metadata jsonb, otherwise text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(metadata ->> 'search_path', otherwise)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_rollback_path(jsonb, text) IS
     'The search_path that the rollback SQL runs under: the one recorded at registration, otherwise the given one. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_fingerprint(names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path()) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_fingerprint(names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path()) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     -- Hexadecimal digits in four groups, so that a refusal can say what has changed: which migrations of which database (12), their rollback SQL and all that
@@ -209,7 +209,7 @@ BEGIN
         GROUP BY g.place, g.width)
     SELECT string_agg(left(encode(sha256(convert_to(p.value || CASE WHEN p.place = 3 THEN array_to_json(migrollback_schema.migrations_to_roll_back_first(names, '{}'::text[]))::text ELSE '' END, 'UTF8')), 'hex'),
                            p.width), '' ORDER BY p.place)
-           || left(encode(sha256(convert_to(migrollback_schema.schema_token(), 'UTF8')), 'hex'), 16)
+           || left(encode(sha256(convert_to(migrollback_schema.schema_hash(), 'UTF8')), 'hex'), 16)
     FROM part p);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_fingerprint(text[], text) IS
@@ -217,7 +217,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_fingerprint(text[], text) IS
     'migration_version, tool, previous_version and the version that a ledger goes back to, system; their status; what depends on them; and the schema. Not description, rollback_remark, notes and keys '
     'of the user''s own. execute_migration_rollback() refuses when it differs. Does not write.';
 
-CREATE FUNCTION migrollback_schema.changed_since_preview(preview text, now text) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.changed_since_preview(preview text, now text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT CASE
         WHEN preview = now THEN NULL

@@ -2,40 +2,7 @@
 -- Ownership: which migration made, changed or dropped which object.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE TABLE migrollback_schema.migration_objects (
-    migration_name text NOT NULL,
-    action         text NOT NULL CHECK (action IN ('created', 'changed', 'dropped')),
-    kind           text NOT NULL,
-    identity       text NOT NULL,
-    class_id       oid,
-    object_id      oid,
-    column_number  int NOT NULL DEFAULT 0,
-    source         text NOT NULL DEFAULT 'apply' CHECK (source IN ('apply', 'parsed')),
-    recorded_in    oid,
-    recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
-COMMENT ON TABLE migrollback_schema.migration_objects IS
-    'What each migration did to which schema object. Rows of a migration that was rolled back stay, until it is applied again: join migration_history.status.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.migration_name IS 'The migration.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.action IS
-    'created; changed: its catalog row was written, though another migration or nobody known made it; dropped: only of objects that a known migration had made.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.kind IS 'Kind of the object, in the words of schema_objects().';
-COMMENT ON COLUMN migrollback_schema.migration_objects.identity IS 'Its name as it was then, in the form of schema_objects().';
-COMMENT ON COLUMN migrollback_schema.migration_objects.class_id IS 'Catalog that holds it, as in pg_depend.classid; a renamed object is found by it. NULL where it is known by name only.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.object_id IS 'Its oid, as in pg_depend.objid. Of a comment: the oid of what it is about.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.column_number IS 'Number of the column, as in pg_depend.objsubid; 0 for whole objects.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.source IS 'apply: seen in the catalogs while it was applied; parsed: read from the SQL of its file.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_in IS
-    'oid of this table at that time: where it is another one now, the database was restored from a dump and the oids mean nothing.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_at IS 'When it was recorded.';
-
--- Without a key, and where a publication FOR ALL TABLES publishes it, PostgreSQL refuses to delete or update rows of a table with no identity at all.
-ALTER TABLE migrollback_schema.migration_objects REPLICA IDENTITY FULL;
-CREATE INDEX idx_migration_objects_migration ON migrollback_schema.migration_objects (migration_name);
-CREATE INDEX idx_migration_objects_object ON migrollback_schema.migration_objects (object_id);
-
-CREATE FUNCTION migrollback_schema.catalog_row_counts() RETURNS bigint[]
+CREATE OR REPLACE FUNCTION migrollback_schema.catalog_row_counts() RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     IF current_setting('track_counts') = 'off' THEN
@@ -81,7 +48,7 @@ COMMENT ON FUNCTION migrollback_schema.catalog_row_counts() IS
     'How many rows were inserted into and updated in the catalogs that migration_catalog_writes() looks at, in its order; they count on from transaction to '
     'transaction, so compare two answers. NULL where nobody counts. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_catalog_writes(since oid, counts bigint[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_catalog_writes(since oid, counts bigint[] DEFAULT NULL)
 RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     -- Scans and joins of whole catalogs would grow with the schema, and planning takes longer than running. jit: a forbidden scan looks expensive.
@@ -355,7 +322,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_catalog_writes(oid, bigint[]) I
     'What this transaction has made, changed and dropped so far, as far as catalogs and locks tell: grants on tables, rights by default and settings do not show. '
     'since: an oid that was given out before; what lies above it is new. counts: catalog_row_counts() from before, which says where to look. version: which version of the catalog row. Does not write.';
 
-CREATE FUNCTION migrollback_schema.mark_migration_objects(OUT since oid, OUT counts bigint[], OUT written jsonb)
+CREATE OR REPLACE FUNCTION migrollback_schema.mark_migration_objects(OUT since oid, OUT counts bigint[], OUT written jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     since := (SELECT greatest(16383::oid, (SELECT max(c.oid) FROM pg_class c), (SELECT max(p.oid) FROM pg_proc p), (SELECT max(k.oid) FROM pg_constraint k),
@@ -371,7 +338,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.mark_migration_objects() IS
     'To be called before the SQL of a migration runs; record_migration_objects() takes what it returns. Does not write.';
 
-CREATE FUNCTION migrollback_schema.record_migration_objects(name text, since oid, counts bigint[], written jsonb DEFAULT NULL) RETURNS bigint
+CREATE OR REPLACE FUNCTION migrollback_schema.record_migration_objects(name text, since oid, counts bigint[], written jsonb DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
 DECLARE
@@ -398,7 +365,7 @@ COMMENT ON FUNCTION migrollback_schema.record_migration_objects(text, oid, bigin
     'Writes: keeps what this transaction made, changed and dropped as the work of a migration, in place of what was kept of it before. '
     'since, counts, written: from mark_migration_objects(). Returns how many objects.';
 
-CREATE FUNCTION migrollback_schema.schema_object_addresses()
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_object_addresses()
 RETURNS TABLE (kind text, identity text, class_id oid, object_id oid, column_number int)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH space AS MATERIALIZED (
@@ -440,7 +407,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_object_addresses() IS
     'Kind and identity of the schema objects, as in schema_objects(), with their addresses, as in pg_depend. Members of extensions are among them. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_object_history()
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_object_history()
 RETURNS TABLE (migration_name text, place bigint, action text, kind text, identity text, source text, class_id oid, object_id oid, column_number int,
                now_kind text, now_identity text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
@@ -464,7 +431,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_object_history() IS
     'What the migrations in place did to which object, in order (place), with its present address and name; now_kind is NULL for what is no more. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_object_makers()
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_object_creators()
 RETURNS TABLE (kind text, identity text, migration_name text, source text, class_id oid, object_id oid, column_number int)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     SELECT DISTINCT ON (o.now_kind, o.now_identity) o.now_kind, o.now_identity, o.migration_name, o.source, o.class_id, o.object_id, o.column_number
@@ -472,10 +439,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
     WHERE o.action = 'created' AND o.now_kind IS NOT NULL
     ORDER BY o.now_kind, o.now_identity, o.place DESC
 $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_object_makers() IS
+COMMENT ON FUNCTION migrollback_schema.migration_object_creators() IS
     'Which migration in place made which object that is there, by kind and identity as in schema_objects(). Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_owners(kind text, identity text) RETURNS text[]
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_owners(kind text, identity text) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off SET jit = off AS $function$
 DECLARE
@@ -535,7 +502,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_owners(text, text) IS
     'Which migrations in place made or changed this object, in the order in which they were applied; NULL when nothing is recorded of it. kind, identity: as '
     'schema_objects() gives them. Does not write.';
 
-CREATE FUNCTION migrollback_schema.record_parsed_objects(objects jsonb) RETURNS bigint
+CREATE OR REPLACE FUNCTION migrollback_schema.record_parsed_objects(objects jsonb) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     recorded bigint;

@@ -2,7 +2,7 @@
 -- Verification: is the schema, after a rollback, as it was before the migration was applied? Reads only.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.migration_apply_windows(names text[])
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_apply_intervals(names text[])
 RETURNS TABLE (migration_name text, applied_number bigint, old_snapshot uuid, new_snapshot uuid, alone boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH applied AS (
@@ -29,11 +29,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
         ORDER BY a.migration_name, t.event_number)
     SELECT b.migration_name, b.applied_number, b.snapshot, a.snapshot, b.alone FROM before b JOIN after a USING (migration_name)
 $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_apply_windows(text[]) IS
+COMMENT ON FUNCTION migrollback_schema.migration_apply_intervals(text[]) IS
     'The snapshots that were taken before and after the run in which each of these migrations was applied last; alone: whether that run was of these migrations only. '
     'No row where there are none. Does not write.';
 
-CREATE FUNCTION migrollback_schema.undo_definition_change(now jsonb, old_definition jsonb, new_definition jsonb) RETURNS jsonb
+CREATE OR REPLACE FUNCTION migrollback_schema.undo_definition_change(now jsonb, old_definition jsonb, new_definition jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     -- Only what the migration changed goes back: what others changed of the same object since stays.
     SELECT CASE
@@ -48,7 +48,7 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.undo_definition_change(jsonb, jsonb, jsonb) IS
     'A definition as it would be without one change: now, with what differs between old and new put back to old. NULL: the object would not be there. Does not write.';
 
-CREATE FUNCTION migrollback_schema.verify_migration_rollback(names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_rollback(names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
 RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
@@ -90,7 +90,7 @@ BEGIN
       INTO runs, unknown
       FROM unnest(names) WITH ORDINALITY AS n (name, place)
       LEFT JOIN (SELECT f.*, f.alone OR EXISTS (SELECT FROM migrollback_schema.migration_objects o WHERE o.migration_name = f.migration_name AND o.source = 'apply') AS known
-                   FROM migrollback_schema.migration_apply_windows(names) f) w ON w.migration_name = n.name;
+                   FROM migrollback_schema.migration_apply_intervals(names) f) w ON w.migration_name = n.name;
     IF cardinality(unknown) > 0 THEN
         foretold := (SELECT e.details -> 'foretold' FROM migrollback_schema.migration_events e
                       WHERE e.event = 'rehearsed' AND e.migration_name = names[cardinality(names)] AND e.details ->> 'fingerprint' = fingerprint AND e.details ->> 'success' = 'true'
@@ -194,7 +194,7 @@ COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, u
     'changes: all that the rollback changed; differences: what should be there, and what is; unexpected: changes of what these migrations had not touched; '
     'each an array of rows of schema_changes(). Rows of tables are not compared. Does not write.';
 
-CREATE FUNCTION migrollback_schema.verify_last_rollback(name text, client text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.verify_last_rollback(name text, client text DEFAULT NULL)
 RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb, migrations text[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE

@@ -2,7 +2,7 @@
 -- Inferred dependencies: which migration needs which, by the objects that they made, changed or dropped.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.infer_migration_dependencies()
+CREATE OR REPLACE FUNCTION migrollback_schema.infer_migration_dependencies()
 RETURNS TABLE (migration_name text, depends_on text, because text[], source text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
     -- nobody has statistics of what is put together here: it is thought to be small, and then each row is compared with each
@@ -69,7 +69,7 @@ COMMENT ON FUNCTION migrollback_schema.infer_migration_dependencies() IS
     'Which migration in place needs which earlier one, by the objects that they made, changed or dropped and by what PostgreSQL knows of these. '
     'because: the objects. Names inside function bodies and in files are not seen here: migrollback deps --infer reads them too. Does not write.';
 
-CREATE FUNCTION migrollback_schema.record_migration_dependencies(dependencies jsonb DEFAULT NULL, client text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.record_migration_dependencies(dependencies jsonb DEFAULT NULL, client text DEFAULT NULL)
 RETURNS TABLE (migration_name text, depends_on text, because text, recorded boolean, remark text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -117,7 +117,7 @@ COMMENT ON FUNCTION migrollback_schema.record_migration_dependencies(jsonb, text
     'Writes: keeps dependencies as inferred; from then on they block and order as declared ones do. dependencies: an array of objects (migration_name, depends_on, because); '
     'by default what infer_migration_dependencies() says. One row each; remark says why one was not recorded: declared already, rolled back, a circle.';
 
-CREATE FUNCTION migrollback_schema.forget_migration_dependencies(dependencies jsonb, client text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.forget_migration_dependencies(dependencies jsonb, client text DEFAULT NULL)
 RETURNS TABLE (migration_name text, depends_on text, because text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE

@@ -3,7 +3,7 @@
 -- ---------------------------------------------------------------------------------------------------
 
 -- standard_conforming_strings: the expressions of a function are read as the session has it, and these hold backslashes.
-CREATE FUNCTION migrollback_schema.scan_migration_sql(sql text, OUT ends_in text, OUT words text)
+CREATE OR REPLACE FUNCTION migrollback_schema.scan_migration_sql(sql text, OUT ends_in text, OUT words text)
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $function$
 DECLARE
     -- As PostgreSQL's own scanner has it: a letter, _ or any character beyond ASCII begins a name; digits and $ go on with it. Written by what is left out.
@@ -158,7 +158,7 @@ COMMENT ON FUNCTION migrollback_schema.scan_migration_sql(text) IS
     'Reads SQL as PostgreSQL''s own scanner does. ends_in: code, or what is open at its end: line comment, comment, string, escaped string (E''...), quoted name, dollar quote. '
     'words: the first of what stands outside of comments; of strings and quoted names no more than their signs. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_coverage_problem(rollback_sql text, statements jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_coverage_problem(rollback_sql text, statements jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $function$
 DECLARE
     bytes   bytea := convert_to(rollback_sql, 'UTF8');
@@ -244,7 +244,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_coverage_problem(text, jsonb) I
     'Why these statements ([first byte, bytes, line] of the UTF-8 text) are not all of the SQL, or NULL: between them, and before and after, may stand only blanks, semicolons and comments, '
     'at least one semicolon between two, and BEGIN and COMMIT around them all. Their numbers must be sound: migration_metadata_problem() looks. Does not write.';
 
-CREATE FUNCTION migrollback_schema.is_schema_list(search_path text) RETURNS boolean
+CREATE OR REPLACE FUNCTION migrollback_schema.is_schema_list(search_path text) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $function$
 DECLARE
     name constant text := '("([^"]|"")*"|[^ \t\n\r\f\v,"][^ \t\n\r\f\v,]*)[ \t\n\r\f\v]*';
@@ -254,7 +254,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.is_schema_list(text) IS
     'Whether this can be a search_path, so that setting it is no error; NULL of NULL. Does not write.';
 
-CREATE FUNCTION migrollback_schema.migration_metadata_problem(metadata jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_metadata_problem(metadata jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     rollback jsonb := nullif(metadata -> 'rollback', 'null');

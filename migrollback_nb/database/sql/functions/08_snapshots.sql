@@ -2,7 +2,7 @@
 -- Snapshots of the schema.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION migrollback_schema.schema_objects() RETURNS TABLE (kind text, identity text, definition jsonb)
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_objects() RETURNS TABLE (kind text, identity text, definition jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
     -- what the session shows dates, bytes and names like is no part of a definition
     SET datestyle = 'ISO, MDY' SET timezone = 'UTC' SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
@@ -248,7 +248,7 @@ COMMENT ON FUNCTION migrollback_schema.schema_objects() IS
     'be secrets. Does not write.';
 
 -- Two states of a schema that are only compared need not become one value each: half the time of two schema_snapshot() and schema_changes().
-CREATE FUNCTION migrollback_schema.schema_object_arrays(OUT kinds text[], OUT identities text[], OUT definitions jsonb[])
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_object_arrays(OUT kinds text[], OUT identities text[], OUT definitions jsonb[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     FOR tries_left IN REVERSE 9..0 LOOP
@@ -268,7 +268,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_object_arrays() IS
     'schema_objects() as three arrays, looking again when somebody else changes the schema meanwhile. Waits for locks no longer than lock_timeout. Does not write.';
 
-CREATE FUNCTION migrollback_schema.schema_snapshot() RETURNS jsonb
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_snapshot() RETURNS jsonb
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(jsonb_object_agg(k.kind, k.objects), '{}')
     FROM (SELECT o.kind, jsonb_object_agg(o.identity, o.definition) AS objects
@@ -279,7 +279,7 @@ COMMENT ON FUNCTION migrollback_schema.schema_snapshot() IS
     'schema_objects() as one value: kind -> identity -> definition. Looks again when somebody else changes the schema meanwhile. Waits for locks no longer '
     'than lock_timeout. Does not write.';
 
-CREATE FUNCTION migrollback_schema.schema_token() RETURNS text
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_hash() RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off SET max_parallel_workers_per_gather = 0 AS $function$
 BEGIN
     -- (ctid, xmin) names one version of a catalog row; a sum, because their order is not stable. What sessions keep in temporary tables is no schema.
@@ -360,11 +360,11 @@ BEGIN
             UNION ALL SELECT 36, 1, hashtextextended(coalesce(d.datacl::text, '') || d.datdba, 0) FROM pg_database d WHERE d.datname = current_database())
         SELECT md5(string_agg(p.rows || ':' || coalesce(p.hash, 0), ' ' ORDER BY p.place)) FROM part p);
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.schema_token() IS
+COMMENT ON FUNCTION migrollback_schema.schema_hash() IS
     'Changes whenever a schema object does, and costs a fraction of schema_objects(). Rows, TRUNCATE, ANALYZE, VACUUM, REINDEX and temporary tables do not count; '
     'REINDEX CONCURRENTLY, CLUSTER, and VACUUM FULL of a catalog change it without a change to the schema. Compares within one database only. Does not write.';
 
-CREATE FUNCTION migrollback_schema.schema_changes(old_schema jsonb, new_schema jsonb)
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_changes(old_schema jsonb, new_schema jsonb)
 RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH old AS (SELECT k.key AS kind, o.key AS identity, o.value AS definition FROM jsonb_each(old_schema) k CROSS JOIN LATERAL jsonb_each(k.value) o
@@ -400,11 +400,11 @@ COMMENT ON FUNCTION migrollback_schema.schema_changes(jsonb, jsonb) IS
     'What differs between two values of schema_snapshot(): one row for each object. change: created, dropped, changed, or reordered (a table whose columns '
     'stand in another order and nothing else). Does not write.';
 
-CREATE FUNCTION migrollback_schema.create_migration_snapshot(
+CREATE OR REPLACE FUNCTION migrollback_schema.create_migration_snapshot(
     name text, description text DEFAULT NULL, moment text DEFAULT NULL, migrations text[] DEFAULT NULL, client text DEFAULT NULL)
 RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    token_now text := migrollback_schema.schema_token();
+    token_now text := migrollback_schema.schema_hash();
     snapshot  uuid;
 BEGIN
     IF moment IS NOT NULL THEN
@@ -427,7 +427,7 @@ COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, tex
     '"after apply", "before rollback", "after rollback") of these migrations; where nothing has changed since the last snapshot, that one is given again. '
     'Returns the snapshot''s id.';
 
-CREATE FUNCTION migrollback_schema.diff_migration_snapshots(old_snapshot uuid, new_snapshot uuid DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.diff_migration_snapshots(old_snapshot uuid, new_snapshot uuid DEFAULT NULL)
 RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE

@@ -1,0 +1,71 @@
+"""Whether the rollback system is in a database, whole, and in which schema: asks the catalogs alone, and calls nothing of ours. Does not write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from migrollback_nb.core import errors
+from migrollback_nb.core.results import Target
+from migrollback_nb.database.signatures import identities
+from migrollback_nb.database.system_files import table_names
+
+#: What PostgreSQL says when a function, a table or a schema of ours is not there, or one of somebody's own.
+SQLSTATES = frozenset({"42883", "42P01", "3F000"})
+
+# Every operator and function is qualified: on the caller's path may stand others of the same names.
+_QUERY = """
+    SELECT n.nspname,
+        ARRAY(SELECT t.name FROM pg_catalog.unnest({tables}::pg_catalog.text[]) AS t (name)
+               WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class o WHERE o.relnamespace OPERATOR(pg_catalog.=) n.oid
+                                    AND o.relname OPERATOR(pg_catalog.=) t.name AND o.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"))
+        OPERATOR(pg_catalog.||)
+        ARRAY(SELECT f.name FROM pg_catalog.unnest({functions}::pg_catalog.text[]) AS f (name)
+               WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace OPERATOR(pg_catalog.=) n.oid
+                                    AND p.proname OPERATOR(pg_catalog.=) pg_catalog.split_part(f.name, '('::pg_catalog.text, 1)
+                                    AND pg_catalog.format('%s(%s)'::pg_catalog.text, p.proname, pg_catalog.oidvectortypes(p.proargtypes))
+                                        OPERATOR(pg_catalog.=) f.name)) AS missing
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE c.relname OPERATOR(pg_catalog.=) 'migration_history'::pg_catalog.name AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
+      AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid
+                     AND a.attname OPERATOR(pg_catalog.=) 'metadata'::pg_catalog.name AND NOT a.attisdropped)
+    ORDER BY n.nspname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """In which schemas the system is, and what of it is missing in each."""
+
+    missing: dict[str, tuple[str, ...]]  #: schema -> tables and functions of this version that are not there
+
+    def not_installed(self, target: Target) -> errors.NotInstalled:
+        """The error that says where the system was looked for, and where it is; pure."""
+        elsewhere = [schema for schema in self.missing if schema != target.schema]
+        where = f"schema {target.schema} of database {target.database} on {target.host}:{target.port}"
+        if elsewhere:
+            hint = f"It is in schema {', '.join(elsewhere)}: name that with --schema (schema= in Python), or run migrollback install."
+        else:
+            hint = "Run migrollback install, or name its schema with --schema."
+        return errors.NotInstalled(f"The rollback system is not installed in {where}", hint=hint)
+
+    def explain(self, target: Target) -> errors.MigrollbackError | None:
+        """What is wrong with the system of a schema: not there, or not whole. None where all of it is there; pure."""
+        missing = self.missing.get(target.schema)
+        if missing is None:
+            return self.not_installed(target)
+        if missing:
+            named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            return errors.OlderSystem(
+                f"The rollback system in schema {target.schema} of database {target.database} lacks {named}: it is older than this package, or damaged",
+                hint="Run migrollback install, which brings it up to date. History and events stay.",
+            )
+        return None
+
+
+def look(connection: psycopg.Connection) -> Presence:
+    """Ask the catalogs of a database, in one round trip; does not write."""
+    query = sql.SQL(_QUERY).format(tables=sql.Literal(list(table_names())), functions=sql.Literal(list(identities())))
+    return Presence({schema: tuple(missing) for schema, missing in connection.execute(query).fetchall()})

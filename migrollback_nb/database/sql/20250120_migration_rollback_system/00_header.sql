@@ -1,5 +1,0 @@
--- Migration: 20250120_migration_rollback_system.sql
--- Description: the rules for rolling migrations back: history, dependencies, audit trail, gate
---
--- `migrollback_schema` stands for the schema that the system is installed into; `migrollback install`
--- replaces it by the quoted name, and `migrollback install --print` prints the result for psql.

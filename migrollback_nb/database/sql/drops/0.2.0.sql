@@ -1,0 +1,13 @@
+-- What version 0.2.0 took away, or made anew with other arguments or result columns.
+
+DROP FUNCTION IF EXISTS migrollback_schema.schema_token();
+DROP FUNCTION IF EXISTS migrollback_schema.migration_not_undone(text[], text);
+DROP FUNCTION IF EXISTS migrollback_schema.migration_object_makers();
+DROP FUNCTION IF EXISTS migrollback_schema.migration_apply_windows(text[]);
+DROP FUNCTION IF EXISTS migrollback_schema.close_migration_rights(boolean);
+DROP FUNCTION IF EXISTS migrollback_schema.is_passing_error(text);
+-- the argument trail_head is called chain_head now
+DROP FUNCTION IF EXISTS migrollback_schema.execute_migration_rollback(
+    text, boolean, text, text, uuid, text, text, text, text, jsonb);
+DROP FUNCTION IF EXISTS migrollback_schema.execute_migration_rollbacks(
+    text[], boolean, text, text, uuid, text, text, text, boolean, text, jsonb);

@@ -1,0 +1,89 @@
+"""The .sql files of the rollback system, as they lie in the package: which there are, in which order they run. Reads files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+#: The migration as which the system stands in its own history.
+SYSTEM_NAME = "20250120_migration_rollback_system"
+DESCRIPTION = "the rules for rolling migrations back: history, dependencies, audit log, gate"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFile:
+    """One file, with ``migrollback_schema`` for the schema."""
+
+    path: str  #: in the folder sql/
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of its text, in hex."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def since(self) -> str:
+        """The version that brought it: of a table file what its first line says, of a list of drops its name."""
+        found = re.match(r"-- Version (\d+\.\d+\.\d+):", self.text)
+        return found[1] if found else self.path.rpartition("/")[2].removesuffix(".sql")
+
+
+@cache
+def table_files() -> tuple[SystemFile, ...]:
+    """Files that run once each, in order; writes nothing."""
+    return tuple(_files("tables"))
+
+
+@cache
+def drop_files() -> tuple[SystemFile, ...]:
+    """What each version took away, the oldest first; writes nothing."""
+    return tuple(sorted(_files("drops"), key=lambda file: [int(part) for part in file.since.split(".")]))
+
+
+@cache
+def repeated_files() -> tuple[SystemFile, ...]:
+    """Files that run again whenever one of them has changed, in order; writes nothing."""
+    return (_file("comments.sql"), *_files("functions"), _file("triggers.sql"))
+
+
+@cache
+def table_names() -> tuple[str, ...]:
+    """The tables that the table files create; writes nothing."""
+    text = "".join(file.text for file in table_files())
+    return tuple(re.findall(r"CREATE TABLE migrollback_schema\.(\w+)", text))
+
+
+@cache
+def install_template() -> str:
+    """The statement that runs them all, with <<...>> for what is written into it; writes nothing."""
+    return _file("install.sql").text
+
+
+@cache
+def uninstall_template() -> str:
+    """The statements that drop the system, with one line for all functions, without comments; writes nothing."""
+    return "".join(line for line in _file("uninstall.sql").text.splitlines(keepends=True) if not line.startswith("--"))
+
+
+def system_text() -> str:
+    """All that a fresh database is given, one file after the other; writes nothing."""
+    return "\n".join(file.text for file in (*table_files(), *repeated_files()))
+
+
+def _files(folder: str) -> Iterator[SystemFile]:
+    found = [entry.name for entry in _root().joinpath(folder).iterdir() if entry.name.endswith(".sql")]
+    return (_file(f"{folder}/{name}") for name in sorted(found))
+
+
+def _file(path: str) -> SystemFile:
+    return SystemFile(path, _root().joinpath(path).read_text(encoding="utf-8"))
+
+
+def _root() -> Traversable:
+    return resources.files("migrollback_nb.database.sql")
