@@ -30,9 +30,9 @@ def tour(places: list[str]) -> Iterator[str]:
         yield place
 
 
-def pick(widget: Any, name: str, *, hand: str = "a view", number: int = 1) -> None:
-    """Send what a page sends when a person picks something."""
-    content = {"pick": name, "hand": hand, "number": number}
+def pick(widget: Any, name: str, *, view: str = "a view", number: int = 1) -> None:
+    """Send what a page sends when a person selects something."""
+    content = {"selected": name, "view": view, "number": number}
     widget._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
 
 

@@ -292,5 +292,5 @@ def rehearsal(rehearsed: Rehearsal, what: str) -> pd.DataFrame:
 
 
 def proof(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Verdicts on rollbacks as a DataFrame (n, 8), columns as in `PROOF`; reapplies is missing where nothing was tried. Does not write."""
+    """Grades as a DataFrame (n, 8), columns as in `PROOF`; reapplies is missing where not tried. Does not write."""
     return _frame(rows, PROOF)

@@ -1,4 +1,4 @@
-"""Identities of schema objects as schema_objects() gives them: taking them apart into names, and quoting these. Pure."""
+"""Identities of schema objects as schema_objects() gives them: their parts, quoted and unquoted. Pure."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def split_last(identity: str) -> tuple[str, str]:
 
 
 def split_table(identity: str) -> tuple[str, str]:
-    """``schema.table name`` -> (``schema.table``, ``name``), both still quoted: so a constraint, trigger, rule or policy is known.
+    """``schema.table name`` -> (``schema.table``, ``name``), still quoted; for constraints, triggers, rules, policies.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which targets are production: those that are marked so, and those of a rule that the user sets; never by a guess. Does not write."""
+"""Which targets are production: those marked so, and those that match the user's rule. Does not write."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def is_production(target: Target, rule: Rule | None = None) -> bool:
 
     Examples
     --------
-    >>> target = Target(host="db.prod.example.com", port=5432, database="shop", user="dba", server_version="18.6", schema="public")
+    >>> server = {"host": "db.prod.example.com", "port": 5432, "user": "dba", "server_version": "18.6"}
+    >>> target = Target(**server, database="shop", schema="public")
     >>> is_production(target, "*.prod.example.com, shop_live"), is_production(target, lambda target: target.port == 1)
     (True, False)
     """

@@ -6,19 +6,18 @@ from migrollback_nb.panels.checklist_panel import ChecklistPanel
 from migrollback_nb.panels.graph_panel import GraphDrawing, GraphPanel
 from migrollback_nb.panels.history_panel import HistoryPanel
 from migrollback_nb.panels.panel import link
-from migrollback_nb.panels.rollback_panel import RollbackPanel
-from migrollback_nb.panels.state import Desk
-from migrollback_nb.panels.steps import CheckPanel, ConfirmPanel, PreviewPanel
+from migrollback_nb.panels.rollback_panel import CheckPanel, ConfirmPanel, PreviewPanel, RollbackPanel
+from migrollback_nb.panels.state import SharedState
 
 __all__ = [
     "CheckPanel",
     "ChecklistPanel",
     "ConfirmPanel",
-    "Desk",
     "GraphDrawing",
     "GraphPanel",
     "HistoryPanel",
     "PreviewPanel",
     "RollbackPanel",
+    "SharedState",
     "link",
 ]

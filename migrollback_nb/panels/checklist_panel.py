@@ -1,4 +1,4 @@
-"""The production checklist by hand: see how it stands, let the machine answer, attest, or go on without. State and calls into `Checklist`; no SQL."""
+"""The panel of the production checklist: its items, answered by the machine or by a person. No SQL."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from migrollback_nb.core import html
 from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.core.production import is_production
 from migrollback_nb.core.results import Target
-from migrollback_nb.panels.panel import FIELD, WIDE, Keys, box, clicked, row, target_html
-from migrollback_nb.panels.state import LOCK, Desk
+from migrollback_nb.panels.checklist_items import ChecklistItem, message_html, summary_html
+from migrollback_nb.panels.panel import Keys, clicked
+from migrollback_nb.panels.pieces import FIELD, WIDE, row, target_html
+from migrollback_nb.panels.state import LOCK, SharedState
 from migrollback_nb.runbook import items
 from migrollback_nb.runbook.checklist import Checklist
-from migrollback_nb.runbook.items import Evidence, Item, Outcome, Phase, RunbookState
+from migrollback_nb.runbook.items import Evidence, Phase, RunbookState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,27 +32,6 @@ if TYPE_CHECKING:
 #: the one before.
 STATE = ("target", "names", "selected", "chain", "ticket", "state", "error", "busy")
 
-#: What the button of a machine-answered item says.
-_VERBS = {
-    Evidence.CHECK: "Check now",
-    Evidence.REHEARSAL: "Rehearse now",
-    Evidence.PREVIEW: "Dry run now",
-    Evidence.BACKUP: "Back up now",
-    Evidence.FILE: "Look at the file",
-    Evidence.MENDED_FILE: "Look at the file",
-    Evidence.MAINTENANCE: "Run the hook",
-    Evidence.NOTIFICATION: "Run the hook",
-    Evidence.TRAIL: "Look into the trail",
-    Evidence.SCHEMA: "Verify now",
-    Evidence.SMOKE_TESTS: "Run the tests",
-    Evidence.ERROR_RATES: "Read the counters",
-}
-_STYLES = {
-    Outcome.DONE: html.GOOD,
-    Outcome.FAILED: html.BAD,
-    Outcome.SKIPPED: html.CAREFUL,
-    Outcome.NOTED: html.CAREFUL,
-}
 #: Most names that are offered: more slow the browser down. Any name can be typed.
 _OFFERED = 500
 
@@ -134,7 +115,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self._again = False
         self._drawn: dict[str, object] = {}
         self._thread: threading.Thread | None = None
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, ChecklistItem] = {}
         self._shown: dict[str, str] = {}
         self._make_view()
         if selected is not None:
@@ -171,36 +152,39 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         """What of the items before the rollback is open, in words; empty when nothing is, or nothing is chosen."""
         return self.state.missing_before if self.state is not None else ""
 
-    def follow(self, panel: Panel | Desk) -> None:
-        """Go with a panel that rolls back: take over its choice, and hold its button until the items before the rollback are settled. Does not write."""
-        desk = panel if isinstance(panel, Desk) else panel.desk
-        if desk.db.target != self.db.target:
-            raise UsageError(f"These panels are of different databases: {self.db.target} and {desk.db.target}")
+    def follow(self, panel: Panel | SharedState) -> None:
+        """Follow a panel that rolls back: take its choice, and hold its button until the items before are complete.
+
+        Does not write.
+        """
+        shared = panel if isinstance(panel, SharedState) else panel.shared
+        if shared.db.target != self.db.target:
+            raise UsageError(f"These panels are of different databases: {self.db.target} and {shared.db.target}")
 
         def hold(_: object = None) -> None:
             known = self.state
-            desk.hold = (
+            shared.hold = (
                 ""
-                if desk.selected is None
+                if shared.selected is None
                 else (
                     "The checklist is being read"
-                    if known is None or known.migration_name != desk.selected
+                    if known is None or known.migration_name != shared.selected
                     else known.missing_before
                 )
             )
 
         def chosen(_: object = None) -> None:
             # after a rollback nothing is chosen there; here the checklist goes on
-            if desk.selected is not None:
-                self.update(selected=desk.selected, chain=desk.chain)
+            if shared.selected is not None:
+                self.update(selected=shared.selected, chain=shared.chain)
             hold()
 
-        desk.observe(chosen, names=["selected", "chain"])
-        desk.observe(lambda change: self.refresh() if change["new"] is not None else None, names="result")
+        shared.observe(chosen, names=["selected", "chain"])
+        shared.observe(lambda change: self.refresh() if change["new"] is not None else None, names="result")
         self.observe(hold, names="state")
-        if desk.selected is None and self.selected in {row["migration_name"] for row in desk.migrations}:
-            desk.update(selected=self.selected)
-            desk.update(chain=self.chain)
+        if shared.selected is None and self.selected in {row["migration_name"] for row in shared.migrations}:
+            shared.update(selected=self.selected)
+            shared.update(chain=self.chain)
         chosen()
 
     def refresh(self) -> None:
@@ -385,7 +369,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self.go_on_button.on_click(clicked(self, lambda: self.go_on(self.go_on_field.value)))
         for phase in self.phases:
             for item in items.items_of(phase):
-                self._rows[item.key] = _Row(item, self)
+                self._rows[item.key] = ChecklistItem(item, self)
 
     def _sections(self) -> tuple[Any, ...]:
         parts: list[Any] = [self.target_view, self.choice, self.chain_box, self.ticket_field, self.summary_view]
@@ -421,8 +405,8 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
                     self.target,
                     self.target is not None and is_production(self.target, self._rule),
                 )
-                self._draw_text("summary", self.summary_view, _summary_html, self.state)
-                self._draw_text("message", self.message_view, _message_html, self.busy, self.error)
+                self._draw_text("summary", self.summary_view, summary_html, self.state)
+                self._draw_text("message", self.message_view, message_html, self.busy, self.error)
                 for key, one in self._rows.items():
                     self._draw_text(key, one.view, one.html, self.state)
                 self._draw_controls()
@@ -452,118 +436,3 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self.go_on_field.disabled = self.go_on_button.disabled = not (ready and self.missing_before)
         for one in self._rows.values():
             one.enable(ready)
-
-
-class _Row:
-    """One item: how it stands, a note, and what can be done about it."""
-
-    def __init__(self, item: Item, panel: ChecklistPanel) -> None:
-        self.item = item
-        self.view = widgets.HTML(layout=widgets.Layout(width="auto"))
-        hint = "id or file of your own backup, or why not" if item.evidence == Evidence.BACKUP else "note, or why not"
-        self.note = widgets.Text(
-            description="Note",
-            placeholder=hint,
-            tooltip=f"Note: {item.text}",
-            layout=widgets.Layout(width="auto", flex="1 1 18em"),
-            style={"description_width": "3em"},
-            continuous_update=False,
-        )
-        self.buttons = []
-        if item.evidence in _VERBS:
-            self.buttons.append(
-                self._button(
-                    panel, _VERBS[item.evidence], item.help, lambda: panel.answer(item.key, note=self.note.value)
-                )
-            )
-        if item.evidence != Evidence.TRAIL:
-            word = "Use my own" if item.evidence == Evidence.BACKUP else "Attest"
-            self.buttons.append(
-                self._button(
-                    panel,
-                    word,
-                    f"Done, on your word; needs the note: {item.text}",
-                    lambda: panel.attest(item.key, self.note.value),
-                )
-            )
-            self.buttons.append(
-                self._button(
-                    panel,
-                    "Go on without",
-                    f"Needs the reason as note: {item.text}",
-                    lambda: panel.go_on_without(item.key, self.note.value),
-                )
-            )
-        controls = [self.note, *self.buttons] if item.evidence != Evidence.TRAIL else self.buttons
-        self.box = widgets.VBox(
-            (self.view, row(*controls)), layout=widgets.Layout(margin="0 0 .5em 0", overflow="visible")
-        )
-
-    @staticmethod
-    def _button(panel: ChecklistPanel, words: str, tooltip: str, deed: Callable[[], None]) -> Any:
-        button = widgets.Button(description=words, tooltip=tooltip, layout=widgets.Layout(width="auto"))
-        button.on_click(clicked(panel, deed))
-        return button
-
-    def enable(self, ready: bool) -> None:
-        """Let it be used, or not."""
-        self.note.disabled = not ready
-        for button in self.buttons:
-            button.disabled = not ready
-
-    def html(self, state: RunbookState | None) -> str:
-        """How the item stands."""
-        outcome = state.outcome(self.item.key) if state is not None else None
-        sign, word = items.WORDS[outcome]
-        badge = (
-            f'<span style="{_STYLES[outcome]};padding:0 .4em">{sign} {word}</span>'
-            if outcome is not None
-            else f"<span>{sign} {word}</span>"
-        )
-        told = [f"<div>{badge} <b>{html.escape(self.item.text)}</b></div>"]
-        if state is not None:
-            shown = next(row for row in state.rows() if row[1] == self.item.text)
-            _, _, summary, note, who, when = shown
-            if summary:
-                told.append(f"<div>{html.escape(summary)}</div>")
-            if note:
-                told.append(f"<div>“{html.escape(note)}”</div>")
-            if who:
-                told.append(f"<div>{html.escape(who)}, {html.escape(when)} UTC</div>")
-        if outcome is None:
-            told.append(f"<div>{html.escape(self.item.help)}.</div>")
-        return f'<div style="line-height:1.5;overflow-wrap:anywhere">{"".join(told)}</div>'
-
-
-def _summary_html(state: RunbookState | None) -> str:
-    if state is None:
-        return '<div style="line-height:1.5">Choose a migration: its checklist is read from the audit trail.</div>'
-    counts = " · ".join(
-        f"{phase.capitalize()} {len(items.items_of(phase)) - len(state.open(phase))} of {len(items.items_of(phase))}"
-        for phase in Phase
-    )
-    done = "" if state.missing_before else " · all before the rollback is settled"
-    return f'<div role="status" style="line-height:1.5"><b>{html.escape(counts)}</b>{done}</div>'
-
-
-def _message_html(busy: str, error: BaseException | None) -> str:
-    parts = []
-    if busy:
-        parts.append(box(f'<progress aria-label="running"></progress> {html.escape(busy)} ...', html.CAREFUL))
-    if error is not None:
-        word = (
-            "Not done"
-            if isinstance(error, UsageError)
-            else "Failed"
-            if isinstance(error, MigrollbackError)
-            else "Unexpected error"
-        )
-        text = str(error) if isinstance(error, MigrollbackError) else f"{type(error).__name__}: {error}"
-        parts.append(
-            box(
-                f"<b>{word}:</b> {html.escape(text)}",
-                html.CAREFUL if isinstance(error, UsageError) else html.BAD,
-                role="alert",
-            )
-        )
-    return "".join(parts)

@@ -18,7 +18,7 @@ function clean(text) {
 }
 
 function render({ model, el }) {
-  const picks = hand(model, "chosen");
+  const selection = selectionOf(model, "chosen");
   el.classList.add("migrollback-graph");
   const bar = document.createElement("div");
   bar.className = "migrollback-graph-bar";
@@ -36,13 +36,13 @@ function render({ model, el }) {
   let nodes = new Map(); // id -> element
   const ids = new WeakMap(); // and back
 
-  const button = (words, sign, deed) => {
+  const button = (words, sign, action) => {
     const made = document.createElement("button");
     made.type = "button";
     made.textContent = sign;
     made.setAttribute("aria-label", words);
     made.title = words;
-    made.addEventListener("click", deed);
+    made.addEventListener("click", action);
     bar.append(made);
   };
   const look = (box) => {
@@ -75,15 +75,15 @@ function render({ model, el }) {
   button("Zoom in", "+", () => zoom(1.4));
   button("Zoom out", "−", () => zoom(1 / 1.4));
   button("Show all of it", "⤢ all", () => home && look([...home]));
-  button("Centre on the chosen migration", "◎ chosen", () => nodes.get(picks.shown()) && centre(nodes.get(picks.shown())));
+  button("Centre on the chosen migration", "◎ chosen", () => nodes.get(selection.shown()) && centre(nodes.get(selection.shown())));
 
   const choose = (id) => {
     if (model.get("locked")) return;
-    picks.pick(id);
+    selection.select(id);
     mark();
   };
   const mark = () => {
-    const chosen = picks.shown();
+    const chosen = selection.shown();
     const found = new Set(model.get("found"));
     const stop = nodes.has(chosen) ? chosen : nodes.keys().next().value;
     for (const [id, node] of nodes) {
@@ -133,7 +133,7 @@ function render({ model, el }) {
     // two drawings on one page must not have one id
     for (const element of svg.querySelectorAll("[id]")) element.removeAttribute("id");
     mark();
-    const chosen = nodes.get(picks.shown());
+    const chosen = nodes.get(selection.shown());
     if (held && chosen) chosen.focus({ preventScroll: true });
     fit();
   };
@@ -141,7 +141,7 @@ function render({ model, el }) {
     // a drawing that would be too small to read shows its part around the chosen one, or around the newest; no size: not in the page yet
     fitted = !svg || frame.clientWidth > 0;
     if (fitted && nodes.size && (home[2] > 1.5 * frame.clientWidth || home[3] > 1.5 * frame.clientHeight)) {
-      centre(nodes.get(picks.shown()) ?? [...nodes.values()].at(-1));
+      centre(nodes.get(selection.shown()) ?? [...nodes.values()].at(-1));
     }
   };
   let fitted = true;
@@ -218,14 +218,14 @@ function render({ model, el }) {
 
   model.on("change:svg", draw);
   model.on("change:chosen", mark);
-  model.on("change:heard", mark);
+  model.on("change:acknowledged", mark);
   model.on("change:found", mark);
   draw();
   return () => {
     seen.disconnect();
     model.off("change:svg", draw);
     model.off("change:chosen", mark);
-    model.off("change:heard", mark);
+    model.off("change:acknowledged", mark);
     model.off("change:found", mark);
   };
 }

@@ -1,4 +1,4 @@
-"""The dependency graph, to look at and to choose in. Draws with `graphs`; reads through the desk."""
+"""The dependency graph, to look at and to choose in. Draws with `graphs`; reads through the shared state."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import traitlets
 from migrollback_nb.core import html
 from migrollback_nb.display import graphs
 from migrollback_nb.panels.name_list import NameList
-from migrollback_nb.panels.panel import FIELD, Panel, box, lines, row, scrolled
-from migrollback_nb.panels.selection import Picking, script
+from migrollback_nb.panels.panel import Panel
+from migrollback_nb.panels.pieces import FIELD, box, lines, row, scrolled
+from migrollback_nb.panels.selection import SelectionWidget, script
 from migrollback_nb.panels.state import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from migrollback_nb.migrations import Migrations
-    from migrollback_nb.panels.state import Desk
+    from migrollback_nb.panels.state import SharedState
 
 #: So many of the newest are shown at first when there are more.
 LATEST = 100
@@ -34,7 +35,7 @@ AT_ONCE = 400
 FOUND = 20
 
 
-class GraphDrawing(Picking):
+class GraphDrawing(SelectionWidget):
     """An SVG drawn by graphviz, in which a node is chosen by click or keyboard.
 
     Attributes
@@ -62,7 +63,7 @@ class GraphDrawing(Picking):
     locked = traitlets.Bool(default_value=False).tag(sync=True)
     label = traitlets.Unicode("Dependency graph").tag(sync=True)
 
-    def _pick(self, name: str) -> None:
+    def _select(self, name: str) -> None:
         if name in self.words and not self.locked:
             self.chosen = name
 
@@ -74,8 +75,8 @@ class GraphPanel(Panel):
 
     Parameters
     ----------
-    db : Migrations, Desk or Panel
-        The connection, or the desk to share.
+    db : Migrations, SharedState or Panel
+        The connection, or the state to share.
     scope : {'latest', 'neighbourhood', 'all'}, optional
         What is drawn at first; by default the neighbourhood of the choice, and the latest without one.
     depth : int
@@ -93,7 +94,7 @@ class GraphPanel(Panel):
 
     def __init__(
         self,
-        db: Migrations | Desk | Panel,
+        db: Migrations | SharedState | Panel,
         *,
         scope: str | None = None,
         depth: int = 2,
@@ -141,7 +142,7 @@ class GraphPanel(Panel):
         )
         self.search_field = widgets.Text(description="Search", placeholder="part of a name", layout=short, style=FIELD)
         self.found_field = NameList(options=(("-", ""),), value="", description="Found", rows=1, layout=short, **FIELD)
-        self.redraw_button = self._button("Read again", "Read history and dependencies again", self.desk.refresh)
+        self.redraw_button = self._button("Read again", "Read history and dependencies again", self.shared.refresh)
         self.draw_all_button = self._button(
             "Draw all the same", "May take long, and the page may be slow with it", self._draw_all
         )
@@ -180,15 +181,15 @@ class GraphPanel(Panel):
                 self._choose(self._nodes[change["new"]])
 
     def _choose(self, name: str) -> None:
-        if self.desk.busy:
+        if self.shared.busy:
             self._draw()  # what runs is not changed any more
         else:
-            self.desk.selected = name
+            self.shared.selected = name
 
     # -- view ------------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
-        desk = self.desk
+        shared = self.shared
         scope, depth, direction, hide = (
             self.scope_field.value,
             self.depth_field.value,
@@ -197,10 +198,10 @@ class GraphPanel(Panel):
         )
         near = scope == "neighbourhood"
         self.depth_field.disabled = self.direction_field.disabled = not near
-        self.redraw_button.disabled = bool(desk.busy)
-        self.drawing.locked = bool(desk.busy)
-        focus = desk.selected if near else None
-        facts = (desk.history, desk.dependencies, scope, focus, depth, direction, hide)
+        self.redraw_button.disabled = bool(shared.busy)
+        self.drawing.locked = bool(shared.busy)
+        focus = shared.selected if near else None
+        facts = (shared.history, shared.dependencies, scope, focus, depth, direction, hide)
         known = self._drawn.get("graph")
         if (
             not isinstance(known, tuple)
@@ -213,29 +214,29 @@ class GraphPanel(Panel):
         ids = {name: node for node, name in self._nodes.items()}
         wanted = self.search_field.value.strip().casefold()
         found = (
-            [entry["migration_name"] for entry in desk.history if wanted in entry["migration_name"].casefold()]
+            [entry["migration_name"] for entry in shared.history if wanted in entry["migration_name"].casefold()]
             if wanted
             else []
         )
         self.drawing.found = [ids[name] for name in found if name in ids]
         more = (f"{len(found):,} found" if found else "none found" if wanted else "-", "")
         self.found_field.options = (more, *((html.visible(name), name) for name in found[:FOUND]))
-        self.found_field.value = desk.selected if desk.selected in found[:FOUND] else ""
-        self.found_field.disabled = bool(desk.busy) or not found
-        self.drawing.chosen = ids.get(desk.selected, "") if desk.selected is not None else ""
-        self._tell(ids)
+        self.found_field.value = shared.selected if shared.selected in found[:FOUND] else ""
+        self.found_field.disabled = bool(shared.busy) or not found
+        self.drawing.chosen = ids.get(shared.selected, "") if shared.selected is not None else ""
+        self._report(ids)
 
     def _part(self) -> tuple[list[Mapping[str, Any]], str | None]:
         """The rows of the history that are drawn, and the migration in the middle."""
-        every = list(self.desk.history)
+        every = list(self.shared.history)
         if self.hide_box.value:
             every = [
                 entry
                 for entry in every
-                if entry["status"] != "rolled_back" or entry["migration_name"] == self.desk.selected
+                if entry["status"] != "rolled_back" or entry["migration_name"] == self.shared.selected
             ]
         if self.scope_field.value == "neighbourhood":
-            focus = self.desk.selected
+            focus = self.shared.selected
             return (every, focus) if focus in {entry["migration_name"] for entry in every} else ([], None)
         return (every[:LATEST] if self.scope_field.value == "latest" else every), None
 
@@ -246,7 +247,7 @@ class GraphPanel(Panel):
         self._waiting = 0
         rows, focus = self._part()
         options = {"focus": focus, "depth": self.depth_field.value, "direction": self.direction_field.value}
-        self._graph = graphs.select(rows, self.desk.dependencies, **options)
+        self._graph = graphs.select(rows, self.shared.dependencies, **options)
         if not rows:
             self._set_drawing("", {}, {})
         elif not graphs.use_available_dot():
@@ -256,7 +257,7 @@ class GraphPanel(Panel):
                 " graphviz, or pip install graphviz-pure."
             )
         elif len(self._graph[0]) <= AT_ONCE:
-            self._render(graphs.dependency_graph(rows, self.desk.dependencies, legend=False, **options))
+            self._render(graphs.dependency_graph(rows, self.shared.dependencies, legend=False, **options))
         else:
             self._waiting = len(self._graph[0])
             self._set_drawing("", {}, {})
@@ -283,8 +284,8 @@ class GraphPanel(Panel):
     def _draw_all(self) -> None:
         """Draw what takes long, off the kernel's thread."""
         number, rows = self._drawing_number, self._part()[0]
-        focus = self.desk.selected if self.scope_field.value == "neighbourhood" else None
-        dependencies = self.desk.dependencies
+        focus = self.shared.selected if self.scope_field.value == "neighbourhood" else None
+        dependencies = self.shared.dependencies
         options = {"focus": focus, "depth": self.depth_field.value, "direction": self.direction_field.value}
         self._trouble = (
             f"Drawing {self._waiting:,} migrations: this can take a minute. Choose a smaller part to go on meanwhile."
@@ -297,7 +298,7 @@ class GraphPanel(Panel):
                 graph = graphs.dependency_graph(rows, dependencies, **options)
                 drawn = graphs.svg(graph)
             except Exception as error:  # noqa: BLE001  # a thread has nobody above it who would show it
-                self.desk.error = error
+                self.shared.error = error
                 return
             with LOCK:
                 if number == self._drawing_number:
@@ -312,8 +313,8 @@ class GraphPanel(Panel):
         self._drawer = threading.Thread(target=work, name="migrollback graph", daemon=True)
         self._drawer.start()
 
-    def _tell(self, ids: Mapping[str, str]) -> None:
-        desk, every = self.desk, len(self.desk.history)
+    def _report(self, ids: Mapping[str, str]) -> None:
+        shared, every = self.shared, len(self.shared.history)
         parts = []
         if not every:
             parts.append("No migration is registered here.")
@@ -321,9 +322,9 @@ class GraphPanel(Panel):
             parts.append("Choose a migration to see its neighbourhood: search for it, or show the latest.")
         else:
             parts.append(f"{len(self._graph[0]):,} of {every:,} migrations.")
-            if desk.selected is not None:
-                parts.append(f"Chosen: <b>{html.escape(desk.selected)}</b>.")
-            if desk.selected is not None and self._nodes and desk.selected not in ids:
+            if shared.selected is not None:
+                parts.append(f"Chosen: <b>{html.escape(shared.selected)}</b>.")
+            if shared.selected is not None and self._nodes and shared.selected not in ids:
                 parts.append("It is not in this part: show its neighbourhood.")
         note = f'<div role="status">{" ".join(parts)}</div>'
         if self._waiting:

@@ -11,8 +11,9 @@ from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.migrations import parse_since
 from migrollback_nb.panels.name_list import NameList
-from migrollback_nb.panels.panel import FIELD, SHOWN, WIDE, Panel, box, row, scrolled
-from migrollback_nb.panels.selection import RowPicks
+from migrollback_nb.panels.panel import SHOWN, Panel
+from migrollback_nb.panels.pieces import FIELD, WIDE, box, row, scrolled
+from migrollback_nb.panels.selection import RowSelection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ SORTED = {
 
 
 class HistoryPanel(Panel):
-    """What is registered here, and what became of it: filter, sort, choose a row. Does not write. For its parameters and traits see `Panel` and `State`."""
+    """What is registered and what became of it: filter, sort, choose a row. Does not write. See `Panel` and `State`."""
 
     reads: ClassVar[tuple[str, ...]] = ("migrations", "history")
     chooses: ClassVar[bool] = False
@@ -58,7 +59,7 @@ class HistoryPanel(Panel):
             continuous_update=False,
         )
         self.sort_field = dropdown("Sort", [(words, words) for words in SORTED])
-        self.refresh_button = self._button("Refresh", "Read the history again", self.desk.refresh)
+        self.refresh_button = self._button("Refresh", "Read the history again", self.shared.refresh)
         self.choice = NameList(description="Choose", rows=5, layout=WIDE, **FIELD)
         self.note_view = widgets.HTML()
         self.table = _interactive_table()
@@ -72,8 +73,8 @@ class HistoryPanel(Panel):
         if self.table is not None:
             # a row of the table is chosen by its name, and what the table takes for chosen follows
             self.table.observe(self._draw, "selected_rows")
-            self.row_picks = RowPicks(self._picked)
-            clicks = (self.row_picks,)
+            self.row_selection = RowSelection(self._picked)
+            clicks = (self.row_selection,)
         return (
             row(self.status_field, self.can_field, self.sort_field),
             row(self.text_field, self.since_field, self.refresh_button),
@@ -91,7 +92,7 @@ class HistoryPanel(Panel):
         self._draw()  # the page may have marked a row that is not chosen
 
     def _show(self) -> None:
-        desk = self.desk
+        shared = self.shared
         wanted = (
             self.status_field.value,
             self.can_field.value,
@@ -99,7 +100,7 @@ class HistoryPanel(Panel):
             self.since_field.value,
             self.sort_field.value,
         )
-        facts = (desk.history, desk.migrations, *wanted)
+        facts = (shared.history, shared.migrations, *wanted)
         known = self._drawn.get("rows")
         if (
             not isinstance(known, tuple)
@@ -109,15 +110,15 @@ class HistoryPanel(Panel):
         ):
             self._drawn["rows"] = facts
             self._fill(*wanted)
-        self.choice.value = desk.selected if desk.selected in self._names[:SHOWN] else None
+        self.choice.value = shared.selected if shared.selected in self._names[:SHOWN] else None
         if self.table is not None:
-            chosen = [self._names.index(desk.selected)] if desk.selected in self._names else []
+            chosen = [self._names.index(shared.selected)] if shared.selected in self._names else []
             if list(self.table.selected_rows) != chosen:
                 self.table.selected_rows = chosen
-        self.choice.disabled = self.refresh_button.disabled = bool(desk.busy)
+        self.choice.disabled = self.refresh_button.disabled = bool(shared.busy)
 
     def _fill(self, status: str, can: str, text: str, since: str, order: str) -> None:
-        verdicts: dict[str, Mapping[str, Any]] = {entry["migration_name"]: entry for entry in self.desk.migrations}
+        verdicts: dict[str, Mapping[str, Any]] = {entry["migration_name"]: entry for entry in self.shared.migrations}
         trouble = ""
         try:
             after = _moment(since)
@@ -137,13 +138,14 @@ class HistoryPanel(Panel):
                 and sought in said
             )
 
-        found = sorted((entry for entry in self.desk.history if fits(entry)), key=lambda entry: entry["migration_name"])
+        matching = (entry for entry in self.shared.history if fits(entry))
+        found = sorted(matching, key=lambda entry: entry["migration_name"])
         column, reverse = SORTED[order]
         found.sort(key=_key(column), reverse=reverse)
         self._names = tuple(entry["migration_name"] for entry in found)
         rows = [_cells(entry, verdicts.get(entry["migration_name"])) for entry in found]
         self.choice.options = tuple((_label(entry), entry["migration_name"]) for entry in found[:SHOWN])
-        note = f"{len(found):,} of {len(self.desk.history):,} migrations" + (
+        note = f"{len(found):,} of {len(self.shared.history):,} migrations" + (
             f"; the first {SHOWN} can be chosen here: filter more" if len(found) > SHOWN else ""
         )
         self.note_view.value = f'<div role="status">{html.escape(note)}</div>' + (

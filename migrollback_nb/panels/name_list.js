@@ -2,7 +2,7 @@
 let lists = 0;
 
 function render({ model, el }) {
-  const picks = hand(model, "value");
+  const selection = selectionOf(model, "value");
   const rows = model.get("rows");
   // the classes of ipywidgets' own lists: it looks like them in every theme
   el.classList.add("migrollback-list", "jupyter-widgets", "widget-inline-hbox", "jupyter-widget-inline-hbox");
@@ -69,7 +69,7 @@ function render({ model, el }) {
     const before = select.selectedOptions[0]?.value ?? null;
     const scroll = select.scrollTop;
     const stay = model.get("options") !== drawn ? fill(model.get("options")) : () => {};
-    const name = picks.shown();
+    const name = selection.shown();
     const place = drawn.findIndex(([, other]) => other === name);
     if (select.selectedIndex !== place) select.selectedIndex = place;
     // the browser scrolls to what is chosen; a list that was only read again stays where it was
@@ -87,7 +87,7 @@ function render({ model, el }) {
 
   select.addEventListener("change", () => {
     const name = select.selectedOptions[0]?.value;
-    if (name !== undefined && name !== picks.shown()) picks.pick(name);
+    if (name !== undefined && name !== selection.shown()) selection.select(name);
     release();
   });
   select.addEventListener("blur", release);
@@ -109,7 +109,7 @@ function render({ model, el }) {
     });
   }
 
-  const changes = ["options", "value", "heard", "description", "disabled"].map((trait) => `change:${trait}`);
+  const changes = ["options", "value", "acknowledged", "description", "disabled"].map((trait) => `change:${trait}`);
   for (const change of changes) model.on(change, draw);
   draw();
   // it had no size yet

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from migrollback_nb.panels.selection import HERE, Picking, script
+from migrollback_nb.panels.selection import HERE, SelectionWidget, script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class NameList(Picking):
-    """A list to choose from, as ipywidgets' ``Select``, and as its ``Dropdown`` with ``rows=1``; but what is picked arrives by its name.
+class NameList(SelectionWidget):
+    """A list to choose from, as ipywidgets' ``Select``, or its ``Dropdown`` with ``rows=1``; selects by name.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class NameList(Picking):
         """What can be picked."""
         return tuple(name for _, name in self.options)
 
-    def _pick(self, name: str) -> None:
+    def _select(self, name: str) -> None:
         if name in self.names:
             self.value = name
 

@@ -1,4 +1,4 @@
-"""What panels share: one person's choice on one connection, what was found out about it, and the work, off the kernel's thread. No SQL, no view."""
+"""The state that panels share: one choice on one connection, its results, and the work in threads. No SQL, no view."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one
 #: before.
 STATE = (
-    "target", "migrations", "unfinished", "history", "dependencies", "selected", "chain", "consent", "check_result", "preview_result", "rehearsal_result", "typed", "reason",
+    "target", "migrations", "unfinished", "history", "dependencies", "selected", "chain", "consent", "check_result",
+    "preview_result", "rehearsal_result", "typed", "reason",
     "result", "error", "busy", "progress", "fraction", "hold",
 )  # fmt: skip
 
@@ -48,7 +49,7 @@ class State(traitlets.HasTraits):
     migrations : tuple of dict
         What is in place: rows of ``db.database.list_rollbackable()``.
     unfinished : tuple of dict
-        Rollbacks that were begun and whose end nobody recorded: rows of ``db.database.unfinished()``.
+        Rollbacks that were begun and whose end is not recorded: rows of ``db.database.unfinished()``.
     history, dependencies : tuple of dict
         All that is registered, and what depends on what; read only for the panels that show it.
     selected : str or None
@@ -73,8 +74,8 @@ class State(traitlets.HasTraits):
     fraction : float or None
         How much of the SQL has run, by the number of statements, from 0 to 1; None while that is not known.
     hold : str
-        What somebody else still misses before a rollback can be run, in words: a checklist's open items. Empty when
-        nothing is.
+        What must still happen elsewhere before a rollback can run, in words: a checklist's open items. Empty when
+        nothing must.
     """
 
     target = traitlets.Instance(Target, allow_none=True)
@@ -100,15 +101,15 @@ class State(traitlets.HasTraits):
     hold = traitlets.Unicode("")
 
 
-class Desk(State):
-    """One choice on one connection; several panels may show it. Writes only by `rollback`, and by `rehearse` one event of the audit trail.
+class SharedState(State):
+    """One choice on one connection, for several panels. Writes only by `rollback`, and one event by `rehearse`.
 
-    What takes time runs in a thread, one thing at a time. A lost connection is opened again by the next deed.
+    What takes time runs in a thread, one thing at a time. A lost connection is opened again by the next action.
 
     Parameters
     ----------
     db : Migrations
-        The connection. It is borrowed: nobody here closes it.
+        The connection. It is borrowed: it is not closed here.
     production : str, iterable of str or callable, optional
         Which targets are production; see `migrollback_nb.core.production.is_production`.
     **state : Any
@@ -123,7 +124,7 @@ class Desk(State):
         self._updating = 0
         self._rule = production
         self._thread: threading.Thread | None = None
-        self._began = self._told = 0.0
+        self._began = self._reported = 0.0
         self._at: RollbackProgress | None = None
         self._reads: set[str] = set()
         self._given = set(state)
@@ -195,10 +196,10 @@ class Desk(State):
         if self.typed != self.selected:
             return "Type the migration's name exactly"
         if not self.reason.strip():
-            return "Give a reason: it goes into the audit trail"
+            return "Give a reason: it goes into the audit log"
         return ""
 
-    # -- deeds -----------------------------------------------------------------------------------------------------
+    # -- actions -----------------------------------------------------------------------------------------------------
 
     def open(self, reads: Iterable[str]) -> None:
         """Read what a panel shows, unless that is known. Does not write."""
@@ -211,7 +212,7 @@ class Desk(State):
                 self.error = error
 
     def refresh(self) -> None:
-        """Read again what is registered. Does not write."""
+        """Refresh what is registered. Does not write."""
         self.start("Reading the list of migrations", lambda: self._read(self._found))
 
     def check(self) -> None:
@@ -228,13 +229,13 @@ class Desk(State):
         )
 
     def rehearse(self) -> None:
-        """Run the rollback of the choice and undo it; `rehearsal_result` tells what it did. Writes: one event of the audit trail, nothing else."""
+        """Run the rollback of the choice and undo it; `rehearsal_result` has the report. Writes one event only."""
         name, chain, consent = self._chosen(), self.chain, self.consent
         self.update(rehearsal_result=None, result=None)
 
         def work() -> dict[str, Any]:
             target = self._connected()
-            rehearsed = self.db.rehearse(name, chain=chain, consent=consent, progress=self._tell)
+            rehearsed = self.db.rehearse(name, chain=chain, consent=consent, progress=self._report)
             state: dict[str, Any] = {"target": target, "rehearsal_result": rehearsed}
             preview = self.preview_result
             if preview is not None and preview.fingerprint != rehearsed.fingerprint:
@@ -270,12 +271,14 @@ class Desk(State):
             }
             try:
                 if self._connected() != preview.target:
-                    raise Refused("The connection leads to another database than the preview's", migration_name=name)  # noqa: TRY301  # handled as the database's own
+                    raise Refused(  # noqa: TRY301  # handled as a refusal by the database
+                        "The connection leads to another database than the preview's", migration_name=name
+                    )
                 state["result"] = self.db.rollback(
-                    name, confirm=typed, reason=reason, preview=preview, chain=chain, progress=self._tell
+                    name, confirm=typed, reason=reason, preview=preview, chain=chain, progress=self._report
                 )
                 state["reason"] = ""
-            except BaseException as error:  # noqa: BLE001  # a thread has nobody above it who would show it
+            except BaseException as error:  # noqa: BLE001  # nothing above a thread would show it
                 state["error"] = error
             try:
                 state |= self._read(self._found)
@@ -301,7 +304,7 @@ class Desk(State):
             return
         self.db.database.cancel()
         with LOCK:
-            if self.busy:  # else it has ended meanwhile
+            if self.busy:  # else it has ended
                 self.busy = "Cancel was sent to the server; press it again if this goes on"
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -331,23 +334,23 @@ class Desk(State):
 
     def _work(self, work: Callable[[], Mapping[str, Any]]) -> None:
         ended = threading.Event()
-        threading.Thread(target=self._tell_time, args=(ended,), name="migrollback panel's clock", daemon=True).start()
+        threading.Thread(target=self._report_time, args=(ended,), name="migrollback panel's clock", daemon=True).start()
         try:
             state = work()
-        except BaseException as error:  # noqa: BLE001  # a thread has nobody above it who would show it
+        except BaseException as error:  # noqa: BLE001  # nothing above a thread would show it
             state = {"error": error}
         with LOCK:
             ended.set()
             self.update(**state, busy="", progress="", fraction=None)
 
-    def _tell(self, at: RollbackProgress) -> None:
-        """Take down which statement begins. Called for each: a browser is told of those that last, and of no more than four in a second."""
+    def _report(self, at: RollbackProgress) -> None:
+        """Keep which statement begins; show the longer ones, and no more than four in a second."""
         with LOCK:
-            hurried, self._at = self._at is not None and time.monotonic() - self._told < 0.25, at
+            hurried, self._at = self._at is not None and time.monotonic() - self._reported < 0.25, at
             if not hurried:
                 self._say()
 
-    def _tell_time(self, ended: threading.Event) -> None:
+    def _report_time(self, ended: threading.Event) -> None:
         """Say every second what runs and how long it has been."""
         while not ended.wait(1):
             with LOCK:
@@ -355,9 +358,9 @@ class Desk(State):
                     self._say()
 
     def _say(self) -> None:
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
         parts = [] if self._at is None else [self._at.message]
-        parts.append(f"{self._told - self._began:.0f} s")
+        parts.append(f"{self._reported - self._began:.0f} s")
         if said := self.db.database.notices:
             parts.append(f"the server said last: {said[-1].message}")
         self.update(progress=html.visible("; ".join(parts)), fraction=None if self._at is None else self._at.fraction)
@@ -369,7 +372,7 @@ class Desk(State):
         return self.db.target
 
     def _read(self, question: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """Ask, and once more when only the connection was lost: asking twice does no harm. Adds where it was asked, and whether that is production now."""
+        """Query, twice when the connection was lost; adds the target and whether it is production. Does not write."""
         self._connected()
         try:
             return {**question(), "target": self.db.look_up_target()}

@@ -67,8 +67,8 @@ def test_from_a_click_to_the_result(
         demo.load(db)
         panel = RollbackPanel(db, selected=TOP)
 
-        def click(deed: Callable[[], None]) -> None:
-            deed()
+        def click(action: Callable[[], None]) -> None:
+            action()
             assert panel.wait(60)
 
         checked = seconds(lambda: click(panel.check), 20)

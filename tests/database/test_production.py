@@ -183,8 +183,8 @@ def test_panels_and_report_know_the_mark(marked):
 
     panel = RollbackPanel(marked, production=lambda _: False)
     panel.refresh()
-    assert panel.desk.wait(30)
-    assert panel.desk.production
+    assert panel.shared.wait(30)
+    assert panel.shared.production
     assert "PRODUCTION" in panel.banner.target_view.value
     checklist = ChecklistPanel(marked)
     checklist.refresh()

@@ -119,7 +119,7 @@ def test_a_choice_goes_everywhere_and_comes_from_everywhere(panel: HistoryPanel)
     assert panel.choice.value == "4_d"
     if panel.table is not None:
         assert list(panel.table.selected_rows) == [0]
-        pick(panel.row_picks, "2_b")
+        pick(panel.row_selection, "2_b")
         assert check.selected == "2_b"
         assert list(panel.table.selected_rows) == [2]
 
@@ -134,7 +134,7 @@ def test_a_row_that_was_clicked_before_the_filter_is_the_row_that_was_read(panel
     assert panel.selected == "1_a"
     if panel.table is not None:
         for words in ("No data available in table", "9_z", ""):
-            pick(panel.row_picks, words)
+            pick(panel.row_selection, words)
         assert panel.selected == "1_a"
         # the table itself tells only a place, which may be another's by now
         panel.table.selected_rows = [0]
@@ -145,7 +145,7 @@ def test_a_row_that_was_clicked_before_the_filter_is_the_row_that_was_read(panel
 def test_of_two_rows_that_read_the_same_none_is_chosen_by_a_click_in_the_table(panel: HistoryPanel) -> None:
     if panel.table is not None:
         panel.update(history=(entry("a<U+202E>", "applied", 1), entry("a\u202e", "applied", 2)))
-        pick(panel.row_picks, "a<U+202E>")
+        pick(panel.row_selection, "a<U+202E>")
         assert panel.selected is None
 
 

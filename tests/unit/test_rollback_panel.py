@@ -252,9 +252,9 @@ def test_what_is_left_where_no_widget_runs_is_short_and_safe(name: str, standin:
 def test_the_panel_holds_no_sql() -> None:
     import inspect
 
-    from migrollback_nb.panels import graph_panel, history_panel, panel, rollback_panel, state, steps
+    from migrollback_nb.panels import graph_panel, history_panel, panel, pieces, rollback_panel, state
 
     source = "".join(
-        inspect.getsource(module) for module in (state, graph_panel, history_panel, panel, rollback_panel, steps)
+        inspect.getsource(module) for module in (state, graph_panel, history_panel, panel, rollback_panel, pieces)
     )
     assert not re.search(r"\b(SELECT|UPDATE|INSERT|DELETE)\b|psycopg", source)

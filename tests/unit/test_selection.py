@@ -12,7 +12,7 @@ from panel_states import HOSTILE, Standin, row
 
 from migrollback_nb.panels import RollbackPanel
 from migrollback_nb.panels.name_list import NameList
-from migrollback_nb.panels.selection import RowPicks
+from migrollback_nb.panels.selection import RowSelection
 
 ABC = (("A", "a"), ("B", "b"), ("C", "c"))
 
@@ -37,7 +37,7 @@ def test_a_pick_of_what_is_gone_chooses_nothing_and_is_answered() -> None:
     states = told(made)
     pick(made, "c", number=7)
     assert made.value == "b"
-    assert states == [{"heard": {"a view": 7}}]
+    assert states == [{"acknowledged": {"a view": 7}}]
 
 
 def test_the_page_learns_in_one_message_that_its_pick_was_heard_and_what_came_of_it() -> None:
@@ -45,7 +45,7 @@ def test_the_page_learns_in_one_message_that_its_pick_was_heard_and_what_came_of
     made.observe(lambda _: setattr(made, "value", "c"), "value")  # as when the choice is refused
     states = told(made)
     pick(made, "a")
-    assert states == [{"value": "c", "heard": {"a view": 1}}]
+    assert states == [{"value": "c", "acknowledged": {"a view": 1}}]
 
 
 def test_a_pick_is_answered_also_when_what_it_sets_off_fails() -> None:
@@ -57,8 +57,8 @@ def test_a_pick_is_answered_also_when_what_it_sets_off_fails() -> None:
     made.observe(fail, "value")
     states = told(made)
     with pytest.raises(ZeroDivisionError):
-        made._hear(made, {"pick": "a", "hand": "a view", "number": 1}, [])
-    assert states == [{"value": "a", "heard": {"a view": 1}}]
+        made._acknowledge(made, {"selected": "a", "view": "a view", "number": 1}, [])
+    assert states == [{"value": "a", "acknowledged": {"a view": 1}}]
 
 
 def test_a_change_by_the_kernel_says_nothing_of_picks_that_it_has_not_heard() -> None:
@@ -72,21 +72,29 @@ def test_a_change_by_the_kernel_says_nothing_of_picks_that_it_has_not_heard() ->
 def test_of_many_views_the_last_ones_are_remembered() -> None:
     made = NameList(options=ABC)
     for number in range(40):
-        pick(made, "a", hand=str(number))
-    pick(made, "b", hand="39", number=2)
-    assert list(made.heard)[-1] == "39"
-    assert made.heard["39"] == 2
-    assert len(made.heard) == 16
+        pick(made, "a", view=str(number))
+    pick(made, "b", view="39", number=2)
+    assert list(made.acknowledged)[-1] == "39"
+    assert made.acknowledged["39"] == 2
+    assert len(made.acknowledged) == 16
 
 
 @pytest.mark.parametrize(
     "content",
-    [{}, {"pick": 1, "hand": "x", "number": 1}, {"pick": "b"}, {"pick": "b", "hand": "x", "number": "1"}, "b", None, 1],
+    [
+        {},
+        {"selected": 1, "view": "x", "number": 1},
+        {"selected": "b"},
+        {"selected": "b", "view": "x", "number": "1"},
+        "b",
+        None,
+        1,
+    ],
 )
 def test_what_no_page_of_ours_sends_is_not_heard(content: Any) -> None:
     made = NameList(options=ABC, value="a")
     made._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
-    assert (made.value, made.heard) == ("a", {})
+    assert (made.value, made.acknowledged) == ("a", {})
 
 
 def test_a_value_is_among_the_options_or_none() -> None:
@@ -130,7 +138,7 @@ def test_a_pick_that_arrives_while_something_runs_chooses_nothing_and_the_page_i
     states = told(choice)
     pick(choice, "1_a")
     assert panel.selected == "2_b"
-    assert states == [{"value": "2_b", "heard": {"a view": 1}}]
+    assert states == [{"value": "2_b", "acknowledged": {"a view": 1}}]
 
 
 def test_a_place_is_not_listened_to() -> None:
@@ -144,10 +152,10 @@ def test_a_place_is_not_listened_to() -> None:
     assert choice.value is None
 
 
-@pytest.mark.parametrize("kind", [NameList, RowPicks])
+@pytest.mark.parametrize("kind", [NameList, RowSelection])
 def test_the_program_is_local_and_writes_text_only(kind: Any) -> None:
     program = str(kind._esm)
-    assert program.count("function hand(") == program.count("export default") == 1
+    assert program.count("function selectionOf(") == program.count("export default") == 1
     assert not re.search(
         r"https?://|import\s*\(|fetch\(|innerHTML|insertAdjacentHTML|outerHTML|document\.write|eval\(", program
     )

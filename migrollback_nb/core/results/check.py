@@ -74,7 +74,7 @@ class Preview(OfSteps):
     checks: tuple[CheckResult, ...]  #: one for each step
     fingerprint: (
         str | None
-        # : 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...)
+        # 64 hexadecimal digits over the migrations, their SQL, status, dependents and the schema; rollback(preview=...)
         # refuses when they differ then
     )
     target: Target  #: where it would run

@@ -74,7 +74,7 @@ class SyncResult:
     deploy: str | None = None  #: label of the deploy that these belong to, where one was given
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of `migrollback sync --format json`; `applied_again`, `not_applied` and `deploy` only where there is something to tell."""
+        """Keys of `sync --format json`; `applied_again`, `not_applied` and `deploy` only where they apply."""
         found: dict[str, Any] = {
             "registered": [result.migration_name for result in self.registered],
             "skipped": list(self.skipped),
@@ -148,7 +148,7 @@ class ApplyResult:
     deploy: str | None = None  #: label of the deploy that these belong to, where one was given
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of `migrollback apply --format json`; `left_rolled_back` and `deploy` only where there is something to tell."""
+        """Keys of `apply --format json`; `left_rolled_back` and `deploy` only where they apply."""
         found: dict[str, Any] = {
             "applied": list(self.applied),
             "skipped": list(self.skipped),

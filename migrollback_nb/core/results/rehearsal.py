@@ -200,7 +200,7 @@ class Impact:
 
     @property
     def alarming(self) -> bool:
-        """Whether it goes though nobody said so, or though it is somebody else's. What a migration made itself may go along with the rest of it."""
+        """Whether it is dropped by CASCADE only, or belongs to another migration. Own parts of a whole do not count."""
         unasked = self.change.change == "dropped" and not self.named and (self.made_by is None or self.foreign)
         return self.change.kind not in _SAYINGS and (self.foreign or unasked)
 
@@ -277,7 +277,7 @@ class Rehearsal(OfSteps):
             yield f"skipped: {text}"
 
     def _alarming(self) -> list[Impact]:
-        """What goes though nobody said so or though it is somebody else's, the latter first. Parts of what goes as a whole count only when they are another's."""
+        """What is dropped by CASCADE only or belongs to others, the latter first; parts of a whole if another's."""
         main = {(change.kind, change.identity) for change in self.diff.main}
         makers = {
             impact.change.identity: impact.made_by
@@ -297,7 +297,7 @@ class Rehearsal(OfSteps):
 
     @property
     def longest_locks(self) -> tuple[Lock, ...]:
-        """Of each table the strongest lock that keeps writers or readers waiting, longest first; indexes go with their tables."""
+        """For each table the strongest lock that blocks others, longest first; indexes count with their tables."""
         strongest: dict[str, Lock] = {}
         for lock in self.locks:
             known = strongest.get(lock.relation)

@@ -40,7 +40,7 @@ class SchemaChange:
 
     @property
     def parent(self) -> str | None:
-        """Identity of the table, view or routine that this object belongs to and goes with; None for one that stands alone."""
+        """Identity of the table, view or routine that this object is part of; None for one that stands alone."""
         return _parent(self.kind, self.identity, self.new_definition or self.old_definition or {})
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class SchemaDiff:
 
     @property
     def main(self) -> tuple[SchemaChange, ...]:
-        """Without what came or went with something else: the columns, indexes, constraints ... of a table that was itself created or dropped."""
+        """Without the parts of created or dropped wholes: columns, indexes, constraints ... of a table."""
         gone = {
             (change.change, change.identity)
             for change in self.changes
@@ -123,7 +123,7 @@ class SchemaDiff:
         return frames.schema_changes(self)
 
     def lines(self) -> tuple[str, ...]:
-        """The change list in words, one line for each thing: created, then changed with old and new side by side, then dropped."""
+        """The change list in words, a line for each object: created, changed with old and new, dropped."""
         told = []
         for change in sorted(self.main, key=lambda change: "+~-".index(_SIGN[change.change])):
             along = (

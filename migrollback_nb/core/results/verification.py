@@ -22,7 +22,7 @@ _MARK = {"restored": "✅", "as rehearsed": "✅", "differs": "⚠️", "not as 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The schema after a rollback, compared with what it was before the migration was applied. Rows of tables are not compared."""
+    """The schema after a rollback, compared with that before the migration was applied. Rows are not compared."""
 
     verdict: Verdict  #: restored, differs; without a snapshot from before: as rehearsed, not as rehearsed, unknown
     message: str  #: in words

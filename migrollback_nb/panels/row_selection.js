@@ -1,11 +1,11 @@
 // Which row of an interactive table was clicked: the table itself tells its place, and another may stand there by then. Loads nothing.
 function render({ model, el }) {
   el.style.display = "none";
-  const picks = hand(model, "");
+  const selection = selectionOf(model, "");
   let panel = null;
   const tell = (event) => {
     const cell = event.target.closest?.(".dt-container tbody tr")?.cells[0];
-    if (cell) picks.pick(cell.textContent);
+    if (cell) selection.select(cell.textContent);
   };
   const listen = () => {
     panel = el.isConnected ? el.parentElement.closest(".widget-vbox") : null;

@@ -1,0 +1,172 @@
+"""Pieces that panels are put together from: boxes, rows, headings, and the HTML of target, progress and outcome."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from migrollback_nb.core import html
+from migrollback_nb.core.errors import (
+    DatabaseError,
+    LockBusy,
+    MigrollbackError,
+    Refused,
+    SqlFailed,
+    UsageError,
+)
+from migrollback_nb.core.results import ChainResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from migrollback_nb.core.results import RollbackResult, Target
+
+#: SQLSTATE of a statement that was cancelled.
+_CANCELED = "57014"
+
+WIDE = widgets.Layout(width="auto")
+FIELD = {"description_width": "6.5em"}
+
+
+def heading(text: str) -> Any:
+    """A heading, for readers too: the notebook has no h3 of ours in its outline."""
+    return widgets.HTML(
+        f'<div role="heading" aria-level="3" style="font-weight:600;font-size:1.1em">{html.escape(text)}</div>'
+    )
+
+
+def row(*controls: Any) -> Any:
+    """Controls beside each other, as far as they fit."""
+    return widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", align_items="center", overflow="visible"))
+
+
+def option(found: Mapping[str, Any]) -> str:
+    """One line of the list."""
+    # the name first: a list is searched by typing its first letters
+    verdict = "✔ can be rolled back" if found["can_rollback"] else f"✘ {found['blocking_reason']}"
+    return html.visible(f"{found['migration_name']}   {verdict}")
+
+
+def unfinished_html(attempts: Iterable[Mapping[str, Any]]) -> str:
+    """Which rollbacks were begun and whose end is not recorded, and how that stands."""
+    told = []
+    for one in attempts:
+        who = one["client"] or one["database_user"]
+        words = (
+            f"The rollback of {one['migration_name']} was begun at"
+            f" {one['occurred_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {who}"
+        )
+        words += f" ({one['reason']})" if one["reason"] else ""
+        if one["running"] is not None:
+            end = (
+                f"its end is not recorded yet: process {one['running']} of the server may be at it now. Refresh the"
+                " list to see how it ended"
+            )
+        elif one["completed"]:
+            end = (
+                f"it was broken off: {one['completed']} of its statements ran outside a transaction and stay. Rolling"
+                " back again goes on after them"
+            )
+        else:
+            end = "it was broken off: nothing of it was kept, the migration is in place as before"
+        told.append(f"<div>{html.escape(words)}; {html.escape(end)}.</div>")
+    return box("".join(told), html.CAREFUL) if told else ""
+
+
+def remark(every: int, found: int, shown: int) -> str:
+    """What the list does not show."""
+    if not every:
+        return "No migration is in place here: there is nothing to roll back."
+    if not found:
+        return f"None of the {every:,} migrations has that."
+    return f"{shown:,} of {found:,} are shown: filter by a part of the name." if shown < found else ""
+
+
+def box(text: str, style: str, *, role: str = "status") -> str:
+    """HTML in one of the styles of `migrollback_nb.core.html`; line breaks are kept. `text` is HTML already."""
+    return (
+        f'<div role="{role}" style="{style};padding:.4em'
+        f' .8em;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4">{text}</div>'
+    )
+
+
+def lines(text: str) -> str:
+    """HTML with lines set closer than ipywidgets sets those of its controls. `text` is HTML already."""
+    return f'<div style="line-height:1.5">{text}</div>'
+
+
+def scrolled(name: str, text: str) -> str:
+    """HTML that scrolls when it is long, by keyboard too. `text` is HTML already."""
+    return (
+        f'<div role="region" aria-label="{html.escape(name)}" tabindex="0"'
+        f' style="max-height:28em;overflow:auto">{lines(text)}</div>'
+    )
+
+
+def target_html(target: Target | None, production: bool) -> str:  # called with the facts in order
+    """The banner: which database this is."""
+    if target is None:
+        return box("Target: not connected", html.BAD)
+    where = f"{target.host}:{target.port}"
+    rest = (
+        f"as user <b>{html.escape(target.user)}</b>, PostgreSQL {html.escape(target.server_version)}, schema"
+        f" {html.escape(target.schema)}"
+    )
+    place = f"database <b>{html.escape(target.database)}</b> on <b>{html.escape(where)}</b> {rest}"
+    if production:
+        return box(f'<span style="font-size:1.3em;font-weight:700">⚠ PRODUCTION</span> {place}', html.BAD, role="note")
+    return box(f"Target: {place}", html.CAREFUL, role="note")
+
+
+def progress_html(progress: str) -> str:
+    """How far it is, in words."""
+    return lines(html.escape(progress))
+
+
+def message_html(
+    busy: str, error: BaseException | None, result: RollbackResult | ChainResult | None, vague: bool
+) -> str:  # called with the facts in order
+    """What is running, what was done, and what went wrong. `vague`: how far it is, is not shown beside it."""
+    parts = []
+    if busy:
+        running = '<progress aria-label="running"></progress> ' if vague else ""
+        parts.append(box(f"{running}{html.escape(busy)} ...", html.CAREFUL))
+    if result is not None:
+        unchanged = any(one.unchanged for one in (result.results if isinstance(result, ChainResult) else (result,)))
+        verified = result.verification
+        look = (
+            unchanged
+            or not result.success
+            or (verified is not None and verified.verdict in ("differs", "not as rehearsed"))
+        )
+        parts.append(
+            box(
+                f"{'Look closer' if look else 'Done'}: {html.escape(result.message)}",
+                html.CAREFUL if look else html.GOOD,
+            )
+        )
+        # the verification has a place of its own
+        parts.append(lines(replace(result, verification=None)._repr_html_()))
+    if error is not None:
+        word, style = _verdict(error)
+        text = str(error) if isinstance(error, MigrollbackError) else f"{type(error).__name__}: {error}"
+        parts.append(box(f"<b>{word}:</b> {html.escape(text)}", style, role="alert"))
+    return "".join(parts)
+
+
+def _verdict(error: BaseException) -> tuple[str, str]:
+    match error:
+        case DatabaseError(sqlstate=state) if state == _CANCELED:
+            return "Cancelled", html.CAREFUL
+        case SqlFailed(passing=True) | LockBusy():
+            return "Not done, try again", html.CAREFUL
+        case UsageError():
+            return "Not done", html.CAREFUL
+        case Refused():
+            return "Refused, nothing was changed", html.CAREFUL
+        case MigrollbackError():
+            return "Failed", html.BAD
+    return "Unexpected error", html.BAD
