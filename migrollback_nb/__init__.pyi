@@ -46,7 +46,8 @@ from .core.results import (
 from .database.session import Timeouts
 from .files.formats import parse
 from .files.migration import MigrationFile
-from .migrations import Migrations, connect, template, verify
+from .migrations import Migrations, connect
+from .replay.folder import template, verify
 from .runbook.checklist import Checklist
 from .runbook.items import RunbookState
 

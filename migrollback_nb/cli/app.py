@@ -534,7 +534,7 @@ def _run(args: argparse.Namespace, out: TextIO, err: TextIO, stdin: TextIO) -> i
 
 def template_by_itself(args: argparse.Namespace) -> Template:
     """Suggest a rollback block where no database is named: a variable that names one, production perhaps, is not taken for this. Writes only on a scratch database."""
-    from migrollback_nb.migrations import template
+    from migrollback_nb.replay.folder import template
 
     return template(
         getattr(args, "dir", None),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from migrollback_nb.core import results
 from migrollback_nb.operations.inference import InferredDependency, Step, infer, path_names
 from migrollback_nb.parsing.objects import StatementObjects, statement_objects
 
 if TYPE_CHECKING:
+    from migrollback_nb.core.results import RecordResult
     from migrollback_nb.database import Database
     from migrollback_nb.files.formats import MigrationFolder
 
@@ -99,3 +102,49 @@ def parsed_objects(name: str, text: str, search_path: str) -> list[dict[str, Any
     """What the text of one migration says that it makes, as record_parsed_objects() takes it; pure."""
     _, made = infer([Step(name=name, path=path_names(search_path), statements=statement_objects(text))])
     return made
+
+
+def inferred_rows(
+    database: Database, folder: MigrationFolder | None, name: str | None = None
+) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
+    """(What is inferred, of all or about one migration, beside what is recorded of it; what could not be read). Does not write."""
+    inference = infer_dependencies(database, folder)
+    known = {(row["migration_name"], row["depends_on"]): row["source"] for row in database.dependencies()}
+    rows = [
+        {
+            "migration_name": edge.migration_name,
+            "depends_on": edge.depends_on,
+            "because": edge.reason,
+            "source": edge.source,
+            "recorded": known.get((edge.migration_name, edge.depends_on)),
+        }
+        for edge in inference.edges
+    ]
+    rows += [
+        {key: row[key] for key in ("migration_name", "depends_on", "because")}
+        | {"source": None, "recorded": "inferred, no longer found"}
+        for row in inference.stale
+    ]
+    return [
+        row for row in rows if name is None or name in (row["migration_name"], row["depends_on"])
+    ], inference.remarks
+
+
+def record_dependencies(database: Database, folder: MigrationFolder | None) -> RecordResult:
+    """Keep what is inferred, and take back what was and is not found any more. Writes."""
+    found = infer_dependencies(database, folder)
+    known = {(row["migration_name"], row["depends_on"]) for row in database.dependencies()}
+    new = [edge for edge in found.edges if (edge.migration_name, edge.depends_on) not in known]
+    rows, gone = database.record_dependencies(
+        [
+            {"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason}
+            for edge in new
+        ],
+        found.made,
+        [{"migration_name": row["migration_name"], "depends_on": row["depends_on"]} for row in found.stale],
+    )
+    return results.RecordResult(
+        dependencies=tuple(results.DependencyRecord(**row) for row in rows),
+        removed=tuple(results.DependencyRecord(**row, recorded=False, remark="no longer found") for row in gone),
+        warnings=found.remarks,
+    )

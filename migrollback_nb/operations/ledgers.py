@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from migrollback_nb.core import results
 from migrollback_nb.core.errors import Refused
 from migrollback_nb.operations.interrupts import some
 
 if TYPE_CHECKING:
+    from migrollback_nb.core.results import LastApplied
     from migrollback_nb.database import Database
     from migrollback_nb.files.migration import MigrationFile
 
@@ -109,3 +111,21 @@ def refuse_while_deploying(database: Database, tools: Iterable[str | None], *, a
         for row in database.deploy_in_progress(tool):
             if row["pid"] is not None or also_broken_off:
                 raise Refused(row["reason"], hint="Nothing was changed.")
+
+
+def last_applied(database: Database, *, deploy: str | None = None) -> LastApplied:
+    """Which migration was applied last, of all or of a deploy, as history and ledger say together. Does not write."""
+    if deploy is not None:
+        names = database.migrations_of_deploy(deploy)
+        return results.LastApplied(
+            migration_name=names[0] if names else None,
+            warnings=() if names else (f"Nothing that deploy {deploy} brought is applied",),
+        )
+    findings = database.ledger_findings()
+    again = [row["migration_name"] for row in findings if row["finding"] == "applied_again"]
+    # its tool applies in order, so the one that came last before comes last now
+    name = database.history(names=again)[0]["migration_name"] if again else database.last_applied()
+    warnings = tuple(f"{row['migration_name']}: {row['warning']}" for row in findings if row["migration_name"] == name)
+    return results.LastApplied(
+        migration_name=name, warnings=warnings if name is not None else ("No migration is applied",)
+    )

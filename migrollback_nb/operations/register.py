@@ -13,11 +13,29 @@ from migrollback_nb.operations import ledgers, renamed_files
 from migrollback_nb.operations.interrupts import some
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import FileFailure, LeftRolledBack, SyncResult
+    from migrollback_nb.core.results import FileFailure, LeftRolledBack, RegisterResult, SyncResult
     from migrollback_nb.database import Database
     from migrollback_nb.database.progress import Progress
     from migrollback_nb.files.formats import MigrationFolder
     from migrollback_nb.files.migration import MigrationFile
+
+
+def register(database: Database, file: MigrationFile) -> RegisterResult:
+    """Register one file, or update what is registered of it. Writes.
+
+    Errors are those of `Workspace.register`.
+    """
+    outcome = database.register_many([file.record()])[file.name]
+    try:
+        warnings = (*live_block_warning(database, file), *ledgers.not_applied_warning(database, file))
+    except ConnectionFailed as lost:  # what is registered is committed
+        warnings = (f"What its deploy tool knows of it could not be asked: {lost.message}",)
+    return results.RegisterResult(
+        migration_name=file.name,
+        outcome=outcome,
+        has_rollback_sql=file.rollback is not None,
+        warnings=(*file.remarks, *warnings),
+    )
 
 
 def sync(
@@ -25,7 +43,7 @@ def sync(
 ) -> SyncResult:
     """Register what the folder holds and the history does not, and record what deploy tools did meanwhile. Writes.
 
-    Parameters and result are those of `Migrations.sync`.
+    Parameters and result are those of `Workspace.sync`.
     """
     history = database.history_states()
     contents = folder.read_all(unchanged={name: row["checksum"] for name, row in history.items()})

@@ -1,4 +1,4 @@
-"""Why a rollback was refused, and what leads on: the error that says both. Does not write."""
+"""The errors of a rollback that may not run: why, and what leads on. Does not write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from migrollback_nb.core.errors import Refused
+from migrollback_nb.core.errors import MigrationNotFound, Refused
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -58,3 +58,13 @@ def _way_out(name: str, status: str, rollback_sql: str | None) -> Sequence[str]:
     if status == "applied" and not (rollback_sql or "").strip():
         return [f"migrollback template {quoted} suggests it. Add it to the file, then: migrollback register {quoted}"]
     return []
+
+
+def not_found(database: Database, name: str) -> MigrationNotFound:
+    """Build the error of a migration that is not registered, with names that come close. Does not write."""
+    from difflib import get_close_matches
+
+    similar: tuple[str, ...] = ()
+    with suppress(Exception):  # it is not there, whether or not the others can be asked for
+        similar = tuple(get_close_matches(name, database.names(), n=3))
+    return MigrationNotFound(name, similar=similar)

@@ -1,4 +1,4 @@
-"""A rollback with what belongs around it: snapshots, verification, and errors that say what to do next. Writes."""
+"""A rollback: what must be true before it, the snapshots around it, its verification, and errors that say what to do next. Writes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,96 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migrollback_nb.core import results
-from migrollback_nb.core.errors import ConnectionFailed, Refused, RollbackFailed
+from migrollback_nb.core import production, results
+from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, Refused, RollbackFailed
 from migrollback_nb.database.commands import nothing_has_run
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.audit_log import export_audit_log
-from migrollback_nb.operations.rejection import refusal
+from migrollback_nb.operations.interrupts import telling_what_stays
+from migrollback_nb.operations.rejection import not_found, refusal
+from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import ChainResult, RollbackResult
+    from migrollback_nb.core.results import ChainResult, Preview, Rehearsal, RollbackResult
     from migrollback_nb.database import Database
+    from migrollback_nb.database.progress import Tell
     from migrollback_nb.database.session import ExecutionResult
     from migrollback_nb.operations.snapshots import Snapshots
+
+
+def require_confirmation(confirm: object, names: Sequence[str], *, deploy: str | None = None) -> None:
+    """Make sure that a rollback is confirmed by the last migration's name, or the deploy's label; pure.
+
+    Raises
+    ------
+    ConfirmationRequired
+        When it is not.
+    """
+    if deploy is not None:
+        what, name, hint = f"Deploy {deploy}", None, f"Confirm by its label: {deploy}"
+    else:
+        what, name, hint = names[-1], names[-1], f"Confirm by its name: {names[-1]}"
+    if not isinstance(confirm, str):
+        raise ConfirmationRequired(
+            f"{what} was not confirmed: confirm={confirm!r} names nothing", migration_name=name, hint=hint
+        )
+    if (confirm if deploy is not None else confirm.removesuffix(".sql")) != (deploy or name):
+        raise ConfirmationRequired(f"{what} was not confirmed", migration_name=name, hint=hint)
+
+
+def rollback(
+    database: Database,
+    names: tuple[str, ...],
+    *,
+    reason: str | None,
+    preview: Preview | Rehearsal | str | None,
+    trail: Path | str | None,
+    snapshots: Snapshots,
+    progress: Tell | None,
+    folder: Path | None,
+) -> RollbackResult | ChainResult:
+    """Roll these migrations back, in this order, in one transaction. Writes.
+
+    Options, result and errors are those of `Workspace.rollback`; `folder` is where the files are looked for.
+    """
+    target = database.target
+    if preview is not None and not isinstance(preview, str) and preview.target != target:
+        raise Refused(
+            f"The preview is of another database: {preview.target}",
+            migration_name=names[-1],
+            hint="Preview it here first.",
+        )
+    fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
+    warnings: tuple[str, ...] = ()
+    in_steps = False
+    known = database.warnings(names)
+    database.look_up_production()
+    if not (reason or "").strip() and production.is_production(database.target):
+        raise ConfirmationRequired(
+            f"Database {target.database} on {target.host} is production: a rollback there needs a reason",
+            migration_name=names[-1],
+            hint="Give it with --reason TEXT (reason=...): it goes into the audit log.",
+        )
+    for step in names:
+        if step not in known:
+            raise not_found(database, step)
+        warnings += warnings_of(database, folder, step, known[step])
+        in_steps = in_steps or known[step]["in_steps"]
+        if known[step]["system"] and len(names) > 1:
+            raise Refused("The rollback system itself is rolled back alone", migration_name=step)
+        if known[step]["system"]:
+            return roll_back_system(database, step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
+    with database.undertaking(progress), telling_what_stays(database, "rolled back", in_steps=in_steps):
+        result = roll_back(
+            database,
+            names,
+            reason=reason,
+            fingerprint=fingerprint,
+            snapshots=snapshots,
+            in_steps=in_steps,
+            warnings=warnings,
+        )
+    return replace(result, warnings=(*result.warnings, *database.remarks))
 
 
 def roll_back(
@@ -49,7 +127,7 @@ def roll_back(
     Raises
     ------
     Refused, RollbackFailed, LockBusy, ConnectionFailed
-        As `Migrations.rollback`.
+        As `Workspace.rollback`.
     """
     stages = results.RollbackProgress(stage="snapshot", migration_name=names[-1], migrations=len(names))
     before: str | None = None

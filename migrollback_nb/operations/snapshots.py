@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Literal
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, LockBusy, UsageError
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import Verification
+    from migrollback_nb.core.results import SchemaDiff, Verification
     from migrollback_nb.database import Database
 
 #: ends: one before and one after; each: also between the migrations of one run; none.
@@ -121,3 +122,27 @@ def verify(
     except (LockBusy, DatabaseError, ConnectionFailed) as error:
         return found, (*warnings, f"The rollback is done and verified, but that could not be recorded: {error.message}")
     return found, warnings
+
+
+def diff(database: Database, old: str, new: str = "now") -> SchemaDiff:
+    """What differs between two snapshots, or between one and now; each by its id, its beginning, or a migration. Does not write.
+
+    Raises
+    ------
+    UsageError
+        When there is no such snapshot, or more than one.
+    """
+    old_id, old_label = _find(database, old)
+    new_id, new_label = (None, "now") if new == "now" else _find(database, new)
+    return results.SchemaDiff.from_rows(database.diff(old_id, new_id), old=old_label, new=new_label)
+
+
+def _find(database: Database, wanted: str) -> tuple[str, str]:
+    found = database.find_snapshots(wanted)
+    if len(found) != 1:
+        trouble = f"There is no snapshot {wanted}" if not found else f"{len(found)} snapshots begin with {wanted}"
+        raise UsageError(trouble, hint="migrollback snapshots lists them with their ids.")
+    row = found[0]
+    return str(row["id"]), f"{row['taken_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({row['migration_name']}" + (
+        f": {row['description']})" if row["description"] else ")"
+    )

@@ -28,19 +28,21 @@ _STEERING = (
 
 
 def warnings_of(
-    database: Database, folder: Path, name: str, row: Mapping[str, Any], *, thorough: bool = False
+    database: Database, folder: Path | None, name: str, row: Mapping[str, Any], *, thorough: bool = False
 ) -> tuple[str, ...]:
     """What differs between a migration's file and what is registered of it, in words. Does not write.
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or None
         Where its file is looked for; without one there is nothing to say.
     row : mapping
         Of the migration: checksum, rollback_sha256, in_transaction and tool, as `Database.warnings` gives them.
     thorough : bool
         True: also what the parser found in the rollback SQL is compared. Takes loading the parser.
     """
+    if folder is None:
+        return ()
     path = folder / f"{name}.sql"
     shown = f"{name} in {folder}"  # one of two files
     checksum = row["checksum"]

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError
-from migrollback_nb.migrations import parse_since
+from migrollback_nb.core.spans import parse_since
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.panel import SHOWN, Panel
 from migrollback_nb.panels.pieces import FIELD, WIDE, box, row, scrolled

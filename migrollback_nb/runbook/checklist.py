@@ -1,4 +1,4 @@
-"""Answers the runbook's items with evidence, and keeps every answer in the audit trail. Calls `Migrations`; no SQL."""
+"""Answers the runbook's items with evidence, and keeps every answer in the audit trail. No SQL."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,12 +20,13 @@ from migrollback_nb.core.errors import (
     Refused,
     UsageError,
 )
+from migrollback_nb.operations.rehearse import rehearse_on_copy
 from migrollback_nb.runbook import error_rates, hooks, items, smoke_tests
 from migrollback_nb.runbook.items import Entry, Evidence, Outcome, Phase, RunbookState
 from migrollback_nb.servers.pg_dump import BackupFailed, default_file, take_backup
 
 if TYPE_CHECKING:
-    from migrollback_nb.migrations import Migrations
+    from migrollback_nb.operations.workspace import Workspace
     from migrollback_nb.runbook.hooks import Hook
     from migrollback_nb.runbook.smoke_tests import SmokeTest
 
@@ -44,7 +46,7 @@ class Checklist:
 
     Parameters
     ----------
-    db : Migrations
+    db : Workspace
         The connection; it is borrowed.
     name : str
         The migration, with or without ``.sql``.
@@ -76,7 +78,7 @@ class Checklist:
 
     def __init__(
         self,
-        db: Migrations,
+        db: Workspace,
         name: str,
         *,
         chain: bool = False,
@@ -362,7 +364,8 @@ class Checklist:
         remarks = []
         if self.scratch is not None:
             try:
-                rehearsals.append(self.db.rehearse(self.name, chain=self.chain, on=self.scratch))
+                on_copy = partial(rehearse_on_copy, self.db.database, on=self.scratch)
+                rehearsals.append(self.db.rehearse_by(on_copy, self._names()))
             except UsageError as error:
                 remarks.append(f"Not rehearsed on a copy: {error.message}")
         if all(rehearsed.success for rehearsed in rehearsals):

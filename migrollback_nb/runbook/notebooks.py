@@ -15,7 +15,7 @@ from migrollback_nb.core.results import RunbookFiles
 from migrollback_nb.database.connection import DSN_VARIABLES, LIBPQ_VARIABLES
 
 if TYPE_CHECKING:
-    from migrollback_nb.migrations import Migrations
+    from migrollback_nb.operations.workspace import Workspace
 
 #: The notebooks of the runbook, in order.
 NOTEBOOKS = ("10_before_rollback.ipynb", "11_during_rollback.ipynb", "12_after_rollback.ipynb")
@@ -29,7 +29,7 @@ def shipped_notebooks() -> Path:
 
 
 def copy_runbook(
-    db: Migrations,
+    db: Workspace,
     name: str,
     *,
     ticket: str | None = None,
@@ -41,7 +41,7 @@ def copy_runbook(
 
     Parameters
     ----------
-    db : Migrations
+    db : Workspace
         The database of the rollback; the notebooks remember which, and never its password.
     name : str
         The migration, with or without ``.sql``.
@@ -110,7 +110,7 @@ def copy_runbook(
     )
 
 
-def _folder_of(db: Migrations) -> Path | None:
+def _folder_of(db: Workspace) -> Path | None:
     try:
         return Path(db.folder.path)
     except UsageError:

@@ -22,7 +22,7 @@ from migrollback_nb.runbook import items
 from migrollback_nb.runbook.checklist import Checklist
 
 if TYPE_CHECKING:
-    from migrollback_nb.migrations import Migrations
+    from migrollback_nb.operations.workspace import Workspace
     from migrollback_nb.runbook.items import RunbookState
 
 #: A graph of more migrations than these is told as a table alone: nobody reads it, and drawing takes seconds.
@@ -51,12 +51,12 @@ def default_file(name: str) -> Path:
     return Path(f"report_{safe}_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.html")
 
 
-def write_report(db: Migrations, name: str, file: Path | str | None = None, *, run: int | None = None) -> Path:
+def write_report(db: Workspace, name: str, file: Path | str | None = None, *, run: int | None = None) -> Path:
     """Write the report of a migration. Writes one file, over none that is there, and nothing to the database.
 
     Parameters
     ----------
-    db : Migrations
+    db : Workspace
         The database.
     name : str
         The migration, with or without ``.sql``.
@@ -91,7 +91,7 @@ def write_report(db: Migrations, name: str, file: Path | str | None = None, *, r
     return path
 
 
-def report_html(db: Migrations, name: str, *, run: int | None = None) -> str:
+def report_html(db: Workspace, name: str, *, run: int | None = None) -> str:
     """The report as text. Does not write."""
     name = name.removesuffix(".sql")
     db.look_up_target()
@@ -131,7 +131,7 @@ def report_html(db: Migrations, name: str, *, run: int | None = None) -> str:
 class _Story:
     """What the report tells, part by part."""
 
-    def __init__(self, db: Migrations, name: str, state: RunbookState, trail: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, db: Workspace, name: str, state: RunbookState, trail: Sequence[Mapping[str, Any]]) -> None:
         self.db = db
         self.name = name
         self.state = state

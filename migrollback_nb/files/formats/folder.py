@@ -330,3 +330,23 @@ def same_versions(files: Iterable[MigrationFile]) -> dict[str, list[str]]:
         if file.version:
             by_version[file.version].append(file.name)
     return {version: sorted(found) for version, found in by_version.items() if len(found) > 1}
+
+
+def find_folder(named: Path | str | None = None) -> MigrationFolder:
+    """The folder that is named, else the one in ``MIGROLLBACK_DIR``, else a usual one. Reads only.
+
+    Raises
+    ------
+    UsageError
+        When there is none of them.
+    """
+    path = named or location.default_folder()
+    if path is None:
+        raise UsageError(
+            "No folder of migrations was named",
+            hint=(
+                "Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by"
+                " themselves."
+            ),
+        )
+    return MigrationFolder(path)

@@ -1,0 +1,103 @@
+"""What a rollback would run, and in which order: the plan of a chain, and the dry run. Does not write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from migrollback_nb.core import ordering, results
+from migrollback_nb.operations.rejection import not_found, refusal
+from migrollback_nb.operations.stored_sql import warnings_of
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results import CheckResult, Plan, Preview
+    from migrollback_nb.database import Database
+
+
+def check(database: Database, name: str, *, folder: Path | None) -> CheckResult:
+    """May this migration be rolled back now? Does not write.
+
+    Raises
+    ------
+    MigrationNotFound
+        When it is not registered.
+    """
+    row = database.can_rollback(name)
+    if not row["found"]:
+        raise not_found(database, name)
+    return results.CheckResult(
+        migration_name=name,
+        can_rollback=row["can_rollback"],
+        reason=row["reason"],
+        dependent_migrations=tuple(row["dependent_migrations"]),
+        warnings=(*row["warnings"], *warnings_of(database, folder, name, row)),
+    )
+
+
+def plan(database: Database, name: str) -> Plan:
+    """A migration and all that depends on it, in the order of their rollback. Does not write.
+
+    Raises
+    ------
+    MigrationNotFound, DependencyError
+        When it is not registered, or dependencies form a cycle.
+    """
+    edges = database.dependents(name)
+    own = database.find(name)
+    if own is None:
+        raise not_found(database, name)
+    statuses = {row["migration_name"]: row["status"] for row in edges} | {name: own["status"]}
+    applied_at = {row["migration_name"]: row["applied_at"] for row in edges}
+    steps = ordering.rollback_order(
+        name,
+        ((row["migration_name"], row["depends_on"]) for row in edges),
+        {step: status != "rolled_back" for step, status in statuses.items()},
+        like=sorted(applied_at, key=lambda step: (applied_at[step], step)),
+    )
+    return results.Plan(migration_name=name, steps=tuple(steps), statuses={step: statuses[step] for step in steps})
+
+
+def preview(database: Database, names: Sequence[str], *, folder: Path | None, deploy: str | None = None) -> Preview:
+    """What the rollback of these migrations, in this order, would run. Does not write.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where their files are looked for.
+    deploy : str, optional
+        The deploy that they are, which confirms it then.
+
+    Raises
+    ------
+    Refused
+        When a rule forbids it.
+    """
+    # first of all: what changes between these questions must show as a change
+    fingerprint = database.fingerprint(names)
+    rows = database.dry_run(names)
+    if not rows[0]["success"]:
+        refused = rows[0]["migration_name"]
+        result = check(database, refused, folder=folder)
+        raise refusal(database, names, refused, rows[0]["message"], result=result)
+    known = database.warnings(names)
+    checks = tuple(
+        results.CheckResult(
+            migration_name=name,
+            can_rollback=True,
+            reason=row["message"],
+            warnings=(*known[name]["warnings"], *warnings_of(database, folder, name, known[name])),
+        )
+        for row in rows
+        for name in [row["migration_name"]]
+    )
+    ledgers = database.deploy_ledgers_of(names)
+    database.look_up_production()
+    return results.Preview(
+        steps=tuple((row["migration_name"], row["sql_executed"]) for row in rows),
+        checks=checks,
+        fingerprint=fingerprint,
+        target=database.target,
+        deploy_ledgers=ledgers,
+        deploy=deploy,
+    )

@@ -1,0 +1,687 @@
+"""`Workspace`: one database and one folder of migrations, with everything that is asked and done there, as typed results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, overload
+
+from migrollback_nb.core import results
+from migrollback_nb.core.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results import (
+        ApplyResult,
+        AuditResult,
+        ChainResult,
+        CheckResult,
+        InstallResult,
+        LastApplied,
+        NothingToRollBack,
+        Plan,
+        Preview,
+        RecordResult,
+        RegisterResult,
+        Rehearsal,
+        RollbackResult,
+        SchemaDiff,
+        SyncResult,
+        Target,
+        Verification,
+    )
+    from migrollback_nb.database import Database
+    from migrollback_nb.database.progress import Progress, Tell
+    from migrollback_nb.files.formats import MigrationFolder
+    from migrollback_nb.operations.snapshots import Snapshots
+
+
+class RollbackOptions(TypedDict, total=False):
+    """The options of `Workspace.rollback`, whatever is rolled back."""
+
+    reason: str | None
+    preview: Preview | Rehearsal | str | None
+    chain: bool
+    trail: Path | str | None
+    snapshots: Snapshots
+    progress: Tell | None
+
+
+class RehearsalOptions(TypedDict, total=False):
+    """The options of `Workspace.rehearse`, whatever is rehearsed."""
+
+    chain: bool
+    consent: bool
+    lock_timeout: str | None
+    statement_timeout: str | None
+    progress: Tell | None
+
+
+class Workspace:
+    """One database and one folder of migrations: ask, preview, roll back. Results are typed; frames and graphs are `Migrations`'.
+
+    A method that changes the database says so in its first line.
+
+    Parameters
+    ----------
+    database : Database
+        The connection.
+    dir : Path or str, optional
+        Folder of migration files; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or
+        ``migrations``.
+    """
+
+    def __init__(self, database: Database, *, dir: Path | str | None = None) -> None:
+        self.database = database
+        self._dir = dir
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, unless it is borrowed; writes nothing."""
+        self.database.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.target}>"
+
+    # -- where -----------------------------------------------------------------------------------------------------
+
+    @property
+    def target(self) -> Target:
+        """Which database this is; never its password."""
+        return self.database.target
+
+    def look_up_target(self) -> Target:
+        """Which database this is, and whether it is marked as production now. Does not write."""
+        self.database.look_up_production()
+        return self.target
+
+    def require_target(self, expected: str | None) -> None:
+        """Make sure that this is the database that was meant, as host:port/database; None: any. Does not write.
+
+        Raises
+        ------
+        Refused
+            When it is another one.
+        """
+        here = f"{self.target.host}:{self.target.port}/{self.target.database}"
+        if expected is not None and expected != here:
+            raise Refused(
+                f"This is {here}, and {expected} was meant",
+                hint="Correct the connection, or make a runbook for this database.",
+            )
+
+    def require_system(self) -> None:
+        """Make sure that the rollback system is there, and of the version of this package. Does not write.
+
+        Raises
+        ------
+        NotInstalled, OlderSystem, NewerSystem
+        """
+        self.database.require_system()
+
+    @property
+    def folder(self) -> MigrationFolder:
+        """The folder of migration files.
+
+        Raises
+        ------
+        UsageError
+            When none is named and none of the usual ones exists.
+        """
+        from migrollback_nb.files.formats import find_folder
+
+        return find_folder(self._dir)
+
+    @property
+    def folder_path(self) -> Path | None:
+        """Where the folder of migration files is, whether or not it exists; None where none is named or usual."""
+        from migrollback_nb.files.location import default_folder
+
+        return default_folder() if self._dir is None else Path(self._dir)
+
+    def _folder_if_any(self) -> MigrationFolder | None:
+        return None if self.folder_path is None else self.folder
+
+    # -- queries ---------------------------------------------------------------------------------------------------
+
+    def check(self, name: str) -> CheckResult:
+        """May this migration be rolled back now? Does not write.
+
+        Parameters
+        ----------
+        name : str
+            Its name, with or without ``.sql``.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered, with names that come close.
+        """
+        from migrollback_nb.operations.preview import check
+
+        return check(self.database, stem(name), folder=self.folder_path)
+
+    def ledger_warnings(self) -> tuple[str, ...]:
+        """What the ledgers of deploy tools know better than the history, a line each. Does not write."""
+        return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.ledger_findings())
+
+    def last(self, *, deploy: str | None = None) -> LastApplied:
+        """Which migration was applied last, as history and deploy ledger say together; our own aside. Does not write.
+
+        Parameters
+        ----------
+        deploy : str, optional
+            Label of a deploy: only what that brought.
+
+        Raises
+        ------
+        UsageError
+            When there is no deploy of this label.
+        """
+        from migrollback_nb.operations import ledgers
+
+        return ledgers.last_applied(self.database, deploy=deploy)
+
+    def _deploy(self, label: str) -> dict[str, Any]:
+        """The newest deploy of a label."""
+        found = self.database.deploys(label)
+        if not found:
+            raise UsageError(f"There is no deploy {label}", hint="migrollback deploys lists them.")
+        return found[0]
+
+    def verify_events(self) -> AuditResult:
+        """Check the audit log's chain of hashes in Python. Does not write."""
+        from migrollback_nb.operations import audit
+
+        return audit.verify(self.database.events())
+
+    def plan(self, name: str) -> Plan:
+        """The chain: in which order this migration and all that depends on it would be rolled back. Does not write.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered.
+        DependencyError
+            When dependencies form a cycle.
+        """
+        from migrollback_nb.operations.preview import plan
+
+        return plan(self.database, stem(name))
+
+    @overload
+    def preview(self, name: str | Sequence[str], *, chain: bool = False) -> Preview: ...
+    @overload
+    def preview(
+        self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
+    ) -> Preview | NothingToRollBack: ...
+    def preview(
+        self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
+    ) -> Preview | NothingToRollBack:
+        """What a rollback would run: the dry run. Does not write.
+
+        Parameters
+        ----------
+        name : str or sequence of str, optional
+            The migration, or several in the order in which they are to be rolled back.
+        chain : bool
+            True: with all that must be rolled back before it.
+        deploy : str, optional
+            Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
+
+        Returns
+        -------
+        Preview or NothingToRollBack
+            Its fingerprint makes `rollback` refuse when anything has changed since; ``confirm`` is what it is
+            confirmed by. A deploy that brought nothing, or is rolled back already, has nothing to roll back.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered.
+        Refused
+            When a rule forbids it, with the reason in words.
+        UsageError
+            When there is no deploy of this label.
+        """
+        names = self._steps(name, chain=chain, deploy=deploy)
+        if deploy is not None and not names:
+            return self._nothing_in(deploy)
+        from migrollback_nb.operations.preview import preview
+
+        return preview(self.database, names, folder=self.folder_path, deploy=deploy)
+
+    def _nothing_in(self, deploy: str) -> NothingToRollBack:
+        return results.NothingToRollBack(deploy=deploy, state=self._deploy(deploy)["state"])
+
+    def _steps(self, name: str | Sequence[str] | None, *, chain: bool, deploy: str | None = None) -> tuple[str, ...]:
+        """The migrations that are meant, in the order in which they are to be rolled back."""
+        if deploy is not None:
+            if name is not None or chain:
+                raise UsageError("A deploy is rolled back as a whole", hint="Give its label alone, or a name.")
+            return tuple(self.database.migrations_of_deploy(deploy))
+        if name is None:
+            raise UsageError("No migration was named", hint="Name one, or a deploy by its label.")
+        if not isinstance(name, str):
+            if not name:
+                raise UsageError(
+                    "No migration was named",
+                    hint="Name one, or several in the order in which they are to be rolled back.",
+                )
+            return tuple(stem(one) for one in name)
+        return self.plan(name).steps if chain else (stem(name),)
+
+    def diff(self, old: str, new: str = "now") -> SchemaDiff:
+        """What differs between two snapshots, or between one and the schema as it stands now. Does not write.
+
+        Parameters
+        ----------
+        old, new : str
+            Id of a snapshot, or the beginning of one that no other has, or a migration's name for the newest that was
+            taken for it; `new` also ``now``.
+
+        Raises
+        ------
+        UsageError
+            When there is no such snapshot, or more than one.
+        """
+        from migrollback_nb.operations.snapshots import diff
+
+        return diff(self.database, stem(old), stem(new))
+
+    def pending(self) -> tuple[str, ...]:
+        """Names of the folder's migrations that are not applied, in the order in which they would be. Does not write.
+
+        Raises
+        ------
+        MigrationFileError, DependencyError
+            When a file of the folder is bad: what is pending cannot be told then.
+        """
+        from migrollback_nb.operations.apply import pending
+
+        return tuple(file.name for file in pending(self.database.history_states(), self.folder).files)
+
+    # -- rollback --------------------------------------------------------------------------------------------------
+
+    @overload
+    def rehearse(self, name: str | Sequence[str], **options: Unpack[RehearsalOptions]) -> Rehearsal: ...
+    @overload
+    def rehearse(
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        deploy: str | None = None,
+        **options: Unpack[RehearsalOptions],
+    ) -> Rehearsal | NothingToRollBack: ...
+    def rehearse(
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        deploy: str | None = None,
+        chain: bool = False,
+        consent: bool = False,
+        lock_timeout: str | None = None,
+        statement_timeout: str | None = None,
+        progress: Tell | None = None,
+    ) -> Rehearsal | NothingToRollBack:
+        """Run a rollback on the target, inside a transaction that is then undone. Writes one event of the audit log, nothing else.
+
+        Parameters, result and errors are those of `Migrations.rehearse`.
+        """
+        from migrollback_nb.operations.rehearse import rehearse
+
+        def run(names: Sequence[str]) -> Rehearsal:
+            with self.database.undertaking(progress):
+                return rehearse(
+                    self.database,
+                    names,
+                    consent=consent,
+                    lock_timeout=lock_timeout,
+                    statement_timeout=statement_timeout,
+                )
+
+        names = self._steps(name, chain=chain, deploy=deploy)
+        return self._nothing_in(deploy) if deploy is not None and not names else self.rehearse_by(run, names)
+
+    def rehearse_by(self, run: Callable[[Sequence[str]], Rehearsal], names: Sequence[str]) -> Rehearsal:
+        """Rehearse by a function that gets these migrations, as on a copy of the schema. Writes what that function writes.
+
+        What is known of the migrations beforehand goes into the result, and into the error when a rule forbids it.
+        """
+        from migrollback_nb.operations.rejection import not_found, refusal
+        from migrollback_nb.operations.stored_sql import warnings_of
+
+        known = self.database.warnings(names)
+        for step in names:
+            if step not in known:
+                raise not_found(self.database, step)
+        try:
+            rehearsed = run(names)
+        except Refused as error:
+            if error.migration_name is not None and not error.dependents:
+                raise refusal(self.database, names, error.migration_name, error.reason, hint=error.hint) from None
+            raise
+        warnings = tuple(
+            text
+            for step in names
+            for text in (
+                *known[step]["warnings"],
+                *warnings_of(self.database, self.folder_path, step, known[step], thorough=True),
+            )
+        )
+        return replace(rehearsed, warnings=(*warnings, *self.database.remarks))
+
+    @overload
+    def rollback(
+        self, name: str | Sequence[str], *, confirm: str, **options: Unpack[RollbackOptions]
+    ) -> RollbackResult | ChainResult: ...
+    @overload
+    def rollback(
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        confirm: str,
+        deploy: str | None = None,
+        **options: Unpack[RollbackOptions],
+    ) -> RollbackResult | ChainResult | NothingToRollBack: ...
+    def rollback(
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        confirm: str,
+        deploy: str | None = None,
+        reason: str | None = None,
+        preview: Preview | Rehearsal | str | None = None,
+        chain: bool = False,
+        trail: Path | str | None = None,
+        snapshots: Snapshots = "ends",
+        progress: Tell | None = None,
+    ) -> RollbackResult | ChainResult | NothingToRollBack:
+        """Roll a migration back. Writes: runs its rollback SQL, whole or not at all, and compares the schema with what it was before the migration was applied.
+
+        Parameters
+        ----------
+        name : str or sequence of str, optional
+            The migration, or several in the order in which they are to be rolled back, in one transaction.
+        confirm : str
+            The migration's name once more (of several: the last; of a deploy: its label): nothing runs by accident.
+        deploy : str, optional
+            Instead of a name: the label of a deploy. Exactly what it brought and is still applied is rolled back,
+            newest first, in one transaction.
+        reason : str, optional
+            Goes into the audit trail. On production there must be one: see `install`, and the variable
+            MIGROLLBACK_PRODUCTION.
+        preview : Preview, Rehearsal or str, optional
+            What was looked at, or its fingerprint: refused when anything has changed since.
+        chain : bool
+            True: with all that must be rolled back before it, in one transaction.
+        trail : Path or str, optional
+            Where the audit trail is saved before the rollback system itself is rolled back; by default a dated file in
+            the current folder.
+        snapshots : {'ends', 'each', 'none'}
+            Of the schema: one before any lock is taken and one after it is committed; of several also one between each
+            two, while the locks are held; or none, and nothing is verified.
+        progress : callable, optional
+            Called with a `RollbackProgress` before each statement, and around them; from the thread that calls this.
+            One that fails is called no more, and a warning says so.
+
+        Returns
+        -------
+        RollbackResult, ChainResult or NothingToRollBack
+            ``unchanged`` says that the SQL ran but wrote nothing; ``verification``, whether the schema is as it was before.
+
+        Raises
+        ------
+        MigrationNotFound, ConfirmationRequired, Refused
+            Nothing was changed.
+        RollbackFailed
+            The SQL failed and was undone; after a lasting error the status is ``failed``.
+        LockBusy
+            Somebody holds a lock; nothing was changed.
+        """
+        from migrollback_nb.operations import rollback as rolling_back
+        from migrollback_nb.operations.snapshots import check_choice
+
+        check_choice(snapshots)
+        names = self._steps(name, chain=chain, deploy=deploy)
+        rolling_back.require_confirmation(confirm, names, deploy=deploy)
+        if deploy is not None and not names:
+            return self._nothing_in(deploy)
+        return rolling_back.rollback(
+            self.database,
+            names,
+            reason=reason,
+            preview=preview,
+            trail=trail,
+            snapshots=snapshots,
+            progress=progress,
+            folder=self.folder_path,
+        )
+
+    def verify_rollback(self, name: str) -> Verification:
+        """Verify the last rollback of a migration later, where that could not be done at once. Writes one event, and a snapshot where none was taken since.
+
+        Compares the schema with what it was before the migration was applied. Of a rollback of several, all are
+        verified together.
+
+        Parameters
+        ----------
+        name : str
+            The migration, with or without ``.sql``.
+
+        Raises
+        ------
+        MigrationNotFound, Refused
+            When it is not registered, or not rolled back.
+        """
+        from migrollback_nb.operations.rejection import not_found
+
+        row = self.database.find(stem(name))
+        if row is None:
+            raise not_found(self.database, stem(name))
+        if row["status"] != "rolled_back":
+            raise Refused(
+                f"There is no rollback of {stem(name)} to verify: its status is {row['status']}",
+                migration_name=stem(name),
+            )
+        return results.Verification.from_row(self.database.verify_last_rollback(stem(name)))
+
+    # -- other commands --------------------------------------------------------------------------------------------
+
+    def apply(
+        self,
+        *names: str,
+        again: bool = False,
+        deploy: str | None = None,
+        progress: Progress | None = None,
+        snapshots: Snapshots = "ends",
+    ) -> ApplyResult:
+        """Run the up part of migrations and register them. Writes: each whole or not at all, in a transaction of its own.
+
+        Parameters
+        ----------
+        *names : str
+            Migrations of the folder; without any, all that were never registered, dependencies first, and those that
+            were rolled back and changed since. Others that were rolled back are applied again only by name, or with
+            `again`; the result says which were left.
+        again : bool
+            True: also all that were rolled back.
+        deploy : str, optional
+            Label of the deploy that these belong to, for `rollback(deploy=)`; several calls with one label add to one
+            deploy.
+        progress : callable, optional
+            Called with (done, all, name).
+        snapshots : {'ends', 'each', 'none'}
+            Of the schema, which a later rollback is compared with: one before the first, one after the last, and around
+            one that runs outside a transaction; also between each two; or none.
+
+        Raises
+        ------
+        ApplyFailed
+            The up part of one failed and was undone; those before it stay applied.
+        Refused
+            When it depends on migrations that are not applied, its SQL cannot run, or its deploy tool has applied it or
+            is at work.
+        """
+        from migrollback_nb.operations import apply as applying
+
+        stems = [stem(name) for name in names]
+        return applying.apply(
+            self.database, self.folder, stems, again=again, deploy=deploy, progress=progress, snapshots=snapshots
+        )
+
+    def register(self, name: str) -> RegisterResult:
+        """Register a migration that is in place, or update what is registered of it. Writes.
+
+        Parameters
+        ----------
+        name : str
+            Its name in the folder, with or without ``.sql``.
+
+        Raises
+        ------
+        MigrationNotFound, MigrationFileError
+            When there is no such file, or it is bad.
+        DependencyError
+            When it depends on migrations that are not registered, or in a circle.
+        """
+        from migrollback_nb.operations.register import register
+
+        return register(self.database, self.folder.read(name))
+
+    def sync(self, *, deploy: str | None = None, progress: Progress | None = None) -> SyncResult:
+        """Register every migration of the folder that is not registered yet, and record what its deploy tool did meanwhile. Writes.
+
+        The tool's ledger is asked about every file and every registered migration: what it does not hold is not
+        registered, what it holds again after a rollback is recorded as applied again, and what it no longer holds is
+        said. A bad file, a missing or circular dependency is reported and stops no other; a changed, a renamed and a
+        deleted file are reported.
+
+        Parameters
+        ----------
+        deploy : str, optional
+            Label of the deploy that these belong to, for `rollback(deploy=)`; several calls with one label add to one
+            deploy.
+        progress : callable, optional
+            Called with (done, all, name).
+
+        Raises
+        ------
+        Refused
+            When the deploy tool is at work now, with its process.
+        """
+        from migrollback_nb.operations import register as registering
+
+        return registering.sync(self.database, self.folder, deploy=deploy, progress=progress)
+
+    def record_dependencies(self) -> RecordResult:
+        """Keep what `infer_dependencies` finds. Writes: from then on these dependencies block and order as declared ones do.
+
+        One that would close a circle is left out, with a remark. One that was inferred before and is not found any more
+        is taken back.
+        """
+        from migrollback_nb.operations.dependencies import record_dependencies
+
+        return record_dependencies(self.database, self._folder_if_any())
+
+    def resolve(self, name: str, *, status: str, reason: str) -> RegisterResult:
+        """Say how a failed migration stands, once a person has looked after it. Writes the history; runs no migration SQL.
+
+        Parameters
+        ----------
+        name : str
+            The migration.
+        status : {'applied', 'rolled_back'}
+            What is true of the database now.
+        reason : str
+            What was found and done; goes into the audit trail.
+        """
+        from migrollback_nb.operations.rejection import not_found
+
+        name = stem(name)
+        row = self.database.find(name)
+        if row is None:
+            raise not_found(self.database, name)
+        before = self.database.resolve(name, status, reason)
+        return results.RegisterResult(
+            migration_name=name,
+            outcome=f"{before} -> {status}",
+            has_rollback_sql=bool((row["rollback_sql"] or "").strip()),
+        )
+
+    def snapshot(self, name: str, description: str | None = None) -> str:
+        """Store the schema as it stands. Writes one snapshot; returns its id.
+
+        Parameters
+        ----------
+        name : str
+            The migration that it is taken for; it need not be registered yet.
+        description : str, optional
+            Why.
+        """
+        return self.database.snapshot(stem(name), description)
+
+    def export_audit_log(self, path: Path | str) -> AuditResult:
+        """Save history, dependencies and audit trail as a JSON file. Does not write to the database.
+
+        Raises
+        ------
+        UsageError
+            When the file exists already: a trail is never overwritten.
+        """
+        from migrollback_nb.operations.audit_log import export_audit_log
+
+        return export_audit_log(self.database, path)
+
+    def install(
+        self,
+        *,
+        production: bool | None = None,
+        reason: str | None = None,
+        trust_ledger_of: Sequence[str] = (),
+        distrust_ledger_of: Sequence[str] = (),
+    ) -> InstallResult:
+        """Install the rollback system, or bring an older one up to date. Writes; what is up to date is left as it is.
+
+        Parameters
+        ----------
+        production : bool, optional
+            True: mark the database as production. From then on a rollback there needs a reason, for every caller and
+            client, and a person is asked to type the migration's name. False: take the mark away. By default it stays
+            as it is.
+        reason : str, optional
+            Why it is marked, or not production any more; goes into the audit trail. Needed to take the mark away.
+        trust_ledger_of : sequence of str
+            Roles whose deploy ledgers are read and written from now on. Such a role can then act with the rights of
+            everybody who rolls back: its triggers run.
+        distrust_ledger_of : sequence of str
+            Roles that are trusted so no longer.
+
+        Raises
+        ------
+        UsageError
+            When there is no role of a name.
+        NewerSystem
+            When the database's system is newer than this package.
+        Refused
+            When tables of the same names, or functions that stand in the way, are in the schema and not ours; when an older system is another role's.
+        """
+        from migrollback_nb.operations.install import install
+
+        return install(
+            self.database,
+            production=production,
+            reason=reason,
+            trust_ledger_of=trust_ledger_of,
+            distrust_ledger_of=distrust_ledger_of,
+        )
+
+
+def stem(name: str) -> str:
+    """A migration's name, given with or without ``.sql``; pure."""
+    return name.removesuffix(".sql")

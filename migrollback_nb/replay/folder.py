@@ -1,0 +1,118 @@
+"""What can be said of a folder of migrations without a database: `verify` grades its rollbacks, `template` suggests one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from migrollback_nb.core.results import Template
+    from migrollback_nb.database.progress import Progress
+
+
+def verify(
+    dir: Path | str | None = None,
+    *names: str,
+    on: str | None = None,
+    bin: Path | str | None = None,
+    own_server: bool = False,
+    prelude: Sequence[Path | str] | Path | str | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Try the rollbacks of a folder on a scratch database and grade each; needs no connection. Writes only there.
+
+    Parameters
+    ----------
+    dir : Path or str, optional
+        The folder of migrations; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or
+        ``migrations``.
+    *names : str
+        The migrations to grade; by default all.
+    on : str, optional
+        DSN of a server on which a database is made for it and dropped again; by default the embedded server, or, for
+        extensions that it lacks, this machine's own PostgreSQL, started for this alone.
+    bin : Path or str, optional
+        Folder of the programs of another PostgreSQL on this machine to be started for this alone.
+    own_server : bool
+        True: the server named in `on` is there for this alone, and the migrations may change its roles and settings.
+    prelude : path or sequence of paths, optional
+        SQL files that run first, for what the platform makes before the first migration; ``"supabase"`` is a stand-in
+        for Supabase's schemas, roles and extensions that comes with migrollback_nb. By default the variable
+        MIGROLLBACK_PRELUDE.
+    progress : callable, optional
+        Called with (done, all, name).
+
+    Returns
+    -------
+    DataFrame
+        Columns migration_name, grade (restores, loses_data, differs, fails, no_rollback), sqlstate, statement,
+        differences (tuple of dict), remarks (tuple of str), reapplies (whether the up part works again after the
+        rollback), seconds. ``attrs["warnings"]``: what is true of all of it, as which roles and stand-ins were made.
+
+    Raises
+    ------
+    UsageError
+        When there is no folder, when no scratch database can be made, or when a prelude fails; a missing extension is
+        named.
+    """
+    from migrollback_nb.core import frames
+    from migrollback_nb.replay.proof import prove_folder
+
+    proof = prove_folder(dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
+    frame = frames.proof(proof.to_dict())
+    frame.attrs["warnings"] = proof.warnings
+    return frame
+
+
+def template(
+    dir: Path | str | None,
+    name: str,
+    *,
+    commented: bool | None = None,
+    prove: bool = False,
+    on: str | None = None,
+    own_server: bool = False,
+    prelude: Sequence[Path | str] | Path | str | None = None,
+) -> Template:
+    """Suggest a rollback block for a migration of a folder; needs no connection. Writes only on a scratch database, where something has to be looked up.
+
+    It undoes what the up part does, last statement first. What the text does not say (the type of a dropped column, the
+    old body of a function) is looked up by replaying the folder up to there; what cannot be undone is marked as a TODO.
+
+    Parameters
+    ----------
+    dir : Path or str or None
+        The folder of migrations; None: the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or ``migrations``.
+    name : str
+        The migration, with or without ``.sql``.
+    commented : bool, optional
+        Whether each line of the block is commented out, for deploy tools that run the whole file, as Supabase's does.
+        By default its SQL is: that is right for every tool.
+    prove : bool
+        True: try the block and grade it, as `verify` does with the blocks that the files have.
+    on, own_server, prelude
+        Where the scratch databases are made, and what runs there first; see `verify`. The block is written for the
+        version of that server.
+
+    Raises
+    ------
+    UsageError
+        When there is no folder, or a prelude cannot be read.
+    MigrationNotFound, MigrationFileError
+        When there is no such file, or it is bad.
+    """
+    from migrollback_nb.files import preludes
+    from migrollback_nb.files.formats import find_folder
+    from migrollback_nb.files.location import is_supabases
+    from migrollback_nb.replay import suggest
+
+    folder = find_folder(dir)
+    file = folder.read(name.removesuffix(".sql"))
+    if commented is None and is_supabases(folder.path):
+        commented = True
+    return suggest.template(
+        folder, file, commented=commented, prove=prove, on=on, own_server=own_server, first=preludes.find(prelude)
+    )
