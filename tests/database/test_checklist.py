@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from conftest import with_migrations, with_system
+from pg_servers import with_migrations, with_system
 from watching import events, eventually, last_event, value
 
 import migrollback_nb as mr

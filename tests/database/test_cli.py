@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import with_migrations, with_system
+from pg_servers import with_migrations, with_system
 
 import migrollback_nb as mr
 from migrollback_nb import cli

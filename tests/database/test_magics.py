@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import graphviz
 import pandas as pd
 import pytest
-from conftest import with_migrations, with_system
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from pg_servers import with_migrations, with_system
 from traitlets.config import Config
 
 import migrollback_nb as mr

@@ -6,7 +6,7 @@ import subprocess
 
 import psycopg
 import pytest
-from conftest import with_system
+from pg_servers import with_system
 from watching import schema_of, value
 
 pytestmark = pytest.mark.versions

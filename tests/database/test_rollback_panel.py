@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 import pytest
-from conftest import with_migrations, with_system
 from panel_parts import part, walk
+from pg_servers import with_migrations, with_system
 
 import migrollback_nb as mr
 from migrollback_nb.panels import RollbackPanel

@@ -6,10 +6,10 @@ import json
 import postgast
 import psycopg
 import pytest
-from conftest import with_system
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from pg_servers import with_system
 from psycopg.types.json import Jsonb
 from watching import exists, status, value
 

