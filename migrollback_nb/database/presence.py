@@ -1,19 +1,30 @@
-"""Whether the rollback system is in a database, whole, and in which schema: asks the catalogs alone, and calls nothing of ours. Does not write."""
+"""Whether the rollback system is in a database, in which schema and version, and whole. Does not write.
+
+Asks the catalogs and the history alone, and calls none of our functions: an older system may lack them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, LiteralString, Self
 
 import psycopg
 from psycopg import sql
 
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Target
+from migrollback_nb.core.version import __version__
 from migrollback_nb.database.signatures import identities
-from migrollback_nb.database.system_files import table_names
+from migrollback_nb.database.system_files import SYSTEM_NAME, table_names
 
 #: What PostgreSQL says when a function, a table or a schema of ours is not there, or one of somebody's own.
 SQLSTATES = frozenset({"42883", "42P01", "3F000"})
+
+#: The system's own migrations in a history, with its version: 0.1.0 did not say it.
+VERSIONS: LiteralString = (
+    "SELECT h.migration_name, coalesce(h.metadata ->> 'system_version', '0.1.0') AS version FROM {schema}.migration_history h"
+    " WHERE h.metadata ->> 'system' = 'true' AND h.status <> 'rolled_back' ORDER BY h.migration_name"
+)
 
 # Every operator and function is qualified: on the caller's path may stand others of the same names.
 _QUERY = """
@@ -33,6 +44,39 @@ _QUERY = """
                      AND a.attname OPERATOR(pg_catalog.=) 'metadata'::pg_catalog.name AND NOT a.attisdropped)
     ORDER BY n.nspname
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledSystem:
+    """The system that is in a database."""
+
+    version: str | None  #: None: only migrations of the system that this package does not know
+    unknown: tuple[str, ...]  #: migrations of the system that this package does not know
+
+    @classmethod
+    def from_rows(cls, rows: list[dict[str, Any]]) -> Self:
+        """Of the rows of VERSIONS; pure."""
+        versions = {row["migration_name"]: row["version"] for row in rows}
+        return cls(version=versions.pop(SYSTEM_NAME, None), unknown=tuple(versions))
+
+    def refuse_other_version(self) -> None:
+        """Make sure that it is of the version of this package; pure.
+
+        Raises
+        ------
+        OlderSystem, NewerSystem
+        """
+        if self.unknown or self.version is None or _numbers(self.version) > _numbers(__version__):
+            has = ", ".join(self.unknown) or f"version {self.version}, and this is {__version__}"
+            raise errors.NewerSystem(
+                f"The rollback system of this database is newer than this package: it has {has}",
+                hint="Install a newer migrollback-nb.",
+            )
+        if self.version != __version__:
+            raise errors.OlderSystem(
+                f"The rollback system of this database has version {self.version}, and this package needs {__version__}",
+                hint="Run migrollback install, which brings it up to date. History and events stay.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +113,7 @@ def look(connection: psycopg.Connection) -> Presence:
     """Ask the catalogs of a database, in one round trip; does not write."""
     query = sql.SQL(_QUERY).format(tables=sql.Literal(list(table_names())), functions=sql.Literal(list(identities())))
     return Presence({schema: tuple(missing) for schema, missing in connection.execute(query).fetchall()})
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]

@@ -272,7 +272,7 @@ class Queries(Session):
     def look_up_production(self) -> bool:
         """Whether this database is marked as production now; `target` says so from then on. Does not write."""
         try:
-            with self._translated(), self._deed():
+            with self._any_version(), self._translated(), self._deed():
                 marked = bool(self._value("is_production_database"))
         except errors.NotInstalled:
             marked = False

@@ -119,6 +119,7 @@ class Session:
         self._teller = Teller(self.cancel)
         self._target = self._read_target()
         self._can_look: bool | None = None
+        self._version_is_right = False
         self._calls: dict[tuple[str, tuple[str, ...]], bytes] = {}
         self._settings: dict[tuple[tuple[str, str], ...], bytes] = {}
         self._settings_of_session: dict[str, str] = {}
@@ -224,6 +225,40 @@ class Session:
                     return presence.look(other).explain(self._target)
         return presence.Presence({}).not_installed(self._target)
 
+    def _refuse_other_version(self) -> None:
+        """Make sure, once for a session, that the system here is of this package's version. Does not write."""
+        if not self._version_is_right and self.connection.info.transaction_status == TransactionStatus.IDLE:
+            try:
+                self._ask_version()
+            except errors.DatabaseError as error:
+                if error.sqlstate != "42501":  # who may not read the history may yet be granted the one function
+                    raise
+
+    def _ask_version(self) -> bool:
+        """Make sure that the system here is of this package's version; returns whether there is one. Does not write."""
+        try:
+            with self._any_version():
+                rows = self._query(presence.VERSIONS)
+        except errors.NotInstalled:
+            return False
+        except errors.DatabaseError as error:
+            if error.sqlstate != "42703":  # a table of that name without our columns
+                raise
+            return False
+        if rows:
+            presence.InstalledSystem.from_rows(rows).refuse_other_version()
+            self._version_is_right = True
+        return bool(rows)
+
+    @contextmanager
+    def _any_version(self) -> Iterator[None]:
+        """For what an older system can do as well."""
+        before, self._version_is_right = self._version_is_right, True
+        try:
+            yield
+        finally:
+            self._version_is_right = before
+
     def _call(self, function: str, names: tuple[str, ...]) -> bytes:
         """The text of a call with these arguments given; kept, because composing it takes longer than a small call does."""
         if (function, names) not in self._calls:
@@ -249,6 +284,7 @@ class Session:
         return sql.SQL("{}.{}({})").format(self._schema, sql.Identifier(function), sql.SQL(", ").join(written))
 
     def _rows(self, function: str, /, **parameters: Any) -> list[Row]:
+        self._refuse_other_version()
         with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(self._call(function, tuple(parameters)), parameters).fetchall()
 
@@ -266,6 +302,8 @@ class Session:
         An operator that somebody put into public would otherwise be taken where its types fit better, and run as the
         caller: ``jsonb ->> 'x'`` is enough.
         """
+        if "{schema}." in text:
+            self._refuse_other_version()
         query = sql.SQL(text).format(schema=self._schema)
         # All in one message, by the simple protocol: no round trip more. What SET LOCAL sets ends with it, in a
         # transaction by the savepoint.
@@ -332,6 +370,7 @@ class Session:
     @contextmanager
     def _transaction(self, settings: dict[str, str]) -> Iterator[None]:
         """A transaction whose settings go with its BEGIN, in one round trip; a savepoint inside the transaction of who lent us the connection."""
+        self._refuse_other_version()
         if self.connection.info.transaction_status != TransactionStatus.IDLE:
             with self.connection.transaction():
                 self._set_local(self.connection, settings)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import LiteralString, cast
 
 from migrollback_nb.core import errors, results
-from migrollback_nb.core.version import __version__
 from migrollback_nb.database import presence
 from migrollback_nb.database.installation import install_statement
 from migrollback_nb.database.queries import Queries
@@ -52,33 +51,6 @@ ORDER BY 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledSystem:
-    """The system that is in a database."""
-
-    version: str | None  #: None: only migrations of the system that this package does not know
-    unknown: tuple[str, ...]  #: migrations of the system that this package does not know
-
-    def refuse_other_version(self) -> None:
-        """Make sure that it is of the version of this package; pure.
-
-        Raises
-        ------
-        OlderSystem, NewerSystem
-        """
-        if self.unknown or self.version is None or _numbers(self.version) > _numbers(__version__):
-            has = ", ".join(self.unknown) or f"version {self.version}, and this is {__version__}"
-            raise errors.NewerSystem(
-                f"The rollback system of this database is newer than this package: it has {has}",
-                hint="Install a newer migrollback-nb.",
-            )
-        if self.version != __version__:
-            raise errors.OlderSystem(
-                f"The rollback system of this database has version {self.version}, and this package needs {__version__}",
-                hint="Run migrollback install, which brings it up to date. History and events stay.",
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
     """What an install did."""
 
@@ -88,30 +60,8 @@ class Installation:
     rights_closed: int
 
 
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".") if part.isdecimal()]
-
-
 class SystemCommands(Queries):
     """What is done before there is a history, and to its own tables."""
-
-    def installed_system(self) -> InstalledSystem | None:
-        """The rollback system that is here, or None where there is none. Does not write."""
-        try:
-            rows = self._query(
-                "SELECT h.migration_name, coalesce(h.metadata ->> 'system_version', '0.1.0') AS version FROM {schema}.migration_history h "
-                "WHERE h.metadata ->> 'system' = 'true' AND h.status <> 'rolled_back' ORDER BY h.migration_name"
-            )
-        except errors.NotInstalled:
-            return None
-        except errors.DatabaseError as error:
-            if error.sqlstate != "42703":  # a table of that name without our columns
-                raise
-            return None
-        if not rows:
-            return None
-        versions = {row["migration_name"]: row["version"] for row in rows}
-        return InstalledSystem(version=versions.pop(SYSTEM_NAME, None), unknown=tuple(versions))
 
     def require_system(self) -> None:
         """Make sure that the rollback system is here, and of the version of this package. Does not write.
@@ -120,10 +70,8 @@ class SystemCommands(Queries):
         ------
         NotInstalled, OlderSystem, NewerSystem
         """
-        system = self.installed_system()
-        if system is None:
+        if not self._ask_version():
             raise presence.look(self.connection).not_installed(self.target)
-        system.refuse_other_version()
 
     def install(self) -> Installation:
         """Install the system, or bring it up to date, in one transaction. Writes; leaves what is up to date as it is.
@@ -151,7 +99,7 @@ class SystemCommands(Queries):
 
     def _install_once(self) -> Installation:
         statement = install_statement(self.schema, client=self.client)
-        with self._translated(), self._deed(lock_timeout="30s"):
+        with self._any_version(), self._translated(), self._deed(lock_timeout="30s"):
             self.connection.execute(statement.encode())
             row = self.connection.execute(
                 "SELECT pg_catalog.current_setting('migrollback.installation')::pg_catalog.jsonb"

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from migrollback_nb.core.errors import MigrollbackError, NotInstalled, Refused, UsageError
+from migrollback_nb.core.errors import MigrollbackError, NotInstalled, OlderSystem, Refused, UsageError
 from migrollback_nb.servers import embedded
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def is_loaded(dsn: str) -> bool:
     with connect(dsn, schema="public") as db:
         try:
             return set(names()) <= set(db.database.names())
-        except NotInstalled:
+        except (NotInstalled, OlderSystem):
             return False
 
 
