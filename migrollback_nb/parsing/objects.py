@@ -1,8 +1,11 @@
-"""SQL text -> the schema objects that its statements make, change, drop, rename or use, bodies of functions and DO blocks included. Pure."""
+"""SQL text -> the schema objects that its statements create, change, drop, rename or use. Pure.
+
+Bodies of functions and DO blocks count too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +13,8 @@ import postgast
 from postgast import pg_query_pb2 as tree
 
 from migrollback_nb.parsing import plpgsql
+from migrollback_nb.parsing.creates import ON_TABLE, Create, create_of
+from migrollback_nb.parsing.parse_tree import RELATIONS, ROUTINES
 
 if TYPE_CHECKING:
     from postgast.pg_query_pb2 import Node
@@ -18,12 +23,12 @@ Space = Literal["relation", "routine", "type", "schema", "extension"]
 _OBJECT = tree.ObjectType
 #: What DROP, COMMENT, ALTER ... OWNER call an object -> where its name is looked up.
 _SPACES: dict[int, Space] = {
-    **dict.fromkeys((_OBJECT.OBJECT_TABLE, _OBJECT.OBJECT_VIEW, _OBJECT.OBJECT_MATVIEW, _OBJECT.OBJECT_SEQUENCE, _OBJECT.OBJECT_INDEX, _OBJECT.OBJECT_FOREIGN_TABLE), "relation"),
-    **dict.fromkeys((_OBJECT.OBJECT_FUNCTION, _OBJECT.OBJECT_PROCEDURE, _OBJECT.OBJECT_AGGREGATE, _OBJECT.OBJECT_ROUTINE), "routine"),
+    **dict.fromkeys(RELATIONS, "relation"),
+    **dict.fromkeys(ROUTINES, "routine"),
     **dict.fromkeys((_OBJECT.OBJECT_TYPE, _OBJECT.OBJECT_DOMAIN), "type"),
     _OBJECT.OBJECT_SCHEMA: "schema",
     _OBJECT.OBJECT_EXTENSION: "extension",
-}  # fmt: skip
+}
 #: Parts of a relation, by what the parser calls them.
 _PARTS: dict[int, str] = {
     _OBJECT.OBJECT_COLUMN: "column",
@@ -48,7 +53,7 @@ class Mention:
     part: str | None = None  #: name of the column, constraint, trigger, policy or rule of that relation
     new_name: str | None = None  #: of what is renamed
     new_schema: str | None = None  #: of what is moved
-    only_new: bool = False  #: IF NOT EXISTS or OR REPLACE: what is there already is not made anew
+    only_new: bool = False  #: IF NOT EXISTS or OR REPLACE: what is there already is not created anew
     arguments: tuple[str, ...] | None = None  #: types of a routine's arguments
 
 
@@ -88,15 +93,15 @@ def _of_statement(node: Node, text: str) -> Iterator[StatementObjects]:
         yield from _of_plpgsql(text)
         return
     statement = getattr(node, kind)
-    deeds = tuple(_deeds(kind, statement))
-    done = {(m.space, m.schema, m.name) for m in deeds}
+    actions = tuple(_actions(kind, statement))
+    done = {(m.space, m.schema, m.name) for m in actions}
     uses = tuple(use for use in _uses(node) if (use.space, use.schema, use.name) not in done)
     names = set(_column_names(node))
     if kind == "create_stmt" and (
         statement.inh_relations or any(element.HasField("table_like_clause") for element in statement.table_elts)
     ):
         names.add("*")  # all columns of the other table
-    yield StatementObjects(mentions=(*deeds, *dict.fromkeys(uses)), names=frozenset(names))
+    yield StatementObjects(mentions=(*actions, *dict.fromkeys(uses)), names=frozenset(names))
     if kind == "create_function_stmt":
         yield from _of_function_body(statement, text)
 
@@ -125,11 +130,9 @@ def _named(action: Any, object_type: int, node: Any, **more: Any) -> Iterator[Me
     if which == "range_var":
         yield _of_relation(action, "relation", node.range_var, **more)
     elif which == "object_with_args":
-        schema, name = _qualified(node.object_with_args.objname)
-        yield Mention(action=action, space="routine", kind="function", schema=schema, name=name, **more)
+        yield _in_schema(action, "routine", "function", node.object_with_args.objname, **more)
     elif which == "type_name":
-        schema, name = _qualified(node.type_name.names)
-        yield Mention(action=action, space="type", kind="type", schema=schema, name=name, **more)
+        yield _in_schema(action, "type", "type", node.type_name.names, **more)
     elif which == "string":
         space = _SPACES.get(object_type)
         if space in ("schema", "extension"):
@@ -137,27 +140,61 @@ def _named(action: Any, object_type: int, node: Any, **more: Any) -> Iterator[Me
     elif which == "list":
         names = _strings(node.list.items)
         if object_type in _PARTS and len(names) > 1:
-            schema, name = (names[-3] if len(names) > 2 else None), names[-2]
-            yield Mention(
-                action=action,
-                space="relation",
-                kind=_PARTS[object_type],
-                schema=schema,
-                name=name,
-                part=names[-1],
-                **more,
-            )
+            schema, name = _qualified(node.list.items[:-1])
+            kind = _PARTS[object_type]
+            yield Mention(action=action, space="relation", kind=kind, schema=schema, name=name, part=names[-1], **more)
         elif (space := _SPACES.get(object_type)) is not None and names:
-            schema, name = _qualified(node.list.items)
-            yield Mention(action=action, space=space, kind=space, schema=schema, name=name, **more)
+            yield _in_schema(action, space, space, node.list.items, **more)
 
 
-def _columns(relation: Any, elements: Iterable[Any]) -> Iterator[Mention]:
-    for element in elements:
-        if element.WhichOneof("node") == "column_def":
-            yield _of_relation("created", "column", relation, part=element.column_def.colname)
-        elif element.WhichOneof("node") == "constraint" and element.constraint.conname:
-            yield _of_relation("created", "constraint", relation, part=element.constraint.conname)
+def _in_schema(action: Any, space: Space, kind: str, names: Iterable[Any], **more: Any) -> Mention:
+    schema, name = _qualified(names)
+    return Mention(action=action, space=space, kind=kind, schema=schema, name=name, **more)
+
+
+def _created(create: Create) -> Iterator[Mention]:
+    """What a CREATE creates, where that outlives the session and the text names it."""
+    if create.temporary or not create.named:
+        return
+    if create.space in ON_TABLE and create.table is not None:
+        yield Mention(
+            action="created",
+            space="relation",
+            kind=create.kind,
+            schema=create.table[0],
+            name=create.table[1],
+            part=create.name,
+            only_new=create.conditional,
+        )
+        return
+    # pg_class knows a composite type among the relations
+    space = _CREATED_IN.get("relation" if create.kind == "composite type" else create.space)
+    if space is None or not create.name:
+        return
+    arguments = None
+    if create.parameters is not None:
+        inputs = (parameter.function_parameter for parameter in create.parameters)
+        arguments = tuple(_type_text(one.arg_type) for one in inputs if one.mode not in _OUTPUTS)
+    yield Mention(
+        action="created",
+        space=space,
+        kind=create.kind,
+        schema=create.schema,
+        name=create.name,
+        only_new=create.conditional,
+        arguments=arguments,
+    )
+
+
+#: Space of what is created -> where it is looked up here; what is not among these is not followed.
+_CREATED_IN: dict[str, Space] = {
+    "relation": "relation",
+    "routine": "routine",
+    "type": "type",
+    "schema": "schema",
+    "extension": "extension",
+}
+_OUTPUTS = (tree.FunctionParameterMode.FUNC_PARAM_OUT, tree.FunctionParameterMode.FUNC_PARAM_TABLE)
 
 
 def _type_text(type_name: Any) -> str:
@@ -166,148 +203,39 @@ def _type_text(type_name: Any) -> str:
     )
 
 
-def _deeds(kind: str, s: Any) -> Iterator[Mention]:
-    """What a statement makes, changes, drops or renames."""
+def _created_columns(kind: str, s: Any) -> Iterator[Mention]:
+    """The columns and named constraints that a CREATE says of its relation."""
     match kind:
-        case "create_stmt" | "create_foreign_table_stmt":
-            s = s.base_stmt if kind == "create_foreign_table_stmt" else s
-            table = (
-                "foreign table"
-                if kind == "create_foreign_table_stmt"
-                else "partitioned table"
-                if s.HasField("partspec")
-                else "table"
-            )
-            if s.relation.relpersistence != "t":
-                yield _of_relation("created", table, s.relation, only_new=s.if_not_exists)
-                yield from _columns(s.relation, s.table_elts)
-        case "create_table_as_stmt" if s.into.rel.relpersistence != "t":
-            yield _of_relation(
-                "created",
-                "materialized view" if s.objtype == _OBJECT.OBJECT_MATVIEW else "table",
-                s.into.rel,
-                only_new=s.if_not_exists,
-            )
-        case "view_stmt" if s.view.relpersistence != "t":
-            yield _of_relation("created", "view", s.view, only_new=s.replace)
-        case "index_stmt" if s.idxname:
-            yield Mention(
-                action="created",
-                space="relation",
-                kind="index",
-                schema=s.relation.schemaname or None,
-                name=s.idxname,
-                only_new=s.if_not_exists,
-            )
-        case "create_seq_stmt" if s.sequence.relpersistence != "t":
-            yield _of_relation("created", "sequence", s.sequence, only_new=s.if_not_exists)
-        case "alter_seq_stmt":
-            yield _of_relation("changed", "sequence", s.sequence)
-        case "create_function_stmt":
-            schema, name = _qualified(s.funcname)
-            inputs = [p.function_parameter for p in s.parameters]
-            modes = tree.FunctionParameterMode
-            skipped = (modes.FUNC_PARAM_OUT, modes.FUNC_PARAM_TABLE)
-            yield Mention(
-                action="created", space="routine", kind="procedure" if s.is_procedure else "function", schema=schema, name=name, only_new=s.replace,
-                arguments=tuple(_type_text(p.arg_type) for p in inputs if p.mode not in skipped),
-            )  # fmt: skip
-        case "create_trig_stmt":
-            yield _of_relation("created", "trigger", s.relation, part=s.trigname, only_new=s.replace)
-        case "create_policy_stmt":
-            yield _of_relation("created", "policy", s.table, part=s.policy_name)
-        case "alter_policy_stmt":
-            yield _of_relation("changed", "policy", s.table, part=s.policy_name)
-        case "rule_stmt":
-            yield _of_relation("created", "rule", s.relation, part=s.rulename, only_new=s.replace)
-        case "create_enum_stmt" | "create_range_stmt":
-            schema, name = _qualified(s.type_name)
-            yield Mention(
-                action="created",
-                space="type",
-                kind="enum" if kind == "create_enum_stmt" else "range",
-                schema=schema,
-                name=name,
-            )
-        case "create_domain_stmt":
-            schema, name = _qualified(s.domainname)
-            yield Mention(action="created", space="type", kind="domain", schema=schema, name=name)
+        case "create_stmt":
+            relation, elements = s.relation, s.table_elts
+        case "create_foreign_table_stmt":
+            relation, elements = s.base_stmt.relation, s.base_stmt.table_elts
         case "composite_type_stmt":
-            yield _of_relation("created", "composite type", s.typevar)
-            yield from _columns(s.typevar, s.coldeflist)
-        case "alter_enum_stmt" | "alter_domain_stmt":
-            schema, name = _qualified(s.type_name)
-            yield Mention(
-                action="changed",
-                space="type",
-                kind="enum" if kind == "alter_enum_stmt" else "domain",
-                schema=schema,
-                name=name,
-            )
-        case "define_stmt" if s.kind == _OBJECT.OBJECT_AGGREGATE:
-            schema, name = _qualified(s.defnames)
-            yield Mention(
-                action="created", space="routine", kind="aggregate", schema=schema, name=name, only_new=s.replace
-            )
-        case "create_schema_stmt":
-            yield Mention(
-                action="created",
-                space="schema",
-                kind="schema",
-                schema=None,
-                name=s.schemaname,
-                only_new=s.if_not_exists,
-            )
-        case "create_extension_stmt":
-            yield Mention(
-                action="created",
-                space="extension",
-                kind="extension",
-                schema=None,
-                name=s.extname,
-                only_new=s.if_not_exists,
-            )
-        case "alter_extension_stmt" | "alter_extension_contents_stmt":
-            yield Mention(action="changed", space="extension", kind="extension", schema=None, name=s.extname)
-        case "alter_function_stmt":
-            schema, name = _qualified(s.func.objname)
-            yield Mention(action="changed", space="routine", kind="function", schema=schema, name=name)
-        case "alter_table_stmt":
-            yield _of_relation("changed", "relation", s.relation)
-            for node in s.cmds:
-                yield from _altered(s.relation, node.alter_table_cmd)
-        case "drop_stmt":
-            for node in s.objects:
-                yield from _named("dropped", s.remove_type, node)
-        case "comment_stmt":
-            yield from _named("used", s.objtype, s.object)
-        case "alter_owner_stmt":
-            yield from _named("changed", s.object_type, s.object)
-        case "grant_stmt":
-            everything_in = s.targtype == tree.GrantTargetType.ACL_TARGET_ALL_IN_SCHEMA
-            for node in s.objects:
-                yield from _named("used", _OBJECT.OBJECT_SCHEMA if everything_in else s.objtype, node)
-            if not everything_in and s.objtype == _OBJECT.OBJECT_TABLE:
-                for relation in s.objects:
-                    for privilege in s.privileges:
-                        for column in _strings(privilege.access_priv.cols):
-                            yield _of_relation("used", "column", relation.range_var, part=column)
-        case "alter_default_privileges_stmt":
-            for option in s.options:
-                for schema in option.def_elem.arg.list.items if option.def_elem.defname == "schemas" else ():
-                    yield Mention(action="used", space="schema", kind="schema", schema=None, name=schema.string.sval)
-        case "rename_stmt":
-            if s.rename_type in _PARTS:
-                yield _of_relation("renamed", _PARTS[s.rename_type], s.relation, part=s.subname, new_name=s.newname)
-            elif s.HasField("relation"):
-                yield _of_relation("renamed", "relation", s.relation, new_name=s.newname)
-            else:
-                yield from _named("renamed", s.rename_type, s.object, new_name=s.newname)
-        case "alter_object_schema_stmt":
-            if s.HasField("relation"):
-                yield _of_relation("renamed", "relation", s.relation, new_schema=s.newschema)
-            else:
-                yield from _named("renamed", s.object_type, s.object, new_schema=s.newschema)
+            relation, elements = s.typevar, s.coldeflist
+        case _:
+            return
+    if relation.relpersistence == "t":
+        return
+    for element in elements:
+        if element.WhichOneof("node") == "column_def":
+            yield _of_relation("created", "column", relation, part=element.column_def.colname)
+        elif element.WhichOneof("node") == "constraint" and element.constraint.conname:
+            yield _of_relation("created", "constraint", relation, part=element.constraint.conname)
+
+
+def _actions(kind: str, statement: Any) -> Iterator[Mention]:
+    """What a statement creates, changes, drops or renames, and what it names by the way."""
+    if (create := create_of(kind, statement)) is not None:
+        yield from _created(create)
+        yield from _created_columns(kind, statement)
+    elif (read := _ACTIONS.get(kind)) is not None:
+        yield from read(statement)
+
+
+def _alter_table(s: Any) -> Iterator[Mention]:
+    yield _of_relation("changed", "relation", s.relation)
+    for node in s.cmds:
+        yield from _altered(s.relation, node.alter_table_cmd)
 
 
 def _altered(relation: Any, command: Any) -> Iterator[Mention]:
@@ -333,6 +261,68 @@ def _altered(relation: Any, command: Any) -> Iterator[Mention]:
             yield _of_relation("changed", "column", relation, part=command.name)
 
 
+def _drop(s: Any) -> Iterator[Mention]:
+    for node in s.objects:
+        yield from _named("dropped", s.remove_type, node)
+
+
+def _grant(s: Any) -> Iterator[Mention]:
+    everything_in = s.targtype == tree.GrantTargetType.ACL_TARGET_ALL_IN_SCHEMA
+    for node in s.objects:
+        yield from _named("used", _OBJECT.OBJECT_SCHEMA if everything_in else s.objtype, node)
+    if not everything_in and s.objtype == _OBJECT.OBJECT_TABLE:
+        columns = [column for privilege in s.privileges for column in _strings(privilege.access_priv.cols)]
+        for relation in s.objects:
+            for column in columns:
+                yield _of_relation("used", "column", relation.range_var, part=column)
+
+
+def _default_privileges(s: Any) -> Iterator[Mention]:
+    for option in s.options:
+        for schema in option.def_elem.arg.list.items if option.def_elem.defname == "schemas" else ():
+            yield Mention(action="used", space="schema", kind="schema", schema=None, name=schema.string.sval)
+
+
+def _rename(s: Any) -> Iterator[Mention]:
+    if s.rename_type in _PARTS:
+        yield _of_relation("renamed", _PARTS[s.rename_type], s.relation, part=s.subname, new_name=s.newname)
+    elif s.HasField("relation"):
+        yield _of_relation("renamed", "relation", s.relation, new_name=s.newname)
+    else:
+        yield from _named("renamed", s.rename_type, s.object, new_name=s.newname)
+
+
+def _set_schema(s: Any) -> Iterator[Mention]:
+    if s.HasField("relation"):
+        yield _of_relation("renamed", "relation", s.relation, new_schema=s.newschema)
+    else:
+        yield from _named("renamed", s.object_type, s.object, new_schema=s.newschema)
+
+
+def _alter_extension(s: Any) -> Iterator[Mention]:
+    yield Mention(action="changed", space="extension", kind="extension", schema=None, name=s.extname)
+
+
+#: What the parser calls a statement -> what it has to do with which objects; what a CREATE creates stands in `creates`.
+_ACTIONS: dict[str, Callable[[Any], Iterable[Mention]]] = {
+    "alter_table_stmt": _alter_table,
+    "alter_seq_stmt": lambda s: [_of_relation("changed", "sequence", s.sequence)],
+    "alter_policy_stmt": lambda s: [_of_relation("changed", "policy", s.table, part=s.policy_name)],
+    "alter_enum_stmt": lambda s: [_in_schema("changed", "type", "enum", s.type_name)],
+    "alter_domain_stmt": lambda s: [_in_schema("changed", "type", "domain", s.type_name)],
+    "alter_function_stmt": lambda s: [_in_schema("changed", "routine", "function", s.func.objname)],
+    "alter_extension_stmt": _alter_extension,
+    "alter_extension_contents_stmt": _alter_extension,
+    "alter_owner_stmt": lambda s: _named("changed", s.object_type, s.object),
+    "drop_stmt": _drop,
+    "comment_stmt": lambda s: _named("used", s.objtype, s.object),
+    "grant_stmt": _grant,
+    "alter_default_privileges_stmt": _default_privileges,
+    "rename_stmt": _rename,
+    "alter_object_schema_stmt": _set_schema,
+}
+
+
 # -- what a statement uses ---------------------------------------------------------------------------------------------
 
 
@@ -351,31 +341,28 @@ def _uses(node: Any) -> Iterator[Mention]:
         if relation.schemaname or relation.relname not in hidden:
             yield _of_relation("used", "relation", relation)
     for type_name in postgast.find_nodes(node, tree.TypeName):
-        schema, name = _qualified(type_name.names)
-        if schema == "pg_catalog" or not name:
-            continue
-        if type_name.pct_type:  # table.column%TYPE
-            parts = _strings(type_name.names)
-            schema, name = (parts[-3] if len(parts) > 2 else None), parts[-2]
-        yield Mention(action="used", space="type", kind="type", schema=schema, name=name)
+        # of table.column%TYPE the table has a type of that name
+        names = type_name.names[:-1] if type_name.pct_type else type_name.names
+        schema, name = _qualified(names)
+        if name and (type_name.pct_type or schema != "pg_catalog"):
+            yield _in_schema("used", "type", "type", names)
     for call in postgast.find_nodes(node, tree.FuncCall):
-        schema, name = _qualified(call.funcname)
-        yield Mention(action="used", space="routine", kind="function", schema=schema, name=name)
-        if name in _NAMING_FUNCTIONS and call.args:
-            argument = call.args[0]
-            constant = (
-                argument.type_cast.arg.a_const if argument.WhichOneof("node") == "type_cast" else argument.a_const
-            )
-            if constant.sval.sval:
-                schema, name = _split_name(constant.sval.sval)
-                yield Mention(action="used", space="relation", kind="relation", schema=schema, name=name)
+        yield _in_schema("used", "routine", "function", call.funcname)
+        if _qualified(call.funcname)[1] in _NAMING_FUNCTIONS and call.args:
+            yield from _named_by(call.args[0])
     for cast in postgast.find_nodes(node, tree.TypeCast):
-        if _qualified(cast.type_name.names)[1] == "regclass" and cast.arg.a_const.sval.sval:
-            schema, name = _split_name(cast.arg.a_const.sval.sval)
-            yield Mention(action="used", space="relation", kind="relation", schema=schema, name=name)
+        if _qualified(cast.type_name.names)[1] == "regclass":
+            yield from _named_by(cast.arg)
     for trigger in postgast.find_nodes(node, tree.CreateTrigStmt):
-        schema, name = _qualified(trigger.funcname)
-        yield Mention(action="used", space="routine", kind="function", schema=schema, name=name)
+        yield _in_schema("used", "routine", "function", trigger.funcname)
+
+
+def _named_by(argument: Any) -> Iterator[Mention]:
+    """The relation that a string names, cast or not."""
+    constant = argument.type_cast.arg.a_const if argument.WhichOneof("node") == "type_cast" else argument.a_const
+    if constant.sval.sval:
+        schema, name = _split_name(constant.sval.sval)
+        yield Mention(action="used", space="relation", kind="relation", schema=schema, name=name)
 
 
 def _column_names(node: Any) -> Iterator[str]:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import postgast
 
+from migrollback_nb.parsing.creates import create_of
+from migrollback_nb.parsing.parse_tree import PB, copy_of, deparse
 from migrollback_nb.undo import undo_alter, undo_rights, undo_rows
-from migrollback_nb.undo.creates import create_of
 from migrollback_nb.undo.ddl import Step
-from migrollback_nb.undo.parse_tree import PB, copy_of, deparse
-from migrollback_nb.undo.position import Context
+from migrollback_nb.undo.position import Position
 from migrollback_nb.undo.suggestion import Inverse, SchemaState, Suggestion
 from migrollback_nb.undo.undo_alter_table import undo_alter_table
-from migrollback_nb.undo.undo_create import undo_create, undo_create_schema
-from migrollback_nb.undo.undo_drop import undo_drop
+from migrollback_nb.undo.undo_create import undo_create, undo_create_schema, undo_drop
 from migrollback_nb.undo.undo_rename import undo_rename, undo_set_schema
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def suggest(up: SqlText, *, states: Sequence[SchemaState | None] | None = None, 
     >>> suggest(SqlText("CREATE TABLE t (a int); CREATE INDEX i ON u (a);")).statements
     ('DROP INDEX IF EXISTS i', 'DROP TABLE IF EXISTS t')
     """
-    at = Context(up, states, major)
+    at = Position(up, states, major)
     for raw in postgast.parse(up.text).stmts:
         at.next_statement()
         kind = str(raw.stmt.WhichOneof("node"))
@@ -65,19 +64,19 @@ def suggest(up: SqlText, *, states: Sequence[SchemaState | None] | None = None, 
     )
 
 
-def _undo(at: Context, kind: str, m: Any) -> list[Step]:
+def _undo(at: Position, kind: str, m: Any) -> list[Step]:
     if kind in _NO_EFFECT:
         return []
     undo = _UNDO.get(kind)
     if undo is not None:
         return undo(at, m)
-    create = create_of(kind, m, at.default_schema)
+    create = create_of(kind, m)
     if create is not None:
         return undo_create(at, create, m)
     return at.by_state(kind.removesuffix("_stmt").replace("_", " ").upper())
 
 
-def _set(at: Context, m: Any) -> list[Step]:
+def _set(at: Position, m: Any) -> list[Step]:
     """SET search_path: there is nothing to undo, but what follows is undone under that path."""
     if m.name == "search_path":
         if m.kind == PB.VariableSetKind.VAR_SET_VALUE:
@@ -101,7 +100,7 @@ def _under_their_paths(inverses: Iterable[Inverse]) -> Iterator[Inverse]:
 
 
 #: What the parser calls a statement -> what undoes it. What makes one thing stands in creates.py.
-_UNDO: dict[str, Callable[[Context, Any], list[Step]]] = {
+_UNDO: dict[str, Callable[[Position, Any], list[Step]]] = {
     "variable_set_stmt": _set,
     "create_schema_stmt": undo_create_schema,
     "drop_stmt": undo_drop,

@@ -1,4 +1,4 @@
-"""What an up part makes itself, by the names under which its later statements speak of it. Pure."""
+"""What an up migration creates itself, by the names under which its later statements speak of it. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from migrollback_nb.undo.parse_tree import OBJECT, ON_TABLE, RELATIONS, ROUTINES, names, object_word, types
-
-#: (kind, schema, name); of what stands on a table (kind, schema, table, name), and of a routine (kind, schema, name,
-#: arguments).
-MadeKey = tuple[str | None, ...]
+from migrollback_nb.parsing.creates import ObjectKey
+from migrollback_nb.parsing.parse_tree import OBJECT, ON_TABLE, RELATIONS, ROUTINES, names, object_word, types
 
 _IN_NO_SCHEMA = frozenset(
     {
@@ -31,7 +28,7 @@ _IN_A_SCHEMA = {
 
 
 @dataclass(slots=True, eq=False)
-class Made:
+class Created:
     """Something that this up part makes."""
 
     index: int  #: of the statement that makes it
@@ -41,35 +38,35 @@ class Made:
     )
 
 
-class MadeThings:
+class CreatedObjects:
     """All that the statements so far have made, and not dropped again."""
 
     def __init__(self) -> None:
-        self._by_key: dict[MadeKey, Made] = {}
+        self._by_key: dict[ObjectKey, Created] = {}
 
-    def __contains__(self, key: MadeKey) -> bool:
+    def __contains__(self, key: ObjectKey) -> bool:
         return key in self._by_key
 
-    def __getitem__(self, key: MadeKey) -> Made:
+    def __getitem__(self, key: ObjectKey) -> Created:
         return self._by_key[key]
 
-    def get(self, key: MadeKey | None) -> Made | None:
+    def get(self, key: ObjectKey | None) -> Created | None:
         """What is known by this key."""
         return None if key is None else self._by_key.get(key)
 
-    def add(self, made: Made, keys: Iterable[MadeKey]) -> None:
+    def add(self, made: Created, keys: Iterable[ObjectKey]) -> None:
         """Keep what a statement made."""
         self._by_key.update(dict.fromkeys(keys, made))
 
-    def forget(self, made: Made) -> None:
+    def forget(self, made: Created) -> None:
         """Drop something again."""
         self._by_key = {key: other for key, other in self._by_key.items() if other is not made}
 
-    def younger_than(self, made: Made) -> set[str]:
+    def younger_than(self, made: Created) -> set[str]:
         """Names of what was made after something."""
         return {other.name for other in self._by_key.values() if other.index > made.index}
 
-    def rename(self, key: MadeKey, name: str) -> Made | None:
+    def rename(self, key: ObjectKey, name: str) -> Created | None:
         """Give something another name, and with a relation to all that stands on it; say what it was."""
         made = self._by_key.pop(key, None)
         if made is not None:
@@ -82,7 +79,7 @@ class MadeThings:
                 self._by_key[other[0], other[1], name, other[3]] = self._by_key.pop(other)
         return made
 
-    def move(self, key: MadeKey, schema: str) -> Made | None:
+    def move(self, key: ObjectKey, schema: str) -> Created | None:
         """Put something into another schema; say what it was."""
         made = self._by_key.pop(key, None)
         if made is not None:
@@ -90,11 +87,11 @@ class MadeThings:
             self._by_key[(key[0], schema, *key[2:])] = made
         return made
 
-    def keys_of(self, kind: str, name: str, schema: str | None = None) -> list[MadeKey]:
+    def keys_of(self, kind: str, name: str, schema: str | None = None) -> list[ObjectKey]:
         """The keys of a kind with this name, whatever the arguments; schema None: in any."""
         return [key for key in self._by_key if key[0] == kind and key[2] == name and schema in (None, key[1])]
 
-    def by_name(self, kind: int, item: Any, default_schema: str) -> Made | None:
+    def by_name(self, kind: int, item: Any, default_schema: str) -> Created | None:
         """What a statement such as DROP, COMMENT or GRANT names, if it was made here."""
         parts = names(item)
         if not parts:

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from migrollback_nb.parsing.parse_tree import OBJECT, ON_TABLE, names, referred
 from migrollback_nb.parsing.tokens import unqualify
 from migrollback_nb.undo import ddl
-from migrollback_nb.undo.created import Made, MadeKey, MadeThings
+from migrollback_nb.undo.created import Created, CreatedObjects, ObjectKey
 from migrollback_nb.undo.ddl import Step
-from migrollback_nb.undo.parse_tree import OBJECT, ON_TABLE, names, referred
 from migrollback_nb.undo.suggestion import Inverse, SchemaState
 
 if TYPE_CHECKING:
     from migrollback_nb.parsing.statements import SqlText
 
 
-class Context:
+class Position:
     """One statement of an up part, among those before it."""
 
     def __init__(self, up: SqlText, states: Sequence[SchemaState | None] | None, major: int) -> None:
-        self.made = MadeThings()
+        self.created = CreatedObjects()
         self.default_schema = (
             states[0].path[0] if states and states[0] and states[0].path else "public"
         )  #: where what has no schema in its name is made
@@ -113,49 +113,49 @@ class Context:
 
     # -- what this up part made ----------------------------------------------------------------------------------------
 
-    def relation_key(self, rv: Any) -> MadeKey:
+    def relation_key(self, rv: Any) -> ObjectKey:
         """Under which key a relation is known."""
         return ("relation", rv.schemaname or self.default_schema, rv.relname)
 
-    def key(self, kind: str, parts: Sequence[str]) -> MadeKey:
+    def key(self, kind: str, parts: Sequence[str]) -> ObjectKey:
         """Under which key something in a schema is known."""
         return (kind, parts[-2] if len(parts) > 1 else self.default_schema, parts[-1])
 
-    def made_by_name(self, kind: int, item: Any) -> Made | None:
+    def created_by_name(self, kind: int, item: Any) -> Created | None:
         """What a statement such as DROP, COMMENT or GRANT names, if this up part made it."""
-        return self.made.by_name(kind, item, self.default_schema)
+        return self.created.by_name(kind, item, self.default_schema)
 
-    def is_on_made(self, kind: int, item: Any) -> bool:
+    def is_on_created(self, kind: int, item: Any) -> bool:
         """Whether a comment, grant or owner is on something that this up part makes, and goes with it."""
         parts = names(item)
         if len(parts) > 1 and (kind in ON_TABLE or kind in (OBJECT.OBJECT_COLUMN, OBJECT.OBJECT_TABCONSTRAINT)):
             schema, table = parts[-3] if len(parts) > 2 else self.default_schema, parts[-2]
-            if ("relation", schema, table) in self.made:
+            if ("relation", schema, table) in self.created:
                 return True
             if kind not in ON_TABLE:
-                return ("column", schema, table, parts[-1]) in self.made
-        return self.made_by_name(kind, item) is not None
+                return ("column", schema, table, parts[-1]) in self.created
+        return self.created_by_name(kind, item) is not None
 
-    def refers_to_later(self, node: Any, made: Made) -> bool:
+    def refers_to_later(self, node: Any, made: Created) -> bool:
         """Whether a statement makes an older thing of this up part rest on a younger one, which is dropped first."""
-        return bool(self.made.younger_than(made) & referred(node))
+        return bool(self.created.younger_than(made) & referred(node))
 
-    def about(self, *made: Made | None) -> None:
+    def about(self, *made: Created | None) -> None:
         """Keep of what this statement speaks: when that is dropped again, there is nothing to undo."""
         self.now.about = (*self.now.about, *(one for one in made if one is not None))
 
-    def cancel(self, made: Made) -> None:
+    def cancel(self, made: Created) -> None:
         """Take back what undoes the making of something, and all that spoke of it: it is dropped again."""
         for inverse in self.found:
             if made in inverse.about:
                 inverse.steps = ()
                 inverse.needs_schema = False
-        self.made.forget(made)
+        self.created.forget(made)
 
-    def rename_made(self, key: MadeKey, name: str) -> None:
+    def rename_created(self, key: ObjectKey, name: str) -> None:
         """Follow something to its new name."""
-        self.about(self.made.rename(key, name))
+        self.about(self.created.rename(key, name))
 
-    def move_made(self, key: MadeKey, schema: str) -> None:
+    def move_created(self, key: ObjectKey, schema: str) -> None:
         """Follow something to its new schema."""
-        self.about(self.made.move(key, schema))
+        self.about(self.created.move(key, schema))

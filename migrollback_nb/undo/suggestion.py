@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from migrollback_nb.undo.created import Made
+from migrollback_nb.undo.created import Created
 from migrollback_nb.undo.ddl import Objects, Step
 
 
@@ -28,7 +28,7 @@ class Inverse:
     steps: tuple[Step, ...]  #: in the order in which they are to run; none where nothing is left to undo
     needs_schema: bool = False  #: whether more could be said if the schema before the statement were known
     path: str | None = None  #: the search_path that the up part has set by then, as it writes it
-    about: tuple[Made, ...] = field(
+    about: tuple[Created, ...] = field(
         default=(), repr=False
     )  #: things made by the same up part: when they are dropped again, there is nothing to undo
 

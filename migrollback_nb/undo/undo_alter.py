@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from migrollback_nb.core.object_names import quote
+from migrollback_nb.parsing.parse_tree import PB, copy_of, deparse, dotted, relation, role, strings
 from migrollback_nb.undo.ddl import Step, literal
-from migrollback_nb.undo.parse_tree import PB, copy_of, deparse, dotted, relation, role, strings
-from migrollback_nb.undo.position import Context
+from migrollback_nb.undo.position import Position
 
 _ACTION = PB.AlterPublicationAction
 _OTHER_WAY = {_ACTION.AP_AddObjects: _ACTION.AP_DropObjects, _ACTION.AP_DropObjects: _ACTION.AP_AddObjects}
 
 
-def undo_comment(at: Context, m: Any) -> list[Step]:
+def undo_comment(at: Position, m: Any) -> list[Step]:
     """Bring the old comment back, or take the new one away."""
-    if at.is_on_made(m.objtype, m.object):
+    if at.is_on_created(m.objtype, m.object):
         return []
     back = copy_of(m)
     back.comment = ""
     return at.by_state("COMMENT", [Step(sql=deparse("comment_stmt", back))])
 
 
-def undo_alter_sequence(at: Context, m: Any) -> list[Step]:
+def undo_alter_sequence(at: Position, m: Any) -> list[Step]:
     """Bring the options of a sequence back; what it had reached is not kept."""
     name = relation(m.sequence)
-    if at.relation_key(m.sequence) in at.made:
+    if at.relation_key(m.sequence) in at.created:
         return []
     words = {option.def_elem.defname for option in m.options}
     reached = (
@@ -36,10 +36,10 @@ def undo_alter_sequence(at: Context, m: Any) -> list[Step]:
     return reached + (at.by_state(f"ALTER SEQUENCE {name}") if words - {"restart"} else [])
 
 
-def undo_alter_enum(at: Context, m: Any) -> list[Step]:
+def undo_alter_enum(at: Position, m: Any) -> list[Step]:
     """Rename a value back; one that was added stays."""
     names = strings(m.type_name)
-    if at.key("type", names) in at.made:
+    if at.key("type", names) in at.created:
         return []
     if m.old_val:
         back = copy_of(m)
@@ -53,7 +53,7 @@ def undo_alter_enum(at: Context, m: Any) -> list[Step]:
     )
 
 
-def undo_alter_publication(at: Context, m: Any) -> list[Step]:
+def undo_alter_publication(at: Position, m: Any) -> list[Step]:
     """Drop what was added, and add what was dropped."""
     if m.action not in _OTHER_WAY or not m.pubobjects:
         return at.by_state(f"ALTER PUBLICATION {quote(m.pubname)}")
@@ -84,24 +84,24 @@ def undo_depends_on_extension(_: Any, m: Any) -> list[Step]:
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 
-def undo_alter_system(at: Context, m: Any) -> list[Step]:
+def undo_alter_system(at: Position, m: Any) -> list[Step]:
     """Reset a setting of the server."""
     return _reset(at, "ALTER SYSTEM", "ALTER SYSTEM", m)
 
 
-def undo_alter_database_set(at: Context, m: Any) -> list[Step]:
+def undo_alter_database_set(at: Position, m: Any) -> list[Step]:
     """Reset a setting of a database."""
     return _reset(at, f"ALTER DATABASE {quote(m.dbname)}", "ALTER DATABASE SET", m)
 
 
-def undo_alter_role_set(at: Context, m: Any) -> list[Step]:
+def undo_alter_role_set(at: Position, m: Any) -> list[Step]:
     """Reset a setting of a role."""
     who = role(m.role) if m.HasField("role") else "ALL"
     where = f" IN DATABASE {quote(m.database)}" if m.database else ""
     return _reset(at, f"ALTER ROLE {who}{where}", "ALTER ROLE SET", m)
 
 
-def _reset(at: Context, alter: str, what: str, m: Any) -> list[Step]:
+def _reset(at: Position, alter: str, what: str, m: Any) -> list[Step]:
     setting = m.setstmt.name
     return [
         Step(

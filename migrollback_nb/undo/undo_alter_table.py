@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 from migrollback_nb.core.object_names import quote
-from migrollback_nb.undo.created import Made
+from migrollback_nb.parsing.default_names import constraint_name
+from migrollback_nb.parsing.parse_tree import OBJECT, PB, object_word, relation
+from migrollback_nb.undo.created import Created
 from migrollback_nb.undo.ddl import Step
-from migrollback_nb.undo.parse_tree import OBJECT, PB, constraint_name, object_word, relation
-from migrollback_nb.undo.position import Context
+from migrollback_nb.undo.position import Position
 
 _AT = PB.AlterTableType
 _CONSTRAINT = PB.ConstrType
@@ -40,27 +41,27 @@ _ON_COLUMN = frozenset({
 })  # fmt: skip
 
 
-def undo_alter_table(at: Context, m: Any) -> list[Step]:
+def undo_alter_table(at: Position, m: Any) -> list[Step]:
     """Undo the actions of one ALTER TABLE, or of its like for other relations."""
     key = at.relation_key(m.relation)
     if m.objtype == OBJECT.OBJECT_TYPE:
         key = ("type", *key[1:])
-    made = at.made.get(key)
+    made = at.created.get(key)
     table = f"ALTER {object_word(m.objtype)} {relation(m.relation)}"
     left = []
-    dropped_again: list[Made] = []
+    dropped_again: list[Created] = []
     concurrently = False
     for node in m.cmds:
         action = node.alter_table_cmd
         definition = _definition(action)
         if action.subtype == _AT.AT_AddColumn and not action.missing_ok:
             name = definition.column_def.colname
-            at.made.add(Made(at.index, name), [("column", *key[1:], name)])
+            at.created.add(Created(at.index, name), [("column", *key[1:], name)])
         if definition.WhichOneof("node") == "partition_cmd":
             concurrently = concurrently or definition.partition_cmd.concurrent
         if made is not None and not at.refers_to_later(node, made):
             continue  # it goes with its table
-        column = at.made.get(("column", *key[1:], action.name)) if action.name else None
+        column = at.created.get(("column", *key[1:], action.name)) if action.name else None
         if column is None or not _is_on_column(action):
             left.append(action)
         elif action.subtype == _AT.AT_DropColumn:
@@ -79,7 +80,7 @@ def undo_alter_table(at: Context, m: Any) -> list[Step]:
     for column in dropped_again:
         at.cancel(column)
     if len(left) == 1 and certain[0] and left[0].subtype == _AT.AT_AddColumn:
-        at.about(at.made.get(("column", *key[1:], _definition(left[0]).column_def.colname)))
+        at.about(at.created.get(("column", *key[1:], _definition(left[0]).column_def.colname)))
     return [step for sure, guess in zip(reversed(certain), reversed(guesses), strict=True) for step in sure or guess]
 
 
@@ -119,7 +120,7 @@ def _certain(table: str, action: Any) -> list[Step]:
     return []
 
 
-def _guess(at: Context, table: str, action: Any, *, goes: bool) -> list[Step]:
+def _guess(at: Position, table: str, action: Any, *, goes: bool) -> list[Step]:
     """What undoes one action where the schema before is not known; goes: the table goes as well, so it need only be let go."""
     definition = _definition(action)
     column = f"ALTER COLUMN {quote(action.name)}" if action.name else ""

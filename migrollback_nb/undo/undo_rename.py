@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from migrollback_nb.core.object_names import quote
-from migrollback_nb.undo.ddl import Objects, Step
-from migrollback_nb.undo.parse_tree import (
+from migrollback_nb.parsing.parse_tree import (
     OBJECT,
     ON_TABLE,
     RELATIONS,
@@ -19,7 +18,8 @@ from migrollback_nb.undo.parse_tree import (
     relation_names,
     set_schema,
 )
-from migrollback_nb.undo.position import Context
+from migrollback_nb.undo.ddl import Objects, Step
+from migrollback_nb.undo.position import Position
 
 #: What the whole server shares: no state of a schema tells of it.
 _OF_THE_SERVER = frozenset({OBJECT.OBJECT_ROLE, OBJECT.OBJECT_DATABASE})
@@ -42,7 +42,7 @@ _ALONE = frozenset(
 )
 
 
-def undo_rename(at: Context, m: Any) -> list[Step]:
+def undo_rename(at: Position, m: Any) -> list[Step]:
     """Give something its old name back."""
     kind = m.rename_type
     if at.changed_nothing and kind not in _OF_THE_SERVER:
@@ -52,19 +52,19 @@ def undo_rename(at: Context, m: Any) -> list[Step]:
         back.relation.relname, back.newname = m.newname, m.relation.relname
         back.missing_ok = True
         key = at.relation_key(m.relation)
-        at.rename_made(key, m.newname)
-        at.rename_made(("type", *key[1:]), m.newname)
+        at.rename_created(key, m.newname)
+        at.rename_created(("type", *key[1:]), m.newname)
     elif kind in _PARTS:
         back.subname, back.newname = m.newname, m.subname
         key = at.relation_key(m.relation)
-        at.rename_made((_PARTS[kind], *key[1:], m.subname), m.newname)
-        if key in at.made:
-            at.about(at.made[key])
+        at.rename_created((_PARTS[kind], *key[1:], m.subname), m.newname)
+        if key in at.created:
+            at.about(at.created[key])
             return []  # it goes with its table
     elif kind in _ALONE:
         back.subname, back.newname = m.newname, m.subname
         if kind == OBJECT.OBJECT_SCHEMA:
-            at.rename_made(("schema", None, m.subname), m.newname)
+            at.rename_created(("schema", None, m.subname), m.newname)
     else:
         parts = names(m.object)
         if not parts:
@@ -72,14 +72,14 @@ def undo_rename(at: Context, m: Any) -> list[Step]:
         last = last_string(back.object)
         back.newname, last.sval = last.sval, m.newname
         if kind in (OBJECT.OBJECT_TYPE, OBJECT.OBJECT_DOMAIN):
-            at.rename_made(at.key("type", parts), m.newname)
+            at.rename_created(at.key("type", parts), m.newname)
         if kind in ROUTINES:
-            for key in at.made.keys_of("routine", parts[-1]):
-                at.rename_made(key, m.newname)
+            for key in at.created.keys_of("routine", parts[-1]):
+                at.rename_created(key, m.newname)
     return [Step(sql=deparse("rename_stmt", back))]
 
 
-def undo_set_schema(at: Context, m: Any) -> list[Step]:
+def undo_set_schema(at: Position, m: Any) -> list[Step]:
     """Put something back into its old schema."""
     if at.changed_nothing:
         return []
@@ -97,13 +97,13 @@ def undo_set_schema(at: Context, m: Any) -> list[Step]:
         back.relation.schemaname = m.newschema
         back.missing_ok = True
         key = at.relation_key(m.relation)
-        at.move_made(key, m.newschema)
-        at.move_made(("type", *key[1:]), m.newschema)
+        at.move_created(key, m.newschema)
+        at.move_created(("type", *key[1:]), m.newschema)
     else:
         set_schema(back.object, m.newschema)
         for kind in ("type", "routine"):
-            for key in at.made.keys_of(kind, parts[-1], old):
-                at.move_made(key, m.newschema)
+            for key in at.created.keys_of(kind, parts[-1], old):
+                at.move_created(key, m.newschema)
     at.now.needs_schema = guessed
     unsure = f"line {at.now.line}, SET SCHEMA: check that it was in schema {quote(old)}; that could not be looked up"
     return [Step(sql=deparse("alter_object_schema_stmt", back), todo=unsure if guessed and at.before is None else None)]

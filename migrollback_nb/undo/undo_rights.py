@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from migrollback_nb.parsing.parse_tree import PB, copy_of, deparse, role
 from migrollback_nb.undo.ddl import Step
-from migrollback_nb.undo.parse_tree import PB, copy_of, deparse, role
-from migrollback_nb.undo.position import Context
+from migrollback_nb.undo.position import Position
 
 
-def undo_grant(at: Context, m: Any) -> list[Step]:
+def undo_grant(at: Position, m: Any) -> list[Step]:
     """A REVOKE for a GRANT, and the other way round."""
-    if m.targtype == PB.GrantTargetType.ACL_TARGET_OBJECT and all(at.is_on_made(m.objtype, node) for node in m.objects):
+    if m.targtype == PB.GrantTargetType.ACL_TARGET_OBJECT and all(
+        at.is_on_created(m.objtype, node) for node in m.objects
+    ):
         return []
     return at.by_state("GRANT" if m.is_grant else "REVOKE", [Step(sql=deparse("grant_stmt", _turned(m)))])
 
 
-def undo_default_privileges(at: Context, m: Any) -> list[Step]:
+def undo_default_privileges(at: Position, m: Any) -> list[Step]:
     """A REVOKE for a GRANT, and the other way round."""
     back = copy_of(m)
     back.action.CopyFrom(_turned(m.action))
@@ -33,16 +35,16 @@ def _turned(m: Any) -> Any:
     return back
 
 
-def undo_owner(at: Context, m: Any) -> list[Step]:
+def undo_owner(at: Position, m: Any) -> list[Step]:
     """Give something back to its owner."""
-    if (m.relation.relname and at.relation_key(m.relation) in at.made) or (
-        m.HasField("object") and at.is_on_made(m.object_type, m.object)
+    if (m.relation.relname and at.relation_key(m.relation) in at.created) or (
+        m.HasField("object") and at.is_on_created(m.object_type, m.object)
     ):
         return []
     return at.by_state("OWNER TO")
 
 
-def undo_grant_role(at: Context, m: Any) -> list[Step]:
+def undo_grant_role(at: Position, m: Any) -> list[Step]:
     """Take a role's membership back, or give it again."""
     back = copy_of(m)
     back.is_grant = not m.is_grant
@@ -55,12 +57,12 @@ def undo_grant_role(at: Context, m: Any) -> list[Step]:
     return [Step(sql=deparse("grant_role_stmt", back), todo=todo)]
 
 
-def undo_alter_role(at: Context, m: Any) -> list[Step]:
+def undo_alter_role(at: Position, m: Any) -> list[Step]:
     """Leave roles to a person."""
     return at.todo(f"ALTER ROLE {role(m.role)}: roles belong to the whole server, and what this one was is not kept")
 
 
-def undo_drop_role(at: Context, m: Any) -> list[Step]:
+def undo_drop_role(at: Position, m: Any) -> list[Step]:
     """Leave roles to a person."""
     return at.todo(
         f"DROP ROLE {', '.join(role(node.role_spec) for node in m.roles)}: roles belong to the whole server; write"

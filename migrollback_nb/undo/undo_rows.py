@@ -7,10 +7,10 @@ from typing import Any
 import postgast
 
 from migrollback_nb.core.object_names import quote
-from migrollback_nb.undo.creates import table_of
+from migrollback_nb.parsing.creates import create_of_relation
+from migrollback_nb.parsing.parse_tree import PB, dotted, relation, strings
 from migrollback_nb.undo.ddl import Step
-from migrollback_nb.undo.parse_tree import PB, dotted, relation, strings
-from migrollback_nb.undo.position import Context
+from migrollback_nb.undo.position import Position
 from migrollback_nb.undo.undo_create import undo_create
 
 #: Functions that a SELECT may call without leaving anything behind.
@@ -34,18 +34,18 @@ _HARMLESS = frozenset(
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def _rows(at: Context, what: str, rv: Any, why: str) -> list[Step]:
-    if at.relation_key(rv) in at.made or rv.relpersistence == "t":
+def _rows(at: Position, what: str, rv: Any, why: str) -> list[Step]:
+    if at.relation_key(rv) in at.created or rv.relpersistence == "t":
         return []
     return at.todo(f"{what} {relation(rv)}: {why}")
 
 
-def undo_insert(at: Context, m: Any) -> list[Step]:
+def undo_insert(at: Position, m: Any) -> list[Step]:
     """Say that the rows are to be deleted."""
     return _rows(at, "INSERT INTO", m.relation, "a DELETE that finds just these rows has to be written by hand")
 
 
-def undo_copy(at: Context, m: Any) -> list[Step]:
+def undo_copy(at: Position, m: Any) -> list[Step]:
     """Say that the rows are to be deleted; COPY TO changes none."""
     return (
         _rows(at, "COPY", m.relation, "a DELETE that finds just these rows has to be written by hand")
@@ -54,10 +54,10 @@ def undo_copy(at: Context, m: Any) -> list[Step]:
     )
 
 
-def undo_update(at: Context, m: Any) -> list[Step]:
+def undo_update(at: Position, m: Any) -> list[Step]:
     """Say that the old values are gone."""
     key = at.relation_key(m.relation)
-    if all(("column", *key[1:], target.res_target.name) in at.made for target in m.target_list):
+    if all(("column", *key[1:], target.res_target.name) in at.created for target in m.target_list):
         return []  # the columns go, and their values with them
     return _rows(
         at,
@@ -67,7 +67,7 @@ def undo_update(at: Context, m: Any) -> list[Step]:
     )
 
 
-def undo_delete(at: Context, m: Any) -> list[Step]:
+def undo_delete(at: Position, m: Any) -> list[Step]:
     """Say that the rows are gone."""
     return _rows(
         at,
@@ -77,12 +77,12 @@ def undo_delete(at: Context, m: Any) -> list[Step]:
     )
 
 
-def undo_merge(at: Context, m: Any) -> list[Step]:
+def undo_merge(at: Position, m: Any) -> list[Step]:
     """Say that the old values are gone."""
     return _rows(at, "MERGE INTO", m.relation, "what the rows held before is not kept")
 
 
-def undo_truncate(at: Context, m: Any) -> list[Step]:
+def undo_truncate(at: Position, m: Any) -> list[Step]:
     """Say that the rows are gone."""
     return [
         step
@@ -94,10 +94,10 @@ def undo_truncate(at: Context, m: Any) -> list[Step]:
 # -- what a SELECT can do ----------------------------------------------------------------------------------------------
 
 
-def undo_select(at: Context, m: Any) -> list[Step]:
+def undo_select(at: Position, m: Any) -> list[Step]:
     """Undo what a SELECT makes, changes or calls; most leave nothing behind."""
     if m.HasField("into_clause"):
-        return undo_create(at, table_of(m.into_clause.rel, at.default_schema), m)
+        return undo_create(at, create_of_relation(m.into_clause.rel, conditional=False), m)
     for word, statement in (("INSERT INTO", PB.InsertStmt), ("UPDATE", PB.UpdateStmt), ("DELETE FROM", PB.DeleteStmt)):
         for inner in postgast.find_nodes(m, statement):
             return _rows(at, word, inner.relation, "rows are changed inside a WITH; what they were is not kept")
@@ -116,7 +116,7 @@ def undo_select(at: Context, m: Any) -> list[Step]:
     )
 
 
-def _set_config(at: Context, m: Any) -> None:
+def _set_config(at: Position, m: Any) -> None:
     for call in postgast.find_nodes(m, PB.FuncCall):
         values = [argument.a_const for argument in call.args]
         if len(values) == 3 and values[0].sval.sval == "search_path":
@@ -130,22 +130,22 @@ def _set_config(at: Context, m: Any) -> None:
 # -- code --------------------------------------------------------------------------------------------------------------
 
 
-def undo_do(at: Context, _: Any) -> list[Step]:
+def undo_do(at: Position, _: Any) -> list[Step]:
     """Undo what a DO block did to the schema, where that is known."""
     return _opaque(at, "DO block", "its code can change anything")
 
 
-def undo_call(at: Context, m: Any) -> list[Step]:
+def undo_call(at: Position, m: Any) -> list[Step]:
     """Undo what a procedure did to the schema, where that is known."""
     return _opaque(at, f"CALL {dotted(strings(m.funccall.funcname))}", "a procedure can change anything")
 
 
-def undo_execute(at: Context, m: Any) -> list[Step]:
+def undo_execute(at: Position, m: Any) -> list[Step]:
     """Undo what a prepared statement did to the schema, where that is known."""
     return _opaque(at, f"EXECUTE {quote(m.name)}", "a prepared statement can change anything")
 
 
-def _opaque(at: Context, what: str, why: str) -> list[Step]:
+def _opaque(at: Position, what: str, why: str) -> list[Step]:
     at.now.needs_schema = True
     known = at.restored()
     if known is None:

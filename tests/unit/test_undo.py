@@ -8,7 +8,7 @@ from migrollback_nb.parsing.statements import SqlText
 from migrollback_nb.parsing.tokens import unqualify
 from migrollback_nb.replay.template import is_readable, undo_text
 from migrollback_nb.undo import suggest
-from migrollback_nb.undo.ddl import default_name
+from migrollback_nb.parsing.default_names import default_name
 
 
 def inverse(up):

@@ -13,11 +13,11 @@ from migrollback_nb.undo.ddl.grants import grant_steps
 from migrollback_nb.undo.ddl.objects import Definition, Key, Objects
 from migrollback_nb.undo.ddl.order import DROPPED_FIRST, MADE_FIRST, in_order, place
 from migrollback_nb.undo.ddl.ownership import comes_by_itself, goes_along
-from migrollback_nb.undo.ddl.quoting import default_name, literal
+from migrollback_nb.undo.ddl.quoting import literal
 from migrollback_nb.undo.ddl.states import Schemas
 from migrollback_nb.undo.ddl.steps import Step, by_hand
 
-__all__ = ["Objects", "Step", "default_name", "literal", "restore"]
+__all__ = ["Objects", "Step", "literal", "restore"]
 
 #: What is no object, but said of one.
 _SAID = frozenset({"comment", "grant", "security label", "default grant", "setting"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from migrollback_nb.core.object_names import quote, split_last, unquoted
+from migrollback_nb.parsing.default_names import default_name
 from migrollback_nb.undo.ddl.clauses import (
     bare,
     foreign_options,
@@ -14,7 +15,6 @@ from migrollback_nb.undo.ddl.clauses import (
     sequence_options,
 )
 from migrollback_nb.undo.ddl.objects import Definition
-from migrollback_nb.undo.ddl.quoting import default_name
 from migrollback_nb.undo.ddl.states import Schemas
 from migrollback_nb.undo.ddl.steps import Step
 

@@ -1,4 +1,4 @@
-"""Names in the parse tree of a statement: reading them, writing them as SQL, and putting others in their place. Pure."""
+"""Names in the parse tree of a statement: reads them, writes them as SQL, puts others in their place. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 import postgast
 
 from migrollback_nb.core.object_names import quote
-from migrollback_nb.undo.ddl import default_name
 
 PB = postgast.pg_query_pb2
 OBJECT = PB.ObjectType
-_CONSTRAINT = PB.ConstrType
 
 #: What is known by its name among the relations of a schema.
 RELATIONS = frozenset({
@@ -136,36 +134,6 @@ def arguments(parameters: Iterable[Any], *, procedure: bool = False) -> str:
         for parameter in parameters
         if parameter.function_parameter.mode not in left_out
     )
-
-
-# -- names that PostgreSQL chooses -------------------------------------------------------------------------------------
-
-
-def index_name(m: Any) -> str:
-    """Name that PostgreSQL gives an index that has none, unless that is taken."""
-    columns = []
-    for parameter in m.index_params:
-        element = parameter.index_elem
-        call = element.expr.func_call
-        columns.append(element.name or (call.funcname[-1].string.sval if call.funcname else "expr"))
-    return default_name(m.relation.relname, columns, "key" if m.unique and m.isconstraint else "idx")
-
-
-def constraint_name(table: str, m: Any) -> str:
-    """Name that PostgreSQL gives a constraint that has none, unless that is taken."""
-    match m.contype:
-        case _CONSTRAINT.CONSTR_PRIMARY:
-            return default_name(table, [], "pkey")
-        case _CONSTRAINT.CONSTR_UNIQUE:
-            return default_name(table, strings(m.keys), "key")
-        case _CONSTRAINT.CONSTR_FOREIGN:
-            return default_name(table, strings(m.fk_attrs), "fkey")
-        case _CONSTRAINT.CONSTR_NOTNULL:
-            return default_name(table, strings(m.keys), "not_null")
-        case _CONSTRAINT.CONSTR_EXCLUSION:
-            return default_name(table, [e.list.items[0].index_elem.name or "expr" for e in m.exclusions], "excl")
-    columns = {column.fields[-1].string.sval for column in postgast.find_nodes(m, PB.ColumnRef)}
-    return default_name(table, list(columns) if len(columns) == 1 else [], "check")
 
 
 # -- another statement out of one --------------------------------------------------------------------------------------
