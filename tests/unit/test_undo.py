@@ -4,11 +4,11 @@ import pytest
 
 from migrollback_nb import parse
 from migrollback_nb.core.object_names import quote
+from migrollback_nb.parsing.default_names import default_name
 from migrollback_nb.parsing.statements import SqlText
 from migrollback_nb.parsing.tokens import unqualify
 from migrollback_nb.replay.template import is_readable, undo_text
 from migrollback_nb.undo import suggest
-from migrollback_nb.parsing.default_names import default_name
 
 
 def inverse(up):
