@@ -1,4 +1,4 @@
-"""The facade `Migrations`: what a notebook user and the command line hold. A `Workspace` with DataFrames, graph and report."""
+"""The facade `Migrations`, which notebooks and the command line hold: a `Workspace` with frames, graph and report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from migrollback_nb.core.errors import MigrollbackError, NotInstalled, UsageError
-from migrollback_nb.operations.workspace import RehearsalOptions, Workspace, stem
+from migrollback_nb.operations.preview import stem
+from migrollback_nb.operations.workspace import Workspace
 
 if TYPE_CHECKING:
     import graphviz
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results import NothingToRollBack, Proof, Rehearsal, RunbookFiles, Template
     from migrollback_nb.database.progress import Progress, Tell
     from migrollback_nb.database.session import Timeouts
+    from migrollback_nb.operations.rehearse import RehearsalOptions
     from migrollback_nb.runbook.checklist import Checklist
 
 
@@ -56,7 +58,7 @@ def connect(
     timeouts : Timeouts, optional
         Timeouts and retries.
     interface : str
-        What the audit trail calls the program at this end.
+        What the audit log calls the program at this end.
 
     Returns
     -------
@@ -112,7 +114,7 @@ class Migrations(Workspace):
         return self.target._repr_html_()
 
     def list(self) -> pd.DataFrame:
-        """All migrations in place, newest first, and whether each may be rolled back. Does not write.
+        """All applied migrations, newest first, and whether each may be rolled back. Does not write.
 
         Returns
         -------
@@ -145,7 +147,7 @@ class Migrations(Workspace):
             Only those applied since this moment (aware, or read as UTC), or within this span until now; ``'7d'``,
             ``'36h'`` and ISO dates are understood.
         without_rollback : bool
-            Only those in place that have no rollback SQL.
+            Only applied ones that have no rollback SQL.
         deploy : str, optional
             Only what the newest deploy of this label brought.
 
@@ -179,6 +181,7 @@ class Migrations(Workspace):
     ) -> Sequence[dict[str, Any]]:
         """As `history`, as plain rows. Does not write."""
         from migrollback_nb.core.spans import parse_since
+        from migrollback_nb.operations.preview import newest_deploy
 
         if status is not None and status not in ("applied", "rolled_back", "failed"):
             raise UsageError(f"There is no status {status}", hint="Use applied, rolled_back or failed.")
@@ -186,7 +189,7 @@ class Migrations(Workspace):
             since = parse_since(since)
         if isinstance(since, datetime) and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
-        names = None if deploy is None else self._deploy(deploy)["migrations"]
+        names = None if deploy is None else newest_deploy(self.database, deploy)["migrations"]
         return self.database.history(status=status, since=since, without_rollback=without_rollback, names=names)
 
     def deploys(self) -> pd.DataFrame:
@@ -217,7 +220,7 @@ class Migrations(Workspace):
         return frames.dependencies(self.database.dependencies())
 
     def infer_dependencies(self, name: str | None = None) -> pd.DataFrame:
-        """Which migration needs which earlier one, by the objects that they made, changed, dropped or name. Does not write.
+        """Which migration needs which earlier one, by what they create, change, drop or name. Does not write.
 
         Parameters
         ----------
@@ -228,7 +231,7 @@ class Migrations(Workspace):
         -------
         DataFrame
             Columns migration_name, depends_on, because (the objects), source (catalog: PostgreSQL knows it; parsed: the
-            up part's text names it; rollback: the rollback SQL of the earlier one names what this one makes, drops or
+            up migration names it; rollback: the rollback SQL of the earlier one names what this one creates, drops or
             renames; body: it is named inside a function or DO block), recorded (declared, inferred, or missing;
             "inferred, no longer found": it was recorded once, and the files that are now registered give no reason for
             it: `record_dependencies` takes it back). ``attrs["warnings"]`` says what could not be read.
@@ -249,7 +252,7 @@ class Migrations(Workspace):
         return inferred_rows(self.database, self._folder_if_any(), name)
 
     def events(self, name: str | None = None) -> pd.DataFrame:
-        """The audit trail in order, of one migration or of all. Does not write.
+        """The audit log in order, of one migration or of all. Does not write.
 
         Returns
         -------
@@ -262,7 +265,7 @@ class Migrations(Workspace):
         return frames.events(self.database.events(None if name is None else stem(name)))
 
     def attempts(self) -> pd.DataFrame:
-        """Attempts to roll back, also those that were refused or failed, by the audit trail. Does not write.
+        """Attempts to roll back, also those that were refused or failed, by the audit log. Does not write.
 
         Returns
         -------
@@ -290,17 +293,10 @@ class Migrations(Workspace):
     # -- rehearsal and proof ---------------------------------------------------------------------------------------
 
     @overload
-    def rehearse(
-        self, name: str | Sequence[str], *, on: str | None = None, **options: Unpack[RehearsalOptions]
-    ) -> Rehearsal: ...
+    def rehearse(self, name: str | Sequence[str], **options: Unpack[RehearsalOptions]) -> Rehearsal: ...
     @overload
     def rehearse(
-        self,
-        name: str | Sequence[str] | None = None,
-        *,
-        deploy: str | None = None,
-        on: str | None = None,
-        **options: Unpack[RehearsalOptions],
+        self, name: str | Sequence[str] | None = None, *, deploy: str | None = None, **options: Unpack[RehearsalOptions]
     ) -> Rehearsal | NothingToRollBack: ...
     def rehearse(
         self,
@@ -314,7 +310,9 @@ class Migrations(Workspace):
         statement_timeout: str | None = None,
         progress: Tell | None = None,
     ) -> Rehearsal | NothingToRollBack:
-        """Run a rollback for real, inside a transaction that is then undone, and tell what it did. Writes: one event of the audit trail, nothing else.
+        """Run a rollback for real, undo it, and report what it did. Writes one event of the audit log, nothing else.
+
+        It runs inside a transaction that is then undone.
 
         Parameters
         ----------
@@ -325,8 +323,9 @@ class Migrations(Workspace):
         chain : bool
             True: with all that must be rolled back before it.
         on : str, optional
-            ``scratch``: on a copy of the schema, without rows, in a database on this machine that is gone afterwards; or the DSN of a server for it.
-            Of the target pg_dump then reads the schema, and nothing is written there, no event either.
+            ``scratch``: on a copy of the schema, without rows, in a database on this machine that is gone afterwards;
+            or the DSN of a server for it. Of the target pg_dump then reads the schema, and nothing is written there, no
+            event either.
         consent : bool
             True: also when undoing does not undo all that the SQL does (nextval, COPY to a file ...).
         lock_timeout : str, optional
@@ -352,21 +351,17 @@ class Migrations(Workspace):
         UsageError
             When the schema cannot be copied to where it is to be rehearsed, or there is no deploy of this label.
         """
-        if on is None:
-            return super().rehearse(
-                name,
-                deploy=deploy,
-                chain=chain,
-                consent=consent,
-                lock_timeout=lock_timeout,
-                statement_timeout=statement_timeout,
-                progress=progress,
-            )
-        from migrollback_nb.operations.rehearse import rehearse_on_copy
+        from migrollback_nb.operations.preview import nothing_in, steps_of
+        from migrollback_nb.operations.rehearse import rehearse, rehearse_on_copy
 
-        run = partial(rehearse_on_copy, self.database, on=on, consent=consent, statement_timeout=statement_timeout)
-        names = self._steps(name, chain=chain, deploy=deploy)
-        return self._nothing_in(deploy) if deploy is not None and not names else self.rehearse_by(run, names)
+        names = steps_of(self.database, name, chain=chain, deploy=deploy)
+        if deploy is not None and not names:
+            return nothing_in(self.database, deploy)
+        options: dict[str, Any] = {"consent": consent, "statement_timeout": statement_timeout}
+        if on is not None:
+            return self.rehearse_by(partial(rehearse_on_copy, self.database, on=on, **options), names)
+        with self.database.undertaking(progress):
+            return self.rehearse_by(partial(rehearse, self.database, lock_timeout=lock_timeout, **options), names)
 
     def verify(
         self,
@@ -377,7 +372,7 @@ class Migrations(Workspace):
         prelude: Sequence[Path | str] | Path | str | None = None,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Try the rollbacks of the folder on a scratch database and grade each; see `migrollback_nb.verify`. Writes only there, not in this database."""
+        """Grade the rollbacks of the folder on a scratch database; see `migrollback_nb.verify`. Writes only there."""
         from migrollback_nb.replay.folder import verify as grade
 
         return grade(self._dir, *names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
@@ -405,10 +400,11 @@ class Migrations(Workspace):
         own_server: bool = False,
         prelude: Sequence[Path | str] | Path | str | None = None,
     ) -> Template:
-        """Suggest a rollback block for a migration of the folder, for this database; see `migrollback_nb.template`. Writes only on a scratch database.
+        """Suggest a rollback block for a migration, for this database. Writes only on a scratch database.
 
-        This database says how it is to be written: for which version of PostgreSQL, and commented out where Supabase's
-        ledger is there. It need not have the rollback system. All else is looked up elsewhere.
+        As `migrollback_nb.template`. This database says how it is to be written: for which version of PostgreSQL, and
+        commented out where Supabase's ledger is there. It need not have the rollback system. All else is looked up
+        elsewhere.
 
         Parameters
         ----------
@@ -469,16 +465,16 @@ class Migrations(Workspace):
         into: Path | str | None = None,
         dsn_given: bool = False,
     ) -> RunbookFiles:
-        """Copy the runbook's notebooks for one migration, filled in. Writes a new, dated folder, and nothing to the database.
+        """Copy the runbook's notebooks for one migration, filled in. Writes a folder, and nothing to the database.
 
         Parameters
         ----------
         name : str
             The migration.
         ticket : str, optional
-            Goes with each answer into the audit trail.
+            Goes with each answer into the audit log.
         chain : bool
-            Whether all that rests on it is to be rolled back with it.
+            Whether all that depends on it is to be rolled back with it.
         into : Path or str, optional
             Where the folder goes; by default the current one.
         dsn_given : bool
@@ -489,14 +485,14 @@ class Migrations(Workspace):
         return copy_runbook(self, name, ticket=ticket, chain=chain, into=into, dsn_given=dsn_given)
 
     def report(self, name: str, file: Path | str | None = None, *, run: int | None = None) -> Path:
-        """Write the whole story of a migration's rollback as one HTML file. Writes that file, over none that is there, and nothing to the database.
+        """Write the report of a migration's rollback, one HTML file. Writes that file, and nothing to the database.
 
         Parameters
         ----------
         name : str
             The migration.
         file : Path or str, optional
-            Where; by default a dated name in the current folder.
+            Where, over no file that is there; by default a dated name in the current folder.
         run : int, optional
             An earlier run of its checklist; by default the present one.
         """

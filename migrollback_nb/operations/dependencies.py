@@ -107,7 +107,7 @@ def parsed_objects(name: str, text: str, search_path: str) -> list[dict[str, Any
 def inferred_rows(
     database: Database, folder: MigrationFolder | None, name: str | None = None
 ) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
-    """(What is inferred, of all or about one migration, beside what is recorded of it; what could not be read). Does not write."""
+    """(What is inferred, beside what is recorded of it; what could not be read). Does not write."""
     inference = infer_dependencies(database, folder)
     known = {(row["migration_name"], row["depends_on"]): row["source"] for row in database.dependencies()}
     rows = [

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import ordering, results
+from migrollback_nb.core.errors import UsageError
 from migrollback_nb.operations.rejection import not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import CheckResult, Plan, Preview
+    from migrollback_nb.core.results import CheckResult, NothingToRollBack, Plan, Preview
     from migrollback_nb.database import Database
 
 
@@ -101,3 +102,52 @@ def preview(database: Database, names: Sequence[str], *, folder: Path | None, de
         deploy_ledgers=ledgers,
         deploy=deploy,
     )
+
+
+def steps_of(
+    database: Database, name: str | Sequence[str] | None, *, chain: bool = False, deploy: str | None = None
+) -> tuple[str, ...]:
+    """The migrations that a name, several, or a deploy mean, in the order of their rollback. Does not write.
+
+    Raises
+    ------
+    UsageError
+        When nothing is meant, or two things at once.
+    """
+    if deploy is not None:
+        if name is not None or chain:
+            raise UsageError("A deploy is rolled back as a whole", hint="Give its label alone, or a name.")
+        return tuple(database.migrations_of_deploy(deploy))
+    if name is None:
+        raise UsageError("No migration was named", hint="Name one, or a deploy by its label.")
+    if isinstance(name, str):
+        return plan(database, stem(name)).steps if chain else (stem(name),)
+    if not name:
+        raise UsageError(
+            "No migration was named", hint="Name one, or several in the order in which they are to be rolled back."
+        )
+    return tuple(stem(one) for one in name)
+
+
+def nothing_in(database: Database, deploy: str) -> NothingToRollBack:
+    """The result of a deploy of which nothing is applied. Does not write."""
+    return results.NothingToRollBack(deploy=deploy, state=newest_deploy(database, deploy)["state"])
+
+
+def newest_deploy(database: Database, label: str) -> dict[str, Any]:
+    """The newest deploy of a label. Does not write.
+
+    Raises
+    ------
+    UsageError
+        When there is none.
+    """
+    found = database.deploys(label)
+    if not found:
+        raise UsageError(f"There is no deploy {label}", hint="migrollback deploys lists them.")
+    return found[0]
+
+
+def stem(name: str) -> str:
+    """A migration's name, given with or without ``.sql``; pure."""
+    return name.removesuffix(".sql")

@@ -11,6 +11,7 @@ from migrollback_nb.core.errors import ConnectionFailed, DependencyError, LockBu
 from migrollback_nb.files.formats import in_order
 from migrollback_nb.operations import ledgers, renamed_files
 from migrollback_nb.operations.interrupts import some
+from migrollback_nb.operations.rejection import not_found
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import FileFailure, LeftRolledBack, RegisterResult, SyncResult
@@ -252,3 +253,22 @@ def order_files(
             for name in dict.fromkeys(error.names):
                 failures.append(results.FileFailure(migration_name=name, error=f"{files[name].path}: {error}"))
                 del depends_on[name]
+
+
+def resolve(database: Database, name: str, *, status: str, reason: str) -> RegisterResult:
+    """Record how a failed migration stands, as a person has found it. Writes the history; runs no migration SQL.
+
+    Raises
+    ------
+    MigrationNotFound
+        When it is not registered.
+    """
+    row = database.find(name)
+    if row is None:
+        raise not_found(database, name)
+    before = database.resolve(name, status, reason)
+    return results.RegisterResult(
+        migration_name=name,
+        outcome=f"{before} -> {status}",
+        has_rollback_sql=bool((row["rollback_sql"] or "").strip()),
+    )

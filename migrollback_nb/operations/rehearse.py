@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from migrollback_nb.core.errors import Refused
 from migrollback_nb.core.results.rehearsal import (
@@ -21,12 +23,13 @@ from migrollback_nb.core.results.rehearsal import (
     Statement,
 )
 from migrollback_nb.core.results.schema import SchemaDiff
-from migrollback_nb.operations import stored_sql
+from migrollback_nb.operations import rejection, stored_sql
 from migrollback_nb.parsing import routine_bodies, tokens
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import Notice, Target
     from migrollback_nb.database import Database
+    from migrollback_nb.database.progress import Tell
 
 #: How long a rehearsal may last, where nobody says otherwise: it holds the locks that the rollback would hold.
 STATEMENT_TIMEOUT = "30s"
@@ -42,6 +45,62 @@ _KINDS = {
     "f": "foreign table",
     "c": "type",
 }
+
+
+class RehearsalOptions(TypedDict, total=False):
+    """The options of `Migrations.rehearse`, whatever is rehearsed."""
+
+    on: str | None
+    chain: bool
+    consent: bool
+    lock_timeout: str | None
+    statement_timeout: str | None
+    progress: Tell | None
+
+
+def rehearse_by(
+    database: Database,
+    run: Callable[[Sequence[str]], Rehearsal],
+    names: Sequence[str],
+    *,
+    folder: Path | None,
+) -> Rehearsal:
+    """Rehearse by a function that gets the migrations, on the target or on a copy. Writes what that function writes.
+
+    Parameters
+    ----------
+    run : callable
+        Rehearses these migrations, in this order.
+    names : sequence of str
+        The migrations. What is known of them beforehand goes into the result, and into the error when a rule forbids
+        it.
+    folder : Path, optional
+        Where their files are looked for.
+
+    Raises
+    ------
+    MigrationNotFound, Refused
+        When one is not registered, or may not be rolled back.
+    """
+    known = database.warnings(names)
+    for name in names:
+        if name not in known:
+            raise rejection.not_found(database, name)
+    try:
+        rehearsed = run(names)
+    except Refused as error:
+        if error.migration_name is not None and not error.dependents:
+            raise rejection.refusal(database, names, error.migration_name, error.reason, hint=error.hint) from None
+        raise
+    warnings = [
+        text
+        for name in names
+        for text in (
+            *known[name]["warnings"],
+            *stored_sql.warnings_of(database, folder, name, known[name], thorough=True),
+        )
+    ]
+    return replace(rehearsed, warnings=(*warnings, *database.remarks))
 
 
 def rehearse(

@@ -1,4 +1,4 @@
-"""A rollback: what must be true before it, the snapshots around it, its verification, and errors that say what to do next. Writes."""
+"""A rollback: what must be true before it, snapshots around it, verification, errors that say what to do next. Writes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from migrollback_nb.core import production, results
 from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, Refused, RollbackFailed
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from migrollback_nb.database.progress import Tell
     from migrollback_nb.database.session import ExecutionResult
     from migrollback_nb.operations.snapshots import Snapshots
+
+
+class RollbackOptions(TypedDict, total=False):
+    """The options of `Workspace.rollback`, whatever is rolled back."""
+
+    reason: str | None
+    preview: Preview | Rehearsal | str | None
+    chain: bool
+    trail: Path | str | None
+    snapshots: Snapshots
+    progress: Tell | None
 
 
 def require_confirmation(confirm: object, names: Sequence[str], *, deploy: str | None = None) -> None:

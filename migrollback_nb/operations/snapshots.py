@@ -11,7 +11,8 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Literal
 
 from migrollback_nb.core import results
-from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, LockBusy, UsageError
+from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, LockBusy, Refused, UsageError
+from migrollback_nb.operations.rejection import not_found
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import SchemaDiff, Verification
@@ -125,7 +126,9 @@ def verify(
 
 
 def diff(database: Database, old: str, new: str = "now") -> SchemaDiff:
-    """What differs between two snapshots, or between one and now; each by its id, its beginning, or a migration. Does not write.
+    """What differs between two snapshots, or between one and now. Does not write.
+
+    Each is named by its id, the beginning of it, or a migration: the newest that was taken for it.
 
     Raises
     ------
@@ -146,3 +149,19 @@ def _find(database: Database, wanted: str) -> tuple[str, str]:
     return str(row["id"]), f"{row['taken_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({row['migration_name']}" + (
         f": {row['description']})" if row["description"] else ")"
     )
+
+
+def verify_later(database: Database, name: str) -> Verification:
+    """Verify the last rollback of a migration, not verified at once. Writes one event, and perhaps a snapshot.
+
+    Raises
+    ------
+    MigrationNotFound, Refused
+        When it is not registered, or not rolled back.
+    """
+    row = database.find(name)
+    if row is None:
+        raise not_found(database, name)
+    if row["status"] != "rolled_back":
+        raise Refused(f"There is no rollback of {name} to verify: its status is {row['status']}", migration_name=name)
+    return results.Verification.from_row(database.verify_last_rollback(name))

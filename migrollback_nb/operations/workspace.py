@@ -1,66 +1,27 @@
-"""`Workspace`: one database and one folder of migrations, with everything that is asked and done there, as typed results."""
+"""`Workspace`: one database and one folder of migrations; what is asked and done there, as typed results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Self, Unpack, overload
 
 from migrollback_nb.core import results
-from migrollback_nb.core.errors import Refused, UsageError
+from migrollback_nb.core.errors import Refused
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import (
-        ApplyResult,
-        AuditResult,
-        ChainResult,
-        CheckResult,
-        InstallResult,
-        LastApplied,
-        NothingToRollBack,
-        Plan,
-        Preview,
-        RecordResult,
-        RegisterResult,
-        Rehearsal,
-        RollbackResult,
-        SchemaDiff,
-        SyncResult,
-        Target,
-        Verification,
-    )
     from migrollback_nb.database import Database
     from migrollback_nb.database.progress import Progress, Tell
     from migrollback_nb.files.formats import MigrationFolder
+    from migrollback_nb.operations.rollback import RollbackOptions
     from migrollback_nb.operations.snapshots import Snapshots
 
 
-class RollbackOptions(TypedDict, total=False):
-    """The options of `Workspace.rollback`, whatever is rolled back."""
-
-    reason: str | None
-    preview: Preview | Rehearsal | str | None
-    chain: bool
-    trail: Path | str | None
-    snapshots: Snapshots
-    progress: Tell | None
-
-
-class RehearsalOptions(TypedDict, total=False):
-    """The options of `Workspace.rehearse`, whatever is rehearsed."""
-
-    chain: bool
-    consent: bool
-    lock_timeout: str | None
-    statement_timeout: str | None
-    progress: Tell | None
-
-
 class Workspace:
-    """One database and one folder of migrations: ask, preview, roll back. Results are typed; frames and graphs are `Migrations`'.
+    """One database and one folder of migrations: ask, preview, roll back.
 
-    A method that changes the database says so in its first line.
+    Results are typed; `Migrations` adds frames and graphs. A method that changes the database says so in its first
+    line.
 
     Parameters
     ----------
@@ -91,11 +52,11 @@ class Workspace:
     # -- where -----------------------------------------------------------------------------------------------------
 
     @property
-    def target(self) -> Target:
+    def target(self) -> results.Target:
         """Which database this is; never its password."""
         return self.database.target
 
-    def look_up_target(self) -> Target:
+    def look_up_target(self) -> results.Target:
         """Which database this is, and whether it is marked as production now. Does not write."""
         self.database.look_up_production()
         return self.target
@@ -149,7 +110,7 @@ class Workspace:
 
     # -- queries ---------------------------------------------------------------------------------------------------
 
-    def check(self, name: str) -> CheckResult:
+    def check(self, name: str) -> results.CheckResult:
         """May this migration be rolled back now? Does not write.
 
         Parameters
@@ -170,7 +131,7 @@ class Workspace:
         """What the ledgers of deploy tools know better than the history, a line each. Does not write."""
         return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.ledger_findings())
 
-    def last(self, *, deploy: str | None = None) -> LastApplied:
+    def last(self, *, deploy: str | None = None) -> results.LastApplied:
         """Which migration was applied last, as history and deploy ledger say together; our own aside. Does not write.
 
         Parameters
@@ -187,20 +148,13 @@ class Workspace:
 
         return ledgers.last_applied(self.database, deploy=deploy)
 
-    def _deploy(self, label: str) -> dict[str, Any]:
-        """The newest deploy of a label."""
-        found = self.database.deploys(label)
-        if not found:
-            raise UsageError(f"There is no deploy {label}", hint="migrollback deploys lists them.")
-        return found[0]
-
-    def verify_events(self) -> AuditResult:
+    def verify_events(self) -> results.AuditResult:
         """Check the audit log's chain of hashes in Python. Does not write."""
         from migrollback_nb.operations import audit
 
         return audit.verify(self.database.events())
 
-    def plan(self, name: str) -> Plan:
+    def plan(self, name: str) -> results.Plan:
         """The chain: in which order this migration and all that depends on it would be rolled back. Does not write.
 
         Raises
@@ -215,14 +169,14 @@ class Workspace:
         return plan(self.database, stem(name))
 
     @overload
-    def preview(self, name: str | Sequence[str], *, chain: bool = False) -> Preview: ...
+    def preview(self, name: str | Sequence[str], *, chain: bool = False) -> results.Preview: ...
     @overload
     def preview(
         self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
-    ) -> Preview | NothingToRollBack: ...
+    ) -> results.Preview | results.NothingToRollBack: ...
     def preview(
         self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
-    ) -> Preview | NothingToRollBack:
+    ) -> results.Preview | results.NothingToRollBack:
         """What a rollback would run: the dry run. Does not write.
 
         Parameters
@@ -249,34 +203,14 @@ class Workspace:
         UsageError
             When there is no deploy of this label.
         """
-        names = self._steps(name, chain=chain, deploy=deploy)
-        if deploy is not None and not names:
-            return self._nothing_in(deploy)
-        from migrollback_nb.operations.preview import preview
+        from migrollback_nb.operations.preview import nothing_in, preview, steps_of
 
+        names = steps_of(self.database, name, chain=chain, deploy=deploy)
+        if deploy is not None and not names:
+            return nothing_in(self.database, deploy)
         return preview(self.database, names, folder=self.folder_path, deploy=deploy)
 
-    def _nothing_in(self, deploy: str) -> NothingToRollBack:
-        return results.NothingToRollBack(deploy=deploy, state=self._deploy(deploy)["state"])
-
-    def _steps(self, name: str | Sequence[str] | None, *, chain: bool, deploy: str | None = None) -> tuple[str, ...]:
-        """The migrations that are meant, in the order in which they are to be rolled back."""
-        if deploy is not None:
-            if name is not None or chain:
-                raise UsageError("A deploy is rolled back as a whole", hint="Give its label alone, or a name.")
-            return tuple(self.database.migrations_of_deploy(deploy))
-        if name is None:
-            raise UsageError("No migration was named", hint="Name one, or a deploy by its label.")
-        if not isinstance(name, str):
-            if not name:
-                raise UsageError(
-                    "No migration was named",
-                    hint="Name one, or several in the order in which they are to be rolled back.",
-                )
-            return tuple(stem(one) for one in name)
-        return self.plan(name).steps if chain else (stem(name),)
-
-    def diff(self, old: str, new: str = "now") -> SchemaDiff:
+    def diff(self, old: str, new: str = "now") -> results.SchemaDiff:
         """What differs between two snapshots, or between one and the schema as it stands now. Does not write.
 
         Parameters
@@ -308,78 +242,19 @@ class Workspace:
 
     # -- rollback --------------------------------------------------------------------------------------------------
 
-    @overload
-    def rehearse(self, name: str | Sequence[str], **options: Unpack[RehearsalOptions]) -> Rehearsal: ...
-    @overload
-    def rehearse(
-        self,
-        name: str | Sequence[str] | None = None,
-        *,
-        deploy: str | None = None,
-        **options: Unpack[RehearsalOptions],
-    ) -> Rehearsal | NothingToRollBack: ...
-    def rehearse(
-        self,
-        name: str | Sequence[str] | None = None,
-        *,
-        deploy: str | None = None,
-        chain: bool = False,
-        consent: bool = False,
-        lock_timeout: str | None = None,
-        statement_timeout: str | None = None,
-        progress: Tell | None = None,
-    ) -> Rehearsal | NothingToRollBack:
-        """Run a rollback on the target, inside a transaction that is then undone. Writes one event of the audit log, nothing else.
-
-        Parameters, result and errors are those of `Migrations.rehearse`.
-        """
-        from migrollback_nb.operations.rehearse import rehearse
-
-        def run(names: Sequence[str]) -> Rehearsal:
-            with self.database.undertaking(progress):
-                return rehearse(
-                    self.database,
-                    names,
-                    consent=consent,
-                    lock_timeout=lock_timeout,
-                    statement_timeout=statement_timeout,
-                )
-
-        names = self._steps(name, chain=chain, deploy=deploy)
-        return self._nothing_in(deploy) if deploy is not None and not names else self.rehearse_by(run, names)
-
-    def rehearse_by(self, run: Callable[[Sequence[str]], Rehearsal], names: Sequence[str]) -> Rehearsal:
-        """Rehearse by a function that gets these migrations, as on a copy of the schema. Writes what that function writes.
+    def rehearse_by(self, run: Callable[[Sequence[str]], results.Rehearsal], names: Sequence[str]) -> results.Rehearsal:
+        """Rehearse by a function that gets these migrations, here or on a copy. Writes what that function writes.
 
         What is known of the migrations beforehand goes into the result, and into the error when a rule forbids it.
         """
-        from migrollback_nb.operations.rejection import not_found, refusal
-        from migrollback_nb.operations.stored_sql import warnings_of
+        from migrollback_nb.operations.rehearse import rehearse_by
 
-        known = self.database.warnings(names)
-        for step in names:
-            if step not in known:
-                raise not_found(self.database, step)
-        try:
-            rehearsed = run(names)
-        except Refused as error:
-            if error.migration_name is not None and not error.dependents:
-                raise refusal(self.database, names, error.migration_name, error.reason, hint=error.hint) from None
-            raise
-        warnings = tuple(
-            text
-            for step in names
-            for text in (
-                *known[step]["warnings"],
-                *warnings_of(self.database, self.folder_path, step, known[step], thorough=True),
-            )
-        )
-        return replace(rehearsed, warnings=(*warnings, *self.database.remarks))
+        return rehearse_by(self.database, run, names, folder=self.folder_path)
 
     @overload
     def rollback(
         self, name: str | Sequence[str], *, confirm: str, **options: Unpack[RollbackOptions]
-    ) -> RollbackResult | ChainResult: ...
+    ) -> results.RollbackResult | results.ChainResult: ...
     @overload
     def rollback(
         self,
@@ -388,7 +263,7 @@ class Workspace:
         confirm: str,
         deploy: str | None = None,
         **options: Unpack[RollbackOptions],
-    ) -> RollbackResult | ChainResult | NothingToRollBack: ...
+    ) -> results.RollbackResult | results.ChainResult | results.NothingToRollBack: ...
     def rollback(
         self,
         name: str | Sequence[str] | None = None,
@@ -396,13 +271,15 @@ class Workspace:
         confirm: str,
         deploy: str | None = None,
         reason: str | None = None,
-        preview: Preview | Rehearsal | str | None = None,
+        preview: results.Preview | results.Rehearsal | str | None = None,
         chain: bool = False,
         trail: Path | str | None = None,
         snapshots: Snapshots = "ends",
         progress: Tell | None = None,
-    ) -> RollbackResult | ChainResult | NothingToRollBack:
-        """Roll a migration back. Writes: runs its rollback SQL, whole or not at all, and compares the schema with what it was before the migration was applied.
+    ) -> results.RollbackResult | results.ChainResult | results.NothingToRollBack:
+        """Roll a migration back. Writes: runs its rollback SQL, whole or not at all, and verifies what it did.
+
+        Afterwards the schema is compared with what it was before the migration was applied.
 
         Parameters
         ----------
@@ -414,14 +291,14 @@ class Workspace:
             Instead of a name: the label of a deploy. Exactly what it brought and is still applied is rolled back,
             newest first, in one transaction.
         reason : str, optional
-            Goes into the audit trail. On production there must be one: see `install`, and the variable
+            Goes into the audit log. On production there must be one: see `install`, and the variable
             MIGROLLBACK_PRODUCTION.
         preview : Preview, Rehearsal or str, optional
             What was looked at, or its fingerprint: refused when anything has changed since.
         chain : bool
             True: with all that must be rolled back before it, in one transaction.
         trail : Path or str, optional
-            Where the audit trail is saved before the rollback system itself is rolled back; by default a dated file in
+            Where the audit log is saved before the rollback system itself is rolled back; by default a dated file in
             the current folder.
         snapshots : {'ends', 'each', 'none'}
             Of the schema: one before any lock is taken and one after it is committed; of several also one between each
@@ -433,25 +310,26 @@ class Workspace:
         Returns
         -------
         RollbackResult, ChainResult or NothingToRollBack
-            ``unchanged`` says that the SQL ran but wrote nothing; ``verification``, whether the schema is as it was before.
+            ``unchanged`` says that the SQL ran but wrote nothing; ``verification``, whether the schema is as before.
 
         Raises
         ------
         MigrationNotFound, ConfirmationRequired, Refused
             Nothing was changed.
         RollbackFailed
-            The SQL failed and was undone; after a lasting error the status is ``failed``.
+            The SQL failed and was undone; after a permanent error the status is ``failed``.
         LockBusy
-            Somebody holds a lock; nothing was changed.
+            Another session holds a lock; nothing was changed.
         """
         from migrollback_nb.operations import rollback as rolling_back
+        from migrollback_nb.operations.preview import nothing_in, steps_of
         from migrollback_nb.operations.snapshots import check_choice
 
         check_choice(snapshots)
-        names = self._steps(name, chain=chain, deploy=deploy)
+        names = steps_of(self.database, name, chain=chain, deploy=deploy)
         rolling_back.require_confirmation(confirm, names, deploy=deploy)
         if deploy is not None and not names:
-            return self._nothing_in(deploy)
+            return nothing_in(self.database, deploy)
         return rolling_back.rollback(
             self.database,
             names,
@@ -463,11 +341,11 @@ class Workspace:
             folder=self.folder_path,
         )
 
-    def verify_rollback(self, name: str) -> Verification:
-        """Verify the last rollback of a migration later, where that could not be done at once. Writes one event, and a snapshot where none was taken since.
+    def verify_rollback(self, name: str) -> results.Verification:
+        """Verify the last rollback of a migration later. Writes one event, and a snapshot where none was taken since.
 
-        Compares the schema with what it was before the migration was applied. Of a rollback of several, all are
-        verified together.
+        For a rollback that could not be verified at once. Compares the schema with what it was before the migration was
+        applied. Of a rollback of several, all are verified together.
 
         Parameters
         ----------
@@ -479,17 +357,9 @@ class Workspace:
         MigrationNotFound, Refused
             When it is not registered, or not rolled back.
         """
-        from migrollback_nb.operations.rejection import not_found
+        from migrollback_nb.operations.snapshots import verify_later
 
-        row = self.database.find(stem(name))
-        if row is None:
-            raise not_found(self.database, stem(name))
-        if row["status"] != "rolled_back":
-            raise Refused(
-                f"There is no rollback of {stem(name)} to verify: its status is {row['status']}",
-                migration_name=stem(name),
-            )
-        return results.Verification.from_row(self.database.verify_last_rollback(stem(name)))
+        return verify_later(self.database, stem(name))
 
     # -- other commands --------------------------------------------------------------------------------------------
 
@@ -500,8 +370,8 @@ class Workspace:
         deploy: str | None = None,
         progress: Progress | None = None,
         snapshots: Snapshots = "ends",
-    ) -> ApplyResult:
-        """Run the up part of migrations and register them. Writes: each whole or not at all, in a transaction of its own.
+    ) -> results.ApplyResult:
+        """Run up migrations and register them. Writes: each whole or not at all, in a transaction of its own.
 
         Parameters
         ----------
@@ -523,7 +393,7 @@ class Workspace:
         Raises
         ------
         ApplyFailed
-            The up part of one failed and was undone; those before it stay applied.
+            The up migration of one failed and was undone; those before it stay applied.
         Refused
             When it depends on migrations that are not applied, its SQL cannot run, or its deploy tool has applied it or
             is at work.
@@ -535,8 +405,8 @@ class Workspace:
             self.database, self.folder, stems, again=again, deploy=deploy, progress=progress, snapshots=snapshots
         )
 
-    def register(self, name: str) -> RegisterResult:
-        """Register a migration that is in place, or update what is registered of it. Writes.
+    def register(self, name: str) -> results.RegisterResult:
+        """Register a migration that is applied, or update what is registered of it. Writes.
 
         Parameters
         ----------
@@ -548,14 +418,14 @@ class Workspace:
         MigrationNotFound, MigrationFileError
             When there is no such file, or it is bad.
         DependencyError
-            When it depends on migrations that are not registered, or in a circle.
+            When it depends on migrations that are not registered, or in a cycle.
         """
         from migrollback_nb.operations.register import register
 
         return register(self.database, self.folder.read(name))
 
-    def sync(self, *, deploy: str | None = None, progress: Progress | None = None) -> SyncResult:
-        """Register every migration of the folder that is not registered yet, and record what its deploy tool did meanwhile. Writes.
+    def sync(self, *, deploy: str | None = None, progress: Progress | None = None) -> results.SyncResult:
+        """Register what of the folder is not registered yet, and record what its deploy tool did since. Writes.
 
         The tool's ledger is asked about every file and every registered migration: what it does not hold is not
         registered, what it holds again after a rollback is recorded as applied again, and what it no longer holds is
@@ -579,18 +449,18 @@ class Workspace:
 
         return registering.sync(self.database, self.folder, deploy=deploy, progress=progress)
 
-    def record_dependencies(self) -> RecordResult:
-        """Keep what `infer_dependencies` finds. Writes: from then on these dependencies block and order as declared ones do.
+    def record_dependencies(self) -> results.RecordResult:
+        """Record what `infer_dependencies` finds. Writes: such dependencies block and order as declared ones do.
 
-        One that would close a circle is left out, with a remark. One that was inferred before and is not found any more
+        One that would close a cycle is left out, with a remark. One that was inferred before and is not found any more
         is taken back.
         """
         from migrollback_nb.operations.dependencies import record_dependencies
 
         return record_dependencies(self.database, self._folder_if_any())
 
-    def resolve(self, name: str, *, status: str, reason: str) -> RegisterResult:
-        """Say how a failed migration stands, once a person has looked after it. Writes the history; runs no migration SQL.
+    def resolve(self, name: str, *, status: str, reason: str) -> results.RegisterResult:
+        """Record how a failed migration stands, as a person found it. Writes the history; runs no migration SQL.
 
         Parameters
         ----------
@@ -599,20 +469,11 @@ class Workspace:
         status : {'applied', 'rolled_back'}
             What is true of the database now.
         reason : str
-            What was found and done; goes into the audit trail.
+            What was found and done; goes into the audit log.
         """
-        from migrollback_nb.operations.rejection import not_found
+        from migrollback_nb.operations.register import resolve
 
-        name = stem(name)
-        row = self.database.find(name)
-        if row is None:
-            raise not_found(self.database, name)
-        before = self.database.resolve(name, status, reason)
-        return results.RegisterResult(
-            migration_name=name,
-            outcome=f"{before} -> {status}",
-            has_rollback_sql=bool((row["rollback_sql"] or "").strip()),
-        )
+        return resolve(self.database, stem(name), status=status, reason=reason)
 
     def snapshot(self, name: str, description: str | None = None) -> str:
         """Store the schema as it stands. Writes one snapshot; returns its id.
@@ -626,13 +487,13 @@ class Workspace:
         """
         return self.database.snapshot(stem(name), description)
 
-    def export_audit_log(self, path: Path | str) -> AuditResult:
-        """Save history, dependencies and audit trail as a JSON file. Does not write to the database.
+    def export_audit_log(self, path: Path | str) -> results.AuditResult:
+        """Save history, dependencies and audit log as a JSON file. Does not write to the database.
 
         Raises
         ------
         UsageError
-            When the file exists already: a trail is never overwritten.
+            When the file exists already: an audit log is never overwritten.
         """
         from migrollback_nb.operations.audit_log import export_audit_log
 
@@ -645,7 +506,7 @@ class Workspace:
         reason: str | None = None,
         trust_ledger_of: Sequence[str] = (),
         distrust_ledger_of: Sequence[str] = (),
-    ) -> InstallResult:
+    ) -> results.InstallResult:
         """Install the rollback system, or bring an older one up to date. Writes; what is up to date is left as it is.
 
         Parameters
@@ -655,7 +516,7 @@ class Workspace:
             client, and a person is asked to type the migration's name. False: take the mark away. By default it stays
             as it is.
         reason : str, optional
-            Why it is marked, or not production any more; goes into the audit trail. Needed to take the mark away.
+            Why it is marked, or not production any more; goes into the audit log. Needed to take the mark away.
         trust_ledger_of : sequence of str
             Roles whose deploy ledgers are read and written from now on. Such a role can then act with the rights of
             everybody who rolls back: its triggers run.
@@ -669,7 +530,8 @@ class Workspace:
         NewerSystem
             When the database's system is newer than this package.
         Refused
-            When tables of the same names, or functions that stand in the way, are in the schema and not ours; when an older system is another role's.
+            When tables of the same names, or functions that stand in the way, are in the schema and not ours; when an
+            older system is another role's.
         """
         from migrollback_nb.operations.install import install
 

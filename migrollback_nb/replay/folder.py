@@ -1,4 +1,4 @@
-"""What can be said of a folder of migrations without a database: `verify` grades its rollbacks, `template` suggests one."""
+"""What can be said of a folder alone, without a database: `verify` grades its rollbacks, `template` suggests one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def verify(
     -------
     DataFrame
         Columns migration_name, grade (restores, loses_data, differs, fails, no_rollback), sqlstate, statement,
-        differences (tuple of dict), remarks (tuple of str), reapplies (whether the up part works again after the
+        differences (tuple of dict), remarks (tuple of str), reapplies (whether the up migration works again after the
         rollback), seconds. ``attrs["warnings"]``: what is true of all of it, as which roles and stand-ins were made.
 
     Raises
@@ -77,10 +77,11 @@ def template(
     own_server: bool = False,
     prelude: Sequence[Path | str] | Path | str | None = None,
 ) -> Template:
-    """Suggest a rollback block for a migration of a folder; needs no connection. Writes only on a scratch database, where something has to be looked up.
+    """Suggest a rollback block for a migration of a folder; needs no connection. Writes only on a scratch database.
 
-    It undoes what the up part does, last statement first. What the text does not say (the type of a dropped column, the
-    old body of a function) is looked up by replaying the folder up to there; what cannot be undone is marked as a TODO.
+    It undoes what the up migration does, last statement first. What the text does not say (the type of a dropped
+    column, the old body of a function) is looked up by replaying the folder up to there; what cannot be undone is
+    marked as a TODO.
 
     Parameters
     ----------

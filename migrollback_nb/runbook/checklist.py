@@ -20,7 +20,7 @@ from migrollback_nb.core.errors import (
     Refused,
     UsageError,
 )
-from migrollback_nb.operations.rehearse import rehearse_on_copy
+from migrollback_nb.operations.rehearse import rehearse, rehearse_on_copy
 from migrollback_nb.runbook import error_rates, hooks, items, smoke_tests
 from migrollback_nb.runbook.items import Entry, Evidence, Outcome, Phase, RunbookState
 from migrollback_nb.servers.pg_dump import BackupFailed, default_file, take_backup
@@ -369,7 +369,8 @@ class Checklist:
             except UsageError as error:
                 remarks.append(f"Not rehearsed on a copy: {error.message}")
         if all(rehearsed.success for rehearsed in rehearsals):
-            rehearsals.append(self.db.rehearse(self.name, chain=self.chain))
+            with self.db.database.undertaking():
+                rehearsals.append(self.db.rehearse_by(partial(rehearse, self.db.database), self._names()))
         last = rehearsals[-1]
         evidence = {
             "migrations": [name for name, _ in last.steps],
