@@ -90,15 +90,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
-        servers = metafunc.config.stash[SERVERS]
-        if not (metafunc.config.getoption("--all-servers") or metafunc.definition.get_closest_marker("versions")):
-            servers = servers[:1]
-        metafunc.parametrize(
-            "server",
-            [pytest.param(server, id=server.id, marks=pytest.mark.pg) for server in servers],
-            indirect=True,
-            scope="session",
-        )
+        config, marker = metafunc.config, metafunc.definition.get_closest_marker
+        first, *others = [pytest.param(server, id=server.id, marks=pytest.mark.pg) for server in config.stash[SERVERS]]
+        if config.getoption("--all-servers") or marker("versions"):
+            chosen = [first, *others]
+        elif config.getoption("--long") and marker("older"):
+            chosen = [
+                first,
+                *(pytest.param(*one.values, id=one.id, marks=[*one.marks, pytest.mark.long]) for one in others),
+            ]
+        else:
+            chosen = [first]
+        metafunc.parametrize("server", chosen, indirect=True, scope="session")
 
 
 # -- notebooks -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Servers, databases and sessions for every test. What a whole run needs stands in the conftest.py above.
 
-Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run on PostgreSQL 18; those marked
-`versions`, and with --all-servers all of them, once on each server of the run.
+Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run on PostgreSQL 18. Those marked
+`versions` run once on each server of the run; so do those marked `older` with --long, and all of them with
+--all-servers.
 """
 
 from __future__ import annotations

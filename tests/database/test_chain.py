@@ -5,7 +5,7 @@ from watching import events, exists, schema_of, status, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 
 @pytest.fixture
@@ -45,6 +45,7 @@ def test_dependents_first(db, chain, session):
     )
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("failing", ["a", "b", "c", "d"])
 def test_one_that_fails_undoes_the_others(db, chain, session, failing):
     chain(**{failing: f"DROP TABLE {failing}; SELECT 1/0;"})
@@ -133,6 +134,7 @@ def test_each_part_runs_under_its_own_path(database_dsn, folder, write_migration
     assert not exists(session(), "two.t")
 
 
+@pytest.mark.versions
 def test_applied_again_and_back_once_more(db, chain, session):
     chain()
     before = schema_of(session())

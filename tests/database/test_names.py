@@ -5,7 +5,7 @@ from watching import AROUND, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 NAMES = [
     "001_Capitals", '002_"quoted"', "003 with spaces", "004.dots.v1.2", "005_ěščřžýáíé", "006_日本語", "007_🐎", "008_it's", "009_back\\slash", "010_100%", "011_%s_%(name)s", "012_{curly}", "013_$1_$$",
@@ -14,6 +14,7 @@ NAMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.versions
 def test_every_name_goes_the_whole_way(db, write_migration, session):
     for name in NAMES:
         table = '"' + name.replace('"', '""')[:40] + '"'

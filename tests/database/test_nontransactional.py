@@ -6,12 +6,13 @@ from watching import AROUND, Background, events, eventually, eventually_waits, e
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 UP = "CREATE TABLE t (a int); CREATE INDEX i ON t (a); CREATE INDEX j ON t (a);"
 OUTSIDE = " transaction:false"
 
 
+@pytest.mark.versions
 def test_statement_by_statement(db, applied, session):
     applied(
         "001_t", UP, "DROP INDEX CONCURRENTLY i;\nDROP INDEX CONCURRENTLY j;\nVACUUM t;\nDROP TABLE t;", options=OUTSIDE
@@ -28,6 +29,7 @@ def test_statement_by_statement(db, applied, session):
     assert db.verify_events().intact
 
 
+@pytest.mark.versions
 def test_an_interrupted_run_resumes_where_it_stopped(db, applied, session):
     connection = session()
     connection.execute("CREATE TABLE ran (statement int)")
@@ -108,6 +110,7 @@ def test_no_dependent_is_registered_meanwhile(applied, write_migration, *, sessi
     assert status(session(), "001_t") == "rolled_back"
 
 
+@pytest.mark.versions
 def test_two_at_once_run_it_once(applied, session, database_dsn, folder):
     session().execute("CREATE TABLE ran ()")
     applied(
@@ -126,6 +129,7 @@ def test_two_at_once_run_it_once(applied, session, database_dsn, folder):
     assert value(session(), "SELECT count(*) FROM ran") == 1
 
 
+@pytest.mark.versions
 def test_concurrently_waits_for_a_reader_rather_than_leave_half_an_index(db, applied, session):
     watcher = session()
     applied("001_t", UP, "DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
@@ -192,6 +196,7 @@ def test_a_borrowed_connection_is_told_that_two_are_needed(applied, session, fol
     assert exists(session(), "i")
 
 
+@pytest.mark.versions
 def test_an_up_part_outside_a_transaction(db, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
     write_migration(
@@ -225,6 +230,7 @@ def test_an_up_part_outside_a_transaction_resumes(db, write_migration, session):
     assert value(session(), "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass")
 
 
+@pytest.mark.versions
 def test_an_up_part_that_needs_it_and_does_not_say_so_is_refused_with_its_line(db, write_migration, session):
     write_migration("001_i", "CREATE TABLE t (a int);\n\nCREATE INDEX CONCURRENTLY i ON t (a);")
     with pytest.raises(mr.Refused) as caught:

@@ -5,7 +5,7 @@ from watching import events, last_event, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 SETUP = """
 CREATE SEQUENCE seq;
@@ -94,6 +94,7 @@ def test_with_consent_it_runs_and_says_so(db, rollback, session):
     assert last_event(session())["details"]["consent"] is True
 
 
+@pytest.mark.versions
 def test_psql_is_protected_too(db, rollback, session):
     rollback("SELECT setval('seq', 41);")
     success, message, report = session().execute("SELECT * FROM rehearse_migration_rollback('001_t')").fetchone()
@@ -105,6 +106,7 @@ def test_psql_is_protected_too(db, rollback, session):
     ).fetchone() == (True,)
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     "sql",
     [
@@ -121,6 +123,7 @@ def test_sql_that_was_set_by_hand_is_looked_at_by_its_words(db, rollback, sessio
         db.rehearse("001_t")
 
 
+@pytest.mark.versions
 def test_an_event_trigger_counts(db, rollback, session):
     rollback("DROP TABLE plain;")
     session().execute(

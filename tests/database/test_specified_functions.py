@@ -3,7 +3,7 @@
 import pytest
 from watching import events, exists, value
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 SAFE = "Migration can be safely rolled back"
 
@@ -17,6 +17,7 @@ def connection(session):
     return session()
 
 
+@pytest.mark.versions
 def test_can_rollback_migration(applied, connection):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     cursor = connection.execute("SELECT * FROM can_rollback_migration('001_t')")
@@ -41,6 +42,7 @@ def test_dry_run(applied, connection):
     assert events(connection) == before
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize(
     "call",
     [
@@ -105,6 +107,7 @@ def test_a_failure_says_why(applied, connection):
     ]
 
 
+@pytest.mark.versions
 def test_list_rollbackable_migrations(applied, connection):
     applied("001_base", "CREATE TABLE base ();", "DROP TABLE base;")
     applied("002_dependent", "CREATE TABLE dependent ();", "DROP TABLE dependent;", depends_on=["001_base"])
@@ -154,6 +157,7 @@ def test_no_listing_contradicts_itself(applied, connection):
         ).fetchone() == (can, reason)
 
 
+@pytest.mark.versions
 def test_create_migration_snapshot(connection):
     connection.execute("CREATE TABLE kept (a int NOT NULL)")
     assert (

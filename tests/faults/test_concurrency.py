@@ -9,11 +9,12 @@ from watching import Background, Latch, events, eventually_waits, exists, status
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 ATTEMPTS = 50
 
 
+@pytest.mark.versions
 def test_fifty_at_once_run_it_exactly_once(applied, session, database_dsn):
     session().execute("CREATE TABLE ran (at timestamptz DEFAULT clock_timestamp())")
     applied("001_t", "SELECT 1;", "INSERT INTO ran DEFAULT VALUES; SELECT pg_sleep(0.1);")
@@ -54,6 +55,7 @@ BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base;")
 SLOW_BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base; " + Latch.wait)
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_a_dependent_is_registered_while_its_base_goes(applied, session, latch, isolation):
     applied(*SLOW_BASE)
@@ -154,6 +156,7 @@ def test_a_change_by_hand_waits_for_a_rollback_that_runs(applied, session, latch
     assert events(session())[-2:] == ["rolled_back", "history_changed"]
 
 
+@pytest.mark.versions
 def test_fifty_writers_do_not_fork_the_trail(session, database_dsn):
     def write(number):
         with psycopg.connect(database_dsn, autocommit=True) as connection:

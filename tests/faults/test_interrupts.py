@@ -17,7 +17,7 @@ import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.database import Database
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 Session = Callable[..., psycopg.Connection]
 
@@ -56,6 +56,7 @@ def test_during_the_verification_the_rollback_is_done_and_said_so(
     assert not exists(session(), "t")
 
 
+@pytest.mark.versions
 def test_before_the_commit_it_is_undone_and_said_so(
     db: mr.Migrations, applied: Callable[..., str], session: Session
 ) -> None:

@@ -11,7 +11,7 @@ from watching import Background, events, eventually_sleeps, eventually_waits, ex
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 
 class Proxy:
@@ -102,6 +102,7 @@ def cut_at_commit_of_the_rollback(migrations, proxy, *, before=False):
     return pytest.MonkeyPatch.context(), rows
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("before", [False, True], ids=["committed", "not committed"])
 def test_lost_at_commit(through, proxy, table, session, before):
     context, rows = cut_at_commit_of_the_rollback(through, proxy, before=before)
@@ -244,6 +245,7 @@ def asleep(applied, session):
     return lambda: eventually_sleeps(session()), before
 
 
+@pytest.mark.versions
 def test_killed_in_the_middle(db, asleep, session):
     pid, before = asleep
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
@@ -269,6 +271,7 @@ def test_killed_while_psql_runs_it(asleep, session):
     assert status(session(), "001_t") == "applied"
 
 
+@pytest.mark.versions
 def test_killed_between_two_statements_outside_a_transaction(db, applied, session):
     connection = session()
     connection.execute("CREATE TABLE ran (statement int)")
@@ -296,6 +299,7 @@ def test_a_connection_that_died_between_two_questions_says_so(db, session):
         db.list()
 
 
+@pytest.mark.versions
 def test_looking_an_attempt_up_waits_for_it(db, applied, session, latch):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; " + latch.wait)
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 pytestmark = [
-    pytest.mark.versions,
+    pytest.mark.older,
     pytest.mark.skipif(
         PROGRAM is None and not os.environ.get("REQUIRE_POOLER"),
         reason="this machine has no pgbouncer (apt-get install pgbouncer)",
@@ -158,6 +158,7 @@ def test_it_is_refused_too_where_the_pool_has_one_session_for_all(pooled, write_
     assert not exists(session(), "t")
 
 
+@pytest.mark.versions
 def test_statement_by_statement_in_session_mode(pooled, write_migration, folder, session):
     write_migration("001_t", OUTSIDE)
     with mr.connect(pooled("session"), dir=folder) as db:

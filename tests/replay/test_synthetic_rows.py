@@ -4,7 +4,7 @@ import pytest
 
 from migrollback_nb.replay import sample_rows, table_contents
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 TYPES = [
     "smallint", "integer", "bigint", "numeric(3,1)", "numeric", "real", "double precision", "money", "boolean", "text", "varchar(2)", "char(1)", '"char"', "name", "date", "time",
@@ -44,6 +44,7 @@ def test_a_table_that_is_meant_to_have_one_row_is_no_reason_to_do_without_the_ot
     )
 
 
+@pytest.mark.versions
 def test_every_common_type_is_filled(write, verdicts):
     write(
         "001_a",
@@ -105,6 +106,7 @@ CONSTRAINED = [
 ]
 
 
+@pytest.mark.versions
 def test_constraints_are_met_where_they_can_be(write, verdicts):
     for place, tables in enumerate(CONSTRAINED):
         target = '"o dd"."We""ird%s{x}"' if "o dd" in tables else "p" if "PARTITION" in tables else "a"

@@ -8,7 +8,7 @@ from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def held(session):
     return lambda query: [key for (key,) in connection.execute(query)]
 
 
+@pytest.mark.versions
 @pytest.mark.parametrize("tool", LEDGERS)
 def test_the_ledger_follows_apply_and_rollback(db, write, held, session, tool):
     table, query, keys, forms = LEDGERS[tool]
