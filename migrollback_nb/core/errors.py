@@ -2,7 +2,7 @@
 
 MigrollbackError
 ├── UsageError                  the call or the command line is off
-├── MigrationFileError          one migration file is bad: file, line, mend
+├── MigrationFileError          one migration file is bad: file, line, fix
 ├── DependencyError             missing names, a migration that depends on itself, a circle
 ├── ConnectionFailed            no server, no answer, a lost connection
 ├── NotInstalled                the rollback system is not in this database
@@ -10,10 +10,10 @@ MigrollbackError
 ├── NewerSystem                 ... or newer than this package
 ├── MigrationNotFound           no migration of that name is registered
 ├── Refused                     a safety rule says no; nothing was changed
-│   └── ConfirmationRequired    ... because nobody has confirmed
-├── LockBusy                    somebody else holds a lock; nothing was changed
+│   └── ConfirmationRequired    ... because it was not confirmed
+├── LockBusy                    another session holds a lock; nothing was changed
 ├── RollbackFailed              the rollback SQL failed; all of it was undone
-├── ApplyFailed                 the up part failed; all of it was undone
+├── ApplyFailed                 the up migration failed; all of it was undone
 └── DatabaseError               any other error of PostgreSQL, with its SQLSTATE
 
 KeyboardInterrupt
@@ -34,7 +34,7 @@ class MigrollbackError(Exception):
     message : str
         What happened, where.
     hint : str or None
-        How to mend it.
+        How to fix it.
     done : tuple of str
         Migrations that the same call had applied before it, and that stay so.
     exit_code : int
@@ -97,7 +97,7 @@ class MigrationFileError(MigrollbackError):
     line, column : int or None
         Where, counted from 1; None when the file as a whole is meant.
     migration_name : str
-        The migration that it belongs to; the file's stem where nobody knows better.
+        The migration that it belongs to; the file's stem where nothing better is known.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class Refused(MigrollbackError):
 
 
 class ConfirmationRequired(Refused):
-    """Nobody has confirmed; nothing was changed."""
+    """The rollback was not confirmed; nothing was changed."""
 
     exit_code = 2
 
@@ -233,7 +233,7 @@ class DatabaseError(MigrollbackError):
 
 
 class LockBusy(DatabaseError):
-    """Somebody else holds a lock that is needed. Nothing was changed; trying again is safe."""
+    """Another session holds a lock that is needed. Nothing was changed; trying again is safe."""
 
 
 #: Longest text of a statement that the database keeps of a failure.
@@ -300,7 +300,7 @@ class RollbackFailed(SqlFailed):
 
 
 class ApplyFailed(SqlFailed):
-    """The up part failed, and all of it was undone."""
+    """The up migration failed, and all of it was undone."""
 
 
 #: What the SQL functions raise with their own class of SQLSTATE, and the locks of PostgreSQL.
@@ -321,7 +321,7 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
 }
 
 
-#: The way out of errors for which PostgreSQL itself gives none.
+#: Hints for errors for which PostgreSQL itself gives none.
 _HINTS = {
     "42725": (
         "A function that is not this system's has the name of one of its own: migrollback install lists such functions."

@@ -206,12 +206,12 @@ def inferred(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def events(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """The audit trail as a DataFrame (n, 10), columns as in `EVENTS`; does not write."""
+    """The audit log as a DataFrame (n, 10), columns as in `EVENTS`; does not write."""
     return _frame(rows, EVENTS)
 
 
 def attempts(events: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Attempts to roll back, by the audit trail, as a DataFrame (n, 11), columns as in `ATTEMPTS`; does not write.
+    """Attempts to roll back, by the audit log, as a DataFrame (n, 11), columns as in `ATTEMPTS`; does not write.
 
     Parameters
     ----------
@@ -221,19 +221,19 @@ def attempts(events: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     running: dict[tuple[Any, str], dict[str, Any]] = {}
-    in_place_since: dict[str, Any] = {}
+    applied_since: dict[str, Any] = {}
     for event in events:
         name, kind, moment = event["migration_name"], event["event"], event["occurred_at"]
         if kind in ("applied", "registered"):
-            in_place_since.setdefault(name, moment)  # what is registered anew is in place already
+            applied_since.setdefault(name, moment)  # what is registered now was applied before
         elif kind == "resolved" and event["details"].get("new") == "rolled_back":
-            in_place_since.pop(name, None)
+            applied_since.pop(name, None)
         elif kind == "started":
             running[event["attempt_id"], name] = {"started_at": moment, "row": len(rows)}
             rows.append(_attempt(event, "unknown", moment, None))
         elif kind in ("rolled_back", "failed", "refused"):
             known = running.pop((event["attempt_id"], name), None) if event["attempt_id"] is not None else None
-            since = in_place_since.get(name)
+            since = applied_since.get(name)
             row = _attempt(
                 event,
                 kind,
@@ -245,7 +245,7 @@ def attempts(events: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             else:
                 rows.append(row)
             if kind == "rolled_back":
-                in_place_since.pop(name, None)
+                applied_since.pop(name, None)
     return _frame(rows, ATTEMPTS)
 
 
@@ -274,7 +274,7 @@ def rehearsal(rehearsed: Rehearsal, what: str) -> pd.DataFrame:
     rehearsed : Rehearsal
         The rehearsal.
     what : str
-        changes, rows, locks, statements, broken or sessions. Of what the rollback creates nobody has made it yet:
+        changes, rows, locks, statements, broken or sessions. What the rollback creates has no creator yet:
         made_by, named and foreign are None.
     """
     if what not in REHEARSAL:

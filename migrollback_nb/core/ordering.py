@@ -74,9 +74,9 @@ def rollback_order(
     name : str
         The migration.
     edges : iterable of (str, str)
-        (dependent, dependency) for every dependency among those that rest on `name`.
+        (dependent, dependency) for every dependency among those that depend on `name`.
     in_place : mapping of str to bool
-        Whether a migration is still in place; those that are rolled back already order the others but are left out.
+        Whether a migration is still applied; those that are rolled back already order the others but are left out.
     like : iterable of str, optional
         The names in the order in which they were applied; without it that is the order of the names themselves.
 
@@ -99,7 +99,7 @@ def rollback_order(
 
 
 def missing(depends_on: Mapping[str, Iterable[str]], known: Iterable[str]) -> dict[str, list[str]]:
-    """Name -> names that it depends on though nobody knows them, in order."""
+    """Name -> names that it depends on and that are not known, in order."""
     have = {*known, *depends_on}
     found = {name: sorted(base for base in bases if base not in have) for name, bases in depends_on.items()}
     return {name: bases for name, bases in found.items() if bases}
@@ -117,7 +117,7 @@ def neighbourhood(name: str, edges: Iterable[tuple[str, str]], *, depth: int, di
     depth : int
         How many dependencies away.
     direction : {'both', 'dependents', 'dependencies'}
-        Which way: what rests on it, what it rests on, or either at every step.
+        Which way: what depends on it, what it depends on, or either at every step.
     """
     near: dict[str, set[str]] = {}
     for dependent, dependency in edges:

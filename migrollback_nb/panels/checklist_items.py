@@ -28,7 +28,7 @@ _VERBS = {
     Evidence.MENDED_FILE: "Look at the file",
     Evidence.MAINTENANCE: "Run the hook",
     Evidence.NOTIFICATION: "Run the hook",
-    Evidence.TRAIL: "Look into the trail",
+    Evidence.TRAIL: "Read the audit log",
     Evidence.SCHEMA: "Verify now",
     Evidence.SMOKE_TESTS: "Run the tests",
     Evidence.ERROR_RATES: "Read the counters",
@@ -64,21 +64,21 @@ class ChecklistItem:
                 )
             )
         if item.evidence != Evidence.TRAIL:
-            word = "Use my own" if item.evidence == Evidence.BACKUP else "Attest"
+            word = "Use my own" if item.evidence == Evidence.BACKUP else "Confirm manually"
             self.buttons.append(
                 self._button(
                     panel,
                     word,
                     f"Done, on your word; needs the note: {item.text}",
-                    lambda: panel.attest(item.key, self.note.value),
+                    lambda: panel.confirm_manually(item.key, self.note.value),
                 )
             )
             self.buttons.append(
                 self._button(
                     panel,
-                    "Go on without",
+                    "Skip",
                     f"Needs the reason as note: {item.text}",
-                    lambda: panel.go_on_without(item.key, self.note.value),
+                    lambda: panel.skip(item.key, self.note.value),
                 )
             )
         controls = [self.note, *self.buttons] if item.evidence != Evidence.TRAIL else self.buttons
@@ -107,30 +107,30 @@ class ChecklistItem:
             if outcome is not None
             else f"<span>{sign} {word}</span>"
         )
-        told = [f"<div>{badge} <b>{html.escape(self.item.text)}</b></div>"]
+        report = [f"<div>{badge} <b>{html.escape(self.item.text)}</b></div>"]
         if state is not None:
             shown = next(row for row in state.rows() if row[1] == self.item.text)
             _, _, summary, note, who, when = shown
             if summary:
-                told.append(f"<div>{html.escape(summary)}</div>")
+                report.append(f"<div>{html.escape(summary)}</div>")
             if note:
-                told.append(f"<div>“{html.escape(note)}”</div>")
+                report.append(f"<div>“{html.escape(note)}”</div>")
             if who:
-                told.append(f"<div>{html.escape(who)}, {html.escape(when)} UTC</div>")
+                report.append(f"<div>{html.escape(who)}, {html.escape(when)} UTC</div>")
         if outcome is None:
-            told.append(f"<div>{html.escape(self.item.help)}.</div>")
-        return f'<div style="line-height:1.5;overflow-wrap:anywhere">{"".join(told)}</div>'
+            report.append(f"<div>{html.escape(self.item.help)}.</div>")
+        return f'<div style="line-height:1.5;overflow-wrap:anywhere">{"".join(report)}</div>'
 
 
 def summary_html(state: RunbookState | None) -> str:
     """How many items of each phase are complete."""
     if state is None:
-        return '<div style="line-height:1.5">Choose a migration: its checklist is read from the audit trail.</div>'
+        return '<div style="line-height:1.5">Choose a migration: its checklist is read from the audit log.</div>'
     counts = " · ".join(
         f"{phase.capitalize()} {len(items.items_of(phase)) - len(state.open(phase))} of {len(items.items_of(phase))}"
         for phase in Phase
     )
-    done = "" if state.missing_before else " · all before the rollback is settled"
+    done = "" if state.missing_before else " · all before the rollback are complete"
     return f'<div role="status" style="line-height:1.5"><b>{html.escape(counts)}</b>{done}</div>'
 
 

@@ -39,8 +39,8 @@ _OFFERED = 500
 class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without types
     """Work through the production checklist of one migration; writes only by its buttons: one event for each answer.
 
-    How it stands is read from the audit trail: a colleague's panel shows the same after Refresh, and so does this one
-    after a restart of the kernel. What takes time runs in a thread, one thing at a time; meanwhile only Cancel works.
+    How it stands is read from the audit log: a colleague's panel shows the same after Refresh, and so does this one
+    after a restart of the kernel. What takes time runs in a thread, one thing at a time; until it ends only Cancel works.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
     selected : str or None
         The chosen one. Link it with another panel's: ``traitlets.link((graph, "selected"), (checklist, "selected"))``.
     chain : bool
-        Whether all that rests on it is to be rolled back with it.
+        Whether all that depend on it are rolled back with it.
     ticket : str
-        Goes with each answer into the audit trail.
+        Goes with each answer into the audit log.
     state : RunbookState or None
         How the run stands.
     error : BaseException or None
@@ -188,15 +188,15 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         chosen()
 
     def refresh(self) -> None:
-        """Read the audit trail again. Does not write."""
-        self._start("Reading the audit trail", lambda _: None)
+        """Refresh from the audit log. Does not write."""
+        self._start("Reading the audit log", lambda _: None)
 
     def answer(self, key: str, *, note: str = "") -> None:
         """Let the machine answer an item. Writes one event."""
         item = items.item_of(key)
         self._start(item.text, lambda checklist: checklist.answer(key, note=note.strip() or None), forget=key)
 
-    def attest(self, key: str, note: str) -> None:
+    def confirm_manually(self, key: str, note: str) -> None:
         """Answer an item on a person's word; of a backup, the note is the id of your own. Writes one event."""
         item = items.item_of(key)
 
@@ -204,19 +204,19 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             if item.evidence == Evidence.BACKUP and note.strip():
                 checklist.record_backup(key, note)
             else:
-                checklist.attest(key, note)
+                checklist.confirm_manually(key, note)
 
         self._start(item.text, work, forget=key)
 
-    def go_on_without(self, key: str, reason: str) -> None:
-        """Go on without an item. Writes one event, with the reason."""
-        self._start(items.item_of(key).text, lambda checklist: checklist.go_on_without(key, reason), forget=key)
+    def skip(self, key: str, reason: str) -> None:
+        """Skip an item. Writes one event, with the reason."""
+        self._start(items.item_of(key).text, lambda checklist: checklist.skip(key, reason), forget=key)
 
-    def go_on(self, reason: str) -> None:
-        """Go on without all open items before the rollback. Writes an event for each, with the reason."""
+    def skip_open(self, reason: str) -> None:
+        """Skip all open items before the rollback. Writes an event for each, with the reason."""
         if not reason.strip():
-            raise UsageError("Going on without needs a reason: it goes into the audit trail")
-        self._start("Recording what is left out", lambda checklist: checklist.go_on(reason))
+            raise UsageError("Skipping needs a reason: it goes into the audit log")
+        self._start("Recording what is left out", lambda checklist: checklist.skip_open(reason))
 
     def cancel(self) -> None:
         """Cancel what is running; what a transaction did is undone, and of a backup no file stays."""
@@ -259,7 +259,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
                 work(self._open())
                 if forget is not None:
                     self._rows[forget].note.value = ""
-        except BaseException as error:  # noqa: BLE001  # a thread has nobody above it who would show it
+        except BaseException as error:  # noqa: BLE001  # nothing above a thread would show it
             state["error"] = error
         try:
             state = self._look() | state
@@ -269,7 +269,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             self.update(**state, busy="")
             again, self._again = self._again, False
         if again:
-            self.refresh()  # something else was chosen meanwhile
+            self.refresh()  # something else was chosen while it ran
 
     def _open(self) -> Checklist:
         """The checklist of the present choice."""
@@ -349,16 +349,16 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         )
         self.summary_view = widgets.HTML()
         self.refresh_button = widgets.Button(
-            description="Refresh", tooltip="Read the audit trail again: colleagues may have answered"
+            description="Refresh", tooltip="Refresh from the audit log: colleagues may have answered"
         )
         self.cancel_button = widgets.Button(description="Cancel", tooltip="Cancel what is running")
         self.message_view = widgets.HTML()
-        self.go_on_field = widgets.Text(
+        self.skip_field = widgets.Text(
             placeholder="why", description="Reason", layout=widgets.Layout(width="auto", flex="1 1 20em"), style=FIELD
         )
-        self.go_on_button = widgets.Button(
-            description="Go on without what is open",
-            tooltip="Goes on without every open item before the rollback",
+        self.skip_button = widgets.Button(
+            description="Skip what is open",
+            tooltip="Skips every open item before the rollback",
             layout=widgets.Layout(width="auto"),
         )
         self.choice.observe(self._entered("selected"), "value")
@@ -366,7 +366,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self.ticket_field.observe(self._entered("ticket"), "value")
         self.refresh_button.on_click(clicked(self, self.refresh))
         self.cancel_button.on_click(clicked(self, self.cancel))
-        self.go_on_button.on_click(clicked(self, lambda: self.go_on(self.go_on_field.value)))
+        self.skip_button.on_click(clicked(self, lambda: self.skip_open(self.skip_field.value)))
         for phase in self.phases:
             for item in items.items_of(phase):
                 self._rows[item.key] = ChecklistItem(item, self)
@@ -388,7 +388,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             )
             parts += [self._rows[item.key].box for item in items.items_of(phase)]
             if phase == Phase.BEFORE:
-                parts.append(row(self.go_on_field, self.go_on_button))
+                parts.append(row(self.skip_field, self.skip_button))
         return tuple(parts)
 
     def _draw(self, _: object = None) -> None:
@@ -433,6 +433,6 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             self.refresh_button.disabled
         ) = not idle
         self.cancel_button.disabled = idle
-        self.go_on_field.disabled = self.go_on_button.disabled = not (ready and self.missing_before)
+        self.skip_field.disabled = self.skip_button.disabled = not (ready and self.missing_before)
         for one in self._rows.values():
             one.enable(ready)

@@ -131,7 +131,11 @@ class GraphPanel(Panel):
             style=FIELD,
         )
         self.direction_field = widgets.Dropdown(
-            options=[("both ways", "both"), ("what rests on it", "dependents"), ("what it rests on", "dependencies")],
+            options=[
+                ("both ways", "both"),
+                ("what depends on it", "dependents"),
+                ("what it depends on", "dependencies"),
+            ],
             value=self._first["direction"],
             description="Direction",
             layout=short,
@@ -142,7 +146,7 @@ class GraphPanel(Panel):
         )
         self.search_field = widgets.Text(description="Search", placeholder="part of a name", layout=short, style=FIELD)
         self.found_field = NameList(options=(("-", ""),), value="", description="Found", rows=1, layout=short, **FIELD)
-        self.redraw_button = self._button("Read again", "Read history and dependencies again", self.shared.refresh)
+        self.redraw_button = self._button("Refresh", "Refresh history and dependencies", self.shared.refresh)
         self.draw_all_button = self._button(
             "Draw all the same", "May take long, and the page may be slow with it", self._draw_all
         )
@@ -173,7 +177,7 @@ class GraphPanel(Panel):
             if change["new"]:
                 self._choose(change["new"])
             else:
-                self._draw()  # the line that says how many were found is nobody's
+                self._draw()  # the line that says how many were found is no migration's
 
     def _clicked_node(self, change: Mapping[str, Any]) -> None:
         with LOCK:
@@ -288,7 +292,7 @@ class GraphPanel(Panel):
         dependencies = self.shared.dependencies
         options = {"focus": focus, "depth": self.depth_field.value, "direction": self.direction_field.value}
         self._trouble = (
-            f"Drawing {self._waiting:,} migrations: this can take a minute. Choose a smaller part to go on meanwhile."
+            f"Drawing {self._waiting:,} migrations: this can take a minute. Choose a smaller part to go on now."
         )
         self._waiting = 0
         self._draw()
@@ -297,7 +301,7 @@ class GraphPanel(Panel):
             try:
                 graph = graphs.dependency_graph(rows, dependencies, **options)
                 drawn = graphs.svg(graph)
-            except Exception as error:  # noqa: BLE001  # a thread has nobody above it who would show it
+            except Exception as error:  # noqa: BLE001  # nothing above a thread would show it
                 self.shared.error = error
                 return
             with LOCK:

@@ -85,7 +85,7 @@ class HistoryPanel(Panel):
         )
 
     def _picked(self, words: str) -> None:
-        # of two that read the same none: nobody could say which was meant
+        # of two that read the same none: which was meant is not known
         meant = [name for name in self._names if html.visible(name) == words]
         if len(meant) == 1:
             self._entered("selected")({"new": meant[0]})
@@ -196,7 +196,7 @@ def _label(entry: Mapping[str, Any]) -> str:
 
 def _cells(entry: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple[str, ...]:
     may = (
-        "✘ it is not in place"
+        "✘ it is not applied"
         if verdict is None
         else "✔ yes"
         if verdict["can_rollback"]

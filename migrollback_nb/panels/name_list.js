@@ -21,7 +21,7 @@ function render({ model, el }) {
   let drawn = null; // the options in the page
   let fills = 0;
   let focused = false; // when it was switched off
-  let held = false; // somebody is about to pick: what is under the pointer stays there
+  let held = false; // a selection is about to be made: what is under the pointer stays there
 
   const above = (option) => (option ? option.getBoundingClientRect().top - select.getBoundingClientRect().top : 0);
   const fill = (options) => {
@@ -61,7 +61,7 @@ function render({ model, el }) {
     if (held) return;
     label.textContent = label.title = model.get("description");
     if (select.disabled !== model.get("disabled")) {
-      // switched off it loses the focus, and has it back when nobody took it
+      // switched off it loses the focus, and has it back when nothing else took it
       if (!select.disabled) focused = document.activeElement === select;
       select.disabled = !select.disabled;
       if (!select.disabled && focused && document.activeElement === document.body) select.focus({ preventScroll: true });
@@ -72,7 +72,7 @@ function render({ model, el }) {
     const name = selection.shown();
     const place = drawn.findIndex(([, other]) => other === name);
     if (select.selectedIndex !== place) select.selectedIndex = place;
-    // the browser scrolls to what is chosen; a list that was only read again stays where it was
+    // the browser scrolls to what is chosen; a list that was only refreshed stays where it was
     select.scrollTop = scroll;
     stay();
     if (place >= 0 && name !== before) {
@@ -101,7 +101,7 @@ function render({ model, el }) {
       window.addEventListener("pointercancel", later, { once: true, capture: true });
     });
   } else {
-    // it may be open: nobody tells
+    // it may be open: no event says
     select.addEventListener("pointerdown", () => (held = true));
     select.addEventListener("keydown", (event) => {
       if (event.key === "Escape") release();

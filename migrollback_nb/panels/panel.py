@@ -117,7 +117,7 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
 
 
 class Keys(anywidget.AnyWidget):
-    """Shows nothing. Keeps JupyterLab from taking the panel's keys, and tells SQL whether the page is dark."""
+    """Shows nothing. Keeps JupyterLab from taking the panel's keys, and sets SQL's colours by the page's theme."""
 
     _esm = Path(__file__).with_name("keys.js")
     _css = Path(__file__).with_name("keys.css")
@@ -135,7 +135,7 @@ class TargetView(View):
 
 
 class ChoiceView(View):
-    """The list of what is in place, to choose from."""
+    """The list of applied migrations, to choose from."""
 
     def _parts(self) -> tuple[Any, ...]:
         self.filter_field = widgets.Text(

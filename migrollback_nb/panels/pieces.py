@@ -52,7 +52,7 @@ def option(found: Mapping[str, Any]) -> str:
 
 def unfinished_html(attempts: Iterable[Mapping[str, Any]]) -> str:
     """Which rollbacks were begun and whose end is not recorded, and how that stands."""
-    told = []
+    report = []
     for one in attempts:
         who = one["client"] or one["database_user"]
         words = (
@@ -71,15 +71,15 @@ def unfinished_html(attempts: Iterable[Mapping[str, Any]]) -> str:
                 " back again goes on after them"
             )
         else:
-            end = "it was broken off: nothing of it was kept, the migration is in place as before"
-        told.append(f"<div>{html.escape(words)}; {html.escape(end)}.</div>")
-    return box("".join(told), html.CAREFUL) if told else ""
+            end = "it was broken off: nothing of it was kept, the migration is applied as before"
+        report.append(f"<div>{html.escape(words)}; {html.escape(end)}.</div>")
+    return box("".join(report), html.CAREFUL) if report else ""
 
 
 def remark(every: int, found: int, shown: int) -> str:
     """What the list does not show."""
     if not every:
-        return "No migration is in place here: there is nothing to roll back."
+        return "No migration is applied here: there is nothing to roll back."
     if not found:
         return f"None of the {every:,} migrations has that."
     return f"{shown:,} of {found:,} are shown: filter by a part of the name." if shown < found else ""

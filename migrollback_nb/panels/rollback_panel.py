@@ -36,7 +36,7 @@ class PreviewPanel(Panel):
         )
         self.rehearse_button = self._button(
             "Rehearse",
-            "Run it for real in a transaction that is undone, and tell what it did. Leaves one event in the audit"
+            "Run it for real in a transaction that is undone, and report what it did. Leaves one event in the audit"
             " trail",
             self.shared.rehearse,
         )
@@ -72,7 +72,7 @@ class ConfirmPanel(Panel):
         self.name_view = widgets.HTML()
         self.name_field = widgets.Text(description="Name", placeholder="type the name", layout=WIDE, style=FIELD)
         self.reason_field = widgets.Text(
-            description="Reason", placeholder="for the audit trail", layout=WIDE, style=FIELD
+            description="Reason", placeholder="for the audit log", layout=WIDE, style=FIELD
         )
         self.rollback_button = self._button(
             "Roll back",
@@ -130,7 +130,7 @@ class RollbackPanel(Panel):
     given. What runs is what was previewed: the preview's fingerprint goes along, and the database refuses it when
     anything has changed since.
 
-    What takes time runs in a thread, one thing at a time; meanwhile only Cancel works. A lost connection is opened
+    What takes time runs in a thread, one thing at a time; until it ends only Cancel works. A lost connection is opened
     again by the next click. For its parameters see `Panel`, for its traits `State`.
 
     Examples

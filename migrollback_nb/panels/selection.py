@@ -28,8 +28,8 @@ def script(name: str) -> str:
 class SelectionWidget(anywidget.AnyWidget):
     """A widget in whose page something is picked.
 
-    The page learns only later what the kernel shows, so it tells no place in it, but a name. When a pick and a change
-    by the kernel cross on their way, the pick wins, being the later of the two here; until the page knows that its pick
+    The page learns only later what the kernel shows, so it sends no position, but a name. When a selection and a change
+    by the kernel cross on their way, the selection wins, being the later of the two here; until the page knows that it
     was acknowledged, it goes on showing it, whatever the kernel said before.
 
     Attributes
@@ -61,12 +61,12 @@ class SelectionWidget(anywidget.AnyWidget):
 
 
 class RowSelection(SelectionWidget):
-    """Shows nothing. Tells which row was clicked of a table that tells only its place.
+    """Shows nothing. Says which row was clicked of a table that says only its position.
 
     Parameters
     ----------
     take : callable
-        Is called with the words of the row's first cell.
+        Is called with the text of the row's first cell.
     """
 
     _esm = script("row_selection.js")

@@ -47,7 +47,7 @@ class State(traitlets.HasTraits):
     target : Target or None
         Where all this happens; None while it is not known.
     migrations : tuple of dict
-        What is in place: rows of ``db.database.list_rollbackable()``.
+        What is applied: rows of ``db.database.list_rollbackable()``.
     unfinished : tuple of dict
         Rollbacks that were begun and whose end is not recorded: rows of ``db.database.unfinished()``.
     history, dependencies : tuple of dict
@@ -70,7 +70,7 @@ class State(traitlets.HasTraits):
     busy : str
         What is running, in words; empty when nothing is.
     progress : str
-        How far that is, as far as can be told: which statement runs, for how long, and what the server has said.
+        How far that is, as far as known: which statement runs, for how long, and what the server has said.
     fraction : float or None
         How much of the SQL has run, by the number of statements, from 0 to 1; None while that is not known.
     hold : str

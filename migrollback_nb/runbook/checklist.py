@@ -71,8 +71,8 @@ class Checklist:
 
         checklist = mr.Checklist(db, "20250120_add_user_settings", ticket="INC-42")
         checklist.answer("dependents")
-        checklist.attest("window", "22:00 to 22:30 UTC, agreed with support")
-        checklist.go_on_without("staging", "there is no staging with this data")
+        checklist.confirm_manually("window", "22:00 to 22:30 UTC, agreed with support")
+        checklist.skip("staging", "there is no staging with this data")
         checklist.state()
     """
 
@@ -190,7 +190,7 @@ class Checklist:
         if item.evidence not in answers:
             raise UsageError(
                 f"Only a person can answer “{item.text}”",
-                hint=f'Write what you know: checklist.attest("{key}", "...").',
+                hint=f'Write what you know: checklist.confirm_manually("{key}", "...").',
             )
         try:
             outcome, summary, evidence = answers[item.evidence]()
@@ -206,7 +206,7 @@ class Checklist:
             self.answer("errors")  # the last moment at which it can be known what is usual
         return entry
 
-    def attest(self, key: str, note: str) -> Entry:
+    def confirm_manually(self, key: str, note: str) -> Entry:
         """Answer an item on a person's word. Writes one event.
 
         Raises
@@ -224,8 +224,8 @@ class Checklist:
             raise UsageError(f"“{item.text}” needs a note", hint=f"{item.help}.")
         return self._keep(key, Outcome.DONE, "On a person's word", {}, note=note.strip(), attested=True)
 
-    def go_on_without(self, key: str, reason: str) -> Entry:
-        """Go on without an item. Writes one event, with the reason.
+    def skip(self, key: str, reason: str) -> Entry:
+        """Skip an item. Writes one event, with the reason.
 
         Raises
         ------
@@ -239,9 +239,9 @@ class Checklist:
             raise UsageError(f"Going on without “{item.text}” needs a reason: it goes into the audit trail")
         return self._keep(key, Outcome.SKIPPED, "Somebody went on without it", {}, note=reason.strip(), attested=True)
 
-    def go_on(self, reason: str) -> tuple[Entry, ...]:
-        """Go on without all items before the rollback that are open. Writes an event for each, with the reason."""
-        return tuple(self.go_on_without(item.key, reason) for item in self.state().open(Phase.BEFORE))
+    def skip_open(self, reason: str) -> tuple[Entry, ...]:
+        """Skip all open items before the rollback. Writes an event for each, with the reason."""
+        return tuple(self.skip(item.key, reason) for item in self.state().open(Phase.BEFORE))
 
     def require_before(self) -> None:
         """Make sure that the items before the rollback are settled. Does not write.

@@ -26,10 +26,10 @@ def button(lab: Laboratory, tooltip: str) -> Locator:
     return lab.output.get_by_title(tooltip, exact=True)
 
 
-def attest(lab: Laboratory, key: str, note: str) -> None:
+def confirm_manually(lab: Laboratory, key: str, note: str) -> None:
     row = lab.output.locator(".widget-vbox", has_text=items.item_of(key).text).last
     row.get_by_label("Note").fill(note)
-    row.get_by_role("button", name="Attest").click()
+    row.get_by_role("button", name="Confirm manually").click()
 
 
 def answers(shop: psycopg.Connection) -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ def test_answers_outlive_the_page_and_the_kernel(
     lab.notebook(connect, CHECKLIST)
     expect(lab.text("Before 0 of 8")).to_be_visible()
     lab.field("Ticket").fill("INC-50")
-    attest(lab, "window", "22:00, Maria watches")
+    confirm_manually(lab, "window", "22:00, Maria watches")
     expect(lab.text("“22:00, Maria watches”")).to_be_visible()
     button(lab, items.item_of("dependents").help).click()
     expect(lab.text("Before 2 of 8")).to_be_visible()
@@ -79,7 +79,7 @@ def test_the_rollback_waits_for_the_checklist_and_the_checklist_learns_of_it(
     button(lab, items.item_of("dependents").help).click()
     expect(lab.text("Before 1 of 8")).to_be_visible()
     lab.field("Reason").first.fill("the shop is down")
-    lab.button("Go on without what is open").click()
+    lab.button("Skip what is open").click()
     expect(lab.button("Roll back")).to_be_enabled()
     lab.button("Roll back").click()
     expect(lab.text("Done: ")).to_be_visible()

@@ -110,7 +110,7 @@ def test_the_report(lab: Laboratory, shop_dsn: str, target: Path, tmp_path: Path
         db.rehearse(CHOSEN)
         db.rollback(CHOSEN, confirm=CHOSEN, reason="INC-43: the nightly mail finds no address")
         checklist = db.checklist(CHOSEN, ticket="INC-43")
-        checklist.attest("window", "22:00 to 22:30, Maria watches")
+        checklist.confirm_manually("window", "22:00 to 22:30, Maria watches")
         report = db.report(CHOSEN, tmp_path / "report.html")
     page = lab.page.context.browser.new_page(viewport={"width": 860, "height": 760}, color_scheme=theme)
     page.goto(report.as_uri())

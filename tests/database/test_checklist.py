@@ -61,7 +61,7 @@ def test_an_answer_is_one_event_with_who_when_and_evidence(
 ) -> None:
     connection = session()
     before = value(connection, "SELECT count(*) FROM migration_events")
-    entry = checklist.attest("window", "22:00 to 22:30")
+    entry = checklist.confirm_manually("window", "22:00 to 22:30")
     event = last_event(connection)
     assert value(connection, "SELECT count(*) FROM migration_events") == before + 1
     assert (event["event"], event["migration_name"], event["reason"]) == ("checklist_item", NAME, "22:00 to 22:30")
@@ -88,8 +88,8 @@ def test_looking_writes_nothing(checklist: mr.Checklist, session: Callable[..., 
 def test_two_people_share_one_run(checklist: mr.Checklist, database_dsn: str, folder: Path) -> None:
     with mr.connect(database_dsn, dir=folder, interface="notebook") as other:
         colleague = mr.Checklist(other, NAME)
-        checklist.attest("window", "mine")
-        colleague.attest("reason", "theirs")
+        checklist.confirm_manually("window", "mine")
+        colleague.confirm_manually("reason", "theirs")
         assert colleague.state().to_dict() == checklist.state().to_dict()
         assert {entry.item for entry in checklist.state().entries} == {"window", "reason"}
         assert checklist.state().ticket == "INC-42"
@@ -97,8 +97,8 @@ def test_two_people_share_one_run(checklist: mr.Checklist, database_dsn: str, fo
 
 def test_a_restart_loses_nothing(checklist: mr.Checklist, database_dsn: str, folder: Path) -> None:
     checklist.answer("dependents")
-    checklist.attest("window", "22:00")
-    checklist.go_on_without("application", "nobody is there")
+    checklist.confirm_manually("window", "22:00")
+    checklist.skip("application", "nobody is there")
     before = checklist.state().to_dict()
     checklist.db.close()
     with mr.connect(database_dsn, dir=folder) as again:
@@ -106,12 +106,12 @@ def test_a_restart_loses_nothing(checklist: mr.Checklist, database_dsn: str, fol
 
 
 def test_answers_at_the_same_moment_are_all_kept(checklist: mr.Checklist, database_dsn: str, folder: Path) -> None:
-    def attest(key: str) -> None:
+    def confirm_manually(key: str) -> None:
         with mr.connect(database_dsn, dir=folder) as own:
-            mr.Checklist(own, NAME).attest(key, key)
+            mr.Checklist(own, NAME).confirm_manually(key, key)
 
     keys = [item.key for item in ITEMS if item.evidence != Evidence.TRAIL][:8]
-    threads = [threading.Thread(target=attest, args=(key,)) for key in keys]
+    threads = [threading.Thread(target=confirm_manually, args=(key,)) for key in keys]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -121,12 +121,12 @@ def test_answers_at_the_same_moment_are_all_kept(checklist: mr.Checklist, databa
 
 
 def test_a_run_ends_when_the_migration_is_applied_again(checklist: mr.Checklist, db: mr.Migrations) -> None:
-    checklist.attest("window", "22:00")
+    checklist.confirm_manually("window", "22:00")
     db.rollback(NAME, confirm=NAME)
     db.apply(NAME)
     assert mr.Checklist(db, NAME).state().entries == ()
     # who still has the old one open goes on with it
-    checklist.attest("documented", "in the wiki")
+    checklist.confirm_manually("documented", "in the wiki")
     assert {entry.item for entry in checklist.state().entries} == {"window", "documented"}
     assert checklist.state().rolled_back is not None
     assert mr.Checklist(db, NAME, run=checklist.run).state().to_dict() == checklist.state().to_dict()
@@ -145,17 +145,17 @@ def test_a_migration_that_is_not_there_is_refused_with_names_that_come_close(
 @pytest.mark.parametrize("blank", ["", "  \n"])
 def test_a_persons_word_needs_words(checklist: mr.Checklist, blank: str) -> None:
     with pytest.raises(mr.UsageError, match="needs a note"):
-        checklist.attest("window", blank)
+        checklist.confirm_manually("window", blank)
     with pytest.raises(mr.UsageError, match="needs a reason"):
-        checklist.go_on_without("window", blank)
+        checklist.skip("window", blank)
     assert checklist.state().entries == ()
 
 
 def test_nobody_attests_the_rollback_itself(checklist: mr.Checklist) -> None:
     with pytest.raises(mr.UsageError, match="audit trail"):
-        checklist.attest("execute", "I did it")
+        checklist.confirm_manually("execute", "I did it")
     with pytest.raises(mr.UsageError):
-        checklist.go_on_without("execute", "no time")
+        checklist.skip("execute", "no time")
     with pytest.raises(mr.UsageError, match="not been rolled back yet"):
         checklist.answer("execute")
 
@@ -167,8 +167,8 @@ def test_no_machine_answers_what_only_a_person_can(checklist: mr.Checklist, key:
 
 
 def test_going_on_without_is_recorded_for_each_item(checklist: mr.Checklist) -> None:
-    checklist.attest("window", "22:00")
-    gone = checklist.go_on("everything is on fire")
+    checklist.confirm_manually("window", "22:00")
+    gone = checklist.skip_open("everything is on fire")
     assert [entry.item for entry in gone] == [item.key for item in items_of(Phase.BEFORE) if item.key != "window"]
     assert {entry.note for entry in gone} == {"everything is on fire"}
     checklist.require_before()

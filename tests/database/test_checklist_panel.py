@@ -73,10 +73,10 @@ def test_answers_by_machine_and_by_person(in_place: mr.Migrations) -> None:
     press(panel, "dependents", "Check now")
     assert panel.state.outcome("dependents") == Outcome.DONE
     assert "nothing rests on it" in text_of(panel, "dependents")
-    press(panel, "window", "Attest", "22:00")
+    press(panel, "window", "Confirm manually", "22:00")
     assert "“22:00”" in text_of(panel, "window")
     assert panel._rows["window"].note.value == ""
-    press(panel, "staging", "Go on without", "no staging here")
+    press(panel, "staging", "Skip", "no staging here")
     assert panel.state.outcome("staging") == Outcome.SKIPPED
     press(panel, "backup", "Use my own", "rds:snap-1")
     assert panel.state.latest("backup").evidence["backup_id"] == "rds:snap-1"
@@ -86,15 +86,15 @@ def test_answers_by_machine_and_by_person(in_place: mr.Migrations) -> None:
 def test_what_cannot_be_done_is_said_in_the_panel(in_place: mr.Migrations, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MIGROLLBACK_MAINTENANCE_HOOK", raising=False)
     panel = ChecklistPanel(in_place, NAME)
-    press(panel, "window", "Attest")
+    press(panel, "window", "Confirm manually")
     assert isinstance(panel.error, mr.UsageError)
     assert "needs a note" in panel.message_view.value
     press(panel, "maintenance_on", "Run the hook")
     assert "No maintenance hook is configured" in panel.message_view.value
-    press(panel, "execute", "Look into the trail")
+    press(panel, "execute", "Read the audit log")
     assert "not been rolled back yet" in panel.message_view.value
     assert panel.state.entries == ()
-    panel.go_on_button.click()
+    panel.skip_button.click()
     assert "needs a reason" in panel.message_view.value
 
 
@@ -111,7 +111,7 @@ def test_a_name_that_is_not_there_is_an_error_and_no_dead_panel(in_place: mr.Mig
 def test_a_lost_connection_is_opened_again(in_place: mr.Migrations) -> None:
     panel = ChecklistPanel(in_place, NAME)
     in_place.database.connection.close()
-    press(panel, "window", "Attest", "22:00")
+    press(panel, "window", "Confirm manually", "22:00")
     assert panel.error is None
     assert panel.state.settled("window")
 
@@ -119,8 +119,8 @@ def test_a_lost_connection_is_opened_again(in_place: mr.Migrations) -> None:
 def test_two_panels_of_two_sessions_share_one_run(in_place: mr.Migrations, database_dsn: str, folder: Path) -> None:
     with mr.connect(database_dsn, dir=folder) as other:
         mine, theirs = ChecklistPanel(in_place, NAME), ChecklistPanel(other, NAME)
-        press(mine, "window", "Attest", "mine")
-        press(theirs, "reason", "Attest", "theirs")
+        press(mine, "window", "Confirm manually", "mine")
+        press(theirs, "reason", "Confirm manually", "theirs")
         mine.refresh_button.click()
         assert mine.wait(30)
         assert [row.view.value for row in mine._rows.values()] == [row.view.value for row in theirs._rows.values()]
@@ -129,7 +129,7 @@ def test_two_panels_of_two_sessions_share_one_run(in_place: mr.Migrations, datab
 
 def test_a_restart_shows_the_same(in_place: mr.Migrations, database_dsn: str, folder: Path) -> None:
     before = ChecklistPanel(in_place, NAME, ticket="INC-42")
-    press(before, "window", "Attest", "22:00")
+    press(before, "window", "Confirm manually", "22:00")
     shown = [row.view.value for row in before._rows.values()]
     in_place.close()
     with mr.connect(database_dsn, dir=folder) as again:
@@ -151,10 +151,10 @@ def test_it_holds_the_button_until_the_items_before_are_settled(in_place: mr.Mig
     with pytest.raises(mr.UsageError, match="checklist"):
         rollback.rollback()
     for item in items_of(Phase.BEFORE)[:-1]:
-        press(checklist, item.key, "Go on without", "late")
+        press(checklist, item.key, "Skip", "late")
         assert "Documented reason" in rollback.missing
-    checklist.go_on_field.value = "it burns"
-    checklist.go_on_button.click()
+    checklist.skip_field.value = "it burns"
+    checklist.skip_button.click()
     assert checklist.wait(30)
     assert rollback.missing == ""
     rollback.rollback()
@@ -204,8 +204,8 @@ class Strict(HTMLParser):
 def test_hostile_words_are_inert_in_every_view(db: mr.Migrations, session: Callable[..., Any]) -> None:
     session().execute("SELECT register_migration(%s, '2', 'DROP TABLE x', NULL)", (HOSTILE,))
     panel = ChecklistPanel(db, HOSTILE, ticket=HOSTILE, notification=lambda _: HOSTILE)
-    press(panel, "window", "Attest", HOSTILE)
-    press(panel, "staging", "Go on without", HOSTILE)
+    press(panel, "window", "Confirm manually", HOSTILE)
+    press(panel, "staging", "Skip", HOSTILE)
     press(panel, "notified", "Run the hook", HOSTILE)
     press(panel, "dependents", "Check now")
     panel.error = mr.Refused(HOSTILE)

@@ -111,7 +111,7 @@ def test_everything_else_in_an_odd_schema(empty_dsn, folder, write_migration, tm
         )
         assert db.register("002_u").outcome == "updated"
         assert db.sync().skipped == ("001_t", "002_u")
-        db.checklist("001_t", chain=True).attest("reason", "INC-42")
+        db.checklist("001_t", chain=True).confirm_manually("reason", "INC-42")
         assert db.rollback("001_t", confirm="001_t", chain=True, snapshots="each").verification.verdict == "restored"
         assert db.template("001_t").statements == ("DROP TABLE IF EXISTS t",)
         assert "INC-42" in db.report("001_t", tmp_path / "report.html").read_text(encoding="utf-8")

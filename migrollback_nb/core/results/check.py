@@ -119,7 +119,7 @@ class Preview(OfSteps):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The order in which a migration and all that rests on it would be rolled back."""
+    """The order in which a migration and all that depend on it would be rolled back."""
 
     migration_name: str  #: the migration that was asked for
     steps: tuple[str, ...]  #: dependents first, `migration_name` last

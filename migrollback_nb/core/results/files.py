@@ -50,7 +50,7 @@ class FileFailure:
     """A migration that could not be registered or applied, and why."""
 
     migration_name: str  #: the migration, or the file's stem
-    error: str  #: what is wrong, where, and how to mend it
+    error: str  #: what is wrong, where, and how to fix it
 
     def to_dict(self) -> dict[str, str]:
         """For JSON."""
@@ -130,7 +130,7 @@ class LeftRolledBack:
             else "since an unknown time"
         )
         return (
-            f"{self.migration_name} ({since}, by {self.rolled_back_by or 'nobody knows whom'}:"
+            f"{self.migration_name} ({since}, by {self.rolled_back_by or 'not known by whom'}:"
             f" {self.reason or 'no reason was given'})"
         )
 
@@ -140,7 +140,7 @@ class ApplyResult:
     """How applying migrations ended."""
 
     applied: tuple[str, ...] = ()  #: names, in the order in which they ran
-    skipped: tuple[str, ...] = ()  #: names that were in place before
+    skipped: tuple[str, ...] = ()  #: names that were applied before
     left_rolled_back: tuple[
         LeftRolledBack, ...
     ] = ()  #: files that were rolled back and are not applied again unless they are named

@@ -33,26 +33,26 @@ class RollbackProgress:
 
     @classmethod
     def from_notice(cls, field: str | None, asked: str) -> Self | None:
-        """Read what the database tells of a statement; None where it is not an answer to what was `asked`."""
+        """Read what the database says of a statement; None where it is not an answer to what was `asked`."""
         try:
-            told = json.loads(field or "")
+            parts = json.loads(field or "")
             texts = {
-                name: bytes.fromhex(told[name]).decode() for name in ("asked", "migration", "text") if name in told
+                name: bytes.fromhex(parts[name]).decode() for name in ("asked", "migration", "text") if name in parts
             }
             if texts["asked"] != asked:
                 return None
-            runs = told.get("statement_number") is not None
+            runs = parts.get("statement_number") is not None
             return cls(
                 stage="statement" if runs else "ran",
                 migration_name=texts["migration"],
-                migration_number=int(told["migration_number"]),
-                migrations=int(told["migrations"]),
-                statement_number=int(told["statement_number"]) if runs else None,
-                statements=int(told["statements"]),
-                line=int(told["line"]) if told.get("line") is not None else None,
+                migration_number=int(parts["migration_number"]),
+                migrations=int(parts["migrations"]),
+                statement_number=int(parts["statement_number"]) if runs else None,
+                statements=int(parts["statements"]),
+                line=int(parts["line"]) if parts.get("line") is not None else None,
                 statement=first_words(texts["text"]) if runs else None,
             )
-        except (ValueError, TypeError, LookupError):  # somebody else's notice
+        except (ValueError, TypeError, LookupError):  # another notice
             return None
 
     @property

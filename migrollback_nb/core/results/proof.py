@@ -23,7 +23,7 @@ class DataLoss:
     """Rows or values of one table that a rollback did not bring back."""
 
     identity: str  #: the table, qualified and quoted
-    rows: int  #: how many it held before the up part
+    rows: int  #: how many it held before the up migration
     rows_kept: int  #: how many of them it still holds, unchanged
     columns: tuple[str, ...] = ()  #: columns whose values differ, where all rows are still there
 
@@ -50,13 +50,13 @@ class MigrationProof:
     """What the rollback of one migration does, tried at its place in the order."""
 
     migration_name: str  #: the migration
-    grade: Grade  #: what the rollback does to what was there before the up part
+    grade: Grade  #: what the rollback does to what was there before the up migration
     sqlstate: str | None = None  #: of the error, where it fails
     statement: str | None = None  #: that failed
     differences: tuple[SchemaChange | DataLoss, ...] = ()  #: what is not as before: objects, rows
     remarks: tuple[str, ...] = ()  #: what a person should know
     reapplies: bool | None = (
-        None  #: whether the up part works again after the rollback; None where there was nothing to try
+        None  #: whether the up migration works again after the rollback; None where there was nothing to try
     )
     seconds: float = 0.0  #: how long all of it took
 
@@ -80,11 +80,11 @@ class MigrationProof:
 
     def lines(self) -> tuple[str, ...]:
         """The verdict's details in words, one line each."""
-        told = (
+        parts = (
             [f"{self.sqlstate or 'no SQLSTATE'}: {' '.join(shown(self.statement).split())}"] if self.statement else []
         )
-        told += [str(difference) for difference in self.differences]
-        return (*told, *self.remarks)
+        parts += [str(difference) for difference in self.differences]
+        return (*parts, *self.remarks)
 
     def __repr__(self) -> str:
         return "\n".join(
@@ -131,9 +131,9 @@ class Proof:
     @property
     def summary(self) -> str:
         """How many have which grade, in words."""
-        told = ", ".join(f"{count} {grade}" for grade, count in self.counts.items() if count)
+        parts = ", ".join(f"{count} {grade}" for grade, count in self.counts.items() if count)
         return (
-            f"{len(self.migrations)} migration{'' if len(self.migrations) == 1 else 's'}: {told or 'nothing to prove'}"
+            f"{len(self.migrations)} migration{'' if len(self.migrations) == 1 else 's'}: {parts or 'nothing to prove'}"
         )
 
     def __repr__(self) -> str:

@@ -15,9 +15,9 @@ from migrollback_nb.core.results.target import Notice, Target
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Lock modes of tables, weakest first, and what others cannot do meanwhile.
+#: Lock modes of tables, weakest first, and what they block.
 LOCK_MODES = {
-    "AccessShareLock": "nobody but DDL waits",
+    "AccessShareLock": "only DDL waits",
     "RowShareLock": "DDL waits",
     "RowExclusiveLock": "DDL waits",
     "ShareUpdateExclusiveLock": "DDL and VACUUM wait",
@@ -62,23 +62,23 @@ class Failure:
 
     def lines(self) -> tuple[str, ...]:
         """In words, with a caret under the place where it is known."""
-        told = [f"{self.message} (SQLSTATE {self.sqlstate})"]
+        report = [f"{self.message} (SQLSTATE {self.sqlstate})"]
         if self.statement is not None:
-            told.append(f"  in statement {self.statement_number} of {self.migration_name}:")
+            report.append(f"  in statement {self.statement_number} of {self.migration_name}:")
             place = 0
             for row in shown(self.statement).split("\n"):
-                told.append(f"    {row}")
+                report.append(f"    {row}")
                 if self.position is not None and place < self.position <= place + len(row) + 1:
-                    told.append(
+                    report.append(
                         "    "
                         + "".join("\t" if sign == "\t" else " " for sign in row[: self.position - place - 1])
                         + "^"
                     )
                 place += len(row) + 1
         else:
-            told.append(f"  after the last statement of {self.migration_name}")
-        told += [f"  {text}" for text in (self.detail, self.hint, self.blocked_by) if text]
-        return tuple(told)
+            report.append(f"  after the last statement of {self.migration_name}")
+        report += [f"  {text}" for text in (self.detail, self.hint, self.blocked_by) if text]
+        return tuple(report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ class RowLoss:
 
     relation: str  #: the table
     column: str | None  #: the column that is dropped; None when whole rows are meant
-    what: Literal["dropped", "column dropped", "emptied", "deleted", "updated"]  #: by which deed
+    what: Literal["dropped", "column dropped", "emptied", "deleted", "updated"]  #: by which operation
     rows: int | None  #: how many, of a column those that are not NULL; None when it is not known
     exact: bool  #: counted; False: what the statistics say
     sqlstate: str | None = None  #: why they could not be counted
@@ -161,7 +161,7 @@ class Broken:
     kind: str  #: function, view, policy ...
     identity: str  #: schema-qualified and quoted
     because: str  #: why, in words
-    certain: bool  #: False: it names what goes, but whether that matters cannot be told
+    certain: bool  #: False: it names what goes, but whether that matters is not known
     sqlstate: str | None = None  #: what PostgreSQL says of it, where it was asked
     used_by: tuple[str, ...] = ()  #: views, policies, triggers ... that call it
 
@@ -175,7 +175,7 @@ class NotUndone:
     """What undoing a transaction does not undo."""
 
     migration_name: str  #: the migration whose rollback SQL does it
-    statement_number: int | None  #: the statement, counted from 1; None when nobody has cut the SQL
+    statement_number: int | None  #: the statement, counted from 1; None when the SQL was not split
     what: str  #: in words
     inside: str | None = None  #: the function that does it, when it is not the statement itself
     outside: bool = True  #: it reaches beyond the database and the session: to files, programs, other servers
@@ -194,8 +194,8 @@ class Impact:
     """One object that goes or changes, and whose it is."""
 
     change: SchemaChange  #: what happens to it
-    made_by: tuple[str, ...] | None  #: migrations in place that made or changed it, in order; None: not known
-    named: bool  #: the rollback SQL names it; False: it goes along with something else
+    made_by: tuple[str, ...] | None  #: applied migrations that made or changed it, in order; None: not known
+    named: bool  #: the rollback SQL names it; False: it is dropped with something else
     foreign: bool  #: it belongs to migrations that are not rolled back here
 
     @property
@@ -239,7 +239,7 @@ class Rehearsal(OfSteps):
     ] = ()  #: (old, new) name of tables, columns, views and sequences that stay as they are under another name
     rewritten: tuple[str, ...] = ()  #: tables that are written anew as a whole
     statements: tuple[Statement, ...] = ()  #: each with its time
-    notices: tuple[Notice, ...] = ()  #: what the server said meanwhile
+    notices: tuple[Notice, ...] = ()  #: what the server said during it
     warnings: tuple[str, ...] = ()  #: what a person should know besides
     remarks: tuple[str, ...] = ()  #: what this rehearsal could not find out
     duration_ms: float | None = None  #: how long the SQL ran, in milliseconds
@@ -354,40 +354,40 @@ class Rehearsal(OfSteps):
 
     def lines(self) -> tuple[str, ...]:
         """All of it in words, the dangerous first."""
-        told = [f"{self.mark} {self.message}"]
+        report = [f"{self.mark} {self.message}"]
         if self.failure is not None:
-            told += [f"   {line}" for line in self.failure.lines()]
-        told += [f"   ⚠️  {danger}" for danger in self.dangers]
+            report += [f"   {line}" for line in self.failure.lines()]
+        report += [f"   ⚠️  {danger}" for danger in self.dangers]
         if self.diff:
-            told += ["", "Changes to the schema:", *(f"  {line}" for line in self.diff.lines())]
+            report += ["", "Changes to the schema:", *(f"  {line}" for line in self.diff.lines())]
         elif self.success:
-            told += ["", "The schema stays as it is."]
+            report += ["", "The schema stays as it is."]
         if self.rewritten:
-            told += [
+            report += [
                 "",
                 "Tables written anew as a whole (needs their size on disk once more, and the lock for as long):",
                 *(f"  {name}" for name in self.rewritten),
             ]
         if self.longest_locks:
-            told += ["", "Locks (in milliseconds, until the end of the SQL; the COMMIT comes on top):"]
-            told += [
+            report += ["", "Locks (in milliseconds, until the end of the SQL; the COMMIT comes on top):"]
+            report += [
                 f"  {lock.held_ms or 0:>10,.1f}  {lock.relation}: {lock.mode}, {LOCK_MODES[lock.mode]}"
                 for lock in self.longest_locks
             ]
         if self.replicas:
-            told += ["", "Readers on standbys wait as long:", *(f"  {name}" for name in self.replicas)]
+            report += ["", "Readers on standbys wait as long:", *(f"  {name}" for name in self.replicas)]
         if self.statements:
-            told += ["", "Statements (in milliseconds):"]
+            report += ["", "Statements (in milliseconds):"]
             for statement in self.statements:
                 time = f"{statement.ms:>10,.1f}" if statement.ms is not None else f"{'-':>10}"
-                told.append(f"  {time}  {' '.join(statement.statement.split())[:100]}")
+                report.append(f"  {time}  {' '.join(statement.statement.split())[:100]}")
         others = [notice.message for notice in self.notices if not notice.skipped]
         if others:
-            told += ["", "Notices:", *(f"  {text}" for text in others)]
+            report += ["", "Notices:", *(f"  {text}" for text in others)]
         if self.remarks:
-            told += ["", *(f"Remark: {text}" for text in self.remarks)]
-        told += ["", f"Rehearsed {self.where}, and undone."]
-        return tuple(told)
+            report += ["", *(f"Remark: {text}" for text in self.remarks)]
+        report += ["", f"Rehearsed {self.where}, and undone."]
+        return tuple(report)
 
     def __repr__(self) -> str:
         return "\n".join(
@@ -418,9 +418,7 @@ class Rehearsal(OfSteps):
                 (lock.relation, lock.kind, lock.mode, LOCK_MODES.get(lock.mode, ""), f"{lock.held_ms or 0:,.1f}")
                 for lock in self.locks
             ]
-            parts.append(
-                html.section("Locks", html.table(("Relation", "Kind", "Mode", "Meanwhile", "Held (ms)"), held))
-            )
+            parts.append(html.section("Locks", html.table(("Relation", "Kind", "Mode", "Blocks", "Held (ms)"), held)))
         if self.sessions:
             parts.append(html.section("Other sessions there", html.warnings(map(str, self.sessions))))
         if self.renamed:

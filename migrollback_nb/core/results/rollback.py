@@ -19,9 +19,9 @@ class RollbackResult:
     sql_executed: str | None  #: the SQL that ran; None after a refusal or a failure
     migration_name: str  #: the migration
     unchanged: bool = False  #: it ran, but wrote nothing
-    notices: tuple[Notice, ...] = ()  #: what the server said meanwhile
+    notices: tuple[Notice, ...] = ()  #: what the server said during it
     warnings: tuple[str, ...] = ()  #: what a person should know
-    attempt_id: str | None = None  #: id of the attempt in the audit trail
+    attempt_id: str | None = None  #: id of the attempt in the audit log
     duration_ms: float | None = None  #: how long the SQL ran, in milliseconds
     verification: Verification | None = (
         None  #: whether the schema is as it was before; None for a step of a chain, which is verified as a whole

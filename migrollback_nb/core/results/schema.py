@@ -124,26 +124,26 @@ class SchemaDiff:
 
     def lines(self) -> tuple[str, ...]:
         """The change list in words, a line for each object: created, changed with old and new, dropped."""
-        told = []
+        report = []
         for change in sorted(self.main, key=lambda change: "+~-".index(_SIGN[change.change])):
             along = (
                 sum(other.change == change.change and other.parent == change.identity for other in self.changes)
                 if change.change != "changed"
                 else 0
             )
-            told.append(
+            report.append(
                 f"{change}"
                 + (f" (with {along} of its parts)" if along and change.change in ("created", "dropped") else "")
             )
             if change.change == "reordered":
-                told[-1] += " (only the order of its columns)"
+                report[-1] += " (only the order of its columns)"
             if change.change == "changed":
-                told += [
+                report += [
                     f"    {name}: {' -> '.join(_beside(old, new))}"
                     for name, (old, new) in sorted(change.fields.items())
                     if name != "columns"
                 ]
-        return tuple(told)
+        return tuple(report)
 
     def __repr__(self) -> str:
         if not self:

@@ -44,7 +44,7 @@ class InstallResult:
     not_ours: tuple[
         NotOurs, ...
     ] = ()  #: functions that have the names of the system's, and what others have put on its tables
-    trusted_ledger_owners: tuple[str, ...] = ()  #: roles whose deploy ledgers are trusted because somebody said so
+    trusted_ledger_owners: tuple[str, ...] = ()  #: roles whose deploy ledgers are trusted because the owner named them
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -85,7 +85,7 @@ class InstallResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
-    """Whether the chain of hashes of the audit trail holds, counted in Python."""
+    """Whether the chain of hashes of the audit log holds, counted in Python."""
 
     intact: bool  #: whether every event fits the one before it
     events: int  #: how many there are
@@ -110,5 +110,5 @@ class AuditResult:
     def _repr_html_(self) -> str:
         state = "✅ intact" if self.intact else f"❌ broken at event {self.first_bad_number}"
         return html.definitions(
-            [("Audit trail", state), ("Events", str(self.events)), ("Head", f"{self.head_number}  {self.head_hash}")]
+            [("Audit log", state), ("Events", str(self.events)), ("Head", f"{self.head_number}  {self.head_hash}")]
         )

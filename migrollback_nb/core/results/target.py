@@ -12,7 +12,7 @@ from migrollback_nb.core import html
 class Status(StrEnum):
     """Where a migration stands; spelled as in the CHECK of `migration_history.status`."""
 
-    APPLIED = "applied"  #: in place, can be rolled back
+    APPLIED = "applied"  #: applied, can be rolled back
     ROLLED_BACK = "rolled_back"  #: undone, cannot be rolled back again
     FAILED = "failed"  #: its rollback failed and was undone; a person must act
 
@@ -27,7 +27,7 @@ class Target:
     user: str  #: role that is connected
     server_version: str  #: for example 18.6
     schema: str  #: schema of the rollback system
-    #: whether it was marked as production (`install --production`) when somebody last looked; two that differ in this
+    #: whether it was marked as production (`install --production`) when it was last looked up; two that differ in this
     #: alone are the same database
     production: bool = field(default=False, compare=False)
 
@@ -39,7 +39,7 @@ class Target:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, for JSON and for the audit trail."""
+        """The fields, for JSON and for the audit log."""
         return {
             "host": self.host,
             "port": self.port,

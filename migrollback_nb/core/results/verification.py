@@ -56,12 +56,12 @@ class Verification:
             self.differences,
             changes=tuple(change for change in self.differences.changes if change.change != "reordered"),
         )
-        told = (
+        parts = (
             [f"not as before: {line}" for line in wrong.lines()]
             if self.verdict in ("differs", "not as rehearsed")
             else []
         )
-        return (*told, *(f"also: {line}" for line in self.unexpected.lines()))
+        return (*parts, *(f"also: {line}" for line in self.unexpected.lines()))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
