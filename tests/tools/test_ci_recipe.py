@@ -1,4 +1,4 @@
-"""The README's recipe for CI, played as it is printed: its steps run by bash, beside the real Supabase CLI."""
+"""The recipe for CI of docs/how-to/ci.md, played as it is printed: its steps run by bash, beside the real Supabase CLI."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 from watching import exists, value
 
 PROGRAMS = Path(__file__).parents[1] / "deploy_tools" / "node_modules" / ".bin"
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "ci.md"
 LEDGER = "SELECT version FROM supabase_migrations.schema_migrations ORDER BY 1"
 
 
 def steps() -> dict[str, str]:
-    """Name of a step -> what it runs, of the recipe in the README."""
-    recipe = README.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    """Name of a step -> what it runs, of the recipe on the page."""
+    recipe = PAGE.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
     found: dict[str, list[str]] = {}
     for line in recipe.splitlines():
         if line.startswith("- name: "):
