@@ -14,6 +14,9 @@ DSN_VARIABLES = ("MIGROLLBACK_DSN", "DATABASE_URL", "SUPABASE_DB_URL")
 #: Variables of libpq any of which says that a connection is meant.
 LIBPQ_VARIABLES = ("PGSERVICE", "PGHOST", "PGHOSTADDR", "PGDATABASE")
 
+#: Variables of Supabase's HTTP interface, which people have at hand.
+HTTP_VARIABLES = ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY")
+
 HOW_TO_CONNECT = (
     "Name a database with --dsn (or mr.connect(...)), with the variable MIGROLLBACK_DSN, DATABASE_URL or"
     " SUPABASE_DB_URL, with libpq's PGSERVICE or PGHOST and its like, or use --dsn embedded for the private server that"
@@ -62,6 +65,15 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
     for variable in LIBPQ_VARIABLES:
         if os.environ.get(variable):
             return "", f"variable {variable}"
+    if http := [variable for variable in HTTP_VARIABLES if os.environ.get(variable)]:
+        raise UsageError(
+            f"No database was named: {' and '.join(http)} {'are' if len(http) > 1 else 'is'} no database address,"
+            " but for Supabase's HTTP interface",
+            hint=(
+                "Copy the connection string (postgresql://...) that the project's dashboard shows under Connect, or that"
+                " supabase status shows for a local stack, into SUPABASE_DB_URL or --dsn."
+            ),
+        )
     raise UsageError("No database was named", hint=HOW_TO_CONNECT)
 
 

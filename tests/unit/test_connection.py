@@ -20,6 +20,8 @@ def no_variables(monkeypatch):
         "PGHOST",
         "PGHOSTADDR",
         "PGDATABASE",
+        "SUPABASE_URL",
+        "SUPABASE_SERVICE_ROLE_KEY",
     ):
         monkeypatch.delenv(variable, raising=False)
 
@@ -29,6 +31,21 @@ def test_nothing_says_where_to_connect():
         find_dsn()
     for way in ("--dsn", "MIGROLLBACK_DSN", "DATABASE_URL", "SUPABASE_DB_URL", "PGSERVICE", "embedded"):
         assert way in caught.value.hint
+
+
+@pytest.mark.parametrize("set_ones", [["SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY"], ["SUPABASE_SERVICE_ROLE_KEY"]])
+def test_what_supabase_serves_by_http_is_no_database_address(monkeypatch, set_ones):
+    for variable in set_ones:
+        monkeypatch.setenv(variable, f"https://{SECRET}.supabase.co")
+    with pytest.raises(mr.UsageError) as caught:
+        find_dsn()
+    assert " and ".join(set_ones) in caught.value.message
+    assert "no database address" in caught.value.message
+    assert "SUPABASE_DB_URL" in caught.value.hint
+    assert "Connect" in caught.value.hint
+    assert SECRET not in str(caught.value)
+    monkeypatch.setenv("SUPABASE_DB_URL", "postgresql://here/db")
+    assert find_dsn()[0] == "postgresql://here/db"
 
 
 def test_variables_in_their_order(monkeypatch):
