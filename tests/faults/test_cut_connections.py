@@ -1,12 +1,7 @@
 """Whatever message of the protocol a connection is cut at: the answer never contradicts the database."""
 
-import contextlib
 import os
-import select
 import signal
-import socket
-import tempfile
-import threading
 import time
 
 import psycopg
@@ -14,103 +9,7 @@ import pytest
 from watching import eventually, exists, status
 
 import migrollback_nb as mr
-from migrollback_nb.database import commands
-from migrollback_nb.database import session as session_module
 from migrollback_nb.servers.private import PrivateServer
-
-
-class Cutter:
-    """Forwards to a server's Unix socket, and cuts all connections at the nth message of a client since `arm`: before the server gets it, or once it is answered."""
-
-    def __init__(self, folder, server_folder):
-        self.folder = folder
-        self.upstream = f"{server_folder}/.s.PGSQL.5432"
-        self.lock = threading.Lock()
-        self.arm(0, before=False)
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(f"{folder}/.s.PGSQL.5432")
-        self.listener.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def arm(self, number, *, before, for_good=False, strike=None):
-        """Cut at this message, counted from 1; 0: never. for_good: and let nobody in from then on. strike: called instead of cutting."""
-        self.number, self.before, self.for_good, self.strike = number, before, for_good, strike
-        self.messages, self.cut, self.closed = [], False, False
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                if self.closed:
-                    client.close()
-                else:
-                    threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
-        server = socket.socket(socket.AF_UNIX)
-        server.connect(self.upstream)
-        with contextlib.suppress(OSError), client, server:
-            while True:
-                for ready in select.select([client, server], [], [])[0]:
-                    data = ready.recv(65536)
-                    if not data:
-                        return
-                    if ready is client and self._cuts(data):
-                        if self.strike is not None:
-                            self.strike()
-                            server.sendall(data)
-                            continue
-                        if not self.before:
-                            server.sendall(data)
-                            client.close()
-                            server.settimeout(10)
-                            received = b""
-                            while b"Z\x00\x00\x00\x05" not in received and (more := server.recv(65536)):
-                                received += more
-                        return
-                    (server if ready is client else client).sendall(data)
-
-    def _cuts(self, data):
-        with self.lock:
-            if data[:1] in (b"Q", b"P"):  # a query; what logs in or says good-bye is none
-                self.messages.append(data)
-                if len(self.messages) == self.number:
-                    self.cut, self.closed = True, self.for_good
-                    return True
-            return False
-
-    def close(self):
-        self.listener.close()
-
-
-@pytest.fixture
-def cutter_of():
-    """Makes a cutter of a server's connections."""
-    with contextlib.ExitStack() as opened:
-
-        def make(server):
-            folder = opened.enter_context(
-                tempfile.TemporaryDirectory(prefix="ct", dir="/var/tmp")
-            )  # short enough for a socket's name
-            return opened.enter_context(contextlib.closing(Cutter(folder, server.folder)))
-
-        yield make
-
-
-@pytest.fixture
-def cutter(server, cutter_of):
-    return cutter_of(server)
-
-
-@pytest.fixture
-def cuttable(cutter, database_dsn, folder, monkeypatch):
-    """Migrations whose connections the cutter can cut; none is waited for long."""
-    for module in (commands, session_module):
-        monkeypatch.setattr(module, "PATIENCE", 0.3)
-    with mr.connect(
-        psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder, timeouts=mr.Timeouts(retries=1)
-    ) as migrations:
-        yield migrations
 
 
 def outcome_of(call):
@@ -410,9 +309,8 @@ def test_whatever_is_cut_what_is_registered_and_resolved_is_said_as_it_is(cuttab
 
 
 @pytest.mark.long
-def test_whatever_is_cut_what_is_installed_is_said_as_it_is(cutter, empty_dsn, server, monkeypatch):
-    for module in (commands, session_module):
-        monkeypatch.setattr(module, "PATIENCE", 0.3)
+@pytest.mark.usefixtures("impatient")
+def test_whatever_is_cut_what_is_installed_is_said_as_it_is(cutter, empty_dsn):
     dsn = psycopg.conninfo.make_conninfo(empty_dsn, host=cutter.folder)
     with psycopg.connect(empty_dsn, autocommit=True) as look, mr.connect(dsn, schema="apart") as db:
 

@@ -1,9 +1,6 @@
 """A connection that is lost, at any moment, leaves everything as before or is resolved by the id of its attempt."""
 
 import contextlib
-import select
-import socket
-import threading
 
 import psycopg
 import pytest
@@ -14,72 +11,10 @@ import migrollback_nb as mr
 pytestmark = pytest.mark.older
 
 
-class Proxy:
-    """Forwards to a server's Unix socket; cuts the client's side as soon as it has passed on what the client must not see answered."""
-
-    def __init__(self, folder, server_folder):
-        self.folder = folder
-        self.upstream = f"{server_folder}/.s.PGSQL.5432"
-        self.cut_after = None  #: bytes of a client's message after which its connection is cut
-        self.before = False  #: cut before the server gets the message
-        self.refuse = False  #: take no further connections
-        self.cuts = 0
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(f"{folder}/.s.PGSQL.5432")
-        self.listener.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                if self.refuse:
-                    client.close()
-                    continue
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
-        server = socket.socket(socket.AF_UNIX)
-        server.connect(self.upstream)
-        with contextlib.suppress(OSError), client, server:
-            while True:
-                for ready in select.select([client, server], [], [])[0]:
-                    data = ready.recv(65536)
-                    if not data:
-                        return
-                    if ready is client and self.cut_after is not None and self.cut_after in data:
-                        self.cut_after = None
-                        self.cuts += 1
-                        if not self.before:
-                            server.sendall(data)
-                            self._let_the_server_finish(client, server)
-                        return
-                    (server if ready is client else client).sendall(data)
-
-    def _let_the_server_finish(self, client, server):
-        client.close()
-        server.settimeout(10)
-        received = b""
-        while b"Z\x00\x00\x00\x05" not in received:  # ReadyForQuery: the COMMIT is done
-            received += server.recv(65536)
-
-    def close(self):
-        self.listener.close()
-
-
 @pytest.fixture
-def proxy(server, tmp_path_factory):
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="px", dir="/var/tmp") as folder:  # short enough for a socket's name
-        proxy = Proxy(folder, server.folder)
-        yield proxy
-        proxy.close()
-
-
-@pytest.fixture
-def through(proxy, database_dsn, folder):
-    with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, host=proxy.folder), dir=folder) as migrations:
+def through(cutter, database_dsn, folder):
+    """Migrations whose connections the cutter can cut; a server that does not answer is waited for as long as it is anywhere."""
+    with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder) as migrations:
         yield migrations
 
 
@@ -88,15 +23,14 @@ def table(applied):
     return applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
 
 
-def cut_at_commit_of_the_rollback(migrations, proxy, *, before=False):
+def cut_at_commit_of_the_rollback(migrations, cutter, *, before=False, for_good=False):
     """The second COMMIT is the rollback's: the first is that of the event `started`."""
     whole = type(migrations.database)._rows
 
     def rows(self, function, /, **parameters):
         answer = whole(self, function, **parameters)
         if function == "execute_migration_rollbacks" and not parameters.get("dry_run"):
-            proxy.before = before
-            proxy.cut_after = b"COMMIT"
+            cutter.arm_at(b"COMMIT", before=before, for_good=for_good)
         return answer
 
     return pytest.MonkeyPatch.context(), rows
@@ -104,8 +38,8 @@ def cut_at_commit_of_the_rollback(migrations, proxy, *, before=False):
 
 @pytest.mark.versions
 @pytest.mark.parametrize("before", [False, True], ids=["committed", "not committed"])
-def test_lost_at_commit(through, proxy, table, session, before):
-    context, rows = cut_at_commit_of_the_rollback(through, proxy, before=before)
+def test_lost_at_commit(through, cutter, table, session, before):
+    context, rows = cut_at_commit_of_the_rollback(through, cutter, before=before)
     with context as patch:
         patch.setattr(type(through.database), "_rows", rows)
         if before:
@@ -116,7 +50,7 @@ def test_lost_at_commit(through, proxy, table, session, before):
             assert result.success
             assert "connection was lost" in result.message
             assert result.sql_executed == "DROP TABLE t;"
-    assert proxy.cuts == 1
+    assert cutter.cuts == 1
     assert status(session(), table) == ("applied" if before else "rolled_back")
     assert exists(session(), "t") is before
     trail = events(session(), after=3)
@@ -124,10 +58,10 @@ def test_lost_at_commit(through, proxy, table, session, before):
     assert through.check(table).can_rollback is before  # and the connection is good again
 
 
-def test_lost_at_commit_of_a_chain(through, proxy, applied, session):
+def test_lost_at_commit_of_a_chain(through, cutter, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
-    context, rows = cut_at_commit_of_the_rollback(through, proxy)
+    context, rows = cut_at_commit_of_the_rollback(through, cutter)
     with context as patch:
         patch.setattr(type(through.database), "_rows", rows)
         result = through.rollback("001_a", confirm="001_a", chain=True)
@@ -135,9 +69,9 @@ def test_lost_at_commit_of_a_chain(through, proxy, applied, session):
     assert not exists(session(), "a")
 
 
-def test_lost_at_commit_of_a_failure(through, proxy, applied, session):
+def test_lost_at_commit_of_a_failure(through, cutter, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE nowhere;")
-    context, rows = cut_at_commit_of_the_rollback(through, proxy)
+    context, rows = cut_at_commit_of_the_rollback(through, cutter)
     with context as patch:
         patch.setattr(type(through.database), "_rows", rows)
         with pytest.raises(mr.MigrollbackError) as caught:
@@ -148,10 +82,10 @@ def test_lost_at_commit_of_a_failure(through, proxy, applied, session):
     assert events(session()).count("failed") == 1
 
 
-def test_lost_at_commit_of_a_refusal(through, proxy, applied, session):
+def test_lost_at_commit_of_a_refusal(through, cutter, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "SELECT 1;", "SELECT 1;", depends_on=["001_a"])
-    context, rows = cut_at_commit_of_the_rollback(through, proxy)
+    context, rows = cut_at_commit_of_the_rollback(through, cutter)
     with context as patch:
         patch.setattr(type(through.database), "_rows", rows)
         with pytest.raises(mr.Refused, match="other migrations depend"):
@@ -159,17 +93,11 @@ def test_lost_at_commit_of_a_refusal(through, proxy, applied, session):
     assert "failed" not in events(session())
 
 
-def test_lost_at_commit_and_nobody_answers_afterwards(through, proxy, table, session):
-    context, rows = cut_at_commit_of_the_rollback(through, proxy)
-
-    def rows_then_silence(self, function, /, **parameters):
-        answer = rows(self, function, **parameters)
-        if function == "execute_migration_rollbacks" and not parameters.get("dry_run"):
-            proxy.refuse = True
-        return answer
-
+@pytest.mark.usefixtures("impatient")
+def test_lost_at_commit_and_nobody_answers_afterwards(through, cutter, table, session):
+    context, rows = cut_at_commit_of_the_rollback(through, cutter, for_good=True)
     with context as patch:
-        patch.setattr(type(through.database), "_rows", rows_then_silence)
+        patch.setattr(type(through.database), "_rows", rows)
         with pytest.raises(mr.ConnectionFailed) as caught:
             through.rollback(table, confirm=table)
     attempt = str(last_event(session())["attempt_id"])
@@ -182,23 +110,22 @@ def test_lost_at_commit_and_nobody_answers_afterwards(through, proxy, table, ses
     assert session().execute("SELECT event FROM migration_attempt(%s)", (attempt,)).fetchall() == [("rolled_back",)]
 
 
-def test_lost_before_anything_was_committed(through, proxy, table, session):
-    proxy.cut_after = b"start_migration_rollback"
-    proxy.before = True
+def test_lost_before_anything_was_committed(through, cutter, table, session):
+    cutter.arm_at(b"start_migration_rollback", before=True)
     with pytest.raises(mr.ConnectionFailed):
         through.rollback(table, confirm=table)
     assert status(session(), table) == "applied"
     assert exists(session(), "t")
 
 
-def test_a_lost_apply_is_resolved_too(through, proxy, write_migration, session):
+def test_a_lost_apply_is_resolved_too(through, cutter, write_migration, session):
     write_migration("001_t", "CREATE TABLE t ();")
     whole = type(through.database)._rows
 
     def rows(self, function, /, **parameters):
         answer = whole(self, function, **parameters)
         if function == "apply_migration":
-            proxy.cut_after = b"COMMIT"
+            cutter.arm_at(b"COMMIT")
         return answer
 
     with pytest.MonkeyPatch.context() as patch:
@@ -316,9 +243,9 @@ def test_looking_an_attempt_up_waits_for_it(db, applied, session, latch):
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["committed", "not committed"])
-def test_lost_at_commit_of_the_systems_own_rollback(through, proxy, session, tmp_path, before):
+def test_lost_at_commit_of_the_systems_own_rollback(through, cutter, session, tmp_path, before):
     system = "20250120_migration_rollback_system"
-    context, rows = cut_at_commit_of_the_rollback(through, proxy, before=before)
+    context, rows = cut_at_commit_of_the_rollback(through, cutter, before=before)
     with context as patch:
         patch.setattr(type(through.database), "_rows", rows)
         if before:
@@ -328,5 +255,5 @@ def test_lost_at_commit_of_the_systems_own_rollback(through, proxy, session, tmp
             result = through.rollback(system, confirm=system, trail=tmp_path / "trail.json")
             assert result.success
             assert "The rollback system is gone" in result.message
-    assert proxy.cuts == 1
+    assert cutter.cuts == 1
     assert exists(session(), "migration_history") is before
