@@ -6,15 +6,9 @@ Times are aware, in UTC. Columns that hold several values hold tuples or dicts (
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
-
-from migrollback_nb.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from migrollback_nb.core.results import Rehearsal, SchemaDiff
 
 _TEXT = "string"
 _TIME = "datetime64[us, UTC]"
@@ -195,9 +189,9 @@ def snapshots(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return _frame(rows, SNAPSHOTS)
 
 
-def schema_changes(diff: SchemaDiff) -> pd.DataFrame:
+def schema_changes(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """What differs between two schemas as a DataFrame (n, 5), columns as in `CHANGES`; does not write."""
-    return _frame((change.to_dict() for change in diff.changes), CHANGES)
+    return _frame(rows, CHANGES)
 
 
 def inferred(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -266,29 +260,9 @@ def _attempt(event: Mapping[str, Any], outcome: str, started_at: Any, in_place: 
     }
 
 
-def rehearsal(rehearsed: Rehearsal, what: str) -> pd.DataFrame:
-    """One part of a rehearsal as a DataFrame, columns as in `REHEARSAL`; does not write.
-
-    Parameters
-    ----------
-    rehearsed : Rehearsal
-        The rehearsal.
-    what : str
-        changes, rows, locks, statements, broken or sessions. What the rollback creates has no creator yet:
-        made_by, named and foreign are None.
-    """
-    if what not in REHEARSAL:
-        raise UsageError(f"A rehearsal has no part {what}", hint=f"Use one of {', '.join(REHEARSAL)}.")
-    if what == "changes":
-        judged = [
-            {**one.change.to_dict(), "made_by": one.made_by, "named": one.named, "foreign": one.foreign}
-            for one in rehearsed.impacts
-        ]
-        created = [
-            {**change.to_dict(), "made_by": None, "named": None, "foreign": None} for change in rehearsed.diff.created
-        ]
-        return _frame([*judged, *created], REHEARSAL[what])
-    return _frame([asdict(one) for one in getattr(rehearsed, what)], REHEARSAL[what])
+def rehearsal(rows: Iterable[Mapping[str, Any]], what: str) -> pd.DataFrame:
+    """One part of a rehearsal as a DataFrame, columns as in ``REHEARSAL[what]``; does not write."""
+    return _frame(rows, REHEARSAL[what])
 
 
 def proof(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ipywidgets as widgets
 
@@ -15,8 +15,6 @@ from migrollback_nb.runbook.items import Evidence, Item, Outcome, Phase, Runbook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from migrollback_nb.panels.checklist_panel import ChecklistPanel
 
 #: What the button of a machine-answered item says.
 _VERBS = {
@@ -41,10 +39,25 @@ _STYLES = {
 }
 
 
+class Answers(Protocol):
+    """What can be done about an item, by its key; `error` takes what went wrong."""
+
+    error: Any
+
+    def answer(self, key: str, *, note: str = "") -> None:
+        """Let the machine answer."""
+
+    def confirm_manually(self, key: str, note: str) -> None:
+        """Answer on a person's word."""
+
+    def skip(self, key: str, reason: str) -> None:
+        """Skip the item."""
+
+
 class ChecklistItem:
     """One item: how it stands, a note, and what can be done about it."""
 
-    def __init__(self, item: Item, panel: ChecklistPanel) -> None:
+    def __init__(self, item: Item, panel: Answers) -> None:
         self.item = item
         self.view = widgets.HTML(layout=widgets.Layout(width="auto"))
         hint = "id or file of your own backup, or why not" if item.evidence == Evidence.BACKUP else "note, or why not"
@@ -87,7 +100,7 @@ class ChecklistItem:
         )
 
     @staticmethod
-    def _button(panel: ChecklistPanel, words: str, tooltip: str, action: Callable[[], None]) -> Any:
+    def _button(panel: Answers, words: str, tooltip: str, action: Callable[[], None]) -> Any:
         button = widgets.Button(description=words, tooltip=tooltip, layout=widgets.Layout(width="auto"))
         button.on_click(clicked(panel, action))
         return button

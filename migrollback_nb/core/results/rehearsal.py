@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb.core import html
-from migrollback_nb.core.errors import shown
+from migrollback_nb.core.errors import UsageError, shown
 from migrollback_nb.core.results.check import OfSteps
 from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.core.results.target import Notice, Target
@@ -347,10 +347,28 @@ class Rehearsal(OfSteps):
     def to_frame(
         self, what: Literal["changes", "rows", "locks", "statements", "broken", "sessions"] = "changes"
     ) -> pd.DataFrame:
-        """One part of it as a DataFrame, columns as in `frames`; does not write."""
+        """One part of it as a DataFrame; does not write.
+
+        Parameters
+        ----------
+        what : str
+            changes, rows, locks, statements, broken or sessions. What the rollback creates has no creator yet:
+            made_by, named and foreign are None.
+        """
         from migrollback_nb.core import frames
 
-        return frames.rehearsal(self, what)
+        if what not in frames.REHEARSAL:
+            raise UsageError(f"A rehearsal has no part {what}", hint=f"Use one of {', '.join(frames.REHEARSAL)}.")
+        if what != "changes":
+            return frames.rehearsal((asdict(one) for one in getattr(self, what)), what)
+        judged = (
+            {**one.change.to_dict(), "made_by": one.made_by, "named": one.named, "foreign": one.foreign}
+            for one in self.impacts
+        )
+        created = (
+            {**change.to_dict(), "made_by": None, "named": None, "foreign": None} for change in self.diff.created
+        )
+        return frames.rehearsal((*judged, *created), what)
 
     def lines(self) -> tuple[str, ...]:
         """All of it in words, the dangerous first."""

@@ -120,7 +120,7 @@ class SchemaDiff:
         """As a DataFrame (n, 5): change, kind, identity, old_definition, new_definition."""
         from migrollback_nb.core import frames
 
-        return frames.schema_changes(self)
+        return frames.schema_changes(change.to_dict() for change in self.changes)
 
     def lines(self) -> tuple[str, ...]:
         """The change list in words, a line for each object: created, changed with old and new, dropped."""
