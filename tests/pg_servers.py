@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb.servers.private import THROWAWAY, PrivateServer, programs_in, programs_on_this_machine
+from migrollback_nb.servers.private import THROWAWAY, PrivateServer
+from migrollback_nb.servers.programs import programs_in, programs_on_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -52,7 +52,7 @@ _MAKES_ROLE = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
+class Requirements:
     """What a folder needs of a server."""
 
     extensions: dict[str, str]  #: name -> place of the first CREATE EXTENSION, as file:line
@@ -62,7 +62,7 @@ class Needs:
     )  #: that it names and does not make -> place of the first mention, as file:line
 
 
-def requirements_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -> Needs:
+def requirements_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -> Requirements:
     """What these migrations need, up parts and rollback blocks, and what runs before them; pure.
 
     Parameters
@@ -80,12 +80,12 @@ def requirements_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] 
     return _requirements_of_texts(texts)
 
 
-def roles_needed(sql: str) -> frozenset[str]:
+def required_roles(sql: str) -> frozenset[str]:
     """The roles that a text names and does not make itself; none where it does not parse. Pure."""
     return frozenset(_requirements_of_texts([("", sql, 1)]).roles)
 
 
-def _requirements_of_texts(texts: Iterable[tuple[str, str, int]]) -> Needs:
+def _requirements_of_texts(texts: Iterable[tuple[str, str, int]]) -> Requirements:
     """What texts need, each with its path and the number of its first line."""
     extensions: dict[str, str] = {}
     shared: list[str] = []
@@ -100,14 +100,14 @@ def _requirements_of_texts(texts: Iterable[tuple[str, str, int]]) -> Needs:
                 shared.append(f"{place}: {words}")
             for role in _roles_named(node, statement):
                 named.setdefault(role, place)
-            made |= _roles_made(node, statement)
+            made |= _created_roles(node, statement)
     # "" is a name that is put together: then nobody can say which roles it makes itself
     roles = (
         {}
         if "" in made
         else {role: place for role, place in named.items() if role not in made and not role.startswith("pg_")}
     )
-    return Needs(extensions=extensions, shared=tuple(shared), roles=roles)
+    return Requirements(extensions=extensions, shared=tuple(shared), roles=roles)
 
 
 def _roles_named(node: Node, statement: str) -> Iterator[str]:
@@ -126,14 +126,14 @@ def _roles_named(node: Node, statement: str) -> Iterator[str]:
                     yield from _roles_named(inner, text)
 
 
-def roles_made(text: str) -> tuple[str, ...]:
+def created_roles(text: str) -> tuple[str, ...]:
     """The roles that a text's own statements make, in order; pure."""
     return tuple(
         node.create_role_stmt.role for node, _, _ in _statements(text) if node.WhichOneof("node") == "create_role_stmt"
     )
 
 
-def _roles_made(node: Node, statement: str) -> set[str]:
+def _created_roles(node: Node, statement: str) -> set[str]:
     kind = node.WhichOneof("node")
     if kind == "create_role_stmt":
         return {node.create_role_stmt.role}

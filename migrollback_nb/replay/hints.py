@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 
 from migrollback_nb.files.preludes import SHIPPED, SUPABASE_SCHEMAS, Prelude, find
-from migrollback_nb.files.requirements import roles_made, roles_needed
+from migrollback_nb.files.requirements import created_roles, required_roles
 from migrollback_nb.parsing.objects import statement_objects
 
 #: What PostgreSQL says when a name is not there: an object of another kind (a role, a type), a schema, a relation, a
@@ -19,7 +19,7 @@ _NOT_ALLOWED = "42501"
 def supabase_roles() -> frozenset[str]:
     """The roles that the stand-in for Supabase makes."""
     [supabase] = find(SHIPPED[0])
-    return frozenset(roles_made(supabase.roles))
+    return frozenset(created_roles(supabase.roles))
 
 
 def schemas_and_roles(sql: str) -> tuple[frozenset[str], frozenset[str]]:
@@ -38,7 +38,7 @@ def schemas_and_roles(sql: str) -> tuple[frozenset[str], frozenset[str]]:
         for mention in one.mentions
         if mention.space == "schema" and mention.action == "used"
     }
-    return frozenset(schemas - made - {"pg_catalog", "information_schema"}), roles_needed(sql)
+    return frozenset(schemas - made - {"pg_catalog", "information_schema"}), required_roles(sql)
 
 
 def way_out(

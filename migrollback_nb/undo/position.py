@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from migrollback_nb.parsing.creates import ObjectKey
 from migrollback_nb.parsing.parse_tree import OBJECT, ON_TABLE, names, referred
 from migrollback_nb.parsing.tokens import unqualify
 from migrollback_nb.undo import ddl
-from migrollback_nb.undo.created import Created, CreatedObjects, ObjectKey
+from migrollback_nb.undo.created import Created, CreatedObjects
 from migrollback_nb.undo.ddl import Step
 from migrollback_nb.undo.suggestion import Inverse, SchemaState
 

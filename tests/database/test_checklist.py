@@ -19,7 +19,7 @@ from watching import events, eventually, last_event, value
 
 import migrollback_nb as mr
 from migrollback_nb.runbook.items import ITEMS, Evidence, Outcome, Phase, items_of
-from migrollback_nb.servers import pg_dump
+from migrollback_nb.servers import pg_dump, programs
 
 if TYPE_CHECKING:
     from pg_servers import Server
@@ -301,7 +301,7 @@ def test_a_backup_is_taken_proved_and_can_be_restored(
     try:
         dumper = pg_dump.find_pg_dump(server.major * 10000)
         subprocess.run(
-            [dumper.folder / "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={server.dsn(name)}", file],
+            [dumper.bin / "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={server.dsn(name)}", file],
             check=True,
             capture_output=True,
         )
@@ -348,7 +348,7 @@ def test_a_backup_that_fails_leaves_no_file_and_is_recorded(
 
 
 def test_a_failed_backup_is_an_answer(checklist: mr.Checklist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pg_dump, "_dumpers", lambda: iter([pg_dump.Dumper(folder=Path("/old"), version="9.6.24")]))
+    monkeypatch.setattr(programs, "dump_programs", lambda: iter([programs.Programs(Path("/old"), "9.6.24")]))
     entry = checklist.answer("backup", file=tmp_path / "x.dump")
     assert entry.outcome == Outcome.FAILED
     assert "9.6.24" in entry.evidence["message"]
@@ -539,8 +539,8 @@ def test_a_chain_is_verified_as_a_whole(
 
 
 def test_the_nearest_pg_dump_that_can_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [pg_dump.Dumper(folder=Path(f"/pg{major}"), version=f"{major}.1") for major in (18, 15, 17)]
-    monkeypatch.setattr(pg_dump, "_dumpers", lambda: iter(found))
+    found = [programs.Programs(Path(f"/pg{major}"), f"{major}.1") for major in (18, 15, 17)]
+    monkeypatch.setattr(programs, "dump_programs", lambda: iter(found))
     assert pg_dump.find_pg_dump(150004).major == 15
     assert pg_dump.find_pg_dump(160004).major == 17
     with pytest.raises(pg_dump.BackupFailed, match="no pg_dump for PostgreSQL 19"):
@@ -548,5 +548,5 @@ def test_the_nearest_pg_dump_that_can_is_taken(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_real_pg_dumps_are_found() -> None:
-    assert [dumper for dumper in pg_dump._dumpers() if dumper.major >= 15]
-    assert os.access(pg_dump.find_pg_dump(150000).folder / "pg_restore", os.X_OK)
+    assert [dumper for dumper in programs.dump_programs() if dumper.major >= 15]
+    assert os.access(pg_dump.find_pg_dump(150000).bin / "pg_restore", os.X_OK)

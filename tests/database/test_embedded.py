@@ -21,7 +21,7 @@ import pytest
 
 import migrollback_nb as mr
 from migrollback_nb.cli import run
-from migrollback_nb.servers import embedded
+from migrollback_nb.servers import embedded, programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,7 +157,7 @@ def test_a_killed_process_does_not_keep_it_up() -> None:
 
 
 def test_a_server_whose_programs_were_deleted_is_started_anew(fresh: Path) -> None:
-    package, _ = embedded._wheel()
+    package = embedded.bin_folder().parent.parent
     with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as environment:
         Path(environment).chmod(0o755)
         for part in (package, package.with_name(f"{package.name}.libs")):
@@ -313,7 +313,7 @@ def test_as_root_the_server_runs_as_an_unprivileged_user_from_programs_it_may_re
     embedded.start()
     server = psutil.Process(_pid())
     assert server.username() == embedded.SYSTEM_USER
-    assert embedded._others_may_enter(Path(server.exe()).parent)
+    assert programs.others_may_enter(Path(server.exe()).parent)
 
 
 def test_importing_is_cheap() -> None:

@@ -17,7 +17,7 @@ import pytest
 from watching import eventually, exists, status
 
 import migrollback_nb as mr
-from migrollback_nb.servers.private import ordinary_account
+from migrollback_nb.servers.programs import ordinary_account
 
 if TYPE_CHECKING:
     from pg_servers import Server

@@ -9,6 +9,7 @@ from watching import eventually, value
 import migrollback_nb as mr
 from migrollback_nb.servers import private
 from migrollback_nb.servers.private import THROWAWAY, PrivateServer
+from migrollback_nb.servers.programs import ordinary_account
 
 pytestmark = pytest.mark.versions
 
@@ -35,9 +36,9 @@ def program(primary, server):
     def run(name, *arguments, background=False):
         command = [(copied.parent if copied else server.bin) / name, *arguments]
         if not background:
-            private._run(command, primary.folder, private.ordinary_account())
+            private._run(command, primary.folder, ordinary_account())
             return
-        started.append(subprocess.Popen(command, cwd=primary.folder, **private.ordinary_account()))
+        started.append(subprocess.Popen(command, cwd=primary.folder, **ordinary_account()))
 
     yield run
     for process in started:

@@ -13,8 +13,8 @@ from pg_servers import find_servers
 from watching import Background, eventually, value
 
 import migrollback_nb as mr
-from migrollback_nb.replay.scratch import PREFIX, PROGRAMS_VARIABLE, scratch
-from migrollback_nb.servers import embedded
+from migrollback_nb.replay.scratch import PREFIX, scratch
+from migrollback_nb.servers import embedded, programs
 from migrollback_nb.servers.private import PrivateServer
 
 pytestmark = pytest.mark.older
@@ -151,7 +151,7 @@ def test_who_may_not_create_databases_is_told_so(server, admin):
     admin.execute("CREATE ROLE scratch_poor LOGIN")
     try:
         with (
-            pytest.raises(mr.UsageError, match=r"No scratch database can be made(.|\n)*CREATEDB"),
+            pytest.raises(mr.UsageError, match=r"No scratch database can be created(.|\n)*CREATEDB"),
             scratch(on=server.dsn(user="scratch_poor")),
         ):
             pass
@@ -237,7 +237,7 @@ def test_an_extension_that_the_embedded_server_lacks_brings_the_machines_own():
 
 
 def test_an_extension_that_is_nowhere_is_named_with_the_way_out(monkeypatch):
-    monkeypatch.setattr("migrollback_nb.replay.scratch.programs_on_this_machine", lambda: iter(()))
+    monkeypatch.setattr("migrollback_nb.servers.programs.programs_on_this_machine", lambda: iter(()))
     with (
         pytest.raises(mr.UsageError, match=r"extension pgcrypto \(001_a\.sql:1\).*embedded PostgreSQL(.|\n)*--on"),
         scratch([migration("CREATE EXTENSION pgcrypto;")]),
@@ -247,7 +247,7 @@ def test_an_extension_that_is_nowhere_is_named_with_the_way_out(monkeypatch):
 
 def test_programs_that_are_named_are_used_and_others_refused(monkeypatch, tmp_path):
     own = find_servers(every=False)[0][-1]
-    monkeypatch.setenv(PROGRAMS_VARIABLE, str(own.bin))
+    monkeypatch.setenv(programs.VARIABLE, str(own.bin))
     with scratch() as made:
         assert made.database.target.server_version.split(".")[0] == str(own.major)
     with pytest.raises(mr.UsageError, match="holds no PostgreSQL server"), scratch(bin=tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.files import preludes
 from migrollback_nb.files.migration import parse
-from migrollback_nb.files.requirements import requirements_of, roles_made
+from migrollback_nb.files.requirements import created_roles, requirements_of
 from migrollback_nb.replay.hints import schemas_and_roles, supabase_roles, way_out
 
 
@@ -49,7 +49,7 @@ def test_the_stand_in_makes_roles_that_nobody_can_log_in_as():
     [supabase] = preludes.find("supabase")
     assert {"anon", "authenticated", "service_role", "supabase_admin"} <= supabase_roles()
     made = [line for line in supabase.roles.splitlines() if line.startswith("CREATE ROLE")]
-    assert len(made) == len(roles_made(supabase.roles))
+    assert len(made) == len(created_roles(supabase.roles))
     assert all(" NOLOGIN" in line and "PASSWORD" not in line for line in made)
     assert requirements_of([parse(supabase.text, name="0")]).roles.keys() <= supabase_roles() | {"postgres"}
 
