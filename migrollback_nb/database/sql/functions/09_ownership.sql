@@ -48,141 +48,73 @@ COMMENT ON FUNCTION migrollback_schema.catalog_row_counts() IS
     'How many rows were inserted into and updated in the catalogs that migration_catalog_writes() looks at, in its order; they count on from transaction to '
     'transaction, so compare two answers. NULL where nobody counts. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.migration_catalog_writes(since oid, counts bigint[] DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_column_writes(
+    since oid, made oid[], altered oid[], extending boolean, counted bigint[], top bigint, ours int, alone boolean)
 RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
-    -- Scans and joins of whole catalogs would grow with the schema, and planning takes longer than running. jit: a forbidden scan looks expensive.
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off AS $function$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    -- Written by this transaction is what is as young as it. What others committed meanwhile is so too, where there is any: then each row's own
-    -- transaction is asked, for a row that is seen while its transaction is still in progress is ours.
-    top       bigint  := pg_current_xact_id()::text::bigint;
-    ours      int     := age(pg_current_xact_id()::xid);
-    alone     boolean := pg_snapshot_xmax(pg_current_snapshot())::text::bigint <= top;
-    -- how many rows were written meanwhile; where nobody counted, as many as there may be
-    now_counted bigint[] := migrollback_schema.catalog_row_counts();
-    class_inserted         bigint := coalesce(now_counted[1] - counts[1], 1000000000000);
-    class_updated          bigint := coalesce(now_counted[2] - counts[2], 1000000000000);
-    attribute_inserted     bigint := coalesce(now_counted[3] - counts[3], 1000000000000);
-    attribute_updated      bigint := coalesce(now_counted[4] - counts[4], 1000000000000);
-    constraint_inserted    bigint := coalesce(now_counted[5] - counts[5], 1000000000000);
-    constraint_updated     bigint := coalesce(now_counted[6] - counts[6], 1000000000000);
-    trigger_inserted       bigint := coalesce(now_counted[7] - counts[7], 1000000000000);
-    trigger_updated        bigint := coalesce(now_counted[8] - counts[8], 1000000000000);
-    rewrite_inserted       bigint := coalesce(now_counted[9] - counts[9], 1000000000000);
-    rewrite_updated        bigint := coalesce(now_counted[10] - counts[10], 1000000000000);
-    policy_inserted        bigint := coalesce(now_counted[11] - counts[11], 1000000000000);
-    policy_updated         bigint := coalesce(now_counted[12] - counts[12], 1000000000000);
-    sequence_inserted      bigint := coalesce(now_counted[13] - counts[13], 1000000000000);
-    sequence_updated       bigint := coalesce(now_counted[14] - counts[14], 1000000000000);
-    proc_inserted          bigint := coalesce(now_counted[15] - counts[15], 1000000000000);
-    proc_updated           bigint := coalesce(now_counted[16] - counts[16], 1000000000000);
-    type_inserted          bigint := coalesce(now_counted[17] - counts[17], 1000000000000);
-    type_updated           bigint := coalesce(now_counted[18] - counts[18], 1000000000000);
-    enum_inserted          bigint := coalesce(now_counted[19] - counts[19], 1000000000000);
-    enum_updated           bigint := coalesce(now_counted[20] - counts[20], 1000000000000);
-    description_inserted   bigint := coalesce(now_counted[21] - counts[21], 1000000000000);
-    description_updated    bigint := coalesce(now_counted[22] - counts[22], 1000000000000);
-    extension_inserted     bigint := coalesce(now_counted[23] - counts[23], 1000000000000);
-    extension_updated      bigint := coalesce(now_counted[24] - counts[24], 1000000000000);
-    rarer_written          bigint := coalesce(now_counted[25] - counts[25], 1000000000000);
-    depend_deleted         bigint := coalesce(now_counted[26] - counts[26], 1000000000000);
-    attribute_deleted      bigint := coalesce(now_counted[27] - counts[27], 1000000000000);
-    extending boolean := extension_inserted + extension_updated > 0;
-    made      oid[];    -- relations of any kind that are new
-    altered   oid[];    -- relations whose definition may have changed, for such DDL takes one of these locks and keeps it
-    touched   oid[];    -- and those whose triggers or sequence may have
-    gone      oid[];    -- what was dropped: DROP locks every single object that goes
-    added     bigint;
-    stamped   tid[] := '{}';  -- rows of columns that were written and not changed
-    lowest    oid;
-    wrapped   boolean;
-    catalog   regclass;
+    attribute_inserted   constant bigint := counted[3];
+    attribute_deleted    constant bigint := counted[27];
+    added    bigint := 0;
+    stamped  tid[] := '{}';  -- rows of columns that were written and not changed
 BEGIN
-    SELECT array_agg(l.relation) FILTER (WHERE l.locktype = 'relation' AND l.mode <> 'ShareRowExclusiveLock'),
-           array_agg(l.relation) FILTER (WHERE l.locktype = 'relation'),
-           array_agg(coalesce(l.relation, l.objid)) FILTER (WHERE l.mode = 'AccessExclusiveLock')
-      INTO altered, touched, gone
-      FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype IN ('relation', 'object')
-       AND l.mode IN ('AccessExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareRowExclusiveLock');
-
-    -- relations --------------------------------------------------------------------------------------
-    IF class_inserted > 0 THEN
-        SELECT array_agg(c.oid) INTO made FROM pg_class c
-         WHERE c.oid > since AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END;
-        IF coalesce(cardinality(made), 0) < class_inserted THEN
-            -- Some went again, or oids began anew from the lowest one. A relation that was there before has older rows in pg_depend.
-            SELECT array_agg(c.oid) INTO made FROM pg_class c
-             WHERE c.oid >= 16384 AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END
-               AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND age(d.xmin) > ours);
-        END IF;
-    END IF;
-    made := coalesce(made, '{}');
-    altered := ARRAY(SELECT a FROM unnest(altered) a WHERE a <> ALL (made));
-    IF class_updated > 0 AND altered = '{}' AND made = '{}' THEN
-        -- GRANT on a relation locks none. Where it is all that was done, all relations are looked through.
-        altered := ARRAY(SELECT c.oid FROM pg_class c
-                          WHERE c.oid >= 16384 AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END);
+    IF cardinality(altered) > 0 THEN
+        -- PostgreSQL 15.20 stamps, with the column whose type changes, all behind it (pg_attver in attoptions): written by one command, but not changed.
+        stamped := ARRAY(
+            SELECT a.ctid FROM pg_attribute a
+             WHERE a.attrelid = ANY (altered) AND a.attnum > 0 AND a.attoptions IS NOT NULL AND age(a.xmin) <= ours
+               AND EXISTS (SELECT FROM unnest(a.attoptions) AS o (stamp)
+                             JOIN pg_attribute b ON b.attrelid = a.attrelid AND b.attnum > 0 AND b.attnum <> a.attnum AND o.stamp = ANY (b.attoptions)
+                                                AND b.xmin = a.xmin AND b.cmin = a.cmin
+                             JOIN pg_attribute f ON f.attrelid = a.attrelid AND f.attnum > 0 AND f.attnum < a.attnum AND o.stamp = ANY (f.attoptions)
+                            WHERE starts_with(o.stamp, 'pg_')));
+        -- where a table was rewritten its columns were inserted once more, and nobody can tell by number
+        added := CASE WHEN attribute_deleted > 0 THEN 1000000000000
+                      ELSE attribute_inserted - (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = ANY (made)) END;
     END IF;
     RETURN QUERY
-    SELECT CASE WHEN r.new THEN 'created' ELSE 'changed' END,
-           CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
-                WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type' ELSE 'index' END,
-           format('%I.%I', n.nspname, r.relname), 'pg_class'::regclass::oid, r.oid, 0, r.ctid
-      FROM (SELECT true AS new, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.reltype, c.ctid FROM pg_class c WHERE c.oid = ANY (made)
+    SELECT CASE WHEN w.new OR w.known = 'table' THEN 'created' WHEN w.known = 'column' THEN 'changed'
+                -- of a table that nobody known made: the last columns, behind all that are older, as many as were added
+                WHEN NOT w.before AND row_number() OVER (ORDER BY w.new, w.known IS NOT NULL, a.attnum DESC) <= added - count(*) FILTER (WHERE w.known = 'table') OVER () THEN 'created'
+                ELSE 'changed' END,
+           'column', format('%I.%I.%I', n.nspname, c.relname, a.attname), 'pg_class'::regclass::oid, c.oid, a.attnum::int, a.ctid
+      FROM (SELECT true AS new, m AS relation, NULL::int2 AS attnum, NULL AS known, false AS before FROM unnest(made) m
             UNION ALL
-            SELECT false, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.reltype, c.ctid FROM pg_class c
-             WHERE c.oid = ANY (altered) AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END) r
-      JOIN pg_namespace n ON n.oid = r.relnamespace
-     WHERE r.relpersistence <> 't' AND n.nspname <> 'pg_toast'
-       -- of a composite type the extension owns the type, and that its relation
-       AND NOT (extending AND (EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = r.oid AND e.deptype = 'e')
-                OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = r.reltype AND e.deptype = 'e')));
+            SELECT false, a.attrelid, a.attnum,
+                   (SELECT CASE WHEN bool_or(o.column_number = a.attnum) THEN 'column' WHEN bool_or(o.column_number = 0 AND o.action = 'created') THEN 'table' END
+                      FROM migrollback_schema.migration_objects o
+                     WHERE o.object_id = a.attrelid AND o.class_id = 'pg_class'::regclass AND o.column_number IN (0, a.attnum)),
+                   EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum > a.attnum AND (age(b.xmin) > ours OR b.ctid = ANY (stamped)))
+              FROM pg_attribute a WHERE a.attrelid = ANY (altered) AND a.attnum > 0
+               -- A table that was rewritten forgets which columns were added with a default: their rows are written though nothing of them has changed.
+               AND NOT (a.atthasdef AND EXISTS (SELECT FROM pg_class f WHERE f.oid = a.attrelid AND f.relfilenode > since)
+                        AND NOT EXISTS (SELECT FROM pg_attrdef e WHERE e.adrelid = a.attrelid AND e.adnum = a.attnum AND e.oid > since))
+               AND a.ctid <> ALL (stamped)
+               AND CASE WHEN age(a.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(a.xmin))::text::xid8) = 'in progress' ELSE false END) w
+      JOIN pg_class c ON c.oid = w.relation AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_attribute a ON a.attrelid = w.relation AND a.attnum > 0 AND NOT a.attisdropped AND (w.new OR a.attnum = w.attnum)
+     WHERE NOT (extending AND (EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+                OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = c.reltype AND e.deptype = 'e')));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_column_writes(oid, oid[], oid[], boolean, bigint[], bigint, int, boolean) IS
+    'The part of migration_catalog_writes() about columns: of new relations all, of others those that were added (their rows are new) or changed. Does not write.';
 
-    -- columns: of new relations all, of others those that were added (their rows are new) or changed ----
-    IF attribute_inserted + attribute_updated > 0 THEN
-        added := 0;
-        IF cardinality(altered) > 0 THEN
-            -- PostgreSQL 15.20 stamps, with the column whose type changes, all behind it (pg_attver in attoptions): written by one command, but not changed.
-            stamped := ARRAY(
-                SELECT a.ctid FROM pg_attribute a
-                 WHERE a.attrelid = ANY (altered) AND a.attnum > 0 AND a.attoptions IS NOT NULL AND age(a.xmin) <= ours
-                   AND EXISTS (SELECT FROM unnest(a.attoptions) AS o (stamp)
-                                 JOIN pg_attribute b ON b.attrelid = a.attrelid AND b.attnum > 0 AND b.attnum <> a.attnum AND o.stamp = ANY (b.attoptions)
-                                                    AND b.xmin = a.xmin AND b.cmin = a.cmin
-                                 JOIN pg_attribute f ON f.attrelid = a.attrelid AND f.attnum > 0 AND f.attnum < a.attnum AND o.stamp = ANY (f.attoptions)
-                                WHERE starts_with(o.stamp, 'pg_')));
-            -- where a table was rewritten its columns were inserted once more, and nobody can tell by number
-            added := CASE WHEN attribute_deleted > 0 THEN 1000000000000
-                          ELSE attribute_inserted - (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = ANY (made)) END;
-        END IF;
-        RETURN QUERY
-        SELECT CASE WHEN w.new OR w.known = 'table' THEN 'created' WHEN w.known = 'column' THEN 'changed'
-                    -- of a table that nobody known made: the last columns, behind all that are older, as many as were added
-                    WHEN NOT w.before AND row_number() OVER (ORDER BY w.new, w.known IS NOT NULL, a.attnum DESC) <= added - count(*) FILTER (WHERE w.known = 'table') OVER () THEN 'created'
-                    ELSE 'changed' END,
-               'column', format('%I.%I.%I', n.nspname, c.relname, a.attname), 'pg_class'::regclass::oid, c.oid, a.attnum::int, a.ctid
-          FROM (SELECT true AS new, m AS relation, NULL::int2 AS attnum, NULL AS known, false AS before FROM unnest(made) m
-                UNION ALL
-                SELECT false, a.attrelid, a.attnum,
-                       (SELECT CASE WHEN bool_or(o.column_number = a.attnum) THEN 'column' WHEN bool_or(o.column_number = 0 AND o.action = 'created') THEN 'table' END
-                          FROM migrollback_schema.migration_objects o
-                         WHERE o.object_id = a.attrelid AND o.class_id = 'pg_class'::regclass AND o.column_number IN (0, a.attnum)),
-                       EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum > a.attnum AND (age(b.xmin) > ours OR b.ctid = ANY (stamped)))
-                  FROM pg_attribute a WHERE a.attrelid = ANY (altered) AND a.attnum > 0
-                   -- A table that was rewritten forgets which columns were added with a default: their rows are written though nothing of them has changed.
-                   AND NOT (a.atthasdef AND EXISTS (SELECT FROM pg_class f WHERE f.oid = a.attrelid AND f.relfilenode > since)
-                            AND NOT EXISTS (SELECT FROM pg_attrdef e WHERE e.adrelid = a.attrelid AND e.adnum = a.attnum AND e.oid > since))
-                   AND a.ctid <> ALL (stamped)
-                   AND CASE WHEN age(a.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(a.xmin))::text::xid8) = 'in progress' ELSE false END) w
-          JOIN pg_class c ON c.oid = w.relation AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't'
-          JOIN pg_namespace n ON n.oid = c.relnamespace
-          JOIN pg_attribute a ON a.attrelid = w.relation AND a.attnum > 0 AND NOT a.attisdropped AND (w.new OR a.attnum = w.attnum)
-         WHERE NOT (extending AND (EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
-                    OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = c.reltype AND e.deptype = 'e')));
-    END IF;
-
-    -- what belongs to relations ------------------------------------------------------------------------
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_relation_part_writes(
+    since oid, made oid[], altered oid[], touched oid[], extending boolean, counted bigint[], top bigint, ours int, alone boolean)
+RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    constraint_inserted  constant bigint := counted[5];
+    constraint_updated   constant bigint := counted[6];
+    trigger_inserted     constant bigint := counted[7];
+    trigger_updated      constant bigint := counted[8];
+    rewrite_inserted     constant bigint := counted[9];
+    rewrite_updated      constant bigint := counted[10];
+    policy_inserted      constant bigint := counted[11];
+    policy_updated       constant bigint := counted[12];
+    sequence_updated     constant bigint := counted[14];
+BEGIN
     IF constraint_inserted + constraint_updated > 0 THEN
         RETURN QUERY
         SELECT CASE WHEN k.oid > since OR constraint_updated = 0 OR k.conrelid = ANY (made) THEN 'created' ELSE 'changed' END,
@@ -235,8 +167,26 @@ BEGIN
          WHERE s.seqrelid = ANY (touched) AND s.seqrelid <> ALL (made)
            AND CASE WHEN age(s.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(s.xmin))::text::xid8) = 'in progress' ELSE false END;
     END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_relation_part_writes(
+    oid, oid[], oid[], oid[], boolean, bigint[], bigint, int, boolean) IS
+    'The part of migration_catalog_writes() about constraints, triggers, rules, policies and sequences. Does not write.';
 
-    -- routines and types: by their oid, and all of them where one was replaced or oids began anew --------
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_routine_and_type_writes(
+    since oid, made oid[], extending boolean, counted bigint[], top bigint, ours int, alone boolean)
+RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    proc_inserted        constant bigint := counted[15];
+    proc_updated         constant bigint := counted[16];
+    type_inserted        constant bigint := counted[17];
+    type_updated         constant bigint := counted[18];
+    enum_inserted        constant bigint := counted[19];
+    enum_updated         constant bigint := counted[20];
+    lowest  oid;
+    wrapped boolean;
+BEGIN
+    -- by their oid, and all of them where one was replaced or oids began anew
     IF proc_inserted + proc_updated > 0 THEN
         wrapped := (SELECT count(*) FROM pg_proc p WHERE p.oid > since AND age(p.xmin) <= ours) < proc_inserted;
         lowest := CASE WHEN wrapped OR proc_updated > 0 THEN 16383::oid ELSE since END;
@@ -272,9 +222,18 @@ BEGIN
          WHERE CASE WHEN age(l.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(l.xmin))::text::xid8) = 'in progress' ELSE false END
            AND NOT (extending AND EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid AND e.deptype = 'e'));
     END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_routine_and_type_writes(oid, oid[], boolean, bigint[], bigint, int, boolean) IS
+    'The part of migration_catalog_writes() about routines, types and labels of enums. Does not write.';
 
-    -- the rarer kinds ----------------------------------------------------------------------------------
-    IF rarer_written + extension_inserted + extension_updated > 0 THEN
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_other_writes(
+    since oid, counted bigint[], top bigint, ours int, alone boolean)
+RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    catalog regclass;
+BEGIN
+    IF counted[25] + counted[23] + counted[24] > 0 THEN
     FOREACH catalog IN ARRAY '{pg_namespace, pg_extension, pg_statistic_ext, pg_collation, pg_operator, pg_opclass, pg_opfamily, pg_cast, pg_conversion, pg_ts_config,
                                pg_ts_dict, pg_ts_parser, pg_ts_template, pg_transform, pg_language, pg_am, pg_event_trigger, pg_foreign_data_wrapper,
                                pg_foreign_server, pg_publication}'::regclass[] LOOP
@@ -291,31 +250,123 @@ BEGIN
         USING since, catalog::oid, ours, top, alone;
     END LOOP;
     END IF;
-    IF description_inserted + description_updated > 0 THEN
+    IF counted[21] + counted[22] > 0 THEN
         RETURN QUERY
-        SELECT CASE WHEN description_updated = 0 THEN 'created' ELSE 'changed' END,
+        SELECT CASE WHEN counted[22] = 0 THEN 'created' ELSE 'changed' END,
                'comment', i.type || ' ' || i.identity, 'pg_description'::regclass::oid, d.objoid, d.objsubid, d.ctid
           FROM pg_description d CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) i
          WHERE d.objoid >= 2200 AND CASE WHEN age(d.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(d.xmin))::text::xid8) = 'in progress' ELSE false END
            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')
            AND NOT EXISTS (SELECT FROM pg_class t WHERE t.oid = d.objoid AND d.classoid = 'pg_class'::regclass AND t.relpersistence = 't');
     END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_other_writes(oid, bigint[], bigint, int, boolean) IS
+    'The part of migration_catalog_writes() about schemas, extensions, the rarer kinds, and comments. Does not write.';
 
-    -- what is no more: only what a known migration had made has a name left ----------------------------
-    IF depend_deleted + attribute_updated > 0 THEN
-        RETURN QUERY
-        SELECT DISTINCT ON (o.class_id, o.object_id, o.column_number) 'dropped', o.kind, o.identity, o.class_id, o.object_id, o.column_number, NULL::tid
-          FROM migrollback_schema.migration_objects o
-          JOIN migrollback_schema.migration_history h ON h.migration_name = o.migration_name AND h.status <> 'rolled_back'
-         WHERE o.object_id = ANY (gone) AND o.action <> 'dropped' AND o.recorded_in = o.tableoid
-           AND o.class_id <> 'pg_description'::regclass
-           AND CASE WHEN o.column_number > 0 THEN
-                    NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = o.object_id AND a.attnum = o.column_number AND NOT a.attisdropped)
-                    ELSE (pg_identify_object(o.class_id, o.object_id, 0)).identity IS NULL END
-           AND NOT EXISTS (SELECT FROM migrollback_schema.migration_objects p JOIN migrollback_schema.migration_history q ON q.migration_name = p.migration_name
-                            WHERE p.object_id = o.object_id AND p.class_id = o.class_id AND p.column_number = o.column_number
-                              AND p.action = 'dropped' AND q.status <> 'rolled_back')
-         ORDER BY o.class_id, o.object_id, o.column_number, h.applied_at DESC, o.recorded_at DESC;
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_dropped_objects(gone oid[])
+RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- only what a known migration had created has a name left
+    RETURN QUERY
+    SELECT DISTINCT ON (o.class_id, o.object_id, o.column_number) 'dropped', o.kind, o.identity, o.class_id, o.object_id, o.column_number, NULL::tid
+      FROM migrollback_schema.migration_objects o
+      JOIN migrollback_schema.migration_history h ON h.migration_name = o.migration_name AND h.status <> 'rolled_back'
+     WHERE o.object_id = ANY (gone) AND o.action <> 'dropped' AND o.recorded_in = o.tableoid
+       AND o.class_id <> 'pg_description'::regclass
+       AND CASE WHEN o.column_number > 0 THEN
+                NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = o.object_id AND a.attnum = o.column_number AND NOT a.attisdropped)
+                ELSE (pg_identify_object(o.class_id, o.object_id, 0)).identity IS NULL END
+       AND NOT EXISTS (SELECT FROM migrollback_schema.migration_objects p JOIN migrollback_schema.migration_history q ON q.migration_name = p.migration_name
+                        WHERE p.object_id = o.object_id AND p.class_id = o.class_id AND p.column_number = o.column_number
+                          AND p.action = 'dropped' AND q.status <> 'rolled_back')
+     ORDER BY o.class_id, o.object_id, o.column_number, h.applied_at DESC, o.recorded_at DESC;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_dropped_objects(oid[]) IS
+    'The part of migration_catalog_writes() about what is no more. gone: oids that this transaction locks as DROP does. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_catalog_writes(since oid, counts bigint[] DEFAULT NULL)
+RETURNS TABLE (action text, kind text, identity text, class_id oid, object_id oid, column_number int, version tid)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    -- Scans and joins of whole catalogs would grow with the schema, and planning takes longer than running. jit: a forbidden scan looks expensive.
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan SET jit = off AS $function$
+DECLARE
+    -- Written by this transaction is what is as young as it. What others committed meanwhile is so too, where there is any: then each row's own
+    -- transaction is asked, for a row that is seen while its transaction is still in progress is ours.
+    top       bigint  := pg_current_xact_id()::text::bigint;
+    ours      int     := age(pg_current_xact_id()::xid);
+    alone     boolean := pg_snapshot_xmax(pg_current_snapshot())::text::bigint <= top;
+    -- How many rows of each catalog were written meanwhile, in the order of catalog_row_counts(): inserted and updated of
+    -- pg_class, pg_attribute, pg_constraint, pg_trigger, pg_rewrite, pg_policy, pg_sequence, pg_proc, pg_type, pg_enum,
+    -- pg_description, pg_extension; then the rarer kinds, and deleted of pg_depend and pg_attribute. Where nothing counted
+    -- them, as many as there may be.
+    now_counted constant bigint[] := migrollback_schema.catalog_row_counts();
+    counted   bigint[];
+    extending boolean;
+    made      oid[];    -- relations of any kind that are new
+    altered   oid[];    -- relations whose definition may have changed, for such DDL takes one of these locks and keeps it
+    touched   oid[];    -- and those whose triggers or sequence may have
+    gone      oid[];    -- what was dropped: DROP locks every single object that goes
+BEGIN
+    FOR place IN 1 .. 27 LOOP
+        counted[place] := coalesce(now_counted[place] - counts[place], 1000000000000);
+    END LOOP;
+    extending := counted[23] + counted[24] > 0;
+    SELECT array_agg(l.relation) FILTER (WHERE l.locktype = 'relation' AND l.mode <> 'ShareRowExclusiveLock'),
+           array_agg(l.relation) FILTER (WHERE l.locktype = 'relation'),
+           array_agg(coalesce(l.relation, l.objid)) FILTER (WHERE l.mode = 'AccessExclusiveLock')
+      INTO altered, touched, gone
+      FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype IN ('relation', 'object')
+       AND l.mode IN ('AccessExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareRowExclusiveLock');
+
+    -- relations --------------------------------------------------------------------------------------
+    IF counted[1] > 0 THEN
+        SELECT array_agg(c.oid) INTO made FROM pg_class c
+         WHERE c.oid > since AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END;
+        IF coalesce(cardinality(made), 0) < counted[1] THEN
+            -- Some went again, or oids began anew from the lowest one. A relation that was there before has older rows in pg_depend.
+            SELECT array_agg(c.oid) INTO made FROM pg_class c
+             WHERE c.oid >= 16384 AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END
+               AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND age(d.xmin) > ours);
+        END IF;
+    END IF;
+    made := coalesce(made, '{}');
+    altered := ARRAY(SELECT a FROM unnest(altered) a WHERE a <> ALL (made));
+    IF counted[2] > 0 AND altered = '{}' AND made = '{}' THEN
+        -- GRANT on a relation locks none. Where it is all that was done, all relations are looked through.
+        altered := ARRAY(SELECT c.oid FROM pg_class c
+                          WHERE c.oid >= 16384 AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END);
+    END IF;
+    RETURN QUERY
+    SELECT CASE WHEN r.new THEN 'created' ELSE 'changed' END,
+           CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+                WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type' ELSE 'index' END,
+           format('%I.%I', n.nspname, r.relname), 'pg_class'::regclass::oid, r.oid, 0, r.ctid
+      FROM (SELECT true AS new, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.reltype, c.ctid FROM pg_class c WHERE c.oid = ANY (made)
+            UNION ALL
+            SELECT false, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.reltype, c.ctid FROM pg_class c
+             WHERE c.oid = ANY (altered) AND CASE WHEN age(c.xmin) <= ours THEN alone OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END) r
+      JOIN pg_namespace n ON n.oid = r.relnamespace
+     WHERE r.relpersistence <> 't' AND n.nspname <> 'pg_toast'
+       -- of a composite type the extension owns the type, and that its relation
+       AND NOT (extending AND (EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = r.oid AND e.deptype = 'e')
+                OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass AND e.objid = r.reltype AND e.deptype = 'e')));
+
+    IF counted[3] + counted[4] > 0 THEN
+        RETURN QUERY SELECT * FROM migrollback_schema.migration_column_writes(since, made, altered, extending, counted, top, ours, alone);
+    END IF;
+    IF counted[5] + counted[6] + counted[7] + counted[8] + counted[9] + counted[10] + counted[11] + counted[12] + counted[14] > 0 THEN
+        RETURN QUERY SELECT * FROM migrollback_schema.migration_relation_part_writes(
+            since, made, altered, touched, extending, counted, top, ours, alone);
+    END IF;
+    IF counted[15] + counted[16] + counted[17] + counted[18] + counted[19] + counted[20] > 0 THEN
+        RETURN QUERY SELECT * FROM migrollback_schema.migration_routine_and_type_writes(since, made, extending, counted, top, ours, alone);
+    END IF;
+    IF counted[21] + counted[22] + counted[23] + counted[24] + counted[25] > 0 THEN
+        RETURN QUERY SELECT * FROM migrollback_schema.migration_other_writes(since, counted, top, ours, alone);
+    END IF;
+    IF counted[26] + counted[4] > 0 THEN
+        RETURN QUERY SELECT * FROM migrollback_schema.migration_dropped_objects(gone);
     END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_catalog_writes(oid, bigint[]) IS
