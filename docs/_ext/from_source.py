@@ -82,10 +82,14 @@ def _table(actions: list[argparse.Action]) -> Iterator[str]:
 
 def _usage(command: str) -> str:
     """The usage line, without the common options."""
-    bare = argparse.ArgumentParser(prog=f"migrollback {command}", add_help=False)
+    bare = argparse.ArgumentParser(
+        prog=f"migrollback {command}",
+        add_help=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=88),
+    )
     for action in arguments(command):
         bare._add_action(action)  # the very actions of the real parser
-    return " ".join(bare.format_usage().removeprefix("usage: ").split())
+    return bare.format_usage().removeprefix("usage: ").replace("\n       ", "\n").rstrip()
 
 
 def cli_reference() -> str:

@@ -93,7 +93,7 @@ def command_lines(text: str) -> list[str]:
     """Lines of sh blocks that call migrollback with arguments that do not depend on the shell."""
     lines = []
     for block in re.findall(r"^```(?:sh|yaml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", " ").splitlines():
             found = re.match(r"\s*(?:run: )?(?:\.venv/bin/)?migrollback (?!demo\b)(.*)", line)
             if found:
                 lines.append(re.split(r" \|\|? | > | >> ", found.group(1))[0])
