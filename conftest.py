@@ -11,9 +11,11 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pg_servers import REMARKS, SERVERS, Server, find_servers, started
+from xdist.scheduler import LoadFileScheduling
 
 import migrollback_nb as mr
 from migrollback_nb.servers import embedded
@@ -68,6 +70,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """No worker where one file is named: a file runs whole in one, and would only start later."""
     named = {argument.split("::")[0] for argument in config.args}
     return 0 if len(named) == 1 and Path(named.pop()).is_file() else None
+
+
+class ByFile(LoadFileScheduling):
+    """A file at a time to each worker; those in the browser together, for they share one JupyterLab and one Chromium."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -177,6 +177,15 @@ class Laboratory(Visit):
             "wanted => document.body.dataset.jpThemeLight === wanted", arg="true" if name == "Light" else "false"
         )
 
+    def inspect(self, name: str) -> list[str]:
+        """The faults of what is shown, in the light and in the dark; keeps a picture of both. The page is light afterwards."""
+        found = []
+        for theme in ("Dark", "Light"):
+            self.theme(theme)
+            found += [f"{theme}: {fault}" for fault in self.faults()]
+            self.shoot(f"{name}_{theme.lower()}")
+        return found
+
     def reload(self) -> None:
         self.page.reload()
         self._wait_for_app()

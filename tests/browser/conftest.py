@@ -56,7 +56,7 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """JupyterLab with settings of its own, asking nobody for news: its address with the token, and its folder."""
     base = tmp_path_factory.mktemp("lab")
@@ -114,9 +114,9 @@ def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
             server.wait()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium. Of a module, not of the session: while it lives, its event loop runs in the thread of the tests."""
+    """Chromium. Of this package, not of the session: while it lives, its event loop runs in the thread of the tests."""
     from playwright.sync_api import sync_playwright
 
     path = chromium()
@@ -137,7 +137,7 @@ def new_page(browser: Browser, **options: Any) -> Any:
     return context.new_page()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def laboratory(lab_url: tuple[str, Path], browser: Browser) -> Laboratory:
     """One page of JupyterLab."""
     made = Laboratory(new_page(browser), *lab_url, ARTEFACTS)
@@ -167,7 +167,7 @@ def elsewhere(request: pytest.FixtureRequest, lab_url: tuple[str, Path], browser
 # -- a database with the demo in it ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def template(first_server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A database with the demo in it, for copying, and its folder."""
     name = first_server.create_database()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from laboratory import Laboratory
     from pg_servers import Server
-    from playwright.sync_api import Locator
+    from playwright.sync_api import Browser, Locator
 
 ROOT = Path(__file__).parents[2]
 CHOSEN = "20250122_archive_user_emails"
@@ -73,13 +73,16 @@ def keep(part: Locator, path: Path, *, height: int | None = None) -> None:
     assert 5_000 < path.stat().st_size < LARGEST, path
 
 
-@pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_the_panel_and_the_graph(
-    lab: Laboratory, shop_dsn: str, template: tuple[str, Path], target: Path, theme: str
-) -> None:
-    # the README shows the light ones
-    folder = target if theme == "Light" else ROOT / ".artefacts"
-    lab.theme(theme)
+def keep_both(lab: Laboratory, target: Path, name: str) -> None:
+    """Photograph what the first cell shows: in the dark for people to look at, in the light for the README."""
+    lab.page.mouse.move(0, 0)
+    for theme, folder in (("Dark", ROOT / ".artefacts"), ("Light", target)):
+        lab.theme(theme)
+        keep(lab.output.locator(".widget-vbox").first, folder / name)
+
+
+def test_the_panel_and_the_graph(lab: Laboratory, shop_dsn: str, template: tuple[str, Path], target: Path) -> None:
+    lab.theme("Light")
     lab.page.set_viewport_size({"width": 960, "height": 1600})
     connect = f"import migrollback_nb as mr\ndb = mr.connect({shop_dsn!r}, dir={str(template[1])!r})"
     lab.notebook(connect, "mr.panels.RollbackPanel(db, production='shop')")
@@ -93,29 +96,27 @@ def test_the_panel_and_the_graph(
     lab.field("Name").fill(CHOSEN)
     lab.field("Reason").fill("INC-43: the nightly mail finds no address")
     expect(lab.button("Roll back on PRODUCTION")).to_be_enabled()
-    lab.page.mouse.move(0, 0)
-    keep(lab.output.locator(".widget-vbox").first, folder / "panel.png")
+    keep_both(lab, target, "panel.png")
     lab.close()
     lab.notebook(connect, "mr.panels.GraphPanel(db, selected='20250119_add_analytics_queue', depth=1)")
     expect(lab.output.get_by_role("button", name="20250119_add_analytics_queue, applied")).to_be_visible()
     lab.button("Show all of it").click()
-    lab.page.mouse.move(0, 0)
-    keep(lab.output.locator(".widget-vbox").first, folder / "graph.png")
+    keep_both(lab, target, "graph.png")
     lab.page.set_viewport_size({"width": 1280, "height": 1600})
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_report(lab: Laboratory, shop_dsn: str, target: Path, tmp_path: Path, theme: str) -> None:
+def test_the_report(browser: Browser, shop_dsn: str, target: Path, tmp_path: Path) -> None:
     with mr.connect(shop_dsn) as db:
         db.rehearse(CHOSEN)
         db.rollback(CHOSEN, confirm=CHOSEN, reason="INC-43: the nightly mail finds no address")
         checklist = db.checklist(CHOSEN, ticket="INC-43")
         checklist.confirm_manually("window", "22:00 to 22:30, Maria watches")
         report = db.report(CHOSEN, tmp_path / "report.html")
-    page = lab.page.context.browser.new_page(viewport={"width": 860, "height": 760}, color_scheme=theme)
-    page.goto(report.as_uri())
-    keep(page.locator("body"), (target if theme == "light" else ROOT / ".artefacts") / "report.png", height=720)
-    page.close()
+    for theme, folder in (("dark", ROOT / ".artefacts"), ("light", target)):
+        page = browser.new_page(viewport={"width": 860, "height": 760}, color_scheme=theme)
+        page.goto(report.as_uri())
+        keep(page.locator("body"), folder / "report.png", height=720)
+        page.close()
 
 
 def test_the_readme_shows_them_all() -> None:
