@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from migrollback_nb.core.results import NothingToRollBack, Proof, Rehearsal, RunbookFiles, Template
-    from migrollback_nb.database.progress import Progress, Tell
+    from migrollback_nb.database.progress import Progress, RollbackCallback
     from migrollback_nb.database.session import Timeouts
     from migrollback_nb.operations.rehearse import RehearsalOptions
     from migrollback_nb.runbook.checklist import Checklist
@@ -73,6 +73,7 @@ def connect(
     """
     from migrollback_nb.database import Database
     from migrollback_nb.database.connection import find_dsn
+    from migrollback_nb.database.session import Session
 
     schema = schema or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
     if len(schema.encode()) > 63:
@@ -83,9 +84,8 @@ def connect(
     if connection is not None:
         if dsn or service or env:
             raise UsageError("Both a connection and a way to connect are given", hint="Give one of them.")
-        return Migrations(
-            Database(connection, schema=schema, owned=False, timeouts=timeouts, interface=interface), dir=dir
-        )
+        session = Session(connection, schema=schema, owned=False, timeouts=timeouts, interface=interface)
+        return Migrations(Database(session), dir=dir)
     found, where = find_dsn(dsn, service=service, env=env)
     return Migrations(
         Database.connect(found, found_in=where, schema=schema, timeouts=timeouts, interface=interface), dir=dir
@@ -108,7 +108,7 @@ class Migrations(Workspace):
 
     def _repr_html_(self) -> str:
         # a rollback may run in a panel's thread: showing this must not wait for it
-        if not self.database.connection.closed and self.database.idle():
+        if not self.database.connection.closed and self.database.session.idle():
             with suppress(MigrollbackError):
                 self.look_up_target()
         return self.target._repr_html_()
@@ -125,7 +125,7 @@ class Migrations(Workspace):
         """
         from migrollback_nb.core import frames
 
-        frame = frames.rollbackable(self.database.list_rollbackable())
+        frame = frames.rollbackable(self.database.queries.list_rollbackable())
         frame.attrs["warnings"] = self.ledger_warnings()
         return frame
 
@@ -190,7 +190,7 @@ class Migrations(Workspace):
         if isinstance(since, datetime) and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
         names = None if deploy is None else newest_deploy(self.database, deploy)["migrations"]
-        return self.database.history(status=status, since=since, without_rollback=without_rollback, names=names)
+        return self.database.queries.history(status=status, since=since, without_rollback=without_rollback, names=names)
 
     def deploys(self) -> pd.DataFrame:
         """The deploys, newest first: what each sync or apply, or several with one label, brought. Does not write.
@@ -204,7 +204,7 @@ class Migrations(Workspace):
         """
         from migrollback_nb.core import frames
 
-        return frames.deploys(self.database.deploys())
+        return frames.deploys(self.database.queries.deploys())
 
     def dependencies(self) -> pd.DataFrame:
         """Every dependency. Does not write.
@@ -217,7 +217,7 @@ class Migrations(Workspace):
         """
         from migrollback_nb.core import frames
 
-        return frames.dependencies(self.database.dependencies())
+        return frames.dependencies(self.database.queries.dependencies())
 
     def infer_dependencies(self, name: str | None = None) -> pd.DataFrame:
         """Which migration needs which earlier one, by what they create, change, drop or name. Does not write.
@@ -262,7 +262,7 @@ class Migrations(Workspace):
         """
         from migrollback_nb.core import frames
 
-        return frames.events(self.database.events(None if name is None else stem(name)))
+        return frames.events(self.database.queries.events(None if name is None else stem(name)))
 
     def attempts(self) -> pd.DataFrame:
         """Attempts to roll back, also those that were refused or failed, by the audit log. Does not write.
@@ -276,7 +276,7 @@ class Migrations(Workspace):
         """
         from migrollback_nb.core import frames
 
-        return frames.attempts(self.database.events())
+        return frames.attempts(self.database.queries.events())
 
     def snapshots(self, name: str | None = None) -> pd.DataFrame:
         """The snapshots that are stored, newest first; of one migration or of all. Does not write.
@@ -288,7 +288,7 @@ class Migrations(Workspace):
         """
         from migrollback_nb.core import frames
 
-        return frames.snapshots(self.database.snapshots(None if name is None else stem(name)))
+        return frames.snapshots(self.database.queries.snapshots(None if name is None else stem(name)))
 
     # -- rehearsal and proof ---------------------------------------------------------------------------------------
 
@@ -308,7 +308,7 @@ class Migrations(Workspace):
         consent: bool = False,
         lock_timeout: str | None = None,
         statement_timeout: str | None = None,
-        progress: Tell | None = None,
+        progress: RollbackCallback | None = None,
     ) -> Rehearsal | NothingToRollBack:
         """Run a rollback for real, undo it, and report what it did. Writes one event of the audit log, nothing else.
 
@@ -360,7 +360,7 @@ class Migrations(Workspace):
         options: dict[str, Any] = {"consent": consent, "statement_timeout": statement_timeout}
         if on is not None:
             return self.rehearse_by(partial(rehearse_on_copy, self.database, on=on, **options), names)
-        with self.database.undertaking(progress):
+        with self.database.session.operation(progress):
             return self.rehearse_by(partial(rehearse, self.database, lock_timeout=lock_timeout, **options), names)
 
     def verify(
@@ -428,7 +428,7 @@ class Migrations(Workspace):
         file = folder.read(name)
         commented = True if is_supabases(folder.path) else None
         with suppress(NotInstalled):
-            commented = commented or self.database.uses_supabase()
+            commented = commented or self.database.queries.uses_supabase()
         return suggest.template(
             folder,
             file,
@@ -515,12 +515,12 @@ class Migrations(Workspace):
         from migrollback_nb.display import graphs
         from migrollback_nb.operations.rejection import not_found
 
-        rows = self.database.registered()
+        rows = self.database.queries.registered()
         if name is not None and stem(name) not in {row["migration_name"] for row in rows}:
             raise not_found(self.database, stem(name))
         return graphs.dependency_graph(
             rows,
-            self.database.dependencies(),
+            self.database.queries.dependencies(),
             focus=None if name is None else stem(name),
             depth=depth,
             hide_rolled_back=hide_rolled_back,

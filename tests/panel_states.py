@@ -90,12 +90,9 @@ class Standin:
         self.cancelled = 0
         self.state = "f"
         self.database = SimpleNamespace(
-            notices=(),
             connection=SimpleNamespace(closed=False),
-            list_rollbackable=self._list,
-            unfinished=tuple,
-            cancel=self._cancel,
-            reconnect=self._reconnect,
+            session=SimpleNamespace(notices=(), cancel=self._cancel, reconnect=self._reconnect),
+            queries=SimpleNamespace(list_rollbackable=self._list, unfinished=tuple),
         )
 
     def look_up_target(self) -> Target:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 import psycopg
+import pytest
+
+from migrollback_nb.database.session import Session
 
 T = TypeVar("T")
 
@@ -125,3 +129,30 @@ class Background(Generic[T]):
     @property
     def running(self) -> bool:
         return self._thread.is_alive()
+
+
+@contextlib.contextmanager
+def intercepted(around: Callable[[Session, str, Callable[[], Any]], Any]) -> Iterator[None]:
+    """Every call of an SQL function and every message of a session goes through around(session, text, send): the text names the functions."""
+    call, message = Session.call, Session._send
+
+    def calling(self: Session, function: str, /, **arguments: Any) -> Any:
+        return around(self, f'"{function}"({arguments!r})', lambda: call(self, function, **arguments))
+
+    def sending(self: Session, *statements: bytes) -> Any:
+        return around(self, b"; ".join(statements).decode(), lambda: message(self, *statements))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "call", calling)
+        patch.setattr(Session, "_send", sending)
+        yield
+
+
+def calls(text: str, function: str) -> bool:
+    """Whether a text that `intercepted` gives calls an SQL function."""
+    return f'"{function}"(' in text
+
+
+def is_rollback(text: str) -> bool:
+    """Whether a text that `intercepted` gives is the rollback itself, and no dry run."""
+    return calls(text, "execute_migration_rollbacks") and text.startswith("BEGIN")

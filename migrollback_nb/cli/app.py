@@ -27,7 +27,7 @@ from migrollback_nb.core.html import visible
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import ApplyResult, RollbackProgress, SyncResult, Template
-    from migrollback_nb.database.progress import Progress, Tell
+    from migrollback_nb.database.progress import Progress, RollbackCallback
     from migrollback_nb.migrations import Migrations
 
 
@@ -50,7 +50,7 @@ def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migr
     )
 
 
-def perform(args: argparse.Namespace, db: Migrations, *, progress: Tell | None = None) -> Any:
+def perform(args: argparse.Namespace, db: Migrations, *, progress: RollbackCallback | None = None) -> Any:
     """Do what a parsed command says and return the result of the public method. Writes what that method writes; asks nothing."""
     match args.command:
         case "list":
@@ -172,7 +172,7 @@ _ROWS: dict[
     tuple[Callable[[argparse.Namespace, Migrations], Sequence[Mapping[str, Any]]], tuple[str, ...], tuple[str, ...]],
 ] = {
     "list": (
-        lambda _, db: db.database.list_rollbackable(),
+        lambda _, db: db.database.queries.list_rollbackable(),
         ("migration_name", "can_rollback", "applied_at", "has_rollback_sql", "blocking_reason"),
         (
             "migration_name",
@@ -204,12 +204,12 @@ _ROWS: dict[
         ),
     ),
     "deploys": (
-        lambda _, db: db.database.deploys(),
+        lambda _, db: db.database.queries.deploys(),
         ("label", "deployed_at", "deployed_by", "migrations", "state"),
         ("label", "deployed_at", "deployed_by", "client", "migrations", "applied", "state"),
     ),
     "events": (
-        lambda args, db: db.database.events(None if args.name is None else args.name.removesuffix(".sql")),
+        lambda args, db: db.database.queries.events(None if args.name is None else args.name.removesuffix(".sql")),
         ("event_number", "occurred_at", "event", "migration_name", "database_user", "client", "reason"),
         (
             "event_number",
@@ -226,7 +226,7 @@ _ROWS: dict[
         ),
     ),
     "snapshots": (
-        lambda args, db: db.database.snapshots(None if args.name is None else args.name.removesuffix(".sql")),
+        lambda args, db: db.database.queries.snapshots(None if args.name is None else args.name.removesuffix(".sql")),
         ("id", "migration_name", "description", "taken_at", "taken_by", "objects", "bytes"),
         ("id", "migration_name", "description", "taken_at", "taken_by", "objects", "bytes"),
     ),
@@ -247,7 +247,7 @@ def _refuse_record_alone(args: argparse.Namespace) -> None:
 
 
 def _dependency_rows(args: argparse.Namespace, db: Migrations) -> Sequence[Mapping[str, Any]]:
-    rows = db.database.dependencies()
+    rows = db.database.queries.dependencies()
     if args.name is not None:
         from migrollback_nb.core import ordering
 
@@ -668,7 +668,7 @@ def _bar(err: TextIO) -> Iterator[Progress]:
 
 
 @contextmanager
-def _statement_bar(err: TextIO) -> Iterator[Tell | None]:
+def _statement_bar(err: TextIO) -> Iterator[RollbackCallback | None]:
     """A bar on standard error where that is a terminal, and what moves it; elsewhere nobody asks how far it is."""
     if not err.isatty():
         yield None

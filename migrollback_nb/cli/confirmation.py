@@ -73,7 +73,7 @@ def known_effects(db: Migrations, preview: Preview) -> Iterator[str]:
     """What is known of what it would take with it, in words. Does not write; what cannot be asked is unknown, and no reason to stop."""
     way = f"  {_command('rehearse', preview)} finds out"
     try:
-        found = db.database.last_rehearsal([name for name, _ in preview.steps])
+        found = db.database.queries.last_rehearsal([name for name, _ in preview.steps])
     except MigrollbackError as error:
         yield f"Effects: unknown, for the audit trail cannot be asked ({error.message})"
         return

@@ -176,9 +176,9 @@ class Magic:
         """Names in the database that is connected; else, those of the folder. Of the database's, what was known before where it is busy."""
         database = self._db.database if self._db is not None else None
         # a rollback may run in a panel's thread: Tab must not wait for it
-        if database is not None and not database.connection.closed and database.idle():
+        if database is not None and not database.connection.closed and database.session.idle():
             with suppress(MigrollbackError):
-                self._known = database.names()
+                self._known = database.queries.names()
         if not self._known:
             from migrollback_nb.files.location import default_folder
 
@@ -223,7 +223,7 @@ class Magic:
             for name in ("lock_timeout", "statement_timeout")
             if (value := getattr(args, name, None)) is not None
         }
-        self._db.database.timeouts = Timeouts(**given)
+        self._db.database.session.timeouts = Timeouts(**given)
         return self._db
 
 
@@ -269,8 +269,8 @@ def _dependencies(args: argparse.Namespace, db: Migrations, form: str) -> Any:
     if form == "table":
         focus = None if args.name is None else db.check(args.name).migration_name
         _, edges = graphs.select(
-            db.database.registered(),
-            db.database.dependencies(),
+            db.database.queries.registered(),
+            db.database.queries.dependencies(),
             focus=focus,
             depth=args.depth,
             hide_rolled_back=args.hide_rolled_back,

@@ -1,14 +1,68 @@
-"""The only package that calls the SQL functions: each method is one question or one deed.
+"""One connection, and the SQL functions by name: no other room calls them.
 
 Rows come back as dicts keyed by the columns of the SQL functions.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Self
+
+from migrollback_nb.database.attempts import Attempts
+from migrollback_nb.database.commands import Commands
 from migrollback_nb.database.nontransactional import NontransactionalCommands
+from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.rehearsals import Rehearsals
+from migrollback_nb.database.session import Session
 from migrollback_nb.database.system import SystemCommands
 
+if TYPE_CHECKING:
+    import psycopg
 
-class Database(NontransactionalCommands, Rehearsals, SystemCommands):
-    """What can be asked of, and done to, a database with the rollback system; see `Session` for the parameters."""
+    from migrollback_nb.core.results import Target
+    from migrollback_nb.database.session import Timeouts
+
+
+class Database:
+    """A database with the rollback system: what can be asked of it and done to it, in objects that share one session.
+
+    Parameters
+    ----------
+    session : Session
+        The connection.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.queries = Queries(session)
+        self.attempts = Attempts(session, self.queries)
+        self.commands = Commands(session, self.attempts)
+        self.nontransactional = NontransactionalCommands(session, self.queries, self.attempts)
+        self.rehearsals = Rehearsals(session)
+        self.system = SystemCommands(session, self.queries)
+
+    @classmethod
+    def connect(
+        cls,
+        dsn: str,
+        *,
+        found_in: str = "the DSN that was given",
+        schema: str = "public",
+        timeouts: Timeouts | None = None,
+        interface: str = "python",
+    ) -> Self:
+        """Open a connection of our own; writes nothing. See `Session.connect`."""
+        return cls(Session.connect(dsn, found_in=found_in, schema=schema, timeouts=timeouts, interface=interface))
+
+    @property
+    def connection(self) -> psycopg.Connection:
+        """The connection at this moment: after one was lost it is another."""
+        return self.session.connection
+
+    @property
+    def target(self) -> Target:
+        """Which database this is; never its password."""
+        return self.session.target
+
+    def close(self) -> None:
+        """Close the connection when it is our own; writes nothing."""
+        self.session.close()

@@ -91,3 +91,18 @@ class BlockerWatch:
                     cursor.nextset()
                     found.update({row["pid"]: row for row in cursor})
                 time.sleep(_EAGER_INTERVAL)
+
+
+def describe_blockers(blockers: dict[int, dict[str, Any]]) -> str:
+    """Who holds the lock that is needed, and what to do, in words; pure."""
+    if not blockers:
+        return "Another session holds a lock that is needed. Nothing was changed: try again, or raise --lock-timeout."
+    found = ", ".join(
+        f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'},"
+        f" {b['state'] or 'active'})"
+        for b in blockers.values()
+    )
+    return (
+        f"Blocked by {found}. Nothing was changed: try again when it is done, or end it with SELECT"
+        " pg_terminate_backend(pid)."
+    )

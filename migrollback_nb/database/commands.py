@@ -1,21 +1,18 @@
-"""What is done to a database in transactions, each whole or not at all, also when the connection is lost at COMMIT."""
+"""What is done to a database in transactions: each command whole or not at all, also when the connection is lost at COMMIT. Writes."""
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, cast
 
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
-from migrollback_nb.database.queries import Queries
-from migrollback_nb.database.session import PATIENCE, RETRIED, ExecutionResult, Row
-
-_LOST_AT_COMMIT = "Migration {} successfully (the connection was lost at COMMIT; the audit trail has the answer)"
+from migrollback_nb.database.attempts import Attempts
+from migrollback_nb.database.retries import RETRIED, retrying
+from migrollback_nb.database.session import ExecutionResult, Row, Session
 
 
 @contextmanager
@@ -29,27 +26,42 @@ def nothing_has_run() -> Iterator[None]:
         ) from lost
 
 
-class Commands(Queries):
+class Commands:
     """Registering, applying, rolling back, snapshots, events."""
+
+    def __init__(self, session: Session, attempts: Attempts) -> None:
+        self._session = session
+        self._attempts = attempts
+
+    def _call(self, function: str, /, **arguments: Any) -> list[Row]:
+        """Rows of a function, in a transaction of its own that is tried again while it meets a lock."""
+        call = self._session.call_text(function, **arguments, client=self._session.client)
+        return retrying(self._session, lambda lock_timeout: self._session.transact(call, lock_timeout=lock_timeout)[0])
+
+    def _call_value(self, function: str, /, **arguments: Any) -> Any:
+        return next(iter(self._call(function, **arguments)[0].values()))
 
     def register_many(self, records: Sequence[dict[str, Any]]) -> dict[str, str]:
         """Register migrations, dependencies first; all or none. Writes. Returns name -> registered, updated, unchanged or applied again."""
 
         def attempt(lock_timeout: str) -> dict[str, str]:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                rows = self._rows("register_migrations", migrations=Jsonb(list(records)), client=self.client)
+            with self._session.transaction(lock_timeout=lock_timeout):
+                rows = self._session.call(
+                    "register_migrations", migrations=Jsonb(list(records)), client=self._session.client
+                )
             return {row["migration_name"]: row["verdict"] for row in rows}
 
         last = self._last_event()
         try:
-            return self._retrying(attempt)
+            return retrying(self._session, attempt)
         except errors.ConnectionFailed as lost:
             self._reconnect_or_say(
                 lost,
                 "it was committed that they are registered",
                 "Run it again: what is registered already is left as it is.",
             )
-            outcomes = self._retrying(attempt)  # once more is no harm, and waits for a COMMIT that is still at work
+            # once more is no harm, and waits for a COMMIT that is still at work
+            outcomes = retrying(self._session, attempt)
             events = self._own_events(["registered", "applied_again"], list(outcomes), last)
             recorded = {
                 name: "applied again" if one["event"] == "applied_again" else one["what"]
@@ -64,30 +76,15 @@ class Commands(Queries):
         """Record that a deploy begins, or go on with the one of this label. Writes, where there is a label. Returns its id."""
         if label is None:
             return str(uuid.uuid4())
-
-        def attempt(lock_timeout: str) -> str:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                return str(self._value("begin_migration_deploy", label=label, client=self.client))
-
-        return self._retrying(attempt)
+        return str(self._call_value("begin_migration_deploy", label=label))
 
     def record_applied_again(self, name: str, deploy: str | None) -> None:
         """Record that a deploy tool applied a migration again whose file is not here any more. Writes."""
-
-        def attempt(lock_timeout: str) -> None:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                self._rows("record_applied_again", name=name, deploy=deploy, client=self.client)
-
-        self._retrying(attempt)
+        self._call("record_applied_again", name=name, deploy=deploy)
 
     def record_missing_in_ledger(self, names: Sequence[str]) -> None:
         """Record, once, that deploy ledgers no longer hold these migrations. Writes events."""
-
-        def attempt(lock_timeout: str) -> None:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                self._rows("record_missing_in_ledger", names=list(names), client=self.client)
-
-        self._retrying(attempt)
+        self._call("record_missing_in_ledger", names=list(names))
 
     def record_dependencies(
         self,
@@ -102,38 +99,33 @@ class Commands(Queries):
         """
 
         def attempt(lock_timeout: str) -> tuple[list[Row], list[Row]]:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
+            with self._session.transaction(lock_timeout=lock_timeout):
                 # first: one that went may have closed the circle that keeps another out
                 gone = (
-                    self._rows("forget_migration_dependencies", dependencies=Jsonb(list(obsolete)), client=self.client)
+                    self._session.call(
+                        "forget_migration_dependencies", dependencies=Jsonb(list(obsolete)), client=self._session.client
+                    )
                     if obsolete
                     else []
                 )
-                rows = self._rows(
-                    "record_migration_dependencies", dependencies=Jsonb(list(dependencies)), client=self.client
+                rows = self._session.call(
+                    "record_migration_dependencies", dependencies=Jsonb(list(dependencies)), client=self._session.client
                 )
-                self._rows("record_parsed_objects", objects=Jsonb(list(objects)))
+                self._session.call("record_parsed_objects", objects=Jsonb(list(objects)))
             return rows, gone
 
-        return self._retrying(attempt)
+        return retrying(self._session, attempt)
 
     def record_parsed_objects(self, objects: Sequence[dict[str, Any]]) -> None:
         """Keep what the SQL of files says that migrations made. Writes."""
-        with self._translated(), self._deed():
-            self._rows("record_parsed_objects", objects=Jsonb(list(objects)))
+        with self._session.transaction():
+            self._session.call("record_parsed_objects", objects=Jsonb(list(objects)))
 
     def resolve(self, name: str, status: str, reason: str) -> str:
         """Set the status of a migration that a person has looked after. Writes. Returns the status before."""
-
-        def attempt(lock_timeout: str) -> str:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                return cast(
-                    str, self._value("resolve_migration", name=name, status=status, reason=reason, client=self.client)
-                )
-
         last = self._last_event()
         try:
-            return self._retrying(attempt)
+            return cast(str, self._call_value("resolve_migration", name=name, status=status, reason=reason))
         except errors.ConnectionFailed as lost:
             self._reconnect_or_say(
                 lost, f"{name} was resolved", "Look at its status when the server is back: migrollback history."
@@ -148,7 +140,7 @@ class Commands(Queries):
     def record_checklist_item(self, name: str, *, reason: str | None, details: dict[str, Any]) -> Row:
         """Keep an answer to an item of the checklist in the audit trail. Writes one event, and returns it."""
         number = self.add_event("checklist_item", name, details, reason=reason)
-        return self._query(
+        return self._session.query(
             "SELECT e.* FROM {schema}.migration_events e WHERE e.event_number = %(number)s", number=number
         )[0]
 
@@ -164,30 +156,27 @@ class Commands(Queries):
         description : str, optional
             Why.
         moment : str, optional
-            Of which deed, where it is taken around one: nothing is stored then when nothing has changed since the last
+            Before or after which command, where it is taken around one: nothing is stored then when nothing has changed since the last
             snapshot.
         migrations : sequence of str
-            The migrations of that deed.
+            The migrations of that command.
         """
 
-        def attempt(lock_timeout: str) -> str:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                return str(
-                    self._value(
-                        "create_migration_snapshot",
-                        name=name,
-                        description=description,
-                        moment=moment,
-                        migrations=list(migrations) or None,
-                        client=self.client,
-                    )
-                )
+        def take() -> str:
+            found = self._call_value(
+                "create_migration_snapshot",
+                name=name,
+                description=description,
+                moment=moment,
+                migrations=list(migrations) or None,
+            )
+            return str(found)
 
         if moment is not None:
-            return self._retrying(attempt)  # whoever is about to do more decides what a lost connection means
+            return take()  # the caller, who is about to do more, decides what a lost connection means
         last = self._last_event()
         try:
-            return self._retrying(attempt)
+            return take()
         except errors.ConnectionFailed as lost:
             self._reconnect_or_say(
                 lost,
@@ -203,72 +192,39 @@ class Commands(Queries):
 
     def verify_last_rollback(self, name: str) -> Row:
         """The row of verify_last_rollback(). Writes one event, and a snapshot where none was taken since."""
-
-        def attempt(lock_timeout: str) -> Row:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                return self._rows("verify_last_rollback", name=name, client=self.client)[0]
-
-        return self._retrying(attempt)
+        return self._call("verify_last_rollback", name=name)[0]
 
     def add_event(self, event: str, name: str | None, details: dict[str, Any], *, reason: str | None = None) -> int:
-        """Add a line to the audit trail, after those who are writing to it. Writes. Returns its number."""
-
-        def attempt(lock_timeout: str) -> int:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                return cast(
-                    int,
-                    self._value(
-                        "add_migration_event",
-                        event=event,
-                        migration_name=name,
-                        reason=reason,
-                        client=self.client,
-                        details=Jsonb(details),
-                    ),
-                )
-
-        return self._retrying(attempt)
-
-    def _new_attempt(self) -> str:
-        self.attempts.append(str(uuid.uuid4()))
-        return self.attempts[-1]
-
-    def done_in_attempts(self) -> tuple[str, ...]:
-        """Which migrations were rolled back or applied by the deeds since `attempts` was emptied, and committed. Does not write."""
-        if not self.attempts:
-            return ()
-        if self.connection.closed:
-            self.reconnect()
-        rows = self._query(
-            "SELECT e.migration_name FROM {schema}.migration_events e WHERE e.attempt_id = ANY(%(attempts)s::uuid[])"
-            " AND e.event IN ('rolled_back', 'applied') ORDER BY e.event_number",
-            attempts=self.attempts,
-        )
-        return tuple(row["migration_name"] for row in rows)
+        """Add a line to the audit log, after other sessions that write to it. Writes. Returns its number."""
+        arguments = {"event": event, "migration_name": name, "reason": reason, "details": Jsonb(details)}
+        return cast(int, self._call_value("add_migration_event", **arguments))
 
     def apply(self, record: dict[str, Any], statements: Sequence[str]) -> ExecutionResult:
         """Run an up part and register it, whole or not at all. Writes."""
-        session_settings = self._session_settings()
+        session_settings = self._session.session_settings()
 
         def attempt(lock_timeout: str) -> ExecutionResult:
-            attempt_id = self._new_attempt()
-            self._notices.clear()
+            attempt_id = self._attempts.new()
+            self._session.keep_notices()
             try:
-                with self._translated(), self._deed(lock_timeout=lock_timeout):
-                    rows = self._rows(
+                with self._session.transaction(lock_timeout=lock_timeout):
+                    rows = self._session.call(
                         "apply_migration",
                         **{**record, "metadata": Jsonb(record["metadata"])},
                         statements=list(statements),
                         session_settings=Jsonb(session_settings),
                         attempt_id=attempt_id,
-                        client=self.client,
+                        client=self._session.client,
                     )
-                    found = {} if rows[0]["success"] else self._attempt_details(attempt_id)
+                    found: dict[str, Row] = {}
+                    if not rows[0]["success"]:
+                        details = self._session.read(queries=[self._attempts.details_query(attempt_id)])[0]
+                        found = self._attempts.details_of(details)
             except errors.ConnectionFailed:
-                return self._after_lost_apply(record["name"], attempt_id)
-            return ExecutionResult(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
+                return self._attempts.after_lost_apply(record["name"], attempt_id)
+            return ExecutionResult(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._session.notices))
 
-        return self._retrying(attempt, met_lock=_met_lock)
+        return retrying(self._session, attempt, met_lock=_met_lock)
 
     def rollback(
         self,
@@ -288,172 +244,78 @@ class Commands(Queries):
             "reason": reason,
             "preview": preview,
             "chain_head": chain_head,
-            "session_settings": Jsonb(self._session_settings()),
+            "session_settings": Jsonb(self._session.session_settings()),
         }
         asked |= {"snapshot_each": True} if snapshot_each else {}
-        return self._retrying(lambda lock_timeout: self._rollback_once(names, asked, lock_timeout), met_lock=_met_lock)
+        return retrying(
+            self._session, lambda lock_timeout: self._rollback_once(names, asked, lock_timeout), met_lock=_met_lock
+        )
 
     def _rollback_once(self, names: Sequence[str], asked: dict[str, Any], lock_timeout: str) -> ExecutionResult:
-        attempt_id = self._new_attempt()
-        ends_trail = asked["chain_head"] is not None
+        attempt_id = self._attempts.new()
         reason = asked["reason"]
-        if not ends_trail:
-            known = self.target.to_dict() | ({} if asked["preview"] is None else {"fingerprint": asked["preview"]})
-            with nothing_has_run(), self._translated(), self._deed(lock_timeout=lock_timeout):
-                self._rows(
-                    "start_migration_rollback",
-                    names=list(names),
-                    attempt_id=attempt_id,
-                    reason=reason,
-                    client=self.client,
-                    target=Jsonb(known),
+        ends_log = asked["chain_head"] is not None  # the system's own rollback leaves no audit log to ask
+        caller = {"names": list(names), "attempt_id": attempt_id, "client": self._session.client}
+        with nothing_has_run():
+            execute = self._session.call_text("execute_migration_rollbacks", **caller, **asked)
+            details = self._attempts.details_query(attempt_id)
+            if not ends_log:
+                # what is not known after a lost connection is found by this event's attempt
+                target = {**self._session.target.to_dict(), "fingerprint": asked["preview"]}
+                known = {name: value for name, value in target.items() if name != "fingerprint" or value is not None}
+                start = self._session.call_text(
+                    "start_migration_rollback", **caller, reason=reason, target=Jsonb(known)
                 )
-        self._notices.clear()
+                self._session.transact(start, lock_timeout=lock_timeout)
+        self._session.keep_notices()
+        message = (execute, *(() if ends_log else self._session.inside_transaction(details)))
         try:
-            with self._translated(), self._deed(lock_timeout=lock_timeout):
-                rows = self._rows(
-                    "execute_migration_rollbacks",
-                    names=list(names),
-                    attempt_id=attempt_id,
-                    client=self.client,
-                    **asked,
-                )
-                found = {} if ends_trail and rows[0]["success"] else self._attempt_details(attempt_id)
-                if rows[0]["success"]:
+            with self._session.transaction(*message, lock_timeout=lock_timeout) as found:
+                rows = found[0]
+                succeeded = rows[0]["success"]
+                events = found[1] if not ends_log else []
+                if ends_log and not succeeded:
+                    events = self._session.read(queries=[details])[0]
+                if succeeded:
                     self._stop_if_cancelled()  # the server may have been done before it heard of it
-            return ExecutionResult(rows=rows, details=found, attempt_id=attempt_id, notices=list(self._notices))
+            return ExecutionResult(
+                rows=rows,
+                details=self._attempts.details_of(events),
+                attempt_id=attempt_id,
+                notices=list(self._session.notices),
+            )
         except errors.ConnectionFailed:
-            return self._after_lost_connection(names, attempt_id, reason=reason, ends_trail=ends_trail)
+            if ends_log and (gone := self._attempts.after_lost_system_rollback(names[0], attempt_id)) is not None:
+                return gone
+            return self._attempts.after_lost_rollback(names, attempt_id, reason=reason)
         except (KeyboardInterrupt, errors.DatabaseError) as broken:
-            if isinstance(broken, errors.DatabaseError) and (ends_trail or not self.cancelled):
+            if isinstance(broken, errors.DatabaseError) and (ends_log or not self._session.cancelled):
                 raise
             # Before the COMMIT it is undone, and the function's own record of it too; during the COMMIT it may be done
             # all the same.
-            if not self._look_up(attempt_id):
-                self._rows_in_deed(
+            if not self._attempts.outcome(attempt_id):
+                self._session.call_in_transaction(
                     "fail_migration_rollback",
                     name=names[-1],
                     attempt_id=attempt_id,
                     reason=reason,
-                    client=self.client,
+                    client=self._session.client,
                     details=Jsonb({"sqlstate": "57014", "message": "interrupted by the user"}),
                 )
             raise
 
     def _stop_if_cancelled(self) -> None:
-        if self.cancelled:
+        if self._session.cancelled:
             raise errors.DatabaseError(
                 "Cancelled before the COMMIT", sqlstate="57014", hint="Everything it did was undone."
             )
 
     # -- after a lost connection -----------------------------------------------------------------------------------
 
-    def _look_up(self, attempt_id: str) -> dict[str, Row]:
-        """Name -> how this attempt ended, on a new connection where the old one is lost. Nothing: nothing of it was committed."""
-        try:
-            deadline = time.monotonic() + PATIENCE
-            while True:
-                try:
-                    if self.connection.closed:
-                        self.reconnect_patiently()
-                    with self._translated(), self._deed(lock_timeout="30s"):
-                        return {
-                            row["migration_name"]: row for row in self._rows("migration_attempt", attempt_id=attempt_id)
-                        }
-                except errors.ConnectionFailed:  # lost once more
-                    if self._reopen is None or time.monotonic() > deadline:
-                        raise
-        except errors.MigrollbackError as error:
-            ask = f"SELECT * FROM {self.schema}.migration_attempt('{attempt_id}')"  # noqa: S608  # for a person to read
-            raise errors.ConnectionFailed(
-                f"The connection was lost and cannot be made again, so it is not known how attempt {attempt_id} ended:"
-                f" {error.message}",
-                hint=f"When the server is back: {ask}; no row means that nothing was committed.",
-            ) from error
-
-    def _after_lost_connection(
-        self, names: Sequence[str], attempt_id: str, *, reason: str | None, ends_trail: bool
-    ) -> ExecutionResult:
-        if ends_trail and self._system_is_gone(attempt_id):
-            message = (
-                "Migration rolled back successfully. The rollback system is gone and its audit trail ends here (the"
-                " connection was lost at COMMIT)"
-            )
-            rows = [{"success": True, "message": message, "sql_executed": None, "migration_name": names[0]}]
-            return ExecutionResult(rows=rows, details={}, attempt_id=attempt_id)
-        found = self._look_up(attempt_id)
-        details = {name: row["details"] for name, row in found.items()}
-        if set(names) <= {name for name, row in found.items() if row["event"] == "rolled_back"}:
-            message = _LOST_AT_COMMIT.format("rolled back")
-            rows = [
-                {"success": True, "message": message, "sql_executed": self._rollback_sql(name), "migration_name": name}
-                for name in names
-            ]
-            return ExecutionResult(rows=rows, details=details, attempt_id=attempt_id)
-        for name, row in found.items():
-            if row["event"] in ("failed", "refused"):
-                message = row["details"].get("message", "")
-                told = f"Rollback failed: {message}" if row["event"] == "failed" else message
-                return ExecutionResult(
-                    rows=[{"success": False, "message": told, "sql_executed": None, "migration_name": name}],
-                    details=details if row["event"] == "failed" else {},
-                    attempt_id=attempt_id,
-                )
-        self._record_lost(names[-1], attempt_id, reason)
-        raise errors.ConnectionFailed(
-            "The connection was lost during the rollback, and nothing of it was committed",
-            hint="The migration is still in place: try again.",
-        )
-
-    def _record_lost(self, name: str, attempt_id: str, reason: str | None) -> None:
-        """Record that nothing of an attempt was committed; what is known of it is right also where this cannot be written."""
-        details = Jsonb({"sqlstate": "08006", "message": "the connection was lost; nothing was committed"})
-        with suppress(errors.MigrollbackError):
-            self._rows_in_deed(
-                "fail_migration_rollback",
-                name=name,
-                attempt_id=attempt_id,
-                reason=reason,
-                client=self.client,
-                details=details,
-            )
-
-    def _rollback_sql(self, name: str) -> str | None:
-        """For a result that stands already: None where the connection is lost once more."""
-        try:
-            return cast("str | None", (self.find(name) or {}).get("rollback_sql"))
-        except errors.ConnectionFailed:
-            return None
-
-    def _system_is_gone(self, attempt_id: str) -> bool:
-        """Whether the rollback of the system itself was committed: then there is nothing left to look an attempt up in."""
-        try:
-            if self.connection.closed:
-                self.reconnect_patiently()
-            with self._translated(), self._deed(lock_timeout="30s"):
-                # while the lost COMMIT is still at work, the answer would be wrong
-                self.connection.execute(
-                    "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))"
-                )
-                return not self._query(
-                    "SELECT 1 WHERE pg_catalog.to_regclass(%(name)s) IS NOT NULL", name=self._history_table()
-                )
-        except errors.MigrollbackError as error:
-            raise errors.ConnectionFailed(
-                f"The connection was lost and cannot be made again, so it is not known how attempt {attempt_id} ended:"
-                f" {error.message}",
-                hint=(
-                    "When the server is back, look whether migration_history is there: if it is, nothing was committed."
-                ),
-            ) from error
-
-    def _history_table(self) -> str:
-        return sql.Identifier(self.schema, "migration_history").as_string(None)
-
     def _reconnect_or_say(self, lost: errors.ConnectionFailed, what: str, hint: str) -> None:
         """Open a new connection in place of a lost one, or say what is not known."""
         try:
-            self.reconnect_patiently()
+            self._session.reconnect_patiently()
         except errors.ConnectionFailed as error:
             raise errors.ConnectionFailed(
                 f"{lost.message}, and it is not known whether {what}: {error.message}", hint=hint
@@ -461,54 +323,24 @@ class Commands(Queries):
 
     def _last_event(self) -> int:
         """Number of the newest event. Does not write."""
-        return cast(
-            int,
-            self._query("SELECT coalesce(max(e.event_number), 0) AS number FROM {schema}.migration_events e")[0][
-                "number"
-            ],
-        )
+        rows = self._session.query("SELECT coalesce(max(e.event_number), 0) AS number FROM {schema}.migration_events e")
+        return cast(int, rows[0]["number"])
 
     def _own_events(self, events: Sequence[str], names: Sequence[str], last: int) -> dict[str, Row]:
         """Name -> event and details of the newest of these events that this client has written since the event of number `last`. Does not write."""
-        with self._translated(), self._deed(lock_timeout="30s"):
-            self._rows("lock_migrations")  # while the lost COMMIT is still at work, "none" would be a wrong answer
-            rows = self._query(
+        with self._session.transaction(lock_timeout="30s"):
+            self._session.call("lock_migrations")  # while the lost COMMIT is at work, "none" would be a wrong answer
+            rows = self._session.query(
                 "SELECT DISTINCT ON (e.migration_name) e.migration_name, e.event, e.details FROM"
                 " {schema}.migration_events e WHERE e.event = ANY (%(events)s) AND e.migration_name = ANY (%(names)s)"
                 " AND e.client = %(client)s AND e.event_number > %(last)s ORDER BY e.migration_name, e.event_number"
                 " DESC",
                 events=list(events),
                 names=list(names),
-                client=self.client,
+                client=self._session.client,
                 last=last,
             )
         return {row["migration_name"]: {**row["details"], "event": row["event"]} for row in rows}
-
-    def _after_lost_apply(self, name: str, attempt_id: str) -> ExecutionResult:
-        row = self._look_up(attempt_id).get(name)
-        if row is None:
-            raise errors.ConnectionFailed(
-                "The connection was lost while the migration was applied, and nothing of it was committed",
-                hint="Try again.",
-            )
-        if row["event"] == "applied":
-            return ExecutionResult(
-                rows=[{"success": True, "message": _LOST_AT_COMMIT.format("applied")}],
-                details={name: row["details"]},
-                attempt_id=attempt_id,
-            )
-        message = f"Migration failed: {row['details'].get('message', '')}"
-        return ExecutionResult(
-            rows=[{"success": False, "message": message}], details={name: row["details"]}, attempt_id=attempt_id
-        )
-
-    def _attempt_details(self, attempt_id: str) -> dict[str, Row]:
-        rows = self._query(
-            "SELECT e.migration_name, e.details FROM {schema}.migration_events e WHERE e.attempt_id = %(attempt_id)s"
-            " AND e.event <> 'started' ORDER BY e.event_number",
-            attempt_id=attempt_id,
-        )
-        return {row["migration_name"]: row["details"] for row in rows}
 
 
 def _met_lock(execution: ExecutionResult) -> bool:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -14,24 +14,31 @@ from psycopg.types.json import Jsonb
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import RollbackProgress
 from migrollback_nb.core.results.progress import first_words
-from migrollback_nb.database.commands import _LOST_AT_COMMIT, Commands
-from migrollback_nb.database.session import ExecutionResult, Row
+from migrollback_nb.database.attempts import Attempts
+from migrollback_nb.database.queries import Queries
+from migrollback_nb.database.retries import retrying
+from migrollback_nb.database.session import ExecutionResult, Row, Session
 from migrollback_nb.parsing.statements import SqlText, only_sets
 
 
-class NontransactionalCommands(Commands):
+class NontransactionalCommands:
     """Each statement is journalled when it is done, so that an interrupted run can be resumed."""
 
+    def __init__(self, session: Session, queries: Queries, attempts: Attempts) -> None:
+        self._session = session
+        self._queries = queries
+        self._attempts = attempts
+
     @contextmanager
-    def _guard(self) -> Iterator[Self]:
+    def _gate_held(self) -> Iterator[Session]:
         """A second connection whose open, idle transaction holds the gate's lock: survives poolers, and holds no snapshot that CONCURRENTLY would wait for."""
-        if self._reopen is None:
+        if self._session.reopen is None:
             raise errors.UsageError(
                 "Running outside a transaction needs a second connection",
                 hint="Connect by DSN instead of lending a connection.",
             )
-        with self._reopen() as connection:
-            with self._translated():
+        with self._session.reopen() as connection:
+            with self._session.translated_errors():
                 lent = self._is_behind_pooler() and self._is_lent_for_a_transaction(connection)
             if lent:
                 raise errors.Refused(
@@ -42,19 +49,19 @@ class NontransactionalCommands(Commands):
                         " statement could miss its search_path, and other clients would find our settings."
                     ),
                 )
-            guard = type(self)(connection, schema=self.schema, owned=True, reopen=None, timeouts=self.timeouts)
-            guard.client = self.client
-            with guard._translated(), connection.transaction():
-                self._set_local(
-                    connection, {"idle_in_transaction_session_timeout": "0", "lock_timeout": self.timeouts.lock_timeout}
+            guard = Session(connection, schema=self._session.schema, timeouts=self._session.timeouts)
+            with guard.translated_errors(), connection.transaction():
+                self._session.set_local(
+                    connection,
+                    {"idle_in_transaction_session_timeout": "0", "lock_timeout": self._session.timeouts.lock_timeout},
                 )
-                guard._rows("lock_migrations")
-                guard._let_go_of_snapshot()
+                guard.call("lock_migrations")
+                _let_go_of_snapshot(guard)
                 yield guard
 
     def _is_behind_pooler(self) -> bool:
         """Whether another process answers than the one that was named at connecting. Does not write."""
-        return _process(self.connection) != self.connection.info.backend_pid
+        return _process(self._session.connection) != self._session.connection.info.backend_pid
 
     def _is_lent_for_a_transaction(self, other: psycopg.Connection) -> bool:
         """Whether the pooler lends our session to others between two transactions of ours. Does not write.
@@ -65,40 +72,34 @@ class NontransactionalCommands(Commands):
             Another one through the same pooler.
         """
         for _ in range(5):  # others who come between may hide it once
-            ours = _process(self.connection)
-            if _process(self.connection) != ours:  # lent in turn
+            ours = _process(self._session.connection)
+            if _process(self._session.connection) != ours:  # lent in turn
                 return True
             with other.transaction():  # or the one that was left last is lent first, and that is ours
-                if _process(other) == ours or _process(self.connection) != ours:
+                if _process(other) == ours or _process(self._session.connection) != ours:
                     return True
         return False
 
-    def _let_go_of_snapshot(self) -> None:
-        """Close the portal of the last query. Unclosed it keeps a snapshot for as long as the transaction is open, and CONCURRENTLY waits for that."""
-        self.connection.execute(
-            "SELECT"
-        )  # without parameters it goes by the simple protocol, which replaces the unnamed portal
-
     def _run_steps(self, run: _Run, statements: Sequence[str], search_path: str) -> Row | None:
         """Run statements one by one after those that an interrupted run completed. Returns the failure, or None."""
-        if self._can_look is None:
-            with self._deed():
-                pass  # finds out
+        checks_client = self._session.checks_client()
         run.statements = len(statements)
-        run.completed = cast(int, self._value("migration_statements_completed", name=run.name, direction=run.direction))
-        assert self._reopen is not None
-        with self._reopen() as worker:
-            self._worker = worker
-            worker.add_notice_handler(self._take_notice)
+        run.completed = cast(
+            int, self._session.call_value("migration_statements_completed", name=run.name, direction=run.direction)
+        )
+        assert self._session.reopen is not None
+        with self._session.reopen() as worker:
+            self._session.executor = worker
+            worker.add_notice_handler(self._session.take_notice)
             before = _settings(worker)
             settings = {
                 "search_path": search_path,
-                "lock_timeout": self.timeouts.lock_timeout,
-                "statement_timeout": self.timeouts.statement_timeout,
+                "lock_timeout": self._session.timeouts.lock_timeout,
+                "statement_timeout": self._session.timeouts.statement_timeout,
                 "synchronous_commit": "on",
                 "client_min_messages": "notice",
             }
-            if self._can_look:
+            if checks_client:
                 settings["client_connection_check_interval"] = "200ms"
             # once: what the SQL sets from here on holds for the statements that follow
             ours = {setting: _set(worker, setting, value) for setting, value in settings.items()}
@@ -109,13 +110,13 @@ class NontransactionalCommands(Commands):
                 # must be heard, and the next statement understood.
                 worker.execute("SET client_encoding = 'UTF8'; SET client_min_messages = notice")
                 # CONCURRENTLY waits for others without making anybody wait, and breaking it off leaves an invalid index
-                wanted = "0" if "concurrently" in statement.lower() else self.timeouts.lock_timeout
+                wanted = "0" if "concurrently" in statement.lower() else self._session.timeouts.lock_timeout
                 if _value_of(worker, "lock_timeout") == ours["lock_timeout"]:  # else the SQL has set it
                     ours["lock_timeout"] = _set(worker, "lock_timeout", wanted)
-                if self.cancelled:
+                if self._session.cancelled:
                     return _not_run(number, statement)
                 if run.direction == "rollback":
-                    self.tell(
+                    self._session.report_progress(
                         RollbackProgress(
                             stage="statement",
                             migration_name=run.name,
@@ -156,7 +157,7 @@ class NontransactionalCommands(Commands):
                 | {name for name in said if "." in name or name in ("client_min_messages", "client_encoding")}
             )
             worker.execute("RESET ALL")
-        self._worker = None
+        self._session.executor = None
         return None
 
     def _journal(self, run: _Run, number: int, statement: str, elapsed: float) -> None:
@@ -165,24 +166,24 @@ class NontransactionalCommands(Commands):
             "statement_number": number,
             "duration_ms": elapsed,
             "direction": run.direction,
-            "client": self.client,
+            "client": self._session.client,
         }
         try:
-            self._rows("journal_migration_statement", name=run.name, attempt_id=run.attempt_id, **arguments)
+            self._session.call("journal_migration_statement", name=run.name, attempt_id=run.attempt_id, **arguments)
         except errors.ConnectionFailed:
             run.unrecorded = statement
-            self.reconnect_patiently()
+            self._session.reconnect_patiently()
             # twice is no harm: the highest number counts
-            self._rows("journal_migration_statement", name=run.name, attempt_id=run.attempt_id, **arguments)
+            self._session.call("journal_migration_statement", name=run.name, attempt_id=run.attempt_id, **arguments)
             run.unrecorded = None
         run.completed = number
 
-    def rollback_in_steps(self, name: str, *, reason: str | None = None, preview: str | None = None) -> ExecutionResult:
+    def rollback(self, name: str, *, reason: str | None = None, preview: str | None = None) -> ExecutionResult:
         """Roll one migration back statement by statement, outside a transaction, resuming where an interrupted run stopped. Writes."""
 
         def attempt(_: str) -> ExecutionResult:
-            run = _Run(name=name, direction="rollback", attempt_id=self._new_attempt())
-            self._notices.clear()
+            run = _Run(name=name, direction="rollback", attempt_id=self._attempts.new())
+            self._session.keep_notices()
             try:
                 rows, details = self._rollback_steps(run, reason=reason, preview=preview)
             except errors.ConnectionFailed as lost:
@@ -191,20 +192,20 @@ class NontransactionalCommands(Commands):
                 rows=[{**rows[0], "migration_name": name}],
                 details=details,
                 attempt_id=run.attempt_id,
-                notices=list(self._notices),
+                notices=list(self._session.notices),
             )
 
         # only the guard's lock is tried again: what ran outside a transaction is not run twice unasked
-        return self._retrying(attempt)
+        return retrying(self._session, attempt)
 
     def _rollback_steps(
         self, run: _Run, *, reason: str | None, preview: str | None
     ) -> tuple[list[Row], dict[str, Row]]:
         name, attempt_id = run.name, run.attempt_id
-        with self._guard() as guard:
-            check = guard.can_rollback(name)
+        with self._gate_held() as guard:
+            check = Queries(guard).can_rollback(name)
             refusal = (
-                cast("str | None", guard._value("production_refusal", reason=reason))
+                cast("str | None", guard.call_value("production_refusal", reason=reason))
                 if check["can_rollback"]
                 else check["reason"]
             )
@@ -212,49 +213,51 @@ class NontransactionalCommands(Commands):
                 refusal = (
                     cast(
                         "str | None",
-                        guard._value("changed_since_preview", preview=preview, now=self.fingerprint([name])),
+                        guard.call_value(
+                            "changed_since_preview", preview=preview, now=self._queries.fingerprint([name])
+                        ),
                     )
                     or refusal
                 )
             if refusal is not None:
-                guard._rows(
+                guard.call(
                     "add_migration_event",
                     event="refused",
                     migration_name=name,
                     attempt_id=attempt_id,
                     reason=reason,
-                    client=self.client,
+                    client=self._session.client,
                     details=Jsonb({"message": refusal}),
                 )
                 return [{"success": False, "message": refusal, "sql_executed": None}], {}
-            history = guard.find(name)
+            history = Queries(guard).find(name)
             assert history is not None
             statements = cast(
                 "list[str]",
-                guard._value(
+                guard.call_value(
                     "migration_rollback_statements",
                     rollback_sql=history["rollback_sql"],
                     metadata=Jsonb(history["metadata"]),
                 ),
             )
             # not by the guard: what it writes shows only when it commits
-            self._rows(
+            self._session.call(
                 "start_migration_rollback",
                 names=[name],
                 attempt_id=attempt_id,
                 reason=reason,
-                client=self.client,
-                target=Jsonb(self.target.to_dict()),
+                client=self._session.client,
+                target=Jsonb(self._session.target.to_dict()),
             )
-            guard._let_go_of_snapshot()
+            _let_go_of_snapshot(guard)
             failure = self._run_steps(run, statements, history["metadata"].get("search_path", ""))
             if failure is not None:
-                guard._rows(
+                guard.call(
                     "fail_migration_rollback",
                     name=name,
                     attempt_id=attempt_id,
                     reason=reason,
-                    client=self.client,
+                    client=self._session.client,
                     details=Jsonb(failure),
                 )
                 return [
@@ -264,26 +267,23 @@ class NontransactionalCommands(Commands):
                         "sql_executed": None,
                     }
                 ], {name: failure}
-            rows = guard._rows("finish_migration_rollback", **run.ending(reason, self.client))
+            rows = guard.call("finish_migration_rollback", **run.ending(reason, self._session.client))
         return rows, run.details()
 
     def _after_lost_steps(
         self, run: _Run, lost: errors.ConnectionFailed, *, reason: str | None
     ) -> tuple[list[Row], dict[str, Row]]:
         """How a rollback ended whose connection was lost: finished where every statement has run. Writes."""
-        row = self._look_up(run.attempt_id).get(run.name)
+        row = self._attempts.outcome(run.attempt_id).get(run.name)
         if row is None and run.statements and run.completed == run.statements:
-            with self._translated(), self._deed(lock_timeout="30s"):
-                rows = self._rows("finish_migration_rollback", **run.ending(reason, self.client))
+            with self._session.transaction(lock_timeout="30s"):
+                rows = self._session.call("finish_migration_rollback", **run.ending(reason, self._session.client))
             return rows, run.details()
         if row is None:
-            self._record_lost(run.name, run.attempt_id, reason)
+            self._attempts.record_lost(run.name, run.attempt_id, reason)
             raise _stopped(run) from lost
         if row["event"] == "rolled_back":
-            sql_executed = self._rollback_sql(run.name)
-            return [
-                {"success": True, "message": _LOST_AT_COMMIT.format("rolled back"), "sql_executed": sql_executed}
-            ], {run.name: row["details"]}
+            return [self._attempts.rolled_back_at_commit(run.name)], {run.name: row["details"]}
         details = row["details"]
         told = details.get("message", "")
         if row["event"] == "failed":
@@ -296,28 +296,30 @@ class NontransactionalCommands(Commands):
             ], {run.name: details}
         return [{"success": False, "message": told, "sql_executed": None}], {}
 
-    def apply_in_steps(self, record: dict[str, Any], statements: Sequence[str]) -> ExecutionResult:
+    def apply(self, record: dict[str, Any], statements: Sequence[str]) -> ExecutionResult:
         """Run an up part statement by statement, outside a transaction, resuming where an interrupted run stopped, and register it. Writes."""
 
         def attempt(_: str) -> ExecutionResult:
-            run = _Run(name=record["name"], direction="apply", attempt_id=self._new_attempt())
-            self._notices.clear()
+            run = _Run(name=record["name"], direction="apply", attempt_id=self._attempts.new())
+            self._session.keep_notices()
             try:
                 rows, details = self._apply_steps(run, record, statements)
             except errors.ConnectionFailed as lost:
                 rows, details = self._after_lost_apply_steps(run, record, lost)
-            return ExecutionResult(rows=rows, details=details, attempt_id=run.attempt_id, notices=list(self._notices))
+            return ExecutionResult(
+                rows=rows, details=details, attempt_id=run.attempt_id, notices=list(self._session.notices)
+            )
 
         # only the guard's lock is tried again: what ran outside a transaction is not run twice unasked
-        return self._retrying(attempt)
+        return retrying(self._session, attempt)
 
     def _apply_steps(
         self, run: _Run, record: dict[str, Any], statements: Sequence[str]
     ) -> tuple[list[Row], dict[str, Row]]:
         name, attempt_id = run.name, run.attempt_id
-        with self._guard() as guard:
-            known = guard.find(name)
-            missing = guard._query(
+        with self._gate_held() as guard:
+            known = Queries(guard).find(name)
+            missing = guard.query(
                 "SELECT d.name FROM pg_catalog.unnest(%(names)s::text[]) AS d (name) WHERE NOT EXISTS (SELECT FROM"
                 " {schema}.migration_history h WHERE h.migration_name = d.name AND h.status <> 'rolled_back') ORDER BY"
                 " d.name",
@@ -327,26 +329,26 @@ class NontransactionalCommands(Commands):
                 message = f"Depends on migrations that are not applied: {', '.join(row['name'] for row in missing)}"
                 return [{"success": False, "message": message}], {}
             if (
-                untrusted := guard.untrusted_ledger(record["metadata"].get("tool"))
+                untrusted := Queries(guard).untrusted_ledger(record["metadata"].get("tool"))
             ) is not None:  # before the first statement, which nothing undoes
                 raise errors.Refused(untrusted, migration_name=name, hint="Nothing was changed.")
-            guard._let_go_of_snapshot()
+            _let_go_of_snapshot(guard)
             failure = None
             if known is None or known["status"] == "rolled_back":
-                failure = self._run_steps(run, statements, self.effective_search_path())
+                failure = self._run_steps(run, statements, self._queries.effective_search_path())
             if failure is not None:
-                guard._rows(
+                guard.call(
                     "add_migration_event",
                     event="apply_failed",
                     migration_name=name,
                     attempt_id=attempt_id,
-                    client=self.client,
+                    client=self._session.client,
                     details=Jsonb(failure),
                 )
                 return [{"success": False, "message": _failed_message("Migration failed", failure, len(statements))}], {
                     name: failure
                 }
-            return guard._rows("apply_migration", **self._registration(run, record)), {}
+            return guard.call("apply_migration", **self._registration(run, record)), {}
 
     def _registration(self, run: _Run, record: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -354,21 +356,21 @@ class NontransactionalCommands(Commands):
             "metadata": Jsonb(record["metadata"]),
             "statements": [],
             "attempt_id": run.attempt_id,
-            "client": self.client,
+            "client": self._session.client,
         }
 
     def _after_lost_apply_steps(
         self, run: _Run, record: dict[str, Any], lost: errors.ConnectionFailed
     ) -> tuple[list[Row], dict[str, Row]]:
         """How an apply ended whose connection was lost: registered where every statement has run. Writes."""
-        row = self._look_up(run.attempt_id).get(run.name)
+        row = self._attempts.outcome(run.attempt_id).get(run.name)
         if row is None and run.statements and run.completed == run.statements:
-            with self._translated(), self._deed(lock_timeout="30s"):
-                return self._rows("apply_migration", **self._registration(run, record)), {}
+            with self._session.transaction(lock_timeout="30s"):
+                return self._session.call("apply_migration", **self._registration(run, record)), {}
         if row is None:
             raise _stopped(run) from lost
         if row["event"] == "applied":
-            return [{"success": True, "message": _LOST_AT_COMMIT.format("applied")}], {run.name: row["details"]}
+            return [self._attempts.applied_at_commit()], {run.name: row["details"]}
         return [{"success": False, "message": _failed_message("Migration failed", row["details"], run.statements)}], {
             run.name: row["details"]
         }
@@ -434,6 +436,12 @@ def _settings(connection: psycopg.Connection) -> dict[str, str]:
             "SELECT s.name, s.setting FROM pg_catalog.pg_settings s WHERE s.context IN ('user', 'superuser')"
         ).fetchall()
     )
+
+
+def _let_go_of_snapshot(session: Session) -> None:
+    """Close the portal of the last query. Unclosed it keeps a snapshot for as long as the transaction is open, and CONCURRENTLY waits for that."""
+    # without parameters it goes by the simple protocol, which replaces the unnamed portal
+    session.connection.execute("SELECT")
 
 
 def _set(connection: psycopg.Connection, setting: str, value: str) -> str:

@@ -1,4 +1,4 @@
-"""Passes on how far a rollback is, to whoever asked. A callback that fails stops being called, and stops no rollback. Writes nothing."""
+"""Passes on how far a rollback is. A callback that fails is called no more, and stops no rollback. Does not write."""
 
 from __future__ import annotations
 
@@ -12,62 +12,63 @@ from migrollback_nb.core.results import RollbackProgress
 if TYPE_CHECKING:
     import psycopg
 
-Tell = Callable[[RollbackProgress], None]
+#: Called before each statement of a rollback, and around them.
+RollbackCallback = Callable[[RollbackProgress], None]
 #: Called with (how many are done, how many there are, what is next).
 Progress = Callable[[int, int, str], None]
 
-#: SQLSTATE of the notices by which run_migration_sql() tells of its statements.
+#: SQLSTATE of the notices in which run_migration_sql() names its statements.
 PROGRESS = "MR100"
 
 
-class Teller:
-    """Listens to the notices of one connection.
+class ProgressReporter:
+    """Listens to the notices of one connection, and calls a callback.
 
     Parameters
     ----------
     interrupt : callable
-        Called when the person at the keyboard interrupts the callback: no exception gets out of a handler of notices.
+        Called when the user interrupts the callback: no exception gets out of a handler of notices.
     """
 
     def __init__(self, interrupt: Callable[[], None]) -> None:
-        #: What the database repeats in what it tells: a notice of the migration's own SQL is not taken for it.
-        self.asked = uuid.uuid4().hex
+        #: The database repeats it in each of its notices: a notice of the migration's own SQL is not taken for one.
+        self.key = uuid.uuid4().hex
         self.failure: BaseException | None = None  #: what the callback failed with
-        self._tell: Tell | None = None
+        self._callback: RollbackCallback | None = None
         self._interrupt = interrupt
 
     @property
     def listening(self) -> bool:
-        """Whether somebody has asked."""
-        return self._tell is not None
+        """Whether there is a callback."""
+        return self._callback is not None
 
     @contextmanager
-    def telling(self, tell: Tell | None) -> Iterator[None]:
-        """Pass on what is told while the block lasts."""
-        self._tell, self.failure = tell, None
+    def reporting(self, callback: RollbackCallback | None) -> Iterator[None]:
+        """Call this callback while the block lasts."""
+        self._callback, self.failure = callback, None
         try:
             yield
         finally:
-            self._tell = None
+            self._callback = None
 
-    def take(self, diagnostic: psycopg.errors.Diagnostic) -> bool:
-        """Pass a notice on. Returns whether it was of our own, and not of the migration."""
-        told = (
-            RollbackProgress.from_notice(diagnostic.datatype_name, self.asked)
+    def take_notice(self, diagnostic: psycopg.errors.Diagnostic) -> bool:
+        """Pass a notice on. Returns whether it was our own, and not the migration's."""
+        found = (
+            RollbackProgress.from_notice(diagnostic.datatype_name, self.key)
             if diagnostic.sqlstate == PROGRESS
             else None
         )
-        if told is not None:
-            self.say(told)
-        return told is not None
+        if found is not None:
+            self.report(found)
+        return found is not None
 
-    def say(self, progress: RollbackProgress) -> None:
-        """Pass on how far it is."""
-        if self._tell is None:
+    def report(self, progress: RollbackProgress) -> None:
+        """Call the callback with how far it is."""
+        if self._callback is None:
             return
         try:
-            self._tell(progress)
+            self._callback(progress)
         except KeyboardInterrupt:
             self._interrupt()
-        except Exception as error:  # noqa: BLE001  # told at the end: what runs is not left because of it
-            self.failure, self._tell = error, None
+        except Exception as error:  # noqa: BLE001  # a warning says so at the end: the rollback goes on
+            self.failure, self._callback = error, None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
+from migrollback_nb.database.retries import gate_holders
 from migrollback_nb.database.session import Row, Session, Undo
 
 #: What is stored of a migration, to be compared with its file: of the SQL no more than its hash, for it may be long.
@@ -21,12 +21,15 @@ _STORED = (
 )
 
 
-class Queries(Session):
-    """Queries to the history, the dependencies, the audit trail, the snapshots and the schema."""
+class Queries:
+    """Queries to the history, the dependencies, the audit log, the snapshots and the schema."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def can_rollback(self, name: str) -> Row:
         """One row: can_rollback, reason, dependent_migrations, and besides warnings, found and what `stored_sql` compares. Does not write."""
-        rows = self._query(
+        rows = self._session.query(
             f"SELECT c.*, {{schema}}.migration_warnings(%(name)s::pg_catalog.text) AS warnings, {_STORED}, h.id IS NOT NULL AS found "  # noqa: S608  # our own words
             "FROM {schema}.can_rollback_migration(%(name)s::pg_catalog.text) c "
             "LEFT JOIN {schema}.migration_history h ON h.migration_name = %(name)s",
@@ -36,7 +39,7 @@ class Queries(Session):
 
     def warnings(self, names: Sequence[str]) -> dict[str, Row]:
         """Name -> warnings, system, in_steps (runs outside a transaction) and what `stored_sql` compares, of those names that are registered. Does not write."""
-        rows = self._query(
+        rows = self._session.query(
             f"SELECT h.migration_name, {{schema}}.migration_warnings(h.migration_name) AS warnings, {_STORED}, "  # noqa: S608  # our own words
             "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>>"
             " '{{rollback,transaction}}' = 'false' AND h.metadata #>> '{{rollback,md5}}' ="
@@ -48,7 +51,7 @@ class Queries(Session):
 
     def list_rollbackable(self) -> list[Row]:
         """Rows of list_rollbackable_migrations(), newest first. Does not write."""
-        return self._rows("list_rollbackable_migrations")
+        return self._session.call("list_rollbackable_migrations")
 
     def history(
         self,
@@ -71,7 +74,7 @@ class Queries(Session):
         names : sequence of str, optional
             Only these.
         """
-        return self._query(
+        return self._session.query(
             "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at,"
             " h.rollback_by, h.notes, h.checksum, h.rollback_sql, h.metadata FROM {schema}.migration_history h WHERE"
             " (%(status)s::text IS NULL OR h.status = %(status)s) AND (%(names)s::text[] IS NULL OR h.migration_name ="
@@ -89,7 +92,7 @@ class Queries(Session):
 
     def registered(self) -> list[Row]:
         """Every registered migration, newest first, as `history` without its SQL and metadata, which are most of it. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at,"
             " h.rollback_by, h.notes FROM {schema}.migration_history h ORDER BY h.applied_at DESC, h.migration_name"
             ' COLLATE "C" DESC'
@@ -101,7 +104,7 @@ class Queries(Session):
         `running` is the process that holds the gate's lock now: it may be at one of them. Without it nothing of them
         was committed, but for statements that ran outside a transaction: `completed` says how many.
         """
-        rows = self._query(
+        rows = self._session.query(
             "SELECT s.migration_name, s.attempt_id::text AS attempt_id, s.occurred_at, s.database_user, s.client,"
             " s.reason, {schema}.migration_statements_completed(s.migration_name, 'rollback'::pg_catalog.text) AS"
             " completed FROM {schema}.migration_events s JOIN {schema}.migration_history h ON h.migration_name ="
@@ -111,31 +114,33 @@ class Queries(Session):
             " {schema}.migration_events l WHERE l.migration_name = s.migration_name AND l.event_number > s.event_number"
             " AND l.event IN ('started', 'rolled_back', 'failed', 'resolved', 'applied')) ORDER BY s.event_number DESC"
         )
-        running = next(iter(self._gate_holders()), None) if rows else None
+        running = next(iter(gate_holders(self._session)), None) if rows else None
         return [{**row, "running": running} for row in rows]
 
     def find(self, name: str) -> Row | None:
         """The history row of one migration, or None. Does not write."""
-        rows = self._query("SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = %(name)s", name=name)
+        rows = self._session.query(
+            "SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = %(name)s", name=name
+        )
         return rows[0] if rows else None
 
     def names(self) -> list[str]:
         """All registered names, in order. Does not write."""
         return [
             row["migration_name"]
-            for row in self._query(
+            for row in self._session.query(
                 'SELECT h.migration_name FROM {schema}.migration_history h ORDER BY h.migration_name COLLATE "C"'
             )
         ]
 
     def checksums(self) -> dict[str, tuple[str, str | None]]:
         """Name -> (status, checksum) of every registered migration. Does not write."""
-        rows = self._query("SELECT h.migration_name, h.status, h.checksum FROM {schema}.migration_history h")
+        rows = self._session.query("SELECT h.migration_name, h.status, h.checksum FROM {schema}.migration_history h")
         return {row["migration_name"]: (row["status"], row["checksum"]) for row in rows}
 
     def history_states(self) -> dict[str, Row]:
         """Name -> status, checksum, version, tool, system, rollback_at, rollback_by, notes of every registered migration. Does not write."""
-        rows = self._query(
+        rows = self._session.query(
             "SELECT h.migration_name, h.status, h.checksum, h.migration_version AS version, h.metadata ->> 'tool' AS"
             " tool, coalesce(h.metadata ->> 'system' = 'true', false) AS system, h.rollback_at, h.rollback_by, h.notes"
             " FROM {schema}.migration_history h"
@@ -144,7 +149,7 @@ class Queries(Session):
 
     def ledger_findings(self, names: Sequence[str] | None = None) -> list[Row]:
         """Rows of migration_ledger_findings(), with `warning` in words: what deploy ledgers know better of registered migrations. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT f.migration_name, f.ledger, f.finding, f.tool, {schema}.ledger_finding_warning(f.migration_name,"
             " f.ledger, f.finding) AS warning FROM {schema}.migration_ledger_findings(%(names)s::text[]) f ORDER BY"
             ' f.migration_name COLLATE "C"',
@@ -153,21 +158,23 @@ class Queries(Session):
 
     def deploy_in_progress(self, tool: str | None) -> list[Row]:
         """Rows of deploy_in_progress(): why the ledger of a deploy tool cannot be relied on now. Does not write."""
-        return self._rows("deploy_in_progress", tool=tool, search_path=self.effective_search_path())
+        return self._session.call("deploy_in_progress", tool=tool, search_path=self.effective_search_path())
 
     def deploys(self, label: str | None = None) -> list[Row]:
         """Rows of migration_deploys(), newest first, of one label or all. Does not write."""
-        return self._query("SELECT d.* FROM {schema}.migration_deploys(%(label)s::text) d", label=label)
+        return self._session.query("SELECT d.* FROM {schema}.migration_deploys(%(label)s::text) d", label=label)
 
     def migrations_of_deploy(self, label: str) -> list[str]:
         """What the newest deploy of a label brought and is still applied, in the order of its rollback. Does not write."""
         return list(
-            self._query("SELECT {schema}.migrations_of_deploy(%(label)s::text) AS names", label=label)[0]["names"]
+            self._session.query("SELECT {schema}.migrations_of_deploy(%(label)s::text) AS names", label=label)[0][
+                "names"
+            ]
         )
 
     def last_applied(self) -> str | None:
         """Name of the migration that was applied last and is in place, our own aside. Does not write."""
-        rows = self._query(
+        rows = self._session.query(
             "SELECT h.migration_name FROM {schema}.migration_history h WHERE h.status <> 'rolled_back' AND h.metadata"
             " ->> 'system' IS DISTINCT FROM 'true' ORDER BY h.applied_at DESC, h.migration_name COLLATE \"C\" DESC"
             " LIMIT 1"
@@ -176,7 +183,7 @@ class Queries(Session):
 
     def dependencies(self) -> list[Row]:
         """Every dependency, with the status of both ends. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT d.migration_name, d.depends_on, h.status, b.status AS depends_on_status, d.created_at, d.source,"
             " d.because FROM {schema}.migration_dependencies d JOIN {schema}.migration_history h ON h.migration_name ="
             " d.migration_name JOIN {schema}.migration_history b ON b.migration_name = d.depends_on ORDER BY"
@@ -185,7 +192,7 @@ class Queries(Session):
 
     def in_place(self) -> list[Row]:
         """migration_name, checksum, search_path, rollback_sql of the migrations in place, in the order in which they were applied, our own aside. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT h.migration_name, h.checksum, h.metadata ->> 'search_path' AS search_path, h.rollback_sql FROM"
             " {schema}.migration_history h WHERE h.status <> 'rolled_back' AND h.metadata ->> 'system' IS DISTINCT FROM"
             " 'true' ORDER BY h.applied_at, h.migration_name COLLATE \"C\""
@@ -193,18 +200,18 @@ class Queries(Session):
 
     def object_history(self) -> list[Row]:
         """Rows of migration_object_history(): which migration did what to which object, in order. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT o.migration_name, o.action, o.kind, o.identity FROM {schema}.migration_object_history() o ORDER BY"
             " o.place"
         )
 
     def object_makers(self) -> list[Row]:
         """Rows of migration_object_creators(): which migration made which object that is there. Does not write."""
-        return self._rows("migration_object_creators")
+        return self._session.call("migration_object_creators")
 
     def routine_bodies(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """(migration, definition) of every function and procedure that one of these migrations made. Does not write."""
-        rows = self._query(
+        rows = self._session.query(
             "SELECT m.migration_name, pg_catalog.pg_get_functiondef(m.object_id) AS definition FROM"
             " {schema}.migration_object_creators() m JOIN pg_catalog.pg_proc p ON p.oid = m.object_id WHERE m.class_id ="
             " 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.prokind IN ('f', 'p') AND m.migration_name = ANY"
@@ -215,15 +222,15 @@ class Queries(Session):
 
     def inferred_by_catalogs(self) -> list[Row]:
         """Rows of infer_migration_dependencies(): what the catalogs alone tell. Does not write."""
-        return self._rows("infer_migration_dependencies")
+        return self._session.call("infer_migration_dependencies")
 
     def dependents(self, name: str) -> list[Row]:
         """Rows of migration_dependents(): every edge among what rests on this migration. Does not write."""
-        return self._rows("migration_dependents", name=name)
+        return self._session.call("migration_dependents", name=name)
 
     def events(self, name: str | None = None) -> list[Row]:
         """The audit trail in order, of one migration or all. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT e.*, e.details::text AS details_text, (extract(epoch FROM e.occurred_at) * 1000000)::bigint AS"
             " epoch_us FROM {schema}.migration_events e WHERE %(name)s::text IS NULL OR e.migration_name = %(name)s"
             " ORDER BY e.event_number",
@@ -232,15 +239,15 @@ class Queries(Session):
 
     def dry_run(self, names: Sequence[str]) -> list[Row]:
         """Rows of execute_migration_rollbacks(dry_run => true). Does not write."""
-        return self._rows("execute_migration_rollbacks", names=list(names), dry_run=True)
+        return self._session.call("execute_migration_rollbacks", names=list(names), dry_run=True)
 
     def fingerprint(self, names: Sequence[str]) -> str:
         """SHA-256 over what a preview of these migrations shows. Does not write."""
-        return cast(str, self._value("migration_fingerprint", names=list(names)))
+        return cast(str, self._session.call_value("migration_fingerprint", names=list(names)))
 
     def snapshots(self, name: str | None = None) -> list[Row]:
         """Snapshots, newest first, without their objects; of one migration or all. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT s.id, s.migration_name, s.description, s.taken_at, s.taken_by, (SELECT coalesce(sum((SELECT"
             " count(*) FROM jsonb_object_keys(k.value))), 0)::bigint FROM jsonb_each(s.objects) k) AS objects,"
             " pg_column_size(s.objects) AS bytes FROM {schema}.migration_snapshots s WHERE %(name)s::text IS NULL OR"
@@ -250,7 +257,7 @@ class Queries(Session):
 
     def find_snapshots(self, wanted: str) -> list[Row]:
         """Snapshots whose id begins with this text; where there are none, the newest of the migration of this name. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT s.id, s.migration_name, s.description, s.taken_at FROM {schema}.migration_snapshots s WHERE"
             " starts_with(s.id::text, lower(%(wanted)s)) UNION ALL (SELECT s.id, s.migration_name, s.description,"
             " s.taken_at FROM {schema}.migration_snapshots s WHERE s.migration_name = %(wanted)s AND NOT EXISTS (SELECT"
@@ -261,19 +268,19 @@ class Queries(Session):
 
     def diff(self, old: str, new: str | None) -> list[Row]:
         """Rows of diff_migration_snapshots(): from a snapshot to another, or to now. Does not write."""
-        return self._rows_in_deed("diff_migration_snapshots", old_snapshot=old, new_snapshot=new)
+        return self._session.call_in_transaction("diff_migration_snapshots", old_snapshot=old, new_snapshot=new)
 
     def verify_rollback(self, names: Sequence[str], old: str | None, new: str | None, fingerprint: str | None) -> Row:
         """The row of verify_migration_rollback(). Does not write."""
-        return self._rows_in_deed(
+        return self._session.call_in_transaction(
             "verify_migration_rollback", names=list(names), old_snapshot=old, new_snapshot=new, fingerprint=fingerprint
         )[0]
 
     def look_up_production(self) -> bool:
         """Whether this database is marked as production now; `target` says so from then on. Does not write."""
         try:
-            with self._any_version(), self._translated(), self._deed():
-                marked = bool(self._value("is_production_database"))
+            with self._session.any_version(), self._session.transaction():
+                marked = bool(self._session.call_value("is_production_database"))
         except errors.NotInstalled:
             marked = False
         except errors.OlderSystem:
@@ -282,12 +289,12 @@ class Queries(Session):
             if error.sqlstate != "42501":
                 raise
             marked = True  # who may not look must not take production for harmless
-        self._target = replace(self._target, production=marked)
+        self._session.set_production(marked)
         return marked
 
     def last_rehearsal(self, names: Sequence[str]) -> Row | None:
         """The last rehearsal on this database of the rollbacks of just these migrations in this order, by the audit trail. Does not write."""
-        rows = self._query(
+        rows = self._session.query(
             "SELECT e.occurred_at, e.database_user, e.details FROM {schema}.migration_events e WHERE e.event ="
             " 'rehearsed' AND e.migration_name = %(last)s AND coalesce(e.details -> 'chain',"
             " pg_catalog.jsonb_build_array(e.migration_name)) = %(names)s ORDER BY e.event_number DESC LIMIT 1",
@@ -298,39 +305,40 @@ class Queries(Session):
 
     def uses_supabase(self) -> bool:
         """Whether this database has Supabase's ledger. Does not write."""
-        return self._value("supabase_ledger") is not None
+        return self._session.call_value("supabase_ledger") is not None
 
     def in_deploy_ledgers(self, migrations: Sequence[dict[str, Any]]) -> list[Row]:
         """Rows of migrations_in_deploy_ledgers(): what the ledgers of their deploy tools say of migrations (name, version, tool). Does not write."""
-        return self._rows(
+        return self._session.call(
             "migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path()
         )
 
     def deploy_ledgers_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """The ledgers of deploy tools that a rollback of these migrations writes. Does not write."""
-        return tuple(self._value("deploy_ledgers_of_migrations", names=list(names)))
+        return tuple(self._session.call_value("deploy_ledgers_of_migrations", names=list(names)))
 
     def untrusted_ledger(self, tool: str | None) -> str | None:
         """Why the ledger of a deploy tool may be neither read nor written; None where it may, and where there is none. Does not write."""
         return cast(
-            "str | None", self._value("untrusted_deploy_ledger", tool=tool, search_path=self.effective_search_path())
+            "str | None",
+            self._session.call_value("untrusted_deploy_ledger", tool=tool, search_path=self.effective_search_path()),
         )
 
     def effective_search_path(self) -> str:
         """The schemas that unqualified names are looked up in. Does not write."""
-        return str(self._value("effective_search_path"))
+        return str(self._session.call_value("effective_search_path"))
 
     def schema_text(self) -> str:
         """The schema as it stands, schema_snapshot() as text: two that are alike are the same schema. Does not write."""
-        return str(self._query("SELECT {schema}.schema_snapshot()::text AS schema")[0]["schema"])
+        return str(self._session.query("SELECT {schema}.schema_snapshot()::text AS schema")[0]["schema"])
 
     def schema_hash(self) -> str:
         """Changes whenever the schema does, for a fraction of what `schema_text` costs; it may change without it. Does not write."""
-        return str(self._query("SELECT {schema}.schema_hash() AS token")[0]["token"])
+        return str(self._session.query("SELECT {schema}.schema_hash() AS token")[0]["token"])
 
     def schema_changes(self, old: str, new: str) -> list[Row]:
         """Rows of schema_changes() between two texts of `schema_text`. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT * FROM {schema}.schema_changes(%(old)s::pg_catalog.jsonb, %(new)s::pg_catalog.jsonb)",
             old=old,
             new=new,
@@ -338,7 +346,7 @@ class Queries(Session):
 
     def count_catalog_rows(self) -> Row:
         """How many objects of each kind there are: a cheap sign that a schema differs. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT (SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relpersistence <> 't') AS relations, (SELECT"
             " count(*) FROM pg_catalog.pg_attribute a WHERE NOT a.attisdropped) AS columns, (SELECT count(*) FROM"
             " pg_catalog.pg_constraint) AS constraints, (SELECT count(*) FROM pg_catalog.pg_proc) AS functions, (SELECT"
@@ -348,17 +356,9 @@ class Queries(Session):
             " pg_catalog.pg_description) AS comments"
         )[0]
 
-    def attempt(self, attempt_id: str) -> list[Row]:
-        """How an attempt ended, a row for each migration, in order. Does not write."""
-        return self._query(
-            "SELECT e.* FROM {schema}.migration_events e WHERE e.attempt_id = %(attempt_id)s::uuid "
-            "AND e.event IN ('rolled_back', 'failed', 'refused') ORDER BY e.event_number",
-            attempt_id=attempt_id,
-        )
-
     def snapshot_before(self, event_number: int) -> str | None:
         """Id of the snapshot that was taken before the rollback of this event; None where none was. Does not write."""
-        rows = self._query(
+        rows = self._session.query(
             "SELECT s.details ->> 'snapshot' AS snapshot FROM {schema}.migration_events r JOIN"
             " {schema}.migration_events s ON s.event = 'snapshot_taken' AND s.details ->> 'moment' = 'before rollback'"
             " AND s.details -> 'migrations' ? r.migration_name AND s.event_number < r.event_number WHERE r.event_number"
@@ -369,11 +369,13 @@ class Queries(Session):
 
     def catalog_rows(self, query: LiteralString) -> list[Row]:
         """Rows of a query to the catalogs, in which every operator and function is PostgreSQL's own. Does not write."""
-        return self._query(query.replace("{", "{{").replace("}", "}}").replace("%", "%%"))  # it has no parameters
+        return self._session.query(
+            query.replace("{", "{{").replace("}", "}}").replace("%", "%%")
+        )  # it has no parameters
 
     def error_counters(self) -> Row:
         """Counters of troubles of this database since `stats_reset`, and the time. Does not write."""
-        rows = self._query(
+        rows = self._session.query(
             "SELECT to_jsonb(d) || jsonb_build_object('at', clock_timestamp()) AS counters FROM (SELECT s.stats_reset,"
             " s.xact_commit, s.xact_rollback, s.deadlocks, s.conflicts, s.sessions, s.sessions_abandoned,"
             " s.sessions_fatal, s.checksum_failures, s.temp_files, s.blks_read, s.tup_returned FROM"
@@ -386,13 +388,15 @@ class Queries(Session):
         rows: list[tuple[Any, ...]] = []
         with (
             suppress(Undo),
-            self._translated(),
-            self._transaction({"statement_timeout": self.timeouts.statement_timeout, "transaction_read_only": "on"}),
+            self._session.translated_errors(),
+            self._session.transaction_with(
+                {"statement_timeout": self._session.timeouts.statement_timeout, "transaction_read_only": "on"}
+            ),
         ):
             try:
-                cursor = self.connection.execute(statement.encode())
+                cursor = self._session.connection.execute(statement.encode())
             except psycopg.Error as error:
-                if self.connection.closed:
+                if self._session.connection.closed:
                     raise
                 # the user's own tables, so a missing one is no missing system
                 raise errors.DatabaseError(

@@ -9,28 +9,32 @@ from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Notice
-from migrollback_nb.database.queries import Queries
-from migrollback_nb.database.session import Row, who_blocks
+from migrollback_nb.database.blockers import describe_blockers
+from migrollback_nb.database.retries import gate_holders
+from migrollback_nb.database.session import Row, Session
 
 
-class Rehearsals(Queries):
+class Rehearsals:
     """A rehearsal leaves one event and nothing else."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def rehearse(
         self, names: Sequence[str], *, consent: bool = False, lock_timeout: str | None = None, statement_timeout: str
     ) -> tuple[Row, list[Notice], str | None]:
         """What rehearse_migration_rollbacks() tells, the notices meanwhile, and who was in the way. Does not write: what ran is undone twice."""
-        self._begin()
-        self._notices.clear()
+        self._session.forget_cancellation()
+        self._session.keep_notices()
         report: Row = {}
-        with self._watch.watch(self.connection.info.backend_pid) as blockers:
+        with self._session.blocker_watch.watch(self._session.connection.info.backend_pid) as blockers:
             try:
-                with self._undone_deed(lock_timeout, statement_timeout):
-                    report = self._value(
+                with self._session.undone_transaction(lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+                    report = self._session.call_value(
                         "rehearse_migration_rollbacks",
                         names=list(names),
                         consent=consent,
-                        client=self.client,
+                        client=self._session.client,
                         record=False,
                         rethrow=False,
                     )
@@ -48,10 +52,10 @@ class Rehearsals(Queries):
                         error.primary,
                         sqlstate=error.sqlstate,
                         detail=error.detail,
-                        hint=who_blocks(blockers or self._gate_holders()),
+                        hint=describe_blockers(blockers or gate_holders(self._session)),
                     ) from error
                 raise
-        return report, list(self._notices), who_blocks(blockers)
+        return report, list(self._session.notices), describe_blockers(blockers)
 
     def place_of_error(
         self, names: Sequence[str], *, lock_timeout: str | None = None, statement_timeout: str
@@ -60,14 +64,14 @@ class Rehearsals(Queries):
 
         A function that has caught an error can no longer tell its place, so it runs once more, and the error comes out.
         """
-        notices = list(self._notices)
+        notices = list(self._session.notices)
         try:
-            with self._undone_deed(lock_timeout, statement_timeout):
-                self._value(
+            with self._session.undone_transaction(lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+                self._session.call_value(
                     "rehearse_migration_rollbacks",
                     names=list(names),
                     consent=False,
-                    client=self.client,
+                    client=self._session.client,
                     record=False,
                     rethrow=True,
                 )
@@ -76,7 +80,7 @@ class Rehearsals(Queries):
             found = place and place.internal_position
             return int(found) if found else None
         finally:
-            self._notices[:] = notices
+            self._session.keep_notices(notices)
         return None
 
     def meant_relations(
@@ -86,11 +90,11 @@ class Rehearsals(Queries):
         if not names:
             return {}
         asked = list(names)
-        with self._translated(), self._deed():
-            self.connection.execute(
+        with self._session.transaction():
+            self._session.connection.execute(
                 "SELECT pg_catalog.set_config('search_path', %s, true)", (search_path or "pg_catalog",)
             )
-            rows = self._query_on_path(
+            rows = self._session.query_on_own_path(
                 "SELECT a.schema, a.name, n.nspname, c.relname FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]),"
                 " pg_catalog.unnest(%(names)s::text[])) AS a (schema, name) JOIN pg_catalog.pg_class c ON c.oid"
                 " OPERATOR(pg_catalog.=) pg_catalog.to_regclass(pg_catalog.concat_ws('.',"
@@ -103,18 +107,18 @@ class Rehearsals(Queries):
 
     def not_undone(self, names: Sequence[str]) -> list[Row]:
         """Rows of migration_side_effects(): what undoing a transaction would not undo. Does not write."""
-        with self._translated(), self._deed():
-            return self._rows("migration_side_effects", names=list(names))
+        with self._session.transaction():
+            return self._session.call("migration_side_effects", names=list(names))
 
     def schema_snapshot(self) -> Any:
         """The schema as it stands, kind -> identity -> definition. Does not write."""
-        with self._translated(), self._deed():
-            return self._value("schema_snapshot")
+        with self._session.transaction():
+            return self._session.call_value("schema_snapshot")
 
     def changes_since(self, before: Any) -> list[Row]:
         """Rows of schema_changes() from an earlier `schema_snapshot` until now. Does not write."""
-        with self._translated(), self._deed():
-            return self._query(
+        with self._session.transaction():
+            return self._session.query(
                 "SELECT c.* FROM {schema}.schema_changes(%(before)s::pg_catalog.jsonb, {schema}.schema_snapshot()) c",
                 before=Jsonb(before),
             )
@@ -123,7 +127,7 @@ class Rehearsals(Queries):
         """How many rows a table has, or values that are not NULL a column, as the statistics say; None where they say nothing. Does not write."""
         if not wanted:
             return []
-        rows = self._query(
+        rows = self._session.query(
             "SELECT (CASE WHEN w.wanted IS NULL THEN c.found ->> 'rows' ELSE c.found -> 'columns' ->> w.wanted"
             " END)::bigint AS rows FROM ROWS FROM (pg_catalog.unnest(%(relations)s::text[]),"
             " pg_catalog.unnest(%(columns)s::text[])) WITH ORDINALITY AS w (relation, wanted, place) CROSS JOIN LATERAL"
@@ -137,7 +141,7 @@ class Rehearsals(Queries):
 
     def sessions_on(self, relations: Sequence[str]) -> list[Row]:
         """Who holds or awaits a lock on one of these relations now. Does not write."""
-        return self._query(
+        return self._session.query(
             'SELECT DISTINCT a.pid, a.usename AS "user", a.application_name, a.state, r.name AS relation, l.mode, NOT'
             " l.granted AS waits, false AS for_us FROM pg_catalog.unnest(%(relations)s::text[]) AS r (name) JOIN"
             " pg_catalog.pg_locks l ON l.relation = pg_catalog.to_regclass(r.name) AND l.locktype = 'relation' AND"
@@ -149,7 +153,7 @@ class Rehearsals(Queries):
 
     def standbys(self) -> list[Row]:
         """Standbys of this server, as far as this role may see them. Does not write."""
-        return self._query(
+        return self._session.query(
             "SELECT r.application_name, r.client_addr::text AS client_addr, r.state, r.sync_state FROM"
             " pg_catalog.pg_stat_replication r "
             # subscribers and backups have no readers of ours
@@ -165,4 +169,4 @@ class Rehearsals(Queries):
             {key: row[key] for key in ("change", "kind", "identity", "new_definition", "made_by") if key in row}
             for row in report.get("changes", ())
         ]
-        self._rows_in_deed("record_migration_rehearsal", report=Jsonb(kept), client=self.client)
+        self._session.call_in_transaction("record_migration_rehearsal", report=Jsonb(kept), client=self._session.client)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, LiteralString, Self, TypeVar
+from typing import Any, LiteralString, Self
 
 import psycopg
 from psycopg import sql
@@ -24,11 +24,10 @@ from migrollback_nb.core.results import Notice, RollbackProgress, Target
 from migrollback_nb.database import presence
 from migrollback_nb.database.blockers import BlockerWatch
 from migrollback_nb.database.connection import open_connection
-from migrollback_nb.database.progress import Tell, Teller
-from migrollback_nb.database.signatures import signatures
+from migrollback_nb.database.progress import ProgressReporter, RollbackCallback
+from migrollback_nb.database.statements import PINNED_PATH, Statements
 
 Row = dict[str, Any]
-T = TypeVar("T")
 
 #: Functions of the server that say "... does not exist, skipping"; the texts are translated, these names are not.
 _SKIPPING = frozenset(
@@ -38,10 +37,19 @@ _SKIPPING = frozenset(
         "DropRole", "RemoveUserMapping", "DropSubscription", "dropdb", "DropTableSpace",
     }
 )  # fmt: skip
-#: What is tried again: lock not available, deadlock, serialization failure. The same SQL may succeed the next time.
-RETRIED = frozenset({"55P03", "40P01", "40001"})
 #: Seconds for which a new connection is tried, where only the database knows whether something was committed.
 PATIENCE = 20.0
+
+
+#: A client that is killed must not leave its rollback running; not every platform can find out.
+_CHECK_CLIENT = {"client_connection_check_interval": "200ms"}
+#: What the session has where a command has a SET LOCAL.
+SESSION_SETTINGS: LiteralString = """
+SELECT s.name, pg_catalog.current_setting(s.name) AS value
+FROM pg_catalog.unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout',
+                             'synchronous_commit', 'client_min_messages', 'client_connection_check_interval'
+                            ]::pg_catalog.text[]) AS s (name)
+"""
 
 
 class Undo(Exception):
@@ -53,7 +61,7 @@ class Timeouts:
     """How long anything may take. Texts as PostgreSQL reads them: 500ms, 2s, 10min; 0 is no limit."""
 
     lock_timeout: str = "500ms"  #: longest wait for one lock; others queue behind us meanwhile
-    statement_timeout: str = "10min"  #: longest run of a rollback or of an up part
+    statement_timeout: str = "10min"  #: longest run of a rollback or of an up migration
     idle_timeout: str = "60s"  #: longest silence of ours inside a transaction
     retries: int = 8  #: how often a try that met a lock is made again
 
@@ -82,8 +90,10 @@ class Session:
         True: closing this closes the connection. False: it is borrowed.
     reopen : callable, optional
         Opens another connection to the same database.
+    timeouts : Timeouts, optional
+        Timeouts and retries.
     interface : str
-        What the audit trail calls the program at this end.
+        What the audit log calls the program at this end.
     """
 
     def __init__(
@@ -99,31 +109,29 @@ class Session:
         if not connection.autocommit:
             raise errors.UsageError(
                 "The connection is not in autocommit mode",
-                hint="Open it with autocommit=True: each deed here is a transaction of its own.",
+                hint="Open it with autocommit=True: each command here is a transaction of its own.",
             )
         self.connection = connection
         self.schema = schema
         self.timeouts = timeouts or Timeouts()
         self.interface = interface
+        self.reopen = reopen
+        self.statements = Statements(schema)
+        self.blocker_watch = BlockerWatch(reopen)
+        #: Runs what may not run in a transaction, while this runs: `cancel` cancels there too.
+        self.executor: psycopg.Connection | None = None
         self._owned = owned
-        self._reopen = reopen
         self._notices: list[Notice] = []
-        #: Ids of what was tried here since somebody emptied it: how they ended, the audit trail knows.
-        self.attempts: list[str] = []
-        # One connection, perhaps two threads (a panel's and a cell's): nobody may run between the statements of a deed.
+        # One connection, perhaps two threads (a panel's and a cell's): no other runs between the statements of a command.
         self._busy = threading.RLock()
-        self._worker: psycopg.Connection | None = None
-        self._watch = BlockerWatch(reopen)
         self._cancelled = threading.Event()
-        self._undertaking = False
-        self._teller = Teller(self.cancel)
+        self._in_operation = False
+        self._reporter = ProgressReporter(self.cancel)
         self._target = self._read_target()
-        self._can_look: bool | None = None
+        self._checks_client: bool | None = None
         self._version_is_right = False
-        self._calls: dict[tuple[str, tuple[str, ...]], bytes] = {}
-        self._settings: dict[tuple[tuple[str, str], ...], bytes] = {}
         self._settings_of_session: dict[str, str] = {}
-        connection.add_notice_handler(self._take_notice)
+        connection.add_notice_handler(self.take_notice)
 
     @classmethod
     def connect(
@@ -155,8 +163,12 @@ class Session:
 
     @property
     def target(self) -> Target:
-        """Which database this is; also when the connection was lost meanwhile. Whether it is production, `look_up_production` finds out."""
+        """Which database this is; also when the connection was lost. Whether it is production, `set_production` says."""
         return self._target
+
+    def set_production(self, production: bool) -> None:
+        """Keep what the database says of itself: whether it is marked as production. Does not write."""
+        self._target = replace(self._target, production=production)
 
     def _read_target(self) -> Target:
         info = self.connection.info
@@ -172,7 +184,7 @@ class Session:
 
     @cached_property
     def client(self) -> str:
-        """Who is at this end, as the audit trail says it: interface, user of the machine, name of the machine."""
+        """Who is at this end, as the audit log says it: interface, user of the machine, name of the machine."""
         import getpass
         import socket
 
@@ -182,10 +194,11 @@ class Session:
             user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
         return f"migrollback_nb/{self.interface} {user}@{socket.gethostname()}"
 
-    # -- plumbing --------------------------------------------------------------------------------------------------
+    # -- notices and errors ----------------------------------------------------------------------------------------
 
-    def _take_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        if self._teller.take(diagnostic):
+    def take_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        """Keep a notice of the server, or pass it on where it says how far a rollback is. Does not write."""
+        if self._reporter.take_notice(diagnostic):
             return
         self._notices.append(
             Notice(
@@ -195,8 +208,18 @@ class Session:
             )
         )
 
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """Notices of the command that runs, or of the last one; callable from another thread. Does not write."""
+        return tuple(self._notices)
+
+    def keep_notices(self, notices: Sequence[Notice] = ()) -> None:
+        """Forget the notices so far, but for these. Does not write."""
+        self._notices[:] = notices
+
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated_errors(self) -> Iterator[None]:
+        """Turn errors of psycopg into ours, and keep other threads away from the connection. Does not write."""
         try:
             with self._busy:
                 yield
@@ -220,38 +243,34 @@ class Session:
         with suppress(psycopg.Error, errors.MigrollbackError):
             if self.connection.info.transaction_status == TransactionStatus.IDLE:
                 return presence.look(self.connection).explain(self._target)
-            if self._reopen is not None:  # the transaction that met the error answers no more
-                with closing(self._reopen()) as other:
+            if self.reopen is not None:  # the transaction that met the error answers no more
+                with closing(self.reopen()) as other:
                     return presence.look(other).explain(self._target)
         return presence.Presence({}).not_installed(self._target)
 
-    def _refuse_other_version(self) -> None:
-        """Make sure, once for a session, that the system here is of this package's version. Does not write."""
-        if not self._version_is_right and self.connection.info.transaction_status == TransactionStatus.IDLE:
-            try:
-                self._ask_version()
-            except errors.DatabaseError as error:
-                if error.sqlstate != "42501":  # who may not read the history may yet be granted the one function
-                    raise
+    # -- the version of the system ---------------------------------------------------------------------------------
 
-    def _ask_version(self) -> bool:
-        """Make sure that the system here is of this package's version; returns whether there is one. Does not write."""
+    def ask_version(self) -> bool:
+        """Make sure that the system here is of this package's version; returns whether there is one. Does not write.
+
+        Raises
+        ------
+        OlderSystem, NewerSystem
+        """
         try:
-            with self._any_version():
-                rows = self._query(presence.VERSIONS)
+            with self.any_version():
+                rows = self.query(presence.VERSIONS)
         except errors.NotInstalled:
             return False
         except errors.DatabaseError as error:
             if error.sqlstate != "42703":  # a table of that name without our columns
                 raise
             return False
-        if rows:
-            presence.InstalledSystem.from_rows(rows).refuse_other_version()
-            self._version_is_right = True
+        self._check_version(rows)
         return bool(rows)
 
     @contextmanager
-    def _any_version(self) -> Iterator[None]:
+    def any_version(self) -> Iterator[None]:
         """For what an older system can do as well."""
         before, self._version_is_right = self._version_is_right, True
         try:
@@ -259,77 +278,160 @@ class Session:
         finally:
             self._version_is_right = before
 
-    def _call(self, function: str, names: tuple[str, ...]) -> bytes:
-        """The text of a call with these arguments given; kept, because composing it takes longer than a small call does."""
-        if (function, names) not in self._calls:
-            composed = sql.SQL("SELECT * FROM {}").format(
-                self._called(function, {name: sql.Placeholder(name) for name in names})
-            )
-            self._calls[function, names] = composed.as_bytes(self.connection)
-        return self._calls[function, names]
+    def _refuse_other_version(self) -> None:
+        """Make sure, once for a session, that the system here is of this package's version. Does not write."""
+        if not self._version_is_right and self.connection.info.transaction_status == TransactionStatus.IDLE:
+            try:
+                self.ask_version()
+            except errors.DatabaseError as error:
+                if error.sqlstate != "42501":  # who may not read the history may yet be granted the one function
+                    raise
 
-    def _called(self, function: str, given: Mapping[str, sql.Composable]) -> sql.Composable:
-        """A call of one of our functions: all its arguments, in their order, each of its exact type, so that nobody else's function can be meant."""
-        known = signatures()[function]
-        if unknown := set(given) - {argument.name for argument in known}:
-            raise TypeError(f"{function}() has no argument {', '.join(sorted(unknown))}")
-        written = []
-        for argument in known:
-            value = given.get(argument.name)
-            if value is None:
-                if argument.default is None:
-                    raise TypeError(f"{function}() needs {argument.name}")
-                value = sql.SQL(argument.default).format(schema=self._schema)
-            written.append(sql.SQL("{}::{}").format(value, sql.SQL(argument.type)))
-        return sql.SQL("{}.{}({})").format(self._schema, sql.Identifier(function), sql.SQL(", ").join(written))
+    def _check_version(self, rows: Sequence[Row]) -> None:
+        if rows:
+            presence.InstalledSystem.from_rows(list(rows)).refuse_other_version()
+            self._version_is_right = True
 
-    def _rows(self, function: str, /, **parameters: Any) -> list[Row]:
+    # -- calls and queries -----------------------------------------------------------------------------------------
+
+    def call(self, function: str, /, **arguments: Any) -> list[Row]:
+        """Rows of one of our functions. Writes what the function writes."""
         self._refuse_other_version()
-        with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(self._call(function, tuple(parameters)), parameters).fetchall()
+        text = self.statements.call(function, tuple(arguments))
+        with self.translated_errors(), self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(text, arguments).fetchall()
 
-    def _value(self, function: str, /, **parameters: Any) -> Any:
-        return next(iter(self._rows(function, **parameters)[0].values()))
+    def call_value(self, function: str, /, **arguments: Any) -> Any:
+        """The one value of one of our functions. Writes what the function writes."""
+        return next(iter(self.call(function, **arguments)[0].values()))
 
-    @cached_property
-    def _schema(self) -> sql.Composable:
-        """Our schema, quoted; psycopg takes a % in a query with parameters for a placeholder, also in an identifier."""
-        return sql.SQL(sql.Identifier(self.schema).as_string(None).replace("%", "%%"))
+    def call_text(self, function: str, /, **arguments: Any) -> bytes:
+        """A call for a message with others: its arguments can be read in the server's log and in pg_stat_activity; pure."""
+        with self.translated_errors():
+            return self.statements.call_of_values(self.connection, function, arguments)
 
-    def _query(self, text: LiteralString, **parameters: Any) -> list[Row]:
-        """Rows of one of our own queries, with ``{schema}`` for our schema, under a search_path on which nobody else's functions and operators are.
+    def query(self, text: LiteralString, **values: Any) -> list[Row]:
+        """Rows of one of our own queries, with ``{schema}`` for our schema, under `PINNED_PATH`. Does not write."""
+        return self.read(queries=[self.query_text(text, **values)], of_system="{schema}." in text)[0]
 
-        An operator that somebody put into public would otherwise be taken where its types fit better, and run as the
-        caller: ``jsonb ->> 'x'`` is enough.
+    def query_text(self, text: LiteralString, **values: Any) -> bytes:
+        """A query for a message with others; pure."""
+        with self.translated_errors():
+            return self.statements.query(self.connection, text, values)
+
+    def query_on_own_path(self, text: LiteralString, **values: Any) -> list[Row]:
+        """Rows of a query under the session's own search_path, which it is about: it qualifies every operator and function. Does not write."""
+        query = sql.SQL(text).format(schema=self.statements.schema)
+        with self.translated_errors(), self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query, values).fetchall()
+
+    def read(
+        self, *, calls: Sequence[bytes] = (), queries: Sequence[bytes] = (), of_system: bool = True
+    ) -> list[list[Row]]:
+        """Rows of each of several calls, and then of several queries, which come in one message. Does not write.
+
+        `of_system`: they are about the rollback system, whose version then has to be this package's.
         """
-        if "{schema}." in text:
-            self._refuse_other_version()
-        query = sql.SQL(text).format(schema=self._schema)
-        # All in one message, by the simple protocol: no round trip more. What SET LOCAL sets ends with it, in a
-        # transaction by the savepoint.
-        if self.connection.info.transaction_status == TransactionStatus.IDLE:
-            pinned = sql.SQL("SET LOCAL search_path = pg_catalog, pg_temp; {}").format(query)
-        else:
-            pinned = sql.SQL(
-                "SAVEPOINT migrollback_query; SET LOCAL search_path = pg_catalog, pg_temp; {}; ROLLBACK TO SAVEPOINT"
-                " migrollback_query; "
-            ).format(query)
-            pinned += sql.SQL("RELEASE SAVEPOINT migrollback_query")
-        with self._translated(), psycopg.ClientCursor(self.connection, row_factory=dict_row) as cursor:
-            cursor.execute(pinned, parameters)
-            while cursor.description is None:
-                cursor.nextset()
-            return cursor.fetchall()
+        with self.translated_errors():
+            if self.connection.info.transaction_status != TransactionStatus.IDLE:
+                return self._send(*calls, *self.inside_transaction(*queries))
+            if of_system and not self._version_is_right:
+                version = self.query_text(presence.VERSIONS)
+                try:
+                    found = self._send(*calls, PINNED_PATH, version, *queries)
+                except psycopg.Error:
+                    self._refuse_other_version()  # which explains it, where it is the reason
+                else:
+                    self._check_version(found.pop(len(calls)))
+                    return found
+            return self._send(*calls, PINNED_PATH, *queries)  # which ends with the message
 
-    def _query_on_path(self, text: LiteralString, **parameters: Any) -> list[Row]:
-        """The same under the session's own search_path, for what asks for it; each operator and function in it is qualified."""
-        with self._translated(), self.connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(sql.SQL(text).format(schema=self._schema), parameters).fetchall()
+    @staticmethod
+    def inside_transaction(*queries: bytes) -> tuple[bytes, ...]:
+        """Queries under `PINNED_PATH` for a message inside a transaction: its own path is back after them; pure."""
+        if not queries:
+            return ()
+        begin = (b"SAVEPOINT migrollback_query", PINNED_PATH)
+        return (*begin, *queries, b"ROLLBACK TO SAVEPOINT migrollback_query", b"RELEASE SAVEPOINT migrollback_query")
+
+    def _send(self, *statements: bytes) -> list[list[Row]]:
+        """Send statements as one message; the rows of each that has some."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            # without parameters it goes by the simple protocol, which takes several; they cannot be prepared
+            cursor.execute(b"; ".join(statements), prepare=False)
+            found = []
+            while True:
+                if cursor.description is not None:
+                    found.append(cursor.fetchall())
+                if not cursor.nextset():
+                    return found
+
+    # -- transactions ----------------------------------------------------------------------------------------------
+
+    def transact(
+        self,
+        *statements: bytes,
+        lock_timeout: str | None = None,
+        statement_timeout: str | None = None,
+        undo: bool = False,
+    ) -> list[list[Row]]:
+        """Run statements in a transaction of their own, in one message with its settings, BEGIN and COMMIT. Writes.
+
+        Returns the rows of each that has some. `undo`: it ends with ROLLBACK.
+        """
+        self._refuse_other_version()
+        with self.translated_errors():
+            if self.connection.info.transaction_status != TransactionStatus.IDLE:
+                found: list[list[Row]] = []
+                with suppress(Undo), self.transaction(lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+                    found = self._send(*statements)
+                    if undo:
+                        raise Undo
+                return found
+            settings = self._safe_settings(lock_timeout, statement_timeout)
+            return self._begin(settings, *statements, b"ROLLBACK" if undo else b"COMMIT")
+
+    def call_in_transaction(self, function: str, /, **arguments: Any) -> list[Row]:
+        """Rows of one of our functions, called in a transaction of its own, in one message. Writes what it writes."""
+        return self.transact(self.call_text(function, **arguments))[0]
 
     @contextmanager
-    def _deed(self, *, lock_timeout: str | None = None, statement_timeout: str | None = None) -> Iterator[None]:
-        """A transaction under safe settings. SET LOCAL only: through a pooler a plain SET would reach other clients."""
-        wanted = {
+    def transaction(
+        self, *statements: bytes, lock_timeout: str | None = None, statement_timeout: str | None = None
+    ) -> Iterator[list[list[Row]]]:
+        """A transaction under safe settings. The first statements go with its BEGIN in one message; gives the rows of each that has some."""
+        with (
+            self.translated_errors(),
+            self.transaction_with(self._safe_settings(lock_timeout, statement_timeout), *statements) as found,
+        ):
+            yield found
+
+    @contextmanager
+    def undone_transaction(self, *, lock_timeout: str | None = None, statement_timeout: str) -> Iterator[None]:
+        """A transaction that is rolled back whatever it did."""
+        with suppress(Undo), self.transaction(lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+            yield
+            raise Undo
+
+    @contextmanager
+    def transaction_with(self, settings: dict[str, str], *statements: bytes) -> Iterator[list[list[Row]]]:
+        """A transaction with these settings; a savepoint inside the transaction of the caller who lent us the connection."""
+        self._refuse_other_version()
+        if self.connection.info.transaction_status != TransactionStatus.IDLE:
+            with self.connection.transaction():
+                self._set_inside(settings)
+                yield self._send(*statements) if statements else []
+            return
+        try:
+            yield self._begin(settings, *statements)
+        except BaseException:
+            self._roll_back()
+            raise
+        self.connection.execute(b"COMMIT")
+
+    def _safe_settings(self, lock_timeout: str | None, statement_timeout: str | None) -> dict[str, str]:
+        """What every command runs under."""
+        settings = {
             "lock_timeout": lock_timeout or self.timeouts.lock_timeout,
             "statement_timeout": statement_timeout or self.timeouts.statement_timeout,
             "idle_in_transaction_session_timeout": self.timeouts.idle_timeout,
@@ -338,139 +440,74 @@ class Session:
             # "... does not exist, skipping" is a notice, and must be heard
             "client_min_messages": "notice",
         }
-        if self._teller.listening:
-            wanted["migrollback.progress"] = self._teller.asked
-        # a client that is killed must not leave its rollback running; not every platform can look
-        look = {"client_connection_check_interval": "200ms"}
-        with self._transaction(wanted | look if self._can_look else wanted):
-            if self._can_look is None:
-                try:
-                    with self.connection.transaction():
-                        self._set_local(self.connection, look)
-                    self._can_look = True
-                except psycopg.errors.InvalidParameterValue:
-                    self._can_look = False
-            yield
+        if self._reporter.listening:
+            settings["migrollback.progress"] = self._reporter.key
+        return settings if self._checks_client is False else settings | _CHECK_CLIENT
 
-    @contextmanager
-    def _undone_deed(self, lock_timeout: str | None, statement_timeout: str) -> Iterator[None]:
-        """A deed whose transaction is rolled back whatever it did."""
-        with (
-            suppress(Undo),
-            self._translated(),
-            self._deed(lock_timeout=lock_timeout, statement_timeout=statement_timeout),
-        ):
-            yield
-            raise Undo
-
-    def _rows_in_deed(self, function: str, /, **parameters: Any) -> list[Row]:
-        with self._translated(), self._deed():
-            return self._rows(function, **parameters)
-
-    @contextmanager
-    def _transaction(self, settings: dict[str, str]) -> Iterator[None]:
-        """A transaction whose settings go with its BEGIN, in one round trip; a savepoint inside the transaction of who lent us the connection."""
-        self._refuse_other_version()
-        if self.connection.info.transaction_status != TransactionStatus.IDLE:
-            with self.connection.transaction():
-                self._set_local(self.connection, settings)
-                yield
-            return
+    def _begin(self, settings: dict[str, str], *statements: bytes) -> list[list[Row]]:
+        """Send BEGIN, settings and statements in one message; where one fails, nothing is left of them."""
         try:
-            self.connection.execute(b"BEGIN; " + self._settings_call(settings))
-            yield
+            found = self._send(b"BEGIN", self.statements.settings(self.connection, settings), *statements)
+        except psycopg.errors.InvalidParameterValue:
+            self._roll_back()
+            if not self._cannot_check_client(settings):
+                raise
+            # the settings come first, so that nothing else has run
+            return self._begin({name: settings[name] for name in settings if name not in _CHECK_CLIENT}, *statements)
         except BaseException:
-            if not self.connection.closed:
-                self.connection.execute(b"ROLLBACK")
+            self._roll_back()
             raise
-        self.connection.execute(b"COMMIT")
+        if _CHECK_CLIENT.keys() <= settings.keys():
+            self._checks_client = True
+        return found
 
-    def _session_settings(self) -> dict[str, str]:
-        """What the session has where a deed has a SET LOCAL: SQL that says SET would otherwise make our values the session's."""
-        if self._owned and self._settings_of_session:
-            return self._settings_of_session  # nobody else sets any there
-        names = [
-            "lock_timeout",
-            "statement_timeout",
-            "idle_in_transaction_session_timeout",
-            "synchronous_commit",
-            "client_min_messages",
-            "client_connection_check_interval",
-        ]
-        rows = self._query(
-            "SELECT s.name, pg_catalog.current_setting(s.name) AS value FROM pg_catalog.unnest(%(names)s::text[]) AS s"
-            " (name)",
-            names=names,
-        )
+    def _cannot_check_client(self, settings: dict[str, str]) -> bool:
+        """Whether the server's platform refuses `_CHECK_CLIENT`, which was among these settings."""
+        if self._checks_client is None and _CHECK_CLIENT.keys() <= settings.keys():
+            try:
+                self._send(b"BEGIN", self.statements.settings(self.connection, _CHECK_CLIENT), b"ROLLBACK")
+            except psycopg.errors.InvalidParameterValue:
+                self._roll_back()
+                self._checks_client = False
+                return True
+        return False
+
+    def _set_inside(self, settings: dict[str, str]) -> None:
+        """Set what a savepoint of ours is to have."""
+        if self._checks_client is None and _CHECK_CLIENT.keys() <= settings.keys():
+            settings = {name: settings[name] for name in settings if name not in _CHECK_CLIENT}
+            try:
+                with self.connection.transaction():
+                    self.set_local(self.connection, _CHECK_CLIENT)
+                self._checks_client = True
+            except psycopg.errors.InvalidParameterValue:
+                self._checks_client = False
+        self.set_local(self.connection, settings)
+
+    def _roll_back(self) -> None:
+        if not self.connection.closed and self.connection.info.transaction_status != TransactionStatus.IDLE:
+            self.connection.execute(b"ROLLBACK")
+
+    def checks_client(self) -> bool:
+        """Whether the server's platform can find out that a client is gone. Does not write."""
+        if self._checks_client is None:
+            self.transact()
+        return bool(self._checks_client)
+
+    def set_local(self, connection: psycopg.Connection, settings: dict[str, str]) -> None:
+        """Set these in the transaction of a connection. Does not write."""
+        connection.execute(self.statements.settings(connection, settings))
+
+    def session_settings(self) -> dict[str, str]:
+        """What the session has where a command has a SET LOCAL: SQL that says SET would otherwise make our values the session's."""
+        if self._settings_of_session and self._owned:
+            return self._settings_of_session  # no one else sets any there
+        return self.keep_session_settings(self.query(SESSION_SETTINGS))
+
+    def keep_session_settings(self, rows: Sequence[Row]) -> dict[str, str]:
+        """Keep the rows of `SESSION_SETTINGS`. Does not write."""
         self._settings_of_session = {row["name"]: row["value"] for row in rows}
         return self._settings_of_session
-
-    def _settings_call(self, settings: dict[str, str]) -> bytes:
-        key = tuple(settings.items())
-        if key not in self._settings:
-            # SET LOCAL and not set_config(): nothing to plan
-            calls = sql.SQL("; ").join(
-                sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), value) for name, value in key
-            )
-            self._settings[key] = calls.as_bytes(self.connection)
-        return self._settings[key]
-
-    def _set_local(self, connection: psycopg.Connection, settings: dict[str, str]) -> None:
-        connection.execute(self._settings_call(settings))
-
-    def _retrying(self, attempt: Callable[[str], T], *, met_lock: Callable[[T], bool] = lambda _: False) -> T:
-        """Make an attempt, and make it again while it meets a lock. `attempt` takes the lock_timeout to use."""
-        import random
-
-        lock_timeout = self.timeouts.lock_timeout
-        self._begin()
-        met: dict[int, Row] = {}
-        try:
-            for tries_left in range(self.timeouts.retries, -1, -1):
-                if self.cancelled:
-                    raise errors.DatabaseError(
-                        "Cancelled before it began", sqlstate="57014", hint="Nothing was changed."
-                    )
-                with self._watch.watch(self.connection.info.backend_pid) as blockers:
-                    try:
-                        outcome = attempt(lock_timeout)
-                    except errors.LockBusy as error:
-                        met |= blockers
-                        if not tries_left:
-                            met = met or self._gate_holders()
-                            raise errors.LockBusy(
-                                error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=who_blocks(met)
-                            ) from error
-                    else:
-                        met |= blockers
-                        if not met_lock(outcome) or not tries_left:
-                            if isinstance(outcome, ExecutionResult) and met_lock(outcome):
-                                outcome.blocked_by = who_blocks(met)
-                            return outcome
-                self._watch.eager = True
-                if any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values()):
-                    # autovacuum yields to us only after deadlock_timeout (1 s unless changed): wait longer than that,
-                    # once
-                    lock_timeout = "1500ms"
-                # jitter, no secret
-                pause = random.uniform(0.05, 0.25) * (1 + self.timeouts.retries - tries_left)  # noqa: S311
-                if self._cancelled.wait(pause):
-                    raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
-        finally:
-            self._watch.eager = False
-        raise AssertionError("unreachable")
-
-    def _gate_holders(self) -> dict[int, Row]:
-        """Process id -> who holds the gate's lock now: where a wait was too short to be watched. Does not write."""
-        rows = self._query(
-            "SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type FROM pg_catalog.pg_locks l JOIN"
-            " pg_catalog.pg_stat_activity a ON a.pid = l.pid CROSS JOIN (SELECT"
-            " pg_catalog.hashtextextended('migrollback_nb gate', 0) AS key) k WHERE l.locktype = 'advisory' AND"
-            " l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname"
-            " = pg_catalog.current_database()) AND (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.pid <>"
-            " pg_catalog.pg_backend_pid()"
-        )
-        return {row["pid"]: row for row in rows}
 
     def reconnect_patiently(self) -> None:
         """As `reconnect`, again and again for `PATIENCE` seconds: a server that restarts answers after a moment; writes nothing."""
@@ -479,7 +516,7 @@ class Session:
             try:
                 self.reconnect()
             except errors.ConnectionFailed:
-                if self._reopen is None or time.monotonic() > deadline:
+                if self.reopen is None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
             else:
@@ -487,74 +524,61 @@ class Session:
 
     def reconnect(self) -> None:
         """Open a new connection in place of one that was lost; writes nothing."""
-        if self._reopen is None:
+        if self.reopen is None:
             raise errors.ConnectionFailed("The connection was lost, and it was borrowed", hint="Connect again.")
         with suppress(psycopg.Error):
             self.connection.close()
-        self.connection = self._reopen()
-        self.connection.add_notice_handler(self._take_notice)
+        self.connection = self.reopen()
+        self.connection.add_notice_handler(self.take_notice)
         self._target = replace(self._read_target(), production=self._target.production)
 
-    @property
-    def notices(self) -> tuple[Notice, ...]:
-        """What the server has said in the deed that runs, or in the last one; callable from another thread. Does not write."""
-        return tuple(self._notices)
-
     def idle(self) -> bool:
-        """Whether nobody is using the connection at this moment; does not wait for whoever does. Does not write."""
+        """Whether no thread is using the connection at this moment; does not wait for one that does. Does not write."""
         free = self._busy.acquire(blocking=False)
         if free:
             self._busy.release()
         return free and self.connection.info.transaction_status == TransactionStatus.IDLE
 
+    # -- operations ------------------------------------------------------------------------------------------------
+
     @contextmanager
-    def undertaking(self, tell: Tell | None = None) -> Iterator[None]:
-        """Several deeds as one: when one is cancelled, none of those that follow is begun. Tells how far they are. Does not write."""
+    def operation(self, progress: RollbackCallback | None = None) -> Iterator[None]:
+        """Several commands as one: when one is cancelled, none of those that follow begins. Reports progress. Does not write."""
         self._cancelled.clear()
-        self._undertaking = True
+        self._in_operation = True
         try:
-            with self._teller.telling(tell):
+            with self._reporter.reporting(progress):
                 yield
         finally:
-            self._undertaking = False
+            self._in_operation = False
 
-    def _begin(self) -> None:
-        if not self._undertaking:
+    def forget_cancellation(self) -> None:
+        """Begin a command: a cancellation from before it does not count, except inside an `operation`. Does not write."""
+        if not self._in_operation:
             self._cancelled.clear()
+
+    def wait_unless_cancelled(self, seconds: float) -> bool:
+        """Wait, and return whether it was cancelled before that time was over. Does not write."""
+        return self._cancelled.wait(seconds)
 
     @property
     def cancelled(self) -> bool:
         """Whether what runs was cancelled from here. Does not write."""
         return self._cancelled.is_set()
 
-    def tell(self, progress: RollbackProgress) -> None:
-        """Tell whoever has asked in `undertaking` how far it is. Does not write."""
-        self._teller.say(progress)
+    def report_progress(self, progress: RollbackProgress) -> None:
+        """Call the callback of the `operation` with how far it is. Does not write."""
+        self._reporter.report(progress)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is to be said of the telling itself, when the undertaking is over. Does not write."""
-        failure = self._teller.failure
+        """What a user should know of the progress report, when the operation is over. Does not write."""
+        failure = self._reporter.failure
         return () if failure is None else (f"Progress was not shown to the end: {type(failure).__name__}: {failure}",)
 
     def cancel(self) -> None:
         """Cancel on the server what is running here; callable from another thread. What a transaction did is undone there."""
         self._cancelled.set()
-        for connection in (self._worker, self.connection):
+        for connection in (self.executor, self.connection):
             if connection is not None and not connection.closed:
                 connection.cancel_safe(timeout=5)
-
-
-def who_blocks(blockers: dict[int, Row]) -> str:
-    """Who holds the lock that is needed, and what to do, in words; pure."""
-    if not blockers:
-        return "Somebody else holds a lock that is needed. Nothing was changed: try again, or raise --lock-timeout."
-    found = ", ".join(
-        f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'},"
-        f" {b['state'] or 'active'})"
-        for b in blockers.values()
-    )
-    return (
-        f"Blocked by {found}. Nothing was changed: try again when it is done, or end it with SELECT"
-        " pg_terminate_backend(pid)."
-    )

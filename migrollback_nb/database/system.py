@@ -10,6 +10,7 @@ from migrollback_nb.core import errors, results
 from migrollback_nb.database import presence
 from migrollback_nb.database.installation import install_statement
 from migrollback_nb.database.queries import Queries
+from migrollback_nb.database.session import Session
 from migrollback_nb.database.signatures import identities, signatures
 from migrollback_nb.database.system_files import SYSTEM_NAME, table_names
 
@@ -60,8 +61,12 @@ class Installation:
     rights_closed: int
 
 
-class SystemCommands(Queries):
+class SystemCommands:
     """What is done before there is a history, and to its own tables."""
+
+    def __init__(self, session: Session, queries: Queries) -> None:
+        self._session = session
+        self._queries = queries
 
     def require_system(self) -> None:
         """Make sure that the rollback system is here, and of the version of this package. Does not write.
@@ -70,8 +75,8 @@ class SystemCommands(Queries):
         ------
         NotInstalled, OlderSystem, NewerSystem
         """
-        if not self._ask_version():
-            raise presence.look(self.connection).not_installed(self.target)
+        if not self._session.ask_version():
+            raise presence.look(self._session.connection).not_installed(self._session.target)
 
     def install(self) -> Installation:
         """Install the system, or bring it up to date, in one transaction. Writes; leaves what is up to date as it is.
@@ -87,7 +92,7 @@ class SystemCommands(Queries):
             return self._install_once()
         except errors.ConnectionFailed as lost:
             try:
-                self.reconnect_patiently()
+                self._session.reconnect_patiently()
             except errors.ConnectionFailed as error:
                 raise errors.ConnectionFailed(
                     f"{lost.message}, and it is not known whether {SYSTEM_NAME} was installed: {error.message}",
@@ -98,10 +103,14 @@ class SystemCommands(Queries):
             return again if again.changed else self._committed(again)
 
     def _install_once(self) -> Installation:
-        statement = install_statement(self.schema, client=self.client)
-        with self._any_version(), self._translated(), self._deed(lock_timeout="30s"):
-            self.connection.execute(statement.encode())
-            row = self.connection.execute(
+        statement = install_statement(self._session.schema, client=self._session.client)
+        with (
+            self._session.any_version(),
+            self._session.translated_errors(),
+            self._session.transaction(lock_timeout="30s"),
+        ):
+            self._session.connection.execute(statement.encode())
+            row = self._session.connection.execute(
                 "SELECT pg_catalog.current_setting('migrollback.installation')::pg_catalog.jsonb"
             ).fetchone()
         assert row is not None  # noqa: S101  # for mypy: it is one row
@@ -112,12 +121,12 @@ class SystemCommands(Queries):
 
     def _committed(self, again: Installation) -> Installation:
         """What the lost connection had committed, where it did: the last event of the system says it."""
-        rows = self._query(
+        rows = self._session.query(
             "SELECT e.event, e.details ->> 'from' AS version FROM {schema}.migration_events e "
             "WHERE e.migration_name = %(name)s AND e.event IN ('installed', 'upgraded') AND e.client = %(client)s "
             "AND e.occurred_at > pg_catalog.clock_timestamp() - interval '10 minutes' ORDER BY e.event_number DESC LIMIT 1",
             name=SYSTEM_NAME,
-            client=self.client,
+            client=self._session.client,
         )
         if not rows:
             return again
@@ -125,9 +134,9 @@ class SystemCommands(Queries):
 
     def not_ours(self) -> tuple[results.NotOurs, ...]:
         """What others have given the names of our functions, and the triggers and rules that they have put on our tables. Does not write, and calls none of our functions."""
-        rows = self._query(
+        rows = self._session.query(
             _NOT_OURS,
-            schema=self.schema,
+            schema=self._session.schema,
             tables=list(table_names()),
             functions=list(signatures()),
             identities=list(identities()),
@@ -142,7 +151,7 @@ class SystemCommands(Queries):
         UsageError
             When one is missing.
         """
-        rows = self._query(
+        rows = self._session.query(
             "SELECT n.name FROM pg_catalog.unnest(%(names)s::pg_catalog.text[]) AS n (name) WHERE NOT EXISTS "
             "(SELECT FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) n.name)",
             names=list(names),
@@ -161,12 +170,17 @@ class SystemCommands(Queries):
         UsageError
             When there is no such role.
         """
-        with self._translated(), self._deed(lock_timeout="30s"):
-            return cast(bool, self._value("trust_ledger_owner", role_name=role, trusted=trusted, client=self.client))
+        with self._session.transaction(lock_timeout="30s"):
+            return cast(
+                bool,
+                self._session.call_value(
+                    "trust_ledger_owner", role_name=role, trusted=trusted, client=self._session.client
+                ),
+            )
 
     def trusted_ledger_owners(self) -> tuple[str, ...]:
         """The roles that were named by `trust_ledger_owner`. Does not write."""
-        rows = self._query(
+        rows = self._session.query(
             "SELECT t.role_name FROM {schema}.migration_history h CROSS JOIN LATERAL "
             "pg_catalog.jsonb_array_elements_text(h.metadata -> 'trusted_ledger_owners'::pg_catalog.text) WITH ORDINALITY AS t (role_name, place) "
             "WHERE h.metadata ->> 'system'::pg_catalog.text = 'true'::pg_catalog.text ORDER BY t.place"
@@ -180,23 +194,25 @@ class SystemCommands(Queries):
         """
 
         def attempt() -> tuple[int, tuple[str, ...]]:
-            with self._translated(), self._deed():
-                closed = cast(int, self._value("revoke_public_privileges"))
-                row_security = cast("str | None", self._value("set_migration_row_security"))
-                still_open = cast("list[str]", self._value("open_migration_rights"))
+            with self._session.transaction():
+                closed = cast(int, self._session.call_value("revoke_public_privileges"))
+                row_security = cast("str | None", self._session.call_value("set_migration_row_security"))
+                still_open = cast("list[str]", self._session.call_value("open_migration_rights"))
             return closed, (*((row_security,) if row_security is not None else ()), *still_open)
 
         try:
             return attempt()
         except errors.ConnectionFailed:
-            self.reconnect_patiently()
+            self._session.reconnect_patiently()
             return attempt()  # once more is no harm
 
     def mark_production(self, production: bool, reason: str | None) -> bool:
         """Mark this database as production, or take the mark away. Writes one event; returns whether anything was changed."""
-        with self._translated(), self._deed():
+        with self._session.transaction():
             changed = bool(
-                self._value("mark_production_database", production=production, reason=reason, client=self.client)
+                self._session.call_value(
+                    "mark_production_database", production=production, reason=reason, client=self._session.client
+                )
             )
-        self.look_up_production()
+        self._queries.look_up_production()
         return changed

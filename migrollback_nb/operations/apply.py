@@ -54,7 +54,7 @@ def pending(
     Parameters
     ----------
     history : mapping
-        What is registered, as `Database.history_states` gives it.
+        What is registered, as `Database.queries.history_states` gives it.
     folder : MigrationFolder
         Where the files are.
     names : sequence of str
@@ -142,7 +142,7 @@ def apply(
     around.check_choice(snapshots)
     if again and names:
         raise UsageError("--again is for all that were rolled back", hint="Give names, or --again.")
-    wanted = pending(database.history_states(), folder, names, again=again)
+    wanted = pending(database.queries.history_states(), folder, names, again=again)
     files = wanted.files
     _refuse_applied(database, files)
     warnings = (
@@ -150,7 +150,7 @@ def apply(
         *_findings_warnings(database, wanted.left_rolled_back),
         *_without_ledger_warnings(database, files),
     )
-    deploy_id = database.begin_deploy(deploy) if deploy is not None or files else None
+    deploy_id = database.commands.begin_deploy(deploy) if deploy is not None or files else None
     runs = [[file] for file in files] if snapshots == "each" else _runs(files)
     with telling_what_stays(database, "applied", in_steps=any(not file.transaction for file in files)):
         warnings += _apply_runs(
@@ -184,7 +184,7 @@ def _findings_warnings(database: Database, left: Sequence[LeftRolledBack]) -> tu
         return ()
     return tuple(
         f"{row['migration_name']}: {row['warning']}"
-        for row in database.ledger_findings([one.migration_name for one in left])
+        for row in database.queries.ledger_findings([one.migration_name for one in left])
     )
 
 
@@ -253,7 +253,7 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
     """Apply one file. Writes. Returns the warnings."""
     if (refused := file.up_refusal) is not None:
         raise Refused(refused[0], migration_name=file.name, hint=refused[2])
-    run = database.apply if file.transaction else database.apply_in_steps
+    run = database.commands.apply if file.transaction else database.nontransactional.apply
     execution = run(record, file.up_statements())
     row = execution.rows[0]
     if row["success"]:
@@ -264,8 +264,10 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
 
         try:
             if database.connection.closed:
-                database.reconnect()
-            database.record_parsed_objects(parsed_objects(file.name, file.up.text, database.effective_search_path()))
+                database.session.reconnect()
+            database.commands.record_parsed_objects(
+                parsed_objects(file.name, file.up.text, database.queries.effective_search_path())
+            )
         except ConnectionFailed as error:
             return (f"{file.name} is applied, but which objects it made could not be recorded: {error.message}",)
         return ()

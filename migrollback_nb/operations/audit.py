@@ -15,7 +15,7 @@ def event_hash(event: Mapping[str, Any]) -> str:
     Parameters
     ----------
     event : mapping
-        A row of `Database.events`: the columns, ``epoch_us`` (time in microseconds since 1970, UTC) and
+        A row of `Database.queries.events`: the columns, ``epoch_us`` (time in microseconds since 1970, UTC) and
         ``details_text``.
 
     Notes

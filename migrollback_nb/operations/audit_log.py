@@ -23,14 +23,14 @@ def export_audit_log(database: Database, path: Path | str) -> AuditResult:
     UsageError
         When the file exists already: a trail is never overwritten.
     """
-    events = database.events()
+    events = database.queries.events()
     head = audit.verify(events)
     content = {
         "target": database.target.to_dict(),
         "saved_at": datetime.now(UTC),
         "head": head.to_dict(),
-        "history": database.history(),
-        "dependencies": database.dependencies(),
+        "history": database.queries.history(),
+        "dependencies": database.queries.dependencies(),
         "events": events,
     }
     try:

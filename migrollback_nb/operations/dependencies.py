@@ -46,8 +46,8 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> In
     Inference
     """
     steps, read, remarks = steps_of(database, folder)
-    recorded = database.dependencies()
-    edges, made = infer(steps, database.inferred_by_catalogs())
+    recorded = database.queries.dependencies()
+    edges, made = infer(steps, database.queries.inferred_by_catalogs())
     found = {(edge.migration_name, edge.depends_on) for edge in edges}
     # what is not found without a file may well be in it
     stale = [
@@ -62,7 +62,7 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> In
 
 def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[Step], set[str], list[str]]:
     """(The migrations in place, in order; the names of those whose files were read; remarks on the others). Does not write."""
-    migrations = database.in_place()
+    migrations = database.queries.in_place()
     texts: dict[str, list[StatementObjects]] = {}
     remarks = []
     if folder is not None:
@@ -78,12 +78,12 @@ def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[S
             f"No file at hand that is still what was registered: {shown}. Only what the database knows of them is"
             " looked at"
         )
-        bodies = database.routine_bodies(missing)
+        bodies = database.queries.routine_bodies(missing)
         for name, definition in bodies:
             # what the definition makes is known; what its body names is not
             texts.setdefault(name, []).extend(found for found in statement_objects(definition) if found.in_body)
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in database.object_history():
+    for row in database.queries.object_history():
         rows[row["migration_name"]].append(row)
     steps = [
         Step(
@@ -109,7 +109,7 @@ def inferred_rows(
 ) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
     """(What is inferred, beside what is recorded of it; what could not be read). Does not write."""
     inference = infer_dependencies(database, folder)
-    known = {(row["migration_name"], row["depends_on"]): row["source"] for row in database.dependencies()}
+    known = {(row["migration_name"], row["depends_on"]): row["source"] for row in database.queries.dependencies()}
     rows = [
         {
             "migration_name": edge.migration_name,
@@ -133,9 +133,9 @@ def inferred_rows(
 def record_dependencies(database: Database, folder: MigrationFolder | None) -> RecordResult:
     """Keep what is inferred, and take back what was and is not found any more. Writes."""
     found = infer_dependencies(database, folder)
-    known = {(row["migration_name"], row["depends_on"]) for row in database.dependencies()}
+    known = {(row["migration_name"], row["depends_on"]) for row in database.queries.dependencies()}
     new = [edge for edge in found.edges if (edge.migration_name, edge.depends_on) not in known]
-    rows, gone = database.record_dependencies(
+    rows, gone = database.commands.record_dependencies(
         [
             {"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason}
             for edge in new

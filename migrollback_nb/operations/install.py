@@ -31,18 +31,18 @@ def install(
     trust, distrust = (
         (names,) if isinstance(names, str) else tuple(names) for names in (trust_ledger_of, distrust_ledger_of)
     )
-    database.refuse_unknown_roles(trust)
+    database.system.refuse_unknown_roles(trust)
     done = None
-    not_ours = database.not_ours()
+    not_ours = database.system.not_ours()
     try:
-        done = database.install()
+        done = database.system.install()
         for role in trust:
-            database.trust_ledger_owner(role, trusted=True)
+            database.system.trust_ledger_owner(role, trusted=True)
         for role in distrust:
-            database.trust_ledger_owner(role, trusted=False)
-        closed, warnings = database.close_rights()
-        marked = production is not None and database.mark_production(production, reason)
-        database.look_up_production()
+            database.system.trust_ledger_owner(role, trusted=False)
+        closed, warnings = database.system.close_rights()
+        marked = production is not None and database.system.mark_production(production, reason)
+        database.queries.look_up_production()
         return results.InstallResult(
             installed=(SYSTEM_NAME,) if done.changed and done.from_version is None else (),
             upgraded_from=done.from_version if done.changed else None,
@@ -52,7 +52,7 @@ def install(
             warnings=warnings,
             production_changed=marked,
             not_ours=not_ours,
-            trusted_ledger_owners=database.trusted_ledger_owners(),
+            trusted_ledger_owners=database.system.trusted_ledger_owners(),
         )
     except ConnectionFailed as lost:
         if done is None or not done.changed:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @contextmanager
 def telling_what_stays(database: Database, deed: str, *, in_steps: bool = False) -> Iterator[None]:
     """Turn Ctrl-C into `Interrupted`, which says what the deeds inside had committed by then. Does not write."""
-    database.attempts.clear()
+    database.attempts.forget()
     try:
         yield
     except KeyboardInterrupt as interrupt:
@@ -26,7 +26,7 @@ def telling_what_stays(database: Database, deed: str, *, in_steps: bool = False)
                 " resumes."
             )
         try:
-            done = database.done_in_attempts()
+            done = database.attempts.completed()
         except MigrollbackError as error:
             raise Interrupted(
                 "What was running was cancelled, if it was not committed already; the database cannot be asked:"

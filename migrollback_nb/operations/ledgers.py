@@ -82,7 +82,7 @@ def not_applied_warning(database: Database, file: MigrationFile) -> tuple[str, .
 def ask(database: Database, files: Sequence[MigrationFile]) -> Sequence[dict[str, Any]]:
     """What the ledgers of their deploy tools say of files: rows of migrations_in_deploy_ledgers(). Does not write."""
     return (
-        database.in_deploy_ledgers(
+        database.queries.in_deploy_ledgers(
             [{"name": file.name, "version": file.version, "tool": file.ledger_tool} for file in files]
         )
         if files
@@ -106,9 +106,9 @@ def refuse_while_deploying(database: Database, tools: Iterable[str | None], *, a
         With its process, or with the owner of the ledger.
     """
     for tool in sorted(set(tools), key=str):
-        if (untrusted := database.untrusted_ledger(tool)) is not None:
+        if (untrusted := database.queries.untrusted_ledger(tool)) is not None:
             raise Refused(untrusted, hint="Nothing was changed.")
-        for row in database.deploy_in_progress(tool):
+        for row in database.queries.deploy_in_progress(tool):
             if row["pid"] is not None or also_broken_off:
                 raise Refused(row["reason"], hint="Nothing was changed.")
 
@@ -116,15 +116,15 @@ def refuse_while_deploying(database: Database, tools: Iterable[str | None], *, a
 def last_applied(database: Database, *, deploy: str | None = None) -> LastApplied:
     """Which migration was applied last, of all or of a deploy, as history and ledger say together. Does not write."""
     if deploy is not None:
-        names = database.migrations_of_deploy(deploy)
+        names = database.queries.migrations_of_deploy(deploy)
         return results.LastApplied(
             migration_name=names[0] if names else None,
             warnings=() if names else (f"Nothing that deploy {deploy} brought is applied",),
         )
-    findings = database.ledger_findings()
+    findings = database.queries.ledger_findings()
     again = [row["migration_name"] for row in findings if row["finding"] == "applied_again"]
     # its tool applies in order, so the one that came last before comes last now
-    name = database.history(names=again)[0]["migration_name"] if again else database.last_applied()
+    name = database.queries.history(names=again)[0]["migration_name"] if again else database.queries.last_applied()
     warnings = tuple(f"{row['migration_name']}: {row['warning']}" for row in findings if row["migration_name"] == name)
     return results.LastApplied(
         migration_name=name, warnings=warnings if name is not None else ("No migration is applied",)

@@ -24,7 +24,7 @@ def check(database: Database, name: str, *, folder: Path | None) -> CheckResult:
     MigrationNotFound
         When it is not registered.
     """
-    row = database.can_rollback(name)
+    row = database.queries.can_rollback(name)
     if not row["found"]:
         raise not_found(database, name)
     return results.CheckResult(
@@ -44,8 +44,8 @@ def plan(database: Database, name: str) -> Plan:
     MigrationNotFound, DependencyError
         When it is not registered, or dependencies form a cycle.
     """
-    edges = database.dependents(name)
-    own = database.find(name)
+    edges = database.queries.dependents(name)
+    own = database.queries.find(name)
     if own is None:
         raise not_found(database, name)
     statuses = {row["migration_name"]: row["status"] for row in edges} | {name: own["status"]}
@@ -75,13 +75,13 @@ def preview(database: Database, names: Sequence[str], *, folder: Path | None, de
         When a rule forbids it.
     """
     # first of all: what changes between these questions must show as a change
-    fingerprint = database.fingerprint(names)
-    rows = database.dry_run(names)
+    fingerprint = database.queries.fingerprint(names)
+    rows = database.queries.dry_run(names)
     if not rows[0]["success"]:
         refused = rows[0]["migration_name"]
         result = check(database, refused, folder=folder)
         raise refusal(database, names, refused, rows[0]["message"], result=result)
-    known = database.warnings(names)
+    known = database.queries.warnings(names)
     checks = tuple(
         results.CheckResult(
             migration_name=name,
@@ -92,8 +92,8 @@ def preview(database: Database, names: Sequence[str], *, folder: Path | None, de
         for row in rows
         for name in [row["migration_name"]]
     )
-    ledgers = database.deploy_ledgers_of(names)
-    database.look_up_production()
+    ledgers = database.queries.deploy_ledgers_of(names)
+    database.queries.look_up_production()
     return results.Preview(
         steps=tuple((row["migration_name"], row["sql_executed"]) for row in rows),
         checks=checks,
@@ -117,7 +117,7 @@ def steps_of(
     if deploy is not None:
         if name is not None or chain:
             raise UsageError("A deploy is rolled back as a whole", hint="Give its label alone, or a name.")
-        return tuple(database.migrations_of_deploy(deploy))
+        return tuple(database.queries.migrations_of_deploy(deploy))
     if name is None:
         raise UsageError("No migration was named", hint="Name one, or a deploy by its label.")
     if isinstance(name, str):
@@ -142,7 +142,7 @@ def newest_deploy(database: Database, label: str) -> dict[str, Any]:
     UsageError
         When there is none.
     """
-    found = database.deploys(label)
+    found = database.queries.deploys(label)
     if not found:
         raise UsageError(f"There is no deploy {label}", hint="migrollback deploys lists them.")
     return found[0]

@@ -26,7 +26,7 @@ def register(database: Database, file: MigrationFile) -> RegisterResult:
 
     Errors are those of `Workspace.register`.
     """
-    outcome = database.register_many([file.record()])[file.name]
+    outcome = database.commands.register_many([file.record()])[file.name]
     try:
         warnings = (*live_block_warning(database, file), *ledgers.not_applied_warning(database, file))
     except ConnectionFailed as lost:  # what is registered is committed
@@ -46,14 +46,14 @@ def sync(
 
     Parameters and result are those of `Workspace.sync`.
     """
-    history = database.history_states()
+    history = database.queries.history_states()
     contents = folder.read_all(unchanged={name: row["checksum"] for name, row in history.items()})
     failures = [results.FileFailure(migration_name=error.migration_name, error=str(error)) for error in contents.errors]
     found = renamed_files.compare(contents.files, history, [failure.migration_name for failure in failures])
     by_name = {file.name: file for file in contents.files}
     ledgers.refuse_while_deploying(database, _ledger_tools(contents.files, history))
     answers = ledgers.ask_of_new(database, found.new)
-    findings = database.ledger_findings()
+    findings = database.queries.ledger_findings()
     again = {row["migration_name"] for row in findings if row["finding"] == "applied_again"}
     missing = [row["migration_name"] for row in findings if row["finding"] == "missing"]
     warnings = [*contents.warnings, *answers.warnings, *found.warnings(folder.path)]
@@ -84,12 +84,14 @@ def sync(
     ordered, left_out = order_files(wanted, applied)
     failures += left_out
     without_file = sorted(again - by_name.keys())
-    deploy_id = database.begin_deploy(deploy) if deploy is not None or ordered or without_file else None
+    deploy_id = database.commands.begin_deploy(deploy) if deploy is not None or ordered or without_file else None
     for name in without_file:
-        database.record_applied_again(name, deploy_id)
+        database.commands.record_applied_again(name, deploy_id)
     if missing:
-        database.record_missing_in_ledger(missing)
-    supabase = any(file.rollback is not None and file.rollback.live for file in ordered) and database.uses_supabase()
+        database.commands.record_missing_in_ledger(missing)
+    supabase = (
+        any(file.rollback is not None and file.rollback.live for file in ordered) and database.queries.uses_supabase()
+    )
     registered: list[results.RegisterResult] = []
     again_here, again_without_file = [], list(without_file)
     for begin in range(0, len(ordered), 500):
@@ -169,7 +171,7 @@ def _register_batch(
     """Register files together, or, when the database refuses one of them, one by one: a bad one stops no other. Writes."""
     records = [record_of(file, deploy=deploy, names=names) for file in batch]
     try:
-        return database.register_many(records), ()
+        return database.commands.register_many(records), ()
     except (ConnectionFailed, LockBusy):
         raise
     except MigrollbackError as refusal:
@@ -182,7 +184,7 @@ def _register_batch(
         refused = []
         for file, record in zip(batch, records, strict=True):
             try:
-                outcomes |= database.register_many([record])
+                outcomes |= database.commands.register_many([record])
             except (ConnectionFailed, LockBusy):
                 raise
             except MigrollbackError as error:
@@ -201,7 +203,7 @@ def record_of(file: MigrationFile, *, deploy: str | None, names: Mapping[str, st
 
 def live_block_warning(database: Database, file: MigrationFile) -> tuple[str, ...]:
     """Say that Supabase's own tool would run a rollback block that is live SQL, where this is its database. Does not write."""
-    if file.rollback is not None and file.rollback.live and database.uses_supabase():
+    if file.rollback is not None and file.rollback.live and database.queries.uses_supabase():
         return (
             (
                 f"{file.path}:{file.rollback.line}: the rollback block is live SQL, and supabase db push runs it as"
@@ -263,10 +265,10 @@ def resolve(database: Database, name: str, *, status: str, reason: str) -> Regis
     MigrationNotFound
         When it is not registered.
     """
-    row = database.find(name)
+    row = database.queries.find(name)
     if row is None:
         raise not_found(database, name)
-    before = database.resolve(name, status, reason)
+    before = database.commands.resolve(name, status, reason)
     return results.RegisterResult(
         migration_name=name,
         outcome=f"{before} -> {status}",

@@ -29,7 +29,7 @@ from migrollback_nb.parsing import routine_bodies, tokens
 if TYPE_CHECKING:
     from migrollback_nb.core.results import Notice, Target
     from migrollback_nb.database import Database
-    from migrollback_nb.database.progress import Tell
+    from migrollback_nb.database.progress import RollbackCallback
 
 #: How long a rehearsal may last, where nobody says otherwise: it holds the locks that the rollback would hold.
 STATEMENT_TIMEOUT = "30s"
@@ -55,7 +55,7 @@ class RehearsalOptions(TypedDict, total=False):
     consent: bool
     lock_timeout: str | None
     statement_timeout: str | None
-    progress: Tell | None
+    progress: RollbackCallback | None
 
 
 def rehearse_by(
@@ -82,7 +82,7 @@ def rehearse_by(
     MigrationNotFound, Refused
         When one is not registered, or may not be rolled back.
     """
-    known = database.warnings(names)
+    known = database.queries.warnings(names)
     for name in names:
         if name not in known:
             raise rejection.not_found(database, name)
@@ -100,7 +100,7 @@ def rehearse_by(
             *stored_sql.warnings_of(database, folder, name, known[name], thorough=True),
         )
     ]
-    return replace(rehearsed, warnings=(*warnings, *database.remarks))
+    return replace(rehearsed, warnings=(*warnings, *database.session.remarks))
 
 
 def rehearse(
@@ -120,7 +120,7 @@ def rehearse(
     """
     if not consent:
         _require_stored_effects(database, names)
-    report, notices, blocked_by = database.rehearse(
+    report, notices, blocked_by = database.rehearsals.rehearse(
         names, consent=consent, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT
     )
     if report.get("refused"):
@@ -134,11 +134,11 @@ def rehearse(
         and not report["not_undone"]
     ):
         with suppress(Exception):  # where it failed is known without the place in the line
-            position = database.place_of_error(
+            position = database.rehearsals.place_of_error(
                 names, lock_timeout=lock_timeout, statement_timeout=statement_timeout or STATEMENT_TIMEOUT
             )
-    database.record_rehearsal(report)
-    history = {name: database.find(name) or {} for name in names}
+    database.rehearsals.record_rehearsal(report)
+    history = {name: database.queries.find(name) or {} for name in names}
     report["broken"] += broken_bodies(database, report)
     return from_report(
         report,
@@ -170,24 +170,24 @@ def rehearse_on_copy(
     """
     from migrollback_nb.replay.schema_copy import copied
 
-    fingerprint = target.fingerprint(names)
-    asked = target.dry_run(names)
+    fingerprint = target.queries.fingerprint(names)
+    asked = target.queries.dry_run(names)
     if not asked[0]["success"]:
         raise Refused(asked[0]["message"], migration_name=asked[0]["migration_name"])
     if not consent:
         _require_stored_effects(target, names)
-    with copied(target, on=on, timeouts=target.timeouts) as copy:
+    with copied(target, on=on, timeouts=target.session.timeouts) as copy:
         database = copy.database
-        needed = [row for row in database.not_undone(names) if row["outside"]]
+        needed = [row for row in database.rehearsals.not_undone(names) if row["outside"]]
         if needed and not consent:
             raise refusal({"needs_consent": True, "not_undone": needed, "migration_name": needed[0]["migration_name"]})
-        history = {name: database.find(name) or {} for name in names}
-        in_steps = len(names) == 1 and database.warnings(names)[names[0]]["in_steps"]
+        history = {name: database.queries.find(name) or {} for name in names}
+        in_steps = len(names) == 1 and database.queries.warnings(names)[names[0]]["in_steps"]
         blocked_by = position = None
         if in_steps:
             report, notices = _in_steps(database, names[0], history[names[0]])
         else:
-            report, notices, blocked_by = database.rehearse(
+            report, notices, blocked_by = database.rehearsals.rehearse(
                 names, consent=True, statement_timeout=statement_timeout or STATEMENT_TIMEOUT
             )
             if report.get("refused"):
@@ -200,14 +200,16 @@ def rehearse_on_copy(
                 and not report["not_undone"]
             ):
                 with suppress(Exception):  # where it failed is known without the place in the line
-                    position = database.place_of_error(names, statement_timeout=statement_timeout or STATEMENT_TIMEOUT)
+                    position = database.rehearsals.place_of_error(
+                        names, statement_timeout=statement_timeout or STATEMENT_TIMEOUT
+                    )
         report["broken"] += broken_bodies(database, report)
     report["fingerprint"] = fingerprint
     report["rows"] = _estimated_rows(target, report, history)
     locked = sorted({lock["relation"] for lock in report["locks"]})
-    report["sessions"] = target.sessions_on(locked)
+    report["sessions"] = target.rehearsals.sessions_on(locked)
     if any(lock["mode"] == "AccessExclusiveLock" for lock in report["locks"]):
-        report["replicas"] = target.standbys()
+        report["replicas"] = target.rehearsals.standbys()
     remarks = (
         *copy.remarks,
         (
@@ -230,7 +232,7 @@ def rehearse_on_copy(
 def _require_stored_effects(database: Database, names: Sequence[str]) -> None:
     """Refuse where the parser finds other effects in the rollback SQL than are stored of it: consent is asked for by those that are stored. Does not write."""
     for name in names:
-        if stored_sql.hides_effects(database.find(name)):
+        if stored_sql.hides_effects(database.queries.find(name)):
             raise Refused(
                 f"What is stored of the effects of {name}'s rollback SQL is not what the parser finds in it: it was"
                 " changed in the database, or registered by another version",
@@ -244,15 +246,15 @@ def _require_stored_effects(database: Database, names: Sequence[str]) -> None:
 
 def _in_steps(database: Database, name: str, history: Mapping[str, Any]) -> tuple[dict[str, Any], list[Notice]]:
     """Roll one migration back on the copy, outside a transaction, and tell it as a rehearsal does. Writes, to the copy."""
-    before = database.schema_snapshot()
-    execution = database.rollback_in_steps(name)
+    before = database.rehearsals.schema_snapshot()
+    execution = database.nontransactional.rollback(name)
     row = execution.rows[0]
     failure = execution.details.get(name)
     if not row["success"] and failure is None:
         raise Refused(row["message"], migration_name=name)
     journal = {
         event["details"]["statement_number"]: event["details"]["duration_ms"]
-        for event in database.events(name)
+        for event in database.queries.events(name)
         if event["event"] == "statement_completed"
         and event["attempt_id"] is not None
         and str(event["attempt_id"]) == execution.attempt_id
@@ -269,7 +271,7 @@ def _in_steps(database: Database, name: str, history: Mapping[str, Any]) -> tupl
         }
         for number, (start, length, line) in enumerate(cut, 1)
     ]
-    changes = [{**change, "made_by": None} for change in database.changes_since(before)]
+    changes = [{**change, "made_by": None} for change in database.rehearsals.changes_since(before)]
     report: dict[str, Any] = {
         "success": row["success"],
         "message": (
@@ -304,7 +306,7 @@ def _estimated_rows(
     lost = [
         {**row, "exact": False} for row in report["rows"] if row["what"] in ("dropped", "column dropped", "emptied")
     ]
-    known = target.estimated_rows([(row["relation"], row["column"]) for row in lost])
+    known = target.rehearsals.estimated_rows([(row["relation"], row["column"]) for row in lost])
     for row, rows in zip(lost, known, strict=True):
         row["rows"] = rows
     words = {"delete": "deleted", "update": "updated"}
@@ -337,7 +339,7 @@ def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[st
                 used = routine_bodies.uses(routine["definition"])
         certain = False
         if used is not None:
-            meant = database.meant_relations(routine["search_path"], routine_bodies.names_of(used))
+            meant = database.rehearsals.meant_relations(routine["search_path"], routine_bodies.names_of(used))
             trigger_on = frozenset(
                 user.split(" on ", 1)[1]
                 for user in routine["used_by"]

@@ -36,15 +36,17 @@ def refusal(
     dependents: tuple[str, ...] = ()
     told = [f"This is about {name}, which has to be rolled back before {names[-1]}."] if name != names[-1] else []
     with suppress(Exception):  # whatever it is: the refusal counts, with or without what leads on
-        check = database.can_rollback(name)
+        check = database.queries.can_rollback(name)
         dependents = tuple(check["dependent_migrations"])
         if hint is None and dependents:
             told.append(f"Roll back first: {', '.join(dependents)}")
-        elif hint is None and check["reason"] == reason and (row := database.find(name)) is not None:
+        elif hint is None and check["reason"] == reason and (row := database.queries.find(name)) is not None:
             told += _way_out(name, row["status"], row["rollback_sql"])
     if hint is not None:
         told.append(hint)
-    told += [row["warning"] for row in database.ledger_findings([name])]  # the ledger may know better than the status
+    told += [
+        row["warning"] for row in database.queries.ledger_findings([name])
+    ]  # the ledger may know better than the status
     return Refused(reason, migration_name=name, dependents=dependents, hint="\n".join(told) or None, result=result)
 
 
@@ -66,5 +68,5 @@ def not_found(database: Database, name: str) -> MigrationNotFound:
 
     similar: tuple[str, ...] = ()
     with suppress(Exception):  # it is not there, whether or not the others can be asked for
-        similar = tuple(get_close_matches(name, database.names(), n=3))
+        similar = tuple(get_close_matches(name, database.queries.names(), n=3))
     return MigrationNotFound(name, similar=similar)

@@ -53,7 +53,7 @@ def compare(
     files : sequence of MigrationFile
         The good files of the folder.
     history : mapping
-        Name -> (status, checksum, version, system) of what is registered, as `Database.history_states` gives it.
+        Name -> (status, checksum, version, system) of what is registered, as `Database.queries.history_states` gives it.
     unread : collection of str
         Names of files that are there and could not be read.
 

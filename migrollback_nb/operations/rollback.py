@@ -21,7 +21,7 @@ from migrollback_nb.operations.stored_sql import warnings_of
 if TYPE_CHECKING:
     from migrollback_nb.core.results import ChainResult, Preview, Rehearsal, RollbackResult
     from migrollback_nb.database import Database
-    from migrollback_nb.database.progress import Tell
+    from migrollback_nb.database.progress import RollbackCallback
     from migrollback_nb.database.session import ExecutionResult
     from migrollback_nb.operations.snapshots import Snapshots
 
@@ -34,7 +34,7 @@ class RollbackOptions(TypedDict, total=False):
     chain: bool
     trail: Path | str | None
     snapshots: Snapshots
-    progress: Tell | None
+    progress: RollbackCallback | None
 
 
 def require_confirmation(confirm: object, names: Sequence[str], *, deploy: str | None = None) -> None:
@@ -65,7 +65,7 @@ def rollback(
     preview: Preview | Rehearsal | str | None,
     trail: Path | str | None,
     snapshots: Snapshots,
-    progress: Tell | None,
+    progress: RollbackCallback | None,
     folder: Path | None,
 ) -> RollbackResult | ChainResult:
     """Roll these migrations back, in this order, in one transaction. Writes.
@@ -82,8 +82,8 @@ def rollback(
     fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
     warnings: tuple[str, ...] = ()
     in_steps = False
-    known = database.warnings(names)
-    database.look_up_production()
+    known = database.queries.warnings(names)
+    database.queries.look_up_production()
     if not (reason or "").strip() and production.is_production(database.target):
         raise ConfirmationRequired(
             f"Database {target.database} on {target.host} is production: a rollback there needs a reason",
@@ -99,7 +99,7 @@ def rollback(
             raise Refused("The rollback system itself is rolled back alone", migration_name=step)
         if known[step]["system"]:
             return roll_back_system(database, step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
-    with database.undertaking(progress), telling_what_stays(database, "rolled back", in_steps=in_steps):
+    with database.session.operation(progress), telling_what_stays(database, "rolled back", in_steps=in_steps):
         result = roll_back(
             database,
             names,
@@ -109,7 +109,7 @@ def rollback(
             in_steps=in_steps,
             warnings=warnings,
         )
-    return replace(result, warnings=(*result.warnings, *database.remarks))
+    return replace(result, warnings=(*result.warnings, *database.session.remarks))
 
 
 def roll_back(
@@ -143,14 +143,14 @@ def roll_back(
     stages = results.RollbackProgress(stage="snapshot", migration_name=names[-1], migrations=len(names))
     before: str | None = None
     state: str | None = None
-    if snapshots != "none" and database.dry_run(names)[0]["success"]:  # one that is refused needs none
-        database.tell(stages)
+    if snapshots != "none" and database.queries.dry_run(names)[0]["success"]:  # one that is refused needs none
+        database.session.report_progress(stages)
         with nothing_has_run():
             before, remarks = around.take(database, "before rollback", names)
-            state = fingerprint or database.fingerprint(names)
+            state = fingerprint or database.queries.fingerprint(names)
         warnings += remarks
     if in_steps and len(names) == 1:
-        execution = database.rollback_in_steps(names[0], reason=reason, preview=fingerprint)
+        execution = database.nontransactional.rollback(names[0], reason=reason, preview=fingerprint)
     elif in_steps:
         raise Refused(
             "A rollback that runs outside a transaction cannot be part of a chain",
@@ -158,10 +158,12 @@ def roll_back(
             hint="Roll them back one by one, in this order: " + ", ".join(names),
         )
     else:
-        execution = database.rollback(names, reason=reason, preview=fingerprint, snapshot_each=snapshots == "each")
+        execution = database.commands.rollback(
+            names, reason=reason, preview=fingerprint, snapshot_each=snapshots == "each"
+        )
     steps = _results(database, execution, warnings, names)
     if snapshots != "none":
-        database.tell(replace(stages, stage="committed"))
+        database.session.report_progress(replace(stages, stage="committed"))
     verification, remarks = (
         (None, ()) if snapshots == "none" else around.verify(database, names, before=before, fingerprint=state)
     )
@@ -180,12 +182,12 @@ def roll_back_system(
     warnings: tuple[str, ...],
 ) -> RollbackResult:
     """Roll back the rollback system itself. Writes, and saves the audit trail to a file first: nothing of it is left afterwards."""
-    check = database.can_rollback(name)
+    check = database.queries.can_rollback(name)
     if not check["can_rollback"]:
         raise Refused(check["reason"], migration_name=name, dependents=tuple(check["dependent_migrations"]))
     path = Path(trail) if trail is not None else Path(f"migrollback_trail_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
     head = export_audit_log(database, path)
-    execution = database.rollback([name], reason=reason, preview=preview, chain_head=head.head_hash)
+    execution = database.commands.rollback([name], reason=reason, preview=preview, chain_head=head.head_hash)
     saved = f"The history and the audit trail were saved to {path} (head {head.head_number} {head.head_hash})"
     return _results(database, execution, (*warnings, saved), (name,))[0]
 
@@ -251,7 +253,7 @@ def _results(
 def _status(database: Database, name: str) -> str | None:
     """None where nobody can be asked: that it failed stands all the same."""
     try:
-        return (database.find(name) or {}).get("status")
+        return (database.queries.find(name) or {}).get("status")
     except ConnectionFailed:
         return None
 

@@ -55,7 +55,7 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
             raise
         return None, (f"No snapshot was taken {moment}: {error.message}",)  # what it is about is committed
     except (LockBusy, DatabaseError) as error:
-        if moment.startswith("before") and database.cancelled:  # whoever cancels does not want what follows
+        if moment.startswith("before") and database.session.cancelled:  # whoever cancels does not want what follows
             raise DatabaseError(
                 "Cancelled before anything ran", sqlstate="57014", hint="Nothing was changed."
             ) from error
@@ -65,12 +65,12 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
 def _snapshot(database: Database, moment: Moment, names: Sequence[str]) -> str:
     """The snapshot's id. What is committed does not wait for a server that has gone: a new connection is tried once."""
     try:
-        return database.snapshot(names[-1], None, moment=moment, migrations=names)
+        return database.commands.snapshot(names[-1], None, moment=moment, migrations=names)
     except ConnectionFailed:
         if moment.startswith("before"):
             raise
-        database.reconnect()
-        return database.snapshot(names[-1], None, moment=moment, migrations=names)
+        database.session.reconnect()
+        return database.commands.snapshot(names[-1], None, moment=moment, migrations=names)
 
 
 def verify(
@@ -98,12 +98,12 @@ def verify(
     after, warnings = take(database, "after rollback", names)
     try:
         if database.connection.closed:
-            database.reconnect()
+            database.session.reconnect()
         try:
-            row = database.verify_rollback(names, before, after, fingerprint)
+            row = database.queries.verify_rollback(names, before, after, fingerprint)
         except ConnectionFailed:
-            database.reconnect()
-            row = database.verify_rollback(names, before, after, fingerprint)
+            database.session.reconnect()
+            row = database.queries.verify_rollback(names, before, after, fingerprint)
     except (LockBusy, DatabaseError, ConnectionFailed) as error:
         later = f"migrollback verify-rollback {shlex.quote(names[-1])} (in SQL: verify_last_rollback)"
         return None, (
@@ -119,7 +119,7 @@ def verify(
         "unexpected": [str(change) for change in found.unexpected.changes[:50]],
     }
     try:
-        database.add_event("verified", names[-1], details)
+        database.commands.add_event("verified", names[-1], details)
     except (LockBusy, DatabaseError, ConnectionFailed) as error:
         return found, (*warnings, f"The rollback is done and verified, but that could not be recorded: {error.message}")
     return found, warnings
@@ -137,11 +137,11 @@ def diff(database: Database, old: str, new: str = "now") -> SchemaDiff:
     """
     old_id, old_label = _find(database, old)
     new_id, new_label = (None, "now") if new == "now" else _find(database, new)
-    return results.SchemaDiff.from_rows(database.diff(old_id, new_id), old=old_label, new=new_label)
+    return results.SchemaDiff.from_rows(database.queries.diff(old_id, new_id), old=old_label, new=new_label)
 
 
 def _find(database: Database, wanted: str) -> tuple[str, str]:
-    found = database.find_snapshots(wanted)
+    found = database.queries.find_snapshots(wanted)
     if len(found) != 1:
         trouble = f"There is no snapshot {wanted}" if not found else f"{len(found)} snapshots begin with {wanted}"
         raise UsageError(trouble, hint="migrollback snapshots lists them with their ids.")
@@ -159,9 +159,9 @@ def verify_later(database: Database, name: str) -> Verification:
     MigrationNotFound, Refused
         When it is not registered, or not rolled back.
     """
-    row = database.find(name)
+    row = database.queries.find(name)
     if row is None:
         raise not_found(database, name)
     if row["status"] != "rolled_back":
         raise Refused(f"There is no rollback of {name} to verify: its status is {row['status']}", migration_name=name)
-    return results.Verification.from_row(database.verify_last_rollback(name))
+    return results.Verification.from_row(database.commands.verify_last_rollback(name))

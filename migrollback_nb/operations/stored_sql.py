@@ -37,7 +37,7 @@ def warnings_of(
     folder : Path or None
         Where its file is looked for; without one there is nothing to say.
     row : mapping
-        Of the migration: checksum, rollback_sha256, in_transaction and tool, as `Database.warnings` gives them.
+        Of the migration: checksum, rollback_sha256, in_transaction and tool, as `Database.queries.warnings` gives them.
     thorough : bool
         True: also what the parser found in the rollback SQL is compared. Takes loading the parser.
     """
@@ -105,7 +105,7 @@ def _is_plainly_stored(data: bytes, row: Mapping[str, Any]) -> bool:
 def _difference(database: Database, folder: Path, name: str) -> str | None:
     from migrollback_nb.files.formats import MigrationFolder
 
-    stored = database.find(name)
+    stored = database.queries.find(name)
     if stored is None:
         return None
     record = MigrationFolder(folder).read(name).record()
@@ -130,7 +130,7 @@ def _offsets(statements: object) -> list[Any]:
 
 
 def hides_effects(stored: Mapping[str, Any] | None) -> bool:
-    """Whether the parser finds other effects in a stored rollback SQL than what is stored of it, for a history row as `Database.find` gives it; pure.
+    """Whether the parser finds other effects in a stored rollback SQL than what is stored of it, for a history row as `Database.queries.find` gives it; pure.
 
     Of SQL that was set by hand nothing is stored, so that nothing hides there.
     """

@@ -11,7 +11,7 @@ from migrollback_nb.core.errors import Refused
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
-    from migrollback_nb.database.progress import Progress, Tell
+    from migrollback_nb.database.progress import Progress, RollbackCallback
     from migrollback_nb.files.formats import MigrationFolder
     from migrollback_nb.operations.rollback import RollbackOptions
     from migrollback_nb.operations.snapshots import Snapshots
@@ -58,7 +58,7 @@ class Workspace:
 
     def look_up_target(self) -> results.Target:
         """Which database this is, and whether it is marked as production now. Does not write."""
-        self.database.look_up_production()
+        self.database.queries.look_up_production()
         return self.target
 
     def require_target(self, expected: str | None) -> None:
@@ -83,7 +83,7 @@ class Workspace:
         ------
         NotInstalled, OlderSystem, NewerSystem
         """
-        self.database.require_system()
+        self.database.system.require_system()
 
     @property
     def folder(self) -> MigrationFolder:
@@ -129,7 +129,7 @@ class Workspace:
 
     def ledger_warnings(self) -> tuple[str, ...]:
         """What the ledgers of deploy tools know better than the history, a line each. Does not write."""
-        return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.ledger_findings())
+        return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.queries.ledger_findings())
 
     def last(self, *, deploy: str | None = None) -> results.LastApplied:
         """Which migration was applied last, as history and deploy ledger say together; our own aside. Does not write.
@@ -152,7 +152,7 @@ class Workspace:
         """Check the audit log's chain of hashes in Python. Does not write."""
         from migrollback_nb.operations import audit
 
-        return audit.verify(self.database.events())
+        return audit.verify(self.database.queries.events())
 
     def plan(self, name: str) -> results.Plan:
         """The chain: in which order this migration and all that depends on it would be rolled back. Does not write.
@@ -238,7 +238,7 @@ class Workspace:
         """
         from migrollback_nb.operations.apply import pending
 
-        return tuple(file.name for file in pending(self.database.history_states(), self.folder).files)
+        return tuple(file.name for file in pending(self.database.queries.history_states(), self.folder).files)
 
     # -- rollback --------------------------------------------------------------------------------------------------
 
@@ -275,7 +275,7 @@ class Workspace:
         chain: bool = False,
         trail: Path | str | None = None,
         snapshots: Snapshots = "ends",
-        progress: Tell | None = None,
+        progress: RollbackCallback | None = None,
     ) -> results.RollbackResult | results.ChainResult | results.NothingToRollBack:
         """Roll a migration back. Writes: runs its rollback SQL, whole or not at all, and verifies what it did.
 
@@ -485,7 +485,7 @@ class Workspace:
         description : str, optional
             Why.
         """
-        return self.database.snapshot(stem(name), description)
+        return self.database.commands.snapshot(stem(name), description)
 
     def export_audit_log(self, path: Path | str) -> results.AuditResult:
         """Save history, dependencies and audit log as a JSON file. Does not write to the database.

@@ -254,7 +254,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         state: dict[str, Any] = {}
         try:
             if self.db.database.connection.closed:
-                self.db.database.reconnect()
+                self.db.database.session.reconnect()
             if self.selected is not None:
                 work(self._open())
                 if forget is not None:
@@ -282,8 +282,8 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
 
     def _look(self) -> dict[str, Any]:
         if self.db.database.connection.closed:
-            self.db.database.reconnect()
-        rows = self.db.database.registered()
+            self.db.database.session.reconnect()
+        rows = self.db.database.queries.registered()
         found: dict[str, Any] = {
             "target": self.db.look_up_target(),
             "names": tuple(row["migration_name"] for row in rows)[:_OFFERED],

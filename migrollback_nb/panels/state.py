@@ -47,9 +47,9 @@ class State(traitlets.HasTraits):
     target : Target or None
         Where all this happens; None while it is not known.
     migrations : tuple of dict
-        What is applied: rows of ``db.database.list_rollbackable()``.
+        What is applied: rows of ``db.database.queries.list_rollbackable()``.
     unfinished : tuple of dict
-        Rollbacks that were begun and whose end is not recorded: rows of ``db.database.unfinished()``.
+        Rollbacks that were begun and whose end is not recorded: rows of ``db.database.queries.unfinished()``.
     history, dependencies : tuple of dict
         All that is registered, and what depends on what; read only for the panels that show it.
     selected : str or None
@@ -302,7 +302,7 @@ class SharedState(State):
         """Cancel on the server what is running; what it did is undone there."""
         if not self.busy:
             return
-        self.db.database.cancel()
+        self.db.database.session.cancel()
         with LOCK:
             if self.busy:  # else it has ended
                 self.busy = "Cancel was sent to the server; press it again if this goes on"
@@ -361,14 +361,14 @@ class SharedState(State):
         self._reported = time.monotonic()
         parts = [] if self._at is None else [self._at.message]
         parts.append(f"{self._reported - self._began:.0f} s")
-        if said := self.db.database.notices:
+        if said := self.db.database.session.notices:
             parts.append(f"the server said last: {said[-1].message}")
         self.update(progress=html.visible("; ".join(parts)), fraction=None if self._at is None else self._at.fraction)
 
     def _connected(self) -> Target:
         """Open the connection again if it was lost. Returns where it leads."""
         if self.db.database.connection.closed:
-            self.db.database.reconnect()
+            self.db.database.session.reconnect()
         return self.db.target
 
     def _read(self, question: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
@@ -385,11 +385,11 @@ class SharedState(State):
     def _found(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if "migrations" in self._reads:
-            found["migrations"] = tuple(self.db.database.list_rollbackable())
-            found["unfinished"] = tuple(self.db.database.unfinished())
+            found["migrations"] = tuple(self.db.database.queries.list_rollbackable())
+            found["unfinished"] = tuple(self.db.database.queries.unfinished())
         if "history" in self._reads:
-            found["history"] = tuple(self.db.database.registered())
+            found["history"] = tuple(self.db.database.queries.registered())
         if "dependencies" in self._reads:
-            found["dependencies"] = tuple(self.db.database.dependencies())
+            found["dependencies"] = tuple(self.db.database.queries.dependencies())
         names = {row["migration_name"] for what in ("migrations", "history") for row in found.get(what, ())}
         return {**found, "selected": self.selected if self.selected in names else None}

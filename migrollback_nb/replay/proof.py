@@ -294,14 +294,14 @@ class _Prover:
     def _schema(self, database: Database) -> str:
         self._clock.digests += 1
         with self._clock.on("schema"):
-            return database.schema_text()
+            return database.queries.schema_text()
 
     def _token(self, database: Database, file: MigrationFile) -> str | None:
         """A sign that the schema is the same as before; None where an up part alters what is there: then it is another one whatever the rollback does."""
         if _ALTERS.search(file.up.text):
             return None
         with self._clock.on("schema"):
-            return database.schema_hash()
+            return database.queries.schema_hash()
 
     def _rows(self, database: Database, known: dict[str, Content] | None = None) -> dict[str, Content]:
         with self._clock.on("rows"):
@@ -530,7 +530,7 @@ class _Prover:
             return trial
         schema = before.schema if token is not None and self._token(database, file) == token else self._schema(database)
         with self._clock.on("schema"):
-            rows = database.schema_changes(before.schema, schema) if schema != before.schema else []
+            rows = database.queries.schema_changes(before.schema, schema) if schema != before.schema else []
         trial.diff = SchemaDiff.from_rows(rows, old="before the up part", new="after the rollback")
         trial.losses, left_over, same = table_contents.compare(
             before.rows, self._rows(database, self._known(before, file))
@@ -559,20 +559,23 @@ class _Prover:
 
     def _count_objects(self, database: Database) -> Any:
         with self._clock.on("schema"):
-            return database.count_catalog_rows()
+            return database.queries.count_catalog_rows()
 
     # -- running -----------------------------------------------------------------------------------------------------
 
     def _run_up(self, database: Database, file: MigrationFile) -> Failure | None:
         if (refused := file.up_refusal) is not None:
             return Failure(message=refused[0], sqlstate=refused[1])
-        run = database.apply if file.transaction else database.apply_in_steps
+        run = database.commands.apply if file.transaction else database.nontransactional.apply
         return self._run(database, lambda: run(file.record(), file.up_statements()))
 
     def _run_rollback(self, database: Database, file: MigrationFile) -> Failure | None:
         in_steps = file.rollback is not None and not file.rollback.transaction
         failure = self._run(
-            database, lambda: database.rollback_in_steps(file.name) if in_steps else database.rollback([file.name])
+            database,
+            lambda: (
+                database.nontransactional.rollback(file.name) if in_steps else database.commands.rollback([file.name])
+            ),
         )
         if (
             failure is not None

@@ -90,7 +90,11 @@ def copied(target: Database, *, on: str = HERE, timeouts: Timeouts | None = None
         user = target.target.user if roles else None
         dsn = make_conninfo(made.dsn, user=user) if user else made.dsn
         opened = Database.connect(
-            dsn, found_in="the copy of the schema", schema=target.schema, timeouts=timeouts, interface=target.interface
+            dsn,
+            found_in="the copy of the schema",
+            schema=target.session.schema,
+            timeouts=timeouts,
+            interface=target.session.interface,
         )
         try:
             yield SchemaCopy(
@@ -101,7 +105,7 @@ def copied(target: Database, *, on: str = HERE, timeouts: Timeouts | None = None
 
 
 def _ask(database: Database, query: LiteralString) -> list[Row]:
-    return database.catalog_rows(query)
+    return database.queries.catalog_rows(query)
 
 
 def _quoted(name: str) -> str:
@@ -260,7 +264,7 @@ def _copy_history(target: Database, made: Scratch) -> None:
     """What the gate asks and what belongs to whom: the rows of the rollback system itself, but neither its trail nor its snapshots."""
     connection = made.database.connection
     for table in ("migration_history", "migration_dependencies", "migration_objects"):
-        name = sql.Identifier(target.schema, table)
+        name = sql.Identifier(target.session.schema, table)
         if connection.execute("SELECT pg_catalog.to_regclass(%s) IS NULL", (name.as_string(None),)).fetchone() == (
             True,
         ):

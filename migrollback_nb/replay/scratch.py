@@ -140,7 +140,7 @@ class Scratch:
 
     def install(self, database: Database) -> None:
         """Install the rollback system in a database of this scratch. Writes."""
-        database.install()
+        database.system.install()
 
     def close(self) -> None:
         """Close all connections and drop all databases, also after Ctrl-C or when the connection was lost. Writes."""

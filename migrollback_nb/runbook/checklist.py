@@ -105,9 +105,9 @@ class Checklist:
         self.run = self._read(run).run
 
     def _read(self, run: int | None) -> RunbookState:
-        if self.db.database.find(self.name) is None:
+        if self.db.database.queries.find(self.name) is None:
             self.db.check(self.name)  # says so, with names that come close
-        return items.read_run(self.name, self.db.database.events(self.name), run=run)
+        return items.read_run(self.name, self.db.database.queries.events(self.name), run=run)
 
     # -- questions -------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Checklist:
                 continue
             names = tuple(entry.evidence.get("migrations", ()))
             if names not in now:
-                now[names] = self.db.database.fingerprint(names)
+                now[names] = self.db.database.queries.fingerprint(names)
             if self.name not in names or (self.chain and len(names) == 1 and names != self._names()):
                 found[item.key] = "It was about another choice of migrations"
             elif now[names] != entry.evidence.get("fingerprint"):
@@ -310,7 +310,7 @@ class Checklist:
     def cancel(self) -> None:
         """Cancel what is running here: a backup, a rehearsal, a smoke test. What a transaction did is undone."""
         self._cancelled.set()
-        self.db.database.cancel()
+        self.db.database.session.cancel()
 
     def _keep(
         self, key: str, outcome: Outcome, summary: str, evidence: Mapping[str, Any], *, note: str | None, attested: bool
@@ -327,7 +327,7 @@ class Checklist:
             "run": self.run,
             "ticket": self.ticket,
         }
-        event = self.db.database.record_checklist_item(
+        event = self.db.database.commands.record_checklist_item(
             self.name, reason=note, details={name: value for name, value in details.items() if value is not None}
         )
         return cast(Entry, Entry.from_event(event))
@@ -336,7 +336,7 @@ class Checklist:
 
     def _of_this_state(self) -> dict[str, Any]:
         names = self._names()
-        return {"migrations": list(names), "fingerprint": self.db.database.fingerprint(names)}
+        return {"migrations": list(names), "fingerprint": self.db.database.queries.fingerprint(names)}
 
     def _check(self) -> Answer:
         state = self._of_this_state()
@@ -369,7 +369,7 @@ class Checklist:
             except UsageError as error:
                 remarks.append(f"Not rehearsed on a copy: {error.message}")
         if all(rehearsed.success for rehearsed in rehearsals):
-            with self.db.database.undertaking():
+            with self.db.database.session.operation():
                 rehearsals.append(self.db.rehearse_by(partial(rehearse, self.db.database), self._names()))
         last = rehearsals[-1]
         evidence = {
@@ -422,7 +422,7 @@ class Checklist:
         found = []
         for name in self._names():
             file = self.db.folder.read(name)
-            registered = (self.db.database.find(name) or {}).get("checksum")
+            registered = (self.db.database.queries.find(name) or {}).get("checksum")
             if registered is not None and registered != file.checksum:
                 return (
                     Outcome.FAILED,
@@ -445,7 +445,7 @@ class Checklist:
 
     def _mended_file(self) -> Answer:
         file = self.db.folder.read(self.name)
-        registered = (self.db.database.find(self.name) or {}).get("checksum")
+        registered = (self.db.database.queries.find(self.name) or {}).get("checksum")
         evidence = {"file": str(file.path), "sha256": file.checksum, "was": registered}
         if registered is None:
             return Outcome.FAILED, "It was registered without a file: there is nothing to compare with", evidence
@@ -496,7 +496,7 @@ class Checklist:
         names = self._rolled_back_together(event)
         from migrollback_nb.core.results.verification import Verification
 
-        before = self.db.database.snapshot_before(event["event_number"])
+        before = self.db.database.queries.snapshot_before(event["event_number"])
         fingerprint = next(
             (
                 entry.evidence.get("fingerprint")
@@ -505,7 +505,7 @@ class Checklist:
             ),
             None,
         )
-        found = Verification.from_row(self.db.database.verify_rollback(names, before, None, fingerprint))
+        found = Verification.from_row(self.db.database.queries.verify_rollback(names, before, None, fingerprint))
         evidence = {
             "verdict": found.verdict,
             "message": found.message,
@@ -524,7 +524,9 @@ class Checklist:
         if attempt is None:
             return (self.name,)
         return tuple(
-            row["migration_name"] for row in self.db.database.attempt(str(attempt)) if row["event"] == "rolled_back"
+            row["migration_name"]
+            for row in self.db.database.attempts.ended(str(attempt))
+            if row["event"] == "rolled_back"
         )
 
     def _smoke_tests(self) -> Answer:
@@ -548,7 +550,7 @@ class Checklist:
         rows: Sequence[Sequence[Any]] | None = None
         trouble: str | None = None
         try:
-            rows = self.db.database.ask_read_only(test.sql)
+            rows = self.db.database.queries.ask_read_only(test.sql)
         except ConnectionFailed:
             raise
         except MigrollbackError as error:
@@ -557,7 +559,7 @@ class Checklist:
 
     def _error_rates(self) -> Answer:
         state = self._read(self.run)
-        now = self.db.database.error_counters()
+        now = self.db.database.queries.error_counters()
         if state.rolled_back is None:
             return Outcome.NOTED, f"Counters before the rollback, at {now['at']}", {"counters": now}
         before = [

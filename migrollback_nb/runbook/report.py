@@ -96,7 +96,7 @@ def report_html(db: Workspace, name: str, *, run: int | None = None) -> str:
     name = name.removesuffix(".sql")
     db.look_up_target()
     state = Checklist(db, name, run=run).state()
-    trail = db.database.events()
+    trail = db.database.queries.events()
     story = _Story(db, name, state, trail)
     parts = [
         ("Summary", story.summary()),
@@ -136,7 +136,7 @@ class _Story:
         self.name = name
         self.state = state
         self.trail = trail
-        self.row = db.database.find(name) or {}
+        self.row = db.database.queries.find(name) or {}
         attempts = {
             event["attempt_id"]
             for event in trail
@@ -211,10 +211,10 @@ class _Story:
         return html.definitions([(what, value) for what, value in told if value])
 
     def graph(self) -> str:
-        history, dependencies = self.db.database.registered(), self.db.database.dependencies()
+        history, dependencies = self.db.database.queries.registered(), self.db.database.queries.dependencies()
         # all that would have to go first, and what it rests on itself
         near = {self.name, *(row["depends_on"] for row in dependencies if row["migration_name"] == self.name)}
-        near |= {row["migration_name"] for row in self.db.database.dependents(self.name)}
+        near |= {row["migration_name"] for row in self.db.database.queries.dependents(self.name)}
         kept = [row for row in dependencies if row["migration_name"] in near and row["depends_on"] in near]
         rows = [
             (

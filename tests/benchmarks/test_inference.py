@@ -68,14 +68,14 @@ def test_inference_grows_with_the_migrations_and_no_faster(
         with mr.connect(new_database(), dir=folder) as db:
             db.install()
             db.apply(snapshots="none")
-            edges = db.database.inferred_by_catalogs()
+            edges = db.database.queries.inferred_by_catalogs()
             found = infer_dependencies(db.database, db.folder)
             assert len({row["migration_name"] for row in edges}) == count - 1
             assert {edge.migration_name for edge in found.edges} == {row["migration_name"] for row in edges}
             steps, _, _ = steps_of(db.database, db.folder)
             each[count] = {
                 "deps --infer, all of it": best_of_three(partial(infer_dependencies, db.database, db.folder)),
-                "what the catalogs know": best_of_three(db.database.inferred_by_catalogs),
+                "what the catalogs know": best_of_three(db.database.queries.inferred_by_catalogs),
                 "the replay over the symbols": best_of_three(partial(infer, steps, edges)),
             }
     for what, seconds in each[300].items():

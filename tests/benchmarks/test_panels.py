@@ -20,7 +20,7 @@ def fill(dsn: str, count: int) -> None:
     """A long history, two thirds of it resting on something else, one in ten rolled back."""
     with mr.connect(dsn) as db:
         db.install()
-        db.database.register_many(
+        db.database.commands.register_many(
             [
                 {
                     "name": f"{number:07d}_step_of_a_long_life",

@@ -174,7 +174,7 @@ def test_the_attempt_is_on_record_before_it_ends(trail, session):
 
 @pytest.mark.versions
 def test_every_event_hashes_alike_in_both(trail):
-    for event in trail.database.events():
+    for event in trail.database.queries.events():
         assert audit.event_hash(event) == event["hash"]
 
 

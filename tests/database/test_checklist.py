@@ -495,7 +495,7 @@ def test_error_rates_are_compared_across_the_rollback(
             failing.execute("SELECT * FROM a")
     before = first.evidence["counters"]["xact_rollback"]
     failing.close()  # a session's counters are there for sure when it has ended
-    eventually(lambda: db.database.error_counters()["xact_rollback"] >= before + 200, "the counters are there")
+    eventually(lambda: db.database.queries.error_counters()["xact_rollback"] >= before + 200, "the counters are there")
     entry = checklist.answer("errors")
     assert entry.outcome == Outcome.FAILED
     assert "xact_rollback" in entry.evidence["risen"]

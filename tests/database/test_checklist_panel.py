@@ -46,7 +46,7 @@ def text_of(panel: ChecklistPanel, key: str) -> str:
 
 
 def test_it_shows_all_items_open_and_writes_nothing(in_place: mr.Migrations) -> None:
-    before = len(in_place.database.events())
+    before = len(in_place.database.queries.events())
     panel = ChecklistPanel(in_place, NAME)
     assert panel.error is None
     assert list(panel._rows) == [item.key for item in ITEMS]
@@ -55,7 +55,7 @@ def test_it_shows_all_items_open_and_writes_nothing(in_place: mr.Migrations) -> 
     assert "001_a" not in repr(panel)
     panel.refresh()
     assert panel.wait(30)
-    assert len(in_place.database.events()) == before
+    assert len(in_place.database.queries.events()) == before
 
 
 def test_without_a_choice_nothing_can_be_pressed(in_place: mr.Migrations) -> None:

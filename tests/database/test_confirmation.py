@@ -129,7 +129,7 @@ def test_warnings_of_the_preview_and_an_effect_that_cannot_be_asked(chain, run, 
     def lost(*_):
         raise mr.DatabaseError("no", sqlstate="42501")
 
-    monkeypatch.setattr("migrollback_nb.database.Database.last_rehearsal", lost)
+    monkeypatch.setattr("migrollback_nb.database.queries.Queries.last_rehearsal", lost)
     code, out, err = run("rollback", "002_b", typed="yes\n")
     assert (code, "Effects: unknown, for the audit trail cannot be asked (no (SQLSTATE 42501))" in out) == (0, True)
     assert "⚠️  The rollback SQL was set by hand, not read from a file\n" in err

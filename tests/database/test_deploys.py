@@ -95,7 +95,7 @@ def test_a_large_deploy_of_many_dependencies_is_put_in_order_at_once(db, session
         " \"d\"}'::jsonb, 'depends_on', (SELECT coalesce(jsonb_agg(lpad(j::text, 3, '0') || '_m'), '[]') FROM"
         " generate_series(1, i - 1) j)) ORDER BY i) FROM generate_series(1, 60) i))"
     )
-    assert db.database.migrations_of_deploy("d") == [f"{number:03}_m" for number in range(60, 0, -1)]
+    assert db.database.queries.migrations_of_deploy("d") == [f"{number:03}_m" for number in range(60, 0, -1)]
 
 
 def test_a_deploy_is_rehearsed_as_it_would_be_rolled_back(db, write, session, run):
@@ -263,7 +263,7 @@ def test_psql_rolls_a_deploy_back(db, write, session):
         == "Deploy one is rolled back already: there is nothing to roll back"
     )
     with pytest.raises(mr.UsageError, match="no deploy two"):
-        db.database.migrations_of_deploy("two")
+        db.database.queries.migrations_of_deploy("two")
 
 
 # -- sync asks about every file, every time ----------------------------------------------------------------------------
@@ -306,7 +306,9 @@ def test_what_the_ledger_does_not_hold_is_left_out_by_the_second_sync_too(supaba
     push(session(), T1)
     for _ in range(2):
         assert supabase.sync().not_applied == (T2,)
-    assert [row["migration_name"] for row in supabase.database.registered() if "_t" in row["migration_name"]] == [T1]
+    assert [
+        row["migration_name"] for row in supabase.database.queries.registered() if "_t" in row["migration_name"]
+    ] == [T1]
     session().execute(
         "DELETE FROM supabase_migrations.schema_migrations"
     )  # as `supabase migration repair --status reverted`

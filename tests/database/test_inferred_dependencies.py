@@ -273,7 +273,7 @@ def test_what_is_no_longer_found_is_said_and_taken_back(applied, db, connection,
         "003_user",
         {"removed": {"001_base": "table public.base"}},
     )
-    kept = {(row["migration_name"], row["depends_on"], row["source"]) for row in db.database.dependencies()}
+    kept = {(row["migration_name"], row["depends_on"], row["source"]) for row in db.database.queries.dependencies()}
     assert kept == {("003_user", "002_other", "inferred"), ("004_declares", "002_other", "declared")}
     assert db.check("001_base").can_rollback
     assert db.record_dependencies().removed == ()
@@ -286,7 +286,7 @@ def test_without_files_nothing_is_taken_back(applied, db, connection):
     db.record_dependencies()
     bare = mr.Migrations(db.database)
     bare.record_dependencies()
-    assert [row["source"] for row in db.database.dependencies()] == ["inferred"]
+    assert [row["source"] for row in db.database.queries.dependencies()] == ["inferred"]
 
 
 def test_declared_dependencies_are_not_taken_back(applied, db, connection):

@@ -284,9 +284,9 @@ def test_a_lost_connection_is_opened_again(shell: InteractiveShell, shop: mr.Mig
 
 def test_limits_count_for_one_call(shell: InteractiveShell, shop: mr.Migrations) -> None:
     call(shell, f"rollback {TOP} --confirm {TOP} --lock-timeout 7s")
-    assert connection_of(shell).database.timeouts.lock_timeout == "7s"
+    assert connection_of(shell).database.session.timeouts.lock_timeout == "7s"
     call(shell, "list")
-    assert connection_of(shell).database.timeouts == mr.Timeouts()
+    assert connection_of(shell).database.session.timeouts == mr.Timeouts()
 
 
 def completions(shell: InteractiveShell, text: str) -> set[str]:
@@ -317,7 +317,7 @@ def test_tab_does_not_wait_for_what_runs(shell: InteractiveShell, shop: mr.Migra
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with magic._db.database._busy:
+        with magic._db.database.session._busy:
             held.set()
             assert done.wait(30)
 

@@ -5,6 +5,7 @@ import pytest
 from watching import AROUND, Background, events, eventually, eventually_waits, exists, status, value
 
 import migrollback_nb as mr
+from migrollback_nb.database.nontransactional import NontransactionalCommands
 
 pytestmark = pytest.mark.older
 
@@ -254,13 +255,13 @@ def test_an_up_part_outside_a_transaction_looks_at_its_dependencies_under_the_lo
 ):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
     write_migration("002_u", "-- Transaction: false\n-- Depends on: 001_t\nCREATE TABLE u ();")
-    guard = type(db.database)._guard
+    whole = NontransactionalCommands._gate_held
 
-    def guard_after_somebody_else(self):
+    def gate_after_another_session(self):
         session().execute("SELECT execute_migration_rollback('001_t')")
-        return guard(self)
+        return whole(self)
 
-    monkeypatch.setattr(type(db.database), "_guard", guard_after_somebody_else)
+    monkeypatch.setattr(NontransactionalCommands, "_gate_held", gate_after_another_session)
     with pytest.raises(mr.MigrollbackError):
         db.apply("002_u")
     assert not exists(session(), "u")

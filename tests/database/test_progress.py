@@ -182,7 +182,9 @@ def test_a_cancel_between_two_deeds_is_not_lost(
 ) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     with pytest.raises(mr.DatabaseError) as caught:
-        db.rollback("001_a", confirm="001_a", progress=lambda at: db.database.cancel() if at.stage == stage else None)
+        db.rollback(
+            "001_a", confirm="001_a", progress=lambda at: db.database.session.cancel() if at.stage == stage else None
+        )
     assert caught.value.sqlstate == "57014"
     assert exists(session(), "a")
     assert status(session(), "001_a") == "applied"
@@ -197,7 +199,9 @@ def test_a_cancel_that_the_server_hears_too_late_still_stops_the_commit(
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     monkeypatch.setattr(psycopg.Connection, "cancel_safe", lambda *_, **__: None)  # the statement has ended by then
     with pytest.raises(mr.DatabaseError, match="Cancelled before the COMMIT"):
-        db.rollback("001_a", confirm="001_a", progress=lambda at: db.database.cancel() if at.stage == "ran" else None)
+        db.rollback(
+            "001_a", confirm="001_a", progress=lambda at: db.database.session.cancel() if at.stage == "ran" else None
+        )
     assert exists(session(), "a")
     assert (status(session(), "001_a"), events(session())[-1]) == ("applied", "failed")
 
@@ -207,7 +211,7 @@ def test_a_cancel_after_the_commit_says_that_it_came_too_late(
 ) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     result = db.rollback(
-        "001_a", confirm="001_a", progress=lambda at: db.database.cancel() if at.stage == "committed" else None
+        "001_a", confirm="001_a", progress=lambda at: db.database.session.cancel() if at.stage == "committed" else None
     )
     assert result.success
     assert any(

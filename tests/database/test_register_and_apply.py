@@ -6,6 +6,7 @@ import pytest
 from watching import events, exists, status, value
 
 import migrollback_nb as mr
+from migrollback_nb.database.commands import Commands
 
 BLOCK = "\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n"
 
@@ -167,17 +168,17 @@ def test_sync_of_many_reports_its_progress(db, write_migration):
 
 
 def test_one_file_that_changed_under_sync_does_not_stop_the_others(db, write_migration, session):
-    # registered by somebody else between the look and the deed
+    # registered by another session between the question and the command
     write_migration("001_a", "SELECT 1;")
     write_migration("002_b", "-- Depends on: 001_a\nSELECT 1;")
-    whole = type(db.database).register_many
+    whole = Commands.register_many
 
     def register_many(self, records):
         session().execute("SELECT register_migration('001_a', '1')")
         return whole(self, records)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(db.database), "register_many", register_many)
+        patch.setattr(Commands, "register_many", register_many)
         assert db.sync().failed == ()
     assert db.check("001_a").dependent_migrations == ("002_b",)
 
@@ -293,12 +294,12 @@ def test_history_queries(db, applied, session):
 
 
 def test_last_applied_is_none_of_ours(db, applied):
-    assert db.database.last_applied() is None
+    assert db.database.queries.last_applied() is None
     applied("002_b", "SELECT 1;", "SELECT 1;")
     applied("001_a", "SELECT 1;", "SELECT 1;")
-    assert db.database.last_applied() == "001_a"
+    assert db.database.queries.last_applied() == "001_a"
     db.rollback("001_a", confirm="001_a")
-    assert db.database.last_applied() == "002_b"
+    assert db.database.queries.last_applied() == "002_b"
 
 
 def test_frames_of_an_empty_database(empty_dsn):

@@ -436,7 +436,7 @@ def test_cancelled_from_another_thread(db, latch, applied, unchanged, session):
     def cancelled():
         running = Background(lambda: db.rehearse("003_slow"))
         latch.eventually_reached()
-        db.database.cancel()
+        db.database.session.cancel()
         return running.result()
 
     rehearsed = unchanged(cancelled)
@@ -495,7 +495,7 @@ def test_a_killed_backend_leaves_nothing(db, shop, latch, applied, session):
         running.result()
     assert (everything(watcher), events(watcher)) == before
     latch.release()
-    db.database.reconnect()
+    db.database.session.reconnect()
     assert db.rehearse("003_slow").success
 
 

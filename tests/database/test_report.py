@@ -144,7 +144,7 @@ def test_it_tells_the_whole_story(told: str, db: mr.Migrations) -> None:
     assert "Tested rollback in staging environment" in checklist
     assert "started" in section(told, "Execution")
     assert "Restored" in section(told, "Verification")
-    events = db.database.events()
+    events = db.database.queries.events()
     assert all(event["hash"] in section(told, "Events") for event in events if event["migration_name"] == NAME)
     head = section(told, "Head of the audit trail")
     assert events[-1]["hash"] in head
@@ -203,9 +203,9 @@ def test_a_broken_trail_is_loud(told: str, db: mr.Migrations, session: Callable[
 
 
 def test_it_reads_only(told: str, db: mr.Migrations) -> None:
-    before = len(db.database.events())
+    before = len(db.database.queries.events())
     report_html(db, NAME)
-    assert len(db.database.events()) == before
+    assert len(db.database.queries.events()) == before
 
 
 def test_no_file_is_overwritten(told: str, db: mr.Migrations, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def exists(db: mr.Migrations, table: str) -> bool:
 
 
 def status(db: mr.Migrations, name: str) -> str:
-    return db.database.checksums()[name][0]
+    return db.database.queries.checksums()[name][0]
 
 
 def click(panel: RollbackPanel, button: str) -> None:
@@ -115,7 +115,7 @@ def test_the_whole_way(shop: mr.Migrations) -> None:
 
 
 def test_looking_writes_nothing(shop: mr.Migrations) -> None:
-    before = (shop.database.history(), shop.database.events())
+    before = (shop.database.queries.history(), shop.database.queries.events())
     panel = RollbackPanel(shop)
     for name in [name for _, name in part(panel, "choice").options]:
         part(panel, "choice").value = name
@@ -124,7 +124,7 @@ def test_looking_writes_nothing(shop: mr.Migrations) -> None:
         part(panel, "chain_box").value = True
         click(panel, "preview")
     click(panel, "refresh")
-    assert (shop.database.history(), shop.database.events()) == before
+    assert (shop.database.queries.history(), shop.database.queries.events()) == before
 
 
 def test_a_chain_goes_as_one(shop: mr.Migrations) -> None:

@@ -120,7 +120,7 @@ def test_all_three_run_and_change_nothing(
 ) -> None:
     monkeypatch.setenv("MIGROLLBACK_DSN", database_dsn)
     made = in_place.runbook(NAME, ticket="INC-42", into=tmp_path)
-    before = in_place.database.events()
+    before = in_place.database.queries.events()
     for name in NOTEBOOKS:
         space: dict[str, Any] = {}
         for cell in json.loads((Path(made.folder) / name).read_text())["cells"]:
@@ -130,7 +130,7 @@ def test_all_three_run_and_change_nothing(
         assert [panel.selected for panel in panels] == [NAME]
         assert panels[0].wait(30)
         assert panels[0].state is not None, panels[0].error
-    assert in_place.database.events() == before
+    assert in_place.database.queries.events() == before
 
 
 def test_another_database_stops_them(in_place: mr.Migrations) -> None:

@@ -58,7 +58,7 @@ def test_the_callers_path_is_as_it_was_afterwards(shop, write_migration):
     write_migration("001_users", "CREATE TABLE users ();\n-- ROLLBACK START\nDROP TABLE users;\n-- ROLLBACK END")
     shop.apply()
     shop.rollback("001_users", confirm="001_users")
-    assert shop.database.effective_search_path() == "shop, public"
+    assert shop.database.queries.effective_search_path() == "shop, public"
 
 
 @pytest.mark.parametrize("schema", ["My Schema", 'a"b', "a,b", "ě", "$user"])

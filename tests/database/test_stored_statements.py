@@ -88,7 +88,7 @@ def test_statements_that_leave_something_out_never_run(db, session, customers):
         connection.execute(
             "SELECT register_migration(%s, '1', %s, metadata => %s)", (name, text, Jsonb(metadata(text, statements)))
         )
-    listed = {row["migration_name"]: row for row in db.database.list_rollbackable()}
+    listed = {row["migration_name"]: row for row in db.database.queries.list_rollbackable()}
     for name in ATTACKS:
         assert str(listed[name]["blocking_reason"]).startswith(COVERAGE), name
         assert not listed[name]["can_rollback"]
@@ -335,7 +335,7 @@ def test_metadata_of_other_shapes_is_a_refusal_and_stops_no_list(db, session):
         connection.execute(
             "SELECT register_migration(%s, '1', %s, metadata => %s)", (f"1{number:04}_odd", text, Jsonb(case))
         )
-    listed = {row["migration_name"]: row["blocking_reason"] for row in db.database.list_rollbackable()}
+    listed = {row["migration_name"]: row["blocking_reason"] for row in db.database.queries.list_rollbackable()}
     assert listed["001_good"] is None
     for version in ("x", "1" * 30, "-1", "1e5", ""):
         assert db.check(f"002_version_{version}").reason
@@ -389,7 +389,7 @@ def test_each_key_that_steers_the_run_voids_a_preview(db, session, applied):
     kept = value(connection, "SELECT metadata FROM migration_history WHERE migration_name = '001_t'")
     for key, odd in STEERING.items():
         connection.execute(change, (key, Jsonb(odd)))
-        assert db.database.fingerprint([name]) != before, key
+        assert db.database.queries.fingerprint([name]) != before, key
         with pytest.raises(mr.Refused, match=r"or what is stored of how it runs|stored of the rollback|not valid"):
             db.rollback(name, confirm=name, preview=before)
         connection.execute("UPDATE migration_history SET metadata = %s WHERE migration_name = '001_t'", (Jsonb(kept),))
@@ -401,7 +401,7 @@ def test_each_key_that_steers_the_run_voids_a_preview(db, session, applied):
     connection.execute("UPDATE migration_history SET migration_version = '001' WHERE migration_name = '001_t'")
     for key, odd in (("description", "x"), ("rollback_remark", "x"), ("ticket", {"of": "the user's own"})):
         connection.execute(change, (key, Jsonb(odd)))
-    assert db.database.fingerprint([name]) == before
+    assert db.database.queries.fingerprint([name]) == before
     assert db.rollback(name, confirm=name, preview=before).success
 
 

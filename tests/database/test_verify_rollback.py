@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from panel_parts import preview, walk
-from watching import events, last_event, status
+from watching import calls, events, intercepted, last_event, status
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.database import Database
+from migrollback_nb.database.session import Session as DatabaseSession
 from migrollback_nb.panels import RollbackPanel
 
 Applied = Callable[..., str]
@@ -23,22 +24,18 @@ Session = Callable[..., psycopg.Connection]
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def lost(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From the next snapshot after a rollback on, the server is gone; the answer is whether it was."""
+@contextlib.contextmanager
+def lost() -> Iterator[None]:
+    """At the snapshot after a rollback, the server is gone for good."""
 
-    def arm() -> None:
-        whole = Database._rows
+    def around(session: DatabaseSession, text: str, send: Callable[[], Any]) -> Any:
+        if calls(text, "create_migration_snapshot") and "after rollback" in text:
+            session.connection.close()
+            session.reopen = None
+        return send()
 
-        def rows(self: Database, function: str, /, **parameters: Any) -> Any:
-            if function == "create_migration_snapshot" and parameters.get("moment") == "after rollback":
-                self.connection.close()
-                monkeypatch.setattr(self, "_reopen", None)
-            return whole(self, function, **parameters)
-
-        monkeypatch.setattr(Database, "_rows", rows)
-
-    return arm
+    with intercepted(around):
+        yield
 
 
 @pytest.fixture
@@ -58,15 +55,10 @@ LATER = (
 )
 
 
-def test_on_the_command_line(
-    applied: Applied, run: Run, lost: Callable[[], None], session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_the_command_line(applied: Applied, run: Run, session: Session) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
-    with monkeypatch.context() as patch:
-        patch.setattr(Database, "_rows", Database._rows)
-        lost()
+    with lost():
         code, out, err = run("rollback", "001_t", "--confirm", "001_t")
-        monkeypatch.undo()
     assert code == 0
     assert "✅ Migration rolled back successfully" in out
     assert LATER in err
@@ -91,23 +83,23 @@ def test_on_the_command_line(
     assert (code, "There is no rollback of 001_t to verify: its status is applied" in err) == (3, True)
 
 
-def test_for_programs(applied: Applied, run: Run, lost: Callable[[], None]) -> None:
+def test_for_programs(applied: Applied, run: Run) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
-    lost()
-    code, out, _ = run("rollback", "001_t", "--confirm", "001_t", "--format", "json")
+    with lost():
+        code, out, _ = run("rollback", "001_t", "--confirm", "001_t", "--format", "json")
     found = json.loads(out)
     assert (code, found["success"], found["verification"]) == (0, True, None)
     assert any(LATER in warning for warning in found["warnings"])
 
 
-def test_in_a_panel(db: mr.Migrations, applied: Applied, lost: Callable[[], None], session: Session) -> None:
+def test_in_a_panel(db: mr.Migrations, applied: Applied, session: Session) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     panel = RollbackPanel(db)
     preview(panel, "001_t")
-    lost()
     panel.update(typed="001_t", reason="INC-47")
-    panel.rollback()
-    assert panel.wait(30)
+    with lost():
+        panel.rollback()
+        assert panel.wait(30)
     assert status(session(), "001_t") == "rolled_back"
     assert panel.result is not None
     assert panel.result.success

@@ -11,7 +11,7 @@ import pytest
 from cutting import Cutter
 
 import migrollback_nb as mr
-from migrollback_nb.database import commands
+from migrollback_nb.database import attempts
 from migrollback_nb.database import session as session_module
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def cutter(server: Server, cutter_of: Callable[..., Cutter]) -> Cutter:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that does not answer is waited for no longer than a moment."""
-    for module in (commands, session_module):
+    for module in (attempts, session_module):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
 
 

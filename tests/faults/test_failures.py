@@ -265,11 +265,11 @@ def test_a_long_statement_that_fails_is_told_by_every_command(db, applied, write
 def test_a_refusal_whose_hint_cannot_be_found_is_a_refusal(db, applied, monkeypatch):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
-    monkeypatch.setattr("migrollback_nb.database.Database.can_rollback", lambda *_: 1 / 0)
+    monkeypatch.setattr("migrollback_nb.database.queries.Queries.can_rollback", lambda *_: 1 / 0)
     with pytest.raises(mr.Refused, match="other migrations depend on this one") as refused:
         db.rollback("001_a", confirm="001_a")
     assert refused.value.hint is None
-    monkeypatch.setattr("migrollback_nb.database.Database.names", lambda *_: 1 / 0)
+    monkeypatch.setattr("migrollback_nb.database.queries.Queries.names", lambda *_: 1 / 0)
     with pytest.raises(mr.MigrationNotFound):
         db.plan("009_nowhere")
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from watching import exists, status
+from watching import calls, exists, intercepted, status
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.database import Database
+from migrollback_nb.database.attempts import Attempts
 
 pytestmark = pytest.mark.older
 
@@ -25,22 +25,20 @@ Session = Callable[..., psycopg.Connection]
 @contextlib.contextmanager
 def interrupted_at(function: str, *, after: bool = False, time: int = 1) -> Iterator[None]:
     """Ctrl-C arrives as an SQL function is called for the nth time, or when it has answered."""
-    whole = Database._rows
-    calls = []
+    reached = []
 
-    def rows(self: Database, called: str, /, **parameters: Any) -> Any:
-        answer = None
-        if called == function:
-            calls.append(called)
-            answer = whole(self, called, **parameters) if after else None
-            if len(calls) == time:
-                raise KeyboardInterrupt
-        return answer if answer is not None else whole(self, called, **parameters)
+    def around(_: object, text: str, send: Callable[[], Any]) -> Any:
+        if not calls(text, function):
+            return send()
+        reached.append(text)
+        answer = send() if after else None
+        if len(reached) == time:
+            raise KeyboardInterrupt
+        return answer if after else send()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Database, "_rows", rows)
+    with intercepted(around):
         yield
-    assert len(calls) >= time, f"{function} was not called: look at how it is done now"
+    assert len(reached) >= time, f"{function} was not called: look at how it is done now"
 
 
 def test_during_the_verification_the_rollback_is_done_and_said_so(
@@ -154,10 +152,10 @@ def test_where_the_database_cannot_be_asked_nothing_is_claimed(
 ) -> None:
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
 
-    def lost(self: Database) -> tuple[str, ...]:
+    def lost(self: Attempts) -> tuple[str, ...]:
         raise mr.ConnectionFailed("gone")
 
-    monkeypatch.setattr(Database, "done_in_attempts", lost)
+    monkeypatch.setattr(Attempts, "completed", lost)
     with (
         interrupted_at("verify_migration_rollback"),
         pytest.raises(mr.Interrupted, match="if it was not committed already"),

@@ -147,7 +147,7 @@ def test_cancel_leaves_applied(db, applied, session):
         ),
         "the rollback sleeps",
     )
-    db.database.cancel()
+    db.database.session.cancel()
     with pytest.raises(mr.RollbackFailed) as caught:
         going.result(seconds=10)
     assert (caught.value.sqlstate, caught.value.passing) == ("57014", True)
@@ -207,7 +207,7 @@ def test_cancel_reaches_statements_outside_a_transaction(db, applied, session):
         ),
         "it sleeps",
     )
-    db.database.cancel()
+    db.database.session.cancel()
     with pytest.raises(mr.RollbackFailed) as caught:
         going.result(seconds=10)
     assert (caught.value.sqlstate, caught.value.passing) == ("57014", True)

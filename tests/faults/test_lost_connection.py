@@ -4,7 +4,19 @@ import contextlib
 
 import psycopg
 import pytest
-from watching import Background, events, eventually_sleeps, eventually_waits, exists, last_event, schema_of, status
+from watching import (
+    Background,
+    calls,
+    events,
+    eventually_sleeps,
+    eventually_waits,
+    exists,
+    intercepted,
+    is_rollback,
+    last_event,
+    schema_of,
+    status,
+)
 
 import migrollback_nb as mr
 
@@ -23,25 +35,22 @@ def table(applied):
     return applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
 
 
-def cut_at_commit_of_the_rollback(migrations, cutter, *, before=False, for_good=False):
-    """The second COMMIT is the rollback's: the first is that of the event `started`."""
-    whole = type(migrations.database)._rows
+def cut_at_commit_of_the_rollback(cutter, *, before=False, for_good=False):
+    """The COMMIT after the rollback itself; the event `started` has one before it."""
 
-    def rows(self, function, /, **parameters):
-        answer = whole(self, function, **parameters)
-        if function == "execute_migration_rollbacks" and not parameters.get("dry_run"):
+    def around(_, text, send):
+        answer = send()
+        if is_rollback(text):
             cutter.arm_at(b"COMMIT", before=before, for_good=for_good)
         return answer
 
-    return pytest.MonkeyPatch.context(), rows
+    return intercepted(around)
 
 
 @pytest.mark.versions
 @pytest.mark.parametrize("before", [False, True], ids=["committed", "not committed"])
 def test_lost_at_commit(through, cutter, table, session, before):
-    context, rows = cut_at_commit_of_the_rollback(through, cutter, before=before)
-    with context as patch:
-        patch.setattr(type(through.database), "_rows", rows)
+    with cut_at_commit_of_the_rollback(cutter, before=before):
         if before:
             with pytest.raises(mr.ConnectionFailed, match="nothing of it was committed"):
                 through.rollback(table, confirm=table, reason="incident 7")
@@ -61,9 +70,7 @@ def test_lost_at_commit(through, cutter, table, session, before):
 def test_lost_at_commit_of_a_chain(through, cutter, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
-    context, rows = cut_at_commit_of_the_rollback(through, cutter)
-    with context as patch:
-        patch.setattr(type(through.database), "_rows", rows)
+    with cut_at_commit_of_the_rollback(cutter):
         result = through.rollback("001_a", confirm="001_a", chain=True)
     assert [one.success for one in result.results] == [True, True]
     assert not exists(session(), "a")
@@ -71,11 +78,8 @@ def test_lost_at_commit_of_a_chain(through, cutter, applied, session):
 
 def test_lost_at_commit_of_a_failure(through, cutter, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE nowhere;")
-    context, rows = cut_at_commit_of_the_rollback(through, cutter)
-    with context as patch:
-        patch.setattr(type(through.database), "_rows", rows)
-        with pytest.raises(mr.MigrollbackError) as caught:
-            through.rollback("001_t", confirm="001_t")
+    with cut_at_commit_of_the_rollback(cutter), pytest.raises(mr.MigrollbackError) as caught:
+        through.rollback("001_t", confirm="001_t")
     assert status(session(), "001_t") == "failed"
     assert "try again" not in str(caught.value), "the failure was committed: it has to be looked after first"
     assert "nowhere" in str(caught.value)
@@ -85,21 +89,15 @@ def test_lost_at_commit_of_a_failure(through, cutter, applied, session):
 def test_lost_at_commit_of_a_refusal(through, cutter, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "SELECT 1;", "SELECT 1;", depends_on=["001_a"])
-    context, rows = cut_at_commit_of_the_rollback(through, cutter)
-    with context as patch:
-        patch.setattr(type(through.database), "_rows", rows)
-        with pytest.raises(mr.Refused, match="other migrations depend"):
-            through.rollback("001_a", confirm="001_a")
+    with cut_at_commit_of_the_rollback(cutter), pytest.raises(mr.Refused, match="other migrations depend"):
+        through.rollback("001_a", confirm="001_a")
     assert "failed" not in events(session())
 
 
 @pytest.mark.usefixtures("impatient")
 def test_lost_at_commit_and_nobody_answers_afterwards(through, cutter, table, session):
-    context, rows = cut_at_commit_of_the_rollback(through, cutter, for_good=True)
-    with context as patch:
-        patch.setattr(type(through.database), "_rows", rows)
-        with pytest.raises(mr.ConnectionFailed) as caught:
-            through.rollback(table, confirm=table)
+    with cut_at_commit_of_the_rollback(cutter, for_good=True), pytest.raises(mr.ConnectionFailed) as caught:
+        through.rollback(table, confirm=table)
     attempt = str(last_event(session())["attempt_id"])
     assert attempt in str(caught.value), "whoever comes back later needs the id of the attempt"
     assert (
@@ -120,16 +118,14 @@ def test_lost_before_anything_was_committed(through, cutter, table, session):
 
 def test_a_lost_apply_is_resolved_too(through, cutter, write_migration, session):
     write_migration("001_t", "CREATE TABLE t ();")
-    whole = type(through.database)._rows
 
-    def rows(self, function, /, **parameters):
-        answer = whole(self, function, **parameters)
-        if function == "apply_migration":
+    def around(_, text, send):
+        answer = send()
+        if calls(text, "apply_migration"):
             cutter.arm_at(b"COMMIT")
         return answer
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(through.database), "_rows", rows)
+    with intercepted(around):
         assert through.apply().applied == ("001_t",)
     assert status(session(), "001_t") == "applied"
 
@@ -146,16 +142,13 @@ def test_control_c_at_commit_writes_no_failure_that_was_none(db, table, session)
             raise KeyboardInterrupt
         return answer
 
-    rows = type(db.database)._rows
-
-    def rows_and_arm(self, function, /, **parameters):
-        answer = rows(self, function, **parameters)
-        if function == "execute_migration_rollbacks" and not parameters.get("dry_run"):
+    def arm(_, text, send):
+        answer = send()
+        if is_rollback(text):
             armed.append(True)
         return answer
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(db.database), "_rows", rows_and_arm)
+    with pytest.MonkeyPatch.context() as patch, intercepted(arm):
         patch.setattr(psycopg.Connection, "execute", execute)
         with contextlib.suppress(KeyboardInterrupt):
             db.rollback(table, confirm=table)
@@ -245,9 +238,7 @@ def test_looking_an_attempt_up_waits_for_it(db, applied, session, latch):
 @pytest.mark.parametrize("before", [False, True], ids=["committed", "not committed"])
 def test_lost_at_commit_of_the_systems_own_rollback(through, cutter, session, tmp_path, before):
     system = "20250120_migration_rollback_system"
-    context, rows = cut_at_commit_of_the_rollback(through, cutter, before=before)
-    with context as patch:
-        patch.setattr(type(through.database), "_rows", rows)
+    with cut_at_commit_of_the_rollback(cutter, before=before):
         if before:
             with pytest.raises(mr.ConnectionFailed, match="nothing of it was committed"):
                 through.rollback(system, confirm=system, trail=tmp_path / "trail.json")

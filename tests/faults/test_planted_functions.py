@@ -155,10 +155,10 @@ def use_everything(db, database_dsn, session, tmp_path):
         ):  # fmt: skip
             cli(*words)
         for call in (
-            db.verify_events, lambda: db.events("001_a"), db.database.unfinished, lambda: db.diff(db.snapshot("here")), db.snapshots, db.attempts,
+            db.verify_events, lambda: db.events("001_a"), db.database.queries.unfinished, lambda: db.diff(db.snapshot("here")), db.snapshots, db.attempts,
             lambda: db.report("001_a", tmp_path / "report.html"), lambda: db.checklist("002_b"), lambda: db.install(trust_ledger_of="mallory", distrust_ledger_of="mallory"),
-            db.database.error_counters, db.database.standbys, lambda: db.database.sessions_on(["public.a"]), lambda: db.database.estimated_rows([("public.a", None), ("public.a", "n")]),
-            lambda: db.database.meant_relations("public", [(None, "a")]), db.graph, db.pending, lambda: schema_copy._roles(db.database),
+            db.database.queries.error_counters, db.database.rehearsals.standbys, lambda: db.database.rehearsals.sessions_on(["public.a"]), lambda: db.database.rehearsals.estimated_rows([("public.a", None), ("public.a", "n")]),
+            lambda: db.database.rehearsals.meant_relations("public", [(None, "a")]), db.graph, db.pending, lambda: schema_copy._roles(db.database),
         ):  # fmt: skip
             call()
             nothing_ran(call)

@@ -131,7 +131,7 @@ def test_it_is_refused_too_where_other_sessions_are_idle(pooled, write_migration
     write_migration("001_t", OUTSIDE)
     dsn = pooled("transaction", server_round_robin=in_turn)
     with mr.connect(dsn, dir=folder) as through:
-        reopen = through.database._reopen
+        reopen = through.database.session.reopen
 
         def after_others():
             connection = reopen()
@@ -142,7 +142,7 @@ def test_it_is_refused_too_where_other_sessions_are_idle(pooled, write_migration
                 other.rollback()  # its session is the next to be lent, not ours
             return connection
 
-        through.database._reopen = after_others
+        through.database.session.reopen = after_others
         with pytest.raises(mr.Refused, match="pooler"):
             through.apply("001_t")
     assert not exists(session(), "t")

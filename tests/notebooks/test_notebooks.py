@@ -124,9 +124,9 @@ def test_run_all_changes_nothing(
     with pytest.raises(mr.RollbackFailed):
         db.rollback("004_broken", confirm="004_broken")
     db.rollback("002_top", confirm="002_top", reason="for the history")
-    before = (db.database.history(), db.database.events(), db.database.dependencies())
+    before = (db.database.queries.history(), db.database.queries.events(), db.database.queries.dependencies())
     values = run_all(shell, path)
-    assert (db.database.history(), db.database.events(), db.database.dependencies()) == before
+    assert (db.database.queries.history(), db.database.queries.events(), db.database.queries.dependencies()) == before
     if path.stem.startswith("01"):
         panel = next(value for value in values if isinstance(value, mr.panels.RollbackPanel))
         assert panel.selected is None

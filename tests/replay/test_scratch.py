@@ -35,7 +35,7 @@ def test_a_named_server_gets_a_database_with_the_system_and_is_rid_of_it_afterwa
     before = scratch_databases(admin)
     with scratch(on=server.dsn()) as made:
         assert scratch_databases(admin) - before == {made.name}
-        made.database.require_system()
+        made.database.system.require_system()
     assert scratch_databases(admin) == before
 
 
@@ -62,7 +62,7 @@ def test_nothing_stays_when_the_connections_were_ended(server, admin):
 def test_dropping_schema_public_does_the_system_no_harm(server):
     with scratch(on=server.dsn()) as made:
         made.database.connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        made.database.require_system()
+        made.database.system.require_system()
 
 
 @pytest.mark.versions
@@ -165,7 +165,7 @@ def test_an_ordinary_role_that_may_create_databases_is_enough(server, admin):
     admin.execute("CREATE ROLE scratch_maker LOGIN CREATEDB")
     try:
         with scratch(on=server.dsn(user="scratch_maker")) as made:
-            made.database.require_system()
+            made.database.system.require_system()
         assert made.name not in scratch_databases(admin)
     finally:
         admin.execute("DROP ROLE scratch_maker")

@@ -275,14 +275,14 @@ def test_the_frame_has_fixed_columns_and_dtypes(three, server, folder):
 
 
 def test_a_connected_user_asks_without_touching_that_database(three, server, db):
-    before = db.database.schema_text()
+    before = db.database.queries.schema_text()
     assert list(db.verify("001_a", on=server.dsn())["grade"]) == ["restores"]
     proof = db.proof(on=server.dsn())
     assert isinstance(proof, Proof)
     assert isinstance(proof.migrations[0], MigrationProof)
     assert "loses_data" in repr(proof)
     assert set(proof.shares) == {"sql", "schema", "rows", "scratch"}
-    assert db.database.schema_text() == before
+    assert db.database.queries.schema_text() == before
     assert list(db.list()["migration_name"]) == ["20250120_migration_rollback_system"]
 
 

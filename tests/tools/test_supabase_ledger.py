@@ -119,7 +119,7 @@ def test_tables_of_others_are_left_alone(db, applied, session, table):
     session().execute(table)
     applied("20250120_add_t", "CREATE TABLE t ();", "DROP TABLE t;")
     assert db.rollback("20250120_add_t", confirm="20250120_add_t").success
-    assert not db.database.uses_supabase()
+    assert not db.database.queries.uses_supabase()
 
 
 def test_an_older_ledger_without_names(db, applied, session):

@@ -32,11 +32,13 @@ class Standin:
         self.edges = edges
         self.database = SimpleNamespace(
             connection=SimpleNamespace(closed=False),
-            notices=(),
-            registered=self._history,
-            dependencies=self._dependencies,
-            list_rollbackable=self._list,
-            unfinished=tuple,
+            session=SimpleNamespace(notices=()),
+            queries=SimpleNamespace(
+                registered=self._history,
+                dependencies=self._dependencies,
+                list_rollbackable=self._list,
+                unfinished=tuple,
+            ),
         )
 
     def look_up_target(self) -> Target:
@@ -234,11 +236,11 @@ def test_an_error_is_shown() -> None:
     def fail() -> None:
         raise errors.NotInstalled("The rollback system is not installed")
 
-    broken.database.registered = fail
+    broken.database.queries.registered = fail
     panel = GraphPanel(broken)
     assert "not installed" in part(panel, "message_view").value
-    del broken.database.registered
-    broken.database.registered = broken._history
+    del broken.database.queries.registered
+    broken.database.queries.registered = broken._history
     part(panel, "redraw_button").click()
     assert panel.wait(10)
     assert drawn(panel) == {"00000_m"}

@@ -43,10 +43,8 @@ STANDIN = SimpleNamespace(
     look_up_target=lambda: TARGET,
     database=SimpleNamespace(
         connection=SimpleNamespace(closed=False),
-        registered=lambda: HISTORY,
-        list_rollbackable=lambda: MIGRATIONS,
-        unfinished=tuple,
-        notices=(),
+        session=SimpleNamespace(notices=()),
+        queries=SimpleNamespace(registered=lambda: HISTORY, list_rollbackable=lambda: MIGRATIONS, unfinished=tuple),
     ),
 )
 

@@ -88,7 +88,7 @@ def test_a_chain_names_every_step_and_asks_once(standin: Standin) -> None:
 def test_the_time_that_goes_by_is_told(panel: RollbackPanel, standin: Standin) -> None:
     preview(panel)
     standin.gate.clear()
-    standin.database.notices = (Notice(severity="NOTICE", message=HOSTILE, skipped=False),)
+    standin.database.session.notices = (Notice(severity="NOTICE", message=HOSTILE, skipped=False),)
     told = threading.Event()
     panel.observe(lambda _: told.set(), "progress")
     confirm(panel)

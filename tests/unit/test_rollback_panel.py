@@ -139,7 +139,7 @@ def test_a_cancel_that_cannot_be_sent_is_shown(panel: RollbackPanel, standin: St
     preview(panel)
     standin.gate.clear()
     confirm(panel)
-    standin.database.cancel = refuse
+    standin.database.session.cancel = refuse
     part(panel, "cancel_button").click()
     assert "no route to host" in part(panel, "message_view").value
     assert panel.busy == "Rolling back 2_b"
@@ -192,7 +192,7 @@ def test_how_a_rollback_ended_is_shown_although_the_list_cannot_be_read_then(
     def gone() -> None:
         raise mr.NotInstalled("The rollback system is not installed")
 
-    standin.database.list_rollbackable = gone
+    standin.database.queries.list_rollbackable = gone
     confirm(panel)
     assert panel.wait(10)
     assert "Done" in part(panel, "message_view").value

@@ -392,7 +392,7 @@ def test_not_installed_names_where_it_looked_and_where_the_system_is(empty_dsn):
         assert caught.value.hint == "Run migrollback install, or name its schema with --schema."
         other.install()
     with mr.connect(empty_dsn) as db:
-        for call in (db.list, db.require_system, lambda: db.check("x"), lambda: db.database.rollback(["x"])):
+        for call in (db.list, db.require_system, lambda: db.check("x"), lambda: db.database.commands.rollback(["x"])):
             with pytest.raises(mr.NotInstalled) as caught:
                 call()
             where = f"{db.target.host}:{db.target.port}"

@@ -146,7 +146,7 @@ def is_loaded(dsn: str) -> bool:
 
     with connect(dsn, schema="public") as db:
         try:
-            return set(names()) <= set(db.database.names())
+            return set(names()) <= set(db.database.queries.names())
         except (NotInstalled, OlderSystem):
             return False
 

@@ -1,0 +1,215 @@
+"""Attempts to apply or roll back: their ids, and how each ended, also when the connection was lost at COMMIT."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import cast
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from migrollback_nb.core import errors
+from migrollback_nb.database.queries import Queries
+from migrollback_nb.database.session import PATIENCE, ExecutionResult, Row, Session
+
+_LOST_AT_COMMIT = "Migration {} successfully (the connection was lost at COMMIT; the audit trail has the answer)"
+#: Our own function that takes this lock may be gone.
+_LOCK_GATE = b"SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))"
+
+
+class Attempts:
+    """What was tried on one connection. The audit log has the answers: it is written in the same transaction as the work."""
+
+    def __init__(self, session: Session, queries: Queries) -> None:
+        self._session = session
+        self._queries = queries
+        self._ids: list[str] = []
+
+    def new(self) -> str:
+        """The id of a new attempt; pure."""
+        self._ids.append(str(uuid.uuid4()))
+        return self._ids[-1]
+
+    def forget(self) -> None:
+        """Begin to count: `completed` is about what comes after this. Does not write."""
+        self._ids.clear()
+
+    def completed(self) -> tuple[str, ...]:
+        """Which migrations were rolled back or applied by the attempts since `forget`, and committed. Does not write."""
+        if not self._ids:
+            return ()
+        if self._session.connection.closed:
+            self._session.reconnect()
+        rows = self._session.query(
+            "SELECT e.migration_name FROM {schema}.migration_events e WHERE e.attempt_id = ANY(%(attempts)s::uuid[])"
+            " AND e.event IN ('rolled_back', 'applied') ORDER BY e.event_number",
+            attempts=self._ids,
+        )
+        return tuple(row["migration_name"] for row in rows)
+
+    def ended(self, attempt_id: str) -> list[Row]:
+        """How a rollback ended, a row for each migration, in order. Does not write."""
+        return self._session.query(
+            "SELECT e.* FROM {schema}.migration_events e WHERE e.attempt_id = %(attempt_id)s::uuid "
+            "AND e.event IN ('rolled_back', 'failed', 'refused') ORDER BY e.event_number",
+            attempt_id=attempt_id,
+        )
+
+    def details_query(self, attempt_id: str) -> bytes:
+        """A query for name -> details of the events of an attempt that runs, for `details_of`; pure."""
+        return self._session.query_text(
+            "SELECT e.migration_name, e.details FROM {schema}.migration_events e WHERE e.attempt_id = %(attempt_id)s"
+            " AND e.event <> 'started' ORDER BY e.event_number",
+            attempt_id=attempt_id,
+        )
+
+    @staticmethod
+    def details_of(rows: Sequence[Row]) -> dict[str, Row]:
+        """Name -> details of its last event, from the rows of `details_query`; pure."""
+        return {row["migration_name"]: row["details"] for row in rows}
+
+    # -- after a lost connection -----------------------------------------------------------------------------------
+
+    def outcome(self, attempt_id: str) -> dict[str, Row]:
+        """Name -> how this attempt ended, over a new connection where the old one is lost; empty: nothing of it was committed. Does not write.
+
+        Raises
+        ------
+        ConnectionFailed
+            When the server does not answer: then it is not known.
+        """
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    if self._session.connection.closed:
+                        self._session.reconnect_patiently()
+                    with self._session.transaction(lock_timeout="30s"):
+                        rows = self._session.call("migration_attempt", attempt_id=attempt_id)
+                    return {row["migration_name"]: row for row in rows}
+                except errors.ConnectionFailed:  # lost once more
+                    if self._session.reopen is None or time.monotonic() > deadline:
+                        raise
+        except errors.MigrollbackError as error:
+            function = f"{self._session.schema}.migration_attempt"
+            ask = f"SELECT * FROM {function}('{attempt_id}')"  # noqa: S608  # for a person to read
+            raise errors.ConnectionFailed(
+                f"The connection was lost and cannot be made again, so it is not known how attempt {attempt_id} ended:"
+                f" {error.message}",
+                hint=f"When the server is back: {ask}; no row means that nothing was committed.",
+            ) from error
+
+    def after_lost_rollback(self, names: Sequence[str], attempt_id: str, *, reason: str | None) -> ExecutionResult:
+        """How a rollback ended whose connection was lost. Writes one event, where nothing of it was committed.
+
+        Raises
+        ------
+        ConnectionFailed
+            When nothing of it was committed, or that is not known.
+        """
+        found = self.outcome(attempt_id)
+        details = {name: row["details"] for name, row in found.items()}
+        if set(names) <= {name for name, row in found.items() if row["event"] == "rolled_back"}:
+            rows = [self.rolled_back_at_commit(name) for name in names]
+            return ExecutionResult(rows=rows, details=details, attempt_id=attempt_id)
+        for name, row in found.items():
+            if row["event"] in ("failed", "refused"):
+                message = row["details"].get("message", "")
+                shown = f"Rollback failed: {message}" if row["event"] == "failed" else message
+                return ExecutionResult(
+                    rows=[{"success": False, "message": shown, "sql_executed": None, "migration_name": name}],
+                    details=details if row["event"] == "failed" else {},
+                    attempt_id=attempt_id,
+                )
+        self.record_lost(names[-1], attempt_id, reason)
+        raise errors.ConnectionFailed(
+            "The connection was lost during the rollback, and nothing of it was committed",
+            hint="The migration is still in place: try again.",
+        )
+
+    def after_lost_system_rollback(self, name: str, attempt_id: str) -> ExecutionResult | None:
+        """The result of the rollback of the system itself, where it was committed before the connection was lost. Does not write."""
+        if not self._system_is_gone(attempt_id):
+            return None
+        message = (
+            "Migration rolled back successfully. The rollback system is gone and its audit trail ends here (the"
+            " connection was lost at COMMIT)"
+        )
+        rows = [{"success": True, "message": message, "sql_executed": None, "migration_name": name}]
+        return ExecutionResult(rows=rows, details={}, attempt_id=attempt_id)
+
+    def after_lost_apply(self, name: str, attempt_id: str) -> ExecutionResult:
+        """How an apply ended whose connection was lost. Does not write.
+
+        Raises
+        ------
+        ConnectionFailed
+            When nothing of it was committed, or that is not known.
+        """
+        row = self.outcome(attempt_id).get(name)
+        if row is None:
+            raise errors.ConnectionFailed(
+                "The connection was lost while the migration was applied, and nothing of it was committed",
+                hint="Try again.",
+            )
+        result = self.applied_at_commit()
+        if row["event"] != "applied":
+            result = {"success": False, "message": f"Migration failed: {row['details'].get('message', '')}"}
+        return ExecutionResult(rows=[result], details={name: row["details"]}, attempt_id=attempt_id)
+
+    def rolled_back_at_commit(self, name: str) -> Row:
+        """The row of a rollback that was committed when the connection was lost. Does not write."""
+        return {
+            "success": True,
+            "message": _LOST_AT_COMMIT.format("rolled back"),
+            "sql_executed": self._rollback_sql(name),
+            "migration_name": name,
+        }
+
+    @staticmethod
+    def applied_at_commit() -> Row:
+        """The row of an apply that was committed when the connection was lost; pure."""
+        return {"success": True, "message": _LOST_AT_COMMIT.format("applied")}
+
+    def record_lost(self, name: str, attempt_id: str, reason: str | None) -> None:
+        """Record that nothing of an attempt was committed; that is true also where this cannot be written. Writes one event."""
+        details = Jsonb({"sqlstate": "08006", "message": "the connection was lost; nothing was committed"})
+        with suppress(errors.MigrollbackError):
+            self._session.call_in_transaction(
+                "fail_migration_rollback",
+                name=name,
+                attempt_id=attempt_id,
+                reason=reason,
+                client=self._session.client,
+                details=details,
+            )
+
+    def _rollback_sql(self, name: str) -> str | None:
+        """For a result that is known already: None where the connection is lost once more."""
+        try:
+            return cast("str | None", (self._queries.find(name) or {}).get("rollback_sql"))
+        except errors.ConnectionFailed:
+            return None
+
+    def _system_is_gone(self, attempt_id: str) -> bool:
+        """Whether the rollback of the system itself was committed: then there is nothing left to look an attempt up in."""
+        try:
+            if self._session.connection.closed:
+                self._session.reconnect_patiently()
+            # while the lost COMMIT is still at work, the answer would be wrong
+            with self._session.transaction(_LOCK_GATE, lock_timeout="30s"):
+                return not self._session.query(
+                    "SELECT 1 WHERE pg_catalog.to_regclass(%(name)s) IS NOT NULL",
+                    name=sql.Identifier(self._session.schema, "migration_history").as_string(None),
+                )
+        except errors.MigrollbackError as error:
+            raise errors.ConnectionFailed(
+                f"The connection was lost and cannot be made again, so it is not known how attempt {attempt_id} ended:"
+                f" {error.message}",
+                hint=(
+                    "When the server is back, look whether migration_history is there: if it is, nothing was committed."
+                ),
+            ) from error

@@ -1,0 +1,90 @@
+"""Tries a command again while it meets a lock, and finds out who holds it. Writes what the command writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from migrollback_nb.core import errors
+from migrollback_nb.database.blockers import describe_blockers
+from migrollback_nb.database.session import ExecutionResult, Row
+
+if TYPE_CHECKING:
+    from migrollback_nb.database.session import Session
+
+T = TypeVar("T")
+
+#: What is tried again: lock not available, deadlock, serialization failure. The same SQL may succeed the next time.
+RETRIED = frozenset({"55P03", "40P01", "40001"})
+#: Longest wait for one lock of autovacuum, which yields only after deadlock_timeout (1 s unless changed).
+_LONGER_THAN_DEADLOCK_TIMEOUT = "1500ms"
+
+
+def retrying(session: Session, attempt: Callable[[str], T], *, met_lock: Callable[[T], bool] = lambda _: False) -> T:
+    """Make an attempt, and make it again while it meets a lock. Writes what the attempt writes.
+
+    Parameters
+    ----------
+    session : Session
+        Of the connection on which it is made.
+    attempt : callable
+        Called with the lock_timeout to use.
+    met_lock : callable
+        Whether an outcome says that a lock was met.
+
+    Raises
+    ------
+    LockBusy
+        When the last try meets a lock too, with who holds it.
+    """
+    import random
+
+    lock_timeout = session.timeouts.lock_timeout
+    session.forget_cancellation()
+    watch = session.blocker_watch
+    met: dict[int, Row] = {}
+    try:
+        for tries_left in range(session.timeouts.retries, -1, -1):
+            if session.cancelled:
+                raise errors.DatabaseError("Cancelled before it began", sqlstate="57014", hint="Nothing was changed.")
+            with watch.watch(session.connection.info.backend_pid) as blockers:
+                try:
+                    outcome = attempt(lock_timeout)
+                except errors.LockBusy as error:
+                    met |= blockers
+                    if not tries_left:
+                        raise errors.LockBusy(
+                            error.primary,
+                            sqlstate=error.sqlstate,
+                            detail=error.detail,
+                            hint=describe_blockers(met or gate_holders(session)),
+                        ) from error
+                else:
+                    met |= blockers
+                    if not met_lock(outcome) or not tries_left:
+                        if isinstance(outcome, ExecutionResult) and met_lock(outcome):
+                            outcome.blocked_by = describe_blockers(met)
+                        return outcome
+            watch.eager = True
+            if any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values()):
+                lock_timeout = _LONGER_THAN_DEADLOCK_TIMEOUT
+            # jitter, no secret
+            pause = random.uniform(0.05, 0.25) * (1 + session.timeouts.retries - tries_left)  # noqa: S311
+            if session.wait_unless_cancelled(pause):
+                raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
+    finally:
+        watch.eager = False
+    raise AssertionError("unreachable")
+
+
+def gate_holders(session: Session) -> dict[int, Row]:
+    """Process id -> who holds the gate's lock now: where a wait was too short to be watched. Does not write."""
+    rows = session.query(
+        "SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type FROM pg_catalog.pg_locks l JOIN"
+        " pg_catalog.pg_stat_activity a ON a.pid = l.pid CROSS JOIN (SELECT"
+        " pg_catalog.hashtextextended('migrollback_nb gate', 0) AS key) k WHERE l.locktype = 'advisory' AND"
+        " l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname"
+        " = pg_catalog.current_database()) AND (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.pid <>"
+        " pg_catalog.pg_backend_pid()"
+    )
+    return {row["pid"]: row for row in rows}
