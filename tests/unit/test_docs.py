@@ -146,3 +146,23 @@ def test_no_page_asks_the_network() -> None:
 def test_an_incident_is_two_clicks_away() -> None:
     assert "](how-to/incident.md)" in text_of("index.md")
     assert "docs/how-to/incident.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def paths(text: str) -> set[str]:
+    """Files, folders and `file:name`s of the project that a page names."""
+    named = set(re.findall(r"`([\w./-]+\.py(?::\w+)?)`", text))
+    return named | set(re.findall(r"`((?:migrollback_nb|tests|docs|database/sql)/[\w./-]+)`", text))
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "contributing.md"])
+def test_every_file_and_function_that_a_page_names_is_there(page: str) -> None:
+    named = paths(text_of(page))
+    assert named
+    for path in named:
+        file, _, name = path.partition(":")
+        found = [place for place in (ROOT / file, ROOT / "migrollback_nb" / file) if place.exists()]
+        assert found, path
+        if name:
+            assert re.search(
+                rf"^\s*(?:async )?(?:def|class) {name}\b", found[0].read_text(encoding="utf-8"), re.MULTILINE
+            ), path
