@@ -1,8 +1,9 @@
-"""The README's pictures, made from the demo. ``PICTURES=docs pytest -n 0 tests/browser/test_pictures.py`` makes them again; else they are only tried."""
+"""The pictures of the README and the pages, made from the demo. ``PICTURES=docs pytest -n 0 tests/browser/test_pictures.py`` makes them again; else they are only tried."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +120,12 @@ def test_the_report(browser: Browser, shop_dsn: str, target: Path, tmp_path: Pat
         page.close()
 
 
-def test_the_readme_shows_them_all() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = [Path(part.split(")")[0]) for part in readme.split("](")[1:] if part.split(")")[0].endswith(".png")]
-    assert [path.name for path in shown] == ["panel.png", "graph.png", "report.png"]
-    assert all((ROOT / path).is_file() and (ROOT / path).stat().st_size < LARGEST for path in shown)
+def test_the_readme_and_the_pages_show_them_all() -> None:
+    shown = {
+        (page.parent / picture).resolve()
+        for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+        for picture in re.findall(r"]\(([^)]+\.png)\)", page.read_text(encoding="utf-8"))
+    }
+    assert {path.name for path in shown} == {"panel.png", "graph.png", "report.png"}
+    assert all(path.is_file() and path.stat().st_size < LARGEST for path in shown)
+    assert "docs/panel.png" in (ROOT / "README.md").read_text(encoding="utf-8")
