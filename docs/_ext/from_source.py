@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import rooms
+from docutils import nodes
 from facts import PACKAGE, Facts, facts
 
 import migrollback_nb
@@ -295,8 +296,15 @@ def _python(*names: str) -> str:
     for name in names:
         thing = getattr(migrollback_nb, name)
         kind = "autofunction" if inspect.isfunction(thing) else "autoexception" if _is_error(thing) else "autoclass"
-        lines += ["```{eval-rst}", f".. {kind}:: migrollback_nb.{name}", "```", ""]
+        inherited = ["   :inherited-members:"] if inspect.isclass(thing) and _inherits_ours_alone(thing) else []
+        lines += ["```{eval-rst}", f".. {kind}:: migrollback_nb.{name}", *inherited, "```", ""]
     return "\n".join(lines)
+
+
+def _inherits_ours_alone(kind: type) -> bool:
+    """Whether a class inherits from classes of ours and no others: what those bring is a part of it, where str's methods are not."""
+    bases = kind.__mro__[1:-1]
+    return bool(bases) and all(base.__module__.startswith("migrollback_nb.") for base in bases)
 
 
 def _is_error(thing: object) -> bool:
@@ -381,8 +389,31 @@ def _refresh(*_: object) -> list[str]:
     return [page.removesuffix(".md") for page in places()]
 
 
+_as_written: dict[str, list[str]] = {}
+
+
+def _keep_comment(_app: object, what: str, name: str, _thing: object, _options: object, lines: list[str]) -> None:
+    """Before napoleon: a comment beside a field is text, and no `type: description`."""
+    if what == "attribute":
+        _as_written[name] = list(lines)
+
+
+def _put_comment_back(_app: object, what: str, name: str, _thing: object, _options: object, lines: list[str]) -> None:
+    if what == "attribute" and name in _as_written:
+        lines[:] = _as_written[name]
+
+
+def _draw_dashes(_app: object, tree: nodes.document) -> None:
+    """Sphinx's own ` -- ` between a parameter and its text: typographic marks are off, because options begin with two dashes."""
+    for text in [text for text in tree.findall(nodes.Text) if text == " -- "]:
+        text.parent.replace(text, nodes.Text(" – "))  # noqa: RUF001
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Sphinx calls this."""
     app.connect("source-read", _replace)
     app.connect("env-get-outdated", _refresh)
+    app.connect("autodoc-process-docstring", _keep_comment, priority=100)
+    app.connect("autodoc-process-docstring", _put_comment_back, priority=900)
+    app.connect("doctree-read", _draw_dashes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -62,6 +62,11 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert f":: migrollback_nb.panels.{name}\n" in made, name
 
 
+def test_a_class_brings_the_methods_that_it_inherits_from_ours() -> None:
+    assert ":: migrollback_nb.Migrations\n   :inherited-members:\n" in from_source.python_main()
+    assert ":: migrollback_nb.Status\n```" in from_source.python_results(), "the methods of str are not ours to explain"
+
+
 @pytest.mark.parametrize("name", ["MigrationNotFound", "connect", "RollbackPanel"])
 def test_a_name_stands_where_its_kind_stands(name: str) -> None:
     kinds = {"MigrationNotFound": "python errors", "connect": "python", "RollbackPanel": "python panels"}
