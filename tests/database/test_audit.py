@@ -2,18 +2,32 @@
 
 import psycopg
 import pytest
+from pg_servers import with_migrations
 from watching import events, last_event, value
 
+import migrollback_nb as mr
 from migrollback_nb.operations import audit
 
 pytestmark = pytest.mark.older
 
 
-@pytest.fixture
-def trail(db, applied):
+NAME = "001_ěšč 🐎"
+FILE = "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n"
+
+
+@pytest.fixture(scope="module")
+def database_template(server, tmp_path_factory):
     """Some events, with values that are awkward to hash."""
-    applied("001_ěšč 🐎", "CREATE TABLE t ();", "DROP TABLE t;")
-    db.rollback("001_ěšč 🐎", confirm="001_ěšč 🐎", reason='sv. "Václav"\nřekl: \\ ; 1.50 <b>')
+    folder = tmp_path_factory.mktemp("audit") / "migrations"
+    for name in with_migrations(server, folder, {NAME: FILE}):
+        with mr.connect(server.dsn(name), dir=folder) as db:
+            db.rollback(NAME, confirm=NAME, reason='sv. "Václav"\nřekl: \\ ; 1.50 <b>')
+        yield name
+
+
+@pytest.fixture
+def trail(db, write_migration):
+    write_migration(NAME, FILE)
     return db
 
 
@@ -100,6 +114,21 @@ def test_a_removed_event_is_found(trail, session):
     assert not verified_in_sql(session())[0]
 
 
+def test_a_chain_that_was_hashed_anew_over_a_gap_is_found(trail, session):
+    connection = session()
+    connection.execute(
+        "ALTER TABLE migration_events DISABLE TRIGGER ALL; DELETE FROM migration_events WHERE event_number = 2;"
+        " DO $$ DECLARE e record; before text; BEGIN FOR e IN SELECT * FROM migration_events ORDER BY event_number LOOP"
+        " UPDATE migration_events SET previous_hash = before, hash = migration_event_hash(before, e.event_number,"
+        " e.occurred_at, e.event, e.migration_name, e.attempt_id, e.database_user, e.client, e.reason, e.details)"
+        " WHERE event_number = e.event_number RETURNING hash INTO before; END LOOP; END $$"
+    )
+    intact, _, _, _, bad = verified_in_sql(connection)
+    assert (intact, bad) == (False, 3)
+    found = trail.verify_events()
+    assert (found.intact, found.first_bad_number) == (False, 3)
+
+
 def test_a_cut_tail_is_seen_only_in_the_head(trail, session):
     head = trail.verify_events()
     session().execute(
@@ -159,6 +188,8 @@ def test_an_event_keeps_who_asked_and_why(trail, session):
 
 
 def test_the_attempt_is_on_record_before_it_ends(trail, session):
+    trail.apply(NAME)
+    trail.rollback(NAME, confirm=NAME)
     assert events(session())[-2:] == ["started", "rolled_back"]
     first, second = (
         session()

@@ -106,7 +106,6 @@ CONSTRAINED = [
 ]
 
 
-@pytest.mark.versions
 def test_constraints_are_met_where_they_can_be(write, verdicts):
     for place, tables in enumerate(CONSTRAINED):
         target = '"o dd"."We""ird%s{x}"' if "o dd" in tables else "p" if "PARTITION" in tables else "a"

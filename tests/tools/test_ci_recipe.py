@@ -87,6 +87,7 @@ def pipeline(tmp_path: Path, database_dsn: str) -> Pipeline:
     return Pipeline(tmp_path, database_dsn)
 
 
+@pytest.mark.long
 def test_the_recipe_drops_what_the_failed_deploy_brought_and_nothing_else(pipeline, session):
     connection = session()
     pipeline.write(

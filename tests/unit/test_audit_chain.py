@@ -80,6 +80,14 @@ def test_a_missing_event_is_found(gone):
     assert not verify(events).intact
 
 
+def test_a_chain_that_was_hashed_anew_over_a_gap_is_found():
+    first, _, third = chain("a", "b", "c")
+    third = third | {"previous_hash": first["hash"]}
+    third["hash"] = event_hash(third)
+    found = verify([first, third])
+    assert (found.intact, found.first_bad_number) == (False, 3)
+
+
 def test_a_swap_is_found():
     first, second, third = chain("a", "b", "c")
     assert not verify([first, third, second]).intact

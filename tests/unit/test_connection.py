@@ -98,6 +98,7 @@ def test_two_ways_at_once():
         f"password={SECRET} host=/nonexistent 'quote",
         f"user:{SECRET}@db.example",
         f"host=localhost port={SECRET}",
+        f"host=/nonexistent/{SECRET} password={SECRET}",  # libpq's own words quote the folder
         SECRET,
     ],
 )
