@@ -186,7 +186,7 @@ class MigrationFile:
 
     @cached_property
     def transaction(self) -> bool:
-        """False when the up part says ``-- Transaction: false``."""
+        """False when the up migration says ``-- Transaction: false``."""
         return self._says_transaction() is not False
 
     def _says_transaction(self) -> bool | None:
@@ -203,13 +203,13 @@ class MigrationFile:
 
     @cached_property
     def up(self) -> SqlText:
-        """The up part: all that stands before the rollback block."""
+        """The up migration: all that stands before the rollback block."""
         markers = self._markers
         return self._whole if markers is None else self._whole.part(0, markers[0].start)
 
     @property
     def up_problem(self) -> SyntaxProblem | None:
-        """Why the up part cannot run, with the line and column of the file; None when it can."""
+        """Why the up migration cannot run, with the line and column of the file; None when it can."""
         if self.up.problem is not None:
             return self.up.problem
         if self.refusal is not None:
@@ -248,7 +248,7 @@ class MigrationFile:
         return self._undo_part() is not None
 
     def up_statements(self) -> tuple[str, ...]:
-        """The statements of the up part, in order, without a BEGIN ... COMMIT around all of them."""
+        """The statements of the up migration, in order, without a BEGIN ... COMMIT around all of them."""
         statements = self.up.statements[1:-1] if self.up.wrapped else self.up.statements
         return tuple(statement.text for statement in statements)
 
@@ -259,9 +259,9 @@ class MigrationFile:
 
     @property
     def up_refusal(self) -> tuple[str, str | None, str] | None:
-        """Why the up part is not even tried: (what is wrong and where, SQLSTATE if it is a syntax error, how to mend it); None when it is tried."""
+        """Why the up migration is not even tried: (what is wrong and where, SQLSTATE if it is a syntax error, how to mend it); None when it is tried."""
         if (trouble := self.up_problem) is not None:
-            message = f"{self.path}:{trouble.line}:{trouble.column}: the up part cannot run: {trouble.message}"
+            message = f"{self.path}:{trouble.line}:{trouble.column}: the up migration cannot run: {trouble.message}"
             hint = "Mend the file, or apply it with the tool that it was written for and register it."
             return message, "42601" if self.up.problem is not None else None, hint
         if self.transaction and self.up_refused_in_transaction:

@@ -63,7 +63,7 @@ class Requirements:
 
 
 def requirements_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -> Requirements:
-    """What these migrations need, up parts and rollback blocks, and what runs before them; pure.
+    """What these migrations need, up migrations and rollback blocks, and what runs before them; pure.
 
     Parameters
     ----------

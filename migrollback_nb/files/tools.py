@@ -12,7 +12,7 @@ from migrollback_nb.parsing.statements import Comment, SqlText
 class Marks:
     """The comments by which one tool cuts its files, as its own documentation and code have them."""
 
-    up: re.Pattern[str] | None  #: begins the up part; None where the file begins with it
+    up: re.Pattern[str] | None  #: begins the up migration; None where the file begins with it
     down: re.Pattern[str]  #: begins the undo part
     down_words: str  #: how it is usually written
     no_transaction: re.Pattern[str] | None = (
@@ -56,7 +56,7 @@ MARKS = {
     ),
     # The tool asks for less than "migration" alone on the line, and would take a remark like "-- down migration is
     # impossible" for a mark. Its "-- Up Migration" tells nothing: our own format, as it was specified, has that above
-    # the up part too.
+    # the up migration too.
     "node-pg-migrate": Marks(
         up=None,
         down=re.compile(r"--[\s-]*down migration[\s-]*$", re.IGNORECASE),

@@ -40,7 +40,7 @@ def state(connection: psycopg.Connection, schema: str) -> SchemaState:
 def run_and_look(
     connection: psycopg.Connection, schema: str, file: MigrationFile, wanted: Collection[int]
 ) -> tuple[Sequence[SchemaState | None], str | None]:
-    """Run an up part and keep the states before and after the statements that are wanted. Writes: the up part stays applied, unless it fails.
+    """Run an up migration and keep the states before and after the statements that are wanted. Writes: the up migration stays applied, unless it fails.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def run_and_look(
     schema : str
         Schema of the rollback system there.
     file : MigrationFile
-        Its up part is run.
+        Its up migration is run.
     wanted : collection of int
         Places in ``file.up.statements``, counted from 0.
 
@@ -58,7 +58,7 @@ def run_and_look(
     states : sequence of SchemaState or None
         Before each statement, and after the last; None for those that were not wanted, or not reached.
     trouble : str or None
-        Why the up part did not run to its end.
+        Why the up migration did not run to its end.
     """
     statements = file.up.statements
     states: list[SchemaState | None] = [None] * (len(statements) + 1)
@@ -94,7 +94,7 @@ def look_up(
     own_server: bool = False,
     first: Sequence[Prelude] = (),
 ) -> tuple[Sequence[SchemaState | None] | None, str | None]:
-    """Replay what comes before a migration, and then its up part, on a scratch database. Writes only there.
+    """Replay what comes before a migration, and then its up migration, on a scratch database. Writes only there.
 
     Parameters
     ----------

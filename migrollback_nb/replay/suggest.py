@@ -60,7 +60,9 @@ def template(
         warnings.append(place)
     if file.up_problem is not None:
         problem = file.up_problem
-        warnings.append(f"{file.path}:{problem.line}:{problem.column}: the up part cannot be read: {problem.message}")
+        warnings.append(
+            f"{file.path}:{problem.line}:{problem.column}: the up migration cannot be read: {problem.message}"
+        )
         return results.Template(
             migration_name=file.name, text=blocks.undo_text(file, commented=bool(commented)), warnings=tuple(warnings)
         )

@@ -25,13 +25,15 @@ _BATCH = 50
 _TABLES = """
 SELECT c.oid, n.nspname, c.relname, pg_catalog.format('%%I.%%I', n.nspname, c.relname),
        coalesce(array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attname IS NOT NULL), '{}'),
-       concat_ws(':', c.oid, c.relfilenode, pg_catalog.pg_stat_get_tuples_inserted(c.oid), pg_catalog.pg_stat_get_tuples_updated(c.oid),
-                 pg_catalog.pg_stat_get_tuples_deleted(c.oid), pg_catalog.string_agg(concat_ws(' ', a.attnum, a.atttypid, a.attname), ',' ORDER BY a.attnum))
+       concat_ws(':', c.oid, c.relfilenode, pg_catalog.pg_stat_get_tuples_inserted(c.oid),
+                 pg_catalog.pg_stat_get_tuples_updated(c.oid), pg_catalog.pg_stat_get_tuples_deleted(c.oid),
+                 pg_catalog.string_agg(concat_ws(' ', a.attnum, a.atttypid, a.attname), ',' ORDER BY a.attnum))
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> ALL (%s) AND n.nspname !~ '^pg_'
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                  WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
 GROUP BY c.oid, n.nspname, c.relname ORDER BY n.nspname, c.relname
 """
 
@@ -58,7 +60,7 @@ class Content:
     total: str | None  #: digest of all rows where there are too many; does not depend on their order
 
     def monotonous(self) -> bool:
-        """Some column says the same in all rows, so that nobody would see its values get lost; not asked of large tables."""
+        """Whether a column says the same in all rows, so that no loss of it could be seen; not asked of large tables."""
         if self.rows is None:
             return False
         rows = [json.loads(row) for row in self.rows]
@@ -66,7 +68,7 @@ class Content:
 
 
 def tables(connection: psycopg.Connection, *, besides: Sequence[str]) -> list[Table]:
-    """All ordinary tables (partitions too), but for those of extensions, of the system and of the schemas `besides`. Does not write."""
+    """All ordinary tables and partitions, besides those of extensions, of the system and of some schemas. Does not write."""
     connection.execute("SELECT pg_catalog.pg_stat_force_next_flush()")
     rows = connection.execute(_TABLES, ([*besides, "information_schema"],)).fetchall()
     return [
@@ -134,9 +136,9 @@ def _row(table: Table) -> sql.Identifier:
 
 
 def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> tuple[list[DataLoss], list[str], bool]:
-    """What of the old rows and values is gone or changed, what rows were added (in words), and whether both hold exactly the same; pure.
+    """What of the old rows and values is lost, what rows were added (in words), and whether both hold the same. Pure.
 
-    Tables are told by their names; a table that is not there any more has lost all its rows.
+    Tables are recognized by their names; a table that is not there any more has lost all its rows.
     """
     losses = []
     added = []
@@ -164,14 +166,14 @@ def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> tuple[lis
             more -= min(more, gone) if columns else 0
         if more:
             added.append(
-                f"{more} row{'s' if more > 1 else ''} that the up part made {'are' if more > 1 else 'is'} left in"
+                f"{more} row{'s' if more > 1 else ''} that the up migration wrote {'are' if more > 1 else 'is'} left in"
                 f" {identity}"
             )
     return losses, added, same
 
 
 def _difference(was: Content, now: Content) -> tuple[int, int, tuple[str, ...]]:
-    """(how many old rows are gone or changed, how many rows are new, the old columns whose values differ); by the columns that were there."""
+    """(how many old rows are gone or changed, how many are new, the columns whose values differ), by the old columns."""
     if was.rows is None or now.rows is None:
         if (was.count, was.total) == (now.count, now.total):
             return 0, 0, ()

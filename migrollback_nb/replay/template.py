@@ -45,7 +45,7 @@ def undo_text(
     file : MigrationFile
         The migration.
     suggestion : Suggestion, optional
-        What undoes the up part; without it, or where it says nothing, the text is one to fill in.
+        What undoes the up migration; without it, or where it says nothing, the text is one to fill in.
     commented : bool
         True: each line of a rollback block commented out, for folders whose deploy tool runs the whole file.
     remarks : sequence of str

@@ -1,4 +1,4 @@
-"""The statements of an up part -> the statements that undo them, in reverse order. Pure."""
+"""The statements of an up migration -> the statements that undo them, in reverse order. Pure."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _NO_EFFECT = frozenset({
 
 
 def suggest(up: SqlText, *, states: Sequence[SchemaState | None] | None = None, major: int = 18) -> Suggestion:
-    """Write the inverse of an up part; does not write anywhere.
+    """Write the inverse of an up migration; does not write anywhere.
 
     Parameters
     ----------
     up : SqlText
-        The up part. It must parse.
+        The up migration. It must parse.
     states : sequence of SchemaState, optional
         The schema before each statement of ``up.statements``, and after the last. None in it: not known.
     major : int

@@ -29,7 +29,7 @@ _IN_A_SCHEMA = {
 
 @dataclass(slots=True, eq=False)
 class Created:
-    """Something that this up part makes."""
+    """Something that this up migration makes."""
 
     index: int  #: of the statement that makes it
     name: str  #: not quoted, without its schema

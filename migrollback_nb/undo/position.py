@@ -1,4 +1,4 @@
-"""Where the reading of an up part stands: at which statement, under which path, and what was made and is known by then. Pure."""
+"""Where the reading of an up migration stands: at which statement, under which path, and what was made and is known by then. Pure."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Position:
-    """One statement of an up part, among those before it."""
+    """One statement of an up migration, among those before it."""
 
     def __init__(self, up: SqlText, states: Sequence[SchemaState | None] | None, major: int) -> None:
         self.created = CreatedObjects()
         self.default_schema = (
             states[0].path[0] if states and states[0] and states[0].path else "public"
         )  #: where what has no schema in its name is made
-        self.path: str | None = None  #: the search_path that the up part has set, as it writes it
+        self.path: str | None = None  #: the search_path that the up migration has set, as it writes it
         self.found: list[Inverse] = []  #: the inverse of each statement so far
         self.index = -1  #: place of the statement
         self._up = up
@@ -85,7 +85,7 @@ class Position:
         ]
 
     def _qualified(self, schema: str) -> bool:
-        """Whether the up part itself qualifies names by a schema: then so does what undoes it."""
+        """Whether the up migration itself qualifies names by a schema: then so does what undoes it."""
         if schema not in self._qualifies:
             self._qualifies[schema] = unqualify(self._up.text, schema) != self._up.text
         return self._qualifies[schema]
@@ -112,7 +112,7 @@ class Position:
             ]
         return self.todo(f"{what}: write by hand what undoes it; what was there before could not be looked up")
 
-    # -- what this up part made ----------------------------------------------------------------------------------------
+    # -- what this up migration made ----------------------------------------------------------------------------------------
 
     def relation_key(self, rv: Any) -> ObjectKey:
         """Under which key a relation is known."""
@@ -123,11 +123,11 @@ class Position:
         return (kind, parts[-2] if len(parts) > 1 else self.default_schema, parts[-1])
 
     def created_by_name(self, kind: int, item: Any) -> Created | None:
-        """What a statement such as DROP, COMMENT or GRANT names, if this up part made it."""
+        """What a statement such as DROP, COMMENT or GRANT names, if this up migration made it."""
         return self.created.by_name(kind, item, self.default_schema)
 
     def is_on_created(self, kind: int, item: Any) -> bool:
-        """Whether a comment, grant or owner is on something that this up part makes, and goes with it."""
+        """Whether a comment, grant or owner is on something that this up migration makes, and goes with it."""
         parts = names(item)
         if len(parts) > 1 and (kind in ON_TABLE or kind in (OBJECT.OBJECT_COLUMN, OBJECT.OBJECT_TABCONSTRAINT)):
             schema, table = parts[-3] if len(parts) > 2 else self.default_schema, parts[-2]
@@ -138,7 +138,7 @@ class Position:
         return self.created_by_name(kind, item) is not None
 
     def refers_to_later(self, node: Any, made: Created) -> bool:
-        """Whether a statement makes an older thing of this up part rest on a younger one, which is dropped first."""
+        """Whether a statement makes an older thing of this up migration rest on a younger one, which is dropped first."""
         return bool(self.created.younger_than(made) & referred(node))
 
     def about(self, *made: Created | None) -> None:

@@ -22,22 +22,22 @@ class SchemaState:
 
 @dataclass(slots=True, kw_only=True)
 class Inverse:
-    """What undoes one statement of the up part."""
+    """What undoes one statement of the up migration."""
 
-    line: int  #: of the up statement, counted from 1 in the up part
+    line: int  #: of the up statement, counted from 1 in the up migration
     steps: tuple[Step, ...]  #: in the order in which they are to run; none where nothing is left to undo
     needs_schema: bool = False  #: whether more could be said if the schema before the statement were known
-    path: str | None = None  #: the search_path that the up part has set by then, as it writes it
+    path: str | None = None  #: the search_path that the up migration has set by then, as it writes it
     about: tuple[Created, ...] = field(
         default=(), repr=False
-    )  #: things made by the same up part: when they are dropped again, there is nothing to undo
+    )  #: things made by the same up migration: when they are dropped again, there is nothing to undo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """What undoes an up part."""
+    """What undoes an up migration."""
 
-    inverses: tuple[Inverse, ...]  #: last statement of the up part first; those with nothing to undo are left out
+    inverses: tuple[Inverse, ...]  #: last statement of the up migration first; those with nothing to undo are left out
     needs_schema: frozenset[
         int
         # : places in ``up.statements`` of those of which more could be said if the schema before and after them were known

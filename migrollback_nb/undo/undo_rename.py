@@ -1,4 +1,4 @@
-"""Undoes RENAME and SET SCHEMA, and follows what this up part made to its new name or schema. Pure."""
+"""Undoes RENAME and SET SCHEMA, and follows what this up migration made to its new name or schema. Pure."""
 
 from __future__ import annotations
 

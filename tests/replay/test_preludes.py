@@ -83,7 +83,7 @@ def test_the_command_line_takes_several_and_the_variable_stands_in(  # noqa: PLR
     assert cli.run(arguments) == 0
     monkeypatch.delenv(preludes.VARIABLE)
     assert cli.run(arguments) == 1
-    assert "not there, and made by no migration before: schema app" in capsys.readouterr().out
+    assert "not there, and created by no migration before: schema app" in capsys.readouterr().out
 
 
 def test_a_prelude_that_fails_is_named_with_its_line_and_nothing_is_graded(server, folder, write, tmp_path, admin):

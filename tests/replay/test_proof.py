@@ -88,7 +88,7 @@ def test_rows_that_the_up_part_made_are_not_lost_and_those_it_leaves_are_a_remar
     assert (found["002_b"].grade, found["002_b"].remarks) == ("restores", ())
     assert (found["003_c"].grade, found["003_c"].remarks) == (
         "restores",
-        ("1 row that the up part made is left in public.a",),
+        ("1 row that the up migration wrote is left in public.a",),
     )
 
 
@@ -101,8 +101,8 @@ def test_what_is_left_differs_and_whether_it_reapplies_is_told_apart(write, verd
     assert [v.grade for v in found.values()] == ["differs"] * 4
     assert [v.reapplies for v in found.values()] == [False, True, False, True]
     assert ("created", "table", "public.a") in differing(found["001_a"])
-    assert found["001_a"].remarks == ('up part, again: relation "a" already exists (42P07)',)
-    assert found["003_c"].remarks == ("up part, again: it runs, but does not lead to the same schema",)
+    assert found["001_a"].remarks == ('up migration, again: relation "a" already exists (42P07)',)
+    assert found["003_c"].remarks == ("up migration, again: it runs, but does not lead to the same schema",)
     assert ("changed", "column", "public.b.n") in differing(found["004_d"])
 
 
@@ -131,7 +131,7 @@ def test_a_rollback_that_fails_only_on_rows_says_so(write, verdicts):
     write("002_b", "ALTER TABLE a DROP COLUMN n;", "ALTER TABLE a ADD COLUMN n text NOT NULL;")
     verdict = verdicts()["002_b"]
     assert (verdict.grade, verdict.sqlstate) == ("fails", "23502")
-    assert verdict.remarks[0] == "fails only because the tables hold rows (made up for this)"
+    assert verdict.remarks[0] == "fails only because the tables hold rows (synthetic ones)"
 
 
 def test_a_rollback_that_fails_for_what_made_up_rows_say_is_graded_without_them(write, verdicts):
@@ -140,7 +140,7 @@ def test_a_rollback_that_fails_for_what_made_up_rows_say_is_graded_without_them(
     verdict = verdicts()["002_b"]
     assert verdict.grade == "restores"
     assert verdict.remarks[0].startswith(
-        "graded without the rows that were made up: with them the rollback fails: invalid input syntax for type uuid"
+        "graded without synthetic rows: with them the rollback fails: invalid input syntax for type uuid"
     )
 
 
@@ -150,7 +150,7 @@ def test_without_a_rollback_there_is_nothing_to_grade(write, verdicts):
     assert [(v.grade, v.reapplies) for v in verdicts().values()] == [("no_rollback", None)] * 2
 
 
-# -- up parts that do not run ----------------------------------------------------------------------------------------
+# -- up migrations that do not run ----------------------------------------------------------------------------------------
 
 
 def test_an_up_part_that_fails_is_reported_and_stops_no_other(write, verdicts, folder):
@@ -166,7 +166,7 @@ def test_an_up_part_that_fails_is_reported_and_stops_no_other(write, verdicts, f
     found = verdicts()
     assert found.pop("001_a").grade == found.pop("009_i").grade == "restores"
     assert {v.grade for v in found.values()} == {"fails"}
-    assert all(v.remarks[0].startswith("up part: ") for v in found.values())
+    assert all(v.remarks[0].startswith("up migration: ") for v in found.values())
     assert (found["002_b"].sqlstate, found["002_b"].statement) == (
         "42P01",
         "ALTER TABLE no_such_table ADD COLUMN m int",
@@ -221,8 +221,8 @@ def test_what_is_missing_is_found_behind_the_part_that_is_kept(write, verdicts):
 
 
 def test_a_hint_that_cannot_be_found_stops_nothing(write, verdicts, monkeypatch):
-    monkeypatch.setattr("migrollback_nb.replay.hints.way_out", lambda *_, **__: 1 / 0)
-    monkeypatch.setattr("migrollback_nb.replay.proof.compared_values", lambda _: 1 / 0)
+    monkeypatch.setattr("migrollback_nb.replay.hints.hint_for", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("migrollback_nb.replay.filling.compared_values", lambda _: 1 / 0)
     write("001_a", "SELECT 1::missing_type;", "SELECT 1;")
     write("002_b", "CREATE TABLE b (id int);", "DROP TABLE b;")
     assert [verdict.grade for verdict in verdicts().values()] == ["fails", "restores"]
@@ -239,7 +239,7 @@ def test_expressions_nested_beyond_protobufs_own_limit_are_read(write, verdicts)
     assert [verdict.grade for verdict in verdicts().values()] == ["restores", "restores"]
 
 
-# -- rows that are made up -------------------------------------------------------------------------------------------
+# -- rows that are synthetic ---------------------------------------------------------------------------------------
 
 
 def test_rows_that_break_an_up_part_are_left_out_and_said_so(write, verdicts):
@@ -250,11 +250,20 @@ def test_rows_that_break_an_up_part_are_left_out_and_said_so(write, verdicts):
     assert found["002_b"].grade == "restores"
     assert found["002_b"].remarks == (
         (
-            'graded without the rows that were made up: with them the up part fails: column "m" of relation "a"'
+            'graded without synthetic rows: with them the up migration fails: column "m" of relation "a"'
             " contains null values (23502)"
         ),
     )
     assert found["003_c"].grade == "loses_data", "the next one has rows again"
+
+
+def test_rows_that_a_failing_migration_asked_for_are_not_laid_to_the_next(write, verdicts):
+    write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, state text);", "DROP TABLE a;")
+    write("002_b", "UPDATE a SET state = 'x' WHERE state = 'failed'; SELECT 1 / 0;", "SELECT 1;")
+    write("003_c", "CREATE TABLE c ();", "DROP TABLE c;")
+    found = verdicts()
+    assert found["002_b"].grade == "fails"
+    assert found["003_c"].remarks == ()
 
 
 def test_an_up_part_that_fails_with_and_without_rows_fails_for_its_own_reason(write, verdicts):
@@ -361,6 +370,6 @@ def test_what_a_trigger_makes_of_a_row_belongs_to_the_schema_before(write, verdi
     write("004_d", "ALTER TABLE team ADD COLUMN l int;", "ALTER TABLE team DROP COLUMN l;")
     found = verdicts()
     assert (found["002_b"].grade, differing(found["002_b"])) == ("differs", [("created", "column", "public.team_1.m")])
-    assert found["002_b"].remarks[0] == "differs only where tables hold rows (made up for this)"
+    assert found["002_b"].remarks[0] == "differs only where tables hold rows (synthetic ones)"
     assert (found["003_c"].grade, found["003_c"].differences) == ("restores", ()), "without rows there is no team_1"
     assert (found["004_d"].grade, found["004_d"].differences) == ("restores", ())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrollback_nb.replay import sample_rows, table_contents
+from migrollback_nb.replay import synthetic_rows, table_contents
 
 pytestmark = pytest.mark.older
 
@@ -38,7 +38,7 @@ def test_a_table_that_is_meant_to_have_one_row_is_no_reason_to_do_without_the_ot
     assert verdict.grade == "loses_data"
     assert verdict.remarks == (
         (
-            "graded without the rows that were made up for tables with rows of their own: with them the up part fails:"
+            "graded without synthetic rows in tables with rows of their own: with them the up migration fails:"
             " query returned more than one row (P0003)"
         ),
     )
@@ -148,13 +148,13 @@ def test_no_value_is_made_twice(session):
     columns = ", ".join(f"c{number} text" for number in range(40))
     connection.execute(f"CREATE TABLE a ({columns}); CREATE TABLE b ({columns})")
     assert (
-        sample_rows.fill(
+        synthetic_rows.fill(
             connection, [table for table in table_contents.tables(connection, besides=[]) if table.name in "ab"]
         )
         == []
     )
     values = [value for table in "ab" for row in connection.execute(f"SELECT * FROM {table}") for value in row]
-    assert len(set(values)) == len(values) == 2 * 40 * sample_rows.ROWS
+    assert len(set(values)) == len(values) == 2 * 40 * synthetic_rows.ROWS
 
 
 def test_a_default_does_not_pass_for_the_value_that_was_lost(write, verdicts):

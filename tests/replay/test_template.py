@@ -163,7 +163,7 @@ def test_an_up_part_that_cannot_be_read_gets_a_block_to_fill_in(db, write_migrat
     suggested = db.template("001_bad")
     assert "-- TODO: Add SQL to undo this migration" in suggested.text
     assert suggested.warnings == (
-        f'{db.folder.path}/001_bad.sql:1:8: the up part cannot be read: syntax error at or near "TABEL"',
+        f'{db.folder.path}/001_bad.sql:1:8: the up migration cannot be read: syntax error at or near "TABEL"',
     )
     with pytest.raises(MigrationNotFound):
         db.template("002_absent")

@@ -1,4 +1,4 @@
-"""What is suggested as the inverse of an up part brings the schema back, on every server of the run."""
+"""What is suggested as the inverse of an up migration brings the schema back, on every server of the run."""
 
 import json
 import random
@@ -162,7 +162,7 @@ def undo_and_compare(connection, suggested, before):
 
 
 def suggestion_for(connection, up):
-    """Run an up part and return what is suggested to undo it."""
+    """Run an up migration and return what is suggested to undo it."""
     file = parse(up, name="002_case")
     statements = file.up.statements[1:-1] if file.up.wrapped else file.up.statements
     wanted = suggest(file.up).needs_schema

@@ -77,7 +77,7 @@ def test_what_does_and_what_undoes_are_told_apart(tool):
 @pytest.mark.parametrize("tool", MARKED)
 def test_read_as_our_own_format_it_is_refused(tool):
     file = migration.parse(MARKED[tool][0], name="001_t")
-    assert file.up_refusal[0].startswith(f"001_t.sql:{MARKED[tool][1]}:1: the up part cannot run: ")
+    assert file.up_refusal[0].startswith(f"001_t.sql:{MARKED[tool][1]}:1: the up migration cannot run: ")
     assert tool in file.up_refusal[0]
     (remark,) = file.remarks
     assert remark.startswith(f"001_t.sql:{MARKED[tool][1]}: ")
@@ -186,7 +186,7 @@ def test_what_only_looks_like_a_mark(text):
 def test_marks_of_two_tools_are_refused():
     file = mr.parse("-- migrate:up\nCREATE TABLE t ();\n-- +goose Down\nDROP TABLE t;\n", name="001_t")
     assert file.up_refusal[0].startswith(
-        "001_t.sql:3:1: the up part cannot run: what follows -- +goose Down is goose's"
+        "001_t.sql:3:1: the up migration cannot run: what follows -- +goose Down is goose's"
     )
 
 
@@ -667,7 +667,7 @@ def test_what_has_a_file_of_its_own_is_not_taken_for_a_neighbours(tmp_path):
 
 
 def test_the_demo_is_in_our_own_format_and_gets_blocks_in_it():
-    # the specification heads the up part with -- UP MIGRATION, as node-pg-migrate does
+    # the specification heads the up migration with -- UP MIGRATION, as node-pg-migrate does
     folder = Path(mr.__file__).parent / "cli" / "demo" / "migrations"
     files = MigrationFolder(folder).read_all().files
     assert files

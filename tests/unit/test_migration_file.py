@@ -1,4 +1,4 @@
-"""One file -> MigrationFile: header, up part, rollback block, checksum."""
+"""One file -> MigrationFile: header, up migration, rollback block, checksum."""
 
 import hashlib
 

@@ -6,7 +6,7 @@ from migrollback_nb.core.errors import UsageError
 from migrollback_nb.files import preludes
 from migrollback_nb.files.migration import parse
 from migrollback_nb.files.requirements import created_roles, requirements_of
-from migrollback_nb.replay.hints import schemas_and_roles, supabase_roles, way_out
+from migrollback_nb.replay.hints import Server, hint_for, schemas_and_roles, supabase_roles
 
 
 def roles_of(*texts):
@@ -114,15 +114,14 @@ def test_what_a_statement_names_and_does_not_make():
 
 
 def told(sqlstate, statement, *, names=(), named=False, is_super=True):
-    return way_out(
-        sqlstate,
-        statement,
+    server = Server(
         schemas={"public"},
         roles={"postgres"},
         preludes=preludes.find(list(names)),
         named=named,
         is_super=is_super,
     )
+    return hint_for(sqlstate, statement, server)
 
 
 def test_what_supabase_has_from_the_start_leads_to_its_stand_in():
@@ -136,7 +135,7 @@ def test_what_supabase_has_from_the_start_leads_to_its_stand_in():
 
 
 def test_what_is_nobodys_leads_to_a_file_or_to_the_statement_that_makes_it():
-    assert told("3F000", "CREATE TABLE app.t ()").endswith("A file that makes it can run first: --prelude FILE")
+    assert told("3F000", "CREATE TABLE app.t ()").endswith("A file that creates it can run first: --prelude FILE")
     assert 'CREATE ROLE "web user" NOLOGIN;' in told("42704", 'GRANT SELECT ON t TO "web user"', named=True)
 
 

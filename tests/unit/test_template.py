@@ -40,7 +40,7 @@ def test_the_commented_form_can_be_filled_in():
     file = parse(f"CREATE TABLE t ();\n{filled}\n", name="001_t")
     assert file.rollback.statement_texts() == ("DROP TABLE IF EXISTS t CASCADE",)
     assert not file.rollback.live
-    # what a tool that runs the whole file would run besides the up part: nothing
+    # what a tool that runs the whole file would run besides the up migration: nothing
     from migrollback_nb.parsing.statements import SqlText
 
     assert [statement.text for statement in SqlText(file.text).statements] == ["CREATE TABLE t ()"]

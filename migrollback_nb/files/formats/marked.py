@@ -33,7 +33,7 @@ class MarkedFile(MigrationFile):
 
     @cached_property
     def _cuts(self) -> tuple[Comment | None, Comment | None, bool, bool]:
-        """(The mark of the up part, that of the undo part, whether the former runs outside a transaction, whether the latter does)."""
+        """(The mark of the up migration, that of the undo part, whether the former runs outside a transaction, whether the latter does)."""
         own = self._own
         up: Comment | None = None
         down: Comment | None = None
@@ -94,7 +94,7 @@ class MarkedFile(MigrationFile):
 
     @cached_property
     def up(self) -> SqlText:
-        """The up part: all that stands above the part that undoes."""
+        """The up migration: all that stands above the part that undoes."""
         return super().up if self._down is None else self._whole.part(0, self._down.start)
 
     def _says_transaction(self) -> bool | None:

@@ -1,7 +1,7 @@
-"""Fills empty tables with a few rows that their constraints allow, so that a rollback on a scratch database has something to lose. Writes.
+"""Fills tables with a few synthetic rows that their constraints allow, so that a rollback has something to lose. Writes.
 
-Values are made by type; what a check, a domain or a partition asks for is found by trial, with the values that its own
-text names.
+Values come by type (see `row_values`); what a check, a domain or a partition asks for is found by trial, with the values
+that its own text names.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
+
+from migrollback_nb.replay.row_values import value_of
 
 if TYPE_CHECKING:
     from migrollback_nb.replay.table_contents import Table
@@ -28,52 +29,69 @@ _MOST_ROWS = 16
 _MORE_ROWS = 2
 #: How many times one row is tried.
 _TRIES = 100
-#: So many columns' values differ from each other in one row; and in the first digit from those of the next.
-_COLUMNS_APART = 91
 #: A column, and the value that a row is to have in it; None for NULL.
 Wanted = tuple[str, str | None]
-#: Numbers begin here, out of the way of the small keys that migrations insert themselves.
-_FIRST = 7001
 
 _COLUMNS = """
 WITH RECURSIVE base AS (
-    SELECT a.attrelid, a.attnum, a.atttypid AS domain, t.oid, t.typtype, t.typbasetype, t.typnotnull AS refuses_null, 0 AS depth
+    SELECT a.attrelid, a.attnum, a.atttypid AS domain, t.oid, t.typtype, t.typbasetype, t.typnotnull AS refuses_null,
+           0 AS depth
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     WHERE a.attrelid = ANY (%(tables)s) AND a.attnum > 0 AND NOT a.attisdropped
     UNION ALL
     SELECT b.attrelid, b.attnum, b.domain, t.oid, t.typtype, t.typbasetype, b.refuses_null OR t.typnotnull, b.depth + 1
     FROM base b JOIN pg_catalog.pg_type t ON b.typtype = 'd' AND t.oid = b.typbasetype)
-SELECT a.attrelid AS "table", a.attnum AS number, a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base, t.typcategory AS category,
-       t.typtype AS sort, e.typname AS element, e.typtype AS element_sort, a.attnotnull OR b.refuses_null AS required, a.attgenerated <> '' AS generated,
+SELECT a.attrelid AS "table", a.attnum AS number, a.attname AS name,
+       pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base, t.typcategory AS category,
+       t.typtype AS sort, e.typname AS element, e.typtype AS element_sort,
+       a.attnotnull OR b.refuses_null AS required, a.attgenerated <> '' AS generated,
        a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) ~ 'nextval\\(', false) AS counted,
        pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS default_value,
        CASE WHEN t.oid IN ('pg_catalog.varchar'::pg_catalog.regtype, 'pg_catalog.bpchar'::pg_catalog.regtype) THEN
-           (SELECT max(m.typmod) - 4 FROM (SELECT nullif(a.atttypmod, -1) AS typmod UNION ALL SELECT nullif(dt.typtypmod, -1) FROM base db JOIN pg_catalog.pg_type dt ON dt.oid = db.oid WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) m) END AS length,
-       ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid IN (t.oid, e.oid) ORDER BY l.enumsortorder) AS labels,
-       ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM base db JOIN pg_catalog.pg_constraint k ON k.contypid = db.oid AND k.contype = 'c' WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) AS domain_checks,
-       ARRAY(SELECT k.conname::text FROM base db JOIN pg_catalog.pg_constraint k ON k.contypid = db.oid AND k.contype = 'c' WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) AS domain_check_names,
-       CASE WHEN t.oid = 'pg_catalog.numeric'::pg_catalog.regtype AND a.atttypmod > 0 THEN ((a.atttypmod - 4) >> 16 & 65535) - (a.atttypmod - 4 & 2047) END AS digits
+           (SELECT max(m.typmod) - 4
+            FROM (SELECT nullif(a.atttypmod, -1) AS typmod
+                  UNION ALL
+                  SELECT nullif(dt.typtypmod, -1) FROM base db JOIN pg_catalog.pg_type dt ON dt.oid = db.oid
+                  WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) m) END AS length,
+       ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum l WHERE l.enumtypid IN (t.oid, e.oid)
+             ORDER BY l.enumsortorder) AS labels,
+       ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid)
+             FROM base db JOIN pg_catalog.pg_constraint k ON k.contypid = db.oid AND k.contype = 'c'
+             WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) AS domain_checks,
+       ARRAY(SELECT k.conname::text
+             FROM base db JOIN pg_catalog.pg_constraint k ON k.contypid = db.oid AND k.contype = 'c'
+             WHERE db.attrelid = a.attrelid AND db.attnum = a.attnum) AS domain_check_names,
+       CASE WHEN t.oid = 'pg_catalog.numeric'::pg_catalog.regtype AND a.atttypmod > 0
+            THEN ((a.atttypmod - 4) >> 16 & 65535) - (a.atttypmod - 4 & 2047) END AS digits
 FROM base b
 JOIN pg_catalog.pg_attribute a ON a.attrelid = b.attrelid AND a.attnum = b.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.oid
-LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
+LEFT JOIN pg_catalog.pg_type e
+    ON e.oid = t.typelem AND t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE b.typtype <> 'd' ORDER BY a.attrelid, a.attnum
 """
 _CONSTRAINTS = """
-SELECT k.conrelid AS "table", k.contype AS sort, k.conname AS name, k.conkey AS key, k.confrelid AS target, r.relname AS target_name, n.nspname AS target_schema,
-       pg_catalog.pg_get_constraintdef(k.oid) AS definition,
+SELECT k.conrelid AS "table", k.contype AS sort, k.conname AS name, k.conkey AS key, k.confrelid AS target,
+       r.relname AS target_name, n.nspname AS target_schema, pg_catalog.pg_get_constraintdef(k.oid) AS definition,
        ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY AS f (number, place)
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = f.number ORDER BY f.place) AS target_columns
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = f.number ORDER BY f.place)
+           AS target_columns
 FROM pg_catalog.pg_constraint k
-LEFT JOIN pg_catalog.pg_class r ON r.oid = k.confrelid LEFT JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
+LEFT JOIN pg_catalog.pg_class r ON r.oid = k.confrelid
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
 WHERE k.conrelid = ANY (%(tables)s) AND k.contype IN ('c', 'f')
 UNION ALL
-SELECT c.oid, 'p', c.relname, ARRAY(SELECT a.attnum FROM pg_catalog.pg_partitioned_table p CROSS JOIN LATERAL pg_catalog.unnest(p.partattrs::int2[]) AS k (number)
-         JOIN pg_catalog.pg_attribute o ON o.attrelid = p.partrelid AND o.attnum = k.number JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = o.attname
-         WHERE p.partrelid IN (SELECT i.relid FROM pg_catalog.pg_partition_ancestors(c.oid) i)),
+SELECT c.oid, 'p', c.relname,
+       ARRAY(SELECT a.attnum
+             FROM pg_catalog.pg_partitioned_table p
+             CROSS JOIN LATERAL pg_catalog.unnest(p.partattrs::int2[]) AS k (number)
+             JOIN pg_catalog.pg_attribute o ON o.attrelid = p.partrelid AND o.attnum = k.number
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = o.attname
+             WHERE p.partrelid IN (SELECT i.relid FROM pg_catalog.pg_partition_ancestors(c.oid) i)),
        NULL, NULL, NULL,
-       (SELECT pg_catalog.string_agg(pg_catalog.pg_get_expr(b.relpartbound, b.oid), ' ') FROM pg_catalog.pg_class b WHERE b.oid IN (SELECT i.relid FROM pg_catalog.pg_partition_ancestors(c.oid) i)),
+       (SELECT pg_catalog.string_agg(pg_catalog.pg_get_expr(b.relpartbound, b.oid), ' ') FROM pg_catalog.pg_class b
+        WHERE b.oid IN (SELECT i.relid FROM pg_catalog.pg_partition_ancestors(c.oid) i)),
        '{}'
 FROM pg_catalog.pg_class c WHERE c.oid = ANY (%(tables)s) AND c.relispartition
 """
@@ -84,72 +102,13 @@ WHERE t.tgrelid = ANY (%(tables)s) AND NOT t.tgisinternal AND t.tgenabled = 'O' 
 """
 
 
-def _day(number: int) -> str:
-    return (datetime(2021, 1, 1, tzinfo=UTC) + timedelta(days=number)).date().isoformat()
-
-
-def _digits(number: int) -> str:
-    """A text that migrations can read as a number, as JSON or as hexadecimal; differs from its neighbours already in its first sign."""
-    return f"{1 + number % 9}{number:03}"
-
-
-#: One value for each type by its number (0 to some thousands), as text.
-_VALUES: dict[str, Any] = {
-    "int2": lambda n: str(_FIRST + n),
-    "int4": lambda n: str(_FIRST + n),
-    "int8": lambda n: str(_FIRST + n),
-    "numeric": lambda n: str(_FIRST + n),
-    "float4": lambda n: str(_FIRST + n + 0.5),
-    "float8": lambda n: str(_FIRST + n + 0.5),
-    "money": lambda n: str(_FIRST + n),
-    "oid": lambda n: str(_FIRST + n),
-    "bool": lambda n: "tf"[n % 2],
-    "date": _day,
-    "timestamp": lambda n: f"{_day(n)} 05:06:07",
-    "timestamptz": lambda n: f"{_day(n)} 05:06:07+00",
-    "time": lambda n: f"{n // 60 % 24:02}:{n % 60:02}:06",
-    "timetz": lambda n: f"{n // 60 % 24:02}:{n % 60:02}:06+00",
-    "interval": lambda n: f"{n + 1} hours",
-    "uuid": lambda n: f"5a3b1e00-0000-4000-8000-{n + 1:012}",
-    "json": lambda n: f'{{"sample": {n + 1}}}',
-    "jsonb": lambda n: f'{{"sample": {n + 1}}}',
-    "jsonpath": lambda n: f"$.sample{n}",
-    "bytea": lambda n: f"\\x5a{n:04x}",
-    "inet": lambda n: f"192.0.{2 + n // 200}.{n % 200 + 1}",
-    "cidr": lambda n: f"192.0.{2 + n // 200}.{n % 200 + 1}/32",
-    "macaddr": lambda n: f"02:00:00:00:{n // 256:02x}:{n % 256:02x}",
-    "macaddr8": lambda n: f"02:00:00:00:00:00:{n // 256:02x}:{n % 256:02x}",
-    "tsvector": lambda n: f"sample{n}",
-    "tsquery": lambda n: f"sample{n}",
-    "xml": lambda n: f"<sample>{n}</sample>",
-    "pg_lsn": lambda n: f"0/{n + 1}",
-    "point": lambda n: f"({n},1)",
-    "line": lambda n: f"{{1,1,{n}}}",
-    "lseg": lambda n: f"[(0,0),({n},1)]",
-    "box": lambda n: f"(1,1),(0,{n})",
-    "path": lambda n: f"((0,0),({n},1))",
-    "polygon": lambda n: f"((0,0),({n},1),(1,1))",
-    "circle": lambda n: f"<(0,0),{n + 1}>",
-    "int4range": lambda n: f"[{n * 10},{n * 10 + 5})",
-    "int8range": lambda n: f"[{n * 10},{n * 10 + 5})",
-    "numrange": lambda n: f"[{n * 10},{n * 10 + 5})",
-    "daterange": lambda n: f"[{_day(n * 9)},{_day(n * 9 + 5)})",
-    "tsrange": lambda n: f"[{_day(n * 9)},{_day(n * 9 + 5)})",
-    "tstzrange": lambda n: f"[{_day(n * 9)} 00:00+00,{_day(n * 9 + 5)} 00:00+00)",
-    "hstore": lambda n: f"sample=>{n}",
-    "ltree": lambda n: f"sample.n{n}",
-    "citext": _digits,
-    "name": lambda n: f"n{n}_sample",
-    "bit": lambda n: "01"[n % 2],
-    "varbit": lambda n: "01"[n % 2],
-}
 _STRING = re.compile(r"'((?:[^']|'')*)'")
 _NUMBER = re.compile(r"(?<![\w'.])-?\d+(?:\.\d+)?(?![\w'])")
 
 
 @dataclass(slots=True)
-class MadeUp:
-    """What was made up in one database so far."""
+class Synthetic:
+    """What was put into one database so far."""
 
     #: oid of a table -> number of its next row
     rows: dict[int, int] = field(default_factory=dict)
@@ -174,10 +133,10 @@ def fill(
     connection: psycopg.Connection,
     tables: Iterable[Table],
     *,
-    made_up: MadeUp | None = None,
+    synthetic: Synthetic | None = None,
     wanted: Mapping[int, Sequence[Wanted]] | None = None,
 ) -> list[Unfilled]:
-    """Put a few rows into each of these tables. Writes. Returns those that none came into.
+    """Put a few rows into each of these tables; return those that none came into. Writes.
 
     Parameters
     ----------
@@ -185,8 +144,8 @@ def fill(
         In autocommit mode.
     tables : iterable of Table
         The tables.
-    made_up : MadeUp, optional
-        What was made up before: values go on from there, and only a few rows come in addition to those of the same
+    synthetic : Synthetic, optional
+        What was put in before: values go on from there, and only a few rows come in addition to those of the same
         table. Kept up to date.
     wanted : mapping of int to sequence of (column, value), optional
         oid -> rows that are asked for, instead of any.
@@ -194,14 +153,14 @@ def fill(
     Triggers fire: what they do (partitions for a new row, for one) belongs to a row. Only where no row comes in for
     what they do, as where they write into a table that nothing fits, rows come in without them.
     """
-    made_up = made_up or MadeUp()
+    synthetic = synthetic or Synthetic()
     to_fill = {table.oid: table for table in tables}
     if not to_fill:
         return []
     cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
     columns: dict[int, list[dict[str, Any]]] = {oid: [] for oid in to_fill}
     for row in cursor.execute(_COLUMNS, {"tables": list(to_fill)}):
-        columns[row["table"]].append(row | {"place": made_up.place(row["table"], row["name"])})
+        columns[row["table"]].append(row | {"place": synthetic.place(row["table"], row["name"])})
     constraints: dict[int, list[dict[str, Any]]] = {oid: [] for oid in to_fill}
     for row in cursor.execute(_CONSTRAINTS, {"tables": list(to_fill)}):
         constraints[row["table"]].append(row)
@@ -217,14 +176,14 @@ def fill(
                 to_fill[oid],
                 columns[oid],
                 constraints[oid],
-                begin=made_up.rows.get(oid, 0),
+                begin=synthetic.rows.get(oid, 0),
                 wanted=(wanted or {}).get(oid),
             )
             if (why := with_rows.fill()) is not None and (
                 not triggers[oid] or _without(triggers[oid], with_rows) is not None
             ):
                 unfilled.append(Unfilled(to_fill[oid], why))
-            made_up.rows[oid] = with_rows.next
+            synthetic.rows[oid] = with_rows.next
     return unfilled
 
 
@@ -260,7 +219,7 @@ def _parents_first(constraints: dict[int, list[dict[str, Any]]]) -> list[int]:
         try:
             return list(TopologicalSorter(parents).static_order())
         except CycleError as error:
-            # one of a circle has to do without: its keys are left empty where they may be
+            # one of a cycle has to do without: its keys are left empty where they may be
             parents[error.args[1][1]].discard(error.args[1][0])
 
 
@@ -280,7 +239,7 @@ class _Filler:
         self.connection = connection
         self.name = sql.Identifier(table.schema, table.name)
         self._table = table
-        # what counts itself goes on counting: a number of ours would be in the way of the next
+        # a column that counts goes on counting: a number of ours would be in the way of the next
         self._columns = [column for column in columns if not column["generated"] and not column["counted"]]
         self._by_number = {column["number"]: column for column in columns}
         self._constraints = constraints
@@ -360,15 +319,17 @@ class _Filler:
         optional = [number for number in numbers if not self._by_number[number]["required"]]
         for number in optional:
             self._parents[number] = None
-        if (
-            optional or key["target"] == self._table.oid
-        ):  # a row that must refer to its own table refers to itself, as far as values made alike allow
+        # a row that must refer to its own table refers to itself, as far as like values allow
+        if optional or key["target"] == self._table.oid:
             return None
         return f"it refers to {key['target_schema']}.{key['target_name']}, which is empty"
 
     def _insert(self, number: int, asked: Mapping[int, str | None]) -> str | None:
-        """Put in one row; why it was not taken, or None. Each constraint that says no has its own columns tried otherwise, and only those."""
-        values = {column["number"]: _value(column, number, self._labels) for column in self._columns} | dict(asked)
+        """Put in one row; why it was not taken, or None.
+
+        Each constraint that says no has its own columns tried otherwise, and only those.
+        """
+        values = {column["number"]: value_of(column, number, self._labels) for column in self._columns} | dict(asked)
         nulls = {place for place, value in asked.items() if value is None}
         others: dict[frozenset[int], Iterator[dict[int, str | None]]] = {}
         why = ""
@@ -432,7 +393,10 @@ class _Filler:
             return {column["number"] for column in self._columns if name in column["domain_check_names"]}
         if error.sqlstate == "23502" and error.diag.column_name:
             return {column["number"] for column in self._columns if column["name"] == error.diag.column_name}
-        if (error.sqlstate or "")[:2] in ("22", "0A"):  # a value that its type does not take; nobody says which
+        if (error.sqlstate or "")[:2] in (
+            "22",
+            "0A",
+        ):  # a value that its type does not take; which, the error does not say
             return {
                 column["number"] for column in self._columns if not self._is_taken(column, chosen[column["number"]])
             }
@@ -452,7 +416,10 @@ class _Filler:
         if not columns:
             return
         for values in product(
-            *(dict.fromkeys([_value(column, number, self._labels), *self._named(column, number)]) for column in columns)
+            *(
+                dict.fromkeys([value_of(column, number, self._labels), *self._named(column, number)])
+                for column in columns
+            )
         ):
             yield dict(zip((column["number"] for column in columns), values, strict=True))
 
@@ -486,36 +453,3 @@ class _Filler:
         if column["labels"]:
             found += column["labels"]
         return found if column["required"] and not column["default_value"] is not None else [*found, None]
-
-
-def _value(column: Mapping[str, Any], row: int, labels_beside: int = 0) -> str | None:
-    """A value for a column by its type; None where none is known. `labels_beside`: of the table's enum that has most.
-
-    Columns do not share values, and a default comes last: what is filled in from elsewhere must not pass for what was
-    lost.
-    """
-    number = column["place"] % _COLUMNS_APART + _COLUMNS_APART * row
-    default = (column["default_value"] or "").partition("::")[0].strip("'")
-    if labels := sorted(column["labels"], key=lambda label: label == default):
-        label = str(labels[row % len(labels)])
-        return label if column["sort"] == "e" else '{"' + label.replace("\\", "\\\\").replace('"', '\\"') + '"}'
-    if column["element"] is not None and column["category"] == "A":
-        made = _by_type(column["element"], number, None)
-        return "{}" if made is None else '{"' + made.replace("\\", "\\\\").replace('"', '\\"') + '"}'
-    if column["base"] == "bool":
-        turn, place = divmod(row, max(labels_beside, 1))
-        place = (place + (turn >> column["flag"] % 2)) % 2
-        return "ft"[place] if default == "true" else "tf"[place]
-    if column["digits"] is not None and column["digits"] < len(str(_FIRST)):
-        return str(number % 9 + 1) if column["digits"] > 0 else "0"
-    return _by_type(column["base"], number, column["length"])
-
-
-def _by_type(base: str, number: int, length: int | None) -> str | None:
-    if base in ("text", "varchar", "bpchar"):
-        return _digits(number)[:length]
-    if base == "char":
-        return chr(ord("a") + number % 26)
-    make = _VALUES.get(base)
-    made = make(number) if make is not None else None
-    return None if made is None else str(made)

@@ -1,0 +1,127 @@
+"""The databases of one proof: a base in which only up migrations run, and the copy of it that is worked on. Writes only there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.replay import table_contents
+from migrollback_nb.replay.runs import Failure, run_rollback, run_up
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Database
+    from migrollback_nb.files.migration import MigrationFile
+    from migrollback_nb.replay.scratch import Scratch
+    from migrollback_nb.replay.table_contents import Content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a database holds at one moment."""
+
+    schema: str  #: schema_snapshot() as text
+    rows: dict[str, Content]
+
+
+class Clock:
+    """Seconds spent on each kind of work, and how often the schema was read whole."""
+
+    def __init__(self) -> None:
+        self.digests = 0
+        self.seconds = {"sql": 0.0, "schema": 0.0, "rows": 0.0, "scratch": 0.0}
+
+    @contextmanager
+    def on(self, what: str) -> Iterator[None]:
+        """Count the time of the ``with`` block."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.perf_counter() - began
+
+
+class ProofDatabases:
+    """The base, which never holds a synthetic row, and `work`, the copy of it that is worked on."""
+
+    def __init__(self, place: Scratch, clock: Clock) -> None:
+        self.clock = clock
+        self._place = place
+        self._behind: list[MigrationFile] = []  # applied in the copy that is worked on, not yet in the base
+        self._base = place.name
+        self.work = self.copy()
+
+    @property
+    def base(self) -> Database:
+        """The base. While a connection to it is open it cannot be copied: `copy` closes it."""
+        return self._place.database
+
+    # -- copies --------------------------------------------------------------------------------------------------------
+
+    def copy(self) -> Database:
+        """Create another copy of the base, in the state in which that is. Writes."""
+        with self.clock.on("scratch"):
+            self.base.close()
+            return self._place.connect(self._place.create(template=self._base))
+
+    def drop(self, database: Database) -> None:
+        """Drop a copy. Writes."""
+        with self.clock.on("scratch"):
+            self._place.drop(database.target.database)
+
+    def is_applied(self, file: MigrationFile) -> None:
+        """Keep that a migration is applied in the copy that is worked on, so that the base can follow. Writes nothing."""
+        self._behind.append(file)
+
+    def catch_up(self) -> None:
+        """Bring the base to where the up migrations have brought the copy that is worked on. Writes."""
+        for file in self._behind:
+            self.run_up(self.base, file)
+        self._behind.clear()
+
+    def start_over(self) -> None:
+        """Work on in a new copy of the base. Writes."""
+        self.catch_up()
+        self.drop(self.work)
+        self.work = self.copy()
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def run_up(self, database: Database, file: MigrationFile) -> Failure | None:
+        """As `runs.run_up`. Writes."""
+        with self.clock.on("sql"):
+            return run_up(database, file)
+
+    def run_rollback(self, database: Database, file: MigrationFile) -> Failure | None:
+        """As `runs.run_rollback`. Writes."""
+        with self.clock.on("sql"):
+            return run_rollback(database, file)
+
+    # -- what they hold ------------------------------------------------------------------------------------------------
+
+    def schema(self, database: Database) -> str:
+        """The whole schema, as text. Does not write."""
+        self.clock.digests += 1
+        with self.clock.on("schema"):
+            return database.queries.schema_text()
+
+    def schema_hash(self, database: Database) -> str:
+        """A quick sign that the schema is the same as before. Does not write."""
+        with self.clock.on("schema"):
+            return database.queries.schema_hash()
+
+    def count_objects(self, database: Database) -> Any:
+        """The numbers of objects of each kind, which cost next to nothing. Does not write."""
+        with self.clock.on("schema"):
+            return database.queries.count_catalog_rows()
+
+    def rows(self, database: Database, known: dict[str, Content] | None = None) -> dict[str, Content]:
+        """What all tables hold; known: what need not be read again where it is unchanged. Does not write."""
+        with self.clock.on("rows"):
+            return table_contents.read(
+                database.connection,
+                table_contents.tables(database.connection, besides=[self._place.schema]),
+                known=known,
+            )

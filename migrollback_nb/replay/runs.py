@@ -1,0 +1,71 @@
+"""Runs up migrations and rollbacks on a scratch database as on a real one, and says why one did not run. Writes only there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from migrollback_nb.core.errors import MigrollbackError
+from migrollback_nb.parsing.statements import SqlText
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Database
+    from migrollback_nb.database.session import ExecutionResult
+    from migrollback_nb.files.migration import MigrationFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an up migration or a rollback did not run."""
+
+    message: str
+    sqlstate: str | None = None
+    statement: str | None = None  #: as the database keeps it: cut after 2,000 characters
+    number: int | None = None  #: of the statement, counted from 1
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.sqlstate})" if self.sqlstate else self.message
+
+
+def run_up(database: Database, file: MigrationFile) -> Failure | None:
+    """Apply the up migration of a file; why it did not run, or None. Writes."""
+    if (refused := file.up_refusal) is not None:
+        return Failure(message=refused[0], sqlstate=refused[1])
+    run = database.commands.apply if file.transaction else database.nontransactional.apply
+    return _run(database, lambda: run(file.record(), file.up_statements()))
+
+
+def run_rollback(database: Database, file: MigrationFile) -> Failure | None:
+    """Roll a migration back through the real gate; why it did not run, or None. Writes."""
+    block = file.rollback
+    in_transaction = block is None or block.transaction
+    failure = _run(
+        database,
+        lambda: (
+            database.commands.rollback([file.name]) if in_transaction else database.nontransactional.rollback(file.name)
+        ),
+    )
+    refused = failure is not None and failure.sqlstate is None
+    if failure is not None and refused and block is not None and SqlText(block.sql).problem is not None:
+        return replace(failure, sqlstate="42601")  # the gate has refused it, so the server was not asked
+    return failure
+
+
+def _run(database: Database, run: Callable[[], ExecutionResult]) -> Failure | None:
+    try:
+        execution = run()
+        # another session would roll back: no temporary table of the up migration is there then
+        database.connection.execute("DISCARD TEMP")
+    except MigrollbackError as error:
+        return Failure(message=error.message, sqlstate=getattr(error, "sqlstate", None))
+    row = execution.rows[0]
+    if row["success"]:
+        return None
+    details = next(iter(execution.details.values()), {})
+    return Failure(
+        message=details.get("message") or row["message"],
+        sqlstate=details.get("sqlstate"),
+        statement=details.get("statement"),
+        number=details.get("statement_number"),
+    )

@@ -1,0 +1,155 @@
+"""Tries one migration: up, rollback, up again, each committed; says what came of it and grades it. Writes only on the scratch database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.core.results import DataLoss, MigrationProof, SchemaDiff
+from migrollback_nb.replay import table_contents
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results.proof import Grade
+    from migrollback_nb.database import Database
+    from migrollback_nb.files.migration import MigrationFile
+    from migrollback_nb.replay.proof_databases import ProofDatabases, State
+    from migrollback_nb.replay.runs import Failure
+    from migrollback_nb.replay.table_contents import Content
+
+_ALTERS = re.compile(r"\balter\b", re.IGNORECASE)
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """What came of one migration's up migration, rollback, and up migration again."""
+
+    up: Failure | None = None
+    schema_up: str | None = None  #: after the up migration
+    rollback: Failure | None = None
+    diff: SchemaDiff | None = None  #: between before and after the rollback; None where there was none
+    losses: list[DataLoss] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    reapplies: bool | None = None
+    goes_on: bool = False  #: the database is where the up migration alone would have brought it
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it failed; None where it ran to its end."""
+        return self.up or self.rollback
+
+    @property
+    def restored(self) -> bool:
+        """The schema is as before, but for the order of columns."""
+        return self.diff is not None and all(change.change == "reordered" for change in self.diff.changes)
+
+    @property
+    def only_reordered(self) -> bool:
+        """Columns stand in another order, and nothing else is other than before."""
+        return bool(self.diff) and self.restored
+
+
+def try_migration(databases: ProofDatabases, database: Database, file: MigrationFile, before: State) -> Trial:
+    """Try a migration in a database. Writes there.
+
+    Parameters
+    ----------
+    databases : ProofDatabases
+        Run it, and read what is there.
+    database : Database
+        Holds all migrations before it.
+    file : MigrationFile
+        The migration.
+    before : State
+        What the database holds.
+    """
+    # a new schema hash says nothing where the up migration alters what is there: it is another one whatever the
+    # rollback does
+    hashed = file.rollback is not None and not _ALTERS.search(file.up.text)
+    hash_before = databases.schema_hash(database) if hashed else None
+    trial = Trial(up=databases.run_up(database, file))
+    if trial.up is not None:
+        # whole or not at all; statement by statement, what ran before the failure has stayed
+        trial.goes_on = file.transaction and not database.connection.closed
+        return trial
+    trial.schema_up = databases.schema(database)
+    if file.rollback is None:
+        trial.goes_on = True
+        return trial
+    objects = databases.count_objects(database)
+    trial.rollback = databases.run_rollback(database, file)
+    if trial.rollback is not None:
+        trial.goes_on = file.rollback.transaction and not database.connection.closed
+        return trial
+    unchanged = hash_before is not None and databases.schema_hash(database) == hash_before
+    schema = before.schema if unchanged else databases.schema(database)
+    with databases.clock.on("schema"):
+        rows = database.queries.schema_changes(before.schema, schema) if schema != before.schema else []
+    trial.diff = SchemaDiff.from_rows(rows, old="before the up migration", new="after the rollback")
+    trial.losses, left_over, same = table_contents.compare(
+        before.rows, databases.rows(database, still_known(before, file))
+    )
+    trial.remarks += left_over
+    _apply_again(databases, database, file, trial, objects)
+    trial.goes_on = bool(trial.reapplies) and same and not trial.diff
+    return trial
+
+
+def _apply_again(
+    databases: ProofDatabases, database: Database, file: MigrationFile, trial: Trial, objects: Any
+) -> None:
+    """Run the up migration a second time. Writes there. objects: how many there were after the first time."""
+    again = databases.run_up(database, file)
+    trial.reapplies = again is None
+    if again is not None:
+        trial.remarks.append(f"up migration, again: {again}")
+        return
+    # From the same schema the same up migration leads to the same schema; a third digest would only say so.
+    suspect = bool(trial.diff) or databases.count_objects(database) != objects
+    if suspect and databases.schema(database) != trial.schema_up and not trial.only_reordered:
+        trial.reapplies = False
+        trial.remarks.append("up migration, again: it runs, but does not lead to the same schema")
+
+
+def still_known(before: State, file: MigrationFile) -> dict[str, Content] | None:
+    """What need not be read again where it is unchanged. Pure.
+
+    A session of its own, which ran statement by statement, tells its counts too late.
+    """
+    return before.rows if file.transaction and (file.rollback is None or file.rollback.transaction) else None
+
+
+def verdict(file: MigrationFile, trial: Trial, remarks: Sequence[str], seconds: float) -> MigrationProof:
+    """The grade of a trial. Pure."""
+    told = [*remarks, *trial.remarks]
+    failure = trial.failure
+    grade: Grade
+    differences: tuple[Any, ...] = ()
+    if trial.up is not None:
+        grade = "fails"
+        told.append(f"up migration: {trial.up.message}")
+    elif file.rollback is None:
+        grade = "no_rollback"
+    elif trial.rollback is not None:
+        grade = "fails"
+        told.append(f"rollback: {trial.rollback.message}")
+    else:
+        assert trial.diff is not None  # noqa: S101  # for mypy: it ran
+        told += [
+            f"the columns of {change.identity} stand in another order"
+            for change in trial.diff.changes
+            if change.change == "reordered"
+        ]
+        differences = (*(change for change in trial.diff.changes if change.change != "reordered"), *trial.losses)
+        grade = "differs" if not trial.restored else "loses_data" if trial.losses else "restores"
+    return MigrationProof(
+        migration_name=file.name,
+        grade=grade,
+        sqlstate=None if failure is None else failure.sqlstate,
+        statement=None if failure is None else failure.statement,
+        differences=differences,
+        remarks=tuple(told),
+        reapplies=trial.reapplies,
+        seconds=seconds,
+    )
