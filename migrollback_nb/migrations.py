@@ -87,9 +87,15 @@ def connect(
         session = Session(connection, schema=schema, owned=False, timeouts=timeouts, interface=interface)
         return Migrations(Database(session), dir=dir)
     found, where = find_dsn(dsn, service=service, env=env)
-    return Migrations(
-        Database.connect(found, found_in=where, schema=schema, timeouts=timeouts, interface=interface), dir=dir
+    resolve = None
+    if found == "embedded" or found.startswith("embedded/"):
+        from migrollback_nb.servers import embedded
+
+        resolve = partial(embedded.start, found.partition("/")[2] or "postgres")
+    database = Database.connect(
+        found, found_in=where, schema=schema, timeouts=timeouts, interface=interface, resolve=resolve
     )
+    return Migrations(database, dir=dir)
 
 
 class Migrations(Workspace):
@@ -352,7 +358,8 @@ class Migrations(Workspace):
             When the schema cannot be copied to where it is to be rehearsed, or there is no deploy of this label.
         """
         from migrollback_nb.operations.preview import nothing_in, steps_of
-        from migrollback_nb.operations.rehearse import rehearse, rehearse_on_copy
+        from migrollback_nb.operations.rehearse import rehearse
+        from migrollback_nb.replay.rehearse_on_copy import rehearse_on_copy
 
         names = steps_of(self.database, name, chain=chain, deploy=deploy)
         if deploy is not None and not names:

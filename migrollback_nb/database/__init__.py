@@ -16,6 +16,8 @@ from migrollback_nb.database.session import Session
 from migrollback_nb.database.system import SystemCommands
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psycopg
 
     from migrollback_nb.core.results import Target
@@ -49,9 +51,13 @@ class Database:
         schema: str = "public",
         timeouts: Timeouts | None = None,
         interface: str = "python",
+        resolve: Callable[[], str] | None = None,
     ) -> Self:
         """Open a connection of our own; writes nothing. See `Session.connect`."""
-        return cls(Session.connect(dsn, found_in=found_in, schema=schema, timeouts=timeouts, interface=interface))
+        session = Session.connect(
+            dsn, found_in=found_in, schema=schema, timeouts=timeouts, interface=interface, resolve=resolve
+        )
+        return cls(session)
 
     @property
     def connection(self) -> psycopg.Connection:

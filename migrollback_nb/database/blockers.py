@@ -23,6 +23,8 @@ _SUSPICIOUS = 0.05
 _INTERVAL = 0.05
 #: The same once a lock is known to be in the way: a call may wait no longer than a short lock timeout.
 _EAGER_INTERVAL = 0.02
+#: Longest time between two looks at a call that goes on without being blocked: less than a lock timeout.
+_CALM_INTERVAL = 0.1
 #: The watching thread ends after this silence, in seconds.
 _IDLE = 5.0
 
@@ -84,13 +86,15 @@ class BlockerWatch:
         assert self._reopen is not None  # noqa: S101  # for mypy: without it there is no thread
         with self._reopen() as second:
             cursor = psycopg.ClientCursor(second, row_factory=dict_row)
+            interval = _EAGER_INTERVAL
             while self.eager or self._is_slow():
                 found = self._found
                 if self._began is not None:
                     cursor.execute(_QUERY, {"pid": self._pid})
                     cursor.nextset()
                     found.update({row["pid"]: row for row in cursor})
-                time.sleep(_EAGER_INTERVAL)
+                interval = _EAGER_INTERVAL if self.eager or found else min(interval * 1.5, _CALM_INTERVAL)
+                time.sleep(interval)
 
 
 def describe_blockers(blockers: dict[int, dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Where to connect: DSN, service, environment or the embedded server. No password gets into an error."""
+"""Where to connect: a DSN, a service or the environment; and opens connections. No password gets into an error. Does not write."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
     Parameters
     ----------
     dsn : str, optional
-        A connection URI or ``key=value`` string, ``embedded``, or ``embedded/NAME`` for another database of that
-        server.
+        A connection URI or ``key=value`` string, or what the caller understands besides: ``embedded``, and
+        ``embedded/NAME`` for another database of that server.
     service : str, optional
         Name of a service in ``pg_service.conf``.
     env : str, optional
@@ -85,7 +85,7 @@ def open_connection(
     Parameters
     ----------
     dsn : str
-        As `find_dsn` returns it; ``embedded`` and ``embedded/NAME`` start the embedded server.
+        As libpq reads it.
     found_in : str
         What an error calls it instead of printing it.
     application_name : str
@@ -98,10 +98,6 @@ def open_connection(
     ConnectionFailed
         When there is no answer, or a no.
     """
-    if dsn == "embedded" or dsn.startswith("embedded/"):
-        from migrollback_nb.servers import embedded
-
-        dsn = embedded.start(dsn.partition("/")[2] or "postgres")
     scheme, separator, rest = dsn.partition("://")
     malformed = UsageError(
         f"{found_in[0].upper()}{found_in[1:]} cannot be understood",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
 import psycopg
@@ -11,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
 from migrollback_nb.database.retries import gate_holders
-from migrollback_nb.database.session import Row, Session, Undo
+from migrollback_nb.database.session import SESSION_SETTINGS, Row, Session, Undo
 
 #: What is stored of a migration, to be compared with its file: of the SQL no more than its hash, for it may be long.
 _STORED = (
@@ -19,6 +20,26 @@ _STORED = (
     " 'hex') AS rollback_sha256, h.metadata #> '{{rollback,transaction}}' AS in_transaction, h.metadata -> 'tool' AS"
     " tool"
 )
+
+
+#: Name, warnings, whether it is the system's own, whether it runs outside a transaction, and what is stored, of migrations.
+_KNOWN: LiteralString = (
+    f"SELECT h.migration_name, {{schema}}.migration_warnings(h.migration_name) AS warnings, {_STORED}, "  # noqa: S608  # our own words
+    "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>>"
+    " '{{rollback,transaction}}' = 'false' AND h.metadata #>> '{{rollback,md5}}' ="
+    " md5(convert_to(h.rollback_sql, 'UTF8')), false) AS in_steps "
+    "FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackFacts:
+    """What is known of the rollback of migrations before it runs."""
+
+    fingerprint: str  #: as `Queries.fingerprint`
+    dry_run: list[Row]  #: as `Queries.dry_run`
+    known: dict[str, Row]  #: as `Queries.warnings`
+    ledgers: tuple[str, ...]  #: as `Queries.deploy_ledgers_of`
 
 
 class Queries:
@@ -39,15 +60,42 @@ class Queries:
 
     def warnings(self, names: Sequence[str]) -> dict[str, Row]:
         """Name -> warnings, system, in_steps (runs outside a transaction) and what `stored_sql` compares, of those names that are registered. Does not write."""
-        rows = self._session.query(
-            f"SELECT h.migration_name, {{schema}}.migration_warnings(h.migration_name) AS warnings, {_STORED}, "  # noqa: S608  # our own words
-            "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>>"
-            " '{{rollback,transaction}}' = 'false' AND h.metadata #>> '{{rollback,md5}}' ="
-            " md5(convert_to(h.rollback_sql, 'UTF8')), false) AS in_steps "
-            "FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)",
-            names=list(names),
-        )
+        rows = self._session.query(_KNOWN, names=list(names))
         return {row["migration_name"]: row for row in rows}
+
+    def rollback_facts(self, names: Sequence[str]) -> RollbackFacts:
+        """What is known of the rollback of these migrations, asked in one message; `target` says then whether the database is production. Does not write."""
+        session = self._session
+        calls = [
+            # first of all: what changes between these must show as a change
+            session.call_text("migration_fingerprint", names=list(names)),
+            session.call_text("execute_migration_rollbacks", names=list(names), dry_run=True),
+            session.call_text("deploy_ledgers_of_migrations", names=list(names)),
+            session.call_text("is_production_database"),
+        ]
+        queries = [session.query_text(_KNOWN, names=list(names)), session.query_text(SESSION_SETTINGS)]
+        try:
+            fingerprint, dry_run, ledgers, production, known, settings = session.read(calls=calls, queries=queries)
+        except errors.DatabaseError as error:
+            if error.sqlstate != "42501":
+                raise
+            # who may not ask whether it is production may be granted the rest: one by one
+            facts = RollbackFacts(
+                fingerprint=self.fingerprint(names),
+                dry_run=self.dry_run(names),
+                ledgers=self.deploy_ledgers_of(names),
+                known=self.warnings(names),
+            )
+            self.look_up_production()
+            return facts
+        session.set_production(bool(_only_value(production)))
+        session.keep_session_settings(settings)
+        return RollbackFacts(
+            fingerprint=cast(str, _only_value(fingerprint)),
+            dry_run=dry_run,
+            ledgers=tuple(_only_value(ledgers)),
+            known={row["migration_name"]: row for row in known},
+        )
 
     def list_rollbackable(self) -> list[Row]:
         """Rows of list_rollbackable_migrations(), newest first. Does not write."""
@@ -123,6 +171,14 @@ class Queries:
             "SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = %(name)s", name=name
         )
         return rows[0] if rows else None
+
+    def stored(self, names: Sequence[str]) -> dict[str, Row]:
+        """Name -> history row, of those of these migrations that are registered, in this order. Does not write."""
+        rows = self._session.query(
+            "SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)", names=list(names)
+        )
+        found = {row["migration_name"]: row for row in rows}
+        return {name: found[name] for name in names if name in found}
 
     def names(self) -> list[str]:
         """All registered names, in order. Does not write."""
@@ -279,8 +335,8 @@ class Queries:
     def look_up_production(self) -> bool:
         """Whether this database is marked as production now; `target` says so from then on. Does not write."""
         try:
-            with self._session.any_version(), self._session.transaction():
-                marked = bool(self._session.call_value("is_production_database"))
+            with self._session.any_version():
+                marked = bool(_only_value(self._session.call_in_transaction("is_production_database")))
         except errors.NotInstalled:
             marked = False
         except errors.OlderSystem:
@@ -405,3 +461,7 @@ class Queries:
             rows = cursor.fetchall() if cursor.description is not None else []
             raise Undo  # a read-only transaction may still write temporary tables
         return rows
+
+
+def _only_value(rows: Sequence[Row]) -> Any:
+    return next(iter(rows[0].values()))

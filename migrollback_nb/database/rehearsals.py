@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -13,6 +14,19 @@ from migrollback_nb.database.blockers import describe_blockers
 from migrollback_nb.database.retries import gate_holders
 from migrollback_nb.database.session import Row, Session
 
+#: How long a rehearsal may last, where the caller names no time: it holds the locks that the rollback would hold.
+STATEMENT_TIMEOUT = "30s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RehearsalRun:
+    """What came back from a rehearsal."""
+
+    report: Row  #: of rehearse_migration_rollbacks()
+    rollback_sql: dict[str, str]  #: name -> what ran
+    notices: list[Notice]
+    blocked_by: str  #: who was in the way
+
 
 class Rehearsals:
     """A rehearsal leaves one event and nothing else."""
@@ -22,22 +36,33 @@ class Rehearsals:
 
     def rehearse(
         self, names: Sequence[str], *, consent: bool = False, lock_timeout: str | None = None, statement_timeout: str
-    ) -> tuple[Row, list[Notice], str | None]:
-        """What rehearse_migration_rollbacks() tells, the notices meanwhile, and who was in the way. Does not write: what ran is undone twice."""
+    ) -> RehearsalRun:
+        """Call rehearse_migration_rollbacks(). Does not write: what ran is undone twice."""
         self._session.forget_cancellation()
         self._session.keep_notices()
-        report: Row = {}
         with self._session.blocker_watch.watch(self._session.connection.info.backend_pid) as blockers:
             try:
-                with self._session.undone_transaction(lock_timeout=lock_timeout, statement_timeout=statement_timeout):
-                    report = self._session.call_value(
-                        "rehearse_migration_rollbacks",
-                        names=list(names),
-                        consent=consent,
-                        client=self._session.client,
-                        record=False,
-                        rethrow=False,
-                    )
+                rehearse = self._session.call_text(
+                    "rehearse_migration_rollbacks",
+                    names=list(names),
+                    consent=consent,
+                    client=self._session.client,
+                    record=False,
+                    rethrow=False,
+                )
+                # in the transaction of the rehearsal, so that it is the SQL that ran
+                stored = self._session.query_text(
+                    "SELECT h.migration_name, h.rollback_sql FROM {schema}.migration_history h"
+                    " WHERE h.migration_name = ANY (%(names)s)",
+                    names=list(names),
+                )
+                rows, found = self._session.transact(
+                    rehearse,
+                    *self._session.inside_transaction(stored),
+                    lock_timeout=lock_timeout,
+                    statement_timeout=statement_timeout,
+                    undo=True,
+                )
             except errors.DatabaseError as error:
                 self.record_rehearsal(
                     {
@@ -55,7 +80,13 @@ class Rehearsals:
                         hint=describe_blockers(blockers or gate_holders(self._session)),
                     ) from error
                 raise
-        return report, list(self._session.notices), describe_blockers(blockers)
+        sql = {row["migration_name"]: row["rollback_sql"] or "" for row in found}
+        return RehearsalRun(
+            report=next(iter(rows[0].values())),
+            rollback_sql={name: sql.get(name, "") for name in names},
+            notices=list(self._session.notices),
+            blocked_by=describe_blockers(blockers),
+        )
 
     def place_of_error(
         self, names: Sequence[str], *, lock_timeout: str | None = None, statement_timeout: str

@@ -142,8 +142,14 @@ class Session:
         schema: str = "public",
         timeouts: Timeouts | None = None,
         interface: str = "python",
+        resolve: Callable[[], str] | None = None,
     ) -> Self:
         """Open a connection of our own; writes nothing.
+
+        Parameters
+        ----------
+        resolve : callable, optional
+            Gives the DSN instead, each time a connection is opened: it may start a server first.
 
         Raises
         ------
@@ -152,7 +158,7 @@ class Session:
         """
 
         def reopen() -> psycopg.Connection:
-            return open_connection(dsn, found_in=found_in)
+            return open_connection(dsn if resolve is None else resolve(), found_in=found_in)
 
         return cls(reopen(), schema=schema, owned=True, reopen=reopen, timeouts=timeouts, interface=interface)
 
@@ -229,6 +235,8 @@ class Session:
                 raise errors.ConnectionFailed(
                     "The connection to the database was lost", hint="Connect again."
                 ) from error
+            if error.sqlstate in presence.SQLSTATES:
+                self._version_is_right = False  # another session may have removed it
             if error.sqlstate in presence.SQLSTATES and (explained := self._explain_missing()) is not None:
                 raise explained from error
             raise errors.from_sqlstate(
@@ -257,6 +265,8 @@ class Session:
         ------
         OlderSystem, NewerSystem
         """
+        if self._version_is_right:
+            return True
         try:
             with self.any_version():
                 rows = self.query(presence.VERSIONS)
@@ -529,6 +539,7 @@ class Session:
         with suppress(psycopg.Error):
             self.connection.close()
         self.connection = self.reopen()
+        self._version_is_right = False
         self.connection.add_notice_handler(self.take_notice)
         self._target = replace(self._read_target(), production=self._target.production)
 

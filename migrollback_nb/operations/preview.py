@@ -74,14 +74,12 @@ def preview(database: Database, names: Sequence[str], *, folder: Path | None, de
     Refused
         When a rule forbids it.
     """
-    # first of all: what changes between these questions must show as a change
-    fingerprint = database.queries.fingerprint(names)
-    rows = database.queries.dry_run(names)
+    facts = database.queries.rollback_facts(names)
+    rows, known = facts.dry_run, facts.known
     if not rows[0]["success"]:
         refused = rows[0]["migration_name"]
         result = check(database, refused, folder=folder)
         raise refusal(database, names, refused, rows[0]["message"], result=result)
-    known = database.queries.warnings(names)
     checks = tuple(
         results.CheckResult(
             migration_name=name,
@@ -92,14 +90,12 @@ def preview(database: Database, names: Sequence[str], *, folder: Path | None, de
         for row in rows
         for name in [row["migration_name"]]
     )
-    ledgers = database.queries.deploy_ledgers_of(names)
-    database.queries.look_up_production()
     return results.Preview(
         steps=tuple((row["migration_name"], row["sql_executed"]) for row in rows),
         checks=checks,
-        fingerprint=fingerprint,
+        fingerprint=facts.fingerprint,
         target=database.target,
-        deploy_ledgers=ledgers,
+        deploy_ledgers=facts.ledgers,
         deploy=deploy,
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results import ChainResult, Preview, Rehearsal, RollbackResult
     from migrollback_nb.database import Database
     from migrollback_nb.database.progress import RollbackCallback
+    from migrollback_nb.database.queries import RollbackFacts
     from migrollback_nb.database.session import ExecutionResult
     from migrollback_nb.operations.snapshots import Snapshots
 
@@ -82,8 +83,8 @@ def rollback(
     fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
     warnings: tuple[str, ...] = ()
     in_steps = False
-    known = database.queries.warnings(names)
-    database.queries.look_up_production()
+    facts = database.queries.rollback_facts(names)
+    known = facts.known
     if not (reason or "").strip() and production.is_production(database.target):
         raise ConfirmationRequired(
             f"Database {target.database} on {target.host} is production: a rollback there needs a reason",
@@ -103,6 +104,7 @@ def rollback(
         result = roll_back(
             database,
             names,
+            facts,
             reason=reason,
             fingerprint=fingerprint,
             snapshots=snapshots,
@@ -115,6 +117,7 @@ def rollback(
 def roll_back(
     database: Database,
     names: tuple[str, ...],
+    facts: RollbackFacts,
     *,
     reason: str | None,
     fingerprint: str | None,
@@ -128,6 +131,8 @@ def roll_back(
     ----------
     names : tuple of str
         In the order in which they are rolled back, in one transaction.
+    facts : RollbackFacts
+        What is known of them.
     fingerprint : str, optional
         Of the preview that was looked at.
     in_steps : bool
@@ -143,11 +148,11 @@ def roll_back(
     stages = results.RollbackProgress(stage="snapshot", migration_name=names[-1], migrations=len(names))
     before: str | None = None
     state: str | None = None
-    if snapshots != "none" and database.queries.dry_run(names)[0]["success"]:  # one that is refused needs none
+    if snapshots != "none" and facts.dry_run[0]["success"]:  # one that is refused needs none
         database.session.report_progress(stages)
         with nothing_has_run():
             before, remarks = around.take(database, "before rollback", names)
-            state = fingerprint or database.queries.fingerprint(names)
+            state = fingerprint or facts.fingerprint
         warnings += remarks
     if in_steps and len(names) == 1:
         execution = database.nontransactional.rollback(names[0], reason=reason, preview=fingerprint)

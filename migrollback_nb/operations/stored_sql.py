@@ -127,29 +127,3 @@ def _difference(database: Database, folder: Path, name: str) -> str | None:
 def _offsets(statements: object) -> list[Any]:
     """[first byte, bytes] of stored statements, which may be anything."""
     return [one[:2] if isinstance(one, list) else one for one in statements] if isinstance(statements, list) else []
-
-
-def hides_effects(stored: Mapping[str, Any] | None) -> bool:
-    """Whether the parser finds other effects in a stored rollback SQL than what is stored of it, for a history row as `Database.queries.find` gives it; pure.
-
-    Of SQL that was set by hand nothing is stored, so that nothing hides there.
-    """
-    from migrollback_nb.files.block import UndoPart, rollback_block
-    from migrollback_nb.parsing.statements import SqlText
-
-    sql = (stored or {}).get("rollback_sql") or ""
-    kept = (stored or {}).get("metadata", {}).get("rollback")
-    if (
-        not isinstance(kept, dict)
-        or "calls" not in kept
-        or kept.get("md5") != hashlib.md5(sql.encode(), usedforsecurity=False).hexdigest()
-    ):
-        return False
-    block = rollback_block(
-        UndoPart(sql=SqlText(sql), path="", line=1, transaction=True, live=True, comments_count=False)
-    )
-    return (
-        block is not None
-        and block.problem is None
-        and any(kept.get(key) != found for key, found in block.effects.items())
-    )

@@ -20,7 +20,8 @@ from migrollback_nb.core.errors import (
     Refused,
     UsageError,
 )
-from migrollback_nb.operations.rehearse import rehearse, rehearse_on_copy
+from migrollback_nb.operations.rehearse import rehearse
+from migrollback_nb.replay.rehearse_on_copy import rehearse_on_copy
 from migrollback_nb.runbook import error_rates, hooks, items, smoke_tests
 from migrollback_nb.runbook.items import Entry, Evidence, Outcome, Phase, RunbookState
 from migrollback_nb.servers.pg_dump import BackupFailed, default_file, take_backup

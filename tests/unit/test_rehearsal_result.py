@@ -10,7 +10,7 @@ from migrollback_nb.cli import terminal
 from migrollback_nb.core import frames, results
 from migrollback_nb.core.results.rehearsal import Broken, Failure, Lock, NotUndone, OtherSession, Rehearsal, RowLoss
 from migrollback_nb.core.results.target import Notice, Target
-from migrollback_nb.operations import rehearse
+from migrollback_nb.database import rehearsal_report
 
 TARGET = Target(host="db", port=5432, database="shop", user="dba", server_version="18.6", schema="public")
 REPORT = {
@@ -46,7 +46,7 @@ REPORT = {
 
 def rehearsal(**changed):
     notices = changed.pop("notices", ())
-    return rehearse.from_report(
+    return rehearsal_report.from_report(
         {**REPORT, **changed},
         sql={"001_users": "DROP TABLE users CASCADE;"},
         target=TARGET,
