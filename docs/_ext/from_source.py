@@ -405,8 +405,8 @@ def _put_comment_back(_app: object, what: str, name: str, _thing: object, _optio
 
 def _draw_dashes(_app: object, tree: nodes.document) -> None:
     """Sphinx's own ` -- ` between a parameter and its text: typographic marks are off, because options begin with two dashes."""
-    for text in [text for text in tree.findall(nodes.Text) if text == " -- "]:
-        text.parent.replace(text, nodes.Text(" – "))  # noqa: RUF001
+    for text in [text for text in tree.findall(nodes.Text) if text.startswith(" -- ")]:
+        text.parent.replace(text, nodes.Text(" – " + text.removeprefix(" -- ")))  # noqa: RUF001
 
 
 def setup(app: Any) -> dict[str, bool]:
