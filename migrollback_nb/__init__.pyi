@@ -43,7 +43,7 @@ from .core.results import (
     Template,
     Verification,
 )
-from .database.session import Timeouts
+from .database.settings import Timeouts
 from .files.formats import parse
 from .files.migration import MigrationFile
 from .migrations import Migrations, connect

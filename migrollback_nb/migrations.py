@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from migrollback_nb.core.results import NothingToRollBack, Proof, Rehearsal, RunbookFiles, Template
     from migrollback_nb.database.progress import Progress, RollbackCallback
-    from migrollback_nb.database.session import Timeouts
+    from migrollback_nb.database.settings import Timeouts
     from migrollback_nb.operations.rehearse import RehearsalOptions
     from migrollback_nb.runbook.checklist import Checklist
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migrations:
     """Connect as the common options say; writes nothing."""
-    from migrollback_nb.database.session import Timeouts
+    from migrollback_nb.database.settings import Timeouts
     from migrollback_nb.migrations import connect
 
     given = {

@@ -195,7 +195,7 @@ class Magic:
 
     def _connected(self, args: argparse.Namespace) -> Migrations:
         """Give the connection that is meant; open it when it is not the one at hand."""
-        from migrollback_nb.database.session import Timeouts
+        from migrollback_nb.database.settings import Timeouts
 
         options = self._options | {
             name: getattr(args, name) for name in ("dsn", "schema", "dir") if hasattr(args, name)

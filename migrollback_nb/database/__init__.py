@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from migrollback_nb.core.results import Target
-    from migrollback_nb.database.session import Timeouts
+    from migrollback_nb.database.settings import Timeouts
 
 
 class Database:

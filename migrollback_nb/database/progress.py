@@ -42,6 +42,12 @@ class ProgressReporter:
         """Whether there is a callback."""
         return self._callback is not None
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a user should know of the reports."""
+        failure = self.failure
+        return () if failure is None else (f"Progress was not shown to the end: {type(failure).__name__}: {failure}",)
+
     @contextmanager
     def reporting(self, callback: RollbackCallback | None) -> Iterator[None]:
         """Call this callback while the block lasts."""

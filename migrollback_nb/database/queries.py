@@ -11,8 +11,9 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
+from migrollback_nb.database import settings
 from migrollback_nb.database.retries import gate_holders
-from migrollback_nb.database.session import SESSION_SETTINGS, Row, Session, Undo
+from migrollback_nb.database.session import Row, Session, Undo
 
 #: What is stored of a migration, to be compared with its file: of the SQL no more than its hash, for it may be long.
 _STORED = (
@@ -73,9 +74,9 @@ class Queries:
             session.call_text("deploy_ledgers_of_migrations", names=list(names)),
             session.call_text("is_production_database"),
         ]
-        queries = [session.query_text(_KNOWN, names=list(names)), session.query_text(SESSION_SETTINGS)]
+        queries = [session.query_text(_KNOWN, names=list(names)), session.query_text(settings.OF_SESSION)]
         try:
-            fingerprint, dry_run, ledgers, production, known, settings = session.read(calls=calls, queries=queries)
+            fingerprint, dry_run, ledgers, production, known, of_session = session.read(calls=calls, queries=queries)
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
@@ -89,7 +90,7 @@ class Queries:
             self.look_up_production()
             return facts
         session.set_production(bool(_only_value(production)))
-        session.keep_session_settings(settings)
+        session.keep_session_settings(of_session)
         return RollbackFacts(
             fingerprint=cast(str, _only_value(fingerprint)),
             dry_run=dry_run,

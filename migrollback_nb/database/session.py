@@ -5,7 +5,6 @@ Rows come back as dicts keyed by the columns of the SQL functions.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +20,12 @@ from psycopg.rows import dict_row
 
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Notice, RollbackProgress, Target
-from migrollback_nb.database import presence
+from migrollback_nb.database import presence, settings
 from migrollback_nb.database.blockers import BlockerWatch
 from migrollback_nb.database.connection import open_connection
+from migrollback_nb.database.origin import client_name, target_of
 from migrollback_nb.database.progress import ProgressReporter, RollbackCallback
+from migrollback_nb.database.settings import Timeouts
 from migrollback_nb.database.statements import PINNED_PATH, Statements
 
 Row = dict[str, Any]
@@ -41,29 +42,8 @@ _SKIPPING = frozenset(
 PATIENCE = 20.0
 
 
-#: A client that is killed must not leave its rollback running; not every platform can find out.
-_CHECK_CLIENT = {"client_connection_check_interval": "200ms"}
-#: What the session has where a command has a SET LOCAL.
-SESSION_SETTINGS: LiteralString = """
-SELECT s.name, pg_catalog.current_setting(s.name) AS value
-FROM pg_catalog.unnest(ARRAY['lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout',
-                             'synchronous_commit', 'client_min_messages', 'client_connection_check_interval'
-                            ]::pg_catalog.text[]) AS s (name)
-"""
-
-
 class Undo(Exception):
     """Ends a transaction that is to leave nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long anything may take. Texts as PostgreSQL reads them: 500ms, 2s, 10min; 0 is no limit."""
-
-    lock_timeout: str = "500ms"  #: longest wait for one lock; others queue behind us meanwhile
-    statement_timeout: str = "10min"  #: longest run of a rollback or of an up migration
-    idle_timeout: str = "60s"  #: longest silence of ours inside a transaction
-    retries: int = 8  #: how often a try that met a lock is made again
 
 
 @dataclass(slots=True)
@@ -127,7 +107,7 @@ class Session:
         self._cancelled = threading.Event()
         self._in_operation = False
         self._reporter = ProgressReporter(self.cancel)
-        self._target = self._read_target()
+        self._target = target_of(connection, schema)
         self._checks_client: bool | None = None
         self._version_is_right = False
         self._settings_of_session: dict[str, str] = {}
@@ -176,29 +156,10 @@ class Session:
         """Keep what the database says of itself: whether it is marked as production. Does not write."""
         self._target = replace(self._target, production=production)
 
-    def _read_target(self) -> Target:
-        info = self.connection.info
-        version = info.server_version
-        return Target(
-            host=info.host or "local",
-            port=info.port,
-            database=info.dbname,
-            user=info.user,
-            server_version=f"{version // 10000}.{version % 10000}",
-            schema=self.schema,
-        )
-
     @cached_property
     def client(self) -> str:
         """Who is at this end, as the audit log says it: interface, user of the machine, name of the machine."""
-        import getpass
-        import socket
-
-        try:
-            user = getpass.getuser()
-        except (KeyError, OSError):  # a container's uid without a name
-            user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
-        return f"migrollback_nb/{self.interface} {user}@{socket.gethostname()}"
+        return client_name(self.interface)
 
     # -- notices and errors ----------------------------------------------------------------------------------------
 
@@ -398,8 +359,8 @@ class Session:
                     if undo:
                         raise Undo
                 return found
-            settings = self._safe_settings(lock_timeout, statement_timeout)
-            return self._begin(settings, *statements, b"ROLLBACK" if undo else b"COMMIT")
+            wanted = self._safe_settings(lock_timeout, statement_timeout)
+            return self._begin(wanted, *statements, b"ROLLBACK" if undo else b"COMMIT")
 
     def call_in_transaction(self, function: str, /, **arguments: Any) -> list[Row]:
         """Rows of one of our functions, called in a transaction of its own, in one message. Writes what it writes."""
@@ -424,16 +385,16 @@ class Session:
             raise Undo
 
     @contextmanager
-    def transaction_with(self, settings: dict[str, str], *statements: bytes) -> Iterator[list[list[Row]]]:
+    def transaction_with(self, wanted: dict[str, str], *statements: bytes) -> Iterator[list[list[Row]]]:
         """A transaction with these settings; a savepoint inside the transaction of the caller who lent us the connection."""
         self._refuse_other_version()
         if self.connection.info.transaction_status != TransactionStatus.IDLE:
             with self.connection.transaction():
-                self._set_inside(settings)
+                self._set_inside(wanted)
                 yield self._send(*statements) if statements else []
             return
         try:
-            yield self._begin(settings, *statements)
+            yield self._begin(wanted, *statements)
         except BaseException:
             self._roll_back()
             raise
@@ -441,58 +402,51 @@ class Session:
 
     def _safe_settings(self, lock_timeout: str | None, statement_timeout: str | None) -> dict[str, str]:
         """What every command runs under."""
-        settings = {
-            "lock_timeout": lock_timeout or self.timeouts.lock_timeout,
-            "statement_timeout": statement_timeout or self.timeouts.statement_timeout,
-            "idle_in_transaction_session_timeout": self.timeouts.idle_timeout,
-            # acknowledged must mean durable: with `off`, five of five commits were lost in a crash
-            "synchronous_commit": "on",
-            # "... does not exist, skipping" is a notice, and must be heard
-            "client_min_messages": "notice",
-        }
+        wanted = settings.of_command(self.timeouts, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
         if self._reporter.listening:
-            settings["migrollback.progress"] = self._reporter.key
-        return settings if self._checks_client is False else settings | _CHECK_CLIENT
+            wanted[settings.PROGRESS] = self._reporter.key
+        return wanted if self._checks_client is False else wanted | settings.CHECK_CLIENT
 
-    def _begin(self, settings: dict[str, str], *statements: bytes) -> list[list[Row]]:
+    def _begin(self, wanted: dict[str, str], *statements: bytes) -> list[list[Row]]:
         """Send BEGIN, settings and statements in one message; where one fails, nothing is left of them."""
         try:
-            found = self._send(b"BEGIN", self.statements.settings(self.connection, settings), *statements)
+            found = self._send(b"BEGIN", self.statements.settings(self.connection, wanted), *statements)
         except psycopg.errors.InvalidParameterValue:
             self._roll_back()
-            if not self._cannot_check_client(settings):
+            if not self._cannot_check_client(wanted):
                 raise
             # the settings come first, so that nothing else has run
-            return self._begin({name: settings[name] for name in settings if name not in _CHECK_CLIENT}, *statements)
+            return self._begin(settings.without_check(wanted), *statements)
         except BaseException:
             self._roll_back()
             raise
-        if _CHECK_CLIENT.keys() <= settings.keys():
+        if settings.checks_client(wanted):
             self._checks_client = True
         return found
 
-    def _cannot_check_client(self, settings: dict[str, str]) -> bool:
-        """Whether the server's platform refuses `_CHECK_CLIENT`, which was among these settings."""
-        if self._checks_client is None and _CHECK_CLIENT.keys() <= settings.keys():
+    def _cannot_check_client(self, wanted: dict[str, str]) -> bool:
+        """Whether the server's platform refuses the check of the client, which was among these settings."""
+        if self._checks_client is None and settings.checks_client(wanted):
+            check = self.statements.settings(self.connection, settings.CHECK_CLIENT)
             try:
-                self._send(b"BEGIN", self.statements.settings(self.connection, _CHECK_CLIENT), b"ROLLBACK")
+                self._send(b"BEGIN", check, b"ROLLBACK")
             except psycopg.errors.InvalidParameterValue:
                 self._roll_back()
                 self._checks_client = False
                 return True
         return False
 
-    def _set_inside(self, settings: dict[str, str]) -> None:
+    def _set_inside(self, wanted: dict[str, str]) -> None:
         """Set what a savepoint of ours is to have."""
-        if self._checks_client is None and _CHECK_CLIENT.keys() <= settings.keys():
-            settings = {name: settings[name] for name in settings if name not in _CHECK_CLIENT}
+        if self._checks_client is None and settings.checks_client(wanted):
+            wanted = settings.without_check(wanted)
             try:
                 with self.connection.transaction():
-                    self.set_local(self.connection, _CHECK_CLIENT)
+                    self.set_local(self.connection, settings.CHECK_CLIENT)
                 self._checks_client = True
             except psycopg.errors.InvalidParameterValue:
                 self._checks_client = False
-        self.set_local(self.connection, settings)
+        self.set_local(self.connection, wanted)
 
     def _roll_back(self) -> None:
         if not self.connection.closed and self.connection.info.transaction_status != TransactionStatus.IDLE:
@@ -504,18 +458,18 @@ class Session:
             self.transact()
         return bool(self._checks_client)
 
-    def set_local(self, connection: psycopg.Connection, settings: dict[str, str]) -> None:
+    def set_local(self, connection: psycopg.Connection, wanted: dict[str, str]) -> None:
         """Set these in the transaction of a connection. Does not write."""
-        connection.execute(self.statements.settings(connection, settings))
+        connection.execute(self.statements.settings(connection, wanted))
 
     def session_settings(self) -> dict[str, str]:
         """What the session has where a command has a SET LOCAL: SQL that says SET would otherwise make our values the session's."""
         if self._settings_of_session and self._owned:
             return self._settings_of_session  # no one else sets any there
-        return self.keep_session_settings(self.query(SESSION_SETTINGS))
+        return self.keep_session_settings(self.query(settings.OF_SESSION))
 
     def keep_session_settings(self, rows: Sequence[Row]) -> dict[str, str]:
-        """Keep the rows of `SESSION_SETTINGS`. Does not write."""
+        """Keep the rows of `settings.OF_SESSION`. Does not write."""
         self._settings_of_session = {row["name"]: row["value"] for row in rows}
         return self._settings_of_session
 
@@ -541,7 +495,7 @@ class Session:
         self.connection = self.reopen()
         self._version_is_right = False
         self.connection.add_notice_handler(self.take_notice)
-        self._target = replace(self._read_target(), production=self._target.production)
+        self._target = replace(target_of(self.connection, self.schema), production=self._target.production)
 
     def idle(self) -> bool:
         """Whether no thread is using the connection at this moment; does not wait for one that does. Does not write."""
@@ -584,8 +538,7 @@ class Session:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a user should know of the progress report, when the operation is over. Does not write."""
-        failure = self._reporter.failure
-        return () if failure is None else (f"Progress was not shown to the end: {type(failure).__name__}: {failure}",)
+        return self._reporter.remarks
 
     def cancel(self) -> None:
         """Cancel on the server what is running here; callable from another thread. What a transaction did is undone there."""

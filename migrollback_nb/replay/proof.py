@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrollback_nb.database.progress import Progress
-    from migrollback_nb.database.session import Timeouts
+    from migrollback_nb.database.settings import Timeouts
     from migrollback_nb.files.formats.folder import FolderContents
     from migrollback_nb.files.migration import MigrationFile
     from migrollback_nb.files.preludes import Prelude

@@ -26,7 +26,8 @@ from migrollback_nb.files.preludes import extensions_only, without_own_options
 from migrollback_nb.replay.scratch import Scratch, scratch
 
 if TYPE_CHECKING:
-    from migrollback_nb.database.session import Row, Timeouts
+    from migrollback_nb.database.session import Row
+    from migrollback_nb.database.settings import Timeouts
 
 #: Word for "on a scratch database of this machine", where a DSN may stand too.
 HERE = "scratch"

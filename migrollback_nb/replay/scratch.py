@@ -27,7 +27,7 @@ from migrollback_nb.replay.scratch_server import lacking_extensions, server_for
 from migrollback_nb.servers import programs
 
 if TYPE_CHECKING:
-    from migrollback_nb.database.session import Timeouts
+    from migrollback_nb.database.settings import Timeouts
     from migrollback_nb.files.migration import MigrationFile
     from migrollback_nb.files.preludes import Prelude
 

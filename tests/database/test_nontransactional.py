@@ -5,7 +5,7 @@ import pytest
 from watching import AROUND, Background, events, eventually, eventually_waits, exists, status, value
 
 import migrollback_nb as mr
-from migrollback_nb.database.nontransactional import NontransactionalCommands
+from migrollback_nb.database import nontransactional
 
 pytestmark = pytest.mark.older
 
@@ -255,13 +255,13 @@ def test_an_up_part_outside_a_transaction_looks_at_its_dependencies_under_the_lo
 ):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
     write_migration("002_u", "-- Transaction: false\n-- Depends on: 001_t\nCREATE TABLE u ();")
-    whole = NontransactionalCommands._gate_held
+    whole = nontransactional.gate_held
 
-    def gate_after_another_session(self):
+    def gate_after_another_session(asking):
         session().execute("SELECT execute_migration_rollback('001_t')")
-        return whole(self)
+        return whole(asking)
 
-    monkeypatch.setattr(NontransactionalCommands, "_gate_held", gate_after_another_session)
+    monkeypatch.setattr(nontransactional, "gate_held", gate_after_another_session)
     with pytest.raises(mr.MigrollbackError):
         db.apply("002_u")
     assert not exists(session(), "u")

@@ -1,0 +1,84 @@
+"""A second connection that holds the gate's lock while statements run outside a transaction. Does not write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+from migrollback_nb.core import errors
+from migrollback_nb.database.session import Session
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+@contextmanager
+def gate_held(session: Session) -> Iterator[Session]:
+    """Hold the gate's lock in a transaction of a second connection, which is open and idle. Does not write.
+
+    Such a transaction survives poolers, and it holds no snapshot that CONCURRENTLY would wait for.
+
+    Raises
+    ------
+    UsageError
+        Where there is no second connection.
+    Refused
+        Behind a pooler that lends a session for each transaction.
+    """
+    if session.reopen is None:
+        raise errors.UsageError(
+            "Running outside a transaction needs a second connection",
+            hint="Connect by DSN instead of lending a connection.",
+        )
+    with session.reopen() as connection:
+        with session.translated_errors():
+            lent = _is_behind_pooler(session) and _is_lent_for_a_transaction(session, connection)
+        if lent:
+            raise errors.Refused(
+                "What runs statement by statement outside a transaction needs a session of its own, and this"
+                " connection goes through a pooler that lends one for each transaction",
+                hint=(
+                    "Nothing was run. Connect to the server itself, or through a pooler in session mode: else a"
+                    " statement could miss its search_path, and other clients would find our settings."
+                ),
+            )
+        holder = Session(connection, schema=session.schema, timeouts=session.timeouts)
+        with holder.translated_errors(), connection.transaction():
+            holder.set_local(
+                connection,
+                {"idle_in_transaction_session_timeout": "0", "lock_timeout": session.timeouts.lock_timeout},
+            )
+            holder.call("lock_migrations")
+            release_snapshot(holder)
+            yield holder
+
+
+def release_snapshot(holder: Session) -> None:
+    """Close the portal of the last query: open it keeps a snapshot until COMMIT, and CONCURRENTLY waits for that. Does not write."""
+    # without parameters it goes by the simple protocol, which replaces the unnamed portal
+    holder.connection.execute("SELECT")
+
+
+def _is_behind_pooler(session: Session) -> bool:
+    """Whether another process answers than the one that was named at connecting."""
+    return _process(session.connection) != session.connection.info.backend_pid
+
+
+def _is_lent_for_a_transaction(session: Session, other: psycopg.Connection) -> bool:
+    """Whether the pooler lends our session to others between two transactions; `other` is a connection through it too."""
+    for _ in range(5):  # others who come between may hide it once
+        ours = _process(session.connection)
+        if _process(session.connection) != ours:  # lent in turn
+            return True
+        with other.transaction():  # or the one that was left last is lent first, and that is ours
+            if _process(other) == ours or _process(session.connection) != ours:
+                return True
+    return False
+
+
+def _process(connection: psycopg.Connection) -> int:
+    """Process id of the server's end, as the server says."""
+    found = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    assert found is not None  # noqa: S101  # for mypy: it is one row
+    return cast(int, found[0])
