@@ -82,7 +82,7 @@ def template(
             known = next((state.major for state in states if state is not None), 18)
             suggested = undo.suggest(file.up, states=states, major=major or known)
         if trouble is not None:
-            warnings.append(f"What was there before could not be looked up: {trouble}")
+            warnings.append(f"What was there before is not known: {trouble}")
             remarks.append(warnings[-1])
     has_sql = bool(suggested.statements or suggested.todos)
     text = blocks.undo_text(file, suggested, commented=has_sql if commented is None else commented, remarks=remarks)

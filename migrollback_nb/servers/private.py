@@ -36,7 +36,7 @@ THROWAWAY = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "jit": "off",
-    # a whole schema is dropped and made anew in one transaction
+    # a whole schema is dropped and created again in one transaction
     "max_locks_per_transaction": "1024",
 }
 

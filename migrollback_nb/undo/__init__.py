@@ -25,8 +25,9 @@ __all__ = ["Inverse", "SchemaState", "Suggestion", "suggest"]
 
 #: Statements after which the schema and the rows are what they were, or that undo themselves.
 _NO_EFFECT = frozenset({
-    "variable_show_stmt", "transaction_stmt", "vacuum_stmt", "explain_stmt", "check_point_stmt", "discard_stmt", "lock_stmt", "constraints_set_stmt", "reindex_stmt",
-    "notify_stmt", "listen_stmt", "unlisten_stmt", "prepare_stmt", "deallocate_stmt", "load_stmt", "refresh_mat_view_stmt", "declare_cursor_stmt", "fetch_stmt", "close_portal_stmt",
+    "variable_show_stmt", "transaction_stmt", "vacuum_stmt", "explain_stmt", "check_point_stmt", "discard_stmt",
+    "lock_stmt", "constraints_set_stmt", "reindex_stmt", "notify_stmt", "listen_stmt", "unlisten_stmt", "prepare_stmt",
+    "deallocate_stmt", "load_stmt", "refresh_mat_view_stmt", "declare_cursor_stmt", "fetch_stmt", "close_portal_stmt",
     "alter_collation_stmt", "alter_database_refresh_coll_stmt",
 })  # fmt: skip
 
@@ -99,7 +100,7 @@ def _under_their_paths(inverses: Iterable[Inverse]) -> Iterator[Inverse]:
             yield inverse
 
 
-#: What the parser calls a statement -> what undoes it. What makes one thing stands in creates.py.
+#: What the parser calls a statement -> what undoes it. What creates one object stands in parsing/creates.
 _UNDO: dict[str, Callable[[Position, Any], list[Step]]] = {
     "variable_set_stmt": _set,
     "create_schema_stmt": undo_create_schema,

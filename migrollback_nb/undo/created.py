@@ -29,17 +29,15 @@ _IN_A_SCHEMA = {
 
 @dataclass(slots=True, eq=False)
 class Created:
-    """Something that this up migration makes."""
+    """An object that this up migration creates."""
 
-    index: int  #: of the statement that makes it
+    index: int  #: of the statement that creates it
     name: str  #: not quoted, without its schema
-    moved: bool = (
-        False  #: to another schema since: what has been made on it there may clash with something where it goes back to
-    )
+    moved: bool = False  #: to another schema since: what stands on it may clash with something where it goes back to
 
 
 class CreatedObjects:
-    """All that the statements so far have made, and not dropped again."""
+    """All that the statements so far have created, and not dropped again."""
 
     def __init__(self) -> None:
         self._by_key: dict[ObjectKey, Created] = {}
@@ -54,45 +52,45 @@ class CreatedObjects:
         """What is known by this key."""
         return None if key is None else self._by_key.get(key)
 
-    def add(self, made: Created, keys: Iterable[ObjectKey]) -> None:
-        """Keep what a statement made."""
-        self._by_key.update(dict.fromkeys(keys, made))
+    def add(self, created: Created, keys: Iterable[ObjectKey]) -> None:
+        """Keep what a statement created."""
+        self._by_key.update(dict.fromkeys(keys, created))
 
-    def forget(self, made: Created) -> None:
-        """Drop something again."""
-        self._by_key = {key: other for key, other in self._by_key.items() if other is not made}
+    def forget(self, created: Created) -> None:
+        """Forget an object: it is dropped again."""
+        self._by_key = {key: other for key, other in self._by_key.items() if other is not created}
 
-    def younger_than(self, made: Created) -> set[str]:
-        """Names of what was made after something."""
-        return {other.name for other in self._by_key.values() if other.index > made.index}
+    def younger_than(self, created: Created) -> set[str]:
+        """Names of what was created after it."""
+        return {other.name for other in self._by_key.values() if other.index > created.index}
 
     def rename(self, key: ObjectKey, name: str) -> Created | None:
         """Give something another name, and with a relation to all that stands on it; say what it was."""
-        made = self._by_key.pop(key, None)
-        if made is not None:
+        created = self._by_key.pop(key, None)
+        if created is not None:
             at = 3 if key[0] in ("column", "constraint", "trigger", "policy", "rule") else 2
-            self._by_key[(*key[:at], name, *key[at + 1 :])] = made
+            self._by_key[(*key[:at], name, *key[at + 1 :])] = created
         if key[0] == "relation":
             for other in [
                 other for other in self._by_key if len(other) == 4 and other[0] != "routine" and other[1:3] == key[1:3]
             ]:
                 self._by_key[other[0], other[1], name, other[3]] = self._by_key.pop(other)
-        return made
+        return created
 
     def move(self, key: ObjectKey, schema: str) -> Created | None:
         """Put something into another schema; say what it was."""
-        made = self._by_key.pop(key, None)
-        if made is not None:
-            made.moved = True
-            self._by_key[(key[0], schema, *key[2:])] = made
-        return made
+        created = self._by_key.pop(key, None)
+        if created is not None:
+            created.moved = True
+            self._by_key[(key[0], schema, *key[2:])] = created
+        return created
 
     def keys_of(self, kind: str, name: str, schema: str | None = None) -> list[ObjectKey]:
         """The keys of a kind with this name, whatever the arguments; schema None: in any."""
         return [key for key in self._by_key if key[0] == kind and key[2] == name and schema in (None, key[1])]
 
     def by_name(self, kind: int, item: Any, default_schema: str) -> Created | None:
-        """What a statement such as DROP, COMMENT or GRANT names, if it was made here."""
+        """What a statement such as DROP, COMMENT or GRANT names, if it was created here."""
         parts = names(item)
         if not parts:
             return None

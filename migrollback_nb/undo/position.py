@@ -1,4 +1,4 @@
-"""Where the reading of an up migration stands: at which statement, under which path, and what was made and is known by then. Pure."""
+"""Where the reading of an up migration stands: statement, path, and what is created and known by then. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Position:
         self.created = CreatedObjects()
         self.default_schema = (
             states[0].path[0] if states and states[0] and states[0].path else "public"
-        )  #: where what has no schema in its name is made
+        )  #: where what has no schema in its name is created
         self.path: str | None = None  #: the search_path that the up migration has set, as it writes it
         self.found: list[Inverse] = []  #: the inverse of each statement so far
         self.index = -1  #: place of the statement
@@ -44,7 +44,10 @@ class Position:
         self.found.append(self.now)
 
     def set_path(self, path: str | None, first: str) -> None:
-        """From here on names are looked up elsewhere: path is the statement that says so, first the schema in which things are made."""
+        """Keep that a statement sets the search_path.
+
+        path: that statement; first: the schema in which objects are created from here on.
+        """
         self.path = path
         self.default_schema = first
 
@@ -106,13 +109,13 @@ class Position:
             return [
                 replace(
                     otherwise[0],
-                    todo=f"line {self.now.line}, {what}: check this; what was there before could not be looked up",
+                    todo=f"line {self.now.line}, {what}: check this; what was there before is not known",
                 ),
                 *otherwise[1:],
             ]
-        return self.todo(f"{what}: write by hand what undoes it; what was there before could not be looked up")
+        return self.todo(f"{what}: write by hand what undoes it; what was there before is not known")
 
-    # -- what this up migration made ----------------------------------------------------------------------------------------
+    # -- what this up migration creates --------------------------------------------------------------------------------
 
     def relation_key(self, rv: Any) -> ObjectKey:
         """Under which key a relation is known."""
@@ -123,11 +126,11 @@ class Position:
         return (kind, parts[-2] if len(parts) > 1 else self.default_schema, parts[-1])
 
     def created_by_name(self, kind: int, item: Any) -> Created | None:
-        """What a statement such as DROP, COMMENT or GRANT names, if this up migration made it."""
+        """What a statement such as DROP, COMMENT or GRANT names, if this up migration created it."""
         return self.created.by_name(kind, item, self.default_schema)
 
     def is_on_created(self, kind: int, item: Any) -> bool:
-        """Whether a comment, grant or owner is on something that this up migration makes, and goes with it."""
+        """Whether a comment, grant or owner is on what this up migration creates, and is dropped with it."""
         parts = names(item)
         if len(parts) > 1 and (kind in ON_TABLE or kind in (OBJECT.OBJECT_COLUMN, OBJECT.OBJECT_TABCONSTRAINT)):
             schema, table = parts[-3] if len(parts) > 2 else self.default_schema, parts[-2]
@@ -137,21 +140,21 @@ class Position:
                 return ("column", schema, table, parts[-1]) in self.created
         return self.created_by_name(kind, item) is not None
 
-    def refers_to_later(self, node: Any, made: Created) -> bool:
-        """Whether a statement makes an older thing of this up migration rest on a younger one, which is dropped first."""
-        return bool(self.created.younger_than(made) & referred(node))
+    def refers_to_later(self, node: Any, created: Created) -> bool:
+        """Whether a statement makes an older object depend on a younger one, which is dropped first."""
+        return bool(self.created.younger_than(created) & referred(node))
 
-    def about(self, *made: Created | None) -> None:
+    def about(self, *created: Created | None) -> None:
         """Keep of what this statement speaks: when that is dropped again, there is nothing to undo."""
-        self.now.about = (*self.now.about, *(one for one in made if one is not None))
+        self.now.about = (*self.now.about, *(one for one in created if one is not None))
 
-    def cancel(self, made: Created) -> None:
-        """Take back what undoes the making of something, and all that spoke of it: it is dropped again."""
+    def cancel(self, created: Created) -> None:
+        """Take back what undoes the creation of an object, and all that spoke of it: it is dropped again."""
         for inverse in self.found:
-            if made in inverse.about:
+            if created in inverse.about:
                 inverse.steps = ()
                 inverse.needs_schema = False
-        self.created.forget(made)
+        self.created.forget(created)
 
     def rename_created(self, key: ObjectKey, name: str) -> None:
         """Follow something to its new name."""

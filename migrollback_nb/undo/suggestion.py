@@ -13,9 +13,7 @@ class SchemaState:
     """What the schema is just before a statement, or just after the last one."""
 
     objects: Objects  #: what schema_snapshot() says
-    path: tuple[
-        str, ...
-    ]  #: schemas in which unqualified names are looked up, the first being where things are made; not quoted
+    path: tuple[str, ...]  #: the search_path, not quoted; objects are created in the first of these schemas
     role: str  #: who runs the migrations, as PostgreSQL quotes it
     major: int = 18  #: version of the server that says so
 
@@ -28,9 +26,8 @@ class Inverse:
     steps: tuple[Step, ...]  #: in the order in which they are to run; none where nothing is left to undo
     needs_schema: bool = False  #: whether more could be said if the schema before the statement were known
     path: str | None = None  #: the search_path that the up migration has set by then, as it writes it
-    about: tuple[Created, ...] = field(
-        default=(), repr=False
-    )  #: things made by the same up migration: when they are dropped again, there is nothing to undo
+    #: objects that the same up migration created: when they are dropped again, there is nothing to undo
+    about: tuple[Created, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +35,8 @@ class Suggestion:
     """What undoes an up migration."""
 
     inverses: tuple[Inverse, ...]  #: last statement of the up migration first; those with nothing to undo are left out
-    needs_schema: frozenset[
-        int
-        # : places in ``up.statements`` of those of which more could be said if the schema before and after them were known
-    ]
+    #: places in ``up.statements`` of those of which more could be said if the schema before and after were known
+    needs_schema: frozenset[int]
 
     @property
     def statements(self) -> tuple[str, ...]:

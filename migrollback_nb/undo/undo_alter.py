@@ -49,7 +49,7 @@ def undo_alter_enum(at: Position, m: Any) -> list[Step]:
         return []
     return at.todo(
         f"ALTER TYPE {dotted(names)} ADD VALUE {literal(m.new_val)}: PostgreSQL cannot take a value out of an enum. "
-        "The type would have to be made anew without it, once no row holds it; left alone it does no harm"
+        "The type would have to be created again without it, once no row holds it; left alone it does no harm"
     )
 
 

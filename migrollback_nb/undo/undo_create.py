@@ -1,4 +1,4 @@
-"""Undoes CREATE by a DROP, and DROP by a CREATE: unless it is dropped with its table, or may have been there before. Pure."""
+"""Undoes CREATE by a DROP, and DROP by a CREATE: unless it goes with its table, or may have been there before. Pure."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def _drop(at: Position, create: Create, known: list[Step] | None) -> list[Step]:
     if known is not None:
         return known if not create.named or len(known) > 1 else [Step(sql=create.drop)]
     if create.conditional:
-        return at.todo(
-            f"{create.what}: whether it was there before could not be looked up. If it was not: {create.drop};"
-        )
+        return at.todo(f"{create.what}: whether it was there before is not known. If it was not: {create.drop};")
     guessed = f"line {at.now.line}, {create.what}: PostgreSQL chose the name; check it"
     return [Step(sql=create.drop, todo=None if create.named else guessed)]
 
@@ -103,6 +101,6 @@ def undo_drop(at: Position, m: Any) -> list[Step]:
         for node in reversed(left)
         for step in at.todo(
             f"DROP {object_word(m.remove_type)} {item(m.remove_type, node)}: write by hand what brings it back; what it"
-            f" was could not be looked up.{lost}"
+            f" was is not known.{lost}"
         )
     ]

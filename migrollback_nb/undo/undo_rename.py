@@ -1,4 +1,4 @@
-"""Undoes RENAME and SET SCHEMA, and follows what this up migration made to its new name or schema. Pure."""
+"""Undoes RENAME and SET SCHEMA, and follows what this up migration created to its new name or schema. Pure."""
 
 from __future__ import annotations
 
@@ -60,23 +60,28 @@ def undo_rename(at: Position, m: Any) -> list[Step]:
         at.rename_created((_PARTS[kind], *key[1:], m.subname), m.newname)
         if key in at.created:
             at.about(at.created[key])
-            return []  # it goes with its table
+            return []  # it is dropped with its table
     elif kind in _ALONE:
         back.subname, back.newname = m.newname, m.subname
         if kind == OBJECT.OBJECT_SCHEMA:
             at.rename_created(("schema", None, m.subname), m.newname)
+    elif not names(m.object):
+        return at.by_state("RENAME")
     else:
-        parts = names(m.object)
-        if not parts:
-            return at.by_state("RENAME")
-        last = last_string(back.object)
-        back.newname, last.sval = last.sval, m.newname
-        if kind in (OBJECT.OBJECT_TYPE, OBJECT.OBJECT_DOMAIN):
-            at.rename_created(at.key("type", parts), m.newname)
-        if kind in ROUTINES:
-            for key in at.created.keys_of("routine", parts[-1]):
-                at.rename_created(key, m.newname)
+        _rename_named(at, m, back)
     return [Step(sql=deparse("rename_stmt", back))]
+
+
+def _rename_named(at: Position, m: Any, back: Any) -> None:
+    """Turn round the renaming of what has a name in a schema, or none, and follow it."""
+    kind, parts = m.rename_type, names(m.object)
+    last = last_string(back.object)
+    back.newname, last.sval = last.sval, m.newname
+    if kind in (OBJECT.OBJECT_TYPE, OBJECT.OBJECT_DOMAIN):
+        at.rename_created(at.key("type", parts), m.newname)
+    if kind in ROUTINES:
+        for key in at.created.keys_of("routine", parts[-1]):
+            at.rename_created(key, m.newname)
 
 
 def undo_set_schema(at: Position, m: Any) -> list[Step]:
@@ -105,7 +110,7 @@ def undo_set_schema(at: Position, m: Any) -> list[Step]:
             for key in at.created.keys_of(kind, parts[-1], old):
                 at.move_created(key, m.newschema)
     at.now.needs_schema = guessed
-    unsure = f"line {at.now.line}, SET SCHEMA: check that it was in schema {quote(old)}; that could not be looked up"
+    unsure = f"line {at.now.line}, SET SCHEMA: check that it was in schema {quote(old)}; that is not known"
     return [Step(sql=deparse("alter_object_schema_stmt", back), todo=unsure if guessed and at.before is None else None)]
 
 

@@ -95,7 +95,7 @@ def undo_truncate(at: Position, m: Any) -> list[Step]:
 
 
 def undo_select(at: Position, m: Any) -> list[Step]:
-    """Undo what a SELECT makes, changes or calls; most leave nothing behind."""
+    """Undo what a SELECT creates, changes or calls; most leave nothing behind."""
     if m.HasField("into_clause"):
         return undo_create(at, create_of_relation(m.into_clause.rel, conditional=False), m)
     for word, statement in (("INSERT INTO", PB.InsertStmt), ("UPDATE", PB.UpdateStmt), ("DELETE FROM", PB.DeleteStmt)):

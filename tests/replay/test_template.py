@@ -128,7 +128,7 @@ def test_an_earlier_migration_that_fails_is_named(db, write_migration, database_
     write_migration("002_change", "ALTER TABLE t DROP COLUMN a; CREATE TABLE u (a int);")
     suggested = db.template("002_change", on=database_dsn)
     assert suggested.statements == ("DROP TABLE IF EXISTS u",)
-    assert "what was there before could not be looked up" in suggested.todos[0]
+    assert "what was there before is not known" in suggested.todos[0]
     assert "001_base, which comes before it, cannot be applied" in suggested.warnings[0]
     assert 'line 2: type "no_such_type" does not exist (42704)' in suggested.warnings[0]
     assert suggested.warnings[0] in suggested.text
@@ -138,7 +138,7 @@ def test_a_server_that_does_not_answer_is_no_hindrance(db, write_migration):
     write_migration("001_change", "ALTER TABLE t DROP COLUMN a; CREATE TABLE u (a int);")
     suggested = db.template("001_change", on="host=/nowhere user=nobody")
     assert suggested.statements == ("DROP TABLE IF EXISTS u",)
-    assert suggested.warnings[0].startswith("What was there before could not be looked up: ")
+    assert suggested.warnings[0].startswith("What was there before is not known: ")
 
 
 def test_what_was_looked_up_before_the_up_part_failed_is_used(db, write_migration, database_dsn):

@@ -96,10 +96,7 @@ def test_an_update_of_a_new_column_alone_goes_with_it():
         ("ALTER SEQUENCE s RESTART", "RESTART: what the sequence had reached is not kept"),
         (
             "DROP TABLE t",
-            (
-                "DROP TABLE t: write by hand what brings it back; what it was could not be looked up. Its rows went"
-                " with it."
-            ),
+            ("DROP TABLE t: write by hand what brings it back; what it was is not known. Its rows went with it."),
         ),
         (
             "ALTER TABLE t DROP COLUMN a",
@@ -111,11 +108,11 @@ def test_an_update_of_a_new_column_alone_goes_with_it():
         ("DROP ROLE bob", "roles belong to the whole server"),
         (
             "CREATE TABLE IF NOT EXISTS t ()",
-            "whether it was there before could not be looked up. If it was not: DROP TABLE IF EXISTS t;",
+            "whether it was there before is not known. If it was not: DROP TABLE IF EXISTS t;",
         ),
         (
             "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS ''",
-            "whether it was there before could not be looked up",
+            "whether it was there before is not known",
         ),
         ("SECURITY LABEL ON TABLE t IS 'x'", "write by hand what undoes it"),
     ],

@@ -1,4 +1,4 @@
-"""Writes the DDL that leads from one state of a schema back to another, out of what schema_objects() tells of both. Pure."""
+"""Writes the DDL that leads from one state of a schema back to another, out of the objects of both. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from migrollback_nb.undo.ddl.comments import comment_steps
 from migrollback_nb.undo.ddl.create import create_steps
 from migrollback_nb.undo.ddl.drop import drop_steps
 from migrollback_nb.undo.ddl.grants import grant_steps
-from migrollback_nb.undo.ddl.objects import Definition, Key, Objects
-from migrollback_nb.undo.ddl.order import DROPPED_FIRST, MADE_FIRST, in_order, place
-from migrollback_nb.undo.ddl.ownership import comes_by_itself, goes_along
+from migrollback_nb.undo.ddl.objects import Definition, Key, Objects, Step, by_hand
+from migrollback_nb.undo.ddl.order import CREATED_FIRST, DROPPED_FIRST, in_order, place
+from migrollback_nb.undo.ddl.ownership import is_created_implicitly, is_dropped_with
 from migrollback_nb.undo.ddl.quoting import literal
 from migrollback_nb.undo.ddl.states import Schemas
-from migrollback_nb.undo.ddl.steps import Step, by_hand
 
 __all__ = ["Objects", "Step", "literal", "restore"]
 
@@ -33,12 +32,12 @@ def restore(
     old, new : Objects
         Two values of schema_snapshot().
     role : str, optional
-        Owner of what the migrations make, as PostgreSQL quotes it: what belongs to that role is made without naming an
+        Owner of what the migrations create, as PostgreSQL quotes it: what belongs to it is created without naming an
         owner.
     major : int
         PostgreSQL's version on which the result is to run: it keeps names of not-null constraints from 18 on.
     concurrently : bool
-        Make and drop indexes CONCURRENTLY.
+        Create and drop indexes CONCURRENTLY.
 
     Returns
     -------
@@ -55,24 +54,28 @@ def restore(
 
 
 def _objects(schemas: Schemas) -> Iterator[Step]:
-    """Drop what was created, make what was dropped, change back what was changed: each as soon as it can be."""
+    """Drop what was created, create what was dropped, change back what was changed: each as soon as it can be."""
     dropped = {key: d for key, d in schemas.dropped.items() if key[0] not in _SAID}
-    # a sequence of a serial column goes with the column, and does not come with it
-    made = {
-        key: d for key, d in dropped.items() if key[0] == "sequence" or not goes_along(schemas, key, d, schemas.dropped)
+    # a sequence of a serial column is dropped with the column, and not created with it
+    again = {
+        key: d
+        for key, d in dropped.items()
+        if key[0] == "sequence" or not is_dropped_with(schemas, key, d, schemas.dropped)
     }
     gone = {
         key: d
         for key, d in schemas.created.items()
-        if key[0] not in _SAID and not goes_along(schemas, key, d, schemas.created)
+        if key[0] not in _SAID and not is_dropped_with(schemas, key, d, schemas.created)
     }
-    makes = [key for key in in_order(made) if not comes_by_itself(schemas, key, made[key], schemas.old)]
-    drops = [key for key in reversed(in_order(gone)) if not comes_by_itself(schemas, key, gone[key], schemas.new)]
+    creates = [key for key in in_order(again) if not is_created_implicitly(schemas, key, again[key], schemas.old)]
+    drops = [key for key in reversed(in_order(gone)) if not is_created_implicitly(schemas, key, gone[key], schemas.new)]
     changes = sorted((key for key in schemas.changed if key[0] not in _SAID), key=lambda key: (place(key[0]), key[1]))
-    comes = set(makes)
-    # parts of what was made again: they came neither with its text nor as things of their own
+    written = set(creates)
+    # parts of what is created again: neither its text nor a statement of their own brings them
     parts = {
-        key: d for key, d in dropped.items() if key not in comes and not comes_by_itself(schemas, key, d, schemas.old)
+        key: d
+        for key, d in dropped.items()
+        if key not in written and not is_created_implicitly(schemas, key, d, schemas.old)
     }
 
     def drop(keys: Iterable[Key]) -> Iterator[Step]:
@@ -88,11 +91,11 @@ def _objects(schemas: Schemas) -> Iterator[Step]:
         return key[0] in DROPPED_FIRST and _table(key, gone[key]) not in schemas.detached
 
     yield from drop(key for key in drops if stands_in_the_way(key))
-    yield from create(key for key in makes if key[0] in MADE_FIRST)
+    yield from create(key for key in creates if key[0] in CREATED_FIRST)
     for key in changes:
         yield from alter_steps(schemas, *key, *schemas.changed[key])
     yield from drop(key for key in drops if not stands_in_the_way(key))
-    yield from create(key for key in makes if key[0] not in MADE_FIRST)
+    yield from create(key for key in creates if key[0] not in CREATED_FIRST)
     yield from create(key for key in in_order(parts) if key[0] in ("index", "trigger", "rule", "policy", "constraint"))
 
 
@@ -104,7 +107,7 @@ def _table(key: Key, d: Definition) -> str | None:
 def _comments_of_what_stays(schemas: Schemas) -> Iterator[Step]:
     """Take new comments away, first: what they are on may get another name or type."""
     for key, d in schemas.created.items():
-        if key[0] == "comment" and not goes_along(schemas, key, d, schemas.created):
+        if key[0] == "comment" and not is_dropped_with(schemas, key, d, schemas.created):
             yield from comment_steps(key[1], None)
 
 
@@ -117,7 +120,7 @@ def _comments(schemas: Schemas) -> Iterator[Step]:
 def _grants(schemas: Schemas) -> Iterator[Step]:
     for key in (*schemas.created, *schemas.changed, *schemas.dropped):
         if key[0] in ("grant", "default grant"):
-            if not (key in schemas.created and goes_along(schemas, key, {}, schemas.created)):
+            if not (key in schemas.created and is_dropped_with(schemas, key, {}, schemas.created)):
                 yield from grant_steps(schemas, *key)
         elif key[0] in ("setting", "security label"):
             yield by_hand(*key, "was changed")

@@ -33,7 +33,7 @@ def option_list(found: Mapping[str, str], prefix: str = "") -> str:
 
 
 def _is_postgresqls(name: str) -> bool:
-    """Whether PostgreSQL keeps this option for itself (15.20: pg_attver); snapshots from before it was known hold it."""
+    """Whether PostgreSQL keeps this option for itself (15.20: pg_attver); older snapshots hold it."""
     return name.startswith("pg_")
 
 
@@ -90,7 +90,7 @@ def attribute(quoted: str, d: Definition) -> str:
 
 
 def new_sequence(like: Mapping[str, Any]) -> dict[str, Any]:
-    """What a new sequence has that counts in the same direction and is of the same type, unless it is told otherwise."""
+    """What a new sequence has that counts in the same direction and has the same type."""
     largest = _LARGEST[like["type"]]
     up = like["inc"] > 0
     return {

@@ -14,9 +14,8 @@ from migrollback_nb.undo.ddl.clauses import (
     options,
     sequence_options,
 )
-from migrollback_nb.undo.ddl.objects import Definition
+from migrollback_nb.undo.ddl.objects import Definition, Step
 from migrollback_nb.undo.ddl.states import Schemas
-from migrollback_nb.undo.ddl.steps import Step
 
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
 _COMPRESSION = {"p": "pglz", "l": "lz4"}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from migrollback_nb.core.object_names import NAME, split_table
-from migrollback_nb.undo.ddl.objects import ROUTINES
+from migrollback_nb.undo.ddl.objects import ROUTINES, Step, by_hand
 from migrollback_nb.undo.ddl.quoting import argument_types, literal
-from migrollback_nb.undo.ddl.steps import Step, by_hand
 
 _SUBJECTS = (
     (re.compile(r"(?:table|view|materialized view|foreign table|composite type) column (.*)", re.DOTALL), "COLUMN {0}"),
@@ -44,7 +43,7 @@ def comment_steps(identity: str, text: str | None) -> list[Step]:
 
 
 def _subject(identity: str) -> str | None:
-    """What stands between COMMENT ON and IS, for the identity that pg_identify_object() gives; None for one that cannot have a comment."""
+    """What stands between COMMENT ON and IS, for an identity of pg_identify_object(); None where nothing does."""
     for pattern, text in _SUBJECTS:
         found = pattern.fullmatch(identity)
         if found:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from migrollback_nb.core.object_names import split_last, split_table
-from migrollback_nb.undo.ddl.objects import VIEWS, Definition, keyword
+from migrollback_nb.undo.ddl.objects import VIEWS, Definition, Step, by_hand, keyword
 from migrollback_nb.undo.ddl.quoting import operator
 from migrollback_nb.undo.ddl.states import Schemas
-from migrollback_nb.undo.ddl.steps import Step, by_hand
 
 
 def drop_steps(schemas: Schemas, kind: str, identity: str, d: Definition) -> list[Step]:

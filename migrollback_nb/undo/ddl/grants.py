@@ -1,4 +1,4 @@
-"""GRANT, REVOKE and ALTER DEFAULT PRIVILEGES that bring the grants on one thing back. Pure."""
+"""GRANT, REVOKE and ALTER DEFAULT PRIVILEGES that bring the grants on one object back. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from migrollback_nb.core.object_names import NAME, quote, split_last
-from migrollback_nb.undo.ddl.objects import RELATIONS, ROUTINES, TYPES, Definition
+from migrollback_nb.undo.ddl.objects import RELATIONS, ROUTINES, TYPES, Definition, Step, by_hand
 from migrollback_nb.undo.ddl.states import Schemas
-from migrollback_nb.undo.ddl.steps import Step, by_hand
 
 _TABLE_RIGHTS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"})
 _NONE: frozenset[str] = frozenset()
@@ -46,7 +45,7 @@ class _Granted:
 
 
 def grant_steps(schemas: Schemas, kind: str, identity: str, *, fresh: bool = False) -> list[Step]:
-    """Bring the grants on one thing back; fresh: the thing was just made again and has only those that a new one has."""
+    """Bring the grants on one object back; fresh: it was just created again and has those of a new one."""
     granted = _granted(schemas, identity) if kind == "grant" else _default(schemas, identity)
     if granted is None:
         return [by_hand(kind, identity, "was changed")]

@@ -1,4 +1,4 @@
-"""In which order things can be made, and so be dropped the other way round. Pure."""
+"""In which order objects can be created, and so be dropped the other way round. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Any
 
 from migrollback_nb.undo.ddl.objects import Definition, Key
 
-#: In this order things are made; the other way round they are dropped. What names another thing comes after it,
-#: whatever its place here.
+#: In this order objects are created; the other way round they are dropped. What names another comes after it, whatever
+#: its place here.
 ORDER = (
-    "schema", "extension", "language", "access method", "collation", "enum", "range", "composite type", "domain", "base type", "foreign data wrapper", "server",
-    "sequence", "function", "procedure", "aggregate", "operator", "operator family", "operator class", "cast", "transform", "conversion", "text search parser/template",
-    "text search dictionary", "text search configuration", "table", "partitioned table", "foreign table", "column", "domain constraint", "constraint", "index", "view",
-    "materialized view", "rule", "trigger", "policy", "statistics", "event trigger", "publication", "subscription", "user mapping",
+    "schema", "extension", "language", "access method", "collation", "enum", "range", "composite type", "domain",
+    "base type", "foreign data wrapper", "server", "sequence", "function", "procedure", "aggregate", "operator",
+    "operator family", "operator class", "cast", "transform", "conversion", "text search parser/template",
+    "text search dictionary", "text search configuration", "table", "partitioned table", "foreign table", "column",
+    "domain constraint", "constraint", "index", "view", "materialized view", "rule", "trigger", "policy",
+    "statistics", "event trigger", "publication", "subscription", "user mapping",
 )  # fmt: skip
-#: What is made before anything is altered, since what is altered may come to name it.
-MADE_FIRST = frozenset(ORDER[: ORDER.index("column")])
+#: What is created before anything is altered, since what is altered may come to name it.
+CREATED_FIRST = frozenset(ORDER[: ORDER.index("column")])
 #: What is dropped before anything is altered, since it may stand in the way.
 DROPPED_FIRST = frozenset(ORDER[ORDER.index("domain constraint") :])
 
@@ -28,7 +30,7 @@ def place(kind: str) -> int:
 
 
 def in_order(found: Mapping[Key, Definition]) -> list[Key]:
-    """Sort by the order in which they can be made."""
+    """Sort by the order in which they can be created."""
     texts = {key: _text(key, d) for key, d in found.items()}
     ranked = sorted(found, key=lambda key: (_rank(key, found[key]), key[1]))
     names = {key: naming(key[1].split("(")[0]) for key in ranked}
@@ -43,7 +45,7 @@ def in_order(found: Mapping[Key, Definition]) -> list[Key]:
                 other != key
                 and other not in done
                 and names[other].search(texts[key])
-                and (key[0] not in MADE_FIRST or other[0] in MADE_FIRST)
+                and (key[0] not in CREATED_FIRST or other[0] in CREATED_FIRST)
             ):
                 visit(other, above | {key})
         done[key] = None
@@ -70,7 +72,7 @@ def _text(key: Key, d: Definition) -> str:
     if key[0] in ("function", "procedure") and " LANGUAGE sql" not in text:
         text = re.sub(
             r"AS \$(\w*)\$.*\$\1\$", "", text, flags=re.DOTALL
-        )  # a name in such a body need not be there when it is made
+        )  # a name in such a body need not be there when it is created
     return f"{key[1]}\n{text}"
 
 

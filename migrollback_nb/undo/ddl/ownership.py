@@ -1,4 +1,4 @@
-"""What belongs to what: which things come and go with another and need no statement of their own. Pure."""
+"""Ownership: which objects are created and dropped with another and need no statement of their own. Pure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from migrollback_nb.undo.ddl.order import ORDER
 from migrollback_nb.undo.ddl.states import Schemas
 
 
-def goes_along(schemas: Schemas, key: Key, d: Definition, among: Mapping[Key, Any]) -> bool:
-    """Whether a thing belongs to one of these, and goes when that is dropped."""
+def is_dropped_with(schemas: Schemas, key: Key, d: Definition, among: Mapping[Key, Any]) -> bool:
+    """Whether an object belongs to one of these, and is dropped with it."""
     return any(owner in among for owner in _owners(schemas, *key, d))
 
 
 def _owners(schemas: Schemas, kind: str, identity: str, d: Definition) -> list[Key]:
-    """What this goes with when that is dropped, as keys that it may have."""
+    """What this is dropped with, as keys that it may have."""
     if kind == "column":
         return _relations(split_last(identity)[0])
     if kind == "index":
@@ -74,8 +74,8 @@ def _subjects(schemas: Schemas, identity: str) -> list[Key]:
     return [(kind, rest[1]) for kind in ORDER] if rest else []
 
 
-def comes_by_itself(schemas: Schemas, key: Key, d: Definition, where: Objects) -> bool:
-    """Whether PostgreSQL makes it with something else of that state of the schema: mostly from the same thing on a parent table."""
+def is_created_implicitly(schemas: Schemas, key: Key, d: Definition, where: Objects) -> bool:
+    """Whether PostgreSQL creates it with another object of that state, mostly with its like on a parent table."""
     kind, identity = key
     match kind:
         case "index":

@@ -1,4 +1,4 @@
-"""The two states of a schema, what differs between them, and what is looked up in them. Pure."""
+"""The two states of a schema, what differs between them, and questions to them. Pure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Schemas:
 
     old: Objects  #: what is to be again
     new: Objects  #: what is there
-    role: str | None  #: owner of what the migrations make, as PostgreSQL quotes it
+    role: str | None  #: owner of what the migrations create, as PostgreSQL quotes it
     major: int  #: PostgreSQL's version
-    concurrently: bool  #: make and drop indexes CONCURRENTLY
+    concurrently: bool  #: create and drop indexes CONCURRENTLY
 
     # -- what differs --------------------------------------------------------------------------------------------------
 
@@ -56,7 +56,7 @@ class Schemas:
             if "partition_bound" in now and "partition_bound" not in was
         )
 
-    # -- what is looked up ---------------------------------------------------------------------------------------------
+    # -- questions to them ---------------------------------------------------------------------------------------------
 
     @cached_property
     def old_columns(self) -> Mapping[str, Mapping[str, tuple[str, Definition]]]:
@@ -92,7 +92,7 @@ class Schemas:
         return f"ALTER TABLE {relation}"
 
     def role_name(self, role: str) -> str:
-        """Name a role: whoever replayed the migrations stands for whoever runs them."""
+        """Name a role: the one that replayed the migrations stands for the one that runs them."""
         return "CURRENT_USER" if role == self.role else role
 
 
