@@ -135,7 +135,7 @@ class Attempts:
         if not self._system_is_gone(attempt_id):
             return None
         message = (
-            "Migration rolled back successfully. The rollback system is gone and its audit trail ends here (the"
+            "Migration rolled back successfully. The rollback system is gone and its audit log ends here (the"
             " connection was lost at COMMIT)"
         )
         rows = [{"success": True, "message": message, "sql_executed": None, "migration_name": name}]

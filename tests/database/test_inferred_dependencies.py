@@ -236,7 +236,7 @@ def test_recording_closes_no_circle(applied, db, connection, write_migration):
     [skipped] = db.record_dependencies().skipped
     assert (skipped.migration_name, skipped.remark) == (
         "002_user",
-        "would close a circle: 001_base depends on 002_user",
+        "would close a cycle: 001_base depends on 002_user",
     )
     assert len(db.dependencies()) == 1
 

@@ -24,7 +24,7 @@ def test_it_is_warned_of(db, applied):
     applied("001_t", "SELECT 1;")
     check = db.check(SYSTEM)
     assert check.can_rollback
-    assert any("audit trail ends here" in warning and "1 other" in warning for warning in check.warnings)
+    assert any("audit log ends here" in warning and "1 other" in warning for warning in check.warnings)
 
 
 def test_specified_dry_run_lists_what_goes(db):
@@ -48,7 +48,7 @@ def test_the_trail_is_handed_over_and_nothing_is_left(db, applied, session, else
         SYSTEM, confirm=SYSTEM, reason="moving on", trail=elsewhere / "trail.json", preview=db.preview(SYSTEM)
     )
     assert result.success
-    assert "audit trail ends here" in result.message
+    assert "audit log ends here" in result.message
     assert any("trail.json" in warning for warning in result.warnings)
     saved = json.loads((elsewhere / "trail.json").read_text())
     assert saved["head"]["head_hash"] == head.head_hash

@@ -410,7 +410,7 @@ def test_what_only_the_tool_can_record_it_is_left_to_apply(tool, beside, session
     tool.up()
     beside.sync()
     tool.write(1)
-    with pytest.raises(mr.ApplyFailed, match=r"nobody but its own tool can write the ledger sqitch\.changes"):
+    with pytest.raises(mr.ApplyFailed, match=r"only its own tool can write the ledger sqitch\.changes"):
         beside.apply()
     assert not exists(session(), "b")
 

@@ -54,7 +54,8 @@ ANSWERS = """
 SELECT (SELECT jsonb_agg(to_jsonb(c) ORDER BY h.migration_name) FROM {s}.migration_history h
           CROSS JOIN LATERAL {s}.can_rollback_migration(h.migration_name) c),
        (SELECT jsonb_agg(to_jsonb(l)) FROM {s}.list_rollbackable_migrations() l),
-       (SELECT jsonb_agg({s}.migration_warnings(h.migration_name) ORDER BY h.migration_name) FROM {s}.migration_history h),
+       (SELECT jsonb_agg({s}.migration_warnings(h.migration_name) ORDER BY h.migration_name) FROM {s}.migration_history h
+         WHERE h.migration_name <> {system}),
        (SELECT jsonb_agg(to_jsonb(i)) FROM {s}.infer_migration_dependencies() i),
        (SELECT jsonb_agg(to_jsonb(d)) FROM {s}.migration_deploys() d),
        (SELECT jsonb_agg(to_jsonb(e)) FROM {s}.execute_migration_rollback('003_index', true) e),

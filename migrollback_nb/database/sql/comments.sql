@@ -1,81 +1,126 @@
 -- What the tables and their columns mean.
 
 COMMENT ON TABLE migrollback_schema.migration_history IS
-    'One row for each migration that was ever registered: what undoes it, and whether it is in place.';
+    'One row for each migration that was ever registered: what undoes it, and whether it is applied.';
 COMMENT ON COLUMN migrollback_schema.migration_history.id IS 'Identifier of the row.';
-COMMENT ON COLUMN migrollback_schema.migration_history.migration_name IS 'Stem of the migration''s file, for example 20250120_add_user_settings.';
-COMMENT ON COLUMN migrollback_schema.migration_history.migration_version IS 'What its deploy tool calls its version, kept as text: leading digits of the name, for Sqitch the id of the change.';
-COMMENT ON COLUMN migrollback_schema.migration_history.applied_at IS 'When it was applied by us, or registered after another tool had applied it.';
+COMMENT ON COLUMN migrollback_schema.migration_history.migration_name IS
+    'Stem of the migration''s file, for example 20250120_add_user_settings.';
+COMMENT ON COLUMN migrollback_schema.migration_history.migration_version IS
+    'What its deploy tool calls its version, kept as text: leading digits of the name, for Sqitch the id of the '
+    'change.';
+COMMENT ON COLUMN migrollback_schema.migration_history.applied_at IS
+    'When it was applied by us, or registered after another tool had applied it.';
 COMMENT ON COLUMN migrollback_schema.migration_history.applied_by IS 'Database role that applied or registered it.';
-COMMENT ON COLUMN migrollback_schema.migration_history.rollback_sql IS 'SQL that undoes the migration; NULL or empty when there is none.';
-COMMENT ON COLUMN migrollback_schema.migration_history.checksum IS 'SHA-256 (hex) of the file''s text, BOM dropped and CRLF read as LF; NULL when registered without a file.';
+COMMENT ON COLUMN migrollback_schema.migration_history.rollback_sql IS
+    'SQL that undoes the migration; NULL or empty when there is none.';
+COMMENT ON COLUMN migrollback_schema.migration_history.checksum IS
+    'SHA-256 (hex) of the file''s text, BOM dropped and CRLF read as LF; NULL when registered without a file.';
 COMMENT ON COLUMN migrollback_schema.migration_history.status IS
-    'applied: in place; rolled_back: undone; failed: its rollback failed for a lasting reason and was undone, so it is still in place and a person must act.';
-COMMENT ON COLUMN migrollback_schema.migration_history.rollback_at IS 'When it was rolled back; NULL while it is in place.';
-COMMENT ON COLUMN migrollback_schema.migration_history.rollback_by IS 'Database role that rolled it back; NULL while it is in place.';
-COMMENT ON COLUMN migrollback_schema.migration_history.notes IS 'Free text: the reason given with the last rollback or resolution.';
+    'applied; rolled_back: undone; failed: its rollback failed with a permanent error and was undone, so it is still '
+    'applied and a person must act.';
+COMMENT ON COLUMN migrollback_schema.migration_history.rollback_at IS
+    'When it was rolled back; NULL while it is applied.';
+COMMENT ON COLUMN migrollback_schema.migration_history.rollback_by IS
+    'Database role that rolled it back; NULL while it is applied.';
+COMMENT ON COLUMN migrollback_schema.migration_history.notes IS
+    'Free text: the reason given with the last rollback or resolution.';
 COMMENT ON COLUMN migrollback_schema.migration_history.metadata IS
-    'Keys of ours: description; tool (that the file is written for; none for our own format); previous_version (that of the migration before it in the folder, where the tool keeps only the newest); system (true for our own migrations); deploy (id of the deploy that brought it, see migration_deploys()); search_path (schemas the rollback SQL runs under); '
-    'rollback (what parsing found in rollback_sql: md5 of the text it was found in, statements as [start byte, bytes, line of the file], '
-    'transaction, refused_in_transaction, no_transaction_words (what the file would say so that they run), error, set_local and set_session (settings that it changes, for the transaction or for longer: all are put back when it ends), live, '
-    'not_undone, calls, writes, unseen (each [statement, ...]: what undoing a transaction does not undo, functions, tables, SQL that is built while it runs)); rollback_remark (why a block of comments is no SQL). Other keys are yours.';
+    'Keys of ours: description; tool (that the file is written for; none for our own format); previous_version (that '
+    'of the migration before it in the folder, where the tool keeps only the newest); system (true for our own '
+    'migrations), system_version (what is installed); deploy (id of the deploy that brought it, see '
+    'migration_deploys()); search_path (schemas the rollback SQL runs under); rollback (what parsing found in '
+    'rollback_sql: md5 of the text it was found in, statements as [start byte, bytes, line of the file], '
+    'transaction, refused_in_transaction, no_transaction_words (what the file would say so that they run), error, '
+    'set_local and set_session (settings that it changes, for the transaction or for longer: all are put back when '
+    'it ends), live, not_undone, calls, writes, unseen (each [statement, ...]: what undoing a transaction does not '
+    'undo, functions, tables, SQL that is built while it runs)); rollback_remark (why a block of comments is no '
+    'SQL). Other keys are yours.';
 
 COMMENT ON TABLE migrollback_schema.migration_dependencies IS
-    'Which migration needs which: migration_name cannot stay in place without depends_on.';
+    'Which migration needs which: migration_name cannot stay applied without depends_on.';
 COMMENT ON COLUMN migrollback_schema.migration_dependencies.id IS 'Identifier of the row.';
-COMMENT ON COLUMN migrollback_schema.migration_dependencies.migration_name IS 'The dependent: must be rolled back first.';
+COMMENT ON COLUMN migrollback_schema.migration_dependencies.migration_name IS
+    'The dependent: must be rolled back first.';
 COMMENT ON COLUMN migrollback_schema.migration_dependencies.depends_on IS 'The dependency: must be applied first.';
 COMMENT ON COLUMN migrollback_schema.migration_dependencies.created_at IS 'When the dependency was recorded.';
 COMMENT ON COLUMN migrollback_schema.migration_dependencies.source IS
-    'declared: by -- Depends on: of the file; inferred: by record_migration_dependencies(). Both block and order alike.';
-COMMENT ON COLUMN migrollback_schema.migration_dependencies.because IS 'The objects that are the reason of an inferred dependency.';
+    'declared: by -- Depends on: of the file; inferred: by record_migration_dependencies(). Both block and order '
+    'alike.';
+COMMENT ON COLUMN migrollback_schema.migration_dependencies.because IS
+    'The objects that are the reason of an inferred dependency.';
 
-COMMENT ON TABLE migrollback_schema.migration_snapshots IS 'The schema as it stood at a moment, taken before a risky operation.';
+COMMENT ON TABLE migrollback_schema.migration_snapshots IS
+    'The schema as it stood at a moment, taken before a risky operation.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.id IS 'Identifier of the snapshot.';
-COMMENT ON COLUMN migrollback_schema.migration_snapshots.migration_name IS 'The migration that the snapshot was taken for; it need not be registered yet.';
+COMMENT ON COLUMN migrollback_schema.migration_snapshots.migration_name IS
+    'The migration that the snapshot was taken for; it need not be registered yet.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.description IS 'Why it was taken.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.taken_at IS 'When it was taken.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.taken_by IS 'Database role that took it.';
-COMMENT ON COLUMN migrollback_schema.migration_snapshots.token IS 'schema_hash() at that moment: the same token, the same schema.';
-COMMENT ON COLUMN migrollback_schema.migration_snapshots.objects IS 'kind -> identity -> definition, as schema_objects() gives them.';
+COMMENT ON COLUMN migrollback_schema.migration_snapshots.token IS
+    'schema_hash() at that moment: the same token, the same schema.';
+COMMENT ON COLUMN migrollback_schema.migration_snapshots.objects IS
+    'kind -> identity -> definition, as schema_objects() gives them.';
 
 COMMENT ON TABLE migrollback_schema.migration_events IS
-    'Audit trail: one row for each thing done or tried. UPDATE, DELETE and TRUNCATE are refused. verify_migration_events() checks the chain of hashes.';
+    'Audit log: one row for each thing done or tried. UPDATE, DELETE and TRUNCATE are refused. '
+    'verify_migration_events() checks the chain of hashes.';
 COMMENT ON COLUMN migrollback_schema.migration_events.event_number IS 'Counts from 1 without gaps.';
-COMMENT ON COLUMN migrollback_schema.migration_events.occurred_at IS 'When it happened (clock time, not the start of the transaction).';
+COMMENT ON COLUMN migrollback_schema.migration_events.occurred_at IS
+    'When it happened (clock time, not the start of the transaction).';
 COMMENT ON COLUMN migrollback_schema.migration_events.event IS
-    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, resolved, checklist_item, history_changed (by hand), snapshot_taken, verified (after a rollback), dependencies_recorded, installed, applied_again (by its deploy tool, after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a label), marked_production, unmarked_production (see mark_production_database()), ledger_trust_changed (see trust_ledger_owner()).';
-COMMENT ON COLUMN migrollback_schema.migration_events.migration_name IS 'The migration it is about; NULL when it is about the system.';
-COMMENT ON COLUMN migrollback_schema.migration_events.attempt_id IS 'Made by the client for one attempt, so that a connection lost at COMMIT can be resolved.';
+    'registered, applied, apply_failed, rehearsed, started, statement_completed, rolled_back, failed, refused, '
+    'resolved, checklist_item, history_changed (by hand), snapshot_taken, verified (after a rollback), '
+    'dependencies_recorded, installed, upgraded (the system: details from, to), applied_again (by its deploy tool, '
+    'after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a '
+    'label), marked_production, unmarked_production (see mark_production_database()), ledger_trust_changed (see '
+    'trust_ledger_owner()).';
+COMMENT ON COLUMN migrollback_schema.migration_events.migration_name IS
+    'The migration it is about; NULL when it is about the system.';
+COMMENT ON COLUMN migrollback_schema.migration_events.attempt_id IS
+    'Made by the client for one attempt, so that a connection lost at COMMIT can be resolved.';
 COMMENT ON COLUMN migrollback_schema.migration_events.database_user IS 'session_user: SET ROLE does not hide it.';
-COMMENT ON COLUMN migrollback_schema.migration_events.client IS 'Who or what was at the other end, as the client says; else its application_name.';
+COMMENT ON COLUMN migrollback_schema.migration_events.client IS
+    'Who or what was at the other end, as the client says; else its application_name.';
 COMMENT ON COLUMN migrollback_schema.migration_events.reason IS 'The reason that was given.';
 COMMENT ON COLUMN migrollback_schema.migration_events.details IS
-    'What else is known: sqlstate, message, statement_number, statement, duration_ms, statement_ms (of each), unchanged, ledger, old and new values, deploy (id of the deploy that brought the migration).';
+    'What else is known: sqlstate, message, statement_number, statement, duration_ms, statement_ms (of each), '
+    'unchanged, ledger, old and new values, deploy (id of the deploy that brought the migration).';
 COMMENT ON COLUMN migrollback_schema.migration_events.previous_hash IS 'hash of the event before; NULL for the first.';
 COMMENT ON COLUMN migrollback_schema.migration_events.hash IS 'migration_event_hash() of this row.';
 
 COMMENT ON TABLE migrollback_schema.migration_objects IS
-    'What each migration did to which schema object. Rows of a migration that was rolled back stay, until it is applied again: join migration_history.status.';
+    'What each migration did to which schema object. Rows of a migration that was rolled back stay, until it is '
+    'applied again: join migration_history.status.';
 COMMENT ON COLUMN migrollback_schema.migration_objects.migration_name IS 'The migration.';
 COMMENT ON COLUMN migrollback_schema.migration_objects.action IS
-    'created; changed: its catalog row was written, though another migration or nobody known made it; dropped: only of objects that a known migration had made.';
+    'created; changed: its catalog row was written, though another migration created it, or it is not known which; '
+    'dropped: only of objects that a known migration had created.';
 COMMENT ON COLUMN migrollback_schema.migration_objects.kind IS 'Kind of the object, in the words of schema_objects().';
-COMMENT ON COLUMN migrollback_schema.migration_objects.identity IS 'Its name as it was then, in the form of schema_objects().';
-COMMENT ON COLUMN migrollback_schema.migration_objects.class_id IS 'Catalog that holds it, as in pg_depend.classid; a renamed object is found by it. NULL where it is known by name only.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.object_id IS 'Its oid, as in pg_depend.objid. Of a comment: the oid of what it is about.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.column_number IS 'Number of the column, as in pg_depend.objsubid; 0 for whole objects.';
-COMMENT ON COLUMN migrollback_schema.migration_objects.source IS 'apply: seen in the catalogs while it was applied; parsed: read from the SQL of its file.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.identity IS
+    'Its name as it was then, in the form of schema_objects().';
+COMMENT ON COLUMN migrollback_schema.migration_objects.class_id IS
+    'Catalog that holds it, as in pg_depend.classid; a renamed object is found by it. NULL where it is known by name '
+    'only.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.object_id IS
+    'Its oid, as in pg_depend.objid. Of a comment: the oid of what it is about.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.column_number IS
+    'Number of the column, as in pg_depend.objsubid; 0 for whole objects.';
+COMMENT ON COLUMN migrollback_schema.migration_objects.source IS
+    'apply: seen in the catalogs while it was applied; parsed: read from the SQL of its file.';
 COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_in IS
-    'oid of this table at that time: where it is another one now, the database was restored from a dump and the oids mean nothing.';
+    'oid of this table at that time: where it is another one now, the database was restored from a dump and the oids '
+    'mean nothing.';
 COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_at IS 'When it was recorded.';
 
 COMMENT ON TABLE migrollback_schema.migration_system_files IS
-    'Which files of this system have run here, so that install runs each table file once, and the others again when they have changed.';
+    'Which files of this system have run here, so that install runs each table file once, and the others again when '
+    'they have changed.';
 COMMENT ON COLUMN migrollback_schema.migration_system_files.file IS
     'Path of the file in the package; functions stands for all that is run again: functions, triggers, comments.';
 COMMENT ON COLUMN migrollback_schema.migration_system_files.checksum IS 'SHA-256 (hex) of its text in the package.';
 COMMENT ON COLUMN migrollback_schema.migration_system_files.version IS 'The version of the system that brought it.';
 COMMENT ON COLUMN migrollback_schema.migration_system_files.run_at IS 'When it ran, or was found to have run.';
 COMMENT ON COLUMN migrollback_schema.migration_system_files.catalog_state IS
-    'Hash of the functions and triggers as the catalogs held them after install: where it differs, they were changed or lost since.';
+    'Hash of the functions and triggers as the catalogs held them after install: where it differs, they were changed '
+    'or lost since.';

@@ -71,15 +71,18 @@ BEGIN
         ELSIF from_version !~ '^[0-9]{1,5}([.][0-9]{1,5}){2}$' THEN
             RAISE EXCEPTION 'The system of this database says that its version is %, which is none', from_version
                 USING ERRCODE = 'MR027', HINT = 'Put metadata.system_version of its own row right.';
-        ELSIF unknown IS NOT NULL OR string_to_array(from_version, '.')::int[] > string_to_array(our_version, '.')::int[] THEN
+        ELSIF unknown IS NOT NULL OR string_to_array(from_version, '.')::int[] > string_to_array(our_version,
+            '.')::int[] THEN
             RAISE EXCEPTION 'The rollback system of this database is newer than this package: it has %',
                 coalesce(unknown, format('version %s, and this is %s', from_version, our_version))
                 USING ERRCODE = 'MR028', HINT = 'Install a newer migrollback-nb. Nothing was changed.';
         END IF;
-        our_owner := (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass('migrollback_schema' || '.migration_history'));
+        our_owner := (SELECT c.relowner FROM pg_class c
+                      WHERE c.oid = to_regclass('migrollback_schema' || '.migration_history'));
     END IF;
     IF to_regclass('migrollback_schema' || '.migration_system_files') IS NOT NULL
-       AND (SELECT c.relowner FROM pg_class c WHERE c.oid = to_regclass('migrollback_schema' || '.migration_system_files'))
+       AND (SELECT c.relowner FROM pg_class c
+            WHERE c.oid = to_regclass('migrollback_schema' || '.migration_system_files'))
            IS DISTINCT FROM our_owner THEN
         RAISE EXCEPTION 'Schema % has a table migration_system_files that is not this system''s', 'migrollback_schema'
             USING ERRCODE = 'MR027', HINT = 'Look whose it is, and drop it or have its owner do it.';
@@ -111,13 +114,16 @@ BEGIN
             CREATE SCHEMA migrollback_schema;
         END IF;
         -- IF EXISTS (its owner's alone): a function that others put there is not asked
-        IF EXISTS (SELECT FROM pg_proc p WHERE p.oid = to_regprocedure('migrollback_schema' || '.migration_system_objects()')
+        IF EXISTS (SELECT FROM pg_proc p
+                   WHERE p.oid = to_regprocedure('migrollback_schema' || '.migration_system_objects()')
                       AND p.proowner = our_owner) THEN
-            SELECT o.tables, o.routines INTO tables_before, routines_before FROM migrollback_schema.migration_system_objects() o;
+            SELECT o.tables, o.routines INTO tables_before, routines_before
+              FROM migrollback_schema.migration_system_objects() o;
         ELSIF from_version IS NOT NULL THEN
             -- damaged: the owner's own functions with our arguments are taken for ours
             routines_before := ARRAY(SELECT p.oid FROM pg_proc p
-                                      WHERE p.pronamespace = 'migrollback_schema'::regnamespace AND p.proowner = our_owner);
+                                      WHERE p.pronamespace = 'migrollback_schema'::regnamespace
+                                        AND p.proowner = our_owner);
         END IF;
         SELECT string_agg(format('not ours: function %s, owner %s', p.oid::regprocedure, p.proowner::regrole), '; '
                           ORDER BY p.oid::regprocedure::text) INTO in_the_way
@@ -126,7 +132,8 @@ BEGIN
            AND format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) = ANY (our_signatures);
         IF in_the_way IS NOT NULL THEN
             RAISE EXCEPTION 'Functions have the names and arguments of this system''s: %', in_the_way
-                USING ERRCODE = 'MR027', HINT = 'Drop what is not this system''s, or have its owner do it, and install again.';
+                USING ERRCODE = 'MR027',
+                    HINT = 'Drop what is not this system''s, or have its owner do it, and install again.';
         END IF;
         -- A role that was granted all that there was, is granted what comes.
         callers := ARRAY(
@@ -148,7 +155,8 @@ BEGIN
         LOOP
             IF step.kind = 'table' THEN
                 IF to_regclass('migrollback_schema' || '.migration_system_files') IS NOT NULL THEN
-                    CONTINUE WHEN EXISTS (SELECT FROM migrollback_schema.migration_system_files f WHERE f.file = step.file);
+                    CONTINUE WHEN EXISTS (SELECT FROM migrollback_schema.migration_system_files f
+                                          WHERE f.file = step.file);
                     -- version 0.1.0 kept no list of its files
                     IF from_version IS NOT NULL AND step.since = '0.1.0' THEN
                         INSERT INTO migrollback_schema.migration_system_files (file, checksum, version)
@@ -201,14 +209,17 @@ BEGIN
                  AS v (version, rollback_sql, checksum, metadata)
         LOOP
             IF from_version IS NULL THEN
-                PERFORM migrollback_schema.register_migration(system_name, step.version, step.rollback_sql, step.checksum,
+                PERFORM migrollback_schema.register_migration(system_name, step.version, step.rollback_sql,
+                                                              step.checksum,
                     '{}'::text[], step.metadata, our_client, 'migrollback_schema'::text);
-                PERFORM migrollback_schema.add_migration_event('installed', system_name, NULL::uuid, NULL::text, our_client,
+                PERFORM migrollback_schema.add_migration_event('installed', system_name, NULL::uuid, NULL::text,
+                                                               our_client,
                     jsonb_build_object('version', our_version));
             ELSE
                 PERFORM migrollback_schema.save_migration(system_name, step.version, step.rollback_sql, step.checksum,
                     '{}'::text[], step.metadata || jsonb_build_object('search_path', 'migrollback_schema'::text));
-                PERFORM migrollback_schema.add_migration_event('upgraded', system_name, NULL::uuid, NULL::text, our_client,
+                PERFORM migrollback_schema.add_migration_event('upgraded', system_name, NULL::uuid, NULL::text,
+                                                               our_client,
                     jsonb_build_object('from', from_version, 'to', our_version));
             END IF;
         END LOOP;
@@ -221,7 +232,8 @@ BEGIN
 
     -- for the client that sent it, until its transaction ends
     PERFORM set_config('migrollback.installation', jsonb_build_object(
-        'from', from_version, 'to', our_version, 'changed', NOT is_current, 'revoked', revoked, 'files', ran)::text, true);
+        'from', from_version, 'to', our_version, 'changed', NOT is_current, 'revoked', revoked, 'files', ran)::text,
+            true);
     PERFORM set_config('role', role_before, true);
     PERFORM set_config('standard_conforming_strings', strings_before, true);
     PERFORM pg_catalog.set_config('search_path', path_before, true);

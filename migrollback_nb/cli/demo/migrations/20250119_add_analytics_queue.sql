@@ -17,7 +17,8 @@ COMMENT ON TABLE public.analytics_queue IS 'Jobs for the analytics workers, olde
 CREATE INDEX idx_analytics_queue_waiting ON public.analytics_queue (created_at) WHERE status = 'waiting';
 
 INSERT INTO public.analytics_queue (requested_by, job, status, created_at)
-SELECT p.owner_id, 'summary of ' || p.name, CASE WHEN p.created_at < '2024-06-01' THEN 'done' ELSE 'waiting' END, p.created_at + interval '2 days'
+SELECT p.owner_id, 'summary of ' || p.name, CASE WHEN p.created_at < '2024-06-01' THEN 'done' ELSE 'waiting' END,
+       p.created_at + interval '2 days'
 FROM public.projects p;
 
 -- ROLLBACK START

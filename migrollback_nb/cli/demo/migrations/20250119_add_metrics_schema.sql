@@ -17,7 +17,8 @@ CREATE FUNCTION metrics.refresh_daily_orders() RETURNS void
 LANGUAGE sql AS $$
     -- days are those of UTC, whatever the session's time zone is
     INSERT INTO metrics.daily_orders AS d (day, orders, revenue)
-    SELECT (o.ordered_at AT TIME ZONE 'UTC')::date, count(*), coalesce(sum(o.total) FILTER (WHERE o.status <> 'returned'), 0)
+    SELECT (o.ordered_at AT TIME ZONE 'UTC')::date, count(*),
+           coalesce(sum(o.total) FILTER (WHERE o.status <> 'returned'), 0)
     FROM public.orders o
     GROUP BY 1
     ON CONFLICT (day) DO UPDATE SET orders = EXCLUDED.orders, revenue = EXCLUDED.revenue;

@@ -9,7 +9,8 @@ CREATE TABLE public.archived_user_emails AS
 SELECT u.id, u.email FROM public.users u;
 
 ALTER TABLE public.archived_user_emails ADD PRIMARY KEY (id);
-COMMENT ON TABLE public.archived_user_emails IS 'E-mail addresses as they stood in users; the rollback restores them from here.';
+COMMENT ON TABLE public.archived_user_emails IS
+    'E-mail addresses as they stood in users; the rollback restores them from here.';
 
 ALTER TABLE public.users DROP COLUMN email;
 

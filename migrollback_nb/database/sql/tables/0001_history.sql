@@ -51,9 +51,12 @@ CREATE TABLE migrollback_schema.migration_events (
     event_number   bigint PRIMARY KEY,
     occurred_at    timestamptz NOT NULL,
     event          text NOT NULL CHECK (event IN (
-                       'registered', 'applied', 'apply_failed', 'rehearsed', 'started', 'statement_completed', 'rolled_back',
-                       'failed', 'refused', 'resolved', 'checklist_item', 'history_changed', 'snapshot_taken', 'verified', 'dependencies_recorded', 'installed',
-                       'applied_again', 'missing_in_ledger', 'deploy_recorded', 'marked_production', 'unmarked_production', 'ledger_trust_changed')),
+                       'registered', 'applied', 'apply_failed', 'rehearsed', 'started', 'statement_completed',
+                           'rolled_back',
+                       'failed', 'refused', 'resolved', 'checklist_item', 'history_changed', 'snapshot_taken',
+                           'verified', 'dependencies_recorded', 'installed',
+                       'applied_again', 'missing_in_ledger', 'deploy_recorded', 'marked_production',
+                           'unmarked_production', 'ledger_trust_changed')),
     migration_name text,
     attempt_id     uuid,
     database_user  text NOT NULL,
@@ -65,10 +68,14 @@ CREATE TABLE migrollback_schema.migration_events (
 );
 
 CREATE INDEX idx_migration_events_migration ON migrollback_schema.migration_events (migration_name, event_number);
-CREATE INDEX idx_migration_events_snapshots ON migrollback_schema.migration_events (event_number) WHERE event = 'snapshot_taken';
-CREATE INDEX idx_migration_events_deploy ON migrollback_schema.migration_events ((details ->> 'deploy')) WHERE details ? 'deploy';
-CREATE INDEX idx_migration_events_production ON migrollback_schema.migration_events (event_number) WHERE event IN ('marked_production', 'unmarked_production');
-CREATE INDEX idx_migration_events_attempt ON migrollback_schema.migration_events (attempt_id) WHERE attempt_id IS NOT NULL;
+CREATE INDEX idx_migration_events_snapshots ON migrollback_schema.migration_events (event_number)
+    WHERE event = 'snapshot_taken';
+CREATE INDEX idx_migration_events_deploy ON migrollback_schema.migration_events ((details ->> 'deploy'))
+    WHERE details ? 'deploy';
+CREATE INDEX idx_migration_events_production ON migrollback_schema.migration_events (event_number)
+    WHERE event IN ('marked_production', 'unmarked_production');
+CREATE INDEX idx_migration_events_attempt ON migrollback_schema.migration_events (attempt_id)
+    WHERE attempt_id IS NOT NULL;
 
 CREATE TABLE migrollback_schema.migration_objects (
     migration_name text NOT NULL,
@@ -83,15 +90,22 @@ CREATE TABLE migrollback_schema.migration_objects (
     recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Without a key, and where a publication FOR ALL TABLES publishes it, PostgreSQL refuses to delete or update rows of a table with no identity at all.
+-- Without a key, and where a publication FOR ALL TABLES publishes it, PostgreSQL refuses to delete or update rows of a
+-- table with no identity at all.
 ALTER TABLE migrollback_schema.migration_objects REPLICA IDENTITY FULL;
 CREATE INDEX idx_migration_objects_migration ON migrollback_schema.migration_objects (migration_name);
 CREATE INDEX idx_migration_objects_object ON migrollback_schema.migration_objects (object_id);
 
--- Whom the owner grants sees all rows; the roles under which Supabase serves the world see none, whatever is granted to them later.
+-- Whom the owner grants sees all rows; the roles under which Supabase serves the world see none, whatever is granted to
+-- them later.
 -- These count only where set_migration_row_security() turns row security on.
-CREATE POLICY granted_roles ON migrollback_schema.migration_history USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-CREATE POLICY granted_roles ON migrollback_schema.migration_dependencies USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-CREATE POLICY granted_roles ON migrollback_schema.migration_snapshots USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-CREATE POLICY granted_roles ON migrollback_schema.migration_objects USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-CREATE POLICY granted_roles ON migrollback_schema.migration_events USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
+CREATE POLICY granted_roles ON migrollback_schema.migration_history
+    USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
+CREATE POLICY granted_roles ON migrollback_schema.migration_dependencies
+    USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
+CREATE POLICY granted_roles ON migrollback_schema.migration_snapshots
+    USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
+CREATE POLICY granted_roles ON migrollback_schema.migration_objects
+    USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
+CREATE POLICY granted_roles ON migrollback_schema.migration_events
+    USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));

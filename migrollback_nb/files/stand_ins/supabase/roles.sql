@@ -1,4 +1,5 @@
--- Stand-ins for the roles of a Supabase database: none can log in, none has a password. Run on a server that is there for this alone.
+-- Stand-ins for the roles of a Supabase database: none can log in, none has a password. Run on a server that is there
+-- for this alone.
 --
 -- Which roles there are, and what they belong to, is from Supabase's own set-up of a database:
 -- https://github.com/supabase/postgres, migrations/db/init-scripts and migrations/db/migrations.

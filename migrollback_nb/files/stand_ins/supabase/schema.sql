@@ -1,11 +1,16 @@
--- A stand-in for what a new Supabase database holds before the first migration, as far as migrations name it. Not Supabase's own code:
+-- A stand-in for what a new Supabase database holds before the first migration, as far as migrations name it. Not
+-- Supabase's own code:
 -- the same names, columns and rights, but no service behind them.
 --
--- Sources: the schemas, roles' rights and the publication from https://github.com/supabase/postgres (migrations/db/init-scripts);
--- auth from https://github.com/supabase/auth (migrations) and https://supabase.com/docs/guides/database/postgres/row-level-security;
--- storage from https://github.com/supabase/storage (migrations/tenant) and https://supabase.com/docs/guides/storage/schema/design;
+-- Sources: the schemas, roles' rights and the publication from https://github.com/supabase/postgres
+-- (migrations/db/init-scripts);
+-- auth from https://github.com/supabase/auth (migrations) and
+-- https://supabase.com/docs/guides/database/postgres/row-level-security;
+-- storage from https://github.com/supabase/storage (migrations/tenant) and
+-- https://supabase.com/docs/guides/storage/schema/design;
 -- realtime from https://supabase.com/docs/guides/realtime/authorization.
--- Whoever needs it exactly dumps it: pg_dump --schema-only --schema=auth --schema=storage of a project, given with --prelude FILE.
+-- Whoever needs it exactly dumps it: pg_dump --schema-only --schema=auth --schema=storage of a project, given with
+-- --prelude FILE.
 CREATE SCHEMA extensions;
 CREATE SCHEMA auth;
 CREATE SCHEMA storage;
@@ -20,15 +25,19 @@ DO $do$
 DECLARE
     wanted record;
 BEGIN
-    FOR wanted IN SELECT w.name, w.place FROM (VALUES ('uuid-ossp', 'extensions'), ('pgcrypto', 'extensions'), ('supabase_vault', 'vault'), ('pg_graphql', 'graphql')) AS w (name, place)
+    FOR wanted IN SELECT w.name, w.place
+        FROM (VALUES ('uuid-ossp', 'extensions'), ('pgcrypto', 'extensions'), ('supabase_vault', 'vault'),
+              ('pg_graphql', 'graphql')) AS w (name, place)
                     JOIN pg_catalog.pg_available_extensions a ON a.name = w.name LOOP
         EXECUTE pg_catalog.format('CREATE EXTENSION IF NOT EXISTS %I SCHEMA %I', wanted.name, wanted.place);
     END LOOP;
     -- as the roles there have it; a setting of this database goes along into its copies
-    EXECUTE pg_catalog.format('ALTER DATABASE %I SET search_path = "$user", public, extensions', pg_catalog.current_database());
+    EXECUTE pg_catalog.format('ALTER DATABASE %I SET search_path = "$user", public, extensions',
+                              pg_catalog.current_database());
 END $do$;
 
-GRANT USAGE ON SCHEMA public, extensions, storage, realtime, graphql_public TO postgres, anon, authenticated, service_role;
+GRANT USAGE ON SCHEMA public, extensions, storage, realtime, graphql_public TO postgres, anon, authenticated,
+    service_role;
 GRANT USAGE ON SCHEMA auth TO postgres, anon, authenticated, service_role;
 GRANT USAGE ON SCHEMA supabase_functions TO postgres, anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO postgres, anon, authenticated, service_role;
@@ -142,7 +151,8 @@ GRANT ALL ON ALL TABLES IN SCHEMA auth TO postgres, supabase_auth_admin, dashboa
 GRANT ALL ON SCHEMA auth TO supabase_auth_admin, dashboard_user;
 -- Each reads what the API puts into the session's settings for a request; outside a request that is NULL.
 CREATE FUNCTION auth.jwt() RETURNS jsonb LANGUAGE sql STABLE AS
-    'SELECT coalesce(nullif(current_setting(''request.jwt.claim'', true), ''''), nullif(current_setting(''request.jwt.claims'', true), ''''))::jsonb';
+    'SELECT coalesce(nullif(current_setting(''request.jwt.claim'', true), ''''), '
+    'nullif(current_setting(''request.jwt.claims'', true), ''''))::jsonb';
 CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS
     'SELECT coalesce(nullif(current_setting(''request.jwt.claim.sub'', true), ''''), auth.jwt() ->> ''sub'')::uuid';
 CREATE FUNCTION auth.role() RETURNS text LANGUAGE sql STABLE AS
@@ -205,11 +215,16 @@ CREATE TABLE realtime.messages (
 ) PARTITION BY RANGE (inserted_at);
 ALTER TABLE realtime.messages ENABLE ROW LEVEL SECURITY;
 GRANT SELECT, INSERT, UPDATE ON realtime.messages TO postgres, anon, authenticated, service_role;
-CREATE FUNCTION realtime.topic() RETURNS text LANGUAGE sql STABLE AS 'SELECT nullif(current_setting(''realtime.topic'', true), '''')';
-CREATE FUNCTION realtime.send(payload jsonb, event text, topic text, private boolean DEFAULT true) RETURNS void LANGUAGE sql AS 'SELECT';
-CREATE FUNCTION realtime.broadcast_changes(topic_name text, event_name text, operation text, table_name text, table_schema text, new record, old record, level text DEFAULT 'ROW')
+CREATE FUNCTION realtime.topic() RETURNS text LANGUAGE sql STABLE
+    AS 'SELECT nullif(current_setting(''realtime.topic'', true), '''')';
+CREATE FUNCTION realtime.send(payload jsonb, event text, topic text,
+                              private boolean DEFAULT true) RETURNS void LANGUAGE sql AS 'SELECT';
+CREATE FUNCTION realtime.broadcast_changes(topic_name text, event_name text, operation text, table_name text,
+                                           table_schema text, new record, old record, level text DEFAULT 'ROW')
     RETURNS void LANGUAGE plpgsql AS 'BEGIN END';
 CREATE PUBLICATION supabase_realtime;
-CREATE FUNCTION graphql_public.graphql("operationName" text DEFAULT NULL, query text DEFAULT NULL, variables jsonb DEFAULT NULL, extensions jsonb DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION graphql_public.graphql("operationName" text DEFAULT NULL, query text DEFAULT NULL,
+                                       variables jsonb DEFAULT NULL, extensions jsonb DEFAULT NULL) RETURNS jsonb
     LANGUAGE sql AS 'SELECT ''{"errors": [{"message": "a stand-in without GraphQL"}]}''::jsonb';
-CREATE FUNCTION supabase_functions.http_request() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN coalesce(NEW, OLD); END';
+CREATE FUNCTION supabase_functions.http_request() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN RETURN coalesce(NEW, OLD); END';

@@ -1,31 +1,37 @@
 -- ---------------------------------------------------------------------------------------------------
--- Audit trail. Append-only, and each row carries the hash of the row before it.
+-- Audit log. Append-only, and each row carries the hash of the row before it.
 -- ---------------------------------------------------------------------------------------------------
 
--- A netstring for each field (its length in bytes, a colon, its text, a comma) and '-,' for NULL: no two rows share a payload,
--- and a reader in any language can build it. Time is epoch microseconds, because text of a timestamp depends on TimeZone.
+-- A netstring for each field (its length in bytes, a colon, its text, a comma) and '-,' for NULL: no two rows share a
+-- payload,
+-- and a reader in any language can build it. Time is epoch microseconds, because text of a timestamp depends on
+-- TimeZone.
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_event_hash(
-    previous_hash text, event_number bigint, occurred_at timestamptz, event text, migration_name text, attempt_id uuid,
-    database_user text, client text, reason text, details jsonb)
+    previous_hash text, event_number bigint, occurred_at timestamptz, event text, migration_name text,
+    attempt_id uuid, database_user text, client text, reason text, details jsonb)
 RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     field   text;
     payload text := '';
 BEGIN
-    FOREACH field IN ARRAY ARRAY[previous_hash, event_number::text, ((extract(epoch FROM occurred_at) * 1000000)::bigint)::text, event, migration_name,
+    FOREACH field IN ARRAY ARRAY[previous_hash, event_number::text,
+                                 ((extract(epoch FROM occurred_at) * 1000000)::bigint)::text, event, migration_name,
                                  attempt_id::text, database_user, client, reason, details::text] LOOP
         payload := payload || coalesce(octet_length(convert_to(field, 'UTF8')) || ':' || field, '-') || ',';
     END LOOP;
     RETURN encode(sha256(convert_to(payload, 'UTF8')), 'hex');
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_event_hash(text, bigint, timestamptz, text, text, uuid, text, text, text, jsonb) IS
+COMMENT ON FUNCTION migrollback_schema.migration_event_hash(text, bigint, timestamptz, text, text, uuid, text, text,
+                                                            text, jsonb) IS
     'SHA-256 (hex) over the fields of one event and the hash of the event before it. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.chain_migration_event() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-    SET enable_seqscan = off AS $function$   -- a plan kept from when the table was empty would scan it whole when it is full
+    -- a plan kept from when the table was empty would scan it whole when it is full
+    SET enable_seqscan = off AS $function$
 BEGIN
-    -- Without a lock two writers read the same last row and the chain forks. Held until COMMIT, because only then the row is visible.
+    -- Without a lock two writers read the same last row and the chain forks. Held until COMMIT, because only then the
+    -- row is visible.
     PERFORM pg_advisory_xact_lock(hashtextextended('migrollback_nb events', 0));
     SELECT e.event_number + 1, e.hash INTO NEW.event_number, NEW.previous_hash
       FROM migrollback_schema.migration_events e ORDER BY e.event_number DESC LIMIT 1;
@@ -33,11 +39,13 @@ BEGIN
     NEW.occurred_at   := clock_timestamp();
     NEW.database_user := session_user;
     NEW.client        := coalesce(NEW.client, nullif(current_setting('application_name'), ''));
-    NEW.hash := migrollback_schema.migration_event_hash(NEW.previous_hash, NEW.event_number, NEW.occurred_at, NEW.event, NEW.migration_name,
+    NEW.hash := migrollback_schema.migration_event_hash(NEW.previous_hash, NEW.event_number, NEW.occurred_at, NEW.event,
+                                                        NEW.migration_name,
                     NEW.attempt_id, NEW.database_user, NEW.client, NEW.reason, NEW.details);
     RETURN NEW;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.chain_migration_event() IS 'Trigger: numbers a new event, stamps it and links it to the one before.';
+COMMENT ON FUNCTION migrollback_schema.chain_migration_event()
+    IS 'Trigger: numbers a new event, stamps it and links it to the one before.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.refuse_event_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -45,7 +53,8 @@ BEGIN
     RAISE EXCEPTION 'migration_events is append-only: % is refused', TG_OP
         USING ERRCODE = 'MR010', HINT = 'Record what should be said as a new event.';
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.refuse_event_change() IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE (SQLSTATE MR010).';
+COMMENT ON FUNCTION migrollback_schema.refuse_event_change()
+    IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE (SQLSTATE MR010).';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_events()
 RETURNS TABLE (intact boolean, events bigint, head_number bigint, head_hash text, first_bad_number bigint)
@@ -56,14 +65,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     bad AS (
         SELECT min(l.event_number) AS number FROM linked l
         WHERE l.event_number <> l.place OR l.previous_hash IS DISTINCT FROM l.hash_before
-           OR l.hash <> migrollback_schema.migration_event_hash(l.previous_hash, l.event_number, l.occurred_at, l.event, l.migration_name,
+           OR l.hash <> migrollback_schema.migration_event_hash(l.previous_hash, l.event_number, l.occurred_at, l.event,
+                                                                l.migration_name,
                             l.attempt_id, l.database_user, l.client, l.reason, l.details))
     SELECT bad.number IS NULL, (SELECT count(*) FROM linked), head.event_number, head.hash, bad.number
     FROM bad LEFT JOIN (SELECT l.event_number, l.hash FROM linked l ORDER BY l.event_number DESC LIMIT 1) head ON true
 $function$;
 COMMENT ON FUNCTION migrollback_schema.verify_migration_events() IS
-    'Checks the chain of hashes. intact; events: how many; head_number and head_hash: the last event, to be kept outside the database, because '
-    'a chain alone cannot show that its tail was cut; first_bad_number: the first event that does not fit. Does not write.';
+    'Checks the chain of hashes. intact; events: how many; head_number and head_hash: the last event, to be kept '
+    'outside the database, because a chain alone cannot show that its tail was cut; first_bad_number: the first '
+    'event that does not fit. Does not write.';
 
 -- ---------------------------------------------------------------------------------------------------
 -- Changes made to the history by hand leave an event too.
@@ -74,7 +85,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     asked text := current_setting('lock_timeout');
 BEGIN
-    -- Never without an end: a session that waits here holds a snapshot, and a CREATE INDEX CONCURRENTLY of the lock's holder waits for it.
+    -- Never without an end: a session that waits here holds a snapshot, and a CREATE INDEX CONCURRENTLY of the lock's
+    -- holder waits for it.
     IF asked = '0' THEN
         PERFORM set_config('lock_timeout', '10s', true);
     END IF;
@@ -82,19 +94,21 @@ BEGIN
     PERFORM set_config('lock_timeout', asked, true);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS
-    'Takes the one lock under which migrations are registered, applied, rolled back and resolved, until the transaction ends. '
-    'Waits lock_timeout, or 10 s where that is 0; then SQLSTATE 55P03. Does not write.';
+    'Takes the one lock under which migrations are registered, applied, rolled back and resolved, until the '
+    'transaction ends. Waits lock_timeout, or 10 s where that is 0; then SQLSTATE 55P03. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.guard_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    IF current_setting('migrollback.recording', true) IS DISTINCT FROM pg_current_xact_id()::text THEN  -- our own functions hold it already
+    -- our own functions hold it already
+    IF current_setting('migrollback.recording', true) IS DISTINCT FROM pg_current_xact_id()::text THEN
         PERFORM migrollback_schema.lock_migrations();
     END IF;
     RETURN NULL;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.guard_history_change() IS
-    'Trigger: a change of the history waits for a rollback that is running. By statement, so that it locks before any row is locked.';
+    'Trigger: a change of the history waits for a rollback that is running. By statement, so that it locks before '
+    'any row is locked.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.complete_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -109,7 +123,8 @@ BEGIN
     RETURN NEW;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.complete_history_change() IS
-    'Trigger: rollback_at and rollback_by are set exactly while the status is rolled_back, also after an UPDATE of the status by hand.';
+    'Trigger: rollback_at and rollback_by are set exactly while the status is rolled_back, also after an UPDATE of '
+    'the status by hand.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.record_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -128,11 +143,13 @@ BEGIN
     END IF;
     INSERT INTO migrollback_schema.migration_events (event, migration_name, details)
     VALUES ('history_changed', CASE WHEN TG_OP = 'DELETE' THEN OLD.migration_name ELSE NEW.migration_name END,
-            jsonb_strip_nulls(jsonb_build_object('table', TG_TABLE_NAME, 'operation', TG_OP)) || jsonb_build_object('old', before, 'new', after));
+            jsonb_strip_nulls(jsonb_build_object('table', TG_TABLE_NAME, 'operation', TG_OP))
+                || jsonb_build_object('old', before, 'new', after));
     RETURN NULL;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_history_change() IS
-    'Trigger: a change of migration_history or migration_dependencies that none of our functions made becomes an event history_changed.';
+    'Trigger: a change of migration_history or migration_dependencies that none of our functions made becomes an '
+    'event history_changed.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.refuse_history_truncate() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -140,4 +157,5 @@ BEGIN
     RAISE EXCEPTION 'TRUNCATE of % is refused: it would leave no trace', TG_TABLE_NAME
         USING ERRCODE = 'MR010', HINT = 'DELETE leaves an event for each row.';
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.refuse_history_truncate() IS 'Trigger: refuses TRUNCATE (SQLSTATE MR010), which no row trigger sees.';
+COMMENT ON FUNCTION migrollback_schema.refuse_history_truncate()
+    IS 'Trigger: refuses TRUNCATE (SQLSTATE MR010), which no row trigger sees.';

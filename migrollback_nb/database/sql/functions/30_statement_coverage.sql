@@ -1,12 +1,17 @@
 -- ---------------------------------------------------------------------------------------------------
--- What runs is what is shown: the stored cut of a rollback into statements leaves nothing out but blanks, semicolons and comments.
+-- What runs is what is shown: the stored cut of a rollback into statements leaves nothing out but blanks, semicolons
+-- and comments.
 -- ---------------------------------------------------------------------------------------------------
 
--- standard_conforming_strings: the expressions of a function are read as the session has it, and these hold backslashes.
+-- standard_conforming_strings: the expressions of a function are read as the session has it, and these hold
+-- backslashes.
+-- Over 120 lines: one automaton over the text; a call for each state would cost more than the scan.
 CREATE OR REPLACE FUNCTION migrollback_schema.scan_migration_sql(sql text, OUT ends_in text, OUT words text)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $function$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    SET standard_conforming_strings = on AS $function$
 DECLARE
-    -- As PostgreSQL's own scanner has it: a letter, _ or any character beyond ASCII begins a name; digits and $ go on with it. Written by what is left out.
+    -- As PostgreSQL's own scanner has it: a letter, _ or any character beyond ASCII begins a name; digits and $ go on
+    -- with it. Written by what is left out.
     other     constant text := '[\u0001-\u0023\u0025-\u002F\u003A-\u0040\u005B-\u005E\u0060\u007B-\u007F]';
     begins    constant text := '[^\u0001-\u0040\u005B-\u005E\u0060\u007B-\u007F]';
     goes_on   constant text := '[^\u0001-\u0023\u0025-\u002F\u003A-\u0040\u005B-\u005E\u0060\u007B-\u007F]';
@@ -16,7 +21,8 @@ DECLARE
     tag_only  constant text := '^(' || begins || in_tag || '*)?$';
     e_alone   constant text := '(^|' || other || ')[eE]$';
     -- Of a line that begins in code: it ends in code too, and no string ends it.
-    plain     constant text := '^([^''"$\\/*-]|''[^''\\]*''|"[^"]*"|-[^''"$\\/*-]|[/*][^''"$\\/*-])*[^''"$\\/* \t\f\v-][ \t\f\v]*(--[^\r]*\r?)?$';
+    plain     constant text := '^([^''"$\\/*-]|''[^''\\]*''|"[^"]*"|-[^''"$\\/*-]|[/*][^''"$\\/*-])*[^''"$\\/* '
+                               '\t\f\v-][ \t\f\v]*(--[^\r]*\r?)?$';
     lines     text[] := string_to_array(sql, E'\n');
     line      text;
     number    int := 0;
@@ -30,7 +36,8 @@ DECLARE
     dollar    boolean := false;         -- the sign before was a $: within a dollar quote, or one that may begin one
     in_name   boolean := false;         -- the sign before was a $ within a name
     escaped   boolean := false;         -- the sign before was a backslash that makes the next character a plain one
-    after_e   text := '';               -- how far behind the end of an E'' string this is, where it may go on: next to it, on its line, or on another line
+    -- how far behind the end of an E'' string this is, where it may go on: next to it, on its line, or on another line
+    after_e   text := '';
     place     int;
     ending    int;
 BEGIN
@@ -67,14 +74,16 @@ BEGIN
             CASE state
                 WHEN 'code' THEN
                     IF after_e <> '' THEN
-                        after_e := CASE WHEN before ~ '[^ \t\f\v]' OR sign !~ '^(\r|''|--|/\*|$)' THEN '' WHEN after_e = 'next' AND before = '' THEN 'next'
+                        after_e := CASE WHEN before ~ '[^ \t\f\v]' OR sign !~ '^(\r|''|--|/\*|$)' THEN ''
+                            WHEN after_e = 'next' AND before = '' THEN 'next'
                                         WHEN after_e = 'next' THEN 'same line' ELSE after_e END;
                     END IF;
                     IF dollar THEN          -- $1 is a parameter, and what follows is another word
                         before := regexp_replace(before, '^[0-9]+', ' ');
                     END IF;
                     IF first = '''' THEN
-                        state := CASE WHEN after_e IN ('next', 'other line') OR before ~ e_alone AND NOT (in_name AND length(before) = 1) THEN 'escaped string' ELSE 'string' END;
+                        state := CASE WHEN after_e IN ('next', 'other line') OR before ~ e_alone
+                            AND NOT (in_name AND length(before) = 1) THEN 'escaped string' ELSE 'string' END;
                         escaped := false;
                     ELSIF first = '"' THEN
                         state := 'quoted name';
@@ -92,10 +101,12 @@ BEGIN
                         dollar := false;
                     END IF;
                     IF after_e <> '' THEN
-                        after_e := CASE first WHEN '''' THEN '' WHEN E'\r' THEN 'other line' WHEN '' THEN after_e ELSE 'same line' END;
+                        after_e := CASE first WHEN '''' THEN '' WHEN E'\r' THEN 'other line' WHEN '' THEN after_e
+                            ELSE 'same line' END;
                     END IF;
                     IF length(words) < 200 THEN     -- enough to tell BEGIN and COMMIT from anything else
-                        words := words || before || CASE WHEN first IN ('', E'\r') OR state = 'line comment' THEN ' ' WHEN first IN ('*', '/') THEN '' ELSE sign END;
+                        words := words || before || CASE WHEN first IN ('', E'\r') OR state = 'line comment' THEN ' '
+                            WHEN first IN ('*', '/') THEN '' ELSE sign END;
                     END IF;
                 WHEN 'line comment' THEN
                     IF first = E'\r' THEN
@@ -126,7 +137,8 @@ BEGIN
                 ELSE
                     NULL;                   -- a comment between /* and */
             END CASE;
-            WHILE left(sign, 1) IN ('*', '/') AND state IN ('code', 'comment') LOOP    -- a run of these may end a comment, and begin the next
+            -- a run of these may end a comment, and begin the next
+            WHILE left(sign, 1) IN ('*', '/') AND state IN ('code', 'comment') LOOP
                 place := strpos(sign, '/*');
                 ending := strpos(sign, '*/');
                 IF state = 'comment' AND ending > 0 AND (place = 0 OR ending < place) THEN
@@ -155,18 +167,22 @@ BEGIN
     ends_in := state;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.scan_migration_sql(text) IS
-    'Reads SQL as PostgreSQL''s own scanner does. ends_in: code, or what is open at its end: line comment, comment, string, escaped string (E''...), quoted name, dollar quote. '
-    'words: the first of what stands outside of comments; of strings and quoted names no more than their signs. Does not write.';
+    'Reads SQL as PostgreSQL''s own scanner does. ends_in: code, or what is open at its end: line comment, comment, '
+    'string, escaped string (E''...), quoted name, dollar quote. words: the first of what stands outside of '
+    'comments; of strings and quoted names no more than their signs. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.migration_coverage_problem(rollback_sql text, statements jsonb) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $function$
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_coverage_problem(rollback_sql text, statements jsonb)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    SET standard_conforming_strings = on AS $function$
 DECLARE
     bytes   bytea := convert_to(rollback_sql, 'UTF8');
     size    int := octet_length(bytes);
     count   int := jsonb_array_length(statements);
     behind  int := 0;                   -- first byte after the statement before
     place   int := 0;
-    is_plain boolean := count <= 20 AND rollback_sql !~ '[''"$\\]|--|/\*|[^\u0001-\u007F]';   -- no strings, no comments, and each character is a byte
+    -- no strings, no comments, and each character is a byte
+    is_plain boolean := count <= 20 AND rollback_sql !~ '[''"$\\]|--|/\*|[^\u0001-\u007F]';
     start   int;
     length  int;
     text    text;
@@ -175,12 +191,15 @@ DECLARE
     wrapped boolean := false;
     blank   constant text := '[ \t\n\r\f\v;]*';
     -- Strings and quoted names that all end; a backslash only in E'' strings, which have no '' then.
-    simple  constant text := '^([^''"\\]|''[^''\\]*''|"[^"]*"|[\u0001-\u0023\u0025-\u002F\u003A-\u0040\u005B-\u005E\u0060\u007B-\u007F][eE]''([^''\\]|\\.)*'')*$';
+    simple  constant text := '^([^''"\\]|''[^''\\]*''|"[^"]*"|'
+        '[\u0001-\u0023\u0025-\u002F\u003A-\u0040\u005B-\u005E\u0060\u007B-\u007F][eE]''([^''\\]|\\.)*'')*$';
 BEGIN
-    -- Most are plain and short, and a list asks for each of thousands: without a query. What does not fit is looked at below, which says why.
+    -- Most are plain and short, and a list asks for each of thousands: without a query. What does not fit is looked at
+    -- below, which says why.
     WHILE is_plain LOOP
         start := coalesce((statements -> place -> 0)::int, size);
-        is_plain := start >= behind AND substr(rollback_sql, behind + 1, start - behind) ~ CASE WHEN place IN (0, count) THEN '^[ \t\n\r\f\v;]*$' ELSE '^[ \t\n\r\f\v]*;[ \t\n\r\f\v;]*$' END;
+        is_plain := start >= behind AND substr(rollback_sql, behind + 1, start - behind) ~ CASE
+            WHEN place IN (0, count) THEN '^[ \t\n\r\f\v;]*$' ELSE '^[ \t\n\r\f\v]*;[ \t\n\r\f\v;]*$' END;
         IF is_plain AND place = count THEN
             RETURN NULL;
         END IF;
@@ -190,15 +209,18 @@ BEGIN
     END LOOP;
     behind := 0;
     place := 0;
-    FOR start, length IN SELECT (s ->> 0)::int, (s ->> 1)::int FROM jsonb_array_elements(statements) AS s UNION ALL SELECT NULL, 0 LOOP
+    FOR start, length IN SELECT (s ->> 0)::int, (s ->> 1)::int FROM jsonb_array_elements(statements) AS s
+        UNION ALL SELECT NULL, 0 LOOP
         place := place + 1;
         start := coalesce(start, size);             -- the last time round: what stands after the last statement
         IF start < behind OR length > size - start THEN
             RETURN format('statement %s is at bytes %s to %s: %s', place, start, start::bigint + length,
-                          CASE WHEN start < behind THEN 'it overlaps the one before' ELSE format('the SQL has %s', size) END);
+                          CASE WHEN start < behind THEN 'it overlaps the one before'
+                              ELSE format('the SQL has %s', size) END);
         END IF;
         -- 10xxxxxx goes on with a character
-        IF start < size AND get_byte(bytes, start) & 192 = 128 OR start + length < size AND get_byte(bytes, start + length) & 192 = 128 THEN
+        IF start < size AND get_byte(bytes, start) & 192 = 128 OR start + length < size
+            AND get_byte(bytes, start + length) & 192 = 128 THEN
             RETURN format('statement %s is at bytes %s to %s, which cuts a character', place, start, start + length);
         END IF;
         between := convert_from(substring(bytes FROM behind + 1 FOR start - behind), 'UTF8');
@@ -210,14 +232,21 @@ BEGIN
             between := scanned.words;
             IF between !~ ('^' || blank || '$') THEN
                 -- A text that is one BEGIN ... COMMIT says no more than that it is to run in a transaction.
-                IF place = 1 AND count > 0 AND between ~* ('^' || blank || '(begin([ \t\n\r\f\v]+(work|transaction))?|start[ \t\n\r\f\v]+transaction)[ \t\n\r\f\v]*;' || blank || '$') THEN
+                IF place = 1 AND count > 0
+                    AND between ~* ('^' || blank
+                        || '(begin([ \t\n\r\f\v]+(work|transaction))?|start[ \t\n\r\f\v]+transaction)[ \t\n\r\f\v]*;'
+                            || blank || '$') THEN
                     wrapped := true;
                 ELSIF wrapped AND place = count + 1 AND between ~* (
-                        '^[ \t\n\r\f\v]*;' || blank || '(commit|end)([ \t\n\r\f\v]+(work|transaction))?([ \t\n\r\f\v]+and[ \t\n\r\f\v]+no[ \t\n\r\f\v]+chain)?' || blank || '$') THEN
+                        '^[ \t\n\r\f\v]*;' || blank || '(commit|end)([ \t\n\r\f\v]+(work|transaction))?([ '
+                                                       '\t\n\r\f\v]+and[ \t\n\r\f\v]+no[ \t\n\r\f\v]+chain)?' || blank
+                                                           || '$') THEN
                     wrapped := false;
                 ELSE
                     RETURN format('%s stands more than blanks, semicolons and comments: %s',
-                                  CASE WHEN count = 0 THEN 'there are none, and in it' WHEN place > count THEN 'after the last' ELSE format('before statement %s', place) END,
+                                  CASE WHEN count = 0 THEN 'there are none, and in it'
+                                      WHEN place > count THEN 'after the last'
+                                          ELSE format('before statement %s', place) END,
                                   left(btrim(between, E' \t\n\r\f\v;'), 60));
                 END IF;
             END IF;
@@ -232,7 +261,8 @@ BEGIN
             scanned := migrollback_schema.scan_migration_sql(text);
             -- a comment after a statement may go with it, to the end of its line
             IF scanned.ends_in NOT IN ('code', 'line comment')
-               OR scanned.ends_in = 'line comment' AND start + length < size AND get_byte(bytes, start + length) NOT IN (10, 13) THEN
+               OR scanned.ends_in = 'line comment' AND start + length < size
+               AND get_byte(bytes, start + length) NOT IN (10, 13) THEN
                 RETURN format('statement %s ends inside a %s', place, scanned.ends_in);
             END IF;
         END IF;
@@ -241,15 +271,19 @@ BEGIN
     RETURN CASE WHEN wrapped THEN 'BEGIN is left out and COMMIT is not' END;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_coverage_problem(text, jsonb) IS
-    'Why these statements ([first byte, bytes, line] of the UTF-8 text) are not all of the SQL, or NULL: between them, and before and after, may stand only blanks, semicolons and comments, '
-    'at least one semicolon between two, and BEGIN and COMMIT around them all. Their numbers must be sound: migration_metadata_problem() looks. Does not write.';
+    'Why these statements ([first byte, bytes, line] of the UTF-8 text) are not all of the SQL, or NULL: between '
+    'them, and before and after, may stand only blanks, semicolons and comments, at least one semicolon between two, '
+    'and BEGIN and COMMIT around them all. Their numbers must be sound: migration_metadata_problem() looks. Does not '
+    'write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.is_schema_list(search_path text) RETURNS boolean
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on AS $function$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    SET standard_conforming_strings = on AS $function$
 DECLARE
     name constant text := '("([^"]|"")*"|[^ \t\n\r\f\v,"][^ \t\n\r\f\v,]*)[ \t\n\r\f\v]*';
 BEGIN
-    RETURN is_schema_list.search_path ~ ('^[ \t\n\r\f\v]*(' || name || '(,[ \t\n\r\f\v]*' || name || ')*)?$');    -- names, quoted or not, between commas
+    -- names, quoted or not, between commas
+    RETURN is_schema_list.search_path ~ ('^[ \t\n\r\f\v]*(' || name || '(,[ \t\n\r\f\v]*' || name || ')*)?$');
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.is_schema_list(text) IS
     'Whether this can be a search_path, so that setting it is no error; NULL of NULL. Does not write.';
@@ -272,30 +306,55 @@ BEGIN
         WHEN jsonb_typeof(rollback -> 'transaction') <> 'boolean' THEN 'rollback.transaction is neither true nor false'
         WHEN jsonb_typeof(rollback -> 'live') <> 'boolean' THEN 'rollback.live is neither true nor false'
         WHEN jsonb_typeof(rollback -> 'error') <> 'object' THEN 'rollback.error is no object'
-        WHEN jsonb_typeof(rollback -> 'no_transaction_words') <> 'string' THEN 'rollback.no_transaction_words is no text'
-        WHEN rollback -> 'statements' <> '[]' AND (jsonb_typeof(rollback -> 'statements') <> 'array' OR jsonb_path_exists(rollback -> 'statements', 'strict $[*] ? (@.type() != "array" || @.size() != 3 || exists(@[*] ? (
-                       @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())) || @[1] < 1)', '{}', true))
+        WHEN jsonb_typeof(rollback -> 'no_transaction_words') <> 'string'
+            THEN 'rollback.no_transaction_words is no text'
+        WHEN rollback -> 'statements' <> '[]' AND (
+                 jsonb_typeof(rollback -> 'statements') <> 'array'
+                 OR jsonb_path_exists(rollback -> 'statements', 'strict $[*] ? (
+                     @.type() != "array" || @.size() != 3 || exists(@[*] ? (
+                         @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())) || @[1] < 1)', '{}', true))
             THEN 'rollback.statements is no list of what belongs there'
-        WHEN rollback -> 'refused_in_transaction' <> '[]' AND (jsonb_typeof(rollback -> 'refused_in_transaction') <> 'array' OR jsonb_path_exists(rollback -> 'refused_in_transaction', 'strict $[*] ? (@.type() != "object")', '{}', true))
+        WHEN rollback -> 'refused_in_transaction' <> '[]' AND (
+                 jsonb_typeof(rollback -> 'refused_in_transaction') <> 'array'
+                 OR jsonb_path_exists(rollback -> 'refused_in_transaction', 'strict $[*] ? (@.type() != "object")',
+                                      '{}', true))
             THEN 'rollback.refused_in_transaction is no list of what belongs there'
-        WHEN rollback -> 'set_local' <> '[]' AND (jsonb_typeof(rollback -> 'set_local') <> 'array' OR jsonb_path_exists(rollback -> 'set_local', 'strict $[*] ? (@.type() != "string")', '{}', true))
+        WHEN rollback -> 'set_local' <> '[]' AND (
+                 jsonb_typeof(rollback -> 'set_local') <> 'array'
+                 OR jsonb_path_exists(rollback -> 'set_local', 'strict $[*] ? (@.type() != "string")', '{}', true))
             THEN 'rollback.set_local is no list of what belongs there'
-        WHEN rollback -> 'set_session' <> '[]' AND (jsonb_typeof(rollback -> 'set_session') <> 'array' OR jsonb_path_exists(rollback -> 'set_session', 'strict $[*] ? (@.type() != "string")', '{}', true))
+        WHEN rollback -> 'set_session' <> '[]' AND (
+                 jsonb_typeof(rollback -> 'set_session') <> 'array'
+                 OR jsonb_path_exists(rollback -> 'set_session', 'strict $[*] ? (@.type() != "string")', '{}', true))
             THEN 'rollback.set_session is no list of what belongs there'
-        WHEN rollback -> 'unseen' <> '[]' AND (jsonb_typeof(rollback -> 'unseen') <> 'array' OR jsonb_path_exists(rollback -> 'unseen', 'strict $[*] ? (@.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())', '{}', true))
+        WHEN rollback -> 'unseen' <> '[]' AND (
+                 jsonb_typeof(rollback -> 'unseen') <> 'array'
+                 OR jsonb_path_exists(rollback -> 'unseen', 'strict $[*] ? (
+                     @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())', '{}', true))
             THEN 'rollback.unseen is no list of what belongs there'
-        WHEN rollback -> 'not_undone' <> '[]' AND (jsonb_typeof(rollback -> 'not_undone') <> 'array' OR jsonb_path_exists(rollback -> 'not_undone', 'strict $[*] ? (@.type() != "array" || @.size() != 2 || exists(@[0] ? (
-                       @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())) || @[1].type() != "string")', '{}', true))
+        WHEN rollback -> 'not_undone' <> '[]' AND (
+                 jsonb_typeof(rollback -> 'not_undone') <> 'array'
+                 OR jsonb_path_exists(rollback -> 'not_undone', 'strict $[*] ? (
+                     @.type() != "array" || @.size() != 2 || exists(@[0] ? (
+                         @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor()))
+                     || @[1].type() != "string")', '{}', true))
             THEN 'rollback.not_undone is no list of what belongs there'
-        WHEN rollback -> 'calls' <> '[]' AND (jsonb_typeof(rollback -> 'calls') <> 'array' OR jsonb_path_exists(rollback -> 'calls', 'strict $[*] ? (@.type() != "array" || @.size() != 3 || exists(@[0] ? (
-                       @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())) ||
-                       @[2].type() != "string" || (@[1].type() != "string" && @[1].type() != "null"))', '{}', true))
+        WHEN rollback -> 'calls' <> '[]' AND (
+                 jsonb_typeof(rollback -> 'calls') <> 'array'
+                 OR jsonb_path_exists(rollback -> 'calls', 'strict $[*] ? (
+                     @.type() != "array" || @.size() != 3 || exists(@[0] ? (
+                         @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())) || @[2].type() != "string"
+                     || (@[1].type() != "string" && @[1].type() != "null"))', '{}', true))
             THEN 'rollback.calls is no list of what belongs there'
-        WHEN rollback -> 'writes' <> '[]' AND (jsonb_typeof(rollback -> 'writes') <> 'array' OR jsonb_path_exists(rollback -> 'writes', 'strict $[*] ? (@.type() != "array" || @.size() != 4 || exists(@[0] ? (
-                       @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())) ||
-                       @[1].type() != "string" || @[3].type() != "string" || (@[2].type() != "string" && @[2].type() != "null"))', '{}', true))
+        WHEN rollback -> 'writes' <> '[]' AND (
+                 jsonb_typeof(rollback -> 'writes') <> 'array'
+                 OR jsonb_path_exists(rollback -> 'writes', 'strict $[*] ? (
+                     @.type() != "array" || @.size() != 4 || exists(@[0] ? (
+                         @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())) || @[1].type() != "string"
+                     || @[3].type() != "string" || (@[2].type() != "string" && @[2].type() != "null"))', '{}', true))
             THEN 'rollback.writes is no list of what belongs there'
     END;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_metadata_problem(jsonb) IS
-    'What in migration_history.metadata cannot be what a registration wrote, so that nothing may be read from it, in words; NULL where all is sound. Does not write.';
+    'What in migration_history.metadata cannot be what a registration wrote, so that nothing may be read from it, in '
+    'words; NULL where all is sound. Does not write.';

@@ -1,0 +1,146 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Deploy tools: where each remembers what it applied, and how that table is read and changed.
+-- ---------------------------------------------------------------------------------------------------
+
+-- Over 120 lines: one list, a few lines for each tool; PL/pgSQL keeps its plan whole.
+CREATE OR REPLACE FUNCTION migrollback_schema.deploy_tools()
+RETURNS TABLE (tool text, ledger_name text, has text[], has_not text[], known_by text, newest_only boolean, newest text,
+               unfinished text, applied text, record text, forget text)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- PL/pgSQL and not SQL for its cached plan: planning this list takes longer than all that is asked of a ledger.
+    -- In the statements %1$s is the ledger; $1 the migration's name, $2 its version, $3 its statements, $4 the version
+    -- before it (in `newest`, $1 its version).
+    -- `record` and `forget` are the list of a WITH; its last element has one column of jsonb: the rows that were
+    -- written or taken out.
+    -- Tables of one name are told apart by their columns; the first line that fits counts.
+    RETURN QUERY VALUES
+        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements,name}'::text[], '{}'::text[],
+         'version', false, NULL, NULL,
+            'SELECT coalesce(l.version || ''_'' || l.name, l.version) FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (version, name, statements) VALUES ($2, regexp_replace($1, ''^[0-9]+_?'', '
+            '''''), $3) ON CONFLICT (version) DO NOTHING '
+                'RETURNING to_jsonb(l) - ''statements'')',
+            -- Two files may share their digits; the ledger's name tells whose row it is.
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 AND coalesce(l.name, regexp_replace($1, '
+            '''^[0-9]+_?'', '''')) = regexp_replace($1, ''^[0-9]+_?'', '''') '
+                'RETURNING to_jsonb(l))'),
+        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements}', '{}', 'version', false, NULL,
+         NULL,
+            'SELECT l.version FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (version, statements) VALUES ($2, $3) ON CONFLICT (version) DO NOTHING '
+            'RETURNING to_jsonb(l) - ''statements'')',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        ('dbmate', 'schema_migrations', '{version}', '{dirty,statements}', 'version', false, NULL, NULL,
+            'SELECT l.version FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (version) VALUES ($2) ON CONFLICT (version) DO NOTHING RETURNING '
+            'to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        ('goose', 'goose_db_version', '{id,version_id,is_applied}', '{}', 'number', false, NULL, NULL,
+            'SELECT v.version_id::text FROM (SELECT DISTINCT ON (l.version_id) l.version_id, l.is_applied FROM %1$s l '
+            'ORDER BY l.version_id, l.id DESC) v WHERE v.is_applied',
+            'done AS (INSERT INTO %1$s AS l (version_id, is_applied) SELECT $2::bigint, true '
+                'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.version_id = $2::bigint) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version_id = $2::bigint RETURNING to_jsonb(l))'),
+        ('golang-migrate', 'schema_migrations', '{version,dirty}', '{}', 'number', true,
+         'SELECT max(l.version)::text FROM %1$s l', 'SELECT bool_or(l.dirty) FROM %1$s l',
+            -- of a version that is dirty it is not known how far it came
+            'SELECT (l.version - l.dirty::int)::text FROM %1$s l',
+            'moved AS (UPDATE %1$s AS l SET version = $2::bigint WHERE l.version < $2::bigint RETURNING to_jsonb(l) AS '
+            'r), '
+                'begun AS (INSERT INTO %1$s AS l (version, dirty) SELECT $2::bigint, false WHERE NOT EXISTS (SELECT '
+                'FROM %1$s) RETURNING to_jsonb(l) AS r), '
+                'done AS (SELECT r FROM moved UNION ALL SELECT r FROM begun)',
+            'moved AS (UPDATE %1$s AS l SET version = nullif($4, '''')::bigint WHERE l.version = $2::bigint AND $4 <> '
+            ''''' RETURNING to_jsonb(l) AS r), '
+                'emptied AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint AND $4 = '''' RETURNING to_jsonb(l) AS '
+                'r), '
+                'done AS (SELECT r FROM moved UNION ALL SELECT r FROM emptied)'),
+        -- sqlx and bun name their files as golang-migrate does; sqlx also keeps a checksum that only it can write.
+        ('golang-migrate', '_sqlx_migrations', '{version,success,checksum}', '{}', 'number', false, NULL,
+         'SELECT bool_or(NOT l.success) FROM %1$s l',
+            'SELECT l.version::text FROM %1$s l WHERE l.success', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint RETURNING to_jsonb(l))'),
+        ('golang-migrate', 'bun_migrations', '{name,group_id,migrated_at}', '{}', 'version', false, NULL, NULL,
+            'SELECT l.name FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (name, group_id, migrated_at) SELECT $2, coalesce((SELECT max(o.group_id) '
+            'FROM %1$s o), 0) + 1, now() '
+                'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.name = $2) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.name = $2 RETURNING to_jsonb(l))'),
+        ('tern', 'schema_version', '{version}', '{}', 'number', true, 'SELECT max(l.version)::text FROM %1$s l', NULL,
+            'SELECT l.version::text FROM %1$s l',
+            'done AS (UPDATE %1$s AS l SET version = $2::int WHERE l.version < $2::int RETURNING to_jsonb(l))',
+            'done AS (UPDATE %1$s AS l SET version = coalesce(nullif($4, ''''), ''0'')::int WHERE l.version = $2::int '
+            'RETURNING to_jsonb(l))'),
+        ('sql-migrate', 'gorp_migrations', '{id,applied_at}', '{}', 'file', false, NULL, NULL,
+            'SELECT l.id FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (id, applied_at) VALUES ($1 || ''.sql'', now()) ON CONFLICT (id) DO '
+            'NOTHING RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.id = $1 || ''.sql'' RETURNING to_jsonb(l))'),
+        ('node-pg-migrate', 'pgmigrations', '{name,run_on}', '{}', 'name', false, NULL, NULL,
+            'SELECT l.name FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (name, run_on) SELECT $1, now() WHERE NOT EXISTS (SELECT FROM %1$s o WHERE '
+            'o.name = $1) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.name = $1 RETURNING to_jsonb(l))'),
+        ('MyBatis Migrations', 'changelog', '{id,applied_at,description}', '{}', 'number', false, NULL, NULL,
+            'SELECT l.id::text FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (id, applied_at, description) SELECT $2::numeric, to_char(now(), '
+            '''YYYY-MM-DD HH24:MI:SS''), '
+                'replace(regexp_replace($1, ''^[0-9]+_?'', ''''), ''_'', '' '') WHERE NOT EXISTS (SELECT FROM %1$s o '
+                'WHERE o.id = $2::numeric) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.id = $2::numeric RETURNING to_jsonb(l))'),
+        ('yoyo', '_yoyo_migration', '{migration_hash,migration_id,applied_at_utc}', '{}', 'name', false, NULL, NULL,
+            'SELECT l.migration_id FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (migration_hash, migration_id, applied_at_utc) VALUES '
+            '(encode(sha256(convert_to($1, ''UTF8'')), ''hex''), $1, now() AT TIME ZONE ''UTC'') '
+                'ON CONFLICT (migration_hash) DO NOTHING RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.migration_id = $1 RETURNING to_jsonb(l))'),
+        ('postgrator', 'schemaversion', '{version,name,md5,run_at}', '{}', 'number', true,
+         'SELECT max(l.version)::text FROM %1$s l', NULL,
+            'SELECT l.version::text FROM %1$s l',
+            -- without md5: postgrator compares none where there is none, and it is over the file as it lies on its
+            -- machine
+            'done AS (INSERT INTO %1$s AS l (version, name, run_at) VALUES ($2::bigint, regexp_replace($1, '
+            '''^[0-9]+\.do\.?'', '''', ''i''), now()) ON CONFLICT (version) DO NOTHING '
+                'RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2::bigint RETURNING to_jsonb(l))'),
+        ('diesel', '__diesel_schema_migrations', '{version,run_on}', '{}', 'version', false, NULL, NULL,
+            'SELECT l.version FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (version) VALUES ($2) ON CONFLICT (version) DO NOTHING RETURNING '
+            'to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        -- What these write besides (checksums, ranks, times of their own) only they can write.
+        ('Flyway', 'flyway_schema_history', '{installed_rank,version,script,success}', '{}', 'version', false, NULL,
+         'SELECT bool_or(NOT l.success) FROM %1$s l',
+            'SELECT l.version FROM %1$s l WHERE l.success AND l.version IS NOT NULL', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        ('Prisma', '_prisma_migrations', '{migration_name,finished_at,rolled_back_at}', '{}', 'name', false, NULL,
+         'SELECT bool_or(l.finished_at IS NULL AND l.rolled_back_at IS NULL) FROM %1$s l',
+            'SELECT l.migration_name FROM %1$s l WHERE l.finished_at IS NOT NULL AND l.rolled_back_at IS NULL', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.migration_name = $1 RETURNING to_jsonb(l))'),
+        -- Its version is the change's id, one for each occurrence of a change that was reworked. Its log is to say that
+        -- it was reverted.
+        ('Sqitch', 'sqitch.changes', '{change_id,change,project,committed_at}', '{}', 'version', false,
+            'SELECT l.change_id FROM %1$s l WHERE l.project = (SELECT o.project FROM %1$s o WHERE o.change_id = $1) '
+            'ORDER BY l.committed_at DESC LIMIT 1', NULL,
+            'SELECT l.change_id FROM %1$s l', NULL,
+            -- registered before ids were known, or by hand: by name, the newest
+            'l AS (SELECT c.* FROM %1$s c WHERE c.change_id = $2 OR ($2 !~ ''^[0-9a-f]{40}$'' AND c.change = '
+            'regexp_replace($1, ''@.*'', '''')) '
+                'ORDER BY c.committed_at DESC LIMIT 1), '
+                'untagged AS (DELETE FROM sqitch.tags t USING l WHERE t.change_id = l.change_id RETURNING t.tag), '
+                'logged AS (INSERT INTO sqitch.events (event, change_id, change, project, note, requires, tags, '
+                'committer_name, committer_email, planned_at, planner_name, planner_email) '
+                'SELECT ''revert'', l.change_id, l.change, l.project, l.note, '
+                'coalesce((SELECT array_agg(d.dependency) FROM sqitch.dependencies d WHERE d.change_id = l.change_id '
+                'AND d.type = ''require''), ''{}''), '
+                'coalesce((SELECT array_agg(u.tag) FROM untagged u), ''{}''), current_user, '''', l.planned_at, '
+                'l.planner_name, l.planner_email FROM l), '
+                'done AS (DELETE FROM %1$s AS c USING l WHERE c.change_id = l.change_id RETURNING to_jsonb(c))');
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.deploy_tools() IS
+    'The deploy tools whose ledgers are understood: the ledger''s usual name; columns that tell it (has, has_not); '
+    'what it knows a migration by (version, or the name where that begins with it; number: the version as a number; '
+    'name; file); whether it keeps only the newest; the statements that tell which it goes on from, where it looks '
+    'at no other, whether one did not come to its end, and which are applied, and those that change it. Does not '
+    'write.';

@@ -1,0 +1,109 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Our own objects, and what a transaction has written: what the guard of the system compares.
+-- ---------------------------------------------------------------------------------------------------
+
+-- install writes into this function what the files of its version create: <<tables>>, and the <<functions>> with the
+-- types
+-- of their arguments. Not a table: who may call it need not be granted one more, and the check of our functions sees
+-- when it is replaced.
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_objects(OUT tables oid[], OUT routines oid[])
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    space      constant oid := 'migrollback_schema'::regnamespace;
+    table_list constant text[] := <<tables>>;
+    name_list  constant text[] := <<function names>>;
+    signatures constant text[] := <<functions>>;
+    our_owner  oid;
+BEGIN
+    tables := ARRAY(SELECT c.oid FROM pg_class c WHERE c.relnamespace = space AND c.relkind = 'r'
+                    AND c.relname = ANY (table_list));
+    our_owner := (SELECT c.relowner FROM pg_class c WHERE c.relnamespace = space AND c.relname = 'migration_history');
+    -- Of one owner with our tables, and with the very arguments: what else has one of the names is not ours.
+    routines := ARRAY(
+        SELECT p.oid FROM pg_proc p
+         WHERE p.pronamespace = space AND p.proowner = our_owner AND p.proname = ANY (name_list)
+           AND format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) = ANY (signatures));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
+    'The tables and functions that install made: what migration SQL may not touch, and whose rights are revoked. '
+    'Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_token() RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    -- catalogs are rarely analyzed: the planner would scan them whole, and this grows with the schema
+    SET enable_seqscan = off AS $function$
+DECLARE
+    tables   oid[];
+    routines oid[];
+BEGIN
+    SELECT o.tables, o.routines INTO tables, routines FROM migrollback_schema.migration_system_objects() o;
+    -- (ctid, xmin) names one version of a catalog row, so any DDL on our objects changes the sum.
+    -- PL/pgSQL and not SQL for its cached plan: this runs for every migration.
+    RETURN (
+        SELECT concat_ws(' ', count(*), sum(hashtidextended(v.place, v.xid::text::bigint)))
+        FROM (SELECT c.ctid AS place, c.xmin AS xid FROM pg_class c WHERE c.oid = ANY (tables)
+              UNION ALL SELECT i.ctid, i.xmin FROM pg_index i WHERE i.indrelid = ANY (tables)
+              UNION ALL SELECT a.ctid, a.xmin FROM pg_attribute a WHERE a.attrelid = ANY (tables)
+              UNION ALL SELECT t.ctid, t.xmin FROM pg_trigger t WHERE t.tgrelid = ANY (tables)
+              UNION ALL SELECT k.ctid, k.xmin FROM pg_constraint k WHERE k.conrelid = ANY (tables)
+              UNION ALL SELECT r.ctid, r.xmin FROM pg_policy r WHERE r.polrelid = ANY (tables)
+              UNION ALL SELECT f.ctid, f.xmin FROM pg_proc o     -- and what has the name of one: a call may mean it
+                          JOIN pg_proc f ON f.proname = o.proname AND f.pronamespace = o.pronamespace
+                              AND f.proowner = o.proowner
+                         WHERE o.oid = ANY (routines)) v);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_system_token() IS
+    'Differs as soon as DDL has touched one of migration_system_objects(), or added a function of the same name. '
+    'Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_writes(tables oid[], rows boolean DEFAULT false)
+RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    IF rows THEN                        -- nothing counts: look at the rows themselves
+        RETURN (SELECT concat_ws(' ', count(*), sum(hashtidextended(r.place, r.xid::text::bigint)))
+                FROM (SELECT h.ctid AS place, h.xmin AS xid FROM migrollback_schema.migration_history h
+                      UNION ALL SELECT d.ctid, d.xmin FROM migrollback_schema.migration_dependencies d
+                      UNION ALL SELECT s.ctid, s.xmin FROM migrollback_schema.migration_snapshots s
+                      UNION ALL SELECT o.ctid, o.xmin FROM migrollback_schema.migration_objects o
+                      UNION ALL SELECT f.ctid, f.xmin FROM migrollback_schema.migration_system_files f
+                      UNION ALL SELECT e.ctid, e.xmin FROM migrollback_schema.migration_events e) r);
+    END IF;
+    RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid),
+                                        pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)),
+                                            ' ')
+            FROM unnest(tables) AS o (oid));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_system_writes(oid[], boolean) IS
+    'Differs as soon as this transaction has written a row of one of these tables. rows: look at the rows, where '
+    'nothing counts them. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.transaction_changes(catalogs_only boolean) RETURNS numeric
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- Catalogs are tables too: DDL shows as rows written to them. Needs track_counts, which is on unless it was turned
+    -- off.
+    IF catalogs_only THEN
+        RETURN (SELECT sum(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+                           + pg_stat_get_xact_tuples_deleted(c.oid))
+                FROM unnest('{
+                    pg_class, pg_attribute, pg_attrdef, pg_type, pg_proc, pg_constraint, pg_depend, pg_shdepend,
+                    pg_index, pg_trigger, pg_rewrite, pg_policy, pg_namespace, pg_description, pg_enum, pg_sequence,
+                    pg_inherits,
+                    pg_extension, pg_default_acl, pg_auth_members, pg_authid, pg_db_role_setting, pg_init_privs,
+                    pg_operator, pg_cast, pg_collation, pg_publication, pg_publication_rel, pg_statistic_ext,
+                    pg_event_trigger, pg_foreign_table, pg_foreign_server, pg_foreign_data_wrapper, pg_user_mapping,
+                    pg_seclabel, pg_shseclabel, pg_shdescription, pg_am, pg_amop, pg_amproc, pg_opclass, pg_opfamily,
+                    pg_aggregate, pg_language, pg_conversion, pg_range, pg_transform, pg_ts_config, pg_ts_config_map,
+                    pg_ts_dict, pg_ts_parser, pg_ts_template, pg_subscription, pg_subscription_rel, pg_tablespace,
+                    pg_database, pg_partitioned_table, pg_largeobject, pg_largeobject_metadata,
+                    pg_publication_namespace, pg_parameter_acl, pg_replication_origin, pg_statistic_ext_data
+                }'::regclass[]) AS c (oid));
+    END IF;
+    RETURN (SELECT sum(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+                       + pg_stat_get_xact_tuples_deleted(c.oid))
+            FROM pg_class c WHERE c.relkind IN ('r', 'm'));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.transaction_changes(boolean) IS
+    'How many rows this transaction has written so far, to the catalogs that DDL writes to, or to all tables; '
+    'compare two answers. Does not write.';

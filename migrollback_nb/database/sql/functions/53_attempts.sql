@@ -1,0 +1,92 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Attempts: how one ended whose connection was lost, and how far one came that runs statement by statement.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION migrollback_schema.start_migration_rollback(
+    names text[], attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, target jsonb DEFAULT '{}')
+RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT max(migrollback_schema.add_migration_event('started', n.name, start_migration_rollback.attempt_id,
+                                                      start_migration_rollback.reason,
+               start_migration_rollback.client, target || jsonb_build_object('rollback_md5',
+                   md5(convert_to(h.rollback_sql, 'UTF8')), 'chain', nullif(cardinality(names), 1))))
+    FROM unnest(names) WITH ORDINALITY AS n (name, place)
+    JOIN migrollback_schema.migration_history h ON h.migration_name = n.name
+$function$;
+COMMENT ON FUNCTION migrollback_schema.start_migration_rollback(text[], uuid, text, text, jsonb) IS
+    'Writes an event for each migration, to be committed before the rollback begins: if the connection is lost, the '
+    'attempt is known. Returns the number of the last one, or NULL when none of the names is registered.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_attempt(attempt_id uuid)
+RETURNS TABLE (migration_name text, event text, event_number bigint, details jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- Under the lock: while the lost COMMIT is still at work, "not found" would be a wrong answer.
+    PERFORM migrollback_schema.lock_migrations();
+    RETURN QUERY
+    SELECT e.migration_name, e.event, e.event_number, e.details FROM migrollback_schema.migration_events e
+    WHERE e.attempt_id = migration_attempt.attempt_id
+      AND e.event IN ('rolled_back', 'failed', 'refused', 'applied', 'apply_failed')
+    ORDER BY e.event_number;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_attempt(uuid) IS
+    'How an attempt ended: the events rolled_back, failed, refused, applied, apply_failed that carry its id. No row: '
+    'nothing of it was committed. Waits for a running attempt. Does not write.';
+
+-- Statement by statement, for rollbacks that PostgreSQL refuses inside a transaction. The client holds
+-- lock_migrations() in a second,
+-- open transaction all the while, runs each statement alone, and journals it.
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_statements_completed(
+    name text, direction text DEFAULT 'rollback')
+RETURNS int
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce(max((e.details ->> 'statement_number')::int), 0)
+    FROM migrollback_schema.migration_events e
+    WHERE e.migration_name = migration_statements_completed.name AND e.event = 'statement_completed'
+      AND e.details ->> 'direction' = migration_statements_completed.direction
+      AND e.event_number > coalesce((
+          SELECT max(o.event_number) FROM migrollback_schema.migration_events o
+          WHERE o.migration_name = migration_statements_completed.name
+            AND (o.event IN ('applied', 'applied_again', 'registered', 'rolled_back')
+                 OR o.event = 'history_changed' AND ((o.details -> 'new') ?| ARRAY['rollback_sql', 'status']
+                      -- counted by another cut, a statement would be left out
+                      OR o.details #> '{old,metadata,rollback,statements}'
+                          IS DISTINCT FROM o.details #> '{new,metadata,rollback,statements}'))), 0)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_statements_completed(text, text) IS
+    'How many statements of an interrupted run (direction: rollback or apply) are done: the next run resumes after '
+    'them. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.journal_migration_statement(
+    name text, attempt_id uuid, statement_number int, duration_ms double precision, direction text DEFAULT 'rollback',
+    client text DEFAULT NULL)
+RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT migrollback_schema.add_migration_event('statement_completed', name, attempt_id, NULL::text, client,
+        jsonb_build_object('direction', direction, 'statement_number', statement_number, 'duration_ms', duration_ms))
+$function$;
+COMMENT ON FUNCTION migrollback_schema.journal_migration_statement(text, uuid, int, double precision, text, text) IS
+    'Writes: statement statement_number (from 1) of a run outside a transaction is done; duration_ms in milliseconds.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.finish_migration_rollback(
+    name text, attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, details jsonb DEFAULT '{}')
+RETURNS TABLE (success boolean, message text, sql_executed text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    finished migrollback_schema.migration_history;
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    SELECT * INTO finished FROM migrollback_schema.migration_history h
+      WHERE h.migration_name = finish_migration_rollback.name FOR UPDATE;
+    IF finished.metadata #>> '{rollback,transaction}' IS DISTINCT FROM 'false'
+       OR migrollback_schema.migration_statements_completed(name,
+           'rollback') < cardinality(migrollback_schema.migration_rollback_statements(finished.rollback_sql,
+               finished.metadata)) THEN
+        RAISE EXCEPTION 'the rollback of % is not finished', name
+            USING ERRCODE = 'MR002', HINT = 'Every statement must be journalled first.';
+    END IF;
+    PERFORM migrollback_schema.mark_rolled_back(name, attempt_id, reason, client, details);
+    RETURN QUERY SELECT true, 'Migration rolled back successfully'::text, finished.rollback_sql;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.finish_migration_rollback(text, uuid, text, text, jsonb) IS
+    'Writes the end of a rollback that ran outside a transaction, once all its statements are journalled (else '
+    'SQLSTATE MR002).';

@@ -1,0 +1,85 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Applying a migration: its SQL, its record and its event, whole or not at all.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION migrollback_schema.apply_migration(
+    name text, version text, statements text[], rollback_sql text DEFAULT NULL, checksum text DEFAULT NULL,
+    depends_on text[] DEFAULT '{}', metadata jsonb DEFAULT '{}', attempt_id uuid DEFAULT NULL,
+    client text DEFAULT NULL, search_path text DEFAULT migrollback_schema.effective_search_path(),
+    session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}')
+RETURNS TABLE (success boolean, message text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    missing text[];
+    outcome jsonb;
+    before  record;
+    hint    text;
+    is_whole boolean := false;          -- it came to its end, and nothing of it was undone
+    path_touched boolean := false;
+BEGIN
+    PERFORM migrollback_schema.lock_migrations();
+    IF EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = apply_migration.name
+               AND h.status <> 'rolled_back') THEN
+        RETURN QUERY SELECT false, 'Already applied'::text;
+        RETURN;
+    END IF;
+    SELECT array_agg(d.name ORDER BY d.name) INTO missing FROM unnest(depends_on) AS d (name)
+     WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = d.name
+                       AND h.status <> 'rolled_back');
+    IF missing IS NOT NULL THEN
+        RETURN QUERY SELECT false, 'Depends on migrations that are not applied: ' || array_to_string(missing, ', ');
+        RETURN;
+    END IF;
+    PERFORM migrollback_schema.refuse_untrusted_ledger(migrollback_schema.untrusted_deploy_ledger(metadata ->> 'tool',
+        apply_migration.search_path));
+    before := migrollback_schema.mark_migration_objects();
+    BEGIN
+        -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
+        outcome := migrollback_schema.run_migration_sql(statements, search_path, apply_migration.session_path,
+                                                        apply_migration.session_settings,
+            '{}'::text[], '{}'::text[], '{}'::oid[], false, '{}'::text[]);
+        path_touched := outcome ? 'path_touched';
+        outcome := outcome - 'path_touched';
+        IF outcome ? 'sqlstate' THEN
+            RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
+        END IF;
+        IF cardinality(statements) > 0 THEN
+            PERFORM migrollback_schema.record_migration_objects(name, before.since, before.counts, before.written);
+        END IF;
+        PERFORM migrollback_schema.save_migration(name, version, rollback_sql, checksum, depends_on,
+            jsonb_build_object('search_path', apply_migration.search_path) || metadata);
+        PERFORM migrollback_schema.add_migration_event('applied', name, attempt_id, NULL::text, client,
+                                                       jsonb_strip_nulls(outcome || jsonb_build_object(
+            'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5',
+                md5(convert_to(rollback_sql, 'UTF8')),
+            'deploy', metadata ->> 'deploy',
+            'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements, metadata, search_path))));
+        is_whole := true;
+    EXCEPTION
+        WHEN SQLSTATE 'MR099' THEN
+            NULL;
+        WHEN query_canceled OR OTHERS THEN
+            GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+            outcome := jsonb_strip_nulls(jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM, 'hint',
+                                                            nullif(hint, '')));
+    END;
+    IF outcome ? 'sqlstate' THEN
+        PERFORM migrollback_schema.add_migration_event('apply_failed', name, attempt_id, NULL::text, client, outcome);
+        RETURN QUERY SELECT false, 'Migration failed: ' || (outcome ->> 'message');
+    ELSIF NOT is_whole THEN
+        RAISE EXCEPTION 'everything was undone for an unknown reason'
+            USING ERRCODE = 'XX000', HINT = 'This is a fault of migrollback: please report it.';
+    ELSE
+        RETURN QUERY SELECT true, 'Migration applied successfully'::text;
+        IF path_touched THEN
+            -- at the very end: until here nothing runs under it
+            PERFORM set_config('search_path', session_path, true);
+        END IF;
+    END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.apply_migration(text, text, text[], text, text, text[], jsonb, uuid, text, text,
+                                                       text, jsonb) IS
+    'Writes: runs the up part of a migration and registers it, whole or not at all. statements: the up part, one '
+    'statement each; empty when it ran already, statement by statement. The other arguments as of '
+    'register_migration(). A refusal or a failure comes back with success = false; SQLSTATE MR024: the ledger of its '
+    'deploy tool is not trusted.';

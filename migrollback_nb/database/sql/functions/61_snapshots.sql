@@ -1,0 +1,285 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Snapshots of the schema, and what differs between two.
+-- ---------------------------------------------------------------------------------------------------
+
+-- Two states of a schema that are only compared need not become one value each: half the time of two schema_snapshot()
+-- and schema_changes().
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_object_arrays(
+    OUT kinds text[], OUT identities text[], OUT definitions jsonb[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    FOR tries_left IN REVERSE 9..0 LOOP
+        BEGIN
+            SELECT array_agg(o.kind), array_agg(o.identity), array_agg(o.definition) INTO kinds, identities, definitions
+              FROM migrollback_schema.schema_objects() o;
+            RETURN;
+        EXCEPTION
+            -- An object went between the reading of its catalog row and the asking for its definition: look again. No
+            -- such error is a fault.
+            WHEN internal_error OR undefined_table OR undefined_object OR undefined_function OR undefined_column
+                OR invalid_schema_name THEN
+                IF tries_left = 0 OR current_setting('transaction_isolation') <> 'read committed' THEN
+                    RAISE;
+                END IF;
+                PERFORM pg_sleep(0.02);
+        END;
+    END LOOP;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.schema_object_arrays() IS
+    'schema_objects() as three arrays, looking again when another session changes the schema. Waits for locks no '
+    'longer than lock_timeout. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_snapshot() RETURNS jsonb
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce(jsonb_object_agg(k.kind, k.objects), '{}')
+    FROM (SELECT o.kind, jsonb_object_agg(o.identity, o.definition) AS objects
+          FROM migrollback_schema.schema_object_arrays() a
+            CROSS JOIN LATERAL unnest(a.kinds, a.identities, a.definitions) AS o (kind, identity, definition)
+          GROUP BY o.kind) k
+$function$;
+COMMENT ON FUNCTION migrollback_schema.schema_snapshot() IS
+    'schema_objects() as one value: kind -> identity -> definition. Looks again when another session changes the '
+    'schema. Waits for locks no longer than lock_timeout. Does not write.';
+
+-- Over 120 lines: one query with a line for each catalog, so that all are read under one snapshot.
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_hash() RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+    SET max_parallel_workers_per_gather = 0 AS $function$
+BEGIN
+    -- (ctid, xmin) names one version of a catalog row; a sum, because their order is not stable. What sessions keep in
+    -- temporary tables is no schema.
+    RETURN (
+        WITH temporary AS MATERIALIZED (SELECT c.oid FROM pg_class c WHERE c.relpersistence = 't'),
+        spaces AS MATERIALIZED (SELECT n.oid FROM pg_namespace n WHERE n.nspname ~ '^pg_(toast_)?temp_'),
+        part (place, rows, hash) AS (
+            -- by what they say and not by version: TRUNCATE, REINDEX, CLUSTER and VACUUM FULL write a new version with
+            -- another file
+            SELECT 1, count(*), sum(hashtextextended(concat_ws(',', c.oid, c.relname, c.relnamespace, c.reloftype,
+                                                               c.relowner, c.relam, c.reltablespace, c.relpersistence,
+                       c.relkind, c.relnatts, c.relchecks, c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
+                           c.relispartition, c.relacl::text,
+                       CASE WHEN c.reloptions IS NOT NULL THEN (SELECT string_agg(x, ',' ORDER BY x)
+                                                                FROM unnest(c.reloptions) x
+                                                                  WHERE NOT starts_with(x, 'pg_')) END,
+                       c.relpartbound::text), 0))
+              FROM pg_class c WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND c.relkind <> 't'
+            UNION ALL SELECT 2, count(*), sum(hashtidextended(a.ctid, (a.xmin::text)::bigint)) FROM pg_attribute a
+             WHERE a.attrelid >= 16384 AND NOT EXISTS (SELECT FROM temporary p WHERE p.oid = a.attrelid)
+            UNION ALL SELECT 3, count(*), sum(hashtidextended(k.ctid, (k.xmin::text)::bigint)) FROM pg_constraint k
+             WHERE k.oid >= 16384 AND NOT EXISTS (SELECT FROM temporary p WHERE p.oid = k.conrelid)
+            UNION ALL SELECT 4, count(*), sum(hashtidextended(f.ctid, (f.xmin::text)::bigint)) FROM pg_proc f
+             WHERE f.oid >= 16384 AND NOT EXISTS (SELECT FROM spaces n WHERE n.oid = f.pronamespace)
+            UNION ALL SELECT 5, count(*), sum(hashtidextended(t.ctid, (t.xmin::text)::bigint)) FROM pg_type t
+             WHERE t.oid >= 16384 AND NOT EXISTS (SELECT FROM spaces n WHERE n.oid = t.typnamespace)
+            UNION ALL SELECT 6, count(*), sum(hashtidextended(g.ctid, (g.xmin::text)::bigint)) FROM pg_trigger g
+             WHERE g.oid >= 16384 AND NOT EXISTS (SELECT FROM temporary p WHERE p.oid = g.tgrelid)
+            UNION ALL SELECT 7, count(*), sum(hashtidextended(o.ctid, (o.xmin::text)::bigint)) FROM pg_policy o
+            UNION ALL SELECT 8, count(*), sum(hashtidextended(w.ctid, (w.xmin::text)::bigint)) FROM pg_rewrite w
+             WHERE w.oid >= 16384 AND NOT EXISTS (SELECT FROM temporary p WHERE p.oid = w.ev_class)
+            UNION ALL SELECT 9, count(*), sum(hashtidextended(d.ctid, (d.xmin::text)::bigint)) FROM pg_attrdef d
+                WHERE NOT EXISTS (SELECT FROM temporary p WHERE p.oid = d.adrelid)
+            UNION ALL SELECT 10, count(*), sum(hashtidextended(i.ctid, (i.xmin::text)::bigint)) FROM pg_index i
+             WHERE i.indexrelid >= 16384 AND NOT EXISTS (SELECT FROM temporary p WHERE p.oid = i.indexrelid)
+            UNION ALL SELECT 11, count(*), sum(hashtidextended(h.ctid, (h.xmin::text)::bigint)) FROM pg_inherits h
+                WHERE NOT EXISTS (SELECT FROM temporary p WHERE p.oid = h.inhrelid)
+            UNION ALL SELECT 12, count(*), sum(hashtidextended(e.ctid, (e.xmin::text)::bigint)) FROM pg_enum e
+            UNION ALL SELECT 13, count(*), sum(hashtidextended(q.ctid, (q.xmin::text)::bigint)) FROM pg_sequence q
+                WHERE NOT EXISTS (SELECT FROM temporary p WHERE p.oid = q.seqrelid)
+            UNION ALL SELECT 14, count(*), sum(hashtidextended(n.ctid, (n.xmin::text)::bigint)) FROM pg_namespace n
+                WHERE n.nspname !~ '^pg_(toast_)?temp_'
+            -- public
+            UNION ALL SELECT 15, count(*), sum(hashtidextended(d.ctid, (d.xmin::text)::bigint)) FROM pg_description d
+                WHERE d.objoid >= 16384 OR d.objoid = 2200 AND d.classoid = 'pg_namespace'::regclass
+            UNION ALL SELECT 16, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_extension x
+            UNION ALL SELECT 17, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_event_trigger x
+            UNION ALL SELECT 18, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_default_acl x
+            UNION ALL SELECT 19, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_statistic_ext x
+            UNION ALL SELECT 20, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_publication x
+            UNION ALL SELECT 21, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint))
+                FROM pg_publication_rel x
+            UNION ALL SELECT 22, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint))
+                FROM pg_publication_namespace x
+            UNION ALL SELECT 23, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_operator x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 24, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_opclass x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 25, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_opfamily x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 26, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_cast x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 27, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_collation x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 28, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_foreign_table x
+            UNION ALL SELECT 29, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_foreign_server x
+            UNION ALL SELECT 30, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_config x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 31, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_dict x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 32, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_aggregate x
+                WHERE x.aggfnoid >= 16384
+            UNION ALL SELECT 33, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_language x
+            UNION ALL SELECT 34, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_seclabel x
+            -- all databases share it: only what is set for this one or for all of them, and by what it says, because
+            -- VACUUM FULL may come from any
+            UNION ALL SELECT 35, count(*),
+                sum(hashtextextended(concat_ws(',', x.setdatabase, x.setrole, x.setconfig::text), 0))
+                    FROM pg_db_role_setting x
+             WHERE x.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+            -- what is rare, by number and version
+            UNION ALL SELECT 37, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint))
+                FROM pg_foreign_data_wrapper x
+            UNION ALL SELECT 38, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_transform x
+            UNION ALL SELECT 39, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_conversion x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 40, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_am x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 41, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_parser x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 42, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_template x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 43, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_amop x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 44, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_amproc x
+                WHERE x.oid >= 16384
+            UNION ALL SELECT 45, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint)) FROM pg_ts_config_map x
+                WHERE x.mapcfg >= 16384
+            UNION ALL SELECT 46, count(*), sum(hashtextextended(concat_ws(',', x.umid, x.srvid, x.umuser), 0))
+                FROM pg_user_mappings x
+            UNION ALL SELECT 47, count(*), sum(hashtextextended(concat_ws(',', o.*), 0))
+              FROM (SELECT NULL::text AS suborigin, NULL::boolean AS subpasswordrequired,
+                    NULL::boolean AS subrunasowner, NULL::boolean AS subfailover) later
+              CROSS JOIN LATERAL (SELECT s.oid, s.subname, s.subowner, s.subbinary, s.substream,
+                                  s.subtwophasestate <> 'd', s.subdisableonerr, s.subslotname, s.subsynccommit,
+                                      s.subpublications::text,
+                                         suborigin, subpasswordrequired, subrunasowner, subfailover
+                                  FROM pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_database d
+                                      WHERE d.datname = current_database())) o
+            -- rights on what PostgreSQL brought
+            UNION ALL SELECT 48, count(*), sum(hashtextextended(c.relacl::text, c.oid::bigint)) FROM pg_class c
+                WHERE c.oid < 16384 AND c.relacl IS NOT NULL
+            UNION ALL SELECT 49, count(*), sum(hashtextextended(f.proacl::text, f.oid::bigint)) FROM pg_proc f
+                WHERE f.oid < 16384 AND f.proacl IS NOT NULL
+            UNION ALL SELECT 50, count(*), sum(hashtextextended(t.typacl::text, t.oid::bigint)) FROM pg_type t
+                WHERE t.oid < 16384 AND t.typacl IS NOT NULL
+            UNION ALL SELECT 51, count(*), sum(hashtextextended(a.attacl::text, a.attrelid::bigint * 10000 + a.attnum))
+                FROM pg_attribute a WHERE a.attrelid < 16384 AND a.attacl IS NOT NULL
+            UNION ALL SELECT 36, 1, hashtextextended(coalesce(d.datacl::text, '') || d.datdba, 0) FROM pg_database d
+                WHERE d.datname = current_database())
+        SELECT md5(string_agg(p.rows || ':' || coalesce(p.hash, 0), ' ' ORDER BY p.place)) FROM part p);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.schema_hash() IS
+    'Changes whenever a schema object does, and costs a fraction of schema_objects(). Rows, TRUNCATE, ANALYZE, '
+    'VACUUM, REINDEX and temporary tables do not count; REINDEX CONCURRENTLY, CLUSTER, and VACUUM FULL of a catalog '
+    'change it without a change to the schema. Compares within one database only. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_changes(old_schema jsonb, new_schema jsonb)
+RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    WITH old AS (SELECT k.key AS kind, o.key AS identity, o.value AS definition FROM jsonb_each(old_schema) k
+                 CROSS JOIN LATERAL jsonb_each(k.value) o
+                 WHERE k.value IS DISTINCT FROM new_schema -> k.key),
+    new AS (SELECT k.key AS kind, o.key AS identity, o.value AS definition FROM jsonb_each(new_schema) k
+            CROSS JOIN LATERAL jsonb_each(k.value) o
+            WHERE k.value IS DISTINCT FROM old_schema -> k.key),
+    differing AS (
+        SELECT kind, identity, old.definition AS was, new.definition AS is
+        FROM old FULL JOIN new USING (kind, identity) WHERE old.definition IS DISTINCT FROM new.definition),
+    -- A snapshot that was taken before schema_objects() left PostgreSQL's own options out still holds them.
+    plain AS (
+        SELECT d.kind, d.identity,
+               d.was - 'options' || coalesce(nullif(jsonb_build_object('options', jsonb_path_query_array(d.was, own)),
+                                                    '{"options": []}'), '{}') AS was,
+               d.is - 'options' || coalesce(nullif(jsonb_build_object('options', jsonb_path_query_array(d.is, own)),
+                                                   '{"options": []}'), '{}') AS is
+        FROM differing d, CAST('$.options[*] ? (!(@ starts with "pg_"))' AS jsonpath) AS own
+        WHERE d.kind IN ('column', 'table', 'partitioned table', 'view', 'materialized view')
+        UNION ALL
+        SELECT d.kind, d.identity, d.was, d.is FROM differing d
+          WHERE d.kind NOT IN ('column', 'table', 'partitioned table', 'view', 'materialized view')),
+    judged AS (
+        SELECT CASE
+                   WHEN d.was IS NULL THEN 'created'
+                   WHEN d.is IS NULL THEN 'dropped'
+                   WHEN d.was - 'columns' IS DISTINCT FROM d.is - 'columns' THEN 'changed'
+                   -- Columns have rows of their own. Here only their order counts, of those that both have: PostgreSQL
+                   -- cannot put one back in its place.
+                   WHEN (SELECT jsonb_agg(c.name ORDER BY c.place)
+                         FROM jsonb_array_elements_text(coalesce(nullif(d.was -> 'columns', 'null'),
+                             '[]')) WITH ORDINALITY AS c (name, place) WHERE d.is -> 'columns' ? c.name)
+                        IS DISTINCT FROM
+                        (SELECT jsonb_agg(c.name ORDER BY c.place)
+                         FROM jsonb_array_elements_text(coalesce(nullif(d.is -> 'columns', 'null'),
+                             '[]')) WITH ORDINALITY AS c (name, place) WHERE d.was -> 'columns' ? c.name)
+                       THEN 'reordered'
+               END AS change, d.kind, d.identity, d.was, d.is
+        FROM plain d WHERE d.was IS DISTINCT FROM d.is)
+    SELECT j.change, j.kind, j.identity, j.was, j.is FROM judged j WHERE j.change IS NOT NULL
+      ORDER BY j.kind, j.identity COLLATE "C"
+$function$;
+COMMENT ON FUNCTION migrollback_schema.schema_changes(jsonb, jsonb) IS
+    'What differs between two values of schema_snapshot(): one row for each object. change: created, dropped, '
+    'changed, or reordered (a table whose columns stand in another order and nothing else). Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.snapshot_objects(snapshot uuid) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    found_objects jsonb;
+BEGIN
+    SELECT s.objects || '{}' INTO found_objects FROM migrollback_schema.migration_snapshots s WHERE s.id = snapshot;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no snapshot %', snapshot USING ERRCODE = 'MR001';
+    END IF;
+    RETURN found_objects;               -- unpacked once (|| '{}')
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.snapshot_objects(uuid) IS
+    'The objects of one snapshot, as schema_snapshot() gives them. SQLSTATE MR001: no such snapshot. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.create_migration_snapshot(
+    name text, description text DEFAULT NULL, moment text DEFAULT NULL, migrations text[] DEFAULT NULL,
+    client text DEFAULT NULL)
+RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    token_now text := migrollback_schema.schema_hash();
+    snapshot  uuid;
+BEGIN
+    IF moment IS NOT NULL THEN
+        -- Taken automatically: where nothing has changed since the last one, that one says it all.
+        SELECT s.id INTO snapshot FROM (SELECT l.id, l.token FROM migrollback_schema.migration_snapshots l
+                                        ORDER BY l.taken_at DESC LIMIT 1) s
+         WHERE s.token = token_now;
+    END IF;
+    IF snapshot IS NULL THEN
+        INSERT INTO migrollback_schema.migration_snapshots (migration_name, description, token, objects)
+        VALUES (create_migration_snapshot.name, coalesce(create_migration_snapshot.description, moment), token_now,
+                migrollback_schema.schema_snapshot())
+        RETURNING id INTO snapshot;
+    END IF;
+    PERFORM migrollback_schema.add_migration_event('snapshot_taken', name, NULL::uuid,
+                                                   create_migration_snapshot.description,
+        create_migration_snapshot.client, jsonb_strip_nulls(jsonb_build_object(
+            'snapshot', snapshot, 'moment', moment, 'migrations',
+                to_jsonb(CASE WHEN moment IS NOT NULL THEN coalesce(migrations, ARRAY[name]) END))));
+    RETURN snapshot;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, text, text[], text) IS
+    'Writes: stores the schema as it stands, for a migration that need not be registered yet. moment: for one that '
+    'is taken around an operation ("before apply", "after apply", "before rollback", "after rollback") of these '
+    'migrations; where nothing has changed since the last snapshot, that one is given again. Returns the snapshot''s '
+    'id.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.diff_migration_snapshots(
+    old_snapshot uuid, new_snapshot uuid DEFAULT NULL)
+RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    old_objects jsonb;
+    new_objects jsonb;
+BEGIN
+    old_objects := migrollback_schema.snapshot_objects(old_snapshot);
+    new_objects := CASE WHEN new_snapshot IS NULL THEN migrollback_schema.schema_snapshot()
+                        ELSE migrollback_schema.snapshot_objects(new_snapshot) END;
+    RETURN QUERY SELECT * FROM migrollback_schema.schema_changes(old_objects, new_objects);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.diff_migration_snapshots(uuid, uuid) IS
+    'schema_changes() from a snapshot to another one, or to the schema as it stands now. SQLSTATE MR001: no such '
+    'snapshot. Does not write.';

@@ -1,0 +1,354 @@
+-- ---------------------------------------------------------------------------------------------------
+-- Verification: is the schema, after a rollback, as it was before the migration was applied? Reads only.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_apply_intervals(names text[])
+RETURNS TABLE (migration_name text, applied_number bigint, old_snapshot uuid, new_snapshot uuid, alone boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    WITH applied AS (
+        SELECT e.migration_name, max(e.event_number) AS event_number FROM migrollback_schema.migration_events e
+         WHERE e.migration_name = ANY (names) AND e.event = 'applied'
+           -- applied since by its deploy tool from another text: what was before and after that was not recorded
+           AND NOT EXISTS (SELECT FROM migrollback_schema.migration_events o
+                            WHERE o.migration_name = e.migration_name AND o.event = 'applied_again'
+                              AND o.event_number > e.event_number
+                              AND o.details ->> 'checksum' IS DISTINCT FROM e.details ->> 'checksum')
+         GROUP BY e.migration_name),
+    taken AS MATERIALIZED (
+        SELECT s.event_number, s.details ->> 'moment' AS moment, (s.details ->> 'snapshot')::uuid AS snapshot,
+               s.details -> 'migrations' AS migrations,
+               s.details -> 'migrations' <@ to_jsonb(names) AS alone
+        FROM migrollback_schema.migration_events s
+        WHERE s.event = 'snapshot_taken' AND s.details ->> 'moment' IN ('before apply', 'after apply')
+          AND s.details -> 'migrations' ?| names),
+    around AS (SELECT t.event_number, t.moment, t.snapshot, t.alone, m.name AS migration_name FROM taken t
+               CROSS JOIN LATERAL jsonb_array_elements_text(t.migrations) AS m (name)),
+    before AS (
+        SELECT DISTINCT ON (a.migration_name) a.migration_name, a.event_number AS applied_number, t.snapshot, t.alone
+        FROM applied a JOIN around t ON t.migration_name = a.migration_name AND t.moment = 'before apply'
+            AND t.event_number < a.event_number
+        ORDER BY a.migration_name, t.event_number DESC),
+    after AS (
+        SELECT DISTINCT ON (a.migration_name) a.migration_name, t.snapshot
+        FROM applied a JOIN around t ON t.migration_name = a.migration_name AND t.moment = 'after apply'
+            AND t.event_number > a.event_number
+        ORDER BY a.migration_name, t.event_number)
+    SELECT b.migration_name, b.applied_number, b.snapshot, a.snapshot, b.alone FROM before b JOIN after a
+      USING (migration_name)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_apply_intervals(text[]) IS
+    'The snapshots that were taken before and after the run in which each of these migrations was applied last; '
+    'alone: whether that run was of these migrations only. No row where there are none. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.undo_definition_change(
+    now jsonb, old_definition jsonb, new_definition jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    -- Only what the migration changed goes back: what others changed of the same object since stays.
+    SELECT CASE
+        WHEN old_definition IS NULL THEN NULL
+        WHEN new_definition IS NULL OR now IS NULL THEN old_definition
+        ELSE (SELECT now - coalesce(array_agg(k.key), '{}') FROM jsonb_object_keys(new_definition) AS k (key)
+               WHERE old_definition -> k.key IS DISTINCT FROM new_definition -> k.key)
+             || (SELECT coalesce(jsonb_object_agg(k.key, k.value), '{}') FROM jsonb_each(old_definition) k
+                  WHERE k.value IS DISTINCT FROM new_definition -> k.key)
+    END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.undo_definition_change(jsonb, jsonb, jsonb) IS
+    'A definition as it would be without one change: now, with what differs between old and new put back to old. '
+    'NULL: the object would not be there. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.verify_by_rehearsal(
+    unknown text[], foretold jsonb, changes jsonb, OUT verdict text, OUT message text, OUT unexpected jsonb)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    why constant text := 'there is no snapshot from before ' || array_to_string(unknown, ', ')
+        || CASE WHEN cardinality(unknown) = 1 THEN ' was' ELSE ' were' END || ' applied';
+BEGIN
+    unexpected := '[]';
+    IF foretold IS NULL OR changes IS NULL THEN
+        verdict := 'unknown';
+        message := 'Not verified: ' || why;
+        RETURN;
+    END IF;
+    unexpected := coalesce((
+        SELECT jsonb_agg(c.value) FROM jsonb_array_elements(changes) c
+         WHERE NOT foretold @> jsonb_build_array(jsonb_build_array(
+                   c.value ->> 'change', c.value ->> 'kind', c.value ->> 'identity',
+                   md5((c.value -> 'new_definition')::text)))), '[]');
+    verdict := CASE WHEN unexpected = '[]' AND jsonb_array_length(foretold) = jsonb_array_length(changes)
+                    THEN 'as rehearsed' ELSE 'not as rehearsed' END;
+    message := CASE verdict
+        WHEN 'as rehearsed' THEN format('As rehearsed: the rollback changed what its rehearsal had foretold (%s)', why)
+        ELSE format('Not as rehearsed: the rollback changed something else than its rehearsal had foretold (%s)',
+                    why) END;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.verify_by_rehearsal(text[], jsonb, jsonb) IS
+    'verify_migration_rollback() where there is no snapshot from before some migrations (unknown) were applied: '
+    'foretold: what the rehearsal of this very rollback changed; changes: what the rollback changed, NULL where that '
+    'is not known. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.expected_of_shared_run(
+    name text, old_objects jsonb, new_objects jsonb, objects_now jsonb, OUT expected jsonb, OUT uncompared int)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- The snapshots show all migrations of the run at once, so what counts is what was recorded of this one.
+    WITH touched AS (
+        SELECT o.kind, o.identity, jsonb_build_array(o.kind, o.identity)::text AS key,
+               bool_or(o.action = 'created') AS created, bool_or(o.action = 'dropped') AS dropped,
+               bool_or(o.action = 'changed') AS changed, objects_now #> ARRAY[o.kind, o.identity] AS is,
+               EXISTS (SELECT FROM migrollback_schema.migration_objects x
+                        WHERE (x.kind, x.identity) = (o.kind, o.identity)
+                          AND x.migration_name <> expected_of_shared_run.name) AS shared
+        FROM migrollback_schema.migration_objects o
+        WHERE o.migration_name = expected_of_shared_run.name AND o.source = 'apply' GROUP BY o.kind, o.identity)
+    SELECT coalesce(jsonb_object_agg(t.key, CASE
+               WHEN t.created AND NOT t.dropped THEN NULL
+               WHEN t.changed AND NOT t.shared AND c.change = 'changed'
+                   THEN migrollback_schema.undo_definition_change(t.is, c.old_definition, c.new_definition)
+               ELSE coalesce(t.is, '{}') END), '{}'),
+           count(*) FILTER (WHERE t.dropped OR t.changed AND t.shared)
+      INTO expected, uncompared
+      FROM touched t
+      LEFT JOIN migrollback_schema.schema_changes(old_objects, new_objects) c ON (c.kind, c.identity) = (t.kind,
+          t.identity);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.expected_of_shared_run(text, jsonb, jsonb, jsonb) IS
+    'What should be there after the rollback of a migration that was applied in one run with others that stay: '
+    '[kind, identity] as text -> definition, NULL of what should not be there; uncompared: of how many objects no '
+    'definition from before is known. Objects: of the schema before and after the run, and now. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.verification_message(
+    migration_count int, differences jsonb, unexpected jsonb, reordered text, apart boolean, uncompared int)
+RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    one    constant boolean := migration_count = 1;
+    it     constant text := CASE WHEN one THEN 'it' ELSE 'they' END;
+    it_was constant text := CASE WHEN one THEN 'it was' ELSE 'they were' END;
+    wrong  constant bigint := (SELECT count(*) FROM jsonb_array_elements(differences) c
+                               WHERE c ->> 'change' <> 'reordered');
+    more   constant int := jsonb_array_length(unexpected);
+BEGIN
+    IF wrong > 0 OR more > 0 THEN
+        RETURN concat_ws('; ',
+            CASE wrong WHEN 0 THEN NULL
+                       WHEN 1 THEN 'Not restored: 1 object is not as before ' || it_was || ' applied'
+                       ELSE format('Not restored: %s objects are not as before %s applied', wrong, it_was) END,
+            CASE more WHEN 0 THEN NULL WHEN 1 THEN 'Also changed: 1 object'
+                ELSE format('Also changed: %s objects', more) END
+                || CASE WHEN one THEN ' that the migration had not touched'
+                    ELSE ' that these migrations had not touched' END);
+    END IF;
+    RETURN CASE
+        WHEN apart THEN format('Restored: what %s created is gone, what %1$s dropped is back', it) || CASE
+            WHEN uncompared > 0 THEN format(' (applied in one run with others: %s could not be compared)',
+                CASE uncompared WHEN 1 THEN '1 definition' ELSE uncompared || ' definitions' END)
+            ELSE '' END
+        ELSE 'Restored: the schema is as it was before ' || it_was || ' applied' END
+        || coalesce(' (columns stand in another order: ' || reordered || ')', '');
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.verification_message(int, jsonb, jsonb, text, boolean, int) IS
+    'The message of verify_migration_rollback() in words. apart: applied in one run with others; uncompared: '
+    'definitions of which nothing is known from before; reordered: tables. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_rollback(
+    names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
+RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    run           record;
+    runs          jsonb := '[]';
+    unknown       text[] := '{}';
+    -- all four unpacked once (|| '{}'), and read by #>, which copies no part that is only passed through
+    objects_before jsonb;
+    objects_now   jsonb;
+    old_objects   jsonb;
+    new_objects   jsonb;
+    expected      jsonb := '{}';        -- [kind, identity] as text -> the definition that should be there, or null
+    shared        record;
+    reordered     text;
+    apart         boolean := false;     -- some were applied together with others that stay
+    uncompared    int := 0;             -- objects of theirs of which no definition from before is known
+BEGIN
+    IF old_snapshot IS NOT NULL THEN
+        objects_before := migrollback_schema.snapshot_objects(old_snapshot);
+    END IF;
+    objects_now := CASE WHEN new_snapshot IS NULL THEN migrollback_schema.schema_snapshot()
+                        ELSE migrollback_schema.snapshot_objects(new_snapshot) END;
+    changes := coalesce((SELECT jsonb_agg(to_jsonb(c))
+                         FROM migrollback_schema.schema_changes(objects_before, objects_now) c
+                          WHERE objects_before IS NOT NULL), '[]');
+    differences := '[]';
+    unexpected := '[]';
+
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+               'number', w.applied_number, 'old', w.old_snapshot, 'new', w.new_snapshot,
+               'only', CASE WHEN NOT w.alone THEN n.name END)) FILTER (WHERE w.known), '[]'),
+           coalesce(array_agg(n.name ORDER BY n.place) FILTER (WHERE w.known IS NOT TRUE), '{}')
+      INTO runs, unknown
+      FROM unnest(names) WITH ORDINALITY AS n (name, place)
+      LEFT JOIN (SELECT f.*, f.alone OR EXISTS (
+                            SELECT FROM migrollback_schema.migration_objects o
+                             WHERE o.migration_name = f.migration_name AND o.source = 'apply') AS known
+                   FROM migrollback_schema.migration_apply_intervals(names) f) w ON w.migration_name = n.name;
+    IF cardinality(unknown) > 0 THEN
+        SELECT v.verdict, v.message, v.unexpected INTO verdict, message, unexpected
+          FROM migrollback_schema.verify_by_rehearsal(unknown, (
+                   SELECT e.details -> 'foretold' FROM migrollback_schema.migration_events e
+                    WHERE e.event = 'rehearsed' AND e.migration_name = names[cardinality(names)]
+                      AND e.details ->> 'fingerprint' = fingerprint AND e.details ->> 'success' = 'true'
+                    ORDER BY e.event_number DESC LIMIT 1),
+                   CASE WHEN objects_before IS NOT NULL THEN changes END) v;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+
+    -- From the newest run to the oldest, each undone on paper. Runs that meet in one snapshot are one.
+    FOR run IN
+        WITH one AS (
+            SELECT r ->> 'old' AS old, r ->> 'new' AS new, r ->> 'only' AS only, max((r ->> 'number')::bigint) AS number
+            FROM jsonb_array_elements(runs) r GROUP BY 1, 2, 3),
+        edge AS (
+            SELECT o.*, o.only IS NULL AND lag(o.only) OVER ordered IS NULL AND o.old = lag(o.new) OVER ordered AS joins
+            FROM one o WINDOW ordered AS (ORDER BY o.number)),
+        grouped AS (SELECT e.*, count(*) FILTER (WHERE e.joins IS NOT TRUE) OVER (ORDER BY e.number) AS grp FROM edge e)
+        SELECT (array_agg(g.old ORDER BY g.number))[1]::uuid AS old,
+               (array_agg(g.new ORDER BY g.number DESC))[1]::uuid AS new, max(g.only) AS only
+        FROM grouped g GROUP BY g.grp ORDER BY max(g.number) DESC
+    LOOP
+        SELECT s.objects || '{}' INTO STRICT old_objects FROM migrollback_schema.migration_snapshots s
+          WHERE s.id = run.old;
+        SELECT s.objects || '{}' INTO STRICT new_objects FROM migrollback_schema.migration_snapshots s
+          WHERE s.id = run.new;
+        IF run.only IS NOT NULL THEN
+            shared := migrollback_schema.expected_of_shared_run(run.only, old_objects, new_objects, objects_now);
+            apart := true;
+            expected := expected || shared.expected;
+            uncompared := uncompared + shared.uncompared;
+            CONTINUE;
+        END IF;
+        expected := expected || coalesce((
+            SELECT jsonb_object_agg(k.key, migrollback_schema.undo_definition_change(
+                       CASE WHEN expected ? k.key THEN nullif(expected -> k.key, 'null')
+                            ELSE coalesce(objects_before #> ARRAY[c.kind, c.identity],
+                                          CASE WHEN objects_before IS NULL THEN c.new_definition END) END,
+                       c.old_definition, c.new_definition))
+            FROM migrollback_schema.schema_changes(old_objects, new_objects) c
+            CROSS JOIN LATERAL (SELECT jsonb_build_array(c.kind, c.identity)::text AS key) k
+            WHERE c.change <> 'reordered'), '{}');
+        -- A column that was dropped and comes back stands at the end: the order that was there is worth a remark.
+        expected := coalesce((
+            SELECT jsonb_object_agg(jsonb_build_array(t.kind, r.key)::text,
+                       coalesce(objects_before #> ARRAY[t.kind, r.key], objects_now #> ARRAY[t.kind, r.key])
+                       || jsonb_build_object('columns', r.value -> 'columns'))
+            FROM (VALUES ('table'), ('partitioned table'), ('foreign table')) AS t (kind)
+            CROSS JOIN LATERAL jsonb_each(old_objects -> t.kind) r
+            WHERE new_objects #> ARRAY[t.kind, r.key, 'columns'] <> r.value -> 'columns'
+              AND objects_now #> ARRAY[t.kind, r.key] IS NOT NULL), '{}') || expected;
+    END LOOP;
+
+    differences := coalesce((
+        WITH wanted AS (
+            SELECT e.key::jsonb ->> 0 AS kind, e.key::jsonb ->> 1 AS identity, nullif(e.value, 'null') AS definition
+            FROM jsonb_each(expected) e),
+        found AS (SELECT k.kind, k.identity, objects_now #> ARRAY[k.kind, k.identity] AS definition FROM wanted k)
+        SELECT jsonb_agg(to_jsonb(c)) FROM migrollback_schema.schema_changes(
+            (SELECT jsonb_object_agg(g.kind, g.objects)
+             FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM wanted
+                   WHERE definition IS NOT NULL GROUP BY kind) g),
+            (SELECT jsonb_object_agg(g.kind, g.objects)
+             FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM found
+                   WHERE definition IS NOT NULL GROUP BY kind) g)) c), '[]');
+    unexpected := coalesce((SELECT jsonb_agg(c) FROM jsonb_array_elements(changes) c
+                             WHERE c ->> 'change' <> 'reordered'
+                               AND NOT expected ? jsonb_build_array(c ->> 'kind', c ->> 'identity')::text), '[]');
+    reordered := (SELECT string_agg(DISTINCT c ->> 'identity', ', ') FROM jsonb_array_elements(differences || changes) c
+                   WHERE c ->> 'change' = 'reordered');
+    verdict := CASE WHEN unexpected <> '[]' OR EXISTS (
+                        SELECT FROM jsonb_array_elements(differences) c WHERE c ->> 'change' <> 'reordered')
+                    THEN 'differs' ELSE 'restored' END;
+    message := migrollback_schema.verification_message(cardinality(names), differences, unexpected, reordered, apart,
+                                                       uncompared);
+    RETURN NEXT;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text) IS
+    'Compares the schema after a rollback of these migrations with what it was before they were applied; what others '
+    'changed since counts as it is. old_snapshot, new_snapshot: from before and after the rollback, by default none '
+    'and now. verdict: restored, differs, or, without a snapshot from before they were applied: as rehearsed, not as '
+    'rehearsed (with the fingerprint of a rehearsal), unknown. changes: all that the rollback changed; differences: '
+    'what should be there, and what is; unexpected: changes of what these migrations had not touched; each an array '
+    'of rows of schema_changes(). Rows of tables are not compared. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.verify_last_rollback(name text, client text DEFAULT NULL)
+RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb, migrations text[])
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    ended       record;
+    state       text;
+    begun       bigint;                 -- the first event of the attempt
+    old_snapshot uuid;
+    new_snapshot uuid;
+    fingerprint text;
+    signs       constant jsonb := '{"created": "+", "changed": "~", "reordered": "~", "dropped": "-"}';
+BEGIN
+    SELECT h.status INTO state FROM migrollback_schema.migration_history h
+      WHERE h.migration_name = verify_last_rollback.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'Migration not found' USING ERRCODE = 'MR001', DETAIL = verify_last_rollback.name;
+    END IF;
+    SELECT e.event_number, e.attempt_id INTO ended FROM migrollback_schema.migration_events e
+     WHERE e.migration_name = verify_last_rollback.name AND e.event = 'rolled_back'
+       ORDER BY e.event_number DESC LIMIT 1;
+    IF NOT FOUND OR state <> 'rolled_back' THEN
+        RAISE EXCEPTION 'there is no rollback of % to verify: its status is %', verify_last_rollback.name, state
+            USING ERRCODE = 'MR002';
+    END IF;
+    -- A chain is verified as a whole; what was applied again since has no part in it any more.
+    SELECT coalesce(array_agg(e.migration_name ORDER BY e.event_number), ARRAY[verify_last_rollback.name]),
+           coalesce(max(e.event_number), ended.event_number)
+      INTO migrations, ended.event_number
+      FROM migrollback_schema.migration_events e
+        JOIN migrollback_schema.migration_history h ON h.migration_name = e.migration_name AND h.status = 'rolled_back'
+     WHERE e.attempt_id = ended.attempt_id AND e.event = 'rolled_back';
+    SELECT coalesce(min(e.event_number), ended.event_number), max(e.details ->> 'fingerprint') INTO begun, fingerprint
+      FROM migrollback_schema.migration_events e WHERE e.attempt_id = ended.attempt_id AND e.event = 'started';
+    -- From before: the last one before this attempt, unless another attempt came between.
+    SELECT (e.details ->> 'snapshot')::uuid INTO old_snapshot FROM migrollback_schema.migration_events e
+     WHERE e.event = 'snapshot_taken' AND e.details ->> 'moment' = 'before rollback'
+       AND e.details -> 'migrations' ? verify_last_rollback.name AND e.event_number < begun
+       AND e.event_number > coalesce((SELECT max(o.event_number) FROM migrollback_schema.migration_events o
+                                       WHERE o.migration_name = verify_last_rollback.name AND o.event_number < begun
+                                         AND o.event IN ('started', 'rolled_back', 'applied')), 0)
+     ORDER BY e.event_number DESC LIMIT 1;
+    -- From after: the first one since, of whatever; what was done later is no matter of this rollback.
+    SELECT (e.details ->> 'snapshot')::uuid INTO new_snapshot FROM migrollback_schema.migration_events e
+     WHERE e.event = 'snapshot_taken' AND e.event_number > ended.event_number ORDER BY e.event_number LIMIT 1;
+    IF NOT EXISTS (SELECT FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot) THEN
+        old_snapshot := NULL;           -- deleted since
+    END IF;
+    IF NOT EXISTS (SELECT FROM migrollback_schema.migration_snapshots s WHERE s.id = new_snapshot) THEN
+        new_snapshot := migrollback_schema.create_migration_snapshot(verify_last_rollback.name, NULL::text,
+            'after rollback', migrations, verify_last_rollback.client);
+    END IF;
+    SELECT v.verdict, v.message, v.changes, v.differences, v.unexpected
+      INTO verdict, message, changes, differences, unexpected
+      FROM migrollback_schema.verify_migration_rollback(migrations, old_snapshot, new_snapshot, fingerprint) v;
+    PERFORM migrollback_schema.add_migration_event('verified', verify_last_rollback.name, NULL::uuid, NULL::text,
+                                                   verify_last_rollback.client, jsonb_build_object(
+        'verdict', verdict, 'message', message, 'migrations', migrations,
+        'differences', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'), c.value ->> 'kind',
+                                                            c.value ->> 'identity') ORDER BY c.place), '[]')
+                          FROM jsonb_array_elements(differences) WITH ORDINALITY AS c (value, place)
+                            WHERE c.place <= 50),
+        'unexpected', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'), c.value ->> 'kind',
+                                                           c.value ->> 'identity') ORDER BY c.place), '[]')
+                         FROM jsonb_array_elements(unexpected) WITH ORDINALITY AS c (value, place)
+                           WHERE c.place <= 50)));
+    RETURN NEXT;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.verify_last_rollback(text, text) IS
+    'Writes the event verified, and a snapshot where none was taken since. Verifies the last rollback of this '
+    'migration, with those that were rolled back together with it (migrations), as verify_migration_rollback() does, '
+    'for a rollback that could not be verified when it was made: it finds the snapshots from before and after. '
+    'SQLSTATE MR001: not found; MR002: it is not rolled back.';
