@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pg_servers import REMARKS, SERVERS, Server, find_servers, started
+from pg_servers import REMARKS, SERVERS, ReadyData, Server, find_servers, started
 from xdist.scheduler import LoadFileScheduling
 
 import migrollback_nb as mr
@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PGSERVICEFILE"] = os.environ["PGPASSFILE"] = "/nonexistent"
     os.environ["PGSYSCONFDIR"] = "/nonexistent"
     _own_embedded_server(config)
+    config.add_cleanup(ReadyData().close)
     # A shell script that starts this with & switches Ctrl-C off for it and for every process of it, those that tests
     # start and interrupt included.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

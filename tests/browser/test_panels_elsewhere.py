@@ -41,6 +41,7 @@ def test_the_whole_way(elsewhere: Notebook7 | Voila, connect: str, shop: psycopg
     elsewhere.shoot(f"12_done_{place}")
 
 
+@pytest.mark.long
 def test_in_the_dark_and_cancelled(elsewhere: Notebook7 | Voila, connect: str, shop: psycopg.Connection) -> None:
     shop.execute(
         "UPDATE migration_history SET rollback_sql = rollback_sql || E'\\n;SELECT pg_sleep(600);' WHERE migration_name"

@@ -1,4 +1,4 @@
-"""The pictures of the README and the pages, made from the demo. ``PICTURES=docs pytest -n 0 tests/browser/test_pictures.py`` makes them again; else they are only tried."""
+"""The pictures of the README and the pages, made from the demo. ``PICTURES=docs pytest --long tests/browser/test_pictures.py`` makes them again; else they are only tried."""
 
 from __future__ import annotations
 
@@ -82,6 +82,7 @@ def keep_both(lab: Laboratory, target: Path, name: str) -> None:
         keep(lab.output.locator(".widget-vbox").first, folder / name)
 
 
+@pytest.mark.long
 def test_the_panel_and_the_graph(lab: Laboratory, shop_dsn: str, template: tuple[str, Path], target: Path) -> None:
     lab.theme("Light")
     lab.page.set_viewport_size({"width": 960, "height": 1600})
@@ -106,6 +107,7 @@ def test_the_panel_and_the_graph(lab: Laboratory, shop_dsn: str, template: tuple
     lab.page.set_viewport_size({"width": 1280, "height": 1600})
 
 
+@pytest.mark.long
 def test_the_report(browser: Browser, shop_dsn: str, target: Path, tmp_path: Path) -> None:
     with mr.connect(shop_dsn) as db:
         db.rehearse(CHOSEN)

@@ -59,6 +59,7 @@ def run(*arguments):
     return ended.stdout
 
 
+@pytest.mark.long
 def test_notebooks_run_alone_and_say_on_what():
     said = run("-p", "no:cacheprovider", "notebooks/12_after_rollback.ipynb")
     assert "\nservers: PostgreSQL " in said
