@@ -186,7 +186,7 @@ class Migrations(Workspace):
         deploy: str | None = None,
     ) -> Sequence[dict[str, Any]]:
         """As `history`, as plain rows. Does not write."""
-        from migrollback_nb.core.spans import parse_since
+        from migrollback_nb.core.times import parse_since
         from migrollback_nb.operations.preview import newest_deploy
 
         if status is not None and status not in ("applied", "rolled_back", "failed"):

@@ -16,7 +16,7 @@ from docutils import nodes
 from facts import PACKAGE, Facts, facts
 
 import migrollback_nb
-from migrollback_nb.cli.arguments import get_parser
+from migrollback_nb.cli.commands import get_parser
 from migrollback_nb.core import errors
 
 DOCS = Path(__file__).parents[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import shutil
@@ -10,11 +11,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from migrollback_nb.cli.terminal import RULE, show_ledgers, show_order
+from migrollback_nb.cli.tables import RULE
+from migrollback_nb.cli.terminal import show_ledgers, show_order
 from migrollback_nb.core.errors import ConfirmationRequired, Interrupted, MigrollbackError, Refused
 from migrollback_nb.core.html import visible
+from migrollback_nb.core.production import is_production
+from migrollback_nb.core.results import NothingToRollBack
+from migrollback_nb.core.times import show_time
 
 if TYPE_CHECKING:
+    from migrollback_nb.cli.command import Call
     from migrollback_nb.core.results import Preview, Target
     from migrollback_nb.migrations import Migrations
 
@@ -24,6 +30,68 @@ QUESTION = "⚠️  Are you sure you want to rollback this migration? (yes/no): 
 _TRIES = 3
 #: White on red, bold; and an end of it.
 _LOUD, _PLAIN = "\x1b[1;97;41m", "\x1b[0m"
+
+
+def confirm(call: Call) -> NothingToRollBack | None:
+    """Show what a rollback would run, and have it confirmed, by an option, a variable or a person. Does not write.
+
+    What confirms it, the reason and the fingerprint of what was shown go into the arguments of the call. Returns what
+    there is to say where there is nothing to roll back.
+
+    Raises
+    ------
+    ConfirmationRequired, Refused
+        When it is not confirmed.
+    """
+    args, db, err, stdin = call.args, call.db, call.err, call.stdin
+    preview = db.preview(args.name, chain=args.chain, deploy=args.deploy)
+    if isinstance(preview, NothingToRollBack):
+        return preview
+    # a question among JSON could neither be seen through a pipe nor be read by a program
+    asked = call.out if call.speaks else err
+    production = is_production(preview.target)
+    if args.confirm is None and confirmed_by_variable(preview.confirm):
+        args.confirm = preview.confirm  # an empty one is a name that is wrong, not one that was left out
+    with nothing_has_run():
+        if args.confirm is None and stdin.isatty():
+            show_what_runs(db, preview, asked, production=production)
+        elif call.speaks or stdin.isatty():
+            show_order([name for name, _ in preview.steps], asked)
+            show_ledgers(preview.deploy_ledgers, asked)
+            if production:
+                show_target(preview.target, err, production=True)
+        if call.speaks or stdin.isatty():
+            asked.flush()
+            err.writelines(f"⚠️  {visible(warning)}\n" for warning in preview.warnings)
+            err.flush()
+            call.said.update(preview.warnings)
+        if args.confirm is None:
+            args.confirm, args.reason = ask(preview, asked, stdin, production=production, reason=args.reason)
+    args.preview = args.preview or preview.fingerprint
+    return None
+
+
+def require(args: argparse.Namespace) -> None:
+    """Have a rollback confirmed where nobody is asked: by an option or a variable. Does not write.
+
+    Raises
+    ------
+    ConfirmationRequired
+        When it is not.
+    """
+    name = args.name if args.deploy is None else args.deploy
+    if args.confirm is None and confirmed_by_variable(name):
+        args.confirm = name
+    if args.confirm is None:
+        raise ConfirmationRequired(
+            f"{name} was not confirmed", migration_name=name, hint=f"Confirm with --confirm {shlex.quote(name)}."
+        )
+
+
+def confirmed_by_variable(name: str) -> bool:
+    """Whether ``MIGROLLBACK_CONFIRM`` is this name, or several of which it is one; does not write."""
+    given = os.environ.get("MIGROLLBACK_CONFIRM", "")
+    return name in (given, *given.replace(",", " ").split())
 
 
 @contextmanager
@@ -139,7 +207,7 @@ def ask(
     if not stdin.isatty():
         also = " --reason TEXT" if production and not (reason or "").strip() else ""
         raise ConfirmationRequired(
-            "This is not a terminal, so nobody can be asked",
+            "This is not a terminal, so no person can be asked",
             migration_name=preview.migration_name,
             hint=f"Confirm with --confirm {shlex.quote(name)}{also}, or put the name into MIGROLLBACK_CONFIRM.",
         )
@@ -195,9 +263,9 @@ def _counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def _ago(moment: datetime) -> str:
-    """When, in local time, and how long ago."""
+    """When, and how long ago."""
     minutes = max(int((datetime.now(UTC) - moment).total_seconds() // 60), 0)
     passed = (
         f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
     )
-    return f"{moment.astimezone():%Y-%m-%d %H:%M} ({passed} ago)"
+    return f"{show_time(moment)} ({passed} ago)"

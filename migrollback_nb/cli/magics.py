@@ -10,7 +10,11 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb.cli import app, arguments
+from migrollback_nb.cli import app
+from migrollback_nb.cli.arguments import COMMON
+from migrollback_nb.cli.command import FORMATS, Call, common
+from migrollback_nb.cli.commands import COMMANDS, get_parser
+from migrollback_nb.cli.paths import take_names
 from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.database.connection import LIBPQ_VARIABLES, find_dsn
 
@@ -21,28 +25,6 @@ if TYPE_CHECKING:
 
 #: What a mistyped option may show of a DSN, and must not: passwords stay out of outputs, which are saved.
 _SECRET = re.compile(r"(://[^:/@\s]*:)\S+(?=@)|(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s'\"&]+)", re.IGNORECASE)
-_IN_A_TERMINAL = ("demo", "lab")
-#: Commands that take names of migrations.
-_WITH_A_NAME = frozenset(
-    {
-        "check",
-        "rollback",
-        "rehearse",
-        "register",
-        "template",
-        "apply",
-        "resolve",
-        "deps",
-        "plan",
-        "events",
-        "verify",
-        "snapshot",
-        "snapshots",
-        "diff",
-        "runbook",
-        "report",
-    }
-)
 
 
 def register_magics(ipython: Any) -> None:
@@ -94,38 +76,26 @@ class Magic:
         args = _parse(line)
         if args is None:
             return None
-        form = getattr(args, "format", None)
-        if form not in (None, "table") and not (args.command == "deps" and form in ("dot", "svg")):
+        command = COMMANDS[args.command]
+        form = common(args, "format")
+        if form not in (None, "table") and form in FORMATS:
             raise UsageError(
                 f"--format {form} is for the terminal: here each command returns an object",
                 hint="DataFrames have to_json() and to_csv(), results to_dict().",
             )
-        if args.command == "deps" and (args.infer or args.record) and form in ("dot", "svg"):
-            raise UsageError("What is inferred is drawn once it is recorded", hint="deps --infer --record, then deps")
-        if args.command in _IN_A_TERMINAL:
+        if command.by_itself:
             raise UsageError(
-                f"{args.command} cannot be run here", hint=f"Run migrollback {args.command} in a terminal."
+                f"{command.name} cannot be run here", hint=f"Run migrollback {command.name} in a terminal."
             )
-        if args.command == "install" and args.print_sql:
-            raise UsageError("install --print is for the terminal", hint="Leave --print out to install here.")
-        if args.command == "verify":  # needs no connection
-            from migrollback_nb.replay.proof import prove_folder
-
-            return prove_folder(
-                getattr(args, "dir", self._options.get("dir")),
-                args.names,
-                on=args.on,
-                own_server=args.own_server,
-                prelude=args.prelude,
-            )
-        if args.command == "template" and not hasattr(args, "dsn") and "dsn" not in self._options:
-            if "dir" in self._options and not hasattr(args, "dir"):
-                args.dir = self._options["dir"]
-            return app.template_by_itself(args)
-        db = self._connected(args)
-        if args.command == "deps" and form is not None and not (args.infer or args.record):
-            return _dependencies(args, db, form)
-        return app.perform(args, db)
+        app.check_options(command, args)
+        for name in ("dsn", "dir"):  # for commands that need no connection
+            if name in self._options and not hasattr(args, name):
+                setattr(args, name, self._options[name])
+        take_names(args, command.arguments)
+        call = Call(args=args, connect=self._connected, terminal=False)
+        if command.needs_system(args):
+            call.db.require_system()
+        return command.run(call)
 
     def run_cell(self, line: str, cell: str) -> Any:
         """%%migrollback [OPTIONS]: a command on each line, one after the other. Writes what the commands write; asks nothing.
@@ -165,12 +135,14 @@ class Magic:
         words = text.replace("%%migrollback", "", 1).replace("%migrollback", "", 1).split()
         # the word that is being written is no part of what is known
         before = words if text.endswith((" ", "\t")) else words[:-1]
-        command = next((word for word in before if word in arguments.COMMANDS), None)
+        options = [name for option in COMMON for name in option.names]
+        command = next((COMMANDS[word] for word in before if word in COMMANDS), None)
         if command is None:
-            return [*(name for name in arguments.COMMANDS if name not in _IN_A_TERMINAL), *_options(None)]
+            here = (name for name, one in COMMANDS.items() if not one.by_itself)
+            return [*here, *options, "--help", "--version"]
         if before[-1] in ("--confirm", "--preview"):
             return self._names() if before[-1] == "--confirm" else []
-        return [*(self._names() if command in _WITH_A_NAME else []), *_options(command)]
+        return [*(self._names() if command.takes_migrations else []), *options, *command.options, "--help"]
 
     def _names(self) -> list[str]:
         """Names in the database that is connected; else, those of the folder. Of the database's, what was known before where it is busy."""
@@ -218,26 +190,8 @@ class Magic:
             print(f"Connected to {self._db.target}")
         # only of a connection that was had: a slip must not stay
         self._options = options
-        given = {
-            name: value
-            for name in ("lock_timeout", "statement_timeout")
-            if (value := getattr(args, name, None)) is not None
-        }
-        self._db.database.session.timeouts = Timeouts(**given)
+        self._db.database.session.timeouts = Timeouts(**app.given_timeouts(args))
         return self._db
-
-
-def _options(command: str | None) -> list[str]:
-    """Options of a command, the common ones included."""
-    parser = arguments.get_parser(command)
-    if command is not None:
-        parser = next(
-            action.choices[command]  # type: ignore[index]
-            for action in parser._actions  # noqa: SLF001  # argparse tells it nowhere else
-            if action.dest == "command" and action.choices
-        )
-    actions = parser._actions  # noqa: SLF001  # argparse has no public list of them
-    return [option for action in actions for option in action.option_strings if option.startswith("--")]
 
 
 def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
@@ -249,7 +203,7 @@ def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
         raise UsageError(f"%migrollback cannot be read: {str(error).lower()}", hint="Close what is quoted.") from None
     try:
         with redirect_stdout(said), redirect_stderr(complained):
-            return arguments.get_parser().parse_args(words)
+            return get_parser().parse_args(words)
     except SystemExit as ended:
         if not ended.code and not show_help:
             return None
@@ -260,32 +214,3 @@ def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
     raise UsageError(
         _SECRET.sub(r"\1\2***", problem or usage), hint="%migrollback --help shows the commands."
     ) from None
-
-
-def _dependencies(args: argparse.Namespace, db: Migrations, form: str) -> Any:
-    """Give the dependencies in the form that was asked for: dot, svg or a table."""
-    from migrollback_nb.display import graphs
-
-    if form == "table":
-        focus = None if args.name is None else db.check(args.name).migration_name
-        _, edges = graphs.select(
-            db.database.queries.registered(),
-            db.database.queries.dependencies(),
-            focus=focus,
-            depth=args.depth,
-            hide_rolled_back=args.hide_rolled_back,
-        )
-        rows = db.dependencies()
-        shown = set(edges)
-        return rows[
-            [pair in shown for pair in zip(rows["migration_name"], rows["depends_on"], strict=True)]
-        ].reset_index(drop=True)
-    graph = db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
-    if form == "dot":
-        return graph.source
-    if graphs.find_dot() is None:
-        raise UsageError(
-            "There is no dot to draw with",
-            hint='Install Graphviz, or pip install "migrollback-nb[lab]", which brings one.',
-        )
-    return graphs.svg(graph)

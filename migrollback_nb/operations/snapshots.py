@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from datetime import UTC
 from typing import TYPE_CHECKING, Literal
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, LockBusy, Refused, UsageError
+from migrollback_nb.core.times import show_time
 from migrollback_nb.operations.rejection import not_found
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _find(database: Database, wanted: str) -> tuple[str, str]:
         trouble = f"There is no snapshot {wanted}" if not found else f"{len(found)} snapshots begin with {wanted}"
         raise UsageError(trouble, hint="migrollback snapshots lists them with their ids.")
     row = found[0]
-    return str(row["id"]), f"{row['taken_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({row['migration_name']}" + (
+    return str(row["id"]), f"{show_time(row['taken_at'])} ({row['migration_name']}" + (
         f": {row['description']})" if row["description"] else ")"
     )
 

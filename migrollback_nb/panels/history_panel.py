@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError
-from migrollback_nb.core.spans import parse_since
+from migrollback_nb.core.times import parse_since, show_time
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.panel import SHOWN, Panel
 from migrollback_nb.panels.pieces import FIELD, WIDE, box, row, scrolled
@@ -215,5 +215,4 @@ def _cells(entry: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple
 
 
 def _time(moment: datetime | None) -> str:
-    # not strftime: ten thousand of these would be felt
-    return "" if moment is None else f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat(' ')} UTC"
+    return "" if moment is None else show_time(moment)

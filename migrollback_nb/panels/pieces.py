@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -18,6 +17,7 @@ from migrollback_nb.core.errors import (
     UsageError,
 )
 from migrollback_nb.core.results import ChainResult
+from migrollback_nb.core.times import show_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,10 +55,7 @@ def unfinished_html(attempts: Iterable[Mapping[str, Any]]) -> str:
     report = []
     for one in attempts:
         who = one["client"] or one["database_user"]
-        words = (
-            f"The rollback of {one['migration_name']} was begun at"
-            f" {one['occurred_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC by {who}"
-        )
+        words = f"The rollback of {one['migration_name']} was begun at {show_time(one['occurred_at'])} by {who}"
         words += f" ({one['reason']})" if one["reason"] else ""
         if one["running"] is not None:
             end = (

@@ -20,6 +20,7 @@ from migrollback_nb.core.errors import (
     Refused,
     UsageError,
 )
+from migrollback_nb.core.times import show_time
 from migrollback_nb.operations.rehearse import rehearse
 from migrollback_nb.replay.rehearse_on_copy import rehearse_on_copy
 from migrollback_nb.runbook import error_rates, hooks, items, smoke_tests
@@ -302,7 +303,7 @@ class Checklist:
                 "taken_at": datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds"),
             }
         known = [f"{evidence['bytes']:,} bytes" if evidence["bytes"] is not None else "size not known"]
-        known.append(f"taken at {evidence['taken_at']}" if evidence["taken_at"] else "time not known")
+        known.append(f"taken at {_shown(evidence['taken_at'])}" if evidence["taken_at"] else "time not known")
         known.append(f"sha256 {evidence['sha256']}" if evidence["sha256"] else "checksum not known")
         return self._keep(
             key, Outcome.DONE, f"Own backup {id.strip()}: {', '.join(known)}", evidence, note=note, attested=True
@@ -562,7 +563,11 @@ class Checklist:
         state = self._read(self.run)
         now = self.db.database.queries.error_counters()
         if state.rolled_back is None:
-            return Outcome.NOTED, f"Counters before the rollback, at {now['at']}", {"counters": now}
+            return (
+                Outcome.NOTED,
+                f"Counters before the rollback, at {show_time(datetime.fromisoformat(now['at']))}",
+                {"counters": now},
+            )
         before = [
             entry
             for entry in state.entries
@@ -597,3 +602,12 @@ def _for_json(value: Any) -> Any:
         case list() | tuple():
             return [_for_json(one) for one in value]
     return str(value).replace("\x00", "")
+
+
+def _shown(taken_at: str) -> str:
+    """A time as people write it, in the one form for people; as it is where it is no time."""
+    try:
+        moment = datetime.fromisoformat(taken_at)
+    except ValueError:
+        return taken_at
+    return show_time(moment) if moment.tzinfo is not None else taken_at

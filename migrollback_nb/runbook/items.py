@@ -10,6 +10,7 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError
+from migrollback_nb.core.times import show_time
 
 
 class Phase(StrEnum):
@@ -352,12 +353,12 @@ class RunbookState:
             entry = self.latest(item.key)
             summary, note, who, when = "", "", "", ""
             if entry is not None:
-                summary, note, who, when = entry.summary, entry.note or "", entry.who, moment(entry.occurred_at)
+                summary, note, who, when = entry.summary, entry.note or "", entry.who, show_time(entry.occurred_at)
             elif item.key == "execute" and self.rolled_back is not None:
                 summary, note = execution_summary(self.rolled_back), self.rolled_back["reason"] or ""
                 who, when = (
                     f"{self.rolled_back['database_user']} ({self.rolled_back['client']})",
-                    moment(self.rolled_back["occurred_at"]),
+                    show_time(self.rolled_back["occurred_at"]),
                 )
             if item.key in self.stale:
                 summary = f"{self.stale[item.key]}. Before that: {summary}"
@@ -391,14 +392,7 @@ class RunbookState:
 
 
 #: Over the columns of `RunbookState.rows`.
-HEADINGS = ("State", "Item", "Evidence", "Note", "Who", "When (UTC)")
-
-
-def moment(when: datetime) -> str:
-    """A time in UTC, to the second."""
-    from datetime import UTC
-
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+HEADINGS = ("State", "Item", "Evidence", "Note", "Who", "When")
 
 
 def execution_summary(event: Mapping[str, Any]) -> str:

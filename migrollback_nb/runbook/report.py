@@ -15,6 +15,7 @@ import graphviz
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.core.production import is_production
+from migrollback_nb.core.times import show_time
 from migrollback_nb.core.version import __version__
 from migrollback_nb.display import graphs
 from migrollback_nb.operations import audit
@@ -122,8 +123,8 @@ def report_html(db: Workspace, name: str, *, run: int | None = None) -> str:
         # whatever slipped in would still load and run nothing
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>Rollback of {shown}</title><style>{_STYLE}</style></head><body><header><h1>Rollback of {shown}</h1>"
-        f'<p class="quiet">{html.escape(db.target)}. Written {items.moment(datetime.now(UTC))} UTC by migrollback_nb'
-        f" {__version__}. All times are UTC.</p></header>"
+        f'<p class="quiet">{html.escape(db.target)}. Written {show_time(datetime.now(UTC))} by migrollback_nb'
+        f" {__version__}.</p></header>"
         f'<nav aria-label="Parts"><ul>{links}</ul></nav><main>{sections}</main></body></html>\n'
     )
 
@@ -176,7 +177,7 @@ class _Story:
                 (
                     "Rolled back",
                     (
-                        f"{items.moment(rolled_back['occurred_at'])} by {rolled_back['database_user']}"
+                        f"{show_time(rolled_back['occurred_at'])} by {rolled_back['database_user']}"
                         f" ({rolled_back['client']})"
                     ),
                 )
@@ -414,7 +415,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _when(moment: datetime | None) -> str:
-    return "" if moment is None else items.moment(moment)
+    return "" if moment is None else show_time(moment)
 
 
 def _who(event: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -19,7 +20,6 @@ from pg_servers import with_migrations, with_system
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.cli import terminal
 
 if TYPE_CHECKING:
     from pg_servers import Server
@@ -103,7 +103,7 @@ def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.
     assert lines[:5] == ["📋 Listing rollbackable migrations...", "", "Applied Migrations:", "", RULE]
     assert (
         lines[5]
-        == "Migration                                          Can Rollback Applied At          Has Rollback Blocking"
+        == "Migration                                          Can Rollback Applied At              Has Rollback Blocking"
         " Reason"
     )
     rows = {line.split()[0]: line for line in lines[7:10]}
@@ -116,16 +116,38 @@ def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.
     assert lines[-2:] == ["Total: 3 migrations", "Rollbackable: 2"]
 
 
-@pytest.mark.parametrize(
-    ("moment", "shown"),
-    [
-        (datetime(2025, 1, 20, 14, 30), "1/20/25, 2:30 PM"),  # noqa: DTZ001  # local time is what is shown
-        (datetime(2025, 10, 9, 0, 5), "10/9/25, 12:05 AM"),  # noqa: DTZ001
-        (datetime(2025, 1, 2, 12, 0), "1/2/25, 12:00 PM"),  # noqa: DTZ001
-    ],
-)
-def test_times_read_as_in_the_specification(moment: datetime, shown: str) -> None:
-    assert terminal._short_time(moment.astimezone(UTC)) == shown
+FOR_PEOPLE = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\b")
+FOR_PROGRAMS = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00(?!\S)")
+ANY_TIME = re.compile(r"(?<!\d)\d{1,2}:\d\d(?!\d)")
+
+
+def test_the_same_time_never_has_two_forms(
+    run: Callable[..., Ran], applied: mr.Migrations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGTZ", "Asia/Kolkata")
+    top = "20250120_add_project_analytics"
+    with applied.database.connection.transaction():  # as the answer comes, in the session's own time zone
+        (at,) = applied.database.connection.execute(
+            "SELECT applied_at FROM migration_history WHERE migration_name = %s", (top,)
+        ).fetchone()  # type: ignore[misc]  # there is one
+    people = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    programs = at.astimezone(UTC).isoformat()
+    for command in ("list", "history"):
+        assert people in run(command).out
+        assert programs in run(command, "--format", "tsv").out
+        assert programs in run(command, "--format", "json").out
+    run("rehearse", top)
+    confirmed = run("rollback", top, typed="no\n").out
+    for told in (run("events").out, run("snapshots").out, run("deploys").out, confirmed):
+        assert FOR_PEOPLE.search(told)
+        assert not ANY_TIME.search(FOR_PEOPLE.sub("", told))
+    for command in ("events", "snapshots", "deploys"):
+        for form in ("tsv", "json"):
+            told = run(command, "--format", form).out
+            assert FOR_PROGRAMS.search(told.replace('"', " "))
+            assert not ANY_TIME.search(
+                re.sub(r'"details".*?\}|\{.*?\}', "", FOR_PROGRAMS.sub("", told.replace('"', " ")))
+            )
 
 
 def test_check_says_why(run: Callable[..., Ran], applied: mr.Migrations) -> None:
@@ -538,7 +560,7 @@ def test_a_plan_of_one_says_that_it_goes_alone(run: Callable[..., Ran], applied:
     ran = run("plan", "20250120_add_project_analytics")
     assert (ran.status, ran.out) == (
         0,
-        "20250120_add_project_analytics would be rolled back alone: nothing in place rests on it\n",
+        "20250120_add_project_analytics would be rolled back alone: nothing applied depends on it\n",
     )
 
 
@@ -609,3 +631,47 @@ def test_demo_and_lab_do_not_pass_over_options_that_they_cannot_follow(words: li
     with contextlib.redirect_stderr(err):
         assert cli.run(words, io.StringIO(), err, io.StringIO()) == 2
     assert any(word in err.getvalue() for word in words if word.startswith("--"))
+
+
+def test_a_path_as_a_shell_completes_it_is_understood(
+    database_dsn: str, applied: mr.Migrations, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.delenv("MIGROLLBACK_DIR", raising=False)
+    path = f"{folder.name}/20250120_add_project_analytics.sql"
+    with (folder / "20250120_add_project_analytics.sql").open("a") as file:
+        file.write("-- changed\n")
+    out, err = io.StringIO(), io.StringIO()
+    assert cli.run(["check", path, "--dsn", database_dsn], out, err) == 0
+    assert "Checking rollback status for: 20250120_add_project_analytics\n" in out.getvalue()
+    assert "was changed after it was registered" in err.getvalue(), "the folder of the path is looked into"
+    assert applied.check("20250120_add_project_analytics").can_rollback
+
+
+@pytest.mark.parametrize(("text", "status"), [("CREATE TABLE t ();", 0), ("DELETE FROM pg_temp.nothing;", 1)])
+def test_a_template_whose_proof_fails_ends_with_1(
+    run: Callable[..., Ran], write_migration: Callable[[str, str], Path], database_dsn: str, text: str, status: int
+) -> None:
+    write_migration("001_x", f"CREATE TEMP TABLE nothing (a int);\n{text}" if status else text)
+    ran = run("template", "001_x", "--prove", "--on", database_dsn)
+    assert "Tried on a scratch database: " in ran.out
+    assert ran.status == status, ran.out
+
+
+@pytest.mark.parametrize("confirm", [True, None, 7])
+def test_what_confirms_nothing_is_said_to(applied: mr.Migrations, confirm: object) -> None:
+    name = "20250120_add_project_analytics"
+    with pytest.raises(mr.ConfirmationRequired) as caught:
+        applied.rollback(name, confirm=confirm)  # type: ignore[call-overload]  # that is the mistake
+    assert f"confirm={confirm!r} names nothing" in caught.value.message
+    assert caught.value.hint == f"Confirm by its name: {name}"
+
+
+def test_a_warning_is_printed_once_in_a_rollback(run: Callable[..., Ran], applied: mr.Migrations, folder: Path) -> None:
+    name = "20250120_add_project_analytics"
+    with (folder / f"{name}.sql").open("a") as file:
+        file.write("-- changed\n")
+    ran = run("rollback", name, "--confirm", name)
+    assert ran.status == 0, ran.err
+    assert applied.history(status="rolled_back")["migration_name"].tolist() == [name]
+    assert ran.err.count("was changed after it was registered") == 1

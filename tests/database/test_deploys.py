@@ -244,7 +244,7 @@ def test_history_deploys_and_last_by_label(db, write, run):
         "state": "applied",
         "deployed_by": "postgres",
     }.items() <= row.items()
-    assert re.search(r"one +\S+ +postgres +001_a, 002_b +applied", run("deploys")[1])
+    assert re.search(r"one +\S+ \S+ UTC +postgres +001_a, 002_b +applied", run("deploys")[1])
 
 
 def test_psql_rolls_a_deploy_back(db, write, session):
@@ -527,7 +527,7 @@ def test_apply_names_what_it_leaves_rolled_back_and_how_to_bring_it_back(db, wri
     exit_status, out, _ = run("apply")
     assert exit_status == 0
     assert "0 applied, 0 skipped, 1 left rolled back" in out
-    assert re.search(r"Left rolled back: 002_b \(since \d{4}-\d\d-\d\d \d\d:\d\d UTC, by postgres: INC-7\)", out)
+    assert re.search(r"Left rolled back: 002_b \(since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, by postgres: INC-7\)", out)
     assert "migrollback apply 002_b, or all of them: migrollback apply --again" in out
     (left,) = json.loads(run("apply", "--format", "json")[1])["left_rolled_back"]
     assert {"migration_name": "002_b", "rolled_back_by": "postgres", "reason": "INC-7"}.items() <= left.items()

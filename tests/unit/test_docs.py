@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import migrollback_nb as mr
-from migrollback_nb.cli.arguments import get_parser
+from migrollback_nb.cli.commands import get_parser
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -11,7 +11,7 @@ import yaml
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.cli import arguments
+from migrollback_nb.cli.commands import describe_commands
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -77,8 +77,7 @@ def test_ci_runs_the_command_of_the_readme() -> None:
 
 
 def commands() -> list[str]:
-    subparsers = next(action for action in arguments.get_parser()._actions if action.dest == "command")
-    return list(subparsers.choices)  # type: ignore[arg-type]  # argparse types it loosely
+    return [command["name"] for command in describe_commands()["commands"]]
 
 
 def test_every_command_that_the_readme_names_exists() -> None:

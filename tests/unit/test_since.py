@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrollback_nb import UsageError
-from migrollback_nb.core.spans import parse_since
+from migrollback_nb.core.times import parse_since
 
 
 @pytest.mark.parametrize(

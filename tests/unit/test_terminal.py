@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 
-from migrollback_nb.cli.terminal import show, show_table, show_tsv
+from migrollback_nb.cli.tables import show_table, show_tsv
+from migrollback_nb.cli.terminal import show
 from migrollback_nb.core import results
 
 
@@ -17,7 +18,7 @@ def shown(result: object) -> str:
 
 def test_a_plan_of_one_is_said_too() -> None:
     alone = shown(results.Plan(migration_name="001_a", steps=("001_a",), statuses={"001_a": "applied"}))
-    assert alone == "001_a would be rolled back alone: nothing in place rests on it\n"
+    assert alone == "001_a would be rolled back alone: nothing applied depends on it\n"
 
 
 def test_a_plan_of_what_is_not_in_place_says_so() -> None:

@@ -7,8 +7,11 @@ loaded on first use: making two dozen dataclasses takes longer than `migrollback
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.core.times import iso_time
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results.check import CheckResult, LastApplied, Plan, Preview
@@ -108,10 +111,11 @@ def __getattr__(name: str) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """JSON of a result: times as ISO 8601, what JSON has no word for as text."""
-    return json.dumps(
-        value,
-        ensure_ascii=False,
-        indent=2,
-        default=lambda other: other.isoformat() if hasattr(other, "isoformat") else str(other),
-    )
+    """JSON of a result: times as ISO 8601 in UTC, what JSON has no word for as text."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=_as_text)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return iso_time(value)
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.times import iso_time, show_time
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results.proof import MigrationProof
@@ -118,17 +119,13 @@ class LeftRolledBack:
         """For JSON."""
         return {
             "migration_name": self.migration_name,
-            "rolled_back_at": self.rolled_back_at.isoformat() if self.rolled_back_at else None,
+            "rolled_back_at": iso_time(self.rolled_back_at) if self.rolled_back_at else None,
             "rolled_back_by": self.rolled_back_by,
             "reason": self.reason,
         }
 
     def __str__(self) -> str:
-        since = (
-            f"since {self.rolled_back_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-            if self.rolled_back_at
-            else "since an unknown time"
-        )
+        since = f"since {show_time(self.rolled_back_at)}" if self.rolled_back_at else "since an unknown time"
         return (
             f"{self.migration_name} ({since}, by {self.rolled_back_by or 'not known by whom'}:"
             f" {self.reason or 'no reason was given'})"

@@ -141,6 +141,18 @@ class MigrationFolder:
         found = self._layout()
         return sorted((*found.migrations, *(path.removesuffix(".sql") for path in found.strays)))
 
+    def migration_of(self, path: Path) -> str | None:
+        """The migration that a file of this folder, or a folder in it, belongs to; None where it belongs to none.
+
+        Parameters
+        ----------
+        path : Path
+            Relative to the folder.
+        """
+        wanted = path.as_posix()
+        migrations = self._layout().migrations.items()
+        return next((name for name, found in migrations if wanted in (name, found.path, found.undo)), None)
+
     def _unreadable(self, error: OSError) -> UsageError:
         return UsageError(
             f"{self.path} cannot be read: {error.strerror}",

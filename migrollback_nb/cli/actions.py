@@ -1,0 +1,353 @@
+"""What each command does: calls the facade and returns its result, or rows where a terminal asks. The table is in `commands`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from migrollback_nb.cli.command import Call, common
+from migrollback_nb.cli.tables import Listing
+from migrollback_nb.core.errors import UsageError
+from migrollback_nb.core.html import visible
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results import (
+        ApplyResult,
+        InstallResult,
+        Rehearsal,
+        SyncResult,
+        Template,
+    )
+
+
+# -- rows: DataFrames in a notebook, and without pandas in a terminal ---------------------------------------------------
+
+
+def list_migrations(call: Call) -> Any:
+    """All applied migrations. Does not write."""
+    if not call.terminal:
+        return call.db.list()
+    return Listing(
+        rows=call.db.database.queries.list_rollbackable(),
+        columns=(
+            "migration_name",
+            "migration_version",
+            "applied_at",
+            "status",
+            "can_rollback",
+            "has_rollback_sql",
+            "blocking_reason",
+            "dependent_migrations",
+        ),
+        warnings=call.db.ledger_warnings(),
+    )
+
+
+def history(call: Call) -> Any:
+    """The history of all migrations. Does not write."""
+    args = call.args
+    wanted = {
+        "status": args.status,
+        "since": args.since,
+        "without_rollback": args.without_rollback,
+        "deploy": args.deploy,
+    }
+    if not call.terminal:
+        return call.db.history(**wanted)
+    return Listing(
+        rows=call.db.history_rows(**wanted),
+        columns=(
+            "migration_name",
+            "migration_version",
+            "status",
+            "applied_at",
+            "applied_by",
+            "rollback_at",
+            "rollback_by",
+            "notes",
+            "checksum",
+            "rollback_sql",
+        ),
+        short=("migration_name", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes"),
+    )
+
+
+def deploys(call: Call) -> Any:
+    """The deploys. Does not write."""
+    if not call.terminal:
+        return call.db.deploys()
+    return Listing(
+        rows=call.db.database.queries.deploys(),
+        columns=("label", "deployed_at", "deployed_by", "client", "migrations", "applied", "state"),
+        short=("label", "deployed_at", "deployed_by", "migrations", "state"),
+    )
+
+
+def events(call: Call) -> Any:
+    """The audit log, or whether its chain of hashes is whole. Does not write."""
+    if call.args.verify:
+        return call.db.verify_events()
+    if not call.terminal:
+        return call.db.events(call.args.name)
+    return Listing(
+        rows=call.db.database.queries.events(call.args.name),
+        columns=(
+            "event_number",
+            "occurred_at",
+            "event",
+            "migration_name",
+            "attempt_id",
+            "database_user",
+            "client",
+            "reason",
+            "details",
+            "previous_hash",
+            "hash",
+        ),
+        short=("event_number", "occurred_at", "event", "migration_name", "database_user", "client", "reason"),
+    )
+
+
+def snapshots(call: Call) -> Any:
+    """The snapshots of the schema. Does not write."""
+    if not call.terminal:
+        return call.db.snapshots(call.args.name)
+    return Listing(
+        rows=call.db.database.queries.snapshots(call.args.name),
+        columns=("id", "migration_name", "description", "taken_at", "taken_by", "objects", "bytes"),
+    )
+
+
+def dependencies(call: Call) -> Any:
+    """The dependencies: recorded, drawn, inferred, or inferred and recorded then, which writes."""
+    args, drawn = call.args, call.form in ("dot", "svg")
+    if args.record and not args.infer:
+        raise UsageError("--record alone says nothing", hint="Write deps --infer --record.")
+    if args.record and args.name is not None:
+        raise UsageError("--record is for all migrations", hint="Leave the name out.")
+    if args.infer and drawn:
+        raise UsageError(
+            "What is inferred is drawn once it is recorded",
+            hint=f"deps --infer --record, then deps --format {call.form}",
+        )
+    if args.record:
+        return call.db.record_dependencies()
+    if args.infer and not call.terminal:
+        return call.db.infer_dependencies(args.name)
+    if args.infer:
+        rows, remarks = call.db.inferred_rows(args.name)
+        return Listing(
+            rows=rows,
+            columns=("migration_name", "depends_on", "because", "source", "recorded"),
+            warnings=tuple(remarks),
+        )
+    if drawn or (not call.terminal and common(args, "format") is None):
+        graph = call.db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
+        return graph if not drawn else graph.source if call.form == "dot" else _svg(graph)
+    rows = _dependency_rows(call)
+    if not call.terminal:
+        from migrollback_nb.core import frames
+
+        return frames.dependencies(rows)
+    return Listing(
+        rows=rows,
+        columns=("migration_name", "depends_on", "status", "depends_on_status", "created_at", "source", "because"),
+        short=("migration_name", "depends_on", "status", "depends_on_status", "source", "because"),
+    )
+
+
+def _dependency_rows(call: Call) -> Sequence[dict[str, Any]]:
+    args = call.args
+    rows = call.db.database.queries.dependencies()
+    if args.name is not None:
+        from migrollback_nb.core import ordering
+
+        name = call.db.check(args.name).migration_name
+        near = ordering.neighbourhood(
+            name, ((row["migration_name"], row["depends_on"]) for row in rows), depth=args.depth
+        )
+        rows = [row for row in rows if row["migration_name"] in near and row["depends_on"] in near]
+    if args.hide_rolled_back:
+        rows = [row for row in rows if "rolled_back" not in (row["status"], row["depends_on_status"])]
+    return rows
+
+
+def _svg(graph: Any) -> str:
+    from migrollback_nb.display import graphs
+
+    if graphs.find_dot() is None:
+        raise UsageError(
+            "There is no dot to draw with",
+            hint='Install Graphviz, or pip install "migrollback-nb[lab]", which brings one.',
+        )
+    return graphs.svg(graph)
+
+
+def last(call: Call) -> str | None:
+    """The name of the migration that was applied last. Does not write."""
+    found = call.db.last(deploy=call.args.deploy)
+    if call.terminal:
+        mark = "⚠️  " if found.migration_name is not None else ""
+        call.err.writelines(f"{mark}{visible(warning)}\n" for warning in found.warnings)
+    return found.migration_name
+
+
+# -- rollback and rehearsal --------------------------------------------------------------------------------------------
+
+
+def what_is_meant(args: argparse.Namespace) -> str:
+    """What rollback or rehearse is asked for, in words; pure.
+
+    Raises
+    ------
+    UsageError
+        When it is not one thing.
+    """
+    if (args.name is None) == (args.deploy is None):
+        raise UsageError(
+            f"{args.command} takes a migration's name or --deploy LABEL, one of them",
+            hint="migrollback list and migrollback deploys show them.",
+        )
+    return str(args.name if args.deploy is None else f"deploy {args.deploy}")
+
+
+def rollback(call: Call) -> Any:
+    """Roll back what was shown and confirmed, or show it. Writes, unless it is a dry run."""
+    args = call.args
+    what_is_meant(args)
+    if args.dry_run:
+        return call.db.preview(args.name, chain=args.chain, deploy=args.deploy)
+    from migrollback_nb.cli import confirmation
+
+    if call.terminal:
+        if (nothing := confirmation.confirm(call)) is not None:
+            return nothing
+    else:
+        confirmation.require(args)
+    with call.statement_bar() as progress:
+        return call.db.rollback(
+            args.name,
+            deploy=args.deploy,
+            confirm=args.confirm,
+            reason=args.reason,
+            preview=args.preview,
+            chain=args.chain,
+            trail=args.trail,
+            snapshots=args.snapshots,
+            progress=progress,
+        )
+
+
+def rehearse(call: Call) -> Rehearsal | Any:
+    """Rehearse a rollback. Writes one event."""
+    args = call.args
+    what_is_meant(args)
+    with call.statement_bar() as progress:
+        return call.db.rehearse(
+            args.name,
+            deploy=args.deploy,
+            chain=args.chain,
+            on=args.on,
+            consent=args.consent,
+            lock_timeout=args.lock_timeout,
+            statement_timeout=args.statement_timeout,
+            progress=progress,
+        )
+
+
+# -- the others --------------------------------------------------------------------------------------------------------
+
+
+def sync(call: Call) -> SyncResult:
+    """Register what is new in the folder. Writes."""
+    with call.bar() as progress:
+        return call.db.sync(deploy=call.args.deploy, progress=progress)
+
+
+def apply(call: Call) -> ApplyResult:
+    """Apply migrations of the folder. Writes."""
+    args = call.args
+    with call.bar() as progress:
+        return call.db.apply(
+            *args.names, again=args.again, deploy=args.deploy, progress=progress, snapshots=args.snapshots
+        )
+
+
+def install(call: Call) -> InstallResult | None:
+    """Install the rollback system, or print its SQL. Writes, unless it prints."""
+    args = call.args
+    if not args.print_sql:
+        return call.db.install(
+            production=args.production,
+            reason=args.reason,
+            trust_ledger_of=args.trust_ledger_of,
+            distrust_ledger_of=args.distrust_ledger_of,
+        )
+    if not call.terminal:
+        raise UsageError("install --print is for the terminal", hint="Leave --print out to install here.")
+    from migrollback_nb.database.installation import installation_sql
+
+    if args.production is False or (args.reason is not None and args.production is None):
+        raise UsageError(
+            "What is printed is a first installation",
+            hint="Beside --print leave out --not-production, and --reason without --production.",
+        )
+    schema = common(args, "schema") or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
+    call.out.write(installation_sql(schema, production=bool(args.production), reason=args.reason))
+    return None
+
+
+def verify(call: Call) -> Any:
+    """Grade the rollbacks of a folder; needs no database but the scratch one. Writes only there, and the JUnit file."""
+    from migrollback_nb.replay.proof import prove_folder
+
+    args, folder = call.args, common(call.args, "dir")
+    report = None if args.junit is None else Path(args.junit)
+    if report is not None and not report.parent.is_dir():  # said before the work and not after it
+        raise UsageError(
+            f"{report} cannot be written: there is no folder {report.parent}",
+            hint="Make it first, or name another file with --junit.",
+        )
+    with call.bar() as progress:
+        proof = prove_folder(
+            folder, args.names, on=args.on, own_server=args.own_server, prelude=args.prelude, progress=progress
+        )
+    if report is not None:
+        from migrollback_nb.cli.junit import junit_xml
+
+        try:
+            report.write_bytes(junit_xml(proof, suite=str(folder or "migrations"), required=args.require))
+        except OSError as error:
+            raise UsageError(
+                f"{report} cannot be written: {error.strerror}", hint="Name another file with --junit."
+            ) from error
+    return proof
+
+
+def template(call: Call) -> Template:
+    """Suggest a rollback block. Writes only on a scratch database.
+
+    Of a database only where one is named by --dsn: a variable that names one, production perhaps, is not taken for this.
+    """
+    args = call.args
+    where = {"prove": args.prove, "on": args.on, "own_server": args.own_server, "prelude": args.prelude}
+    if common(args, "dsn") is not None:
+        return call.db.template(args.name, **where)
+    from migrollback_nb.replay import folder
+
+    return folder.template(common(args, "dir"), args.name, **where)
+
+
+def runbook(call: Call) -> Any:
+    """Copy the runbook's notebooks, filled in. Writes a folder."""
+    args = call.args
+    return call.db.runbook(
+        args.name,
+        ticket=args.ticket,
+        chain=args.chain,
+        into=args.into,
+        dsn_given=common(args, "dsn") is not None,
+    )

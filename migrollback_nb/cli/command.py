@@ -1,0 +1,171 @@
+"""What a command is: its name, its arguments, what it does, how that is shown. The table of them is in `commands`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TextIO
+
+from migrollback_nb.core.html import visible
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.results import RollbackProgress
+    from migrollback_nb.database.progress import Progress, RollbackCallback
+    from migrollback_nb.migrations import Migrations
+
+#: What ``--format`` takes, unless a command takes more.
+FORMATS = ("table", "json", "tsv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """A positional argument or an option."""
+
+    names: tuple[str, ...]  #: as argparse takes them: ``name``, or ``--option``
+    settings: Mapping[str, Any]  #: as argparse takes them: help, metavar, choices, default ...
+    migration: bool = False  #: whether it names migrations
+    either: str | None = None  #: arguments with the same word here exclude each other
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it begins with dashes."""
+        return self.names[0].startswith("-")
+
+    @property
+    def destination(self) -> str:
+        """Its attribute of what is parsed."""
+        return str(self.settings.get("dest") or self.names[0].lstrip("-").replace("-", "_"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a reference says of it: names, metavar, help, choices, default, required, repeatable, takes_migrations."""
+        settings = self.settings
+        default = settings.get("default")
+        return {
+            "names": self.names,
+            "metavar": settings.get("metavar"),
+            "help": settings["help"],
+            "choices": settings.get("choices"),
+            "default": None if default in (None, argparse.SUPPRESS, [], False) else default,
+            "required": bool(settings.get("required", not self.is_option and "nargs" not in settings)),
+            "repeatable": settings.get("action") == "append" or settings.get("nargs") == "*",
+            "takes_migrations": self.migration,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command, for the terminal and for %migrollback."""
+
+    name: str  #: as it is typed
+    help: str  #: what it does, in one line
+    run: Callable[[Call], Any]  #: does it, and returns what the public method returns, or rows for a terminal
+    arguments: tuple[Argument, ...] = ()  #: its own, besides the common options
+    title: Callable[[argparse.Namespace], str] = lambda _: ""  #: what a terminal shows before it begins
+    show: Callable[[Any, TextIO, TextIO], None] | None = None  #: shows the result; None: as its type is always shown
+    status: Callable[[Call, Any], int] = lambda *_: 0  #: exit status, by the result; says why where that is not shown
+    needs_system: Callable[[argparse.Namespace], bool] = lambda _: (
+        False
+    )  #: whether the rollback system must be there, and of this version, before it begins
+    formats: tuple[str, ...] = FORMATS  #: what --format may be
+    by_itself: bool = False  #: has a database and a folder of its own, and runs in a terminal only
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of its own options."""
+        return tuple(name for argument in self.arguments if argument.is_option for name in argument.names)
+
+    @property
+    def takes_migrations(self) -> bool:
+        """Whether it takes names of migrations."""
+        return any(argument.migration for argument in self.arguments)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a reference says of it: name, help, arguments, formats, common_options (whether they are for it)."""
+        return {
+            "name": self.name,
+            "help": self.help,
+            "arguments": [argument.to_dict() for argument in self.arguments],
+            "formats": self.formats,
+            "common_options": not self.by_itself,
+        }
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One call of a command: what was given, where it comes from and goes to, and the database once it is asked for.
+
+    Parameters
+    ----------
+    connect : callable
+        Opens the database that the options name; called once, and only by a command that asks for it.
+    terminal : bool
+        True: questions may be asked and progress shown, and rows are wanted. False: objects for a notebook are.
+    """
+
+    args: argparse.Namespace
+    connect: Callable[[argparse.Namespace], Migrations]
+    terminal: bool = True
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+    stdin: TextIO = field(default_factory=lambda: sys.stdin)
+    closing: ExitStack | None = None  #: closes the database; None: it stays open
+    said: set[str] = field(default_factory=set)  #: warnings that were printed before the result
+
+    @cached_property
+    def db(self) -> Migrations:
+        """The database; connects when it is asked for first."""
+        db = self.connect(self.args)
+        return db if self.closing is None else self.closing.enter_context(db)
+
+    @property
+    def form(self) -> str:
+        """The value of ``--format``."""
+        return str(getattr(self.args, "format", "table"))
+
+    @property
+    def speaks(self) -> bool:
+        """Whether words for people may stand on standard output."""
+        return self.terminal and self.form == "table"
+
+    @contextmanager
+    def bar(self) -> Iterator[Progress | None]:
+        """A bar over migrations on standard error where that is a terminal, and what moves it."""
+        if not self.terminal:
+            yield None
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=0, file=self.err, disable=not self.err.isatty(), leave=False, unit=" migrations") as bar:
+
+            def progress(done: int, total: int, name: str) -> None:
+                bar.total = total
+                bar.n = done
+                bar.set_description_str(visible(name)[:40], refresh=True)
+
+            yield progress
+
+    @contextmanager
+    def statement_bar(self) -> Iterator[RollbackCallback | None]:
+        """A bar over statements on standard error where that is a terminal; elsewhere the database is not asked."""
+        if not self.terminal or not self.err.isatty():
+            yield None
+            return
+        from tqdm import tqdm
+
+        form = "{bar:20} {elapsed} {desc}"
+        with tqdm(total=1, file=self.err, leave=False, dynamic_ncols=True, bar_format=form) as bar:
+
+            def progress(at: RollbackProgress) -> None:
+                bar.n = at.fraction or 0
+                bar.set_description_str(visible(at.message)[:120], refresh=True)
+
+            yield progress
+
+
+def common(args: argparse.Namespace, name: str) -> str | None:
+    """The value of a common option; None where it was not given, for it has no default."""
+    return getattr(args, name, None)

@@ -1,0 +1,282 @@
+"""The table of commands: each with its help, its arguments, what it does and its exit status; alone it knows demo and lab.
+
+Parser, dispatch, output, %migrollback and completion are made of it, and `describe_commands` gives all of it to a
+reference page.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from migrollback_nb.cli import actions, arguments, tables
+from migrollback_nb.cli.command import FORMATS, Call, Command
+from migrollback_nb.core.html import visible
+
+
+def _titled(text: str) -> Callable[[argparse.Namespace], str]:
+    return lambda args: text.format(name=visible(getattr(args, "name", "")))
+
+
+def _rollback_title(args: argparse.Namespace) -> str:
+    did = "🔍 DRY RUN: Rolling back" if args.dry_run else "⚠️ Rolling back"
+    return f"{did}: {visible(actions.what_is_meant(args))}\n\n"
+
+
+def _rehearse_title(args: argparse.Namespace) -> str:
+    return f"🔍 Rehearsing the rollback of: {visible(actions.what_is_meant(args))}\n\n"
+
+
+def _always(_: argparse.Namespace) -> bool:
+    return True
+
+
+def _unless(good: Callable[[Any], bool], status: int = 1) -> Callable[[Call, Any], int]:
+    """The exit status of a result that is not good."""
+    return lambda _, result: 0 if good(result) else status
+
+
+def _verify_status(call: Call, proof: Any) -> int:
+    required = call.args.require
+    if required is not None and not proof.migrations:  # a slip in --dir would pass the gate for ever
+        call.err.write(f"❌ There was nothing to grade, so nothing reaches {required}\n")
+        return 1
+    if required is not None and (worse := proof.below(required)):
+        call.err.write(f"❌ {len(worse)} of {len(proof.migrations)} do not reach {required}\n")
+        return 1
+    return 0
+
+
+def _demo(call: Call) -> int:
+    from migrollback_nb.cli import demo
+
+    return demo.run(call.out)
+
+
+def _lab(call: Call) -> int:
+    from migrollback_nb.cli import lab
+
+    return lab.run(call.args.passed_on, call.out)
+
+
+_TABLE = (
+    Command(
+        name="list",
+        help="list the applied migrations and whether each may be rolled back",
+        run=actions.list_migrations,
+        show=tables.show_list,
+    ),
+    Command(
+        name="check",
+        help="check whether a migration may be rolled back (exit status 3: it may not)",
+        arguments=arguments.CHECK,
+        title=_titled("🔍 Checking rollback status for: {name}\n\n"),
+        run=lambda call: call.db.check(call.args.name),
+        status=_unless(lambda check: check.can_rollback, 3),
+    ),
+    Command(
+        name="rollback",
+        help="roll a migration or a deploy back, after showing what it is and asking",
+        arguments=arguments.ROLLBACK,
+        title=_rollback_title,
+        run=actions.rollback,
+        needs_system=lambda args: not args.dry_run,
+    ),
+    Command(
+        name="rehearse",
+        help="run a rollback for real, undo it, and show what it did (exit status 1: it would fail)",
+        arguments=arguments.REHEARSE,
+        title=_rehearse_title,
+        run=actions.rehearse,
+        status=_unless(lambda rehearsed: getattr(rehearsed, "success", True)),
+        needs_system=_always,
+    ),
+    Command(
+        name="register",
+        help="register a migration that is applied, or update what is registered of it",
+        arguments=arguments.REGISTER,
+        title=_titled("📝 Registering migration: {name}\n"),
+        run=lambda call: call.db.register(call.args.name),
+        needs_system=_always,
+    ),
+    Command(
+        name="template",
+        help=(
+            "write the rollback block of a migration: what undoes its up migration (needs no database; one named by"
+            " --dsn says how it is to be written)"
+        ),
+        arguments=arguments.TEMPLATE,
+        title=_titled("📝 Generating rollback template for: {name}\n\n"),
+        run=actions.template,
+        status=_unless(lambda made: made.proof is None or made.proof.grade in ("restores", "loses_data")),
+    ),
+    Command(
+        name="sync",
+        help="register all migrations of the folder that are not registered yet, and record what the deploy tool did",
+        arguments=arguments.SYNC,
+        title=_titled("🔄 Syncing migration files with database...\n\n"),
+        run=actions.sync,
+        status=_unless(lambda synced: not synced.failed),
+        needs_system=_always,
+    ),
+    Command(
+        name="install",
+        help="install the rollback system into the database, or bring an older one up to date",
+        arguments=arguments.INSTALL,
+        run=actions.install,
+    ),
+    Command(
+        name="apply",
+        help="run up migrations and register them",
+        arguments=arguments.APPLY,
+        run=actions.apply,
+        needs_system=_always,
+    ),
+    Command(
+        name="history",
+        help="show the history of all migrations",
+        arguments=arguments.HISTORY,
+        run=actions.history,
+    ),
+    Command(
+        name="last",
+        help="print the name of the migration that was applied last, for scripts",
+        arguments=arguments.LAST,
+        run=actions.last,
+        # a deploy of nothing is no failure: a script goes on with an empty name
+        status=lambda call, name: 0 if name is not None or call.args.deploy is not None else 1,
+    ),
+    Command(
+        name="deploys",
+        help="list the deploys: label, time, person, migrations, state",
+        run=actions.deploys,
+    ),
+    Command(
+        name="resolve",
+        help="record how a failed migration stands, once you have looked after it",
+        arguments=arguments.RESOLVE,
+        run=lambda call: call.db.resolve(call.args.name, status=call.args.status, reason=call.args.reason),
+        needs_system=_always,
+    ),
+    Command(
+        name="deps",
+        help="show dependencies",
+        arguments=arguments.DEPS,
+        run=actions.dependencies,
+        needs_system=lambda args: args.record and args.infer and args.name is None,
+        formats=(*FORMATS, "dot", "svg"),
+    ),
+    Command(
+        name="plan",
+        help="show in which order a migration and all that depends on it would be rolled back",
+        arguments=arguments.PLAN,
+        run=lambda call: call.db.plan(call.args.name),
+    ),
+    Command(
+        name="snapshot",
+        help="store the schema as it stands",
+        arguments=arguments.SNAPSHOT,
+        run=lambda call: call.db.snapshot(call.args.name, call.args.description),
+        needs_system=_always,
+    ),
+    Command(
+        name="snapshots",
+        help="list the snapshots of the schema",
+        arguments=arguments.SNAPSHOTS,
+        run=actions.snapshots,
+    ),
+    Command(
+        name="diff",
+        help="show what differs between two snapshots, or between one and now (exit status 0: nothing, 1: something)",
+        arguments=arguments.DIFF,
+        run=lambda call: call.db.diff(call.args.old, call.args.new),
+        status=_unless(lambda found: not found.changes),
+    ),
+    Command(
+        name="events",
+        help="show the audit log",
+        arguments=arguments.EVENTS,
+        run=actions.events,
+        status=_unless(lambda found: getattr(found, "intact", True)),
+    ),
+    Command(
+        name="verify",
+        help="try every rollback of the folder on a scratch database and grade whether it restores what was there",
+        arguments=arguments.VERIFY,
+        run=actions.verify,
+        status=_verify_status,
+    ),
+    Command(
+        name="verify-rollback",
+        help="verify the last rollback of a migration later, where its connection was lost (exit status 1: not restored)",
+        arguments=arguments.VERIFY_ROLLBACK,
+        title=_titled("🔍 Verifying the rollback of: {name}\n"),
+        run=lambda call: call.db.verify_rollback(call.args.name),
+        status=_unless(lambda found: found.verdict not in ("differs", "not as rehearsed")),
+        needs_system=_always,
+    ),
+    Command(
+        name="runbook",
+        help="copy the runbook's notebooks for a migration, filled in, into a dated folder",
+        arguments=arguments.RUNBOOK,
+        run=actions.runbook,
+    ),
+    Command(
+        name="report",
+        help="write the whole story of a migration's rollback as one HTML file",
+        arguments=arguments.REPORT,
+        run=lambda call: str(call.db.report(call.args.name, call.args.file)),
+    ),
+    Command(
+        name="demo",
+        help="see it work, on the embedded server with a small shop",
+        run=_demo,
+        by_itself=True,
+    ),
+    Command(
+        name="lab",
+        help=(
+            "open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter"
+            " lab"
+        ),
+        run=_lab,
+        by_itself=True,
+    ),
+)
+
+#: Name -> command, in the order of the help.
+COMMANDS = {command.name: command for command in _TABLE}
+
+
+def get_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser; reads nothing and writes nothing.
+
+    Parameters
+    ----------
+    only : str, optional
+        The one command that is going to be parsed: building all of them takes longer than `check` takes to ask the
+        database.
+    """
+    return arguments.build_parser(COMMANDS.values() if only is None else (COMMANDS[only],))
+
+
+def describe_commands() -> dict[str, Any]:
+    """Describe the command line for a reference page and for tests: common options, and every command. Reads nothing.
+
+    Returns
+    -------
+    dict
+        ``common``: the options that stand before or after any command; ``commands``: of each, in the order of the help,
+        name, help, arguments (names, metavar, help, choices, default, required, repeatable, takes_migrations), formats
+        and common_options (whether they are for it).
+
+    Examples
+    --------
+    >>> [command["name"] for command in describe_commands()["commands"]][:3]
+    ['list', 'check', 'rollback']
+    """
+    return {
+        "common": [argument.to_dict() for argument in arguments.COMMON],
+        "commands": [command.to_dict() for command in COMMANDS.values()],
+    }
