@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ class Compared:
 
 
 def compared_values(text: str) -> tuple[Compared, ...]:
-    """What the statements of a text compare columns with, in order: ``=``, ``<>``, IN, IS NULL, CASE. Code of DO blocks counts too.
+    """What the statements of a text, DO blocks included, compare columns with: ``=``, ``<>``, IN, IS NULL, CASE. Pure.
 
     Examples
     --------
@@ -75,30 +75,28 @@ def _statements(text: str) -> Iterator[tuple[Any, str]]:
 
 def _pairs(statement: Any) -> Iterator[tuple[str, str | None]]:
     for expression in postgast.find_nodes(statement, tree.A_Expr):
-        if expression.kind not in (
-            tree.A_Expr_Kind.AEXPR_OP,
-            tree.A_Expr_Kind.AEXPR_IN,
-            tree.A_Expr_Kind.AEXPR_DISTINCT,
-            tree.A_Expr_Kind.AEXPR_OP_ANY,
-        ):
-            continue
-        if _operator(expression) not in ("=", "<>", "!="):
-            continue
-        for one, other in ((expression.lexpr, expression.rexpr), (expression.rexpr, expression.lexpr)):
-            column = _column(one)
-            if column is not None:
-                for value in _constants(other):
-                    yield column, value
+        if expression.kind in _COMPARES and _operator(expression) in ("=", "<>", "!="):
+            yield from _compared(expression.lexpr, [expression.rexpr])
+            yield from _compared(expression.rexpr, [expression.lexpr])
     for test in postgast.find_nodes(statement, tree.NullTest):
         column = _column(test.arg)
         if column is not None:
             yield column, None
     for case in postgast.find_nodes(statement, tree.CaseExpr):
-        column = _column(case.arg)
-        if column is not None:
-            for when in case.args:
-                for value in _constants(when.case_when.expr):
-                    yield column, value
+        yield from _compared(case.arg, (when.case_when.expr for when in case.args))
+
+
+def _compared(node: Any, others: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """The constants among others, where a node is a column."""
+    column = _column(node)
+    if column is not None:
+        for other in others:
+            for value in _constants(other):
+                yield column, value
+
+
+_KIND = tree.A_Expr_Kind
+_COMPARES = frozenset({_KIND.AEXPR_OP, _KIND.AEXPR_IN, _KIND.AEXPR_DISTINCT, _KIND.AEXPR_OP_ANY})
 
 
 def _operator(expression: Any) -> str:

@@ -33,7 +33,7 @@ class Create:
     named: bool = True  #: False: PostgreSQL chooses the name
     concurrently: bool = False  #: an index, created without locking its table for long
     parameters: Sequence[Any] | None = None  #: of a function or procedure, as the parser has them
-    # types take the deparser, which is slow: they are written when somebody asks
+    # types take the deparser, which is slow: they are written when they are asked for
     signature: Callable[[], str] | None = None  #: writes the argument types by which a routine is known
     suffix: Callable[[], str] = str  #: writes what SQL says behind the name
 

@@ -14,7 +14,8 @@ OBJECT = PB.ObjectType
 
 #: What is known by its name among the relations of a schema.
 RELATIONS = frozenset({
-    OBJECT.OBJECT_TABLE, OBJECT.OBJECT_VIEW, OBJECT.OBJECT_MATVIEW, OBJECT.OBJECT_SEQUENCE, OBJECT.OBJECT_INDEX, OBJECT.OBJECT_FOREIGN_TABLE,
+    OBJECT.OBJECT_TABLE, OBJECT.OBJECT_VIEW, OBJECT.OBJECT_MATVIEW, OBJECT.OBJECT_SEQUENCE, OBJECT.OBJECT_INDEX,
+    OBJECT.OBJECT_FOREIGN_TABLE,
 })  # fmt: skip
 #: What is known by its table and its name.
 ON_TABLE = frozenset({OBJECT.OBJECT_TRIGGER, OBJECT.OBJECT_POLICY, OBJECT.OBJECT_RULE})
@@ -51,7 +52,7 @@ def relation_names(rv: Any) -> list[str]:
 
 
 def referred(node: Any) -> set[str]:
-    """Bare names of everything that a statement speaks of: tables, functions, types, and strings, which may name a sequence."""
+    """Bare names of what a statement speaks of: tables, functions, types, and strings, which may name a sequence."""
     found: set[str] = set()
     for rv in postgast.find_nodes(node, PB.RangeVar):
         found.add(rv.relname)
@@ -94,7 +95,12 @@ def relation(rv: Any) -> str:
 def role(spec: Any) -> str:
     """A role's name as SQL writes it."""
     kinds = PB.RoleSpecType
-    words = {kinds.ROLESPEC_CURRENT_USER: "CURRENT_USER", kinds.ROLESPEC_SESSION_USER: "SESSION_USER", kinds.ROLESPEC_CURRENT_ROLE: "CURRENT_ROLE", kinds.ROLESPEC_PUBLIC: "PUBLIC"}  # fmt: skip
+    words = {
+        kinds.ROLESPEC_CURRENT_USER: "CURRENT_USER",
+        kinds.ROLESPEC_SESSION_USER: "SESSION_USER",
+        kinds.ROLESPEC_CURRENT_ROLE: "CURRENT_ROLE",
+        kinds.ROLESPEC_PUBLIC: "PUBLIC",
+    }
     return words.get(spec.roletype) or quote(spec.rolename)
 
 

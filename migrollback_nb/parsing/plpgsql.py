@@ -1,4 +1,4 @@
-"""A function's body in PL/pgSQL -> the SQL that it runs and the types that it declares, as PostgreSQL's own parser reads it. Pure."""
+"""A body in PL/pgSQL -> the SQL that it runs and the types that it declares, by PostgreSQL's own parser. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Query:
     """One statement or expression of a body."""
 
     sql: str  #: an expression comes as ``SELECT expression``
-    # : it is one of the constant texts that SQL is built of while the function runs (EXECUTE), not a whole statement
+    #: it is one of the constant texts that SQL is built of while the function runs (EXECUTE), not a whole statement
     built: bool = False
 
 
@@ -75,7 +75,7 @@ def parse_body(statement: str) -> Body | None:
 
 
 def _has_source(statement: str) -> bool:
-    """Whether a body stands there as text: libpg_query ends the whole process (a failed assertion in C) where none does."""
+    """Whether a body stands there as text: where none does, a failed assertion in C ends the whole process."""
     try:
         parsed = postgast.parse(statement)
     except postgast.PgQueryError:

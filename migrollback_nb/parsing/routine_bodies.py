@@ -1,4 +1,4 @@
-"""What the body of a PL/pgSQL function names: tables, columns, functions, types. PostgreSQL does not track that. Pure."""
+"""What the body of a PL/pgSQL routine names, which PostgreSQL does not track: tables, columns, types ... Pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ class Use:
     """What one statement or expression names."""
 
     relations: dict[str, Name] = field(default_factory=dict)  #: alias -> table
-    columns: set[tuple[str | None, str]] = field(
-        default_factory=set
-    )  #: (alias, table, new or old; None: unqualified), column
+    #: (alias, table, new or old; None: unqualified), column
+    columns: set[tuple[str | None, str]] = field(default_factory=set)
     targets: set[tuple[Name, str]] = field(default_factory=set)  #: (table, column) that it writes
     functions: set[Name] = field(default_factory=set)  #: that it calls
     types: set[Name] = field(default_factory=set)  #: that it casts to
@@ -113,7 +112,7 @@ _TYPES = frozenset({"enum", "domain", "range", "composite type", "base type"})
 
 
 def gone_from(changes: Sequence[Mapping[str, Any]]) -> list[Gone]:
-    """Of the rows of schema_changes(): what a body could name and is no longer there. Columns of tables that are gone themselves are left out."""
+    """Of rows of schema_changes(): what a body could name and is gone, but for columns of tables that are. Pure."""
     dropped = [row for row in changes if row["change"] == "dropped"]
     tables = {row["identity"] for row in dropped if row["kind"] in _RELATIONS}
     found = []

@@ -7,7 +7,7 @@ here, the database knows (`migration_side_effects()` in SQL), because their bodi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,12 +40,11 @@ class Found:
 
     effects: set[str] = field(default_factory=set)  #: what is not undone, in words
     calls: set[Name] = field(default_factory=set)  #: functions
-    writes: set[tuple[str, str | None, str]] = field(
-        default_factory=set
-    )  #: (insert, update, delete or truncate, schema, table)
+    #: (insert, update, delete or truncate, schema, table)
+    writes: set[tuple[str, str | None, str]] = field(default_factory=set)
     unseen: bool = False  #: it builds SQL while it runs
     bodies: dict[str, Found] = field(default_factory=dict)  #: name -> what a function that it creates would do
-    fires: set[str] = field(default_factory=set)  #: names of functions that it makes triggers of
+    fires: set[str] = field(default_factory=set)  #: names of functions that it creates triggers of
 
     def take_in(self, inside: Found) -> None:
         """Adds what a part of it does."""
@@ -56,19 +55,20 @@ class Found:
 
 
 def look(statements: Sequence[str], nodes: Sequence[Node] | None = None) -> dict[str, Any]:
-    """What `migration_history.metadata` keeps of it, beside the statements: each as a list that begins with the statement's number.
+    """What `migration_history.metadata` keeps of it: lists that begin with the number of a statement. Pure.
 
     Parameters
     ----------
     statements : sequence of str
         Statements that parse, one in each text.
     nodes : sequence of Node, optional
-        What the parser made of them, where somebody has parsed them already.
+        What the parser made of them, where the caller has parsed them already.
 
     Examples
     --------
-    >>> look(["SELECT setval('s', 1)", "COPY t TO '/tmp/t'"])
-    {'not_undone': [[2, 'writes a file on the server (COPY)']], 'calls': [[1, None, 'setval']], 'writes': [], 'unseen': []}
+    >>> look(["SELECT setval('s', 1)", "COPY t TO '/tmp/t'"])  # doctest: +NORMALIZE_WHITESPACE
+    {'not_undone': [[2, 'writes a file on the server (COPY)']],
+     'calls': [[1, None, 'setval']], 'writes': [], 'unseen': []}
     """
     if nodes is None:
         nodes = [
@@ -80,7 +80,7 @@ def look(statements: Sequence[str], nodes: Sequence[Node] | None = None) -> dict
     called = {name for one in found for _, name in one.calls} | {name for one in found for name in one.fires}
     for one in found:
         for name, inside in one.bodies.items():
-            if name in called:  # a function of its own that it also calls: nobody else knows its body yet
+            if name in called:  # a function of its own that it also calls: only this text knows its body yet
                 one.take_in(inside)
     return {
         "not_undone": [[number, effect] for number, one in enumerate(found, 1) for effect in sorted(one.effects)],
@@ -110,64 +110,97 @@ def _look_at(text: str) -> Found:
 
 
 def _look_at_node(node: Node, text: str, found: Found) -> None:
-    kind = node.WhichOneof("node")
-    match kind:
-        case "drop_stmt" | "comment_stmt" | "grant_stmt" | "rename_stmt":
-            return  # DROP FUNCTION f(int) calls nothing
-        case (
-            "create_stmt"
-            | "view_stmt"
-            | "create_policy_stmt"
-            | "alter_policy_stmt"
-            | "rule_stmt"
-            | "create_domain_stmt"
-        ):
-            return  # nor does what will be called one day: DEFAULT nextval('s')
-        case "alter_table_stmt":
-            for command in node.alter_table_stmt.cmds:
-                # ADD COLUMN ... DEFAULT fills the rows that are there, SET DEFAULT does not
-                if command.alter_table_cmd.subtype != AlterTableType.AT_ColumnDefault:
-                    _add_calls(command, found)
-            return
-        case "copy_stmt":
-            copy = node.copy_stmt
-            if copy.is_program:
-                found.effects.add("runs a program on the server (COPY ... PROGRAM)")
-            elif not copy.is_from and copy.filename:
-                found.effects.add("writes a file on the server (COPY)")
-            if copy.is_from and copy.HasField("relation"):
-                found.writes.add(("insert", copy.relation.schemaname or None, copy.relation.relname))
-        case "prepare_stmt" | "deallocate_stmt":
-            found.effects.add("changes the session's prepared statements (PREPARE, DEALLOCATE)")
-        case "load_stmt":
-            found.effects.add("loads a library into the session (LOAD)")
-        case "check_point_stmt":
-            found.effects.add("makes the whole server write to disk (CHECKPOINT)")
-        case "discard_stmt" if node.discard_stmt.target != DiscardMode.DISCARD_TEMP:
-            found.effects.add("forgets what the session keeps (DISCARD)")
-        case "do_stmt":
-            found.take_in(_look_at_body(text, node.do_stmt.args, "plpgsql"))
-            return
-        case "create_function_stmt":
-            made = node.create_function_stmt
-            found.bodies[made.funcname[-1].string.sval] = _look_at_body(text, made.options, "sql")
-            return
-        case "truncate_stmt":
-            found.writes |= {
-                ("truncate", item.range_var.schemaname or None, item.range_var.relname)
-                for item in node.truncate_stmt.relations
-            }
-        case "call_stmt":
-            pass  # its call is a FuncCall too
-    if kind in ("insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt") or "with" in text.lower():
-        for deed, tree in (("insert", InsertStmt), ("update", UpdateStmt), ("delete", DeleteStmt)):
-            found.writes |= {_target(deed, one.relation) for one in postgast.find_nodes(node, tree)}
-        for merge in postgast.find_nodes(node, MergeStmt):
-            found.writes |= {_target(deed, merge.relation) for deed in ("insert", "update", "delete")}
-    if kind == "create_trig_stmt":
-        found.fires |= {one.funcname[-1].string.sval for one in postgast.find_nodes(node, CreateTrigStmt)}
+    kind = node.WhichOneof("node") or ""
+    if kind in _CALLS_NOTHING:
+        return
+    if kind in _PARTS:
+        _PARTS[kind](node, text, found)
+        return
+    if kind in _EFFECTS:
+        found.effects.add(_EFFECTS[kind])
+    if kind in _MORE:
+        _MORE[kind](node, found)
+    if kind in _MAY_WRITE or "with" in text.lower():
+        _add_writes(node, found)
     if _CALL.search(text):
         _add_calls(node, found)
+
+
+# -- statements of which only parts run now ----------------------------------------------------------------------------
+
+
+def _alter_table(node: Node, _: str, found: Found) -> None:
+    for command in node.alter_table_stmt.cmds:
+        # ADD COLUMN ... DEFAULT fills the rows that are there, SET DEFAULT does not
+        if command.alter_table_cmd.subtype != AlterTableType.AT_ColumnDefault:
+            _add_calls(command, found)
+
+
+def _do(node: Node, text: str, found: Found) -> None:
+    found.take_in(_look_at_body(text, node.do_stmt.args, "plpgsql"))
+
+
+def _create_function(node: Node, text: str, found: Found) -> None:
+    created = node.create_function_stmt
+    found.bodies[created.funcname[-1].string.sval] = _look_at_body(text, created.options, "sql")
+
+
+# -- what a statement does besides calling functions -------------------------------------------------------------------
+
+
+def _copy(node: Node, found: Found) -> None:
+    copy = node.copy_stmt
+    if copy.is_program:
+        found.effects.add("runs a program on the server (COPY ... PROGRAM)")
+    elif not copy.is_from and copy.filename:
+        found.effects.add("writes a file on the server (COPY)")
+    if copy.is_from and copy.HasField("relation"):
+        found.writes.add(_target("insert", copy.relation))
+
+
+def _discard(node: Node, found: Found) -> None:
+    if node.discard_stmt.target != DiscardMode.DISCARD_TEMP:
+        found.effects.add("forgets what the session keeps (DISCARD)")
+
+
+def _truncate(node: Node, found: Found) -> None:
+    found.writes |= {_target("truncate", item.range_var) for item in node.truncate_stmt.relations}
+
+
+def _create_trigger(node: Node, found: Found) -> None:
+    found.fires |= {one.funcname[-1].string.sval for one in postgast.find_nodes(node, CreateTrigStmt)}
+
+
+def _add_writes(node: Node, found: Found) -> None:
+    for operation, tree in (("insert", InsertStmt), ("update", UpdateStmt), ("delete", DeleteStmt)):
+        found.writes |= {_target(operation, one.relation) for one in postgast.find_nodes(node, tree)}
+    for merge in postgast.find_nodes(node, MergeStmt):
+        found.writes |= {_target(operation, merge.relation) for operation in ("insert", "update", "delete")}
+
+
+#: DROP FUNCTION f(int) calls nothing; nor does what will be called one day: DEFAULT nextval('s').
+_CALLS_NOTHING = frozenset({
+    "drop_stmt", "comment_stmt", "grant_stmt", "rename_stmt", "create_stmt", "view_stmt", "create_policy_stmt",
+    "alter_policy_stmt", "rule_stmt", "create_domain_stmt",
+})  # fmt: skip
+_PARTS: dict[str, Callable[[Node, str, Found], None]] = {
+    "alter_table_stmt": _alter_table,
+    "do_stmt": _do,
+    "create_function_stmt": _create_function,
+}
+_EFFECTS = {
+    "prepare_stmt": "changes the session's prepared statements (PREPARE, DEALLOCATE)",
+    "deallocate_stmt": "changes the session's prepared statements (PREPARE, DEALLOCATE)",
+    "load_stmt": "loads a library into the session (LOAD)",
+    "check_point_stmt": "makes the whole server write to disk (CHECKPOINT)",
+}
+_MORE: dict[str, Callable[[Node, Found], None]] = {
+    "copy_stmt": _copy,
+    "discard_stmt": _discard,
+    "truncate_stmt": _truncate,
+    "create_trig_stmt": _create_trigger,
+}
+_MAY_WRITE = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt"})
 
 
 def _add_calls(node: Node, found: Found) -> None:
@@ -177,12 +210,12 @@ def _add_calls(node: Node, found: Found) -> None:
             found.calls.add((names[-2] if len(names) > 1 else None, names[-1]))
 
 
-def _target(deed: str, relation: RangeVar) -> tuple[str, str | None, str]:
-    return deed, relation.schemaname or None, relation.relname
+def _target(operation: str, relation: RangeVar) -> tuple[str, str | None, str]:
+    return operation, relation.schemaname or None, relation.relname
 
 
 def _look_at_body(statement: str, given: Iterable[Node], language: str) -> Found:
-    """What the body of a function or DO block does, of its statement, the statement's options and the language where they name none."""
+    """What the body of a function or DO block does; given: the statement's options; language: where they name none."""
     options = {option.def_elem.defname: option.def_elem.arg for option in given}
     if "language" in options:
         language = options["language"].string.sval.lower()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import postgast
 
 from migrollback_nb.parsing import plpgsql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from postgast.pg_query_pb2 import Node
 
@@ -51,15 +51,10 @@ class Statement:
     start: int  #: first byte of the UTF-8 text, counted from 0
     length: int  #: in bytes
     line: int  #: counted from 1
-    refused_in_transaction: (
-        str | None
-    )  #: what PostgreSQL runs only outside a transaction, in words; None for the others
-    cannot_run: str | None  #: why the server cannot run it at all when a client hands it over; None for the others
-    settings: tuple[
-        tuple[str, bool], ...
-        # : (setting in lower case, whether only until the transaction ends) that it changes, DO blocks and set_config()
-        # included
-    ]
+    refused_in_transaction: str | None  #: what PostgreSQL runs only outside a transaction, in words; None for others
+    cannot_run: str | None  #: why the server cannot run it at all when a client hands it over; None for others
+    #: (setting in lower case, whether only until the transaction ends) that it changes, also by set_config() or in a DO
+    settings: tuple[tuple[str, bool], ...]
 
 
 class SqlText:
@@ -140,7 +135,10 @@ class SqlText:
         return self._scanned[1]
 
     def code_after(self, offset: int) -> int | None:
-        """First byte at or after an offset that is neither white space, comment nor semicolon; None when there is none. The offset lies in no comment."""
+        """First byte from an offset on that is neither white space, comment nor semicolon; None when there is none.
+
+        The offset lies in no comment.
+        """
         following = bisect_left(self.comments, offset, key=lambda comment: comment.start)
         while True:
             while self._bytes[offset : offset + 1] in _BLANK:
@@ -163,7 +161,10 @@ class SqlText:
         return self._read()[0]
 
     def nodes(self) -> tuple[Node, ...]:
-        """The statements as PostgreSQL's parser has them; none where the text does not parse. Not kept: they take much more room than the text."""
+        """The statements as PostgreSQL's parser has them; none where the text does not parse.
+
+        They are not kept: they take much more room than the text.
+        """
         self.__dict__["_parsed"], nodes = self._read()
         return nodes
 
@@ -229,13 +230,8 @@ _TRANSACTION_WORDS = {
 }
 
 
-def _has_concurrently(params: object) -> bool:
-    # protobuf's repeated fields are untyped
-    return any(param.def_elem.defname == "concurrently" for param in params)  # type: ignore[attr-defined]
-
-
 def _settings(node: Node, text: str) -> Iterator[tuple[str, bool]]:
-    """(setting, whether only until the transaction ends) that a statement changes by SET or set_config(), also inside a DO block."""
+    """(setting, whether only until the transaction ends) of what a statement changes, set_config() and DO counted."""
     if node.WhichOneof("node") == "variable_set_stmt":
         if node.variable_set_stmt.name:
             yield node.variable_set_stmt.name.lower(), node.variable_set_stmt.is_local
@@ -256,7 +252,7 @@ def _settings(node: Node, text: str) -> Iterator[tuple[str, bool]]:
 
 
 def only_sets(statement: str) -> bool:
-    """Whether a statement does nothing but change settings of the session, by SET, RESET or set_config() with constants; pure."""
+    """Whether a statement does nothing but change settings of the session, by constants. Pure."""
     try:
         parsed = postgast.parse(statement).stmts
     except postgast.PgQueryError:
@@ -281,45 +277,50 @@ def only_sets(statement: str) -> bool:
 
 def _classify(node: Node) -> tuple[str | None, str | None]:
     """(what is refused inside a transaction, why it cannot run at all)."""
-    kind = node.WhichOneof("node")
-    refused: str | None = None
-    match kind:
-        case "transaction_stmt":
-            # an isolation level or a chain is more than "in a transaction": such a BEGIN ... COMMIT is not taken for a
-            # mere wrapper
-            more = (
-                " with modes" if node.transaction_stmt.options else " AND CHAIN" if node.transaction_stmt.chain else ""
-            )
-            return None, _TRANSACTION_WORDS.get(node.transaction_stmt.kind, "transaction control") + more
-        case "copy_stmt" if not node.copy_stmt.filename:
-            return None, "COPY FROM STDIN" if node.copy_stmt.is_from else "COPY TO STDOUT"
-        case "index_stmt" if node.index_stmt.concurrent:
-            refused = "CREATE INDEX CONCURRENTLY"
-        case "drop_stmt" if node.drop_stmt.concurrent:
-            refused = "DROP INDEX CONCURRENTLY"
-        case "reindex_stmt" if _has_concurrently(node.reindex_stmt.params):
-            refused = "REINDEX CONCURRENTLY"
-        case "reindex_stmt" if node.reindex_stmt.name:
-            refused = "REINDEX of a schema or database"
-        case "vacuum_stmt" if node.vacuum_stmt.is_vacuumcmd:
-            refused = "VACUUM"
-        case "cluster_stmt" if not node.cluster_stmt.HasField("relation"):
-            refused = "CLUSTER of all tables"
-        case "alter_table_stmt":
-            for command in node.alter_table_stmt.cmds:
-                definition = getattr(command.alter_table_cmd, "def")
-                if definition.WhichOneof("node") == "partition_cmd" and definition.partition_cmd.concurrent:
-                    refused = "DETACH PARTITION CONCURRENTLY"
-        case "discard_stmt" if node.discard_stmt.target == postgast.pg_query_pb2.DiscardMode.DISCARD_ALL:
-            refused = "DISCARD ALL"
-        case _:
-            refused = {
-                "alter_system_stmt": "ALTER SYSTEM",
-                "createdb_stmt": "CREATE DATABASE",
-                "dropdb_stmt": "DROP DATABASE",
-                "create_table_space_stmt": "CREATE TABLESPACE",
-                "drop_table_space_stmt": "DROP TABLESPACE",
-                "create_subscription_stmt": "CREATE SUBSCRIPTION",
-                "drop_subscription_stmt": "DROP SUBSCRIPTION",
-            }.get(kind or "")
-    return refused, None
+    kind = node.WhichOneof("node") or ""
+    if kind == "transaction_stmt":
+        # an isolation level or a chain is more than "in a transaction": such a BEGIN ... COMMIT is no mere wrapper
+        statement = node.transaction_stmt
+        more = " with modes" if statement.options else " AND CHAIN" if statement.chain else ""
+        return None, _TRANSACTION_WORDS.get(statement.kind, "transaction control") + more
+    if kind == "copy_stmt" and not node.copy_stmt.filename:
+        return None, "COPY FROM STDIN" if node.copy_stmt.is_from else "COPY TO STDOUT"
+    refused = _REFUSED.get(kind)
+    return (refused(getattr(node, kind)) if callable(refused) else refused), None
+
+
+def _refused_reindex(statement: Any) -> str | None:
+    if any(param.def_elem.defname == "concurrently" for param in statement.params):
+        return "REINDEX CONCURRENTLY"
+    return "REINDEX of a schema or database" if statement.name else None
+
+
+def _refused_alter_table(statement: Any) -> str | None:
+    for command in statement.cmds:
+        definition = getattr(command.alter_table_cmd, "def")
+        if definition.WhichOneof("node") == "partition_cmd" and definition.partition_cmd.concurrent:
+            return "DETACH PARTITION CONCURRENTLY"
+    return None
+
+
+def _where(condition: Callable[[Any], bool], words: str) -> Callable[[Any], str | None]:
+    return lambda statement: words if condition(statement) else None
+
+
+#: What the parser calls a statement -> what a transaction refuses, always or under a condition.
+_REFUSED: dict[str, str | Callable[[Any], str | None]] = {
+    "index_stmt": _where(lambda s: s.concurrent, "CREATE INDEX CONCURRENTLY"),
+    "drop_stmt": _where(lambda s: s.concurrent, "DROP INDEX CONCURRENTLY"),
+    "reindex_stmt": _refused_reindex,
+    "vacuum_stmt": _where(lambda s: s.is_vacuumcmd, "VACUUM"),
+    "cluster_stmt": _where(lambda s: not s.HasField("relation"), "CLUSTER of all tables"),
+    "alter_table_stmt": _refused_alter_table,
+    "discard_stmt": _where(lambda s: s.target == postgast.pg_query_pb2.DiscardMode.DISCARD_ALL, "DISCARD ALL"),
+    "alter_system_stmt": "ALTER SYSTEM",
+    "createdb_stmt": "CREATE DATABASE",
+    "dropdb_stmt": "DROP DATABASE",
+    "create_table_space_stmt": "CREATE TABLESPACE",
+    "drop_table_space_stmt": "DROP TABLESPACE",
+    "create_subscription_stmt": "CREATE SUBSCRIPTION",
+    "drop_subscription_stmt": "DROP SUBSCRIPTION",
+}

@@ -1,4 +1,4 @@
-"""Which names stand in SQL, as the scanner sees them, comments and string constants left out; and taking a schema off them. Pure."""
+"""Names in SQL as the scanner sees them, comments and strings left out; and SQL without the schema in them. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DOLLARS = re.compile(r"\$([^$]*)\$(.*)\$\1\$", re.DOTALL)
 
 
 def names_in(text: str) -> frozenset[str]:
-    r"""Every name in a text of SQL, as the catalog spells it: unquoted ones in lower case. The code of a DO block counts too, and so do keywords.
+    r"""Every name in a text of SQL, as the catalog spells it; keywords and the code of a DO block count too. Pure.
 
     Examples
     --------

@@ -101,8 +101,8 @@ def test_an_update_of_a_new_column_alone_goes_with_it():
         (
             "ALTER TABLE t DROP COLUMN a",
             (
-                "ALTER TABLE t, DROP COLUMN a: write by hand what undoes it; what was there before could not be looked"
-                " up. Its values"
+                "ALTER TABLE t, DROP COLUMN a: write by hand what undoes it; what was there before is not known. Its"
+                " values"
             ),
         ),
         ("DROP ROLE bob", "roles belong to the whole server"),
