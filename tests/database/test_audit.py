@@ -25,6 +25,15 @@ def database_template(server, tmp_path_factory):
         yield name
 
 
+@pytest.fixture(scope="module")
+def shared_trail(server, database_template):
+    """One database for the tests that change nothing but by adding events."""
+    name = server.create_database(template=database_template)
+    with mr.connect(server.dsn(name)) as db:
+        yield db
+    server.drop_database(name)
+
+
 @pytest.fixture
 def trail(db, write_migration):
     write_migration(NAME, FILE)
@@ -48,20 +57,21 @@ def verified_in_sql(connection):
         "INSERT INTO migration_events AS e (event_number, event, database_user, hash, occurred_at) VALUES (1, 'applied', 'x', 'x', now()) ON CONFLICT (event_number) DO UPDATE SET reason = 'x'",
     ],
 )  # fmt: skip
-def test_append_only(trail, session, statement, replica):
-    connection = session()
-    if replica:
-        connection.execute("SET session_replication_role = replica")
-    count = value(connection, "SELECT count(*) FROM migration_events")
-    if "ON CONFLICT" in statement:
-        connection.execute(statement)  # the number is given by us, so there is no conflict: it becomes one more event
-        count += 1
-    else:
-        with pytest.raises(psycopg.Error) as caught:
+def test_append_only(shared_trail, server, statement, replica):
+    with psycopg.connect(server.dsn(shared_trail.target.database), autocommit=True) as connection:
+        if replica:
+            connection.execute("SET session_replication_role = replica")
+        count = value(connection, "SELECT count(*) FROM migration_events")
+        if "ON CONFLICT" in statement:
+            # the number is given by us, so there is no conflict: it becomes one more event
             connection.execute(statement)
-        assert caught.value.sqlstate == "MR010"
-    assert value(connection, "SELECT count(*) FROM migration_events") == count
-    assert trail.verify_events().intact
+            count += 1
+        else:
+            with pytest.raises(psycopg.Error) as caught:
+                connection.execute(statement)
+            assert caught.value.sqlstate == "MR010"
+        assert value(connection, "SELECT count(*) FROM migration_events") == count
+    assert shared_trail.verify_events().intact
 
 
 def test_chain_is_verified_alike_in_sql_and_in_python(trail, session):

@@ -4,7 +4,7 @@ import pytest
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 BASE = """
 CREATE TABLE users (id int, email text);
@@ -84,6 +84,7 @@ def test_not_broken(rehearsed, what):
     assert rehearsed(up, rollback, reliant).broken == ()
 
 
+@pytest.mark.versions
 def test_who_calls_what_breaks(rehearsed):
     found = rehearsed(
         *NOTES,
@@ -117,6 +118,7 @@ def test_what_the_rollback_mends_is_not_broken(db, applied):
     assert db.rehearse("001_m").broken == ()
 
 
+@pytest.mark.versions
 def test_what_it_foretells_is_so(db, applied, session):
     applied("001_base", BASE, "SELECT 1;")
     applied("002_m", *NOTES)

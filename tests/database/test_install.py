@@ -44,7 +44,6 @@ def test_a_repeated_install_changes_nothing(db, session):
     assert session().execute(OUR_CATALOG_ROWS).fetchall() == before
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize(
     "schema",
     [

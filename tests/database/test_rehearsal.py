@@ -318,7 +318,6 @@ FAILURES = {
 }
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("what", FAILURES)
 def test_it_fails_as_the_rollback_fails(db, applied, unchanged, what):
     sql, sqlstate, number = FAILURES[what]

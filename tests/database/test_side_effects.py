@@ -1,6 +1,10 @@
 """What undoing does not undo is named before it runs, also inside functions, and needs consent."""
 
+import itertools
+
+import psycopg
 import pytest
+from pg_servers import with_migrations
 from watching import events, last_event, value
 
 import migrollback_nb as mr
@@ -50,18 +54,39 @@ def rollback(applied):
     return lambda sql: applied("001_t", SETUP, sql)
 
 
+@pytest.fixture(scope="module")
+def shared(server, tmp_path_factory):
+    """One database with all of SETUP, for rehearsals, which leave nothing but events: apply(sql) brings a migration with this rollback SQL."""
+    folder = tmp_path_factory.mktemp("side_effects") / "migrations"
+    numbers = itertools.count(2)
+    for database in with_migrations(server, folder, {"001_setup": SETUP}):
+        with mr.connect(server.dsn(database), dir=folder) as db:
+
+            def apply(sql):
+                name = f"{next(numbers):03}_t"
+                text = f"SELECT 1;\n-- ROLLBACK START\n{sql}\n-- ROLLBACK END\n"
+                (folder / f"{name}.sql").write_text(text, encoding="utf-8")
+                db.apply(name, snapshots="none")
+                return name
+
+            with psycopg.connect(server.dsn(database), autocommit=True) as look:
+                yield db, look, apply
+
+
 @pytest.mark.parametrize("sql", FOUND)
-def test_named_before_it_runs(db, rollback, session, sql):
+def test_named_before_it_runs(shared, sql):
     what, inside = FOUND[sql]
-    rollback(f"DROP VIEW IF EXISTS nothing; {sql};")
-    before = events(session()), value(session(), "SELECT last_value FROM seq")
+    db, look, apply = shared
+    name = apply(f"DROP VIEW IF EXISTS nothing; {sql};")
+    before = events(look), value(look, "SELECT last_value FROM seq")
     with pytest.raises(mr.Refused) as caught:
-        db.rehearse("001_t")
+        db.rehearse(name)
     assert what in str(caught.value)
-    assert "statement 2 of 001_t" in str(caught.value)
+    assert f"statement 2 of {name}" in str(caught.value)
     assert "--consent" in caught.value.hint
-    assert (what, inside) in session().execute("SELECT what, inside FROM migration_side_effects('{001_t}')").fetchall()
-    assert (events(session()), value(session(), "SELECT last_value FROM seq")) == before
+    found = look.execute("SELECT what, inside FROM migration_side_effects(%s)", ([name],)).fetchall()
+    assert (what, inside) in found
+    assert (events(look), value(look, "SELECT last_value FROM seq")) == before
 
 
 NOT_FOUND = [
@@ -79,9 +104,9 @@ NOT_FOUND = [
 
 
 @pytest.mark.parametrize("sql", NOT_FOUND)
-def test_what_is_undone_needs_no_consent(db, rollback, session, sql):
-    rollback(f"{sql};")
-    assert db.rehearse("001_t").success
+def test_what_is_undone_needs_no_consent(shared, sql):
+    db, _, apply = shared
+    assert db.rehearse(apply(f"{sql};")).success
 
 
 def test_with_consent_it_runs_and_says_so(db, rollback, session):
