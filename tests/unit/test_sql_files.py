@@ -78,3 +78,12 @@ def test_what_a_version_drops_is_not_there_any_more():
                 f"{name}({','.join(part.strip() for part in arguments.split(','))})" not in present
                 or name.startswith("execute_")
             )
+
+
+def test_every_table_is_watched_row_by_row():
+    (watched,) = re.findall(
+        r"REPLACE FUNCTION migrollback_schema\.migration_system_writes.*?END \$function\$;",
+        system_files.system_text(),
+        re.S,
+    )
+    assert set(re.findall(r"FROM migrollback_schema\.(\w+)", watched)) == set(system_files.table_names())

@@ -33,10 +33,15 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     -- catalogs are rarely analyzed: the planner would scan them whole, and this grows with the schema
     SET enable_seqscan = off AS $function$
 DECLARE
-    tables   oid[];
-    routines oid[];
+    space     constant oid := 'migrollback_schema'::regnamespace;
+    name_list constant text[] := <<function names>>;
+    tables    constant oid[] := ARRAY(
+        SELECT c.oid FROM pg_class c
+         WHERE c.relnamespace = space AND c.relkind = 'r' AND c.relname = ANY (<<tables>>));
+    our_owner constant oid := (
+        SELECT c.relowner FROM pg_class c WHERE c.relnamespace = space AND c.relname = 'migration_history');
 BEGIN
-    SELECT o.tables, o.routines INTO tables, routines FROM migrollback_schema.migration_system_objects() o;
+    -- By name, because what has the name of one of our functions may be called in its place.
     -- (ctid, xmin) names one version of a catalog row, so any DDL on our objects changes the sum.
     -- PL/pgSQL and not SQL for its cached plan: this runs for every migration.
     RETURN (
@@ -47,10 +52,8 @@ BEGIN
               UNION ALL SELECT t.ctid, t.xmin FROM pg_trigger t WHERE t.tgrelid = ANY (tables)
               UNION ALL SELECT k.ctid, k.xmin FROM pg_constraint k WHERE k.conrelid = ANY (tables)
               UNION ALL SELECT r.ctid, r.xmin FROM pg_policy r WHERE r.polrelid = ANY (tables)
-              UNION ALL SELECT f.ctid, f.xmin FROM pg_proc o     -- and what has the name of one: a call may mean it
-                          JOIN pg_proc f ON f.proname = o.proname AND f.pronamespace = o.pronamespace
-                              AND f.proowner = o.proowner
-                         WHERE o.oid = ANY (routines)) v);
+              UNION ALL SELECT f.ctid, f.xmin FROM pg_proc f
+                         WHERE f.pronamespace = space AND f.proowner = our_owner AND f.proname = ANY (name_list)) v);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_token() IS
     'Differs as soon as DDL has touched one of migration_system_objects(), or added a function of the same name. '
