@@ -1,4 +1,4 @@
-"""The one statement that installs the rollback system in a schema, or brings an older one up to date. Reads files, writes none."""
+"""The one statement that installs the rollback system in a schema, or upgrades it. Reads files, writes none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def for_schema(text: str, schema: str) -> str:
 
 
 def uninstall_statements(schema: str) -> list[str]:
-    """The rollback SQL of the system's own migration, which drops all that install made; reads files, writes nothing."""
+    """The rollback SQL of the system's own migration: drops all that install made; reads files, writes nothing."""
     drops = []
     for statement in system_files.uninstall_template().strip().removesuffix(";").split(";\n"):
         names = reversed(list(signatures())) if "migrollback_function" in statement else [""]
@@ -88,10 +88,10 @@ def install_statement(schema: str, *, client: str) -> str:
 
 
 def installation_sql(schema: str, *, production: bool = False, reason: str | None = None) -> str:
-    """The same as a script for psql, for machines that this package cannot be installed on; reads files, writes nothing.
+    """The same as a script for psql, where this package cannot be installed; reads files, writes nothing.
 
-    Run it with ``psql -v ON_ERROR_STOP=1 -f``, as often as you like. `production`: it also marks the database as production,
-    for that `reason`.
+    Run it with ``psql -v ON_ERROR_STOP=1 -f``, as often as you like. `production`: it also marks the database as
+    production, for that `reason`.
     """
     rights = (
         "SELECT migrollback_schema.revoke_public_privileges('{}'::pg_catalog.text[]) AS rights_revoked;\n"
@@ -99,8 +99,8 @@ def installation_sql(schema: str, *, production: bool = False, reason: str | Non
         "SELECT pg_catalog.unnest(migrollback_schema.open_migration_rights()) AS still_open;\n"
     )
     parts = [
-        f"-- The rollback system of migrollback_nb {__version__}, for psql -v ON_ERROR_STOP=1 -f: installs it, or brings an older\n"
-        "-- one up to date; what is up to date stays as it is.\n",
+        f"-- The rollback system of migrollback_nb {__version__}, for psql -v ON_ERROR_STOP=1 -f: installs it, or\n"
+        "-- upgrades an older one; what is up to date stays as it is.\n",
         install_statement(schema, client="psql"),
         for_schema(rights, schema),
     ]

@@ -22,7 +22,8 @@ SQLSTATES = frozenset({"42883", "42P01", "3F000"})
 
 #: The system's own migrations in a history, with its version: 0.1.0 did not say it.
 VERSIONS: LiteralString = (
-    "SELECT h.migration_name, coalesce(h.metadata ->> 'system_version', '0.1.0') AS version FROM {schema}.migration_history h"
+    "SELECT h.migration_name, coalesce(h.metadata ->> 'system_version', '0.1.0') AS version"
+    " FROM {schema}.migration_history h"
     " WHERE h.metadata ->> 'system' = 'true' AND h.status <> 'rolled_back' ORDER BY h.migration_name"
 )
 
@@ -30,16 +31,21 @@ VERSIONS: LiteralString = (
 _QUERY = """
     SELECT n.nspname,
         ARRAY(SELECT t.name FROM pg_catalog.unnest({tables}::pg_catalog.text[]) AS t (name)
-               WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class o WHERE o.relnamespace OPERATOR(pg_catalog.=) n.oid
-                                    AND o.relname OPERATOR(pg_catalog.=) t.name AND o.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"))
+               WHERE NOT EXISTS (
+                   SELECT FROM pg_catalog.pg_class o WHERE o.relnamespace OPERATOR(pg_catalog.=) n.oid
+                      AND o.relname OPERATOR(pg_catalog.=) t.name
+                      AND o.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"))
         OPERATOR(pg_catalog.||)
         ARRAY(SELECT f.name FROM pg_catalog.unnest({functions}::pg_catalog.text[]) AS f (name)
-               WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace OPERATOR(pg_catalog.=) n.oid
-                                    AND p.proname OPERATOR(pg_catalog.=) pg_catalog.split_part(f.name, '('::pg_catalog.text, 1)
-                                    AND pg_catalog.format('%s(%s)'::pg_catalog.text, p.proname, pg_catalog.oidvectortypes(p.proargtypes))
-                                        OPERATOR(pg_catalog.=) f.name)) AS missing
+               WHERE NOT EXISTS (
+                   SELECT FROM pg_catalog.pg_proc p WHERE p.pronamespace OPERATOR(pg_catalog.=) n.oid
+                      AND p.proname OPERATOR(pg_catalog.=) pg_catalog.split_part(f.name, '('::pg_catalog.text, 1)
+                      AND pg_catalog.format('%s(%s)'::pg_catalog.text, p.proname,
+                                            pg_catalog.oidvectortypes(p.proargtypes))
+                          OPERATOR(pg_catalog.=) f.name)) AS missing
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-    WHERE c.relname OPERATOR(pg_catalog.=) 'migration_history'::pg_catalog.name AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
+    WHERE c.relname OPERATOR(pg_catalog.=) 'migration_history'::pg_catalog.name
+      AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
       AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid
                      AND a.attname OPERATOR(pg_catalog.=) 'metadata'::pg_catalog.name AND NOT a.attisdropped)
     ORDER BY n.nspname
@@ -74,7 +80,8 @@ class InstalledSystem:
             )
         if self.version != __version__:
             raise errors.OlderSystem(
-                f"The rollback system of this database has version {self.version}, and this package needs {__version__}",
+                f"The rollback system of this database has version {self.version},"
+                f" and this package needs {__version__}",
                 hint="Run migrollback install, which brings it up to date. History and events stay.",
             )
 
@@ -90,7 +97,10 @@ class Presence:
         elsewhere = [schema for schema in self.missing if schema != target.schema]
         where = f"schema {target.schema} of database {target.database} on {target.host}:{target.port}"
         if elsewhere:
-            hint = f"It is in schema {', '.join(elsewhere)}: name that with --schema (schema= in Python), or run migrollback install."
+            hint = (
+                f"It is in schema {', '.join(elsewhere)}: name that with --schema (schema= in Python),"
+                " or run migrollback install."
+            )
         else:
             hint = "Run migrollback install, or name its schema with --schema."
         return errors.NotInstalled(f"The rollback system is not installed in {where}", hint=hint)
@@ -103,7 +113,8 @@ class Presence:
         if missing:
             named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
             return errors.OlderSystem(
-                f"The rollback system in schema {target.schema} of database {target.database} lacks {named}: it is older than this package, or damaged",
+                f"The rollback system in schema {target.schema} of database {target.database} lacks {named}:"
+                " it is older than this package, or damaged",
                 hint="Run migrollback install, which brings it up to date. History and events stay.",
             )
         return None

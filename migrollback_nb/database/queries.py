@@ -153,18 +153,17 @@ class Queries:
         `running` is the process that holds the gate's lock now: it may be at one of them. Without it nothing of them
         was committed, but for statements that ran outside a transaction: `completed` says how many.
         """
-        rows = self._session.query(
-            "SELECT s.migration_name, s.attempt_id::text AS attempt_id, s.occurred_at, s.database_user, s.client,"
-            " s.reason, {schema}.migration_statements_completed(s.migration_name, 'rollback'::pg_catalog.text) AS"
-            " completed FROM {schema}.migration_events s JOIN {schema}.migration_history h ON h.migration_name ="
-            " s.migration_name AND h.status <> 'rolled_back' WHERE s.event = 'started' AND s.occurred_at > now() -"
-            " interval '7 days' AND NOT EXISTS (SELECT FROM {schema}.migration_events e WHERE e.attempt_id ="
-            " s.attempt_id AND e.event IN ('rolled_back', 'failed', 'refused')) AND NOT EXISTS (SELECT FROM"
-            " {schema}.migration_events l WHERE l.migration_name = s.migration_name AND l.event_number > s.event_number"
-            " AND l.event IN ('started', 'rolled_back', 'failed', 'resolved', 'applied')) ORDER BY s.event_number DESC"
-        )
+        rows = self._session.call("unfinished_migration_rollbacks")
         running = next(iter(gate_holders(self._session)), None) if rows else None
-        return [{**row, "running": running} for row in rows]
+        return [
+            {
+                **row,
+                "attempt_id": str(row["attempt_id"]),
+                "occurred_at": row["started_at"],
+                "running": running,
+            }
+            for row in rows
+        ]
 
     def find(self, name: str) -> Row | None:
         """The history row of one migration, or None. Does not write."""

@@ -1,6 +1,7 @@
-"""Arguments of our SQL functions, read from the CREATE FUNCTION that makes them, so that a call can write out all of them with their types. Reads files.
+"""Arguments of our SQL functions, read from the statements that create them. Reads files.
 
-A call that leaves an argument out, or leaves a type to PostgreSQL, may be answered by a function of the same name that somebody else put into the schema.
+A call writes out all of them with their types: one that leaves an argument out, or leaves a type to PostgreSQL, may be
+answered by a function of the same name that another role put into the schema.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import cache
 
 from migrollback_nb.database.system_files import repeated_files
 
-#: Types as our SQL spells them -> their names in pg_catalog. There every name can be qualified; `int` and the like are grammar.
+#: Types as our SQL spells them -> their names in pg_catalog, which can be qualified; `int` and the like are grammar.
 _IN_CATALOG = {"boolean": "bool", "int": "int4", "bigint": "int8", "double precision": "float8"}
 
 
@@ -43,7 +44,7 @@ def signatures() -> Mapping[str, tuple[Argument, ...]]:
 
 
 def identities() -> tuple[str, ...]:
-    """Our functions as PostgreSQL tells them apart: name(type, type), the types as oidvectortypes() writes them. Reads files, once."""
+    """Our functions as PostgreSQL tells them apart: name(type, type), as oidvectortypes() writes them. Reads files, once."""
     long = {
         "pg_catalog.int4": "integer",
         "pg_catalog.bool": "boolean",

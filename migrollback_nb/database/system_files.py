@@ -1,4 +1,4 @@
-"""The .sql files of the rollback system, as they lie in the package: which there are, in which order they run. Reads files."""
+"""The .sql files of the rollback system, in the order in which they run. Reads files."""
 
 from __future__ import annotations
 

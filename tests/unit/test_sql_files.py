@@ -84,6 +84,6 @@ def test_every_table_is_watched_row_by_row():
     (watched,) = re.findall(
         r"REPLACE FUNCTION migrollback_schema\.migration_system_writes.*?END \$function\$;",
         system_files.system_text(),
-        re.S,
+        re.DOTALL,
     )
     assert set(re.findall(r"FROM migrollback_schema\.(\w+)", watched)) == set(system_files.table_names())
