@@ -64,7 +64,7 @@ def confirm(call: Call) -> NothingToRollBack | None:
             asked.flush()
             err.writelines(f"⚠️  {visible(warning)}\n" for warning in preview.warnings)
             err.flush()
-            call.said.update(preview.warnings)
+            call.said.update(preview.warnings, *(check.warnings for check in preview.checks))
         if args.confirm is None:
             args.confirm, args.reason = ask(preview, asked, stdin, production=production, reason=args.reason)
     args.preview = args.preview or preview.fingerprint

@@ -117,6 +117,18 @@ def test_the_mark_tells_done_from_done_without_effect():
     assert len(set(marks)) == 3
 
 
+def test_a_printed_preview_shows_what_would_run():
+    warned = dataclasses.replace(CHECK, warnings=("changed since",))
+    steps = (("1_a", "DROP TABLE a;\nDROP TABLE \x1b;"),)
+    preview = mr.Preview(steps=steps, checks=(warned,), fingerprint="f", target=TARGET, deploy_ledgers=("public.l",))
+    first, *rest = str(preview).splitlines()
+    assert first.startswith("Would roll back 1_a on ")
+    assert rest == [
+        "Would change the deploy ledger public.l", "Warning: changed since", "", "DROP TABLE a;", "DROP TABLE <U+001B>;"
+    ]
+    assert "DROP" not in repr(preview)
+
+
 def test_a_preview_of_a_chain_names_each_part():
     preview = mr.Preview(
         steps=(("2_b", "DROP TABLE b;"), ("1_a", "DROP TABLE a;")),

@@ -107,6 +107,12 @@ class Preview(OfSteps):
             "confirm": self.confirm,
         }
 
+    def __str__(self) -> str:
+        heading = f"Would roll back {', '.join(name for name, _ in self.steps)} on {self.target}"
+        ledgers = [f"Would change the deploy ledger {ledger}" for ledger in self.deploy_ledgers]
+        lines = [heading, *ledgers, *(f"Warning: {warning}" for warning in self.warnings), "", self.sql]
+        return html.visible("\n".join(lines))
+
     def __repr__(self) -> str:
         return f"<Preview of {', '.join(name for name, _ in self.steps)} on {self.target}>"
 
