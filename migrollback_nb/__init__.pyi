@@ -49,7 +49,7 @@ from .files.migration import MigrationFile
 from .migrations import Migrations, connect
 from .replay.folder import template, verify
 from .runbook.checklist import Checklist
-from .runbook.items import RunbookState
+from .runbook.run import RunbookState
 
 __version__: str
 

@@ -11,7 +11,8 @@ from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.panels.panel import clicked
 from migrollback_nb.panels.pieces import box, row
 from migrollback_nb.runbook import items
-from migrollback_nb.runbook.items import Evidence, Item, Outcome, Phase, RunbookState
+from migrollback_nb.runbook.items import Evidence, Item, Outcome, Phase
+from migrollback_nb.runbook.run import RunbookState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +24,10 @@ _VERBS = {
     Evidence.PREVIEW: "Dry run now",
     Evidence.BACKUP: "Back up now",
     Evidence.FILE: "Look at the file",
-    Evidence.MENDED_FILE: "Look at the file",
+    Evidence.FIXED_FILE: "Look at the file",
     Evidence.MAINTENANCE: "Run the hook",
     Evidence.NOTIFICATION: "Run the hook",
-    Evidence.TRAIL: "Read the audit log",
+    Evidence.AUDIT_LOG: "Read the audit log",
     Evidence.SCHEMA: "Verify now",
     Evidence.SMOKE_TESTS: "Run the tests",
     Evidence.ERROR_RATES: "Read the counters",
@@ -76,7 +77,7 @@ class ChecklistItem:
                     panel, _VERBS[item.evidence], item.help, lambda: panel.answer(item.key, note=self.note.value)
                 )
             )
-        if item.evidence != Evidence.TRAIL:
+        if item.evidence != Evidence.AUDIT_LOG:
             word = "Use my own" if item.evidence == Evidence.BACKUP else "Confirm manually"
             self.buttons.append(
                 self._button(
@@ -94,7 +95,7 @@ class ChecklistItem:
                     lambda: panel.skip(item.key, self.note.value),
                 )
             )
-        controls = [self.note, *self.buttons] if item.evidence != Evidence.TRAIL else self.buttons
+        controls = [self.note, *self.buttons] if item.evidence != Evidence.AUDIT_LOG else self.buttons
         self.box = widgets.VBox(
             (self.view, row(*controls)), layout=widgets.Layout(margin="0 0 .5em 0", overflow="visible")
         )
@@ -129,7 +130,7 @@ class ChecklistItem:
             if note:
                 report.append(f"<div>“{html.escape(note)}”</div>")
             if who:
-                report.append(f"<div>{html.escape(who)}, {html.escape(when)} UTC</div>")
+                report.append(f"<div>{html.escape(who)}, {html.escape(when)}</div>")
         if outcome is None:
             report.append(f"<div>{html.escape(self.item.help)}.</div>")
         return f'<div style="line-height:1.5;overflow-wrap:anywhere">{"".join(report)}</div>'

@@ -18,7 +18,8 @@ from migrollback_nb.panels.pieces import FIELD, WIDE, row, target_html
 from migrollback_nb.panels.state import LOCK, SharedState
 from migrollback_nb.runbook import items
 from migrollback_nb.runbook.checklist import Checklist
-from migrollback_nb.runbook.items import Evidence, Phase, RunbookState
+from migrollback_nb.runbook.items import Evidence, Phase
+from migrollback_nb.runbook.run import RunbookState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -1,31 +1,26 @@
-"""Answers the runbook's items with evidence, and keeps every answer in the audit trail. No SQL."""
+"""The production checklist of one rollback: keeps every answer to its items in the audit log, and says how it stands."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from migrollback_nb.core.errors import (
-    ConnectionFailed,
     DatabaseError,
     MigrationFileError,
     MigrationNotFound,
-    MigrollbackError,
     Refused,
     UsageError,
 )
 from migrollback_nb.core.times import show_time
-from migrollback_nb.operations.rehearse import rehearse
-from migrollback_nb.replay.rehearse_on_copy import rehearse_on_copy
-from migrollback_nb.runbook import error_rates, hooks, items, smoke_tests
-from migrollback_nb.runbook.items import Entry, Evidence, Outcome, Phase, RunbookState
-from migrollback_nb.servers.pg_dump import BackupFailed, default_file, take_backup
+from migrollback_nb.runbook.evidence import look
+from migrollback_nb.runbook.items import ITEMS, Evidence, Outcome, Phase, item_of
+from migrollback_nb.runbook.run import Entry, RunbookState, read_run
+from migrollback_nb.servers.pg_dump import BackupFailed
 
 if TYPE_CHECKING:
     from migrollback_nb.operations.workspace import Workspace
@@ -35,15 +30,12 @@ if TYPE_CHECKING:
 #: Items whose answer holds only as long as the schema, the rollback SQL and the dependents stay as they are.
 _OF_THIS_STATE = frozenset({Evidence.CHECK, Evidence.REHEARSAL, Evidence.PREVIEW})
 
-#: (outcome, the evidence in one line, all of it)
-Answer = tuple[Outcome, str, dict[str, Any]]
-
 
 class Checklist:
     """One run of the production checklist, for one migration of one database.
 
-    How it stands is read from the audit trail each time: two people share it without further ado, and a restart loses
-    nothing. A run begins when the migration is put in place; after a rollback the same run goes on, until the migration
+    How it stands is read from the audit log each time: two people share one, and a restart loses nothing. A run
+    begins when the migration is applied; after a rollback the same run goes on, until the migration
     is applied again.
 
     Parameters
@@ -53,9 +45,9 @@ class Checklist:
     name : str
         The migration, with or without ``.sql``.
     chain : bool
-        Whether all that rests on it is to be rolled back with it.
+        Whether all that depends on it is to be rolled back with it.
     ticket : str, optional
-        Goes with each answer into the audit trail.
+        Goes with each answer into the audit log.
     run : int, optional
         An earlier run, by the number of the event that began it.
     scratch : str, optional
@@ -101,21 +93,25 @@ class Checklist:
         self.smoke_tests = read_tests(smoke_tests)
         self.maintenance = maintenance
         self.notification = notification
-        self._cancelled = threading.Event()
+        self.cancelled = threading.Event()
         # kept from now on: what is done after the migration was applied again belongs to the rollback that was looked
         # after here
         self.run = self._read(run).run
 
+    def __repr__(self) -> str:
+        chain = " with its chain" if self.chain else ""
+        return f"<Checklist of {self.name}{chain}, run {self.run}, on {self.target_words}>"
+
     def _read(self, run: int | None) -> RunbookState:
         if self.db.database.queries.find(self.name) is None:
             self.db.check(self.name)  # says so, with names that come close
-        return items.read_run(self.name, self.db.database.queries.events(self.name), run=run)
+        return read_run(self.name, self.db.database.queries.events(self.name), run=run)
 
     # -- questions -------------------------------------------------------------------------------------------------
 
     def state(self) -> RunbookState:
         """How the run stands now. Does not write."""
-        state = self._read(self.run)
+        state = self.recorded()
         return RunbookState(
             migration_name=state.migration_name,
             run=state.run,
@@ -124,26 +120,31 @@ class Checklist:
             stale=self._stale(state),
         )
 
+    def recorded(self) -> RunbookState:
+        """As `state`, without asking whether the answers still hold. Does not write."""
+        return self._read(self.run)
+
     def _stale(self, state: RunbookState) -> dict[str, str]:
         """Item -> why its answer no longer holds. What was true before the rollback stays so after it."""
         if state.rolled_back is not None:
             return {}
         found = {}
         now: dict[tuple[str, ...], str] = {}
-        for item in items.ITEMS:
+        for item in ITEMS:
             entry = state.latest(item.key)
             if item.evidence not in _OF_THIS_STATE or entry is None or entry.attested or entry.outcome != Outcome.DONE:
                 continue
             names = tuple(entry.evidence.get("migrations", ()))
             if names not in now:
                 now[names] = self.db.database.queries.fingerprint(names)
-            if self.name not in names or (self.chain and len(names) == 1 and names != self._names()):
+            if self.name not in names or (self.chain and len(names) == 1 and names != self.steps()):
                 found[item.key] = "It was about another choice of migrations"
             elif now[names] != entry.evidence.get("fingerprint"):
                 found[item.key] = "The schema, the rollback SQL or the dependents have changed since"
         return found
 
-    def _names(self) -> tuple[str, ...]:
+    def steps(self) -> tuple[str, ...]:
+        """The migrations that are rolled back, in their order. Does not write."""
         return self.db.plan(self.name).steps if self.chain else (self.name,)
 
     @property
@@ -151,7 +152,7 @@ class Checklist:
         """Where all this happens, in words."""
         return str(self.db.target)
 
-    # -- deeds -----------------------------------------------------------------------------------------------------
+    # -- answers ---------------------------------------------------------------------------------------------------
 
     def answer(self, key: str, *, note: str | None = None, file: Path | str | None = None) -> Entry:
         """Let the machine answer an item, and keep its answer. Writes one event; what it does besides, the item's `help` says.
@@ -171,31 +172,10 @@ class Checklist:
             When only a person can answer it, no hook is configured, or there is nothing to look at yet; nothing is
             written then.
         """
-        item = items.item_of(key)
-        self._cancelled.clear()
-        answers: dict[Evidence, Callable[[], Answer]] = {
-            Evidence.CHECK: self._check,
-            Evidence.REHEARSAL: self._rehearse,
-            Evidence.PREVIEW: self._preview,
-            Evidence.BACKUP: lambda: self._back_up(file, final=key == "final_backup"),
-            Evidence.FILE: self._file,
-            Evidence.MENDED_FILE: self._mended_file,
-            Evidence.MAINTENANCE: lambda: self._hook(key, self.maintenance, hooks.MAINTENANCE_VARIABLE, "maintenance"),
-            Evidence.NOTIFICATION: lambda: self._hook(
-                key, self.notification, hooks.NOTIFICATION_VARIABLE, "notification"
-            ),
-            Evidence.TRAIL: self._trail,
-            Evidence.SCHEMA: self._schema,
-            Evidence.SMOKE_TESTS: self._smoke_tests,
-            Evidence.ERROR_RATES: self._error_rates,
-        }
-        if item.evidence not in answers:
-            raise UsageError(
-                f"Only a person can answer “{item.text}”",
-                hint=f'Write what you know: checklist.confirm_manually("{key}", "...").',
-            )
+        item = item_of(key)
+        self.cancelled.clear()
         try:
-            outcome, summary, evidence = answers[item.evidence]()
+            outcome, summary, evidence = look(self, item, file=file)
         except (Refused, BackupFailed, DatabaseError, MigrationFileError, MigrationNotFound) as error:
             # it was tried, and that is a part of the story
             outcome, summary, evidence = (
@@ -204,7 +184,7 @@ class Checklist:
                 {"error": type(error).__name__, "message": str(error)},
             )
         entry = self._keep(key, outcome, summary, evidence, note=note, attested=False)
-        if key == "dry_run" and outcome == Outcome.DONE and self._read(self.run).latest("errors") is None:
+        if key == "dry_run" and outcome == Outcome.DONE and self.recorded().latest("errors") is None:
             self.answer("errors")  # the last moment at which it can be known what is usual
         return entry
 
@@ -214,17 +194,17 @@ class Checklist:
         Raises
         ------
         UsageError
-            Without a note, and where only the audit trail can know.
+            Without a note, and where only the audit log can know.
         """
-        item = items.item_of(key)
-        if item.evidence == Evidence.TRAIL:
+        item = item_of(key)
+        if item.evidence == Evidence.AUDIT_LOG:
             raise UsageError(
-                "Only the audit trail can say whether it was rolled back",
+                "Only the audit log can say whether it was rolled back",
                 hint="Roll it back with the rollback panel or migrollback rollback.",
             )
         if not note.strip():
             raise UsageError(f"“{item.text}” needs a note", hint=f"{item.help}.")
-        return self._keep(key, Outcome.DONE, "On a person's word", {}, note=note.strip(), attested=True)
+        return self._keep(key, Outcome.DONE, "Confirmed manually", {}, note=note.strip(), attested=True)
 
     def skip(self, key: str, reason: str) -> Entry:
         """Skip an item. Writes one event, with the reason.
@@ -232,21 +212,21 @@ class Checklist:
         Raises
         ------
         UsageError
-            Without a reason, and where nobody can go on without.
+            Without a reason, and for the rollback itself.
         """
-        item = items.item_of(key)
-        if item.evidence == Evidence.TRAIL:
-            raise UsageError("There is no going on without the rollback itself")
+        item = item_of(key)
+        if item.evidence == Evidence.AUDIT_LOG:
+            raise UsageError("The rollback itself cannot be skipped")
         if not reason.strip():
-            raise UsageError(f"Going on without “{item.text}” needs a reason: it goes into the audit trail")
-        return self._keep(key, Outcome.SKIPPED, "Somebody went on without it", {}, note=reason.strip(), attested=True)
+            raise UsageError(f"Skipping “{item.text}” needs a reason: it goes into the audit log")
+        return self._keep(key, Outcome.SKIPPED, "Skipped", {}, note=reason.strip(), attested=True)
 
     def skip_open(self, reason: str) -> tuple[Entry, ...]:
         """Skip all open items before the rollback. Writes an event for each, with the reason."""
         return tuple(self.skip(item.key, reason) for item in self.state().open(Phase.BEFORE))
 
     def require_before(self) -> None:
-        """Make sure that the items before the rollback are settled. Does not write.
+        """Make sure that the items before the rollback are complete. Does not write.
 
         Raises
         ------
@@ -257,7 +237,7 @@ class Checklist:
             raise Refused(
                 missing,
                 migration_name=self.name,
-                hint="Answer them, or go on without them and say why: it goes into the audit trail.",
+                hint="Answer them, or skip them and say why: it goes into the audit log.",
             )
 
     def record_backup(
@@ -288,7 +268,7 @@ class Checklist:
         note : str, optional
             What else is to be said.
         """
-        if items.item_of(key).evidence != Evidence.BACKUP:
+        if item_of(key).evidence != Evidence.BACKUP:
             raise UsageError(f"{key} is no backup", hint="Use backup or final_backup.")
         if not id.strip():
             raise UsageError("A backup of your own needs its id", hint="A snapshot's id, an address, or a file.")
@@ -311,13 +291,13 @@ class Checklist:
 
     def cancel(self) -> None:
         """Cancel what is running here: a backup, a rehearsal, a smoke test. What a transaction did is undone."""
-        self._cancelled.set()
+        self.cancelled.set()
         self.db.database.session.cancel()
 
     def _keep(
         self, key: str, outcome: Outcome, summary: str, evidence: Mapping[str, Any], *, note: str | None, attested: bool
     ) -> Entry:
-        item = items.item_of(key)
+        item = item_of(key)
         details = {
             "item": key,
             "phase": str(item.phase),
@@ -333,263 +313,6 @@ class Checklist:
             self.name, reason=note, details={name: value for name, value in details.items() if value is not None}
         )
         return cast(Entry, Entry.from_event(event))
-
-    # -- evidence --------------------------------------------------------------------------------------------------
-
-    def _of_this_state(self) -> dict[str, Any]:
-        names = self._names()
-        return {"migrations": list(names), "fingerprint": self.db.database.queries.fingerprint(names)}
-
-    def _check(self) -> Answer:
-        state = self._of_this_state()
-        check = self.db.check(self.name)
-        evidence = state | {
-            "reason": check.reason,
-            "dependents": list(check.dependent_migrations),
-            "warnings": list(check.warnings),
-        }
-        if not check.dependent_migrations:
-            return (
-                Outcome.DONE if check.can_rollback else Outcome.FAILED,
-                f"{check.reason}; nothing rests on it",
-                evidence,
-            )
-        listed = ", ".join(check.dependent_migrations)
-        if not self.chain:
-            return Outcome.FAILED, f"{check.reason}: {listed}", evidence
-        self.db.preview(self.name, chain=True)  # refuses, with the reason, when one of the chain may not go
-        return Outcome.DONE, f"In one transaction, in this order: {', '.join(state['migrations'])}", evidence
-
-    def _rehearse(self) -> Answer:
-        """On a copy of the schema first, which harms nobody; where it succeeds there, on the target, which has the rows and the other sessions."""
-        rehearsals = []
-        remarks = []
-        if self.scratch is not None:
-            try:
-                on_copy = partial(rehearse_on_copy, self.db.database, on=self.scratch)
-                rehearsals.append(self.db.rehearse_by(on_copy, self._names()))
-            except UsageError as error:
-                remarks.append(f"Not rehearsed on a copy: {error.message}")
-        if all(rehearsed.success for rehearsed in rehearsals):
-            with self.db.database.session.operation():
-                rehearsals.append(self.db.rehearse_by(partial(rehearse, self.db.database), self._names()))
-        last = rehearsals[-1]
-        evidence = {
-            "migrations": [name for name, _ in last.steps],
-            "fingerprint": last.fingerprint,
-            "where": [rehearsed.where for rehearsed in rehearsals],
-            "message": last.message,
-            "dangers": list(last.dangers),
-            "failure": None if last.failure is None else list(last.failure.lines()),
-            "duration_ms": last.duration_ms,
-            "remarks": remarks,
-        }
-        told = [f"Rehearsed {rehearsed.where}: {rehearsed.message}" for rehearsed in rehearsals]
-        if last.duration_ms is not None:
-            told.append(f"the SQL ran for {last.duration_ms:,.1f} ms")
-        if last.dangers:
-            told.append(
-                f"to look at: {'; '.join(last.dangers[:3])}"
-                + (f" and {len(last.dangers) - 3} more" if len(last.dangers) > 3 else "")
-            )
-        return Outcome.DONE if last.success else Outcome.FAILED, "; ".join(told + remarks), evidence
-
-    def _preview(self) -> Answer:
-        preview = self.db.preview(self.name, chain=self.chain)
-        digest = hashlib.sha256(preview.sql.encode()).hexdigest()
-        evidence = {
-            "migrations": [name for name, _ in preview.steps],
-            "fingerprint": preview.fingerprint,
-            "sql": preview.sql,
-            "sql_sha256": digest,
-            "warnings": list(preview.warnings),
-        }
-        warned = f", {len(preview.warnings)} warnings" if preview.warnings else ""
-        return (
-            Outcome.DONE,
-            (
-                f"Would run {len(preview.sql):,} characters of SQL for {len(preview.steps)} migration(s){warned};"
-                f" sha256 {digest}"
-            ),
-            evidence,
-        )
-
-    def _back_up(self, file: Path | str | None, *, final: bool) -> Answer:
-        backup = take_backup(
-            self.db.database.connection, file or default_file(self.name, final=final), cancelled=self._cancelled
-        )
-        return Outcome.DONE, str(backup), backup.to_dict()
-
-    def _file(self) -> Answer:
-        found = []
-        for name in self._names():
-            file = self.db.folder.read(name)
-            registered = (self.db.database.queries.find(name) or {}).get("checksum")
-            if registered is not None and registered != file.checksum:
-                return (
-                    Outcome.FAILED,
-                    f"{file.path} is not the file that was registered",
-                    {"file": str(file.path), "sha256": file.checksum, "was": registered},
-                )
-            if (trouble := file.up_problem) is not None:
-                return (
-                    Outcome.FAILED,
-                    f"{file.path}:{trouble.line}: it could not be applied again: {trouble.message}",
-                    {"file": str(file.path)},
-                )
-            found.append({"file": str(file.path), "sha256": file.checksum, "statements": len(file.up_statements())})
-        order = " ".join(reversed(self._names()))
-        return (
-            Outcome.DONE,
-            f"migrollback apply {order} puts it back: {len(found)} file(s) as registered",
-            {"files": found},
-        )
-
-    def _mended_file(self) -> Answer:
-        file = self.db.folder.read(self.name)
-        registered = (self.db.database.queries.find(self.name) or {}).get("checksum")
-        evidence = {"file": str(file.path), "sha256": file.checksum, "was": registered}
-        if registered is None:
-            return Outcome.FAILED, "It was registered without a file: there is nothing to compare with", evidence
-        if registered == file.checksum:
-            return Outcome.FAILED, f"{file.path} is still the file that was rolled back", evidence
-        return Outcome.DONE, f"{file.path} was changed since: sha256 {file.checksum}", evidence
-
-    def _hook(self, key: str, given: Hook | None, variable: str, words: str) -> Answer:
-        hook, told = hooks.configured(given, variable)
-        if hook is None:
-            raise UsageError(
-                f"No {words} hook is configured",
-                hint=(
-                    f"Give one ({words}=...), put a shell command into {variable}, or do it by hand and say so in a"
-                    " note."
-                ),
-            )
-        target = self.db.target
-        facts = {
-            "event": key,
-            "migration": self.name,
-            "ticket": self.ticket or "",
-            "host": target.host,
-            "port": str(target.port),
-            "database": target.database,
-            "user": target.user,
-        }
-        result = hooks.run_hook(hook, told, facts)
-        return Outcome.DONE if result.success else Outcome.FAILED, str(result), result.to_dict()
-
-    def _trail(self) -> Answer:
-        event = self._read(self.run).rolled_back
-        if event is None:
-            raise UsageError(
-                f"{self.name} has not been rolled back yet", hint="Use the rollback panel, or migrollback rollback."
-            )
-        kept = {
-            "event_number": event["event_number"],
-            "attempt_id": event["attempt_id"],
-            "duration_ms": event["details"].get("duration_ms"),
-        }
-        return Outcome.DONE, items.execution_summary(event), kept
-
-    def _schema(self) -> Answer:
-        event = self._read(self.run).rolled_back
-        if event is None:
-            raise UsageError(f"{self.name} has not been rolled back yet: there is nothing to verify")
-        names = self._rolled_back_together(event)
-        from migrollback_nb.core.results.verification import Verification
-
-        before = self.db.database.queries.snapshot_before(event["event_number"])
-        fingerprint = next(
-            (
-                entry.evidence.get("fingerprint")
-                for entry in reversed(self._read(self.run).entries)
-                if entry.item in ("dry_run", "staging")
-            ),
-            None,
-        )
-        found = Verification.from_row(self.db.database.queries.verify_rollback(names, before, None, fingerprint))
-        evidence = {
-            "verdict": found.verdict,
-            "message": found.message,
-            "migrations": list(names),
-            "differences": list(found.lines())[:50],
-        }
-        return (
-            Outcome.DONE if found.verdict in ("restored", "as rehearsed") else Outcome.FAILED,
-            found.message,
-            evidence,
-        )
-
-    def _rolled_back_together(self, event: Mapping[str, Any]) -> tuple[str, ...]:
-        """The migrations of the attempt that rolled this one back, in order."""
-        attempt = event["attempt_id"]
-        if attempt is None:
-            return (self.name,)
-        return tuple(
-            row["migration_name"]
-            for row in self.db.database.attempts.ended(str(attempt))
-            if row["event"] == "rolled_back"
-        )
-
-    def _smoke_tests(self) -> Answer:
-        if not self.smoke_tests:
-            raise UsageError(
-                "No smoke tests are given",
-                hint=(
-                    'Give them as smoke_tests=[("SELECT count(*) FROM users", 100)], or run them by hand and say so in'
-                    " a note."
-                ),
-            )
-        results = [self._smoke_test(test) for test in self.smoke_tests]
-        failed = [result.name for result in results if not result.success]
-        evidence = {"tests": [result.to_dict() for result in results]}
-        if failed:
-            return Outcome.FAILED, f"{len(failed)} of {len(results)} smoke tests failed: {', '.join(failed)}", evidence
-        return Outcome.DONE, f"{len(results)} smoke tests came out as expected", evidence
-
-    def _smoke_test(self, test: SmokeTest) -> smoke_tests.SmokeResult:
-        began = time.monotonic()
-        rows: Sequence[Sequence[Any]] | None = None
-        trouble: str | None = None
-        try:
-            rows = self.db.database.queries.ask_read_only(test.sql)
-        except ConnectionFailed:
-            raise
-        except MigrollbackError as error:
-            trouble = error.message
-        return smoke_tests.compare(test, rows, trouble, round((time.monotonic() - began) * 1000, 3))
-
-    def _error_rates(self) -> Answer:
-        state = self._read(self.run)
-        now = self.db.database.queries.error_counters()
-        if state.rolled_back is None:
-            return (
-                Outcome.NOTED,
-                f"Counters before the rollback, at {show_time(datetime.fromisoformat(now['at']))}",
-                {"counters": now},
-            )
-        before = [
-            entry
-            for entry in state.entries
-            if entry.item == "errors"
-            and entry.outcome == Outcome.NOTED
-            and entry.event_number < state.rolled_back["event_number"]
-        ]
-        if not before:
-            return Outcome.FAILED, "There is no reading from before the rollback to compare with", {"counters": now}
-        compared = error_rates.compare(before[-1].evidence["counters"], now)
-        evidence = {"before": before[-1].evidence["counters"], "after": now, **compared}
-        if compared["quiet"]:
-            return (
-                Outcome.NOTED,
-                (
-                    f"Too early to tell: no transaction was counted in the {compared['seconds']:.0f} s since the"
-                    " reading before the rollback"
-                ),
-                evidence,
-            )
-        good = not compared["risen"] and not compared["reset"]
-        return Outcome.DONE if good else Outcome.FAILED, "; ".join(compared["lines"]), evidence
 
 
 def _for_json(value: Any) -> Any:

@@ -20,11 +20,12 @@ from migrollback_nb.core.version import __version__
 from migrollback_nb.display import graphs
 from migrollback_nb.operations import audit
 from migrollback_nb.runbook import items
+from migrollback_nb.runbook import run as run_of
 from migrollback_nb.runbook.checklist import Checklist
 
 if TYPE_CHECKING:
     from migrollback_nb.operations.workspace import Workspace
-    from migrollback_nb.runbook.items import RunbookState
+    from migrollback_nb.runbook.run import RunbookState
 
 #: A graph of more migrations than these is told as a table alone: nobody reads it, and drawing takes seconds.
 _DRAWN = 150
@@ -193,7 +194,7 @@ class _Story:
             told.append(
                 (
                     f"Checklist, {phase}",
-                    f"{done} of {every}" + (f", {skipped} of them gone on without" if skipped else ""),
+                    f"{done} of {every}" + (f", {skipped} of them skipped" if skipped else ""),
                 )
             )
         return html.definitions(told)
@@ -300,7 +301,7 @@ class _Story:
             f'<p class="quiet">The run that began with event {state.run}. Every answer that was ever given stands under'
             " Events.</p>"
         ]
-        parts += [f"<h3>{phase.capitalize()}</h3>{_table(items.HEADINGS, state.rows(phase))}" for phase in items.Phase]
+        parts += [f"<h3>{phase.capitalize()}</h3>{_table(run_of.HEADINGS, state.rows(phase))}" for phase in items.Phase]
         evidence = [
             (items.item_of(entry.item).text, f"event {entry.event_number}, {entry.outcome}", _plain(entry.evidence))
             for entry in state.entries
@@ -308,7 +309,7 @@ class _Story:
         ]
         if evidence:
             parts.append(f"<h3>Evidence in full</h3>{_table(('Item', 'Answer', 'Evidence'), evidence)}")
-        other = [run for run in items.runs_of(self.name, self.trail) if run != state.run]
+        other = [run for run in run_of.runs_of(self.name, self.trail) if run != state.run]
         if other:
             parts.append(f"<p>There are earlier runs, since the events {', '.join(map(str, other))}.</p>")
         return "".join(parts)

@@ -110,7 +110,7 @@ def test_answers_at_the_same_moment_are_all_kept(checklist: mr.Checklist, databa
         with mr.connect(database_dsn, dir=folder) as own:
             mr.Checklist(own, NAME).confirm_manually(key, key)
 
-    keys = [item.key for item in ITEMS if item.evidence != Evidence.TRAIL][:8]
+    keys = [item.key for item in ITEMS if item.evidence != Evidence.AUDIT_LOG][:8]
     threads = [threading.Thread(target=confirm_manually, args=(key,)) for key in keys]
     for thread in threads:
         thread.start()
@@ -151,8 +151,15 @@ def test_a_persons_word_needs_words(checklist: mr.Checklist, blank: str) -> None
     assert checklist.state().entries == ()
 
 
-def test_nobody_attests_the_rollback_itself(checklist: mr.Checklist) -> None:
-    with pytest.raises(mr.UsageError, match="audit trail"):
+def test_its_repr_names_what_it_is_of(checklist: mr.Checklist, db: mr.Migrations) -> None:
+    shown = repr(checklist)
+    assert shown.startswith(f"<Checklist of {checklist.name}, run {checklist.run}, on ")
+    assert str(db.target) in shown
+    assert "with its chain" in repr(db.checklist(checklist.name, chain=True))
+
+
+def test_no_one_confirms_the_rollback_itself_manually(checklist: mr.Checklist) -> None:
+    with pytest.raises(mr.UsageError, match="audit log"):
         checklist.confirm_manually("execute", "I did it")
     with pytest.raises(mr.UsageError):
         checklist.skip("execute", "no time")
@@ -166,7 +173,7 @@ def test_no_machine_answers_what_only_a_person_can(checklist: mr.Checklist, key:
         checklist.answer(key)
 
 
-def test_going_on_without_is_recorded_for_each_item(checklist: mr.Checklist) -> None:
+def test_skipping_is_recorded_for_each_item(checklist: mr.Checklist) -> None:
     checklist.confirm_manually("window", "22:00")
     gone = checklist.skip_open("everything is on fire")
     assert [entry.item for entry in gone] == [item.key for item in items_of(Phase.BEFORE) if item.key != "window"]
@@ -210,9 +217,9 @@ def test_a_rehearsal_is_evidence_as_long_as_nothing_changes(
     assert entry.outcome == Outcome.DONE
     assert value(connection, "SELECT count(*) FROM a") == 100
     assert any("100" in danger for danger in entry.evidence["dangers"])
-    assert checklist.state().settled("staging")
+    assert checklist.state().is_complete("staging")
     connection.execute("CREATE TABLE somebody_elses ()")
-    assert not checklist.state().settled("staging")
+    assert not checklist.state().is_complete("staging")
     assert "staging" in checklist.state().missing_before or "Tested rollback" in checklist.state().missing_before
 
 
@@ -410,7 +417,7 @@ def test_a_backup_of_ones_own_is_named(checklist: mr.Checklist, tmp_path: Path) 
         "taken_at": "2026-01-01T00:00Z",
         "sha256": "ab",
     }
-    assert checklist.state().settled("backup")
+    assert checklist.state().is_complete("backup")
     file = tmp_path / "own.dump"
     file.write_bytes(b"all of it")
     entry = checklist.record_backup("final_backup", str(file))

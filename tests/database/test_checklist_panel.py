@@ -72,7 +72,7 @@ def test_answers_by_machine_and_by_person(in_place: mr.Migrations) -> None:
     panel = ChecklistPanel(in_place, NAME, ticket="INC-42")
     press(panel, "dependents", "Check now")
     assert panel.state.outcome("dependents") == Outcome.DONE
-    assert "nothing rests on it" in text_of(panel, "dependents")
+    assert "nothing depends on it" in text_of(panel, "dependents")
     press(panel, "window", "Confirm manually", "22:00")
     assert "“22:00”" in text_of(panel, "window")
     assert panel._rows["window"].note.value == ""
@@ -113,7 +113,7 @@ def test_a_lost_connection_is_opened_again(in_place: mr.Migrations) -> None:
     in_place.database.connection.close()
     press(panel, "window", "Confirm manually", "22:00")
     assert panel.error is None
-    assert panel.state.settled("window")
+    assert panel.state.is_complete("window")
 
 
 def test_two_panels_of_two_sessions_share_one_run(in_place: mr.Migrations, database_dsn: str, folder: Path) -> None:

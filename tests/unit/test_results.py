@@ -124,7 +124,11 @@ def test_a_printed_preview_shows_what_would_run():
     first, *rest = str(preview).splitlines()
     assert first.startswith("Would roll back 1_a on ")
     assert rest == [
-        "Would change the deploy ledger public.l", "Warning: changed since", "", "DROP TABLE a;", "DROP TABLE <U+001B>;"
+        "Would change the deploy ledger public.l",
+        "Warning: changed since",
+        "",
+        "DROP TABLE a;",
+        "DROP TABLE <U+001B>;",
     ]
     assert "DROP" not in repr(preview)
 

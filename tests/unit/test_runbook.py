@@ -11,7 +11,8 @@ import pytest
 
 import migrollback_nb as mr
 from migrollback_nb.runbook import error_rates, hooks, items, smoke_tests
-from migrollback_nb.runbook.items import ITEMS, Outcome, Phase, items_of, read_run
+from migrollback_nb.runbook.items import ITEMS, Outcome, Phase, items_of
+from migrollback_nb.runbook.run import read_run, runs_of
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -106,7 +107,7 @@ def test_after_the_rollback_the_run_goes_on_until_it_is_applied_again() -> None:
 def test_events_of_other_migrations_and_runs_are_left_aside() -> None:
     events = trail(("applied", {}), item("backup", run=7), item("window"))
     assert [entry.item for entry in read_run("1_a", events + trail(item("reason"), name="2_b")).entries] == ["window"]
-    assert items.runs_of("1_a", events) == (1, 7)
+    assert runs_of("1_a", events) == (1, 7)
 
 
 def test_the_last_answer_counts() -> None:
