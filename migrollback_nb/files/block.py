@@ -1,4 +1,4 @@
-"""The part of a migration that undoes it -> RollbackBlock: its statements, and what there is to know of them before they run. Pure."""
+"""The rollback block of a migration -> its statements, and what there is to know of them before they run. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from migrollback_nb.parsing.statements import SqlText, SyntaxProblem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UndoPart:
-    """Where the SQL stands that undoes a migration, before anybody has parsed it."""
+class BlockSource:
+    """Where the rollback SQL stands, before it is parsed."""
 
     sql: SqlText  #: as it stands there
     path: str  #: the file that it was read from
@@ -25,25 +25,23 @@ class UndoPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackBlock:
-    """What undoes a migration: what stands between ``-- ROLLBACK START`` and ``-- ROLLBACK END``, or where another tool has it."""
+    """What undoes a migration: between ``-- ROLLBACK START`` and ``-- ROLLBACK END``, or where another tool has it."""
 
     sql: str  #: the rollback SQL; the comment signs of a commented block are stripped
     path: str  #: the file that it was read from
     line: int  #: line of that file that `sql` begins in, counted from 1
-    # : False where a tool that runs the whole migration file leaves it alone: commented out line by line, or a file of
-    # its own
+    #: False where a tool that runs the whole migration file leaves it alone: commented out, or a file of its own
     live: bool
     transaction: bool  #: False when it runs statement by statement: after ``-- ROLLBACK START transaction:false``
     statements: tuple[
         tuple[int, int, int], ...
-    ]  #: (first byte in `sql`, bytes, line of the file) of each statement that is to run
+    ]  #: (first byte in `sql`, bytes, line of the file) of each that is to run
     problem: SyntaxProblem | None  #: why it cannot run, with the line and column of the file; None when it can
-    refused_in_transaction: tuple[
-        tuple[int, str], ...
-    ]  #: (line of the file, statement in words) that PostgreSQL runs only outside a transaction
+    #: (line of the file, statement in words) that PostgreSQL runs only outside a transaction
+    refused_in_transaction: tuple[tuple[int, str], ...]
     set_local: tuple[str, ...]  #: settings, in lower case, that it changes only until the transaction ends
     set_session: tuple[str, ...]  #: settings, in lower case, that it changes for longer
-    effects: dict[str, Any]  #: what `not_undone.look` sees in it
+    effects: dict[str, Any]  #: what `side_effects.look` sees in it
 
     def statement_texts(self) -> tuple[str, ...]:
         """The statements themselves, in order."""
@@ -69,7 +67,7 @@ class RollbackBlock:
         return found
 
 
-def undo_part(
+def block_source(
     sql: SqlText,
     begin: int,
     end: int,
@@ -78,14 +76,14 @@ def undo_part(
     transaction: bool | None,
     live: bool = True,
     comments_count: bool = True,
-) -> UndoPart:
+) -> BlockSource:
     """What stands between two byte offsets of a file, without the line breaks around it."""
     data = sql.text.encode()
     while begin < end and data[begin : begin + 1] == b"\n":
         begin += 1
     while end > begin and data[end - 1 : end] == b"\n":
         end -= 1
-    return UndoPart(
+    return BlockSource(
         sql=sql.part(begin, end),
         path=path,
         line=sql.line_of(begin),
@@ -95,7 +93,7 @@ def undo_part(
     )
 
 
-def rollback_block(part: UndoPart) -> RollbackBlock | None:
+def rollback_block(part: BlockSource) -> RollbackBlock | None:
     """Parse it; None where it holds only comments."""
     sql = part.sql
     inside = sql.text

@@ -12,15 +12,15 @@ USUAL_FOLDERS = ("supabase/migrations", "migrations")
 
 
 def default_folder() -> Path | None:
-    """The folder in ``MIGROLLBACK_DIR``, else the first of `USUAL_FOLDERS` below the current one that exists, else None."""
+    """The folder in ``MIGROLLBACK_DIR``, else the first of `USUAL_FOLDERS` that exists, else None. Writes nothing."""
     if named := os.environ.get("MIGROLLBACK_DIR"):
         return Path(named)
     return next((Path(usual) for usual in USUAL_FOLDERS if Path(usual).is_dir()), None)
 
 
-def checksum(data: bytes, undo: bytes | None = None) -> str:
-    """SHA-256 (hex) of a migration as it is hashed everywhere: BOM dropped, CRLF read as LF; of two files, a NUL byte between them."""
-    texts = [data] if undo is None else [data, undo]
+def checksum(data: bytes, rollback: bytes | None = None) -> str:
+    """SHA-256 (hex) of a migration: BOM dropped, CRLF read as LF; of two files, a NUL byte between them. Pure."""
+    texts = [data] if rollback is None else [data, rollback]
     return hashlib.sha256(
         b"\0".join(text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n") for text in texts)
     ).hexdigest()
@@ -38,7 +38,7 @@ _BLOCK = re.compile(
 
 
 def plain_rollback(data: bytes) -> tuple[str, bool] | None:
-    """(rollback SQL, whether it runs in a transaction) of a file in our own format, where that can be seen without its parser; else None."""
+    """(rollback SQL, whether it runs in a transaction) of a file, where that is plain without the parser. Pure."""
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:

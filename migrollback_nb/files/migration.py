@@ -1,22 +1,20 @@
-"""One migration file -> MigrationFile: what it does, what undoes it, what it depends on. Pure but for `read_text`."""
+"""One migration file -> MigrationFile: what it does, what undoes it, what it depends on. Pure."""
 
 from __future__ import annotations
 
 import re
-import stat
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from migrollback_nb.core.errors import MigrationFileError
 from migrollback_nb.files import location, not_read, tools
-from migrollback_nb.files.block import RollbackBlock, UndoPart, cannot_run, rollback_block, undo_part
+from migrollback_nb.files.block import BlockSource, RollbackBlock, block_source, cannot_run, rollback_block
 from migrollback_nb.files.location import COMMENT_PREFIX
+from migrollback_nb.files.markers import MARKER, Markers, find_markers
+from migrollback_nb.files.text import plain_text
 from migrollback_nb.parsing.statements import Comment, SqlText, SyntaxProblem
 
-_MARKER = re.compile(r"--\s*ROLLBACK\s+(START|END)\b\s*(.*?)\s*$", re.DOTALL)
-_MARKER_ALONE = re.compile(r"--\s*ROLLBACK\s+(START|END)\s*$", re.IGNORECASE)
 _HEADER = re.compile(r"--\s*(Migration|Description|Depends on|Transaction)\s*:\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL)
 _NAME = re.compile(r"\d")
 
@@ -32,12 +30,10 @@ class MigrationFile:
     name: str  #: the file's stem
     path: str  #: where it was read
     text: str  #: its text, BOM dropped and CRLF read as LF
-    previous_version: str | None = (
-        None  #: of the migration before it in its folder, empty for the first; None where its tool does not go by that
-    )
-    deployed_by: str | None = (
-        None  #: whose ledger tells of it, where the format does not say: supabase for one in supabase/migrations
-    )
+    #: of the migration before it in its folder, empty for the first; None where its tool does not go by that
+    previous_version: str | None = None
+    #: whose ledger tells of it, where the format does not say: supabase for one in supabase/migrations
+    deployed_by: str | None = None
 
     @property
     def version(self) -> str:
@@ -74,78 +70,16 @@ class MigrationFile:
         return SqlText(self.text)
 
     @cached_property
-    def _markers(self) -> tuple[Comment, str, Comment | None] | None:
-        """(START, its options, END or None when the block's own text swallows it), or None without a block."""
-        start: Comment | None = None
-        end: Comment | None = None
-        options = ""
-        for comment in self._whole.comments:
-            found = (
-                (_MARKER.match(comment.text) or _MARKER_ALONE.match(comment.text)) if comment.is_line_comment else None
-            )
-            if found is None:
-                continue
-            word = found.group(1).upper()
-            rest = found.group(2) if found.re is _MARKER else ""
-            if word == "START":
-                if start is not None:
-                    raise self._error(
-                        f"a second -- ROLLBACK START (the first is in line {start.line})",
-                        line=comment.line,
-                        hint="A migration has one rollback block: join the two.",
-                    )
-                start, options = comment, rest
-            else:
-                if start is None:
-                    raise self._error(
-                        "-- ROLLBACK END before -- ROLLBACK START",
-                        line=comment.line,
-                        hint="Put -- ROLLBACK START above the rollback statements.",
-                    )
-                if end is not None:
-                    raise self._error(
-                        "a second -- ROLLBACK END",
-                        line=comment.line,
-                        hint="A migration has one rollback block: take one END away.",
-                    )
-                end = comment
-        if end is not None and (behind := self._whole.code_after(end.end)) is not None:
-            raise self._error(
-                "a statement after -- ROLLBACK END",
-                line=self._whole.line_of(behind),
-                hint="Move it above -- ROLLBACK START: the rollback block comes last.",
-            )
-        trouble = self._whole.scan_problem
-        if start is None:
-            if trouble is not None:
-                raise self._error(
-                    f"cannot be read as SQL: {trouble.message}",
-                    line=trouble.line,
-                    column=trouble.column,
-                    hint="Close the string or comment: behind it no rollback block can be found.",
-                )
-            return None
-        if end is None and trouble is None:
-            raise self._error(
-                "-- ROLLBACK START without -- ROLLBACK END",
-                line=start.line,
-                hint="Add -- ROLLBACK END after the last rollback statement.",
-            )
-        if end is not None and trouble is not None:
-            raise self._error(
-                f"cannot be read as SQL after -- ROLLBACK END: {trouble.message}",
-                line=trouble.line,
-                column=trouble.column,
-                hint="The rollback block comes last: take away what follows it.",
-            )
-        return start, options, end
+    def _markers(self) -> Markers | None:
+        """Where the rollback block begins and ends; None without a block."""
+        return find_markers(self._whole, self.path)
 
     @cached_property
     def _headers(self) -> tuple[tuple[str, str, int], ...]:
         headers = []
         head = self._whole.code_after(0)
         for comment in self._whole.comments:
-            if (head is not None and comment.start > head) or (comment.is_line_comment and _MARKER.match(comment.text)):
+            if (head is not None and comment.start > head) or (comment.is_line_comment and MARKER.match(comment.text)):
                 break
             if comment.is_line_comment and (found := _HEADER.match(comment.text)):
                 headers.append((found.group(1).lower(), found.group(2), comment.line))
@@ -214,8 +148,8 @@ class MigrationFile:
             return self.up.problem
         if self.refusal is not None:
             return SyntaxProblem(line=self.refusal.line or 1, column=1, message=self.refusal.problem)
-        if self.undo_of_another_tool is not None:
-            tool, mark = self.undo_of_another_tool
+        if self.block_of_another_tool is not None:
+            tool, mark = self.block_of_another_tool
             return SyntaxProblem(
                 line=mark.line,
                 column=1,
@@ -224,28 +158,28 @@ class MigrationFile:
         return cannot_run(self.up)
 
     @cached_property
-    def undo_of_another_tool(self) -> tuple[str, Comment] | None:
-        """(tool, the comment that begins it) of an undo part in its format that stands outside the rollback block; None without one."""
-        return tools.undo_mark(self.up)
+    def block_of_another_tool(self) -> tuple[str, Comment] | None:
+        """(tool, the comment that begins it) of what another tool takes for its rollback block; None without one."""
+        return tools.rollback_mark(self.up)
 
     @cached_property
     def refusal(self) -> not_read.Refusal | None:
-        """Why nothing of it is read: it is written for a tool whose files are not, or holds what undoes it where nobody would tell it from the rest."""
+        """Why nothing of it is read: its tool's files are not, or what undoes it cannot be told from the rest."""
         if (found := not_read.marked(self._whole)) is not None:
             return found
-        heading = self._undo_heading
-        if heading is None or not heading[1] or self.has_undo_part or self.undo_of_another_tool is not None:
+        heading = self._rollback_heading
+        if heading is None or not heading[1] or self.has_rollback_block or self.block_of_another_tool is not None:
             return None
         return not_read.heading_refusal(heading[0], name=self.name)
 
     @cached_property
-    def _undo_heading(self) -> tuple[Comment, bool] | None:
-        return not_read.undo_heading(self.up)
+    def _rollback_heading(self) -> tuple[Comment, bool] | None:
+        return not_read.rollback_heading(self.up)
 
     @property
-    def has_undo_part(self) -> bool:
+    def has_rollback_block(self) -> bool:
         """Whether it says which part undoes it, in its own way, also where that part is empty."""
-        return self._undo_part() is not None
+        return self._block_source() is not None
 
     def up_statements(self) -> tuple[str, ...]:
         """The statements of the up migration, in order, without a BEGIN ... COMMIT around all of them."""
@@ -259,10 +193,10 @@ class MigrationFile:
 
     @property
     def up_refusal(self) -> tuple[str, str | None, str] | None:
-        """Why the up migration is not even tried: (what is wrong and where, SQLSTATE if it is a syntax error, how to mend it); None when it is tried."""
+        """Why the up migration is not even tried: (what is wrong, SQLSTATE if it has one, hint); None where it is."""
         if (trouble := self.up_problem) is not None:
             message = f"{self.path}:{trouble.line}:{trouble.column}: the up migration cannot run: {trouble.message}"
-            hint = "Mend the file, or apply it with the tool that it was written for and register it."
+            hint = "Fix the file, or apply it with the tool that it was written for and register it."
             return message, "42601" if self.up.problem is not None else None, hint
         if self.transaction and self.up_refused_in_transaction:
             line, words = self.up_refused_in_transaction[0]
@@ -276,10 +210,10 @@ class MigrationFile:
     @cached_property
     def rollback(self) -> RollbackBlock | None:
         """The rollback block; None where there is none or it holds only comments."""
-        part = self._undo_part()
+        part = self._block_source()
         return None if part is None else rollback_block(part)
 
-    def _undo_part(self) -> UndoPart | None:
+    def _block_source(self) -> BlockSource | None:
         """Where the rollback SQL stands; None where there is none."""
         markers = self._markers
         if markers is None:
@@ -295,13 +229,13 @@ class MigrationFile:
                 )
             transaction = options.lower().endswith("true")
         data = self.text.encode()
-        return undo_part(
+        return block_source(
             self._whole, start.end, end.start if end is not None else len(data), path=self.path, transaction=transaction
         )
 
     @cached_property
     def _commented_problem(self) -> SyntaxProblem | None:
-        """Why a block of comments is no commented-out SQL, with line and column of the file; None for other blocks and for empty ones."""
+        """Why a block of comments is no commented-out SQL, with line and column of the file; None for other blocks."""
         markers = self._markers
         if markers is None or self.rollback is not None or markers[2] is None:
             return None
@@ -324,14 +258,14 @@ class MigrationFile:
         for key, value, line in self._headers:
             if key == "migration" and value.removesuffix(".sql") != self.name:
                 remarks.append(f"{self.path}:{line}: -- Migration: says {value}, but the file is {self.name}.sql")
-        if self.undo_of_another_tool is not None:
-            tool, mark = self.undo_of_another_tool
+        if self.block_of_another_tool is not None:
+            tool, mark = self.block_of_another_tool
             remarks.append(
                 f"{self.path}:{mark.line}: what follows is {tool}'s and no rollback SQL here: move it between --"
                 " ROLLBACK START and -- ROLLBACK END"
             )
-        if self._undo_heading is not None and self.refusal is None and self.undo_of_another_tool is None:
-            heading = self._undo_heading[0]
+        if self._rollback_heading is not None and self.refusal is None and self.block_of_another_tool is None:
+            heading = self._rollback_heading[0]
             remarks.append(
                 f"{self.path}:{heading.line}: {not_read.shown(heading)} looks like the heading of what undoes it, but"
                 " what follows runs with the rest"
@@ -358,16 +292,16 @@ class MigrationFile:
                 )
         return tuple(remarks)
 
-    def undo_marks(self, *, no_transaction: bool) -> tuple[str, str]:
-        """What stands above and below the SQL that undoes it, empty where nothing does; without a transaction or in one."""
+    def block_marks(self, *, no_transaction: bool) -> tuple[str, str]:
+        """What stands above and below the rollback SQL, empty where nothing does; without a transaction or in one."""
         return ("-- ROLLBACK START" + (" transaction:false" if no_transaction else ""), "-- ROLLBACK END")
 
     @property
-    def undo_place(self) -> str | None:
+    def block_place(self) -> str | None:
         """Where such SQL belongs, where that is not the end of the file; None where it is."""
         return None
 
-    def with_undo(self, text: str) -> MigrationFile:
+    def with_rollback(self, text: str) -> MigrationFile:
         """The same migration with another text, marks included, that undoes it."""
         return replace(self, text=f"{self.up.text.rstrip()}\n\n{text}\n")
 
@@ -382,7 +316,7 @@ class MigrationFile:
         Raises
         ------
         MigrationFileError
-            For the first fault, with its line and how to mend it.
+            For the first fault, with its line and how to fix it.
         """
         if (
             found := not_read.marked(self._whole)
@@ -419,7 +353,10 @@ class MigrationFile:
 
 
 def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
-    """Parse the text of one migration in our own format; does not write. Parameters, result and errors are those of `formats.parse`, which knows other tools' too."""
+    """Parse the text of one migration in our own format. Pure.
+
+    Parameters, result and errors are those of `formats.parse`, which knows other tools' formats too.
+    """
     where = path if path is not None else f"{name}.sql"
     if not _NAME.match(name):
         raise MigrationFileError(
@@ -437,70 +374,3 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
             ),
         )
     return MigrationFile(name=name, path=where, text=plain_text(text, where=where))
-
-
-def plain_text(text: str, *, where: str) -> str:
-    """The text of a file as everything here sees it: without byte order mark, CRLF read as LF.
-
-    Raises
-    ------
-    MigrationFileError
-        For a NUL byte, which no PostgreSQL text can hold.
-    """
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    if (nul := text.find("\0")) >= 0:
-        line = text.count("\n", 0, nul) + 1
-        raise MigrationFileError(
-            where, "contains a NUL byte", line=line, hint="Save it as UTF-8 text; UTF-16 files are full of NUL bytes."
-        )
-    return text
-
-
-def read_text(path: Path, *, label: str | None = None) -> str:
-    """Read the text of one file; writes nothing.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    label : str, optional
-        What errors call it; by default the path.
-
-    Returns
-    -------
-    str
-        As `plain_text` gives it.
-
-    Raises
-    ------
-    MigrationFileError
-        When it cannot be read: not a file, a link loop, not UTF-8, a NUL byte.
-    """
-    where = label if label is not None else str(path)
-    try:
-        path.name.encode()
-    except UnicodeEncodeError:  # Python keeps such bytes as lone surrogates, which neither JSON nor PostgreSQL can hold
-        where = where.encode(errors="backslashreplace").decode()
-        raise MigrationFileError(where, "the name is not UTF-8", hint="Rename it.") from None
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # reading a pipe would wait for ever
-            what = "a directory" if stat.S_ISDIR(mode) else "a pipe or device"
-            raise MigrationFileError(where, f"is {what}, not a file", hint="Rename it or move it elsewhere.")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise MigrationFileError(
-            where, "does not exist", hint="Check the name, or the folder given with --dir."
-        ) from None
-    except OSError as error:
-        raise MigrationFileError(
-            where, f"cannot be read: {error.strerror}", hint="Check that it is a plain file that you may read."
-        ) from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise MigrationFileError(
-            where, f"is not UTF-8 (byte 0x{data[error.start]:02x})", line=line, hint="Save it as UTF-8."
-        ) from None
-    return plain_text(text, where=where)

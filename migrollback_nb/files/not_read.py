@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from migrollback_nb.parsing.statements import Comment, SqlText
@@ -19,7 +19,7 @@ class Refusal:
     """Why a file is not read."""
 
     problem: str  #: what is wrong with it
-    hint: str  #: how to mend it
+    hint: str  #: how to fix it
     line: int | None = None  #: where, counted from 1; None where the whole file is meant
 
 
@@ -119,15 +119,17 @@ def marked(sql: SqlText) -> Refusal | None:
     return None
 
 
-def undo_heading(sql: SqlText) -> tuple[Comment, bool] | None:
-    r"""The first comment that heads statements which undo those above it, as ``-- Down``, and whether that is certain; None without one.
+def rollback_heading(sql: SqlText) -> tuple[Comment, bool] | None:
+    r"""The first comment that heads what undoes the statements above it (``-- Down``), and whether it is certain. Pure.
+
+    None where there is none.
 
     Examples
     --------
-    >>> heading, certain = undo_heading(SqlText("CREATE TABLE t ();\n-- @DOWN\nDROP TABLE t;"))
+    >>> heading, certain = rollback_heading(SqlText("CREATE TABLE t ();\n-- @DOWN\nDROP TABLE t;"))
     >>> heading.line, certain
     (2, True)
-    >>> undo_heading(SqlText("CREATE TABLE t ();\n-- Rollback: drop it\nSELECT 1;"))[1]
+    >>> rollback_heading(SqlText("CREATE TABLE t ();\n-- Rollback: drop it\nSELECT 1;"))[1]
     False
     """
     lower = sql.text.lower()
@@ -158,7 +160,7 @@ def undo_heading(sql: SqlText) -> tuple[Comment, bool] | None:
 
 
 def _heading_words(comment: Comment) -> frozenset[str] | None:
-    """The words of a comment that is a heading: one that says in which direction, and nothing but what may stand beside it; None of others."""
+    """The words of a heading: a direction, and nothing but what may stand beside it; None of other comments."""
     if len(comment.text) > 200:  # no heading
         return None
     text = re.sub(r"\([^()]*\)", " ", comment.text.lower())
@@ -172,7 +174,7 @@ def _heading_words(comment: Comment) -> frozenset[str] | None:
 
 
 def _between_statements(sql: SqlText, comment: Comment) -> bool:
-    """Whether it stands in no statement: there it is about a column or the like. What cannot be parsed is not trusted."""
+    """Whether it stands in no statement, where it would be about a column or the like."""
     return not any(statement.start < comment.start < statement.start + statement.length for statement in sql.statements)
 
 
@@ -217,7 +219,9 @@ _ANY_UNDO = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(sorted(_UNDO))})(?![a-z0-9])
 
 
 def dialects(stems: Iterable[str]) -> tuple[dict[str, Refusal], dict[str, str]]:
-    """(Names of files of a pair for PostgreSQL among other databases -> why they are refused; names of files for another one -> which), as pop has them.
+    """(Names of a pair for PostgreSQL among other databases -> why they are refused; names for another -> which). Pure.
+
+    So pop names them.
 
     Examples
     --------
@@ -244,7 +248,9 @@ def dialects(stems: Iterable[str]) -> tuple[dict[str, Refusal], dict[str, str]]:
 
 
 def pairs(stems: Collection[str], *, read: Collection[str]) -> tuple[dict[str, Refusal], dict[str, Refusal]]:
-    """(Names of files that another one undoes -> why they are refused; names of those that undo -> likewise), where such a pair is not read.
+    """(Names of files that another undoes -> why they are refused; names of those that undo -> likewise). Pure.
+
+    Of pairs that are not read.
 
     Parameters
     ----------
@@ -262,30 +268,12 @@ def pairs(stems: Collection[str], *, read: Collection[str]) -> tuple[dict[str, R
     telling = [stem for stem in stems if stem not in read and _ANY_UNDO.search(stem)]
     if not telling:
         return {}, {}
-    by_words: Mapping[tuple[str, ...], list[str]] = defaultdict(list)
-    by_number: Mapping[str, list[str]] = defaultdict(list)
-    for stem in stems:
-        words = _words(stem)
-        by_words[words].append(stem)
-        by_number[words[0]].append(stem)
+    names = _Names(stems)
     does: dict[str, Refusal] = {}
     undoes: dict[str, Refusal] = {}
     habits = set()
     for stem in telling:
-        words = _words(stem)
-        for place, word in enumerate(words):
-            base = (*words[:place], *words[place + 1 :])
-            if word not in _UNDO or not base:
-                continue
-            others = [
-                *by_words.get(base, ()),
-                *(up for do in sorted(_DO) for up in by_words.get((*words[:place], do, *words[place + 1 :]), ())),
-            ]
-            if len(base) == 1 and base[0].isdigit():
-                others += [other for other in by_number[base[0]] if not _ANY_UNDO.search(other)]
-            others = [other for other in dict.fromkeys(others) if other != stem]
-            if not others:
-                continue
+        for word, is_last, others in names.undone_by(stem):
             hint = _rename(stem, others[0])
             undoes[stem] = Refusal(problem=f"undoes {others[0]}.sql, and such a pair is not read yet", hint=hint)
             does |= {
@@ -293,12 +281,40 @@ def pairs(stems: Collection[str], *, read: Collection[str]) -> tuple[dict[str, R
                 for other in others
                 if other not in read
             }
-            if place == len(words) - 1:
+            if is_last:
                 habits.add(stem[-len(word) - 1 :].lower())
     for stem in telling:
         if stem not in undoes and stem not in does and any(stem.lower().endswith(habit) for habit in habits):
             undoes[stem] = Refusal(problem="undoes a migration whose own file is not here", hint=STRAY_HINT)
     return {stem: refusal for stem, refusal in does.items() if stem not in undoes}, undoes
+
+
+class _Names:
+    """The names of a folder by their words and numbers."""
+
+    def __init__(self, stems: Iterable[str]) -> None:
+        self._by_words: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        self._by_number: dict[str, list[str]] = defaultdict(list)
+        for stem in stems:
+            words = _words(stem)
+            self._by_words[words].append(stem)
+            self._by_number[words[0]].append(stem)
+
+    def undone_by(self, stem: str) -> Iterator[tuple[str, bool, list[str]]]:
+        """(The word that says that a file undoes, whether it comes last, the files that it may undo) of a name."""
+        words = _words(stem)
+        for place, word in enumerate(words):
+            base = (*words[:place], *words[place + 1 :])
+            if word not in _UNDO or not base:
+                continue
+            others = [*self._by_words.get(base, ())]
+            for do in sorted(_DO):
+                others += self._by_words.get((*words[:place], do, *words[place + 1 :]), ())
+            if len(base) == 1 and base[0].isdigit():
+                others += [other for other in self._by_number[base[0]] if not _ANY_UNDO.search(other)]
+            others = [other for other in dict.fromkeys(others) if other != stem]
+            if others:
+                yield word, place == len(words) - 1, others
 
 
 def undo_folder(name: str) -> bool:

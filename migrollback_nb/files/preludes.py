@@ -1,4 +1,4 @@
-"""What runs on a scratch database before the first migration: SQL files of the user's own, and stand-ins that come with us. Reads files only.
+"""What runs on a scratch database before the first migration: the user's SQL files, and stand-ins of ours. Reads only.
 
 A folder rarely begins at nothing: its migrations name schemas, tables and functions that the platform made before the
 first of them.
@@ -84,7 +84,7 @@ def find(names: Sequence[Path | str] | Path | str | None = None) -> tuple[Prelud
 
 
 def extensions_only() -> tuple[Prelude, ...]:
-    """Nothing that runs, but stand-ins for the extensions that no plain server has, for who brings the rest along. Writes nothing."""
+    """Preludes that run nothing, but stand in for the extensions that no plain server has. Writes nothing."""
     return tuple(Prelude(name=name, text="", extensions=_STAND_INS / name / "extension") for name in SHIPPED)
 
 
@@ -115,7 +115,9 @@ def _read(path: Path) -> Prelude:
 
 
 def without_own_options(dump: str) -> str:
-    """A dump without the options of columns that PostgreSQL keeps for itself (15.20: pg_attver=N): only its own pg_dump leaves them out. Pure.
+    """A dump without the options of columns that PostgreSQL keeps for itself (15.20: pg_attver=N). Pure.
+
+    Only its own pg_dump leaves them out.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a folder of migrations needs of the server that it is replayed on: extensions, roles, and whether it reaches beyond its database. Pure."""
+"""What a folder requires of the server that it is replayed on: extensions, roles, the server to itself. Pure."""
 
 from __future__ import annotations
 
@@ -46,31 +46,30 @@ _SHARED_WORDS = re.compile(
     re.IGNORECASE,
 )
 #: CREATE ROLE in a body of code, and the name after it, where it is written out.
-_MAKES_ROLE = re.compile(
+_CREATES_ROLE = re.compile(
     r"\bcreate\s+(?:role|user(?!\s+mapping)|group)\s+(?:\"((?:[^\"]|\"\")+)\"|([a-z_][\w$]*))?", re.IGNORECASE
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
-    """What a folder needs of a server."""
+    """What a folder requires of a server."""
 
     extensions: dict[str, str]  #: name -> place of the first CREATE EXTENSION, as file:line
     shared: tuple[str, ...]  #: statements that change what all databases of the server share, as file:line: CREATE ROLE
-    roles: dict[str, str] = field(
-        default_factory=dict
-    )  #: that it names and does not make -> place of the first mention, as file:line
+    #: that it names and does not create -> place of the first mention, as file:line
+    roles: dict[str, str] = field(default_factory=dict)
 
 
 def requirements_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] = ()) -> Requirements:
-    """What these migrations need, up migrations and rollback blocks, and what runs before them; pure.
+    """What these migrations require, up and back, and what runs before them. Pure.
 
     Parameters
     ----------
     files : iterable of MigrationFile
         Validated. Parts that do not parse are left out: they cannot run either.
     preludes : iterable of Prelude
-        Files that run before them. A stand-in needs nothing but its roles, which it brings.
+        Files that run before them. A stand-in requires nothing but its roles, which it brings.
     """
     texts = [(prelude.name, prelude.text, 1) for prelude in preludes if not prelude.is_stand_in]
     for file in files:
@@ -81,16 +80,16 @@ def requirements_of(files: Iterable[MigrationFile], preludes: Iterable[Prelude] 
 
 
 def required_roles(sql: str) -> frozenset[str]:
-    """The roles that a text names and does not make itself; none where it does not parse. Pure."""
+    """The roles that a text names and does not create itself; none where it does not parse. Pure."""
     return frozenset(_requirements_of_texts([("", sql, 1)]).roles)
 
 
 def _requirements_of_texts(texts: Iterable[tuple[str, str, int]]) -> Requirements:
-    """What texts need, each with its path and the number of its first line."""
+    """What texts require, each with its path and the number of its first line."""
     extensions: dict[str, str] = {}
     shared: list[str] = []
     named: dict[str, str] = {}
-    made: set[str] = set()
+    created: set[str] = set()
     for path, text, first_line in texts:
         for node, line, statement in _statements(text):
             place = f"{path}:{line + first_line - 1}"
@@ -100,12 +99,12 @@ def _requirements_of_texts(texts: Iterable[tuple[str, str, int]]) -> Requirement
                 shared.append(f"{place}: {words}")
             for role in _roles_named(node, statement):
                 named.setdefault(role, place)
-            made |= _created_roles(node, statement)
-    # "" is a name that is put together: then nobody can say which roles it makes itself
+            created |= _created_roles(node, statement)
+    # "" is a name that is put together: then it cannot be said which roles it creates itself
     roles = (
         {}
-        if "" in made
-        else {role: place for role, place in named.items() if role not in made and not role.startswith("pg_")}
+        if "" in created
+        else {role: place for role, place in named.items() if role not in created and not role.startswith("pg_")}
     )
     return Requirements(extensions=extensions, shared=tuple(shared), roles=roles)
 
@@ -127,7 +126,7 @@ def _roles_named(node: Node, statement: str) -> Iterator[str]:
 
 
 def created_roles(text: str) -> tuple[str, ...]:
-    """The roles that a text's own statements make, in order; pure."""
+    """The roles that a text's own statements create, in order. Pure."""
     return tuple(
         node.create_role_stmt.role for node, _, _ in _statements(text) if node.WhichOneof("node") == "create_role_stmt"
     )
@@ -140,7 +139,7 @@ def _created_roles(node: Node, statement: str) -> set[str]:
     if kind == "rename_stmt" and node.rename_stmt.rename_type == tree.ObjectType.OBJECT_ROLE:
         return {node.rename_stmt.newname}
     if kind in ("do_stmt", "create_function_stmt"):
-        return {quoted.replace('""', '"') or plain.lower() for quoted, plain in _MAKES_ROLE.findall(statement)}
+        return {quoted.replace('""', '"') or plain.lower() for quoted, plain in _CREATES_ROLE.findall(statement)}
     return set()
 
 

@@ -36,11 +36,12 @@ def refuse_hidden_effects(stored: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def hides_effects(stored: Mapping[str, Any] | None) -> bool:
-    """Whether the parser finds other effects in a stored rollback SQL than what is stored of it, for a history row as `Database.queries.find` gives it; pure.
+    """Whether the parser finds other effects in stored rollback SQL than what is stored of it. Pure.
 
+    stored: a row of the history as `Database.queries.find` gives it.
     Of SQL that was set by hand nothing is stored, so that nothing hides there.
     """
-    from migrollback_nb.files.block import UndoPart, rollback_block
+    from migrollback_nb.files.block import BlockSource, rollback_block
     from migrollback_nb.parsing.statements import SqlText
 
     sql = (stored or {}).get("rollback_sql") or ""
@@ -52,7 +53,7 @@ def hides_effects(stored: Mapping[str, Any] | None) -> bool:
     ):
         return False
     block = rollback_block(
-        UndoPart(sql=SqlText(sql), path="", line=1, transaction=True, live=True, comments_count=False)
+        BlockSource(sql=SqlText(sql), path="", line=1, transaction=True, live=True, comments_count=False)
     )
     return (
         block is not None

@@ -13,12 +13,11 @@ class Marks:
     """The comments by which one tool cuts its files, as its own documentation and code have them."""
 
     up: re.Pattern[str] | None  #: begins the up migration; None where the file begins with it
-    down: re.Pattern[str]  #: begins the undo part
+    down: re.Pattern[str]  #: begins the rollback block
     down_words: str  #: how it is usually written
-    no_transaction: re.Pattern[str] | None = (
-        None  #: on the mark of a part: this part runs statement by statement; anywhere else: both do
-    )
-    no_transaction_words: str = "-- ROLLBACK START transaction:false"  #: what says so of the undo part
+    #: on the mark of a part: this part runs statement by statement; anywhere else: both do
+    no_transaction: re.Pattern[str] | None = None
+    no_transaction_words: str = "-- ROLLBACK START transaction:false"  #: what says so of the rollback block
     by_number: bool = True  #: whether the tool orders its files by number, 9 before 10; False: by name
     unreadable: re.Pattern[str] | None = None  #: what only the tool itself can carry out
 
@@ -71,7 +70,9 @@ _UNDO_FILES = (".down", ".rollback", ".undo")
 
 
 def tool_of(text: str) -> str | None:
-    r"""Whose marks a file holds; None where it holds none. Marks count only as comments of their own: never inside a string or a function's body.
+    r"""Whose marks a file holds; None where it holds none. Pure.
+
+    Marks count only as comments of their own: never inside a string or a function's body.
 
     Examples
     --------
@@ -88,12 +89,12 @@ def tool_of(text: str) -> str | None:
     return None
 
 
-def undo_mark(sql: SqlText) -> tuple[str, Comment] | None:
-    r"""The comment that begins a tool's undo part, and whose it is; None where no statement follows one.
+def rollback_mark(sql: SqlText) -> tuple[str, Comment] | None:
+    r"""The comment that begins a tool's rollback block, and whose it is; None where no statement follows one.
 
     Examples
     --------
-    >>> tool, mark = undo_mark(SqlText("CREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;"))
+    >>> tool, mark = rollback_mark(SqlText("CREATE TABLE t ();\n-- migrate:down\nDROP TABLE t;"))
     >>> tool, mark.line
     ('dbmate', 2)
     """
@@ -113,7 +114,7 @@ def _may_hold_marks(text: str) -> bool:
 
 
 def only_undoes(name: str) -> bool:
-    """Whether a file of this name holds nothing but a tool's undo part.
+    """Whether a file of this name holds nothing but a tool's rollback block.
 
     Examples
     --------

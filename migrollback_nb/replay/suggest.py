@@ -56,7 +56,7 @@ def template(
     results.Template
     """
     warnings: list[str] = []
-    if (place := file.undo_place) is not None:
+    if (place := file.block_place) is not None:
         warnings.append(place)
     if file.up_problem is not None:
         problem = file.up_problem
@@ -64,7 +64,9 @@ def template(
             f"{file.path}:{problem.line}:{problem.column}: the up migration cannot be read: {problem.message}"
         )
         return results.Template(
-            migration_name=file.name, text=blocks.undo_text(file, commented=bool(commented)), warnings=tuple(warnings)
+            migration_name=file.name,
+            text=blocks.rollback_text(file, commented=bool(commented)),
+            warnings=tuple(warnings),
         )
     suggested = undo.suggest(file.up)
     remarks: list[str] = []
@@ -85,8 +87,8 @@ def template(
             warnings.append(f"What was there before is not known: {trouble}")
             remarks.append(warnings[-1])
     has_sql = bool(suggested.statements or suggested.todos)
-    text = blocks.undo_text(file, suggested, commented=has_sql if commented is None else commented, remarks=remarks)
-    whole = file.with_undo(text)
+    text = blocks.rollback_text(file, suggested, commented=has_sql if commented is None else commented, remarks=remarks)
+    whole = file.with_rollback(text)
     if not blocks.is_readable(whole, suggested.statements):
         warnings.append("The block is not read back as it is meant; look through it before you use it")
     return results.Template(

@@ -35,7 +35,7 @@ _TO_FILL_IN_COMMENTED = """\
 _LOOKS_LIKE_A_MARKER = re.compile(r"^\s*ROLLBACK\s+(START|END)\b", re.MULTILINE)
 
 
-def undo_text(
+def rollback_text(
     file: MigrationFile, suggestion: Suggestion | None = None, *, commented: bool = False, remarks: Sequence[str] = ()
 ) -> str:
     """The text that undoes a migration, between the marks that its format asks for.
@@ -52,7 +52,7 @@ def undo_text(
         What a person should know of the whole of it.
     """
     if suggestion is None or not (suggestion.statements or suggestion.todos):
-        start, end = file.undo_marks(no_transaction=False)
+        start, end = file.block_marks(no_transaction=False)
         if commented and end:
             return f"{start}\n{_TO_FILL_IN_COMMENTED}\n{end}"
         return _between(start, _TO_FILL_IN, end)
@@ -68,7 +68,7 @@ def undo_text(
         statement.refused_in_transaction
         for statement in SqlText("\n".join(f"{sql};" for sql in suggestion.statements)).statements
     )
-    start, end = file.undo_marks(no_transaction=refused)
+    start, end = file.block_marks(no_transaction=refused)
     if commented and end and not _LOOKS_LIKE_A_MARKER.search(inside):
         behind = "\n".join(f"-- {line}" if line else "--" for line in inside.split("\n"))
         return f"{start}\n{behind}\n{end}"

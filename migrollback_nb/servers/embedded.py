@@ -101,7 +101,7 @@ def programs_for_others() -> Path:
     Raises
     ------
     UsageError
-        When the wheel is missing, or the folder cannot be used; how to mend it.
+        When the wheel is missing, or the folder cannot be used; how to fix it.
     """
     if not programs.is_root():
         return bin_folder()
@@ -129,7 +129,7 @@ def start(database: str = "postgres") -> str:
     Raises
     ------
     UsageError
-        When the wheel is missing, or the folder cannot be used; how to mend it.
+        When the wheel is missing, or the folder cannot be used; how to fix it.
     ConnectionFailed
         When the server does not start; with the end of its log.
     """

@@ -231,6 +231,6 @@ def _run(command: list[str | Path], environment: Mapping[str, str], cancelled: t
             raise BackupFailed(
                 f"{program} ended with exit status {process.returncode}:"
                 f" {'; '.join(said[:3])[:600] or 'it said nothing'}",
-                hint="Nothing of it stays. Mend the cause, or record the id of a backup of your own.",
+                hint="Nothing of it stays. Fix the cause, or record the id of a backup of your own.",
             )
         return out.read().decode(errors="replace")

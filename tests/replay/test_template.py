@@ -42,7 +42,7 @@ def roll_back_by_template(
     def run(name: str) -> mr.Template:
         suggested = db.template(name, on=database_dsn)
         file = db.folder.read(name)
-        write_migration(name, file.with_undo(suggested.text).text)
+        write_migration(name, file.with_rollback(suggested.text).text)
         db.apply(name)
         assert db.rollback(name, confirm=name, reason="trial").success
         return suggested
@@ -176,7 +176,7 @@ def test_a_block_takes_the_place_of_another_tools_undo_part(db, write_migration,
     suggested = db.template("001_t", prove=True, on=database_dsn)
     assert suggested.statements == ("DROP TABLE IF EXISTS t",)
     (warning,) = suggested.warnings
-    assert "001_t.sql:4: what follows is dbmate's undo part" in warning
+    assert "001_t.sql:4: what follows is dbmate's rollback block" in warning
     assert suggested.text.startswith("-- migrate:down\n\nDROP TABLE")
     assert suggested.proof.grade == "restores"
 

@@ -1,4 +1,4 @@
-"""Each bad file gets one error that names file, line and mend, and stops no other."""
+"""Each bad file gets one error that names file, line and fix, and stops no other."""
 
 import errno
 import os
@@ -177,7 +177,8 @@ def test_no_folder(tmp_path):
 def test_what_is_registered_unchanged_is_not_parsed_again(tmp_path):
     (tmp_path / "001_a.sql").write_text(START)
     assert len(MigrationFolder(tmp_path).read_all().errors) == 1
-    from migrollback_nb.files.migration import parse, read_text
+    from migrollback_nb.files.migration import parse
+    from migrollback_nb.files.text import read_text
 
     checksum = parse(read_text(tmp_path / "001_a.sql"), name="001_a").checksum
     contents = MigrationFolder(tmp_path).read_all(unchanged={"001_a": checksum})

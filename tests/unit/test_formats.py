@@ -97,7 +97,7 @@ def test_a_native_block_around_its_undo_part_serves_both_tools(tool):
 @pytest.mark.parametrize("tool", MARKED)
 def test_two_parts_that_undo_are_one_too_many(tool):
     file = mr.parse(f"{MARKED[tool][0]}-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n", name="001_t")
-    with pytest.raises(mr.MigrationFileError, match="two parts that undo it") as caught:
+    with pytest.raises(mr.MigrationFileError, match="two rollback blocks") as caught:
         file.validate()
     assert caught.value.line == MARKED[tool][0].count("\n") + 1
 
@@ -299,7 +299,7 @@ def test_a_native_block_besides_the_other_file_is_one_too_many(tmp_path, tool):
         tmp_path,
         **{up: "CREATE TABLE users ();\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END\n", down: "DROP TABLE users;"},
     )
-    with pytest.raises(mr.MigrationFileError, match="two parts that undo it"):
+    with pytest.raises(mr.MigrationFileError, match="two rollback blocks"):
         MigrationFolder(tmp_path).read(name)
 
 
@@ -417,12 +417,12 @@ def test_supabase_and_dbmate_go_by_name(tmp_path):
 def test_a_suggestion_stands_below_the_tools_own_mark(tool):
     text, mark, _ = MARKED[tool]
     file = mr.parse(text, name="001_t")
-    blank = template.undo_text(file)
+    blank = template.rollback_text(file)
     assert blank.startswith(text.split("\n")[mark - 1] + "\n\n-- TODO: Add SQL to undo this migration")
     assert "ROLLBACK" not in blank
-    assert f"001_t.sql:{mark}: " in file.undo_place
-    other = file.with_undo(
-        template.undo_text(file).replace("-- DROP TABLE IF EXISTS table_name CASCADE;", "DROP TABLE IF EXISTS t;")
+    assert f"001_t.sql:{mark}: " in file.block_place
+    other = file.with_rollback(
+        template.rollback_text(file).replace("-- DROP TABLE IF EXISTS table_name CASCADE;", "DROP TABLE IF EXISTS t;")
     )
     other.validate()
     assert (other.tool, other.up_statements(), other.rollback.statement_texts()) == (
@@ -441,7 +441,7 @@ def test_a_suggestion_stands_below_the_tools_own_mark(tool):
     ],
 )
 def test_a_suggestion_that_needs_no_transaction_says_so_in_the_tools_words(text, start):
-    assert mr.parse(text, name="001_t").undo_marks(no_transaction=True) == (start, "")
+    assert mr.parse(text, name="001_t").block_marks(no_transaction=True) == (start, "")
 
 
 @pytest.mark.parametrize("tool", PAIRS)
@@ -449,9 +449,9 @@ def test_a_suggestion_for_a_pair_is_a_file_of_its_own(tmp_path, tool):
     up, down, name, _ = PAIRS[tool]
     put(tmp_path, **{up: "CREATE TABLE users ();", down: "SELECT 1;"})
     file = MigrationFolder(tmp_path).read(name)
-    assert file.undo_place == f"This is for a file of its own, {tmp_path / down}, in place of what it holds"
-    assert template.undo_text(file).startswith("-- TODO: Add SQL")
-    assert file.with_undo("DROP TABLE users;").rollback.statement_texts() == ("DROP TABLE users",)
+    assert file.block_place == f"This is for a file of its own, {tmp_path / down}, in place of what it holds"
+    assert template.rollback_text(file).startswith("-- TODO: Add SQL")
+    assert file.with_rollback("DROP TABLE users;").rollback.statement_texts() == ("DROP TABLE users",)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_a_suggestion_for_a_pair_is_a_file_of_its_own(tmp_path, tool):
 )
 def test_the_file_that_is_missing_has_a_name(names, undo):
     found = next(iter(layout(names, {}).migrations.values()))
-    assert (found.undo, found.has_undo) == (undo, False)
+    assert (found.rollback, found.has_rollback) == (undo, False)
 
 
 def test_programs_among_the_migrations_are_left_out_with_a_line_that_says_so(tmp_path):
@@ -672,4 +672,4 @@ def test_the_demo_is_in_our_own_format_and_gets_blocks_in_it():
     files = MigrationFolder(folder).read_all().files
     assert files
     assert {file.tool for file in files} == {None}
-    assert {template.undo_text(file).split("\n")[0] for file in files} == {"-- ROLLBACK START"}
+    assert {template.rollback_text(file).split("\n")[0] for file in files} == {"-- ROLLBACK START"}

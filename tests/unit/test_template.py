@@ -3,7 +3,7 @@
 import pytest
 
 from migrollback_nb import parse
-from migrollback_nb.replay.template import undo_text
+from migrollback_nb.replay.template import rollback_text
 
 BLANK = parse("CREATE TABLE t ();", name="001_t")
 
@@ -22,19 +22,19 @@ SPECIFIED = """\
 
 
 def test_the_specified_words():
-    assert undo_text(BLANK) == SPECIFIED
+    assert rollback_text(BLANK) == SPECIFIED
 
 
 @pytest.mark.parametrize("commented", [False, True])
 def test_an_unfilled_template_is_no_rollback(commented):
-    file = BLANK.with_undo(undo_text(BLANK, commented=commented))
+    file = BLANK.with_rollback(rollback_text(BLANK, commented=commented))
     file.validate()
     assert file.rollback is None
     assert file.up_statements() == ("CREATE TABLE t ()",)
 
 
 def test_the_commented_form_can_be_filled_in():
-    text = undo_text(BLANK, commented=True)
+    text = rollback_text(BLANK, commented=True)
     filled = text.replace("-- -- DROP TABLE IF EXISTS table_name CASCADE;", "-- DROP TABLE IF EXISTS t CASCADE;")
     assert filled != text
     file = parse(f"CREATE TABLE t ();\n{filled}\n", name="001_t")

@@ -7,7 +7,7 @@ from migrollback_nb.core.object_names import quote
 from migrollback_nb.parsing.default_names import default_name
 from migrollback_nb.parsing.statements import SqlText
 from migrollback_nb.parsing.tokens import unqualify
-from migrollback_nb.replay.template import is_readable, undo_text
+from migrollback_nb.replay.template import is_readable, rollback_text
 from migrollback_nb.undo import suggest
 
 
@@ -163,14 +163,16 @@ def test_names_are_quoted_as_they_must_be(name):
     )
     for commented in (False, True):
         file = parse(f"{up}\n", name="001_a")
-        assert is_readable(file.with_undo(undo_text(file, inverse(up), commented=commented)), inverse(up).statements)
+        assert is_readable(
+            file.with_rollback(rollback_text(file, inverse(up), commented=commented)), inverse(up).statements
+        )
 
 
 def test_a_block_is_read_back_as_it_was_meant():
     up = "CREATE TABLE t ();\nUPDATE u SET a = 1;\nCREATE INDEX CONCURRENTLY i ON u (a);\n"
     suggested = inverse(up)
     file = parse(up, name="001_a")
-    whole = file.with_undo(undo_text(file, suggested, remarks=["two\nlines"]))
+    whole = file.with_rollback(rollback_text(file, suggested, remarks=["two\nlines"]))
     assert (
         whole.text
         == f"{up}\n-- ROLLBACK START transaction:false\n\n-- two lines\nDROP INDEX CONCURRENTLY IF EXISTS i;\n-- TODO:"
@@ -178,7 +180,7 @@ def test_a_block_is_read_back_as_it_was_meant():
         " come back\nDROP TABLE IF EXISTS t;\n\n-- ROLLBACK END\n"
     )
     assert is_readable(whole, suggested.statements)
-    commented = file.with_undo(undo_text(file, suggested, commented=True))
+    commented = file.with_rollback(rollback_text(file, suggested, commented=True))
     assert is_readable(commented, suggested.statements)
     assert [statement.text for statement in SqlText(commented.text).statements] == [
         statement.text for statement in SqlText(up).statements
@@ -189,14 +191,14 @@ def test_a_block_of_todos_is_no_rollback():
     up = "UPDATE t SET a = 1;\n"
     for commented in (False, True):
         file = parse(up, name="001_a")
-        file = file.with_undo(undo_text(file, inverse(up), commented=commented))
+        file = file.with_rollback(rollback_text(file, inverse(up), commented=commented))
         file.validate()
         assert file.rollback is None
 
 
 def test_nothing_in_a_remark_ends_its_comment():
     up = 'UPDATE "a\r\nb\u2028\x1b[31m" SET a = 1'
-    block = undo_text(parse(up, name="001_a"), inverse(up))
+    block = rollback_text(parse(up, name="001_a"), inverse(up))
     assert [line for line in block.split("\n") if line and not line.startswith("--")] == []
     assert "\x1b" not in block
     assert "\r" not in block

@@ -1,4 +1,4 @@
-"""A folder of migrations, in our own format (Supabase's too) or in another tool's -> MigrationFiles. Reads files, writes none."""
+"""A folder of migrations, in our own format (Supabase's too) or another tool's -> MigrationFiles. Reads only."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.formats.marked import MarkedFile
 from migrollback_nb.files.formats.paired import PairedFile
 from migrollback_nb.files.migration import MigrationFile
+from migrollback_nb.files.text import read_text
 
 #: Tools whose ledger holds nothing but the newest version, or that look at nothing else in it.
 _NEWEST_ONLY = ("golang-migrate", "tern", "postgrator")
@@ -123,12 +124,12 @@ class MigrationFolder:
         def is_file(name: str) -> bool:
             return (self.path / f"deploy/{name}.sql").is_file()
 
-        for change in sqitch.read_plan(migration.read_text(plan), path=str(plan), is_file=is_file):
+        for change in sqitch.read_plan(read_text(plan), path=str(plan), is_file=is_file):
             undo = f"revert/{change.name}.sql"
             found[change.name] = Found(
                 path=f"deploy/{change.name}.sql",
-                undo=undo,
-                has_undo=(self.path / undo).is_file(),
+                rollback=undo,
+                has_rollback=(self.path / undo).is_file(),
                 tool="Sqitch",
                 place=change.place,
                 version=change.change_id,
@@ -151,7 +152,7 @@ class MigrationFolder:
         """
         wanted = path.as_posix()
         migrations = self._layout().migrations.items()
-        return next((name for name, found in migrations if wanted in (name, found.path, found.undo)), None)
+        return next((name for name, found in migrations if wanted in (name, found.path, found.rollback)), None)
 
     def _unreadable(self, error: OSError) -> UsageError:
         return UsageError(
@@ -167,7 +168,7 @@ class MigrationFolder:
             return location.checksum(plain.read_bytes()) if plain.is_file() else None
         return location.checksum(
             (self.path / found.path).read_bytes(),
-            (self.path / found.undo).read_bytes() if found.undo and found.has_undo else None,
+            (self.path / found.rollback).read_bytes() if found.rollback and found.has_rollback else None,
         )
 
     def read(self, name: str) -> MigrationFile:
@@ -215,26 +216,25 @@ class MigrationFolder:
     def _check(self, file: MigrationFile, found: Found) -> None:
         """Raise what is wrong with it, also that its layout is not read."""
         file.validate()
-        if found.refused is not None and not file.has_undo_part:
+        if found.refused is not None and not file.has_rollback_block:
             raise MigrationFileError(file.path, found.refused.problem, hint=found.refused.hint)
 
     def _read_parts(self, name: str, found: Found) -> MigrationFile:
         path = self.path / found.path
         if found.refused is not None and not name[:1].isdigit():  # its name would be refused for less
             raise MigrationFileError(str(path), found.refused.problem, hint=found.refused.hint)
-        text = migration.read_text(path)
-        if found.undo is None:
+        text = read_text(path)
+        if found.rollback is None:
             file = parse(text, name=name, path=str(path))
             return replace(file, deployed_by="supabase") if file.tool is None and self._is_supabase else file
-        undo = self.path / found.undo
-        undo_text = migration.read_text(undo) if found.has_undo else None
+        rollback = self.path / found.rollback
         return PairedFile(
             name=name,
             path=str(path),
             text=text,
             written_for=found.tool,
-            undo_path=str(undo),
-            undo_text=undo_text,
+            rollback_path=str(rollback),
+            rollback_text=read_text(rollback) if found.has_rollback else None,
             place=found.place,
             planned_version=found.version,
             planned=found.depends_on,
@@ -328,7 +328,7 @@ def parse(text: str, *, name: str, path: str | None = None) -> MigrationFile:
 
 
 def in_order(files: Iterable[MigrationFile]) -> Sequence[MigrationFile]:
-    """In the order in which their tool applies them: by number where it goes by numbers (2 before 10), else by name; pure."""
+    """In the order in which their tool applies them: by number where it has them (2 before 10), else by name. Pure."""
     found = sorted(files, key=lambda file: file.name)
     if any(file.number is not None for file in found):
         found.sort(key=lambda file: file.number if file.number is not None else (int(file.version or "0"),))

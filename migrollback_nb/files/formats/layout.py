@@ -21,15 +21,16 @@ _FLYWAY_BESIDES = re.compile(r"(R__|B[0-9][0-9._]*__).+")
 _FOLDERS = {"diesel": ("up.sql", "down.sql"), "Prisma": ("migration.sql", "down.sql")}
 
 
+_ALONE = Refusal(problem="undoes a migration whose own file is not here", hint=STRAY_HINT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """The files of one migration, their paths relative to the folder."""
 
     path: str  #: the file that does
-    undo: str | None = (
-        None  #: the file that undoes it, or what it would be called; None where the tool has no such files
-    )
-    has_undo: bool = False  #: whether that file is there
+    rollback: str | None = None  #: the file that undoes it, or its name to be; None where the tool has no such files
+    has_rollback: bool = False  #: whether that file is there
     tool: str | None = None  #: whose names these are; None where the names do not say
     place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
     version: str | None = None  #: what the plan makes its version; None where there is none
@@ -59,102 +60,132 @@ def layout(files: Iterable[str], folders: Mapping[str, Iterable[str]]) -> Layout
     Examples
     --------
     >>> found = layout(["1_users.up.sql", "1_users.down.sql", "2_more.up.sql"], {}).migrations
-    >>> [(name, one.undo, one.has_undo) for name, one in found.items()]
+    >>> [(name, one.rollback, one.has_rollback) for name, one in found.items()]
     [('1_users', '1_users.down.sql', True), ('2_more', '2_more.down.sql', False)]
     """
-    stems = {name.removesuffix(".sql"): name for name in files}
-    found: dict[str, Found] = {}
-    strays: dict[str, Refusal] = {}
-    remarks: list[str] = []
-    taken: set[str] = set()
-    # Most folders hold nothing but plain names, thousands of them: only the others are looked at closely.
-    telling = [stem for stem in stems if "." in stem or stem[:1] in "VURB"]
-    named_by_database, for_others = not_read.dialects(telling)
-    for stem, refusal in named_by_database.items():
-        if stem.endswith(".up"):
-            found[stem.removesuffix(".up")] = Found(
-                path=stems[stem], undo=f"{stem.removesuffix('up')}down.sql", refused=refusal
-            )
-        elif f"{stem.removesuffix('down')}up" not in stems:
-            strays[stems[stem]] = refusal
-    if for_others:
-        databases = ", ".join(sorted(set(for_others.values())))
-        remarks.append(f"{len(for_others)} files for {databases} are left out, among them {stems[min(for_others)]}")
-    taken |= {*named_by_database, *for_others}
-    telling = [stem for stem in telling if stem not in taken]
-    flyway = {stem: it for stem in telling if (it := _FLYWAY.fullmatch(stem))}
-    postgrator = {stem: it for stem in telling if (it := _POSTGRATOR.fullmatch(stem))}
-    undoes_version = {_numbers(it[2]): stem for stem, it in flyway.items() if it[1] == "U"}
-    undoes_number = {it[1]: stem for stem, it in postgrator.items() if it[2].lower() == "undo"}
-    for stem in telling:
-        if stem in flyway and flyway[stem][1] == "V":
-            undo, tool = undoes_version.get(_numbers(flyway[stem][2]), f"U{stem[1:]}"), "Flyway"
-        elif stem in postgrator and postgrator[stem][2].lower() == "do":
-            number, _, rest = postgrator[stem].groups("")
-            undo, tool = undoes_number.get(number, f"{number}.undo{rest}"), "postgrator"
-        elif _FLYWAY_BESIDES.fullmatch(stem):
-            remarks.append(
-                f"{stems[stem]} is left out: a repeatable or baseline migration of Flyway is nothing that is rolled"
-                " back"
-            )
-            taken.add(stem)
-            continue
-        else:
-            continue
-        found[stem] = Found(path=stems[stem], undo=f"{undo}.sql", has_undo=undo in stems, tool=tool)
-        taken |= {stem, undo}
-    for stem in (*flyway, *postgrator):
-        if stem not in taken:
-            strays[stems[stem]] = Refusal(problem="undoes a migration whose own file is not here", hint=STRAY_HINT)
-            taken.add(stem)
-    # golang-migrate goes by the number alone: the words behind it may differ, where there is one of each
-    number_of = {stem: _number(stem) for stem in telling}
-    ups = Counter(number for stem, number in number_of.items() if stem.endswith(".up"))
-    downs = Counter(number for stem, number in number_of.items() if stem.endswith(".down"))
-    down_of_number = {
-        number: stem
-        for stem, number in number_of.items()
-        if stem.endswith(".down") and ups[number] == downs[number] == 1
-    }
-    for habit, does, undoes in _ENDINGS:
-        # where the one that does has no ending of its own, the one that undoes tells
-        bases = [stem.removesuffix(does or undoes) for stem in telling if stem.endswith(does or undoes)]
-        for base in bases:
-            stem, undo = base + does, base + undoes
-            if habit == "golang-migrate":
-                undo = down_of_number.get(number_of[stem], undo)
-            if stem not in stems or stem in taken or base in found:
-                continue
-            if habit != "yoyo" and not base[:1].isdigit():
-                continue  # only yoyo needs no number
-            found[base] = Found(path=stems[stem], undo=f"{undo}.sql", has_undo=undo in stems, tool=habit)
-            taken |= {stem, undo}
-    for folder, inside in folders.items():
-        within = set(inside)
-        for tool, (does, undoes) in _FOLDERS.items():
-            if does in within and folder[:1].isdigit() and folder not in found:
-                found[folder] = Found(
-                    path=f"{folder}/{does}", undo=f"{folder}/{undoes}", has_undo=undoes in within, tool=tool
+    reading = _Reading(files)
+    reading.read_dialects()
+    reading.read_flyway_and_postgrator()
+    reading.read_endings()
+    reading.read_folders(folders)
+    reading.read_rest()
+    return Layout(migrations=dict(sorted(reading.found.items())), strays=reading.strays, remarks=tuple(reading.remarks))
+
+
+class _Reading:
+    """What is found so far; each step takes the names that are its own."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self.found: dict[str, Found] = {}
+        self.strays: dict[str, Refusal] = {}
+        self.remarks: list[str] = []
+        self._stems = {name.removesuffix(".sql"): name for name in files}
+        self._taken: set[str] = set()
+        # Most folders hold nothing but plain names, thousands of them: only the others are looked at closely.
+        self._telling = [stem for stem in self._stems if "." in stem or stem[:1] in "VURB"]
+
+    def _take(self, name: str, does: str, rolls_back: str, tool: str | None) -> None:
+        self.found[name] = Found(
+            path=self._stems[does], rollback=f"{rolls_back}.sql", has_rollback=rolls_back in self._stems, tool=tool
+        )
+        self._taken |= {does, rolls_back}
+
+    def read_dialects(self) -> None:
+        """Files that are named by a database."""
+        refused, for_others = not_read.dialects(self._telling)
+        for stem, refusal in refused.items():
+            if stem.endswith(".up"):
+                self.found[stem.removesuffix(".up")] = Found(
+                    path=self._stems[stem], rollback=f"{stem.removesuffix('up')}down.sql", refused=refusal
                 )
-    does_unread, undoes_unread = not_read.pairs(stems, read=taken)
-    for stem, refusal in undoes_unread.items():
-        strays[stems[stem]] = refusal
-        taken.add(stem)
-    yoyo = any(it.tool == "yoyo" for it in found.values())  # there a migration need not have a file that undoes it
-    for stem, name in stems.items():
-        if stem in does_unread and stem not in found:
-            found[stem] = Found(path=name, refused=does_unread[stem])
-            continue
-        if "." in stem and stem not in taken and only_undoes(stem):
-            strays[name] = Refusal(problem="undoes a migration whose own file is not here", hint=STRAY_HINT)
-            continue
-        if stem in found and stem not in taken:
-            strays[name] = Refusal(
-                problem=f"is a second file of migration {stem}: the other is {found[stem].path}", hint=STRAY_HINT
-            )
-        elif stem not in taken:
-            found[stem] = Found(path=name, undo=f"{stem}.rollback.sql", tool="yoyo") if yoyo else Found(path=name)
-    return Layout(migrations=dict(sorted(found.items())), strays=strays, remarks=tuple(remarks))
+            elif f"{stem.removesuffix('down')}up" not in self._stems:
+                self.strays[self._stems[stem]] = refusal
+        if for_others:
+            databases = ", ".join(sorted(set(for_others.values())))
+            first = self._stems[min(for_others)]
+            self.remarks.append(f"{len(for_others)} files for {databases} are left out, among them {first}")
+        self._taken |= {*refused, *for_others}
+        self._telling = [stem for stem in self._telling if stem not in self._taken]
+
+    def read_flyway_and_postgrator(self) -> None:
+        """V1__a and U1__a; 1.do.a and 1.undo.a."""
+        flyway = {stem: it for stem in self._telling if (it := _FLYWAY.fullmatch(stem))}
+        postgrator = {stem: it for stem in self._telling if (it := _POSTGRATOR.fullmatch(stem))}
+        undoes_version = {_numbers(it[2]): stem for stem, it in flyway.items() if it[1] == "U"}
+        undoes_number = {it[1]: stem for stem, it in postgrator.items() if it[2].lower() == "undo"}
+        for stem in self._telling:
+            if stem in flyway and flyway[stem][1] == "V":
+                undo = undoes_version.get(_numbers(flyway[stem][2]), f"U{stem[1:]}")
+                self._take(stem, stem, undo, "Flyway")
+            elif stem in postgrator and postgrator[stem][2].lower() == "do":
+                number, _, rest = postgrator[stem].groups("")
+                undo = undoes_number.get(number, f"{number}.undo{rest}")
+                self._take(stem, stem, undo, "postgrator")
+            elif _FLYWAY_BESIDES.fullmatch(stem):
+                self.remarks.append(
+                    f"{self._stems[stem]} is left out: a repeatable or baseline migration of Flyway is nothing that is"
+                    " rolled back"
+                )
+                self._taken.add(stem)
+        for stem in (*flyway, *postgrator):
+            if stem not in self._taken:
+                self.strays[self._stems[stem]] = _ALONE
+                self._taken.add(stem)
+
+    def read_endings(self) -> None:
+        """1_a.up and 1_a.down, and what else tells the two by how they end."""
+        # golang-migrate goes by the number alone: the words behind it may differ, where there is one of each
+        number_of = {stem: _number(stem) for stem in self._telling}
+        ups = Counter(number for stem, number in number_of.items() if stem.endswith(".up"))
+        downs = Counter(number for stem, number in number_of.items() if stem.endswith(".down"))
+        down_of_number = {
+            number: stem
+            for stem, number in number_of.items()
+            if stem.endswith(".down") and ups[number] == downs[number] == 1
+        }
+        for habit, does, undoes in _ENDINGS:
+            # where the one that does has no ending of its own, the one that undoes tells
+            bases = [stem.removesuffix(does or undoes) for stem in self._telling if stem.endswith(does or undoes)]
+            for base in bases:
+                stem, undo = base + does, base + undoes
+                if habit == "golang-migrate":
+                    undo = down_of_number.get(number_of[stem], undo)
+                known = stem not in self._stems or stem in self._taken or base in self.found
+                # only yoyo needs no number
+                if not known and (habit == "yoyo" or base[:1].isdigit()):
+                    self._take(base, stem, undo, habit)
+
+    def read_folders(self, folders: Mapping[str, Iterable[str]]) -> None:
+        """A folder for each migration."""
+        for folder, inside in folders.items():
+            within = set(inside)
+            for tool, (does, undoes) in _FOLDERS.items():
+                if does in within and folder[:1].isdigit() and folder not in self.found:
+                    self.found[folder] = Found(
+                        path=f"{folder}/{does}", rollback=f"{folder}/{undoes}", has_rollback=undoes in within, tool=tool
+                    )
+
+    def read_rest(self) -> None:
+        """Plain names, and what belongs to nothing."""
+        does_unread, undoes_unread = not_read.pairs(self._stems, read=self._taken)
+        for stem, refusal in undoes_unread.items():
+            self.strays[self._stems[stem]] = refusal
+            self._taken.add(stem)
+        yoyo = any(it.tool == "yoyo" for it in self.found.values())  # there a file that undoes need not exist
+        for stem, name in self._stems.items():
+            taken = stem in self._taken
+            if stem in does_unread and stem not in self.found:
+                self.found[stem] = Found(path=name, refused=does_unread[stem])
+            elif "." in stem and not taken and only_undoes(stem):
+                self.strays[name] = _ALONE
+            elif stem in self.found and not taken:
+                other = self.found[stem].path
+                self.strays[name] = Refusal(
+                    problem=f"is a second file of migration {stem}: the other is {other}", hint=STRAY_HINT
+                )
+            elif not taken:
+                rollback, tool = (f"{stem}.rollback.sql", "yoyo") if yoyo else (None, None)
+                self.found[stem] = Found(path=name, rollback=rollback, tool=tool)
 
 
 def _number(stem: str) -> str:

@@ -1,11 +1,14 @@
-"""Files in which a comment of another tool begins the part that undoes: dbmate, goose, sql-migrate, tern, node-pg-migrate, MyBatis Migrations. Pure."""
+"""Files in which a comment of another tool begins the rollback block. Pure.
+
+dbmate, goose, sql-migrate, tern, node-pg-migrate, MyBatis Migrations.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 
-from migrollback_nb.files.block import UndoPart, undo_part
+from migrollback_nb.files.block import BlockSource, block_source
 from migrollback_nb.files.migration import MigrationFile
 from migrollback_nb.files.tools import MARKS, Marks
 from migrollback_nb.parsing.statements import Comment, SqlText
@@ -13,7 +16,10 @@ from migrollback_nb.parsing.statements import Comment, SqlText
 
 @dataclass(frozen=True, kw_only=True)
 class MarkedFile(MigrationFile):
-    """One file of another tool, with what undoes it below the tool's own mark. A native rollback block in it comes first: it is there on purpose."""
+    """One file of another tool, with what undoes it below the tool's own mark.
+
+    A native rollback block in it comes first: it is there on purpose.
+    """
 
     written_for: str  #: the tool, a key of `other_tools.MARKS`
 
@@ -33,7 +39,7 @@ class MarkedFile(MigrationFile):
 
     @cached_property
     def _cuts(self) -> tuple[Comment | None, Comment | None, bool, bool]:
-        """(The mark of the up migration, that of the undo part, whether the former runs outside a transaction, whether the latter does)."""
+        """(Mark of the up migration, mark of the rollback block, whether each of them runs outside a transaction)."""
         own = self._own
         up: Comment | None = None
         down: Comment | None = None
@@ -45,7 +51,7 @@ class MarkedFile(MigrationFile):
                 raise self._error(
                     f"{comment.text.strip()} is {self.written_for}'s own to carry out",
                     line=comment.line,
-                    hint="Write the values out: here nobody puts them in.",
+                    hint="Write the values out: here they are not put in.",
                 )
             is_up = own.up is not None and own.up.match(comment.text) is not None
             is_down = own.down.match(comment.text) is not None
@@ -77,7 +83,7 @@ class MarkedFile(MigrationFile):
 
     @cached_property
     def _down(self) -> Comment | None:
-        """The mark of the undo part, where that is what undoes the migration; None where a native block does, or nothing."""
+        """The mark of the rollback block, where that is the tool's; None where it is a native one, or there is none."""
         down = self._cuts[1]
         markers = self._markers
         if down is None or markers is None:
@@ -86,7 +92,7 @@ class MarkedFile(MigrationFile):
         between = self._whole.code_after(down.end) if down.start < block.start else None
         if between is not None and between < block.start:
             raise self._error(
-                f"two parts that undo it: below {down.text.strip()} and between -- ROLLBACK START and -- ROLLBACK END",
+                f"two rollback blocks: below {down.text.strip()} and between -- ROLLBACK START and -- ROLLBACK END",
                 line=block.line,
                 hint=f"Keep one of them; the rollback block may also stand around what is below {down.text.strip()}.",
             )
@@ -101,10 +107,10 @@ class MarkedFile(MigrationFile):
         said = super()._says_transaction()
         return False if said is None and self._cuts[2] else said
 
-    def _undo_part(self) -> UndoPart | None:
+    def _block_source(self) -> BlockSource | None:
         if self._down is None:
-            return super()._undo_part()
-        return undo_part(
+            return super()._block_source()
+        return block_source(
             self._whole,
             self._down.end,
             len(self.text.encode()),
@@ -114,10 +120,10 @@ class MarkedFile(MigrationFile):
             comments_count=False,
         )
 
-    def undo_marks(self, *, no_transaction: bool) -> tuple[str, str]:
+    def block_marks(self, *, no_transaction: bool) -> tuple[str, str]:
         """The tool's own mark; that of a native block, where there is one."""
         if self._markers is not None:
-            return super().undo_marks(no_transaction=no_transaction)
+            return super().block_marks(no_transaction=no_transaction)
         own = self._own
         if not no_transaction:
             return own.down_words, ""
@@ -125,12 +131,13 @@ class MarkedFile(MigrationFile):
         return (words if words.startswith(own.down_words) else f"{own.down_words}\n{words}"), ""
 
     @property
-    def undo_place(self) -> str | None:
+    def block_place(self) -> str | None:
         """Below the mark that is there already, where one is."""
         if self._down is None:
             return None
         return (
-            f"{self.path}:{self._down.line}: what follows is {self.written_for}'s undo part: this is to take its place"
+            f"{self.path}:{self._down.line}: what follows is {self.written_for}'s rollback block: this is to take its"
+            " place"
         )
 
     @property

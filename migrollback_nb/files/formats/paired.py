@@ -1,4 +1,7 @@
-"""Migrations of two files, one that does and one that undoes: golang-migrate, yoyo, postgrator, Flyway, diesel, Prisma, Sqitch. Pure."""
+"""Migrations of two files, one that does and one that undoes. Pure.
+
+golang-migrate, yoyo, postgrator, Flyway, diesel, Prisma, Sqitch.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from migrollback_nb.files import location
-from migrollback_nb.files.block import UndoPart, undo_part
+from migrollback_nb.files.block import BlockSource, block_source
+from migrollback_nb.files.markers import Markers
 from migrollback_nb.files.migration import MigrationFile
-from migrollback_nb.parsing.statements import Comment, SqlText
+from migrollback_nb.parsing.statements import SqlText
 
 _YOYO_HEADER = re.compile(r"--\s*(depends|transactional)\s*:\s*(.*?)\s*$", re.IGNORECASE)
 _BY_NUMBER = ("golang-migrate", "postgrator", "Flyway")
@@ -17,11 +21,11 @@ _BY_NUMBER = ("golang-migrate", "postgrator", "Flyway")
 
 @dataclass(frozen=True, kw_only=True)
 class PairedFile(MigrationFile):
-    """The file that does and, where there is one, the file that undoes it. Without one, a native rollback block in the former counts."""
+    """The file that does and the file that undoes; without the latter, a native rollback block in the former counts."""
 
     written_for: str | None  #: the tool that names its files like that; None where it is no one tool's habit
-    undo_path: str  #: the file that undoes, or what it would be called
-    undo_text: str | None  #: its text, BOM dropped and CRLF read as LF; None where there is no such file
+    rollback_path: str  #: the file that undoes, or what it would be called
+    rollback_text: str | None  #: its text, BOM dropped and CRLF read as LF; None where there is no such file
     place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
     planned_version: str | None = None  #: what the plan makes its version; None where there is none
     planned: tuple[str, ...] = ()  #: what the plan says that it depends on
@@ -33,7 +37,10 @@ class PairedFile(MigrationFile):
 
     @property
     def version(self) -> str:
-        """What the tool calls its version: Flyway's stands between ``V`` and ``__``, diesel's is the digits of the folder, Sqitch's a change's id; else the leading digits."""
+        """What the tool calls its version; by default the leading digits.
+
+        Flyway's stands between ``V`` and ``__``, diesel's is the digits of the folder, Sqitch's a change's id.
+        """
         if self.planned_version is not None:
             return self.planned_version
         if self.written_for == "Flyway":
@@ -55,13 +62,15 @@ class PairedFile(MigrationFile):
     @cached_property
     def checksum(self) -> str:
         """SHA-256 (hex) of both texts, a NUL byte between them; of the one where there is no other."""
-        return location.checksum(self.text.encode(), None if self.undo_text is None else self.undo_text.encode())
+        return location.checksum(
+            self.text.encode(), None if self.rollback_text is None else self.rollback_text.encode()
+        )
 
     @cached_property
-    def _markers(self) -> tuple[Comment, str, Comment | None] | None:
+    def _markers(self) -> Markers | None:
         # What cannot be read as SQL (psql's own commands, data after COPY) may hide a block, but here another file
         # undoes it.
-        return None if self.undo_text is not None and self._whole.scan_problem is not None else super()._markers
+        return None if self.rollback_text is not None and self._whole.scan_problem is not None else super()._markers
 
     @cached_property
     def _yoyo_headers(self) -> dict[str, tuple[str, int]]:
@@ -92,44 +101,44 @@ class PairedFile(MigrationFile):
         # transaction runs in none.
         return False if said is None and self.up_refused_in_transaction else said
 
-    def _undo_part(self) -> UndoPart | None:
-        if self.undo_text is None:
-            return super()._undo_part()
+    def _block_source(self) -> BlockSource | None:
+        if self.rollback_text is None:
+            return super()._block_source()
         markers = self._markers
         if markers is not None:
             raise self._error(
-                f"two parts that undo it: {self.undo_path} and between -- ROLLBACK START and -- ROLLBACK END",
+                f"two rollback blocks: {self.rollback_path} and between -- ROLLBACK START and -- ROLLBACK END",
                 line=markers[0].line,
                 hint="Keep one of them.",
             )
-        whole = SqlText(self.undo_text)
-        return undo_part(
+        whole = SqlText(self.rollback_text)
+        return block_source(
             whole,
             0,
-            len(self.undo_text.encode()),
-            path=self.undo_path,
+            len(self.rollback_text.encode()),
+            path=self.rollback_path,
             transaction=None,
             live=False,
             comments_count=False,
         )
 
-    def undo_marks(self, *, no_transaction: bool) -> tuple[str, str]:
+    def block_marks(self, *, no_transaction: bool) -> tuple[str, str]:
         """None: the SQL is a file of its own; those of a native block, where there is one."""
-        return super().undo_marks(no_transaction=no_transaction) if self._has_block else ("", "")
+        return super().block_marks(no_transaction=no_transaction) if self._has_block else ("", "")
 
     @property
-    def undo_place(self) -> str | None:
+    def block_place(self) -> str | None:
         """The file of its own."""
         if self._has_block:
             return None
-        return f"This is for a file of its own, {self.undo_path}" + (
-            "" if self.undo_text is None else ", in place of what it holds"
+        return f"This is for a file of its own, {self.rollback_path}" + (
+            "" if self.rollback_text is None else ", in place of what it holds"
         )
 
-    def with_undo(self, text: str) -> MigrationFile:
+    def with_rollback(self, text: str) -> MigrationFile:
         """The same migration with another text that undoes it."""
-        return super().with_undo(text) if self._has_block else replace(self, undo_text=f"{text}\n")
+        return super().with_rollback(text) if self._has_block else replace(self, rollback_text=f"{text}\n")
 
     @property
     def _has_block(self) -> bool:
-        return self.undo_text is None and self._markers is not None
+        return self.rollback_text is None and self._markers is not None

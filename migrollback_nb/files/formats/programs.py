@@ -1,4 +1,4 @@
-"""What a folder without SQL migrations holds in their place: programs of other tools, or folders with SQL in them. Reads files, writes none."""
+"""What a folder without SQL migrations holds instead: programs of other tools, or further folders. Reads only."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _TOOLS: dict[str, tuple[re.Pattern[str], bytes, str]] = {
 
 
 def instead(folder: Path) -> Refusal | None:
-    """Why a folder without any SQL migration is no folder of migrations, and what to do; None where nothing in it looks like one. Reads files."""
+    """Why a folder without SQL migrations is refused, and what to do; None where there is no migration. Reads only."""
     programs: dict[str, list[str]] = defaultdict(list)
     sql: dict[str, int] = defaultdict(int)
     for path in _files(folder):

@@ -1,4 +1,4 @@
-"""A Sqitch plan -> which files make up which migration, in which order, what each depends on, and the id by which Sqitch's ledger knows it. Pure."""
+"""A Sqitch plan -> its migrations in order: their files, dependencies, and ids in Sqitch's ledger. Pure."""
 
 from __future__ import annotations
 
@@ -56,70 +56,93 @@ def read_plan(text: str, *, path: str, is_file: Callable[[str], bool] | None = N
     >>> [(change.name, change.depends_on) for change in read_plan(plan, path="sqitch.plan")]
     [('a', ()), ('b', ('a',))]
     """
-    project = ""
-    uri = ""
-    found: list[Change] = []  # as they are known in the end
-    lines: list[int] = []
-    latest: dict[str, int] = {}  # name -> place of its last occurrence so far
-    tags: dict[str, dict[str, int]] = {}  # tag -> `latest` as it was then
-    tags_of: dict[int, list[str]] = defaultdict(list)  # place -> tags right behind it
-    requires: list[tuple[int, ...]] = []
+    plan = _Plan(path, is_file)
     for number, line in enumerate(text.split("\n"), 1):
+        plan.read(number, line)
+    return plan.changes()
 
-        def error(problem: str, hint: str, at: int = number) -> MigrationFileError:
-            return MigrationFileError(path, problem, line=at, hint=hint)
 
+class _Plan:
+    """A plan as far as it is read."""
+
+    def __init__(self, path: str, is_file: Callable[[str], bool] | None) -> None:
+        self._path = path
+        self._is_file = is_file
+        self._project = ""
+        self._uri = ""
+        self._found: list[Change] = []  # as they are known in the end
+        self._lines: list[int] = []
+        self._latest: dict[str, int] = {}  # name -> place of its last occurrence so far
+        self._tags: dict[str, dict[str, int]] = {}  # tag -> `_latest` as it was then
+        self._tags_of: dict[int, list[str]] = defaultdict(list)  # place -> tags right behind it
+        self._requires: list[tuple[int, ...]] = []
+
+    def changes(self) -> list[Change]:
+        """The changes, each with the names of those that it requires."""
+        return [
+            replace(change, depends_on=tuple(self._found[base].name for base in bases))
+            for change, bases in zip(self._found, self._requires, strict=True)
+        ]
+
+    def read(self, number: int, line: str) -> None:
+        """Read one line."""
         stripped, _, note = (part.strip() for part in line.partition("#"))
         if not stripped:
-            continue
+            return
         if (pragma := _PRAGMA.fullmatch(stripped)) is not None:
-            project = pragma[2] if pragma[1] == "project" else project
-            uri = _canonical(pragma[2]) if pragma[1] == "uri" else uri
+            self._project = pragma[2] if pragma[1] == "project" else self._project
+            self._uri = _canonical(pragma[2]) if pragma[1] == "uri" else self._uri
         elif (tag := _TAG.fullmatch(stripped)) is not None:
-            tags[tag[1]] = dict(latest)
-            tags_of[len(found) - 1].append(tag[1])
+            self._tags[tag[1]] = dict(self._latest)
+            self._tags_of[len(self._found) - 1].append(tag[1])
         elif (change := _CHANGE.fullmatch(stripped)) is not None and change[1] != "-":
-            name = change[2]
-            if name in latest:
-                before = latest[name]
-                # in Sqitch's own order: those behind the newest change first
-                between = [tag for place in range(len(found) - 1, before - 1, -1) for tag in tags_of[place]]
-                if not between:
-                    raise error(
-                        f"{name} is reworked without a tag since line {lines[before]}",
-                        "Write it as sqitch rework does: with a tag between.",
-                    )
-                names = [f"{name}@{tag}" for tag in between]
-                found[before] = replace(
-                    found[before], name=next((one for one in names if is_file is not None and is_file(one)), names[0])
-                )
-            wanted = (change[3] or "").split()
-            required = (_required(one, project, latest, tags) for one in wanted)
-            try:
-                requires.append(tuple(dict.fromkeys(place for place in required if place is not None)))
-            except KeyError as missing:
-                raise error(
-                    f"{name} requires {missing.args[0]}, which is not above it", "Put it below what it requires."
-                ) from None
-            parent = found[-1].change_id if found else ""
-            latest[name] = len(found)
-            change_id = _change_id(
-                project, uri, name, parent, who=f"{change[5]} <{change[6]}>", when=change[4], wanted=wanted, note=note
-            )
-            found.append(Change(name=name, place=len(found) + 1, change_id=change_id, depends_on=()))
-            lines.append(number)
+            self._add(change, note, number)
         else:
-            raise error("is no line of a plan", "Write it as sqitch add and sqitch tag do.")
-    return [
-        replace(change, depends_on=tuple(found[base].name for base in bases))
-        for change, bases in zip(found, requires, strict=True)
-    ]
+            raise self._error(number, "is no line of a plan", "Write it as sqitch add and sqitch tag do.")
+
+    def _error(self, line: int, problem: str, hint: str) -> MigrationFileError:
+        return MigrationFileError(self._path, problem, line=line, hint=hint)
+
+    def _add(self, change: re.Match[str], note: str, number: int) -> None:
+        name, when, planner, address = change[2], change[4], change[5], change[6]
+        if name in self._latest:
+            self._rework(name, number)
+        wanted = (change[3] or "").split()
+        try:
+            required = [_required(one, self._project, self._latest, self._tags) for one in wanted]
+        except KeyError as missing:
+            raise self._error(
+                number, f"{name} requires {missing.args[0]}, which is not above it", "Put it below what it requires."
+            ) from None
+        self._requires.append(tuple(dict.fromkeys(place for place in required if place is not None)))
+        parent = self._found[-1].change_id if self._found else ""
+        self._latest[name] = len(self._found)
+        change_id = _change_id(
+            self._project, self._uri, name, parent, who=f"{planner} <{address}>", when=when, wanted=wanted, note=note
+        )
+        self._found.append(Change(name=name, place=len(self._found) + 1, change_id=change_id, depends_on=()))
+        self._lines.append(number)
+
+    def _rework(self, name: str, number: int) -> None:
+        """Name the occurrence before this one by the tag that tells it from this."""
+        before = self._latest[name]
+        # in Sqitch's own order: those behind the newest change first
+        places = range(len(self._found) - 1, before - 1, -1)
+        names = [f"{name}@{tag}" for place in places for tag in self._tags_of[place]]
+        if not names:
+            raise self._error(
+                number,
+                f"{name} is reworked without a tag since line {self._lines[before]}",
+                "Write it as sqitch rework does: with a tag between.",
+            )
+        known = (one for one in names if self._is_file is not None and self._is_file(one))
+        self._found[before] = replace(self._found[before], name=next(known, names[0]))
 
 
 def _change_id(
     project: str, uri: str, name: str, parent: str, *, who: str, when: str, wanted: Sequence[str], note: str
 ) -> str:
-    """SHA-1 (hex) over what Sqitch calls a change's info (App::Sqitch::Plan::Change), which holds the id of the change before it."""
+    """SHA-1 (hex) over a change's info (App::Sqitch::Plan::Change), which holds the id of the change before it."""
     local = [one.removeprefix("!").removeprefix(f"{project}:") for one in wanted]
     needs = [one for one, as_written in zip(local, wanted, strict=True) if not as_written.startswith("!")]
     conflicts = [one for one, as_written in zip(local, wanted, strict=True) if as_written.startswith("!")]
@@ -141,7 +164,7 @@ def _change_id(
 
 
 def _canonical(uri: str) -> str:
-    """A URI as Perl's module URI writes it: scheme and host in lower case, no usual port, never without a path where it is on the web."""
+    """A URI as Perl's module URI writes it: scheme and host in lower case, no usual port, a path on the web."""
     found = re.fullmatch(
         r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/?#@]*)@)?([^/?#:]*|\[[^\]]*\])(?::(\d*))?([^?#]*)(.*)", uri
     )
@@ -161,7 +184,7 @@ def _canonical(uri: str) -> str:
 def _required(
     wanted: str, project: str, latest: Mapping[str, int], tags: Mapping[str, Mapping[str, int]]
 ) -> int | None:
-    """The place of what a change requires; None for what is no change of this plan: a conflict, another project's, an id."""
+    """The place of what a change requires; None for what is none of this plan: a conflict, another project's, an id."""
     if wanted.startswith("!") or re.fullmatch(r"[0-9a-f]{40}", wanted):
         return None
     other, colon, rest = wanted.rpartition(":")
