@@ -44,7 +44,7 @@ def signatures() -> Mapping[str, tuple[Argument, ...]]:
 
 
 def identities() -> tuple[str, ...]:
-    """Our functions as PostgreSQL tells them apart: name(type, type), as oidvectortypes() writes them. Reads files, once."""
+    """Our functions as PostgreSQL tells them apart: name(type, type), as by oidvectortypes(). Reads files, once."""
     long = {
         "pg_catalog.int4": "integer",
         "pg_catalog.bool": "boolean",

@@ -14,7 +14,7 @@ from migrollback_nb.database.session import Session
 from migrollback_nb.database.signatures import identities, signatures
 from migrollback_nb.database.system_files import SYSTEM_NAME, table_names
 
-#: What others gave the names of our functions, and put on our tables. Qualified throughout, and calls none of our functions.
+#: What others gave the names of our functions, and put on our tables. Qualified throughout, and calls none of ours.
 _NOT_OURS: LiteralString = """
 WITH ours AS (
     SELECT c.oid, c.relowner FROM pg_catalog.pg_class c
@@ -124,7 +124,8 @@ class SystemCommands:
         rows = self._session.query(
             "SELECT e.event, e.details ->> 'from' AS version FROM {schema}.migration_events e "
             "WHERE e.migration_name = %(name)s AND e.event IN ('installed', 'upgraded') AND e.client = %(client)s "
-            "AND e.occurred_at > pg_catalog.clock_timestamp() - interval '10 minutes' ORDER BY e.event_number DESC LIMIT 1",
+            "AND e.occurred_at > pg_catalog.clock_timestamp() - interval '10 minutes' "
+            "ORDER BY e.event_number DESC LIMIT 1",
             name=SYSTEM_NAME,
             client=self._session.client,
         )
@@ -133,7 +134,7 @@ class SystemCommands:
         return replace(again, from_version=rows[0]["version"], changed=True)
 
     def not_ours(self) -> tuple[results.NotOurs, ...]:
-        """What others have given the names of our functions, and the triggers and rules that they have put on our tables. Does not write, and calls none of our functions."""
+        """What others have given the names of our functions, and put on our tables (triggers, rules). Does not write."""
         rows = self._session.query(
             _NOT_OURS,
             schema=self._session.schema,
@@ -182,13 +183,14 @@ class SystemCommands:
         """The roles that were named by `trust_ledger_owner`. Does not write."""
         rows = self._session.query(
             "SELECT t.role_name FROM {schema}.migration_history h CROSS JOIN LATERAL "
-            "pg_catalog.jsonb_array_elements_text(h.metadata -> 'trusted_ledger_owners'::pg_catalog.text) WITH ORDINALITY AS t (role_name, place) "
+            "pg_catalog.jsonb_array_elements_text(h.metadata -> 'trusted_ledger_owners'::pg_catalog.text) "
+            "WITH ORDINALITY AS t (role_name, place) "
             "WHERE h.metadata ->> 'system'::pg_catalog.text = 'true'::pg_catalog.text ORDER BY t.place"
         )
         return tuple(row["role_name"] for row in rows)
 
     def close_rights(self) -> tuple[int, tuple[str, ...]]:
-        """Take what PUBLIC and Supabase's roles may do with the system, and set its row security. Writes only where something was open.
+        """Revoke what PUBLIC and Supabase's roles may do with the system, and set row security. Writes where it must.
 
         Returns how many grants it closed, and what a person should know of the rights.
         """
@@ -207,7 +209,7 @@ class SystemCommands:
             return attempt()  # once more is no harm
 
     def mark_production(self, production: bool, reason: str | None) -> bool:
-        """Mark this database as production, or take the mark away. Writes one event; returns whether anything was changed."""
+        """Mark this database as production, or take the mark away. Writes one event; returns whether it changed."""
         with self._session.transaction():
             changed = bool(
                 self._session.call_value(

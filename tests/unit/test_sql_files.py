@@ -1,4 +1,4 @@
-"""The SQL files of the package: lines that fit, files and functions that one can keep in mind, and how they are laid out."""
+"""The SQL files of the package: how they are laid out, and lines, functions and files that one can keep in mind."""
 
 import re
 from pathlib import Path

@@ -21,7 +21,7 @@ OF_SCHEMA = {
 
 
 def script(version: str, name: str, schema: str) -> str:
-    """A script of a version for another schema than Ops1: of six characters too, so that the offsets in it stay right."""
+    """A script of a version for another schema than Ops1: as long as that, so that the offsets in it stay right."""
     text = (VERSIONS / version / f"{name}.sql").read_text(encoding="utf-8")
     quoted = schema if schema == "public" else f'"{schema}"'
     assert len(quoted) == len('"Ops1"')

@@ -1,4 +1,4 @@
-"""A system of version 0.1.0, with all that it may hold, is brought up to date: by install, and by the printed script in psql."""
+"""A system of version 0.1.0, with all that it may hold, is upgraded: by install, and by the printed script in psql."""
 
 from __future__ import annotations
 
@@ -23,21 +23,26 @@ CATALOG = """
 WITH ours AS (SELECT n.oid FROM pg_namespace n WHERE n.nspname = %(schema)s),
 relation AS (SELECT c.* FROM pg_class c JOIN ours ON c.relnamespace = ours.oid),
 routine AS (SELECT p.* FROM pg_proc p JOIN ours ON p.pronamespace = ours.oid)
-SELECT 'relation' AS what, c.relname::text AS which, jsonb_build_object('kind', c.relkind, 'owner', c.relowner::regrole, 'acl', c.relacl,
-           'row security', c.relrowsecurity, 'replica identity', c.relreplident, 'options', c.reloptions)::text AS how FROM relation c
-UNION ALL SELECT 'column', c.relname || '.' || a.attname, jsonb_build_object('number', a.attnum, 'type', format_type(a.atttypid, a.atttypmod),
-           'not null', a.attnotnull, 'default', pg_get_expr(d.adbin, d.adrelid), 'acl', a.attacl)::text
-  FROM relation c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+SELECT 'relation' AS what, c.relname::text AS which, jsonb_build_object(
+           'kind', c.relkind, 'owner', c.relowner::regrole, 'acl', c.relacl, 'row security', c.relrowsecurity,
+           'replica identity', c.relreplident, 'options', c.reloptions)::text AS how FROM relation c
+UNION ALL SELECT 'column', c.relname || '.' || a.attname, jsonb_build_object(
+           'number', a.attnum, 'type', format_type(a.atttypid, a.atttypmod), 'not null', a.attnotnull,
+           'default', pg_get_expr(d.adbin, d.adrelid), 'acl', a.attacl)::text
+  FROM relation c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 UNION ALL SELECT 'constraint', c.relname || ' ' || k.conname, pg_get_constraintdef(k.oid) || k.convalidated
   FROM pg_constraint k JOIN relation c ON c.oid = k.conrelid
 UNION ALL SELECT 'index', c.relname::text, pg_get_indexdef(c.oid) FROM relation c WHERE c.relkind = 'i'
-UNION ALL SELECT 'policy', c.relname || ' ' || p.polname, concat(p.polcmd, p.polpermissive, p.polroles, pg_get_expr(p.polqual, p.polrelid))
+UNION ALL SELECT 'policy', c.relname || ' ' || p.polname,
+           concat(p.polcmd, p.polpermissive, p.polroles, pg_get_expr(p.polqual, p.polrelid))
   FROM pg_policy p JOIN relation c ON c.oid = p.polrelid
 UNION ALL SELECT 'trigger', c.relname || ' ' || t.tgname, pg_get_triggerdef(t.oid) || t.tgenabled::text
   FROM pg_trigger t JOIN relation c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal
-UNION ALL SELECT 'rule', c.relname || ' ' || w.rulename, pg_get_ruledef(w.oid) FROM pg_rewrite w JOIN relation c ON c.oid = w.ev_class
-UNION ALL SELECT 'function', f.oid::regprocedure::text, jsonb_build_object('definition', pg_get_functiondef(f.oid), 'owner', f.proowner::regrole,
-           'acl', f.proacl)::text FROM routine f
+UNION ALL SELECT 'rule', c.relname || ' ' || w.rulename, pg_get_ruledef(w.oid)
+  FROM pg_rewrite w JOIN relation c ON c.oid = w.ev_class
+UNION ALL SELECT 'function', f.oid::regprocedure::text, jsonb_build_object(
+           'definition', pg_get_functiondef(f.oid), 'owner', f.proowner::regrole, 'acl', f.proacl)::text FROM routine f
 UNION ALL SELECT 'comment', i.type || ' ' || i.identity, d.description
   FROM pg_description d CROSS JOIN LATERAL pg_identify_object(d.classoid, d.objoid, d.objsubid) i
  WHERE i.schema = %(schema)s OR d.objoid IN (SELECT oid FROM relation UNION SELECT oid FROM routine)
@@ -45,7 +50,8 @@ ORDER BY 1, 2
 """
 #: All rows that the system keeps, but for its own row in the history and the list of its files.
 ROWS = """
-SELECT (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.migration_name) FROM {s}.migration_history h WHERE h.migration_name <> {system}),
+SELECT (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.migration_name) FROM {s}.migration_history h
+         WHERE h.migration_name <> {system}),
        (SELECT jsonb_agg(to_jsonb(d) ORDER BY d.id) FROM {s}.migration_dependencies d),
        (SELECT jsonb_agg(to_jsonb(n) ORDER BY n.id) FROM {s}.migration_snapshots n),
        (SELECT jsonb_agg(to_jsonb(o) ORDER BY o::text) FROM {s}.migration_objects o)
@@ -54,7 +60,8 @@ ANSWERS = """
 SELECT (SELECT jsonb_agg(to_jsonb(c) ORDER BY h.migration_name) FROM {s}.migration_history h
           CROSS JOIN LATERAL {s}.can_rollback_migration(h.migration_name) c),
        (SELECT jsonb_agg(to_jsonb(l)) FROM {s}.list_rollbackable_migrations() l),
-       (SELECT jsonb_agg({s}.migration_warnings(h.migration_name) ORDER BY h.migration_name) FROM {s}.migration_history h
+       (SELECT jsonb_agg({s}.migration_warnings(h.migration_name) ORDER BY h.migration_name)
+          FROM {s}.migration_history h
          WHERE h.migration_name <> {system}),
        (SELECT jsonb_agg(to_jsonb(i)) FROM {s}.infer_migration_dependencies() i),
        (SELECT jsonb_agg(to_jsonb(d)) FROM {s}.migration_deploys() d),
@@ -136,13 +143,16 @@ def test_a_second_upgrade_changes_nothing(old, upgrade, server):
     dsn = old()
     upgrade(dsn)
     state = """
-        SELECT 'relation', c.oid, c.xmin::text, c.ctid::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
-        UNION ALL SELECT 'function', p.oid, p.xmin::text, p.ctid::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
+        SELECT 'relation', c.oid, c.xmin::text, c.ctid::text FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace
+        UNION ALL SELECT 'function', p.oid, p.xmin::text, p.ctid::text FROM pg_proc p
+         WHERE p.pronamespace = 'public'::regnamespace
         UNION ALL SELECT 'trigger', t.oid, t.xmin::text, t.ctid::text FROM pg_trigger t
         UNION ALL SELECT 'comment', d.objoid, d.xmin::text, d.ctid::text FROM pg_description d WHERE d.objoid > 16383
         UNION ALL SELECT 'history', 0, h.xmin::text, h.ctid::text FROM migration_history h
         UNION ALL SELECT 'file', 0, f.xmin::text, f.ctid::text FROM migration_system_files f
-        UNION ALL SELECT 'event', e.event_number::oid, e.xmin::text, e.ctid::text FROM migration_events e ORDER BY 1, 2, 3, 4"""
+        UNION ALL SELECT 'event', e.event_number::oid, e.xmin::text, e.ctid::text FROM migration_events e
+        ORDER BY 1, 2, 3, 4"""
     by_install(server, dsn, "public")  # row security goes by the roles of the whole server
     before = ask(dsn, state, "public")
     result = upgrade(dsn)
@@ -163,7 +173,10 @@ def test_after_an_upgrade_everything_goes_on(old, upgrade, tmp_path):
         assert head.intact
     with psycopg.connect(dsn, autocommit=True) as connection:
         assert value(connection, "SELECT to_regclass('app.customers') IS NULL")
-        call = "SELECT success FROM execute_migration_rollback(%s, reason => 'x', chain_head => (SELECT head_hash FROM verify_migration_events()))"
+        call = (
+            "SELECT success FROM execute_migration_rollback(%s, reason => 'x',"
+            " chain_head => (SELECT head_hash FROM verify_migration_events()))"
+        )
         assert value(connection, call, SYSTEM)
         left = """SELECT (SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace)
                          + (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace)
@@ -228,6 +241,12 @@ def test_an_upgrade_that_fails_leaves_the_older_system_whole(old, server, option
     assert by_install(server, dsn, "public").upgraded_from == "0.1.0"
 
 
+PSQL_PID = (
+    "SELECT coalesce(max(pid), 0) FROM pg_stat_activity"
+    " WHERE application_name = 'psql' AND datname = current_database()"
+)
+
+
 def test_an_upgrade_that_is_interrupted_leaves_the_older_system_whole(old, server):
     dsn = old()
     before = state_of(dsn)
@@ -236,7 +255,7 @@ def test_an_upgrade_that_is_interrupted_leaves_the_older_system_whole(old, serve
         ended = []
         thread = threading.Thread(target=lambda: ended.append(by_psql(server, dsn, "public")))
         thread.start()
-        waiting = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE application_name = 'psql' AND wait_event_type = 'Lock' AND datname = current_database()"
+        waiting = f"{PSQL_PID} AND wait_event_type = 'Lock'"
         eventually(lambda: value(watcher, waiting) != 0, "the upgrade waits")
         assert value(watcher, "SELECT pg_terminate_backend(%s)", value(watcher, waiting))
         thread.join()
@@ -252,7 +271,7 @@ def test_an_upgrade_waits_for_a_rollback_that_runs(old, server):
         done = []
         thread = threading.Thread(target=lambda: done.append(by_psql(server, dsn, "public")))
         thread.start()
-        waiting = "SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE application_name = 'psql' AND wait_event = 'advisory' AND datname = current_database()"
+        waiting = f"{PSQL_PID} AND wait_event = 'advisory'"
         eventually(lambda: value(watcher, waiting) != 0, "the upgrade waits for the gate")
         eventually_waits(watcher, value(watcher, waiting))
         assert not done
@@ -272,23 +291,33 @@ def test_who_was_granted_all_is_granted_what_is_new_and_nobody_else(old, upgrade
     dsn = old()
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
-            "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO upgrade_reads; GRANT SELECT ON ALL TABLES IN SCHEMA public TO upgrade_reads"
+            "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO upgrade_reads;"
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO upgrade_reads"
         )
         connection.execute(
-            "GRANT EXECUTE ON FUNCTION can_rollback_migration TO upgrade_one; GRANT SELECT, UPDATE ON migration_history TO upgrade_one"
+            "GRANT EXECUTE ON FUNCTION can_rollback_migration TO upgrade_one;"
+            "GRANT SELECT, UPDATE ON migration_history TO upgrade_one"
         )
         connection.execute(
-            "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO upgrade_stranger; ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC"
+            "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO upgrade_stranger;"
+            "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC"
         )
         upgrade(dsn)
-        may = "SELECT bool_and(has_function_privilege(%s, p.oid, 'EXECUTE')), bool_or(has_function_privilege(%s, p.oid, 'EXECUTE')) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
+        may = (
+            "SELECT bool_and(has_function_privilege(%s, p.oid, 'EXECUTE')), bool_or(has_function_privilege(%s, p.oid,"
+            " 'EXECUTE')) FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
+        )
         assert connection.execute(may, ("upgrade_reads", "upgrade_reads")).fetchone() == (True, True)
         assert connection.execute(may, ("upgrade_stranger", "upgrade_stranger")).fetchone() == (False, False)
         assert value(
             connection, "SELECT has_function_privilege('upgrade_one', 'can_rollback_migration(text)', 'EXECUTE')"
         )
         assert not value(connection, "SELECT has_function_privilege('upgrade_one', 'schema_hash()', 'EXECUTE')")
-        tables = "SELECT string_agg(privilege, ' ' ORDER BY privilege) FROM unnest('{SELECT,UPDATE}'::text[]) AS p (privilege) WHERE has_table_privilege(%s, %s, privilege)"
+        tables = (
+            "SELECT string_agg(privilege, ' ' ORDER BY privilege)"
+            " FROM unnest('{SELECT,UPDATE}'::text[]) AS p (privilege)"
+            " WHERE has_table_privilege(%s, %s, privilege)"
+        )
         assert value(connection, tables, "upgrade_one", "migration_history") == "SELECT UPDATE"
         assert value(connection, tables, "upgrade_one", "migration_system_files") is None
         assert value(connection, tables, "upgrade_reads", "migration_system_files") == "SELECT"
@@ -300,10 +329,12 @@ def test_only_the_owner_upgrades_and_what_is_made_is_the_owners(server, old):
     dsn = old()
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
-            "GRANT ALL ON SCHEMA public TO upgrade_owner; GRANT SELECT ON ALL TABLES IN SCHEMA public TO upgrade_stranger"
+            "GRANT ALL ON SCHEMA public TO upgrade_owner;"
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO upgrade_stranger"
         )
         objects = connection.execute(
-            "SELECT unnest(tables)::regclass::text, NULL FROM migration_system_objects() UNION ALL SELECT NULL, unnest(routines)::regprocedure::text FROM migration_system_objects()"
+            "SELECT unnest(tables)::regclass::text, NULL FROM migration_system_objects()"
+            " UNION ALL SELECT NULL, unnest(routines)::regprocedure::text FROM migration_system_objects()"
         ).fetchall()
         for table, routine in objects:
             connection.execute(
@@ -318,7 +349,10 @@ def test_only_the_owner_upgrades_and_what_is_made_is_the_owners(server, old):
     assert state_of(dsn) == before
     assert by_install(server, dsn, "public").upgraded_from == "0.1.0"  # as a superuser
     with psycopg.connect(dsn) as connection:
-        owners = "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = 'public'::regnamespace UNION SELECT DISTINCT proowner::regrole::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        owners = (
+            "SELECT relowner::regrole::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " UNION SELECT proowner::regrole::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+        )
         assert connection.execute(owners).fetchall() == [("upgrade_owner",)]
         assert value(connection, "SELECT database_user FROM migration_events WHERE event = 'upgraded'") == "postgres"
 
@@ -368,7 +402,8 @@ def test_a_damaged_system_is_never_called_not_installed_and_install_repairs_it(d
 def test_a_function_that_was_replaced_is_put_right(db, session):
     connection = session()
     connection.execute(
-        "CREATE OR REPLACE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+        "CREATE OR REPLACE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean"
+        " LANGUAGE sql AS 'SELECT true'"
     )
     connection.execute("ALTER TABLE migration_events DISABLE TRIGGER refuse_event_change")
     assert db.install().upgraded_from == mr.__version__
@@ -398,5 +433,6 @@ def test_not_installed_names_where_it_looked_and_where_the_system_is(empty_dsn):
                 call()
             where = f"{db.target.host}:{db.target.port}"
             assert str(caught.value).startswith(
-                f"The rollback system is not installed in schema public of database {db.target.database} on {where}\nIt is in schema elsewhere"
+                f"The rollback system is not installed in schema public of database {db.target.database} on {where}\n"
+                "It is in schema elsewhere"
             )
