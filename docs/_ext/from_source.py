@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 import re
@@ -16,12 +15,16 @@ from docutils import nodes
 from facts import PACKAGE, Facts, facts
 
 import migrollback_nb
-from migrollback_nb.cli.commands import get_parser
+from migrollback_nb.cli.commands import describe_commands, get_parser
 from migrollback_nb.core import errors
 
 DOCS = Path(__file__).parents[1]
 _PLACE = re.compile(r"^<!-- from the source: ([a-z ]+) -->$", re.MULTILINE)
 _SQL = sorted(PACKAGE.joinpath("database", "sql").rglob("*.sql"))
+
+
+#: Of a line that is typed, so that it stands on a page without scrolling.
+_WIDTH = 88
 
 
 def escaped(text: str) -> str:
@@ -37,69 +40,62 @@ def cell(text: str) -> str:
 # -- command line ------------------------------------------------------------------------------------------------------
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
-    """Command -> its parser."""
-    action = next(action for action in get_parser()._actions if isinstance(action, argparse._SubParsersAction))
-    return dict(action.choices)
+def commands() -> dict[str, dict[str, Any]]:
+    """Command -> what the table of commands says of it."""
+    return {command["name"]: command for command in describe_commands()["commands"]}
 
 
-def _group(parser: argparse.ArgumentParser, *, common: bool) -> list[argparse.Action]:
-    shared = [group for group in parser._action_groups if (group.title or "").startswith("common options")]
-    theirs = [action for group in shared for action in group._group_actions]
-    if common:
-        return theirs
-    return [
-        action
-        for action in parser._actions
-        if action not in theirs and action.dest not in ("help", "command", "version")
-    ]
-
-
-def arguments(command: str) -> list[argparse.Action]:
+def arguments(command: str) -> list[dict[str, Any]]:
     """What a command takes besides the common options."""
-    return _group(commands()[command], common=False)
+    return list(commands()[command]["arguments"])
 
 
-def common_options() -> list[argparse.Action]:
+def common_options() -> list[dict[str, Any]]:
     """The options that stand before or after the command."""
-    return _group(get_parser(), common=True)
+    return list(describe_commands()["common"])
 
 
-def _table(actions: list[argparse.Action]) -> Iterator[str]:
-    yield "| argument | what it says |"
-    yield "| --- | --- |"
-    for action in actions:
-        value = action.metavar if isinstance(action.metavar, str) else None
-        if value is None and action.choices:
-            value = "{" + ",".join(map(str, action.choices)) + "}"
-        if action.option_strings:
-            name = ", ".join(action.option_strings) + (f" {value}" if value and action.nargs != 0 else "")
-        else:
-            name = (value or action.dest) + ("…" if action.nargs == "*" else "")
-            name = f"[{name}]" if action.nargs in ("?", "*") else name
-        help_text = (action.help or "") % (vars(action) | {"prog": "migrollback"})
-        yield f"| `` {name.replace('|', chr(92) + '|')} `` | {cell(help_text)}{' (required)' if action.required and action.option_strings else ''} |"
+def _typed(argument: dict[str, Any]) -> str:
+    """An argument as it is typed, its value included."""
+    names, metavar = argument["names"], argument["metavar"]
+    value = metavar or ("{" + ",".join(argument["choices"]) + "}" if argument["choices"] else "")
+    if not names[0].startswith("-"):
+        return f"{value or names[0]}{' ...' if argument['repeatable'] else ''}"
+    return f"{', '.join(names)} {value}".rstrip()
 
 
 def _usage(command: str) -> str:
-    """The usage line, without the common options."""
-    bare = argparse.ArgumentParser(
-        prog=f"migrollback {command}",
-        add_help=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=88),
-    )
-    for action in arguments(command):
-        bare._add_action(action)  # the very actions of the real parser
-    return bare.format_usage().removeprefix("usage: ").replace("\n       ", "\n").rstrip()
+    """The line that is typed, without the common options."""
+    words = [_typed(argument) if argument["required"] else f"[{_typed(argument)}]" for argument in arguments(command)]
+    lines, indent = [f"migrollback {command}"], " " * len(f"migrollback {command} ")
+    for word in words:
+        if len(lines[-1]) + len(word) >= _WIDTH:
+            lines.append(indent + word)
+        else:
+            lines[-1] += f" {word}"
+    return "\n".join(lines)
+
+
+def _table(described: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| argument | what it says |"
+    yield "| --- | --- |"
+    for argument in described:
+        marks = [
+            word
+            for word, is_so in (("required", argument["required"]), ("may be repeated", argument["repeatable"]))
+            if is_so
+        ]
+        bar = "\\|"
+        yield f"| `` {_typed(argument).replace('|', bar)} `` | {cell(argument['help'])}{f' ({chr(59).join(marks)})' if marks else ''} |"
 
 
 def cli_reference() -> str:
-    """Every command with its arguments, from the parser."""
+    """Every command with its arguments, from the table of commands."""
     epilog = (get_parser().epilog or "").strip()
     lines = ["```text", epilog, "```", "", "## Common options", "", *_table(common_options()), ""]
-    for name, parser in commands().items():
-        usage = _usage(name)
-        lines += [f"## {name}", "", escaped(parser.description or ""), "", "```text", usage, "```", ""]
+    for name, command in commands().items():
+        text = command["help"]
+        lines += [f"## {name}", "", escaped(text[:1].upper() + text[1:]) + ".", "", "```text", _usage(name), "```", ""]
         if own := arguments(name):
             lines += [*_table(own), ""]
         lines += [f"[JSON of this command](json.md#{name})", ""] if name in _json_commands() else []
