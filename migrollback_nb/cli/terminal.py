@@ -231,7 +231,7 @@ def _runbook_files(result: results.RunbookFiles, out: TextIO, _: TextIO) -> None
 def _audit(result: results.AuditResult, out: TextIO, _: TextIO) -> None:
     """Whether the chain of hashes is whole, and its head."""
     out.write(
-        f"{'✅ The audit trail is intact' if result.intact else f'❌ The audit trail is broken at event {result.first_bad_number}'}\n"
+        f"{'✅ The audit log is intact' if result.intact else f'❌ The audit log is broken at event {result.first_bad_number}'}\n"
     )
     out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")
 

@@ -420,7 +420,7 @@ def test_history_deps_plan_events(run: Callable[..., Ran], applied: mr.Migration
         "1. 20250120_add_project_analytics\n  2. 20250119_add_analytics_queue"
         in run("plan", "20250119_add_analytics_queue").out
     )
-    assert "✅ The audit trail is intact" in run("events", "--verify").out
+    assert "✅ The audit log is intact" in run("events", "--verify").out
     assert "applied" in run("events", "20250119_add_analytics_queue").out
 
 

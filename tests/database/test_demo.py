@@ -165,7 +165,7 @@ def test_the_story_is_true(base: Path) -> None:
         "Rollback failed",
         "Migration resolved: failed -> applied",
         "changed nothing",
-        "The audit trail is intact",
+        "The audit log is intact",
         "migrollback lab",
         str(base / "demo" / "migrations"),
     ):

@@ -146,7 +146,7 @@ def test_it_tells_the_whole_story(told: str, db: mr.Migrations) -> None:
     assert "Restored" in section(told, "Verification")
     events = db.database.queries.events()
     assert all(event["hash"] in section(told, "Events") for event in events if event["migration_name"] == NAME)
-    head = section(told, "Head of the audit trail")
+    head = section(told, "Head of the audit log")
     assert events[-1]["hash"] in head
     assert "intact" in head
 
@@ -181,11 +181,11 @@ def test_the_graph_is_drawn_where_dot_is_and_the_table_stands_always(
     assert "002_b" in without
 
 
-def test_a_migration_that_nobody_touched_has_a_short_story(db: mr.Migrations, applied: Callable[..., str]) -> None:
+def test_a_migration_that_no_one_touched_has_a_short_story(db: mr.Migrations, applied: Callable[..., str]) -> None:
     applied(NAME, "CREATE TABLE a ();", "DROP TABLE a;")
     text = report_html(db, NAME)
     assert "never rehearsed" in text
-    assert "Nobody has tried" in text
+    assert "No rollback of it was tried" in text
     assert "Nothing was verified" in text
     assert "DROP" in section(text, "Preview")
 
@@ -199,7 +199,7 @@ def test_a_broken_trail_is_loud(told: str, db: mr.Migrations, session: Callable[
     connection = session()
     connection.execute("ALTER TABLE migration_events DISABLE TRIGGER ALL")
     connection.execute("UPDATE migration_events SET reason = 'another' WHERE event_number = 3")
-    assert "BROKEN at event 3" in section(report_html(db, NAME), "Head of the audit trail")
+    assert "BROKEN at event 3" in section(report_html(db, NAME), "Head of the audit log")
 
 
 def test_it_reads_only(told: str, db: mr.Migrations) -> None:
