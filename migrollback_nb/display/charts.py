@@ -1,4 +1,4 @@
-"""Small bar charts as SVG, for notebooks and reports: no library, no script, readable in light and dark and on paper. Pure."""
+"""Small bar charts as SVG: no library, no script, readable in light and dark and on paper. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEIGHT = 22
 _LABEL = 260
 _BARS = 380
 _NUMBER = 110
-#: Reads on white and on black; a second series is also hatched, so that nobody has to tell colours apart.
+#: Reads on white and on black; a second series is also hatched, so that no reader has to tell colours apart.
 _COLOURS = ("#3b7dd8", "#b3261e", "#8a6d00")
 
 

@@ -40,7 +40,7 @@ STYLE = {
 
 
 def find_dot() -> Path | None:
-    """Path of a `dot`: the system's, else the one that the graphviz-pure wheel put beside this Python; None without either."""
+    """Path of a `dot`: the system's, else the graphviz-pure wheel's beside this Python, else None. Writes nothing."""
     if found := shutil.which("dot"):
         return Path(found)
     beside = Path(sys.executable).parent
@@ -188,48 +188,64 @@ def dependency_graph(
     # ids of our own: a name with a colon would be read as a port
     ids = {name: f"n{place}" for place, name in enumerate(status)}
     for name, state in status.items():
-        look = STYLE.get(state, STYLE["failed"])
-        shown = visible(name).replace("&", "&amp;")  # dot reads entities in labels
-        graph.node(
-            ids[name],
-            id=node_id(name),
-            label=graphviz.escape(f"{shown}\n{look['word']}").replace("\n", "\\n"),
-            tooltip=graphviz.escape(f"{shown}: {look['word']}"),
-            shape=look["shape"],
-            style=look["style"],
-            fillcolor=look["fillcolor"],
-            fontcolor=look["fontcolor"],
-            penwidth="3" if name == focus else "1",
-        )
+        _draw_migration(graph, ids[name], name, state, is_focus=name == focus)
     for edge in edges:
-        dependent, dependency = edge
-        if edge in inferred:
-            why = graphviz.escape(f"inferred: {visible(inferred[edge])}".replace("&", "&amp;"))
-            graph.edge(ids[dependent], ids[dependency], style="dashed", tooltip=why, edgetooltip=why)
-        else:
-            graph.edge(ids[dependent], ids[dependency])
+        _draw_edge(graph, ids[edge[0]], ids[edge[1]], inferred.get(edge))
     if legend and any(edge in inferred for edge in edges):
-        words = "solid: declared by the file\\ldashed: inferred from the objects (the tooltip says which)\\l"
-        graph.node(
-            "legend",
-            label=words,
-            shape="note",
-            style="",
-            fontsize="9",
-            fontcolor="#444444",
-            tooltip="What the lines mean",
-        )
+        _draw_legend(graph)
     graph.outline = outline(status, edges, inferred)
     graph.node_names = {node: name for name, node in ids.items()}
     return graph
 
 
+def _in_label(text: str) -> str:
+    """A text that `dot` prints as it is: it reads entities in labels."""
+    return visible(text).replace("&", "&amp;")
+
+
+def _draw_migration(graph: graphviz.Digraph, node: str, name: str, state: str, *, is_focus: bool) -> None:
+    look = STYLE.get(state, STYLE["failed"])
+    shown = _in_label(name)
+    graph.node(
+        node,
+        id=node_id(name),
+        label=graphviz.escape(f"{shown}\n{look['word']}").replace("\n", "\\n"),
+        tooltip=graphviz.escape(f"{shown}: {look['word']}"),
+        shape=look["shape"],
+        style=look["style"],
+        fillcolor=look["fillcolor"],
+        fontcolor=look["fontcolor"],
+        penwidth="3" if is_focus else "1",
+    )
+
+
+def _draw_edge(graph: graphviz.Digraph, dependent: str, dependency: str, because: str | None) -> None:
+    """because: why it is inferred; None where it is declared."""
+    if because is None:
+        graph.edge(dependent, dependency)
+        return
+    why = graphviz.escape(_in_label(f"inferred: {because}"))
+    graph.edge(dependent, dependency, style="dashed", tooltip=why, edgetooltip=why)
+
+
+def _draw_legend(graph: graphviz.Digraph) -> None:
+    graph.node(
+        "legend",
+        label="solid: declared by the file\\ldashed: inferred from the objects (the tooltip says which)\\l",
+        shape="note",
+        style="",
+        fontsize="9",
+        fontcolor="#444444",
+        tooltip="What the lines mean",
+    )
+
+
 def outline(
     status: Mapping[str, str], edges: Iterable[tuple[str, str]], inferred: Container[tuple[str, str]] = ()
 ) -> str:
-    """The graph as indented text: under each migration what it depends on. What was shown already is not unfolded again. Pure.
+    """The graph as indented text: under each migration what it depends on, unfolded once. Pure.
 
-    inferred: those edges that nobody declared; they are marked.
+    inferred: those edges that no file declares; they are marked.
 
     Examples
     --------
@@ -245,18 +261,17 @@ def outline(
     lines: list[str] = []
     shown: set[str] = set()
     tops = [name for name in status if name not in has_dependents]
-    # a circle has no top: show it from its first name rather than not at all
+    # a cycle has no top: show it from its first name rather than not at all
     for top in [*tops, *status]:
         if top in shown:
             continue
         stack: list[tuple[str, int, str]] = [(top, 0, "")]
         while stack:
             name, level, above = stack.pop()
-            again = name in shown and bool(below[name])
-            lines.append(
-                f"{'  ' * level}{visible(name)}"
-                f" ({STYLE.get(status[name], {'word': status[name]})['word']}{', inferred' if (above, name) in inferred else ''}){' ...' if again else ''}"
-            )
+            again = " ..." if name in shown and below[name] else ""
+            mark = ", inferred" if (above, name) in inferred else ""
+            word = STYLE.get(status[name], {"word": status[name]})["word"]
+            lines.append(f"{'  ' * level}{visible(name)} ({word}{mark}){again}")
             if name not in shown:
                 shown.add(name)
                 stack += [(base, level + 1, name) for base in sorted(below[name], reverse=True)]

@@ -231,7 +231,7 @@ _TRANSACTION_WORDS = {
 
 
 def _settings(node: Node, text: str) -> Iterator[tuple[str, bool]]:
-    """(setting, whether only until the transaction ends) of what a statement changes, set_config() and DO counted."""
+    """(setting, whether only until the transaction ends) of what a statement changes, SET in a DO block too."""
     if node.WhichOneof("node") == "variable_set_stmt":
         if node.variable_set_stmt.name:
             yield node.variable_set_stmt.name.lower(), node.variable_set_stmt.is_local

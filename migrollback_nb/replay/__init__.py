@@ -1,1 +1,1 @@
-"""What runs on a scratch database: proof, schema copy, previous definitions, suggested rollback. Never touches the target."""
+"""What runs on a scratch database: proof, schema copy, previous definitions, suggested rollback. Never the target."""

@@ -1,4 +1,4 @@
-"""Replays a folder on a scratch database up to one migration, and keeps what the schema was before and after single statements of that. Writes only there."""
+"""Fetches previous definitions: replays a folder and keeps the schema around one migration. Writes only there."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def state(connection: psycopg.Connection, schema: str) -> SchemaState:
     return SchemaState(objects=row[0], path=tuple(row[1]), role=row[2], major=connection.info.server_version // 10000)
 
 
-def run_and_look(
+def run_and_keep_states(
     connection: psycopg.Connection, schema: str, file: MigrationFile, wanted: Collection[int]
 ) -> tuple[Sequence[SchemaState | None], str | None]:
-    """Run an up migration and keep the states before and after the statements that are wanted. Writes: the up migration stays applied, unless it fails.
+    """Run an up migration and keep the states around the statements that are wanted. Writes: it stays applied.
 
     Parameters
     ----------
@@ -62,18 +62,18 @@ def run_and_look(
     """
     statements = file.up.statements
     states: list[SchemaState | None] = [None] * (len(statements) + 1)
-    looked = {place for index in wanted for place in (index, index + 1)}
+    wanted_states = {place for index in wanted for place in (index, index + 1)}
     inside = file.transaction and not file.up_refused_in_transaction
     place = 0
     try:
         if inside:
             connection.execute("BEGIN")
         for place, statement in enumerate(statements):
-            if place in looked:
+            if place in wanted_states:
                 states[place] = state(connection, schema)
             if not (file.up.wrapped and place in (0, len(statements) - 1)):
                 connection.execute(statement.text.encode())
-        if len(statements) in looked:
+        if len(statements) in wanted_states:
             states[-1] = state(connection, schema)
         if inside:
             connection.execute("COMMIT")
@@ -85,7 +85,7 @@ def run_and_look(
     return states, None
 
 
-def look_up(
+def fetch_states(
     files: Sequence[MigrationFile],
     file: MigrationFile,
     wanted: Collection[int],
@@ -105,16 +105,16 @@ def look_up(
     wanted : collection of int
         Places in ``file.up.statements``, counted from 0.
     on, own_server
-        Where the scratch database is made; see `migrollback_nb.replay.scratch.scratch`.
+        Where the scratch database is created; see `migrollback_nb.replay.scratch.scratch`.
     first : sequence of Prelude
         What runs there before the first migration.
 
     Returns
     -------
     states : sequence of SchemaState or None, or None
-        See `run_and_look`; None when there is nothing to go by.
+        See `run_and_keep_states`; None when there is nothing to go by.
     trouble : str or None
-        Why not all could be looked up, in words.
+        Why not all could be fetched, in words.
     """
     try:
         with (
@@ -122,12 +122,12 @@ def look_up(
             open_connection(place.dsn, found_in=place.server) as connection,
         ):
             for other in files:
-                _, trouble = run_and_look(connection, place.schema, other, ())
+                _, trouble = run_and_keep_states(connection, place.schema, other, ())
                 if trouble is not None:
                     return None, f"{other.name}, which comes before it, cannot be applied on {place.server}: {trouble}"
                 # what one migration sets for its session is not there for the next
                 connection.execute("RESET ALL; SET SESSION AUTHORIZATION DEFAULT")
-            states, trouble = run_and_look(connection, place.schema, file, wanted)
+            states, trouble = run_and_keep_states(connection, place.schema, file, wanted)
             return states, None if trouble is None else f"it cannot be applied on {place.server}: {trouble}"
     except MigrollbackError as error:
         return None, str(error)

@@ -253,7 +253,7 @@ class _Prover:
         return []
 
     def _compare_without_rows(self, file: MigrationFile, schema: str, trial: Trial) -> tuple[list[str], Trial | None]:
-        """Whether synthetic rows are the reason for a bad verdict: remarks, and the trial that counts instead, if one does."""
+        """Whether synthetic rows are the reason for a bad verdict: remarks, and the trial that counts instead."""
         bare = self._try_with_fewer(file, schema, fill_empty=False)
         if trial.failure is None:
             return (["differs only where tables hold rows (synthetic ones)"] if bare.restored else []), None

@@ -1,4 +1,4 @@
-"""The databases of one proof: a base in which only up migrations run, and the copy of it that is worked on. Writes only there."""
+"""The databases of a proof: a base in which only up migrations run, and the copy to work on. Writes only there."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ProofDatabases:
             self._place.drop(database.target.database)
 
     def is_applied(self, file: MigrationFile) -> None:
-        """Keep that a migration is applied in the copy that is worked on, so that the base can follow. Writes nothing."""
+        """Keep that a migration is applied in the copy, so that the base can follow. Writes nothing."""
         self._behind.append(file)
 
     def catch_up(self) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def rehearse_on_copy(
     target: Database, names: Sequence[str], *, on: str, consent: bool = False, statement_timeout: str | None = None
 ) -> Rehearsal:
-    """Rehearse the rollbacks of these migrations, in this order, on a copy of the target's schema. Writes nothing to the target.
+    """Rehearse rollbacks, in this order, on a copy of the target's schema. Writes nothing to the target.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def rehearse_on_copy(
 def _statement_by_statement(
     database: Database, name: str, history: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Notice]]:
-    """Roll one migration back on the copy, outside a transaction, and report it as a rehearsal does. Writes, to the copy."""
+    """Roll one migration back outside a transaction, and report it as a rehearsal does. Writes to the copy."""
     before = database.rehearsals.schema_snapshot()
     execution = database.nontransactional.rollback(name)
     row = execution.rows[0]

@@ -1,4 +1,4 @@
-"""One value of any type for a synthetic row: columns do not share values, and rows differ already in the first character. Pure."""
+"""One value of any type for a synthetic row: columns share none, rows differ already in the first character. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs up migrations and rollbacks on a scratch database as on a real one, and says why one did not run. Writes only there."""
+"""Runs up migrations and rollbacks on a scratch database as on a real one; says why one failed. Writes only there."""
 
 from __future__ import annotations
 

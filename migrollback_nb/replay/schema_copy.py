@@ -6,12 +6,9 @@ standby.
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, LiteralString
 
 from psycopg import sql
@@ -24,6 +21,10 @@ from migrollback_nb.database import Database
 from migrollback_nb.files.migration import parse
 from migrollback_nb.files.preludes import extensions_only, without_own_options
 from migrollback_nb.replay.scratch import Scratch, scratch
+from migrollback_nb.replay.scratch_platform import roles_of
+from migrollback_nb.servers import embedded
+from migrollback_nb.servers.programs import ProgramFailed
+from migrollback_nb.servers.schema_dump import dump_schema, restore_schema
 
 if TYPE_CHECKING:
     from migrollback_nb.database.session import Row
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 #: Word for "on a scratch database of this machine", where a DSN may stand too.
 HERE = "scratch"
-#: How long pg_dump waits for one lock on the target, in milliseconds.
-_LOCK_WAIT = "500"
-#: What says nothing of a rollback and may not exist elsewhere.
-_LEFT_OUT = ("--no-tablespaces", "--no-subscriptions", "--no-security-labels", "--no-publications")
 
 
 @dataclass(slots=True)
@@ -43,7 +40,7 @@ class SchemaCopy:
 
     database: Database  #: a connection to it, with the target's own rollback system and history
     server: str  #: where it is, in words
-    remarks: tuple[str, ...] = ()  #: in what it is not like the target
+    remarks: tuple[str, ...] = ()  #: in what it differs from the target
 
 
 @contextmanager
@@ -79,17 +76,17 @@ def copied(target: Database, *, on: str = HERE, timeouts: Timeouts | None = None
         on=None if on == HERE else on,
         preludes=extensions_only() if on == HERE else (),
         timeouts=timeouts,
-    ) as made:
+    ) as place:
         if on != HERE:
-            _require_roles(made, [role["rolname"] for role in _roles(target)])
-        _make_roles(made, target, roles)
+            _require_roles(place, [role["rolname"] for role in _roles(target)])
+        _create_roles(place, target, roles)
         # the system that scratch() has installed would stand in the way of none of the target's objects, but it would
         # be compared with them
-        made.database.connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(made.schema)))
-        _pour(target, made)
-        _copy_history(target, made)
+        place.database.connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(place.schema)))
+        _copy_schema(target, place)
+        _copy_history(target, place)
         user = target.target.user if roles else None
-        dsn = make_conninfo(made.dsn, user=user) if user else made.dsn
+        dsn = make_conninfo(place.dsn, user=user) if user else place.dsn
         opened = Database.connect(
             dsn,
             found_in="the copy of the schema",
@@ -99,7 +96,7 @@ def copied(target: Database, *, on: str = HERE, timeouts: Timeouts | None = None
         )
         try:
             yield SchemaCopy(
-                database=opened, server=made.server, remarks=(*_differences(target, opened), *made.remarks)
+                database=opened, server=place.server, remarks=(*_differences(target, opened), *place.remarks)
             )
         finally:
             opened.close()
@@ -114,7 +111,10 @@ def _quoted(name: str) -> str:
 
 
 def _roles(target: Database) -> list[Row]:
-    """The roles that the target's objects name and the one that is connected, with those they belong to; none where postgres is the only one."""
+    """The roles that the target's objects name and the one that is connected, with those they are members of.
+
+    None where postgres is the only one.
+    """
     rows = _ask(
         target,
         "WITH RECURSIVE named (oid) AS (SELECT s.refobjid FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_database d"
@@ -146,34 +146,30 @@ def _differences(target: Database, copy: Database) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _require_roles(made: Scratch, names: list[str]) -> None:
-    there = {name for (name,) in made.database.connection.execute("SELECT rolname FROM pg_catalog.pg_roles").fetchall()}
+def _require_roles(place: Scratch, names: list[str]) -> None:
+    there = roles_of(place.database.connection)
     if missing := [name for name in names if name not in there]:
         raise UsageError(
-            f"The schema names roles that {made.server} has not: {', '.join(missing)}",
-            hint="Create them there, or rehearse with --on scratch, which makes a server of its own with these roles.",
+            f"The schema names roles that {place.server} has not: {', '.join(missing)}",
+            hint="Create them there, or rehearse with --on scratch, which starts a server of its own with these roles.",
         )
 
 
 _ATTRIBUTES = ("super", "inherit", "createrole", "createdb", "bypassrls", "replication")
 
 
-def _make_roles(made: Scratch, target: Database, roles: list[Row]) -> None:
-    """Make the target's roles on a server that is there for this alone. No passwords: only its owner reaches it."""
-    connection = made.database.connection
+def _create_roles(place: Scratch, target: Database, roles: list[Row]) -> None:
+    """Create the target's roles on a server that is there for this alone. No passwords: only its owner reaches it."""
+    connection = place.database.connection
     for role in roles:
         words = [
             ("" if role[f"rol{attribute}"] else "NO") + ("SUPERUSER" if attribute == "super" else attribute.upper())
             for attribute in _ATTRIBUTES
         ]
-        create = "ALTER" if role["rolname"] == "postgres" else "CREATE"
-        if role["rolname"] == "postgres":
-            continue  # who makes all this here stays superuser
-        connection.execute(
-            sql.SQL("{} ROLE {} LOGIN {}").format(
-                sql.SQL(create), sql.Identifier(role["rolname"]), sql.SQL(" ".join(words))
+        if role["rolname"] != "postgres":  # the role that creates all this stays superuser
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN {}").format(sql.Identifier(role["rolname"]), sql.SQL(" ".join(words)))
             )
-        )
     for role in roles:
         for group in role["belongs_to"]:
             connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), sql.Identifier(role["rolname"])))
@@ -185,7 +181,7 @@ def _make_roles(made: Scratch, target: Database, roles: list[Row]) -> None:
         )
         connection.execute(
             sql.SQL("ALTER DATABASE {} OWNER TO {}").format(
-                sql.Identifier(made.name), sql.Identifier(owner[0]["rolname"])
+                sql.Identifier(place.name), sql.Identifier(owner[0]["rolname"])
             )
         )
         may = _ask(
@@ -196,74 +192,39 @@ def _make_roles(made: Scratch, target: Database, roles: list[Row]) -> None:
         for row in may:
             connection.execute(
                 sql.SQL("GRANT {} ON DATABASE {} TO {}").format(
-                    sql.SQL(row["what"]), sql.Identifier(made.name), sql.Identifier(target.target.user)
+                    sql.SQL(row["what"]), sql.Identifier(place.name), sql.Identifier(target.target.user)
                 )
             )
 
 
-def _pour(target: Database, made: Scratch) -> None:
+def _copy_schema(target: Database, place: Scratch) -> None:
     """pg_dump | psql."""
-    from migrollback_nb.servers import embedded
-
-    folder = made.bin or embedded.bin_folder()
-    # what the environment says of PostgreSQL is of the user's own databases; but where passwords and certificates are
-    # found counts for the target
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("PG")
-        or name in ("PGPASSFILE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
-    }
-    info = target.connection.info
-    secret = {"PGPASSWORD": info.password} if info.password else {}
-    dump: list[str | Path] = [
-        folder / "pg_dump",
-        "--schema-only",
-        f"--lock-wait-timeout={_LOCK_WAIT}",
-        *_LEFT_OUT,
-        f"--dbname={info.dsn}",
-    ]
-    restore: list[str | Path] = [
-        folder / "psql",
-        "-X",
-        "-q",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-o",
-        os.devnull,
-        f"--dbname={made.dsn}",
-    ]
-    read = subprocess.run(dump, check=False, capture_output=True, stdin=subprocess.DEVNULL, env=environment | secret)  # noqa: S603  # a program of ours
-    if read.returncode:
+    folder = place.bin or embedded.bin_folder()
+    try:
+        dump = dump_schema(target.connection, folder)
+    except ProgramFailed as error:
         raise UsageError(
-            f"pg_dump cannot read the schema: {_said(read.stderr)}",
+            f"pg_dump cannot read the schema: {_shown(error.said)}",
             hint="Connect as a role that may read all of it, or rehearse on the target itself.",
-        )
-    # an older server does not know this setting, which every dump begins with
-    text = (
-        read.stdout
-        if made.database.connection.info.server_version >= 170000
-        else read.stdout.replace(b"\nSET transaction_timeout = 0;\n", b"\n", 1)
-    )
-    text = without_own_options(text.decode("latin-1")).encode(
-        "latin-1"
-    )  # in whatever encoding it is, these lines read the same
-    quiet = {"PGOPTIONS": "-c client_min_messages=error"}
-    written = subprocess.run(restore, check=False, capture_output=True, input=text, env=environment | quiet)  # noqa: S603  # a program of ours
-    if written.returncode:
+        ) from error
+    # in whatever encoding it is, the lines that are meant read the same
+    dump = without_own_options(dump.decode("latin-1")).encode("latin-1")
+    try:
+        restore_schema(dump, place.dsn, folder, server_version=place.database.connection.info.server_version)
+    except ProgramFailed as error:
         raise UsageError(
-            f"The schema cannot be restored on {made.server}: {_said(written.stderr)}",
+            f"The schema cannot be restored on {place.server}: {_shown(error.said)}",
             hint="Name a server that is like this one with --on postgresql://..., or rehearse on the target itself.",
-        )
+        ) from error
 
 
-def _said(output: bytes) -> str:
-    return "\n".join(line for line in visible(output.decode(errors="replace")).splitlines() if line.strip())[:2000]
+def _shown(said: str) -> str:
+    return "\n".join(line for line in visible(said).splitlines() if line.strip())[:2000]
 
 
-def _copy_history(target: Database, made: Scratch) -> None:
-    """What the gate asks and what belongs to whom: the rows of the rollback system itself, but neither its trail nor its snapshots."""
-    connection = made.database.connection
+def _copy_history(target: Database, place: Scratch) -> None:
+    """Copy the rows that the gate asks and that tell ownership, but neither the audit log nor the snapshots."""
+    connection = place.database.connection
     for table in ("migration_history", "migration_dependencies", "migration_objects"):
         name = sql.Identifier(target.session.schema, table)
         if connection.execute("SELECT pg_catalog.to_regclass(%s) IS NULL", (name.as_string(None),)).fetchone() == (

@@ -1,4 +1,4 @@
-"""Scratch databases: created for one piece of work, with the rollback system in a schema of its own, and dropped at its end.
+"""Creates scratch databases for one piece of work, with a rollback system of their own, and drops them at its end.
 
 By default on the embedded server, or on another that is started for this alone: see `scratch_server`. On a named server
 a scratch database gets a name that no other has; what a killed process left behind is dropped by the next.
@@ -86,7 +86,7 @@ class Scratch:
         return self.connect()
 
     def connect(self, database: str | None = None) -> Database:
-        """Open a connection to the scratch database, or to another of this scratch, until that is closed. Writes nothing."""
+        """Open a connection to the scratch database, or another of this scratch, until it is closed. Writes nothing."""
         opened = Database.connect(
             self.dsn_of(database or self.name),
             found_in="the scratch database",

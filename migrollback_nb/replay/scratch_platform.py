@@ -1,4 +1,4 @@
-"""What a scratch database has before the first migration, as its platform would: roles, and what preludes bring. Writes there."""
+"""What a scratch database has before the first migration, as on its platform: roles and preludes. Writes there."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Server:
 def server_for(
     required: Requirements, preludes: Sequence[Prelude], named: Path | None, *, private: bool
 ) -> Iterator[Server]:
-    """A server of this machine that has all that is required, for as long as the ``with`` block lasts. Writes its folder.
+    """A server of this machine that has all that is required, while the ``with`` block lasts. Writes its folder.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Suggests a rollback block for one migration of a folder: from its text, and from a replay where that does not say enough. Writes only on the scratch database."""
+"""Suggests a rollback block, by the text of a migration and, where that says too little, a replay. Writes only there."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def template(
     prove : bool
         True: try the block on a scratch database and grade it.
     on, own_server
-        Where the scratch databases are made; see `migrollback_nb.replay.scratch.scratch`.
+        Where the scratch databases are created; see `migrollback_nb.replay.scratch.scratch`.
     first : sequence of Prelude
         What runs there before the first migration.
 
@@ -77,7 +77,7 @@ def template(
         except DependencyError as error:
             trouble = error.message
         else:
-            states, trouble = definitions.look_up(
+            states, trouble = definitions.fetch_states(
                 before, file, suggested.needs_schema, on=on, own_server=own_server, first=first
             )
         if states is not None:

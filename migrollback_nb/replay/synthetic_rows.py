@@ -1,7 +1,7 @@
-"""Fills tables with a few synthetic rows that their constraints allow, so that a rollback has something to lose. Writes.
+"""Fills tables with a few synthetic rows that their constraints allow, so that there is something to lose. Writes.
 
-Values come by type (see `row_values`); what a check, a domain or a partition asks for is found by trial, with the values
-that its own text names.
+Values come by type (see `row_values`); what a check, a domain or a partition asks for is found by trial, with the
+values that its own text names.
 """
 
 from __future__ import annotations

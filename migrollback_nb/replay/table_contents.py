@@ -60,7 +60,7 @@ class Content:
     total: str | None  #: digest of all rows where there are too many; does not depend on their order
 
     def monotonous(self) -> bool:
-        """Whether a column says the same in all rows, so that no loss of it could be seen; not asked of large tables."""
+        """Whether a column says the same in all rows, so that its loss could not be seen; not asked of large tables."""
         if self.rows is None:
             return False
         rows = [json.loads(row) for row in self.rows]
@@ -68,7 +68,7 @@ class Content:
 
 
 def tables(connection: psycopg.Connection, *, besides: Sequence[str]) -> list[Table]:
-    """All ordinary tables and partitions, besides those of extensions, of the system and of some schemas. Does not write."""
+    """All tables and partitions, besides those of extensions, of the system and of some schemas. Does not write."""
     connection.execute("SELECT pg_catalog.pg_stat_force_next_flush()")
     rows = connection.execute(_TABLES, ([*besides, "information_schema"],)).fetchall()
     return [
@@ -173,7 +173,7 @@ def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> tuple[lis
 
 
 def _difference(was: Content, now: Content) -> tuple[int, int, tuple[str, ...]]:
-    """(how many old rows are gone or changed, how many are new, the columns whose values differ), by the old columns."""
+    """(how many old rows are gone or changed, how many are new, which columns differ), by the old columns."""
     if was.rows is None or now.rows is None:
         if (was.count, was.total) == (now.count, now.total):
             return 0, 0, ()

@@ -1,4 +1,4 @@
-"""Tries one migration: up, rollback, up again, each committed; says what came of it and grades it. Writes only on the scratch database."""
+"""Tries one migration: up, rollback, up again, each committed; and grades it. Writes only on the scratch database."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ ROOT_FOLDER = Path("/var/lib/migrollback_nb")
 #: Longest wait for a server that starts or stops, in seconds. Recovery after a crash may take a while.
 _PATIENCE = 60
 _SETTINGS = {
-    # Only the socket, and that inside the data folder, which nobody else may enter: whoever reaches it is superuser.
+    # Only the socket, and that inside the data folder, which no other user may enter: who reaches it is superuser.
     "listen_addresses": "",
     "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
@@ -96,7 +96,7 @@ def bin_folder() -> Path:
 
 
 def programs_for_others() -> Path:
-    """Name the folder of PostgreSQL's programs where another user than root may run them too. Writes: for root, on first use, a copy of them.
+    """Name the folder of PostgreSQL's programs where any user may run them. Writes for root, on first use, a copy.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def programs_for_others() -> Path:
 
 
 def start(database: str = "postgres") -> str:
-    """Start the embedded server unless it runs, and create a database unless it exists. Writes: on first use the data folder too.
+    """Start the embedded server unless it runs, and create a database unless it exists. Writes its data folder.
 
     The server ends with the last process that has called this. Calling it again costs next to nothing.
 
@@ -189,7 +189,7 @@ def _leave(data: Path) -> None:
         try:
             fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return  # somebody else still uses it
+            return  # another process still uses it
         if _postmaster(data) is not None:
             _run("pg_ctl", "-D", str(data), "-w", "-t", str(_PATIENCE), "-m", "fast", "stop", base=data.parent)
 
@@ -198,7 +198,7 @@ def _leave(data: Path) -> None:
 def _leave_all() -> None:
     with _threads:
         for data in list(_uses):
-            # the folder may be gone, and nobody is left to tell: the next process that ends tries again
+            # the folder may be gone, and no one is left to tell: the next process that ends tries again
             with suppress(OSError, MigrollbackError):
                 _leave(data)
 
@@ -228,7 +228,7 @@ def _share(base: Path) -> IO[bytes]:
 
 
 def _private(path: Path) -> IO[bytes]:
-    # whoever may read a file may lock it, and so keep us waiting
+    # a user who may read a file may lock it, and so keep us waiting
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb")
 
 
@@ -270,7 +270,7 @@ def _has_programs(data: Path) -> bool:
     try:
         return Path(psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0])).exe()).exists()
     except (OSError, ValueError, psutil.Error):
-        return True  # nobody can tell
+        return True  # that cannot be told
 
 
 def _start_server(data: Path) -> None:
@@ -303,9 +303,9 @@ def _start_server(data: Path) -> None:
 
 
 def _forget_strange_pids(data: Path) -> None:
-    """Remove lock files that name a process which is there but is no server of this folder: PostgreSQL would take it for one.
+    """Remove lock files that name a process which is no server of this folder: PostgreSQL would take it for one.
 
-    It has got the id of a server that crashed, or is what is left of that server where nobody reaps the dead, as in
+    It has got the id of a server that crashed, or is what is left of that server where no process reaps the dead, as in
     many containers.
     """
     import psutil

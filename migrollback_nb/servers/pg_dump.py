@@ -1,4 +1,4 @@
-"""A backup by pg_dump into a named file, proved by reading it back. No password on a command line; no file is overwritten."""
+"""Takes a backup by pg_dump into a named file, and reads it back as proof. Writes that file, and overwrites none."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Backup:
     seconds: float  #: how long it took
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, for JSON and for the audit trail."""
+        """The fields, for JSON and for the audit log."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Backup:
 
 
 def find_pg_dump(server_version: int) -> programs.Programs:
-    """A pg_dump that can dump this server: of its major version or, where there is none, the nearest newer one. Writes nothing.
+    """A pg_dump that can dump this server: of its major version, or the nearest newer one. Writes nothing.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def default_file(name: str, *, final: bool = False) -> Path:
 def take_backup(
     connection: psycopg.Connection, file: Path | str, *, cancelled: threading.Event | None = None
 ) -> Backup:
-    """Dump the whole database that a connection leads to. Writes a file that only its owner may read, and nothing to the database.
+    """Dump the whole database of a connection. Writes a file that only its owner may read, and nothing to the database.
 
     Parameters
     ----------
@@ -177,7 +177,10 @@ def take_backup(
 
 @contextmanager
 def _connection_file(connection: psycopg.Connection) -> Iterator[dict[str, str]]:
-    """An environment in which libpq's service `_SERVICE` leads where this connection leads: others can read command lines, not this file."""
+    """An environment in which libpq's service `_SERVICE` leads where this connection leads.
+
+    Others can read command lines, but not this file.
+    """
     info = connection.info
     options = {name: value for name, value in info.get_parameters().items() if name not in _NOT_PASSED_ON and value}
     if options.get("sslcertmode") == "allow":  # what it is anyway, and libpq 15 does not know the word

@@ -1,4 +1,4 @@
-"""A private temporary PostgreSQL from programs on this machine: in a folder of its own, on a socket, gone with the process that started it.
+"""Starts a private temporary PostgreSQL: in a folder of its own, on a socket, gone with the process that started it.
 
 PostgreSQL refuses to run as root: then another user runs it. Whichever way the process ends, killed or not, a guardian
 stops the server and removes its folder; what a reboot leaves behind, the next start removes.
@@ -20,14 +20,17 @@ from migrollback_nb.servers import programs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What a folder of such a server is called, so that leftovers can be told.
+#: What a folder of such a server is called, so that leftovers are recognized.
 _PREFIX = "mrtmp"
 _PATIENCE = 120
 # A server must not outlive its process: this shell waits for the end of its standard input, which comes however the
 # process ends.
 _GUARDIAN = 'cat >/dev/null; "$1/pg_ctl" -D "$2/data" -m immediate -w stop >/dev/null 2>&1; cd /; rm -rf "$2"'
 
-#: For a server whose data nobody will miss: crash safety is most of the time of small transactions.
+#: The encoding is that of every migration file; a server that is thrown away needs no sync.
+_INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+
+#: For a server whose data will not be missed: crash safety is most of the time of small transactions.
 THROWAWAY = {
     "listen_addresses": "",
     "fsync": "off",
@@ -59,7 +62,7 @@ class PrivateServer:
     def start(
         cls, bin: Path, settings: Mapping[str, str] = THROWAWAY, *, extensions: Path | None = None
     ) -> PrivateServer:
-        """Start one from the programs in a folder. Writes a temporary folder; `stop` and the end of the process remove it.
+        """Start one from the programs in a folder. Writes a temporary folder, which is gone with the process.
 
         Parameters
         ----------
@@ -97,33 +100,22 @@ class PrivateServer:
                 _give(folder, account)
             guardian = subprocess.Popen(  # noqa: S603  # a text of ours
                 ["/bin/sh", "-c", _GUARDIAN, "sh", str(copied), str(folder)],
-                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, cwd=folder, **account,
-            )  # fmt: skip
-            initdb: list[str | Path] = [
-                copied / "initdb",
-                "-D",
-                folder / "data",
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale",
-                _locale(),
-                "--no-sync",
-            ]
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd=folder,
+                **account,
+            )
+            data = ["-D", folder / "data"]
+            initdb = [copied / "initdb", *data, *_INITDB, "--locale", _locale()]
             _run(initdb, folder, account)
             lines = [
                 f"{name} = '{value}'\n" for name, value in {**settings, "unix_socket_directories": str(folder)}.items()
             ]
             with (folder / "data" / "postgresql.conf").open("a") as config:
                 config.writelines(lines)
-            _run(
-                [copied / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w", "-t", "60", "start"],
-                folder,
-                account,
-            )
+            _run([copied / "pg_ctl", *data, "-l", folder / "log", "-w", "-t", "60", "start"], folder, account)
         except BaseException:
             if guardian is None:
                 in_use.close()
@@ -152,7 +144,7 @@ def remove_leftovers() -> None:
     import fcntl
 
     for folder in Path(_roomy_folder() or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        # not ours to remove, just being made, or just being removed
+        # not ours to remove, just being created, or just being removed
         with suppress(OSError), (folder / "in-use").open("rb") as in_use:
             fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not (folder / "data" / "postmaster.pid").exists():
@@ -168,8 +160,11 @@ def _give(folder: Path, account: Mapping[str, Any]) -> None:
 
 
 def _roomy_folder() -> str | None:
-    """Where to put data folders: in memory where that has room, for they are short-lived; by a short path, for a Unix socket's name has 107 bytes."""
-    memory = Path("/dev/shm")  # noqa: S108  # a folder of an unguessable name is made in it
+    """Where to put data folders, which are short-lived: in memory where that has room; None: where Python puts them.
+
+    The path must be short: a Unix socket's name has 107 bytes.
+    """
+    memory = Path("/dev/shm")  # noqa: S108  # a folder of an unguessable name is created in it
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 1024**3:
         return str(memory)
     # its files are private to a folder of a random name

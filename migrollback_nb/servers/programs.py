@@ -18,7 +18,7 @@ from migrollback_nb.core.errors import UsageError
 
 #: Variable that names the folder of the programs of the PostgreSQL to fall back on.
 VARIABLE = "MIGROLLBACK_PG_BIN"
-#: What to name instead of the wheel: a database, or a server where its programs alone are wanted, for a scratch database.
+#: What to name instead of the wheel: a database; or a server, where only its programs are wanted.
 ANOTHER_DATABASE = "a database of your own with --dsn"
 ANOTHER_SERVER = "a server of your own for the scratch database with --on (on=...)"
 #: Debian's, Red Hat's, Homebrew's.
@@ -201,7 +201,7 @@ def is_root() -> bool:
 
 
 def account_of(*names: str) -> dict[str, Any]:
-    """Arguments that make subprocess run as the first of these users that exists; none where none does. Writes nothing."""
+    """Arguments that make subprocess run as the first of these users that exists, if any does. Writes nothing."""
     import pwd
 
     for name in names:
@@ -240,7 +240,7 @@ def others_may_run(programs: Path) -> bool:
 
 
 def copy_of_wheel(programs: Path, into: Path) -> Path:
-    """Copy a wheel's programs so that every user may run them, and name the folder where they are then. Writes below `into`.
+    """Copy a wheel's programs so that every user may run them, and name their new folder. Writes below `into`.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from watching import schema_of
 import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.core.errors import MigrationNotFound
-from migrollback_nb.replay.definitions import run_and_look
+from migrollback_nb.replay.definitions import run_and_keep_states
 
 pytestmark = pytest.mark.older
 
@@ -238,7 +238,7 @@ def test_the_command_line_prints_the_grade(db, write_migration, database_dsn):
 def test_an_up_part_that_fails_leaves_nothing_unless_it_runs_outside_a_transaction(database_dsn, header, left):
     file = mr.parse(f"{header}CREATE TABLE t ();\nSELECT 1/0;", name="001_t")
     with psycopg.connect(database_dsn, autocommit=True) as connection:
-        states, trouble = run_and_look(connection, "public", file, {0})
+        states, trouble = run_and_keep_states(connection, "public", file, {0})
         assert "(22012)" in trouble
         assert [state is None for state in states] == [False, False, True]
         assert connection.execute("SELECT to_regclass('t') IS NOT NULL").fetchone() == (left,)
