@@ -206,7 +206,7 @@ class SqlText:
 
     @property
     def wrapped(self) -> bool:
-        """Whether the whole text is one BEGIN ... COMMIT, which says no more than that it is to run in a transaction."""
+        """Whether the whole text is one BEGIN ... COMMIT, which only says that it is to run in a transaction."""
         kinds = [s.cannot_run for s in self.statements]
         return (
             len(kinds) >= 2

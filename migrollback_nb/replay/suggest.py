@@ -1,4 +1,4 @@
-"""Suggests a rollback block, by the text of a migration and, where that says too little, a replay. Writes only there."""
+"""Suggests a rollback block by the text of a migration and, where that says too little, a replay. Writes only there."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class PrivateServer:
                 cwd=folder,
                 **account,
             )
-            data = ["-D", folder / "data"]
+            data: list[str | Path] = ["-D", folder / "data"]
             initdb = [copied / "initdb", *data, *_INITDB, "--locale", _locale()]
             _run(initdb, folder, account)
             lines = [
