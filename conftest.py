@@ -74,7 +74,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 class ByFile(LoadFileScheduling):
-    """A file at a time to each worker; those in the browser together, for they share one JupyterLab and one Chromium."""
+    """A file at a time to each worker; those in the browser together, for they share one JupyterLab and one
+    Chromium."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "tests/browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
@@ -122,7 +123,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class NotebookDatabases:
-    """For each notebook a database of its own with the demo loaded, on the embedded server; all read one folder of migrations."""
+    """For each notebook a database of its own with the demo loaded, on the embedded server;
+    all read one folder of migrations."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         from migrollback_nb.cli import demo
@@ -142,7 +144,8 @@ class NotebookDatabases:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """A notebook's kernel, which starts with its first cell, finds its database in the environment; other tests do not."""
+    """A notebook's kernel, which starts with its first cell, finds its database in the environment;
+    other tests do not."""
     if item.path.suffix != ".ipynb":
         return (yield)
     config = item.config

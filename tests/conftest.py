@@ -45,7 +45,8 @@ def admin(server: Server) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def database_template(server: Server) -> str:
-    """The database that each test gets a copy of: with the rollback system, and nothing else. A module whose tests begin alike has one of its own."""
+    """The database that each test gets a copy of: with the rollback system, and nothing else.
+    A module whose tests begin alike has one of its own."""
     return with_system(server)
 
 
@@ -67,7 +68,8 @@ def empty_dsn(server: Server) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def shared_database(server: Server) -> Iterator[str]:
-    """DSN of one database, with the rollback system installed, for all tests of a module: those that only read, or roll back what they write."""
+    """DSN of one database, with the rollback system installed, for all tests of a module:
+    those that only read, or roll back what they write."""
     name = server.create_database(template=with_system(server))
     yield server.dsn(name)
     server.drop_database(name)
@@ -102,7 +104,8 @@ def db(database_dsn: str, folder: Path) -> Iterator[mr.Migrations]:
 
 @pytest.fixture
 def applied(db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> Callable[..., str]:
-    """Write a migration, apply it and return its name: applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;", depends_on=["000_z"])."""
+    """Write a migration, apply it and return its name:
+    applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;", depends_on=["000_z"])."""
 
     def apply(
         name: str,

@@ -16,7 +16,8 @@ _READY_FOR_QUERY = b"Z\x00\x00\x00\x05"
 
 
 class Cutter:
-    """Forwards to a server's Unix socket; cuts one message of a client: before the server gets it, or once it is answered.
+    """Forwards to a server's Unix socket; cuts one message of a client:
+    before the server gets it, or once it is answered.
 
     Attributes
     ----------
@@ -42,7 +43,8 @@ class Cutter:
     def arm(
         self, number: int, *, before: bool, for_good: bool = False, strike: Callable[[], object] | None = None
     ) -> None:
-        """Cut at this query, counted from 1; 0: never. for_good: and let no one in from then on. strike: called instead of cutting."""
+        """Cut at this query, counted from 1; 0: never. for_good: and let no one in from then on. strike:
+        called instead of cutting."""
         self._number, self._text, self._before, self._for_good, self._strike = number, None, before, for_good, strike
         self.messages: list[bytes] = []
         self.cut = self.closed = False

@@ -112,7 +112,8 @@ class Visit:
         self.page.screenshot(path=self._artefacts / f"{name}.png")
 
     def faults(self) -> list[str]:
-        """What axe-core calls serious or critical in the output of the cells, and what may scroll there and cannot be reached by keyboard."""
+        """What axe-core calls serious or critical in the output of the cells, and what may scroll there and cannot
+        be reached by keyboard."""
         from axe_playwright_python.base import AXE_FILE_PATH
 
         self.page.evaluate(Path(AXE_FILE_PATH).read_text(encoding="utf-8"))
@@ -132,7 +133,8 @@ class Visit:
         self._errors.clear()
 
     def judge(self) -> None:
-        """Nothing left the machine since the page was opened, no text from a database ran as script, and nothing of ours failed in the page."""
+        """Nothing left the machine since the page was opened, no text from a database ran as script, and nothing of
+        ours failed in the page."""
         asked = [
             url
             for url in self._asked
@@ -178,7 +180,8 @@ class Laboratory(Visit):
         )
 
     def inspect(self, name: str) -> list[str]:
-        """The faults of what is shown, in the light and in the dark; keeps a picture of both. The page is light afterwards."""
+        """The faults of what is shown, in the light and in the dark; keeps a picture of both.
+        The page is light afterwards."""
         found = []
         for theme in ("Dark", "Light"):
             self.theme(theme)
@@ -266,7 +269,8 @@ class Notebook7(Visit):
 
 
 class Voila(Visit):
-    """One notebook as Voila shows it: its outputs, no code. Its page asks for icons and MathJax, which the panels do without."""
+    """One notebook as Voila shows it: its outputs, no code.
+    Its page asks for icons and MathJax, which the panels do without."""
 
     asks_others = ("https://cdn.jsdelivr.net/npm/@fortawesome/", "https://cdnjs.cloudflare.com/ajax/libs/mathjax/")
 

@@ -1,4 +1,5 @@
-"""A stand-in for the database behind a rollback panel, the states that the panel can be in, and what a person sees of it."""
+"""A stand-in for the database behind a rollback panel, the states that the panel can be in, and what a person sees
+of it."""
 
 from __future__ import annotations
 
@@ -78,7 +79,8 @@ def rehearsal_of(*names: str, target: Target = TARGET) -> Rehearsal:
 
 
 class Standin:
-    """As much of a `Migrations` as the panel uses. `gate` holds a rollback up; `fail` is raised by whatever is asked next."""
+    """As much of a `Migrations` as the panel uses. `gate` holds a rollback up;
+    `fail` is raised by whatever is asked next."""
 
     def __init__(self) -> None:
         self.target = TARGET
@@ -200,10 +202,26 @@ def attempt(name: str, **others: Any) -> dict[str, Any]:
 
 
 IDLE: dict[str, Any] = {
-    "target": TARGET, "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")), "unfinished": (), "history": (), "dependencies": (), "selected": None,
-    "chain": False, "consent": False, "check_result": None, "preview_result": None, "rehearsal_result": None, "typed": "", "reason": "", "result": None, "error": None,
-    "busy": "", "progress": "", "fraction": None, "hold": "",
-}  # fmt: skip
+    "target": TARGET,
+    "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")),
+    "unfinished": (),
+    "history": (),
+    "dependencies": (),
+    "selected": None,
+    "chain": False,
+    "consent": False,
+    "check_result": None,
+    "preview_result": None,
+    "rehearsal_result": None,
+    "typed": "",
+    "reason": "",
+    "result": None,
+    "error": None,
+    "busy": "",
+    "progress": "",
+    "fraction": None,
+    "hold": "",
+}
 CHOSEN = IDLE | {"selected": "2_b"}
 PREVIEWED = CHOSEN | {"preview_result": preview_of("2_b")}
 READY = PREVIEWED | {"typed": "2_b", "reason": "because"}
@@ -215,9 +233,14 @@ BLOCKED = CheckResult(
     warnings=("a", "b"),
 )
 DONE = RollbackResult(
-    success=True, message="Migration rolled back successfully", sql_executed="DROP TABLE t;", migration_name="2_b", duration_ms=1.5,
-    notices=(Notice(severity="NOTICE", message="gone", skipped=True),), warnings=("changed",),
-)  # fmt: skip
+    success=True,
+    message="Migration rolled back successfully",
+    sql_executed="DROP TABLE t;",
+    migration_name="2_b",
+    duration_ms=1.5,
+    notices=(Notice(severity="NOTICE", message="gone", skipped=True),),
+    warnings=("changed",),
+)
 CHANGED = SchemaDiff(
     changes=(
         SchemaChange(
@@ -243,18 +266,41 @@ HOSTILE_CHECK = CheckResult(
     migration_name=HOSTILE, can_rollback=False, reason=HOSTILE, dependent_migrations=(HOSTILE,), warnings=(HOSTILE,)
 )
 HOSTILE_PREVIEW = Preview(
-    steps=((HOSTILE, HOSTILE),), checks=(replace(HOSTILE_CHECK, can_rollback=True),), fingerprint="f", target=replace(TARGET, host=HOSTILE, database=HOSTILE, user=HOSTILE, schema=HOSTILE)
-)  # fmt: skip
+    steps=((HOSTILE, HOSTILE),),
+    checks=(replace(HOSTILE_CHECK, can_rollback=True),),
+    fingerprint="f",
+    target=replace(TARGET, host=HOSTILE, database=HOSTILE, user=HOSTILE, schema=HOSTILE),
+)
 REHEARSED = rehearsal_of("2_b")
 REHEARSED_BADLY = replace(
-    REHEARSED, success=False, message="It would fail", failure=Failure(migration_name="2_b", sqlstate="42P01", message="no such table", statement_number=1, statement="DROP TABLE u", position=3)
-)  # fmt: skip
+    REHEARSED,
+    success=False,
+    message="It would fail",
+    failure=Failure(
+        migration_name="2_b",
+        sqlstate="42P01",
+        message="no such table",
+        statement_number=1,
+        statement="DROP TABLE u",
+        position=3,
+    ),
+)
 LOSS = RowLoss(relation="public.t", column=None, what="dropped", rows=7, exact=True)
 HOSTILE_REHEARSAL = replace(
-    REHEARSED, message=HOSTILE, steps=((HOSTILE, HOSTILE),), where=HOSTILE, target=replace(TARGET, database=HOSTILE), rows=(replace(LOSS, relation=HOSTILE),),
-    broken=(Broken(kind=HOSTILE, identity=HOSTILE, because=HOSTILE, certain=True, used_by=(HOSTILE,)),), remarks=(HOSTILE,), warnings=(HOSTILE,), replicas=(HOSTILE,),
-    renamed=((HOSTILE, HOSTILE),), rewritten=(HOSTILE,), notices=(Notice(severity=HOSTILE, message=HOSTILE, skipped=True),),
-)  # fmt: skip
+    REHEARSED,
+    message=HOSTILE,
+    steps=((HOSTILE, HOSTILE),),
+    where=HOSTILE,
+    target=replace(TARGET, database=HOSTILE),
+    rows=(replace(LOSS, relation=HOSTILE),),
+    broken=(Broken(kind=HOSTILE, identity=HOSTILE, because=HOSTILE, certain=True, used_by=(HOSTILE,)),),
+    remarks=(HOSTILE,),
+    warnings=(HOSTILE,),
+    replicas=(HOSTILE,),
+    renamed=((HOSTILE, HOSTILE),),
+    rewritten=(HOSTILE,),
+    notices=(Notice(severity=HOSTILE, message=HOSTILE, skipped=True),),
+)
 HOSTILE_RESULT = replace(
     DONE,
     message=HOSTILE,
@@ -268,11 +314,25 @@ STATES: dict[str, dict[str, Any]] = {
     "empty": IDLE | {"migrations": ()},
     "broken off": IDLE | {"unfinished": (attempt("2_b"), attempt("1_a", completed=2), attempt("1_a", running=4711))},
     "hostile, broken off": IDLE | {"unfinished": (attempt(HOSTILE, client=HOSTILE, reason=HOSTILE),)},
-    "not connected": IDLE | {"target": None, "migrations": (), "error": mr.ConnectionFailed("No connection", hint="Check the server.")},
+    "not connected": (
+        IDLE
+        | {
+            "target": None,
+            "migrations": (),
+            "error": mr.ConnectionFailed("No connection", hint="Check the server."),
+        }
+    ),
     "elsewhere": READY | {"target": replace(TARGET, database="other")},
     "chosen": CHOSEN,
     "chosen, not in the list": CHOSEN | {"selected": "9_gone"},
-    "checked": CHOSEN | {"check_result": CheckResult(migration_name="2_b", can_rollback=True, reason="Migration can be safely rolled back")},
+    "checked": (
+        CHOSEN
+        | {
+            "check_result": CheckResult(
+                migration_name="2_b", can_rollback=True, reason="Migration can be safely rolled back"
+            )
+        }
+    ),
     "blocked": IDLE | {"selected": "1_a", "check_result": BLOCKED},
     "previewed": PREVIEWED,
     "previewed chain": IDLE | {"selected": "1_a", "chain": True, "preview_result": preview_of("2_b", "1_a")},
@@ -283,22 +343,81 @@ STATES: dict[str, dict[str, Any]] = {
     "mistyped": PREVIEWED | {"typed": "2_B", "reason": "because"},
     "ready": READY,
     "running": READY | {"busy": "Rolling back 2_b", "progress": "7 s"},
-    "running, statement by statement": READY | {"busy": "Rolling back 2_b", "progress": "statement 2 of 4: DROP TABLE t; 7 s", "fraction": 0.25},
-    "refused": CHOSEN | {"reason": "because", "error": mr.Refused("Something has changed since the preview: look at a new one first")},
-    "failed": CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="42P01", statement_number=1, statement="DROP TABLE u;", hint="Mend it.")},
+    "running, statement by statement": (
+        READY | {"busy": "Rolling back 2_b", "progress": "statement 2 of 4: DROP TABLE t; 7 s", "fraction": 0.25}
+    ),
+    "refused": (
+        CHOSEN
+        | {
+            "reason": "because",
+            "error": mr.Refused("Something has changed since the preview: look at a new one first"),
+        }
+    ),
+    "failed": (
+        CHOSEN
+        | {
+            "error": mr.RollbackFailed(
+                "Rollback failed",
+                migration_name="2_b",
+                sqlstate="42P01",
+                statement_number=1,
+                statement="DROP TABLE u;",
+                hint="Mend it.",
+            )
+        }
+    ),
     "lock": CHOSEN | {"error": mr.LockBusy("canceling statement due to lock timeout", sqlstate="55P03")},
-    "cancelled": CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="57014", passing=True)},
+    "cancelled": (
+        CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="57014", passing=True)}
+    ),
     "bug": CHOSEN | {"error": ZeroDivisionError("division by zero")},
     "done": IDLE | {"result": DONE},
     "done, nothing changed": IDLE | {"result": replace(DONE, unchanged=True)},
     "done, restored": IDLE | {"result": replace(DONE, verification=RESTORED)},
     "done, differs": IDLE | {"result": replace(DONE, verification=DIFFERS)},
-    "hostile verification": IDLE | {"result": ChainResult(results=(DONE, DONE), verification=replace(DIFFERS, message=HOSTILE), warnings=(HOSTILE,))},
+    "hostile verification": (
+        IDLE
+        | {
+            "result": ChainResult(
+                results=(DONE, DONE), verification=replace(DIFFERS, message=HOSTILE), warnings=(HOSTILE,)
+            )
+        }
+    ),
     "done, chain": IDLE | {"result": ChainResult(results=(DONE, replace(DONE, migration_name="1_a")))},
-    "hostile": IDLE | {"migrations": (row(HOSTILE, reason=HOSTILE),), "selected": HOSTILE, "check_result": HOSTILE_CHECK, "preview_result": HOSTILE_PREVIEW, "target": HOSTILE_PREVIEW.target},
-    "hostile running": IDLE | {"selected": HOSTILE, "busy": f"Rolling back {HOSTILE}", "progress": HOSTILE, "error": mr.Refused(HOSTILE, dependents=(HOSTILE,), hint=HOSTILE)},
-    "hostile failure": IDLE | {"error": mr.RollbackFailed(HOSTILE, migration_name=HOSTILE, statement_number=1, statement=HOSTILE, detail=HOSTILE, hint=HOSTILE, sqlstate="P0001")},
+    "hostile": (
+        IDLE
+        | {
+            "migrations": (row(HOSTILE, reason=HOSTILE),),
+            "selected": HOSTILE,
+            "check_result": HOSTILE_CHECK,
+            "preview_result": HOSTILE_PREVIEW,
+            "target": HOSTILE_PREVIEW.target,
+        }
+    ),
+    "hostile running": (
+        IDLE
+        | {
+            "selected": HOSTILE,
+            "busy": f"Rolling back {HOSTILE}",
+            "progress": HOSTILE,
+            "error": mr.Refused(HOSTILE, dependents=(HOSTILE,), hint=HOSTILE),
+        }
+    ),
+    "hostile failure": (
+        IDLE
+        | {
+            "error": mr.RollbackFailed(
+                HOSTILE,
+                migration_name=HOSTILE,
+                statement_number=1,
+                statement=HOSTILE,
+                detail=HOSTILE,
+                hint=HOSTILE,
+                sqlstate="P0001",
+            )
+        }
+    ),
     "hostile bug": IDLE | {"error": ValueError(HOSTILE)},
     "hostile done": IDLE | {"result": HOSTILE_RESULT},
     "hostile done, chain": IDLE | {"result": ChainResult(results=(HOSTILE_RESULT, HOSTILE_RESULT))},
-}  # fmt: skip
+}

@@ -109,7 +109,8 @@ REMARKS = pytest.StashKey[list[str]]()
 
 
 class ReadyData:
-    """Data folders as initdb leaves them, for private servers to begin with a copy: initdb takes two thirds of a start."""
+    """Data folders as initdb leaves them, for private servers to begin with a copy:
+    initdb takes two thirds of a start."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="mrready", dir=private._roomy_folder()))
@@ -171,7 +172,8 @@ def find_servers(*, every: bool) -> tuple[list[Server], list[str]]:
 
 
 def started(server: Server) -> Server:
-    """The server, running. One that is there and does not start ends the run: tests that were left out would look like tests that passed."""
+    """The server, running. One that is there and does not start ends the run:
+    tests that were left out would look like tests that passed."""
     try:
         server.start()
     except Exception as error:  # noqa: BLE001  # whatever it is
@@ -190,7 +192,8 @@ def with_system(server: Server) -> str:
 
 
 def with_migrations(server: Server, folder: Path, files: Mapping[str, str]) -> Iterator[str]:
-    """A database in which these migrations are applied, for a module whose tests copy it: a copy takes a tenth of the time of applying."""
+    """A database in which these migrations are applied, for a module whose tests copy it:
+    a copy takes a tenth of the time of applying."""
     folder.mkdir()
     name = server.create_database(template=with_system(server))
     for migration, text in files.items():

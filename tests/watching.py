@@ -88,7 +88,8 @@ def eventually_sleeps(connection: psycopg.Connection) -> int:
 
 
 class Latch:
-    """Holds a migration in the middle for as long as a test needs, however slow the machine: `wait` is the SQL that waits for `release`."""
+    """Holds a migration in the middle for as long as a test needs, however slow the machine:
+    `wait` is the SQL that waits for `release`."""
 
     wait = "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM public.released) LOOP PERFORM pg_sleep(0.05); END LOOP; END $$;"
 
@@ -133,7 +134,8 @@ class Background(Generic[T]):
 
 @contextlib.contextmanager
 def intercepted(around: Callable[[Session, str, Callable[[], Any]], Any]) -> Iterator[None]:
-    """Every call of an SQL function and every message of a session goes through around(session, text, send): the text names the functions."""
+    """Every call of an SQL function and every message of a session goes through around(session, text, send):
+    the text names the functions."""
     call, message = Session.call, Session._send
 
     def calling(self: Session, function: str, /, **arguments: Any) -> Any:

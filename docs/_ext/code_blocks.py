@@ -101,9 +101,11 @@ def difference(expected: str, printed: str) -> str | None:
     """How what was printed differs from what the page shows, or None; pure."""
     said, shown = comparable(printed), comparable(expected)
     pattern = "".join(
-        r"(?:.*\n)*"
-        if line == "…"
-        else re.escape(line).replace("\\…", "…").removesuffix("…") + (".*\n" if line.endswith("…") else "\n")
+        (
+            r"(?:.*\n)*"
+            if line == "…"
+            else re.escape(line).replace("\\…", "…").removesuffix("…") + (".*\n" if line.endswith("…") else "\n")
+        )
         for line in shown.splitlines()
     )
     if re.fullmatch(pattern, said + "\n"):
@@ -142,8 +144,15 @@ class Reader:
         script = f"{before}trap 'export -p > {self._state}; echo cd \"$PWD\" >> {self._state}' EXIT\n{text}"
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", script],  # noqa: S607  # the reader's own shell
-            check=False, cwd=self.folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-        )  # fmt: skip
+            check=False,
+            cwd=self.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
         if done.returncode != ends:
             raise AssertionError(f"{where} ended with {done.returncode}, not {ends}:\n{text}\n{done.stdout}")
         return done.stdout
@@ -226,8 +235,8 @@ def world(name: str, work: Path, server: Callable[[str], str], programs: list[Pa
     elif name == "supabase":
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(
-                "CREATE SCHEMA supabase_migrations;"
-                "CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text)"
+                "CREATE SCHEMA supabase_migrations;CREATE TABLE supabase_migrations.schema_migrations (version text"
+                " PRIMARY KEY, statements text[], name text)"
             )
     reader = Reader(folder, environment, lambda: dsn)
     try:

@@ -1,4 +1,5 @@
-"""How finding dependencies grows with the migrations: pytest tests/benchmarks/test_inference.py. Not part of the default run."""
+"""How finding dependencies grows with the migrations: pytest tests/benchmarks/test_inference.py.
+Not part of the default run."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from .conftest import Measure
 
 
 def write_web(folder: Path, count: int) -> None:
-    """So many migrations and tables: each refers to an earlier table, changes it, has a view, an index, and a function that reads both."""
+    """So many migrations and tables: each refers to an earlier table, changes it, has a view, an index, and a
+    function that reads both."""
     folder.mkdir()
     for number in range(count):
         base = f"thing_{number // 2:04}" if number else None
@@ -60,7 +62,8 @@ def best_of_three(work: Callable[[], object]) -> float:
 def test_inference_grows_with_the_migrations_and_no_faster(
     table: list[Measure], new_database: Callable[[], str], tmp_path: Path
 ) -> None:
-    """300 and 1,000 migrations beside each other, of as many tables: each one takes about as long. What grew with the square would take 3.3 times as long."""
+    """300 and 1,000 migrations beside each other, of as many tables: each one takes about as long.
+    What grew with the square would take 3.3 times as long."""
     each: dict[int, dict[str, float]] = {}
     for count in (300, 1000):
         folder = tmp_path / str(count)

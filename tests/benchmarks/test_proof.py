@@ -1,4 +1,5 @@
-"""What verify spends its time on while the schema grows: pytest tests/benchmarks/test_proof.py. Not part of the default run."""
+"""What verify spends its time on while the schema grows: pytest tests/benchmarks/test_proof.py.
+Not part of the default run."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from .test_speed import write_files
 
 @pytest.mark.parametrize("count", [100, 200, 300])
 def test_verify(table: list[Measure], server_dsn: str, tmp_path: Path, count: int) -> None:
-    """A folder of migrations that each add a table, on a schema of so many tables at the end; the shares, and how often the schema is read whole."""
+    """A folder of migrations that each add a table, on a schema of so many tables at the end;
+    the shares, and how often the schema is read whole."""
     folder = tmp_path / "migrations"
     write_files(folder, count)
     began = perf_counter()

@@ -1,4 +1,5 @@
-"""What a rehearsal costs on 1,000 tables, against running the same SQL and undoing it by hand, plus two snapshots; in one run, taken in turn."""
+"""What a rehearsal costs on 1,000 tables, against running the same SQL and undoing it by hand, plus two snapshots;
+in one run, taken in turn."""
 
 from __future__ import annotations
 
@@ -18,11 +19,13 @@ ROUNDS = 9
 SCHEMA = f"""
 DO $$ BEGIN
     FOR i IN 1..{TABLES} LOOP
-        EXECUTE format('CREATE TABLE big_%s (id int PRIMARY KEY, %s)', i, (SELECT string_agg(format('c%s text', c), ', ') FROM generate_series(1, 19) c));
+        EXECUTE format('CREATE TABLE big_%s (id int PRIMARY KEY, %s)', i, (SELECT string_agg(format('c%s text', c),
+          ', ') FROM generate_series(1, 19) c));
         EXECUTE format('CREATE INDEX ON big_%s (c1)', i);
     END LOOP;
 END $$;
-CREATE FUNCTION fact(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM big_7 WHERE id < n); END $$;
+CREATE FUNCTION fact(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM big_7 WHERE id < n);
+END $$;
 CREATE TABLE heavy (a int, b text);
 INSERT INTO heavy SELECT g, md5(g::text) FROM generate_series(1, 300000) g;
 """

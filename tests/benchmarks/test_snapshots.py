@@ -1,4 +1,5 @@
-"""What it costs to look at a schema of 1,000 tables and 20,000 columns: the snapshot, the token, and a rollback that is verified."""
+"""What it costs to look at a schema of 1,000 tables and 20,000 columns:
+the snapshot, the token, and a rollback that is verified."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def fill(dsn: str) -> None:
 def test_looking_at_a_large_schema(
     benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path
 ) -> None:
-    """schema_objects(), the token and a stored snapshot, beside pg_dump --schema-only on the same server; what they add to a rollback."""
+    """schema_objects(), the token and a stored snapshot, beside pg_dump --schema-only on the same server;
+    what they add to a rollback."""
     dsn = new_database()
     fill(dsn)
     folder = tmp_path / "migrations"

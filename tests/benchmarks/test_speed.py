@@ -25,7 +25,8 @@ ROUNDS = 6
 
 
 def statements(number: int) -> tuple[list[str], list[str]]:
-    """Up and rollback statements of one migration, shaped like the specification's "Complex Migration with Dependencies"."""
+    """Up and rollback statements of one migration, shaped like the specification's "Complex Migration with
+    Dependencies"."""
     table, before = f"public.project_analytics_{number}", f"public.project_analytics_{number - 1}"
     up = [
         (
@@ -74,7 +75,8 @@ def bare_loop(dsn: str, numbers: list[int], direction: int) -> float:
 
 
 def recorded_rows(db: mr.Migrations) -> dict[str, tuple[tuple[object, ...], ...]]:
-    """Migration -> arguments of the statements `RECORD`, with which a plain loop leaves the same rows that apply left in this database."""
+    """Migration -> arguments of the statements `RECORD`, with which a plain loop leaves the same rows that apply
+    left in this database."""
     ask = db.database.connection.execute
     history = ask(
         "SELECT migration_name, migration_version, rollback_sql, checksum, metadata FROM migration_history WHERE"
@@ -125,7 +127,8 @@ RECORD = (
 
 
 def recording_loop(dsn: str, folder: Path, rows: dict[str, tuple[tuple[object, ...], ...]]) -> float:
-    """Seconds of a bare loop that reads the files and writes the rows that apply would, and asks nothing: what is left when all else is free."""
+    """Seconds of a bare loop that reads the files and writes the rows that apply would, and asks nothing:
+    what is left when all else is free."""
     with mr.connect(dsn, dir=folder) as db:
         began = perf_counter()
         files = db.folder.read_all().files
@@ -145,7 +148,8 @@ def recording_loop(dsn: str, folder: Path, rows: dict[str, tuple[tuple[object, .
 def test_apply_and_chain(
     benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path
 ) -> None:
-    """apply of 300, and rollback of them as one chain, with and without snapshots, against a bare psycopg loop on the same server, taken in turn."""
+    """apply of 300, and rollback of them as one chain, with and without snapshots, against a bare psycopg loop on
+    the same server, taken in turn."""
     folder = tmp_path / "migrations"
     write_files(folder, MIGRATIONS)
     times: dict[str, list[float]] = {}

@@ -1,4 +1,5 @@
-"""Notebooks in the system's Chromium: one server, which JupyterLab, Notebook 7 and Voila share; every request and every accessibility fault is looked at."""
+"""Notebooks in the system's Chromium: one server, which JupyterLab, Notebook 7 and Voila share;
+every request and every accessibility fault is looked at."""
 
 from __future__ import annotations
 
@@ -87,11 +88,23 @@ def lab_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     with (base / "log").open("w") as log:
         server = subprocess.Popen(
             [
-                sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
-                "--IdentityProvider.token=browser-test", "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True", "--allow-root", f"--ServerApp.root_dir={home}",
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--ServerApp.ip=127.0.0.1",
+                f"--ServerApp.port={port}",
+                "--ServerApp.port_retries=0",
+                "--IdentityProvider.token=browser-test",
+                "--LabApp.expose_app_in_browser=True",
+                "--JupyterNotebookApp.expose_app_in_browser=True",
+                "--allow-root",
+                f"--ServerApp.root_dir={home}",
             ],
-            env=environment, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 90

@@ -1,4 +1,5 @@
-"""The checklist in JupyterLab: what is answered outlives the page and the kernel, and the rollback's button waits for it."""
+"""The checklist in JupyterLab: what is answered outlives the page and the kernel, and the rollback's button waits
+for it."""
 
 from __future__ import annotations
 

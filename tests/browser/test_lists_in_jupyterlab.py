@@ -1,4 +1,5 @@
-"""Lists, the graph and the table while the kernel is behind: what is chosen is what was clicked. And a list keeps its place, its focus and its keys."""
+"""Lists, the graph and the table while the kernel is behind: what is chosen is what was clicked.
+And a list keeps its place, its focus and its keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The panels in JupyterLab: by mouse and by keyboard, light and dark, across restarts; nothing leaves the machine, nothing hostile runs."""
+"""The panels in JupyterLab: by mouse and by keyboard, light and dark, across restarts;
+nothing leaves the machine, nothing hostile runs."""
 
 from __future__ import annotations
 

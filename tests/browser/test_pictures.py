@@ -1,4 +1,5 @@
-"""The pictures of the README and the pages, made from the demo. ``PICTURES=docs pytest --long tests/browser/test_pictures.py`` makes them again; else they are only tried."""
+"""The pictures of the README and the pages, made from the demo.
+``PICTURES=docs pytest --long tests/browser/test_pictures.py`` makes them again; else they are only tried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The audit trail is append-only, also under replica, and its chain of hashes tells of any change; in SQL and in Python."""
+"""The audit trail is append-only, also under replica, and its chain of hashes tells of any change;
+in SQL and in Python."""
 
 import psycopg
 import pytest
@@ -51,12 +52,20 @@ def verified_in_sql(connection):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE migration_events SET reason = 'x'", "UPDATE migration_events SET hash = hash WHERE event_number = 1", "DELETE FROM migration_events", "DELETE FROM migration_events WHERE event_number = 2",
-        "TRUNCATE migration_events", "TRUNCATE migration_history CASCADE", "TRUNCATE migration_dependencies",
+        "UPDATE migration_events SET reason = 'x'",
+        "UPDATE migration_events SET hash = hash WHERE event_number = 1",
+        "DELETE FROM migration_events",
+        "DELETE FROM migration_events WHERE event_number = 2",
+        "TRUNCATE migration_events",
+        "TRUNCATE migration_history CASCADE",
+        "TRUNCATE migration_dependencies",
         "MERGE INTO migration_events e USING (SELECT 1) s ON e.event_number = 1 WHEN MATCHED THEN DELETE",
-        "INSERT INTO migration_events AS e (event_number, event, database_user, hash, occurred_at) VALUES (1, 'applied', 'x', 'x', now()) ON CONFLICT (event_number) DO UPDATE SET reason = 'x'",
+        (
+            "INSERT INTO migration_events AS e (event_number, event, database_user, hash, occurred_at) VALUES (1,"
+            " 'applied', 'x', 'x', now()) ON CONFLICT (event_number) DO UPDATE SET reason = 'x'"
+        ),
     ],
-)  # fmt: skip
+)
 def test_append_only(shared_trail, server, statement, replica):
     with psycopg.connect(server.dsn(shared_trail.target.database), autocommit=True) as connection:
         if replica:
@@ -94,10 +103,18 @@ def test_verification_hangs_on_no_setting(trail, session, zone):
 
 
 CHANGES = {
-    "occurred_at": "occurred_at = occurred_at + interval '1 microsecond'", "event": "event = 'resolved'", "migration_name": "migration_name = 'other'", "attempt_id": "attempt_id = gen_random_uuid()",
-    "database_user": "database_user = 'other'", "client": "client = 'other'", "reason": "reason = 'other'", "details": "details = details || '{\"a\": 1}'", "hash": "hash = md5(hash)",
-    "previous_hash": "previous_hash = md5(hash)", "event_number": "event_number = 100",
-}  # fmt: skip
+    "occurred_at": "occurred_at = occurred_at + interval '1 microsecond'",
+    "event": "event = 'resolved'",
+    "migration_name": "migration_name = 'other'",
+    "attempt_id": "attempt_id = gen_random_uuid()",
+    "database_user": "database_user = 'other'",
+    "client": "client = 'other'",
+    "reason": "reason = 'other'",
+    "details": "details = details || '{\"a\": 1}'",
+    "hash": "hash = md5(hash)",
+    "previous_hash": "previous_hash = md5(hash)",
+    "event_number": "event_number = 100",
+}
 
 
 @pytest.mark.parametrize("field", CHANGES)

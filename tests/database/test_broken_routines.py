@@ -1,4 +1,5 @@
-"""Functions, views and policies that a rollback would leave broken are told before, also those that PostgreSQL does not track."""
+"""Functions, views and policies that a rollback would leave broken are told before, also those that PostgreSQL does
+not track."""
 
 import pytest
 
@@ -29,22 +30,65 @@ NOTES = "ALTER TABLE users ADD COLUMN notes text;", "ALTER TABLE users DROP COLU
 TAGS = "CREATE TABLE tags (id int, label text);", "DROP TABLE tags;"
 #: what relies on it -> (identity, certain)
 CASES = {
-    "an SQL function that names a dropped column": (NOTES, "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT notes FROM users'", ("public.f()", True)),
-    "an SQL function that names a dropped table": (TAGS, "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT label FROM public.tags'", ("public.f()", True)),
-    "an SQL procedure": (TAGS, "CREATE PROCEDURE f() LANGUAGE sql AS 'DELETE FROM tags'", ("public.f()", True)),
-    "a PL/pgSQL function that names a dropped column": (NOTES, "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT u.notes FROM users u); END $$", ("public.f()", True)),
-    "a PL/pgSQL function that names a dropped table": (TAGS, "CREATE FUNCTION f(a int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN a := (SELECT count(*) FROM tags); RETURN a; END $$", ("public.f(integer)", True)),
-    "a PL/pgSQL function that returns a table": (TAGS, "CREATE FUNCTION f() RETURNS TABLE (n int) LANGUAGE plpgsql AS $$ BEGIN FOR n IN SELECT id FROM tags LOOP RETURN NEXT; END LOOP; END $$", ("public.f()", True)),
-    "a trigger function": (
+    "an SQL function that names a dropped column": (
         NOTES,
-        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.notes := ''; RETURN NEW; END $$; CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION f();",
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT notes FROM users'",
         ("public.f()", True),
     ),
-    "SQL that is built while it runs": (TAGS, "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DELETE FROM tags'; END $$", ("public.f()", False)),
-    "a column that may be another table's": (NOTES, "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT notes FROM users, orders); END $$", ("public.f()", False)),
+    "an SQL function that names a dropped table": (
+        TAGS,
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT label FROM public.tags'",
+        ("public.f()", True),
+    ),
+    "an SQL procedure": (TAGS, "CREATE PROCEDURE f() LANGUAGE sql AS 'DELETE FROM tags'", ("public.f()", True)),
+    "a PL/pgSQL function that names a dropped column": (
+        NOTES,
+        "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT u.notes FROM users u); END $$",
+        ("public.f()", True),
+    ),
+    "a PL/pgSQL function that names a dropped table": (
+        TAGS,
+        (
+            "CREATE FUNCTION f(a int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN a := (SELECT count(*) FROM tags); RETURN"
+            " a; END $$"
+        ),
+        ("public.f(integer)", True),
+    ),
+    "a PL/pgSQL function that returns a table": (
+        TAGS,
+        (
+            "CREATE FUNCTION f() RETURNS TABLE (n int) LANGUAGE plpgsql AS $$ BEGIN FOR n IN SELECT id FROM tags LOOP"
+            " RETURN NEXT; END LOOP; END $$"
+        ),
+        ("public.f()", True),
+    ),
+    "a trigger function": (
+        NOTES,
+        (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.notes := ''; RETURN NEW; END $$;"
+            " CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION f();"
+        ),
+        ("public.f()", True),
+    ),
+    "SQL that is built while it runs": (
+        TAGS,
+        "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DELETE FROM tags'; END $$",
+        ("public.f()", False),
+    ),
+    "a column that may be another table's": (
+        NOTES,
+        (
+            "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT notes FROM users, orders);"
+            " END $$"
+        ),
+        ("public.f()", False),
+    ),
     "a function in a schema of its own path": (
         TAGS,
-        "CREATE SCHEMA app; CREATE FUNCTION app.f() RETURNS int LANGUAGE plpgsql SET search_path = public AS $$ BEGIN RETURN (SELECT count(*) FROM tags); END $$",
+        (
+            "CREATE SCHEMA app; CREATE FUNCTION app.f() RETURNS int LANGUAGE plpgsql SET search_path = public AS $$"
+            " BEGIN RETURN (SELECT count(*) FROM tags); END $$"
+        ),
         ("app.f()", True),
     ),
     "a renamed table": (
@@ -57,7 +101,7 @@ CASES = {
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT age FROM users'",
         ("public.f()", True),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", CASES)
@@ -70,12 +114,27 @@ def test_broken(rehearsed, what):
 
 
 NOT_BROKEN = {
-    "another table of that name": (TAGS, "CREATE SCHEMA app; CREATE TABLE app.tags (); CREATE FUNCTION f() RETURNS bigint LANGUAGE plpgsql SET search_path = app AS $$ BEGIN RETURN (SELECT count(*) FROM tags); END $$"),
-    "a variable of that name": (NOTES, "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ DECLARE notes text := ''; BEGIN RETURN notes; END $$"),
+    "another table of that name": (
+        TAGS,
+        (
+            "CREATE SCHEMA app; CREATE TABLE app.tags (); CREATE FUNCTION f() RETURNS bigint LANGUAGE plpgsql SET"
+            " search_path = app AS $$ BEGIN RETURN (SELECT count(*) FROM tags); END $$"
+        ),
+    ),
+    "a variable of that name": (
+        NOTES,
+        "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ DECLARE notes text := ''; BEGIN RETURN notes; END $$",
+    ),
     "a comment": (TAGS, "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; -- FROM tags\nEND $$"),
     "another column": (NOTES, "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT email FROM users -- notes'"),
-    "broken already": (TAGS, "SET check_function_bodies = off; CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT label FROM tags, nowhere'"),
-}  # fmt: skip
+    "broken already": (
+        TAGS,
+        (
+            "SET check_function_bodies = off; CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT label FROM tags,"
+            " nowhere'"
+        ),
+    ),
+}
 
 
 @pytest.mark.parametrize("what", NOT_BROKEN)

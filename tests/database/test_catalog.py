@@ -46,7 +46,8 @@ def test_every_comment_says_whether_it_writes(connection):
 
 def test_every_table_and_column_has_a_comment(connection):
     query = """
-        SELECT c.relname || coalesce('.' || a.attname, '') FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        SELECT c.relname || coalesce('.' || a.attname,
+          '') FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
           AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)
     """
@@ -54,7 +55,8 @@ def test_every_table_and_column_has_a_comment(connection):
 
 
 def test_every_function_pins_its_path_with_pg_temp_last(connection):
-    query = f"""SELECT p.proname {OURS} AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c ~ '^search_path=.*pg_temp$')"""
+    query = f"""SELECT p.proname {OURS}
+        AND NOT EXISTS (SELECT FROM unnest(p.proconfig) c WHERE c ~ '^search_path=.*pg_temp$')"""
     assert names(connection, query) == ["effective_search_path"]
 
 
@@ -119,7 +121,10 @@ def test_the_rollback_of_the_system_is_kept_as_parsing_finds_it(schema):
     drops = installation.uninstall_statements(schema)
     block = "".join(f"-- {line}\n" for line in installation._joined(drops).split("\n"))
     name = system_files.SYSTEM_NAME
-    text = f"-- Migration: {name}.sql\n-- Description: {system_files.DESCRIPTION}\n-- ROLLBACK START\n{block}-- ROLLBACK END\n"
+    text = (
+        f"-- Migration: {name}.sql\n-- Description: {system_files.DESCRIPTION}\n-- ROLLBACK START\n{block}-- ROLLBACK"
+        " END\n"
+    )
     file = parse(text, name=name)
     file.validate()
     read = file.record()

@@ -1,4 +1,5 @@
-"""The checklist on a real database: evidence that machines find, answers that people give, and a run that two share and a restart keeps."""
+"""The checklist on a real database: evidence that machines find, answers that people give, and a run that two share
+and a restart keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""ChecklistPanel on a real database: its buttons, its errors, two of them on one run, a restart, and how it holds the rollback's button."""
+"""ChecklistPanel on a real database: its buttons, its errors, two of them on one run, a restart, and how it holds
+the rollback's button."""
 
 from __future__ import annotations
 

@@ -103,7 +103,8 @@ def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.
     assert lines[:5] == ["📋 Listing rollbackable migrations...", "", "Applied Migrations:", "", RULE]
     assert (
         lines[5]
-        == "Migration                                          Can Rollback Applied At              Has Rollback Blocking"
+        == "Migration                                          Can Rollback Applied At              Has Rollback"
+        " Blocking"
         " Reason"
     )
     rows = {line.split()[0]: line for line in lines[7:10]}

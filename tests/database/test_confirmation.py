@@ -1,4 +1,5 @@
-"""The question before a rollback: where, what and what is known stand above it; on production the name is typed and a reason given."""
+"""The question before a rollback: where, what and what is known stand above it;
+on production the name is typed and a reason given."""
 
 import fcntl
 import io
@@ -77,7 +78,8 @@ def test_a_chain_in_its_order_with_what_its_rehearsal_found(chain, run):
     assert "Order of the rollback, in one transaction:\n  1. 002_b\n  2. 001_a\n" in out
     assert "SQL that will run (2 migrations, 5 lines):" in out
     assert re.search(
-        r"Effects, as rehearsed 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC \(\d+ min ago\), nothing has changed since:\n  ⚠️  loses"
+        r"Effects, as rehearsed 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC \(\d+ min ago\), nothing has changed since:\n  ⚠️ "
+        r" loses"
         r" 1,204 rows or values",
         out,
     )

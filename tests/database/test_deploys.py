@@ -1,4 +1,5 @@
-"""Deploys with a label: what one brought is what its rollback takes back, no more and no less, and in the order that holds."""
+"""Deploys with a label: what one brought is what its rollback takes back, no more and no less, and in the order that
+holds."""
 
 from __future__ import annotations
 

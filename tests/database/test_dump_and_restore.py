@@ -48,9 +48,13 @@ def test_everything_is_there_and_works(restored, db, folder):
 
 def test_the_doors_are_as_closed_as_before(restored, session):
     doors = """
-        SELECT c.relname, c.relacl::text, c.relrowsecurity, (SELECT array_agg(t.tgname || t.tgenabled::text ORDER BY t.tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
-        FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname LIKE 'migration%'
-        UNION ALL SELECT p.oid::regprocedure::text, p.proacl::text, NULL, p.proconfig FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace ORDER BY 1
+        SELECT c.relname, c.relacl::text, c.relrowsecurity,
+          (SELECT array_agg(t.tgname || t.tgenabled::text ORDER BY t.tgname) FROM pg_trigger t
+          WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+        FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+          AND c.relname LIKE 'migration%'
+        UNION ALL SELECT p.oid::regprocedure::text, p.proacl::text, NULL,
+          p.proconfig FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace ORDER BY 1
     """
     with psycopg.connect(restored) as copy:
         assert copy.execute(doors).fetchall() == session().execute(doors).fetchall()

@@ -1,4 +1,5 @@
-"""Rolled back only from `applied`, only with rollback SQL, only when nothing applied rests on it; asked again under the locks."""
+"""Rolled back only from `applied`, only with rollback SQL, only when nothing applied rests on it;
+asked again under the locks."""
 
 import errno
 import os

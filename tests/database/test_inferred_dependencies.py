@@ -31,41 +31,128 @@ def connection(session):
 
 CASES = {
     "a view": ("CREATE TABLE base (a int);", "CREATE VIEW v AS SELECT a FROM base;", "column public.base.a"),
-    "a foreign key": ("CREATE TABLE base (a int PRIMARY KEY);", "CREATE TABLE t (a int REFERENCES base);", "column public.base.a"),
+    "a foreign key": (
+        "CREATE TABLE base (a int PRIMARY KEY);",
+        "CREATE TABLE t (a int REFERENCES base);",
+        "column public.base.a",
+    ),
     "a column": ("CREATE TABLE base (a int);", "ALTER TABLE base ADD b int;", "table public.base"),
     "an index": ("CREATE TABLE base (a int);", "CREATE INDEX i ON base (a);", "column public.base.a"),
-    "a trigger": ("CREATE TABLE base (a int);", "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER g BEFORE INSERT ON base FOR EACH ROW EXECUTE FUNCTION f();", "table public.base"),
-    "a trigger's function": ("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';", "CREATE TABLE t (a int); CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f();", "function public.f()"),
+    "a trigger": (
+        "CREATE TABLE base (a int);",
+        (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER g BEFORE"
+            " INSERT ON base FOR EACH ROW EXECUTE FUNCTION f();"
+        ),
+        "table public.base",
+    ),
+    "a trigger's function": (
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';",
+        "CREATE TABLE t (a int); CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f();",
+        "function public.f()",
+    ),
     "a policy": ("CREATE TABLE base (a int);", "CREATE POLICY p ON base USING (a > 0);", "table public.base"),
-    "a policy's function": ("CREATE FUNCTION mine() RETURNS boolean LANGUAGE sql AS 'SELECT true';", "CREATE TABLE t (a int); CREATE POLICY p ON t USING (mine());", "function public.mine()"),
+    "a policy's function": (
+        "CREATE FUNCTION mine() RETURNS boolean LANGUAGE sql AS 'SELECT true';",
+        "CREATE TABLE t (a int); CREATE POLICY p ON t USING (mine());",
+        "function public.mine()",
+    ),
     "a type in a column": ("CREATE TYPE mood AS ENUM ('sad');", "CREATE TABLE t (a mood[]);", "enum public.mood"),
-    "a domain": ("CREATE DOMAIN positive AS int CHECK (VALUE > 0);", "CREATE TABLE t (a positive);", "domain public.positive"),
-    "a row type": ("CREATE TABLE base (a int);", "CREATE FUNCTION f(base) RETURNS int LANGUAGE sql AS 'SELECT 1';", "table public.base"),
+    "a domain": (
+        "CREATE DOMAIN positive AS int CHECK (VALUE > 0);",
+        "CREATE TABLE t (a positive);",
+        "domain public.positive",
+    ),
+    "a row type": (
+        "CREATE TABLE base (a int);",
+        "CREATE FUNCTION f(base) RETURNS int LANGUAGE sql AS 'SELECT 1';",
+        "table public.base",
+    ),
     "a schema": ("CREATE SCHEMA app;", "CREATE TABLE app.t (a int);", "schema app"),
-    "a sequence": ("CREATE SEQUENCE numbers;", "CREATE TABLE t (a int DEFAULT nextval('numbers'));", "sequence public.numbers"),
-    "a partition": ("CREATE TABLE base (a int) PARTITION BY LIST (a);", "CREATE TABLE t PARTITION OF base DEFAULT;", "partitioned table public.base"),
+    "a sequence": (
+        "CREATE SEQUENCE numbers;",
+        "CREATE TABLE t (a int DEFAULT nextval('numbers'));",
+        "sequence public.numbers",
+    ),
+    "a partition": (
+        "CREATE TABLE base (a int) PARTITION BY LIST (a);",
+        "CREATE TABLE t PARTITION OF base DEFAULT;",
+        "partitioned table public.base",
+    ),
     "an inherited table": ("CREATE TABLE base (a int);", "CREATE TABLE t () INHERITS (base);", "table public.base"),
-    "a generated column": ("CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';", "CREATE TABLE t (a int, b int GENERATED ALWAYS AS (f(a)) STORED);", "function public.f(integer)"),
-    "a replaced function": ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';", "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2';", "function public.f()"),
+    "a generated column": (
+        "CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';",
+        "CREATE TABLE t (a int, b int GENERATED ALWAYS AS (f(a)) STORED);",
+        "function public.f(integer)",
+    ),
+    "a replaced function": (
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2';",
+        "function public.f()",
+    ),
     "an extended enum": ("CREATE TYPE mood AS ENUM ('sad');", "ALTER TYPE mood ADD VALUE 'glad';", "enum public.mood"),
-    "a changed column": ("CREATE TABLE base (a int);", "ALTER TABLE base ALTER a SET DEFAULT 1;", "column public.base.a"),
+    "a changed column": (
+        "CREATE TABLE base (a int);",
+        "ALTER TABLE base ALTER a SET DEFAULT 1;",
+        "column public.base.a",
+    ),
     "a renamed table": ("CREATE TABLE base (a int);", "ALTER TABLE base RENAME TO other;", "table public.other"),
     "a dropped table": ("CREATE TABLE base (a int);", "DROP TABLE base;", "table public.base"),
     "a comment": ("CREATE TABLE base (a int);", "COMMENT ON COLUMN base.a IS 'x';", "column public.base.a"),
-    "a comment on a function": ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';", "COMMENT ON FUNCTION f() IS 'x';", "function public.f()"),
-    "a comment on a policy": ("CREATE TABLE base (a int); CREATE POLICY p ON base USING (true);", "COMMENT ON POLICY p ON base IS 'x';", "policy public.base p"),
+    "a comment on a function": (
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+        "COMMENT ON FUNCTION f() IS 'x';",
+        "function public.f()",
+    ),
+    "a comment on a policy": (
+        "CREATE TABLE base (a int); CREATE POLICY p ON base USING (true);",
+        "COMMENT ON POLICY p ON base IS 'x';",
+        "policy public.base p",
+    ),
     "a grant": ("CREATE TABLE base (a int);", "GRANT SELECT ON base TO PUBLIC;", "table public.base"),
     "a revoke": ("CREATE TABLE base (a int);", "REVOKE ALL ON base FROM CURRENT_USER;", "table public.base"),
-    "a grant on a column": ("CREATE TABLE base (a int);", "GRANT SELECT (a) ON base TO PUBLIC;", "column public.base.a"),
-    "a grant on a function": ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';", "REVOKE ALL ON FUNCTION f() FROM PUBLIC;", "function public.f()"),
+    "a grant on a column": (
+        "CREATE TABLE base (a int);",
+        "GRANT SELECT (a) ON base TO PUBLIC;",
+        "column public.base.a",
+    ),
+    "a grant on a function": (
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+        "REVOKE ALL ON FUNCTION f() FROM PUBLIC;",
+        "function public.f()",
+    ),
     "a grant on a schema": ("CREATE SCHEMA app;", "GRANT USAGE ON SCHEMA app TO PUBLIC;", "schema app"),
-    "a grant on a sequence": ("CREATE SEQUENCE numbers;", "GRANT USAGE ON SEQUENCE numbers TO PUBLIC;", "sequence public.numbers"),
-    "a grant on a type": ("CREATE TYPE mood AS ENUM ('sad');", "REVOKE ALL ON TYPE mood FROM PUBLIC;", "enum public.mood"),
-    "default privileges": ("CREATE SCHEMA app;", "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC;", "schema app"),
-    "row level security": ("CREATE TABLE base (a int);", "ALTER TABLE base ENABLE ROW LEVEL SECURITY;", "table public.base"),
-    "a changed policy": ("CREATE TABLE base (a int); CREATE POLICY p ON base USING (true);", "ALTER POLICY p ON base USING (a > 0);", "policy public.base p"),
-    "quoted names": ('CREATE TABLE "B ase""; DROP" ("A" int);', 'CREATE VIEW "v é" AS SELECT "A" FROM "B ase""; DROP";', 'column public."B ase""; DROP"."A"'),
-}  # fmt: skip
+    "a grant on a sequence": (
+        "CREATE SEQUENCE numbers;",
+        "GRANT USAGE ON SEQUENCE numbers TO PUBLIC;",
+        "sequence public.numbers",
+    ),
+    "a grant on a type": (
+        "CREATE TYPE mood AS ENUM ('sad');",
+        "REVOKE ALL ON TYPE mood FROM PUBLIC;",
+        "enum public.mood",
+    ),
+    "default privileges": (
+        "CREATE SCHEMA app;",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC;",
+        "schema app",
+    ),
+    "row level security": (
+        "CREATE TABLE base (a int);",
+        "ALTER TABLE base ENABLE ROW LEVEL SECURITY;",
+        "table public.base",
+    ),
+    "a changed policy": (
+        "CREATE TABLE base (a int); CREATE POLICY p ON base USING (true);",
+        "ALTER POLICY p ON base USING (a > 0);",
+        "policy public.base p",
+    ),
+    "quoted names": (
+        'CREATE TABLE "B ase""; DROP" ("A" int);',
+        'CREATE VIEW "v é" AS SELECT "A" FROM "B ase""; DROP";',
+        'column public."B ase""; DROP"."A"',
+    ),
+}
 
 
 #: No catalog that dependencies are read from tells who did it.

@@ -13,10 +13,14 @@ pytestmark = pytest.mark.older
 SYSTEM = "20250120_migration_rollback_system"
 
 OUR_CATALOG_ROWS = """
-    SELECT 'relation', c.oid::regclass::text, c.xmin::text, c.ctid::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
-    UNION ALL SELECT 'function', p.oid::regprocedure::text, p.xmin::text, p.ctid::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
+    SELECT 'relation', c.oid::regclass::text, c.xmin::text,
+      c.ctid::text FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
+    UNION ALL SELECT 'function', p.oid::regprocedure::text, p.xmin::text,
+      p.ctid::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
     UNION ALL SELECT 'trigger', t.tgname, t.xmin::text, t.ctid::text FROM pg_trigger t
-    UNION ALL SELECT 'column', attrelid::regclass || '.' || attname, a.xmin::text, a.ctid::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'public'::regnamespace
+    UNION ALL SELECT 'column', attrelid::regclass || '.' || attname, a.xmin::text,
+      a.ctid::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+      WHERE c.relnamespace = 'public'::regnamespace
     UNION ALL SELECT 'policy', p.polname, p.xmin::text, p.ctid::text FROM pg_policy p
     UNION ALL SELECT 'history', h.migration_name, h.xmin::text, h.ctid::text FROM migration_history h
     UNION ALL SELECT 'events', count(*)::text, '', '' FROM migration_events

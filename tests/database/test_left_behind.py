@@ -1,4 +1,5 @@
-"""Rollback SQL may leave no other role behind: refused before commit. Settings that it changes are put back, and named."""
+"""Rollback SQL may leave no other role behind: refused before commit.
+Settings that it changes are put back, and named."""
 
 import io
 
@@ -101,7 +102,8 @@ OPTIONS = (
     " -c search_path=public,pg_catalog"
 )
 SETS = """CREATE FUNCTION sets() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
-    SET work_mem = '7MB'; PERFORM set_config('enable_seqscan', 'off', true), set_config('app.hidden', '7', false); END $$"""
+    SET work_mem = '7MB'; PERFORM set_config('enable_seqscan', 'off', true), set_config('app.hidden', '7', false);
+    END $$"""
 
 
 def of_ours(connection):
@@ -255,8 +257,10 @@ def test_settings_hold_for_the_statements_that_follow(db, applied, session):
     assert not exists(session(), "apart.here")
 
 
-HEADER = """SET statement_timeout = 0; SET lock_timeout = 0; SET client_encoding = 'LATIN1'; SET standard_conforming_strings = on;
-SELECT pg_catalog.set_config('search_path', '', false); SET check_function_bodies = false; SET client_min_messages = warning; SET row_security = off;"""
+HEADER = """SET statement_timeout = 0; SET lock_timeout = 0; SET client_encoding = 'LATIN1';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false); SET check_function_bodies = false;
+SET client_min_messages = warning; SET row_security = off;"""
 
 
 def test_what_was_not_there_is_heard_whatever_the_block_sets(db, applied):
@@ -347,12 +351,23 @@ def test_behind_a_drop_in_sql_that_was_set_by_hand_a_role_is_refused(db, session
 @pytest.mark.parametrize(
     "statement",
     [
-        "SET LOCAL work_mem = '7MB'", "SET LOCAL search_path = pg_catalog, public", "SET LOCAL TIME ZONE 'UTC'", "SET LOCAL DateStyle = german", "SET LOCAL IntervalStyle = iso_8601",
-        "SET LOCAL lock_timeout = '9s'", "SET LOCAL statement_timeout = '9s'", "SET LOCAL app.tenant = '7'", "SET LOCAL session_replication_role = replica", "SET LOCAL \"WORK_MEM\" = '7MB'",
-        "SELECT set_config('work_mem', '7MB', true)", "DO $$ BEGIN SET LOCAL work_mem = '7MB'; END $$", "SET work_mem = '7MB'; RESET work_mem", "SET CONSTRAINTS ALL DEFERRED",
+        "SET LOCAL work_mem = '7MB'",
+        "SET LOCAL search_path = pg_catalog, public",
+        "SET LOCAL TIME ZONE 'UTC'",
+        "SET LOCAL DateStyle = german",
+        "SET LOCAL IntervalStyle = iso_8601",
+        "SET LOCAL lock_timeout = '9s'",
+        "SET LOCAL statement_timeout = '9s'",
+        "SET LOCAL app.tenant = '7'",
+        "SET LOCAL session_replication_role = replica",
+        "SET LOCAL \"WORK_MEM\" = '7MB'",
+        "SELECT set_config('work_mem', '7MB', true)",
+        "DO $$ BEGIN SET LOCAL work_mem = '7MB'; END $$",
+        "SET work_mem = '7MB'; RESET work_mem",
+        "SET CONSTRAINTS ALL DEFERRED",
         "DO $$ BEGIN PERFORM set_config('work_mem', '7MB', true); END $$",
     ],
-)  # fmt: skip
+)
 def test_what_ends_with_the_transaction_is_fine(db, applied, session, statement):
     connection = db.database.connection
     before = settings(connection)

@@ -102,11 +102,20 @@ def test_frames_are_those_of_the_public_methods(shell: InteractiveShell, shop: m
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
-        (f"check {TOP}", mr.CheckResult), (f"rollback {TOP} --dry-run", mr.Preview), (f"rollback {BASE} --dry-run --chain", mr.Preview), (f"register {TOP}", mr.RegisterResult),
-        ("sync", mr.SyncResult), ("apply", mr.ApplyResult), (f"template {TOP}", mr.Template), (f"plan {BASE}", mr.Plan), ("events --verify", mr.AuditResult), ("install", mr.InstallResult),
-        ("deps", graphviz.Digraph), (f"deps {TOP}", graphviz.Digraph),
+        (f"check {TOP}", mr.CheckResult),
+        (f"rollback {TOP} --dry-run", mr.Preview),
+        (f"rollback {BASE} --dry-run --chain", mr.Preview),
+        (f"register {TOP}", mr.RegisterResult),
+        ("sync", mr.SyncResult),
+        ("apply", mr.ApplyResult),
+        (f"template {TOP}", mr.Template),
+        (f"plan {BASE}", mr.Plan),
+        ("events --verify", mr.AuditResult),
+        ("install", mr.InstallResult),
+        ("deps", graphviz.Digraph),
+        (f"deps {TOP}", graphviz.Digraph),
     ],
-)  # fmt: skip
+)
 def test_commands_give_the_objects_of_the_public_methods(
     shell: InteractiveShell, shop: mr.Migrations, line: str, kind: type
 ) -> None:
@@ -186,9 +195,23 @@ def test_a_failed_one_is_resolved(
 
 @pytest.mark.parametrize(
     "line",
-    ["", "lisst", "check", "check a b", "rollback a --chian", "resolve a --as gone --reason x", "deps --depth two", "check 'a", "list --format json", "list --format dot", "deps --format tsv",
-     "install --print", "demo", "lab"],
-)  # fmt: skip
+    [
+        "",
+        "lisst",
+        "check",
+        "check a b",
+        "rollback a --chian",
+        "resolve a --as gone --reason x",
+        "deps --depth two",
+        "check 'a",
+        "list --format json",
+        "list --format dot",
+        "deps --format tsv",
+        "install --print",
+        "demo",
+        "lab",
+    ],
+)
 def test_wrong_usage_is_an_error_of_ours_and_ends_nothing(
     shell: InteractiveShell, shop: mr.Migrations, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,10 +234,17 @@ def test_help_is_printed(shell: InteractiveShell, line: str, words: str, capsys:
 
 @pytest.mark.parametrize(
     "line",
-    ["--dns postgresql://dba:s3cret@db/shop list", "list 'password=s3cret host=db'", "list postgresql://dba:s3cret@db/shop", "list \"host=db password='s3cret x'\"",
-     "list postgresql://db/shop?password=s3cret", "--dsn postgresql+psycopg://dba:s3cret@db/shop list", "--dsn postgresql://dba:s3cret@127.0.0.1:1/shop list",
-     "list postgresql://dba:p@s3cret@db/shop"],
-)  # fmt: skip
+    [
+        "--dns postgresql://dba:s3cret@db/shop list",
+        "list 'password=s3cret host=db'",
+        "list postgresql://dba:s3cret@db/shop",
+        "list \"host=db password='s3cret x'\"",
+        "list postgresql://db/shop?password=s3cret",
+        "--dsn postgresql+psycopg://dba:s3cret@db/shop list",
+        "--dsn postgresql://dba:s3cret@127.0.0.1:1/shop list",
+        "list postgresql://dba:p@s3cret@db/shop",
+    ],
+)
 def test_a_password_does_not_get_into_an_error(shell: InteractiveShell, line: str) -> None:
     with pytest.raises(mr.MigrollbackError) as caught:
         call(shell, line)

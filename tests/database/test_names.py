@@ -8,10 +8,41 @@ import migrollback_nb as mr
 pytestmark = pytest.mark.older
 
 NAMES = [
-    "001_Capitals", '002_"quoted"', "003 with spaces", "004.dots.v1.2", "005_ěščřžýáíé", "006_日本語", "007_🐎", "008_it's", "009_back\\slash", "010_100%", "011_%s_%(name)s", "012_{curly}", "013_$1_$$",
-    "014_;DROP TABLE x;--", "015_<b>bold<b>", "016_&amp;", "017_a:b", "018_tab\there", "019_line\nbreak", "020_comma,comma", "021_%TYPE", "022_\u202eevil", "023_" + "x" * 180, "024_[a]*?", "025-dash",
-    "026_select", "027_null", "028_NULL", "029_{}", "030_trailing ", "031_.", "032_~", "033_#", "034_`tick`",
-]  # fmt: skip
+    "001_Capitals",
+    '002_"quoted"',
+    "003 with spaces",
+    "004.dots.v1.2",
+    "005_ěščřžýáíé",
+    "006_日本語",
+    "007_🐎",
+    "008_it's",
+    "009_back\\slash",
+    "010_100%",
+    "011_%s_%(name)s",
+    "012_{curly}",
+    "013_$1_$$",
+    "014_;DROP TABLE x;--",
+    "015_<b>bold<b>",
+    "016_&amp;",
+    "017_a:b",
+    "018_tab\there",
+    "019_line\nbreak",
+    "020_comma,comma",
+    "021_%TYPE",
+    "022_\u202eevil",
+    "023_" + "x" * 180,
+    "024_[a]*?",
+    "025-dash",
+    "026_select",
+    "027_null",
+    "028_NULL",
+    "029_{}",
+    "030_trailing ",
+    "031_.",
+    "032_~",
+    "033_#",
+    "034_`tick`",
+]
 
 
 @pytest.mark.versions

@@ -1,4 +1,5 @@
-"""Rollbacks that PostgreSQL refuses inside a transaction: statement by statement, journalled, resumed where they stopped."""
+"""Rollbacks that PostgreSQL refuses inside a transaction:
+statement by statement, journalled, resumed where they stopped."""
 
 import psycopg
 import pytest

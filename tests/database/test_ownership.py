@@ -306,7 +306,8 @@ def test_without_counting_it_is_recorded_all_the_same(applied, connection, datab
 def test_quoted_and_hostile_names_come_back_as_they_are(applied, connection):
     applied(
         "001_odd",
-        """CREATE SCHEMA "S p'a%s"; CREATE TABLE "S p'a%s"."T.""x; DROP--" ("C" int PRIMARY KEY); CREATE FUNCTION "é$$"("Ü b" int) RETURNS int LANGUAGE sql AS 'SELECT 1';""",
+        """CREATE SCHEMA "S p'a%s"; CREATE TABLE "S p'a%s"."T.""x; DROP--" ("C" int PRIMARY KEY);
+        CREATE FUNCTION "é$$"("Ü b" int) RETURNS int LANGUAGE sql AS 'SELECT 1';""",
     )
     there = schema_of(connection)
     assert made(connection, "001_odd") <= set(there)

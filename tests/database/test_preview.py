@@ -57,11 +57,14 @@ def test_refused_after_a_change(db, two, session, what):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (CHANGES["rollback SQL"], "The rollback SQL has changed"), (CHANGES["how it is cut"], "The rollback SQL has changed"),
-        (CHANGES["a new dependent"], "what depends on it, has changed"), ("CREATE TABLE somebody_elses ()", "The schema has changed"),
-        ("ALTER TABLE b ADD COLUMN more int", "The schema has changed"), ("CREATE INDEX ON b ((1))", "The schema has changed"),
+        (CHANGES["rollback SQL"], "The rollback SQL has changed"),
+        (CHANGES["how it is cut"], "The rollback SQL has changed"),
+        (CHANGES["a new dependent"], "what depends on it, has changed"),
+        ("CREATE TABLE somebody_elses ()", "The schema has changed"),
+        ("ALTER TABLE b ADD COLUMN more int", "The schema has changed"),
+        ("CREATE INDEX ON b ((1))", "The schema has changed"),
     ],
-)  # fmt: skip
+)
 def test_the_refusal_says_what_has_changed(db, two, session, change, said):
     preview = db.preview("002_b")
     session().execute(change)

@@ -1,4 +1,5 @@
-"""A database that is marked as production: no rollback without a reason, by whatever client; the mark is an event, and only adds to the variable."""
+"""A database that is marked as production: no rollback without a reason, by whatever client;
+the mark is an event, and only adds to the variable."""
 
 import io
 

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.older
 
 
 def everything(connection):
-    """Schema, rows of every table (the events aside), sequences, and the locks of all other sessions of this database."""
+    """Schema, rows of every table (the events aside), sequences, and the locks of all other sessions of this
+    database."""
     tables = connection.execute(
         "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN"
         " ('r', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relname <> 'migration_events'"
@@ -233,8 +234,12 @@ def test_tables_written_anew(db, applied, unchanged):
 
 @pytest.mark.versions
 def test_a_renamed_table_loses_nothing(db, applied, unchanged):
-    applied("001_t", "CREATE SCHEMA old; CREATE TABLE new_name (a int, b int); INSERT INTO new_name VALUES (1, 2);",
-            "ALTER TABLE new_name RENAME b TO c; ALTER TABLE new_name RENAME TO old_name; ALTER TABLE old_name SET SCHEMA old;")  # fmt: skip
+    applied(
+        "001_t",
+        "CREATE SCHEMA old; CREATE TABLE new_name (a int, b int); INSERT INTO new_name VALUES (1, 2);",
+        "ALTER TABLE new_name RENAME b TO c; ALTER TABLE new_name RENAME TO old_name; ALTER TABLE old_name SET SCHEMA"
+        " old;",
+    )
     rehearsed = unchanged(lambda: db.rehearse("001_t"))
     assert rehearsed.rows == ()
     assert rehearsed.renamed == (("public.new_name", "old.old_name"),)
@@ -451,11 +456,13 @@ def test_a_cancel_that_strikes_twice_is_one(db, latch, applied, unchanged, sessi
     applied("003_slow", "CREATE TABLE slow ();", f"DROP TABLE slow; {latch.wait}")
     striking = session()
     twice = """
-        SELECT pg_cancel_backend(%(pid)s), set_config('test.first', clock_timestamp()::text, false), pg_sleep(0.005), pg_cancel_backend(%(pid)s),
+        SELECT pg_cancel_backend(%(pid)s), set_config('test.first', clock_timestamp()::text, false), pg_sleep(0.005),
+          pg_cancel_backend(%(pid)s),
                extract(epoch FROM clock_timestamp() - current_setting('test.first')::timestamptz) * 1000"""
 
     def cancelled(deed):
-        """What the deed returned or raised, of a round in which the second strike came soon: a machine that stood still between the two sent two cancels."""
+        """What the deed returned or raised, of a round in which the second strike came soon:
+        a machine that stood still between the two sent two cancels."""
         for _ in range(20):
             running = Background(deed)
             *_, gap_ms = striking.execute(twice, {"pid": latch.eventually_reached()}).fetchone()

@@ -95,7 +95,8 @@ def section(text: str, title: str) -> str:
 
 @pytest.fixture
 def told(db: mr.Migrations, applied: Callable[..., str]) -> str:
-    """A story from apply to rollback, of a migration on which another rests, with hostile words wherever a person can write some."""
+    """A story from apply to rollback, of a migration on which another rests, with hostile words wherever a person
+    can write some."""
     applied(
         NAME,
         "CREATE TABLE a (id int);\nINSERT INTO a SELECT generate_series(1, 7);",

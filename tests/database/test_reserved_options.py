@@ -1,4 +1,5 @@
-"""Options that PostgreSQL keeps for itself (15.20: pg_attver=N for each column) are no part of the schema: in no snapshot, diff, copy or suggested SQL."""
+"""Options that PostgreSQL keeps for itself (15.20: pg_attver=N for each column) are no part of the schema:
+in no snapshot, diff, copy or suggested SQL."""
 
 import json
 
@@ -20,7 +21,8 @@ CREATE TYPE pair AS (x int, y text);
 """
 #: As no DDL can: other minor versions may stamp other objects.
 STAMP_COLUMNS = """UPDATE pg_attribute SET attoptions = array_prepend('pg_attver=' || attnum, attoptions)
-    WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm', 'c'))"""
+    WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'v', 'm',
+      'c'))"""
 STAMP_RELATIONS = (
     "UPDATE pg_class SET reloptions = array_append(reloptions, 'pg_relver=7') WHERE oid >= 16384 AND relkind IN ('r',"
     " 'v', 'm', 't')"
@@ -91,14 +93,29 @@ def test_a_dump_that_holds_them_can_be_copied(db, applied, connection):
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("ALTER TABLE ONLY public.t ALTER COLUMN a SET (pg_attver=7);", "ALTER TABLE ONLY public.t ALTER COLUMN a RESET (pg_attver);"),
-        ("ALTER TABLE ONLY public.t ALTER COLUMN a SET (pg_attver=7, n_distinct=5);", "ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);"),
-        ("ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5, pg_attver=7, pg_other=1);", "ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);"),
-        ("ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);", "ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);"),
-        ("ALTER TABLE ONLY public.t ALTER COLUMN \"pg_a\nSET (\" SET (pg_attver=7);", "ALTER TABLE ONLY public.t ALTER COLUMN \"pg_a\nSET (\" RESET (pg_attver);"),
+        (
+            "ALTER TABLE ONLY public.t ALTER COLUMN a SET (pg_attver=7);",
+            "ALTER TABLE ONLY public.t ALTER COLUMN a RESET (pg_attver);",
+        ),
+        (
+            "ALTER TABLE ONLY public.t ALTER COLUMN a SET (pg_attver=7, n_distinct=5);",
+            "ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);",
+        ),
+        (
+            "ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5, pg_attver=7, pg_other=1);",
+            "ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);",
+        ),
+        (
+            "ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);",
+            "ALTER TABLE ONLY public.t ALTER COLUMN a SET (n_distinct=5);",
+        ),
+        (
+            'ALTER TABLE ONLY public.t ALTER COLUMN "pg_a\nSET (" SET (pg_attver=7);',
+            'ALTER TABLE ONLY public.t ALTER COLUMN "pg_a\nSET (" RESET (pg_attver);',
+        ),
         ("COMMENT ON TABLE t IS 'SET (pg_attver=7);';", "COMMENT ON TABLE t IS 'SET (pg_attver=7);';"),
     ],
-)  # fmt: skip
+)
 def test_lines_of_a_dump(line, wanted):
     assert without_own_options(f"before;\n{line}\nafter;\n") == f"before;\n{wanted}\nafter;\n"
 

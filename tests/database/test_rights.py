@@ -18,10 +18,15 @@ pytestmark = pytest.mark.versions
 ROLES = "DO $$ BEGIN IF to_regrole('{0}') IS NULL THEN CREATE ROLE {0} LOGIN; END IF; END $$;"
 OPEN = """
 SELECT o.what, coalesce(r.rolname, 'PUBLIC'), a.privilege_type FROM (
-    SELECT c.oid::regclass::text, c.relacl, 'r'::"char", c.relowner FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'S', 'p')
-    UNION ALL SELECT p.oid::regprocedure::text, p.proacl, 'f', p.proowner FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
-    UNION ALL SELECT a.attrelid::regclass || '.' || a.attname, a.attacl, 'c', c.relowner FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'public'::regnamespace
-) AS o (what, acl, kind, owner) CROSS JOIN LATERAL aclexplode(coalesce(o.acl, acldefault(o.kind, o.owner))) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+    SELECT c.oid::regclass::text, c.relacl, 'r'::"char",
+      c.relowner FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'm', 'S',
+      'p')
+    UNION ALL SELECT p.oid::regprocedure::text, p.proacl, 'f',
+      p.proowner FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
+    UNION ALL SELECT a.attrelid::regclass || '.' || a.attname, a.attacl, 'c',
+      c.relowner FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'public'::regnamespace
+) AS o (what, acl, kind, owner) CROSS JOIN LATERAL aclexplode(coalesce(o.acl, acldefault(o.kind,
+  o.owner))) a LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE a.grantee = 0 OR r.rolname IN ('anon', 'authenticated', 'service_role')
 """
 STAND_IN = (Path(mr.__file__).parent / "files/stand_ins/supabase/schema.sql").read_text(encoding="utf-8")
@@ -124,18 +129,37 @@ def test_default_privileges_of_others_leave_them_no_more_than_reading(empty_dsn)
 @pytest.mark.parametrize(
     "reopen",
     [
-        "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC, anon", "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO authenticated", "GRANT SELECT (rollback_sql, notes) ON migration_history TO PUBLIC",
-        "GRANT SELECT (migration_name) ON migration_events TO anon", "GRANT SELECT ON migration_history TO anon WITH GRANT OPTION", "GRANT TRUNCATE ON migration_snapshots TO anon",
-        "GRANT UPDATE ON migration_history TO service_role", "GRANT UPDATE (rollback_sql) ON migration_history TO service_role WITH GRANT OPTION",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC, anon",
+        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO authenticated",
+        "GRANT SELECT (rollback_sql, notes) ON migration_history TO PUBLIC",
+        "GRANT SELECT (migration_name) ON migration_events TO anon",
+        "GRANT SELECT ON migration_history TO anon WITH GRANT OPTION",
+        "GRANT TRUNCATE ON migration_snapshots TO anon",
+        "GRANT UPDATE ON migration_history TO service_role",
+        "GRANT UPDATE (rollback_sql) ON migration_history TO service_role WITH GRANT OPTION",
         # given by another than the owner, or passed on
-        "GRANT SELECT ON migration_history TO operator_granted WITH GRANT OPTION; SET ROLE operator_granted; GRANT SELECT ON migration_history TO service_role; RESET ROLE",
-        "GRANT UPDATE (rollback_sql) ON migration_history TO operator_granted WITH GRANT OPTION; SET ROLE operator_granted; GRANT UPDATE (rollback_sql) ON migration_history TO anon; RESET ROLE",
-        "GRANT SELECT ON migration_events TO operator_granted WITH GRANT OPTION; SET ROLE operator_granted; GRANT SELECT ON migration_events TO stranger WITH GRANT OPTION; "
-        "SET ROLE stranger; GRANT SELECT ON migration_events TO PUBLIC; RESET ROLE",
-        "GRANT EXECUTE ON FUNCTION lock_migrations() TO service_role WITH GRANT OPTION; SET ROLE service_role; GRANT EXECUTE ON FUNCTION lock_migrations() TO stranger; RESET ROLE",
-        DEFAULT_PRIVILEGES + "DROP FUNCTION is_transient_error(text) CASCADE; CREATE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+        (
+            "GRANT SELECT ON migration_history TO operator_granted WITH GRANT OPTION; SET ROLE operator_granted; GRANT"
+            " SELECT ON migration_history TO service_role; RESET ROLE"
+        ),
+        (
+            "GRANT UPDATE (rollback_sql) ON migration_history TO operator_granted WITH GRANT OPTION; SET ROLE"
+            " operator_granted; GRANT UPDATE (rollback_sql) ON migration_history TO anon; RESET ROLE"
+        ),
+        (
+            "GRANT SELECT ON migration_events TO operator_granted WITH GRANT OPTION; SET ROLE operator_granted; GRANT"
+            " SELECT ON migration_events TO stranger WITH GRANT OPTION; SET ROLE stranger; GRANT SELECT ON"
+            " migration_events TO PUBLIC; RESET ROLE"
+        ),
+        (
+            "GRANT EXECUTE ON FUNCTION lock_migrations() TO service_role WITH GRANT OPTION; SET ROLE service_role;"
+            " GRANT EXECUTE ON FUNCTION lock_migrations() TO stranger; RESET ROLE"
+        ),
+        DEFAULT_PRIVILEGES
+        + "DROP FUNCTION is_transient_error(text) CASCADE; CREATE FUNCTION is_transient_error(sqlstate_code text)"
+        " RETURNS boolean LANGUAGE sql AS 'SELECT true'",
     ],
-)  # fmt: skip
+)
 def test_a_repeated_install_closes_what_was_opened(db, session, reopen):
     connection = session()
     connection.execute(reopen)
@@ -219,9 +243,17 @@ def test_an_ungranted_role_cannot_even_read(applied, database_dsn, role, session
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(statement)
         for call in (
-            "can_rollback_migration('001_t')", "execute_migration_rollback('001_t')", "execute_migration_rollback('001_t', true)", "list_rollbackable_migrations()", "create_migration_snapshot('x')",
-            "schema_objects()", "verify_migration_events()", "register_migration('002_x', '2')", "add_migration_event('applied', 'x')", "lock_migrations()",
-        ):  # fmt: skip
+            "can_rollback_migration('001_t')",
+            "execute_migration_rollback('001_t')",
+            "execute_migration_rollback('001_t', true)",
+            "list_rollbackable_migrations()",
+            "create_migration_snapshot('x')",
+            "schema_objects()",
+            "verify_migration_events()",
+            "register_migration('002_x', '2')",
+            "add_migration_event('applied', 'x')",
+            "lock_migrations()",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(f"SELECT * FROM {call}")
     open_to_role = (
@@ -410,9 +442,14 @@ def test_a_right_that_lacks_is_told_apart_from_a_system_that_lacks(database_dsn,
 def test_a_granted_role_cannot_replace_or_disarm_anything(granted, applied):
     connection = granted.database.connection
     for statement in (
-        "ALTER TABLE migration_events DISABLE TRIGGER ALL", "DROP FUNCTION can_rollback_migration(text)", "SET session_replication_role = replica", "DROP TABLE migration_events",
-        "UPDATE migration_events SET reason = 'x'", "DELETE FROM migration_events", "TRUNCATE migration_events",
-    ):  # fmt: skip
+        "ALTER TABLE migration_events DISABLE TRIGGER ALL",
+        "DROP FUNCTION can_rollback_migration(text)",
+        "SET session_replication_role = replica",
+        "DROP TABLE migration_events",
+        "UPDATE migration_events SET reason = 'x'",
+        "DELETE FROM migration_events",
+        "TRUNCATE migration_events",
+    ):
         with pytest.raises(psycopg.Error):
             connection.execute(statement)
 

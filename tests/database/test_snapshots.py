@@ -7,14 +7,23 @@ from watching import Background, schema_of, value
 pytestmark = pytest.mark.versions
 
 THINGS = """
-CREATE SCHEMA app; CREATE TYPE app.mood AS ENUM ('sad', 'ok'); CREATE DOMAIN app.positive AS int CHECK (VALUE > 0); CREATE TYPE app.pair AS (a int, b text);
-CREATE TABLE app.parent (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL DEFAULT 'x', total int GENERATED ALWAYS AS (1) STORED, CONSTRAINT named CHECK (name <> ''));
-CREATE TABLE app.child (parent int REFERENCES app.parent ON DELETE CASCADE, mood app.mood); CREATE UNIQUE INDEX child_index ON app.child (parent) WHERE mood = 'ok';
-CREATE VIEW app.happy AS SELECT * FROM app.child WHERE mood = 'ok'; CREATE MATERIALIZED VIEW app.kept AS SELECT 1 AS one; CREATE SEQUENCE app.numbers START 7;
-CREATE FUNCTION app.answer(question text DEFAULT '') RETURNS int LANGUAGE sql AS 'SELECT 42'; CREATE PROCEDURE app.deed() LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
-CREATE FUNCTION app.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; CREATE TRIGGER fires BEFORE INSERT ON app.child FOR EACH ROW EXECUTE FUNCTION app.fires();
-ALTER TABLE app.child ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON app.child USING (true); COMMENT ON TABLE app.child IS 'commented'; GRANT SELECT ON app.child TO pg_monitor;
-CREATE TABLE app.parts (a int) PARTITION BY RANGE (a); CREATE TABLE app.part1 PARTITION OF app.parts FOR VALUES FROM (0) TO (9); CREATE RULE nothing AS ON DELETE TO app.child DO INSTEAD NOTHING;
+CREATE SCHEMA app; CREATE TYPE app.mood AS ENUM ('sad', 'ok'); CREATE DOMAIN app.positive AS int CHECK (VALUE > 0);
+CREATE TYPE app.pair AS (a int, b text);
+CREATE TABLE app.parent (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL DEFAULT 'x',
+  total int GENERATED ALWAYS AS (1) STORED, CONSTRAINT named CHECK (name <> ''));
+CREATE TABLE app.child (parent int REFERENCES app.parent ON DELETE CASCADE, mood app.mood);
+CREATE UNIQUE INDEX child_index ON app.child (parent) WHERE mood = 'ok';
+CREATE VIEW app.happy AS SELECT * FROM app.child WHERE mood = 'ok';
+CREATE MATERIALIZED VIEW app.kept AS SELECT 1 AS one; CREATE SEQUENCE app.numbers START 7;
+CREATE FUNCTION app.answer(question text DEFAULT '') RETURNS int LANGUAGE sql AS 'SELECT 42';
+CREATE PROCEDURE app.deed() LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
+CREATE FUNCTION app.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER fires BEFORE INSERT ON app.child FOR EACH ROW EXECUTE FUNCTION app.fires();
+ALTER TABLE app.child ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON app.child USING (true);
+COMMENT ON TABLE app.child IS 'commented'; GRANT SELECT ON app.child TO pg_monitor;
+CREATE TABLE app.parts (a int) PARTITION BY RANGE (a);
+CREATE TABLE app.part1 PARTITION OF app.parts FOR VALUES FROM (0) TO (9);
+CREATE RULE nothing AS ON DELETE TO app.child DO INSTEAD NOTHING;
 CREATE STATISTICS app.stat ON a, b FROM app.wide;
 """
 
@@ -30,22 +39,64 @@ def connection(session):
 def test_kinds(connection):
     kinds = {kind for kind, _ in schema_of(connection)}
     assert {
-        "schema", "table", "column", "constraint", "index", "view", "materialized view", "sequence", "function", "procedure", "trigger", "policy", "comment", "grant", "partitioned table", "rule",
-        "statistics", "domain constraint", "composite type",
-    } <= kinds  # fmt: skip
+        "schema",
+        "table",
+        "column",
+        "constraint",
+        "index",
+        "view",
+        "materialized view",
+        "sequence",
+        "function",
+        "procedure",
+        "trigger",
+        "policy",
+        "comment",
+        "grant",
+        "partitioned table",
+        "rule",
+        "statistics",
+        "domain constraint",
+        "composite type",
+    } <= kinds
 
 
 CHANGES = [
-    "ALTER TABLE app.parent ALTER COLUMN name SET DEFAULT 'y'", "ALTER TABLE app.parent ALTER COLUMN name DROP NOT NULL", "ALTER TABLE app.parent ALTER COLUMN name TYPE varchar(9)",
-    "ALTER TABLE app.parent DROP CONSTRAINT named", "ALTER TABLE app.parent RENAME CONSTRAINT named TO other", "DROP INDEX app.child_index", "ALTER TABLE app.child DISABLE ROW LEVEL SECURITY",
-    "ALTER POLICY mine ON app.child USING (false)", "COMMENT ON TABLE app.child IS NULL", "REVOKE SELECT ON app.child FROM pg_monitor", "GRANT SELECT (mood) ON app.child TO PUBLIC",
-    "CREATE OR REPLACE FUNCTION app.answer(question text DEFAULT '') RETURNS int LANGUAGE sql AS 'SELECT 43'", "ALTER FUNCTION app.answer(text) IMMUTABLE", "ALTER TABLE app.child DISABLE TRIGGER fires",
-    "CREATE OR REPLACE VIEW app.happy AS SELECT * FROM app.child WHERE mood = 'sad'", "ALTER TYPE app.mood ADD VALUE 'glad'", "ALTER DOMAIN app.positive SET DEFAULT 1", "ALTER SEQUENCE app.numbers INCREMENT 3",
-    "ALTER TABLE app.parent OWNER TO pg_monitor", "ALTER TABLE app.parts DETACH PARTITION app.part1", "DROP RULE nothing ON app.child", "ALTER TABLE app.child SET (fillfactor = 70)",
-    "ALTER TABLE app.child ADD COLUMN a int", "ALTER TABLE app.parent ALTER COLUMN id DROP IDENTITY", "DROP STATISTICS app.stat", "ALTER TABLE app.child RENAME COLUMN mood TO feeling",
-    "ALTER TABLE app.child ALTER COLUMN mood SET STATISTICS 7", "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC", "ALTER TABLE app.child REPLICA IDENTITY FULL", "DROP PROCEDURE app.deed()",
-    "ALTER MATERIALIZED VIEW app.kept SET (fillfactor = 70)", "ALTER TYPE app.pair ADD ATTRIBUTE c int", "CREATE UNLOGGED TABLE app.fast ()", "ALTER SCHEMA app OWNER TO pg_monitor",
-]  # fmt: skip
+    "ALTER TABLE app.parent ALTER COLUMN name SET DEFAULT 'y'",
+    "ALTER TABLE app.parent ALTER COLUMN name DROP NOT NULL",
+    "ALTER TABLE app.parent ALTER COLUMN name TYPE varchar(9)",
+    "ALTER TABLE app.parent DROP CONSTRAINT named",
+    "ALTER TABLE app.parent RENAME CONSTRAINT named TO other",
+    "DROP INDEX app.child_index",
+    "ALTER TABLE app.child DISABLE ROW LEVEL SECURITY",
+    "ALTER POLICY mine ON app.child USING (false)",
+    "COMMENT ON TABLE app.child IS NULL",
+    "REVOKE SELECT ON app.child FROM pg_monitor",
+    "GRANT SELECT (mood) ON app.child TO PUBLIC",
+    "CREATE OR REPLACE FUNCTION app.answer(question text DEFAULT '') RETURNS int LANGUAGE sql AS 'SELECT 43'",
+    "ALTER FUNCTION app.answer(text) IMMUTABLE",
+    "ALTER TABLE app.child DISABLE TRIGGER fires",
+    "CREATE OR REPLACE VIEW app.happy AS SELECT * FROM app.child WHERE mood = 'sad'",
+    "ALTER TYPE app.mood ADD VALUE 'glad'",
+    "ALTER DOMAIN app.positive SET DEFAULT 1",
+    "ALTER SEQUENCE app.numbers INCREMENT 3",
+    "ALTER TABLE app.parent OWNER TO pg_monitor",
+    "ALTER TABLE app.parts DETACH PARTITION app.part1",
+    "DROP RULE nothing ON app.child",
+    "ALTER TABLE app.child SET (fillfactor = 70)",
+    "ALTER TABLE app.child ADD COLUMN a int",
+    "ALTER TABLE app.parent ALTER COLUMN id DROP IDENTITY",
+    "DROP STATISTICS app.stat",
+    "ALTER TABLE app.child RENAME COLUMN mood TO feeling",
+    "ALTER TABLE app.child ALTER COLUMN mood SET STATISTICS 7",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC",
+    "ALTER TABLE app.child REPLICA IDENTITY FULL",
+    "DROP PROCEDURE app.deed()",
+    "ALTER MATERIALIZED VIEW app.kept SET (fillfactor = 70)",
+    "ALTER TYPE app.pair ADD ATTRIBUTE c int",
+    "CREATE UNLOGGED TABLE app.fast ()",
+    "ALTER SCHEMA app OWNER TO pg_monitor",
+]
 
 
 def test_every_change_is_seen_and_undone_is_not(connection):
@@ -199,10 +250,18 @@ def test_the_token_sees_changes_of_rare_kinds_too(connection, change):
 @pytest.mark.parametrize(
     "harmless",
     [
-        "INSERT INTO app.wide SELECT n, n FROM generate_series(1, 1000) AS s (n)", "ANALYZE app.wide", "VACUUM app.wide", "TRUNCATE app.wide", "REINDEX TABLE app.child", "VACUUM FULL app.wide",
-        "CREATE TEMPORARY TABLE passing (a int PRIMARY KEY, b text DEFAULT 'x')", "REFRESH MATERIALIZED VIEW app.kept", "SELECT nextval('app.numbers')", "CREATE ROLE passing_role; DROP ROLE passing_role",
+        "INSERT INTO app.wide SELECT n, n FROM generate_series(1, 1000) AS s (n)",
+        "ANALYZE app.wide",
+        "VACUUM app.wide",
+        "TRUNCATE app.wide",
+        "REINDEX TABLE app.child",
+        "VACUUM FULL app.wide",
+        "CREATE TEMPORARY TABLE passing (a int PRIMARY KEY, b text DEFAULT 'x')",
+        "REFRESH MATERIALIZED VIEW app.kept",
+        "SELECT nextval('app.numbers')",
+        "CREATE ROLE passing_role; DROP ROLE passing_role",
     ],
-)  # fmt: skip
+)
 def test_the_token_is_indifferent_to_what_is_no_schema(connection, session, harmless):
     before = token(connection)
     other = session()
@@ -239,8 +298,10 @@ def test_a_column_that_comes_back_at_the_end_is_another_order(connection):
 
 def test_a_column_that_goes_from_the_middle_leaves_the_order(connection):
     assert changes(connection, "ALTER TABLE app.parent DROP COLUMN name") == [
-        ("dropped", "column", "app.parent.name"), ("dropped", "constraint", "app.parent named"), *NOT_NULL_IS_A_CONSTRAINT.get(connection.info.server_version // 10000, []),
-    ]  # fmt: skip
+        ("dropped", "column", "app.parent.name"),
+        ("dropped", "constraint", "app.parent named"),
+        *NOT_NULL_IS_A_CONSTRAINT.get(connection.info.server_version // 10000, []),
+    ]
 
 
 #: From PostgreSQL 18 NOT NULL is a constraint with a name.

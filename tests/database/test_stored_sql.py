@@ -1,4 +1,5 @@
-"""The stored rollback SQL is compared with the file's, not the checksum alone: both are columns, and whoever may write the one may leave the other."""
+"""The stored rollback SQL is compared with the file's, not the checksum alone:
+both are columns, and whoever may write the one may leave the other."""
 
 import pytest
 from watching import exists
@@ -65,11 +66,17 @@ def test_a_stored_rollback_that_is_not_the_files_is_said(db, registered, folder)
         ("SET rollback_sql = NULL", "The stored rollback SQL is not the one of"),
         ("SET rollback_sql = rollback_sql || '\n-- and more'", "The stored rollback SQL is not the one of"),
         ("SET metadata = jsonb_set(metadata, '{rollback,transaction}', 'false')", "(transaction) is not what"),
-        ("SET metadata = metadata || '{\"tool\": \"goose\"}'", "(tool) is not what"),
-        ("SET metadata = metadata - 'rollback'", "(statements, transaction, refused_in_transaction, set_local, set_session, not_undone, calls, writes, unseen) is not what"),
+        ('SET metadata = metadata || \'{"tool": "goose"}\'', "(tool) is not what"),
+        (
+            "SET metadata = metadata - 'rollback'",
+            (
+                "(statements, transaction, refused_in_transaction, set_local, set_session, not_undone, calls, writes,"
+                " unseen) is not what"
+            ),
+        ),
         ("SET checksum = NULL, rollback_sql = 'SELECT 1'", "though it was registered without a checksum"),
     ],
-)  # fmt: skip
+)
 def test_so_is_a_change_that_leaves_something_as_it_was(db, registered, change, said):
     registered.execute(f"UPDATE migration_history {change} WHERE migration_name = '001_own'")
     warnings = [warning for warning in db.check("001_own").warnings if "stored" in warning]
@@ -115,10 +122,13 @@ def test_a_folder_that_is_not_there_says_nothing(registered, database_dsn, tmp_p
 @pytest.mark.parametrize(
     "text",
     [
-        *(text for name, text in FILES.items() if name[:3] in ("001", "002", "003")), "SELECT 1;\r\n-- ROLLBACK START\r\nSELECT 2;\r\n\r\n-- ROLLBACK END\r\n", "\ufeff-- rollback start \n\n  SELECT 2; -- x\n\n  -- ROLLBACK END\n\n",
-        "SELECT 1;\n--ROLLBACK START transaction : FALSE\n  -- SELECT 2;\n\n--SELECT 3;\n--ROLLBACK END", "-- ROLLBACK START transaction:true\nSELECT 'ž';\n-- ROLLBACK END -- of it",
+        *(text for name, text in FILES.items() if name[:3] in ("001", "002", "003")),
+        "SELECT 1;\r\n-- ROLLBACK START\r\nSELECT 2;\r\n\r\n-- ROLLBACK END\r\n",
+        "\ufeff-- rollback start \n\n  SELECT 2; -- x\n\n  -- ROLLBACK END\n\n",
+        "SELECT 1;\n--ROLLBACK START transaction : FALSE\n  -- SELECT 2;\n\n--SELECT 3;\n--ROLLBACK END",
+        "-- ROLLBACK START transaction:true\nSELECT 'ž';\n-- ROLLBACK END -- of it",
     ],
-)  # fmt: skip
+)
 def test_a_plain_block_is_read_as_the_parser_reads_it(text):
     found = plain_rollback(text.encode())
     block = parse(text, name="001_x").rollback
@@ -128,9 +138,13 @@ def test_a_plain_block_is_read_as_the_parser_reads_it(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "SELECT 1;", "SELECT '\n-- ROLLBACK START\n'; SELECT 1;\n-- ROLLBACK START\nSELECT 2;\n-- ROLLBACK END", "SELECT 1; -- ROLLBACK START\nSELECT 2;\n-- ROLLBACK END", "-- ROLLBACK START\nSELECT 2;",
-        "-- ROLLBACK START of it\nSELECT 2;\n-- ROLLBACK END", "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;",
+        "SELECT 1;",
+        "SELECT '\n-- ROLLBACK START\n'; SELECT 1;\n-- ROLLBACK START\nSELECT 2;\n-- ROLLBACK END",
+        "SELECT 1; -- ROLLBACK START\nSELECT 2;\n-- ROLLBACK END",
+        "-- ROLLBACK START\nSELECT 2;",
+        "-- ROLLBACK START of it\nSELECT 2;\n-- ROLLBACK END",
+        "-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;",
     ],
-)  # fmt: skip
+)
 def test_what_needs_the_parser_is_left_to_it(text):
     assert plain_rollback(text.encode()) is None

@@ -1,4 +1,5 @@
-"""What runs is what is shown: the stored cut of a rollback into statements, and all else that steers it, is looked at before any of it is used."""
+"""What runs is what is shown: the stored cut of a rollback into statements, and all else that steers it, is looked
+at before any of it is used."""
 
 import hashlib
 import json
@@ -158,12 +159,24 @@ def test_a_run_that_stopped_halfway_is_not_resumed_by_another_cut(db, applied, s
 
 #: Texts as people write them, all of them cut by our own parser.
 WHOLE = [
-    "DROP TABLE a", ";;DROP TABLE a;;\n;", "-- why\nDROP TABLE a; -- done", "/* /* nested */ ; */ DROP TABLE a /* ; */;", "SELECT 1 -- to the end\n;SELECT 2 -- of its line",
-    "BEGIN;\nDROP TABLE a;\nDROP TABLE b;\nCOMMIT;", "-- x\nStart /* y */ Transaction ;\nDROP TABLE a; -- z\nEND WORK AND NO CHAIN", "begin work;select 1;commit transaction",
-    "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; DROP TABLE a", "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3",
+    "DROP TABLE a",
+    ";;DROP TABLE a;;\n;",
+    "-- why\nDROP TABLE a; -- done",
+    "/* /* nested */ ; */ DROP TABLE a /* ; */;",
+    "SELECT 1 -- to the end\n;SELECT 2 -- of its line",
+    "BEGIN;\nDROP TABLE a;\nDROP TABLE b;\nCOMMIT;",
+    "-- x\nStart /* y */ Transaction ;\nDROP TABLE a; -- z\nEND WORK AND NO CHAIN",
+    "begin work;select 1;commit transaction",
+    "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; DROP TABLE a",
+    "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT 2); SELECT 3",
     "DO $x$ BEGIN -- it's; \n NULL; END $x$; SELECT $$;$$, $a$ $$ $b$ $a$, a$b$c FROM (SELECT 1 AS a$b$c) x",
-    "SELECT E'it\\'s; -- no', E'a'\n'\\'b', '\\', U&'d\\0061', \"odd;\"\"name\", 'it''s'; SELECT 'žluťoučký 🐎 ;'; SELECT 1", "SELECT 1\r\n;\r\n-- a\r\nSELECT 2;\r\n", "SELECT 5 /-1, 2*-1 -- x\n; SELECT 2",
-]  # fmt: skip
+    (
+        "SELECT E'it\\'s; -- no', E'a'\n'\\'b', '\\', U&'d\\0061', \"odd;\"\"name\", 'it''s'; SELECT 'žluťoučký 🐎 ;';"
+        " SELECT 1"
+    ),
+    "SELECT 1\r\n;\r\n-- a\r\nSELECT 2;\r\n",
+    "SELECT 5 /-1, 2*-1 -- x\n; SELECT 2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -194,17 +207,35 @@ def test_what_our_parser_cuts_is_whole(scanner):
 
 FRAGMENTS = st.sampled_from(
     [
-        "SELECT 1", "DROP TABLE a", "SELECT ';'", "SELECT 'it''s'", r"SELECT E'\';'", "SELECT E'a'\n'\\'b;'", 'SELECT 1 AS ";"', "DO $$ ; $$", "DO $x$ $$ ; ' $x$", "SELECT 1 -- ; end\n", "SELECT /* ; */ 1",
-        "SELECT a$b$c", "SELECT 'ž;🐎'", "SELECT 2 - -1", "SELECT 2 */**/ 3", "SELECT U&';'", "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
+        "SELECT 1",
+        "DROP TABLE a",
+        "SELECT ';'",
+        "SELECT 'it''s'",
+        r"SELECT E'\';'",
+        "SELECT E'a'\n'\\'b;'",
+        'SELECT 1 AS ";"',
+        "DO $$ ; $$",
+        "DO $x$ $$ ; ' $x$",
+        "SELECT 1 -- ; end\n",
+        "SELECT /* ; */ 1",
+        "SELECT a$b$c",
+        "SELECT 'ž;🐎'",
+        "SELECT 2 - -1",
+        "SELECT 2 */**/ 3",
+        "SELECT U&';'",
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
     ]
-)  # fmt: skip
+)
 BETWEEN = st.sampled_from(
     [";", "; ", ";\n", ";;", " ; -- it's\n", "; /* ; /* ' */ */", "\n;\n\n", ";-- $$\r\n", " /* a */ ; -- ž\n", ";\t\f"]
 )
 TEXTS = st.builds(
     lambda head, first, rest, tail: head + first + "".join(between + one for between, one in rest) + tail,
-    st.sampled_from(["", " ", "-- why; \n", "/* a */", ";"]), FRAGMENTS, st.lists(st.tuples(BETWEEN, FRAGMENTS), max_size=4), st.sampled_from(["", ";", ";\n", " -- end", "; /* e */"]),
-)  # fmt: skip
+    st.sampled_from(["", " ", "-- why; \n", "/* a */", ";"]),
+    FRAGMENTS,
+    st.lists(st.tuples(BETWEEN, FRAGMENTS), max_size=4),
+    st.sampled_from(["", ";", ";\n", " -- end", "; /* e */"]),
+)
 
 
 def words(text):
@@ -253,14 +284,55 @@ def test_a_cut_that_is_a_little_off_is_refused_unless_the_same_runs(scanner, tex
 
 PIECES = st.sampled_from(
     [
-        "'", '"', "$", "$$", "$a$", "a", "e", "E", "e'", "E'", "b'", "U&'", "\\", "\\'", "\\\\", "--", "-", "/*", "*/", "/", "*", "*/*", "\n", "\r", "\r\n", ";", "1", "$1", "é", "🐎", "_", "x1", "select",
-        "@", "''", "''\n'", "ab$", " ", "\t", " -- x\n", "\n ", "e'a'\n'",
+        "'",
+        '"',
+        "$",
+        "$$",
+        "$a$",
+        "a",
+        "e",
+        "E",
+        "e'",
+        "E'",
+        "b'",
+        "U&'",
+        "\\",
+        "\\'",
+        "\\\\",
+        "--",
+        "-",
+        "/*",
+        "*/",
+        "/",
+        "*",
+        "*/*",
+        "\n",
+        "\r",
+        "\r\n",
+        ";",
+        "1",
+        "$1",
+        "é",
+        "🐎",
+        "_",
+        "x1",
+        "select",
+        "@",
+        "''",
+        "''\n'",
+        "ab$",
+        " ",
+        "\t",
+        " -- x\n",
+        "\n ",
+        "e'a'\n'",
     ]
-)  # fmt: skip
+)
 
 
 def expected(text):
-    """(what is open at the end of a text, whether there is more in it than comments), as PostgreSQL's own scanner has it; None where it finds another fault."""
+    """(what is open at the end of a text, whether there is more in it than comments), as PostgreSQL's own scanner
+    has it; None where it finds another fault."""
     faults = {
         "quoted string": "string",
         "/* comment": "comment",
@@ -291,8 +363,46 @@ def test_sql_is_scanned_as_postgresql_scans_it(scanner, texts):
             assert right[1] in (None, bool(found.strip(" \t\n\r\f\v;"))), text
 
 
-GOOD = {"md5": None, "statements": [[0, 8, 1]], "transaction": True, "refused_in_transaction": [], "set_local": [], "set_session": [], "live": True, "not_undone": [], "calls": [], "writes": [], "unseen": []}  # fmt: skip
-ODD = ["x", 5, -1, 1e300, 0.5, {}, {"a": 1}, None, True, [None], [{}], [[]], [[[]]], ["x"], [-1], [[0, -1, 1]], [[-1, 8, 1]], [[0, 1e20, 1]], [[0, "8", 1]], [[0, 8]], [[0, 8, None]], [[0.5, 8, 1]], [[1, None]], [[None, "x"]], [[1, "a", "b", "c", "d"]]]  # fmt: skip
+GOOD = {
+    "md5": None,
+    "statements": [[0, 8, 1]],
+    "transaction": True,
+    "refused_in_transaction": [],
+    "set_local": [],
+    "set_session": [],
+    "live": True,
+    "not_undone": [],
+    "calls": [],
+    "writes": [],
+    "unseen": [],
+}
+ODD = [
+    "x",
+    5,
+    -1,
+    1e300,
+    0.5,
+    {},
+    {"a": 1},
+    None,
+    True,
+    [None],
+    [{}],
+    [[]],
+    [[[]]],
+    ["x"],
+    [-1],
+    [[0, -1, 1]],
+    [[-1, 8, 1]],
+    [[0, 1e20, 1]],
+    [[0, "8", 1]],
+    [[0, 8]],
+    [[0, 8, None]],
+    [[0.5, 8, 1]],
+    [[1, None]],
+    [[None, "x"]],
+    [[1, "a", "b", "c", "d"]],
+]
 
 
 def test_metadata_of_other_shapes_is_a_refusal_and_stops_no_list(db, session):
@@ -370,12 +480,30 @@ def test_metadata_of_other_shapes_is_a_refusal_and_stops_no_list(db, session):
 
 
 STEERING = {
-    "search_path": "other", "tool": "goose", "previous_version": "7", "system": True, **{f"rollback,{key}": odd for key, odd in (
-        ("transaction", False), ("set_local", ["work_mem"]), ("set_session", ["work_mem"]), ("refused_in_transaction", [{"line": 1, "statement": "VACUUM"}]), ("live", False),
-        ("not_undone", [[1, "x"]]), ("calls", [[1, None, "now"]]), ("writes", [[1, "delete", None, "t"]]), ("unseen", [1]), ("no_transaction_words", "x"), ("statements", [[0, 8, 2]]),
-        ("error", {"line": 1, "column": 1, "message": "x"}), ("md5", "x"), ("a_later_key", 1),
-    )},
-}  # fmt: skip
+    "search_path": "other",
+    "tool": "goose",
+    "previous_version": "7",
+    "system": True,
+    **{
+        f"rollback,{key}": odd
+        for key, odd in (
+            ("transaction", False),
+            ("set_local", ["work_mem"]),
+            ("set_session", ["work_mem"]),
+            ("refused_in_transaction", [{"line": 1, "statement": "VACUUM"}]),
+            ("live", False),
+            ("not_undone", [[1, "x"]]),
+            ("calls", [[1, None, "now"]]),
+            ("writes", [[1, "delete", None, "t"]]),
+            ("unseen", [1]),
+            ("no_transaction_words", "x"),
+            ("statements", [[0, 8, 2]]),
+            ("error", {"line": 1, "column": 1, "message": "x"}),
+            ("md5", "x"),
+            ("a_later_key", 1),
+        )
+    },
+}
 
 
 def test_each_key_that_steers_the_run_voids_a_preview(db, session, applied):

@@ -6,10 +6,19 @@ import pytest
 pytestmark = pytest.mark.versions
 
 HISTORY = [
-    ("id", "uuid", True), ("migration_name", "text", True), ("migration_version", "text", True), ("applied_at", "timestamp with time zone", False), ("applied_by", "text", False),
-    ("rollback_sql", "text", False), ("checksum", "text", False), ("status", "text", True), ("rollback_at", "timestamp with time zone", False), ("rollback_by", "text", False),
-    ("notes", "text", False), ("metadata", "jsonb", True),
-]  # fmt: skip
+    ("id", "uuid", True),
+    ("migration_name", "text", True),
+    ("migration_version", "text", True),
+    ("applied_at", "timestamp with time zone", False),
+    ("applied_by", "text", False),
+    ("rollback_sql", "text", False),
+    ("checksum", "text", False),
+    ("status", "text", True),
+    ("rollback_at", "timestamp with time zone", False),
+    ("rollback_by", "text", False),
+    ("notes", "text", False),
+    ("metadata", "jsonb", True),
+]
 DEPENDENCIES = [
     ("id", "uuid", True),
     ("migration_name", "text", True),
@@ -47,9 +56,11 @@ def test_specified_keys(connection):
     assert {"PRIMARY KEY (id)", "UNIQUE (migration_name)"} <= set(history)
     dependencies = [definition for (definition,) in connection.execute(CONSTRAINTS, ("migration_dependencies",))]
     assert {
-        "PRIMARY KEY (id)", "UNIQUE (migration_name, depends_on)", "FOREIGN KEY (migration_name) REFERENCES migration_history(migration_name)",
+        "PRIMARY KEY (id)",
+        "UNIQUE (migration_name, depends_on)",
+        "FOREIGN KEY (migration_name) REFERENCES migration_history(migration_name)",
         "FOREIGN KEY (depends_on) REFERENCES migration_history(migration_name)",
-    } <= set(dependencies)  # fmt: skip
+    } <= set(dependencies)
 
 
 def test_specified_defaults(connection):
@@ -63,8 +74,12 @@ def test_specified_defaults(connection):
 def test_specified_indexes(connection):
     names = {name for (name,) in connection.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'")}
     assert {
-        "idx_migration_history_version", "idx_migration_history_status", "idx_migration_history_applied_at", "idx_migration_deps_migration", "idx_migration_deps_depends_on",
-    } <= names  # fmt: skip
+        "idx_migration_history_version",
+        "idx_migration_history_status",
+        "idx_migration_history_applied_at",
+        "idx_migration_deps_migration",
+        "idx_migration_deps_depends_on",
+    } <= names
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,8 @@ def test_one_of_a_run_that_dropped_what_another_of_it_made(db, write_migration):
     assert back.verdict == "restored"
     assert (
         back.message
-        == "Restored: what it created is gone, what it dropped is back (applied in one run with others: 1 definition could"
+        == "Restored: what it created is gone, what it dropped is back (applied in one run with others: 1 definition"
+        " could"
         " not be compared)"
     )
 

@@ -1,4 +1,5 @@
-"""The specification's workflows, troubleshooting entries, batch script and CI job, with `migrollback` for the old script."""
+"""The specification's workflows, troubleshooting entries, batch script and CI job, with `migrollback` for the old
+script."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ def outcome(call):
 
 
 def cut_everywhere(cutter, call, check, *, every=1):
-    """Make a call again and again, cut at each of its messages: before the server has it, when it has answered, and so that nobody is let in again.
+    """Make a call again and again, cut at each of its messages:
+    before the server has it, when it has answered, and so that nobody is let in again.
 
     `check` is called with how the call ended and where it was cut. every: only at each so manieth message, each time at
     others. Returns how many cuts there were.

@@ -1,4 +1,5 @@
-"""A failed rollback undoes everything it did; what is lasting sets `failed`, what may pass leaves `applied`; both leave an event."""
+"""A failed rollback undoes everything it did; what is lasting sets `failed`, what may pass leaves `applied`;
+both leave an event."""
 
 import psycopg
 import pytest
@@ -32,7 +33,8 @@ LASTING = {
     ),
 }
 OBJECTS = """
-CREATE TABLE base (id int PRIMARY KEY); INSERT INTO base VALUES (1); CREATE VIEW over_base AS SELECT * FROM base; CREATE TABLE t (); GRANT SELECT ON t TO pg_monitor; COMMENT ON TABLE t IS 'x';
+CREATE TABLE base (id int PRIMARY KEY); INSERT INTO base VALUES (1); CREATE VIEW over_base AS SELECT * FROM base;
+CREATE TABLE t (); GRANT SELECT ON t TO pg_monitor; COMMENT ON TABLE t IS 'x';
 CREATE FUNCTION breaks() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DROP TABLE nowhere; END $$; CREATE SEQUENCE s;
 """
 
@@ -73,9 +75,25 @@ def test_detail_and_hint_reach_the_person(db, applied):
 
 #: SQLSTATE -> whether the same SQL may succeed another time.
 PASSING = {
-    "40P01": True, "40001": True, "55P03": True, "55006": True, "57014": True, "57P03": True, "53100": True, "53200": True, "42501": True, "08006": True,
-    "42P01": False, "23505": False, "22012": False, "2BP01": False, "XX000": False, "P0001": False, "25006": False, "42601": False,
-}  # fmt: skip
+    "40P01": True,
+    "40001": True,
+    "55P03": True,
+    "55006": True,
+    "57014": True,
+    "57P03": True,
+    "53100": True,
+    "53200": True,
+    "42501": True,
+    "08006": True,
+    "42P01": False,
+    "23505": False,
+    "22012": False,
+    "2BP01": False,
+    "XX000": False,
+    "P0001": False,
+    "25006": False,
+    "42601": False,
+}
 
 
 @pytest.mark.versions

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.older
 
 @pytest.fixture
 def through(cutter, database_dsn, folder):
-    """Migrations whose connections the cutter can cut; a server that does not answer is waited for as long as it is anywhere."""
+    """Migrations whose connections the cutter can cut;
+    a server that does not answer is waited for as long as it is anywhere."""
     with mr.connect(psycopg.conninfo.make_conninfo(database_dsn, host=cutter.folder), dir=folder) as migrations:
         yield migrations
 

@@ -65,9 +65,19 @@ def test_a_sync_where_nothing_may_be_written_is_one_error_and_not_one_for_each_f
 
 
 SETTINGS = [
-    "standard_conforming_strings=off", "plpgsql.variable_conflict=use_column", "plpgsql.variable_conflict=use_variable", "quote_all_identifiers=on", "transform_null_equals=on", "search_path=",
-    "default_transaction_isolation=serializable", "session_replication_role=replica", "datestyle=german", "plan_cache_mode=force_generic_plan", "row_security=off", "array_nulls=off",
-]  # fmt: skip
+    "standard_conforming_strings=off",
+    "plpgsql.variable_conflict=use_column",
+    "plpgsql.variable_conflict=use_variable",
+    "quote_all_identifiers=on",
+    "transform_null_equals=on",
+    "search_path=",
+    "default_transaction_isolation=serializable",
+    "session_replication_role=replica",
+    "datestyle=german",
+    "plan_cache_mode=force_generic_plan",
+    "row_security=off",
+    "array_nulls=off",
+]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -1,4 +1,5 @@
-"""Functions of others with the names of ours: none of them runs when somebody uses the system, whatever their arguments are."""
+"""Functions of others with the names of ours:
+none of them runs when somebody uses the system, whatever their arguments are."""
 
 from __future__ import annotations
 
@@ -16,16 +17,29 @@ from migrollback_nb.replay import schema_copy
 
 #: Types that an argument of a type is mistaken for.
 LIKE = {
-    "text": ("varchar", "name", "anyelement"), "text[]": ("varchar[]", "name[]", "anyarray", "text"), "int4": ("smallint", "bigint", "numeric"), "int8": ("smallint", "integer", "numeric"),
-    "bool": ("text", "anyelement"), "jsonb": ("json", "text", "anyelement"), "uuid": ("text", "varchar"), "float8": ("numeric", "real", "smallint"), "oid": ("bigint", "regclass", "integer"),
-    "oid[]": ("bigint[]", "anyarray"), "timestamptz": ("timestamp", "date", "text"), "regclass": ("oid", "text"), "regclass[]": ("oid[]", "anyarray"), "int8[]": ("integer[]", "anyarray"),
-    "bytea": ("text",), "jsonb[]": ("json[]", "anyarray"),
-}  # fmt: skip
+    "text": ("varchar", "name", "anyelement"),
+    "text[]": ("varchar[]", "name[]", "anyarray", "text"),
+    "int4": ("smallint", "bigint", "numeric"),
+    "int8": ("smallint", "integer", "numeric"),
+    "bool": ("text", "anyelement"),
+    "jsonb": ("json", "text", "anyelement"),
+    "uuid": ("text", "varchar"),
+    "float8": ("numeric", "real", "smallint"),
+    "oid": ("bigint", "regclass", "integer"),
+    "oid[]": ("bigint[]", "anyarray"),
+    "timestamptz": ("timestamp", "date", "text"),
+    "regclass": ("oid", "text"),
+    "regclass[]": ("oid[]", "anyarray"),
+    "int8[]": ("integer[]", "anyarray"),
+    "bytea": ("text",),
+    "jsonb[]": ("json[]", "anyarray"),
+}
 BODY = "LANGUAGE plpgsql AS $$ BEGIN PERFORM setval('public.theirs_ran', {}); RAISE EXCEPTION 'theirs ran'; END $$"
 
 
 def overloads():
-    """(Function, its arguments as SQL) of everything that is planted: one argument of a like type, all of them, fewer arguments, and any number."""
+    """(Function, its arguments as SQL) of everything that is planted:
+    one argument of a like type, all of them, fewer arguments, and any number."""
     for name, arguments in signatures().items():
         names = [argument.name for argument in arguments]
         types = tuple(argument.type.removeprefix("pg_catalog.") for argument in arguments)
@@ -70,11 +84,24 @@ TYPES = (
 #: Functions of pg_catalog that take anything, any number of it, or another type than they are given: an exact match
 #: comes before them.
 SHADOWS = {
-    "count": ["integer", "text", "bigint"], "format": ["text, text", "text, bigint", "text, name, text", "text, name, name, text"], "concat_ws": ["text, text, text", "text, name, text"],
-    "jsonb_build_object": ["text, timestamptz", "text, text", "text, bigint", "text, jsonb"], "to_jsonb": ["text", "bigint", "numeric", "name"], "coalesce": ["text, text"], "max": ["varchar"],
-    "to_regclass": ["varchar", "name"], "current_setting": ["varchar", "name"], "lower": ["varchar", "name"], "btrim": ["varchar, text", "name, text"], "starts_with": ["varchar, text", "name, text"],
-    "jsonb_array_elements_text": ["json"], "md5": ["varchar", "name"], "pg_column_size": ["jsonb", "text"], "unnest": ["text[]", "name[]"], "cardinality": ["text[]", "name[]"],
-}  # fmt: skip
+    "count": ["integer", "text", "bigint"],
+    "format": ["text, text", "text, bigint", "text, name, text", "text, name, name, text"],
+    "concat_ws": ["text, text, text", "text, name, text"],
+    "jsonb_build_object": ["text, timestamptz", "text, text", "text, bigint", "text, jsonb"],
+    "to_jsonb": ["text", "bigint", "numeric", "name"],
+    "coalesce": ["text, text"],
+    "max": ["varchar"],
+    "to_regclass": ["varchar", "name"],
+    "current_setting": ["varchar", "name"],
+    "lower": ["varchar", "name"],
+    "btrim": ["varchar, text", "name, text"],
+    "starts_with": ["varchar, text", "name, text"],
+    "jsonb_array_elements_text": ["json"],
+    "md5": ["varchar", "name"],
+    "pg_column_size": ["jsonb", "text"],
+    "unnest": ["text[]", "name[]"],
+    "cardinality": ["text[]", "name[]"],
+}
 
 
 @pytest.fixture
@@ -107,7 +134,8 @@ def last_that_ran(connection):
 
 @pytest.fixture
 def use_everything(db, database_dsn, session, tmp_path):
-    """Uses all that the terminal and Python have, in ways that succeed; returns what `install` said. `name` says which of theirs ran."""
+    """Uses all that the terminal and Python have, in ways that succeed; returns what `install` said.
+    `name` says which of theirs ran."""
 
     def use(name):
         folder = db.folder.path
@@ -148,18 +176,47 @@ def use_everything(db, database_dsn, session, tmp_path):
         said = cli("install")
         watching.execute("CREATE TABLE schema_migrations (version varchar PRIMARY KEY)")
         for words in (
-            ("apply",), ("sync",), ("check", "002_b"), ("check", "003_c"), ("list",), ("history",), ("last",), ("register", "002_b"), ("rehearse", "002_b"), ("rehearse", "001_a", "--chain"),
-            ("rollback", "002_b", "--dry-run"), ("deps", "001_a"), ("deps", "--infer"), ("deps", "--infer", "--record"), ("rollback", "003_c", "--confirm", "003_c"),
-            ("rollback", "001_a", "--chain", "--confirm", "001_a", "--reason", "x"), ("apply", "001_a"), ("resolve", "001_a", "--as", "rolled_back", "--reason", "x"),
-            ("history", "--status", "rolled_back"), ("history", "--since", "7d", "--without-rollback"),
-        ):  # fmt: skip
+            ("apply",),
+            ("sync",),
+            ("check", "002_b"),
+            ("check", "003_c"),
+            ("list",),
+            ("history",),
+            ("last",),
+            ("register", "002_b"),
+            ("rehearse", "002_b"),
+            ("rehearse", "001_a", "--chain"),
+            ("rollback", "002_b", "--dry-run"),
+            ("deps", "001_a"),
+            ("deps", "--infer"),
+            ("deps", "--infer", "--record"),
+            ("rollback", "003_c", "--confirm", "003_c"),
+            ("rollback", "001_a", "--chain", "--confirm", "001_a", "--reason", "x"),
+            ("apply", "001_a"),
+            ("resolve", "001_a", "--as", "rolled_back", "--reason", "x"),
+            ("history", "--status", "rolled_back"),
+            ("history", "--since", "7d", "--without-rollback"),
+        ):
             cli(*words)
         for call in (
-            db.verify_events, lambda: db.events("001_a"), db.database.queries.unfinished, lambda: db.diff(db.snapshot("here")), db.snapshots, db.attempts,
-            lambda: db.report("001_a", tmp_path / "report.html"), lambda: db.checklist("002_b"), lambda: db.install(trust_ledger_of="mallory", distrust_ledger_of="mallory"),
-            db.database.queries.error_counters, db.database.rehearsals.standbys, lambda: db.database.rehearsals.sessions_on(["public.a"]), lambda: db.database.rehearsals.estimated_rows([("public.a", None), ("public.a", "n")]),
-            lambda: db.database.rehearsals.meant_relations("public", [(None, "a")]), db.graph, db.pending, lambda: schema_copy._roles(db.database),
-        ):  # fmt: skip
+            db.verify_events,
+            lambda: db.events("001_a"),
+            db.database.queries.unfinished,
+            lambda: db.diff(db.snapshot("here")),
+            db.snapshots,
+            db.attempts,
+            lambda: db.report("001_a", tmp_path / "report.html"),
+            lambda: db.checklist("002_b"),
+            lambda: db.install(trust_ledger_of="mallory", distrust_ledger_of="mallory"),
+            db.database.queries.error_counters,
+            db.database.rehearsals.standbys,
+            lambda: db.database.rehearsals.sessions_on(["public.a"]),
+            lambda: db.database.rehearsals.estimated_rows([("public.a", None), ("public.a", "n")]),
+            lambda: db.database.rehearsals.meant_relations("public", [(None, "a")]),
+            db.graph,
+            db.pending,
+            lambda: schema_copy._roles(db.database),
+        ):
             call()
             nothing_ran(call)
         return said
@@ -174,7 +231,8 @@ def test_none_of_theirs_is_called_by_anything(planted, use_everything):
 
 
 def stand_ins(connection):
-    """Put operators into public for types between which pg_catalog has none, and functions that fit better than those of pg_catalog: their names, in order."""
+    """Put operators into public for types between which pg_catalog has none, and functions that fit better than
+    those of pg_catalog: their names, in order."""
     # by type, and not by name: format_type() has other names for some
     query = (
         "SELECT o.oprname, l.name, r.name FROM pg_operator o JOIN unnest(%s::text[]) AS l (name) ON l.name::regtype ="

@@ -1,4 +1,5 @@
-"""Through PgBouncer, in both modes: what needs a session of its own is refused where the pooler lends one for each transaction."""
+"""Through PgBouncer, in both modes: what needs a session of its own is refused where the pooler lends one for each
+transaction."""
 
 from __future__ import annotations
 

@@ -58,8 +58,20 @@ def test_a_standby_is_named_and_neither_a_subscriber_nor_a_backup(primary, progr
         watcher.execute("CREATE PUBLICATION p")
         watcher.execute("SELECT pg_create_logical_replication_slot('subscriber', 'pgoutput')")
         program(
-            "pg_recvlogical", "-d", primary.dsn(), "-S", "subscriber", "--start", "-o", "proto_version=1", "-o", "publication_names=p", "-f", "/dev/null", background=True
-        )  # fmt: skip
+            "pg_recvlogical",
+            "-d",
+            primary.dsn(),
+            "-S",
+            "subscriber",
+            "--start",
+            "-o",
+            "proto_version=1",
+            "-o",
+            "publication_names=p",
+            "-f",
+            "/dev/null",
+            background=True,
+        )
         listening = "SELECT count(*) FROM pg_stat_replication"
         eventually(lambda: value(watcher, listening) == 1, "the subscriber listens")
         assert db.rehearse("001_t").replicas == ()

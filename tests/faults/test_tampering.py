@@ -12,33 +12,69 @@ TAMPERING = {
     "history changed": "UPDATE migration_history SET notes = 'x'",
     "history deleted": "DELETE FROM migration_history WHERE migration_name = '000_other'",
     "history written": "INSERT INTO migration_history (migration_name, migration_version) VALUES ('x', 'x')",
-    "dependencies written": "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('000_other', '001_t')",
+    "dependencies written": (
+        "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('000_other', '001_t')"
+    ),
     "snapshot written": "INSERT INTO migration_snapshots (migration_name, objects) VALUES ('x', '{}')",
     "snapshots emptied": "TRUNCATE migration_snapshots",
     "event written": "INSERT INTO migration_events (event, database_user, hash) VALUES ('applied', 'x', 'x')",
     "event by our function": "SELECT add_migration_event('resolved', '000_other')",
     "registered by our function": "SELECT register_migration('002_x', '002')",
     "rolled back by our function": "SELECT execute_migration_rollback('000_other')",
-    "recording spoofed": "SELECT set_config('migrollback.recording', 'on', true); UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '000_other'; SELECT set_config('migrollback.recording', '', true)",
+    "recording spoofed": (
+        "SELECT set_config('migrollback.recording', 'on', true); UPDATE migration_history SET status = 'rolled_back'"
+        " WHERE migration_name = '000_other'; SELECT set_config('migrollback.recording', '', true)"
+    ),
     "triggers off": "ALTER TABLE migration_events DISABLE TRIGGER ALL",
     "one trigger off": "ALTER TABLE migration_events DISABLE TRIGGER refuse_event_change",
-    "trigger off and on again": "ALTER TABLE migration_events DISABLE TRIGGER refuse_event_change; ALTER TABLE migration_events ENABLE ALWAYS TRIGGER refuse_event_change",
+    "trigger off and on again": (
+        "ALTER TABLE migration_events DISABLE TRIGGER refuse_event_change; ALTER TABLE migration_events ENABLE ALWAYS"
+        " TRIGGER refuse_event_change"
+    ),
     "trigger dropped": "DROP TRIGGER record_history_change ON migration_history",
-    "trigger added": "CREATE TRIGGER x BEFORE UPDATE ON migration_history FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "trigger added": (
+        "CREATE TRIGGER x BEFORE UPDATE ON migration_history FOR EACH ROW EXECUTE FUNCTION"
+        " suppress_redundant_updates_trigger()"
+    ),
     "rule added": "CREATE RULE x AS ON UPDATE TO migration_history DO INSTEAD NOTHING",
     "replica role": "SET LOCAL session_replication_role = replica; UPDATE migration_history SET notes = 'x'",
-    "counters off": "SET LOCAL track_counts = off; UPDATE migration_history SET notes = 'x'; SET LOCAL track_counts = on",
-    "counters off and unrecorded": "SET LOCAL track_counts = off; SELECT set_config('migrollback.recording', 'on', true); UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '000_other'; SELECT set_config('migrollback.recording', '', true); SET LOCAL track_counts = on",
+    "counters off": (
+        "SET LOCAL track_counts = off; UPDATE migration_history SET notes = 'x'; SET LOCAL track_counts = on"
+    ),
+    "counters off and unrecorded": (
+        "SET LOCAL track_counts = off; SELECT set_config('migrollback.recording', 'on', true); UPDATE migration_history"
+        " SET status = 'rolled_back' WHERE migration_name = '000_other'; SELECT set_config('migrollback.recording', '',"
+        " true); SET LOCAL track_counts = on"
+    ),
     "function dropped": "DROP FUNCTION can_rollback_migration(text)",
-    "function replaced": "CREATE OR REPLACE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+    "function replaced": (
+        "CREATE OR REPLACE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT"
+        " true'"
+    ),
     "function altered": "ALTER FUNCTION schema_objects() SET jit = on",
     "function renamed": "ALTER FUNCTION lock_migrations() RENAME TO unlock_migrations",
     "guard dropped": "DROP FUNCTION migration_system_objects()",
-    "guard replaced": "CREATE OR REPLACE FUNCTION migration_system_objects(OUT tables oid[], OUT routines oid[]) LANGUAGE sql AS $$ SELECT '{}'::oid[], '{}'::oid[] $$; UPDATE migration_history SET notes = 'x'",
-    "token replaced": "CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS $$ SELECT 'same' $$",
-    "token replaced by what it said": "DO $$ BEGIN EXECUTE format('CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS %L', format('SELECT %L::text', migration_system_token())); END $$; ALTER TABLE migration_events DISABLE TRIGGER refuse_event_change",
-    "counters off in a function": "CREATE FUNCTION meddles() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('track_' || 'counts', 'off', true); UPDATE migration_history SET notes = 'x'; PERFORM set_config('track_' || 'counts', 'on', true); END $$; SELECT meddles()",
-    "function overloaded": "CREATE FUNCTION can_rollback_migration(name varchar) RETURNS TABLE (can_rollback boolean, reason text, dependent_migrations text[]) LANGUAGE sql AS $$ SELECT true, '', '{}'::text[] $$",
+    "guard replaced": (
+        "CREATE OR REPLACE FUNCTION migration_system_objects(OUT tables oid[], OUT routines oid[]) LANGUAGE sql AS $$"
+        " SELECT '{}'::oid[], '{}'::oid[] $$; UPDATE migration_history SET notes = 'x'"
+    ),
+    "token replaced": (
+        "CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS $$ SELECT 'same' $$"
+    ),
+    "token replaced by what it said": (
+        "DO $$ BEGIN EXECUTE format('CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS"
+        " %L', format('SELECT %L::text', migration_system_token())); END $$; ALTER TABLE migration_events DISABLE"
+        " TRIGGER refuse_event_change"
+    ),
+    "counters off in a function": (
+        "CREATE FUNCTION meddles() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('track_' || 'counts',"
+        " 'off', true); UPDATE migration_history SET notes = 'x'; PERFORM set_config('track_' || 'counts', 'on', true);"
+        " END $$; SELECT meddles()"
+    ),
+    "function overloaded": (
+        "CREATE FUNCTION can_rollback_migration(name varchar) RETURNS TABLE (can_rollback boolean, reason text,"
+        " dependent_migrations text[]) LANGUAGE sql AS $$ SELECT true, '', '{}'::text[] $$"
+    ),
     "column added": "ALTER TABLE migration_history ADD COLUMN x int",
     "column default": "ALTER TABLE migration_history ALTER COLUMN status SET DEFAULT 'failed'",
     "constraint dropped": "ALTER TABLE migration_history DROP CONSTRAINT migration_history_status_check",
@@ -55,10 +91,21 @@ TAMPERING = {
     "inherited from": "CREATE TABLE child () INHERITS (migration_history)",
     "schema dropped": "DROP SCHEMA public CASCADE",
     "catalog edited": "UPDATE pg_trigger SET tgenabled = 'D' WHERE tgname = 'refuse_event_change'",
-    "inside a subtransaction": "DO $$ BEGIN BEGIN UPDATE migration_history SET notes = 'x'; EXCEPTION WHEN division_by_zero THEN NULL; END; END $$",
-    "by a trigger of theirs": "CREATE TABLE mine (); CREATE FUNCTION meddles() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE migration_history SET notes = 'x'; RETURN NULL; END $$; CREATE TRIGGER g AFTER INSERT ON mine FOR EACH STATEMENT EXECUTE FUNCTION meddles(); INSERT INTO mine DEFAULT VALUES",
-    "by a deferred trigger": "CREATE TABLE mine (); CREATE FUNCTION meddles() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE migration_history SET notes = 'x'; RETURN NULL; END $$; CREATE CONSTRAINT TRIGGER g AFTER INSERT ON mine DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION meddles(); INSERT INTO mine DEFAULT VALUES",
-}  # fmt: skip
+    "inside a subtransaction": (
+        "DO $$ BEGIN BEGIN UPDATE migration_history SET notes = 'x'; EXCEPTION WHEN division_by_zero THEN NULL; END;"
+        " END $$"
+    ),
+    "by a trigger of theirs": (
+        "CREATE TABLE mine (); CREATE FUNCTION meddles() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE"
+        " migration_history SET notes = 'x'; RETURN NULL; END $$; CREATE TRIGGER g AFTER INSERT ON mine FOR EACH"
+        " STATEMENT EXECUTE FUNCTION meddles(); INSERT INTO mine DEFAULT VALUES"
+    ),
+    "by a deferred trigger": (
+        "CREATE TABLE mine (); CREATE FUNCTION meddles() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE"
+        " migration_history SET notes = 'x'; RETURN NULL; END $$; CREATE CONSTRAINT TRIGGER g AFTER INSERT ON mine"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION meddles(); INSERT INTO mine DEFAULT VALUES"
+    ),
+}
 EVERYTHING = (
     "SELECT (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.migration_name) FROM migration_history h), (SELECT"
     " jsonb_agg(to_jsonb(d)) FROM migration_dependencies d), (SELECT count(*) FROM migration_snapshots)"

@@ -60,9 +60,15 @@ def _running_lab(folder: Path, *, stdin: int = subprocess.DEVNULL) -> Iterator[t
         log.open("w") as file,
         subprocess.Popen(
             [sys.executable, "-c", code, "--no-browser", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"],
-            cwd=folder, env=os.environ | settings, stdin=stdin, stdout=file, stderr=file, text=True, start_new_session=True,
+            cwd=folder,
+            env=os.environ | settings,
+            stdin=stdin,
+            stdout=file,
+            stderr=file,
+            text=True,
+            start_new_session=True,
         ) as process,
-    ):  # fmt: skip
+    ):
         try:
             found = _wait_for(rf"(http://127\.0\.0\.1:{port})/\S*token=(\w+)", log, process)
             _wait_until_it_listens(port, process)  # it prints its address before

@@ -1,5 +1,7 @@
 """Preludes: what runs on a scratch database before the first migration, on a named server and on one of our own."""
 
+import json
+
 import pytest
 from watching import value
 
@@ -16,15 +18,19 @@ pytestmark = pytest.mark.older
 #: As Supabase's documents have it: a profile for each user, kept by a trigger, with policies and a bucket.
 PROFILES = """
 CREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA extensions;
-CREATE TABLE public.profiles (id uuid PRIMARY KEY REFERENCES auth.users ON DELETE CASCADE, token uuid NOT NULL DEFAULT uuid_generate_v4(), name text);
+CREATE TABLE public.profiles (id uuid PRIMARY KEY REFERENCES auth.users ON DELETE CASCADE,
+  token uuid NOT NULL DEFAULT uuid_generate_v4(), name text);
 ALTER TABLE public.profiles ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON public.profiles FOR ALL TO authenticated USING ((SELECT auth.uid()) = id) WITH CHECK (auth.role() = 'authenticated' AND auth.jwt() ? 'aal');
+CREATE POLICY own ON public.profiles FOR ALL TO authenticated USING ((SELECT auth.uid()) = id) WITH
+  CHECK (auth.role() = 'authenticated' AND auth.jwt() ? 'aal');
 GRANT SELECT ON public.profiles TO anon, authenticated, service_role;
 CREATE FUNCTION public.handle_new_user() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS
-    $$ BEGIN INSERT INTO public.profiles (id, name) VALUES (NEW.id, NEW.raw_user_meta_data ->> 'name'); RETURN NEW; END $$;
+    $$ BEGIN INSERT INTO public.profiles (id, name) VALUES (NEW.id, NEW.raw_user_meta_data ->> 'name'); RETURN NEW;
+    END $$;
 CREATE TRIGGER on_auth_user_created AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION public.handle_new_user();
 INSERT INTO storage.buckets (id, name, public) VALUES ('avatars', 'avatars', true);
-CREATE POLICY avatars ON storage.objects FOR SELECT USING (bucket_id = 'avatars' AND (storage.foldername(name))[1] = auth.uid()::text);
+CREATE POLICY avatars ON storage.objects FOR SELECT USING (bucket_id = 'avatars'
+  AND (storage.foldername(name))[1] = auth.uid()::text);
 ALTER PUBLICATION supabase_realtime ADD TABLE public.profiles;
 CREATE POLICY listen ON realtime.messages FOR SELECT TO authenticated USING (realtime.topic() = 'room');
 """
@@ -212,9 +218,8 @@ def test_the_functions_read_what_the_api_sets_for_a_request():
     with scratch(private=True, preludes=find("supabase")) as made:
         connection = made.connect().connection
         assert value(connection, "SELECT auth.uid() IS NULL AND auth.role() IS NULL AND auth.jwt() IS NULL")
-        connection.execute(
-            """SET request.jwt.claims = '{"sub": "5a3b1e00-0000-4000-8000-000000000001", "role": "authenticated", "email": "a@b.org"}'"""
-        )
+        claims = {"sub": "5a3b1e00-0000-4000-8000-000000000001", "role": "authenticated", "email": "a@b.org"}
+        connection.execute(f"SET request.jwt.claims = '{json.dumps(claims)}'")
         assert (
             value(connection, "SELECT auth.uid()::text || auth.role() || auth.email()")
             == "5a3b1e00-0000-4000-8000-000000000001authenticateda@b.org"

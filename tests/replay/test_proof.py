@@ -150,7 +150,7 @@ def test_without_a_rollback_there_is_nothing_to_grade(write, verdicts):
     assert [(v.grade, v.reapplies) for v in verdicts().values()] == [("no_rollback", None)] * 2
 
 
-# -- up migrations that do not run ----------------------------------------------------------------------------------------
+# -- up migrations that do not run -------------------------------------------------------------------------------------
 
 
 def test_an_up_part_that_fails_is_reported_and_stops_no_other(write, verdicts, folder):

@@ -18,7 +18,12 @@ pytestmark = pytest.mark.older
 
 @pytest.fixture
 def shop(applied):
-    applied("001_users", "CREATE TABLE users (id int PRIMARY KEY, notes text); INSERT INTO users SELECT g, 'x' FROM generate_series(1, 40) g;", "DROP TABLE users CASCADE;")  # fmt: skip
+    applied(
+        "001_users",
+        "CREATE TABLE users (id int PRIMARY KEY, notes text); INSERT INTO users SELECT g, 'x' FROM generate_series(1,"
+        " 40) g;",
+        "DROP TABLE users CASCADE;",
+    )
     applied("002_report", "CREATE VIEW daily_totals AS SELECT count(*) FROM users;", "DROP VIEW daily_totals;")
 
 
@@ -193,7 +198,10 @@ def test_a_role_that_the_named_server_has_not(db, applied, server, session):
 
 
 def test_nothing_stays_of_a_schema_that_cannot_be_restored(db, applied, session):
-    session().execute("CREATE FUNCTION broken() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END; UPDATE pg_proc SET probin = 'nowhere', prolang = 13, prosqlbody = NULL, prosrc = 'x' WHERE proname = 'broken'")  # fmt: skip
+    session().execute(
+        "CREATE FUNCTION broken() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END; UPDATE pg_proc SET probin ="
+        " 'nowhere', prolang = 13, prosqlbody = NULL, prosrc = 'x' WHERE proname = 'broken'"
+    )
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     with pytest.raises(mr.UsageError, match="cannot be restored on"):
         db.rehearse("001_t", on="scratch")

@@ -7,10 +7,49 @@ from migrollback_nb.replay import synthetic_rows, table_contents
 pytestmark = pytest.mark.older
 
 TYPES = [
-    "smallint", "integer", "bigint", "numeric(3,1)", "numeric", "real", "double precision", "money", "boolean", "text", "varchar(2)", "char(1)", '"char"', "name", "date", "time",
-    "timetz", "timestamp", "timestamptz", "interval", "uuid", "json", "jsonb", "bytea", "inet", "cidr", "macaddr", "tsvector", "tsquery", "point", "box", "circle", "int4range",
-    "tstzrange", "bit(1)", "text[]", "integer[]", "mood", "mood[]", "email", "short", "oid"
-]  # fmt: skip
+    "smallint",
+    "integer",
+    "bigint",
+    "numeric(3,1)",
+    "numeric",
+    "real",
+    "double precision",
+    "money",
+    "boolean",
+    "text",
+    "varchar(2)",
+    "char(1)",
+    '"char"',
+    "name",
+    "date",
+    "time",
+    "timetz",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "uuid",
+    "json",
+    "jsonb",
+    "bytea",
+    "inet",
+    "cidr",
+    "macaddr",
+    "tsvector",
+    "tsquery",
+    "point",
+    "box",
+    "circle",
+    "int4range",
+    "tstzrange",
+    "bit(1)",
+    "text[]",
+    "integer[]",
+    "mood",
+    "mood[]",
+    "email",
+    "short",
+    "oid",
+]
 
 
 def test_a_table_with_rows_of_its_own_gets_more(write, verdicts):

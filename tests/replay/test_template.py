@@ -1,4 +1,5 @@
-"""`template`: the block it writes goes through the real gate and brings back what was there; what it cannot look up, it says."""
+"""`template`: the block it writes goes through the real gate and brings back what was there;
+what it cannot look up, it says."""
 
 import io
 from collections.abc import Callable
@@ -29,7 +30,8 @@ CREATE TABLE notes (id int, "user" int REFERENCES users);
 ALTER TABLE users DROP COLUMN old, ADD COLUMN nick text;
 CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2';
 CREATE INDEX ON users (nick);
-CREATE SCHEMA app; SET LOCAL search_path = app, public; CREATE TABLE inside (a int); ALTER TABLE users ALTER email DROP NOT NULL;
+CREATE SCHEMA app; SET LOCAL search_path = app, public; CREATE TABLE inside (a int);
+ALTER TABLE users ALTER email DROP NOT NULL;
 """
 
 

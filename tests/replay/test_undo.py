@@ -15,33 +15,48 @@ pytestmark = pytest.mark.versions
 #: What every case finds.
 SETUP = """
 CREATE SCHEMA app; CREATE ROLE_MAYBE;
-CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN positive AS int DEFAULT 1 CONSTRAINT above CHECK (VALUE > 0); CREATE TYPE pair AS (a int, b text COLLATE "C");
+CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN positive AS int DEFAULT 1 CONSTRAINT above CHECK (VALUE > 0);
+CREATE TYPE pair AS (a int, b text COLLATE "C");
 CREATE FUNCTION answer(question text DEFAULT '') RETURNS int LANGUAGE sql AS $$ SELECT 42 $$;
 CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
 CREATE FUNCTION tells() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
 CREATE PROCEDURE deed(a int) LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
 CREATE SEQUENCE numbers START 7 INCREMENT 3; COMMENT ON SEQUENCE numbers IS 'counts';
 CREATE TABLE parent (
-    id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL DEFAULT 'x', nick varchar(20), total int GENERATED ALWAYS AS (1 + 1) STORED, mood mood DEFAULT 'ok',
-    number int DEFAULT nextval('numbers'), born date, score numeric(5,2), CONSTRAINT named CHECK (name <> ''), CONSTRAINT nicks UNIQUE (nick));
+    id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text COLLATE "C" NOT NULL DEFAULT 'x', nick varchar(20),
+      total int GENERATED ALWAYS AS (1 + 1) STORED, mood mood DEFAULT 'ok',
+    number int DEFAULT nextval('numbers'), born date, score numeric(5,2), CONSTRAINT named CHECK (name <> ''),
+      CONSTRAINT nicks UNIQUE (nick));
 COMMENT ON TABLE parent IS 'it''s the \\ parent'; COMMENT ON COLUMN parent.name IS 'its name';
-CREATE TABLE child (id serial PRIMARY KEY, parent int CONSTRAINT child_parent_fkey REFERENCES parent ON DELETE CASCADE DEFERRABLE, mood mood, place positive, "Odd ""Name" text, kept boolean NOT NULL);
-CREATE INDEX child_parent ON child (parent) WHERE mood = 'ok'; CREATE UNIQUE INDEX child_odd ON child (lower("Odd ""Name")) WITH (fillfactor = 80); COMMENT ON INDEX child_odd IS 'odd';
-CREATE VIEW happy AS SELECT id, parent FROM child WHERE mood = 'ok'; COMMENT ON VIEW happy IS 'the happy ones'; GRANT SELECT ON happy TO pg_monitor;
+CREATE TABLE child (id serial PRIMARY KEY,
+  parent int CONSTRAINT child_parent_fkey REFERENCES parent ON DELETE CASCADE DEFERRABLE, mood mood, place positive,
+  "Odd ""Name" text, kept boolean NOT NULL);
+CREATE INDEX child_parent ON child (parent) WHERE mood = 'ok';
+CREATE UNIQUE INDEX child_odd ON child (lower("Odd ""Name")) WITH (fillfactor = 80);
+COMMENT ON INDEX child_odd IS 'odd';
+CREATE VIEW happy AS SELECT id, parent FROM child WHERE mood = 'ok'; COMMENT ON VIEW happy IS 'the happy ones';
+GRANT SELECT ON happy TO pg_monitor;
 CREATE VIEW happier AS SELECT id FROM happy;
 CREATE MATERIALIZED VIEW kept AS SELECT id FROM child; CREATE UNIQUE INDEX kept_id ON kept (id);
-CREATE TRIGGER fires BEFORE INSERT ON child FOR EACH ROW WHEN (NEW.parent > 0) EXECUTE FUNCTION fires(); COMMENT ON TRIGGER fires ON child IS 'fires';
-ALTER TABLE child ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON child FOR SELECT TO pg_monitor USING (parent > 0); COMMENT ON POLICY mine ON child IS 'mine';
+CREATE TRIGGER fires BEFORE INSERT ON child FOR EACH ROW WHEN (NEW.parent > 0) EXECUTE FUNCTION fires();
+COMMENT ON TRIGGER fires ON child IS 'fires';
+ALTER TABLE child ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON child FOR SELECT TO pg_monitor USING (parent > 0);
+COMMENT ON POLICY mine ON child IS 'mine';
 CREATE RULE nothing AS ON DELETE TO parent WHERE OLD.id < 0 DO INSTEAD NOTHING;
-GRANT SELECT, UPDATE ON child TO pg_monitor WITH GRANT OPTION; GRANT INSERT (mood) ON child TO PUBLIC; GRANT USAGE ON SCHEMA app TO PUBLIC;
+GRANT SELECT, UPDATE ON child TO pg_monitor WITH GRANT OPTION; GRANT INSERT (mood) ON child TO PUBLIC;
+GRANT USAGE ON SCHEMA app TO PUBLIC;
 REVOKE EXECUTE ON FUNCTION answer FROM PUBLIC; GRANT EXECUTE ON FUNCTION answer TO pg_monitor;
 CREATE STATISTICS stat ON parent, mood FROM child;
-CREATE TABLE parts (a int NOT NULL, b text) PARTITION BY RANGE (a); CREATE INDEX parts_a ON parts (a); CREATE TABLE part1 PARTITION OF parts FOR VALUES FROM (0) TO (9);
+CREATE TABLE parts (a int NOT NULL, b text) PARTITION BY RANGE (a); CREATE INDEX parts_a ON parts (a);
+CREATE TABLE part1 PARTITION OF parts FOR VALUES FROM (0) TO (9);
 CREATE TABLE apart (a int NOT NULL, b text); CREATE TABLE base (x int); CREATE TABLE heir (y int) INHERITS (base);
 CREATE AGGREGATE summed(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
-CREATE FUNCTION same(a pair, b pair) RETURNS boolean LANGUAGE sql AS 'SELECT a.a = b.a'; CREATE OPERATOR === (LEFTARG = pair, RIGHTARG = pair, FUNCTION = same, COMMUTATOR = ===);
-CREATE PUBLICATION told FOR TABLE parent; CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('DROP LANGUAGE') EXECUTE FUNCTION tells();
-CREATE FOREIGN DATA WRAPPER wrapper; CREATE SERVER other FOREIGN DATA WRAPPER wrapper OPTIONS (host 'h'); CREATE FOREIGN TABLE far (a int NOT NULL) SERVER other OPTIONS (path 'p');
+CREATE FUNCTION same(a pair, b pair) RETURNS boolean LANGUAGE sql AS 'SELECT a.a = b.a';
+CREATE OPERATOR === (LEFTARG = pair, RIGHTARG = pair, FUNCTION = same, COMMUTATOR = ===);
+CREATE PUBLICATION told FOR TABLE parent;
+CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('DROP LANGUAGE') EXECUTE FUNCTION tells();
+CREATE FOREIGN DATA WRAPPER wrapper; CREATE SERVER other FOREIGN DATA WRAPPER wrapper OPTIONS (host 'h');
+CREATE FOREIGN TABLE far (a int NOT NULL) SERVER other OPTIONS (path 'p');
 CREATE COLLATION german (provider = libc, locale = 'C');
 """.replace(" CREATE ROLE_MAYBE;", "")
 
@@ -55,90 +70,450 @@ CASES = [
     "CREATE TABLE t AS SELECT 1 AS a",
     "SELECT 1 AS a INTO t",
     "CREATE TABLE t (LIKE child INCLUDING ALL)",
-    "CREATE TABLE t (); CREATE INDEX ON t ((1)); COMMENT ON TABLE t IS 'x'; GRANT SELECT ON t TO PUBLIC; ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (true)",
-    "CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a); ALTER TABLE a ADD CONSTRAINT to_b FOREIGN KEY (b) REFERENCES b",
-    "CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a); ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b",
-    "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    (
+        "CREATE TABLE t (); CREATE INDEX ON t ((1)); COMMENT ON TABLE t IS 'x'; GRANT SELECT ON t TO PUBLIC; ALTER"
+        " TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (true)"
+    ),
+    (
+        "CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a); ALTER"
+        " TABLE a ADD CONSTRAINT to_b FOREIGN KEY (b) REFERENCES b"
+    ),
+    (
+        "CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a); ALTER"
+        " TABLE a ADD FOREIGN KEY (b) REFERENCES b"
+    ),
+    (
+        "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        " CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"
+    ),
     "CREATE TABLE t (a int); CREATE SEQUENCE s OWNED BY t.a; ALTER TABLE t ALTER a SET DEFAULT nextval('s')",
     "CREATE SEQUENCE s; CREATE TABLE t (a int DEFAULT nextval('s')); ALTER SEQUENCE s OWNED BY t.a",
-    "CREATE TABLE t (a int); CREATE TYPE y AS ENUM ('a'); ALTER TABLE t ADD COLUMN y y; CREATE VIEW v AS SELECT * FROM t",
+    (
+        "CREATE TABLE t (a int); CREATE TYPE y AS ENUM ('a'); ALTER TABLE t ADD COLUMN y y; CREATE VIEW v AS SELECT *"
+        " FROM t"
+    ),
     "CREATE TABLE t (a int); ALTER TABLE t RENAME TO u; ALTER TABLE u RENAME COLUMN a TO b; CREATE INDEX i ON u (b)",
     "CREATE TABLE t (a int); ALTER TABLE t SET SCHEMA app; CREATE INDEX i ON app.t (a)",
     "CREATE TABLE t (a int); INSERT INTO t VALUES (1); DROP TABLE t",
     "CREATE TABLE part2 PARTITION OF parts FOR VALUES FROM (9) TO (99)",
     "CREATE TABLE t (y int) INHERITS (base)",
     "CREATE UNLOGGED TABLE t (); CREATE TEMP TABLE passing (a int); INSERT INTO passing VALUES (1)",
-    "CREATE INDEX i ON parent (born)", "CREATE INDEX ON parent (born)", "CREATE INDEX ON parent (lower(nick), (score + 1))", "CREATE INDEX IF NOT EXISTS child_parent ON child (id)",
-    "CREATE INDEX IF NOT EXISTS i ON child (id)", "CREATE UNIQUE INDEX i ON app.t (a) => CREATE TABLE app.t (a int)", "CREATE INDEX i ON parts (b)", "CREATE INDEX CONCURRENTLY i ON parent (born)",
-    "CREATE VIEW v AS SELECT 1 AS a", "CREATE OR REPLACE VIEW v AS SELECT 1 AS a", "CREATE MATERIALIZED VIEW m AS SELECT 1 AS a; CREATE INDEX ON m (a)", "CREATE RECURSIVE VIEW v (n) AS SELECT 1",
-    "CREATE FUNCTION f(a int, b text[] DEFAULT '{}', VARIADIC c int[] DEFAULT '{}') RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-    "CREATE FUNCTION f(a int, OUT b int, INOUT c text) LANGUAGE sql AS 'SELECT 1, $2'", "CREATE FUNCTION f() RETURNS TABLE (a int) LANGUAGE sql AS 'SELECT 1'", "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM parent; END",
-    "CREATE PROCEDURE p(a int, INOUT b text) LANGUAGE plpgsql AS 'BEGIN NULL; END'", "CREATE FUNCTION answer(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
-    "CREATE TRIGGER tr AFTER UPDATE OF mood ON child EXECUTE FUNCTION fires()", "CREATE OR REPLACE TRIGGER fires BEFORE UPDATE ON child FOR EACH ROW EXECUTE FUNCTION fires()", "CREATE CONSTRAINT TRIGGER tr AFTER INSERT ON child DEFERRABLE FOR EACH ROW EXECUTE FUNCTION fires()",
-    "CREATE TRIGGER tr BEFORE INSERT ON parts FOR EACH ROW EXECUTE FUNCTION fires()", "CREATE POLICY other ON child USING (true)", "CREATE RULE r AS ON UPDATE TO child DO ALSO NOTHING", "CREATE OR REPLACE RULE nothing AS ON DELETE TO parent WHERE OLD.id < -1 DO INSTEAD NOTHING",
-    "CREATE SEQUENCE s", "CREATE SEQUENCE IF NOT EXISTS numbers", "CREATE SCHEMA s", "CREATE SCHEMA IF NOT EXISTS app", "CREATE SCHEMA s CREATE TABLE t (a int) CREATE VIEW v AS SELECT a FROM t CREATE INDEX i ON t (a)",
-    "CREATE TYPE e AS ENUM ('a')", "CREATE TYPE c AS (a int)", "CREATE TYPE r AS RANGE (SUBTYPE = float8)", "CREATE DOMAIN d AS text", "CREATE EXTENSION IF NOT EXISTS plpgsql",
-    "CREATE AGGREGATE s(int) (SFUNC = int4pl, STYPE = int)", "CREATE AGGREGATE s(BASETYPE = int, SFUNC = int4pl, STYPE = int)", "CREATE FUNCTION less(a pair, b pair) RETURNS boolean LANGUAGE sql AS 'SELECT a.a < b.a'; CREATE OPERATOR <<< (LEFTARG = pair, RIGHTARG = pair, FUNCTION = less)",
-    "CREATE FUNCTION to_pair(int) RETURNS pair LANGUAGE sql AS 'SELECT ROW($1, NULL)::pair' => SELECT 1", "CREATE CAST (pair AS text) WITH INOUT", "CREATE COLLATION c (provider = libc, locale = 'C')", "CREATE STATISTICS s ON id, place FROM child",
-    "CREATE PUBLICATION p FOR TABLE child", "CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION tells()", "CREATE SERVER s FOREIGN DATA WRAPPER wrapper; CREATE USER MAPPING FOR PUBLIC SERVER s", "CREATE FOREIGN TABLE f (a int) SERVER other", "CREATE FOREIGN DATA WRAPPER w",
-    "CREATE TEXT SEARCH CONFIGURATION c (COPY = simple)", "CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = simple)", "CREATE OPERATOR FAMILY f USING btree", "CREATE CONVERSION c FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8", "CREATE ACCESS METHOD h TYPE TABLE HANDLER heap_tableam_handler",
+    "CREATE INDEX i ON parent (born)",
+    "CREATE INDEX ON parent (born)",
+    "CREATE INDEX ON parent (lower(nick), (score + 1))",
+    "CREATE INDEX IF NOT EXISTS child_parent ON child (id)",
+    "CREATE INDEX IF NOT EXISTS i ON child (id)",
+    "CREATE UNIQUE INDEX i ON app.t (a) => CREATE TABLE app.t (a int)",
+    "CREATE INDEX i ON parts (b)",
+    "CREATE INDEX CONCURRENTLY i ON parent (born)",
+    "CREATE VIEW v AS SELECT 1 AS a",
+    "CREATE OR REPLACE VIEW v AS SELECT 1 AS a",
+    "CREATE MATERIALIZED VIEW m AS SELECT 1 AS a; CREATE INDEX ON m (a)",
+    "CREATE RECURSIVE VIEW v (n) AS SELECT 1",
+    (
+        "CREATE FUNCTION f(a int, b text[] DEFAULT '{}', VARIADIC c int[] DEFAULT '{}') RETURNS int LANGUAGE sql AS"
+        " 'SELECT 1'"
+    ),
+    "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE FUNCTION f(a int, OUT b int, INOUT c text) LANGUAGE sql AS 'SELECT 1, $2'",
+    "CREATE FUNCTION f() RETURNS TABLE (a int) LANGUAGE sql AS 'SELECT 1'",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM parent; END",
+    "CREATE PROCEDURE p(a int, INOUT b text) LANGUAGE plpgsql AS 'BEGIN NULL; END'",
+    "CREATE FUNCTION answer(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE TRIGGER tr AFTER UPDATE OF mood ON child EXECUTE FUNCTION fires()",
+    "CREATE OR REPLACE TRIGGER fires BEFORE UPDATE ON child FOR EACH ROW EXECUTE FUNCTION fires()",
+    "CREATE CONSTRAINT TRIGGER tr AFTER INSERT ON child DEFERRABLE FOR EACH ROW EXECUTE FUNCTION fires()",
+    "CREATE TRIGGER tr BEFORE INSERT ON parts FOR EACH ROW EXECUTE FUNCTION fires()",
+    "CREATE POLICY other ON child USING (true)",
+    "CREATE RULE r AS ON UPDATE TO child DO ALSO NOTHING",
+    "CREATE OR REPLACE RULE nothing AS ON DELETE TO parent WHERE OLD.id < -1 DO INSTEAD NOTHING",
+    "CREATE SEQUENCE s",
+    "CREATE SEQUENCE IF NOT EXISTS numbers",
+    "CREATE SCHEMA s",
+    "CREATE SCHEMA IF NOT EXISTS app",
+    "CREATE SCHEMA s CREATE TABLE t (a int) CREATE VIEW v AS SELECT a FROM t CREATE INDEX i ON t (a)",
+    "CREATE TYPE e AS ENUM ('a')",
+    "CREATE TYPE c AS (a int)",
+    "CREATE TYPE r AS RANGE (SUBTYPE = float8)",
+    "CREATE DOMAIN d AS text",
+    "CREATE EXTENSION IF NOT EXISTS plpgsql",
+    "CREATE AGGREGATE s(int) (SFUNC = int4pl, STYPE = int)",
+    "CREATE AGGREGATE s(BASETYPE = int, SFUNC = int4pl, STYPE = int)",
+    (
+        "CREATE FUNCTION less(a pair, b pair) RETURNS boolean LANGUAGE sql AS 'SELECT a.a < b.a'; CREATE OPERATOR <<<"
+        " (LEFTARG = pair, RIGHTARG = pair, FUNCTION = less)"
+    ),
+    "CREATE FUNCTION to_pair(int) RETURNS pair LANGUAGE sql AS 'SELECT ROW($1, NULL)::pair' => SELECT 1",
+    "CREATE CAST (pair AS text) WITH INOUT",
+    "CREATE COLLATION c (provider = libc, locale = 'C')",
+    "CREATE STATISTICS s ON id, place FROM child",
+    "CREATE PUBLICATION p FOR TABLE child",
+    "CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION tells()",
+    "CREATE SERVER s FOREIGN DATA WRAPPER wrapper; CREATE USER MAPPING FOR PUBLIC SERVER s",
+    "CREATE FOREIGN TABLE f (a int) SERVER other",
+    "CREATE FOREIGN DATA WRAPPER w",
+    "CREATE TEXT SEARCH CONFIGURATION c (COPY = simple)",
+    "CREATE TEXT SEARCH DICTIONARY d (TEMPLATE = simple)",
+    "CREATE OPERATOR FAMILY f USING btree",
+    "CREATE CONVERSION c FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+    "CREATE ACCESS METHOD h TYPE TABLE HANDLER heap_tableam_handler",
     # added to a table
-    "ALTER TABLE parent ADD COLUMN a int", "ALTER TABLE parent ADD COLUMN a int, ADD COLUMN b text DEFAULT 'x', ADD CONSTRAINT c CHECK (a > 0)", "ALTER TABLE parent ADD COLUMN IF NOT EXISTS a int", "ALTER TABLE parent ADD COLUMN IF NOT EXISTS name int",
-    "ALTER TABLE parent ADD COLUMN a bigserial", "ALTER TABLE parent ADD COLUMN a int GENERATED BY DEFAULT AS IDENTITY", "ALTER TABLE parent ADD COLUMN a int UNIQUE CHECK (a > 0) REFERENCES child", "ALTER TABLE parent ADD COLUMN a int; UPDATE parent SET a = 1; ALTER TABLE parent ALTER a SET NOT NULL; CREATE INDEX ON parent (a); COMMENT ON COLUMN parent.a IS 'a'",
-    "ALTER TABLE parent ADD COLUMN a int; ALTER TABLE parent DROP COLUMN a", "ALTER TABLE parent ADD COLUMN a int; ALTER TABLE parent RENAME COLUMN a TO b", "ALTER TABLE apart ADD PRIMARY KEY (a)", "ALTER TABLE base ADD PRIMARY KEY (x)", "ALTER TABLE base ADD CONSTRAINT pk PRIMARY KEY (x)",
-    "ALTER TABLE parent ADD UNIQUE (born, score)", "ALTER TABLE parent ADD CHECK (score > 0)", "ALTER TABLE parent ADD CHECK (score > 0 AND born IS NOT NULL) NOT VALID", "ALTER TABLE parent ADD FOREIGN KEY (number) REFERENCES child ON DELETE SET NULL", "ALTER TABLE parent ADD CONSTRAINT e EXCLUDE USING btree (born WITH =)",
-    "ALTER TABLE apart ADD CONSTRAINT u UNIQUE USING INDEX i => CREATE UNIQUE INDEX i ON apart (b)", "ALTER TABLE apart ADD PRIMARY KEY USING INDEX i => CREATE UNIQUE INDEX i ON apart (a)", "ALTER TABLE parent VALIDATE CONSTRAINT late => ALTER TABLE parent ADD CONSTRAINT late CHECK (score > 1) NOT VALID",
-    "ALTER TYPE pair ADD ATTRIBUTE c int", "ALTER DOMAIN positive ADD CONSTRAINT small CHECK (VALUE < 9)", "ALTER PUBLICATION told ADD TABLE child",
+    "ALTER TABLE parent ADD COLUMN a int",
+    "ALTER TABLE parent ADD COLUMN a int, ADD COLUMN b text DEFAULT 'x', ADD CONSTRAINT c CHECK (a > 0)",
+    "ALTER TABLE parent ADD COLUMN IF NOT EXISTS a int",
+    "ALTER TABLE parent ADD COLUMN IF NOT EXISTS name int",
+    "ALTER TABLE parent ADD COLUMN a bigserial",
+    "ALTER TABLE parent ADD COLUMN a int GENERATED BY DEFAULT AS IDENTITY",
+    "ALTER TABLE parent ADD COLUMN a int UNIQUE CHECK (a > 0) REFERENCES child",
+    (
+        "ALTER TABLE parent ADD COLUMN a int; UPDATE parent SET a = 1; ALTER TABLE parent ALTER a SET NOT NULL; CREATE"
+        " INDEX ON parent (a); COMMENT ON COLUMN parent.a IS 'a'"
+    ),
+    "ALTER TABLE parent ADD COLUMN a int; ALTER TABLE parent DROP COLUMN a",
+    "ALTER TABLE parent ADD COLUMN a int; ALTER TABLE parent RENAME COLUMN a TO b",
+    "ALTER TABLE apart ADD PRIMARY KEY (a)",
+    "ALTER TABLE base ADD PRIMARY KEY (x)",
+    "ALTER TABLE base ADD CONSTRAINT pk PRIMARY KEY (x)",
+    "ALTER TABLE parent ADD UNIQUE (born, score)",
+    "ALTER TABLE parent ADD CHECK (score > 0)",
+    "ALTER TABLE parent ADD CHECK (score > 0 AND born IS NOT NULL) NOT VALID",
+    "ALTER TABLE parent ADD FOREIGN KEY (number) REFERENCES child ON DELETE SET NULL",
+    "ALTER TABLE parent ADD CONSTRAINT e EXCLUDE USING btree (born WITH =)",
+    "ALTER TABLE apart ADD CONSTRAINT u UNIQUE USING INDEX i => CREATE UNIQUE INDEX i ON apart (b)",
+    "ALTER TABLE apart ADD PRIMARY KEY USING INDEX i => CREATE UNIQUE INDEX i ON apart (a)",
+    "ALTER TABLE parent VALIDATE CONSTRAINT late => ALTER TABLE parent ADD CONSTRAINT late CHECK (score > 1) NOT VALID",
+    "ALTER TYPE pair ADD ATTRIBUTE c int",
+    "ALTER DOMAIN positive ADD CONSTRAINT small CHECK (VALUE < 9)",
+    "ALTER PUBLICATION told ADD TABLE child",
     # altered
-    "ALTER TABLE parent ALTER name SET DEFAULT 'y'", "ALTER TABLE parent ALTER name DROP DEFAULT", "ALTER TABLE parent ALTER born SET DEFAULT now()", "ALTER TABLE parent ALTER name DROP NOT NULL", "ALTER TABLE parent ALTER nick SET NOT NULL", "ALTER TABLE parent ALTER name TYPE varchar(9)",
-    "ALTER TABLE parent ALTER nick TYPE text", "ALTER TABLE parent ALTER score TYPE text USING score::text || '!'", "ALTER TABLE parent ALTER mood DROP DEFAULT, ALTER mood TYPE text", "ALTER TABLE parent ALTER number TYPE bigint", "ALTER TABLE parent ALTER name TYPE text COLLATE \"POSIX\"",
-    "ALTER TABLE parent ALTER mood DROP DEFAULT; CREATE TYPE feeling AS ENUM ('sad', 'ok', 'glad'); ALTER TABLE parent ALTER mood TYPE feeling USING mood::text::feeling; ALTER TABLE parent ALTER mood SET DEFAULT 'glad'",
-    "ALTER TABLE parent ALTER number DROP DEFAULT, ALTER number TYPE timestamptz USING to_timestamp(number)", "ALTER TABLE parent ALTER born TYPE int USING 1", "ALTER TABLE parent ALTER score TYPE boolean USING score > 0", "ALTER TABLE child ALTER kept TYPE jsonb USING to_jsonb(kept)", "ALTER TABLE parent ALTER nick TYPE text[] USING ARRAY[nick]",
-    "ALTER TABLE parent ALTER id SET GENERATED BY DEFAULT", "ALTER TABLE parent ALTER id DROP IDENTITY", "ALTER TABLE child ALTER kept ADD GENERATED ALWAYS AS IDENTITY => ALTER TABLE child ALTER kept TYPE int USING 1", "ALTER TABLE parent ALTER total DROP EXPRESSION", "ALTER TABLE parent ALTER name SET STATISTICS 7",
-    "ALTER TABLE parent ALTER name SET STORAGE EXTERNAL", "ALTER TABLE parent ALTER name SET COMPRESSION pglz", "ALTER TABLE parent ALTER name SET (n_distinct = 5)", "ALTER TABLE parent SET (fillfactor = 70, toast.autovacuum_enabled = false)", "ALTER TABLE child SET (fillfactor = 60) => ALTER TABLE child SET (fillfactor = 70, autovacuum_enabled = off)", "ALTER TABLE child RESET (fillfactor) => ALTER TABLE child SET (fillfactor = 70)",
-    "ALTER TABLE parent SET UNLOGGED => ALTER TABLE child DROP CONSTRAINT child_parent_fkey; DROP PUBLICATION told", "ALTER TABLE parent OWNER TO pg_monitor", "ALTER TABLE child DISABLE ROW LEVEL SECURITY", "ALTER TABLE parent ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", "ALTER TABLE child ENABLE ROW LEVEL SECURITY", "ALTER TABLE child DISABLE TRIGGER fires", "ALTER TABLE child ENABLE ALWAYS TRIGGER fires",
-    "ALTER TABLE parent DISABLE RULE nothing", "ALTER TABLE parent REPLICA IDENTITY FULL", "ALTER TABLE apart REPLICA IDENTITY USING INDEX i => CREATE UNIQUE INDEX i ON apart (a)", "ALTER TABLE child CLUSTER ON child_pkey", "CLUSTER child USING child_pkey", "ALTER TABLE child SET WITHOUT CLUSTER => ALTER TABLE child CLUSTER ON child_pkey", "ALTER TABLE parts ATTACH PARTITION apart FOR VALUES FROM (9) TO (99)",
-    "ALTER TABLE parts DETACH PARTITION part1", "ALTER TABLE apart INHERIT base => ALTER TABLE apart ADD COLUMN x int", "ALTER TABLE child ALTER CONSTRAINT child_parent_fkey NOT DEFERRABLE", "ALTER TABLE parent OWNER TO CURRENT_USER", "ALTER INDEX child_odd SET (fillfactor = 50)", "ALTER INDEX child_odd ALTER COLUMN 1 SET STATISTICS 9",
-    "ALTER VIEW happy SET (security_barrier = true)", "CREATE OR REPLACE VIEW happy AS SELECT id, parent FROM child WHERE mood = 'sad'", "CREATE OR REPLACE VIEW happy AS SELECT id, parent, mood FROM child", "ALTER MATERIALIZED VIEW kept SET (fillfactor = 50)", "ALTER VIEW happy ALTER COLUMN parent SET DEFAULT 7",
-    "CREATE OR REPLACE FUNCTION answer(question text DEFAULT '') RETURNS int LANGUAGE sql AS 'SELECT 43'", "CREATE OR REPLACE FUNCTION answer(question text DEFAULT 'why') RETURNS int LANGUAGE sql STABLE AS 'SELECT 43'", "CREATE OR REPLACE FUNCTION one(a int, b int DEFAULT 1) RETURNS int LANGUAGE sql AS 'SELECT 2' => CREATE FUNCTION one(a int, b int) RETURNS int LANGUAGE sql AS 'SELECT 1'; COMMENT ON FUNCTION one IS 'one'; REVOKE ALL ON FUNCTION one FROM PUBLIC",
-    "ALTER FUNCTION answer IMMUTABLE", "ALTER FUNCTION answer OWNER TO pg_monitor", "ALTER FUNCTION answer SET search_path = app", "CREATE OR REPLACE PROCEDURE deed(a int) LANGUAGE plpgsql AS 'BEGIN RETURN; END'", "ALTER SEQUENCE numbers INCREMENT 1 MAXVALUE 99 CYCLE", "ALTER SEQUENCE numbers OWNED BY parent.number", "ALTER SEQUENCE numbers AS int",
-    "ALTER DOMAIN positive SET DEFAULT 2", "ALTER DOMAIN positive DROP DEFAULT", "ALTER DOMAIN positive SET NOT NULL", "ALTER DOMAIN positive DROP CONSTRAINT above", "ALTER POLICY mine ON child USING (parent > 1)", "ALTER POLICY mine ON child TO PUBLIC", "ALTER SCHEMA app OWNER TO pg_monitor", "ALTER TYPE mood OWNER TO pg_monitor", "ALTER TYPE pair ALTER ATTRIBUTE a TYPE bigint", "ALTER TYPE pair DROP ATTRIBUTE b",
-    "ALTER STATISTICS stat SET STATISTICS 9", "ALTER EVENT TRIGGER watch DISABLE", "ALTER PUBLICATION told SET (publish = 'insert')", "ALTER PUBLICATION told SET TABLE child, base", "ALTER PUBLICATION told DROP TABLE parent", "ALTER SERVER other OPTIONS (SET host 'i', ADD port '1')",
+    "ALTER TABLE parent ALTER name SET DEFAULT 'y'",
+    "ALTER TABLE parent ALTER name DROP DEFAULT",
+    "ALTER TABLE parent ALTER born SET DEFAULT now()",
+    "ALTER TABLE parent ALTER name DROP NOT NULL",
+    "ALTER TABLE parent ALTER nick SET NOT NULL",
+    "ALTER TABLE parent ALTER name TYPE varchar(9)",
+    "ALTER TABLE parent ALTER nick TYPE text",
+    "ALTER TABLE parent ALTER score TYPE text USING score::text || '!'",
+    "ALTER TABLE parent ALTER mood DROP DEFAULT, ALTER mood TYPE text",
+    "ALTER TABLE parent ALTER number TYPE bigint",
+    'ALTER TABLE parent ALTER name TYPE text COLLATE "POSIX"',
+    (
+        "ALTER TABLE parent ALTER mood DROP DEFAULT; CREATE TYPE feeling AS ENUM ('sad', 'ok', 'glad'); ALTER TABLE"
+        " parent ALTER mood TYPE feeling USING mood::text::feeling; ALTER TABLE parent ALTER mood SET DEFAULT 'glad'"
+    ),
+    "ALTER TABLE parent ALTER number DROP DEFAULT, ALTER number TYPE timestamptz USING to_timestamp(number)",
+    "ALTER TABLE parent ALTER born TYPE int USING 1",
+    "ALTER TABLE parent ALTER score TYPE boolean USING score > 0",
+    "ALTER TABLE child ALTER kept TYPE jsonb USING to_jsonb(kept)",
+    "ALTER TABLE parent ALTER nick TYPE text[] USING ARRAY[nick]",
+    "ALTER TABLE parent ALTER id SET GENERATED BY DEFAULT",
+    "ALTER TABLE parent ALTER id DROP IDENTITY",
+    "ALTER TABLE child ALTER kept ADD GENERATED ALWAYS AS IDENTITY => ALTER TABLE child ALTER kept TYPE int USING 1",
+    "ALTER TABLE parent ALTER total DROP EXPRESSION",
+    "ALTER TABLE parent ALTER name SET STATISTICS 7",
+    "ALTER TABLE parent ALTER name SET STORAGE EXTERNAL",
+    "ALTER TABLE parent ALTER name SET COMPRESSION pglz",
+    "ALTER TABLE parent ALTER name SET (n_distinct = 5)",
+    "ALTER TABLE parent SET (fillfactor = 70, toast.autovacuum_enabled = false)",
+    "ALTER TABLE child SET (fillfactor = 60) => ALTER TABLE child SET (fillfactor = 70, autovacuum_enabled = off)",
+    "ALTER TABLE child RESET (fillfactor) => ALTER TABLE child SET (fillfactor = 70)",
+    "ALTER TABLE parent SET UNLOGGED => ALTER TABLE child DROP CONSTRAINT child_parent_fkey; DROP PUBLICATION told",
+    "ALTER TABLE parent OWNER TO pg_monitor",
+    "ALTER TABLE child DISABLE ROW LEVEL SECURITY",
+    "ALTER TABLE parent ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+    "ALTER TABLE child ENABLE ROW LEVEL SECURITY",
+    "ALTER TABLE child DISABLE TRIGGER fires",
+    "ALTER TABLE child ENABLE ALWAYS TRIGGER fires",
+    "ALTER TABLE parent DISABLE RULE nothing",
+    "ALTER TABLE parent REPLICA IDENTITY FULL",
+    "ALTER TABLE apart REPLICA IDENTITY USING INDEX i => CREATE UNIQUE INDEX i ON apart (a)",
+    "ALTER TABLE child CLUSTER ON child_pkey",
+    "CLUSTER child USING child_pkey",
+    "ALTER TABLE child SET WITHOUT CLUSTER => ALTER TABLE child CLUSTER ON child_pkey",
+    "ALTER TABLE parts ATTACH PARTITION apart FOR VALUES FROM (9) TO (99)",
+    "ALTER TABLE parts DETACH PARTITION part1",
+    "ALTER TABLE apart INHERIT base => ALTER TABLE apart ADD COLUMN x int",
+    "ALTER TABLE child ALTER CONSTRAINT child_parent_fkey NOT DEFERRABLE",
+    "ALTER TABLE parent OWNER TO CURRENT_USER",
+    "ALTER INDEX child_odd SET (fillfactor = 50)",
+    "ALTER INDEX child_odd ALTER COLUMN 1 SET STATISTICS 9",
+    "ALTER VIEW happy SET (security_barrier = true)",
+    "CREATE OR REPLACE VIEW happy AS SELECT id, parent FROM child WHERE mood = 'sad'",
+    "CREATE OR REPLACE VIEW happy AS SELECT id, parent, mood FROM child",
+    "ALTER MATERIALIZED VIEW kept SET (fillfactor = 50)",
+    "ALTER VIEW happy ALTER COLUMN parent SET DEFAULT 7",
+    "CREATE OR REPLACE FUNCTION answer(question text DEFAULT '') RETURNS int LANGUAGE sql AS 'SELECT 43'",
+    "CREATE OR REPLACE FUNCTION answer(question text DEFAULT 'why') RETURNS int LANGUAGE sql STABLE AS 'SELECT 43'",
+    (
+        "CREATE OR REPLACE FUNCTION one(a int, b int DEFAULT 1) RETURNS int LANGUAGE sql AS 'SELECT 2' => CREATE"
+        " FUNCTION one(a int, b int) RETURNS int LANGUAGE sql AS 'SELECT 1'; COMMENT ON FUNCTION one IS 'one'; REVOKE"
+        " ALL ON FUNCTION one FROM PUBLIC"
+    ),
+    "ALTER FUNCTION answer IMMUTABLE",
+    "ALTER FUNCTION answer OWNER TO pg_monitor",
+    "ALTER FUNCTION answer SET search_path = app",
+    "CREATE OR REPLACE PROCEDURE deed(a int) LANGUAGE plpgsql AS 'BEGIN RETURN; END'",
+    "ALTER SEQUENCE numbers INCREMENT 1 MAXVALUE 99 CYCLE",
+    "ALTER SEQUENCE numbers OWNED BY parent.number",
+    "ALTER SEQUENCE numbers AS int",
+    "ALTER DOMAIN positive SET DEFAULT 2",
+    "ALTER DOMAIN positive DROP DEFAULT",
+    "ALTER DOMAIN positive SET NOT NULL",
+    "ALTER DOMAIN positive DROP CONSTRAINT above",
+    "ALTER POLICY mine ON child USING (parent > 1)",
+    "ALTER POLICY mine ON child TO PUBLIC",
+    "ALTER SCHEMA app OWNER TO pg_monitor",
+    "ALTER TYPE mood OWNER TO pg_monitor",
+    "ALTER TYPE pair ALTER ATTRIBUTE a TYPE bigint",
+    "ALTER TYPE pair DROP ATTRIBUTE b",
+    "ALTER STATISTICS stat SET STATISTICS 9",
+    "ALTER EVENT TRIGGER watch DISABLE",
+    "ALTER PUBLICATION told SET (publish = 'insert')",
+    "ALTER PUBLICATION told SET TABLE child, base",
+    "ALTER PUBLICATION told DROP TABLE parent",
+    "ALTER SERVER other OPTIONS (SET host 'i', ADD port '1')",
     # comments and grants
-    "COMMENT ON TABLE parent IS 'new'", "COMMENT ON TABLE child IS 'new'", "COMMENT ON TABLE parent IS NULL", "COMMENT ON COLUMN parent.name IS NULL", "COMMENT ON CONSTRAINT named ON parent IS 'c'", "COMMENT ON FUNCTION answer IS 'f'", "COMMENT ON TYPE mood IS 't'; COMMENT ON DOMAIN positive IS 'd'; COMMENT ON SCHEMA app IS 's'", "COMMENT ON TRIGGER fires ON child IS NULL; COMMENT ON POLICY mine ON child IS NULL; COMMENT ON RULE nothing ON parent IS 'r'", "COMMENT ON CONSTRAINT above ON DOMAIN positive IS 'c'", "COMMENT ON AGGREGATE summed(int) IS 'a'; COMMENT ON OPERATOR === (pair, pair) IS 'o'; COMMENT ON STATISTICS stat IS 's'; COMMENT ON MATERIALIZED VIEW kept IS 'k'; COMMENT ON PROCEDURE deed IS 'p'; COMMENT ON COLUMN happy.id IS 'i'; COMMENT ON EVENT TRIGGER watch IS 'w'; COMMENT ON PUBLICATION told IS 't'; COMMENT ON INDEX child_odd IS NULL",
-    "GRANT SELECT ON parent TO PUBLIC", "GRANT ALL ON parent TO pg_monitor", "GRANT SELECT ON child TO pg_monitor", "GRANT SELECT (id), UPDATE (name) ON parent TO PUBLIC", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_signal_backend", "REVOKE UPDATE ON child FROM pg_monitor", "REVOKE GRANT OPTION FOR SELECT ON child FROM pg_monitor", "GRANT SELECT ON parent TO pg_monitor WITH GRANT OPTION => GRANT SELECT ON parent TO pg_monitor", "REVOKE INSERT (mood) ON child FROM PUBLIC",
-    "GRANT EXECUTE ON FUNCTION answer TO PUBLIC", "REVOKE ALL ON FUNCTION fires FROM PUBLIC", "GRANT USAGE ON SEQUENCE numbers TO PUBLIC", "GRANT CREATE ON SCHEMA app TO pg_monitor", "REVOKE USAGE ON SCHEMA app FROM PUBLIC", "REVOKE USAGE ON TYPE mood FROM PUBLIC", "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC", "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC", "ALTER DEFAULT PRIVILEGES IN SCHEMA app REVOKE SELECT ON TABLES FROM PUBLIC => ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC", "GRANT USAGE ON FOREIGN SERVER other TO PUBLIC", "REVOKE ALL ON parent FROM CURRENT_USER",
+    "COMMENT ON TABLE parent IS 'new'",
+    "COMMENT ON TABLE child IS 'new'",
+    "COMMENT ON TABLE parent IS NULL",
+    "COMMENT ON COLUMN parent.name IS NULL",
+    "COMMENT ON CONSTRAINT named ON parent IS 'c'",
+    "COMMENT ON FUNCTION answer IS 'f'",
+    "COMMENT ON TYPE mood IS 't'; COMMENT ON DOMAIN positive IS 'd'; COMMENT ON SCHEMA app IS 's'",
+    (
+        "COMMENT ON TRIGGER fires ON child IS NULL; COMMENT ON POLICY mine ON child IS NULL; COMMENT ON RULE nothing ON"
+        " parent IS 'r'"
+    ),
+    "COMMENT ON CONSTRAINT above ON DOMAIN positive IS 'c'",
+    (
+        "COMMENT ON AGGREGATE summed(int) IS 'a'; COMMENT ON OPERATOR === (pair, pair) IS 'o'; COMMENT ON STATISTICS"
+        " stat IS 's'; COMMENT ON MATERIALIZED VIEW kept IS 'k'; COMMENT ON PROCEDURE deed IS 'p'; COMMENT ON COLUMN"
+        " happy.id IS 'i'; COMMENT ON EVENT TRIGGER watch IS 'w'; COMMENT ON PUBLICATION told IS 't'; COMMENT ON INDEX"
+        " child_odd IS NULL"
+    ),
+    "GRANT SELECT ON parent TO PUBLIC",
+    "GRANT ALL ON parent TO pg_monitor",
+    "GRANT SELECT ON child TO pg_monitor",
+    "GRANT SELECT (id), UPDATE (name) ON parent TO PUBLIC",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA public TO pg_signal_backend",
+    "REVOKE UPDATE ON child FROM pg_monitor",
+    "REVOKE GRANT OPTION FOR SELECT ON child FROM pg_monitor",
+    "GRANT SELECT ON parent TO pg_monitor WITH GRANT OPTION => GRANT SELECT ON parent TO pg_monitor",
+    "REVOKE INSERT (mood) ON child FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION answer TO PUBLIC",
+    "REVOKE ALL ON FUNCTION fires FROM PUBLIC",
+    "GRANT USAGE ON SEQUENCE numbers TO PUBLIC",
+    "GRANT CREATE ON SCHEMA app TO pg_monitor",
+    "REVOKE USAGE ON SCHEMA app FROM PUBLIC",
+    "REVOKE USAGE ON TYPE mood FROM PUBLIC",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC",
+    "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+    (
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA app REVOKE SELECT ON TABLES FROM PUBLIC => ALTER DEFAULT PRIVILEGES IN"
+        " SCHEMA app GRANT SELECT ON TABLES TO PUBLIC"
+    ),
+    "GRANT USAGE ON FOREIGN SERVER other TO PUBLIC",
+    "REVOKE ALL ON parent FROM CURRENT_USER",
     # renamed and moved
-    "ALTER TABLE parent RENAME TO mother", "ALTER TABLE parent RENAME COLUMN name TO called", "ALTER TABLE parent RENAME CONSTRAINT named TO christened", "ALTER INDEX child_odd RENAME TO odd", "ALTER VIEW happy RENAME TO glad", "ALTER SEQUENCE numbers RENAME TO n", "ALTER FUNCTION answer(text) RENAME TO reply", "ALTER PROCEDURE deed RENAME TO act", "ALTER TYPE mood RENAME TO feeling", "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'",
-    "ALTER TYPE pair RENAME ATTRIBUTE a TO z", "ALTER DOMAIN positive RENAME TO p", "ALTER DOMAIN positive RENAME CONSTRAINT above TO over", "ALTER TRIGGER fires ON child RENAME TO shoots", "ALTER POLICY mine ON child RENAME TO ours", "ALTER RULE nothing ON parent RENAME TO n", "ALTER SCHEMA app RENAME TO apple", "ALTER TABLE IF EXISTS absent RENAME TO parent2", "ALTER MATERIALIZED VIEW kept RENAME TO k",
-    "ALTER TABLE parent SET SCHEMA app", "ALTER FUNCTION fires SET SCHEMA app", "ALTER TYPE mood SET SCHEMA app", "ALTER TABLE parent RENAME TO mother; ALTER TABLE mother RENAME COLUMN name TO called; ALTER TABLE mother DROP COLUMN born", "ALTER AGGREGATE summed(int) RENAME TO s", "ALTER STATISTICS stat RENAME TO s", "ALTER PUBLICATION told RENAME TO t", "ALTER EVENT TRIGGER watch RENAME TO w", "ALTER SERVER other RENAME TO o", "ALTER COLLATION german RENAME TO g",
+    "ALTER TABLE parent RENAME TO mother",
+    "ALTER TABLE parent RENAME COLUMN name TO called",
+    "ALTER TABLE parent RENAME CONSTRAINT named TO christened",
+    "ALTER INDEX child_odd RENAME TO odd",
+    "ALTER VIEW happy RENAME TO glad",
+    "ALTER SEQUENCE numbers RENAME TO n",
+    "ALTER FUNCTION answer(text) RENAME TO reply",
+    "ALTER PROCEDURE deed RENAME TO act",
+    "ALTER TYPE mood RENAME TO feeling",
+    "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'",
+    "ALTER TYPE pair RENAME ATTRIBUTE a TO z",
+    "ALTER DOMAIN positive RENAME TO p",
+    "ALTER DOMAIN positive RENAME CONSTRAINT above TO over",
+    "ALTER TRIGGER fires ON child RENAME TO shoots",
+    "ALTER POLICY mine ON child RENAME TO ours",
+    "ALTER RULE nothing ON parent RENAME TO n",
+    "ALTER SCHEMA app RENAME TO apple",
+    "ALTER TABLE IF EXISTS absent RENAME TO parent2",
+    "ALTER MATERIALIZED VIEW kept RENAME TO k",
+    "ALTER TABLE parent SET SCHEMA app",
+    "ALTER FUNCTION fires SET SCHEMA app",
+    "ALTER TYPE mood SET SCHEMA app",
+    (
+        "ALTER TABLE parent RENAME TO mother; ALTER TABLE mother RENAME COLUMN name TO called; ALTER TABLE mother DROP"
+        " COLUMN born"
+    ),
+    "ALTER AGGREGATE summed(int) RENAME TO s",
+    "ALTER STATISTICS stat RENAME TO s",
+    "ALTER PUBLICATION told RENAME TO t",
+    "ALTER EVENT TRIGGER watch RENAME TO w",
+    "ALTER SERVER other RENAME TO o",
+    "ALTER COLLATION german RENAME TO g",
     # dropped
-    "DROP TABLE apart", "DROP TABLE child CASCADE", "DROP TABLE child, parent CASCADE", "DROP TABLE parts", "DROP TABLE part1", "DROP TABLE heir", "DROP TABLE base CASCADE", "DROP TABLE IF EXISTS absent", "ALTER TABLE parent DROP COLUMN nick", "ALTER TABLE parent DROP COLUMN name", "ALTER TABLE parent DROP COLUMN number, DROP COLUMN born", "ALTER TABLE parent DROP COLUMN total", "ALTER TABLE parent DROP COLUMN IF EXISTS absent", "ALTER TABLE child DROP COLUMN mood CASCADE", "ALTER TABLE child DROP COLUMN id CASCADE",
-    "ALTER TABLE child DROP COLUMN \"Odd \"\"Name\"", "ALTER TABLE child DROP COLUMN kept", "ALTER TABLE parent DROP COLUMN id CASCADE", "ALTER TABLE parent DROP CONSTRAINT named", "ALTER TABLE child DROP CONSTRAINT child_parent_fkey", "ALTER TABLE parent DROP CONSTRAINT parent_pkey CASCADE", "ALTER TABLE parent DROP CONSTRAINT nicks", "DROP INDEX child_odd", "DROP INDEX child_parent, child_odd", "DROP INDEX CONCURRENTLY child_odd", "DROP INDEX parts_a", "DROP VIEW happier", "DROP VIEW happy CASCADE", "DROP MATERIALIZED VIEW kept",
-    "DROP FUNCTION answer", "DROP FUNCTION fires CASCADE", "DROP PROCEDURE deed", "DROP AGGREGATE summed(int)", "DROP TRIGGER fires ON child", "DROP POLICY mine ON child", "DROP RULE nothing ON parent", "DROP SEQUENCE numbers CASCADE", "DROP SCHEMA app", "DROP SCHEMA app CASCADE => CREATE TABLE app.t (a int PRIMARY KEY); CREATE VIEW app.v AS SELECT a FROM app.t; CREATE TYPE app.y AS ENUM ('b', 'a'); CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT a FROM app.t'", "DROP TYPE mood CASCADE", "DROP DOMAIN positive CASCADE",
-    "DROP STATISTICS stat", "DROP PUBLICATION told", "DROP EVENT TRIGGER watch", "DROP FOREIGN TABLE far", "DROP SERVER other CASCADE", "DROP OPERATOR === (pair, pair)", "DROP TYPE app.c => CREATE TYPE app.c AS (a int, \"B\" text)", "DROP TYPE app.r => CREATE TYPE app.r AS RANGE (SUBTYPE = float8)", "DROP SEQUENCE app.s => CREATE SEQUENCE app.s AS smallint INCREMENT -2 CACHE 5; GRANT USAGE ON SEQUENCE app.s TO PUBLIC",
-    "DROP CAST (pair AS text) => CREATE CAST (pair AS text) WITH INOUT AS ASSIGNMENT", "DROP VIEW happier; DROP VIEW happy; CREATE VIEW happy AS SELECT id FROM child", "DROP FUNCTION IF EXISTS answer(text); CREATE FUNCTION answer(question text) RETURNS text LANGUAGE sql AS 'SELECT 1::text'", "DROP TRIGGER IF EXISTS fires ON child; CREATE TRIGGER fires AFTER INSERT ON child EXECUTE FUNCTION fires()", "DROP POLICY IF EXISTS mine ON child; CREATE POLICY mine ON child USING (false)",
-    "CREATE TABLE new (a int); DROP TABLE apart; ALTER TABLE new RENAME TO apart", "ALTER TABLE parent DROP CONSTRAINT named, ADD CONSTRAINT named CHECK (name <> 'y')", "DROP INDEX child_parent; CREATE INDEX child_parent ON child (parent, mood)", "DROP TABLE app.\"T t\" => CREATE TABLE app.\"T t\" (\"A a\" int GENERATED BY DEFAULT AS IDENTITY (START 5 INCREMENT 2), \"order\" text NOT NULL DEFAULT E'a\\\\b''c', b bit(3)[], CONSTRAINT \"x y\" PRIMARY KEY (\"A a\")) WITH (fillfactor = 60); CREATE INDEX \"I i\" ON app.\"T t\" (\"order\"); ALTER TABLE app.\"T t\" CLUSTER ON \"I i\"; COMMENT ON COLUMN app.\"T t\".\"A a\" IS 'x'",
+    "DROP TABLE apart",
+    "DROP TABLE child CASCADE",
+    "DROP TABLE child, parent CASCADE",
+    "DROP TABLE parts",
+    "DROP TABLE part1",
+    "DROP TABLE heir",
+    "DROP TABLE base CASCADE",
+    "DROP TABLE IF EXISTS absent",
+    "ALTER TABLE parent DROP COLUMN nick",
+    "ALTER TABLE parent DROP COLUMN name",
+    "ALTER TABLE parent DROP COLUMN number, DROP COLUMN born",
+    "ALTER TABLE parent DROP COLUMN total",
+    "ALTER TABLE parent DROP COLUMN IF EXISTS absent",
+    "ALTER TABLE child DROP COLUMN mood CASCADE",
+    "ALTER TABLE child DROP COLUMN id CASCADE",
+    'ALTER TABLE child DROP COLUMN "Odd ""Name"',
+    "ALTER TABLE child DROP COLUMN kept",
+    "ALTER TABLE parent DROP COLUMN id CASCADE",
+    "ALTER TABLE parent DROP CONSTRAINT named",
+    "ALTER TABLE child DROP CONSTRAINT child_parent_fkey",
+    "ALTER TABLE parent DROP CONSTRAINT parent_pkey CASCADE",
+    "ALTER TABLE parent DROP CONSTRAINT nicks",
+    "DROP INDEX child_odd",
+    "DROP INDEX child_parent, child_odd",
+    "DROP INDEX CONCURRENTLY child_odd",
+    "DROP INDEX parts_a",
+    "DROP VIEW happier",
+    "DROP VIEW happy CASCADE",
+    "DROP MATERIALIZED VIEW kept",
+    "DROP FUNCTION answer",
+    "DROP FUNCTION fires CASCADE",
+    "DROP PROCEDURE deed",
+    "DROP AGGREGATE summed(int)",
+    "DROP TRIGGER fires ON child",
+    "DROP POLICY mine ON child",
+    "DROP RULE nothing ON parent",
+    "DROP SEQUENCE numbers CASCADE",
+    "DROP SCHEMA app",
+    (
+        "DROP SCHEMA app CASCADE => CREATE TABLE app.t (a int PRIMARY KEY); CREATE VIEW app.v AS SELECT a FROM app.t;"
+        " CREATE TYPE app.y AS ENUM ('b', 'a'); CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS 'SELECT a FROM"
+        " app.t'"
+    ),
+    "DROP TYPE mood CASCADE",
+    "DROP DOMAIN positive CASCADE",
+    "DROP STATISTICS stat",
+    "DROP PUBLICATION told",
+    "DROP EVENT TRIGGER watch",
+    "DROP FOREIGN TABLE far",
+    "DROP SERVER other CASCADE",
+    "DROP OPERATOR === (pair, pair)",
+    'DROP TYPE app.c => CREATE TYPE app.c AS (a int, "B" text)',
+    "DROP TYPE app.r => CREATE TYPE app.r AS RANGE (SUBTYPE = float8)",
+    (
+        "DROP SEQUENCE app.s => CREATE SEQUENCE app.s AS smallint INCREMENT -2 CACHE 5; GRANT USAGE ON SEQUENCE app.s"
+        " TO PUBLIC"
+    ),
+    "DROP CAST (pair AS text) => CREATE CAST (pair AS text) WITH INOUT AS ASSIGNMENT",
+    "DROP VIEW happier; DROP VIEW happy; CREATE VIEW happy AS SELECT id FROM child",
+    (
+        "DROP FUNCTION IF EXISTS answer(text); CREATE FUNCTION answer(question text) RETURNS text LANGUAGE sql AS"
+        " 'SELECT 1::text'"
+    ),
+    "DROP TRIGGER IF EXISTS fires ON child; CREATE TRIGGER fires AFTER INSERT ON child EXECUTE FUNCTION fires()",
+    "DROP POLICY IF EXISTS mine ON child; CREATE POLICY mine ON child USING (false)",
+    "CREATE TABLE new (a int); DROP TABLE apart; ALTER TABLE new RENAME TO apart",
+    "ALTER TABLE parent DROP CONSTRAINT named, ADD CONSTRAINT named CHECK (name <> 'y')",
+    "DROP INDEX child_parent; CREATE INDEX child_parent ON child (parent, mood)",
+    (
+        'DROP TABLE app."T t" => CREATE TABLE app."T t" ("A a" int GENERATED BY DEFAULT AS IDENTITY (START 5 INCREMENT'
+        ' 2), "order" text NOT NULL DEFAULT E\'a\\\\b\'\'c\', b bit(3)[], CONSTRAINT "x y" PRIMARY KEY ("A a")) WITH'
+        ' (fillfactor = 60); CREATE INDEX "I i" ON app."T t" ("order"); ALTER TABLE app."T t" CLUSTER ON "I i"; COMMENT'
+        ' ON COLUMN app."T t"."A a" IS \'x\''
+    ),
     # partitions and heirs follow their parents
-    "ALTER TABLE parts ALTER b TYPE varchar(9)", "ALTER TABLE parts ALTER b SET DEFAULT 'x'", "ALTER TABLE parts ALTER b SET NOT NULL", "ALTER TABLE parts ADD COLUMN c int DEFAULT 1", "ALTER TABLE parts DROP COLUMN b", "ALTER TABLE parts ADD CONSTRAINT c CHECK (a > 0)", "ALTER TABLE parts ADD PRIMARY KEY (a)", "ALTER TABLE parts RENAME COLUMN b TO c",
-    "ALTER TABLE base ADD COLUMN z int", "ALTER TABLE base ALTER x TYPE bigint", "ALTER TABLE base ADD CONSTRAINT c CHECK (x > 0)", "ALTER TABLE base DROP CONSTRAINT c => ALTER TABLE base ADD CONSTRAINT c CHECK (x > 0)", "CREATE TABLE sub PARTITION OF parts FOR VALUES FROM (20) TO (30) PARTITION BY LIST (b); CREATE TABLE subsub PARTITION OF sub DEFAULT", "DROP TABLE sub => CREATE TABLE sub PARTITION OF parts FOR VALUES FROM (20) TO (30) PARTITION BY LIST (b); CREATE TABLE subsub PARTITION OF sub DEFAULT; CREATE TRIGGER tr AFTER INSERT ON parts FOR EACH ROW EXECUTE FUNCTION fires()",
+    "ALTER TABLE parts ALTER b TYPE varchar(9)",
+    "ALTER TABLE parts ALTER b SET DEFAULT 'x'",
+    "ALTER TABLE parts ALTER b SET NOT NULL",
+    "ALTER TABLE parts ADD COLUMN c int DEFAULT 1",
+    "ALTER TABLE parts DROP COLUMN b",
+    "ALTER TABLE parts ADD CONSTRAINT c CHECK (a > 0)",
+    "ALTER TABLE parts ADD PRIMARY KEY (a)",
+    "ALTER TABLE parts RENAME COLUMN b TO c",
+    "ALTER TABLE base ADD COLUMN z int",
+    "ALTER TABLE base ALTER x TYPE bigint",
+    "ALTER TABLE base ADD CONSTRAINT c CHECK (x > 0)",
+    "ALTER TABLE base DROP CONSTRAINT c => ALTER TABLE base ADD CONSTRAINT c CHECK (x > 0)",
+    (
+        "CREATE TABLE sub PARTITION OF parts FOR VALUES FROM (20) TO (30) PARTITION BY LIST (b); CREATE TABLE subsub"
+        " PARTITION OF sub DEFAULT"
+    ),
+    (
+        "DROP TABLE sub => CREATE TABLE sub PARTITION OF parts FOR VALUES FROM (20) TO (30) PARTITION BY LIST (b);"
+        " CREATE TABLE subsub PARTITION OF sub DEFAULT; CREATE TRIGGER tr AFTER INSERT ON parts FOR EACH ROW EXECUTE"
+        " FUNCTION fires()"
+    ),
     # there before or not, made and dropped again beside what stays
-    "CREATE TABLE IF NOT EXISTS parent (a int); ALTER TABLE parent ADD COLUMN IF NOT EXISTS name text; ALTER TABLE parent ADD COLUMN a int; CREATE INDEX IF NOT EXISTS child_parent ON child (id); COMMENT ON TABLE parent IS 'p'", "CREATE TABLE IF NOT EXISTS t (a int); CREATE INDEX IF NOT EXISTS i ON t (a); ALTER TABLE t ADD COLUMN IF NOT EXISTS b int; COMMENT ON TABLE t IS 't'; GRANT SELECT ON t TO PUBLIC",
-    "CREATE TABLE t (a int); DROP TABLE t, apart", "ALTER TABLE parent ADD COLUMN a int; ALTER TABLE parent DROP COLUMN a, DROP COLUMN born", "CREATE TABLE t (a text); CREATE TYPE e AS ENUM ('a'); ALTER TABLE t ALTER a TYPE e USING a::e", "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'; CREATE VIEW v AS SELECT f()",
-    "CREATE VIEW v AS SELECT 1 AS a; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE OR REPLACE VIEW v AS SELECT f() AS a", "ALTER TABLE child RENAME TO kid; CREATE TABLE child (a int); INSERT INTO child SELECT 1; DROP TABLE child; ALTER TABLE kid RENAME TO child",
-    "CREATE SCHEMA s; CREATE TYPE s.e AS ENUM ('a'); CREATE TABLE s.t (a s.e); SET search_path = s; CREATE VIEW v AS SELECT a FROM t; CREATE FUNCTION f(t) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    (
+        "CREATE TABLE IF NOT EXISTS parent (a int); ALTER TABLE parent ADD COLUMN IF NOT EXISTS name text; ALTER TABLE"
+        " parent ADD COLUMN a int; CREATE INDEX IF NOT EXISTS child_parent ON child (id); COMMENT ON TABLE parent"
+        " IS 'p'"
+    ),
+    (
+        "CREATE TABLE IF NOT EXISTS t (a int); CREATE INDEX IF NOT EXISTS i ON t (a); ALTER TABLE t ADD COLUMN IF NOT"
+        " EXISTS b int; COMMENT ON TABLE t IS 't'; GRANT SELECT ON t TO PUBLIC"
+    ),
+    "CREATE TABLE t (a int); DROP TABLE t, apart",
+    "ALTER TABLE parent ADD COLUMN a int; ALTER TABLE parent DROP COLUMN a, DROP COLUMN born",
+    "CREATE TABLE t (a text); CREATE TYPE e AS ENUM ('a'); ALTER TABLE t ALTER a TYPE e USING a::e",
+    (
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE OR REPLACE FUNCTION f() RETURNS"
+        " int LANGUAGE sql AS 'SELECT 2'; CREATE VIEW v AS SELECT f()"
+    ),
+    (
+        "CREATE VIEW v AS SELECT 1 AS a; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE OR REPLACE"
+        " VIEW v AS SELECT f() AS a"
+    ),
+    (
+        "ALTER TABLE child RENAME TO kid; CREATE TABLE child (a int); INSERT INTO child SELECT 1; DROP TABLE child;"
+        " ALTER TABLE kid RENAME TO child"
+    ),
+    (
+        "CREATE SCHEMA s; CREATE TYPE s.e AS ENUM ('a'); CREATE TABLE s.t (a s.e); SET search_path = s; CREATE VIEW v"
+        " AS SELECT a FROM t; CREATE FUNCTION f(t) RETURNS int LANGUAGE sql AS 'SELECT 1'"
+    ),
     # under another search_path, and what a DO block did
-    "SET search_path = app; CREATE TABLE t (a int); CREATE INDEX i ON t (a)", "SET LOCAL search_path = app, public; CREATE TABLE t (a int); ALTER TABLE parent ADD COLUMN a int", "CREATE TABLE x (); SET search_path = app; CREATE TABLE t (); ALTER TABLE t ADD COLUMN a int", "SELECT set_config('search_path', 'app', true); CREATE TABLE t (a int)", "SELECT set_config('search_path', '', false); CREATE TABLE public.t (a int); ALTER TABLE public.parent ALTER name DROP NOT NULL",
-    "DO $$ BEGIN CREATE TABLE t (a int); ALTER TABLE parent ADD COLUMN a int DEFAULT 1; DROP VIEW happier; END $$", "BEGIN; CREATE TABLE t (a int); COMMIT", "IMPORT_NOTHING",
-]  # fmt: skip
+    "SET search_path = app; CREATE TABLE t (a int); CREATE INDEX i ON t (a)",
+    "SET LOCAL search_path = app, public; CREATE TABLE t (a int); ALTER TABLE parent ADD COLUMN a int",
+    "CREATE TABLE x (); SET search_path = app; CREATE TABLE t (); ALTER TABLE t ADD COLUMN a int",
+    "SELECT set_config('search_path', 'app', true); CREATE TABLE t (a int)",
+    (
+        "SELECT set_config('search_path', '', false); CREATE TABLE public.t (a int); ALTER TABLE public.parent ALTER"
+        " name DROP NOT NULL"
+    ),
+    "DO $$ BEGIN CREATE TABLE t (a int); ALTER TABLE parent ADD COLUMN a int DEFAULT 1; DROP VIEW happier; END $$",
+    "BEGIN; CREATE TABLE t (a int); COMMIT",
+    "IMPORT_NOTHING",
+]
 CASES.remove("IMPORT_NOTHING")
 #: What only PostgreSQL 18 has, or has a name for.
 SINCE_18 = [
-    "ALTER TABLE base ADD CONSTRAINT there NOT NULL x", "ALTER TABLE apart DROP CONSTRAINT apart_a_not_null", "ALTER TABLE apart ALTER z DROP NOT NULL => ALTER TABLE apart RENAME COLUMN a TO z", "ALTER TABLE apart DROP COLUMN z => ALTER TABLE apart RENAME COLUMN a TO z",
-    "DROP TABLE apart => ALTER TABLE apart RENAME COLUMN a TO z", "ALTER TABLE parent DROP COLUMN v => ALTER TABLE parent ADD COLUMN v text GENERATED ALWAYS AS (upper(name)) VIRTUAL", "ALTER TABLE parent ALTER total SET EXPRESSION AS (3)", "ALTER TABLE apart ALTER v SET EXPRESSION AS (a) => ALTER TABLE apart ADD COLUMN v int GENERATED ALWAYS AS (a + 1) VIRTUAL",
-    "ALTER TABLE parent ADD CONSTRAINT c CHECK (score > 0) NOT ENFORCED", "ALTER TABLE parent DROP CONSTRAINT c => ALTER TABLE parent ADD CONSTRAINT c CHECK (score > 0) NOT ENFORCED", "ALTER TABLE child ALTER CONSTRAINT child_parent_fkey NOT ENFORCED", "ALTER TABLE parent RENAME COLUMN name TO called", "ALTER TABLE base ADD PRIMARY KEY (x)",
-    "CREATE TABLE t (a int, during daterange, PRIMARY KEY (a, during WITHOUT OVERLAPS)) => CREATE EXTENSION btree_gist", "GRANT MAINTAIN ON parent TO PUBLIC", "REVOKE MAINTAIN ON parent FROM CURRENT_USER", "ALTER TABLE base ADD CONSTRAINT n NOT NULL x NOT VALID", "ALTER TABLE base VALIDATE CONSTRAINT n => ALTER TABLE base ADD CONSTRAINT n NOT NULL x NOT VALID",
-]  # fmt: skip
+    "ALTER TABLE base ADD CONSTRAINT there NOT NULL x",
+    "ALTER TABLE apart DROP CONSTRAINT apart_a_not_null",
+    "ALTER TABLE apart ALTER z DROP NOT NULL => ALTER TABLE apart RENAME COLUMN a TO z",
+    "ALTER TABLE apart DROP COLUMN z => ALTER TABLE apart RENAME COLUMN a TO z",
+    "DROP TABLE apart => ALTER TABLE apart RENAME COLUMN a TO z",
+    (
+        "ALTER TABLE parent DROP COLUMN v => ALTER TABLE parent ADD COLUMN v text GENERATED ALWAYS AS (upper(name))"
+        " VIRTUAL"
+    ),
+    "ALTER TABLE parent ALTER total SET EXPRESSION AS (3)",
+    (
+        "ALTER TABLE apart ALTER v SET EXPRESSION AS (a) => ALTER TABLE apart ADD COLUMN v int GENERATED ALWAYS AS (a +"
+        " 1) VIRTUAL"
+    ),
+    "ALTER TABLE parent ADD CONSTRAINT c CHECK (score > 0) NOT ENFORCED",
+    "ALTER TABLE parent DROP CONSTRAINT c => ALTER TABLE parent ADD CONSTRAINT c CHECK (score > 0) NOT ENFORCED",
+    "ALTER TABLE child ALTER CONSTRAINT child_parent_fkey NOT ENFORCED",
+    "ALTER TABLE parent RENAME COLUMN name TO called",
+    "ALTER TABLE base ADD PRIMARY KEY (x)",
+    "CREATE TABLE t (a int, during daterange, PRIMARY KEY (a, during WITHOUT OVERLAPS)) => CREATE EXTENSION btree_gist",
+    "GRANT MAINTAIN ON parent TO PUBLIC",
+    "REVOKE MAINTAIN ON parent FROM CURRENT_USER",
+    "ALTER TABLE base ADD CONSTRAINT n NOT NULL x NOT VALID",
+    "ALTER TABLE base VALIDATE CONSTRAINT n => ALTER TABLE base ADD CONSTRAINT n NOT NULL x NOT VALID",
+]
 
 
 def snapshot(connection):
@@ -146,7 +521,8 @@ def snapshot(connection):
 
 
 def changes(connection, before):
-    """(change, kind, identity) of all that differs now; the order of columns apart, which PostgreSQL cannot bring back."""
+    """(change, kind, identity) of all that differs now;
+    the order of columns apart, which PostgreSQL cannot bring back."""
     rows = connection.execute(
         "SELECT change, kind, identity FROM public.schema_changes(%s::jsonb, public.schema_snapshot())",
         (json.dumps(before),),

@@ -1,4 +1,5 @@
-"""The recipe for CI of docs/how-to/ci.md, played as it is printed: its steps run by bash, beside the real Supabase CLI."""
+"""The recipe for CI of docs/how-to/ci.md, played as it is printed:
+its steps run by bash, beside the real Supabase CLI."""
 
 from __future__ import annotations
 
@@ -47,8 +48,12 @@ class Pipeline:
         )
         self._program(tools / "migrollback", f'"{sys.executable}" -m migrollback_nb.cli "$@"')
         self.environment = os.environ | {
-            "PATH": f"{tools}:{os.environ['PATH']}", "DATABASE_URL": dsn, "HOME": str(root), "SUPABASE_TELEMETRY_DISABLED": "1", "GITHUB_SHA": "5f2c1e",
-        }  # fmt: skip
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "DATABASE_URL": dsn,
+            "HOME": str(root),
+            "SUPABASE_TELEMETRY_DISABLED": "1",
+            "GITHUB_SHA": "5f2c1e",
+        }
 
     def _program(self, path: Path, command: str) -> None:
         path.write_text(f"#!/bin/sh\nexec {command}\n")
@@ -61,7 +66,8 @@ class Pipeline:
         )
 
     def job(self, run_id: str, *, application: str) -> str:
-        """Run the steps as GitHub does: stop at the first that fails, then the one for failures. Returns what they said."""
+        """Run the steps as GitHub does: stop at the first that fails, then the one for failures.
+        Returns what they said."""
         (self.root / "deploy.sh").write_text(f"#!/bin/sh\n{application}\n")
         (self.root / "deploy.sh").chmod(0o755)
         said = ""
@@ -71,8 +77,13 @@ class Pipeline:
                 continue
             done = subprocess.run(
                 ["bash", "-e", "-o", "pipefail", "-c", commands],
-                check=False, cwd=self.root, env=self.environment | {"GITHUB_RUN_ID": run_id}, capture_output=True, text=True, timeout=300,
-            )  # fmt: skip
+                check=False,
+                cwd=self.root,
+                env=self.environment | {"GITHUB_RUN_ID": run_id},
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
             said += done.stdout + done.stderr
             if name == "Rollback on Failure":
                 assert done.returncode == 0, said

@@ -1,4 +1,5 @@
-"""Ledgers of deploy tools: they go and come in the transaction of the migration. The tools that cannot be had here are stood in for by tables as their own code makes them."""
+"""Ledgers of deploy tools: they go and come in the transaction of the migration.
+The tools that cannot be had here are stood in for by tables as their own code makes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Beside real deploy tools: what they applied is registered, what is rolled back here they apply again, what is applied here they leave alone."""
+"""Beside real deploy tools: what they applied is registered, what is rolled back here they apply again, what is
+applied here they leave alone."""
 
 from __future__ import annotations
 
@@ -459,7 +460,8 @@ def test_a_change_that_was_reworked_goes_back_to_what_it_was(tool, beside, sessi
 
 @pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
 def test_each_occurrence_of_a_reworked_change_is_a_row_of_its_own(tool, beside, session):
-    """As `sqitch tag` and `sqitch rework` leave it: two tags between, the file named by the last of them, the rework not deployed yet."""
+    """As `sqitch tag` and `sqitch rework` leave it:
+    two tags between, the file named by the last of them, the rework not deployed yet."""
 
     def value():
         return session().execute("SELECT weigh()").fetchone()[0]

@@ -1,4 +1,5 @@
-"""A deploy ledger is neither read nor written unless everybody is trusted whose code would run with it: what others plant there would run as the DBA."""
+"""A deploy ledger is neither read nor written unless everybody is trusted whose code would run with it:
+what others plant there would run as the DBA."""
 
 from __future__ import annotations
 
@@ -112,8 +113,11 @@ def test_no_planted_ledger_is_touched(mallory, session):
     connection = session()
     lines = connection.execute("SELECT tool, count(*)::int FROM deploy_tools() GROUP BY tool").fetchall()
     assert dict(lines) == {tool: len(shapes) for tool, shapes in SHAPES.items()}
-    asked = """SELECT message FROM execute_migration_rollback('3_t') UNION ALL SELECT reason FROM can_rollback_migration('3_t')
-               UNION ALL SELECT message FROM execute_migration_rollbacks('{3_t}', true) UNION ALL SELECT blocking_reason FROM list_rollbackable_migrations() WHERE migration_name = '3_t'"""
+    asked = """SELECT message FROM execute_migration_rollback('3_t')
+               UNION ALL SELECT reason FROM can_rollback_migration('3_t')
+               UNION ALL SELECT message FROM execute_migration_rollbacks('{3_t}',
+                 true) UNION ALL SELECT blocking_reason FROM list_rollbackable_migrations()
+                 WHERE migration_name = '3_t'"""
     for tool, shapes in SHAPES.items():
         metadata = psycopg.types.json.Jsonb(
             {"search_path": "public"}
@@ -128,6 +132,8 @@ def test_no_planted_ledger_is_touched(mallory, session):
                 " make it, or run migrollback install --trust-ledger-of mallory"
             )
             assert connection.execute(asked).fetchall() == [(told,)] * 4
+            named = [{"name": "3_t", "version": "3", "tool": metadata.obj.get("tool")}]
+            asked_for = psycopg.sql.Literal(psycopg.types.json.Jsonb(named)).as_string(connection)
             for call in (
                 "resolve_migration('3_t', 'rolled_back', 'by hand')",
                 "mark_rolled_back('3_t', NULL, NULL, NULL, '{}')",
@@ -135,10 +141,7 @@ def test_no_planted_ledger_is_touched(mallory, session):
                     "apply_migration('4_u', '4', '{CREATE TABLE u ()}', metadata =>"
                     f" {psycopg.sql.Literal(metadata).as_string(connection)})"
                 ),
-                (
-                    f"migrations_in_deploy_ledgers({psycopg.sql.Literal(psycopg.types.json.Jsonb([{'name': '3_t', 'version': '3', 'tool': metadata.obj.get('tool')}])).as_string(connection)},"
-                    " 'public')"
-                ),
+                f"migrations_in_deploy_ledgers({asked_for}, 'public')",
             ):
                 with pytest.raises(psycopg.DatabaseError) as caught:
                     connection.execute(f"SELECT {call}")
@@ -168,7 +171,8 @@ def test_a_planted_ledger_stops_apply_before_anything_runs(db, mallory, session,
     assert caught.value.sqlstate == "MR024"
     # applied before, and rolled back: nobody asks the ledger then, but for the one statement by statement
     session().execute(
-        """SELECT register_migration('2_u', '2', metadata => '{"tool": "dbmate"}'); UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '2_u'"""
+        """SELECT register_migration('2_u', '2', metadata => '{"tool": "dbmate"}');
+        UPDATE migration_history SET status = 'rolled_back' WHERE migration_name = '2_u'"""
     )
     with pytest.raises(mr.Refused, match="belongs to mallory"):
         db.apply("2_u")
@@ -338,60 +342,95 @@ def test_a_superusers_and_that_of_the_owner_of_the_database(db, session, write, 
 HANDS = "GRANT ALL ON schema_migrations TO mallory;"
 #: What -> (what the superuser did, what mallory did, what the refusal names).
 PLANTED = {
-    "a trigger": (HANDS, SEIZES.format(schema="public", table="schema_migrations"), "function public.seizes(), which belongs to mallory"),
+    "a trigger": (
+        HANDS,
+        SEIZES.format(schema="public", table="schema_migrations"),
+        "function public.seizes(), which belongs to mallory",
+    ),
     "a trigger with a function of the system's": (
         HANDS,
-        "CREATE TRIGGER quiet BEFORE UPDATE ON schema_migrations FOR EACH ROW WHEN (query_to_xml('SELECT 1', true, true, '') IS NOT NULL) EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        (
+            "CREATE TRIGGER quiet BEFORE UPDATE ON schema_migrations FOR EACH ROW WHEN (query_to_xml('SELECT 1', true,"
+            " true, '') IS NOT NULL) EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+        ),
         "has triggers, and mallory may have made them",
     ),
     "a trigger by the right of everybody": (
         "GRANT TRIGGER ON schema_migrations TO PUBLIC;",
-        "CREATE TRIGGER quiet BEFORE UPDATE ON schema_migrations FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        (
+            "CREATE TRIGGER quiet BEFORE UPDATE ON schema_migrations FOR EACH ROW EXECUTE FUNCTION"
+            " suppress_redundant_updates_trigger()"
+        ),
         "REVOKE TRIGGER ON public.schema_migrations FROM PUBLIC",
     ),
     "a foreign key that cascades": (
         HANDS,
-        "CREATE TABLE follows (version varchar REFERENCES schema_migrations ON DELETE CASCADE); INSERT INTO follows VALUES ('3');" + SEIZES.format(schema="public", table="follows"),
+        "CREATE TABLE follows (version varchar REFERENCES schema_migrations ON DELETE CASCADE); INSERT INTO follows"
+        " VALUES ('3');" + SEIZES.format(schema="public", table="follows"),
         "table public.follows, which belongs to mallory",
     ),
     "a rule": (
-        "CREATE FUNCTION their() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION their() OWNER TO mallory; CREATE RULE r AS ON DELETE TO schema_migrations DO ALSO SELECT their()",
+        (
+            "CREATE FUNCTION their() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION their() OWNER TO mallory;"
+            " CREATE RULE r AS ON DELETE TO schema_migrations DO ALSO SELECT their()"
+        ),
         "",
         "function public.their(), which belongs to mallory",
     ),
     "a policy": (
-        "CREATE FUNCTION their() RETURNS boolean LANGUAGE sql AS 'SELECT true'; ALTER FUNCTION their() OWNER TO mallory; CREATE POLICY p ON schema_migrations USING (their()); "
-        "ALTER TABLE schema_migrations ENABLE ROW LEVEL SECURITY",
+        (
+            "CREATE FUNCTION their() RETURNS boolean LANGUAGE sql AS 'SELECT true'; ALTER FUNCTION their() OWNER TO"
+            " mallory; CREATE POLICY p ON schema_migrations USING (their()); ALTER TABLE schema_migrations ENABLE ROW"
+            " LEVEL SECURITY"
+        ),
         "",
         "function public.their(), which belongs to mallory",
     ),
     "a default": (
-        "CREATE FUNCTION their() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION their() OWNER TO mallory; ALTER TABLE schema_migrations ADD COLUMN n int DEFAULT their()",
+        (
+            "CREATE FUNCTION their() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION their() OWNER TO mallory;"
+            " ALTER TABLE schema_migrations ADD COLUMN n int DEFAULT their()"
+        ),
         "",
         "function public.their(), which belongs to mallory",
     ),
     "a check": (
-        "CREATE FUNCTION their(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'; ALTER FUNCTION their(text) OWNER TO mallory; ALTER TABLE schema_migrations ADD CHECK (their(version))",
+        (
+            "CREATE FUNCTION their(text) RETURNS boolean LANGUAGE sql AS 'SELECT true'; ALTER FUNCTION their(text)"
+            " OWNER TO mallory; ALTER TABLE schema_migrations ADD CHECK (their(version))"
+        ),
         "",
         "function public.their(",
     ),
     "an index": (
-        "CREATE FUNCTION their(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1'; ALTER FUNCTION their(text) OWNER TO mallory; CREATE INDEX ON schema_migrations (their(version))",
+        (
+            "CREATE FUNCTION their(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1'; ALTER FUNCTION their(text)"
+            " OWNER TO mallory; CREATE INDEX ON schema_migrations (their(version))"
+        ),
         "",
         "function public.their(",
     ),
     "an operator": (
-        "CREATE OPERATOR === (LEFTARG = text, RIGHTARG = text, FUNCTION = texteq); ALTER OPERATOR === (text, text) OWNER TO mallory; ALTER TABLE schema_migrations ADD CHECK (version::text === version::text)",
+        (
+            "CREATE OPERATOR === (LEFTARG = text, RIGHTARG = text, FUNCTION = texteq); ALTER OPERATOR === (text, text)"
+            " OWNER TO mallory; ALTER TABLE schema_migrations ADD CHECK (version::text === version::text)"
+        ),
         "",
         "operator public.===(",
     ),
     "a domain": (
-        "CREATE DOMAIN theirs AS text; ALTER DOMAIN theirs OWNER TO mallory; ALTER TABLE schema_migrations ADD COLUMN d theirs",
+        (
+            "CREATE DOMAIN theirs AS text; ALTER DOMAIN theirs OWNER TO mallory; ALTER TABLE schema_migrations ADD"
+            " COLUMN d theirs"
+        ),
         "",
         "type public.theirs",
     ),
     "a domain over theirs": (
-        "CREATE DOMAIN theirs AS text; CREATE DOMAIN ours AS theirs; ALTER DOMAIN theirs OWNER TO mallory; ALTER TABLE schema_migrations ADD COLUMN d ours[]",
+        (
+            "CREATE DOMAIN theirs AS text; CREATE DOMAIN ours AS theirs; ALTER DOMAIN theirs OWNER TO mallory; ALTER"
+            " TABLE schema_migrations ADD COLUMN d ours[]"
+        ),
         "",
         "type public.theirs",
     ),
@@ -400,7 +439,7 @@ PLANTED = {
         "",
         "table public.child, which belongs to mallory",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.versions
@@ -409,7 +448,8 @@ def test_what_belongs_to_others_on_a_trusted_ledger(session):
     connection = session()
     connection.execute(
         DBMATE
-        + """; INSERT INTO schema_migrations VALUES ('3'); SELECT register_migration('3_t', '3', 'SELECT 1', metadata => '{"tool": "dbmate"}')"""
+        + """; INSERT INTO schema_migrations VALUES ('3');
+        SELECT register_migration('3_t', '3', 'SELECT 1', metadata => '{"tool": "dbmate"}')"""
     )
     message = "SELECT message FROM execute_migration_rollback('3_t')"
     got_through = {}
@@ -487,18 +527,26 @@ def test_a_setting_does_not_make_it_trusted(database_dsn, mallory, session, fold
 MEDDLES = {
     "history": "UPDATE migration_history SET rollback_sql = 'DROP TABLE kept' WHERE migration_name = '2_t'",
     "the migration's own row": "UPDATE migration_history SET notes = 'x' WHERE migration_name = '3_t'",
-    "history, unheard": "PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true); PERFORM set_config('track_counts', 'off', true); "
-    "UPDATE migration_history SET notes = 'x' WHERE migration_name = '2_t'; PERFORM set_config('track_counts', 'on', true)",
+    "history, unheard": (
+        "PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true); PERFORM"
+        " set_config('track_counts', 'off', true); UPDATE migration_history SET notes = 'x' WHERE migration_name ="
+        " '2_t'; PERFORM set_config('track_counts', 'on', true)"
+    ),
     "dependencies": "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('2_t', '1_t')",
     "an event": "PERFORM add_migration_event('applied', '1_t')",
-    "a function": "CREATE OR REPLACE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
-    "the token's function": "CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS $q$ SELECT 'same' $q$",
+    "a function": (
+        "CREATE OR REPLACE FUNCTION is_transient_error(sqlstate_code text) RETURNS boolean LANGUAGE sql AS 'SELECT"
+        " true'"
+    ),
+    "the token's function": (
+        "CREATE OR REPLACE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS $q$ SELECT 'same' $q$"
+    ),
     "a trigger of ours": "ALTER TABLE migration_events DISABLE TRIGGER ALL",
     "rights": "GRANT ALL ON migration_history TO PUBLIC",
     "the role": "SET ROLE pg_monitor",
     "the session's role": "SET SESSION AUTHORIZATION pg_monitor",
     "search_path": "SET search_path = public",
-}  # fmt: skip
+}
 
 
 @pytest.fixture

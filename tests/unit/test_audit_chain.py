@@ -26,9 +26,14 @@ def chain(*reasons):
     events = []
     for number, reason in enumerate(reasons, 1):
         event = dict.fromkeys(FIELDS) | {
-            "event_number": number, "epoch_us": 1737383400123456 + number, "event": "registered", "database_user": "ops", "reason": reason, "details_text": "{}",
+            "event_number": number,
+            "epoch_us": 1737383400123456 + number,
+            "event": "registered",
+            "database_user": "ops",
+            "reason": reason,
+            "details_text": "{}",
             "previous_hash": events[-1]["hash"] if events else None,
-        }  # fmt: skip
+        }
         events.append(event | {"hash": event_hash(event)})
     return events
 

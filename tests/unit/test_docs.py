@@ -1,4 +1,5 @@
-"""The pages are whole: everything that a reader can name has its place, every command line parses, every block says whether it runs."""
+"""The pages are whole: everything that a reader can name has its place, every command line parses, every block says
+whether it runs."""
 
 from __future__ import annotations
 

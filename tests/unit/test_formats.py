@@ -1,4 +1,5 @@
-"""Migrations that were written for other tools: what does and what undoes them is read as that tool reads it, and never run together."""
+"""Migrations that were written for other tools:
+what does and what undoes them is read as that tool reads it, and never run together."""
 
 import hashlib
 import shutil

@@ -1,4 +1,5 @@
-"""GraphPanel: what is drawn follows from the state, a choice goes both ways, much is drawn only when it is asked for, nothing hostile gets through."""
+"""GraphPanel: what is drawn follows from the state, a choice goes both ways, much is drawn only when it is asked
+for, nothing hostile gets through."""
 
 from __future__ import annotations
 
@@ -144,8 +145,13 @@ def test_while_something_runs_nothing_is_chosen() -> None:
 
 @pytest.mark.parametrize(
     ("direction", "depth", "expected"),
-    [("both", 1, {"1_a", "2_b", "3_c", "4_d"}), ("dependents", 1, {"2_b", "3_c", "4_d"}), ("dependencies", 1, {"2_b", "1_a"}), ("dependencies", 5, {"2_b", "1_a"})],
-)  # fmt: skip
+    [
+        ("both", 1, {"1_a", "2_b", "3_c", "4_d"}),
+        ("dependents", 1, {"2_b", "3_c", "4_d"}),
+        ("dependencies", 1, {"2_b", "1_a"}),
+        ("dependencies", 5, {"2_b", "1_a"}),
+    ],
+)
 def test_the_neighbourhood_has_a_depth_and_a_direction(direction: str, depth: int, expected: set[str]) -> None:
     assert drawn(GraphPanel(SMALL, selected="2_b", direction=direction, depth=depth)) == expected
 
@@ -248,23 +254,49 @@ def test_an_error_is_shown() -> None:
 
 STATES: dict[str, dict[str, Any]] = {
     "nothing": {"history": (), "dependencies": (), "selected": None, "busy": ""},
-    "all": {"history": tuple(SMALL._history()), "dependencies": tuple(SMALL._dependencies()), "selected": None, "busy": ""},
-    "chosen": {"history": tuple(SMALL._history()), "dependencies": tuple(SMALL._dependencies()), "selected": "2_b", "busy": ""},
-    "chosen, gone": {"history": tuple(SMALL._history()), "dependencies": tuple(SMALL._dependencies()), "selected": "9_z", "busy": ""},
+    "all": {
+        "history": tuple(SMALL._history()),
+        "dependencies": tuple(SMALL._dependencies()),
+        "selected": None,
+        "busy": "",
+    },
+    "chosen": {
+        "history": tuple(SMALL._history()),
+        "dependencies": tuple(SMALL._dependencies()),
+        "selected": "2_b",
+        "busy": "",
+    },
+    "chosen, gone": {
+        "history": tuple(SMALL._history()),
+        "dependencies": tuple(SMALL._dependencies()),
+        "selected": "9_z",
+        "busy": "",
+    },
     "busy": {"history": tuple(SMALL._history()), "dependencies": (), "selected": "1_a", "busy": "Checking"},
     "hostile": {
         "history": ({"migration_name": HOSTILE, "status": HOSTILE}, {"migration_name": "1_a", "status": "applied"}),
-        "dependencies": ({"migration_name": HOSTILE, "depends_on": "1_a"},), "selected": HOSTILE, "busy": "",
+        "dependencies": ({"migration_name": HOSTILE, "depends_on": "1_a"},),
+        "selected": HOSTILE,
+        "busy": "",
     },
-}  # fmt: skip
+}
 
 
 def shown(panel: GraphPanel) -> Any:
     drawing = panel.drawing
     return (
-        drawing.svg, drawing.words, drawing.chosen, drawing.found, drawing.locked, drawing.layout.display, panel.note_view.value, panel.table_view.value,
-        panel.draw_all_button.disabled, panel.depth_field.disabled, panel.found_field.disabled,
-    )  # fmt: skip
+        drawing.svg,
+        drawing.words,
+        drawing.chosen,
+        drawing.found,
+        drawing.locked,
+        drawing.layout.display,
+        panel.note_view.value,
+        panel.table_view.value,
+        panel.draw_all_button.disabled,
+        panel.depth_field.disabled,
+        panel.found_field.disabled,
+    )
 
 
 @pytest.mark.parametrize("scope", ["latest", "neighbourhood"])

@@ -12,9 +12,44 @@ from migrollback_nb.core.html import visible
 from migrollback_nb.display import graphs
 
 HOSTILE = [
-    "001:port", "002:a:n", 'x"quoted"', "back\\slash", "back\\", "\\N", "\\G\\E", "<b>bold</b>", "<>", "a->b", "a--b", "{a|b}", "semi;colon", "new\nline", "tab\tted", "%s", "&amp;", "a&b", "&#60;",
-    "ěščř", "日本", "🐎", "graph", "node [label=x]", "]; evil [", "'", "`", "/* c */", "// c", "# c", "a\\l\\r", "n0", "\u202eevil", "<<b>x</b>>", "\"<b>\"", "\\\"", "ends with \\\\",
-]  # fmt: skip
+    "001:port",
+    "002:a:n",
+    'x"quoted"',
+    "back\\slash",
+    "back\\",
+    "\\N",
+    "\\G\\E",
+    "<b>bold</b>",
+    "<>",
+    "a->b",
+    "a--b",
+    "{a|b}",
+    "semi;colon",
+    "new\nline",
+    "tab\tted",
+    "%s",
+    "&amp;",
+    "a&b",
+    "&#60;",
+    "ěščř",
+    "日本",
+    "🐎",
+    "graph",
+    "node [label=x]",
+    "]; evil [",
+    "'",
+    "`",
+    "/* c */",
+    "// c",
+    "# c",
+    "a\\l\\r",
+    "n0",
+    "\u202eevil",
+    "<<b>x</b>>",
+    '"<b>"',
+    '\\"',
+    "ends with \\\\",
+]
 
 
 def graph(names, edges=(), **options):

@@ -22,8 +22,14 @@ HOSTILE = "0_<script>alert(1)</script>\u202e\x1b[31m"
 def entry(name: str, status: str, days: float, **more: Any) -> dict[str, Any]:
     rolled_back = NOW - timedelta(days=days - 0.5) if status == "rolled_back" else None
     return {
-        "migration_name": name, "status": status, "applied_at": NOW - timedelta(days=days), "applied_by": "ann", "rollback_at": rolled_back, "rollback_by": None, "notes": None
-    } | more  # fmt: skip
+        "migration_name": name,
+        "status": status,
+        "applied_at": NOW - timedelta(days=days),
+        "applied_by": "ann",
+        "rollback_at": rolled_back,
+        "rollback_by": None,
+        "notes": None,
+    } | more
 
 
 HISTORY = (
@@ -85,13 +91,22 @@ def test_it_opens_with_all_newest_first(panel: HistoryPanel) -> None:
 @pytest.mark.parametrize(
     ("control", "entered", "expected"),
     [
-        ("status_field", "rolled_back", ["3_c"]), ("status_field", "failed", ["2_b"]), ("can_field", "can", ["4_d"]), ("can_field", "cannot", ["3_c", "2_b", "1_a"]),
-        ("text_field", "TAGS", ["4_d"]), ("text_field", "bob", ["3_c"]), ("text_field", "no such", []), ("since_field", "5d", ["4_d"]),
-        ("since_field", "9d", ["4_d"]), ("since_field", "9.75d", ["4_d", "3_c", "2_b", "1_a"]), ("since_field", "233h", ["4_d", "3_c"]),
-        ("sort_field", "oldest first", ["1_a", "2_b", "3_c", "4_d"]), ("sort_field", "by status", ["1_a", "4_d", "2_b", "3_c"]),
+        ("status_field", "rolled_back", ["3_c"]),
+        ("status_field", "failed", ["2_b"]),
+        ("can_field", "can", ["4_d"]),
+        ("can_field", "cannot", ["3_c", "2_b", "1_a"]),
+        ("text_field", "TAGS", ["4_d"]),
+        ("text_field", "bob", ["3_c"]),
+        ("text_field", "no such", []),
+        ("since_field", "5d", ["4_d"]),
+        ("since_field", "9d", ["4_d"]),
+        ("since_field", "9.75d", ["4_d", "3_c", "2_b", "1_a"]),
+        ("since_field", "233h", ["4_d", "3_c"]),
+        ("sort_field", "oldest first", ["1_a", "2_b", "3_c", "4_d"]),
+        ("sort_field", "by status", ["1_a", "4_d", "2_b", "3_c"]),
         ("sort_field", "last rolled back first", ["3_c", "1_a", "2_b", "4_d"]),
     ],
-)  # fmt: skip
+)
 def test_filters_and_order(panel: HistoryPanel, control: str, entered: str, expected: list[str]) -> None:
     getattr(panel, control).value = entered
     assert names(panel) == expected

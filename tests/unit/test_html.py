@@ -47,10 +47,13 @@ class Reader(HTMLParser):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda value: html.definitions([(value, value)]), lambda value: html.warnings([value]), html.sql, lambda value: html.banner(value, html.BAD),
+        lambda value: html.definitions([(value, value)]),
+        lambda value: html.warnings([value]),
+        html.sql,
+        lambda value: html.banner(value, html.BAD),
     ],
     ids=["definitions", "warnings", "sql", "banner"],
-)  # fmt: skip
+)
 def test_a_value_makes_no_element_and_no_attribute(make, value):
     hostile, plain = Reader(make(value)), Reader(make("plain"))
     assert set(hostile.tags) <= set(plain.tags) | {"span"}  # the highlighter's

@@ -1,4 +1,5 @@
-"""Importing the package stays cheap, and no module of it imports the whole. Which room imports which, lint-imports checks."""
+"""Importing the package stays cheap, and no module of it imports the whole.
+Which room imports which, lint-imports checks."""
 
 import ast
 import subprocess

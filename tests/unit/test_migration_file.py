@@ -281,9 +281,28 @@ def test_any_text_is_a_migration_or_a_file_error(text):
 
 
 _lines = st.sampled_from(
-    ["-- ROLLBACK START", "-- ROLLBACK END", "-- ROLLBACK START transaction:false", "SELECT 1;", "-- DROP TABLE t;", "SELECT '", "$$", "/*", "*/", "-- ě", "BEGIN;", "COMMIT;", "",
-     "-- Depends on: 1_a", "-- Transaction: false", "-- Transaction: maybe", "DROP INDEX CONCURRENTLY i;", "SELEC;", "SELECT E'\\u00zz';"]
-)  # fmt: skip
+    [
+        "-- ROLLBACK START",
+        "-- ROLLBACK END",
+        "-- ROLLBACK START transaction:false",
+        "SELECT 1;",
+        "-- DROP TABLE t;",
+        "SELECT '",
+        "$$",
+        "/*",
+        "*/",
+        "-- ě",
+        "BEGIN;",
+        "COMMIT;",
+        "",
+        "-- Depends on: 1_a",
+        "-- Transaction: false",
+        "-- Transaction: maybe",
+        "DROP INDEX CONCURRENTLY i;",
+        "SELEC;",
+        "SELECT E'\\u00zz';",
+    ]
+)
 
 
 @given(st.lists(_lines, max_size=12).map("\n".join))

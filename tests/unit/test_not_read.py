@@ -1,4 +1,5 @@
-"""Layouts of other tools that are not read yet: refused by file, tool and fix, so that what undoes never runs with what it undoes."""
+"""Layouts of other tools that are not read yet:
+refused by file, tool and fix, so that what undoes never runs with what it undoes."""
 
 import shutil
 import tempfile

@@ -1,4 +1,5 @@
-"""RollbackPanel's states and views, on a stand-in for the database: what is shown follows from the state alone, and shows safely."""
+"""RollbackPanel's states and views, on a stand-in for the database:
+what is shown follows from the state alone, and shows safely."""
 
 from __future__ import annotations
 
@@ -66,8 +67,18 @@ def test_while_something_runs_only_cancel_works(name: str, standin: Standin) -> 
 
 @pytest.mark.parametrize(
     ("state", "word"),
-    [("done, restored", "Done"), ("done, differs", "Look closer"), ("refused", "Refused"), ("failed", "Failed"), ("lock", "try again"), ("cancelled", "Cancelled"), ("bug", "Unexpected"), ("done", "Done"), ("running", "Rolling back"),
-     ("done, nothing changed", "Look closer")],
-)  # fmt: skip
+    [
+        ("done, restored", "Done"),
+        ("done, differs", "Look closer"),
+        ("refused", "Refused"),
+        ("failed", "Failed"),
+        ("lock", "try again"),
+        ("cancelled", "Cancelled"),
+        ("bug", "Unexpected"),
+        ("done", "Done"),
+        ("running", "Rolling back"),
+        ("done, nothing changed", "Look closer"),
+    ],
+)
 def test_every_outcome_has_a_word_beside_its_colour(state: str, word: str, standin: Standin) -> None:
     assert word in part(RollbackPanel(standin, **STATES[state]), "message_view").value

@@ -61,8 +61,17 @@ def test_a_new_preview_is_offered_after_a_refusal_and_only_then(name: str, stand
 
 
 @pytest.mark.parametrize(
-    ("rule", "loud"), [(None, False), ("shop", True), ("SHO?", True), ("other, db.*", True), (["nothing"], False), (lambda target: target.port == 5432, True), (lambda _: 1 / 0, True)]
-)  # fmt: skip
+    ("rule", "loud"),
+    [
+        (None, False),
+        ("shop", True),
+        ("SHO?", True),
+        ("other, db.*", True),
+        (["nothing"], False),
+        (lambda target: target.port == 5432, True),
+        (lambda _: 1 / 0, True),
+    ],
+)
 def test_production_is_loud_by_the_rule_of_the_user(standin: Standin, rule: Any, loud: bool) -> None:
     panel = RollbackPanel(standin, production=rule, **READY)
     assert ("PRODUCTION" in part(panel, "target_view").value) is loud

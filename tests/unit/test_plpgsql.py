@@ -57,8 +57,15 @@ def test_types_of_the_variables():
 
 @pytest.mark.parametrize(
     "head",
-    ["FUNCTION f() RETURNS int", "FUNCTION f(a users) RETURNS SETOF users", "FUNCTION f(OUT a int)", "FUNCTION f() RETURNS TABLE (a int)", "FUNCTION f() RETURNS event_trigger", "PROCEDURE f(INOUT a int)"],
-)  # fmt: skip
+    [
+        "FUNCTION f() RETURNS int",
+        "FUNCTION f(a users) RETURNS SETOF users",
+        "FUNCTION f(OUT a int)",
+        "FUNCTION f() RETURNS TABLE (a int)",
+        "FUNCTION f() RETURNS event_trigger",
+        "PROCEDURE f(INOUT a int)",
+    ],
+)
 def test_routines_of_all_sorts_are_read(head):
     assert _queries(f"CREATE {head} LANGUAGE plpgsql AS $x$ BEGIN PERFORM $migrollback$y$migrollback$; END $x$") == [
         Query("SELECT $migrollback$y$migrollback$")

@@ -1,4 +1,5 @@
-"""What a rehearsal says: the dangerous first, in plain words, safe to show. The standbys here are made up: a test server has none."""
+"""What a rehearsal says: the dangerous first, in plain words, safe to show. The standbys here are made up:
+a test server has none."""
 
 import io
 import json
@@ -21,27 +22,82 @@ REPORT = {
     "failure": None,
     "unchanged": False,
     "changes": [
-        {"change": "dropped", "kind": "table", "identity": "public.users", "old_definition": {"owner": "a"}, "new_definition": None, "made_by": ["001_users"]},
-        {"change": "dropped", "kind": "view", "identity": "public.daily_totals", "old_definition": {"owner": "a"}, "new_definition": None, "made_by": ["20250121_reports"]},
-        {"change": "dropped", "kind": "view", "identity": "public.<b>", "old_definition": {"owner": "a"}, "new_definition": None, "made_by": None},
-        {"change": "dropped", "kind": "comment", "identity": "table public.users", "old_definition": {"text": "x"}, "new_definition": None, "made_by": None},
+        {
+            "change": "dropped",
+            "kind": "table",
+            "identity": "public.users",
+            "old_definition": {"owner": "a"},
+            "new_definition": None,
+            "made_by": ["001_users"],
+        },
+        {
+            "change": "dropped",
+            "kind": "view",
+            "identity": "public.daily_totals",
+            "old_definition": {"owner": "a"},
+            "new_definition": None,
+            "made_by": ["20250121_reports"],
+        },
+        {
+            "change": "dropped",
+            "kind": "view",
+            "identity": "public.<b>",
+            "old_definition": {"owner": "a"},
+            "new_definition": None,
+            "made_by": None,
+        },
+        {
+            "change": "dropped",
+            "kind": "comment",
+            "identity": "table public.users",
+            "old_definition": {"text": "x"},
+            "new_definition": None,
+            "made_by": None,
+        },
     ],
-    "rows": [{"relation": "public.users", "column": None, "what": "dropped", "rows": 12345, "exact": True, "sqlstate": None}],
+    "rows": [
+        {"relation": "public.users", "column": None, "what": "dropped", "rows": 12345, "exact": True, "sqlstate": None}
+    ],
     "broken": [],
     "not_undone": [],
     "unseen": [["001_users", 1]],
     "locks": [
-        {"relation": "public.users", "kind": "r", "mode": "AccessExclusiveLock", "migration_name": "001_users", "statement_number": 1, "held_ms": 1234.5},
-        {"relation": "public.users_pkey", "kind": "i", "mode": "AccessExclusiveLock", "migration_name": "001_users", "statement_number": 1, "held_ms": 1234.5},
-        {"relation": "public.orders", "kind": "r", "mode": "AccessShareLock", "migration_name": "001_users", "statement_number": 1, "held_ms": 1234.5},
+        {
+            "relation": "public.users",
+            "kind": "r",
+            "mode": "AccessExclusiveLock",
+            "migration_name": "001_users",
+            "statement_number": 1,
+            "held_ms": 1234.5,
+        },
+        {
+            "relation": "public.users_pkey",
+            "kind": "i",
+            "mode": "AccessExclusiveLock",
+            "migration_name": "001_users",
+            "statement_number": 1,
+            "held_ms": 1234.5,
+        },
+        {
+            "relation": "public.orders",
+            "kind": "r",
+            "mode": "AccessShareLock",
+            "migration_name": "001_users",
+            "statement_number": 1,
+            "held_ms": 1234.5,
+        },
     ],
     "sessions": [],
-    "replicas": [{"application_name": "standby1", "client_addr": "10.0.0.2", "state": "streaming", "sync_state": "async"}],
+    "replicas": [
+        {"application_name": "standby1", "client_addr": "10.0.0.2", "state": "streaming", "sync_state": "async"}
+    ],
     "renamed": [],
     "rewritten": [],
-    "statements": [{"migration_name": "001_users", "number": 1, "statement": "DROP TABLE users CASCADE", "line": 9, "ms": 1234.5}],
+    "statements": [
+        {"migration_name": "001_users", "number": 1, "statement": "DROP TABLE users CASCADE", "line": 9, "ms": 1234.5}
+    ],
     "duration_ms": 1240.0,
-}  # fmt: skip
+}
 
 
 def rehearsal(**changed):

@@ -40,25 +40,47 @@ DONE = mr.RollbackResult(
 )
 REGISTERED = mr.RegisterResult(migration_name=EVIL, outcome=EVIL, has_rollback_sql=True, warnings=(EVIL,))
 ALL = [
-    TARGET, CHECK, DONE, REGISTERED,
+    TARGET,
+    CHECK,
+    DONE,
+    REGISTERED,
     mr.Preview(steps=((EVIL, EVIL),), checks=(CHECK,), fingerprint="f", target=TARGET),
     mr.Preview(steps=((EVIL, EVIL), ("b", "c")), checks=(CHECK, CHECK), fingerprint="f", target=TARGET),
     mr.ChainResult(results=(DONE, DONE), verification=VERIFIED, warnings=(EVIL,)),
-    DIFF, mr.SchemaDiff(changes=()), VERIFIED, dataclasses.replace(VERIFIED, verdict="unknown"),
-    mr.SyncResult(registered=(REGISTERED,), skipped=(EVIL,), failed=(results.FileFailure(migration_name=EVIL, error=EVIL),), warnings=(EVIL,)),
+    DIFF,
+    mr.SchemaDiff(changes=()),
+    VERIFIED,
+    dataclasses.replace(VERIFIED, verdict="unknown"),
+    mr.SyncResult(
+        registered=(REGISTERED,),
+        skipped=(EVIL,),
+        failed=(results.FileFailure(migration_name=EVIL, error=EVIL),),
+        warnings=(EVIL,),
+    ),
     mr.ApplyResult(applied=(EVIL,), skipped=(EVIL,), warnings=(EVIL,)),
     mr.Plan(migration_name=EVIL, steps=(EVIL, "b")),
     mr.Template(migration_name=EVIL, text=EVIL),
     mr.Template(
-        migration_name=EVIL, text=EVIL, statements=(EVIL,), todos=(EVIL,), warnings=(EVIL,), proof=mr.MigrationProof(migration_name=EVIL, grade="loses_data", remarks=(EVIL,)),
+        migration_name=EVIL,
+        text=EVIL,
+        statements=(EVIL,),
+        todos=(EVIL,),
+        warnings=(EVIL,),
+        proof=mr.MigrationProof(migration_name=EVIL, grade="loses_data", remarks=(EVIL,)),
     ),
     mr.InstallResult(installed=(EVIL,), rights_closed=1, target=TARGET),
     mr.NothingToRollBack(deploy=EVIL, state="nothing brought"),
     mr.LastApplied(migration_name=EVIL, warnings=(EVIL,)),
-    mr.ApplyResult(left_rolled_back=(results.LeftRolledBack(migration_name=EVIL, rolled_back_at=datetime(2026, 1, 1, tzinfo=UTC), rolled_back_by=EVIL, reason=EVIL),)),
+    mr.ApplyResult(
+        left_rolled_back=(
+            results.LeftRolledBack(
+                migration_name=EVIL, rolled_back_at=datetime(2026, 1, 1, tzinfo=UTC), rolled_back_by=EVIL, reason=EVIL
+            ),
+        )
+    ),
     mr.SyncResult(applied_again=(EVIL,), not_applied=(EVIL,), deploy=EVIL),
     mr.AuditResult(intact=False, events=3, head_number=3, head_hash=EVIL, first_bad_number=2),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("result", ALL, ids=lambda result: type(result).__name__)

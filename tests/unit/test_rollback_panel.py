@@ -1,4 +1,5 @@
-"""The rollback panel step by step, on a stand-in for the database: what is asked, what is refused, what is shown when something goes wrong."""
+"""The rollback panel step by step, on a stand-in for the database:
+what is asked, what is refused, what is shown when something goes wrong."""
 
 from __future__ import annotations
 

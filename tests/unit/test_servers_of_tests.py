@@ -1,4 +1,5 @@
-"""A PostgreSQL server that should be there and is not, or does not start, ends the run: nothing is left out silently."""
+"""A PostgreSQL server that should be there and is not, or does not start, ends the run:
+nothing is left out silently."""
 
 import subprocess
 import sys

@@ -1,4 +1,5 @@
-"""Calls of our functions write out all arguments: one that is left out, or whose type is left open, may be answered by a planted function of the same name."""
+"""Calls of our functions write out all arguments:
+one that is left out, or whose type is left open, may be answered by a planted function of the same name."""
 
 import re
 

@@ -104,11 +104,21 @@ def test_what_a_transaction_refuses(text, words):
 @pytest.mark.parametrize(
     "text",
     [
-        "CREATE INDEX i ON t (a)", "DROP INDEX i", "REINDEX TABLE t", "REINDEX INDEX i", "ANALYZE t", "CLUSTER t USING i", "DROP TABLE concurrently_used",
-        "ALTER TABLE p DETACH PARTITION q", "DISCARD PLANS", "CREATE SCHEMA s", "SELECT 'VACUUM'", "REFRESH MATERIALIZED VIEW CONCURRENTLY m",
+        "CREATE INDEX i ON t (a)",
+        "DROP INDEX i",
+        "REINDEX TABLE t",
+        "REINDEX INDEX i",
+        "ANALYZE t",
+        "CLUSTER t USING i",
+        "DROP TABLE concurrently_used",
+        "ALTER TABLE p DETACH PARTITION q",
+        "DISCARD PLANS",
+        "CREATE SCHEMA s",
+        "SELECT 'VACUUM'",
+        "REFRESH MATERIALIZED VIEW CONCURRENTLY m",
         "REINDEX (VERBOSE) INDEX i",
     ],
-)  # fmt: skip
+)
 def test_what_a_transaction_allows(text):
     (statement,) = SqlText(text).statements
     assert statement.refused_in_transaction is None
@@ -118,12 +128,23 @@ def test_what_a_transaction_allows(text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("BEGIN", "BEGIN"), ("START TRANSACTION", "START TRANSACTION"), ("COMMIT", "COMMIT"), ("END", "COMMIT"), ("ROLLBACK", "ROLLBACK"), ("ABORT", "ROLLBACK"),
-        ("SAVEPOINT s", "SAVEPOINT"), ("RELEASE s", "RELEASE SAVEPOINT"), ("ROLLBACK TO s", "ROLLBACK TO SAVEPOINT"), ("COMMIT AND CHAIN", "COMMIT AND CHAIN"), ("BEGIN READ ONLY", "BEGIN with modes"),
-        ("PREPARE TRANSACTION 'x'", "PREPARE TRANSACTION"), ("COMMIT PREPARED 'x'", "COMMIT PREPARED"),
-        ("COPY t FROM STDIN", "COPY FROM STDIN"), ("COPY t TO STDOUT", "COPY TO STDOUT"),
+        ("BEGIN", "BEGIN"),
+        ("START TRANSACTION", "START TRANSACTION"),
+        ("COMMIT", "COMMIT"),
+        ("END", "COMMIT"),
+        ("ROLLBACK", "ROLLBACK"),
+        ("ABORT", "ROLLBACK"),
+        ("SAVEPOINT s", "SAVEPOINT"),
+        ("RELEASE s", "RELEASE SAVEPOINT"),
+        ("ROLLBACK TO s", "ROLLBACK TO SAVEPOINT"),
+        ("COMMIT AND CHAIN", "COMMIT AND CHAIN"),
+        ("BEGIN READ ONLY", "BEGIN with modes"),
+        ("PREPARE TRANSACTION 'x'", "PREPARE TRANSACTION"),
+        ("COMMIT PREPARED 'x'", "COMMIT PREPARED"),
+        ("COPY t FROM STDIN", "COPY FROM STDIN"),
+        ("COPY t TO STDOUT", "COPY TO STDOUT"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_run_at_all(text, words):
     (statement,) = SqlText(text).statements
     assert statement.cannot_run == words
@@ -182,10 +203,41 @@ def test_settings_that_a_statement_changes(text, settings):
 
 _fragments = st.sampled_from(
     [
-        "SELECT 1;", "'", '"', "$$", "$tag$", "--", "\n", "/*", "*/", ";", "é", "🐎", "E'\\'", "U&'\\00zz'", "U&'\\d83d'", "x'g'", "b'2'", "\\", "(", ")", " ", "$1", "1e", "0x",
-        "CREATE FUNCTION f() RETURNS void AS $$ BEGIN END $$ LANGUAGE plpgsql;", "-- ROLLBACK START\n", "-- ROLLBACK END\n", "\u2028", "\t", "\r", "\x01", "\x7f", "nul",
+        "SELECT 1;",
+        "'",
+        '"',
+        "$$",
+        "$tag$",
+        "--",
+        "\n",
+        "/*",
+        "*/",
+        ";",
+        "é",
+        "🐎",
+        "E'\\'",
+        "U&'\\00zz'",
+        "U&'\\d83d'",
+        "x'g'",
+        "b'2'",
+        "\\",
+        "(",
+        ")",
+        " ",
+        "$1",
+        "1e",
+        "0x",
+        "CREATE FUNCTION f() RETURNS void AS $$ BEGIN END $$ LANGUAGE plpgsql;",
+        "-- ROLLBACK START\n",
+        "-- ROLLBACK END\n",
+        "\u2028",
+        "\t",
+        "\r",
+        "\x01",
+        "\x7f",
+        "nul",
     ]
-)  # fmt: skip
+)
 
 
 @given(

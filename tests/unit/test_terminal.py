@@ -1,4 +1,5 @@
-"""Results as text: nothing is left out silently, nothing reaches a terminal raw, one line for each row of tab-separated text."""
+"""Results as text: nothing is left out silently, nothing reaches a terminal raw, one line for each row of tab-
+separated text."""
 
 from __future__ import annotations
 
