@@ -56,7 +56,8 @@ def rollback(applied):
 
 @pytest.fixture(scope="module")
 def shared(server, tmp_path_factory):
-    """One database with all of SETUP, for rehearsals, which leave nothing but events: apply(sql) brings a migration with this rollback SQL."""
+    """One database with all of SETUP, for rehearsals, which leave nothing but events:
+    apply(sql) brings a migration with this rollback SQL."""
     folder = tmp_path_factory.mktemp("side_effects") / "migrations"
     numbers = itertools.count(2)
     for database in with_migrations(server, folder, {"001_setup": SETUP}):
