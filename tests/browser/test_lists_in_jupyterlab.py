@@ -71,7 +71,7 @@ def previewed(lab: Laboratory, words: str) -> None:
     expect(lab.output.get_by_role("region", name="Preview")).to_contain_text(words)
 
 
-def test_the_row_that_was_clicked_is_chosen_though_the_filter_changes_the_list_meanwhile(
+def test_the_row_that_was_clicked_is_chosen_though_the_filter_changes_the_list_at_the_same_time(
     lab: Laboratory, connect: str, gate: Gate
 ) -> None:
     lab.theme("Light")
@@ -89,9 +89,7 @@ def test_the_row_that_was_clicked_is_chosen_though_the_filter_changes_the_list_m
     expect(lab.field("Migration").locator("option:checked")).to_have_count(1)
 
 
-def test_a_row_that_has_gone_meanwhile_is_not_chosen_and_none_in_its_place(
-    lab: Laboratory, connect: str, gate: Gate
-) -> None:
+def test_a_row_that_has_gone_is_not_chosen_and_none_in_its_place(lab: Laboratory, connect: str, gate: Gate) -> None:
     lab.theme("Light")
     lab.notebook(connect, "panel = mr.panels.RollbackPanel(db)\npanel")
     rows = lab.field("Migration").locator("option")
@@ -155,7 +153,7 @@ def seen(row: Any) -> bool:
     )
 
 
-def test_a_list_that_is_read_again_keeps_its_place_its_focus_and_its_keys(
+def test_a_list_that_is_refreshed_keeps_its_place_its_focus_and_its_keys(
     lab: Laboratory, connect: str, shop: psycopg.Connection, gate: Gate
 ) -> None:
     lab.theme("Light")
@@ -227,7 +225,7 @@ def test_a_row_that_is_pressed_does_not_move_under_the_pointer(lab: Laboratory, 
     previewed(lab, "project_tags")
 
 
-def test_a_node_and_a_found_name_that_were_clicked_are_chosen_though_another_drawing_comes_meanwhile(
+def test_a_node_and_a_found_name_that_were_clicked_are_chosen_though_another_drawing_comes_at_the_same_time(
     lab: Laboratory, connect: str, gate: Gate
 ) -> None:
     lab.theme("Light")
@@ -254,7 +252,7 @@ def test_a_node_and_a_found_name_that_were_clicked_are_chosen_though_another_dra
     expect(marked).to_have_attribute("aria-label", f"{TOP}, applied")
 
 
-def test_a_row_of_the_table_that_was_clicked_is_chosen_though_the_filter_changes_it_meanwhile(
+def test_a_row_of_the_table_that_was_clicked_is_chosen_though_the_filter_changes_it_at_the_same_time(
     lab: Laboratory, connect: str, gate: Gate
 ) -> None:
     pytest.importorskip("itables", reason="the interactive table needs itables")

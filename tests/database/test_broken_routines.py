@@ -168,7 +168,7 @@ def test_what_goes_with_the_rollback_is_not_broken(db, applied):
     assert db.rehearse("001_m").broken == ()
 
 
-def test_what_the_rollback_mends_is_not_broken(db, applied):
+def test_what_the_rollback_fixes_is_not_broken(db, applied):
     applied(
         "001_m",
         "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT a FROM t';",

@@ -282,7 +282,7 @@ def test_fixes_are_seen_in_the_file(checklist: mr.Checklist, db: mr.Migrations, 
     assert checklist.answer("mended").outcome == Outcome.DONE
 
 
-def test_the_rollback_is_found_in_the_trail(checklist: mr.Checklist, db: mr.Migrations) -> None:
+def test_the_rollback_is_found_in_the_audit_log(checklist: mr.Checklist, db: mr.Migrations) -> None:
     result = db.rollback(NAME, confirm=NAME, reason="INC-42")
     assert checklist.state().outcome("execute") == Outcome.DONE
     entry = checklist.answer("execute")

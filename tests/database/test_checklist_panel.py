@@ -139,7 +139,7 @@ def test_a_restart_shows_the_same(in_place: mr.Migrations, database_dsn: str, fo
         assert after.ticket == "INC-42"
 
 
-def test_it_holds_the_button_until_the_items_before_are_settled(in_place: mr.Migrations) -> None:
+def test_it_holds_the_button_until_the_items_before_are_complete(in_place: mr.Migrations) -> None:
     checklist = ChecklistPanel(in_place, NAME)
     rollback = RollbackPanel(in_place)
     checklist.follow(rollback)

@@ -264,7 +264,7 @@ def test_rollback_gives_json(run: Callable[..., Ran], applied: mr.Migrations) ->
     assert done.json["migration_name"] == "20250120_add_project_analytics"
 
 
-def test_failed_rollback_exits_1_and_resolve_is_the_way_out(
+def test_failed_rollback_exits_1_and_resolve_is_the_next_step(
     run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]
 ) -> None:
     write_migration(
@@ -517,7 +517,7 @@ def test_snapshots_can_be_left_out(
     assert db.snapshots().empty
 
 
-def test_an_apply_that_fails_tells_programs_what_is_in_place(
+def test_an_apply_that_fails_tells_programs_what_is_applied(
     run: Callable[..., Ran], write_migration: Callable[[str, str], Path]
 ) -> None:
     write_migration("001_a", "CREATE TABLE a ();")

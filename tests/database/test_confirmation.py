@@ -193,7 +193,7 @@ def test_json_asks_on_standard_error_and_scripts_confirm_with_a_reason(productio
     assert (code, "PRODUCTION" in err) == (0, True)
 
 
-def test_a_name_with_signs_that_nobody_can_type(db, run, monkeypatch, session):
+def test_a_name_with_signs_that_no_one_can_type(db, run, monkeypatch, session):
     monkeypatch.setenv("MIGROLLBACK_PRODUCTION", db.target.database)
     name = "001_odd\u202e "
     session().execute("SELECT register_migration(%s, '001', rollback_sql => 'SELECT 1')", (name,))

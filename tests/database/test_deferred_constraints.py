@@ -25,12 +25,12 @@ def test_a_violation_is_found_before_success(db, applied, session):
     assert value(session(), "SELECT count(*) FROM parent") == 1
 
 
-def test_a_violation_that_is_mended_in_time_is_none(db, applied, session):
+def test_a_violation_that_is_fixed_in_time_is_none(db, applied, session):
     applied("001_t", TABLES, "DELETE FROM parent; DELETE FROM child;")
     assert db.rollback("001_t", confirm="001_t").success
 
 
-def test_a_violation_in_an_up_part_is_found(db, write_migration, session):
+def test_a_violation_in_an_up_migration_is_found(db, write_migration, session):
     write_migration("001_t", f"{TABLES} DELETE FROM parent;")
     with pytest.raises(mr.ApplyFailed) as caught:
         db.apply("001_t")

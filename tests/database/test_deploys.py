@@ -200,7 +200,7 @@ def test_the_label_confirms_and_nothing_else(db, write, session, run):
 
 
 @pytest.mark.parametrize("label", ["", " ", " a", "a\n", "x" * 201])
-def test_a_label_that_nobody_could_type_is_refused(db, label):
+def test_a_label_that_no_one_could_type_is_refused(db, label):
     with pytest.raises(mr.UsageError, match="label of a deploy"):
         db.sync(deploy=label)
 
@@ -506,7 +506,7 @@ def test_a_renamed_file_does_not_run_again(db, write_migration, folder, session)
     assert any("Applied, but without a file" in warning and "001_o" in warning for warning in db.sync().warnings)
 
 
-def test_renamed_and_changed_nobody_can_tell_so_it_is_asked(db, write_migration, folder, session):
+def test_renamed_and_changed_no_one_can_tell_so_it_is_asked(db, write_migration, folder, session):
     write_migration("001_a", "CREATE TABLE a ();")
     db.apply()
     (folder / "001_a.sql").unlink()

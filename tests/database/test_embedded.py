@@ -101,7 +101,7 @@ def test_starts_without_any_setup_and_answers() -> None:
         assert (db.target.database, db.target.user) == ("postgres", "postgres")
 
 
-def test_nobody_else_reaches_it(base: Path) -> None:
+def test_no_one_else_reaches_it(base: Path) -> None:
     with psycopg.connect(embedded.start()) as connection:
         settings = connection.execute(
             "SELECT current_setting('listen_addresses'), current_setting('unix_socket_directories')"

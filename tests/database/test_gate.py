@@ -24,7 +24,7 @@ def chain(applied):
 
 
 @pytest.mark.versions
-def test_all_that_rests_on_it_is_named_directly_or_through_others(db, chain):
+def test_all_that_depends_on_it_is_named_directly_or_through_others(db, chain):
     check = db.check("001_a")
     assert not check.can_rollback
     assert check.dependent_migrations == ("002_b", "003_c", "004_d", "005_e")
@@ -43,12 +43,12 @@ def test_a_dependent_behind_one_that_is_rolled_back_still_blocks(db, chain, sess
     assert row["dependent_migrations"] == ("004_d",)
 
 
-def test_a_failed_dependent_is_still_in_place_and_blocks(db, chain, session):
+def test_a_failed_dependent_is_still_applied_and_blocks(db, chain, session):
     session().execute("UPDATE migration_history SET status = 'failed' WHERE migration_name = '004_d'")
     assert db.check("003_c").dependent_migrations == ("004_d",)
 
 
-def test_a_refusal_changes_nothing_but_the_trail(db, chain, session):
+def test_a_refusal_changes_nothing_but_the_audit_log(db, chain, session):
     connection = session()
     before = schema_of(connection), connection.execute("SELECT * FROM migration_history ORDER BY 1").fetchall()
     with pytest.raises(mr.Refused) as caught:
@@ -107,7 +107,7 @@ def test_what_a_transaction_refuses_is_refused_with_its_line(db, applied):
     assert "transaction:false" in db.check("001_t").reason
 
 
-def test_a_circle_made_by_hand_does_not_run_for_ever(db, chain, session):
+def test_a_cycle_made_by_hand_does_not_run_for_ever(db, chain, session):
     session(options="-c statement_timeout=5s").execute(
         "INSERT INTO migration_dependencies (migration_name, depends_on) VALUES ('001_a', '004_d')"
     )

@@ -237,7 +237,7 @@ def test_a_rollback_that_names_what_a_later_migration_dropped(applied, db):
     assert inferred(db)["003_drop", "002_index"] == ("table public.users", "rollback")
 
 
-def test_the_maker_is_the_last_one_in_place(applied, db, connection):
+def test_the_creator_is_the_last_one_applied(applied, db, connection):
     applied("001_old", "CREATE TABLE t (a int);")
     applied("002_new", "DROP TABLE t; CREATE TABLE t (b int);", "DROP TABLE t; CREATE TABLE t (a int);")
     applied("003_view", "CREATE VIEW v AS SELECT b FROM t;", "DROP VIEW v;")
@@ -315,7 +315,7 @@ def test_registering_again_keeps_what_was_inferred_and_a_declaration_takes_its_p
     assert [row["recorded"] for row in rows] == ["declared"]
 
 
-def test_recording_closes_no_circle(applied, db, connection, write_migration):
+def test_recording_closes_no_cycle(applied, db, connection, write_migration):
     applied("001_base", "CREATE TABLE base (a int);")
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;")
     write_migration("001_base", "-- Depends on: 002_user\nCREATE TABLE base (a int);")
@@ -328,7 +328,7 @@ def test_recording_closes_no_circle(applied, db, connection, write_migration):
     assert len(db.dependencies()) == 1
 
 
-def test_registering_refuses_a_circle_with_what_was_inferred(applied, db, write_migration):
+def test_registering_refuses_a_cycle_with_what_was_inferred(applied, db, write_migration):
     applied("001_base", "CREATE TABLE base (a int);")
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;")
     db.record_dependencies()
@@ -437,7 +437,7 @@ def test_what_runs_statement_by_statement_is_known_by_its_text(applied, connecti
 
 
 @pytest.mark.versions
-def test_indexes_that_a_change_of_type_builds_anew_stay_their_makers(applied, connection):
+def test_indexes_that_a_change_of_type_builds_anew_stay_their_creators(applied, connection):
     applied("001_base", "CREATE TABLE base (a int PRIMARY KEY, b int, c int DEFAULT 1);")
     applied("002_index", "CREATE INDEX i ON base (b); ALTER TABLE base ADD d int DEFAULT 5;")
     applied("003_bigger", "ALTER TABLE base ALTER b TYPE bigint;")

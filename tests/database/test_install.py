@@ -171,7 +171,7 @@ def test_a_newer_system_is_refused_in_words(db, session):
             deed()
 
 
-def test_somebody_elses_table_is_left_alone(empty_dsn):
+def test_another_owners_table_is_left_alone(empty_dsn):
     with psycopg.connect(empty_dsn, autocommit=True) as connection:
         connection.execute("CREATE TABLE migration_history (version text); INSERT INTO migration_history VALUES ('1')")
     with mr.connect(empty_dsn) as db, pytest.raises(mr.Refused) as caught:

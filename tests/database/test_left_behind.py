@@ -263,7 +263,7 @@ SELECT pg_catalog.set_config('search_path', '', false); SET check_function_bodie
 SET client_min_messages = warning; SET row_security = off;"""
 
 
-def test_what_was_not_there_is_heard_whatever_the_block_sets(db, applied):
+def test_what_was_not_there_is_noticed_whatever_the_block_sets(db, applied):
     applied(
         "001_t",
         "CREATE TABLE t ();",
@@ -394,7 +394,7 @@ DUMPED = (
 )
 
 
-def test_an_up_part_as_pg_dump_writes_it_leaves_no_setting_either(db, applied, session):
+def test_an_up_migration_as_pg_dump_writes_it_leaves_no_setting_either(db, applied, session):
     connection = db.database.connection
     before = settings(connection)
     applied("001_dump", f"{DUMPED} CREATE TABLE public.t ();", "DROP TABLE t;")
@@ -411,7 +411,7 @@ def test_an_up_part_as_pg_dump_writes_it_leaves_no_setting_either(db, applied, s
     )
 
 
-def test_an_up_part_may_not_leave_a_role(db, write_migration, session):
+def test_an_up_migration_may_not_leave_a_role(db, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (); SET ROLE left_role;")
     with pytest.raises(mr.ApplyFailed) as caught:
         db.apply("001_t")

@@ -174,7 +174,7 @@ def test_variables_of_the_notebook_can_be_used(shell: InteractiveShell, shop: mr
 
 
 @pytest.mark.parametrize("line", [f"rollback {TOP}", f"rollback {TOP} --reason x", f"rollback {TOP} --confirm yes"])
-def test_nobody_is_asked(
+def test_no_one_is_asked(
     shell: InteractiveShell, shop: mr.Migrations, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))

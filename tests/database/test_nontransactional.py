@@ -59,7 +59,7 @@ def test_an_interrupted_run_resumes_where_it_stopped(db, applied, session):
     assert status(connection, "001_t") == "rolled_back"
 
 
-def test_a_passing_error_leaves_applied_and_resumes(db, applied, session):
+def test_a_transient_error_leaves_applied_and_resumes(db, applied, session):
     connection = session()
     connection.execute("CREATE TABLE ran (statement int); CREATE SEQUENCE tries")
     applied(
@@ -95,7 +95,7 @@ def test_it_follows_the_gate(db, applied, session):
     assert exists(session(), "i")
 
 
-def test_no_dependent_is_registered_meanwhile(applied, write_migration, *, session, latch, database_dsn, folder):
+def test_no_dependent_is_registered_at_the_same_time(applied, write_migration, *, session, latch, database_dsn, folder):
     applied("001_t", UP, f"DROP INDEX CONCURRENTLY i; {latch.wait} DROP TABLE t;", options=OUTSIDE)
     write_migration("002_u", "-- Depends on: 001_t\nSELECT 1;")
     with (
@@ -199,7 +199,7 @@ def test_a_borrowed_connection_is_told_that_two_are_needed(applied, session, fol
 
 
 @pytest.mark.versions
-def test_an_up_part_outside_a_transaction(db, write_migration, session):
+def test_an_up_migration_outside_a_transaction(db, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
     write_migration(
         "002_i",
@@ -216,7 +216,7 @@ def test_an_up_part_outside_a_transaction(db, write_migration, session):
     assert db.check("001_t").dependent_migrations == ("002_i",)
 
 
-def test_an_up_part_outside_a_transaction_resumes(db, write_migration, session):
+def test_an_up_migration_outside_a_transaction_resumes(db, write_migration, session):
     session().execute("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (1)")
     write_migration(
         "001_i", "-- Transaction: false\nCREATE TABLE made ();\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (a);"
@@ -233,7 +233,7 @@ def test_an_up_part_outside_a_transaction_resumes(db, write_migration, session):
 
 
 @pytest.mark.versions
-def test_an_up_part_that_needs_it_and_does_not_say_so_is_refused_with_its_line(db, write_migration, session):
+def test_an_up_migration_that_needs_it_and_does_not_say_so_is_refused_with_its_line(db, write_migration, session):
     write_migration("001_i", "CREATE TABLE t (a int);\n\nCREATE INDEX CONCURRENTLY i ON t (a);")
     with pytest.raises(mr.Refused) as caught:
         db.apply()
@@ -242,7 +242,7 @@ def test_an_up_part_that_needs_it_and_does_not_say_so_is_refused_with_its_line(d
     assert not exists(session(), "t")
 
 
-def test_an_up_part_outside_a_transaction_needs_its_dependencies(db, applied, write_migration, session):
+def test_an_up_migration_outside_a_transaction_needs_its_dependencies(db, applied, write_migration, session):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
     db.rollback("001_t", confirm="001_t")
     write_migration("002_u", "-- Transaction: false\n-- Depends on: 001_t\nCREATE TABLE u ();")
@@ -251,7 +251,7 @@ def test_an_up_part_outside_a_transaction_needs_its_dependencies(db, applied, wr
     assert not exists(session(), "u")
 
 
-def test_an_up_part_outside_a_transaction_looks_at_its_dependencies_under_the_lock(
+def test_an_up_migration_outside_a_transaction_looks_at_its_dependencies_under_the_lock(
     db, applied, write_migration, session, monkeypatch
 ):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")

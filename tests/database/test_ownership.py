@@ -191,14 +191,14 @@ def test_what_is_dropped_is_recorded_by_the_name_it_had_cascades_included(applie
     }
 
 
-def test_what_went_by_hand_is_nobodys_deed(applied, connection, session):
+def test_what_went_by_hand_is_no_ones_command(applied, connection, session):
     applied("001_a", "CREATE TABLE a (id int); CREATE TABLE b (id int);")
     session().execute("DROP TABLE a")
     applied("002_b", "DROP TABLE b;")
     assert made(connection, "002_b", "dropped") == {("table", "public.b"), ("column", "public.b.id")}
 
 
-def test_the_maker_of_what_was_renamed_is_found_by_its_new_name(applied, connection):
+def test_the_creator_of_what_was_renamed_is_found_by_its_new_name(applied, connection):
     applied("001_users", "CREATE TABLE users (id int PRIMARY KEY, name text);")
     applied(
         "002_rename",
@@ -227,7 +227,7 @@ def test_the_owners_of_every_kind_of_object_are_found(applied, connection):
         assert value(connection, "SELECT migration_owners(%s, %s)", kind, identity) == ["001_all"], (kind, identity)
 
 
-def test_the_maker_is_the_last_one_in_place(applied, connection, db):
+def test_the_creator_is_the_last_one_applied(applied, connection, db):
     applied("001_old", "CREATE TABLE t (a int);", "DROP TABLE t;")
     applied(
         "002_new",
@@ -260,7 +260,7 @@ def test_a_migration_that_fails_leaves_no_rows(applied, connection):
     assert value(connection, "SELECT count(*) FROM migration_objects") == 0
 
 
-def test_what_others_make_meanwhile_is_not_the_migrations(db, write_migration, session, latch, connection):
+def test_what_others_make_at_the_same_time_is_not_the_migrations(db, write_migration, session, latch, connection):
     from watching import Background
 
     session().execute("CREATE TABLE older (id int)")
@@ -277,7 +277,7 @@ def test_what_others_make_meanwhile_is_not_the_migrations(db, write_migration, s
     assert made(connection, "001_a", "changed") == set()
 
 
-def test_inside_somebodys_transaction_each_migration_has_its_own(database_dsn, write_migration, folder, connection):
+def test_inside_an_outer_transaction_each_migration_has_its_own(database_dsn, write_migration, folder, connection):
     write_migration("001_a", "CREATE TABLE a (id int);")
     write_migration("002_b", "CREATE TABLE b (id int); ALTER TABLE a ADD x int;")
     with (

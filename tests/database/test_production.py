@@ -90,7 +90,7 @@ def test_sql_can_mark_and_unmark(db, session):
     assert value(connection, "SELECT is_production_database()") is False
 
 
-def test_nobody_but_whom_the_owner_grants_can_mark(db, session):
+def test_no_one_but_whom_the_owner_grants_can_mark(db, session):
     connection = session()
     connection.execute("CREATE ROLE production_stranger")
     try:
@@ -124,7 +124,7 @@ def test_the_variable_alone_asks_for_a_reason_too(db, applied, monkeypatch):
     assert db.rollback("001_t", confirm="001_t", reason="INC-42").success
 
 
-def test_statement_by_statement_and_a_mark_that_came_meanwhile(marked, applied, monkeypatch):
+def test_statement_by_statement_and_a_mark_that_came_then(marked, applied, monkeypatch):
     applied("002_i", "CREATE INDEX i ON t ((1));", "DROP INDEX CONCURRENTLY i;", options=" transaction:false")
     monkeypatch.setattr(
         "migrollback_nb.core.production.is_production", lambda *_: False

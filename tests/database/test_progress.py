@@ -90,7 +90,7 @@ def test_statement_by_statement_outside_a_transaction(db: mr.Migrations, applied
     ]
 
 
-def test_sql_that_nobody_has_parsed_is_one_statement(
+def test_sql_that_no_one_has_parsed_is_one_statement(
     db: mr.Migrations, applied: Callable[..., str], session: Session
 ) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
@@ -177,7 +177,7 @@ def test_an_interrupt_in_the_callback_cancels(db: mr.Migrations, applied: Callab
 
 
 @pytest.mark.parametrize("stage", ["snapshot", "ran"])
-def test_a_cancel_between_two_deeds_is_not_lost(
+def test_a_cancel_between_two_commands_is_not_lost(
     db: mr.Migrations, applied: Callable[..., str], session: Session, stage: str
 ) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")

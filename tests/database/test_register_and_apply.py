@@ -193,7 +193,7 @@ def test_apply_runs_what_is_new_dependencies_first(db, write_migration, session)
     assert events(session(), after=2) == ["applied", "applied"]
 
 
-def test_apply_runs_the_up_part_only(db, applied, session):
+def test_apply_runs_the_up_migration_only(db, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     assert exists(session(), "t")
 
@@ -207,7 +207,7 @@ def test_what_was_rolled_back_is_applied_again_only_by_name(db, applied, session
     assert value(session(), "SELECT count(*) FROM migration_history WHERE migration_name = '001_t'") == 1
 
 
-def test_apply_of_what_is_in_place_skips_it(db, applied):
+def test_apply_of_what_is_applied_skips_it(db, applied):
     applied("001_t", "CREATE TABLE t ();")
     assert db.apply("001_t").skipped == ("001_t",)
 
@@ -227,14 +227,14 @@ def test_apply_does_not_stop_at_a_bad_file_of_another(db, write_migration):
     assert db.apply("001_good").applied == ("001_good",)
 
 
-def test_apply_by_an_up_part_that_does_not_parse_names_its_place(db, write_migration, session):
+def test_apply_by_an_up_migration_that_does_not_parse_names_its_place(db, write_migration, session):
     write_migration("001_t", "CREATE TABLE t ();\nCREATE TABEL u ();")
     with pytest.raises(mr.Refused, match=r"001_t\.sql:2:8"):
         db.apply()
     assert not exists(session(), "t")
 
 
-def test_apply_of_a_wrapped_up_part(db, write_migration, session):
+def test_apply_of_a_wrapped_up_migration(db, write_migration, session):
     write_migration(
         "001_t", "BEGIN;\nCREATE TABLE t ();\nCOMMIT;\n-- ROLLBACK START\nBEGIN; DROP TABLE t; COMMIT;\n-- ROLLBACK END"
     )

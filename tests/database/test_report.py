@@ -196,7 +196,7 @@ def test_why_it_cannot_be_rolled_back_is_told(db: mr.Migrations, applied: Callab
     assert "No rollback SQL" in section(report_html(db, NAME), "Preview")
 
 
-def test_a_broken_trail_is_loud(told: str, db: mr.Migrations, session: Callable[..., object]) -> None:
+def test_a_broken_audit_log_is_loud(told: str, db: mr.Migrations, session: Callable[..., object]) -> None:
     connection = session()
     connection.execute("ALTER TABLE migration_events DISABLE TRIGGER ALL")
     connection.execute("UPDATE migration_events SET reason = 'another' WHERE event_number = 3")

@@ -49,7 +49,7 @@ def test_they_are_in_no_snapshot(connection):
     assert schema_of(connection) == before
 
 
-def test_those_of_relations_do_not_change_the_token(connection):
+def test_those_of_relations_do_not_change_the_schema_hash(connection):
     before = value(connection, "SELECT schema_hash()")
     connection.execute(STAMP_RELATIONS)
     assert value(connection, "SELECT schema_hash()") == before

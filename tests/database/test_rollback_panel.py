@@ -354,7 +354,7 @@ def test_without_the_system_it_says_so_and_refresh_tries_again(empty_dsn: str) -
         assert len(part(panel, "choice").options) == 1
 
 
-def test_rolling_back_the_system_itself_shows_where_its_trail_went(
+def test_rolling_back_the_system_itself_shows_where_its_audit_log_went(
     db: mr.Migrations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

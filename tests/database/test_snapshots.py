@@ -211,7 +211,7 @@ def token(connection):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_token_sees_every_change(connection, change):
+def test_the_schema_hash_sees_every_change(connection, change):
     before = token(connection)
     connection.execute("BEGIN")
     connection.execute(change)
@@ -237,7 +237,7 @@ def test_the_token_sees_every_change(connection, change):
         "CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal))",
     ],
 )
-def test_the_token_sees_changes_of_rare_kinds_too(connection, change):
+def test_the_schema_hash_sees_changes_of_rare_kinds_too(connection, change):
     connection.execute(
         "CREATE FOREIGN DATA WRAPPER outside; CREATE SERVER elsewhere FOREIGN DATA WRAPPER outside; CREATE TEXT SEARCH"
         " CONFIGURATION words (COPY = simple); CREATE OPERATOR FAMILY together USING btree"
@@ -262,7 +262,7 @@ def test_the_token_sees_changes_of_rare_kinds_too(connection, change):
         "CREATE ROLE passing_role; DROP ROLE passing_role",
     ],
 )
-def test_the_token_is_indifferent_to_what_is_no_schema(connection, session, harmless):
+def test_the_schema_hash_is_indifferent_to_what_is_no_schema(connection, session, harmless):
     before = token(connection)
     other = session()
     other.execute(harmless)
@@ -335,7 +335,7 @@ def test_an_ordinary_role_sees_the_same_rows(connection, session, server):
         connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-def test_it_looks_again_while_somebody_else_changes_the_schema(connection, session):
+def test_it_looks_again_while_another_session_changes_the_schema(connection, session):
     stop = []
 
     def churn():

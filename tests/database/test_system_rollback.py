@@ -41,7 +41,7 @@ def test_specified_dry_run_lists_what_goes(db):
 
 
 @pytest.mark.versions
-def test_the_trail_is_handed_over_and_nothing_is_left(db, applied, session, elsewhere):
+def test_the_audit_log_is_handed_over_and_nothing_is_left(db, applied, session, elsewhere):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     head = db.verify_events()
     result = db.rollback(
@@ -64,13 +64,13 @@ def test_the_trail_is_handed_over_and_nothing_is_left(db, applied, session, else
     assert db.install().installed == (SYSTEM,)
 
 
-def test_the_trail_is_saved_under_a_dated_name_by_default(db, elsewhere):
+def test_the_audit_log_is_saved_under_a_dated_name_by_default(db, elsewhere):
     db.rollback(SYSTEM, confirm=SYSTEM)
     (path,) = elsewhere.glob("migrollback_trail_*.json")
     assert json.loads(path.read_text())["events"]
 
 
-def test_a_trail_is_never_overwritten(db, elsewhere):
+def test_an_audit_log_is_never_overwritten(db, elsewhere):
     (elsewhere / "trail.json").write_text("older")
     with pytest.raises(mr.UsageError):
         db.rollback(SYSTEM, confirm=SYSTEM, trail=elsewhere / "trail.json")
@@ -78,13 +78,13 @@ def test_a_trail_is_never_overwritten(db, elsewhere):
     db.require_system()
 
 
-def test_a_trail_that_cannot_be_written_keeps_the_system(db, elsewhere):
+def test_an_audit_log_that_cannot_be_written_keeps_the_system(db, elsewhere):
     with pytest.raises(mr.UsageError):
         db.rollback(SYSTEM, confirm=SYSTEM, trail=elsewhere / "no folder" / "trail.json")
     db.require_system()
 
 
-def test_psql_must_name_the_head_of_the_trail(db, session):
+def test_psql_must_name_the_head_of_the_audit_log(db, session):
     connection = session()
     success, message, _ = connection.execute("SELECT * FROM execute_migration_rollback(%s)", (SYSTEM,)).fetchone()
     assert not success

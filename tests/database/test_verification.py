@@ -262,7 +262,7 @@ def test_psql_can_ask(applied, session):
     assert (verdict, [row["identity"] for row in differences]) == ("differs", ["public.s"])
 
 
-def test_the_trail_says_it(db, applied, session):
+def test_the_audit_log_says_it(db, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     db.rollback("001_t", confirm="001_t")
     assert events(session(), after=2, around=True) == [

@@ -157,7 +157,7 @@ def test_a_change_by_hand_waits_for_a_rollback_that_runs(applied, session, latch
 
 
 @pytest.mark.versions
-def test_fifty_writers_do_not_fork_the_trail(session, database_dsn):
+def test_fifty_writers_do_not_fork_the_audit_log(session, database_dsn):
     def write(number):
         with psycopg.connect(database_dsn, autocommit=True) as connection:
             for _ in range(4):

@@ -41,7 +41,7 @@ CREATE FUNCTION breaks() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DROP TABLE no
 
 @pytest.mark.versions
 @pytest.mark.parametrize("what", LASTING)
-def test_a_lasting_error(db, applied, session, what):
+def test_a_permanent_error(db, applied, session, what):
     sql, sqlstate, number = LASTING[what]
     applied("001_t", OBJECTS, sql)
     connection = session()
@@ -104,7 +104,7 @@ def test_which_errors_may_pass(session):
 
 @pytest.mark.versions
 @pytest.mark.parametrize("sqlstate", ["40001", "55P03", "57014", "53200"])
-def test_a_passing_error_leaves_applied(database_dsn, folder, applied, session, sqlstate):
+def test_a_transient_error_leaves_applied(database_dsn, folder, applied, session, sqlstate):
     applied(
         "001_t",
         "CREATE TABLE t ();",
@@ -147,7 +147,7 @@ def test_rows_are_back_too(db, applied, session):
     assert value(session(), "SELECT sum(a) FROM t") == 500500
 
 
-def test_the_specified_way_out_of_failed(db, applied, write_migration, session):
+def test_the_specified_steps_after_failed(db, applied, write_migration, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE nowhere;")
     with pytest.raises(mr.RollbackFailed):
         db.rollback("001_t", confirm="001_t")
@@ -201,7 +201,7 @@ def test_resolving_follows_the_rules(db, applied, session):
     assert row == ("gone", "postgres", True)
 
 
-def test_a_failed_up_part_leaves_nothing_but_an_event(db, write_migration, session):
+def test_a_failed_up_migration_leaves_nothing_but_an_event(db, write_migration, session):
     before = schema_of(session())
     write_migration("001_t", "CREATE TABLE t ();\nCREATE TABLE u (a int DEFAULT 1/0 CHECK (a > 'x'));")
     with pytest.raises(mr.ApplyFailed) as caught:
@@ -214,7 +214,7 @@ def test_a_failed_up_part_leaves_nothing_but_an_event(db, write_migration, sessi
     assert (event["event"], event["migration_name"]) == ("apply_failed", "001_t")
 
 
-def test_an_up_part_that_fails_leaves_those_before_it_applied(db, write_migration, session):
+def test_an_up_migration_that_fails_leaves_those_before_it_applied(db, write_migration, session):
     write_migration("001_a", "CREATE TABLE a ();")
     write_migration("002_b", "SELECT 1/0;")
     write_migration("003_c", "CREATE TABLE c ();")
@@ -242,7 +242,7 @@ def test_the_connection_is_good_after_a_failure(db, applied):
     assert not db.list().empty
 
 
-def test_an_error_of_our_own_inside_a_deed_is_not_taken_for_its_undo(db, session):
+def test_an_error_of_our_own_inside_a_command_is_not_taken_for_its_undo(db, session):
     # A handler for MR000 takes every MR code (PL/pgSQL reads one that ends in 000 as its whole class): MR005 was
     # "Migration applied successfully", with all of it undone.
     connection = session()

@@ -97,7 +97,7 @@ def test_set_by_hand_over_a_rollback_that_ran_outside_a_transaction(db, attempts
     attempts(BY_HAND, register, mr.MigrollbackError)
 
 
-def test_in_an_up_part_too(db, write_migration, connection):
+def test_in_an_up_migration_too(db, write_migration, connection):
     write_migration("001_a", "CREATE TABLE a (); DO $$ BEGIN COMMIT; END $$; SELECT 1/0;")
     with pytest.raises(mr.ApplyFailed):
         db.apply("001_a")

@@ -96,7 +96,7 @@ def test_lost_at_commit_of_a_refusal(through, cutter, applied, session):
 
 
 @pytest.mark.usefixtures("impatient")
-def test_lost_at_commit_and_nobody_answers_afterwards(through, cutter, table, session):
+def test_lost_at_commit_and_no_one_answers_afterwards(through, cutter, table, session):
     with cut_at_commit_of_the_rollback(cutter, for_good=True), pytest.raises(mr.ConnectionFailed) as caught:
         through.rollback(table, confirm=table)
     attempt = str(last_event(session())["attempt_id"])

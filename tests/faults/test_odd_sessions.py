@@ -43,7 +43,7 @@ def test_questions_are_answered_where_nothing_may_be_written(connect, applied, w
     db.require_system()
 
 
-def test_a_deed_where_nothing_may_be_written_says_so(connect, applied):
+def test_a_command_where_nothing_may_be_written_says_so(connect, applied):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     db = connect("default_transaction_read_only=on")
     for deed in (

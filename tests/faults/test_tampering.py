@@ -173,7 +173,7 @@ def test_a_guarded_rollback_that_looks_at_our_tables_is_fine(db, applied):
     assert db.rollback("001_t", confirm="001_t").success
 
 
-def test_what_an_up_part_changes_in_them_leaves_an_event(db, applied, session):
+def test_what_an_up_migration_changes_in_them_leaves_an_event(db, applied, session):
     # an up part may: it may bring rights, or a newer system
     applied("001_t", "CREATE TABLE t (); UPDATE migration_history SET notes = 'x';")
     assert events(session(), after=2) == ["history_changed", "applied"]

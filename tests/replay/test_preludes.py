@@ -123,7 +123,7 @@ def test_no_role_is_made_on_a_named_server_and_the_missing_one_is_told(server, f
     assert value(admin, "SELECT count(*) FROM pg_roles WHERE rolname = 'prelude_nobody'") == 0
 
 
-def test_a_role_that_nobody_makes_is_made_where_the_server_is_there_for_this_alone(server, folder, write, admin):
+def test_a_role_that_no_one_makes_is_made_where_the_server_is_there_for_this_alone(server, folder, write, admin):
     write("001_a", "CREATE TABLE t (n int); GRANT SELECT ON t TO prelude_nobody;", "DROP TABLE t;")
     proof = prove_folder(folder, on=server.dsn(), own_server=True)
     assert proof.counts["restores"] == 1

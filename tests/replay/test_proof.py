@@ -80,7 +80,7 @@ def test_no_name_of_a_column_hides_the_others(write, verdicts, column):
     assert verdicts()["002_b"].differences[0].columns == ("lost",)
 
 
-def test_rows_that_the_up_part_made_are_not_lost_and_those_it_leaves_are_a_remark(write, verdicts):
+def test_rows_that_the_up_migration_made_are_not_lost_and_those_it_leaves_are_a_remark(write, verdicts):
     write("001_a", "CREATE TABLE a (id int, n text); INSERT INTO a VALUES (1, 'own');", "DROP TABLE a;")
     write("002_b", "INSERT INTO a VALUES (2, 'more');", "DELETE FROM a WHERE id = 2;")
     write("003_c", "INSERT INTO a VALUES (3, 'more');", "SELECT 1;")
@@ -134,7 +134,7 @@ def test_a_rollback_that_fails_only_on_rows_says_so(write, verdicts):
     assert verdict.remarks[0] == "fails only because the tables hold rows (synthetic ones)"
 
 
-def test_a_rollback_that_fails_for_what_made_up_rows_say_is_graded_without_them(write, verdicts):
+def test_a_rollback_that_fails_for_what_synthetic_rows_say_is_graded_without_them(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
     write("002_b", "ALTER TABLE a ADD COLUMN m int;", "UPDATE a SET n = n::uuid::text; ALTER TABLE a DROP COLUMN m;")
     verdict = verdicts()["002_b"]
@@ -153,7 +153,7 @@ def test_without_a_rollback_there_is_nothing_to_grade(write, verdicts):
 # -- up migrations that do not run -------------------------------------------------------------------------------------
 
 
-def test_an_up_part_that_fails_is_reported_and_stops_no_other(write, verdicts, folder):
+def test_an_up_migration_that_fails_is_reported_and_stops_no_other(write, verdicts, folder):
     write("001_a", "CREATE TABLE a (n int);", "DROP TABLE a;")
     write("002_b", "SELECT 1; ALTER TABLE no_such_table ADD COLUMN m int;", "SELECT 1;")
     write("003_c", "SELECT 1;", "SELECT 1;", header="-- Depends on: 002_b.sql\n")
@@ -179,7 +179,7 @@ def test_an_up_part_that_fails_is_reported_and_stops_no_other(write, verdicts, f
     assert list(found) >= ["002_b"]
 
 
-def test_an_up_part_that_ends_its_own_connection_stops_no_other(write, verdicts):
+def test_an_up_migration_that_ends_its_own_connection_stops_no_other(write, verdicts):
     write("001_a", "CREATE TABLE a (n int);", "DROP TABLE a;")
     write("002_b", "SELECT pg_terminate_backend(pg_backend_pid());", "SELECT 1;")
     write("003_c", "CREATE TABLE c (n int);", "SELECT pg_terminate_backend(pg_backend_pid());")
@@ -242,7 +242,7 @@ def test_expressions_nested_beyond_protobufs_own_limit_are_read(write, verdicts)
 # -- rows that are synthetic ---------------------------------------------------------------------------------------
 
 
-def test_rows_that_break_an_up_part_are_left_out_and_said_so(write, verdicts):
+def test_rows_that_break_an_up_migration_are_left_out_and_said_so(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
     write("002_b", "ALTER TABLE a ADD COLUMN m int NOT NULL;", "ALTER TABLE a DROP COLUMN m;")
     write("003_c", "ALTER TABLE a DROP COLUMN n;", "ALTER TABLE a ADD COLUMN n text;")
@@ -266,7 +266,7 @@ def test_rows_that_a_failing_migration_asked_for_are_not_laid_to_the_next(write,
     assert found["003_c"].remarks == ()
 
 
-def test_an_up_part_that_fails_with_and_without_rows_fails_for_its_own_reason(write, verdicts):
+def test_an_up_migration_that_fails_with_and_without_rows_fails_for_its_own_reason(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
     write("002_b", "ALTER TABLE a ADD COLUMN m int NOT NULL; SELECT 1 / 0;", "SELECT 1;")
     assert verdicts()["002_b"].sqlstate == "22012"

@@ -236,7 +236,7 @@ def test_an_extension_that_the_embedded_server_lacks_brings_the_machines_own():
     assert not host.exists()
 
 
-def test_an_extension_that_is_nowhere_is_named_with_the_way_out(monkeypatch):
+def test_an_extension_that_is_nowhere_is_named_with_the_hint(monkeypatch):
     monkeypatch.setattr("migrollback_nb.servers.programs.programs_on_this_machine", lambda: iter(()))
     with (
         pytest.raises(mr.UsageError, match=r"extension pgcrypto \(001_a\.sql:1\).*embedded PostgreSQL(.|\n)*--on"),

@@ -316,7 +316,7 @@ def test_tables_that_refer_to_each_other_hold_references(write, verdicts, lost):
     assert verdicts()["002_b"].grade == "loses_data"
 
 
-def test_made_up_texts_can_be_read_as_numbers_and_json(write, verdicts):
+def test_synthetic_texts_can_be_read_as_numbers_and_json(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial, n text, j text, h text, keep text);", "DROP TABLE a;")
     write(
         "002_b",

@@ -106,7 +106,7 @@ def test_concurrently_goes_outside_a_transaction(db, write_migration, roll_back_
     assert schema_of(session()) == before
 
 
-def test_names_that_the_up_part_qualifies_stay_qualified(db, write_migration, database_dsn):
+def test_names_that_the_up_migration_qualifies_stay_qualified(db, write_migration, database_dsn):
     write_migration("001_base", BASE)
     write_migration("002_change", "ALTER TABLE public.users DROP COLUMN old;")
     assert (
@@ -143,7 +143,7 @@ def test_a_server_that_does_not_answer_is_no_hindrance(db, write_migration):
     assert suggested.warnings[0].startswith("What was there before is not known: ")
 
 
-def test_what_was_looked_up_before_the_up_part_failed_is_used(db, write_migration, database_dsn):
+def test_what_was_looked_up_before_the_up_migration_failed_is_used(db, write_migration, database_dsn):
     write_migration("001_base", "CREATE TABLE t (a int, b text);")
     write_migration("002_change", "ALTER TABLE t DROP COLUMN b; ALTER TABLE t DROP COLUMN no_such;")
     suggested = db.template("002_change", on=database_dsn)
@@ -152,7 +152,7 @@ def test_what_was_looked_up_before_the_up_part_failed_is_used(db, write_migratio
     assert "(42703)" in suggested.warnings[0]
 
 
-def test_dependencies_come_first_and_circles_are_named(db, write_migration, database_dsn):
+def test_dependencies_come_first_and_cycles_are_named(db, write_migration, database_dsn):
     write_migration("001_change", "-- Depends on: 002_base\nALTER TABLE t DROP COLUMN a;")
     write_migration("002_base", "CREATE TABLE t (a int);")
     assert db.template("001_change", on=database_dsn).statements == ("ALTER TABLE t ADD COLUMN a integer",)
@@ -160,7 +160,7 @@ def test_dependencies_come_first_and_circles_are_named(db, write_migration, data
     assert "001_change" in db.template("001_change", on=database_dsn).warnings[0]
 
 
-def test_an_up_part_that_cannot_be_read_gets_a_block_to_fill_in(db, write_migration):
+def test_an_up_migration_that_cannot_be_read_gets_a_block_to_fill_in(db, write_migration):
     write_migration("001_bad", "CREATE TABEL t ();")
     suggested = db.template("001_bad")
     assert "-- TODO: Add SQL to undo this migration" in suggested.text
@@ -237,7 +237,7 @@ def test_the_command_line_prints_the_grade(db, write_migration, database_dsn):
 
 
 @pytest.mark.parametrize(("header", "left"), [("", False), ("-- Transaction: false\n", True)])
-def test_an_up_part_that_fails_leaves_nothing_unless_it_runs_outside_a_transaction(database_dsn, header, left):
+def test_an_up_migration_that_fails_leaves_nothing_unless_it_runs_outside_a_transaction(database_dsn, header, left):
     file = mr.parse(f"{header}CREATE TABLE t ();\nSELECT 1/0;", name="001_t")
     with psycopg.connect(database_dsn, autocommit=True) as connection:
         states, trouble = run_and_keep_states(connection, "public", file, {0})

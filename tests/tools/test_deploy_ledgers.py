@@ -177,7 +177,7 @@ def test_what_is_not_registered_is_the_version_before_all_the_same(db, folder, w
     assert held("SELECT version FROM schema_migrations") == [2]
 
 
-def test_registered_without_its_folder_nobody_knows_what_came_before(db, session):
+def test_registered_without_its_folder_no_one_knows_what_came_before(db, session):
     session().execute(f"{GOLANG_MIGRATE}; INSERT INTO schema_migrations VALUES (3, false); CREATE TABLE t3 ()")
     session().execute(
         """SELECT register_migration('3_t', '3', 'DROP TABLE t3;', metadata => '{"tool": "golang-migrate"}')"""

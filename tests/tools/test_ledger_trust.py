@@ -603,7 +603,7 @@ def test_what_a_trigger_of_the_ledger_does_to_the_system_undoes_everything(db, m
 
 
 @pytest.mark.versions
-def test_a_deferred_trigger_runs_while_somebody_looks(db, meddling):
+def test_a_deferred_trigger_runs_while_another_session_looks(db, meddling):
     connection = meddling("history", "CONSTRAINT TRIGGER", "AFTER", "DEFERRABLE INITIALLY DEFERRED")
     before = connection.execute(STATE).fetchone()
     with pytest.raises(mr.DatabaseError, match=r"when the ledger public.schema_migrations is written"):

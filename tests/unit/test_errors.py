@@ -50,7 +50,7 @@ def test_a_lock_keeps_its_sqlstate():
     assert errors.from_sqlstate("55P03", "busy").sqlstate == "55P03"
 
 
-def test_the_sql_raises_no_code_that_nobody_knows():
+def test_the_sql_raises_no_code_that_no_one_knows():
     text = system_text()
     raised = set(re.findall(r"ERRCODE = '(MR\d\d\d)'", text))
     assert raised
@@ -105,6 +105,6 @@ def test_a_notebook_shows_the_message_without_a_traceback():
 @pytest.mark.parametrize(
     ("sqlstate", "word"), [("42501", "have the owner grant it"), ("25006", "connect to the primary server")]
 )
-def test_a_right_or_a_server_that_is_missing_has_a_way_out(sqlstate, word):
+def test_a_right_or_a_server_that_is_missing_has_a_hint(sqlstate, word):
     assert word in str(errors.from_sqlstate(sqlstate, "no"))
     assert str(errors.from_sqlstate(sqlstate, "no", hint="the server's own")).endswith("the server's own")

@@ -126,7 +126,7 @@ def test_a_node_that_does_not_exist_chooses_nothing(sent: str) -> None:
     assert panel.selected == "1_a"
 
 
-def test_choosing_a_node_chooses_it_in_every_panel_of_the_desk() -> None:
+def test_choosing_a_node_chooses_it_in_every_panel_of_the_shared_state() -> None:
     panel = GraphPanel(SMALL)
     check = CheckPanel(panel)
     pick(panel.drawing, node_of(panel, "2_b"))

@@ -136,7 +136,7 @@ def test_rolled_back_ones_can_be_left_out_but_never_the_focus():
     assert sorted(graph(names, focus="2", hide_rolled_back=True).node_names.values()) == ["2"]
 
 
-def test_a_circle_is_drawn_and_outlined_once_each():
+def test_a_cycle_is_drawn_and_outlined_once_each():
     made = graph({"1": "applied", "2": "applied", "3": "applied"}, [("1", "2"), ("2", "3"), ("3", "1")])
     assert len(texts(graphs.svg(made))) == 3
     assert made.outline.splitlines() == ["1 (applied)", "  2 (applied)", "    3 (applied)", "      1 (applied) ..."]
@@ -153,7 +153,7 @@ def test_outline_of_a_diamond():
     ]
 
 
-def test_outline_shows_every_migration_also_in_two_circles():
+def test_outline_shows_every_migration_also_in_two_cycles():
     made = graph(dict.fromkeys("abcde", "applied"), [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")])
     assert {line.strip().split()[0] for line in made.outline.splitlines()} == set("abcde")
 
@@ -200,7 +200,7 @@ def test_the_bundled_dot_draws_too():
     assert len(texts(drawn)) == 2
 
 
-def test_dashed_lines_are_explained_in_the_graph_or_by_whoever_shows_it():
+def test_dashed_lines_are_explained_in_the_graph_or_by_the_caller():
     history = [{"migration_name": name, "status": "applied"} for name in ("1_a", "2_b")]
     inferred = [{"migration_name": "2_b", "depends_on": "1_a", "source": "inferred", "because": "table public.a"}]
     drawn = graphs.dependency_graph(history, inferred)

@@ -191,7 +191,7 @@ def test_lines_are_those_of_the_file():
         ("-- DROP TABLE a;\n-- DROP TABLE IF NOT EXISTS b;", None, None),
     ],
 )
-def test_a_block_that_does_not_parse_is_named_and_the_up_part_still_counts(inside, line, column):
+def test_a_block_that_does_not_parse_is_named_and_the_up_migration_still_counts(inside, line, column):
     file = parse(f"SELECT 1;\n-- ROLLBACK START\n{inside}\n-- ROLLBACK END\n", name="001_t")
     file.validate()
     assert file.up_statements() == ("SELECT 1",)
@@ -230,11 +230,11 @@ def test_begin_and_commit_around_a_part_say_only_that_it_is_transactional():
 
 
 @pytest.mark.parametrize("header", ["-- Transaction: false", "-- Transaction:false", "--transaction: FALSE"])
-def test_up_part_outside_a_transaction(header):
+def test_up_migration_outside_a_transaction(header):
     assert not parse(f"{header}\nVACUUM;", name="001_t").transaction
 
 
-def test_up_part_inside_a_transaction():
+def test_up_migration_inside_a_transaction():
     assert parse("-- Transaction: true\nSELECT 1;", name="001_t").transaction
 
 

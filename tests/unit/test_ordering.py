@@ -68,7 +68,7 @@ def test_rollback_order_has_dependents_first(depends_on, data):
 
 
 @given(acyclic(), st.data())
-def test_any_circle_is_named(depends_on, data):
+def test_any_cycle_is_named(depends_on, data):
     ring = (
         data.draw(st.lists(st.sampled_from(list(depends_on)), min_size=2, max_size=5, unique=True))
         if len(depends_on) > 1
@@ -87,7 +87,7 @@ def test_any_circle_is_named(depends_on, data):
     assert all(name in str(caught.value) for name in circle)
 
 
-def test_a_circle_beside_what_is_rolled_back_is_named_too():
+def test_a_cycle_beside_what_is_rolled_back_is_named_too():
     with pytest.raises(DependencyError):
         rollback_order("a", [("b", "a"), ("c", "b"), ("b", "c")], {})
 

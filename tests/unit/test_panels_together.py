@@ -120,7 +120,7 @@ def test_each_step_stands_alone_inert(kind: type[Panel], name: str, standin: Sta
     assert part(panel, "target_view").value
 
 
-def test_a_rollback_by_single_panels_of_one_desk(standin: Standin) -> None:
+def test_a_rollback_by_single_panels_of_one_shared_state(standin: Standin) -> None:
     check = CheckPanel(standin)
     confirming = ConfirmPanel(check)
     assert standin.calls == ["list"]
@@ -137,7 +137,7 @@ def test_a_rollback_by_single_panels_of_one_desk(standin: Standin) -> None:
 @pytest.mark.parametrize(
     "linked", [mr.panels.link, lambda one, other: traitlets.link((one, "selected"), (other, "selected"))]
 )
-def test_panels_of_two_desks_are_linked_by_traits(standin: Standin, linked: Callable[..., Any]) -> None:
+def test_panels_of_two_shared_states_are_linked_by_traits(standin: Standin, linked: Callable[..., Any]) -> None:
     one, other = CheckPanel(standin), RollbackPanel(standin)
     linked(one, other)
     part(one, "choice").value = "2_b"

@@ -45,7 +45,7 @@ def test_the_commands_of_psql_in_a_dump_are_passed_over_and_lines_keep_their_num
     assert preludes.find(tmp_path / "dump.sql")[0].text == "\nSELECT 1;\n\n"
 
 
-def test_the_stand_in_makes_roles_that_nobody_can_log_in_as():
+def test_the_stand_in_makes_roles_that_no_one_can_log_in_as():
     [supabase] = preludes.find("supabase")
     assert {"anon", "authenticated", "service_role", "supabase_admin"} <= supabase_roles()
     made = [line for line in supabase.roles.splitlines() if line.startswith("CREATE ROLE")]
@@ -104,7 +104,7 @@ def test_roles_that_are_named_are_found_with_their_place(statement):
         "named in text that is put together",
     ],
 )
-def test_roles_that_the_folder_makes_or_nobody_can_tell_are_not(texts):
+def test_roles_that_the_folder_makes_or_no_one_can_tell_are_not(texts):
     assert "app" not in roles_of(*texts)
 
 
@@ -134,7 +134,7 @@ def test_what_supabase_has_from_the_start_leads_to_its_stand_in():
     )
 
 
-def test_what_is_nobodys_leads_to_a_file_or_to_the_statement_that_makes_it():
+def test_what_is_no_ones_leads_to_a_file_or_to_the_statement_that_makes_it():
     assert told("3F000", "CREATE TABLE app.t ()").endswith("A file that creates it can run first: --prelude FILE")
     assert 'CREATE ROLE "web user" NOLOGIN;' in told("42704", 'GRANT SELECT ON t TO "web user"', named=True)
 

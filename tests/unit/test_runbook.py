@@ -73,7 +73,7 @@ def test_an_unknown_item_is_named_with_those_there_are() -> None:
         items.item_of("nap")
 
 
-def test_a_run_begins_when_the_migration_is_put_in_place() -> None:
+def test_a_run_begins_when_the_migration_is_applied() -> None:
     assert read_run("1_a", []).run == 0
     assert read_run("1_a", trail(("registered", {}))).run == 1
     # what is registered anew while it is in place begins nothing

@@ -24,14 +24,14 @@ def told(widget: Any) -> list[dict[str, Any]]:
     return states
 
 
-def test_a_pick_chooses_by_name_wherever_it_stands_by_now() -> None:
+def test_a_selection_chooses_by_name_wherever_it_stands_by_now() -> None:
     made = NameList(options=ABC)
     made.options = (("C", "c"), ("A", "a"))
     pick(made, "a")
     assert made.value == "a"
 
 
-def test_a_pick_of_what_is_gone_chooses_nothing_and_is_answered() -> None:
+def test_a_selection_of_what_is_gone_chooses_nothing_and_is_answered() -> None:
     made = NameList(options=ABC, value="b")
     made.options = ABC[:2]
     states = told(made)
@@ -40,7 +40,7 @@ def test_a_pick_of_what_is_gone_chooses_nothing_and_is_answered() -> None:
     assert states == [{"acknowledged": {"a view": 7}}]
 
 
-def test_the_page_learns_in_one_message_that_its_pick_was_heard_and_what_came_of_it() -> None:
+def test_the_page_learns_in_one_message_that_its_selection_was_acknowledged_and_what_came_of_it() -> None:
     made = NameList(options=ABC)
     made.observe(lambda _: setattr(made, "value", "c"), "value")  # as when the choice is refused
     states = told(made)
@@ -48,7 +48,7 @@ def test_the_page_learns_in_one_message_that_its_pick_was_heard_and_what_came_of
     assert states == [{"value": "c", "acknowledged": {"a view": 1}}]
 
 
-def test_a_pick_is_answered_also_when_what_it_sets_off_fails() -> None:
+def test_a_selection_is_answered_also_when_what_it_sets_off_fails() -> None:
     made = NameList(options=ABC)
 
     def fail(_: object) -> None:
@@ -61,7 +61,7 @@ def test_a_pick_is_answered_also_when_what_it_sets_off_fails() -> None:
     assert states == [{"value": "a", "acknowledged": {"a view": 1}}]
 
 
-def test_a_change_by_the_kernel_says_nothing_of_picks_that_it_has_not_heard() -> None:
+def test_a_change_by_the_kernel_says_nothing_of_selections_that_it_has_not_acknowledged() -> None:
     made = NameList(options=ABC)
     pick(made, "a", number=1)
     states = told(made)
@@ -91,7 +91,7 @@ def test_of_many_views_the_last_ones_are_remembered() -> None:
         1,
     ],
 )
-def test_what_no_page_of_ours_sends_is_not_heard(content: Any) -> None:
+def test_what_no_page_of_ours_sends_is_not_acknowledged(content: Any) -> None:
     made = NameList(options=ABC, value="a")
     made._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
     assert (made.value, made.acknowledged) == ("a", {})
@@ -131,7 +131,7 @@ def test_in_a_panel_what_is_clicked_is_chosen_though_filter_and_list_have_change
     assert panel.selected == choice.value == "2_b"
 
 
-def test_a_pick_that_arrives_while_something_runs_chooses_nothing_and_the_page_is_told() -> None:
+def test_a_selection_that_arrives_while_something_runs_chooses_nothing_and_the_page_is_told() -> None:
     standin = Standin()
     panel = RollbackPanel(standin, selected="2_b", busy="Checking")
     choice = part(panel, "choice")

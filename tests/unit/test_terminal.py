@@ -22,7 +22,7 @@ def test_a_plan_of_one_is_said_too() -> None:
     assert alone == "001_a would be rolled back alone: nothing applied depends on it\n"
 
 
-def test_a_plan_of_what_is_not_in_place_says_so() -> None:
+def test_a_plan_of_what_is_not_applied_says_so() -> None:
     assert "its status is rolled_back" in shown(
         results.Plan(migration_name="001_a", steps=("001_a",), statuses={"001_a": "rolled_back"})
     )

@@ -37,7 +37,7 @@ def test_what_stands_on_a_new_table_goes_with_it():
     assert not inverse(up).needs_schema
 
 
-def test_what_rests_on_something_younger_goes_before_it():
+def test_what_depends_on_something_younger_goes_before_it():
     up = (
         "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS ''; CREATE TRIGGER g BEFORE"
         " INSERT ON t EXECUTE FUNCTION f();"
@@ -209,7 +209,7 @@ def test_nothing_in_a_remark_ends_its_comment():
     assert "\r" not in block
 
 
-def test_a_path_that_the_up_part_sets_holds_for_the_inverse():
+def test_a_path_that_the_up_migration_sets_holds_for_the_inverse():
     up = "CREATE TABLE a (); SET search_path = app, public; CREATE TABLE b (); CREATE TABLE c ();"
     assert inverse(up).statements == (
         "SET LOCAL search_path TO app, public",

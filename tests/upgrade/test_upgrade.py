@@ -287,7 +287,7 @@ def roles(server):
 
 
 @pytest.mark.usefixtures("roles")
-def test_who_was_granted_all_is_granted_what_is_new_and_nobody_else(old, upgrade):
+def test_who_was_granted_all_is_granted_what_is_new_and_no_one_else(old, upgrade):
     dsn = old()
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(
@@ -411,7 +411,7 @@ def test_a_function_that_was_replaced_is_put_right(db, session):
     assert value(connection, "SELECT tgenabled FROM pg_trigger WHERE tgname = 'refuse_event_change'") == "A"
 
 
-def test_an_error_of_somebody_elses_is_not_taken_for_a_damaged_system(db, session):
+def test_an_error_of_another_owners_is_not_taken_for_a_damaged_system(db, session):
     session().execute(
         "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM gone(); RETURN NEW; END';"
         "CREATE TRIGGER theirs BEFORE INSERT ON migration_snapshots FOR EACH ROW EXECUTE FUNCTION theirs()"
