@@ -292,7 +292,7 @@ def install(call: Call) -> InstallResult | None:
 
     if args.production is False or (args.reason is not None and args.production is None):
         raise UsageError(
-            "What is printed is a first installation",
+            "What is printed installs or upgrades the system, and takes no mark away",
             hint="Beside --print leave out --not-production, and --reason without --production.",
         )
     schema = common(args, "schema") or os.environ.get("MIGROLLBACK_SCHEMA") or "public"

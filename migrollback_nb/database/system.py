@@ -134,7 +134,7 @@ class SystemCommands:
         return replace(again, from_version=rows[0]["version"], changed=True)
 
     def not_ours(self) -> tuple[results.NotOurs, ...]:
-        """What others have given the names of our functions, and put on our tables (triggers, rules). Does not write."""
+        """What others have given the names of our functions, and put on our tables. Does not write."""
         rows = self._session.query(
             _NOT_OURS,
             schema=self._session.schema,
