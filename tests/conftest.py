@@ -18,6 +18,7 @@ from watching import Latch
 
 import migrollback_nb as mr
 from migrollback_nb.core.results import MigrationProof
+from migrollback_nb.operations.snapshots import Snapshots
 from migrollback_nb.replay.proof import prove_folder
 
 settings.register_profile("migrollback", deadline=None)  # one slow moment of a busy machine is no failure
@@ -115,11 +116,12 @@ def applied(db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> C
         depends_on: Sequence[str] = (),
         options: str = "",
         header: str = "",
+        snapshots: Snapshots = "ends",
     ) -> str:
         needs = "".join(f"-- Depends on: {base}\n" for base in depends_on)
         block = "" if rollback is None else f"\n-- ROLLBACK START{options}\n{rollback}\n-- ROLLBACK END\n"
         write_migration(name, f"{header}{needs}{up}\n{block}")
-        db.apply(name)
+        db.apply(name, snapshots=snapshots)
         return name
 
     return apply

@@ -1,6 +1,8 @@
 """Functions, views and policies that a rollback would leave broken are told before, also those that PostgreSQL does
 not track."""
 
+import functools
+
 import pytest
 
 import migrollback_nb as mr
@@ -11,6 +13,12 @@ BASE = """
 CREATE TABLE users (id int, email text);
 CREATE TABLE orders (id int, user_id int);
 """
+
+
+@pytest.fixture
+def applied(applied):
+    """Without the snapshots around it, which take longest and are of no concern here."""
+    return functools.partial(applied, snapshots="none")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Dependencies that are found by the objects that migrations made, changed, dropped or name."""
 
+import functools
 import json
 
 import psycopg
@@ -22,6 +23,12 @@ def by_catalog(connection):
     """{(dependent, dependency): objects} as psql users see them."""
     rows = connection.execute("SELECT migration_name, depends_on, because FROM infer_migration_dependencies()")
     return {(name, base): set(because) for name, base, because in rows}
+
+
+@pytest.fixture
+def applied(applied):
+    """Without the snapshots around it, which take longest and are of no concern here."""
+    return functools.partial(applied, snapshots="none")
 
 
 @pytest.fixture

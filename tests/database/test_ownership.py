@@ -1,5 +1,7 @@
 """Which migration made, changed or dropped which object, as it is recorded while it is applied."""
 
+import functools
+
 import psycopg
 import pytest
 from watching import schema_of, value
@@ -20,6 +22,12 @@ def makers(connection):
     there = schema_of(connection)
     rows = connection.execute("SELECT kind, identity, migration_name FROM migration_object_creators()")
     return {(kind, identity): name for kind, identity, name in rows if (kind, identity) in there}
+
+
+@pytest.fixture
+def applied(applied):
+    """Without the snapshots around it, which take longest and are of no concern here."""
+    return functools.partial(applied, snapshots="none")
 
 
 @pytest.fixture
