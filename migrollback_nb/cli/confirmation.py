@@ -67,7 +67,8 @@ def confirm(call: Call) -> NothingToRollBack | None:
             call.said.update(preview.warnings, *(check.warnings for check in preview.checks))
         if args.confirm is None:
             args.confirm, args.reason = ask(preview, asked, stdin, production=production, reason=args.reason)
-    args.preview = args.preview or preview.fingerprint
+    if args.preview is None:  # an empty one is of no preview, and the database refuses it
+        args.preview = preview.fingerprint
     return None
 
 

@@ -175,6 +175,12 @@ def test_any_other_answer_changes_nothing(chain, run, session, monkeypatch, type
     assert (code, says in err, status(session(), "002_b")) == (3, True, "applied")
 
 
+def test_an_empty_fingerprint_is_one_of_nothing(chain, run, session):
+    # a script whose search for the fingerprint finds nothing passes it so
+    code, _, err = run("rollback", "002_b", "--confirm", "002_b", "--preview", "")
+    assert (code, "The preview is not of these migrations" in err, status(session(), "002_b")) == (3, True, "applied")
+
+
 def test_a_reason_that_was_given_is_not_asked_for_and_signs_are_kept_visible(production, run, session):
     code, out, _ = run("rollback", "002_b", "--reason", "INC-1", typed="002_b\n")
     assert (code, "Reason, for" in out) == (0, False)
