@@ -345,7 +345,7 @@ class Migrations(Workspace):
         -------
         Rehearsal or NothingToRollBack
             Also when the rollback would fail: ``success`` and ``failure`` say so. Its fingerprint makes `rollback`
-            refuse when anything has changed meanwhile. A deploy that brought nothing, or is rolled back already, has
+            refuse when anything has changed since. A deploy that brought nothing, or is rolled back already, has
             nothing to rehearse.
 
         Raises

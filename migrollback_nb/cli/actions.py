@@ -1,4 +1,4 @@
-"""What each command does: calls the facade and returns its result, or rows where a terminal asks. The table is in `commands`."""
+"""What each command does: calls the facade and returns its result, or rows where a terminal asks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
 
 
-# -- rows: DataFrames in a notebook, and without pandas in a terminal ---------------------------------------------------
+# -- rows: DataFrames in a notebook, and without pandas in a terminal --------------------------------------------------
 
 
 def list_migrations(call: Call) -> Any:
@@ -330,7 +330,8 @@ def verify(call: Call) -> Any:
 def template(call: Call) -> Template:
     """Suggest a rollback block. Writes only on a scratch database.
 
-    Of a database only where one is named by --dsn: a variable that names one, production perhaps, is not taken for this.
+    Of a database only where one is named by --dsn: a variable that names one, production perhaps, is not taken for
+    this.
     """
     args = call.args
     where = {"prove": args.prove, "on": args.on, "own_server": args.own_server, "prelude": args.prelude}

@@ -1,4 +1,4 @@
-"""What the commands take: their arguments as data, and the parser that is made of them. Reads nothing and writes nothing."""
+"""What the commands take: their arguments as data, and the parser that is made of them. Writes nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from migrollback_nb.core.version import __version__
 
 _EPILOG = """\
 exit status: 0 done, or nothing to do; 1 failed; 2 wrong usage; 3 refused by a safety rule, nothing was changed.
-Results go to standard output, remarks to standard error. All times are UTC: 2025-01-20 14:30:05 UTC for people, ISO 8601
-in json and tsv.
+Results go to standard output, remarks to standard error. All times are UTC: 2025-01-20 14:30:05 UTC for people, ISO
+8601 in json and tsv.
 
 The database is named by --dsn, else by the first of MIGROLLBACK_DSN, DATABASE_URL, SUPABASE_DB_URL, PGSERVICE, PGHOST
 ... that is set.
@@ -185,7 +185,9 @@ INSTALL = (
         action="store_true",
         default=None,
         either="mark",
-        help="mark the database as production: a rollback there needs a reason, and a person types the migration's name",
+        help=(
+            "mark the database as production: a rollback there needs a reason, and a person types the migration's name"
+        ),
     ),
     argument(
         "--not-production",

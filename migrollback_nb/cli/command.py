@@ -41,7 +41,7 @@ class Argument:
         return str(self.settings.get("dest") or self.names[0].lstrip("-").replace("-", "_"))
 
     def to_dict(self) -> dict[str, Any]:
-        """What a reference says of it: names, metavar, help, choices, default, required, repeatable, takes_migrations."""
+        """What a reference says of it; its keys are those of `describe_commands`."""
         settings = self.settings
         default = settings.get("default")
         return {

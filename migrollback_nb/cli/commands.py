@@ -1,4 +1,4 @@
-"""The table of commands: each with its help, its arguments, what it does and its exit status; alone it knows demo and lab.
+"""The table of commands: help, arguments, what each does, exit status. Alone it knows demo and lab.
 
 Parser, dispatch, output, %migrollback and completion are made of it, and `describe_commands` gives all of it to a
 reference page.
@@ -209,7 +209,9 @@ _TABLE = (
     ),
     Command(
         name="verify-rollback",
-        help="verify the last rollback of a migration later, where its connection was lost (exit status 1: not restored)",
+        help=(
+            "verify the last rollback of a migration later, where its connection was lost (exit status 1: not restored)"
+        ),
         arguments=arguments.VERIFY_ROLLBACK,
         title=_titled("🔍 Verifying the rollback of: {name}\n"),
         run=lambda call: call.db.verify_rollback(call.args.name),

@@ -1,4 +1,4 @@
-"""The question before a rollback in a terminal: where, what, what is known of its effects, and the answer. Does not write to the database."""
+"""The question before a rollback in a terminal: where, what, known effects, and the answer. Writes to no database."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def confirm(call: Call) -> NothingToRollBack | None:
 
 
 def require(args: argparse.Namespace) -> None:
-    """Have a rollback confirmed where nobody is asked: by an option or a variable. Does not write.
+    """Have a rollback confirmed without a question: by an option or a variable. Does not write.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def show_target(target: Target, out: TextIO, *, production: bool) -> None:
 
 
 def show_what_runs(db: Migrations, preview: Preview, out: TextIO, *, production: bool) -> None:
-    """All that a person must see before the answer, the long first, so that the rest stands beside the question. Writes to the stream."""
+    """Show all that a person must see before the answer, the longest part first. Writes to the stream."""
     show_order([name for name, _ in preview.steps], out)
     text = visible(preview.sql)
     lines = text.count("\n") + 1
@@ -139,12 +139,12 @@ def show_what_runs(db: Migrations, preview: Preview, out: TextIO, *, production:
 
 
 def known_effects(db: Migrations, preview: Preview) -> Iterator[str]:
-    """What is known of what it would take with it, in words. Does not write; what cannot be asked is unknown, and no reason to stop."""
+    """What is known of its effects, in words. Does not write; what cannot be asked is unknown, no reason to stop."""
     way = f"  {_command('rehearse', preview)} finds out"
     try:
         found = db.database.queries.last_rehearsal([name for name, _ in preview.steps])
     except MigrollbackError as error:
-        yield f"Effects: unknown, for the audit trail cannot be asked ({error.message})"
+        yield f"Effects: unknown, for the audit log cannot be asked ({error.message})"
         return
     if found is None:
         yield "Effects: not rehearsed, so what it would take with it is unknown."
@@ -165,7 +165,7 @@ def known_effects(db: Migrations, preview: Preview) -> Iterator[str]:
 
 
 def rehearsed_effects(details: Mapping[str, Any]) -> Iterator[str]:
-    """What a rehearsal that succeeded has found, by its event's details: what is lost, whose it is, what breaks; pure."""
+    """What a rehearsal that succeeded found, by its event's details: what is lost, whose, what breaks; pure."""
     if lost := details.get("rows_lost"):
         yield f"⚠️  loses {_counted(lost, 'row or value', 'rows or values')}, as counted then"
     if uncounted := details.get("rows_not_counted"):
@@ -181,12 +181,12 @@ def rehearsed_effects(details: Mapping[str, Any]) -> Iterator[str]:
     if broken := details.get("broken"):
         yield f"⚠️  leaves {_counted(broken, 'function or view', 'functions or views')} broken"
     changes = details.get("changes") or {}
-    told = ", ".join(
+    counted = ", ".join(
         f"{_counted(changes[change], 'object')} {change}"
         for change in ("dropped", "changed", "created")
         if changes.get(change)
     )
-    yield f"schema: {told or 'no change'}"
+    yield f"schema: {counted or 'no change'}"
 
 
 def ask(
@@ -219,13 +219,13 @@ def ask(
         return name, reason
     out.write(f"This is PRODUCTION. To roll back, type the {'name' if preview.deploy is None else 'label'} exactly:\n")
     typed = _read(f"  {visible(name)}\n> ", out, stdin)
-    # a sign that nobody can type is typed as it is shown
+    # a character that no keyboard has is typed as it is shown
     if typed not in (name.strip(), visible(name).strip()):
         why = "nothing was typed" if not typed else f"that is not {name}"
         raise Refused(f"Not confirmed, {why}: nothing was changed", migration_name=preview.migration_name)
     tries = _TRIES
     while not (reason or "").strip():
-        answer = _read("Reason, for the audit trail: ", out, stdin) if tries else None
+        answer = _read("Reason, for the audit log: ", out, stdin) if tries else None
         if answer is None:
             raise Refused(
                 "Not confirmed, no reason was given: nothing was changed", migration_name=preview.migration_name

@@ -1,6 +1,6 @@
-"""The command ``migrollback lab``: JupyterLab on a working copy of the notebooks, with the embedded server and the demo.
+"""The command ``migrollback lab``: JupyterLab on a copy of the notebooks, with the embedded server and the demo.
 
-Nothing leaves the machine: Jupyter listens on 127.0.0.1 behind its token, and asks nobody for news, updates or
+Nothing leaves the machine: Jupyter listens on 127.0.0.1 behind its token, and asks no one for news, updates or
 extensions.
 """
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 #: The working folder, below the current one.
 WORKING_FOLDER = "migrollback-lab"
 
-#: Remembers in the working folder what was copied, so that a user's changes can be told from an older version of ours.
+#: Remembers in the working folder what was copied, so that a user's changes are not taken for an older version of ours.
 _MANIFEST = ".migrollback-lab.json"
 _TOKEN_OPTION = re.compile(r"--(\w+\.)?token")
 
 
 def run(arguments: Sequence[str], out: TextIO) -> int:
-    """Run the command ``migrollback lab`` until Jupyter ends. Writes the demo's database if it is not there, and the working folder.
+    """Run the command ``migrollback lab`` until Jupyter ends. Writes the working folder, and the demo where it lacks.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _write_settings(settings: Path, folder: Path) -> None:
 
 
 def _jupyter_environment(settings: str) -> dict[str, str]:
-    """Ours instead of ~/.jupyter, where somebody may have switched the token off; but the user's theme and shortcuts."""
+    """Ours instead of ~/.jupyter, where the token may be switched off; but the user's theme and shortcuts."""
     from jupyter_core.paths import jupyter_config_dir
 
     own = Path(jupyter_config_dir()) / "lab"

@@ -1,4 +1,4 @@
-"""The magics %migrollback and %%migrollback: the command line's own parser in, the objects of the public methods out. Tab completes names."""
+"""The magics %migrollback and %%migrollback: the commands of the terminal, with objects for results. Tab completes."""
 
 from __future__ import annotations
 
@@ -56,9 +56,10 @@ class Magic:
         self._known: list[str] = []
 
     def __call__(self, line: str) -> Any:
-        """%migrollback COMMAND ...: the commands of `migrollback`, returning objects. Writes what the command writes; asks nothing.
+        """%migrollback COMMAND ...: the commands of `migrollback`, giving objects. Writes what the command writes.
 
-        ``%migrollback --help`` shows the commands, ``%migrollback COMMAND --help`` the options of one.
+        Nothing is asked. ``%migrollback --help`` shows the commands, ``%migrollback COMMAND --help`` the options of
+        one.
 
         Examples
         --------
@@ -98,7 +99,7 @@ class Magic:
         return command.run(call)
 
     def run_cell(self, line: str, cell: str) -> Any:
-        """%%migrollback [OPTIONS]: a command on each line, one after the other. Writes what the commands write; asks nothing.
+        """%%migrollback [OPTIONS]: a command on each line, one after the other. Writes what the commands write.
 
         Options of the first line count for each of them. Empty lines and lines that begin with # are passed over. Each
         result is displayed, and the last one is the value of the cell. The first error ends it: what came before it
@@ -145,7 +146,7 @@ class Magic:
         return [*(self._names() if command.takes_migrations else []), *options, *command.options, "--help"]
 
     def _names(self) -> list[str]:
-        """Names in the database that is connected; else, those of the folder. Of the database's, what was known before where it is busy."""
+        """Names in the connected database, as known before where it is busy; without one, those of the folder."""
         database = self._db.database if self._db is not None else None
         # a rollback may run in a panel's thread: Tab must not wait for it
         if database is not None and not database.connection.closed and database.session.idle():

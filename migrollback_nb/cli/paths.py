@@ -1,4 +1,4 @@
-"""Names of migrations as shells complete them: the path of a file is understood as its migration, in its folder. Reads only."""
+"""Names of migrations as shells complete them: the path of a file means its migration, in its folder. Reads only."""
 
 from __future__ import annotations
 

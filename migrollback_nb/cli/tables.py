@@ -1,4 +1,4 @@
-"""Rows as a table for people, and as JSON or tab-separated text for programs. Writes to the streams that it is given."""
+"""Rows as a table for people, and as JSON or tab-separated text for programs. Writes to the streams it is given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results as text for a terminal, in the words and marks of the specification. Writes to the streams that it is given."""
+"""Results as text for a terminal, in the words and marks of the specification. Writes to the streams it is given."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def show(result: Any, out: TextIO, err: TextIO) -> None:
 
 
 def _as_rows(result: Any) -> tuple[Sequence[Mapping[str, Any]], Sequence[str]]:
-    """A result's rows and columns: a row for each change of a diff and for each migration of a proof, of any other one."""
+    """Rows and columns: of a diff a row for each change, of a proof one for each migration, of any other one."""
     columns: tuple[str, ...]
     match result:
         case Listing():
@@ -230,9 +230,8 @@ def _runbook_files(result: results.RunbookFiles, out: TextIO, _: TextIO) -> None
 
 def _audit(result: results.AuditResult, out: TextIO, _: TextIO) -> None:
     """Whether the chain of hashes is whole, and its head."""
-    out.write(
-        f"{'✅ The audit log is intact' if result.intact else f'❌ The audit log is broken at event {result.first_bad_number}'}\n"
-    )
+    broken = f"❌ The audit log is broken at event {result.first_bad_number}"
+    out.write("✅ The audit log is intact\n" if result.intact else f"{broken}\n")
     out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")
 
 

@@ -234,7 +234,7 @@ class Workspace:
         Raises
         ------
         MigrationFileError, DependencyError
-            When a file of the folder is bad: what is pending cannot be told then.
+            When a file of the folder is bad: what is pending is unknown then.
         """
         from migrollback_nb.operations.apply import pending
 

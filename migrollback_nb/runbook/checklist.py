@@ -1,4 +1,4 @@
-"""The production checklist of one rollback: keeps every answer to its items in the audit log, and says how it stands."""
+"""The production checklist of one rollback: keeps each answer to its items in the audit log, says how it stands."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class Checklist:
     # -- answers ---------------------------------------------------------------------------------------------------
 
     def answer(self, key: str, *, note: str | None = None, file: Path | str | None = None) -> Entry:
-        """Let the machine answer an item, and keep its answer. Writes one event; what it does besides, the item's `help` says.
+        """Let the machine answer an item, and keep its answer. Writes one event, and what the item's `help` says.
 
         Parameters
         ----------

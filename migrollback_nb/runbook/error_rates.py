@@ -33,12 +33,13 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
     -------
     dict
         risen: names of the counters that rose unusually; lines: all of it in words; seconds: between the readings.
-        Where the counters were reset meanwhile, reset is True and nothing is compared; where no transaction was
+        Where the counters were reset in between, reset is True and nothing is compared; where no transaction was
         counted, quiet is True.
 
     Examples
     --------
-    >>> calm = {"at": "2026-01-02T00:00:00+00:00", "stats_reset": "2026-01-01T00:00:00+00:00", "xact_commit": 9990, "xact_rollback": 10}
+    >>> calm = {"at": "2026-01-02T00:00:00+00:00", "stats_reset": "2026-01-01T00:00:00+00:00"}
+    >>> calm |= {"xact_commit": 9990, "xact_rollback": 10}
     >>> later = calm | {"at": "2026-01-02T00:10:00+00:00", "xact_commit": 10050, "xact_rollback": 50}
     >>> compare(calm, later)["lines"][0]
     'transactions that were rolled back: 40 of 100 (40.0 %) in 10 min; before 0.1 %: RISEN'
@@ -70,9 +71,8 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
             ever = before[name] + before["xact_commit"]
             share_before = before[name] / ever if ever else 0.0
             rose = share > max(FACTOR * share_before, share_before + ALLOWANCE)
-            line = f"{words}: {count:,} of {everything:,} ({share:.1%}) in {_span(seconds)}; before {share_before:.1%}".replace(
-                "%", " %"
-            )
+            shares = f"{share:.1%}".replace("%", " %"), f"{share_before:.1%}".replace("%", " %")
+            line = f"{words}: {count:,} of {everything:,} ({shares[0]}) in {_span(seconds)}; before {shares[1]}"
         else:
             expected = before[name] / usual * seconds if usual else 0.0
             rose = count > max(FACTOR * expected, expected + 1) or (name == "checksum_failures" and count > 0)

@@ -1,4 +1,4 @@
-"""Looks for the evidence of the checklist's items: what the machine answers to each. Writes what the item's `help` says."""
+"""Looks for the evidence of the checklist's items: what the machine answers to each. Writes what `Item.help` says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hooks: what switches maintenance mode and tells people, as a Python callable or a shell command. Runs them and says how that went."""
+"""Hooks, which switch maintenance mode and notify people: a Python callable or a shell command. Runs them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class HookResult:
     seconds: float  #: how long it took
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, for JSON and for the audit trail."""
+        """The fields, for JSON and for the audit log."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -73,18 +73,18 @@ def run_hook(hook: Hook, words: str, facts: Mapping[str, str], *, timeout: float
     if callable(hook):
         try:
             answer = hook(dict(facts))
-        except Exception as error:  # noqa: BLE001  # somebody else's code: how it ended is what is asked
+        except Exception as error:  # noqa: BLE001  # the user's code: how it ended is what is asked
             success, output = False, f"{type(error).__name__}: {error}"
         else:
             success, output = answer is not False, "" if answer is None or answer is True else str(answer)
     else:
-        told = {f"MIGROLLBACK_{name.upper()}": value.replace("\x00", "") for name, value in facts.items()}
+        variables = {f"MIGROLLBACK_{name.upper()}": value.replace("\x00", "") for name, value in facts.items()}
         # the user's own command, as a shell reads it: that is what a hook is. In a group of its own, so that its
         # children can be stopped with it
         process = subprocess.Popen(  # noqa: S602  # a shell is what the user's command is written for
             hook,
             shell=True,
-            env={**os.environ, **told},
+            env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -43,7 +43,7 @@ class Outcome(StrEnum):
     NOTED = "noted"  #: a first half: kept for the other half to be compared with
 
 
-#: Outcome -> sign and word: no reader has to tell colours apart.
+#: Outcome -> sign and word: no reader has to know colours apart.
 WORDS = {
     None: ("○", "open"),
     Outcome.DONE: ("✔", "done"),

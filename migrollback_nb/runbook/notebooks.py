@@ -1,4 +1,4 @@
-"""Copies the runbook's notebooks for one rollback into a dated folder, with their parameters filled in. Writes files, to no database."""
+"""Copies the runbook's notebooks for one rollback into a dated folder, filled in. Writes files, to no database."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def copy_runbook(
     name : str
         The migration, with or without ``.sql``.
     ticket : str, optional
-        Goes with each answer into the audit trail.
+        Goes with each answer into the audit log.
     into : Path or str, optional
         Where the dated folder goes; by default the current one.
     dsn_given : bool
         True: the connection came from a DSN on a command line, which is not saved.
     chain : bool
-        Whether all that rests on it is to be rolled back with it.
+        Whether all that depends on it is to be rolled back with it.
 
     Returns
     -------

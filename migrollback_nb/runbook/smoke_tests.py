@@ -1,4 +1,4 @@
-"""Smoke tests: the user's SQL with the result that is expected of it. What they are, and how an answer compares; pure."""
+"""Smoke tests: the user's SQL with the result that is expected of it, and how an answer compares. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SmokeResult:
     ms: float  #: how long it took, in milliseconds
 
     def to_dict(self) -> dict[str, Any]:
-        """For the audit trail."""
+        """For the audit log."""
         return {
             "name": self.name,
             "sql": self.sql,
@@ -59,7 +59,9 @@ class SmokeResult:
 
 
 def read_tests(given: Iterable[SmokeTest | Mapping[str, Any] | tuple[str, Any]]) -> tuple[SmokeTest, ...]:
-    """Smoke tests as people write them: ``("SELECT count(*) FROM users", 100)``, or with a name: ``{"name": ..., "sql": ..., "expected": ...}``.
+    """Smoke tests as people write them; pure.
+
+    ``("SELECT count(*) FROM users", 100)``, or with a name: ``{"name": ..., "sql": ..., "expected": ...}``.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def read_tests(given: Iterable[SmokeTest | Mapping[str, Any] | tuple[str, Any]])
 
 
 def _require_one_question(test: SmokeTest) -> None:
-    """One statement, and none that ends the read-only transaction that it runs in: behind a COMMIT, what follows could write."""
+    """One statement, and none that ends its read-only transaction: behind a COMMIT, what follows could write."""
     try:
         kinds = [raw.stmt.WhichOneof("node") for raw in postgast.parse(test.sql).stmts]
     except postgast.PgQueryError as error:

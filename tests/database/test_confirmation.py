@@ -133,7 +133,7 @@ def test_warnings_of_the_preview_and_an_effect_that_cannot_be_asked(chain, run, 
 
     monkeypatch.setattr("migrollback_nb.database.queries.Queries.last_rehearsal", lost)
     code, out, err = run("rollback", "002_b", typed="yes\n")
-    assert (code, "Effects: unknown, for the audit trail cannot be asked (no (SQLSTATE 42501))" in out) == (0, True)
+    assert (code, "Effects: unknown, for the audit log cannot be asked (no (SQLSTATE 42501))" in out) == (0, True)
     assert "⚠️  The rollback SQL was set by hand, not read from a file\n" in err
 
 
@@ -153,7 +153,7 @@ def test_production_is_loud_the_name_is_typed_and_a_reason_given(production, run
     code, out, _ = run("rollback", "002_b", typed="002_b\nINC-42 \n")
     assert code == 0
     assert "\n⚠️  PRODUCTION  ⚠️\nTarget: database " in out
-    assert "This is PRODUCTION. To roll back, type the name exactly:\n  002_b\n> Reason, for the audit trail: \n" in out
+    assert "This is PRODUCTION. To roll back, type the name exactly:\n  002_b\n> Reason, for the audit log: \n" in out
     assert QUESTION not in out
     assert last_event(session())["reason"] == "INC-42"
 
@@ -304,9 +304,9 @@ def test_a_person_on_production_in_a_narrow_terminal(chain, at_terminal, session
     assert f"\n{'─' * 40}\r\n" in person.screen
     assert (
         person.types("002_b\n")
-        .sees("Reason, for the audit trail: ")
+        .sees("Reason, for the audit log: ")
         .types("\n")
-        .sees("Reason, for the audit trail: \r\nReason")
+        .sees("Reason, for the audit log: \r\nReason")
         .types("INC-42\n")
         .leaves()
         == 0
@@ -337,7 +337,7 @@ def test_control_d_and_control_c_at_the_name(chain, at_terminal, session, keys, 
 # fixtures
 def test_control_d_and_control_c_at_the_reason(chain, at_terminal, session, keys, code, says):  # noqa: PLR0917
     person = at_terminal("rollback", "002_b", environment={"MIGROLLBACK_PRODUCTION": chain.target.database}).sees("> ")
-    assert person.types("002_b\n").sees("audit trail: ").types(keys).leaves() == code
+    assert person.types("002_b\n").sees("audit log: ").types(keys).leaves() == code
     assert says in person.screen
     assert exists(session(), "b")
 

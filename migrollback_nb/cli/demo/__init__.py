@@ -1,7 +1,7 @@
 """The demo: a small shop of migrations that ship with the package, and a story that rolls them back and forth.
 
-``load`` makes the shop in a database, ``run`` is the command ``migrollback demo``. The one database that is ever dropped is
-`DATABASE` on the embedded server; a database that the caller names must be empty.
+``load`` makes the shop in a database, ``run`` is the command ``migrollback demo``. The one database that is ever
+dropped is `DATABASE` on the embedded server; a database that the caller names must be empty.
 
 Three migrations are off on purpose, so that there is something to see: `WITHOUT_ROLLBACK` has no rollback SQL, `EDITED`
 was changed after it was applied, and the rollback of `FAILING` fails.
@@ -30,7 +30,7 @@ EDITED = "20250123_add_order_notes"
 FAILING = "20250124_add_gift_cards"
 ARCHIVE = "20250122_archive_user_emails"
 
-#: What somebody changed in the file of `EDITED` after it was applied, where a new migration would have been right.
+#: What was changed in the file of `EDITED` after it was applied, where a new migration would have been right.
 _EDIT = ("note       text NOT NULL,", "note       text NOT NULL CHECK (note <> ''),")
 
 
@@ -75,13 +75,13 @@ def copy_migrations(folder: Path | str, *, edited: bool, replace: bool) -> None:
 
 
 def load(target: Migrations | str = "embedded", folder: Path | str | None = None) -> Migrations:
-    """Make the demo: install the system, apply all migrations, change one file. Writes; drops what the demo database on the embedded server held.
+    """Make the demo: install the system, apply all migrations, change one file. Writes; drops an earlier demo database.
 
     Parameters
     ----------
     target : Migrations or str
-        ``embedded``: the database `DATABASE` of the embedded server, dropped and created anew. Any other DSN, or what is connected already:
-        a database that must be empty.
+        ``embedded``: the database `DATABASE` of the embedded server, dropped and created anew. Any other DSN, or what
+        is connected already: a database that must be empty.
     folder : Path or str, optional
         Where the working copy of the migrations goes; by default that of `target`, or `default_folder`.
 
@@ -158,7 +158,8 @@ WITH found (classid, objid, namespace) AS (
 SELECT EXISTS (
     SELECT FROM found f JOIN pg_catalog.pg_namespace n ON n.oid = f.namespace
     WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = f.classid AND d.objid = f.objid AND d.deptype = 'e'))
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                      WHERE d.classid = f.classid AND d.objid = f.objid AND d.deptype = 'e'))
 """
 
 
@@ -220,7 +221,7 @@ class _Narrator:
 
 
 def run(out: TextIO) -> int:
-    """Run the command ``migrollback demo``: load the shop on the embedded server, then tell and do. Writes, to the demo's own database only.
+    """Run the command ``migrollback demo``: load a shop and show what is done with it. Writes to its own database.
 
     Parameters
     ----------
@@ -239,17 +240,17 @@ def run(out: TextIO) -> int:
     )
     out.flush()
     with load("embedded", folder) as db:
-        teller = _Narrator(out, embedded.start(DATABASE), folder)
+        narrator = _Narrator(out, embedded.start(DATABASE), folder)
         counted = ", ".join(f"{_count(db, table):,} {table}" for table in ("users", "projects", "orders"))
-        teller.say(
+        narrator.say(
             f"{len(names())} migrations are applied: {counted}. That took {time.monotonic() - began:.1f} s.",
             f"Database: {DATABASE}, on a server that only you can reach. No other database is touched.",
             f"Migrations: {folder}",
         )
-        _look(teller)
-        _roll_back(teller, db)
-        _go_wrong(teller, db)
-        _finish(teller, folder)
+        _look(narrator)
+        _roll_back(narrator, db)
+        _go_wrong(narrator, db)
+        _finish(narrator, folder)
     return 0
 
 
@@ -259,51 +260,51 @@ def _count(db: Migrations, table: str) -> int:
     return int(_one(db, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))))
 
 
-def _look(teller: _Narrator) -> None:
-    teller.heading(
-        "What is there?", "Every migration in place, and whether it may be rolled back now. Looking never writes."
+def _look(narrator: _Narrator) -> None:
+    narrator.heading(
+        "What is there?", "Every applied migration, and whether it may be rolled back now. Looking never writes."
     )
-    teller.command("list")
+    narrator.command("list")
 
-    teller.heading("May one migration be rolled back?")
-    teller.command("check", "20250120_add_user_settings")
-    teller.say("", "Others rest on the analytics queue, so that one may not (a script sees it by exit status 3):")
-    teller.command("check", "20250119_add_analytics_queue", ends=3)
-    teller.say(
+    narrator.heading("May one migration be rolled back?")
+    narrator.command("check", "20250120_add_user_settings")
+    narrator.say("", "Others depend on the analytics queue, so that one may not (a script sees it by exit status 3):")
+    narrator.command("check", "20250119_add_analytics_queue", ends=3)
+    narrator.say(
         "",
-        "One has no rollback SQL. It cannot be rolled back before somebody writes it. What undoes its up part is"
+        "One has no rollback SQL, and cannot be rolled back before it is written. What undoes its up migration is"
         " suggested:",
     )
-    teller.command("check", WITHOUT_ROLLBACK, ends=3)
-    teller.command("template", WITHOUT_ROLLBACK)
-    teller.say(
+    narrator.command("check", WITHOUT_ROLLBACK, ends=3)
+    narrator.command("template", WITHOUT_ROLLBACK)
+    narrator.say(
         "",
-        "And of one the file was changed after it was applied. What would run is what was registered, and you are"
-        " told:",
+        "And of one the file was changed after it was applied. What would run is what was registered, and check says"
+        " so:",
     )
-    teller.command("check", EDITED)
+    narrator.command("check", EDITED)
 
-    teller.heading("What exactly would happen?", "A dry run shows the SQL, and runs none of it.")
-    teller.command("rollback", ARCHIVE, "--dry-run")
+    narrator.heading("What exactly would happen?", "A dry run shows the SQL, and runs none of it.")
+    narrator.command("rollback", ARCHIVE, "--dry-run")
 
-    teller.heading(
+    narrator.heading(
         "What would it do?",
-        "A rehearsal runs it for real, undoes it, and tells what it did: what is lost, who would wait, how long."
+        "A rehearsal runs it for real, undoes it, and reports what it did: what is lost, who would wait, how long."
         " Nothing is left of it but an event.",
     )
-    teller.command("rehearse", ARCHIVE)
+    narrator.command("rehearse", ARCHIVE)
 
 
-def _roll_back(teller: _Narrator, db: Migrations) -> None:
-    teller.heading(
+def _roll_back(narrator: _Narrator, db: Migrations) -> None:
+    narrator.heading(
         "Roll back, and the data comes back",
         f"{ARCHIVE} took the e-mail addresses out of users and into an archive.",
         "With the fingerprint, what was shown is what runs: had its SQL, its dependents or the schema changed"
-        " meanwhile, it would be refused.",
+        " since, it would be refused.",
     )
-    teller.say(f"Column users.email is there: {_has_email(db)}.")
+    narrator.say(f"Column users.email is there: {_has_email(db)}.")
     fingerprint = db.preview(ARCHIVE).fingerprint or ""
-    teller.command(
+    narrator.command(
         "rollback",
         ARCHIVE,
         "--preview",
@@ -314,25 +315,25 @@ def _roll_back(teller: _Narrator, db: Migrations) -> None:
         "The newsletter still needs the addresses",
     )
     restored = _one(db, "SELECT count(email) FROM users")
-    teller.say(
+    narrator.say(
         "",
         f"Column users.email is there: {_has_email(db)}, with {restored:,} addresses.",
         "",
         "Applied again, it is as before:",
     )
-    teller.command("apply", ARCHIVE)
+    narrator.command("apply", ARCHIVE)
 
     queue = "20250119_add_analytics_queue"
-    teller.heading("A rollback that is refused", "Everything rests on the base of the shop. No option forces this.")
-    teller.command("rollback", "20250110_base_shop", "--confirm", "20250110_base_shop", ends=3)
+    narrator.heading("A rollback that is refused", "Everything depends on the base of the shop. No option forces this.")
+    narrator.command("rollback", "20250110_base_shop", "--confirm", "20250110_base_shop", ends=3)
 
-    teller.heading(
-        "A chain", "A migration with all that rests on it: dependents first, in one transaction, all or nothing."
+    narrator.heading(
+        "A chain", "A migration with all that depends on it: dependents first, in one transaction, all or nothing."
     )
-    teller.command("plan", queue)
-    teller.command("rollback", queue, "--chain", "--confirm", queue, "--reason", "The queue overloads the database")
-    teller.say("", "Once the cause is mended, both are applied again, in their own order:")
-    teller.command("apply", "20250120_add_project_analytics", queue)
+    narrator.command("plan", queue)
+    narrator.command("rollback", queue, "--chain", "--confirm", queue, "--reason", "The queue overloads the database")
+    narrator.say("", "Once the cause is fixed, both are applied again, in their own order:")
+    narrator.command("apply", "20250120_add_project_analytics", queue)
 
 
 def _has_email(db: Migrations) -> str:
@@ -344,22 +345,22 @@ def _has_email(db: Migrations) -> str:
     return "yes" if found else "no"
 
 
-def _go_wrong(teller: _Narrator, db: Migrations) -> None:
-    teller.heading(
+def _go_wrong(narrator: _Narrator, db: Migrations) -> None:
+    narrator.heading(
         "A rollback that fails",
         f"The rollback of {FAILING} drops an index and a table, then names a table that never was.",
-        "A rehearsal tells that beforehand:",
+        "A rehearsal shows that beforehand:",
     )
-    teller.command("rehearse", FAILING, ends=1)
-    teller.say("", f"Where nobody rehearsed, nothing is lost either. Gift cards before: {_count(db, 'gift_cards')}.")
-    teller.command("rollback", FAILING, "--confirm", FAILING, "--reason", "Legal has not agreed yet", ends=1)
-    teller.say(
+    narrator.command("rehearse", FAILING, ends=1)
+    narrator.say("", f"Without a rehearsal nothing is lost either. Gift cards before: {_count(db, 'gift_cards')}.")
+    narrator.command("rollback", FAILING, "--confirm", FAILING, "--reason", "Legal has not agreed yet", ends=1)
+    narrator.say(
         "",
         f"Gift cards after: {_count(db, 'gift_cards')}. What had run was undone. The status is failed until a person"
         " has looked:",
     )
-    teller.command("check", FAILING, ends=3)
-    teller.command(
+    narrator.command("check", FAILING, ends=3)
+    narrator.command(
         "resolve",
         FAILING,
         "--as",
@@ -369,26 +370,27 @@ def _go_wrong(teller: _Narrator, db: Migrations) -> None:
     )
 
     settings = "20250120_add_user_settings"
-    teller.heading(
+    narrator.heading(
         "A rollback that changes nothing",
-        "Last night somebody dropped the table user_settings by hand. IF EXISTS then hides that there was nothing"
-        " to do:",
+        "Last night the table user_settings was dropped by hand. IF EXISTS then hides that there was nothing to do:",
     )
     db.database.connection.execute("DROP TABLE user_settings")
-    teller.command("rollback", settings, "--confirm", settings, "--reason", "Settings move to another service")
-    teller.say("", "It is rolled back, but that is not reported as a plain success. Applied again, the table is back:")
-    teller.command("apply", settings)
-
-
-def _finish(teller: _Narrator, folder: Path) -> None:
-    teller.heading(
-        "Nothing is forgotten",
-        "Each thing done or tried is one line of the audit trail, and each line carries a hash of the line before it.",
+    narrator.command("rollback", settings, "--confirm", settings, "--reason", "Settings move to another service")
+    narrator.say(
+        "", "It is rolled back, but that is not reported as a plain success. Applied again, the table is back:"
     )
-    teller.command("events", FAILING)
-    teller.command("events", "--verify")
+    narrator.command("apply", settings)
 
-    teller.heading(
+
+def _finish(narrator: _Narrator, folder: Path) -> None:
+    narrator.heading(
+        "Nothing is forgotten",
+        "Each thing done or tried is one line of the audit log, and each line carries a hash of the line before it.",
+    )
+    narrator.command("events", FAILING)
+    narrator.command("events", "--verify")
+
+    narrator.heading(
         "Where to go next",
         "  migrollback lab",
         "      opens JupyterLab on notebooks that do all this with panels, tables and graphs, on this very database.",
