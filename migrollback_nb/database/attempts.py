@@ -15,13 +15,13 @@ from migrollback_nb.core import errors
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.session import PATIENCE, ExecutionResult, Row, Session
 
-_LOST_AT_COMMIT = "Migration {} successfully (the connection was lost at COMMIT; the audit trail has the answer)"
+_LOST_AT_COMMIT = "Migration {} successfully (the connection was lost at COMMIT; the audit log has the answer)"
 #: Our own function that takes this lock may be gone.
 _LOCK_GATE = b"SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))"
 
 
 class Attempts:
-    """What was tried on one connection. The audit log has the answers: it is written in the same transaction as the work."""
+    """What was tried on one connection. How it ended is in the audit log, which is written in the same transaction."""
 
     def __init__(self, session: Session, queries: Queries) -> None:
         self._session = session
@@ -38,7 +38,7 @@ class Attempts:
         self._ids.clear()
 
     def completed(self) -> tuple[str, ...]:
-        """Which migrations were rolled back or applied by the attempts since `forget`, and committed. Does not write."""
+        """Which migrations the attempts since `forget` rolled back or applied, and committed. Does not write."""
         if not self._ids:
             return ()
         if self._session.connection.closed:
@@ -74,7 +74,7 @@ class Attempts:
     # -- after a lost connection -----------------------------------------------------------------------------------
 
     def outcome(self, attempt_id: str) -> dict[str, Row]:
-        """Name -> how this attempt ended, over a new connection where the old one is lost; empty: nothing of it was committed. Does not write.
+        """Name -> how this attempt ended; empty: nothing of it was committed. Reconnects where it must. Does not write.
 
         Raises
         ------
@@ -127,11 +127,11 @@ class Attempts:
         self.record_lost(names[-1], attempt_id, reason)
         raise errors.ConnectionFailed(
             "The connection was lost during the rollback, and nothing of it was committed",
-            hint="The migration is still in place: try again.",
+            hint="The migration is still applied: try again.",
         )
 
     def after_lost_system_rollback(self, name: str, attempt_id: str) -> ExecutionResult | None:
-        """The result of the rollback of the system itself, where it was committed before the connection was lost. Does not write."""
+        """The result of the rollback of the system itself; None: it was not committed. Does not write."""
         if not self._system_is_gone(attempt_id):
             return None
         message = (
@@ -175,7 +175,7 @@ class Attempts:
         return {"success": True, "message": _LOST_AT_COMMIT.format("applied")}
 
     def record_lost(self, name: str, attempt_id: str, reason: str | None) -> None:
-        """Record that nothing of an attempt was committed; that is true also where this cannot be written. Writes one event."""
+        """Record that nothing of an attempt was committed, where that can be written. Writes one event."""
         details = Jsonb({"sqlstate": "08006", "message": "the connection was lost; nothing was committed"})
         with suppress(errors.MigrollbackError):
             self._session.call_in_transaction(
@@ -195,7 +195,7 @@ class Attempts:
             return None
 
     def _system_is_gone(self, attempt_id: str) -> bool:
-        """Whether the rollback of the system itself was committed: then there is nothing left to look an attempt up in."""
+        """Whether the rollback of the system itself was committed: then no audit log is left to find an attempt in."""
         try:
             if self._session.connection.closed:
                 self._session.reconnect_patiently()

@@ -1,4 +1,4 @@
-"""Finds out, on a second connection, who blocks a first one: once a lock timeout has struck, nobody could tell. Writes nothing."""
+"""Finds out on a second connection who blocks a first one: after a lock timeout it is too late. Does not write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from migrollback_nb.core.errors import MigrollbackError
 _QUERY = """
 SET LOCAL search_path = pg_catalog, pg_temp;
 SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type, a.xact_start
-FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) AS b (pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
+FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids(%(pid)s)) AS b (pid)
+JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
 """
 #: A call that takes longer than this may be waiting for a lock, in seconds.
 _SUSPICIOUS = 0.05
@@ -55,7 +56,7 @@ class BlockerWatch:
 
     @contextmanager
     def watch(self, pid: int) -> Iterator[dict[int, dict[str, Any]]]:
-        """Watch the server process `pid` for as long as the block lasts. Gives process id -> what is known of each blocker met so far."""
+        """Watch the server process `pid` while the block lasts. Gives process id -> what is known of each blocker."""
         found: dict[int, dict[str, Any]] = {}
         self._found = found
         self._pid = pid

@@ -1,4 +1,4 @@
-"""What is done to a database in transactions: each command whole or not at all, also when the connection is lost at COMMIT. Writes."""
+"""Commands that run in a transaction: each whole or not at all, also when the connection is lost at COMMIT. Writes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class Commands:
         return next(iter(self._call(function, **arguments)[0].values()))
 
     def register_many(self, records: Sequence[dict[str, Any]]) -> dict[str, str]:
-        """Register migrations, dependencies first; all or none. Writes. Returns name -> registered, updated, unchanged or applied again."""
+        """Register migrations, dependencies first; all or none. Writes.
+
+        Returns name -> registered, updated, unchanged or applied again.
+        """
 
         def attempt(lock_timeout: str) -> dict[str, str]:
             with self._session.transaction(lock_timeout=lock_timeout):
@@ -73,7 +76,7 @@ class Commands:
             }
 
     def begin_deploy(self, label: str | None) -> str:
-        """Record that a deploy begins, or go on with the one of this label. Writes, where there is a label. Returns its id."""
+        """Record that a deploy begins, or continue the one of this label; its id. Writes, where there is one."""
         if label is None:
             return str(uuid.uuid4())
         return str(self._call_value("begin_migration_deploy", label=label))
@@ -92,7 +95,7 @@ class Commands:
         objects: Sequence[dict[str, Any]],
         obsolete: Sequence[dict[str, Any]] = (),
     ) -> tuple[list[Row], list[Row]]:
-        """Keep inferred dependencies, and what the SQL of files says that migrations made. Writes.
+        """Keep inferred dependencies, and what the SQL of files says that migrations created. Writes.
 
         A row for each dependency: recorded, remark; and one for each inferred one that was taken back, for it was among
         the `obsolete`.
@@ -100,7 +103,7 @@ class Commands:
 
         def attempt(lock_timeout: str) -> tuple[list[Row], list[Row]]:
             with self._session.transaction(lock_timeout=lock_timeout):
-                # first: one that went may have closed the circle that keeps another out
+                # first: one that went may have closed the cycle that keeps another out
                 gone = (
                     self._session.call(
                         "forget_migration_dependencies", dependencies=Jsonb(list(obsolete)), client=self._session.client
@@ -117,7 +120,7 @@ class Commands:
         return retrying(self._session, attempt)
 
     def record_parsed_objects(self, objects: Sequence[dict[str, Any]]) -> None:
-        """Keep what the SQL of files says that migrations made. Writes."""
+        """Keep what the SQL of files says that migrations created. Writes."""
         with self._session.transaction():
             self._session.call("record_parsed_objects", objects=Jsonb(list(objects)))
 
@@ -138,7 +141,7 @@ class Commands:
             return cast(str, details["old"])
 
     def record_checklist_item(self, name: str, *, reason: str | None, details: dict[str, Any]) -> Row:
-        """Keep an answer to an item of the checklist in the audit trail. Writes one event, and returns it."""
+        """Keep an answer to an item of the checklist in the audit log. Writes one event, and returns it."""
         number = self.add_event("checklist_item", name, details, reason=reason)
         return self._session.query(
             "SELECT e.* FROM {schema}.migration_events e WHERE e.event_number = %(number)s", number=number
@@ -156,8 +159,8 @@ class Commands:
         description : str, optional
             Why.
         moment : str, optional
-            Before or after which command, where it is taken around one: nothing is stored then when nothing has changed since the last
-            snapshot.
+            Before or after which command, where it is taken around one: nothing is stored then when nothing has
+            changed since the last snapshot.
         migrations : sequence of str
             The migrations of that command.
         """
@@ -181,7 +184,7 @@ class Commands:
             self._reconnect_or_say(
                 lost,
                 "the snapshot was stored",
-                "migrollback snapshots tells when the server is back; another one is no harm.",
+                "migrollback snapshots shows it when the server is back; another one is no harm.",
             )
             details = self._own_events(["snapshot_taken"], [name], last).get(name)
             if details is None:
@@ -196,11 +199,11 @@ class Commands:
 
     def add_event(self, event: str, name: str | None, details: dict[str, Any], *, reason: str | None = None) -> int:
         """Add a line to the audit log, after other sessions that write to it. Writes. Returns its number."""
-        arguments = {"event": event, "migration_name": name, "reason": reason, "details": Jsonb(details)}
-        return cast(int, self._call_value("add_migration_event", **arguments))
+        values = {"event": event, "migration_name": name, "reason": reason, "details": Jsonb(details)}
+        return cast(int, self._call_value("add_migration_event", **values))
 
     def apply(self, record: dict[str, Any], statements: Sequence[str]) -> ExecutionResult:
-        """Run an up part and register it, whole or not at all. Writes."""
+        """Run an up migration and register it, whole or not at all. Writes."""
         session_settings = self._session.session_settings()
 
         def attempt(lock_timeout: str) -> ExecutionResult:
@@ -240,28 +243,28 @@ class Commands:
         The event ``started`` is committed first, with the id of the attempt; when the connection is lost at COMMIT,
         that id finds out how it ended.
         """
-        asked: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "reason": reason,
             "preview": preview,
             "chain_head": chain_head,
             "session_settings": Jsonb(self._session.session_settings()),
         }
-        asked |= {"snapshot_each": True} if snapshot_each else {}
+        arguments |= {"snapshot_each": True} if snapshot_each else {}
         return retrying(
-            self._session, lambda lock_timeout: self._rollback_once(names, asked, lock_timeout), met_lock=_met_lock
+            self._session, lambda lock_timeout: self._rollback_once(names, arguments, lock_timeout), met_lock=_met_lock
         )
 
-    def _rollback_once(self, names: Sequence[str], asked: dict[str, Any], lock_timeout: str) -> ExecutionResult:
+    def _rollback_once(self, names: Sequence[str], arguments: dict[str, Any], lock_timeout: str) -> ExecutionResult:
         attempt_id = self._attempts.new()
-        reason = asked["reason"]
-        ends_log = asked["chain_head"] is not None  # the system's own rollback leaves no audit log to ask
+        reason = arguments["reason"]
+        ends_log = arguments["chain_head"] is not None  # the system's own rollback leaves no audit log to ask
         caller = {"names": list(names), "attempt_id": attempt_id, "client": self._session.client}
         with nothing_has_run():
-            execute = self._session.call_text("execute_migration_rollbacks", **caller, **asked)
+            execute = self._session.call_text("execute_migration_rollbacks", **caller, **arguments)
             details = self._attempts.details_query(attempt_id)
             if not ends_log:
                 # what is not known after a lost connection is found by this event's attempt
-                target = {**self._session.target.to_dict(), "fingerprint": asked["preview"]}
+                target = {**self._session.target.to_dict(), "fingerprint": arguments["preview"]}
                 known = {name: value for name, value in target.items() if name != "fingerprint" or value is not None}
                 start = self._session.call_text(
                     "start_migration_rollback", **caller, reason=reason, target=Jsonb(known)
@@ -327,7 +330,7 @@ class Commands:
         return cast(int, rows[0]["number"])
 
     def _own_events(self, events: Sequence[str], names: Sequence[str], last: int) -> dict[str, Row]:
-        """Name -> event and details of the newest of these events that this client has written since the event of number `last`. Does not write."""
+        """Name -> event and details of the newest of these events of this client after event `last`. Does not write."""
         with self._session.transaction(lock_timeout="30s"):
             self._session.call("lock_migrations")  # while the lost COMMIT is at work, "none" would be a wrong answer
             rows = self._session.query(

@@ -1,4 +1,4 @@
-"""Where to connect: a DSN, a service or the environment; and opens connections. No password gets into an error. Does not write."""
+"""Where to connect, by DSN, service or environment; opens connections. No password gets into an error."""
 
 from __future__ import annotations
 
@@ -59,6 +59,11 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
         if not os.environ.get(env):
             raise UsageError(f"The environment variable {env} is not set", hint=HOW_TO_CONNECT)
         return os.environ[env], f"variable {env}"
+    return _from_environment()
+
+
+def _from_environment() -> tuple[str, str]:
+    """What the usual variables say, where no one of them is named."""
     for variable in DSN_VARIABLES:
         if value := os.environ.get(variable):
             return value, f"variable {variable}"
@@ -70,8 +75,8 @@ def find_dsn(dsn: str | None = None, *, service: str | None = None, env: str | N
             f"No database was named: {' and '.join(http)} {'are' if len(http) > 1 else 'is'} no database address,"
             " but for Supabase's HTTP interface",
             hint=(
-                "Copy the connection string (postgresql://...) that the project's dashboard shows under Connect, or that"
-                " supabase status shows for a local stack, into SUPABASE_DB_URL or --dsn."
+                "Copy the connection string (postgresql://...) that the project's dashboard shows under Connect, or"
+                " that supabase status shows for a local stack, into SUPABASE_DB_URL or --dsn."
             ),
         )
     raise UsageError("No database was named", hint=HOW_TO_CONNECT)

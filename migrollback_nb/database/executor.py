@@ -1,4 +1,4 @@
-"""Runs statements one by one on a connection of their own, under settings that they may change. Writes what they write."""
+"""Runs statements one by one on a connection of their own, under settings that they may change. Writes what they do."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Executor:
         return sorted(changed | {name for name in named if "." in name or name in _OURS_AGAIN})
 
     def _settings(self) -> dict[str, str]:
-        """Name -> value of what SQL can change; what no one has declared is in no list, and ends with the connection."""
+        """Name -> value of what SQL can change; what is declared nowhere ends with the connection."""
         return dict(
             self.connection.execute(
                 "SELECT s.name, s.setting FROM pg_catalog.pg_settings s WHERE s.context IN ('user', 'superuser')"

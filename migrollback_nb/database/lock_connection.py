@@ -55,7 +55,10 @@ def gate_held(session: Session) -> Iterator[Session]:
 
 
 def release_snapshot(holder: Session) -> None:
-    """Close the portal of the last query: open it keeps a snapshot until COMMIT, and CONCURRENTLY waits for that. Does not write."""
+    """Close the portal of the last query. Does not write.
+
+    Open it keeps a snapshot until COMMIT, and CONCURRENTLY waits for that.
+    """
     # without parameters it goes by the simple protocol, which replaces the unnamed portal
     holder.connection.execute("SELECT")
 
@@ -66,7 +69,7 @@ def _is_behind_pooler(session: Session) -> bool:
 
 
 def _is_lent_for_a_transaction(session: Session, other: psycopg.Connection) -> bool:
-    """Whether the pooler lends our session to others between two transactions; `other` is a connection through it too."""
+    """Whether the pooler lends our session to others between two transactions; `other` goes through it too."""
     for _ in range(5):  # others who come between may hide it once
         ours = _process(session.connection)
         if _process(session.connection) != ours:  # lent in turn

@@ -1,4 +1,4 @@
-"""Applying and rolling back statement by statement, for what PostgreSQL refuses inside a transaction."""
+"""Applies and rolls back statement by statement what PostgreSQL refuses inside a transaction. Writes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NontransactionalCommands:
         self._attempts = attempts
 
     def _run_statements(self, run: _Run, statements: Sequence[str], search_path: str) -> Row | None:
-        """Run statements one by one after those that an interrupted run completed. Returns the failure, or None. Writes."""
+        """Run statements one by one after those that are completed. Returns the failure, or None. Writes."""
         wanted = {
             "search_path": search_path,
             "lock_timeout": self._session.timeouts.lock_timeout,
@@ -97,7 +97,7 @@ class NontransactionalCommands:
         run.completed = number
 
     def rollback(self, name: str, *, reason: str | None = None, preview: str | None = None) -> ExecutionResult:
-        """Roll one migration back statement by statement, outside a transaction, resuming where an interrupted run stopped. Writes."""
+        """Roll one migration back statement by statement, resuming where an interrupted run stopped. Writes."""
 
         def attempt(_: str) -> ExecutionResult:
             run = _Run(name=name, direction="rollback", attempt_id=self._attempts.new())
@@ -203,7 +203,7 @@ class NontransactionalCommands:
         if row["event"] == "rolled_back":
             return [self._attempts.rolled_back_at_commit(run.name)], {run.name: row["details"]}
         details = row["details"]
-        told = details.get("message", "")
+        message = details.get("message", "")
         if row["event"] == "failed":
             return [
                 {
@@ -212,10 +212,10 @@ class NontransactionalCommands:
                     "sql_executed": None,
                 }
             ], {run.name: details}
-        return [{"success": False, "message": told, "sql_executed": None}], {}
+        return [{"success": False, "message": message, "sql_executed": None}], {}
 
     def apply(self, record: dict[str, Any], statements: Sequence[str]) -> ExecutionResult:
-        """Run an up part statement by statement, outside a transaction, resuming where an interrupted run stopped, and register it. Writes."""
+        """Run an up migration statement by statement, resuming an interrupted run, and register it. Writes."""
 
         def attempt(_: str) -> ExecutionResult:
             run = _Run(name=record["name"], direction="apply", attempt_id=self._attempts.new())
@@ -296,14 +296,14 @@ class NontransactionalCommands:
 
 @dataclass(slots=True)
 class _Run:
-    """How far a run is: it is asked for again when the connection is lost."""
+    """How far a run is: needed again when the connection is lost."""
 
     name: str
     direction: str  #: rollback or apply
     attempt_id: str
     statements: int = 0
     completed: int = 0  #: recorded as done, those of an interrupted run included
-    unrecorded: str | None = None  #: the statement after them, when it has run and nobody could be told
+    unrecorded: str | None = None  #: the statement after them, when it has run and that could not be recorded
     put_back: list[str] = field(default_factory=list)  #: settings that the SQL has changed
 
     def details(self) -> dict[str, Row]:

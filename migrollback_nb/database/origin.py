@@ -26,7 +26,7 @@ def target_of(connection: psycopg.Connection, schema: str) -> Target:
 
 
 def client_name(interface: str) -> str:
-    """Who is at this end, as the audit log says it: interface, user of the machine, name of the machine. Does not write."""
+    """Who is at this end, for the audit log: interface, user of the machine, name of the machine. Does not write."""
     import getpass
     import socket
 

@@ -1,4 +1,4 @@
-"""What a database with the rollback system is asked: none of this writes."""
+"""Queries to a database with the rollback system. Does not write."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _STORED = (
 )
 
 
-#: Name, warnings, whether it is the system's own, whether it runs outside a transaction, and what is stored, of migrations.
+#: Of migrations: warnings, whether each is the system's own or runs outside a transaction, what is stored of it.
 _KNOWN: LiteralString = (
     f"SELECT h.migration_name, {{schema}}.migration_warnings(h.migration_name) AS warnings, {_STORED}, "  # noqa: S608  # our own words
     "coalesce(h.metadata ->> 'system' = 'true', false) AS system, coalesce(h.metadata #>>"
     " '{{rollback,transaction}}' = 'false' AND h.metadata #>> '{{rollback,md5}}' ="
-    " md5(convert_to(h.rollback_sql, 'UTF8')), false) AS in_steps "
+    " md5(convert_to(h.rollback_sql, 'UTF8')), false) AS nontransactional "
     "FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)"
 )
 
@@ -50,9 +50,10 @@ class Queries:
         self._session = session
 
     def can_rollback(self, name: str) -> Row:
-        """One row: can_rollback, reason, dependent_migrations, and besides warnings, found and what `stored_sql` compares. Does not write."""
+        """The row of can_rollback_migration(), with warnings, found and what `stored_sql` compares. Does not write."""
         rows = self._session.query(
-            f"SELECT c.*, {{schema}}.migration_warnings(%(name)s::pg_catalog.text) AS warnings, {_STORED}, h.id IS NOT NULL AS found "  # noqa: S608  # our own words
+            f"SELECT {_STORED}, h.id IS NOT NULL AS found, c.*, "  # noqa: S608  # our own words
+            "{schema}.migration_warnings(%(name)s::pg_catalog.text) AS warnings "
             "FROM {schema}.can_rollback_migration(%(name)s::pg_catalog.text) c "
             "LEFT JOIN {schema}.migration_history h ON h.migration_name = %(name)s",
             name=name,
@@ -60,12 +61,15 @@ class Queries:
         return rows[0]
 
     def warnings(self, names: Sequence[str]) -> dict[str, Row]:
-        """Name -> warnings, system, in_steps (runs outside a transaction) and what `stored_sql` compares, of those names that are registered. Does not write."""
+        """Name -> warnings, system, nontransactional and what `stored_sql` compares. Does not write."""
         rows = self._session.query(_KNOWN, names=list(names))
         return {row["migration_name"]: row for row in rows}
 
     def rollback_facts(self, names: Sequence[str]) -> RollbackFacts:
-        """What is known of the rollback of these migrations, asked in one message; `target` says then whether the database is production. Does not write."""
+        """What is known of the rollback of these migrations, by one message. Does not write.
+
+        `Session.target` says from then on whether the database is production.
+        """
         session = self._session
         calls = [
             # first of all: what changes between these must show as a change
@@ -80,7 +84,7 @@ class Queries:
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
-            # who may not ask whether it is production may be granted the rest: one by one
+            # a role without the right to this one function may have it to the others
             facts = RollbackFacts(
                 fingerprint=self.fingerprint(names),
                 dry_run=self.dry_run(names),
@@ -119,7 +123,7 @@ class Queries:
         since : datetime or timedelta, optional
             Only migrations applied after this moment, or within this span until now.
         without_rollback : bool
-            Only migrations in place that have no rollback SQL.
+            Only applied migrations that have no rollback SQL.
         names : sequence of str, optional
             Only these.
         """
@@ -140,7 +144,7 @@ class Queries:
         )
 
     def registered(self) -> list[Row]:
-        """Every registered migration, newest first, as `history` without its SQL and metadata, which are most of it. Does not write."""
+        """As `history` of every migration, without its SQL and metadata, which are most of it. Does not write."""
         return self._session.query(
             "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at,"
             " h.rollback_by, h.notes FROM {schema}.migration_history h ORDER BY h.applied_at DESC, h.migration_name"
@@ -148,7 +152,7 @@ class Queries:
         )
 
     def unfinished(self) -> list[Row]:
-        """Rollbacks of the last seven days that were begun and whose end nobody recorded, newest first. Does not write.
+        """Rollbacks of the last seven days that began and whose end is not recorded, newest first. Does not write.
 
         `running` is the process that holds the gate's lock now: it may be at one of them. Without it nothing of them
         was committed, but for statements that ran outside a transaction: `completed` says how many.
@@ -195,7 +199,7 @@ class Queries:
         return {row["migration_name"]: (row["status"], row["checksum"]) for row in rows}
 
     def history_states(self) -> dict[str, Row]:
-        """Name -> status, checksum, version, tool, system, rollback_at, rollback_by, notes of every registered migration. Does not write."""
+        """Name -> status, checksum, version, tool and the like of every registered migration. Does not write."""
         rows = self._session.query(
             "SELECT h.migration_name, h.status, h.checksum, h.migration_version AS version, h.metadata ->> 'tool' AS"
             " tool, coalesce(h.metadata ->> 'system' = 'true', false) AS system, h.rollback_at, h.rollback_by, h.notes"
@@ -204,7 +208,7 @@ class Queries:
         return {row["migration_name"]: row for row in rows}
 
     def ledger_findings(self, names: Sequence[str] | None = None) -> list[Row]:
-        """Rows of migration_ledger_findings(), with `warning` in words: what deploy ledgers know better of registered migrations. Does not write."""
+        """Rows of migration_ledger_findings(), what deploy ledgers know better, in words too. Does not write."""
         return self._session.query(
             "SELECT f.migration_name, f.ledger, f.finding, f.tool, {schema}.ledger_finding_warning(f.migration_name,"
             " f.ledger, f.finding) AS warning FROM {schema}.migration_ledger_findings(%(names)s::text[]) f ORDER BY"
@@ -221,7 +225,7 @@ class Queries:
         return self._session.query("SELECT d.* FROM {schema}.migration_deploys(%(label)s::text) d", label=label)
 
     def migrations_of_deploy(self, label: str) -> list[str]:
-        """What the newest deploy of a label brought and is still applied, in the order of its rollback. Does not write."""
+        """What the newest deploy of a label brought and still is applied, in order of its rollback. Does not write."""
         return list(
             self._session.query("SELECT {schema}.migrations_of_deploy(%(label)s::text) AS names", label=label)[0][
                 "names"
@@ -229,7 +233,7 @@ class Queries:
         )
 
     def last_applied(self) -> str | None:
-        """Name of the migration that was applied last and is in place, our own aside. Does not write."""
+        """Name of the migration that was applied last and still is, our own aside. Does not write."""
         rows = self._session.query(
             "SELECT h.migration_name FROM {schema}.migration_history h WHERE h.status <> 'rolled_back' AND h.metadata"
             " ->> 'system' IS DISTINCT FROM 'true' ORDER BY h.applied_at DESC, h.migration_name COLLATE \"C\" DESC"
@@ -246,8 +250,8 @@ class Queries:
             ' d.migration_name COLLATE "C", d.depends_on COLLATE "C"'
         )
 
-    def in_place(self) -> list[Row]:
-        """migration_name, checksum, search_path, rollback_sql of the migrations in place, in the order in which they were applied, our own aside. Does not write."""
+    def applied(self) -> list[Row]:
+        """Name, checksum, search_path and rollback SQL of what is applied, in order, our own aside. Does not write."""
         return self._session.query(
             "SELECT h.migration_name, h.checksum, h.metadata ->> 'search_path' AS search_path, h.rollback_sql FROM"
             " {schema}.migration_history h WHERE h.status <> 'rolled_back' AND h.metadata ->> 'system' IS DISTINCT FROM"
@@ -261,31 +265,31 @@ class Queries:
             " o.place"
         )
 
-    def object_makers(self) -> list[Row]:
-        """Rows of migration_object_creators(): which migration made which object that is there. Does not write."""
+    def object_creators(self) -> list[Row]:
+        """Rows of migration_object_creators(): which migration created which object that is there. Does not write."""
         return self._session.call("migration_object_creators")
 
     def routine_bodies(self, names: Sequence[str]) -> list[tuple[str, str]]:
-        """(migration, definition) of every function and procedure that one of these migrations made. Does not write."""
+        """(migration, definition) of each function and procedure that these migrations created. Does not write."""
         rows = self._session.query(
-            "SELECT m.migration_name, pg_catalog.pg_get_functiondef(m.object_id) AS definition FROM"
-            " {schema}.migration_object_creators() m JOIN pg_catalog.pg_proc p ON p.oid = m.object_id WHERE m.class_id ="
-            " 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.prokind IN ('f', 'p') AND m.migration_name = ANY"
-            " (%(names)s) ORDER BY m.migration_name, m.identity",
+            "SELECT m.migration_name, pg_catalog.pg_get_functiondef(m.object_id) AS definition"
+            " FROM {schema}.migration_object_creators() m JOIN pg_catalog.pg_proc p ON p.oid = m.object_id"
+            " WHERE m.class_id = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.prokind IN ('f', 'p')"
+            " AND m.migration_name = ANY (%(names)s) ORDER BY m.migration_name, m.identity",
             names=list(names),
         )
         return [(row["migration_name"], row["definition"]) for row in rows]
 
     def inferred_by_catalogs(self) -> list[Row]:
-        """Rows of infer_migration_dependencies(): what the catalogs alone tell. Does not write."""
+        """Rows of infer_migration_dependencies(): what the catalogs alone say. Does not write."""
         return self._session.call("infer_migration_dependencies")
 
     def dependents(self, name: str) -> list[Row]:
-        """Rows of migration_dependents(): every edge among what rests on this migration. Does not write."""
+        """Rows of migration_dependents(): every edge among what depends on this migration. Does not write."""
         return self._session.call("migration_dependents", name=name)
 
     def events(self, name: str | None = None) -> list[Row]:
-        """The audit trail in order, of one migration or all. Does not write."""
+        """The audit log in order, of one migration or all. Does not write."""
         return self._session.query(
             "SELECT e.*, e.details::text AS details_text, (extract(epoch FROM e.occurred_at) * 1000000)::bigint AS"
             " epoch_us FROM {schema}.migration_events e WHERE %(name)s::text IS NULL OR e.migration_name = %(name)s"
@@ -312,7 +316,7 @@ class Queries:
         )
 
     def find_snapshots(self, wanted: str) -> list[Row]:
-        """Snapshots whose id begins with this text; where there are none, the newest of the migration of this name. Does not write."""
+        """Snapshots whose id begins with this text, else the newest of the migration of this name. Does not write."""
         return self._session.query(
             "SELECT s.id, s.migration_name, s.description, s.taken_at FROM {schema}.migration_snapshots s WHERE"
             " starts_with(s.id::text, lower(%(wanted)s)) UNION ALL (SELECT s.id, s.migration_name, s.description,"
@@ -340,7 +344,7 @@ class Queries:
         except errors.NotInstalled:
             marked = False
         except errors.OlderSystem:
-            marked = True  # nobody can say: it must not be taken for harmless
+            marked = True  # not known: it must not be taken for harmless
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
@@ -349,7 +353,7 @@ class Queries:
         return marked
 
     def last_rehearsal(self, names: Sequence[str]) -> Row | None:
-        """The last rehearsal on this database of the rollbacks of just these migrations in this order, by the audit trail. Does not write."""
+        """The last rehearsal here of just these migrations in this order, by the audit log. Does not write."""
         rows = self._session.query(
             "SELECT e.occurred_at, e.database_user, e.details FROM {schema}.migration_events e WHERE e.event ="
             " 'rehearsed' AND e.migration_name = %(last)s AND coalesce(e.details -> 'chain',"
@@ -364,7 +368,7 @@ class Queries:
         return self._session.call_value("supabase_ledger") is not None
 
     def in_deploy_ledgers(self, migrations: Sequence[dict[str, Any]]) -> list[Row]:
-        """Rows of migrations_in_deploy_ledgers(): what the ledgers of their deploy tools say of migrations (name, version, tool). Does not write."""
+        """Rows of migrations_in_deploy_ledgers() for migrations by name, version and tool. Does not write."""
         return self._session.call(
             "migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path()
         )
@@ -374,22 +378,22 @@ class Queries:
         return tuple(self._session.call_value("deploy_ledgers_of_migrations", names=list(names)))
 
     def untrusted_ledger(self, tool: str | None) -> str | None:
-        """Why the ledger of a deploy tool may be neither read nor written; None where it may, and where there is none. Does not write."""
+        """Why the ledger of a deploy tool may not be used; None where it may, or there is none. Does not write."""
         return cast(
             "str | None",
             self._session.call_value("untrusted_deploy_ledger", tool=tool, search_path=self.effective_search_path()),
         )
 
     def effective_search_path(self) -> str:
-        """The schemas that unqualified names are looked up in. Does not write."""
+        """The schemas in which unqualified names are found. Does not write."""
         return str(self._session.call_value("effective_search_path"))
 
     def schema_text(self) -> str:
-        """The schema as it stands, schema_snapshot() as text: two that are alike are the same schema. Does not write."""
+        """The schema as it is, schema_snapshot() as text: two that are alike are the same schema. Does not write."""
         return str(self._session.query("SELECT {schema}.schema_snapshot()::text AS schema")[0]["schema"])
 
     def schema_hash(self) -> str:
-        """Changes whenever the schema does, for a fraction of what `schema_text` costs; it may change without it. Does not write."""
+        """Changes whenever the schema does, for a fraction of the cost; it may change without it. Does not write."""
         return str(self._session.query("SELECT {schema}.schema_hash() AS token")[0]["token"])
 
     def schema_changes(self, old: str, new: str) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Reads what rehearse_migration_rollbacks() reports, and makes the result of it. Does not write."""
+"""Turns the report of rehearse_migration_rollbacks() into a result. Does not write."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def place_of_error(
     lock_timeout: str | None = None,
     statement_timeout: str,
 ) -> int | None:
-    """Where in its statement a rehearsal that failed met its error; None where a second try does not say. Does not write."""
+    """Where in its statement a rehearsal met its error; None where a second try does not say. Does not write."""
     failure = report["failure"]
     if failure is None or not failure["sqlstate"].startswith("42") or not failure.get("statement_number"):
         return None
@@ -64,7 +64,7 @@ def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[st
     gone = routine_bodies.gone_from(report["changes"]) if report["bodies"] else []
     found = []
     for routine in report["bodies"]:
-        told = {key: routine[key] for key in ("kind", "identity", "used_by")}
+        known = {key: routine[key] for key in ("kind", "identity", "used_by")}
         used = None
         if routine["language"] == "plpgsql":
             with suppress(Exception):  # one body that cannot be read ends no rehearsal: its words are looked at
@@ -90,16 +90,16 @@ def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[st
             ]
         if because:
             verb = "names" if certain or used is not None else f"(in {routine['language']}) has in its text"
-            found.append({**told, "because": f"{verb} {', '.join(because)}", "certain": certain, "sqlstate": None})
+            found.append({**known, "because": f"{verb} {', '.join(because)}", "certain": certain, "sqlstate": None})
     return found
 
 
 def refusal(report: Mapping[str, Any]) -> Refused:
     """The error that a refused rehearsal becomes; pure."""
     if report.get("needs_consent"):
-        told = "\n".join(f"  {NotUndone(**found)}" for found in report["not_undone"])
+        effects = "\n".join(f"  {NotUndone(**found)}" for found in report["not_undone"])
         return Refused(
-            f"Undoing a rehearsal would not undo all of this:\n{told}",
+            f"Undoing a rehearsal would not undo all of this:\n{effects}",
             migration_name=report["migration_name"],
             hint=(
                 "Nothing has run. Rehearse it on a copy of the schema with --on scratch (on='scratch'), or here all the"
@@ -120,7 +120,7 @@ def from_report(
     blocked_by: str | None = None,
     remarks: tuple[str, ...] = (),
 ) -> Rehearsal:
-    """What rehearse_migration_rollbacks() told, as a result; pure."""
+    """The result of a report; pure."""
     names = report["migrations"]
     failure = report["failure"]
     diff = SchemaDiff.from_rows(

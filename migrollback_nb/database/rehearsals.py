@@ -1,4 +1,4 @@
-"""Rehearsals, whose transactions are undone whatever they did, and what is asked around them."""
+"""Rehearsals, whose transactions are undone whatever they did, and queries around them. Writes one event."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ class Rehearsals:
     def place_of_error(
         self, names: Sequence[str], *, lock_timeout: str | None = None, statement_timeout: str
     ) -> int | None:
-        """Where in its statement a rehearsal meets an error, counted from 1; None where PostgreSQL does not say. Does not write.
+        """Where in its statement a rehearsal meets an error, from 1; None: PostgreSQL does not say. Does not write.
 
-        A function that has caught an error can no longer tell its place, so it runs once more, and the error comes out.
+        A function that has caught an error no longer knows its place, so it runs once more, and the error comes out.
         """
         notices = list(self._session.notices)
         try:
@@ -117,10 +117,10 @@ class Rehearsals:
     def meant_relations(
         self, search_path: str, names: Collection[tuple[str | None, str]]
     ) -> dict[tuple[str | None, str], tuple[str, str]]:
-        """(schema or None, name) -> (schema, name) of the table that it means under a search_path, of those that exist. Does not write."""
+        """(schema or None, name) -> (schema, name) of the table that it means under a search_path. Does not write."""
         if not names:
             return {}
-        asked = list(names)
+        wanted = list(names)
         with self._session.transaction():
             self._session.connection.execute(
                 "SELECT pg_catalog.set_config('search_path', %s, true)", (search_path or "pg_catalog",)
@@ -131,8 +131,8 @@ class Rehearsals:
                 " OPERATOR(pg_catalog.=) pg_catalog.to_regclass(pg_catalog.concat_ws('.',"
                 " pg_catalog.quote_ident(a.schema), pg_catalog.quote_ident(a.name))) JOIN pg_catalog.pg_namespace n ON"
                 " n.oid OPERATOR(pg_catalog.=) c.relnamespace",
-                schemas=[schema for schema, _ in asked],
-                names=[name for _, name in asked],
+                schemas=[schema for schema, _ in wanted],
+                names=[name for _, name in wanted],
             )
         return {(row["schema"], row["name"]): (row["nspname"], row["relname"]) for row in rows}
 
@@ -155,7 +155,7 @@ class Rehearsals:
             )
 
     def estimated_rows(self, wanted: Sequence[tuple[str, str | None]]) -> list[int | None]:
-        """How many rows a table has, or values that are not NULL a column, as the statistics say; None where they say nothing. Does not write."""
+        """How many rows a table has, or values a column, as the statistics say; None: they do not. Does not write."""
         if not wanted:
             return []
         rows = self._session.query(

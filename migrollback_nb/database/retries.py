@@ -26,7 +26,7 @@ def retrying(session: Session, attempt: Callable[[str], T], *, met_lock: Callabl
     Parameters
     ----------
     session : Session
-        Of the connection on which it is made.
+        Of the connection on which it runs.
     attempt : callable
         Called with the lock_timeout to use.
     met_lock : callable

@@ -33,8 +33,10 @@ Row = dict[str, Any]
 #: Functions of the server that say "... does not exist, skipping"; the texts are translated, these names are not.
 _SKIPPING = frozenset(
     {
-        "does_not_exist_skipping", "DropErrorMsgNonExistent", "ProcessUtilitySlow", "ATExecDropColumn", "ATExecDropConstraint", "ATExecDropIdentity", "ATExecDropExpression",
-        "RenameRelation", "RenameConstraint", "renameatt", "AlterTableNamespace", "AlterSequence", "AlterStatistics", "AlterDomainDropConstraint", "DropConfigurationMapping",
+        "does_not_exist_skipping", "DropErrorMsgNonExistent", "ProcessUtilitySlow", "ATExecDropColumn",
+        "ATExecDropConstraint", "ATExecDropIdentity", "ATExecDropExpression", "RenameRelation", "RenameConstraint",
+        "renameatt", "AlterTableNamespace", "AlterSequence", "AlterStatistics", "AlterDomainDropConstraint",
+        "DropConfigurationMapping",
         "DropRole", "RemoveUserMapping", "DropSubscription", "dropdb", "DropTableSpace",
     }
 )  # fmt: skip
@@ -102,7 +104,7 @@ class Session:
         self.executor: psycopg.Connection | None = None
         self._owned = owned
         self._notices: list[Notice] = []
-        # One connection, perhaps two threads (a panel's and a cell's): no other runs between the statements of a command.
+        # One connection, perhaps two threads (a panel's and a cell's): neither runs amid the other's statements.
         self._busy = threading.RLock()
         self._cancelled = threading.Event()
         self._in_operation = False
@@ -149,7 +151,7 @@ class Session:
 
     @property
     def target(self) -> Target:
-        """Which database this is; also when the connection was lost. Whether it is production, `set_production` says."""
+        """Which database this is; also when the connection was lost. `set_production` says whether it is production."""
         return self._target
 
     def set_production(self, production: bool) -> None:
@@ -277,7 +279,7 @@ class Session:
         return next(iter(self.call(function, **arguments)[0].values()))
 
     def call_text(self, function: str, /, **arguments: Any) -> bytes:
-        """A call for a message with others: its arguments can be read in the server's log and in pg_stat_activity; pure."""
+        """A call for a message with others; pure. pg_stat_activity and the server's log show its arguments."""
         with self.translated_errors():
             return self.statements.call_of_values(self.connection, function, arguments)
 
@@ -291,7 +293,7 @@ class Session:
             return self.statements.query(self.connection, text, values)
 
     def query_on_own_path(self, text: LiteralString, **values: Any) -> list[Row]:
-        """Rows of a query under the session's own search_path, which it is about: it qualifies every operator and function. Does not write."""
+        """Rows of a query about the session's own search_path; it qualifies all that it calls. Does not write."""
         query = sql.SQL(text).format(schema=self.statements.schema)
         with self.translated_errors(), self.connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, values).fetchall()
@@ -370,7 +372,7 @@ class Session:
     def transaction(
         self, *statements: bytes, lock_timeout: str | None = None, statement_timeout: str | None = None
     ) -> Iterator[list[list[Row]]]:
-        """A transaction under safe settings. The first statements go with its BEGIN in one message; gives the rows of each that has some."""
+        """A transaction under safe settings; gives the rows of these statements, which go with its BEGIN."""
         with (
             self.translated_errors(),
             self.transaction_with(self._safe_settings(lock_timeout, statement_timeout), *statements) as found,
@@ -386,7 +388,7 @@ class Session:
 
     @contextmanager
     def transaction_with(self, wanted: dict[str, str], *statements: bytes) -> Iterator[list[list[Row]]]:
-        """A transaction with these settings; a savepoint inside the transaction of the caller who lent us the connection."""
+        """A transaction with these settings; a savepoint inside a transaction of the lender of the connection."""
         self._refuse_other_version()
         if self.connection.info.transaction_status != TransactionStatus.IDLE:
             with self.connection.transaction():
@@ -463,7 +465,10 @@ class Session:
         connection.execute(self.statements.settings(connection, wanted))
 
     def session_settings(self) -> dict[str, str]:
-        """What the session has where a command has a SET LOCAL: SQL that says SET would otherwise make our values the session's."""
+        """What the session has where a command has a SET LOCAL. Does not write.
+
+        SQL that says SET would otherwise make our values the session's.
+        """
         if self._settings_of_session and self._owned:
             return self._settings_of_session  # no one else sets any there
         return self.keep_session_settings(self.query(settings.OF_SESSION))
@@ -474,7 +479,7 @@ class Session:
         return self._settings_of_session
 
     def reconnect_patiently(self) -> None:
-        """As `reconnect`, again and again for `PATIENCE` seconds: a server that restarts answers after a moment; writes nothing."""
+        """As `reconnect`, again and again for `PATIENCE` seconds: a server may be restarting. Does not write."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -508,7 +513,7 @@ class Session:
 
     @contextmanager
     def operation(self, progress: RollbackCallback | None = None) -> Iterator[None]:
-        """Several commands as one: when one is cancelled, none of those that follow begins. Reports progress. Does not write."""
+        """Several commands as one: when one is cancelled, none of the following begins. Does not write."""
         self._cancelled.clear()
         self._in_operation = True
         try:
@@ -518,7 +523,7 @@ class Session:
             self._in_operation = False
 
     def forget_cancellation(self) -> None:
-        """Begin a command: a cancellation from before it does not count, except inside an `operation`. Does not write."""
+        """Begin a command: an earlier cancellation does not count, except inside an `operation`. Does not write."""
         if not self._in_operation:
             self._cancelled.clear()
 
@@ -541,7 +546,7 @@ class Session:
         return self._reporter.remarks
 
     def cancel(self) -> None:
-        """Cancel on the server what is running here; callable from another thread. What a transaction did is undone there."""
+        """Cancel on the server what is running here; callable from another thread. A transaction is undone there."""
         self._cancelled.set()
         for connection in (self.executor, self.connection):
             if connection is not None and not connection.closed:

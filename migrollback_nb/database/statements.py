@@ -1,6 +1,6 @@
-"""Writes our own statements: calls of our SQL functions, queries of ours, settings. Does not send them, and does not write to a database.
+"""Composes our own statements: calls of our SQL functions, queries of ours, settings. Does not send them.
 
-A call gives all arguments, in their order, each of its exact type: no function that another user made can be meant.
+A call gives all arguments, in their order, each of its exact type: no function of another user can be meant.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from psycopg.adapt import PyFormat, Transformer
 
 from migrollback_nb.database.signatures import signatures
 
-#: Under this path only PostgreSQL's own functions and operators are found. An operator that somebody put into public would
-#: otherwise be taken where its types fit better, and run as the caller: ``jsonb ->> 'x'`` is enough.
+#: Under this path only PostgreSQL's own functions and operators are found. Another user's operator in public
+#: would otherwise be taken where its types fit better, and run as the caller: ``jsonb ->> 'x'`` is enough.
 PINNED_PATH = b"SET LOCAL search_path = pg_catalog, pg_temp"
 
 
@@ -37,15 +37,15 @@ class Statements:
         self._settings: dict[tuple[tuple[str, str], ...], bytes] = {}
 
     def call(self, function: str, names: tuple[str, ...]) -> sql.Composed:
-        """A query for the rows of a call, with placeholders of these names for its arguments."""
+        """A query for the rows of a call, with placeholders of these names for its arguments; pure."""
         if (function, names) not in self._calls:
             given = {name: sql.Placeholder(name) for name in names}
             self._calls[function, names] = _call(function, given, self.schema)
         return self._calls[function, names]
 
     def call_of_values(self, connection: psycopg.Connection, function: str, values: Mapping[str, Any]) -> bytes:
-        """The same with the values in it, so that it can go with other statements in one message."""
-        # psycopg's own literals name their type without its schema, and a path may lead elsewhere: only the text is taken
+        """The same with the values in it, so that it can go with other statements in one message; pure."""
+        # psycopg's own literals name their type without its schema, which a path may change: only the text is taken
         transformer = Transformer(connection)
         escaping = pq.Escaping(connection.pgconn)
         given: dict[str, sql.Composable] = {}
@@ -60,12 +60,12 @@ class Statements:
         return _call(function, given, self._plain_schema).as_bytes(connection)
 
     def query(self, connection: psycopg.Connection, text: LiteralString, values: Mapping[str, Any]) -> bytes:
-        """One of our own queries with the values in it, and our schema for ``{schema}``; for `PINNED_PATH`."""
+        """One of our own queries with the values in it, and our schema for ``{schema}``; pure. For `PINNED_PATH`."""
         query = sql.SQL(text).format(schema=self.schema)
         return psycopg.ClientCursor(connection).mogrify(query, values).encode(connection.info.encoding)
 
     def settings(self, connection: psycopg.Connection, settings: Mapping[str, str]) -> bytes:
-        """Statements that set these for the transaction: a plain SET would reach other clients of a pooler."""
+        """Statements that set these for the transaction; pure. A plain SET would reach other clients of a pooler."""
         key = tuple(settings.items())
         if key not in self._settings:
             # SET LOCAL and not set_config(): nothing to plan

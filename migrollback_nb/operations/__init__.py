@@ -1,1 +1,1 @@
-"""What touches the target database: apply, register, rollback, rehearse, snapshots, ledgers, audit log, dependencies."""
+"""What touches the target: apply, register, rollback, rehearse, snapshots, ledgers, audit log, dependencies."""

@@ -18,7 +18,7 @@ from migrollback_nb.core.errors import (
 from migrollback_nb.core.results import LeftRolledBack
 from migrollback_nb.operations import ledgers, renamed_files
 from migrollback_nb.operations import snapshots as around
-from migrollback_nb.operations.interrupts import some, telling_what_stays
+from migrollback_nb.operations.interrupts import saying_what_stays, some
 from migrollback_nb.operations.register import order_files, record_of
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from migrollback_nb.files.migration import MigrationFile
     from migrollback_nb.operations.snapshots import Snapshots
 
-_STEPS_STAY = (
-    "Statements that ran before it, outside a transaction, stay: mend the cause and apply it again, which resumes."
+_STATEMENTS_STAY = (
+    "Statements that ran before it, outside a transaction, stay: fix the cause and apply it again, which resumes."
 )
 
 
@@ -68,9 +68,9 @@ def pending(
     MigrationNotFound, MigrationFileError
         When one that is asked for is not there, or, without names, when any file of the folder is bad.
     DependencyError
-        When one depends on what is neither applied nor among them, or in a circle.
+        When one depends on what is neither applied nor among them, or dependencies form a cycle.
     Refused
-        When nobody can tell whether a file is a migration that is applied under another name.
+        When it is not known whether a file is a migration that is applied under another name.
     """
     applied = {name: row for name, row in history.items() if row["status"] != "rolled_back"}
     warnings: list[str] = []
@@ -135,7 +135,7 @@ def apply(
     progress: Progress | None,
     snapshots: Snapshots,
 ) -> ApplyResult:
-    """Run the up parts of what is pending and register them. Writes: each whole or not at all, in a transaction of its own.
+    """Run what is pending and register it. Writes: each migration whole or not at all, in a transaction of its own.
 
     Parameters, result and errors are those of `Migrations.apply`; names without ``.sql``.
     """
@@ -152,7 +152,7 @@ def apply(
     )
     deploy_id = database.commands.begin_deploy(deploy) if deploy is not None or files else None
     runs = [[file] for file in files] if snapshots == "each" else _runs(files)
-    with telling_what_stays(database, "applied", in_steps=any(not file.transaction for file in files)):
+    with saying_what_stays(database, "applied", nontransactional=any(not file.transaction for file in files)):
         warnings += _apply_runs(
             database, runs, snapshots=snapshots, progress=progress, deploy=deploy_id, names=wanted.names
         )
@@ -166,7 +166,7 @@ def apply(
 
 
 def _refuse_applied(database: Database, files: Sequence[MigrationFile]) -> None:
-    """What a deploy tool has applied is applied though nobody registered it: run again it would fail, or do its work twice."""
+    """Refuse what a deploy tool has applied: run again it would fail, or do its work twice."""
     if files:
         ledgers.refuse_while_deploying(database, {file.ledger_tool for file in files}, also_broken_off=True)
     for row in ledgers.ask(database, files):
@@ -190,8 +190,8 @@ def _findings_warnings(database: Database, left: Sequence[LeftRolledBack]) -> tu
 
 def _without_ledger_warnings(database: Database, files: Sequence[MigrationFile]) -> tuple[str, ...]:
     """Say where a deploy tool will not know what is applied here: its ledger is not there."""
-    told = {row["migration_name"] for row in ledgers.ask(database, files)}
-    tools = sorted({file.ledger_tool for file in files if file.ledger_tool is not None and file.name not in told})
+    known = {row["migration_name"] for row in ledgers.ask(database, files)}
+    tools = sorted({file.ledger_tool for file in files if file.ledger_tool is not None and file.name not in known})
     return tuple(
         f"No ledger of {tool} was found here: {tool} will not know what is applied by migrollback, and will apply it"
         " again"
@@ -200,7 +200,7 @@ def _without_ledger_warnings(database: Database, files: Sequence[MigrationFile])
 
 
 def _runs(files: Sequence[MigrationFile]) -> Sequence[Sequence[MigrationFile]]:
-    """The files in runs with a snapshot at each end. One that goes statement by statement is a run of its own: its objects are not recorded as it makes them; pure."""
+    """The files in runs with a snapshot at each end; pure. One that goes statement by statement is a run of its own."""
     runs: list[list[MigrationFile]] = []
     for file in files:
         if runs and file.transaction and runs[-1][-1].transaction:
@@ -236,14 +236,14 @@ def _apply_runs(
                     done += 1
                     warnings += (*file.remarks, *remarks)
             finally:
-                # also after a failure: those before it are in place
+                # also after a failure: those before it are applied
                 if snapshots != "none" and not database.connection.closed:
                     warnings += around.take(database, "after apply", names_of_run)[1]
         except MigrollbackError as error:
             if done:
                 error.done = tuple(all_names[:done])
                 error.hint = "\n".join(
-                    filter(None, (error.hint, f"Applied before it, and in place: {some(all_names[:done])}."))
+                    filter(None, (error.hint, f"Applied before it, and still applied: {some(all_names[:done])}."))
                 )
             raise
     return warnings
@@ -259,7 +259,7 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
     if row["success"]:
         if file.transaction:
             return ()
-        # each statement was a transaction of its own: nobody could look at what all of them wrote
+        # each statement was a transaction of its own: no transaction saw what all of them wrote
         from migrollback_nb.operations.dependencies import parsed_objects
 
         try:
@@ -269,7 +269,7 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
                 parsed_objects(file.name, file.up.text, database.queries.effective_search_path())
             )
         except ConnectionFailed as error:
-            return (f"{file.name} is applied, but which objects it made could not be recorded: {error.message}",)
+            return (f"{file.name} is applied, but which objects it created could not be recorded: {error.message}",)
         return ()
     details = execution.details.get(file.name)
     if details is None or "sqlstate" not in details:
@@ -280,7 +280,9 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
         sqlstate=details["sqlstate"],
         detail=details.get("detail"),
         hint="\n".join(
-            filter(None, (details.get("hint"), "Everything it did was undone." if file.transaction else _STEPS_STAY))
+            filter(
+                None, (details.get("hint"), "Everything it did was undone." if file.transaction else _STATEMENTS_STAY)
+            )
         ),
         statement_number=details.get("statement_number"),
         statement=details.get("statement"),

@@ -1,12 +1,21 @@
-"""Verifies the audit trail's chain of hashes in Python: whoever owns the database can replace the SQL function. Pure."""
+"""The audit log: verifies its chain of hashes in Python, and exports it as a file. Does not write to the database.
+
+The owner of the database can replace the SQL function that verifies, and the log; they cannot reach the file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from migrollback_nb.core.results import AuditResult
+from migrollback_nb.core.errors import UsageError
+from migrollback_nb.core.results import AuditResult, to_json
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Database
 
 
 def event_hash(event: Mapping[str, Any]) -> str:
@@ -50,7 +59,7 @@ def verify(events: Iterable[Mapping[str, Any]]) -> AuditResult:
     Parameters
     ----------
     events : iterable of mapping
-        All rows of the audit trail in order of ``event_number``.
+        All rows of the audit log in order of ``event_number``.
 
     Returns
     -------
@@ -72,3 +81,35 @@ def verify(events: Iterable[Mapping[str, Any]]) -> AuditResult:
     return AuditResult(
         intact=bad is None, events=number, head_number=head if number else None, head_hash=before, first_bad_number=bad
     )
+
+
+def export_audit_log(database: Database, path: Path | str) -> AuditResult:
+    """Save history, dependencies and audit log as a JSON file. Does not write to the database.
+
+    Raises
+    ------
+    UsageError
+        When the file exists already: an audit log is never overwritten.
+    """
+    events = database.queries.events()
+    head = verify(events)
+    content = {
+        "target": database.target.to_dict(),
+        "saved_at": datetime.now(UTC),
+        "head": head.to_dict(),
+        "history": database.queries.history(),
+        "dependencies": database.queries.dependencies(),
+        "events": events,
+    }
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(to_json(content) + "\n")
+    except FileExistsError:
+        raise UsageError(
+            f"{path} exists already", hint="Name another file: an audit log is never overwritten."
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", hint="Name another file with --trail."
+        ) from error
+    return head

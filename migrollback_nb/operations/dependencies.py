@@ -1,4 +1,4 @@
-"""Puts together what dependencies are inferred from: the history, what is recorded of each migration, and the files that are at hand."""
+"""Infers dependencies from the history, from what is recorded of each migration, and from files; records them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Inference:
     """What is inferred, and from what."""
 
     edges: tuple[InferredDependency, ...]
-    made: tuple[
+    created: tuple[
         dict[str, Any], ...
-    ]  #: what the files say that each migration made, as record_parsed_objects() takes it
+    ]  #: what the files say that each migration created, as record_parsed_objects() takes it
     remarks: tuple[str, ...]  #: which files could not be read
     stale: tuple[
         dict[str, Any], ...
@@ -32,12 +32,12 @@ class Inference:
 
 
 def infer_dependencies(database: Database, folder: MigrationFolder | None) -> Inference:
-    """Which migration in place needs which earlier one. Does not write.
+    """Which applied migration needs which earlier one. Does not write.
 
     Parameters
     ----------
     database : Database
-        Says what is in place, and what each made.
+        Says what is applied, and what each created.
     folder : MigrationFolder, optional
         The files; only those that are still what was registered are read.
 
@@ -47,7 +47,7 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> In
     """
     steps, read, remarks = steps_of(database, folder)
     recorded = database.queries.dependencies()
-    edges, made = infer(steps, database.queries.inferred_by_catalogs())
+    edges, created = infer(steps, database.queries.inferred_by_catalogs())
     found = {(edge.migration_name, edge.depends_on) for edge in edges}
     # what is not found without a file may well be in it
     stale = [
@@ -57,12 +57,12 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> In
         and (row["migration_name"], row["depends_on"]) not in found
         and {row["migration_name"], row["depends_on"]} <= read
     ]
-    return Inference(edges=tuple(edges), made=tuple(made), remarks=tuple(remarks), stale=tuple(stale))
+    return Inference(edges=tuple(edges), created=tuple(created), remarks=tuple(remarks), stale=tuple(stale))
 
 
 def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[Step], set[str], list[str]]:
-    """(The migrations in place, in order; the names of those whose files were read; remarks on the others). Does not write."""
-    migrations = database.queries.in_place()
+    """(What is applied, in order; the names of those whose files were read; remarks on the others). Does not write."""
+    migrations = database.queries.applied()
     texts: dict[str, list[StatementObjects]] = {}
     remarks = []
     if folder is not None:
@@ -80,7 +80,7 @@ def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[S
         )
         bodies = database.queries.routine_bodies(missing)
         for name, definition in bodies:
-            # what the definition makes is known; what its body names is not
+            # what the definition creates is known; what its body names is not
             texts.setdefault(name, []).extend(found for found in statement_objects(definition) if found.in_body)
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in database.queries.object_history():
@@ -99,9 +99,9 @@ def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[S
 
 
 def parsed_objects(name: str, text: str, search_path: str) -> list[dict[str, Any]]:
-    """What the text of one migration says that it makes, as record_parsed_objects() takes it; pure."""
-    _, made = infer([Step(name=name, path=path_names(search_path), statements=statement_objects(text))])
-    return made
+    """What the text of one migration says that it creates, as record_parsed_objects() takes it; pure."""
+    _, created = infer([Step(name=name, path=path_names(search_path), statements=statement_objects(text))])
+    return created
 
 
 def inferred_rows(
@@ -140,7 +140,7 @@ def record_dependencies(database: Database, folder: MigrationFolder | None) -> R
             {"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason}
             for edge in new
         ],
-        found.made,
+        found.created,
         [{"migration_name": row["migration_name"], "depends_on": row["depends_on"]} for row in found.stale],
     )
     return results.RecordResult(

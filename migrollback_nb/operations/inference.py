@@ -1,6 +1,6 @@
-"""Which migration needs which earlier one: what each made, and what its text and its bodies name. Pure.
+"""Which migration needs which earlier one: what each created, and what its text and its bodies name. Pure.
 
-A replay of all migrations in place, in order, over a table of symbols: who made, changed or named which object so far.
+A replay of all applied migrations, in order, over a table of symbols: which created, changed or named which object.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RELATIONS = frozenset(
 _ROUTINES = frozenset({"function", "procedure", "aggregate"})
 _TYPES = frozenset({"enum", "domain", "range", "base type"})
 _PARTS = frozenset({"column", "constraint", "trigger", "policy", "rule"})
-#: A change of one of these matters to its users: they were made for what it has become.
+#: A change of one of these matters to its users: they were written for what it has become.
 _SHAPED = frozenset({"column", "enum", "domain"})
 
 
@@ -46,11 +46,11 @@ class InferredDependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One migration in place, in the order in which they were applied."""
+    """One applied migration."""
 
     name: str
-    path: tuple[str, ...]  #: schemas that unqualified names were looked up in
-    statements: Sequence[StatementObjects] = ()  #: of its up part; none where its file is not at hand
+    path: tuple[str, ...]  #: schemas in which unqualified names were found
+    statements: Sequence[StatementObjects] = ()  #: of its up migration; none where its file is not at hand
     rollback: Sequence[StatementObjects] = ()  #: of its rollback SQL
     rows: Sequence[Mapping[str, Any]] = ()  #: of migration_objects: action, kind, identity
 
@@ -83,10 +83,10 @@ _Key = tuple[str | None, str]
 
 @dataclass(frozen=True, slots=True)
 class _Watcher:
-    """A migration whose rollback SQL names an object: whoever makes another of this name, or drops or renames it, is to be rolled back first."""
+    """A migration whose rollback SQL names an object: what creates, drops or renames that is rolled back first."""
 
     migration: str
-    makes_or_drops: bool  #: it does not only use it
+    creates_or_drops: bool  #: it does not only use it
     part: str | None  #: the column, constraint ... that it names
     names: frozenset[str]  #: what may be columns in the statement
 
@@ -98,7 +98,7 @@ class _Replay:
         }
         self.found: dict[tuple[str, str], dict[str, str]] = {}  #: (migration, depends on) -> object -> source
         self.watchers: dict[tuple[str, _Key], list[_Watcher]] = {}  #: (space, name) -> whose rollback SQL names it
-        self.made: list[dict[str, Any]] = []  #: what the texts say was made, as record_parsed_objects() takes it
+        self.created: list[dict[str, Any]] = []  #: what the texts say was created, as record_parsed_objects() takes it
 
     # -- names ---------------------------------------------------------------------------------------------------
 
@@ -115,7 +115,7 @@ class _Replay:
             return self._find("relation", schema, name, path)
         return None
 
-    def _look_up(self, mention: Mention, path: Sequence[str]) -> tuple[_Key, _Symbol] | None:
+    def _meant(self, mention: Mention, path: Sequence[str]) -> tuple[_Key, _Symbol] | None:
         return self._find(mention.space, mention.schema, mention.name, path)
 
     # -- edges ---------------------------------------------------------------------------------------------------
@@ -128,16 +128,16 @@ class _Replay:
                 if SOURCES.index(reasons.get(shown, SOURCES[-1])) >= SOURCES.index(source):
                     reasons[shown] = source
 
-    # -- deeds ---------------------------------------------------------------------------------------------------
+    # -- statements ----------------------------------------------------------------------------------------------
 
     def _create(self, step: Step, space: str, key: _Key, kind: str) -> _Symbol:
         symbol = _Symbol(kind=kind, name=_shown(key), hands=[(step.name, "created")])
         self.spaces[space][key] = symbol
-        self._disturb(step, space, key, symbol, made=True)
+        self._disturb(step, space, key, symbol, created=True)
         return symbol
 
     def _created(self, step: Step, mention: Mention, source: str) -> None:
-        found = self._look_up(mention, step.path) if mention.part is not None or mention.only_new else None
+        found = self._meant(mention, step.path) if mention.part is not None or mention.only_new else None
         if mention.part is None:
             if found is not None and found[1].kind != "relation":
                 if mention.kind in ("view", *_ROUTINES):  # OR REPLACE
@@ -163,12 +163,12 @@ class _Replay:
                     kind=mention.kind, name=_shown(key, mention.part, mention.kind), hands=[(step.name, "created")]
                 )
                 relation.parts[mention.kind, mention.part] = part
-                self._disturb(step, mention.space, key, part, part=mention.part, made=True)
+                self._disturb(step, mention.space, key, part, part=mention.part, created=True)
                 self._note(step, mention, key[0])
 
     def _note(self, step: Step, mention: Mention, schema: str | None) -> None:
         arguments = None if mention.arguments is None else ", ".join(mention.arguments)
-        self.made.append(
+        self.created.append(
             {
                 "migration_name": step.name,
                 "kind": mention.kind,
@@ -188,17 +188,14 @@ class _Replay:
         if mention.action == "created":
             self._created(step, mention, source)
             return
-        found = self._look_up(mention, step.path)
+        found = self._meant(mention, step.path)
         if found is None:
             return
-        key, symbol = found
-        if mention.part is not None:
-            relation = symbol
-            part = relation.parts.get((mention.kind, mention.part))
-            if part is None:
-                self._need(step, relation.needed_by_users(), relation, source)
-                return
-            symbol = part
+        key, whole = found
+        symbol = whole if mention.part is None else whole.parts.get((mention.kind, mention.part))
+        if symbol is None:
+            self._need(step, whole.needed_by_users(), whole, source)
+            return
         match mention.action:
             case "used":
                 self._need(step, symbol.needed_by_users(), symbol, source)
@@ -209,29 +206,31 @@ class _Replay:
                 self._need(step, symbol.needed_by_changers(), symbol, source)
                 self._disturb(step, mention.space, key, symbol, part=mention.part)
                 self._hand(symbol, step, "renamed")
-                if mention.part is not None:
-                    symbol = relation.parts.pop((mention.kind, mention.part))
-                    symbol.name = _shown(key, mention.new_name, mention.kind)
-                    relation.parts[mention.kind, mention.new_name or ""] = symbol
-                else:
-                    symbols = (
-                        self.spaces[mention.space] if key in self.spaces[mention.space] else self.spaces["relation"]
-                    )
-                    new = (mention.new_schema or key[0], mention.new_name or key[1])
-                    symbols[new] = symbols.pop(key)
-                    symbol.name = _shown(new)
+                self._rename(mention, key, whole, symbol)
             case "dropped":
                 self._need(step, symbol.all_hands(), symbol, source)
                 self._disturb(step, mention.space, key, symbol, part=mention.part)
                 if mention.part is not None:
-                    del relation.parts[mention.kind, mention.part]
+                    del whole.parts[mention.kind, mention.part]
                 else:
-                    symbols = (
-                        self.spaces[mention.space] if key in self.spaces[mention.space] else self.spaces["relation"]
-                    )
-                    del symbols[key]
+                    del self._space_of(mention, key)[key]
                     if mention.space == "schema":
                         self._drop_inside(step, mention.name, source)
+
+    def _rename(self, mention: Mention, key: _Key, whole: _Symbol, symbol: _Symbol) -> None:
+        if mention.part is not None:
+            del whole.parts[mention.kind, mention.part]
+            symbol.name = _shown(key, mention.new_name, mention.kind)
+            whole.parts[mention.kind, mention.new_name or ""] = symbol
+        else:
+            symbols = self._space_of(mention, key)
+            new = (mention.new_schema or key[0], mention.new_name or key[1])
+            symbols[new] = symbols.pop(key)
+            symbol.name = _shown(new)
+
+    def _space_of(self, mention: Mention, key: _Key) -> dict[_Key, _Symbol]:
+        """Where the symbol of a key is: a view, say, may be named as a type."""
+        return self.spaces[mention.space] if key in self.spaces[mention.space] else self.spaces["relation"]
 
     def _drop_inside(self, step: Step, schema: str, source: str) -> None:
         for symbols in self.spaces.values():
@@ -240,12 +239,12 @@ class _Replay:
                 self._need(step, symbol.all_hands(), symbol, source)
 
     def _columns(self, step: Step, statement: StatementObjects, source: str) -> None:
-        """Columns of the relations of a statement that it names: another migration than the table's may have added them."""
+        """Columns of its relations that a statement names: another migration than the table's may have added them."""
         for mention in statement.mentions:
             if (
                 mention.space not in ("relation", "type")
                 or mention.action == "dropped"
-                or (found := self._look_up(mention, step.path)) is None
+                or (found := self._meant(mention, step.path)) is None
             ):
                 continue
             for (kind, name), part in found[1].parts.items():
@@ -255,7 +254,7 @@ class _Replay:
     def _watch(self, step: Step) -> None:
         for statement in step.rollback:
             for mention in statement.mentions if not statement.in_body else ():
-                found = self._look_up(mention, step.path)
+                found = self._meant(mention, step.path)
                 schema = (
                     None
                     if mention.space in ("schema", "extension")
@@ -269,11 +268,11 @@ class _Replay:
                 self.watchers.setdefault((space, key), []).append(watcher)
 
     def _disturb(
-        self, step: Step, space: str, key: _Key, symbol: _Symbol, *, part: str | None = None, made: bool = False
+        self, step: Step, space: str, key: _Key, symbol: _Symbol, *, part: str | None = None, created: bool = False
     ) -> None:
-        """An object is made, or is dropped or renamed, that the rollback SQL of an earlier migration names."""
+        """An object is created, dropped or renamed that the rollback SQL of an earlier migration names."""
         for watcher in self.watchers.get((space, key), ()):
-            if watcher.part == part and watcher.makes_or_drops if made else part is None or part in watcher.names:
+            if watcher.part == part and watcher.creates_or_drops if created else part is None or part in watcher.names:
                 self._need(step, [watcher.migration], symbol, "rollback")
 
     def run(self, step: Step) -> None:
@@ -287,26 +286,28 @@ class _Replay:
             self._take_row(step, row)
         self._watch(step)
 
+    def _take_part(self, step: Step, row: Mapping[str, Any], key: _Key, name: str) -> None:
+        """A column or the like that was seen in the catalogs."""
+        kind = row["kind"]
+        relation = self.spaces["relation"].get(key)
+        if relation is None:
+            return
+        part = relation.parts.get((kind, name))
+        if row["action"] == "dropped":
+            if relation.parts.pop((kind, name), None) is not None:
+                self._disturb(step, "relation", key, relation, part=name)
+        elif part is None:
+            action = "created" if row["action"] == "created" else "changed"
+            relation.parts[kind, name] = _Symbol(kind=kind, name=row["identity"], hands=[(step.name, action)])
+        else:
+            part.name = row["identity"]
+            self._hand(part, step, row["action"])
+
     def _take_row(self, step: Step, row: Mapping[str, Any]) -> None:
-        """What was seen in the catalogs and the text did not tell."""
+        """What was seen in the catalogs and the text does not say."""
         kind, names = row["kind"], object_names.parts(row["identity"])
         if kind in _PARTS and len(names) == 3:
-            relation = self.spaces["relation"].get((names[0], names[1]))
-            if relation is None:
-                return
-            part = relation.parts.get((kind, names[2]))
-            if row["action"] == "dropped":
-                if relation.parts.pop((kind, names[2]), None) is not None:
-                    self._disturb(step, "relation", (names[0], names[1]), relation, part=names[2])
-            elif part is None:
-                relation.parts[kind, names[2]] = _Symbol(
-                    kind=kind,
-                    name=row["identity"],
-                    hands=[(step.name, "created" if row["action"] == "created" else "changed")],
-                )
-            else:
-                part.name = row["identity"]
-                self._hand(part, step, row["action"])
+            self._take_part(step, row, (names[0], names[1]), names[2])
             return
         space = (
             "relation" if kind in _RELATIONS else "routine" if kind in _ROUTINES else "type" if kind in _TYPES else kind
@@ -354,7 +355,7 @@ def infer(
     Parameters
     ----------
     steps : iterable of Step
-        The migrations in place, in the order in which they were applied.
+        What is applied, in order.
     known : iterable of mapping
         Rows of infer_migration_dependencies(): what the catalogs say. Where they have an edge, their objects are its
         reason.
@@ -362,7 +363,7 @@ def infer(
     Returns
     -------
     (list of InferredDependency, list of dict)
-        The dependencies, in the order of the dependents; and what the texts say that each migration made, as
+        The dependencies, in the order of the dependents; and what the texts say that each migration created, as
         record_parsed_objects() takes it.
     """
     replay = _Replay()
@@ -386,4 +387,4 @@ def infer(
                 migration_name=name, depends_on=base, because=tuple(because), source=source
             )
     edges = sorted(found.values(), key=lambda edge: (order.get(edge.migration_name, 0), order.get(edge.depends_on, 0)))
-    return edges, replay.made
+    return edges, replay.created

@@ -1,4 +1,4 @@
-"""A run that ended early: what was undone, and what stays in place."""
+"""A run that was interrupted: what was undone, and what stays. Does not write."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def telling_what_stays(database: Database, deed: str, *, in_steps: bool = False) -> Iterator[None]:
-    """Turn Ctrl-C into `Interrupted`, which says what the deeds inside had committed by then. Does not write."""
+def saying_what_stays(database: Database, action: str, *, nontransactional: bool = False) -> Iterator[None]:
+    """Turn Ctrl-C into `Interrupted`, which says what the commands inside had committed by then. Does not write."""
     database.attempts.forget()
     try:
         yield
     except KeyboardInterrupt as interrupt:
         undone = "What was running was cancelled on the server and undone."
-        if in_steps:
+        if nontransactional:
             undone = (
                 "The statement that was running was cancelled on the server. Those before it stay, and a second run"
                 " resumes."
@@ -29,12 +29,12 @@ def telling_what_stays(database: Database, deed: str, *, in_steps: bool = False)
             done = database.attempts.completed()
         except MigrollbackError as error:
             raise Interrupted(
-                "What was running was cancelled, if it was not committed already; the database cannot be asked:"
+                "What was running was cancelled, if it was not committed already; the database does not answer:"
                 f" {error.message}"
             ) from interrupt
         if done:
             undone = (
-                f"Too late for {some(done)}: {deed}, committed, and not undone. Only what came after that was"
+                f"Too late for {some(done)}: {action}, committed, and not undone. Only what came after that was"
                 " cancelled."
             )
         raise Interrupted(undone, done=done) from interrupt

@@ -1,4 +1,4 @@
-"""What the ledgers of deploy tools say of files and of the history: applied, applied again, missing, a deploy at work. Does not write."""
+"""What deploy ledgers say of files and history: applied, applied again, missing, at work. Does not write."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnsw
             " ALTER DATABASE ... SET migrollback.deploy_ledger = 'schema.table'"
         )
     not_applied = {name for names in by_ledger.values() for name in names}
-    # a file in our own format that Supabase's ledger knows is Supabase's from now on: its ledger is asked even when it
+    # a file in our own format that Supabase's ledger knows is Supabase's from now on: its ledger counts even when it
     # has lost all the others
     kept = tuple(
         replace(file, deployed_by="supabase") if file.ledger_tool is None and file.name in rows else file
@@ -57,7 +57,7 @@ def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnsw
 
 
 def missing_warnings(findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What to say of migrations that are applied here and that their ledgers do not hold: a line for each ledger; pure."""
+    """What to say of migrations that are applied here and not in their ledgers: a line for each ledger; pure."""
     by_ledger: dict[str, list[str]] = {}
     for row in findings:
         if row["finding"] == "missing":
@@ -91,7 +91,9 @@ def ask(database: Database, files: Sequence[MigrationFile]) -> Sequence[dict[str
 
 
 def refuse_while_deploying(database: Database, tools: Iterable[str | None], *, also_broken_off: bool = False) -> None:
-    """Refuse to go on while a deploy tool is at work, whose ledger says half of what it brings, and where a ledger is not trusted. Does not write.
+    """Refuse while a deploy tool is at work, or where its ledger is not trusted. Does not write.
+
+    The ledger of a tool at work says half of what it brings.
 
     Parameters
     ----------

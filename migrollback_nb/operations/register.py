@@ -1,4 +1,4 @@
-"""Registers the files of a folder, in step with the deploy tool: in order, many at once, and a bad one stops no other. Writes."""
+"""Registers the files of a folder, in step with the deploy tool; a bad one stops no other. Writes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def register(database: Database, file: MigrationFile) -> RegisterResult:
     try:
         warnings = (*live_block_warning(database, file), *ledgers.not_applied_warning(database, file))
     except ConnectionFailed as lost:  # what is registered is committed
-        warnings = (f"What its deploy tool knows of it could not be asked: {lost.message}",)
+        warnings = (f"What its deploy tool knows of it could not be read: {lost.message}",)
     return results.RegisterResult(
         migration_name=file.name,
         outcome=outcome,
@@ -42,7 +42,7 @@ def register(database: Database, file: MigrationFile) -> RegisterResult:
 def sync(
     database: Database, folder: MigrationFolder, *, deploy: str | None = None, progress: Progress | None = None
 ) -> SyncResult:
-    """Register what the folder holds and the history does not, and record what deploy tools did meanwhile. Writes.
+    """Register what the folder holds and the history does not, and record what deploy tools did. Writes.
 
     Parameters and result are those of `Workspace.sync`.
     """
@@ -137,7 +137,9 @@ def sync(
 def _reworked(
     database: Database, files: Sequence[MigrationFile], history: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Sequence[MigrationFile], Collection[str], Sequence[str]]:
-    """(What has another version now than the one registered under its name, and is deployed; names of all of another version; remarks). Does not write.
+    """What has another version now than the one registered under its name. Does not write.
+
+    Returns the files that are deployed, the names of all, and remarks.
 
     Sqitch gives a change that is reworked its old name, and the old form another.
     """
@@ -168,7 +170,7 @@ def _ledger_tools(files: Iterable[MigrationFile], history: Mapping[str, Mapping[
 def _register_batch(
     database: Database, batch: Sequence[MigrationFile], *, deploy: str | None, names: Mapping[str, str]
 ) -> tuple[dict[str, str], Sequence[FileFailure]]:
-    """Register files together, or, when the database refuses one of them, one by one: a bad one stops no other. Writes."""
+    """Register files together, or, when the database refuses one of them, one by one. Writes."""
     records = [record_of(file, deploy=deploy, names=names) for file in batch]
     try:
         return database.commands.register_many(records), ()
@@ -193,7 +195,10 @@ def _register_batch(
 
 
 def record_of(file: MigrationFile, *, deploy: str | None, names: Mapping[str, str]) -> dict[str, Any]:
-    """What is registered of a file: with the deploy that brings it, and dependencies by the names that the history has (names: file's -> registered); pure."""
+    """What is registered of a file, with its deploy, and dependencies by the names that the history has; pure.
+
+    `names`: name of a file -> name in the history.
+    """
     record = file.record()
     record["depends_on"] = list(dict.fromkeys(names.get(name, name) for name in record["depends_on"]))
     if deploy is not None:
@@ -202,7 +207,7 @@ def record_of(file: MigrationFile, *, deploy: str | None, names: Mapping[str, st
 
 
 def live_block_warning(database: Database, file: MigrationFile) -> tuple[str, ...]:
-    """Say that Supabase's own tool would run a rollback block that is live SQL, where this is its database. Does not write."""
+    """Say that Supabase's tool would run a rollback block that is live SQL, where it is used. Does not write."""
     if file.rollback is not None and file.rollback.live and database.queries.uses_supabase():
         return (
             (
@@ -216,7 +221,7 @@ def live_block_warning(database: Database, file: MigrationFile) -> tuple[str, ..
 def order_files(
     files: dict[str, MigrationFile], known: Iterable[str], left: Mapping[str, LeftRolledBack] | None = None
 ) -> tuple[Sequence[MigrationFile], Sequence[FileFailure]]:
-    """Dependencies first. Files whose dependencies are missing or circular become failures, and so does what depends on them.
+    """Dependencies first. Files whose dependencies are missing or form a cycle fail, and their dependents too.
 
     Parameters
     ----------
@@ -242,7 +247,7 @@ def order_files(
                     )
                 else:
                     trouble = (
-                        f"depends on {', '.join(bases)}, which is neither in place nor a new, good file of the folder"
+                        f"depends on {', '.join(bases)}, which is neither applied nor a new, good file of the folder"
                     )
                     fix = "Add the file, apply it again, or correct -- Depends on:."
                 failures.append(results.FileFailure(migration_name=name, error=f"{files[name].path}: {trouble}\n{fix}"))

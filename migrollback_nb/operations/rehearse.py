@@ -83,7 +83,7 @@ def rehearse(
     lock_timeout: str | None = None,
     statement_timeout: str | None = None,
 ) -> Rehearsal:
-    """Rehearse the rollbacks of these migrations, in this order, on the target itself. Writes one event and nothing else.
+    """Rehearse the rollbacks of these migrations, in this order, on the target. Writes one event and nothing else.
 
     Raises
     ------

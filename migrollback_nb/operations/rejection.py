@@ -34,23 +34,23 @@ def refusal(
         The result that says so, for programs; by default none.
     """
     dependents: tuple[str, ...] = ()
-    told = [f"This is about {name}, which has to be rolled back before {names[-1]}."] if name != names[-1] else []
+    hints = [f"This is about {name}, which must be rolled back before {names[-1]}."] if name != names[-1] else []
     with suppress(Exception):  # whatever it is: the refusal counts, with or without what leads on
         check = database.queries.can_rollback(name)
         dependents = tuple(check["dependent_migrations"])
         if hint is None and dependents:
-            told.append(f"Roll back first: {', '.join(dependents)}")
+            hints.append(f"Roll back first: {', '.join(dependents)}")
         elif hint is None and check["reason"] == reason and (row := database.queries.find(name)) is not None:
-            told += _way_out(name, row["status"], row["rollback_sql"])
+            hints += _fix(name, row["status"], row["rollback_sql"])
     if hint is not None:
-        told.append(hint)
-    told += [
+        hints.append(hint)
+    hints += [
         row["warning"] for row in database.queries.ledger_findings([name])
     ]  # the ledger may know better than the status
-    return Refused(reason, migration_name=name, dependents=dependents, hint="\n".join(told) or None, result=result)
+    return Refused(reason, migration_name=name, dependents=dependents, hint="\n".join(hints) or None, result=result)
 
 
-def _way_out(name: str, status: str, rollback_sql: str | None) -> Sequence[str]:
+def _fix(name: str, status: str, rollback_sql: str | None) -> Sequence[str]:
     quoted = shlex.quote(name)
     if status == "failed":
         return [
@@ -67,6 +67,6 @@ def not_found(database: Database, name: str) -> MigrationNotFound:
     from difflib import get_close_matches
 
     similar: tuple[str, ...] = ()
-    with suppress(Exception):  # it is not there, whether or not the others can be asked for
+    with suppress(Exception):  # it is not there, whether or not the others can be listed
         similar = tuple(get_close_matches(name, database.queries.names(), n=3))
     return MigrationNotFound(name, similar=similar)

@@ -27,20 +27,20 @@ class FileComparison:
 
     def warnings(self, folder: object) -> tuple[str, ...]:
         """What a person should know of it, in words; `folder` as it is shown."""
-        told = [
+        warnings = [
             f"{file} is {name} under another name (same version, same text): it is known as {name} here, and does not"
             f" run again. {name} is registered and has no file any more"
             for file, name in self.renamed.items()
         ]
-        told += [
+        warnings += [
             f"{file} has the version of {name}, which is applied and has no file any more, and another text. If it is"
             f" {name}, renamed and changed, name it {name} again; if it is another migration, say so by its name:"
             f" migrollback apply {file}, or migrollback register {file}"
             for file, name in self.unclear.items()
         ]
         if self.deleted:
-            told.append(f"Applied, but without a file in {folder} any more: {some(self.deleted)}")
-        return tuple(told)
+            warnings.append(f"Applied, but without a file in {folder} any more: {some(self.deleted)}")
+        return tuple(warnings)
 
 
 def compare(
@@ -53,7 +53,7 @@ def compare(
     files : sequence of MigrationFile
         The good files of the folder.
     history : mapping
-        Name -> (status, checksum, version, system) of what is registered, as `Database.queries.history_states` gives it.
+        Name -> (status, checksum, version, system) of what is registered, by `Database.queries.history_states`.
     unread : collection of str
         Names of files that are there and could not be read.
 

@@ -1,4 +1,4 @@
-"""A rollback: what must be true before it, snapshots around it, verification, errors that say what to do next. Writes."""
+"""A rollback: what must be true before it, snapshots around it, verification, errors with the next step. Writes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from migrollback_nb.core import production, results
 from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, Refused, RollbackFailed
 from migrollback_nb.database.commands import nothing_has_run
 from migrollback_nb.operations import snapshots as around
-from migrollback_nb.operations.audit_log import export_audit_log
-from migrollback_nb.operations.interrupts import telling_what_stays
+from migrollback_nb.operations.audit import export_audit_log
+from migrollback_nb.operations.interrupts import saying_what_stays
 from migrollback_nb.operations.rejection import not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
@@ -82,7 +82,7 @@ def rollback(
         )
     fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
     warnings: tuple[str, ...] = ()
-    in_steps = False
+    nontransactional = False
     facts = database.queries.rollback_facts(names)
     known = facts.known
     if not (reason or "").strip() and production.is_production(database.target):
@@ -95,12 +95,15 @@ def rollback(
         if step not in known:
             raise not_found(database, step)
         warnings += warnings_of(database, folder, step, known[step])
-        in_steps = in_steps or known[step]["in_steps"]
+        nontransactional = nontransactional or known[step]["nontransactional"]
         if known[step]["system"] and len(names) > 1:
             raise Refused("The rollback system itself is rolled back alone", migration_name=step)
         if known[step]["system"]:
             return roll_back_system(database, step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
-    with database.session.operation(progress), telling_what_stays(database, "rolled back", in_steps=in_steps):
+    with (
+        database.session.operation(progress),
+        saying_what_stays(database, "rolled back", nontransactional=nontransactional),
+    ):
         result = roll_back(
             database,
             names,
@@ -108,7 +111,7 @@ def rollback(
             reason=reason,
             fingerprint=fingerprint,
             snapshots=snapshots,
-            in_steps=in_steps,
+            nontransactional=nontransactional,
             warnings=warnings,
         )
     return replace(result, warnings=(*result.warnings, *database.session.remarks))
@@ -122,7 +125,7 @@ def roll_back(
     reason: str | None,
     fingerprint: str | None,
     snapshots: Snapshots,
-    in_steps: bool,
+    nontransactional: bool,
     warnings: tuple[str, ...],
 ) -> RollbackResult | ChainResult:
     """A rollback with the snapshots around it. Writes.
@@ -135,7 +138,7 @@ def roll_back(
         What is known of them.
     fingerprint : str, optional
         Of the preview that was looked at.
-    in_steps : bool
+    nontransactional : bool
         True: it runs statement by statement, outside a transaction.
     warnings : tuple of str
         What is known before, and goes into the result.
@@ -154,9 +157,9 @@ def roll_back(
             before, remarks = around.take(database, "before rollback", names)
             state = fingerprint or facts.fingerprint
         warnings += remarks
-    if in_steps and len(names) == 1:
+    if nontransactional and len(names) == 1:
         execution = database.nontransactional.rollback(names[0], reason=reason, preview=fingerprint)
-    elif in_steps:
+    elif nontransactional:
         raise Refused(
             "A rollback that runs outside a transaction cannot be part of a chain",
             migration_name=names[-1],
@@ -186,14 +189,14 @@ def roll_back_system(
     trail: Path | str | None,
     warnings: tuple[str, ...],
 ) -> RollbackResult:
-    """Roll back the rollback system itself. Writes, and saves the audit trail to a file first: nothing of it is left afterwards."""
+    """Roll back the rollback system itself. Writes, and first saves the audit log to a file: nothing of it is left."""
     check = database.queries.can_rollback(name)
     if not check["can_rollback"]:
         raise Refused(check["reason"], migration_name=name, dependents=tuple(check["dependent_migrations"]))
     path = Path(trail) if trail is not None else Path(f"migrollback_trail_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
     head = export_audit_log(database, path)
     execution = database.commands.rollback([name], reason=reason, preview=preview, chain_head=head.head_hash)
-    saved = f"The history and the audit trail were saved to {path} (head {head.head_number} {head.head_hash})"
+    saved = f"The history and the audit log were saved to {path} (head {head.head_number} {head.head_hash})"
     return _results(database, execution, (*warnings, saved), (name,))[0]
 
 
@@ -229,7 +232,7 @@ def _results(
         elif before := names[: names.index(row["migration_name"])]:
             undone = f"Everything was undone, the rollback of {', '.join(before)} before it too."
         next_step = (
-            f"{undone} Status is {status}: mend the cause, then migrollback resolve"
+            f"{undone} Status is {status}: fix the cause, then migrollback resolve"
             f" {shlex.quote(row['migration_name'])} --as applied|rolled_back --reason TEXT."
             if status == "failed"
             else (
@@ -256,7 +259,7 @@ def _results(
 
 
 def _status(database: Database, name: str) -> str | None:
-    """None where nobody can be asked: that it failed stands all the same."""
+    """Its status; None where the connection is lost."""
     try:
         return (database.queries.find(name) or {}).get("status")
     except ConnectionFailed:

@@ -1,6 +1,6 @@
-"""Snapshots around a deed, and what they prove afterwards. Writes snapshots and events, never anything else.
+"""Snapshots around a command, and what they prove afterwards. Writes snapshots and events, never anything else.
 
-A snapshot that cannot be taken stops no deed: it becomes a warning, and there is less to verify with.
+A snapshot that cannot be taken stops no command: it becomes a warning, and there is less to verify with.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def check_choice(snapshots: str) -> None:
 
 
 def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
-    """Take a snapshot around what is done with these migrations. Writes it, unless nothing has changed since the last one.
+    """Take a snapshot around a command with these migrations. Writes it, unless nothing has changed since the last.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
     Raises
     ------
     DatabaseError, ConnectionFailed
-        Before a deed, when it was cancelled or the connection was lost.
+        Before a command, when it was cancelled or the connection was lost.
     """
     try:
         return _snapshot(database, moment, names), ()
@@ -55,7 +55,7 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
             raise
         return None, (f"No snapshot was taken {moment}: {error.message}",)  # what it is about is committed
     except (LockBusy, DatabaseError) as error:
-        if moment.startswith("before") and database.session.cancelled:  # whoever cancels does not want what follows
+        if moment.startswith("before") and database.session.cancelled:  # a user who cancels does not want what follows
             raise DatabaseError(
                 "Cancelled before anything ran", sqlstate="57014", hint="Nothing was changed."
             ) from error
@@ -76,7 +76,7 @@ def _snapshot(database: Database, moment: Moment, names: Sequence[str]) -> str:
 def verify(
     database: Database, names: Sequence[str], *, before: str | None, fingerprint: str | None = None
 ) -> tuple[Verification | None, tuple[str, ...]]:
-    """Compare the schema after a rollback with what it was before the migrations were applied. Writes a snapshot and the event ``verified``.
+    """Compare the schema after a rollback with what it was before the apply. Writes a snapshot and event ``verified``.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""Whether what the database keeps of a migration is what its file says. Reads files, and parses them only where it must: `check` must stay quick."""
+"""Whether what is stored of a migration is what its file says. Does not write.
+
+Files are parsed only where they must be: `check` is to be quick.
+"""
 
 from __future__ import annotations
 
@@ -44,55 +47,55 @@ def warnings_of(
     if folder is None:
         return ()
     path = folder / f"{name}.sql"
-    shown = f"{name} in {folder}"  # one of two files
-    checksum = row["checksum"]
     try:
-        data = path.read_bytes() if path.is_file() else None
-        if data is not None:
-            shown = str(path)
-            if checksum == checksum_of(data) and not thorough and _is_plainly_stored(data, row):
-                return ()
-        if not folder.is_dir():
-            return ()
-        if data is None or (
-            checksum is not None and checksum != checksum_of(data)
-        ):  # changed, not there, or one of two files, which takes longer to find out
-            from migrollback_nb.files.formats import MigrationFolder
-
-            found = MigrationFolder(folder).checksum(name)
-            if found is None:
-                return ()
-            if checksum not in (found, None):
-                return (
-                    (
-                        f"{shown} was changed after it was registered: what runs is the registered rollback SQL."
-                        " Register it again if the file is right"
-                    ),
-                )
-        different = _difference(database, folder, name)
+        warning = _warning(database, folder, path, name, row, thorough=thorough)
     except OSError as error:  # no reason not to answer in an incident
-        return (
-            f"{path} cannot be read ({error.strerror}): nobody can tell whether it was changed after it was registered",
-        )
+        unknown = "it is not known whether it was changed after it was registered"
+        return (f"{path} cannot be read ({error.strerror}): {unknown}",)
     except MigrollbackError as error:
-        return (f"{error.message}: nobody can tell whether {name} was changed after it was registered",)
+        return (f"{error.message}: it is not known whether {name} was changed after it was registered",)
+    return () if warning is None else (warning,)
+
+
+def _warning(
+    database: Database, folder: Path, path: Path, name: str, row: Mapping[str, Any], *, thorough: bool
+) -> str | None:
+    checksum = row["checksum"]
+    data = path.read_bytes() if path.is_file() else None
+    shown = f"{name} in {folder}" if data is None else str(path)  # one of two files
+    unchanged = data is not None and checksum == checksum_of(data)
+    if data is not None and unchanged and not thorough and _is_plainly_stored(data, row):
+        return None
+    if not folder.is_dir():
+        return None
+    # changed, not there, or one of two files, which takes longer to find out
+    if data is None or (checksum is not None and not unchanged):
+        from migrollback_nb.files.formats import MigrationFolder
+
+        found = MigrationFolder(folder).checksum(name)
+        if found is None:
+            return None
+        if checksum not in (found, None):
+            return (
+                f"{shown} was changed after it was registered: what runs is the registered rollback SQL."
+                " Register it again if the file is right"
+            )
+    different = _difference(database, folder, name)
     if different is None:
-        return ()
+        return None
     although = (
         "it was registered without a checksum"
         if checksum is None
         else "the checksum is: it was changed in the database"
     )
     return (
-        (
-            f"{different.format(shown=shown)}, though {although}. What runs is what is stored: look at it, and register"
-            " the file again if that is right"
-        ),
+        f"{different.format(shown=shown)}, though {although}. What runs is what is stored: look at it, and register"
+        " the file again if that is right"
     )
 
 
 def _is_plainly_stored(data: bytes, row: Mapping[str, Any]) -> bool:
-    """Whether the stored rollback SQL is the one of a file in our own format, as far as can be seen without the parser."""
+    """Whether the stored rollback SQL is that of a file in our own format, as far as is seen without the parser."""
     found = plain_rollback(data)
     if found is None or row["tool"] is not None:
         return False

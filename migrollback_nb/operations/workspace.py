@@ -495,7 +495,7 @@ class Workspace:
         UsageError
             When the file exists already: an audit log is never overwritten.
         """
-        from migrollback_nb.operations.audit_log import export_audit_log
+        from migrollback_nb.operations.audit import export_audit_log
 
         return export_audit_log(self.database, path)
 

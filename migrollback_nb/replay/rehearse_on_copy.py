@@ -47,7 +47,7 @@ def rehearse_on_copy(
             raise refusal({"needs_consent": True, "not_undone": needed, "migration_name": needed[0]["migration_name"]})
         history = database.queries.stored(names)
         blocked_by = position = None
-        if len(names) == 1 and database.queries.warnings(names)[names[0]]["in_steps"]:
+        if len(names) == 1 and database.queries.warnings(names)[names[0]]["nontransactional"]:
             report, notices = _statement_by_statement(database, names[0], history[names[0]])
         else:
             run = database.rehearsals.rehearse(names, consent=True, statement_timeout=timeout)

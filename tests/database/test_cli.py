@@ -528,7 +528,7 @@ def test_an_apply_that_fails_tells_programs_what_is_applied(
     assert "division by zero" in told.pop("message")
     assert told == {
         "error": "ApplyFailed",
-        "hint": "Everything it did was undone.\nApplied before it, and in place: 001_a.",
+        "hint": "Everything it did was undone.\nApplied before it, and still applied: 001_a.",
         "migration_name": "002_b",
         "applied": ["001_a"],
         "sqlstate": "22012",

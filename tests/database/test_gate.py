@@ -204,7 +204,7 @@ def test_a_file_that_may_not_be_read_stops_no_rollback(db, applied, monkeypatch)
     monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read anything
     (warning,) = db.check("001_t").warnings
     assert warning.endswith(
-        "001_t.sql cannot be read (Permission denied): nobody can tell whether it was changed after it was registered"
+        "001_t.sql cannot be read (Permission denied): it is not known whether it was changed after it was registered"
     )
     assert db.rollback("001_t", confirm="001_t").success
 

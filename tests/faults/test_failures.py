@@ -222,7 +222,7 @@ def test_an_up_migration_that_fails_leaves_those_before_it_applied(db, write_mig
         db.apply()
     assert status(session(), "001_a") == "applied"
     assert not exists(session(), "c")
-    assert caught.value.hint == "Everything it did was undone.\nApplied before it, and in place: 001_a."
+    assert caught.value.hint == "Everything it did was undone.\nApplied before it, and still applied: 001_a."
     assert caught.value.done == ("001_a",)
 
 

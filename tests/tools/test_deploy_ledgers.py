@@ -328,7 +328,7 @@ def test_order_of_numbers_is_the_order_of_the_history(db, folder, session):
     db.sync()
     assert list(db.list()["migration_name"])[:3] == ["10_t", "2_t", "1_t"]
     assert db.database.queries.last_applied() == "10_t"
-    assert [row["migration_name"] for row in db.database.queries.in_place()] == ["1_t", "2_t", "10_t"]
+    assert [row["migration_name"] for row in db.database.queries.applied()] == ["1_t", "2_t", "10_t"]
 
 
 def test_a_chain_goes_by_the_order_in_which_things_were_applied(db, folder):
