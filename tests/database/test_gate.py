@@ -183,7 +183,7 @@ def test_a_refusal_says_which_one_it_is_about_and_what_leads_on(db, applied, ask
     chain = asked("001_a", chain=True)
     assert (chain.migration_name, chain.reason) == ("002_it's failed", "Rollback failed, manual intervention required")
     assert chain.hint.splitlines() == [
-        "This is about 002_it's failed, which has to be rolled back before 001_a.",
+        "This is about 002_it's failed, which must be rolled back before 001_a.",
         (
             "Look at it first, then say how it stands: migrollback resolve '002_it'\"'\"'s failed' --as"
             " applied|rolled_back --reason TEXT"
