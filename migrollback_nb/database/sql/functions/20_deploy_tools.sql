@@ -25,8 +25,8 @@ BEGIN
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 AND coalesce(l.name, regexp_replace($1, '
             '''^[0-9]+_?'', '''')) = regexp_replace($1, ''^[0-9]+_?'', '''') '
                 'RETURNING to_jsonb(l))'),
-        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements}', '{}', 'version', false, NULL,
-         NULL,
+        ('supabase', 'supabase_migrations.schema_migrations', '{version,statements}', '{}',
+         'version', false, NULL, NULL,
             'SELECT l.version FROM %1$s l',
             'done AS (INSERT INTO %1$s AS l (version, statements) VALUES ($2, $3) ON CONFLICT (version) DO NOTHING '
             'RETURNING to_jsonb(l) - ''statements'')',

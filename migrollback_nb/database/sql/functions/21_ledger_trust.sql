@@ -22,8 +22,8 @@ BEGIN
         UNION SELECT r.oid FROM pg_roles r WHERE r.rolsuper OR r.rolname = 'pg_database_owner'
         UNION SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()
         UNION SELECT r.oid FROM migrollback_schema.migration_history h
-              CROSS JOIN LATERAL jsonb_array_elements_text(coalesce(h.metadata -> 'trusted_ledger_owners', '[]'))
-                  AS t (role_name)
+              CROSS JOIN LATERAL jsonb_array_elements_text(coalesce(h.metadata -> 'trusted_ledger_owners',
+                  '[]')) AS t (role_name)
               JOIN pg_roles r ON r.rolname = t.role_name
               -- by its name, which is indexed: a function would be asked for each of ten thousand
               WHERE h.migration_name = ANY ('{20250120_migration_rollback_system}'::text[])
@@ -52,10 +52,10 @@ BEGIN
                AND (d.deptype IN ('a', 'i', 'P', 'S') OR d.deptype = 'n' AND d.classid = 'pg_constraint'::regclass)
             UNION ALL                   -- what that uses: functions, types, operators, other tables
             SELECT d.refclassid, d.refobjid FROM pg_depend d WHERE d.classid = r.class AND d.objid = r.object
-                AND d.deptype <> 'e'
+                   AND d.deptype <> 'e'
             UNION ALL                   -- partitions and other children, which are read and written with it
             SELECT 'pg_class'::regclass::oid, i.inhrelid FROM pg_inherits i WHERE r.class = 'pg_class'::regclass
-                AND i.inhparent = r.object
+                   AND i.inhparent = r.object
         ) AS n (class, object))
     SELECT r.class::regclass, r.object,
            coalesce((SELECT c.relowner FROM pg_class c WHERE r.class = 'pg_class'::regclass AND c.oid = r.object),
@@ -93,7 +93,7 @@ BEGIN
       FROM (SELECT p.class, p.object, p.owner AS role_id, false AS by_trigger FROM part p WHERE p.owner <> ALL (trusted)
             UNION ALL
             SELECT p.class, p.object, a.grantee, true FROM part p JOIN pg_class c ON p.class = 'pg_class'::regclass
-                AND c.oid = p.object
+                   AND c.oid = p.object
              CROSS JOIN LATERAL aclexplode(c.relacl) a
              WHERE a.privilege_type = 'TRIGGER' AND a.grantee <> ALL (trusted) AND EXISTS (SELECT FROM pg_trigger t
                  WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)) f
@@ -110,7 +110,7 @@ BEGIN
     END IF;
     RETURN format('The ledger %s is not trusted: %s, or run migrollback install --trust-ledger-of %s', ledger,
         CASE WHEN culprit.object = ledger
-            THEN format('it belongs to %s. Drop it where your deploy tool did not make it', role_name)
+                 THEN format('it belongs to %s. Drop it where your deploy tool did not make it', role_name)
              ELSE (SELECT format('with it goes the %s %s, which belongs to %s. Take that away', i.type, i.identity,
                                  role_name)
                      FROM pg_identify_object(culprit.class, culprit.object, 0) i) END,
@@ -131,9 +131,9 @@ DECLARE
     schemas name[];
 BEGIN
     -- where the migration's own names are looked up, and where tools put it without a setting
-    PERFORM set_config('search_path', concat_ws(', ', CASE
-                                                WHEN migrollback_schema.is_schema_list(deploy_ledger.search_path)
-                                                    THEN nullif(deploy_ledger.search_path, '') END,
+    PERFORM set_config('search_path',
+                       concat_ws(', ', CASE WHEN migrollback_schema.is_schema_list(deploy_ledger.search_path)
+                                 THEN nullif(deploy_ledger.search_path, '') END,
                                                 'public', 'pg_temp'), true);
     schemas := current_schemas(false);
     PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -217,14 +217,13 @@ BEGIN
     IF is_new THEN
         PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
         UPDATE migrollback_schema.migration_history h
-           SET metadata = h.metadata || jsonb_build_object('trusted_ledger_owners', CASE
-                                                           WHEN trusted THEN known || to_jsonb(role_name)
-                                                               ELSE known - role_name END)
+           SET metadata = h.metadata || jsonb_build_object('trusted_ledger_owners', CASE WHEN trusted THEN known
+                                                           || to_jsonb(role_name) ELSE known - role_name END)
          WHERE h.migration_name = system_name;
         PERFORM set_config('migrollback.recording', '', true);
         PERFORM migrollback_schema.add_migration_event('ledger_trust_changed', NULL::text, NULL::uuid, NULL::text,
-                                                       client, jsonb_build_object('role', role_name, 'trusted',
-                                                           trusted));
+                                                       client, jsonb_build_object('role', role_name,
+                                                           'trusted', trusted));
     END IF;
     RETURN is_new;
 END $function$;

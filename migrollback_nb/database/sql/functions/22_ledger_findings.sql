@@ -25,11 +25,11 @@ BEGIN
             wanted := ARRAY(
                 SELECT k.key FROM jsonb_array_elements(migrations) AS m CROSS JOIN LATERAL unnest(CASE l.known_by
                     WHEN 'number' THEN ARRAY[substring(m ->> 'version' FROM '^[0-9]{1,255}$')::numeric::text]
-                        WHEN 'version' THEN ARRAY[m ->> 'version', m ->> 'name']
+                    WHEN 'version' THEN ARRAY[m ->> 'version', m ->> 'name']
                     WHEN 'file' THEN ARRAY[(m ->> 'name') || '.sql'] ELSE ARRAY[m ->> 'name'] END) AS k (key)
                  WHERE m ->> 'tool' IS NOT DISTINCT FROM t.tool AND k.key IS NOT NULL);
-            EXECUTE format('SELECT coalesce(array_agg(f.key), ''{}'') FROM (SELECT ' || CASE
-                           WHEN l.known_by = 'number' THEN 'a.key::numeric::text' ELSE 'a.key' END
+            EXECUTE format('SELECT coalesce(array_agg(f.key), ''{}'') FROM (SELECT '
+                           || CASE WHEN l.known_by = 'number' THEN 'a.key::numeric::text' ELSE 'a.key' END
                            || ' FROM (' || l.applied || ') AS a (key)) AS f (key) WHERE f.key = ANY ($1)', l.ledger)
                                INTO keys USING wanted;
         END IF;
@@ -53,7 +53,7 @@ BEGIN
                             WHEN l.known_by = 'number'  THEN substring(a.version
                                 FROM '^[0-9]{1,255}$')::numeric::text IN (SELECT unnest(keys))
                             WHEN l.known_by = 'version' THEN a.version IN (SELECT unnest(keys))
-                                OR a.name IN (SELECT unnest(keys))
+                                 OR a.name IN (SELECT unnest(keys))
                             WHEN l.known_by = 'file'    THEN a.name || '.sql' IN (SELECT unnest(keys))
                             ELSE a.name IN (SELECT unnest(keys)) END, false), l.newest_only
               FROM (SELECT m ->> 'name' AS name, m ->> 'version' AS version FROM jsonb_array_elements(migrations) AS m
@@ -142,8 +142,8 @@ BEGIN
     RETURN ARRAY(
         SELECT DISTINCT n.ledger::text
           FROM (SELECT h.metadata ->> 'search_path' AS search_path,
-                       jsonb_agg(jsonb_build_object('name', h.migration_name, 'version', h.migration_version, 'tool',
-                                                    h.metadata ->> 'tool')) AS migrations
+                       jsonb_agg(jsonb_build_object('name', h.migration_name, 'version', h.migration_version,
+                                                    'tool', h.metadata ->> 'tool')) AS migrations
                   FROM migrollback_schema.migration_history h
                  WHERE h.migration_name = ANY (names)
                    AND (h.metadata ? 'tool' OR to_regnamespace('supabase_migrations') IS NOT NULL)
@@ -154,7 +154,8 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledgers_of_migrations(text[]) IS
     'The ledgers of deploy tools from which a rollback of these migrations takes them. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.newest_in_deploy_ledger(tool text, version text, search_path text)
+CREATE OR REPLACE FUNCTION migrollback_schema.newest_in_deploy_ledger(
+    tool text, version text, search_path text)
 RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE

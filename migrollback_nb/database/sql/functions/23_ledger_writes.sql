@@ -57,7 +57,7 @@ BEGIN
         reason := 'leaves another role or search_path behind';
     ELSIF runs_code AND routines_before <> (SELECT concat_ws(' ', count(*),
                                                              sum(hashtextextended(f.ctid::text, f.xmin::text::bigint)))
-                                                                 FROM pg_proc f WHERE f.oid = ANY (ours.routines)) THEN
+                                                             FROM pg_proc f WHERE f.oid = ANY (ours.routines)) THEN
         -- asked here: they can no longer be asked themselves
         reason := 'touches the tables or functions of the rollback system';
     ELSIF migrollback_schema.migration_system_writes(ours.tables, by_rows) <> writes_before
@@ -105,7 +105,8 @@ COMMENT ON FUNCTION migrollback_schema.record_in_deploy_ledger(text, text, text[
     'migration is applied. search_path: where it is looked for, besides public. Returns what it wrote, or NULL. '
     'SQLSTATE 0A000: a ledger that only its tool can write; MR024, MR025: as write_deploy_ledger().';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.forget_in_deploy_ledger(name text, version text, metadata jsonb)
+CREATE OR REPLACE FUNCTION migrollback_schema.forget_in_deploy_ledger(
+    name text, version text, metadata jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE

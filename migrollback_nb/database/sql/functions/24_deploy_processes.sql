@@ -37,17 +37,15 @@ BEGIN
         ('Sqitch', 75474063, 75474063),
         -- the letters of Flyway, and a hash of its table's name of 32 bits, with its sign
         ('Flyway', 77431708279161 - 2147483648, 77431708279161 + 2147483647),
-        ('golang-migrate', CASE
-         WHEN table_name <> '_sqlx_migrations' THEN migrollback_schema.golang_migrate_lock_key(schema_name,
-             table_name) END,
+        ('golang-migrate', CASE WHEN table_name <> '_sqlx_migrations'
+         THEN migrollback_schema.golang_migrate_lock_key(schema_name, table_name) END,
                            CASE WHEN table_name <> '_sqlx_migrations'
-                               THEN migrollback_schema.golang_migrate_lock_key(schema_name, table_name) END),
-        ('golang-migrate', CASE
-         WHEN table_name = '_sqlx_migrations'
-             THEN 1026731422 * migrollback_schema.crc32_of(convert_to(current_database()::text, 'UTF8')) END,
+                                    THEN migrollback_schema.golang_migrate_lock_key(schema_name, table_name) END),
+        ('golang-migrate', CASE WHEN table_name = '_sqlx_migrations'
+         THEN 1026731422 * migrollback_schema.crc32_of(convert_to(current_database()::text, 'UTF8')) END,
                            CASE WHEN table_name = '_sqlx_migrations'
-                               THEN 1026731422 * migrollback_schema.crc32_of(convert_to(current_database()::text,
-                                   'UTF8')) END)
+                                    THEN 1026731422 * migrollback_schema.crc32_of(convert_to(current_database()::text,
+                                        'UTF8')) END)
     ) AS k (tool, lowest, highest) WHERE k.tool = deploy_lock_keys.tool AND k.lowest IS NOT NULL;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_lock_keys(text, regclass) IS
@@ -65,7 +63,8 @@ COMMENT ON FUNCTION migrollback_schema.golang_migrate_lock_key(text, text) IS
     'The key of the advisory lock that golang-migrate holds while it runs with this table as its ledger. Does not '
     'write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.deploy_in_progress(tool text, search_path text)
+CREATE OR REPLACE FUNCTION migrollback_schema.deploy_in_progress(
+    tool text, search_path text)
 RETURNS TABLE (reason text, pid int)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -92,8 +91,8 @@ BEGIN
            -- who holds our gate's lock is one of us, and is waited for there
            AND NOT EXISTS (SELECT FROM pg_locks g WHERE g.pid = k.pid AND g.granted AND g.locktype = 'advisory'
                            AND g.objsubid = 1
-                              AND (g.classid::bigint << 32 | g.objid::bigint) = hashtextextended('migrollback_nb gate',
-                                  0))
+                              AND (g.classid::bigint << 32 | g.objid::bigint) =
+                                  hashtextextended('migrollback_nb gate', 0))
            -- its own lock, or a row of the ledger that it has written and not committed
            AND (k.locktype = 'relation' AND k.relation = l.ledger::oid
                 AND k.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
@@ -107,8 +106,8 @@ BEGIN
     IF FOUND THEN
         RETURN QUERY SELECT format('A deploy is running: process %s%s %s. Wait for it, or end it', busy.pid,
                                    ' (' || nullif(busy.application_name, '') || ')',
-                      CASE WHEN busy.advisory THEN format('holds the lock of %s',
-                                                          coalesce(deploy_in_progress.tool, 'Supabase'))
+                      CASE WHEN busy.advisory THEN format('holds the lock of %s', coalesce(deploy_in_progress.tool,
+                          'Supabase'))
                            ELSE format('is writing the ledger %s', l.ledger::regclass) END), busy.pid;
         RETURN;
     END IF;

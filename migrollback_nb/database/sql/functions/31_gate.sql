@@ -22,7 +22,8 @@ COMMENT ON FUNCTION migrollback_schema.migration_dependents(text) IS
     'Every dependency by which another migration depends on this one, directly or through others: one row for each '
     'edge. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.migrations_to_roll_back_first(names text[], done text[] DEFAULT '{}')
+CREATE OR REPLACE FUNCTION migrollback_schema.migrations_to_roll_back_first(
+    names text[], done text[] DEFAULT '{}')
 RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     -- The planner guesses too few rows for a recursion and scans whole tables at each level: a chain of 300 took 44 ms,
@@ -79,13 +80,13 @@ BEGIN
     reason := CASE
         WHEN metadata #> '{rollback,error}' IS NOT NULL THEN
             format('Rollback SQL is not valid: line %s, column %s: %s',
-                   metadata #>> '{rollback,error,line}', metadata #>> '{rollback,error,column}',
-                       metadata #>> '{rollback,error,message}')
+                   metadata #>> '{rollback,error,line}', metadata #>> '{rollback,error,column}', metadata #>>
+                       '{rollback,error,message}')
         WHEN metadata #>> '{rollback,transaction}' <> 'false'
-            AND jsonb_array_length(metadata #> '{rollback,refused_in_transaction}') > 0 THEN
+             AND jsonb_array_length(metadata #> '{rollback,refused_in_transaction}') > 0 THEN
             format('Rollback SQL cannot run inside a transaction: line %s: %s (write %s)',
-                   metadata #>> '{rollback,refused_in_transaction,0,line}',
-                       metadata #>> '{rollback,refused_in_transaction,0,statement}',
+                   metadata #>> '{rollback,refused_in_transaction,0,line}', metadata #>>
+                       '{rollback,refused_in_transaction,0,statement}',
                    coalesce(metadata #>> '{rollback,no_transaction_words}', '-- ROLLBACK START transaction:false'))
     END;
     IF reason IS NULL AND metadata #> '{rollback,statements}' IS NOT NULL THEN
@@ -108,8 +109,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     FROM (SELECT CASE WHEN h.id IS NULL THEN 'Migration not found'
                       ELSE coalesce(migrollback_schema.migration_blocking_reason(h.status, cardinality(first.names) > 0,
                           h.rollback_sql, h.metadata),
-                                    (SELECT p.reason FROM migrollback_schema.deploy_in_progress(h.metadata ->> 'tool',
-                                        h.metadata ->> 'search_path') p)) END AS reason,
+                                    (SELECT p.reason FROM migrollback_schema.deploy_in_progress(h.metadata ->>
+                                        'tool', h.metadata ->> 'search_path') p)) END AS reason,
                  first.names AS dependents
           FROM (SELECT migrollback_schema.migrations_to_roll_back_first(ARRAY[can_rollback_migration.name],
               '{}'::text[]) AS names) first
@@ -133,7 +134,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     -- what was rolled back blocks nothing, but what depends on it does: linear, where a closure is not
     beyond AS (
         SELECT e.base, e.dependent FROM edge e JOIN migrollback_schema.migration_history b ON b.migration_name = e.base
-            AND b.status <> 'rolled_back'
+               AND b.status <> 'rolled_back'
          WHERE NOT e.applied
         UNION
         SELECT n.base, e.dependent FROM beyond n JOIN edge e ON e.base = n.dependent WHERE NOT e.applied),
@@ -153,8 +154,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
            coalesce(btrim(h.rollback_sql, E' \t\r\n'), '') <> '', r.reason, coalesce(b.names, '{}')
     FROM migrollback_schema.migration_history h
     LEFT JOIN blocked b ON b.base = h.migration_name
-    LEFT JOIN running ON (running.tool, running.path) IS NOT DISTINCT FROM (h.metadata ->> 'tool',
-        h.metadata ->> 'search_path')
+    LEFT JOIN running ON (running.tool,
+                          running.path) IS NOT DISTINCT FROM (h.metadata ->> 'tool', h.metadata ->> 'search_path')
     -- OFFSET: pulled up it would be asked twice for each row
     CROSS JOIN LATERAL (SELECT coalesce(migrollback_schema.migration_blocking_reason(h.status, b.names IS NOT NULL,
         h.rollback_sql, h.metadata), running.reason) AS reason

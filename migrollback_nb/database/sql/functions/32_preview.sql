@@ -37,8 +37,8 @@ BEGIN
     -- their status and what depends on them (12), the schema (16). Each over netstrings: no two lists share one text.
     RETURN (
     WITH part (place, width, value) AS (
-        SELECT g.place, g.width, string_agg(coalesce(octet_length(convert_to(p.value, 'UTF8')) || ':' || p.value, '-')
-                                            || ',', '' ORDER BY n.place, p.place)
+        SELECT g.place, g.width, string_agg(coalesce(octet_length(convert_to(p.value, 'UTF8')) || ':' || p.value,
+                                                     '-') || ',', '' ORDER BY n.place, p.place)
         FROM unnest(names) WITH ORDINALITY AS n (migration_name, place)
         LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = n.migration_name
         CROSS JOIN LATERAL (VALUES (1, 12, ARRAY[n.migration_name, current_database()::text, h.id::text]),
@@ -46,15 +46,15 @@ BEGIN
                                        otherwise_path), (h.metadata -> 'rollback')::text,
                                                  h.migration_version, (h.metadata -> 'tool')::text,
                                                      (h.metadata -> 'previous_version')::text,
-                                                         (h.metadata -> 'system')::text,
+                                                     (h.metadata -> 'system')::text,
                                                  CASE WHEN h.metadata ? 'previous_version'
-                                                     THEN migrollback_schema.version_before(h.metadata) END]),
+                                                          THEN migrollback_schema.version_before(h.metadata) END]),
                                    (3, 12, ARRAY[h.status])) AS g (place, width, "values")
         CROSS JOIN LATERAL unnest(g."values") WITH ORDINALITY AS p (value, place)
         GROUP BY g.place, g.width)
-    SELECT string_agg(left(encode(sha256(convert_to(p.value || CASE
-        WHEN p.place = 3 THEN array_to_json(migrollback_schema.migrations_to_roll_back_first(names, '{}'::text[]))::text
-            ELSE '' END, 'UTF8')), 'hex'),
+    SELECT string_agg(left(encode(sha256(convert_to(p.value
+        || CASE WHEN p.place = 3 THEN array_to_json(migrollback_schema.migrations_to_roll_back_first(names,
+            '{}'::text[]))::text ELSE '' END, 'UTF8')), 'hex'),
                            p.width), '' ORDER BY p.place)
            || left(encode(sha256(convert_to(migrollback_schema.schema_hash(), 'UTF8')), 'hex'), 16)
     FROM part p);

@@ -59,7 +59,8 @@ COMMENT ON FUNCTION migrollback_schema.migration_system_token() IS
     'Differs as soon as DDL has touched one of migration_system_objects(), or added a function of the same name. '
     'Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_writes(tables oid[], rows boolean DEFAULT false)
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_writes(
+    tables oid[], rows boolean DEFAULT false)
 RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -74,7 +75,7 @@ BEGIN
     END IF;
     RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid),
                                         pg_stat_get_xact_tuples_updated(o.oid), pg_stat_get_xact_tuples_deleted(o.oid)),
-                                            ' ')
+                                        ' ')
             FROM unnest(tables) AS o (oid));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_writes(oid[], boolean) IS

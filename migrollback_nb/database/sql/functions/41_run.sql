@@ -2,7 +2,8 @@
 -- Running migration SQL: in a subtransaction, with the caller's rights, and nothing may be left behind.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION migrollback_schema.migration_rollback_statements(rollback_sql text, metadata jsonb)
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_rollback_statements(
+    rollback_sql text, metadata jsonb)
 RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -24,8 +25,8 @@ BEGIN
     bytes := convert_to(rollback_sql, 'UTF8');
     RETURN coalesce((SELECT array_agg(convert_from(substring(bytes
                                                              FROM (s.statement ->> 0)::int
-                                                                 + 1 FOR (s.statement ->> 1)::int), 'UTF8')
-                                                                     ORDER BY s.place)
+                                                             + 1 FOR (s.statement ->> 1)::int), 'UTF8')
+                                                             ORDER BY s.place)
                      FROM jsonb_array_elements(metadata #> '{rollback,statements}') WITH ORDINALITY AS s (statement,
                          place)), '{}');
 END $function$;
@@ -50,12 +51,12 @@ BEGIN
     parsed := metadata #>> '{rollback,md5}' = md5(convert_to(rollback_sql, 'UTF8'));
     -- Texts in hex: a notice that cannot be said in the client's encoding is an error, and would make the rollback
     -- fail.
-    known := jsonb_build_object('asked', encode(convert_to(asked, 'UTF8'), 'hex'), 'migration',
-                                encode(convert_to(names[place], 'UTF8'), 'hex'),
-                                'migration_number', place, 'migrations', cardinality(names), 'statements',
-                                    cardinality(statements));
-    RETURN ARRAY(SELECT (known || jsonb_build_object('statement_number', s.place, 'text',
-                                                     encode(convert_to(left(s.statement, 500), 'UTF8'), 'hex'),
+    known := jsonb_build_object('asked', encode(convert_to(asked, 'UTF8'), 'hex'),
+                                'migration', encode(convert_to(names[place], 'UTF8'), 'hex'),
+                                'migration_number', place, 'migrations', cardinality(names),
+                                'statements', cardinality(statements));
+    RETURN ARRAY(SELECT (known || jsonb_build_object('statement_number', s.place,
+                                                     'text', encode(convert_to(left(s.statement, 500), 'UTF8'), 'hex'),
                                                      'line', CASE WHEN parsed THEN metadata #> ARRAY['rollback',
                                                          'statements', (s.place - 1)::text, '2'] END))::text
                  FROM unnest(statements) WITH ORDINALITY AS s (statement, place) ORDER BY s.place) || known::text;
@@ -71,8 +72,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
     -- object in use;
     -- 42501: not this role; MR023, MR024, MR025: the deploy ledger cannot be written yet. The same SQL may succeed
     -- another time, so the migration is not marked failed.
-    SELECT left(sqlstate_code, 2) IN ('08', '40', '53', '57')
-        OR sqlstate_code IN ('55P03', '55006', '42501', 'MR023', 'MR024', 'MR025')
+    SELECT left(sqlstate_code, 2) IN ('08', '40', '53', '57') OR sqlstate_code IN ('55P03', '55006', '42501', 'MR023',
+        'MR024', 'MR025')
 $function$;
 COMMENT ON FUNCTION migrollback_schema.is_transient_error(text) IS
     'Whether an error with this SQLSTATE is transient (lock timeout, deadlock, cancel ...). Does not write.';

@@ -141,8 +141,8 @@ BEGIN
             event => CASE WHEN verdict = 'applied again' THEN 'applied_again'
                 ELSE 'registered' END, migration_name => name, attempt_id => NULL::uuid, reason => NULL::text,
             client => register_migration.client, details => jsonb_strip_nulls(jsonb_build_object(
-                'what', verdict, 'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5',
-                    md5(convert_to(rollback_sql, 'UTF8')),
+                'what', verdict, 'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'),
+                'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
                 'deploy', CASE WHEN verdict IN ('registered', 'applied again') THEN metadata ->> 'deploy' END)));
     END IF;
     RETURN verdict;
@@ -215,8 +215,7 @@ BEGIN
     INSERT INTO migrollback_schema.migration_events (event, migration_name, client, details)
     SELECT 'registered', a.e ->> 'name', register_migrations.client, jsonb_strip_nulls(jsonb_build_object(
                'what', 'registered', 'checksum', a.e -> 'checksum', 'depends_on', nullif(a.e -> 'depends_on', '[]'),
-                   'rollback_md5', md5(convert_to(a.e ->> 'rollback_sql', 'UTF8')), 'deploy',
-                       a.e #>> '{metadata,deploy}'))
+               'rollback_md5', md5(convert_to(a.e ->> 'rollback_sql', 'UTF8')), 'deploy', a.e #>> '{metadata,deploy}'))
       FROM jsonb_array_elements(migrations) WITH ORDINALITY AS a (e, place) ORDER BY a.place;
     RETURN QUERY SELECT e ->> 'name', 'registered'::text FROM jsonb_array_elements(migrations) AS e;
 END $function$;
@@ -256,8 +255,8 @@ BEGIN
         -- once for each time that it went: not again until it was applied, or its state resolved, after that
         CONTINUE WHEN 'missing_in_ledger' = (
             SELECT e.event FROM migrollback_schema.migration_events e
-             WHERE e.migration_name = f.migration_name
-               AND e.event IN ('missing_in_ledger', 'registered', 'applied', 'applied_again', 'resolved')
+             WHERE e.migration_name = f.migration_name AND e.event IN ('missing_in_ledger', 'registered', 'applied',
+                 'applied_again', 'resolved')
              ORDER BY e.event_number DESC LIMIT 1);
         PERFORM migrollback_schema.add_migration_event('missing_in_ledger', f.migration_name, NULL::uuid, NULL::text,
                                                        record_missing_in_ledger.client,
@@ -314,8 +313,9 @@ BEGIN
         END IF;
         -- what the ledger holds already need not be written, and a ledger that only its own tool can write could not be
         IF EXISTS (SELECT FROM migrollback_schema.migrations_in_deploy_ledgers(
-                       jsonb_build_array(jsonb_build_object('name', old.migration_name, 'version',
-                                                            old.migration_version, 'tool', old.metadata ->> 'tool')),
+                       jsonb_build_array(jsonb_build_object('name', old.migration_name,
+                                                            'version', old.migration_version,
+                                                            'tool', old.metadata ->> 'tool')),
                        old.metadata ->> 'search_path', true) n WHERE NOT n.is_applied) THEN
             ledger := migrollback_schema.record_in_deploy_ledger(old.migration_name, old.migration_version,
                 NULL::text[], old.metadata, old.metadata ->> 'search_path');

@@ -17,8 +17,8 @@ BEGIN
     PERFORM set_config('migrollback.recording', '', true);
     PERFORM migrollback_schema.add_migration_event('rolled_back', name, attempt_id, reason, client,
                                                    jsonb_strip_nulls(details || jsonb_build_object(
-        'rollback_md5', md5(convert_to(marked.rollback_sql, 'UTF8')), 'ledger',
-            migrollback_schema.forget_in_deploy_ledger(name, marked.migration_version, marked.metadata))));
+        'rollback_md5', md5(convert_to(marked.rollback_sql, 'UTF8')),
+        'ledger', migrollback_schema.forget_in_deploy_ledger(name, marked.migration_version, marked.metadata))));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.mark_rolled_back(text, uuid, text, text, jsonb) IS
     'Writes status, event and the deploy tool''s ledger of a migration whose rollback SQL has run in this '
@@ -124,9 +124,9 @@ BEGIN
                             'Save migration_history and migration_events first, then give the hash of the last event '
                             'as chain_head'
                         WHEN planned.metadata #>> '{rollback,transaction}' = 'false'
-                            AND (NOT dry_run OR cardinality(names) > 1)
-                             AND planned.metadata #>> '{rollback,md5}' = md5(convert_to(planned.rollback_sql, 'UTF8'))
-                                 THEN
+                             AND (NOT dry_run OR cardinality(names) > 1)
+                             AND planned.metadata #>> '{rollback,md5}' = md5(convert_to(planned.rollback_sql,
+                                 'UTF8')) THEN
                             'This rollback runs outside a transaction: use migrollback rollback, alone, which runs it '
                             'statement by statement'
                         WHEN NOT dry_run AND cardinality(handled) = 0
@@ -136,8 +136,8 @@ BEGIN
                         refusal := coalesce(
                             migrollback_schema.migration_blocking_reason(planned.status, cardinality(blocking) > 0,
                                 planned.rollback_sql, planned.metadata), refusal,
-                            (SELECT p.reason FROM migrollback_schema.deploy_in_progress(planned.metadata ->> 'tool',
-                                planned.metadata ->> 'search_path') p));
+                            (SELECT p.reason FROM migrollback_schema.deploy_in_progress(planned.metadata ->>
+                                'tool', planned.metadata ->> 'search_path') p));
                     END IF;
                     handled := handled || migration;
                     EXIT WHEN refusal IS NOT NULL;
@@ -252,7 +252,7 @@ BEGIN
         IF NOT dry_run THEN
             PERFORM migrollback_schema.add_migration_event('refused', migration, attempt_id,
                                                            execute_migration_rollbacks.reason,
-                                                               execute_migration_rollbacks.client,
+                                                           execute_migration_rollbacks.client,
                                                             jsonb_build_object('message', refusal));
         END IF;
         RETURN QUERY SELECT false, refusal, NULL::text, migration;
@@ -267,7 +267,7 @@ BEGIN
         -- Nothing of ours is left to call.
         RETURN QUERY SELECT true,
             'Migration rolled back successfully. The rollback system is gone and its audit log ends here'::text,
-                sqls[1], names[1];
+            sqls[1], names[1];
     ELSE
         RETURN QUERY
         SELECT true,

@@ -7,8 +7,9 @@ CREATE OR REPLACE FUNCTION migrollback_schema.start_migration_rollback(
 RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT max(migrollback_schema.add_migration_event('started', n.name, start_migration_rollback.attempt_id,
                                                       start_migration_rollback.reason,
-               start_migration_rollback.client, target || jsonb_build_object('rollback_md5',
-                   md5(convert_to(h.rollback_sql, 'UTF8')), 'chain', nullif(cardinality(names), 1))))
+               start_migration_rollback.client,
+                   target || jsonb_build_object('rollback_md5', md5(convert_to(h.rollback_sql, 'UTF8')),
+                                                'chain', nullif(cardinality(names), 1))))
     FROM unnest(names) WITH ORDINALITY AS n (name, place)
     JOIN migrollback_schema.migration_history h ON h.migration_name = n.name
 $function$;
@@ -24,8 +25,8 @@ BEGIN
     PERFORM migrollback_schema.lock_migrations();
     RETURN QUERY
     SELECT e.migration_name, e.event, e.event_number, e.details FROM migrollback_schema.migration_events e
-    WHERE e.attempt_id = migration_attempt.attempt_id
-      AND e.event IN ('rolled_back', 'failed', 'refused', 'applied', 'apply_failed')
+    WHERE e.attempt_id = migration_attempt.attempt_id AND e.event IN ('rolled_back', 'failed', 'refused', 'applied',
+        'apply_failed')
     ORDER BY e.event_number;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_attempt(uuid) IS
@@ -50,8 +51,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
             AND (o.event IN ('applied', 'applied_again', 'registered', 'rolled_back')
                  OR o.event = 'history_changed' AND ((o.details -> 'new') ?| ARRAY['rollback_sql', 'status']
                       -- counted by another cut, a statement would be left out
-                      OR o.details #> '{old,metadata,rollback,statements}'
-                          IS DISTINCT FROM o.details #> '{new,metadata,rollback,statements}'))), 0)
+                      OR o.details #> '{old,metadata,rollback,statements}' IS DISTINCT FROM o.details #>
+                          '{new,metadata,rollback,statements}'))), 0)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_statements_completed(text, text) IS
     'How many statements of an interrupted run (direction: rollback or apply) are done: the next run resumes after '

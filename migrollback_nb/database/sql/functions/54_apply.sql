@@ -30,8 +30,8 @@ BEGIN
         RETURN QUERY SELECT false, 'Depends on migrations that are not applied: ' || array_to_string(missing, ', ');
         RETURN;
     END IF;
-    PERFORM migrollback_schema.refuse_untrusted_ledger(migrollback_schema.untrusted_deploy_ledger(metadata ->> 'tool',
-        apply_migration.search_path));
+    PERFORM migrollback_schema.refuse_untrusted_ledger(migrollback_schema.untrusted_deploy_ledger(metadata ->>
+        'tool', apply_migration.search_path));
     before := migrollback_schema.mark_migration_objects();
     BEGIN
         -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
@@ -50,8 +50,8 @@ BEGIN
             jsonb_build_object('search_path', apply_migration.search_path) || metadata);
         PERFORM migrollback_schema.add_migration_event('applied', name, attempt_id, NULL::text, client,
                                                        jsonb_strip_nulls(outcome || jsonb_build_object(
-            'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'), 'rollback_md5',
-                md5(convert_to(rollback_sql, 'UTF8')),
+            'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'),
+            'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
             'deploy', metadata ->> 'deploy',
             'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements, metadata, search_path))));
         is_whole := true;
@@ -60,8 +60,8 @@ BEGIN
             NULL;
         WHEN query_canceled OR OTHERS THEN
             GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-            outcome := jsonb_strip_nulls(jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM, 'hint',
-                                                            nullif(hint, '')));
+            outcome := jsonb_strip_nulls(jsonb_build_object('sqlstate', SQLSTATE, 'message', SQLERRM,
+                                                            'hint', nullif(hint, '')));
     END;
     IF outcome ? 'sqlstate' THEN
         PERFORM migrollback_schema.add_migration_event('apply_failed', name, attempt_id, NULL::text, client, outcome);

@@ -51,76 +51,79 @@ BEGIN
                  WHERE rel.oid = t.typrelid AND rel.relkind = 'c')))
         AND NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_type'::regclass AND objid = t.oid)),
     fn AS MATERIALIZED (
-      SELECT p.*, ns.nspname, format('%I.%I(%s)', ns.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
-          AS id
+      SELECT p.*, ns.nspname, format('%I.%I(%s)', ns.nspname, p.proname,
+                                     pg_get_function_identity_arguments(p.oid)) AS id
       FROM pg_proc p JOIN ns ON ns.oid = p.pronamespace
       WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_proc'::regclass AND objid = p.oid)),
     obj(kind, identity, def) AS (
       SELECT 'schema', quote_ident(nspname), jsonb_build_object('owner', nspowner::regrole) FROM ns
       -- relations ------------------------------------------------------------------------------------
       UNION ALL
-      SELECT CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
-          WHEN 'm' THEN 'materialized view'
-               WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' ELSE 'composite type' END,
+      SELECT CASE r.relkind
+                 WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
+                 WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table'
+                 ELSE 'composite type' END,
              r.id,
              jsonb_strip_nulls(jsonb_build_object(
+               'owner', r.relowner::regrole, 'persistence', r.relpersistence,
                -- the order in which they were set means nothing
-               'owner', r.relowner::regrole, 'persistence', r.relpersistence, 'options', CASE
-                   WHEN r.reloptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x) FROM unnest(r.reloptions) x
-                                                       WHERE NOT starts_with(x, 'pg_')) END,
-               'am', (SELECT amname FROM pg_am WHERE oid = r.relam), 'tablespace', (SELECT spcname FROM pg_tablespace
-                   WHERE oid = r.reltablespace),
+               'options', CASE WHEN r.reloptions IS NOT NULL THEN (
+                   SELECT jsonb_agg(x ORDER BY x) FROM unnest(r.reloptions) x WHERE NOT starts_with(x, 'pg_')) END,
+               'am', (SELECT amname FROM pg_am WHERE oid = r.relam),
+               'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = r.reltablespace),
                -- live columns in order: add+drop leaves no trace
                'columns', CASE WHEN r.relkind <> 'S' THEN cl.cols END,
                'of', CASE WHEN r.reloftype <> 0 THEN r.reloftype::regtype END,
                'rls', nullif(r.relrowsecurity, false), 'rls_forced', nullif(r.relforcerowsecurity, false),
                'replica_identity', CASE WHEN r.relkind IN ('r','p','m') THEN nullif(r.relreplident, 'd') END,
-               'toast_options', CASE WHEN r.relkind IN ('r','m') THEN (SELECT jsonb_agg(x ORDER BY x) FROM pg_class t
-                   JOIN pg_class o ON o.reltoastrelid = t.oid, unnest(t.reloptions) x
-                     WHERE o.oid = r.oid AND NOT starts_with(x, 'pg_')) END,
-               'inherits', CASE WHEN r.relkind IN ('r','p','f') THEN (SELECT jsonb_agg(i.inhparent::regclass
-                   ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = r.oid) END,
+               'toast_options', CASE WHEN r.relkind IN ('r','m') THEN (
+                   SELECT jsonb_agg(x ORDER BY x)
+                   FROM pg_class t JOIN pg_class o ON o.reltoastrelid = t.oid, unnest(t.reloptions) x
+                   WHERE o.oid = r.oid AND NOT starts_with(x, 'pg_')) END,
+               'inherits', CASE WHEN r.relkind IN ('r','p','f') THEN (
+                   SELECT jsonb_agg(i.inhparent::regclass ORDER BY i.inhseqno)
+                   FROM pg_inherits i WHERE i.inhrelid = r.oid) END,
                'partition_key', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
                'partition_bound', CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END,
                'query', CASE WHEN r.relkind IN ('v','m') THEN pg_get_viewdef(r.oid) END,
-               'foreign', CASE WHEN r.relkind = 'f' THEN (SELECT jsonb_build_object('server', s.srvname, 'options',
-                   f.ftoptions)
-                           FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver
-                             WHERE f.ftrelid = r.oid) END,
-               'sequence', CASE WHEN r.relkind = 'S' THEN (SELECT jsonb_build_object('type',
-                   format_type(s.seqtypid, NULL), 'start', s.seqstart,
-                           'inc', s.seqincrement, 'max', s.seqmax, 'min', s.seqmin, 'cache', s.seqcache, 'cycle',
-                               s.seqcycle) FROM pg_sequence s WHERE s.seqrelid = r.oid) END,
-               'owned_by', CASE WHEN r.relkind = 'S' THEN (SELECT d.refobjid::regclass || '.' || quote_ident(a.attname)
-                                                           || ' ' || d.deptype::text FROM pg_depend d
-                           JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-                           WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid
-                             AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
-                             AND d.deptype IN ('a','i') LIMIT 1) END))
-      FROM rel r LEFT JOIN (SELECT attrelid, jsonb_agg(attname ORDER BY attnum) AS cols FROM pg_attribute
-                            WHERE attnum > 0 AND NOT attisdropped GROUP BY 1) cl ON cl.attrelid = r.oid
+               'foreign', CASE WHEN r.relkind = 'f' THEN (
+                   SELECT jsonb_build_object('server', s.srvname, 'options', f.ftoptions)
+                   FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = r.oid) END,
+               'sequence', CASE WHEN r.relkind = 'S' THEN (
+                   SELECT jsonb_build_object('type', format_type(s.seqtypid, NULL), 'start', s.seqstart,
+                              'inc', s.seqincrement, 'max', s.seqmax, 'min', s.seqmin, 'cache', s.seqcache,
+                              'cycle', s.seqcycle)
+                   FROM pg_sequence s WHERE s.seqrelid = r.oid) END,
+               'owned_by', CASE WHEN r.relkind = 'S' THEN (
+                   SELECT d.refobjid::regclass || '.' || quote_ident(a.attname) || ' ' || d.deptype::text
+                   FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+                   WHERE d.classid = 'pg_class'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+                     AND d.refobjsubid > 0 AND d.deptype IN ('a','i') LIMIT 1) END))
+      FROM rel r
+      LEFT JOIN (SELECT attrelid, jsonb_agg(attname ORDER BY attnum) AS cols FROM pg_attribute
+                 WHERE attnum > 0 AND NOT attisdropped GROUP BY 1) cl ON cl.attrelid = r.oid
       UNION ALL
       SELECT 'column', r.id || '.' || quote_ident(a.attname),
              -- most columns are nothing but a type: said apart, because building and stripping the whole takes most of
              -- the time of a large schema
              CASE WHEN NOT a.attnotnull AND d.oid IS NULL AND a.attidentity = '' AND a.attgenerated = ''
-                 AND a.attcollation = t.typcollation AND a.attstorage = t.typstorage
+                       AND a.attcollation = t.typcollation AND a.attstorage = t.typstorage
                        AND a.attcompression = '' AND coalesce(a.attstattarget, -1) < 0 AND a.attfdwoptions IS NULL
                        AND a.attinhcount = 0
                        AND (a.attoptions IS NULL OR NOT EXISTS (SELECT FROM unnest(a.attoptions) x
                                                                 WHERE NOT starts_with(x, 'pg_')))
              THEN jsonb_build_object('type', format_type(a.atttypid, a.atttypmod))
-                 ELSE jsonb_strip_nulls(jsonb_build_object(
+             ELSE jsonb_strip_nulls(jsonb_build_object(
                'type', format_type(a.atttypid, a.atttypmod),
-               'collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation END, 'notnull',
-                   nullif(a.attnotnull, false),
-               'default', pg_get_expr(d.adbin, d.adrelid), 'identity', nullif(a.attidentity, ''), 'generated',
-                   nullif(a.attgenerated, ''),
-               'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END, 'compression',
-                   nullif(a.attcompression, ''),
-               'stats', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END, 'options', CASE
-                   WHEN a.attoptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x) FROM unnest(a.attoptions) x
-                                                       WHERE NOT starts_with(x, 'pg_')) END, 'fdw', a.attfdwoptions,
+               'collation', CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation END,
+               'notnull', nullif(a.attnotnull, false),
+               'default', pg_get_expr(d.adbin, d.adrelid), 'identity', nullif(a.attidentity, ''),
+               'generated', nullif(a.attgenerated, ''),
+               'storage', CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END,
+               'compression', nullif(a.attcompression, ''),
+               'stats', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END,
+               'options', CASE WHEN a.attoptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x)
+                   FROM unnest(a.attoptions) x WHERE NOT starts_with(x, 'pg_')) END, 'fdw', a.attfdwoptions,
                'inherited', CASE WHEN a.attinhcount > 0 THEN NOT a.attislocal END)) END
       FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
         JOIN pg_type t ON t.oid = a.atttypid
@@ -130,19 +133,19 @@ BEGIN
       SELECT CASE WHEN k.contypid <> 0 THEN 'domain constraint' ELSE 'constraint' END,
              coalesce(r.id, y.id) || ' ' || quote_ident(k.conname),
              jsonb_strip_nulls(jsonb_build_object('def', pg_get_constraintdef(k.oid), 'validated', k.convalidated,
-                                                  'local', k.conislocal, 'noinherit', CASE
-                                                      WHEN k.contype IN ('c','n') THEN nullif(k.connoinherit,
-                                                          false) END))
+                                                  'local', k.conislocal,
+                                                  'noinherit', CASE WHEN k.contype IN ('c','n')
+                                                  THEN nullif(k.connoinherit, false) END))
       FROM pg_constraint k LEFT JOIN rel r ON r.oid = k.conrelid LEFT JOIN typ y ON y.oid = k.contypid
       WHERE (r.oid IS NOT NULL OR y.oid IS NOT NULL) AND k.contype <> 't'
       UNION ALL
       SELECT 'index', format('%I.%I', ns.nspname, ic.relname),
-             jsonb_strip_nulls(jsonb_build_object('on', r.id, 'def', pg_get_indexdef(i.indexrelid), 'valid',
-                                                  i.indisvalid, 'clustered', nullif(i.indisclustered, false),
+             jsonb_strip_nulls(jsonb_build_object('on', r.id, 'def', pg_get_indexdef(i.indexrelid),
+                                                  'valid', i.indisvalid, 'clustered', nullif(i.indisclustered, false),
                'replident', nullif(i.indisreplident, false), 'tablespace', (SELECT spcname FROM pg_tablespace
                    WHERE oid = ic.reltablespace),
-               'parent', (SELECT h.inhparent::regclass FROM pg_inherits h WHERE h.inhrelid = ic.oid), 'constraint',
-                   quote_ident(kx.conname),
+               'parent', (SELECT h.inhparent::regclass FROM pg_inherits h WHERE h.inhrelid = ic.oid),
+               'constraint', quote_ident(kx.conname),
                'col_stats', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum)
                              FROM pg_attribute a WHERE a.attrelid = ic.oid AND coalesce(a.attstattarget, -1) >= 0)))
       FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN ns ON ns.oid = ic.relnamespace
@@ -154,17 +157,17 @@ BEGIN
           'enabled', g.tgenabled)
       FROM pg_trigger g JOIN rel r ON r.oid = g.tgrelid WHERE NOT g.tgisinternal
       UNION ALL
-      SELECT 'rule', r.id || ' ' || quote_ident(w.rulename), jsonb_build_object('def', pg_get_ruledef(w.oid), 'enabled',
-          w.ev_enabled)
+      SELECT 'rule', r.id || ' ' || quote_ident(w.rulename), jsonb_build_object('def', pg_get_ruledef(w.oid),
+          'enabled', w.ev_enabled)
       FROM pg_rewrite w JOIN rel r ON r.oid = w.ev_class WHERE NOT (w.rulename = '_RETURN' AND r.relkind IN ('v','m'))
       UNION ALL
       SELECT 'policy', r.id || ' ' || quote_ident(p.polname),
-             jsonb_strip_nulls(jsonb_build_object('cmd', p.polcmd, 'permissive', p.polpermissive, 'using',
-                                                  pg_get_expr(p.polqual, p.polrelid), 'check',
-                                                      pg_get_expr(p.polwithcheck, p.polrelid),
+             jsonb_strip_nulls(jsonb_build_object('cmd', p.polcmd, 'permissive', p.polpermissive,
+                                                  'using', pg_get_expr(p.polqual, p.polrelid),
+                                                  'check', pg_get_expr(p.polwithcheck, p.polrelid),
                'roles', (SELECT jsonb_agg(CASE WHEN x = 0 THEN 'public' ELSE x::regrole::text END
                                           ORDER BY CASE WHEN x = 0 THEN 'public' ELSE x::regrole::text END)
-                                              FROM unnest(p.polroles) x)))
+                                          FROM unnest(p.polroles) x)))
       FROM pg_policy p JOIN rel r ON r.oid = p.polrelid
       UNION ALL
       SELECT 'statistics', format('%I.%I', ns.nspname, s.stxname),
@@ -179,88 +182,88 @@ BEGIN
                'def', CASE WHEN f.prokind <> 'a' THEN pg_get_functiondef(f.oid) END,
                'agg', CASE WHEN f.prokind = 'a'
                    THEN (SELECT to_jsonb(g) - 'aggfnoid' - 'aggtranstype' - 'aggmtranstype' - 'aggsortop'
-                       || jsonb_build_object('ret', pg_get_function_result(f.oid), 'args',
-                                             pg_get_function_arguments(f.oid), 'stype', g.aggtranstype::regtype,
-                                                 'mstype', g.aggmtranstype::regtype, 'sortop', g.aggsortop::regoperator,
-                                                     'parallel', f.proparallel) FROM pg_aggregate g
-                                                         WHERE g.aggfnoid = f.oid) END))
+                       || jsonb_build_object('ret', pg_get_function_result(f.oid),
+                                             'args', pg_get_function_arguments(f.oid), 'stype', g.aggtranstype::regtype,
+                                             'mstype', g.aggmtranstype::regtype, 'sortop', g.aggsortop::regoperator,
+                                             'parallel', f.proparallel) FROM pg_aggregate g
+                                             WHERE g.aggfnoid = f.oid) END))
       FROM fn f
       -- types ----------------------------------------------------------------------------------------
       UNION ALL
       SELECT CASE y.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range' WHEN 'c' THEN 'row type'
-          ELSE 'base type' END, y.id,
+             ELSE 'base type' END, y.id,
              jsonb_strip_nulls(jsonb_build_object('owner', y.typowner::regrole,
                'labels', CASE WHEN y.typtype = 'e' THEN (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
                                                          FROM pg_enum e WHERE e.enumtypid = y.oid) END,
-               'domain', CASE WHEN y.typtype = 'd' THEN jsonb_build_object('base',
-                   format_type(y.typbasetype, y.typtypmod), 'notnull', y.typnotnull, 'default',
-                       pg_get_expr(y.typdefaultbin, 0), 'collation', y.typcollation::regcollation) END,
-               'range', CASE WHEN y.typtype = 'r' THEN (SELECT jsonb_build_object('sub', g.rngsubtype::regtype, 'coll',
-                   g.rngcollation::regcollation, 'opc', (SELECT opcname FROM pg_opclass WHERE oid = g.rngsubopc),
-                       'canon', g.rngcanonical, 'diff', g.rngsubdiff, 'multi',
-                           to_jsonb(g) ->> 'rngmultitypid') - 'multi' FROM pg_range g WHERE g.rngtypid = y.oid) END,
-               'base', CASE WHEN y.typtype = 'b' THEN jsonb_build_object('in', y.typinput, 'out', y.typoutput, 'recv',
-                   y.typreceive, 'send', y.typsend, 'len', y.typlen, 'align', y.typalign, 'storage', y.typstorage,
-                       'cat', y.typcategory, 'pref', y.typispreferred, 'delim', y.typdelim, 'default', y.typdefault,
-                           'byval', y.typbyval) END))
+               'domain', CASE WHEN y.typtype = 'd' THEN jsonb_build_object('base', format_type(y.typbasetype,
+                   y.typtypmod), 'notnull', y.typnotnull, 'default', pg_get_expr(y.typdefaultbin, 0),
+                   'collation', y.typcollation::regcollation) END,
+               'range', CASE WHEN y.typtype = 'r' THEN (SELECT jsonb_build_object('sub', g.rngsubtype::regtype,
+                   'coll', g.rngcollation::regcollation, 'opc', (SELECT opcname FROM pg_opclass
+                       WHERE oid = g.rngsubopc), 'canon', g.rngcanonical, 'diff', g.rngsubdiff,
+                       'multi', to_jsonb(g) ->> 'rngmultitypid') - 'multi' FROM pg_range g
+                       WHERE g.rngtypid = y.oid) END,
+               'base', CASE WHEN y.typtype = 'b' THEN jsonb_build_object('in', y.typinput, 'out', y.typoutput,
+                   'recv', y.typreceive, 'send', y.typsend, 'len', y.typlen, 'align', y.typalign,
+                   'storage', y.typstorage, 'cat', y.typcategory, 'pref', y.typispreferred, 'delim', y.typdelim,
+                   'default', y.typdefault, 'byval', y.typbyval) END))
       FROM typ y
-      -- everything else: identity from pg_identify_object, definition from the catalog row with oids resolved
-      -- -------------
+      -- everything else: identity from pg_identify_object, definition from the catalog row, oids resolved
       UNION ALL
       SELECT 'collation', format('%I.%I', ns.nspname, o.collname),
              to_jsonb(o) - 'oid' - 'collnamespace' - 'collowner' - 'collversion' - 'collencoding'
-                 || jsonb_build_object('owner', o.collowner::regrole) FROM pg_collation o
-                     JOIN ns ON ns.oid = o.collnamespace
+             || jsonb_build_object('owner', o.collowner::regrole) FROM pg_collation o
+             JOIN ns ON ns.oid = o.collnamespace
       UNION ALL
-      SELECT 'operator', i.identity, jsonb_build_object('proc', o.oprcode, 'owner', o.oprowner::regrole, 'com',
-                                                        o.oprcom::regoperator, 'neg', o.oprnegate::regoperator, 'rest',
-                                                            o.oprrest, 'join', o.oprjoin, 'hash', o.oprcanhash, 'merge',
-                                                                o.oprcanmerge)
+      SELECT 'operator', i.identity, jsonb_build_object('proc', o.oprcode, 'owner', o.oprowner::regrole,
+                                                        'com', o.oprcom::regoperator, 'neg', o.oprnegate::regoperator,
+                                                        'rest', o.oprrest, 'join', o.oprjoin, 'hash', o.oprcanhash,
+                                                        'merge', o.oprcanmerge)
       FROM pg_operator o JOIN ns ON ns.oid = o.oprnamespace, pg_identify_object('pg_operator'::regclass, o.oid, 0) i
         WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_operator'::regclass AND objid = o.oid)
       UNION ALL
-      SELECT 'operator class', i.identity, jsonb_build_object('owner', o.opcowner::regrole, 'intype',
-                                                              o.opcintype::regtype, 'keytype', CASE
-                                                                  WHEN o.opckeytype <> 0 THEN o.opckeytype::regtype END,
-                                                                      'default', o.opcdefault, 'family', (SELECT opfname
-                                                                          FROM pg_opfamily WHERE oid = o.opcfamily))
+      SELECT 'operator class', i.identity, jsonb_build_object('owner', o.opcowner::regrole,
+                                                              'intype', o.opcintype::regtype,
+                                                              'keytype', CASE WHEN o.opckeytype <> 0
+                                                              THEN o.opckeytype::regtype END, 'default', o.opcdefault,
+                                                              'family', (SELECT opfname FROM pg_opfamily
+                                                                  WHERE oid = o.opcfamily))
       FROM pg_opclass o JOIN ns ON ns.oid = o.opcnamespace, pg_identify_object('pg_opclass'::regclass, o.oid, 0) i
         WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_opclass'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'operator family', i.identity, jsonb_build_object('owner', o.opfowner::regrole,
          'ops', (SELECT jsonb_agg(jsonb_build_array(a.amopstrategy, a.amoplefttype::regtype, a.amoprighttype::regtype,
                                                     a.amopopr::regoperator, a.amoppurpose)
-                                                        ORDER BY a.amopstrategy, a.amoplefttype::regtype::text,
-                                                            a.amoprighttype::regtype::text) FROM pg_amop a
-                                                                WHERE a.amopfamily = o.oid),
+                                                    ORDER BY a.amopstrategy, a.amoplefttype::regtype::text,
+                                                    a.amoprighttype::regtype::text) FROM pg_amop a
+                                                    WHERE a.amopfamily = o.oid),
          'procs', (SELECT jsonb_agg(jsonb_build_array(a.amprocnum, a.amproclefttype::regtype,
                                                       a.amprocrighttype::regtype, a.amproc)
-                                                          ORDER BY a.amprocnum, a.amproclefttype::regtype::text,
-                                                              a.amprocrighttype::regtype::text) FROM pg_amproc a
-                                                                  WHERE a.amprocfamily = o.oid))
+                                                      ORDER BY a.amprocnum, a.amproclefttype::regtype::text,
+                                                      a.amprocrighttype::regtype::text) FROM pg_amproc a
+                                                      WHERE a.amprocfamily = o.oid))
       FROM pg_opfamily o JOIN ns ON ns.oid = o.opfnamespace, pg_identify_object('pg_opfamily'::regclass, o.oid, 0) i
         WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_opfamily'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'conversion', format('%I.%I', ns.nspname, o.conname),
-             jsonb_build_object('for', pg_encoding_to_char(o.conforencoding), 'to',
-                                pg_encoding_to_char(o.contoencoding), 'proc', o.conproc, 'default', o.condefault,
-                                    'owner', o.conowner::regrole) FROM pg_conversion o
-                                        JOIN ns ON ns.oid = o.connamespace
+             jsonb_build_object('for', pg_encoding_to_char(o.conforencoding),
+                                'to', pg_encoding_to_char(o.contoencoding), 'proc', o.conproc, 'default', o.condefault,
+                                'owner', o.conowner::regrole) FROM pg_conversion o JOIN ns ON ns.oid = o.connamespace
       UNION ALL
       SELECT 'text search configuration', format('%I.%I', ns.nspname, o.cfgname),
              jsonb_build_object('owner', o.cfgowner::regrole, 'parser', (SELECT prsname FROM pg_ts_parser
                  WHERE oid = o.cfgparser),
          'map', (SELECT jsonb_agg(jsonb_build_array(m.maptokentype, m.mapseqno, m.mapdict::regdictionary)
                                   ORDER BY m.maptokentype, m.mapseqno) FROM pg_ts_config_map m WHERE m.mapcfg = o.oid))
-                                      FROM pg_ts_config o JOIN ns ON ns.oid = o.cfgnamespace
-                                        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_config'::regclass
-                                                          AND objid = o.oid)
+                                  FROM pg_ts_config o JOIN ns ON ns.oid = o.cfgnamespace
+                                  WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_config'::regclass
+                                                    AND objid = o.oid)
       UNION ALL
       SELECT 'text search dictionary', format('%I.%I', ns.nspname, o.dictname),
              jsonb_build_object('owner', o.dictowner::regrole, 'template', (SELECT tmplname FROM pg_ts_template
                  WHERE oid = o.dicttemplate), 'options', o.dictinitoption) FROM pg_ts_dict o
                    JOIN ns ON ns.oid = o.dictnamespace
-                     WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_dict'::regclass AND objid = o.oid)
+                   WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_dict'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'text search parser/template', i.identity, to_jsonb(o) - 'oid' - 'prsnamespace' FROM pg_ts_parser o
         JOIN ns ON ns.oid = o.prsnamespace, pg_identify_object('pg_ts_parser'::regclass, o.oid, 0) i
@@ -276,45 +279,44 @@ BEGIN
       UNION ALL
       SELECT 'transform', i.identity, jsonb_build_object('from', o.trffromsql, 'to', o.trftosql)
         FROM pg_transform o, pg_identify_object('pg_transform'::regclass, o.oid, 0) i
-          WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_transform'::regclass AND objid = o.oid)
+        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_transform'::regclass AND objid = o.oid)
       UNION ALL
-      SELECT 'extension', quote_ident(o.extname), jsonb_build_object('version', o.extversion, 'schema',
-          o.extnamespace::regnamespace, 'config', (SELECT jsonb_agg(x::regclass ORDER BY x::regclass::text)
-                                                   FROM unnest(o.extconfig) x)) FROM pg_extension o
+      SELECT 'extension', quote_ident(o.extname), jsonb_build_object('version', o.extversion,
+          'schema', o.extnamespace::regnamespace, 'config', (SELECT jsonb_agg(x::regclass ORDER BY x::regclass::text)
+                                                             FROM unnest(o.extconfig) x)) FROM pg_extension o
       UNION ALL
-      SELECT 'language', quote_ident(o.lanname), jsonb_build_object('owner', o.lanowner::regrole, 'trusted',
-          o.lanpltrusted, 'handler', CASE WHEN o.lanplcallfoid <> 0 THEN o.lanplcallfoid::regproc END)
-              FROM pg_language o WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM ext
-                  WHERE classid = 'pg_language'::regclass AND objid = o.oid)
+      SELECT 'language', quote_ident(o.lanname), jsonb_build_object('owner', o.lanowner::regrole,
+          'trusted', o.lanpltrusted, 'handler', CASE WHEN o.lanplcallfoid <> 0 THEN o.lanplcallfoid::regproc END)
+          FROM pg_language o WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM ext
+              WHERE classid = 'pg_language'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'access method', quote_ident(o.amname), jsonb_build_object('handler', o.amhandler, 'type', o.amtype)
         FROM pg_am o WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_am'::regclass
                                                           AND objid = o.oid)
       UNION ALL
-      SELECT 'event trigger', quote_ident(o.evtname), jsonb_build_object('event', o.evtevent, 'func',
-          o.evtfoid::regprocedure, 'enabled', o.evtenabled, 'tags', o.evttags, 'owner', o.evtowner::regrole)
-              FROM pg_event_trigger o WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_event_trigger'::regclass
-                                                        AND objid = o.oid)
+      SELECT 'event trigger', quote_ident(o.evtname), jsonb_build_object('event', o.evtevent,
+          'func', o.evtfoid::regprocedure, 'enabled', o.evtenabled, 'tags', o.evttags, 'owner', o.evtowner::regrole)
+          FROM pg_event_trigger o WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_event_trigger'::regclass
+                                                    AND objid = o.oid)
       UNION ALL
-      SELECT 'foreign data wrapper', quote_ident(o.fdwname), jsonb_build_object('owner', o.fdwowner::regrole, 'handler',
-          CASE WHEN o.fdwhandler <> 0 THEN o.fdwhandler::regproc END, 'validator', CASE
-              WHEN o.fdwvalidator <> 0 THEN o.fdwvalidator::regproc END, 'options', o.fdwoptions)
-                  FROM pg_foreign_data_wrapper o
-                    WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_foreign_data_wrapper'::regclass
-                                      AND objid = o.oid)
+      SELECT 'foreign data wrapper', quote_ident(o.fdwname), jsonb_build_object('owner', o.fdwowner::regrole,
+          'handler', CASE WHEN o.fdwhandler <> 0 THEN o.fdwhandler::regproc END,
+          'validator', CASE WHEN o.fdwvalidator <> 0 THEN o.fdwvalidator::regproc END, 'options', o.fdwoptions)
+          FROM pg_foreign_data_wrapper o
+          WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_foreign_data_wrapper'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'server', quote_ident(o.srvname), jsonb_build_object('owner', o.srvowner::regrole, 'fdw', (SELECT fdwname
-          FROM pg_foreign_data_wrapper WHERE oid = o.srvfdw), 'type', o.srvtype, 'version', o.srvversion, 'options',
-              o.srvoptions) FROM pg_foreign_server o
+          FROM pg_foreign_data_wrapper WHERE oid = o.srvfdw), 'type', o.srvtype, 'version', o.srvversion,
+          'options', o.srvoptions) FROM pg_foreign_server o
       UNION ALL  -- options may hold passwords: existence only
       SELECT 'user mapping', format('%I for %s', s.srvname, CASE WHEN o.umuser = 0 THEN 'public'
                                     ELSE o.umuser::regrole::text END), jsonb_build_object() FROM pg_user_mappings o
-                                        JOIN pg_foreign_server s ON s.oid = o.srvid
+                                    JOIN pg_foreign_server s ON s.oid = o.srvid
       UNION ALL
-      SELECT 'publication', quote_ident(o.pubname), to_jsonb(o) - 'oid' - 'pubowner' || jsonb_build_object('owner',
-          o.pubowner::regrole,
-         'tables', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('schemaname', n.nspname, 'tablename',
-             c.relname, 'rowfilter', pg_get_expr(p.prqual, p.prrelid),
+      SELECT 'publication', quote_ident(o.pubname), to_jsonb(o) - 'oid' - 'pubowner'
+          || jsonb_build_object('owner', o.pubowner::regrole,
+         'tables', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('schemaname', n.nspname,
+             'tablename', c.relname, 'rowfilter', pg_get_expr(p.prqual, p.prrelid),
                       'attnames', (SELECT jsonb_agg(a.attname ORDER BY a.attname) FROM pg_attribute a
                                    WHERE a.attrelid = p.prrelid AND a.attnum = ANY (p.prattrs))))
                                      ORDER BY n.nspname, c.relname)
@@ -325,11 +327,10 @@ BEGIN
       -- of all databases, and its connection, which may hold a password, is readable by superusers only; a name that a
       -- version lacks is taken from `later`
       UNION ALL
-      SELECT 'subscription', quote_ident(o.subname),
-             jsonb_strip_nulls(jsonb_build_object('owner', o.subowner::regrole, 'binary', o.subbinary, 'streaming',
-                                                  o.substream, 'two_phase', o.subtwophasestate <> 'd',
+      SELECT 'subscription', quote_ident(o.subname), jsonb_strip_nulls(jsonb_build_object('owner', o.subowner::regrole,
+          'binary', o.subbinary, 'streaming', o.substream, 'two_phase', o.subtwophasestate <> 'd',
          'disable_on_error', o.subdisableonerr, 'slot', o.subslotname, 'synchronous_commit', o.subsynccommit,
-             'publications', o.subpublications, 'origin', o.suborigin,
+         'publications', o.subpublications, 'origin', o.suborigin,
          'password_required', o.subpasswordrequired, 'run_as_owner', o.subrunasowner, 'failover', o.subfailover))
       FROM (SELECT NULL::text AS suborigin, NULL::boolean AS subpasswordrequired, NULL::boolean AS subrunasowner,
             NULL::boolean AS subfailover) later
@@ -341,17 +342,16 @@ BEGIN
       -- rights, comments, labels ----------------------------------------------------------------------
       UNION ALL
       SELECT 'grant', g.id, jsonb_build_object('acl', (SELECT jsonb_agg(e ORDER BY e)
-                                                       FROM (SELECT format('%s %s%s by %s', CASE
-                                                           WHEN x.grantee = 0 THEN 'public'
-                                                               ELSE x.grantee::regrole::text END, x.privilege_type, CASE
-                                                                   WHEN x.is_grantable THEN ' *'
-                                                                       ELSE '' END, x.grantor::regrole) e
-                                                                           FROM aclexplode(g.acl) x) q))
+                                                       FROM (SELECT format('%s %s%s by %s', CASE WHEN x.grantee = 0
+                                                           THEN 'public' ELSE x.grantee::regrole::text END,
+                                                           x.privilege_type, CASE WHEN x.is_grantable THEN ' *'
+                                                           ELSE '' END, x.grantor::regrole) e
+                                                           FROM aclexplode(g.acl) x) q))
              || CASE WHEN g.brought THEN jsonb_build_object('initial', (SELECT jsonb_agg(e ORDER BY e)
                  FROM (SELECT format('%s %s%s by %s', CASE WHEN x.grantee = 0 THEN 'public'
-                                     ELSE x.grantee::regrole::text END, x.privilege_type, CASE
-                                         WHEN x.is_grantable THEN ' *' ELSE '' END, x.grantor::regrole) e
-                                             FROM aclexplode(nullif(g.dflt, '{}')) x) q)) ELSE '{}' END
+                                     ELSE x.grantee::regrole::text END, x.privilege_type,
+                                     CASE WHEN x.is_grantable THEN ' *' ELSE '' END, x.grantor::regrole) e
+                                     FROM aclexplode(nullif(g.dflt, '{}')) x) q)) ELSE '{}' END
       FROM (SELECT o.*, false FROM (
                       SELECT 'schema ' || quote_ident(nspname), nspacl, acldefault('n', nspowner) FROM ns
             UNION ALL SELECT 'relation ' || id, relacl, acldefault(CASE WHEN relkind = 'S' THEN 's'::"char"
@@ -378,12 +378,12 @@ BEGIN
                                                  ELSE 'r'::"char" END, c.relowner))
                       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                         LEFT JOIN pg_init_privs v ON v.objoid = c.oid AND v.classoid = 'pg_class'::regclass
-                            AND v.objsubid = 0
+                        AND v.objsubid = 0
                       WHERE c.relacl IS NOT NULL
                         AND (c.oid < 16384 OR EXISTS (SELECT FROM ext e WHERE e.classid = 'pg_class'::regclass
                                                       AND e.objid = c.oid AND NOT e.ours))
-            UNION ALL SELECT format('column %I.%I.%I', n.nspname, c.relname, a.attname), a.attacl,
-                coalesce(v.initprivs, '{}'::aclitem[])
+            UNION ALL SELECT format('column %I.%I.%I', n.nspname, c.relname, a.attname), a.attacl, coalesce(v.initprivs,
+                '{}'::aclitem[])
                       FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
                         JOIN pg_namespace n ON n.oid = c.relnamespace
                       LEFT JOIN pg_init_privs v ON v.objoid = c.oid AND v.classoid = 'pg_class'::regclass
@@ -393,7 +393,7 @@ BEGIN
                                                       AND e.objid = c.oid AND NOT e.ours))
             UNION ALL SELECT format('routine %I.%I(%s)', n.nspname, p.proname,
                                     pg_get_function_identity_arguments(p.oid)), p.proacl,
-                                        coalesce(v.initprivs, acldefault('f', p.proowner))
+                                    coalesce(v.initprivs, acldefault('f', p.proowner))
                       FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
                         LEFT JOIN pg_init_privs v ON v.objoid = p.oid AND v.classoid = 'pg_proc'::regclass
                       WHERE p.proacl IS NOT NULL
@@ -413,11 +413,11 @@ BEGIN
                                      ELSE d.defaclnamespace::regnamespace::text END, d.defaclobjtype),
              jsonb_build_object('acl', (SELECT jsonb_agg(e ORDER BY e)
                                         FROM (SELECT format('%s %s%s by %s', CASE WHEN x.grantee = 0 THEN 'public'
-                                                            ELSE x.grantee::regrole::text END, x.privilege_type, CASE
-                                                                WHEN x.is_grantable THEN ' *'
-                                                                    ELSE '' END, x.grantor::regrole) e
-                                                                        FROM aclexplode(d.defaclacl) x) q))
-                                                                          FROM pg_default_acl d
+                                                            ELSE x.grantee::regrole::text END, x.privilege_type,
+                                                            CASE WHEN x.is_grantable THEN ' *'
+                                                                 ELSE '' END, x.grantor::regrole) e
+                                                                 FROM aclexplode(d.defaclacl) x) q))
+                                                                 FROM pg_default_acl d
       UNION ALL
       SELECT 'comment', i.type || ' ' || i.identity, jsonb_build_object('text', c.description)
       FROM pg_description c CROSS JOIN LATERAL pg_identify_object(c.classoid, c.objoid, c.objsubid) i

@@ -17,7 +17,7 @@ BEGIN
             -- An object went between the reading of its catalog row and the asking for its definition: look again. No
             -- such error is a fault.
             WHEN internal_error OR undefined_table OR undefined_object OR undefined_function OR undefined_column
-                OR invalid_schema_name THEN
+                 OR invalid_schema_name THEN
                 IF tries_left = 0 OR current_setting('transaction_isolation') <> 'read committed' THEN
                     RAISE;
                 END IF;
@@ -60,7 +60,7 @@ BEGIN
                            c.relispartition, c.relacl::text,
                        CASE WHEN c.reloptions IS NOT NULL THEN (SELECT string_agg(x, ',' ORDER BY x)
                                                                 FROM unnest(c.reloptions) x
-                                                                  WHERE NOT starts_with(x, 'pg_')) END,
+                                                                WHERE NOT starts_with(x, 'pg_')) END,
                        c.relpartbound::text), 0))
               FROM pg_class c WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND c.relkind <> 't'
             UNION ALL SELECT 2, count(*), sum(hashtidextended(a.ctid, (a.xmin::text)::bigint)) FROM pg_attribute a
@@ -123,7 +123,7 @@ BEGIN
             -- VACUUM FULL may come from any
             UNION ALL SELECT 35, count(*),
                 sum(hashtextextended(concat_ws(',', x.setdatabase, x.setrole, x.setconfig::text), 0))
-                    FROM pg_db_role_setting x
+                FROM pg_db_role_setting x
              WHERE x.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
             -- what is rare, by number and version
             UNION ALL SELECT 37, count(*), sum(hashtidextended(x.ctid, (x.xmin::text)::bigint))
@@ -150,7 +150,7 @@ BEGIN
                     NULL::boolean AS subrunasowner, NULL::boolean AS subfailover) later
               CROSS JOIN LATERAL (SELECT s.oid, s.subname, s.subowner, s.subbinary, s.substream,
                                   s.subtwophasestate <> 'd', s.subdisableonerr, s.subslotname, s.subsynccommit,
-                                      s.subpublications::text,
+                                  s.subpublications::text,
                                          suborigin, subpasswordrequired, subrunasowner, subfailover
                                   FROM pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_database d
                                       WHERE d.datname = current_database())) o
@@ -257,8 +257,8 @@ BEGIN
     PERFORM migrollback_schema.add_migration_event('snapshot_taken', name, NULL::uuid,
                                                    create_migration_snapshot.description,
         create_migration_snapshot.client, jsonb_strip_nulls(jsonb_build_object(
-            'snapshot', snapshot, 'moment', moment, 'migrations',
-                to_jsonb(CASE WHEN moment IS NOT NULL THEN coalesce(migrations, ARRAY[name]) END))));
+            'snapshot', snapshot, 'moment', moment,
+            'migrations', to_jsonb(CASE WHEN moment IS NOT NULL THEN coalesce(migrations, ARRAY[name]) END))));
     RETURN snapshot;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, text, text[], text) IS

@@ -108,8 +108,8 @@ BEGIN
                 -- as many as were added
                 WHEN NOT w.before AND row_number() OVER (ORDER BY w.new, w.known IS NOT NULL,
                                                          a.attnum DESC) <= added
-                                                             - count(*) FILTER (WHERE w.known = 'table') OVER ()
-                                                                 THEN 'created'
+                                                         - count(*) FILTER (WHERE w.known = 'table') OVER ()
+                                                         THEN 'created'
                 ELSE 'changed' END,
            'column', format('%I.%I.%I', n.nspname, c.relname, a.attname), 'pg_class'::regclass::oid, c.oid,
                a.attnum::int, a.ctid
@@ -167,7 +167,7 @@ BEGIN
     IF constraint_inserted + constraint_updated > 0 THEN
         RETURN QUERY
         SELECT CASE WHEN k.oid > since OR constraint_updated = 0 OR k.conrelid = ANY (created) THEN 'created'
-            ELSE 'changed' END,
+               ELSE 'changed' END,
                CASE WHEN k.contypid <> 0 THEN 'domain constraint' ELSE 'constraint' END,
                format('%I.%I %I', n.nspname, coalesce(c.relname, t.typname), k.conname), 'pg_constraint'::regclass::oid,
                    k.oid, 0, k.ctid
@@ -185,7 +185,7 @@ BEGIN
     IF trigger_inserted + trigger_updated > 0 THEN
         RETURN QUERY
         SELECT CASE WHEN g.oid > since OR trigger_updated = 0 OR g.tgrelid = ANY (created) THEN 'created'
-            ELSE 'changed' END,
+               ELSE 'changed' END,
                'trigger', format('%I.%I %I', n.nspname, c.relname, g.tgname), 'pg_trigger'::regclass::oid, g.oid, 0,
                    g.ctid
           FROM (SELECT x.oid FROM pg_trigger x WHERE x.oid > since
@@ -202,9 +202,9 @@ BEGIN
         SELECT CASE WHEN w.rulename <> '_RETURN' AND (w.oid > since OR rewrite_updated = 0
                                                       OR w.ev_class = ANY (created)) THEN 'created' ELSE 'changed' END,
                CASE WHEN w.rulename <> '_RETURN' THEN 'rule' WHEN c.relkind = 'm' THEN 'materialized view'
-                   ELSE 'view' END,
+                    ELSE 'view' END,
                CASE WHEN w.rulename <> '_RETURN' THEN format('%I.%I %I', n.nspname, c.relname, w.rulename)
-                   ELSE format('%I.%I', n.nspname, c.relname) END,
+                    ELSE format('%I.%I', n.nspname, c.relname) END,
                CASE WHEN w.rulename <> '_RETURN' THEN 'pg_rewrite'::regclass::oid ELSE 'pg_class'::regclass::oid END,
                CASE WHEN w.rulename <> '_RETURN' THEN w.oid ELSE c.oid END, 0, w.ctid
           FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class AND c.relpersistence <> 't'
@@ -216,7 +216,7 @@ BEGIN
     IF policy_inserted + policy_updated > 0 THEN
         RETURN QUERY
         SELECT CASE WHEN p.oid > since OR policy_updated = 0 OR p.polrelid = ANY (created) THEN 'created'
-            ELSE 'changed' END,
+               ELSE 'changed' END,
                'policy', format('%I.%I %I', n.nspname, c.relname, p.polname), 'pg_policy'::regclass::oid, p.oid, 0,
                    p.ctid
           FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -292,8 +292,8 @@ BEGIN
     END IF;
     IF enum_inserted + enum_updated > 0 THEN
         RETURN QUERY
-        SELECT DISTINCT ON (t.oid) 'changed', 'enum', format('%I.%I', n.nspname, t.typname), 'pg_type'::regclass::oid,
-               t.oid, 0, l.ctid
+        SELECT DISTINCT ON (t.oid) 'changed', 'enum', format('%I.%I', n.nspname, t.typname),
+               'pg_type'::regclass::oid, t.oid, 0, l.ctid
           FROM pg_enum l JOIN pg_type t ON t.oid = l.enumtypid AND age(t.xmin) > ours
             JOIN pg_namespace n ON n.oid = t.typnamespace
          WHERE CASE WHEN age(l.xmin) <= ours THEN alone
@@ -444,7 +444,7 @@ BEGIN
     RETURN QUERY
     SELECT CASE WHEN r.new THEN 'created' ELSE 'changed' END,
            CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
-               WHEN 'm' THEN 'materialized view'
+                WHEN 'm' THEN 'materialized view'
                 WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type' ELSE 'index' END,
            format('%I.%I', n.nspname, r.relname), 'pg_class'::regclass::oid, r.oid, 0, r.ctid
       FROM (SELECT true AS new, c.oid, c.relname, c.relnamespace, c.relkind, c.relpersistence, c.reltype, c.ctid

@@ -73,9 +73,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
         SELECT c.oid, c.relkind, s.id || '.' || quote_ident(c.relname) AS id FROM pg_class c
           JOIN space s ON s.oid = c.relnamespace WHERE c.relkind <> 't')
     SELECT CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
-        WHEN 'm' THEN 'materialized view'
+           WHEN 'm' THEN 'materialized view'
                 WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type'
-                    ELSE 'index' END, r.id, 'pg_class'::regclass::oid, r.oid, 0 FROM relation r
+                ELSE 'index' END, r.id, 'pg_class'::regclass::oid, r.oid, 0 FROM relation r
     UNION ALL SELECT 'column', r.id || '.' || quote_ident(a.attname), 'pg_class'::regclass, r.oid, a.attnum
       FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
         WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
@@ -102,7 +102,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
     UNION ALL SELECT CASE i.type WHEN 'statistics object' THEN 'statistics'
         WHEN 'text search parser' THEN 'text search parser/template'
                           WHEN 'text search template' THEN 'text search parser/template'
-                              WHEN 'foreign-data wrapper' THEN 'foreign data wrapper' ELSE i.type END,
+                          WHEN 'foreign-data wrapper' THEN 'foreign data wrapper' ELSE i.type END,
                      i.identity, o.class, o.oid, 0
       FROM (SELECT 'pg_namespace'::regclass::oid, s.oid FROM space s
             UNION ALL SELECT 'pg_extension'::regclass, x.oid FROM pg_extension x
@@ -183,7 +183,7 @@ DECLARE
     names    text[] := CASE WHEN kind IN ('table', 'partitioned table', 'view', 'materialized view', 'sequence',
                                           'foreign table', 'composite type', 'index', 'column', 'constraint',
                                           'trigger', 'policy', 'rule', 'function', 'procedure', 'aggregate', 'enum',
-                                              'domain', 'range', 'base type')
+                                          'domain', 'range', 'base type')
                             THEN parse_ident(identity, strict => false) END;
     relation oid    := to_regclass(quote_ident(names[1]) || '.' || quote_ident(names[2]));
     class    oid;
@@ -258,8 +258,8 @@ BEGIN
                                                          FROM jsonb_array_elements(objects) e);
     INSERT INTO migrollback_schema.migration_objects (migration_name, action, kind, identity, class_id, object_id,
                                                       column_number, source, recorded_in)
-    SELECT DISTINCT ON (n.migration_name, n.identity, coalesce(a.kind, n.kind)) n.migration_name, 'created',
-           coalesce(a.kind, n.kind), n.identity, a.class_id, a.object_id,
+    SELECT DISTINCT ON (n.migration_name, n.identity, coalesce(a.kind, n.kind)) n.migration_name,
+           'created', coalesce(a.kind, n.kind), n.identity, a.class_id, a.object_id,
            coalesce(a.column_number, 0), 'parsed', ('migrollback_schema' || '.migration_objects')::regclass
       FROM (SELECT e.migration_name, e.kind,
                    CASE WHEN e.kind IN ('schema', 'extension') THEN quote_ident(e.name)

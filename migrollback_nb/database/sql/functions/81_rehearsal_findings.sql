@@ -2,7 +2,8 @@
 -- What a rehearsal finds: changes, locks, losses, and functions that would no longer work.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION migrollback_schema.count_rows_within(relation oid, columns text[], until timestamptz)
+CREATE OR REPLACE FUNCTION migrollback_schema.count_rows_within(
+    relation oid, columns text[], until timestamptz)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
     SET max_parallel_workers_per_gather = 0 AS $function$
@@ -350,13 +351,14 @@ COMMENT ON FUNCTION migrollback_schema.rehearsal_locks(jsonb, jsonb) IS
     'The locks that a rehearsal held on relations that are there, ours left out: mode, the statement that took it, '
     'and how long it was held, from rehearsal_statements() and the details of the events of the run. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.renamed_columns(changes jsonb, columns_after jsonb, renamed jsonb)
+CREATE OR REPLACE FUNCTION migrollback_schema.renamed_columns(
+    changes jsonb, columns_after jsonb, renamed jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'old', e ->> 'identity',
                'new', format('%I.%I.%I', i.parts[1], i.parts[2], columns_after ->> (a.attrelid || '.' || a.attnum)))),
-                   '[]')
+               '[]')
     FROM jsonb_array_elements(changes) e CROSS JOIN LATERAL (SELECT parse_ident(e ->> 'identity', false) AS parts) i
     JOIN pg_attribute a ON a.attrelid = to_regclass(format('%I.%I', i.parts[1], i.parts[2])) AND a.attname = i.parts[3]
                        AND NOT a.attisdropped
@@ -379,7 +381,8 @@ COMMENT ON FUNCTION migrollback_schema.emptied_tables(jsonb, text[]) IS
     'Tables that rehearsal_findings() reports as emptied, without those that are empty anyway: these were only '
     'rewritten. truncated: truncated_tables(). Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_losses(findings jsonb, emptied oid[], count_ms int)
+CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_losses(
+    findings jsonb, emptied oid[], count_ms int)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
@@ -452,8 +455,8 @@ DECLARE
 BEGIN
     dropped := ARRAY(
         SELECT e ->> 'identity' FROM jsonb_array_elements(changes) e
-         WHERE e ->> 'change' = 'dropped'
-           AND e ->> 'kind' IN ('table', 'partitioned table', 'view', 'materialized view'));
+         WHERE e ->> 'change' = 'dropped' AND e ->> 'kind' IN ('table', 'partitioned table', 'view',
+                                                               'materialized view'));
     owned := ARRAY(SELECT DISTINCT o.identity FROM migrollback_schema.migration_objects o WHERE o.action <> 'dropped');
     -- Of the parts of what goes as a whole, only those that a migration is known by name to have created: asking costs
     -- more
@@ -468,8 +471,8 @@ BEGIN
                                             WHEN 'grant' THEN true
                                             WHEN 'index' THEN e #>> '{old_definition,on}' = ANY (dropped)
                                             ELSE (SELECT format('%I.%I', i.parts[1], i.parts[2])
-                                                  FROM parse_ident(e ->> 'identity',
-                                                      false) AS i (parts)) = ANY (dropped)
+                                                  FROM parse_ident(e ->> 'identity', false) AS i (parts)) = ANY
+                                                      (dropped)
                                         END, false))
                    THEN migrollback_schema.migration_owners(e ->> 'kind', e ->> 'identity') END)
                        ORDER BY e.place), '[]')

@@ -2,7 +2,8 @@
 -- Rehearsal: the rollback runs for real, in a subtransaction that is then undone, and what it did is reported.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION migrollback_schema.record_migration_rehearsal(report jsonb, client text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION migrollback_schema.record_migration_rehearsal(
+    report jsonb, client text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -10,16 +11,16 @@ BEGIN
                                                   record_migration_rehearsal.client, jsonb_strip_nulls(
         jsonb_build_object(
             'success', report -> 'success', 'message', report -> 'message', 'fingerprint', report -> 'fingerprint',
-                'duration_ms', report -> 'duration_ms',
+            'duration_ms', report -> 'duration_ms',
             'chain', CASE WHEN jsonb_array_length(report -> 'migrations') > 1 THEN report -> 'migrations' END,
-                'consent', nullif(report -> 'consent', 'false'),
+            'consent', nullif(report -> 'consent', 'false'),
             'sqlstate', report #> '{failure,sqlstate}', 'statement_number', report #> '{failure,statement_number}',
-                'failed', report #> '{failure,migration_name}',
+            'failed', report #> '{failure,migration_name}',
             'where', report -> 'where',
             -- what it foretold, for the verification of a rollback that has no snapshot from before the migration was
             -- applied
-            'foretold', (SELECT coalesce(jsonb_agg(jsonb_build_array(e ->> 'change', e ->> 'kind', e ->> 'identity',
-                md5((e -> 'new_definition')::text)) ORDER BY e ->> 'kind', e ->> 'identity'), '[]')
+            'foretold', (SELECT coalesce(jsonb_agg(jsonb_build_array(e ->> 'change', e ->> 'kind', e ->>
+                'identity', md5((e -> 'new_definition')::text)) ORDER BY e ->> 'kind', e ->> 'identity'), '[]')
                            FROM jsonb_array_elements(report -> 'changes') e),
             'changes', (SELECT jsonb_object_agg(c.change, c.count) FROM (SELECT e ->> 'change' AS change, count(*)
                 FROM jsonb_array_elements(report -> 'changes') e GROUP BY 1) c),
@@ -52,8 +53,8 @@ RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $func
         'message', CASE
             WHEN NOT success THEN CASE WHEN (details #> ARRAY[ended_at, 'passing'])::boolean
                                            THEN 'Rehearsal: it did not get to its end: '
-                                       ELSE 'Rehearsal: the rollback would fail: ' END
-                                           || (details #>> ARRAY[ended_at, 'message'])
+                                       ELSE 'Rehearsal: the rollback would fail: ' END || (details #>> ARRAY[ended_at,
+                                           'message'])
             WHEN every.one_changed_nothing THEN 'Rehearsal: the rollback SQL would run, but change nothing'
             ELSE 'Rehearsal: the rollback would succeed' END,
         'unchanged', success AND every.one_changed_nothing,
@@ -234,7 +235,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     report := migrollback_schema.rehearse_migration_rollbacks(ARRAY[name], consent, client, count_ms, record => true,
                                                               rethrow => false, otherwise_path =>
-                                                                  rehearse_migration_rollback.otherwise_path);
+                                                              rehearse_migration_rollback.otherwise_path);
     success := (report -> 'success')::boolean;
     message := report ->> 'message';
     RETURN NEXT;

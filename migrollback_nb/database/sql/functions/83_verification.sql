@@ -337,12 +337,14 @@ BEGIN
     PERFORM migrollback_schema.add_migration_event('verified', verify_last_rollback.name, NULL::uuid, NULL::text,
                                                    verify_last_rollback.client, jsonb_build_object(
         'verdict', verdict, 'message', message, 'migrations', migrations,
-        'differences', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'), c.value ->> 'kind',
-                                                            c.value ->> 'identity') ORDER BY c.place), '[]')
+        'differences', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'),
+                                                            c.value ->> 'kind', c.value ->> 'identity')
+                                                            ORDER BY c.place), '[]')
                           FROM jsonb_array_elements(differences) WITH ORDINALITY AS c (value, place)
                             WHERE c.place <= 50),
-        'unexpected', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'), c.value ->> 'kind',
-                                                           c.value ->> 'identity') ORDER BY c.place), '[]')
+        'unexpected', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'),
+                                                           c.value ->> 'kind', c.value ->> 'identity')
+                                                           ORDER BY c.place), '[]')
                          FROM jsonb_array_elements(unexpected) WITH ORDINALITY AS c (value, place)
                            WHERE c.place <= 50)));
     RETURN NEXT;

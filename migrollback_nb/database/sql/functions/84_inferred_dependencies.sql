@@ -38,7 +38,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
               ELSE d.classid END AS classid,
                      coalesce(w.ev_class, a.adrelid, d.objid) AS objid, coalesce(a.adnum, d.objsubid) AS objsubid,
                      CASE WHEN x.refobjid IS NOT NULL THEN x.refclassid WHEN t.typrelid <> 0
-                         OR e.typrelid <> 0 THEN 'pg_class'::regclass::oid ELSE d.refclassid END AS refclassid,
+                               OR e.typrelid <> 0 THEN 'pg_class'::regclass::oid ELSE d.refclassid END AS refclassid,
                      coalesce(x.refobjid, nullif(t.typrelid, 0), nullif(e.typrelid, 0), e.oid, d.refobjid) AS refobjid,
                          d.refobjsubid
               FROM pg_depend d
@@ -102,8 +102,8 @@ DECLARE
 BEGIN
     PERFORM migrollback_schema.lock_migrations();
     IF dependencies IS NULL THEN
-        dependencies := (SELECT coalesce(jsonb_agg(jsonb_build_object('migration_name', i.migration_name, 'depends_on',
-            i.depends_on, 'because', array_to_string(i.because, '; '))), '[]')
+        dependencies := (SELECT coalesce(jsonb_agg(jsonb_build_object('migration_name', i.migration_name,
+            'depends_on', i.depends_on, 'because', array_to_string(i.because, '; '))), '[]')
                          FROM migrollback_schema.infer_migration_dependencies() i);
     END IF;
     FOR wanted IN
@@ -135,8 +135,8 @@ BEGIN
             VALUES (wanted.migration_name, wanted.depends_on, 'inferred', wanted.because);
             PERFORM set_config('migrollback.recording', '', true);
             reasons := jsonb_set(reasons, ARRAY[wanted.migration_name],
-                                 coalesce(reasons -> wanted.migration_name, '{}')
-                                     || jsonb_build_object(wanted.depends_on, wanted.because));
+                                 coalesce(reasons -> wanted.migration_name,
+                                          '{}') || jsonb_build_object(wanted.depends_on, wanted.because));
         END IF;
         RETURN NEXT;
     END LOOP;

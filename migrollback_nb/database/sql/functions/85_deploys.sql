@@ -59,8 +59,8 @@ BEGIN
         deploy := gen_random_uuid()::text;
         PERFORM migrollback_schema.add_migration_event('deploy_recorded', NULL::text, NULL::uuid, NULL::text,
                                                        begin_migration_deploy.client,
-                                                       jsonb_build_object('deploy', deploy, 'label',
-                                                           begin_migration_deploy.label));
+                                                       jsonb_build_object('deploy', deploy,
+                                                           'label', begin_migration_deploy.label));
     END IF;
     RETURN deploy;
 END $function$;
@@ -125,7 +125,8 @@ BEGIN
     IF cardinality(names) = 0 THEN
         RETURN QUERY
         SELECT true, CASE d.state
-            WHEN 'rolled back' THEN format('Deploy %s is rolled back already: there is nothing to roll back', d.label)
+               WHEN 'rolled back' THEN format('Deploy %s is rolled back already: there is nothing to roll back',
+                                              d.label)
                                   ELSE format('Deploy %s brought nothing: there is nothing to roll back', d.label) END,
                                       NULL::text, NULL::text
         FROM migrollback_schema.migration_deploys(execute_deploy_rollback.label) d LIMIT 1;

@@ -17,8 +17,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
           FROM migrollback_schema.migration_system_objects() s JOIN pg_class c ON c.oid = ANY (s.tables)
           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped
           UNION ALL
-          SELECT format('FUNCTION %s', p.oid::regprocedure), 'function', p.proowner,
-                 coalesce(p.proacl, acldefault('f', p.proowner))
+          SELECT format('FUNCTION %s', p.oid::regprocedure),
+                 'function', p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
           FROM migrollback_schema.migration_system_objects() s JOIN pg_proc p ON p.oid = ANY (s.routines)) o
     CROSS JOIN LATERAL aclexplode(o.acl) x
 $function$;
@@ -49,7 +49,7 @@ BEGIN
             SELECT g.object, g.owner, g.grantor, g.grantee, false AS passed_on FROM granted g WHERE g.is_ours_to_close
             UNION
             SELECT g.object, g.owner, g.grantor, g.grantee, true FROM chain c JOIN granted g ON g.object = c.object
-                AND g.grantee = c.grantor
+                   AND g.grantee = c.grantor
              WHERE c.grantor <> c.owner)
         SELECT c.object, CASE WHEN c.grantee = 0 THEN 'PUBLIC' ELSE c.grantee::regrole::text END AS grantee,
                CASE WHEN bool_and(c.passed_on) THEN 'GRANT OPTION FOR ALL' ELSE 'ALL' END AS privileges
@@ -104,8 +104,8 @@ BEGIN
                               'do that: run install as that role',
                               CASE WHEN roles IS NULL THEN 'off' ELSE 'on' END, protected.relowner::regrole);
             END IF;
-            EXECUTE format('ALTER TABLE %s %s ROW LEVEL SECURITY', protected.oid::regclass, CASE
-                           WHEN roles IS NULL THEN 'DISABLE' ELSE 'ENABLE' END);
+            EXECUTE format('ALTER TABLE %s %s ROW LEVEL SECURITY', protected.oid::regclass,
+                           CASE WHEN roles IS NULL THEN 'DISABLE' ELSE 'ENABLE' END);
             changed := true;
         ELSIF roles IS NULL AND protected.has_others THEN
             kept := kept || protected.oid::regclass::text;
