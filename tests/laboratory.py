@@ -178,6 +178,8 @@ class Laboratory(Visit):
         self.page.wait_for_function(
             "wanted => document.body.dataset.jpThemeLight === wanted", arg="true" if name == "Light" else "false"
         )
+        # a change of theme shows JupyterLab's splash screen, which fades away over the page: what is looked at is paler
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")
 
     def inspect(self, name: str) -> list[str]:
         """The faults of what is shown, in the light and in the dark; keeps a picture of both.
