@@ -13,6 +13,7 @@ from psycopg import sql
 
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Target
+from migrollback_nb.core.text import first_few
 from migrollback_nb.core.version import __version__
 from migrollback_nb.database.signatures import identities
 from migrollback_nb.database.system_files import SYSTEM_NAME, table_names
@@ -111,7 +112,7 @@ class Presence:
         if missing is None:
             return self.not_installed(target)
         if missing:
-            named = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            named = first_few(missing)
             return errors.OlderSystem(
                 f"The rollback system in schema {target.schema} of database {target.database} lacks {named}:"
                 " it is older than this package, or damaged",

@@ -12,6 +12,7 @@ from postgast import pg_query_pb2 as tree
 
 from migrollback_nb.files.migration import MigrationFile
 from migrollback_nb.parsing import plpgsql
+from migrollback_nb.parsing.parse_tree import parsed_statements
 
 if TYPE_CHECKING:
     from postgast.pg_query_pb2 import Node
@@ -144,16 +145,11 @@ def _created_roles(node: Node, statement: str) -> set[str]:
 
 
 def _statements(text: str) -> Iterator[tuple[Node, int, str]]:
-    try:
-        parsed = postgast.parse(text)
-    except postgast.PgQueryError:
-        return
+    """(The statement, its line, its text) of a text."""
     data = text.encode()
-    for raw in parsed.stmts:
-        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)
-        body = data[raw.stmt_location : end].decode()
-        blank = len(body) - len(body.lstrip())
-        yield raw.stmt, data.count(b"\n", 0, raw.stmt_location) + body[:blank].count("\n") + 1, body
+    for node, begin, statement in parsed_statements(text):
+        blank = len(statement) - len(statement.lstrip())
+        yield node, data.count(b"\n", 0, begin) + statement[:blank].count("\n") + 1, statement
 
 
 def _shared(node: Node, statement: str) -> str | None:

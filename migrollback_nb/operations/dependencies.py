@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import results
+from migrollback_nb.core.text import first_few
 from migrollback_nb.operations.inference import InferredDependency, Step, infer, path_names
 from migrollback_nb.parsing.objects import StatementObjects, statement_objects
 
@@ -73,7 +74,7 @@ def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[S
     read = set(texts)
     missing = [row["migration_name"] for row in migrations if row["migration_name"] not in texts]
     if missing:
-        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        shown = first_few(missing)
         remarks.append(
             f"No file at hand that is still what was registered: {shown}. Only what the database knows of them is"
             " looked at"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from migrollback_nb.core.errors import Interrupted, MigrollbackError
+from migrollback_nb.core.text import first_few
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -42,4 +43,4 @@ def saying_what_stays(database: Database, action: str, *, nontransactional: bool
 
 def some(names: Sequence[str]) -> str:
     """The first of them, and how many more; pure."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return first_few(names, 5)

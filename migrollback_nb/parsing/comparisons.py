@@ -10,6 +10,7 @@ import postgast
 from postgast import pg_query_pb2 as tree
 
 from migrollback_nb.parsing import plpgsql
+from migrollback_nb.parsing.parse_tree import parsed_statements
 
 #: Comparisons of more than this many columns or values are about something else: a list of keys.
 _MOST = 12
@@ -55,22 +56,15 @@ def compared_values(text: str) -> tuple[Compared, ...]:
 
 
 def _statements(text: str) -> Iterator[tuple[Any, str]]:
-    try:
-        parsed = postgast.parse(text)
-    except postgast.PgQueryError:
-        return
-    data = text.encode()
-    for raw in parsed.stmts:
-        kind = raw.stmt.WhichOneof("node") or ""
+    for node, _, statement in parsed_statements(text):
+        kind = node.WhichOneof("node") or ""
         if kind == "do_stmt":
-            body = plpgsql.parse_body(
-                data[raw.stmt_location : raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)].decode()
-            )
+            body = plpgsql.parse_body(statement)
             for query in () if body is None else body.queries:
                 if not query.built:
                     yield from _statements(query.sql)
         else:
-            yield raw.stmt, kind
+            yield node, kind
 
 
 def _pairs(statement: Any) -> Iterator[tuple[str, str | None]]:

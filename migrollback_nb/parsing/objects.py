@@ -14,7 +14,7 @@ from postgast import pg_query_pb2 as tree
 
 from migrollback_nb.parsing import plpgsql
 from migrollback_nb.parsing.creates import ON_TABLE, Create, create_of
-from migrollback_nb.parsing.parse_tree import RELATIONS, ROUTINES
+from migrollback_nb.parsing.parse_tree import RELATIONS, ROUTINES, Name, parsed_statements, qualified, strings
 
 if TYPE_CHECKING:
     from postgast.pg_query_pb2 import Node
@@ -75,16 +75,7 @@ def statement_objects(text: str) -> list[StatementObjects]:
     >>> [(m.action, m.kind, m.schema, m.name) for m in found.mentions]
     [('created', 'view', None, 'v'), ('used', 'relation', 'app', 't')]
     """
-    try:
-        parsed = postgast.parse(text)
-    except postgast.PgQueryError:
-        return []
-    data = text.encode()
-    found: list[StatementObjects] = []
-    for raw in parsed.stmts:
-        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)
-        found += _of_statement(raw.stmt, data[raw.stmt_location : end].decode())
-    return found
+    return [one for node, _, statement in parsed_statements(text) for one in _of_statement(node, statement)]
 
 
 def _of_statement(node: Node, text: str) -> Iterator[StatementObjects]:
@@ -109,13 +100,8 @@ def _of_statement(node: Node, text: str) -> Iterator[StatementObjects]:
 # -- what a statement does ---------------------------------------------------------------------------------------------
 
 
-def _strings(items: Iterable[Any]) -> list[str]:
-    return [item.string.sval for item in items]
-
-
-def _qualified(items: Iterable[Any]) -> tuple[str | None, str]:
-    names = _strings(items)
-    return (names[-2] if len(names) > 1 else None), (names[-1] if names else "")
+def _qualified(items: Iterable[Any]) -> Name:
+    return qualified(strings(items))
 
 
 def _of_relation(action: Any, kind: str, relation: Any, **more: Any) -> Mention:
@@ -138,7 +124,7 @@ def _named(action: Any, object_type: int, node: Any, **more: Any) -> Iterator[Me
         if space in ("schema", "extension"):
             yield Mention(action=action, space=space, kind=space, schema=None, name=node.string.sval, **more)
     elif which == "list":
-        names = _strings(node.list.items)
+        names = strings(node.list.items)
         if object_type in _PARTS and len(names) > 1:
             schema, name = _qualified(node.list.items[:-1])
             kind = _PARTS[object_type]
@@ -198,7 +184,7 @@ _OUTPUTS = (tree.FunctionParameterMode.FUNC_PARAM_OUT, tree.FunctionParameterMod
 
 
 def _type_text(type_name: Any) -> str:
-    return ".".join('"' + name.replace('"', '""') + '"' for name in _strings(type_name.names)) + "[]" * len(
+    return ".".join('"' + name.replace('"', '""') + '"' for name in strings(type_name.names)) + "[]" * len(
         type_name.array_bounds
     )
 
@@ -271,7 +257,7 @@ def _grant(s: Any) -> Iterator[Mention]:
     for node in s.objects:
         yield from _named("used", _OBJECT.OBJECT_SCHEMA if everything_in else s.objtype, node)
     if not everything_in and s.objtype == _OBJECT.OBJECT_TABLE:
-        columns = [column for privilege in s.privileges for column in _strings(privilege.access_priv.cols)]
+        columns = [column for privilege in s.privileges for column in strings(privilege.access_priv.cols)]
         for relation in s.objects:
             for column in columns:
                 yield _of_relation("used", "column", relation.range_var, part=column)
@@ -374,7 +360,7 @@ def _column_names(node: Any) -> Iterator[str]:
     for element in postgast.find_nodes(node, tree.IndexElem):
         yield element.name
     for constraint in postgast.find_nodes(node, tree.Constraint):
-        yield from _strings([*constraint.keys, *constraint.pk_attrs, *constraint.fk_attrs])
+        yield from strings([*constraint.keys, *constraint.pk_attrs, *constraint.fk_attrs])
 
 
 # -- bodies ------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import postgast
@@ -11,6 +11,8 @@ from migrollback_nb.core.object_names import quote
 
 PB = postgast.pg_query_pb2
 OBJECT = PB.ObjectType
+#: Schema, where the text says it, and name.
+Name = tuple[str | None, str]
 
 #: What is known by its name among the relations of a schema.
 RELATIONS = frozenset({
@@ -22,12 +24,32 @@ ON_TABLE = frozenset({OBJECT.OBJECT_TRIGGER, OBJECT.OBJECT_POLICY, OBJECT.OBJECT
 ROUTINES = frozenset({OBJECT.OBJECT_FUNCTION, OBJECT.OBJECT_PROCEDURE, OBJECT.OBJECT_AGGREGATE, OBJECT.OBJECT_ROUTINE})
 
 
+# -- statements --------------------------------------------------------------------------------------------------------
+
+
+def parsed_statements(text: str) -> Iterator[tuple[Any, int, str]]:
+    """(The statement, its first byte, its text with the comments above it) of a text; none where it does not parse."""
+    try:
+        parsed = postgast.parse(text)
+    except postgast.PgQueryError:
+        return
+    data = text.encode()
+    for raw in parsed.stmts:
+        end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)
+        yield raw.stmt, raw.stmt_location, data[raw.stmt_location : end].decode()
+
+
 # -- reading names -----------------------------------------------------------------------------------------------------
 
 
 def strings(nodes: Iterable[Any]) -> list[str]:
     """The parts of a name that is kept as a list of strings."""
     return [node.string.sval for node in nodes]
+
+
+def qualified(names: Sequence[str]) -> Name:
+    """The last two parts of a name."""
+    return (names[-2] if len(names) > 1 else None), (names[-1] if names else "")
 
 
 def names(node: Any) -> list[str]:

@@ -12,7 +12,7 @@ from postgast.pg_query_pb2 import ColumnRef, CommonTableExpr, FuncCall, InsertSt
 
 from migrollback_nb.core import object_names
 from migrollback_nb.parsing import plpgsql
-from migrollback_nb.parsing.side_effects import Name
+from migrollback_nb.parsing.parse_tree import Name, qualified, strings
 
 _TYPE = re.compile(r"(.+)%(?:row)?type", re.IGNORECASE | re.DOTALL)
 
@@ -59,7 +59,7 @@ def uses(definition: str) -> list[Use] | None:
         if kind is None or not names:
             continue
         # users%ROWTYPE, users.id%TYPE, public.users.id%TYPE: the last name may be a column
-        use = Use(relations={names[-1]: (names[-2] if len(names) > 1 else None, names[-1])})
+        use = Use(relations={names[-1]: qualified(names)})
         if text.lower().endswith("%type") and len(names) > 1:
             relation = (names[-3] if len(names) > 2 else None, names[-2])
             use = Use(relations={relation[1]: relation}, columns={(relation[1], names[-1])})
@@ -96,14 +96,12 @@ def _fill(use: Use, node: Node) -> None:
     for column in postgast.find_nodes(node, ColumnRef):
         names = [part.string.sval for part in column.fields if part.HasField("string")]
         if names:
-            use.columns.add((names[-2] if len(names) > 1 else None, names[-1]))
+            use.columns.add(qualified(names))
     for call in postgast.find_nodes(node, FuncCall):
-        names = [part.string.sval for part in call.funcname]
-        use.functions.add((names[-2] if len(names) > 1 else None, names[-1]))
+        use.functions.add(qualified(strings(call.funcname)))
     for cast in postgast.find_nodes(node, TypeName):
-        names = [part.string.sval for part in cast.names]
-        if names:
-            use.types.add((names[-2] if len(names) > 1 else None, names[-1]))
+        if cast.names:
+            use.types.add(qualified(strings(cast.names)))
 
 
 _RELATIONS = frozenset({"table", "partitioned table", "foreign table", "view", "materialized view", "sequence"})

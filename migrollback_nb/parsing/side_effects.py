@@ -26,9 +26,8 @@ from postgast.pg_query_pb2 import (
 )
 
 from migrollback_nb.parsing import plpgsql
+from migrollback_nb.parsing.parse_tree import Name, qualified, strings
 
-#: Schema or None, and name, of a function or a table.
-Name = tuple[str | None, str]
 _CALL = re.compile(r"[\w\"$]\s*\(")
 _WORD = re.compile(r"([A-Za-z_][\w$]*)\s*\(")
 _TRUSTED = frozenset({"plpgsql", "sql", "plperl", "pltcl", "plv8"})
@@ -205,9 +204,8 @@ _MAY_WRITE = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt
 
 def _add_calls(node: Node, found: Found) -> None:
     for call in postgast.find_nodes(node, FuncCall):
-        names = [part.string.sval for part in call.funcname]
-        if names:
-            found.calls.add((names[-2] if len(names) > 1 else None, names[-1]))
+        if call.funcname:
+            found.calls.add(qualified(strings(call.funcname)))
 
 
 def _target(operation: str, relation: RangeVar) -> tuple[str, str | None, str]:

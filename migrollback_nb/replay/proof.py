@@ -10,15 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from migrollback_nb.core import ordering
-from migrollback_nb.core.errors import DependencyError, MigrationNotFound, UsageError
+from migrollback_nb.core.errors import DependencyError
 from migrollback_nb.core.results import MigrationProof, Proof
 from migrollback_nb.files import preludes
-from migrollback_nb.files.formats import MigrationFolder, in_order
-from migrollback_nb.files.location import default_folder
+from migrollback_nb.files.formats import find_folder, in_order
 from migrollback_nb.replay import hints
 from migrollback_nb.replay.filling import Filling
 from migrollback_nb.replay.proof_databases import Clock, ProofDatabases, State
@@ -66,23 +64,12 @@ def prove_folder(
         When it holds no migration of a name.
     """
     first = preludes.find(prelude)
-    path = dir or default_folder()
-    if path is None:
-        raise UsageError(
-            "No folder of migrations was named",
-            hint=(
-                "Name it with --dir (dir=...) or MIGROLLBACK_DIR; supabase/migrations and migrations are found by"
-                " themselves."
-            ),
-        )
-    folder = MigrationFolder(path)
+    folder = find_folder(dir)
     chosen = [name.removesuffix(".sql") for name in names]
     known = folder.names()
     for name in chosen:
         if name not in known:
-            raise MigrationNotFound(
-                name, similar=tuple(get_close_matches(name, known, n=3)), where=f"is in {folder.path}"
-            )
+            raise folder.not_found(name, known)
     return prove(
         folder.read_all(),
         chosen,

@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from migrollback_nb.core.errors import UsageError, from_sqlstate
+from migrollback_nb.core.text import first_few
 from migrollback_nb.database import Database
 from migrollback_nb.database.connection import find_dsn, open_connection
 from migrollback_nb.files.requirements import Requirements, requirements_of
@@ -217,8 +218,9 @@ def scratch(
         )
     if on:
         if required.shared and not own_server:
+            shared = first_few(required.shared, separator="; ")
             raise UsageError(
-                f"These migrations change what all databases of a server share: {_some(required.shared)}",
+                f"These migrations change what all databases of a server share: {shared}",
                 hint=(
                     "Leave the server unnamed: a private one is started for them. Or say --own-server when the named"
                     " one is there for this alone."
@@ -234,10 +236,6 @@ def scratch(
         place = _Place(dsn=server.dsn, found_in=server.words, words=server.words, bin=server.bin, own=server.own)
         with _created_on(place, required, preludes, timeouts) as created:
             yield created
-
-
-def _some(places: tuple[str, ...]) -> str:
-    return "; ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
 
 
 # -- a database on a running server ------------------------------------------------------------------------------------

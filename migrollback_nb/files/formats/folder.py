@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from migrollback_nb.core.errors import MigrationFileError, MigrationNotFound, UsageError
+from migrollback_nb.core.text import first_few
 from migrollback_nb.files import location, migration, not_read, tools
 from migrollback_nb.files.formats import programs, sqitch
 from migrollback_nb.files.formats.layout import Found, Layout, layout
@@ -92,7 +93,7 @@ class MigrationFolder:
             left_out = sorted((*left_out, *undoing_programs))
         remarks = []
         if left_out and found.migrations:
-            shown = ", ".join(left_out[:3]) + (f" and {len(left_out) - 3} more" if len(left_out) > 3 else "")
+            shown = first_few(left_out)
             remarks.append(f"Left out, because only SQL is read: {shown}. What depends on them cannot be tried")
         if found.migrations:
             undoing = [entry for entry in seen if not_read.undo_folder(entry.name) and entry.is_dir()]
@@ -197,14 +198,17 @@ class MigrationFolder:
             if f"{name}.sql" in here.strays:
                 raise self._stray(f"{name}.sql", here)
             if name not in here.migrations:
-                from difflib import get_close_matches
-
-                raise MigrationNotFound(
-                    name, similar=tuple(get_close_matches(name, here.migrations, n=3)), where=f"is in {self.path}"
-                )
+                raise self.not_found(name, here.migrations)
             files[name] = self._read(name, here.migrations[name], numbers)
             self._check(files[name], here.migrations[name])
         return files
+
+    def not_found(self, name: str, known: Iterable[str]) -> MigrationNotFound:
+        """The error for a name that is not known, with those that come close. Pure."""
+        from difflib import get_close_matches
+
+        similar = tuple(get_close_matches(name, list(known), n=3))
+        return MigrationNotFound(name, similar=similar, where=f"is in {self.path}")
 
     def _read(self, name: str, found: Found, numbers: Callable[[], Sequence[int]]) -> MigrationFile:
         file = self._read_parts(name, found)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from migrollback_nb.core.text import first_few
 from migrollback_nb.files.not_read import Refusal
 
 #: How deep and how far it is looked: this is for a line of help, not for an inventory.
@@ -74,7 +75,7 @@ def instead(folder: Path) -> Refusal | None:
             ),
         )
     if sql:
-        shown = ", ".join(sorted(sql)[:3]) + (f" and {len(sql) - 3} more" if len(sql) > 3 else "")
+        shown = first_few(sorted(sql))
         names = {name.rpartition("/")[2].lower() for name in sql}
         both = bool(names & {"up", "ups"}) and bool(names & {"down", "downs"})
         one_folder = "Put both parts of a migration into one folder, as NUMBER_name.up.sql and NUMBER_name.down.sql."
