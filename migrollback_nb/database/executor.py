@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from migrollback_nb.parsing.statements import SqlText, only_sets
-
+# the parser is loaded where a statement runs: `check` runs none, and loading it takes longer than its question
 if TYPE_CHECKING:
     import psycopg
 
@@ -33,6 +32,8 @@ class Executor:
 
     def repeat_settings(self, statements: Sequence[str]) -> None:
         """Set again what these statements of an earlier run have set. Writes nothing else."""
+        from migrollback_nb.parsing.statements import only_sets
+
         for statement in filter(only_sets, statements):
             self.connection.execute(statement.encode())
 
@@ -57,6 +58,8 @@ class Executor:
 
     def put_back_settings(self, statements: Sequence[str]) -> list[str]:
         """Reset all settings. Returns those that these statements had changed. Writes nothing else."""
+        from migrollback_nb.parsing.statements import SqlText
+
         now = self._settings()
         named = {
             name for text in statements for one in SqlText(text).statements for name, local in one.settings if not local

@@ -676,3 +676,13 @@ def test_a_warning_is_printed_once_in_a_rollback(run: Callable[..., Ran], applie
     assert ran.status == 0, ran.err
     assert applied.history(status="rolled_back")["migration_name"].tolist() == [name]
     assert ran.err.count("was changed after it was registered") == 1
+
+
+def test_check_loads_neither_the_parser_nor_pandas(database_dsn: str, applied: mr.Migrations, folder: Path) -> None:
+    words = ["check", "20250120_add_project_analytics", "--dsn", database_dsn, "--dir", str(folder)]
+    code = f"import sys; from migrollback_nb.cli import run; print(run({words!r}), *sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    status, *loaded = ended.stdout.splitlines()[-1].split()
+    assert status == "0"
+    assert applied.target.database in database_dsn
+    assert not {"postgast", "pandas", "graphviz", "IPython", "tqdm", "jinja2"} & set(loaded)

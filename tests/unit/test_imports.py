@@ -76,12 +76,12 @@ def test_parsing_brings_no_database_and_no_display():
     }
 
 
-def test_connecting_brings_no_display():
+def test_connecting_brings_no_display_and_no_parser():
     brought = imported_by(
         "import migrollback_nb as mr\ntry: mr.connect('host=/nonexistent')\nexcept mr.ConnectionFailed: pass"
     )
     assert "psycopg" in brought
-    assert not brought & {"pandas", "ipywidgets", "graphviz", "IPython"}
+    assert not brought & {"pandas", "ipywidgets", "graphviz", "IPython", "postgast"}
 
 
 @pytest.mark.parametrize("name", sorted(migrollback_nb.__all__))
