@@ -436,3 +436,17 @@ def test_not_installed_names_where_it_looked_and_where_the_system_is(empty_dsn):
                 f"The rollback system is not installed in schema public of database {db.target.database} on {where}\n"
                 "It is in schema elsewhere"
             )
+
+
+def test_a_database_that_was_dumped_and_restored_is_up_to_date(old, server, empty_dsn):
+    dsn = old()
+    by_install(server, dsn, "public")
+    dumped = subprocess.run([server.bin / "pg_dump", "-d", dsn], capture_output=True, text=True, check=True)
+    command = [server.bin / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", empty_dsn]
+    # its schema public is there already
+    text = dumped.stdout.replace("CREATE SCHEMA public;", "")
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert by_install(server, empty_dsn, "public").what == "is complete already"
+    with mr.connect(empty_dsn) as db:
+        assert db.verify_events().intact
