@@ -5,11 +5,12 @@ A mark stands on the line before a block, and shows on no page:
     <!-- run -->                  it runs, in the page's world, after the blocks before it
     <!-- run: exit 3 -->          ... and ends with this status
     <!-- not run: REASON -->      it cannot run here
-    <!-- output -->               what the block before prints; a line … stands for any lines, … at a line's end for the rest of it
+    <!-- output -->               what the block before prints; a line … stands for any lines,
+                                  … at a line's end for the rest of it
     <!-- file: NAME -->           its text is the file NAME of the working folder
 
-`<!-- world: NAME -->` says once what a page's reader has: see `world`. What differs from run to run (times, ids, hashes) is
-not compared. ``python docs/_ext/code_blocks.py PAGE ...`` runs pages and writes their output blocks anew.
+`<!-- world: NAME -->` says once what a page's reader has: see `world`. What differs from run to run (times, ids,
+hashes) is not compared. ``python docs/_ext/code_blocks.py PAGE ...`` runs pages and writes their output blocks anew.
 """
 
 from __future__ import annotations
@@ -200,8 +201,9 @@ def world(name: str, work: Path, server: Callable[[str], str], programs: list[Pa
     Parameters
     ----------
     name : str
-        ``shop``: the demo's database, and its migrations in the folder `migrations`. ``empty``: an empty database, named by
-        DATABASE_URL. ``installed``: the same with the system in it. ``supabase``: an empty database with Supabase's ledger.
+        ``shop``: the demo's database, and its migrations in the folder `migrations`. ``empty``: an empty database,
+        named by DATABASE_URL. ``installed``: the same with the system in it. ``supabase``: an empty database with
+        Supabase's ledger.
         ``embedded``: no database is named.
     work : Path
         An empty folder.

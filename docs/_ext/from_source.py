@@ -1,4 +1,4 @@
-"""Replaces ``<!-- from the source: NAME -->`` in a page by what the source itself says: Sphinx extension, and functions for the tests."""
+"""Replaces ``<!-- from the source: NAME -->`` in a page by what the source says: a Sphinx extension."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def _table(described: list[dict[str, Any]]) -> Iterator[str]:
             if is_so
         ]
         bar = "\\|"
-        yield f"| `` {_typed(argument).replace('|', bar)} `` | {cell(argument['help'])}{f' ({chr(59).join(marks)})' if marks else ''} |"
+        said = cell(argument["help"]) + (f" ({';'.join(marks)})" if marks else "")
+        yield f"| `` {_typed(argument).replace('|', bar)} `` | {said} |"
 
 
 def cli_reference() -> str:
@@ -134,7 +135,8 @@ SPECIFIED = (
 
 def _function(found: dict[str, Any]) -> Iterator[str]:
     arguments = ",\n    ".join(_split(found["arguments"]))
-    head = f"{found['name']}({f'{chr(10)}    {arguments}{chr(10)}' if len(found['arguments']) > 80 else found['arguments']})"
+    long = len(found["arguments"]) > 80
+    head = f"{found['name']}(" + (f"\n    {arguments}\n" if long else found["arguments"]) + ")"
     yield f"### {found['name']}"
     yield ""
     yield "```sql"
@@ -298,7 +300,7 @@ def _python(*names: str) -> str:
 
 
 def _inherits_ours_alone(kind: type) -> bool:
-    """Whether a class inherits from classes of ours and no others: what those bring is a part of it, where str's methods are not."""
+    """Whether a class inherits from classes of ours only: their methods are a part of it, those of str are not."""
     bases = kind.__mro__[1:-1]
     return bool(bases) and all(base.__module__.startswith("migrollback_nb.") for base in bases)
 
@@ -400,7 +402,7 @@ def _put_comment_back(_app: object, what: str, name: str, _thing: object, _optio
 
 
 def _draw_dashes(_app: object, tree: nodes.document) -> None:
-    """Sphinx's own ` -- ` between a parameter and its text: typographic marks are off, because options begin with two dashes."""
+    """Draw Sphinx's ` -- ` between a parameter and its text as a dash: smart quotes are off, for options' dashes."""
     for text in [text for text in tree.findall(nodes.Text) if text.startswith(" -- ")]:
         text.parent.replace(text, nodes.Text(" – " + text.removeprefix(" -- ")))  # noqa: RUF001
 

@@ -51,7 +51,7 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
     if isinstance(parsed, int):
         return parsed
     try:
-        call = Call(args=parsed, connect=open_migrations, out=out, err=err, stdin=stdin)
+        call = Call(args=parsed, connect=open_migrations, out=out, err=err, stdin=stdin, run=run)
         try:
             status = _perform(COMMANDS[parsed.command], call)
         except (MigrollbackError, Interrupted) as error:

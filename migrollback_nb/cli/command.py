@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -113,6 +113,7 @@ class Call:
     err: TextIO = field(default_factory=lambda: sys.stderr)
     stdin: TextIO = field(default_factory=lambda: sys.stdin)
     closing: ExitStack | None = None  #: closes the database; None: it stays open
+    run: Callable[[Sequence[str], TextIO, TextIO], int] | None = None  #: runs another command line; for the demo
     said: set[str] = field(default_factory=set)  #: warnings that were printed before the result
 
     @cached_property

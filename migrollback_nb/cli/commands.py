@@ -51,7 +51,8 @@ def _verify_status(call: Call, proof: Any) -> int:
 def _demo(call: Call) -> int:
     from migrollback_nb.cli import demo
 
-    return demo.run(call.out)
+    assert call.run is not None  # noqa: S101  # it runs by itself, in a terminal only
+    return demo.run(call.out, call.run)
 
 
 def _lab(call: Call) -> int:

@@ -139,7 +139,7 @@ class NotInstalled(MigrollbackError):
 
 
 class OlderSystem(MigrollbackError):
-    """The database's rollback system is older than this package, or damaged: ``migrollback install`` brings it up to date."""
+    """The database's rollback system is older than this package, or damaged; ``migrollback install`` updates it."""
 
 
 class NewerSystem(MigrollbackError):

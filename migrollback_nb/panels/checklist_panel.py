@@ -41,7 +41,8 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
     """Work through the production checklist of one migration; writes only by its buttons: one event for each answer.
 
     How it stands is read from the audit log: a colleague's panel shows the same after Refresh, and so does this one
-    after a restart of the kernel. What takes time runs in a thread, one thing at a time; until it ends only Cancel works.
+    after a restart of the kernel. What takes time runs in a thread, one thing at a time; until it ends only Cancel
+    works.
 
     Parameters
     ----------

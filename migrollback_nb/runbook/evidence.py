@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from migrollback_nb.core.errors import ConnectionFailed, MigrollbackError, UsageError
 from migrollback_nb.core.results.verification import Verification
@@ -17,11 +18,11 @@ from migrollback_nb.operations.rehearse import rehearse
 from migrollback_nb.replay.rehearse_on_copy import rehearse_on_copy
 from migrollback_nb.runbook import error_rates, hooks, smoke_tests
 from migrollback_nb.runbook.items import Evidence, Item, Outcome
-from migrollback_nb.runbook.run import execution_summary
+from migrollback_nb.runbook.run import RunbookState, execution_summary
 from migrollback_nb.servers.pg_dump import default_file, take_backup
 
 if TYPE_CHECKING:
-    from migrollback_nb.runbook.checklist import Checklist
+    from migrollback_nb.operations.workspace import Workspace
     from migrollback_nb.runbook.hooks import Hook
     from migrollback_nb.runbook.smoke_tests import SmokeTest
 
@@ -29,7 +30,27 @@ if TYPE_CHECKING:
 Answer = tuple[Outcome, str, dict[str, Any]]
 
 
-def look(checklist: Checklist, item: Item, *, file: Path | str | None = None) -> Answer:
+class Subject(Protocol):
+    """What evidence is looked for: one migration's checklist."""
+
+    db: Workspace
+    name: str
+    chain: bool
+    ticket: str | None
+    scratch: str | None
+    smoke_tests: tuple[SmokeTest, ...]
+    maintenance: Hook | None
+    notification: Hook | None
+    cancelled: threading.Event
+
+    def steps(self) -> tuple[str, ...]:
+        """The migrations that are rolled back, in their order."""
+
+    def recorded(self) -> RunbookState:
+        """How the run stands by its events alone."""
+
+
+def look(checklist: Subject, item: Item, *, file: Path | str | None = None) -> Answer:
     """Answer an item. Writes what its `help` says.
 
     Parameters
@@ -57,12 +78,12 @@ def look(checklist: Checklist, item: Item, *, file: Path | str | None = None) ->
     return _LOOKS[item.evidence](checklist)
 
 
-def _state_of(checklist: Checklist) -> dict[str, Any]:
+def _state_of(checklist: Subject) -> dict[str, Any]:
     names = checklist.steps()
     return {"migrations": list(names), "fingerprint": checklist.db.database.queries.fingerprint(names)}
 
 
-def _check(checklist: Checklist) -> Answer:
+def _check(checklist: Subject) -> Answer:
     state = _state_of(checklist)
     check = checklist.db.check(checklist.name)
     evidence = state | {
@@ -83,7 +104,7 @@ def _check(checklist: Checklist) -> Answer:
     return Outcome.DONE, f"In one transaction, in this order: {', '.join(state['migrations'])}", evidence
 
 
-def _rehearse(checklist: Checklist) -> Answer:
+def _rehearse(checklist: Subject) -> Answer:
     """On a copy of the schema first, which harms no one; then on the target, which has the rows and other sessions."""
     rehearsals = []
     remarks = []
@@ -118,7 +139,7 @@ def _rehearse(checklist: Checklist) -> Answer:
     return Outcome.DONE if last.success else Outcome.FAILED, "; ".join(words + remarks), evidence
 
 
-def _preview(checklist: Checklist) -> Answer:
+def _preview(checklist: Subject) -> Answer:
     preview = checklist.db.preview(checklist.name, chain=checklist.chain)
     digest = hashlib.sha256(preview.sql.encode()).hexdigest()
     evidence = {
@@ -139,7 +160,7 @@ def _preview(checklist: Checklist) -> Answer:
     )
 
 
-def _back_up(checklist: Checklist, file: Path | str | None, *, final: bool) -> Answer:
+def _back_up(checklist: Subject, file: Path | str | None, *, final: bool) -> Answer:
     backup = take_backup(
         checklist.db.database.connection,
         file or default_file(checklist.name, final=final),
@@ -148,7 +169,7 @@ def _back_up(checklist: Checklist, file: Path | str | None, *, final: bool) -> A
     return Outcome.DONE, str(backup), backup.to_dict()
 
 
-def _file(checklist: Checklist) -> Answer:
+def _file(checklist: Subject) -> Answer:
     found = []
     for name in checklist.steps():
         file = checklist.db.folder.read(name)
@@ -174,7 +195,7 @@ def _file(checklist: Checklist) -> Answer:
     )
 
 
-def _fixed_file(checklist: Checklist) -> Answer:
+def _fixed_file(checklist: Subject) -> Answer:
     file = checklist.db.folder.read(checklist.name)
     registered = (checklist.db.database.queries.find(checklist.name) or {}).get("checksum")
     evidence = {"file": str(file.path), "sha256": file.checksum, "was": registered}
@@ -185,7 +206,7 @@ def _fixed_file(checklist: Checklist) -> Answer:
     return Outcome.DONE, f"{file.path} was changed since: sha256 {file.checksum}", evidence
 
 
-def _run_hook(checklist: Checklist, key: str, given: Hook | None, variable: str, purpose: str) -> Answer:
+def _run_hook(checklist: Subject, key: str, given: Hook | None, variable: str, purpose: str) -> Answer:
     hook, described = hooks.configured(given, variable)
     if hook is None:
         raise UsageError(
@@ -208,7 +229,7 @@ def _run_hook(checklist: Checklist, key: str, given: Hook | None, variable: str,
     return Outcome.DONE if result.success else Outcome.FAILED, str(result), result.to_dict()
 
 
-def _audit_log(checklist: Checklist) -> Answer:
+def _audit_log(checklist: Subject) -> Answer:
     event = checklist.recorded().rolled_back
     if event is None:
         raise UsageError(
@@ -222,7 +243,7 @@ def _audit_log(checklist: Checklist) -> Answer:
     return Outcome.DONE, execution_summary(event), kept
 
 
-def _schema(checklist: Checklist) -> Answer:
+def _schema(checklist: Subject) -> Answer:
     event = checklist.recorded().rolled_back
     if event is None:
         raise UsageError(f"{checklist.name} has not been rolled back yet: there is nothing to verify")
@@ -250,7 +271,7 @@ def _schema(checklist: Checklist) -> Answer:
     )
 
 
-def _rolled_back_together(checklist: Checklist, event: Mapping[str, Any]) -> tuple[str, ...]:
+def _rolled_back_together(checklist: Subject, event: Mapping[str, Any]) -> tuple[str, ...]:
     """The migrations of the attempt that rolled this one back, in order."""
     attempt = event["attempt_id"]
     if attempt is None:
@@ -262,7 +283,7 @@ def _rolled_back_together(checklist: Checklist, event: Mapping[str, Any]) -> tup
     )
 
 
-def _smoke_tests(checklist: Checklist) -> Answer:
+def _smoke_tests(checklist: Subject) -> Answer:
     if not checklist.smoke_tests:
         raise UsageError(
             "No smoke tests are given",
@@ -279,7 +300,7 @@ def _smoke_tests(checklist: Checklist) -> Answer:
     return Outcome.DONE, f"{len(results)} smoke tests came out as expected", evidence
 
 
-def _smoke_test(checklist: Checklist, test: SmokeTest) -> smoke_tests.SmokeResult:
+def _smoke_test(checklist: Subject, test: SmokeTest) -> smoke_tests.SmokeResult:
     began = time.monotonic()
     rows: Sequence[Sequence[Any]] | None = None
     trouble: str | None = None
@@ -292,7 +313,7 @@ def _smoke_test(checklist: Checklist, test: SmokeTest) -> smoke_tests.SmokeResul
     return smoke_tests.compare(test, rows, trouble, round((time.monotonic() - began) * 1000, 3))
 
 
-def _error_rates(checklist: Checklist) -> Answer:
+def _error_rates(checklist: Subject) -> Answer:
     state = checklist.recorded()
     now = checklist.db.database.queries.error_counters()
     if state.rolled_back is None:
@@ -325,7 +346,7 @@ def _error_rates(checklist: Checklist) -> Answer:
     return Outcome.DONE if good else Outcome.FAILED, "; ".join(compared["lines"]), evidence
 
 
-_LOOKS: dict[Evidence, Callable[[Checklist], Answer]] = {
+_LOOKS: dict[Evidence, Callable[[Subject], Answer]] = {
     Evidence.CHECK: _check,
     Evidence.REHEARSAL: _rehearse,
     Evidence.PREVIEW: _preview,

@@ -145,7 +145,7 @@ def recording_loop(dsn: str, folder: Path, rows: dict[str, tuple[tuple[object, .
         return perf_counter() - began
 
 
-def test_apply_and_chain(
+def test_apply_and_chain(  # noqa: C901  # one run measures all of them in turn
     benchmark: Callable, table: list[Measure], new_database: Callable[[], str], tmp_path: Path
 ) -> None:
     """apply of 300, and rollback of them as one chain, with and without snapshots, against a bare psycopg loop on

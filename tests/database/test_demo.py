@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 import migrollback_nb as mr
-from migrollback_nb.cli import demo
+from migrollback_nb.cli import demo, run
 from migrollback_nb.servers import embedded
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def test_files_have_the_headers_of_the_specification(tmp_path: Path) -> None:
 
 def test_the_story_is_true(base: Path) -> None:
     out = io.StringIO()
-    assert demo.run(out) == 0
+    assert demo.run(out, run) == 0
     told = out.getvalue()
     for expected in (
         "$ migrollback list",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -101,3 +102,21 @@ def test_public_names_exist_and_are_described() -> None:
 
 def test_version_is_in_the_changelog() -> None:
     assert f"## {mr.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+#: Functions that are longer than one screen, with the reason.
+LONG_FUNCTIONS = {
+    "migrollback_nb/operations/register.py sync": "one pass over folder, history and ledger, half of it docstring",
+}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("migrollback_nb/**/*.py")), ids=lambda path: path.stem)
+def test_modules_and_functions_are_short_enough_to_keep_in_mind(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 550
+    long = {
+        f"{path.relative_to(ROOT)} {node.name}"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 80
+    }
+    assert long <= set(LONG_FUNCTIONS)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import shlex
 import time
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -186,11 +187,16 @@ def _one(db: Migrations, query: Any) -> Any:
 # -- the story ---------------------------------------------------------------------------------------------------------
 
 
+#: Runs one command line and returns its exit status.
+RunCommand = Callable[[Sequence[str], TextIO, TextIO], int]
+
+
 class _Narrator:
     """Says what comes, runs it as a user would type it, and insists that it ends as the story has it."""
 
-    def __init__(self, out: TextIO, dsn: str, folder: Path) -> None:
+    def __init__(self, out: TextIO, run: RunCommand, dsn: str, folder: Path) -> None:
         self.out = out
+        self._run = run
         self.chapter = 0
         self.where = ["--dsn", dsn, "--dir", str(folder), "--schema", "public"]
 
@@ -202,13 +208,11 @@ class _Narrator:
         self.out.writelines(f"{line}\n" for line in lines)
 
     def command(self, *words: str, ends: int = 0) -> None:
-        from migrollback_nb.cli import app
-
         self.say("", f"$ {shlex.join(['migrollback', *words])}")
         # not straight to `out`: when its reader has gone, as that of `migrollback demo | head`, the inner command would
         # swallow it
         said = io.StringIO()
-        status = app.run([*words, *self.where], said, said)
+        status = self._run([*words, *self.where], said, said)
         self.out.write(said.getvalue())
         self.out.flush()
         if status:
@@ -220,13 +224,15 @@ class _Narrator:
             )
 
 
-def run(out: TextIO) -> int:
+def run(out: TextIO, command: RunCommand) -> int:
     """Run the command ``migrollback demo``: load a shop and show what is done with it. Writes to its own database.
 
     Parameters
     ----------
     out : TextIO
         Where the story goes.
+    command : callable
+        Runs one command line, as `migrollback_nb.cli.run` does: arguments, output, error output.
 
     Returns
     -------
@@ -240,7 +246,7 @@ def run(out: TextIO) -> int:
     )
     out.flush()
     with load("embedded", folder) as db:
-        narrator = _Narrator(out, embedded.start(DATABASE), folder)
+        narrator = _Narrator(out, command, embedded.start(DATABASE), folder)
         counted = ", ".join(f"{_count(db, table):,} {table}" for table in ("users", "projects", "orders"))
         narrator.say(
             f"{len(names())} migrations are applied: {counted}. That took {time.monotonic() - began:.1f} s.",

@@ -40,6 +40,11 @@ class Statement:
     line: int | None  #: line of the migration's file; None when the SQL was set by hand
     ms: float | None  #: how long it ran, in milliseconds; None when it did not run to its end
 
+    def timed(self) -> str:
+        """Time and text in one line."""
+        time = f"{self.ms:>10,.1f}" if self.ms is not None else f"{'-':>10}"
+        return f"{time}  {' '.join(self.statement.split())[:100]}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -376,36 +381,33 @@ class Rehearsal(OfSteps):
         if self.failure is not None:
             report += [f"   {line}" for line in self.failure.lines()]
         report += [f"   ⚠️  {danger}" for danger in self.dangers]
-        if self.diff:
-            report += ["", "Changes to the schema:", *(f"  {line}" for line in self.diff.lines())]
-        elif self.success:
+        if not self.diff and self.success:
             report += ["", "The schema stays as it is."]
-        if self.rewritten:
-            report += [
-                "",
-                "Tables written anew as a whole (needs their size on disk once more, and the lock for as long):",
-                *(f"  {name}" for name in self.rewritten),
-            ]
-        if self.longest_locks:
-            report += ["", "Locks (in milliseconds, until the end of the SQL; the COMMIT comes on top):"]
-            report += [
-                f"  {lock.held_ms or 0:>10,.1f}  {lock.relation}: {lock.mode}, {LOCK_MODES[lock.mode]}"
-                for lock in self.longest_locks
-            ]
-        if self.replicas:
-            report += ["", "Readers on standbys wait as long:", *(f"  {name}" for name in self.replicas)]
-        if self.statements:
-            report += ["", "Statements (in milliseconds):"]
-            for statement in self.statements:
-                time = f"{statement.ms:>10,.1f}" if statement.ms is not None else f"{'-':>10}"
-                report.append(f"  {time}  {' '.join(statement.statement.split())[:100]}")
-        others = [notice.message for notice in self.notices if not notice.skipped]
-        if others:
-            report += ["", "Notices:", *(f"  {text}" for text in others)]
+        for title, rows in self._sections():
+            if rows:
+                report += ["", title, *(f"  {row}" for row in rows)]
         if self.remarks:
             report += ["", *(f"Remark: {text}" for text in self.remarks)]
         report += ["", f"Rehearsed {self.where}, and undone."]
         return tuple(report)
+
+    def _sections(self) -> Iterator[tuple[str, list[str]]]:
+        """Titles and lines of the parts that have lines of their own."""
+        yield "Changes to the schema:", list(self.diff.lines())
+        yield (
+            "Tables written anew as a whole (needs their size on disk once more, and the lock for as long):",
+            list(self.rewritten),
+        )
+        yield (
+            "Locks (in milliseconds, until the end of the SQL; the COMMIT comes on top):",
+            [
+                f"{lock.held_ms or 0:>10,.1f}  {lock.relation}: {lock.mode}, {LOCK_MODES[lock.mode]}"
+                for lock in self.longest_locks
+            ],
+        )
+        yield "Readers on standbys wait as long:", list(self.replicas)
+        yield "Statements (in milliseconds):", [statement.timed() for statement in self.statements]
+        yield "Notices:", [notice.message for notice in self.notices if not notice.skipped]
 
     def __repr__(self) -> str:
         return "\n".join(
