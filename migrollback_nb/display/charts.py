@@ -71,8 +71,10 @@ class BarChart:
         for place, (label, values) in enumerate(self.rows):
             top = 24 + place * _HEIGHT
             shown = label if len(label) <= 40 else label[:39] + "…"
-            told = ", ".join(f"{name} {self._number(value)}" for name, value in zip(self.series, values, strict=True))
-            parts.append(f"<g><title>{html.escape(f'{label}: {told}')}</title>")
+            values_text = ", ".join(
+                f"{name} {self._number(value)}" for name, value in zip(self.series, values, strict=True)
+            )
+            parts.append(f"<g><title>{html.escape(f'{label}: {values_text}')}</title>")
             parts.append(f'<text x="{_LABEL - 8}" y="{top + 14}" text-anchor="end">{html.escape(shown)}</text>')
             left = float(_LABEL)
             for series, value in enumerate(values):

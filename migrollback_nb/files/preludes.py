@@ -1,6 +1,6 @@
 """What runs on a scratch database before the first migration: the user's SQL files, and stand-ins of ours. Reads only.
 
-A folder rarely begins at nothing: its migrations name schemas, tables and functions that the platform made before the
+A folder rarely begins at nothing: its migrations name schemas, tables and functions that the platform created before the
 first of them.
 """
 
@@ -19,7 +19,7 @@ VARIABLE = "MIGROLLBACK_PRELUDE"
 _STAND_INS = Path(__file__).parent / "stand_ins"
 #: Stand-ins that come with us, by the word that names each.
 SHIPPED = ("supabase",)
-#: What a Supabase database has before the first migration, so that a migration that misses it can be told.
+#: What a Supabase database has before the first migration, so that a migration that misses it can be recognized.
 SUPABASE_SCHEMAS = frozenset(
     {
         "auth",
@@ -42,7 +42,7 @@ class Prelude:
 
     name: str  #: the file as it was named, or the word for a stand-in
     text: str
-    roles: str = ""  #: SQL that makes the roles which it names; run only on a server that is there for this alone
+    roles: str = ""  #: SQL that creates the roles which it names; run only on a server that is there for this alone
     extensions: Path | None = None  #: folder of stand-ins for extensions, as they lie in share/extension
 
     @property

@@ -32,14 +32,14 @@ def verify(
     *names : str
         The migrations to grade; by default all.
     on : str, optional
-        DSN of a server on which a database is made for it and dropped again; by default the embedded server, or, for
+        DSN of a server on which a database is created for it and dropped again; by default the embedded server, or, for
         extensions that it lacks, this machine's own PostgreSQL, started for this alone.
     bin : Path or str, optional
         Folder of the programs of another PostgreSQL on this machine to be started for this alone.
     own_server : bool
         True: the server named in `on` is there for this alone, and the migrations may change its roles and settings.
     prelude : path or sequence of paths, optional
-        SQL files that run first, for what the platform makes before the first migration; ``"supabase"`` is a stand-in
+        SQL files that run first, for what the platform creates before the first migration; ``"supabase"`` is a stand-in
         for Supabase's schemas, roles and extensions that comes with migrollback_nb. By default the variable
         MIGROLLBACK_PRELUDE.
     progress : callable, optional
@@ -50,12 +50,12 @@ def verify(
     DataFrame
         Columns migration_name, grade (restores, loses_data, differs, fails, no_rollback), sqlstate, statement,
         differences (tuple of dict), remarks (tuple of str), reapplies (whether the up migration works again after the
-        rollback), seconds. ``attrs["warnings"]``: what is true of all of it, as which roles and stand-ins were made.
+        rollback), seconds. ``attrs["warnings"]``: what is true of all of it, as which roles and stand-ins were created.
 
     Raises
     ------
     UsageError
-        When there is no folder, when no scratch database can be made, or when a prelude fails; a missing extension is
+        When there is no folder, when no scratch database can be created, or when a prelude fails; a missing extension is
         named.
     """
     from migrollback_nb.core import frames
@@ -80,7 +80,7 @@ def template(
     """Suggest a rollback block for a migration of a folder; needs no connection. Writes only on a scratch database.
 
     It undoes what the up migration does, last statement first. What the text does not say (the type of a dropped
-    column, the old body of a function) is looked up by replaying the folder up to there; what cannot be undone is
+    column, the old body of a function) is fetched by replaying the folder up to there; what cannot be undone is
     marked as a TODO.
 
     Parameters
@@ -95,7 +95,7 @@ def template(
     prove : bool
         True: try the block and grade it, as `verify` does with the blocks that the files have.
     on, own_server, prelude
-        Where the scratch databases are made, and what runs there first; see `verify`. The block is written for the
+        Where the scratch databases are created, and what runs there first; see `verify`. The block is written for the
         version of that server.
 
     Raises

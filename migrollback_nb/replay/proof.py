@@ -200,8 +200,8 @@ class _Prover:
         trial = try_migration(self._databases, self._databases.work, file, before)
         goes_on = trial.goes_on
         if self._filling.has_rows and (trial.failure is not None or not (trial.restored or file.rollback is None)):
-            told, replacement = self._compare_without_rows(file, before.schema, trial)
-            remarks += told
+            more, replacement = self._compare_without_rows(file, before.schema, trial)
+            remarks += more
             if replacement is not None:
                 trial, goes_on = replacement, False
         if (failure := trial.failure) is not None:
@@ -235,8 +235,8 @@ class _Prover:
         with suppress(Exception):
             # asked of the base, whose connection is alive whatever the migration did
             server = hints.server_of(self._databases.base.connection, preludes=self._first, named=self._named)
-            told = hints.hint_for(failure.sqlstate, whole, server)
-            return [] if told is None else [told]
+            hint = hints.hint_for(failure.sqlstate, whole, server)
+            return [] if hint is None else [hint]
         return []
 
     def _compare_without_rows(self, file: MigrationFile, schema: str, trial: Trial) -> tuple[list[str], Trial | None]:

@@ -85,8 +85,8 @@ def value_of(column: Mapping[str, Any], row: int, labels_beside: int = 0) -> str
         label = str(labels[row % len(labels)])
         return label if column["sort"] == "e" else '{"' + label.replace("\\", "\\\\").replace('"', '\\"') + '"}'
     if column["element"] is not None and column["category"] == "A":
-        made = _by_type(column["element"], number, None)
-        return "{}" if made is None else '{"' + made.replace("\\", "\\\\").replace('"', '\\"') + '"}'
+        value = _by_type(column["element"], number, None)
+        return "{}" if value is None else '{"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"}'
     if column["base"] == "bool":
         turn, place = divmod(row, max(labels_beside, 1))
         place = (place + (turn >> column["flag"] % 2)) % 2
@@ -101,6 +101,6 @@ def _by_type(base: str, number: int, length: int | None) -> str | None:
         return _digits(number)[:length]
     if base == "char":
         return chr(ord("a") + number % 26)
-    make = _VALUES.get(base)
-    made = make(number) if make is not None else None
-    return None if made is None else str(made)
+    by_number = _VALUES.get(base)
+    value = by_number(number) if by_number is not None else None
+    return None if value is None else str(value)

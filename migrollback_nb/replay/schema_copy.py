@@ -1,6 +1,6 @@
 """A copy of a database's schema, without its rows, on a scratch database: pg_dump reads the one, psql fills the other.
 
-The target meets one reading transaction of pg_dump and a few questions, and is told nothing: it may as well be a
+The target meets one reading transaction of pg_dump and a few queries, and is written nothing: it may as well be a
 standby.
 """
 
@@ -36,7 +36,7 @@ HERE = "scratch"
 
 @dataclass(slots=True)
 class SchemaCopy:
-    """A copy of a schema; `copied` makes one."""
+    """A copy of a schema; `copied` creates one."""
 
     database: Database  #: a connection to it, with the target's own rollback system and history
     server: str  #: where it is, in words
@@ -133,17 +133,17 @@ def _roles(target: Database) -> list[Row]:
 
 def _differences(target: Database, copy: Database) -> tuple[str, ...]:
     """In what the copy may behave differently, in words."""
-    told = []
+    found = []
     is_super = "SELECT r.rolsuper AS yes FROM pg_catalog.pg_roles r WHERE r.rolname = current_user"
     if _ask(copy, is_super)[0]["yes"] and not _ask(target, is_super)[0]["yes"]:
-        told.append(
+        found.append(
             f"It ran as a superuser, which {target.target.user} is not on the target: missing rights could not be seen"
         )
     if copy.target.server_version.split(".")[0] != target.target.server_version.split(".")[0]:
-        told.append(
+        found.append(
             f"It ran on PostgreSQL {copy.target.server_version}, but the target is {target.target.server_version}"
         )
-    return tuple(told)
+    return tuple(found)
 
 
 def _require_roles(place: Scratch, names: list[str]) -> None:
@@ -223,7 +223,7 @@ def _shown(said: str) -> str:
 
 
 def _copy_history(target: Database, place: Scratch) -> None:
-    """Copy the rows that the gate asks and that tell ownership, but neither the audit log nor the snapshots."""
+    """Copy the rows that the gate asks and that say ownership, but neither the audit log nor the snapshots."""
     connection = place.database.connection
     for table in ("migration_history", "migration_dependencies", "migration_objects"):
         name = sql.Identifier(target.session.schema, table)

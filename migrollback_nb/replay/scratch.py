@@ -42,7 +42,7 @@ _LISTS = frozenset(
 
 @dataclass(slots=True)
 class Scratch:
-    """A scratch database; `scratch` makes one.
+    """A scratch database; `scratch` creates one.
 
     Attributes
     ----------

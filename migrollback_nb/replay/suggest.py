@@ -104,7 +104,7 @@ def template(
 def _proof(
     folder: MigrationFolder, file: MigrationFile, *, on: str | None, own_server: bool, first: Sequence[Prelude]
 ) -> results.MigrationProof:
-    """How the rollback of a file does in its folder, in place of the file of that name there."""
+    """How the rollback of a file does in its folder, instead of the file of that name there."""
     from migrollback_nb.replay.proof import prove
 
     contents = folder.read_all()

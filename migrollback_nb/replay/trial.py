@@ -122,21 +122,21 @@ def still_known(before: State, file: MigrationFile) -> dict[str, Content] | None
 
 def verdict(file: MigrationFile, trial: Trial, remarks: Sequence[str], seconds: float) -> MigrationProof:
     """The grade of a trial. Pure."""
-    told = [*remarks, *trial.remarks]
+    said = [*remarks, *trial.remarks]
     failure = trial.failure
     grade: Grade
     differences: tuple[Any, ...] = ()
     if trial.up is not None:
         grade = "fails"
-        told.append(f"up migration: {trial.up.message}")
+        said.append(f"up migration: {trial.up.message}")
     elif file.rollback is None:
         grade = "no_rollback"
     elif trial.rollback is not None:
         grade = "fails"
-        told.append(f"rollback: {trial.rollback.message}")
+        said.append(f"rollback: {trial.rollback.message}")
     else:
         assert trial.diff is not None  # noqa: S101  # for mypy: it ran
-        told += [
+        said += [
             f"the columns of {change.identity} stand in another order"
             for change in trial.diff.changes
             if change.change == "reordered"
@@ -149,7 +149,7 @@ def verdict(file: MigrationFile, trial: Trial, remarks: Sequence[str], seconds: 
         sqlstate=None if failure is None else failure.sqlstate,
         statement=None if failure is None else failure.statement,
         differences=differences,
-        remarks=tuple(told),
+        remarks=tuple(said),
         reapplies=trial.reapplies,
         seconds=seconds,
     )

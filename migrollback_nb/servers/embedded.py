@@ -198,7 +198,7 @@ def _leave(data: Path) -> None:
 def _leave_all() -> None:
     with _threads:
         for data in list(_uses):
-            # the folder may be gone, and no one is left to tell: the next process that ends tries again
+            # the folder may be gone, and no one is left to read the error: the next process that ends tries again
             with suppress(OSError, MigrollbackError):
                 _leave(data)
 
@@ -211,7 +211,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def _exclusive(base: Path) -> Iterator[None]:
-    """One process at a time makes, starts or stops the server."""
+    """One process at a time creates, starts or stops the server."""
     import fcntl
 
     with _private(base / "server.lock") as file:
@@ -250,7 +250,7 @@ def _postmaster(data: Path) -> str | None:
 
 
 def _initialise(data: Path) -> None:
-    """Make the data folder beside its place and move it there: a killed initdb leaves no half server behind."""
+    """Create the data folder beside its place and move it there: a killed initdb leaves no half server behind."""
     fresh = data.with_name(f"{data.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
@@ -270,7 +270,7 @@ def _has_programs(data: Path) -> bool:
     try:
         return Path(psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0])).exe()).exists()
     except (OSError, ValueError, psutil.Error):
-        return True  # that cannot be told
+        return True  # not known
 
 
 def _start_server(data: Path) -> None:

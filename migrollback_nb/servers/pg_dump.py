@@ -44,7 +44,7 @@ class Backup:
     file: str  #: its path
     bytes: int  #: its size
     sha256: str  #: its checksum (hex)
-    entries: int  #: how many things pg_restore finds in it
+    entries: int  #: how many entries pg_restore lists
     tables: int  #: of them, how many tables with data
     program: str  #: which pg_dump, for example "pg_dump 18.6"
     started_at: str  #: when it began, ISO 8601, UTC: it holds the state of that moment
@@ -128,7 +128,7 @@ def take_backup(
         raise UsageError(f"{file} exists already", hint="Name another file: a backup is never overwritten.")
     part = file.with_name(file.name + ".part")
     try:
-        # before pg_dump, which would make it as the umask says; it holds all data
+        # before pg_dump, which would create it as the umask says; it holds all data
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         raise UsageError(

@@ -45,7 +45,7 @@ THROWAWAY = {
 
 
 class PrivateServer:
-    """A running PostgreSQL of this process alone; `start` makes one.
+    """A running PostgreSQL of this process alone; `start` starts one.
 
     Attributes
     ----------

@@ -141,7 +141,7 @@ class Position:
         return self.created_by_name(kind, item) is not None
 
     def refers_to_later(self, node: Any, created: Created) -> bool:
-        """Whether a statement makes an older object depend on a younger one, which is dropped first."""
+        """Whether a statement lets an older object depend on a younger one, which is dropped first."""
         return bool(self.created.younger_than(created) & referred(node))
 
     def about(self, *created: Created | None) -> None:

@@ -171,7 +171,7 @@ def test_an_up_migration_that_cannot_be_read_gets_a_block_to_fill_in(db, write_m
         db.template("002_absent")
 
 
-def test_a_block_takes_the_place_of_another_tools_undo_part(db, write_migration, database_dsn):
+def test_a_block_takes_the_place_of_another_tools_rollback_block(db, write_migration, database_dsn):
     write_migration(
         "001_t", "-- migrate:up\nCREATE TABLE t (v text); -- ěšč\n\n-- migrate:down\nDROP TABLE t; SELECT 'and more';\n"
     )

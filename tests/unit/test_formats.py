@@ -85,7 +85,7 @@ def test_read_as_our_own_format_it_is_refused(tool):
 
 
 @pytest.mark.parametrize("tool", MARKED)
-def test_a_native_block_around_its_undo_part_serves_both_tools(tool):
+def test_a_native_block_around_its_rollback_block_serves_both_tools(tool):
     lines = MARKED[tool][0].split("\n")
     lines.insert(MARKED[tool][1], "-- ROLLBACK START")
     file = mr.parse("\n".join(lines) + "-- ROLLBACK END\n", name="001_t")

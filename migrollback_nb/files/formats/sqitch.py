@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from migrollback_nb.core.errors import MigrationFileError
 
-#: The plan's name in the folder, as Sqitch has it unless it is told otherwise.
+#: The plan's name in the folder, as Sqitch has it unless it is configured otherwise.
 PLAN = "sqitch.plan"
 _PRAGMA = re.compile(r"%\s*([^=\s]+)\s*=\s*(.*?)\s*")
 _WHEN_AND_WHO = r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\s*([^<]+)\s<([^>]+)>\s*"
@@ -144,7 +144,7 @@ def _change_id(
 ) -> str:
     """SHA-1 (hex) over a change's info (App::Sqitch::Plan::Change), which holds the id of the change before it."""
     local = [one.removeprefix("!").removeprefix(f"{project}:") for one in wanted]
-    needs = [one for one, as_written in zip(local, wanted, strict=True) if not as_written.startswith("!")]
+    requires = [one for one, as_written in zip(local, wanted, strict=True) if not as_written.startswith("!")]
     conflicts = [one for one, as_written in zip(local, wanted, strict=True) if as_written.startswith("!")]
     note = re.sub(r"\\[\\nr]", lambda escape: _ESCAPES[escape.group()], note)
     info = "\n".join(
@@ -155,7 +155,7 @@ def _change_id(
             *([f"parent {parent}"] if parent else []),
             f"planner {who}",
             f"date {when}",
-            *(["requires", *(f"  + {one}" for one in needs)] if needs else []),
+            *(["requires", *(f"  + {one}" for one in requires)] if requires else []),
             *(["conflicts", *(f"  - {one}" for one in conflicts)] if conflicts else []),
             *(["", note] if note not in ("", "0") else []),  # what Perl takes for false
         )

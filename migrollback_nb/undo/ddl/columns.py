@@ -109,7 +109,7 @@ def _usual_storage(type_name: str) -> str:
 
 
 def converted(column: str, now: str, was: str) -> str:
-    """Make a value of one type one of another: PostgreSQL has a cast for few pairs, but between text and whatever."""
+    """Convert a value to another type: PostgreSQL has a cast for few pairs, but between text and any type."""
     one, other = (re.sub(r"\([^)]*\)", "", name) for name in (now, was))
     if one in _MOMENTS and other in _NUMBERS:
         return f"extract(epoch FROM {column})::{was}"

@@ -68,7 +68,7 @@ def _rank(key: Key, d: Definition) -> float:
 
 def _text(key: Key, d: Definition) -> str:
     """All that a definition says, in which it may name others."""
-    text = "\n".join(_strings({field: told for field, told in d.items() if field != "owned_by"}))
+    text = "\n".join(_strings({field: value for field, value in d.items() if field != "owned_by"}))
     if key[0] in ("function", "procedure") and " LANGUAGE sql" not in text:
         text = re.sub(
             r"AS \$(\w*)\$.*\$\1\$", "", text, flags=re.DOTALL
