@@ -164,7 +164,7 @@ class MigrationFile:
 
     @cached_property
     def refusal(self) -> not_read.Refusal | None:
-        """Why nothing of it is read: its tool's files are not, or what undoes it cannot be distinguished from the rest."""
+        """Why nothing of it is read: its tool's files are not, or what undoes it looks like the rest."""
         if (found := not_read.marked(self._whole)) is not None:
             return found
         heading = self._rollback_heading

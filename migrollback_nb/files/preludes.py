@@ -1,7 +1,7 @@
 """What runs on a scratch database before the first migration: the user's SQL files, and stand-ins of ours. Reads only.
 
-A folder rarely begins at nothing: its migrations name schemas, tables and functions that the platform created before the
-first of them.
+A folder rarely begins at nothing: its migrations name schemas, tables and functions that the platform created before
+the first of them.
 """
 
 from __future__ import annotations

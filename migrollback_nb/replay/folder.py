@@ -55,8 +55,8 @@ def verify(
     Raises
     ------
     UsageError
-        When there is no folder, when no scratch database can be created, or when a prelude fails; a missing extension is
-        named.
+        When there is no folder, when no scratch database can be created, or when a prelude fails; a missing extension
+        is named.
     """
     from migrollback_nb.core import frames
     from migrollback_nb.replay.proof import prove_folder

@@ -15,7 +15,7 @@ from migrollback_nb.core.results import DataLoss
 if TYPE_CHECKING:
     import psycopg
 
-#: Rows of a table up to which each is kept, so that lost ones and added ones can be distinguished; of larger tables only a digest.
+#: Up to so many rows of a table each is kept, so that lost ones differ from added ones; of larger ones only a digest.
 _EACH_ROW = 1000
 #: Tables that are read by one query.
 _BATCH = 50
