@@ -208,7 +208,7 @@ class Commands:
 
         def attempt(lock_timeout: str) -> ExecutionResult:
             attempt_id = self._attempts.new()
-            self._session.keep_notices()
+            self._session.notice_log.keep()
             try:
                 with self._session.transaction(lock_timeout=lock_timeout):
                     rows = self._session.call(
@@ -270,7 +270,7 @@ class Commands:
                     "start_migration_rollback", **caller, reason=reason, target=Jsonb(known)
                 )
                 self._session.transact(start, lock_timeout=lock_timeout)
-        self._session.keep_notices()
+        self._session.notice_log.keep()
         message = (execute, *(() if ends_log else self._session.inside_transaction(details)))
         try:
             with self._session.transaction(*message, lock_timeout=lock_timeout) as found:

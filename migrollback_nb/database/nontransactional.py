@@ -48,7 +48,7 @@ class NontransactionalCommands:
         assert self._session.reopen is not None  # for mypy: gate_held() needs it too
         with self._session.reopen() as connection:
             self._session.executor = connection
-            connection.add_notice_handler(self._session.take_notice)
+            connection.add_notice_handler(self._session.notice_log.take)
             executor = Executor(connection, wanted)
             executor.repeat_settings(statements[: run.completed])
             for number, statement in enumerate(statements[run.completed :], run.completed + 1):
@@ -101,7 +101,7 @@ class NontransactionalCommands:
 
         def attempt(_: str) -> ExecutionResult:
             run = _Run(name=name, direction="rollback", attempt_id=self._attempts.new())
-            self._session.keep_notices()
+            self._session.notice_log.keep()
             try:
                 rows, details = self._rollback_statements(run, reason=reason, preview=preview)
             except errors.ConnectionFailed as lost:
@@ -219,7 +219,7 @@ class NontransactionalCommands:
 
         def attempt(_: str) -> ExecutionResult:
             run = _Run(name=record["name"], direction="apply", attempt_id=self._attempts.new())
-            self._session.keep_notices()
+            self._session.notice_log.keep()
             try:
                 rows, details = self._apply_statements(run, record, statements)
             except errors.ConnectionFailed as lost:

@@ -39,7 +39,7 @@ class Rehearsals:
     ) -> RehearsalRun:
         """Call rehearse_migration_rollbacks(). Does not write: what ran is undone twice."""
         self._session.forget_cancellation()
-        self._session.keep_notices()
+        self._session.notice_log.keep()
         with self._session.blocker_watch.watch(self._session.connection.info.backend_pid) as blockers:
             try:
                 rehearse = self._session.call_text(
@@ -111,7 +111,7 @@ class Rehearsals:
             found = place and place.internal_position
             return int(found) if found else None
         finally:
-            self._session.keep_notices(notices)
+            self._session.notice_log.keep(notices)
         return None
 
     def meant_relations(

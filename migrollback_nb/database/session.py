@@ -23,6 +23,7 @@ from migrollback_nb.core.results import Notice, RollbackProgress, Target
 from migrollback_nb.database import presence, settings
 from migrollback_nb.database.blockers import BlockerWatch
 from migrollback_nb.database.connection import open_connection
+from migrollback_nb.database.notices import NoticeLog
 from migrollback_nb.database.origin import client_name, target_of
 from migrollback_nb.database.progress import ProgressReporter, RollbackCallback
 from migrollback_nb.database.settings import Timeouts
@@ -30,16 +31,6 @@ from migrollback_nb.database.statements import PINNED_PATH, Statements
 
 Row = dict[str, Any]
 
-#: Functions of the server that say "... does not exist, skipping"; the texts are translated, these names are not.
-_SKIPPING = frozenset(
-    {
-        "does_not_exist_skipping", "DropErrorMsgNonExistent", "ProcessUtilitySlow", "ATExecDropColumn",
-        "ATExecDropConstraint", "ATExecDropIdentity", "ATExecDropExpression", "RenameRelation", "RenameConstraint",
-        "renameatt", "AlterTableNamespace", "AlterSequence", "AlterStatistics", "AlterDomainDropConstraint",
-        "DropConfigurationMapping",
-        "DropRole", "RemoveUserMapping", "DropSubscription", "dropdb", "DropTableSpace",
-    }
-)  # fmt: skip
 #: Seconds for which a new connection is tried, where only the database knows whether something was committed.
 PATIENCE = 20.0
 
@@ -103,17 +94,17 @@ class Session:
         #: Runs what may not run in a transaction, while this runs: `cancel` cancels there too.
         self.executor: psycopg.Connection | None = None
         self._owned = owned
-        self._notices: list[Notice] = []
         # One connection, perhaps two threads (a panel's and a cell's): neither runs amid the other's statements.
         self._busy = threading.RLock()
         self._cancelled = threading.Event()
         self._in_operation = False
         self._reporter = ProgressReporter(self.cancel)
+        self.notice_log = NoticeLog(self._reporter)
         self._target = target_of(connection, schema)
         self._checks_client: bool | None = None
         self._version_is_right = False
         self._settings_of_session: dict[str, str] = {}
-        connection.add_notice_handler(self.take_notice)
+        connection.add_notice_handler(self.notice_log.take)
 
     @classmethod
     def connect(
@@ -165,26 +156,10 @@ class Session:
 
     # -- notices and errors ----------------------------------------------------------------------------------------
 
-    def take_notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        """Keep a notice of the server, or pass it on where it says how far a rollback is. Does not write."""
-        if self._reporter.take_notice(diagnostic):
-            return
-        self._notices.append(
-            Notice(
-                severity=diagnostic.severity_nonlocalized or diagnostic.severity or "NOTICE",
-                message=diagnostic.message_primary or "",
-                skipped=diagnostic.source_function in _SKIPPING,
-            )
-        )
-
     @property
     def notices(self) -> tuple[Notice, ...]:
         """Notices of the command that runs, or of the last one; callable from another thread. Does not write."""
-        return tuple(self._notices)
-
-    def keep_notices(self, notices: Sequence[Notice] = ()) -> None:
-        """Forget the notices so far, but for these. Does not write."""
-        self._notices[:] = notices
+        return tuple(self.notice_log.notices)
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
@@ -499,7 +474,7 @@ class Session:
             self.connection.close()
         self.connection = self.reopen()
         self._version_is_right = False
-        self.connection.add_notice_handler(self.take_notice)
+        self.connection.add_notice_handler(self.notice_log.take)
         self._target = replace(target_of(self.connection, self.schema), production=self._target.production)
 
     def idle(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import ordering, results
@@ -89,32 +90,61 @@ def sync(
         database.commands.record_applied_again(name, deploy_id)
     if missing:
         database.commands.record_missing_in_ledger(missing)
-    supabase = (
-        any(file.rollback is not None and file.rollback.live for file in ordered) and database.queries.uses_supabase()
+    done = _register_all(database, ordered, deploy=deploy_id, names=found.renamed, progress=progress)
+    return results.SyncResult(
+        registered=tuple(done.registered),
+        applied_again=(*without_file, *done.applied_again),
+        skipped=tuple(name for name in by_name if name in history and name not in again and name not in wanted)
+        + tuple(found.renamed),
+        not_applied=answers.not_applied,
+        failed=(*failures, *done.failed),
+        warnings=(*warnings, *done.warnings),
+        deploy=deploy,
     )
-    registered: list[results.RegisterResult] = []
-    again_here, again_without_file = [], list(without_file)
-    for begin in range(0, len(ordered), 500):
-        batch = ordered[begin : begin + 500]
+
+
+@dataclass(slots=True)
+class _Registered:
+    """What came of registering files, in order."""
+
+    registered: list[results.RegisterResult] = field(default_factory=list)
+    applied_again: list[str] = field(default_factory=list)
+    failed: list[results.FileFailure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def _register_all(
+    database: Database,
+    files: Sequence[MigrationFile],
+    *,
+    deploy: str | None,
+    names: Mapping[str, str],
+    progress: Progress | None,
+) -> _Registered:
+    """Register files, dependencies first, many at once. Writes."""
+    live = any(file.rollback is not None and file.rollback.live for file in files)
+    supabase = live and database.queries.uses_supabase()
+    done = _Registered()
+    for begin in range(0, len(files), 500):
+        batch = files[begin : begin + 500]
         if progress is not None:
-            progress(begin, len(ordered), batch[0].name)
+            progress(begin, len(files), batch[0].name)
         try:
-            outcomes, refused = _register_batch(database, batch, deploy=deploy_id, names=found.renamed)
+            outcomes, refused = _register_batch(database, batch, deploy=deploy, names=names)
         except MigrollbackError as error:
-            if registered:
-                error.done = tuple(one.migration_name for one in registered)
-                error.hint = "\n".join(
-                    filter(None, (error.hint, f"Registered before it, and committed: {some(error.done)}."))
-                )
+            if done.registered:
+                error.done = tuple(one.migration_name for one in done.registered)
+                before = f"Registered before it, and committed: {some(error.done)}."
+                error.hint = "\n".join(filter(None, (error.hint, before)))
             raise
-        failures += refused
+        done.failed += refused
         for file in (file for file in batch if file.name in outcomes):
             remarks = file.remarks + (live_block_warning(database, file) if supabase else ())
-            warnings += remarks
+            done.warnings += remarks
             if outcomes[file.name] == "applied again":
-                again_here.append(file.name)
+                done.applied_again.append(file.name)
                 continue
-            registered.append(
+            done.registered.append(
                 results.RegisterResult(
                     migration_name=file.name,
                     outcome=outcomes[file.name],
@@ -122,16 +152,7 @@ def sync(
                     warnings=remarks,
                 )
             )
-    return results.SyncResult(
-        registered=tuple(registered),
-        applied_again=(*again_without_file, *again_here),
-        skipped=tuple(name for name in by_name if name in history and name not in again and name not in wanted)
-        + tuple(found.renamed),
-        not_applied=answers.not_applied,
-        failed=tuple(failures),
-        warnings=tuple(warnings),
-        deploy=deploy,
-    )
+    return done
 
 
 def _reworked(
