@@ -6,6 +6,7 @@ other wheels.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -109,12 +110,11 @@ REMARKS = pytest.StashKey[list[str]]()
 
 
 class ReadyData:
-    """Data folders as initdb leaves them, for private servers to begin with a copy:
-    initdb takes two thirds of a start."""
+    """Data folders as initdb leaves them, for private servers to begin with a copy: initdb takes two thirds of a start."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="mrready", dir=private._roomy_folder()))
         self._made: dict[Path, Path] = {}
+        self._locks: list[IO[bytes]] = []
         self._run = private._run
         private._run = self._run_or_copy
 
@@ -128,13 +128,22 @@ class ReadyData:
             subprocess.run(["cp", "-a", self._made[program], data], check=True)
         else:
             self._run(command, folder, account)
-            ready = self._folder / str(len(self._made))
-            subprocess.run(["cp", "-a", data, ready], check=True)
-            self._made[program] = ready
+            self._made[program] = self._new_folder() / "ready"
+            subprocess.run(["cp", "-a", data, self._made[program]], check=True)
+
+    def _new_folder(self) -> Path:
+        """A folder that looks like a private server's: one that a killed run leaves, the next start of a server removes."""
+        folder = Path(tempfile.mkdtemp(prefix=private._PREFIX, dir=private._roomy_folder()))
+        self._locks.append((folder / "in-use").open("wb"))
+        fcntl.flock(self._locks[-1], fcntl.LOCK_EX)
+        return folder
 
     def close(self) -> None:
         private._run = self._run
-        shutil.rmtree(self._folder)
+        for data in self._made.values():
+            shutil.rmtree(data.parent)
+        for lock in self._locks:
+            lock.close()
 
 
 def find_servers(*, every: bool) -> tuple[list[Server], list[str]]:
