@@ -110,7 +110,7 @@ REMARKS = pytest.StashKey[list[str]]()
 
 
 class ReadyData:
-    """Data folders as initdb leaves them, for private servers to begin with a copy: initdb takes two thirds of a start."""
+    """Data folders as initdb leaves them, for private servers to begin with a copy: that is two thirds of a start."""
 
     def __init__(self) -> None:
         self._made: dict[Path, Path] = {}
@@ -132,7 +132,7 @@ class ReadyData:
             subprocess.run(["cp", "-a", data, self._made[program]], check=True)
 
     def _new_folder(self) -> Path:
-        """A folder that looks like a private server's: one that a killed run leaves, the next start of a server removes."""
+        """A folder that looks like a private server's: what a killed run leaves, the next start of a server removes."""
         folder = Path(tempfile.mkdtemp(prefix=private._PREFIX, dir=private._roomy_folder()))
         self._locks.append((folder / "in-use").open("wb"))
         fcntl.flock(self._locks[-1], fcntl.LOCK_EX)
