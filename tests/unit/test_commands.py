@@ -1,4 +1,4 @@
-"""The table of commands is whole: each says what a parser, a reference and a terminal need, and each result is shown."""
+"""The table of commands is whole: each says what parser, reference and terminal need, and each result can be shown."""
 
 import inspect
 import json
