@@ -24,10 +24,31 @@ from migrollback_nb.servers.pg_dump import default_file, take_backup
 if TYPE_CHECKING:
     from migrollback_nb.operations.workspace import Workspace
     from migrollback_nb.runbook.hooks import Hook
+    from migrollback_nb.runbook.run import RunbookState
     from migrollback_nb.runbook.smoke_tests import SmokeTest
 
 #: (outcome, the evidence in one line, all of it)
 Answer = tuple[Outcome, str, dict[str, Any]]
+
+
+class Examined(Protocol):
+    """What is looked at: the checklist of one rollback, as far as its evidence depends on it."""
+
+    db: Workspace
+    name: str
+    chain: bool
+    ticket: str | None
+    scratch: str | None
+    smoke_tests: tuple[SmokeTest, ...]
+    maintenance: Hook | None
+    notification: Hook | None
+    cancelled: threading.Event
+
+    def steps(self) -> tuple[str, ...]:
+        """The migrations that are rolled back, in their order. Does not write."""
+
+    def recorded(self) -> RunbookState:
+        """How the run stands by its events. Does not write."""
 
 
 class Subject(Protocol):
