@@ -230,7 +230,7 @@ def test_of_many_that_were_applied_before_a_failure_the_first_are_named(db, writ
     for number in range(1, 8):
         write_migration(f"00{number}_t", "SELECT 1;")
     write_migration("008_bad", "SELECT 1/0;")
-    with pytest.raises(mr.ApplyFailed, match="in place: 001_t, 002_t, 003_t, 004_t, 005_t and 2 more"):
+    with pytest.raises(mr.ApplyFailed, match="still applied: 001_t, 002_t, 003_t, 004_t, 005_t and 2 more"):
         db.apply()
 
 
