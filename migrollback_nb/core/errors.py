@@ -3,7 +3,7 @@
 MigrollbackError
 ├── UsageError                  the call or the command line is off
 ├── MigrationFileError          one migration file is bad: file, line, fix
-├── DependencyError             missing names, a migration that depends on itself, a circle
+├── DependencyError             missing names, a migration that depends on itself, a cycle
 ├── ConnectionFailed            no server, no answer, a lost connection
 ├── NotInstalled                the rollback system is not in this database
 ├── OlderSystem                 ... or older than this package, or damaged
@@ -122,7 +122,7 @@ class DependencyError(MigrollbackError):
     Attributes
     ----------
     names : tuple of str
-        The migrations that are meant; for a circle in its order.
+        The migrations that are meant; for a cycle in its order.
     """
 
     def __init__(self, message: str, *, names: tuple[str, ...] = (), hint: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Order, closure and circles over migrations and their dependencies. Pure."""
+"""Order, closure and cycles over migrations and their dependencies. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def order(depends_on: Mapping[str, Iterable[str]], *, like: Iterable[str] = ()) 
     Raises
     ------
     DependencyError
-        For a circle; ``names`` holds it, the first name again at the end.
+        For a cycle; ``names`` holds it, the first name again at the end.
 
     Notes
     -----
@@ -44,10 +44,10 @@ def order(depends_on: Mapping[str, Iterable[str]], *, like: Iterable[str] = ()) 
     try:
         sorter.prepare()
     except CycleError as error:
-        circle = tuple(reversed(error.args[1]))
+        cycle = tuple(reversed(error.args[1]))
         raise DependencyError(
-            f"These migrations depend on each other in a circle: {' -> '.join(circle)}",
-            names=circle,
+            f"These migrations depend on each other in a cycle: {' -> '.join(cycle)}",
+            names=cycle,
             hint="Take one of these -- Depends on: away.",
         ) from None
     import heapq
@@ -88,7 +88,7 @@ def rollback_order(
     Raises
     ------
     DependencyError
-        For a circle.
+        For a cycle.
     """
     depends_on: dict[str, list[str]] = {name: []}
     for dependent, dependency in edges:

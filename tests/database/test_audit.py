@@ -1,4 +1,4 @@
-"""The audit trail is append-only, also under replica, and its chain of hashes tells of any change;
+"""The audit log is append-only, also under replica, and its chain of hashes tells of any change;
 in SQL and in Python."""
 
 import psycopg

@@ -304,7 +304,7 @@ def test_a_backup_is_taken_proved_and_can_be_restored(
     assert kept["tables"] >= 2
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert not list(tmp_path.glob("*.part"))
-    # restored: the table, its rows, the history and the audit trail, whole
+    # restored: the table, its rows, the history and the audit log, whole
     name = server.create_database()
     try:
         dumper = pg_dump.find_pg_dump(server.major * 10000)

@@ -70,7 +70,7 @@ def test_register_after_a_rollback_says_that_it_is_applied_again(db, applied, se
 @pytest.mark.parametrize(
     ("first", "second", "names"),
     [("", "-- Depends on: 009_z\n", ("009_z",)), ("-- Depends on: 002_b\n", "-- Depends on: 001_a\n", ("001_a",))],
-    ids=["missing", "circle"],
+    ids=["missing", "cycle"],
 )
 def test_bad_dependencies_are_named(db, write_migration, first, second, names):
     write_migration("001_a", "SELECT 1;")

@@ -175,7 +175,7 @@ def test_an_up_migration_that_fails_is_reported_and_stops_no_other(write, verdic
     assert found["004_d"].sqlstate == "25001"
     assert found["005_e"].sqlstate == "42601"
     assert "UTF-8" in found["006_f"].remarks[0]
-    assert "circle" in found["007_g"].remarks[0]
+    assert "cycle" in found["007_g"].remarks[0]
     assert list(found) >= ["002_b"]
 
 

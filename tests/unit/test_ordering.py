@@ -1,4 +1,4 @@
-"""Order, closure and circles: any acyclic graph yields an order, any circle is named."""
+"""Order, closure and cycles: any acyclic graph yields an order, any cycle is named."""
 
 from itertools import pairwise
 
@@ -78,13 +78,13 @@ def test_any_cycle_is_named(depends_on, data):
         depends_on[one] = [*depends_on[one], next_one]
     with pytest.raises(DependencyError) as caught:
         order(depends_on)
-    circle = caught.value.names
-    assert circle[0] == circle[-1]
-    assert len(circle) >= 2
-    for one, next_one in pairwise(circle):
-        assert next_one in depends_on[one], "the circle is named against its direction, or has a gap"
+    cycle = caught.value.names
+    assert cycle[0] == cycle[-1]
+    assert len(cycle) >= 2
+    for one, next_one in pairwise(cycle):
+        assert next_one in depends_on[one], "the cycle is named against its direction, or has a gap"
     assert caught.value.hint
-    assert all(name in str(caught.value) for name in circle)
+    assert all(name in str(caught.value) for name in cycle)
 
 
 def test_a_cycle_beside_what_is_rolled_back_is_named_too():
