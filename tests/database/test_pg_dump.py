@@ -14,7 +14,9 @@ pytestmark = pytest.mark.versions
 
 #: One after the other, each on top of those before: every kind of object that pg_dump prints, its owner, its grants,
 #: its comment.
-STATEMENTS = """
+STATEMENTS = re.split(
+    r"\n(?! )",  # a line that is indented goes on with the one before
+    """
 CREATE SCHEMA app
 COMMENT ON SCHEMA app IS 'x'
 GRANT USAGE ON SCHEMA app TO PUBLIC
@@ -174,7 +176,8 @@ ALTER TABLE app.t SET WITHOUT CLUSTER
 ALTER TABLE app.typed NOT OF
 DROP AGGREGATE app.ranked(float8 ORDER BY anyelement)
 DROP POLICY mine ON app.t
-""".strip().splitlines()
+""".strip(),
+)
 
 
 def statements(connection):
