@@ -64,18 +64,8 @@ def sync(
         database, [file for file in contents.files if file.name not in again], history
     )
     warnings += remarks_on_reworked
-    changed = (
-        file
-        for name, file in by_name.items()
-        if name in history
-        and name not in again
-        and name not in reworked
-        and history[name]["checksum"] not in (None, file.checksum)
-    )
-    warnings += [
-        f"{file.path} was changed after it was registered: migrollback register {file.name} takes the change over"
-        for file in changed
-    ]
+    known = {name: file for name, file in by_name.items() if name in history and name not in {*again, *reworked}}
+    warnings += _changed_warnings(known, history)
 
     wanted = {file.name: file for file in (*answers.files, *anew)} | {
         name: by_name[name] for name in again if name in by_name
@@ -101,6 +91,15 @@ def sync(
         warnings=(*warnings, *done.warnings),
         deploy=deploy,
     )
+
+
+def _changed_warnings(known: Mapping[str, MigrationFile], history: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+    """Which files were changed after they were registered, a line each."""
+    return [
+        f"{file.path} was changed after it was registered: migrollback register {name} takes the change over"
+        for name, file in known.items()
+        if history[name]["checksum"] not in (None, file.checksum)
+    ]
 
 
 @dataclass(slots=True)
