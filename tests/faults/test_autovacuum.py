@@ -5,7 +5,7 @@ from watching import eventually, exists, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 
 @pytest.fixture
