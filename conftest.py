@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # No test may see, and even less change, the database of whoever runs them.
+    # No test may see, and even less change, the database of the person who runs them.
     for variable in list(os.environ):
         if variable.startswith(("MIGROLLBACK_", "PG")) or variable in ("DATABASE_URL", "SUPABASE_DB_URL"):
             del os.environ[variable]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OLDEST = 15
 
 # Beside what makes any throwaway server fast: room for many sessions, and a time zone that is no whole hour off, to
-# find whoever forgets it.
+# find code that forgets it.
 _SETTINGS = THROWAWAY | {
     "max_connections": "200",
     "max_locks_per_transaction": "64",
@@ -50,7 +50,7 @@ class Server:
     version: str  #: for example 18.6
     source: str  #: where its programs are from, in words
     bin: Path  #: folder of its programs
-    template: str | None = None  #: database with the rollback system installed, once somebody has made it
+    template: str | None = None  #: database with the rollback system installed, once it is made
     _running: PrivateServer | None = field(default=None, repr=False)
     _admin: psycopg.Connection | None = field(default=None, repr=False)
     _databases: int = 0

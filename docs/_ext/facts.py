@@ -82,7 +82,9 @@ COMMANDS: dict[str, list[str]] = {
 def own_server() -> Iterator[Path]:
     """The embedded server in a folder of its own, gone afterwards; yields a working folder."""
     # below /var/tmp and open to others: as root the server runs as another user; a socket's path must be short
-    base = Path(tempfile.mkdtemp(prefix="mrd", dir="/var/tmp" if Path("/var/tmp").is_dir() else None))  # noqa: S108
+    # a short path, for it holds a socket, that root's system user may enter
+    short = "/var/tmp"  # noqa: S108  # mkdtemp makes a folder of its own in it
+    base = Path(tempfile.mkdtemp(prefix="mrd", dir=short if Path(short).is_dir() else None))
     base.chmod(0o755)
     before = os.environ.get(embedded.FOLDER_VARIABLE)
     os.environ[embedded.FOLDER_VARIABLE] = str(base)

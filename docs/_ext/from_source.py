@@ -404,13 +404,14 @@ def _put_comment_back(_app: object, what: str, name: str, _thing: object, _optio
 def _draw_dashes(_app: object, tree: nodes.document) -> None:
     """Draw Sphinx's ` -- ` between a parameter and its text as a dash: smart quotes are off, for options' dashes."""
     for text in [text for text in tree.findall(nodes.Text) if text.startswith(" -- ")]:
-        text.parent.replace(text, nodes.Text(" – " + text.removeprefix(" -- ")))  # noqa: RUF001
+        text.parent.replace(text, nodes.Text(" – " + text.removeprefix(" -- ")))  # noqa: RUF001  # a dash, as printed
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Sphinx calls this."""
     app.connect("source-read", _replace)
     app.connect("env-get-outdated", _refresh)
+    # before and after napoleon, whose priority is 500: it takes a comment for `type: description`
     app.connect("autodoc-process-docstring", _keep_comment, priority=100)
     app.connect("autodoc-process-docstring", _put_comment_back, priority=900)
     app.connect("doctree-read", _draw_dashes)

@@ -96,7 +96,10 @@ def sql(text: str) -> str:
         noclasses=True,
         style="default",
         cssclass="migrollback-sql",
-        cssstyles=f"background:#ffffff;color:#1a1a1a;background:light-dark(#ffffff,{_DARK});color:light-dark(#1a1a1a,#e6e6e6);padding:.6em",
+        cssstyles=(
+            f"background:#ffffff;color:#1a1a1a;background:light-dark(#ffffff,{_DARK});"
+            "color:light-dark(#1a1a1a,#e6e6e6);padding:.6em"
+        ),
         # JupyterLab would break words anywhere, Voila take another font
         prestyles=f"font-family:monospace;{_WRAPPED}",
         nobackground=True,

@@ -18,7 +18,7 @@ from migrollback_nb.core.version import __version__
 from migrollback_nb.database.signatures import identities
 from migrollback_nb.database.system_files import SYSTEM_NAME, table_names
 
-#: What PostgreSQL says when a function, a table or a schema of ours is not there, or one of somebody's own.
+#: What PostgreSQL says when a function, a table or a schema of ours is not there, or one of another owner's.
 SQLSTATES = frozenset({"42883", "42P01", "3F000"})
 
 #: The system's own migrations in a history, with its version: 0.1.0 did not say it.

@@ -43,7 +43,8 @@ _SHARED_OBJECTS = frozenset(
 )
 #: The same inside bodies of code, which may build their SQL by hand.
 _SHARED_WORDS = re.compile(
-    r"\b(?:(?:create|alter|drop)\s+(?:role|user(?!\s+mapping)|group|database|tablespace)|alter\s+system|(?:drop|reassign)\s+owned)\b",
+    r"\b(?:(?:create|alter|drop)\s+(?:role|user(?!\s+mapping)|group|database|tablespace)"
+    r"|alter\s+system|(?:drop|reassign)\s+owned)\b",
     re.IGNORECASE,
 )
 #: CREATE ROLE in a body of code, and the name after it, where it is written out.

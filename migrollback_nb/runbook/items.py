@@ -175,7 +175,7 @@ ITEMS = (
         "What went wrong, or where it is written",
     ),
     _item(
-        "mended",
+        "mended",  # stored in the audit log: it stays
         Phase.AFTER,
         "Update migration with fixes",
         Evidence.FIXED_FILE,

@@ -216,7 +216,9 @@ def _connection_file(connection: psycopg.Connection) -> Iterator[dict[str, str]]
 def _run(command: list[str | Path], environment: Mapping[str, str], cancelled: threading.Event | None) -> str:
     program = Path(command[0]).name
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=dict(environment))  # noqa: S603  # a program, no shell
+        process = subprocess.Popen(  # noqa: S603  # a program, no shell
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=dict(environment)
+        )
         try:
             while process.poll() is None:
                 if cancelled is not None and cancelled.is_set():

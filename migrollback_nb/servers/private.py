@@ -173,7 +173,10 @@ def _roomy_folder() -> str | None:
 
 def _locale() -> str:
     locale = shutil.which("locale")
-    names = subprocess.run([locale, "-a"], check=False, capture_output=True, text=True).stdout.split() if locale else []  # noqa: S603  # a program, no shell
+    names: list[str] = []
+    if locale:
+        said = subprocess.run([locale, "-a"], check=False, capture_output=True, text=True)  # noqa: S603  # no shell
+        names = said.stdout.split()
     return next((name for name in names if name.lower() in ("c.utf8", "c.utf-8")), "C")
 
 

@@ -78,7 +78,9 @@ def restore_schema(dump: bytes, dsn: str, folder: Path, *, server_version: int) 
 
 
 def _run(command: Sequence[str | Path], environment: dict[str, str], given: bytes = b"") -> bytes:
-    ended = subprocess.run(command, check=False, capture_output=True, input=given, env=environment)  # noqa: S603  # a program of PostgreSQL's
+    ended = subprocess.run(  # noqa: S603  # a program of PostgreSQL's
+        command, check=False, capture_output=True, input=given, env=environment
+    )
     if ended.returncode:
         raise programs.ProgramFailed(Path(command[0]).name, ended.stderr.decode(errors="replace"))
     return ended.stdout
