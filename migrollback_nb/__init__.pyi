@@ -21,9 +21,11 @@ from .core.errors import (
 )
 from .core.results import (
     ApplyResult,
+    Assessment,
     AuditResult,
     ChainResult,
     CheckResult,
+    Effect,
     InstallResult,
     LastApplied,
     MigrationProof,
@@ -56,6 +58,7 @@ __version__: str
 __all__ = [
     "ApplyFailed",
     "ApplyResult",
+    "Assessment",
     "AuditResult",
     "ChainResult",
     "CheckResult",
@@ -64,6 +67,7 @@ __all__ = [
     "ConnectionFailed",
     "DatabaseError",
     "DependencyError",
+    "Effect",
     "InstallResult",
     "Interrupted",
     "LastApplied",

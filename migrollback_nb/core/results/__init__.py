@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.core.times import iso_time
 
 if TYPE_CHECKING:
+    from migrollback_nb.core.results.assessment import Assessment, Effect
     from migrollback_nb.core.results.check import CheckResult, LastApplied, Plan, Preview
     from migrollback_nb.core.results.dependencies import DependencyRecord, RecordResult
     from migrollback_nb.core.results.files import (
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ApplyResult": "files",
+    "Assessment": "assessment",
     "AuditResult": "system",
     "ChainResult": "rollback",
     "CheckResult": "check",
     "DataLoss": "proof",
     "DependencyRecord": "dependencies",
+    "Effect": "assessment",
     "FileFailure": "files",
     "InstallResult": "system",
     "LastApplied": "check",
@@ -69,11 +72,13 @@ _HOME = {
 
 __all__ = [
     "ApplyResult",
+    "Assessment",
     "AuditResult",
     "ChainResult",
     "CheckResult",
     "DataLoss",
     "DependencyRecord",
+    "Effect",
     "FileFailure",
     "InstallResult",
     "LastApplied",

@@ -74,7 +74,7 @@ COMMENT ON COLUMN migrollback_schema.migration_events.event IS
     'dependencies_recorded, installed, upgraded (the system: details from, to), applied_again (by its deploy tool, '
     'after a rollback), missing_in_ledger (its deploy tool no longer holds it), deploy_recorded (a deploy with a '
     'label), marked_production, unmarked_production (see mark_production_database()), ledger_trust_changed (see '
-    'trust_ledger_owner()).';
+    'trust_ledger_owner()), proven (verify --record), dependency_dismissed (an inferred one).';
 COMMENT ON COLUMN migrollback_schema.migration_events.migration_name IS
     'The migration it is about; NULL when it is about the system.';
 COMMENT ON COLUMN migrollback_schema.migration_events.attempt_id IS
@@ -124,3 +124,47 @@ COMMENT ON COLUMN migrollback_schema.migration_system_files.run_at IS 'When it r
 COMMENT ON COLUMN migrollback_schema.migration_system_files.catalog_state IS
     'Hash of the functions and triggers as the catalogs held them after install: where it differs, they were changed '
     'or lost since.';
+
+COMMENT ON TABLE migrollback_schema.migration_destroyed_values IS
+    'What the up migration destroyed: rows and values that its rollback does not bring back by itself.';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.migration_name IS 'The migration.';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.statement_number IS
+    'Statement of the up migration, counted from 1; NULL where it was found by what the whole of it did.';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.what IS
+    'column dropped, table dropped, updated, deleted, truncated, or rewritten (by a change of type).';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.identity IS
+    'The table or column, in the form of schema_objects().';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.rows IS
+    'How many rows, of a column how many values that are not NULL; NULL where no one counted.';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.estimated IS
+    'Whether rows is what the statistics say; false: counted.';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.certain IS
+    'false: the text says that it may, for it is decided or built while it runs.';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.source IS
+    'text: read from the SQL of its file; apply: seen while it was applied.';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.recorded_at IS 'When it was recorded.';
+
+COMMENT ON TABLE migrollback_schema.migration_proofs IS
+    'How verify graded each migration on a scratch database: the newest proof of each text (checksum).';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.migration_name IS
+    'The migration; it need not be registered here.';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.checksum IS
+    'Of the file that was replayed, as in migration_history.checksum.';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.grade IS
+    'As verify calls it: restores, loses_data, differs, fails ...';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.effects IS
+    'What was not as before after the rollback, as assess_migration() gives effects.';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.differences IS 'Schema objects that were not as before.';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.server_version IS 'PostgreSQL on which it was replayed.';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.client IS 'Program that recorded it.';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.proven_by IS 'Database role that recorded it.';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.proven_at IS 'When it was recorded.';
+
+COMMENT ON TABLE migrollback_schema.dismissed_migration_dependencies IS
+    'Inferred dependencies that a person has found to be none: they are not recorded again.';
+COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.migration_name IS 'The dependent.';
+COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.depends_on IS 'What it does not depend on.';
+COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.reason IS 'Why, in the person''s words.';
+COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.client IS 'Program that recorded it.';
+COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.dismissed_by IS 'Database role of the person.';
+COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.dismissed_at IS 'When it was dismissed.';

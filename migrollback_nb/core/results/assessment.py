@@ -1,0 +1,170 @@
+"""What is known of a rollback before it runs, in one verdict: the same in every answer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from migrollback_nb.core import html
+from migrollback_nb.core.times import iso_time, show_time
+
+EffectKind = Literal[
+    "loses_rows",
+    "loses_values",
+    "values_not_restored",
+    "restarts_sequence",
+    "leaves_unpopulated",
+    "leaves_disabled",
+    "leaves_invalid",
+    "leaves_behind",
+    "takes_other",
+    "breaks",
+    "locks",
+]
+KnownBy = Literal["nothing", "text", "catalog", "rehearsal", "proof"]
+AssessmentVerdict = Literal["blocked", "loses", "takes_others", "harms", "not_rehearsed", "ready"]
+#: Effects that a production database refuses without consent: rows or values go, or do not come back.
+LOSSES = frozenset({"loses_rows", "loses_values", "values_not_restored"})
+_MARK = {"blocked": "❌", "ready": "✅", "not_rehearsed": "❔"}
+_STYLE = {"blocked": html.BAD, "loses": html.BAD, "ready": html.GOOD}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What a rollback does beyond the schema, or does not bring back."""
+
+    effect: EffectKind  #: its kind
+    identity: str  #: the object, schema-qualified
+    rows: int | None = None  #: rows or values; None where there are none to count, or no one knows
+    detail: str | None = None  #: what happens to it, in words
+    migration: str | None = None  #: the migration whose object it is, where that is another one
+    known_by: KnownBy = "text"  #: how it is known
+    estimated: bool = False  #: rows is what the statistics say
+    words: str | None = None  #: all of it in words, as the database puts it
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any]) -> Self:
+        """From an effect as the SQL functions give it."""
+        return cls(
+            effect=known["effect"],
+            identity=known["identity"],
+            rows=known.get("rows"),
+            detail=known.get("detail"),
+            migration=known.get("migration"),
+            known_by=known.get("known_by") or "text",
+            estimated=bool(known.get("estimated")),
+            words=known.get("words"),
+        )
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether rows or values go, or do not come back."""
+        return self.effect in LOSSES
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of an effect in JSON: estimated only where rows is an estimate."""
+        known = {
+            "effect": self.effect,
+            "identity": self.identity,
+            "rows": self.rows,
+            "detail": self.detail,
+            "migration": self.migration,
+            "known_by": self.known_by,
+        }
+        return known | {"estimated": True} if self.estimated else known
+
+    def __str__(self) -> str:
+        if self.words is not None:
+            return self.words
+        count = "" if self.rows is None else f" ({'~' if self.estimated else ''}{self.rows:,})"
+        return f"{self.effect} {self.identity}{count}" + (f": {self.detail}" if self.detail else "")
+
+
+def effects_of(known: Iterable[Mapping[str, Any]]) -> tuple[Effect, ...]:
+    """Effects as the SQL functions give them, in their order; pure."""
+    return tuple(Effect.from_dict(one) for one in known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """What is known of the rollback of one or several migrations before it runs."""
+
+    migration_name: str  #: the migration that was asked for; of several, the last
+    verdict: AssessmentVerdict  #: the first that fits; only ready is green
+    headline: str  #: the verdict in one line
+    blockers: tuple[str, ...] = ()  #: why it may not run, in words
+    effects: tuple[Effect, ...] = ()  #: what it does beyond the schema, or does not bring back
+    known_by: KnownBy = "nothing"  #: the best that is known: a proof, a rehearsal, catalogs, text, or nothing
+    known_at: datetime | None = None  #: when it was rehearsed or proven
+    proof: str | None = None  #: what a recorded proof of this very text says, in words
+
+    @classmethod
+    def from_row(cls, name: str, row: Mapping[str, Any]) -> Self:
+        """From the row of assess_migration()."""
+        return cls(
+            migration_name=name,
+            verdict=row["verdict"],
+            headline=row["headline"],
+            blockers=tuple(row["blockers"]),
+            effects=effects_of(row["effects"]),
+            known_by=row["known_by"],
+            known_at=row["known_at"],
+            proof=row["proof"],
+        )
+
+    @property
+    def mark(self) -> str:
+        """One sign for it."""
+        return _MARK.get(self.verdict, "⚠️")
+
+    @property
+    def style(self) -> str:
+        """Colour of its heading: green for ready alone."""
+        return _STYLE.get(self.verdict, html.CAREFUL)
+
+    @property
+    def losses(self) -> tuple[Effect, ...]:
+        """Effects by which rows or values go, or do not come back."""
+        return tuple(effect for effect in self.effects if effect.is_loss)
+
+    @property
+    def heading(self) -> str:
+        """Sign and headline."""
+        return f"{self.mark} {self.headline}"
+
+    def lines(self) -> tuple[str, ...]:
+        """Blockers and effects, a line each, locks last."""
+        return (
+            *self.blockers,
+            *(str(effect) for effect in self.effects if effect.effect != "locks"),
+            *(str(effect) for effect in self.effects if effect.effect == "locks"),
+            *(() if self.proof is None else (self.proof,)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback assess --format json`."""
+        return (
+            {"migration_name": self.migration_name, "headline": self.headline}
+            | self.keys()
+            | {"blockers": list(self.blockers)}
+        )
+
+    def keys(self) -> dict[str, Any]:
+        """What every answer in JSON says of it: verdict, effects, known_by, known_at."""
+        return {
+            "verdict": self.verdict,
+            "effects": [effect.to_dict() for effect in self.effects],
+            "known_by": self.known_by,
+            "known_at": iso_time(self.known_at) if self.known_at is not None else None,
+        }
+
+    def __repr__(self) -> str:
+        return "\n".join((f"<Assessment {self.migration_name}: {self.verdict}, {self.headline}>", *self.lines()))
+
+    def _repr_html_(self) -> str:
+        rows = [("Migration", self.migration_name), ("Verdict", self.verdict), ("Known by", self.known_by)]
+        if self.known_at is not None:
+            rows.append(("Known since", show_time(self.known_at)))
+        return html.banner(self.heading, self.style) + html.definitions(rows) + html.warnings(self.lines())

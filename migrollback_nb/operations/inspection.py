@@ -1,0 +1,240 @@
+"""`Inspection`: what is asked of one database and one folder of migrations, as typed results. Does not write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, overload
+
+from migrollback_nb.core import results
+from migrollback_nb.core.errors import Refused
+
+if TYPE_CHECKING:
+    from migrollback_nb.database import Database
+    from migrollback_nb.files.formats import MigrationFolder
+
+
+class Inspection:
+    """One database and one folder of migrations: where, what is known, what a rollback would run. Does not write.
+
+    Parameters
+    ----------
+    database : Database
+        The connection.
+    dir : Path or str, optional
+        Folder of migration files; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or
+        ``migrations``.
+    """
+
+    def __init__(self, database: Database, *, dir: Path | str | None = None) -> None:
+        self.database = database
+        self._dir = dir
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, unless it is borrowed; writes nothing."""
+        self.database.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.target}>"
+
+    # -- where -----------------------------------------------------------------------------------------------------
+
+    @property
+    def target(self) -> results.Target:
+        """Which database this is; never its password."""
+        return self.database.target
+
+    def look_up_target(self) -> results.Target:
+        """Which database this is, and whether it is marked as production now. Does not write."""
+        self.database.queries.look_up_production()
+        return self.target
+
+    def require_target(self, expected: str | None) -> None:
+        """Make sure that this is the database that was meant, as host:port/database; None: any. Does not write.
+
+        Raises
+        ------
+        Refused
+            When it is another one.
+        """
+        here = f"{self.target.host}:{self.target.port}/{self.target.database}"
+        if expected is not None and expected != here:
+            raise Refused(
+                f"This is {here}, and {expected} was meant",
+                hint="Correct the connection, or make a runbook for this database.",
+            )
+
+    def require_system(self) -> None:
+        """Make sure that the rollback system is there, and of the version of this package. Does not write.
+
+        Raises
+        ------
+        NotInstalled, OlderSystem, NewerSystem
+        """
+        self.database.system.require_system()
+
+    @property
+    def folder(self) -> MigrationFolder:
+        """The folder of migration files.
+
+        Raises
+        ------
+        UsageError
+            When none is named and none of the usual ones exists.
+        """
+        from migrollback_nb.files.formats import find_folder
+
+        return find_folder(self._dir)
+
+    @property
+    def folder_path(self) -> Path | None:
+        """Where the folder of migration files is, whether or not it exists; None where none is named or usual."""
+        from migrollback_nb.files.location import default_folder
+
+        return default_folder() if self._dir is None else Path(self._dir)
+
+    def _folder_if_any(self) -> MigrationFolder | None:
+        return None if self.folder_path is None else self.folder
+
+    # -- queries ---------------------------------------------------------------------------------------------------
+
+    def check(self, name: str) -> results.CheckResult:
+        """May this migration be rolled back now? Does not write.
+
+        Parameters
+        ----------
+        name : str
+            Its name, with or without ``.sql``.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered, with names that come close.
+        """
+        from migrollback_nb.operations.preview import check
+
+        return check(self.database, stem(name), folder=self.folder_path)
+
+    def ledger_warnings(self) -> tuple[str, ...]:
+        """What the ledgers of deploy tools know better than the history, a line each. Does not write."""
+        return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.queries.ledger_findings())
+
+    def last(self, *, deploy: str | None = None) -> results.LastApplied:
+        """Which migration was applied last, as history and deploy ledger say together; our own aside. Does not write.
+
+        Parameters
+        ----------
+        deploy : str, optional
+            Label of a deploy: only what that brought.
+
+        Raises
+        ------
+        UsageError
+            When there is no deploy of this label.
+        """
+        from migrollback_nb.operations import ledgers
+
+        return ledgers.last_applied(self.database, deploy=deploy)
+
+    def verify_events(self) -> results.AuditResult:
+        """Check the audit log's chain of hashes in Python. Does not write."""
+        from migrollback_nb.operations import audit
+
+        return audit.verify(self.database.queries.events())
+
+    def plan(self, name: str) -> results.Plan:
+        """The chain: in which order this migration and all that depends on it would be rolled back. Does not write.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered.
+        DependencyError
+            When dependencies form a cycle.
+        """
+        from migrollback_nb.operations.preview import plan
+
+        return plan(self.database, stem(name))
+
+    @overload
+    def preview(self, name: str | Sequence[str], *, chain: bool = False) -> results.Preview: ...
+    @overload
+    def preview(
+        self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
+    ) -> results.Preview | results.NothingToRollBack: ...
+    def preview(
+        self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
+    ) -> results.Preview | results.NothingToRollBack:
+        """What a rollback would run: the dry run. Does not write.
+
+        Parameters
+        ----------
+        name : str or sequence of str, optional
+            The migration, or several in the order in which they are to be rolled back.
+        chain : bool
+            True: with all that must be rolled back before it.
+        deploy : str, optional
+            Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
+
+        Returns
+        -------
+        Preview or NothingToRollBack
+            Its fingerprint makes `rollback` refuse when anything has changed since; ``confirm`` is what it is
+            confirmed by. A deploy that brought nothing, or is rolled back already, has nothing to roll back.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered.
+        Refused
+            When a rule forbids it, with the reason in words.
+        UsageError
+            When there is no deploy of this label.
+        """
+        from migrollback_nb.operations.preview import nothing_in, preview, steps_of
+
+        names = steps_of(self.database, name, chain=chain, deploy=deploy)
+        if deploy is not None and not names:
+            return nothing_in(self.database, deploy)
+        return preview(self.database, names, folder=self.folder_path, deploy=deploy)
+
+    def diff(self, old: str, new: str = "now") -> results.SchemaDiff:
+        """What differs between two snapshots, or between one and the schema as it stands now. Does not write.
+
+        Parameters
+        ----------
+        old, new : str
+            Id of a snapshot, or the beginning of one that no other has, or a migration's name for the newest that was
+            taken for it; `new` also ``now``.
+
+        Raises
+        ------
+        UsageError
+            When there is no such snapshot, or more than one.
+        """
+        from migrollback_nb.operations.snapshots import diff
+
+        return diff(self.database, stem(old), stem(new))
+
+    def pending(self) -> tuple[str, ...]:
+        """Names of the folder's migrations that are not applied, in the order in which they would be. Does not write.
+
+        Raises
+        ------
+        MigrationFileError, DependencyError
+            When a file of the folder is bad: what is pending is unknown then.
+        """
+        from migrollback_nb.operations.apply import pending
+
+        return tuple(file.name for file in pending(self.database.queries.history_states(), self.folder).files)
+
+
+def stem(name: str) -> str:
+    """A migration's name, given with or without ``.sql``; pure."""
+    return name.removesuffix(".sql")
