@@ -160,11 +160,11 @@ COMMENT ON COLUMN migrollback_schema.migration_proofs.client IS 'Program that re
 COMMENT ON COLUMN migrollback_schema.migration_proofs.proven_by IS 'Database role that recorded it.';
 COMMENT ON COLUMN migrollback_schema.migration_proofs.proven_at IS 'When it was recorded.';
 
-COMMENT ON TABLE migrollback_schema.dismissed_migration_dependencies IS
+COMMENT ON TABLE migrollback_schema.migration_dismissed_dependencies IS
     'Inferred dependencies that a person has found to be none: they are not recorded again.';
-COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.migration_name IS 'The dependent.';
-COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.depends_on IS 'What it does not depend on.';
-COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.reason IS 'Why, in the person''s words.';
-COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.client IS 'Program that recorded it.';
-COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.dismissed_by IS 'Database role of the person.';
-COMMENT ON COLUMN migrollback_schema.dismissed_migration_dependencies.dismissed_at IS 'When it was dismissed.';
+COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.migration_name IS 'The dependent.';
+COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.depends_on IS 'What it does not depend on.';
+COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.reason IS 'Why, in the person''s words.';
+COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.client IS 'Program that recorded it.';
+COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.dismissed_by IS 'Database role of the person.';
+COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.dismissed_at IS 'When it was dismissed.';

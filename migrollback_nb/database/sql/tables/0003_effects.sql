@@ -30,7 +30,7 @@ CREATE TABLE migrollback_schema.migration_proofs (
     PRIMARY KEY (migration_name, checksum)
 );
 
-CREATE TABLE migrollback_schema.dismissed_migration_dependencies (
+CREATE TABLE migrollback_schema.migration_dismissed_dependencies (
     migration_name text NOT NULL,
     depends_on     text NOT NULL,
     reason         text NOT NULL CHECK (btrim(reason, E' \t\r\n') <> ''),
@@ -44,7 +44,7 @@ CREATE POLICY granted_roles ON migrollback_schema.migration_destroyed_values
     USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
 CREATE POLICY granted_roles ON migrollback_schema.migration_proofs
     USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
-CREATE POLICY granted_roles ON migrollback_schema.dismissed_migration_dependencies
+CREATE POLICY granted_roles ON migrollback_schema.migration_dismissed_dependencies
     USING (current_user NOT IN ('anon', 'authenticated', 'service_role'));
 
 -- The last rehearsal of each migration is asked about by every check and list.
