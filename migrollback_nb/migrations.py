@@ -127,12 +127,12 @@ class Migrations(Workspace):
         DataFrame
             Columns migration_name, migration_version, applied_at (aware), status, can_rollback, has_rollback_sql,
             blocking_reason, dependent_migrations (tuple of the nearest that block). ``attrs["warnings"]`` says what
-            deploy ledgers know better.
+            is half applied, and what deploy ledgers know better.
         """
         from migrollback_nb.core import frames
 
         frame = frames.rollbackable(self.database.queries.list_rollbackable())
-        frame.attrs["warnings"] = self.ledger_warnings()
+        frame.attrs["warnings"] = (*self.half_applied_warnings(), *self.ledger_warnings())
         return frame
 
     def history(
@@ -161,7 +161,7 @@ class Migrations(Workspace):
         -------
         DataFrame
             Columns migration_name, migration_version, status, applied_at, applied_by, rollback_at, rollback_by, notes,
-            checksum, rollback_sql.
+            checksum, rollback_sql. ``attrs["warnings"]`` says what is half applied.
 
         Examples
         --------
@@ -173,9 +173,11 @@ class Migrations(Workspace):
         """
         from migrollback_nb.core import frames
 
-        return frames.history(
+        frame = frames.history(
             self.history_rows(status=status, since=since, without_rollback=without_rollback, deploy=deploy)
         )
+        frame.attrs["warnings"] = self.half_applied_warnings()
+        return frame
 
     def history_rows(
         self,

@@ -42,7 +42,7 @@ def list_migrations(call: Call) -> Any:
             "blocking_reason",
             "dependent_migrations",
         ),
-        warnings=call.db.ledger_warnings(),
+        warnings=(*call.db.half_applied_warnings(), *call.db.ledger_warnings()),
     )
 
 
@@ -72,6 +72,7 @@ def history(call: Call) -> Any:
             "rollback_sql",
         ),
         short=("migration_name", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes"),
+        warnings=call.db.half_applied_warnings(),
     )
 
 

@@ -20,6 +20,7 @@ from migrollback_nb.database.lock_connection import gate_held, release_snapshot
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.retries import retrying
 from migrollback_nb.database.session import ExecutionResult, Row, Session
+from migrollback_nb.database.unfinished import Unfinished
 
 
 class NontransactionalCommands:
@@ -45,6 +46,7 @@ class NontransactionalCommands:
         run.completed = cast(
             int, self._session.call_value("migration_statements_completed", name=run.name, direction=run.direction)
         )
+        unfinished = Unfinished(self._session, statements[run.completed :])
         assert self._session.reopen is not None  # for mypy: gate_held() needs it too
         with self._session.reopen() as connection:
             self._session.executor = connection
@@ -54,13 +56,16 @@ class NontransactionalCommands:
             for number, statement in enumerate(statements[run.completed :], run.completed + 1):
                 executor.prepare(statement)
                 if self._session.cancelled:
-                    return _not_run(number, statement)
+                    return _not_run(run, number, statement)
+                if (invalid := unfinished.passed_over(connection, statement)) is not None:
+                    return _would_pass_over(run, number, statement, invalid)
                 self._report(run, number, statement)
                 began = time.perf_counter()
                 try:
-                    executor.run(statement)
+                    executor.run(unfinished.completing(connection, statement))
                 except psycopg.Error as error:
-                    return _failure(error, number, statement, lost=connection.closed and error.sqlstate is None)
+                    failure = _failure(run, error, number, statement, lost=connection.closed and error.sqlstate is None)
+                    return failure | unfinished.left(statement)
                 self._journal(run, number, statement, round((time.perf_counter() - began) * 1000, 3))
             run.put_back = executor.put_back_settings(statements)
         self._session.executor = None
@@ -347,7 +352,17 @@ def _failed_message(what: str, failure: Row, statements: int) -> str:
     )
 
 
-def _failure(error: psycopg.Error, number: int, statement: str, *, lost: bool) -> Row:
+def _stopped_at(run: _Run, number: int, statement: str) -> Row:
+    """What is known of where a run stopped; pure."""
+    return {
+        "statement_number": number,
+        "statement": statement[:2000],
+        "statements_completed": number - 1,
+        "statements": run.statements,
+    }
+
+
+def _failure(run: _Run, error: psycopg.Error, number: int, statement: str, *, lost: bool) -> Row:
     """What is known of a statement that failed; pure."""
     message = error.diag.message_primary or str(error)
     if lost:
@@ -355,20 +370,30 @@ def _failure(error: psycopg.Error, number: int, statement: str, *, lost: bool) -
             f"the connection was lost during statement {number}, and whether that has run is not known:"
             " look before it runs again"
         )
+    said = {"detail": error.diag.message_detail, "hint": error.diag.message_hint}
     return {
         "sqlstate": error.sqlstate or "08006",
         "message": message,
-        "statement_number": number,
-        "statement": statement[:2000],
-        "statements_completed": number - 1,
+        **{key: value for key, value in said.items() if value},
+        **_stopped_at(run, number, statement),
     }
 
 
-def _not_run(number: int, statement: str) -> Row:
+def _not_run(run: _Run, number: int, statement: str) -> Row:
     return {
         "sqlstate": "57014",
         "message": "cancelled between two statements",
-        "statement_number": number,
-        "statement": statement[:2000],
-        "statements_completed": number - 1,
+        **_stopped_at(run, number, statement),
+    }
+
+
+def _would_pass_over(run: _Run, number: int, statement: str, invalid: Row) -> Row:
+    """Why CREATE INDEX IF NOT EXISTS was not run over an invalid index of that name; pure."""
+    left = {"kind": invalid["kind"], "identity": invalid["identity"], "object_id": invalid["object_id"], "again": False}
+    built = " (another session builds it now)" if invalid["in_progress"] else ""
+    return {
+        "sqlstate": "55000",  # object_not_in_prerequisite_state
+        "message": f"{invalid['remark']}{built}, and IF NOT EXISTS would pass over it",
+        **_stopped_at(run, number, statement),
+        "left": [left],
     }

@@ -106,6 +106,21 @@ class Queries:
         """Rows of list_rollbackable_migrations(), newest first. Does not write."""
         return self._session.call("list_rollbackable_migrations")
 
+    def half_applied(self, name: str | None = None) -> list[Row]:
+        """Rows of half_applied_migrations(): what stopped between two statements, of one or all. Does not write."""
+        return self._session.call("half_applied_migrations", name=name)
+
+    def unfinished_objects(self) -> list[Row]:
+        """Rows of unfinished_schema_objects() on which no other session is at work. Does not write."""
+        return [row for row in self._session.call("unfinished_schema_objects") if not row["in_progress"]]
+
+    def relation(self, name: str) -> int | None:
+        """The object id of what a quoted name means on the session's own path; None: nothing. Does not write."""
+        rows = self._session.query_on_own_path(
+            "SELECT pg_catalog.to_regclass(%(name)s)::pg_catalog.oid AS relation", name=name
+        )
+        return cast("int | None", rows[0]["relation"])
+
     def history(
         self,
         *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from migrollback_nb.files.migration import MigrationFile
     from migrollback_nb.operations.snapshots import Snapshots
 
-_STATEMENTS_STAY = (
-    "Statements that ran before it, outside a transaction, stay: fix the cause and apply it again, which resumes."
-)
+_STATEMENTS_STAY = "What ran outside a transaction stays: fix the cause and apply it again, which resumes."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +252,8 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
     """Apply one file. Writes. Returns the warnings."""
     if (refused := file.up_refusal) is not None:
         raise Refused(refused[0], migration_name=file.name, hint=refused[2])
+    if file.transaction:
+        _refuse_passing_over(database, file)
     run = database.commands.apply if file.transaction else database.nontransactional.apply
     execution = run(record, file.up_statements())
     row = execution.rows[0]
@@ -281,9 +282,39 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
         detail=details.get("detail"),
         hint="\n".join(
             filter(
-                None, (details.get("hint"), "Everything it did was undone." if file.transaction else _STATEMENTS_STAY)
+                None,
+                (details.get("hint"), "Everything it did was undone." if file.transaction else _way_on(database, file)),
             )
         ),
         statement_number=details.get("statement_number"),
         statement=details.get("statement"),
     )
+
+
+def _refuse_passing_over(database: Database, file: MigrationFile) -> None:
+    """Refuse a file whose CREATE INDEX IF NOT EXISTS would take an invalid index for the one that it makes."""
+    text = file.up.text.lower()
+    if "index" not in text or "exists" not in text:
+        return
+    from migrollback_nb.parsing.concurrently import passed_over
+
+    wanted = passed_over(file.up_statements())
+    left = {(row["table_id"], row["name"]): row for row in database.queries.unfinished_objects()} if wanted else {}
+    for index in wanted if left else ():
+        if (row := left.get((database.queries.relation(index.table), index.name))) is not None:
+            raise Refused(
+                f"{file.path}: {row['remark']}, and IF NOT EXISTS would pass over it",
+                migration_name=file.name,
+                hint=f"Nothing was changed. Run {row['fix']} Then: migrollback apply {shlex.quote(file.name)}",
+            )
+
+
+def _way_on(database: Database, file: MigrationFile) -> str:
+    """What to do after a failure outside a transaction: what ran, what it left, how it goes on."""
+    try:
+        half = next((row for row in database.queries.half_applied(file.name) if row["direction"] == "apply"), None)
+    except MigrollbackError:  # the failure itself counts
+        return _STATEMENTS_STAY
+    if half is None:
+        return f"No statement of it has run: fix the cause, then: migrollback apply {shlex.quote(file.name)}"
+    return f"Fix the cause. {half['remark']}"

@@ -125,6 +125,10 @@ class Inspection:
         """What the ledgers of deploy tools know better than the history, a line each. Does not write."""
         return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.queries.ledger_findings())
 
+    def half_applied_warnings(self) -> tuple[str, ...]:
+        """Which migrations stopped between two statements, a line each, with the way out. Does not write."""
+        return tuple(f"{row['migration_name']}: {row['remark']}" for row in self.database.queries.half_applied())
+
     def last(self, *, deploy: str | None = None) -> results.LastApplied:
         """Which migration was applied last, as history and deploy ledger say together; our own aside. Does not write.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import ordering, results
-from migrollback_nb.core.errors import UsageError
+from migrollback_nb.core.errors import Refused, UsageError
 from migrollback_nb.operations.rejection import not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
@@ -26,7 +26,10 @@ def check(database: Database, name: str, *, folder: Path | None) -> CheckResult:
     """
     row = database.queries.can_rollback(name)
     if not row["found"]:
-        raise not_found(database, name)
+        error = not_found(database, name)
+        if isinstance(error, Refused):  # half applied
+            return results.CheckResult(migration_name=name, can_rollback=False, reason=error.reason)
+        raise error
     return results.CheckResult(
         migration_name=name,
         can_rollback=row["can_rollback"],

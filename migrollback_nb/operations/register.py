@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import ordering, results
-from migrollback_nb.core.errors import ConnectionFailed, DependencyError, LockBusy, MigrollbackError
+from migrollback_nb.core.errors import ConnectionFailed, DependencyError, LockBusy, MigrationNotFound, MigrollbackError
 from migrollback_nb.files.formats import in_order
 from migrollback_nb.operations import ledgers, renamed_files
 from migrollback_nb.operations.interrupts import some
@@ -290,10 +290,11 @@ def resolve(database: Database, name: str, *, status: str, reason: str) -> Regis
     MigrationNotFound
         When it is not registered.
     """
-    row = database.queries.find(name)
-    if row is None:
-        raise not_found(database, name)
-    before = database.commands.resolve(name, status, reason)
+    row = database.queries.find(name) or {"rollback_sql": None}
+    try:
+        before = database.commands.resolve(name, status, reason)
+    except MigrationNotFound:
+        raise not_found(database, name) from None
     return results.RegisterResult(
         migration_name=name,
         outcome=f"{before} -> {status}",

@@ -54,18 +54,22 @@ def _fix(name: str, status: str, rollback_sql: str | None) -> Sequence[str]:
     quoted = shlex.quote(name)
     if status == "failed":
         return [
-            f"Look at it first, then say how it stands: migrollback resolve {quoted} --as applied|rolled_back --reason"
-            " TEXT"
+            f"It is still applied, unless a person undid it since. Fix its rollback SQL, then: migrollback register"
+            f" {quoted}, and migrollback resolve {quoted} --as applied --reason TEXT. Once it is undone by hand:"
+            " --as rolled_back"
         ]
     if status == "applied" and not (rollback_sql or "").strip():
         return [f"migrollback template {quoted} suggests it. Add it to the file, then: migrollback register {quoted}"]
     return []
 
 
-def not_found(database: Database, name: str) -> MigrationNotFound:
+def not_found(database: Database, name: str) -> MigrationNotFound | Refused:
     """Build the error of a migration that is not registered, with names that come close. Does not write."""
     from difflib import get_close_matches
 
+    with suppress(Exception):  # it is not there, whatever else is known of it
+        if half := database.queries.half_applied(name):
+            return Refused(half[0]["remark"], migration_name=name)
     similar: tuple[str, ...] = ()
     with suppress(Exception):  # it is not there, whether or not the others can be listed
         similar = tuple(get_close_matches(name, database.queries.names(), n=3))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from migrollback_nb.core import production, results
-from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, Refused, RollbackFailed
+from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, MigrollbackError, Refused, RollbackFailed
 from migrollback_nb.database.commands import nothing_has_run
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.audit import export_audit_log
@@ -226,24 +227,7 @@ def _results(
         if "sqlstate" not in details:
             raise refusal(database, names, row["migration_name"], row["message"], result=result)
         status = _status(database, row["migration_name"])
-        undone = "Everything it did was undone."
-        if "statements_completed" in details:
-            undone = "Statements that ran outside a transaction stay."
-        elif before := names[: names.index(row["migration_name"])]:
-            undone = f"Everything was undone, the rollback of {', '.join(before)} before it too."
-        next_step = (
-            f"{undone} Status is {status}: fix the cause, then migrollback resolve"
-            f" {shlex.quote(row['migration_name'])} --as applied|rolled_back --reason TEXT."
-            if status == "failed"
-            else (
-                f"{undone} The migration is still applied: try again."
-                if status is not None
-                else (
-                    f"{undone} The connection was lost then: look at its status before you try again (migrollback"
-                    " check)."
-                )
-            )
-        )
+        next_step = _next_step(database, row["migration_name"], names, details, status)
         raise RollbackFailed(
             row["message"],
             migration_name=row["migration_name"],
@@ -256,6 +240,35 @@ def _results(
             result=result,
         )
     return tuple(ended)
+
+
+def _next_step(
+    database: Database, name: str, names: Sequence[str], details: Mapping[str, Any], status: str | None
+) -> str:
+    """What stands after a rollback that failed, and what to do now."""
+    if "statements_completed" in details:
+        with suppress(MigrollbackError):
+            half = [one for one in database.queries.half_applied(name) if one["direction"] == "rollback"]
+            if half:
+                return f"Fix the cause. {half[0]['remark']}"
+        undone = (
+            "Nothing changed, for no statement of it has run."
+            if not details["statements_completed"]
+            else ("Statements that ran outside a transaction stay.")
+        )
+    elif before := names[: names.index(name)]:
+        undone = f"Everything was undone, the rollback of {', '.join(before)} before it too: nothing changed."
+    else:
+        undone = "Everything it did was undone: nothing changed."
+    quoted = shlex.quote(name)
+    if status == "failed":
+        return (
+            f"{undone} It is still applied, with status failed. Fix its rollback SQL, then: migrollback register"
+            f" {quoted}, and migrollback resolve {quoted} --as applied --reason TEXT"
+        )
+    if status is not None:
+        return f"{undone} It is still applied: try again."
+    return f"{undone} The connection was lost then: look at its status before you try again: migrollback check {quoted}"
 
 
 def _status(database: Database, name: str) -> str | None:

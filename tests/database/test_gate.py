@@ -185,8 +185,9 @@ def test_a_refusal_says_which_one_it_is_about_and_what_leads_on(db, applied, ask
     assert chain.hint.splitlines() == [
         "This is about 002_it's failed, which must be rolled back before 001_a.",
         (
-            "Look at it first, then say how it stands: migrollback resolve '002_it'\"'\"'s failed' --as"
-            " applied|rolled_back --reason TEXT"
+            "It is still applied, unless a person undid it since. Fix its rollback SQL, then: migrollback register"
+            " '002_it'\"'\"'s failed', and migrollback resolve '002_it'\"'\"'s failed' --as applied --reason TEXT."
+            " Once it is undone by hand: --as rolled_back"
         ),
     ]
     assert (

@@ -224,7 +224,7 @@ def test_an_up_migration_outside_a_transaction_resumes(db, write_migration, sess
     with pytest.raises(mr.ApplyFailed) as caught:
         db.apply()
     assert caught.value.statement_number == 2
-    assert "Statements that ran before it, outside a transaction, stay" in str(caught.value)
+    assert "Half applied: 1 of 2 statements ran" in caught.value.hint
     assert "undone" not in str(caught.value)
     assert "001_i" not in set(db.history()["migration_name"])
     session().execute("TRUNCATE t; DROP INDEX i")
@@ -324,3 +324,182 @@ def test_settings_hold_for_the_statements_that_follow_and_go_with_the_run(db, ap
         "SELECT details -> 'settings_put_back' FROM migration_events WHERE event = 'rolled_back'"
     ).fetchone()
     assert last == (names.split(", "),)
+
+
+# -- what stopped halfway ----------------------------------------------------------------------------------------------
+
+BIG = "CREATE TABLE big (a int); INSERT INTO big VALUES (1), (1);"
+DROP_BIG = "DROP INDEX CONCURRENTLY public.big_a;"
+
+
+def is_valid(connection, index):
+    return value(connection, "SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", index)
+
+
+@pytest.mark.versions
+def test_an_invalid_index_is_named_at_failure_and_at_the_retry(db, write_migration, session):
+    connection = session()
+    connection.execute(BIG)
+    write_migration("001_i", "-- Transaction: false\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS big_a ON big (a);")
+    for _ in range(2):
+        with pytest.raises(mr.ApplyFailed) as caught:
+            db.apply()
+        assert "index public.big_a of public.big is invalid" in str(caught.value)
+        assert "unique is not enforced" in str(caught.value)
+        assert DROP_BIG in caught.value.hint
+        assert "migrollback apply 001_i" in caught.value.hint
+        connection.execute("DELETE FROM big")  # the cause is mended, and the index is what it was
+    assert caught.value.sqlstate == "55000"
+    assert not is_valid(connection, "big_a")
+    connection.execute(DROP_BIG)  # what was printed
+    assert db.apply().applied == ("001_i",)
+    assert is_valid(connection, "big_a")
+
+
+def test_so_it_is_where_the_statement_would_not_pass_it_over(db, write_migration, session):
+    connection = session()
+    connection.execute(BIG)
+    write_migration("001_i", "-- Transaction: false\nCREATE UNIQUE INDEX CONCURRENTLY big_a ON big (a);")
+    for sqlstate in ("23505", "42P07"):
+        with pytest.raises(mr.ApplyFailed) as caught:
+            db.apply()
+        assert caught.value.sqlstate == sqlstate
+        assert DROP_BIG in caught.value.hint
+
+
+def test_in_a_transaction_an_invalid_index_is_not_passed_over_either(db, write_migration, session):
+    connection = session()
+    connection.execute(BIG)
+    with pytest.raises(psycopg.Error):
+        connection.execute("CREATE UNIQUE INDEX CONCURRENTLY big_a ON big (a)")
+    connection.execute("DELETE FROM big")
+    write_migration("001_i", "CREATE TABLE t (); CREATE UNIQUE INDEX IF NOT EXISTS big_a ON big (a);")
+    with pytest.raises(mr.Refused) as caught:
+        db.apply()
+    assert DROP_BIG in caught.value.hint
+    assert not exists(connection, "t")
+    write_migration("001_i", "DROP INDEX IF EXISTS big_a; CREATE UNIQUE INDEX IF NOT EXISTS big_a ON big (a);")
+    assert db.apply().applied == ("001_i",)
+    assert is_valid(connection, "big_a")
+
+
+def test_what_is_half_applied_is_shown_as_such(db, write_migration, session):
+    connection = session()
+    connection.execute(BIG)
+    write_migration(
+        "001_i", "-- Transaction: false\nCREATE TABLE made ();\nCREATE UNIQUE INDEX CONCURRENTLY big_a ON big (a);"
+    )
+    with pytest.raises(mr.ApplyFailed):
+        db.apply()
+    check = db.check("001_i")
+    assert not check.can_rollback
+    assert check.reason.startswith("Half applied: 1 of 2 statements ran; index public.big_a of public.big is invalid")
+    assert value(connection, "SELECT reason FROM can_rollback_migration('001_i')") == check.reason
+    assert f"001_i: {check.reason}" in db.list().attrs["warnings"]
+    assert f"001_i: {check.reason}" in db.history().attrs["warnings"]
+    with pytest.raises(mr.Refused, match="Half applied"):
+        db.rollback("001_i", confirm="001_i")
+    (found,) = connection.execute(
+        "SELECT migration_name, direction, statements_completed, statements, left_unfinished, message"
+        " FROM half_applied_migrations()"
+    ).fetchall()
+    assert found[:5] == ("001_i", "apply", 1, 2, ["public.big_a"])
+    assert found[5].startswith("could not create unique index")
+
+
+def test_what_was_undone_by_hand_begins_anew(db, write_migration, session):
+    connection = session()
+    connection.execute(BIG)
+    write_migration(
+        "001_i", "-- Transaction: false\nCREATE TABLE made ();\nCREATE UNIQUE INDEX CONCURRENTLY big_a ON big (a);"
+    )
+    with pytest.raises(mr.ApplyFailed):
+        db.apply()
+    connection.execute("DROP TABLE made; DELETE FROM big")
+    connection.execute(DROP_BIG)
+    assert db.resolve("001_i", status="rolled_back", reason="undone by hand").outcome == "half applied -> rolled_back"
+    with pytest.raises(mr.MigrationNotFound):
+        db.check("001_i")
+    assert db.apply().applied == ("001_i",)
+    assert exists(connection, "made")
+    with pytest.raises(mr.MigrationNotFound):
+        db.resolve("002_x", status="rolled_back", reason="no such one")
+
+
+@pytest.mark.versions
+def test_a_rollback_that_stopped_is_shown_as_half_rolled_back(db, applied, session):
+    connection = session()
+    connection.execute(BIG)
+    applied(
+        "001_t", UP, "DROP INDEX i;\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS big_a ON big (a);", options=OUTSIDE
+    )
+    with pytest.raises(mr.RollbackFailed) as caught:
+        db.rollback("001_t", confirm="001_t")
+    assert "Half rolled back: 1 of 2 statements ran; index public.big_a" in caught.value.hint
+    assert any(warning.startswith("Half rolled back: 1 of 2") for warning in db.check("001_t").warnings)
+    connection.execute("DELETE FROM big")
+    db.resolve("001_t", status="applied", reason="what was printed")
+    with pytest.raises(mr.RollbackFailed, match="IF NOT EXISTS would pass over it"):
+        db.rollback("001_t", confirm="001_t")
+    connection.execute(DROP_BIG)
+    db.resolve("001_t", status="applied", reason="what was printed")
+    assert db.rollback("001_t", confirm="001_t").success
+    assert is_valid(connection, "big_a")
+    assert connection.execute("SELECT * FROM half_applied_migrations()").fetchall() == []
+
+
+@pytest.mark.versions
+def test_a_broken_off_drop_and_detach_are_ended_by_the_next_run(db, applied, session):
+    connection = session()
+    connection.execute(
+        "CREATE TABLE p (a int) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);"
+    )
+    applied(
+        "001_t",
+        UP,
+        "DROP INDEX CONCURRENTLY i;\nALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;\nDROP TABLE t;",
+        options=OUTSIDE,
+    )
+    for table, left in (
+        ("t", "index public.i of public.t is invalid"),
+        ("p", "partition public.p1 is not yet detached"),
+    ):
+        reader = session()
+        reader.execute(f"BEGIN; SELECT * FROM {table}")
+        going = Background(lambda: db.rollback("001_t", confirm="001_t"))
+        eventually(
+            lambda: value(
+                connection,
+                "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false) FROM pg_stat_activity WHERE query ~"
+                " '^(DROP|ALTER).*CONCURRENTLY' AND wait_event_type = 'Lock'",
+            ),
+            "it waits for the reader",
+        )
+        with pytest.raises(mr.RollbackFailed) as caught:
+            going.result()
+        reader.execute("COMMIT")
+        assert left in caught.value.hint
+        assert "Run " not in caught.value.hint  # the next run ends it itself
+    assert db.rollback("001_t", confirm="001_t").success
+    assert connection.execute("SELECT * FROM unfinished_schema_objects()").fetchall() == []
+    assert value(connection, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'p'::regclass") == 0
+
+
+def test_the_case_of_an_invalid_index(db, write_migration, session):
+    """cases/sql/invalid-index-if-not-exists"""
+    write_migration(
+        "20260101_base",
+        "create table big (id int primary key, code text);\ninsert into big values (1, 'a'), (2, 'a');\n-- ROLLBACK"
+        " START\n-- drop table big;\n-- ROLLBACK END",
+    )
+    write_migration(
+        "20260102_idx",
+        "-- Transaction: false\ncreate unique index concurrently if not exists big_code on big (code);\n-- ROLLBACK"
+        " START transaction:false\n-- drop index concurrently if exists big_code;\n-- ROLLBACK END",
+    )
+    with pytest.raises(mr.ApplyFailed):
+        db.apply()
+    with pytest.raises(mr.ApplyFailed) as caught:
+        db.apply()
+    assert "public.big_code" in caught.value.message
+    assert "DROP INDEX CONCURRENTLY public.big_code" in caught.value.hint

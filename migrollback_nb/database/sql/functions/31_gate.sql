@@ -106,7 +106,14 @@ CREATE OR REPLACE FUNCTION migrollback_schema.can_rollback_migration(name text)
 RETURNS TABLE (can_rollback boolean, reason text, dependent_migrations text[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT found.reason IS NULL, coalesce(found.reason, 'Migration can be safely rolled back'), found.dependents
-    FROM (SELECT CASE WHEN h.id IS NULL THEN 'Migration not found'
+    FROM (SELECT CASE WHEN coalesce(h.status, 'rolled_back') = 'rolled_back' THEN coalesce(
+                          -- what is half there is neither unknown nor rolled back
+                          (SELECT f.remark
+                             FROM migrollback_schema.half_applied_migrations(can_rollback_migration.name) f
+                            WHERE f.direction = 'apply'),
+                          CASE WHEN h.id IS NULL THEN 'Migration not found'
+                               ELSE migrollback_schema.migration_blocking_reason(h.status, false, h.rollback_sql,
+                                                                                 h.metadata) END)
                       ELSE coalesce(migrollback_schema.migration_blocking_reason(h.status, cardinality(first.names) > 0,
                           h.rollback_sql, h.metadata),
                                     (SELECT p.reason FROM migrollback_schema.deploy_in_progress(h.metadata ->>
@@ -118,7 +125,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 $function$;
 COMMENT ON FUNCTION migrollback_schema.can_rollback_migration(text) IS
     'May this migration be rolled back now? can_rollback; reason, in words; dependent_migrations: all that must be '
-    'rolled back first. Always one row, also for an unknown name. Does not write.';
+    'rolled back first. Always one row, also for an unknown name and for one that is half applied. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.list_rollbackable_migrations()
 RETURNS TABLE (migration_name text, migration_version text, applied_at timestamptz, status text, can_rollback boolean,
@@ -194,7 +201,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                 SELECT migrollback_schema.ledger_finding_warning(f.migration_name, f.ledger, f.finding)
                   FROM migrollback_schema.migration_ledger_findings(ARRAY[h.migration_name]) f) END),
         (7, CASE WHEN h.metadata ? 'tool' THEN migrollback_schema.not_newest_in_deploy_ledger_warning(h.migration_name,
-            h.migration_version, h.status, h.metadata) END)
+            h.migration_version, h.status, h.metadata) END),
+        (8, CASE WHEN h.metadata #>> '{rollback,transaction}' = 'false' AND h.status <> 'rolled_back' THEN (
+                SELECT f.remark FROM migrollback_schema.half_applied_migrations(h.migration_name) f
+                 WHERE f.direction = 'rollback') END)
     ) AS w (place, warning)
     WHERE h.migration_name = migration_warnings.name AND w.warning IS NOT NULL
 $function$;

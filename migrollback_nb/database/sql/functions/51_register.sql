@@ -276,6 +276,7 @@ DECLARE
     blocking   text[];
     finding    text;
     ledger     jsonb;
+    is_half    boolean;
 BEGIN
     IF resolve_migration.status IS NULL OR resolve_migration.status NOT IN ('applied', 'rolled_back') THEN
         RAISE EXCEPTION 'a migration is resolved as applied or rolled_back, not as %', resolve_migration.status
@@ -288,7 +289,16 @@ BEGIN
     PERFORM migrollback_schema.lock_migrations();
     SELECT * INTO old FROM migrollback_schema.migration_history h
       WHERE h.migration_name = resolve_migration.name FOR UPDATE;
-    IF NOT FOUND THEN
+    is_half := resolve_migration.status = 'rolled_back' AND coalesce(old.status, 'rolled_back') = 'rolled_back'
+        AND EXISTS (SELECT FROM migrollback_schema.half_applied_migrations(resolve_migration.name) f
+                    WHERE f.direction = 'apply');
+    IF is_half THEN                     -- undone by hand: the next run of it begins at its first statement
+        PERFORM migrollback_schema.add_migration_event('resolved', resolve_migration.name, NULL::uuid,
+            resolve_migration.reason, resolve_migration.client,
+            jsonb_build_object('old', 'half applied', 'new', 'rolled_back'));
+        RETURN 'half applied';
+    END IF;
+    IF old.id IS NULL THEN
         RAISE EXCEPTION 'Migration not found' USING ERRCODE = 'MR001', DETAIL = name;
     END IF;
     SELECT f.finding INTO finding FROM migrollback_schema.migration_ledger_findings(ARRAY[old.migration_name]) f;

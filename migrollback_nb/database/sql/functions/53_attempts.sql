@@ -37,6 +37,23 @@ COMMENT ON FUNCTION migrollback_schema.migration_attempt(uuid) IS
 -- lock_migrations() in a second,
 -- open transaction all the while, runs each statement alone, and journals it.
 
+CREATE OR REPLACE FUNCTION migrollback_schema.last_whole_event(name text, direction text) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce((
+        SELECT max(o.event_number) FROM migrollback_schema.migration_events o
+        WHERE o.migration_name = last_whole_event.name
+          AND (o.event IN ('applied', 'applied_again', 'registered', 'rolled_back')
+               -- undone by hand
+               OR o.event = 'resolved' AND direction = 'apply' AND o.details ->> 'new' = 'rolled_back'
+               OR o.event = 'history_changed' AND ((o.details -> 'new') ?| ARRAY['rollback_sql', 'status']
+                    -- counted by another cut, a statement would be left out
+                    OR o.details #> '{old,metadata,rollback,statements}' IS DISTINCT FROM o.details #>
+                        '{new,metadata,rollback,statements}'))), 0)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.last_whole_event(text, text) IS
+    'Number of the last event at which this migration was whole, applied or not: statements that were completed before '
+    'it are no part of an interrupted run in this direction (rollback or apply). 0: there was none. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_statements_completed(
     name text, direction text DEFAULT 'rollback')
 RETURNS int
@@ -45,14 +62,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     FROM migrollback_schema.migration_events e
     WHERE e.migration_name = migration_statements_completed.name AND e.event = 'statement_completed'
       AND e.details ->> 'direction' = migration_statements_completed.direction
-      AND e.event_number > coalesce((
-          SELECT max(o.event_number) FROM migrollback_schema.migration_events o
-          WHERE o.migration_name = migration_statements_completed.name
-            AND (o.event IN ('applied', 'applied_again', 'registered', 'rolled_back')
-                 OR o.event = 'history_changed' AND ((o.details -> 'new') ?| ARRAY['rollback_sql', 'status']
-                      -- counted by another cut, a statement would be left out
-                      OR o.details #> '{old,metadata,rollback,statements}' IS DISTINCT FROM o.details #>
-                          '{new,metadata,rollback,statements}'))), 0)
+      AND e.event_number > migrollback_schema.last_whole_event(name, migration_statements_completed.direction)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_statements_completed(text, text) IS
     'How many statements of an interrupted run (direction: rollback or apply) are done: the next run resumes after '
