@@ -409,7 +409,7 @@ class Queries:
 
     def schema_hash(self) -> str:
         """Changes whenever the schema does, for a fraction of the cost; it may change without it. Does not write."""
-        return str(self._session.query("SELECT {schema}.schema_hash() AS token")[0]["token"])
+        return str(self._session.query("SELECT {schema}.snapshot_token() AS token")[0]["token"])
 
     def schema_changes(self, old: str, new: str) -> list[Row]:
         """Rows of schema_changes() between two texts of `schema_text`. Does not write."""

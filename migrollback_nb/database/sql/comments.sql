@@ -58,7 +58,7 @@ COMMENT ON COLUMN migrollback_schema.migration_snapshots.description IS 'Why it 
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.taken_at IS 'When it was taken.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.taken_by IS 'Database role that took it.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.token IS
-    'schema_hash() at that moment: the same token, the same schema.';
+    'snapshot_token() at that moment: the same token, the same schema.';
 COMMENT ON COLUMN migrollback_schema.migration_snapshots.objects IS
     'kind -> identity -> definition, as schema_objects() gives them.';
 

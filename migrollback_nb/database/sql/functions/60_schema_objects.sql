@@ -29,11 +29,17 @@ BEGIN
       UNION ALL SELECT 'pg_class'::regclass, unnest(o.tables), true FROM migrollback_schema.migration_system_objects() o
       UNION ALL SELECT 'pg_proc'::regclass, unnest(o.routines), true
           FROM migrollback_schema.migration_system_objects() o),
-    ns AS MATERIALIZED (
-      SELECT n.oid, n.nspname, n.nspowner, n.nspacl FROM pg_namespace n
+    ns AS MATERIALIZED (             -- an extension's own schema may hold what others put there
+      SELECT n.oid, n.nspname, n.nspowner, n.nspacl, EXISTS (SELECT FROM ext WHERE classid = 'pg_namespace'::regclass
+                                                             AND objid = n.oid) AS brought FROM pg_namespace n
       WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
         AND n.nspname <> ALL (coalesce(nullif(current_setting('migrollback.exclude_schemas', true), '')::text[], '{}'))
-        AND NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_namespace'::regclass AND objid = n.oid)),
+        -- where TimescaleDB keeps the chunks that it makes while rows come in
+        AND NOT starts_with(n.nspname, '_timescaledb_')),
+    needs AS MATERIALIZED (          -- DEPENDS ON EXTENSION
+      SELECT d.classid, d.objid, jsonb_agg(DISTINCT x.extname) AS names FROM pg_depend d
+        JOIN pg_extension x ON x.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+      WHERE d.deptype = 'x' GROUP BY 1, 2),
     rel AS MATERIALIZED (
       SELECT c.oid, c.relname, c.relkind, c.relowner, c.relacl, c.relpersistence, c.reloptions, c.relrowsecurity,
              c.relforcerowsecurity, c.relreplident, c.relispartition, c.relam, c.reltablespace, c.reloftype,
@@ -57,6 +63,7 @@ BEGIN
       WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_proc'::regclass AND objid = p.oid)),
     obj(kind, identity, def) AS (
       SELECT 'schema', quote_ident(nspname), jsonb_build_object('owner', nspowner::regrole) FROM ns
+        WHERE NOT brought
       -- relations ------------------------------------------------------------------------------------
       UNION ALL
       SELECT CASE r.relkind
@@ -86,8 +93,11 @@ BEGIN
                'partition_key', CASE WHEN r.relkind = 'p' THEN pg_get_partkeydef(r.oid) END,
                'partition_bound', CASE WHEN r.relispartition THEN pg_get_expr(r.relpartbound, r.oid) END,
                'query', CASE WHEN r.relkind IN ('v','m') THEN pg_get_viewdef(r.oid) END,
+               'depends_on_extension', CASE WHEN r.relkind = 'm' THEN (
+                   SELECT n.names FROM needs n WHERE n.classid = 'pg_class'::regclass AND n.objid = r.oid) END,
                'foreign', CASE WHEN r.relkind = 'f' THEN (
-                   SELECT jsonb_build_object('server', s.srvname, 'options', f.ftoptions)
+                   SELECT jsonb_build_object('server', s.srvname, 'options', (
+                       SELECT jsonb_agg(x ORDER BY x) FROM unnest(f.ftoptions) x))
                    FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver WHERE f.ftrelid = r.oid) END,
                'sequence', CASE WHEN r.relkind = 'S' THEN (
                    SELECT jsonb_build_object('type', format_type(s.seqtypid, NULL), 'start', s.seqstart,
@@ -123,7 +133,9 @@ BEGIN
                'compression', nullif(a.attcompression, ''),
                'stats', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END,
                'options', CASE WHEN a.attoptions IS NOT NULL THEN (SELECT jsonb_agg(x ORDER BY x)
-                   FROM unnest(a.attoptions) x WHERE NOT starts_with(x, 'pg_')) END, 'fdw', a.attfdwoptions,
+                   FROM unnest(a.attoptions) x WHERE NOT starts_with(x, 'pg_')) END,
+               'fdw', CASE WHEN a.attfdwoptions IS NOT NULL THEN (
+                   SELECT jsonb_agg(x ORDER BY x) FROM unnest(a.attfdwoptions) x) END,
                'inherited', CASE WHEN a.attinhcount > 0 THEN NOT a.attislocal END)) END
       FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
         JOIN pg_type t ON t.oid = a.atttypid
@@ -146,6 +158,8 @@ BEGIN
                    WHERE oid = ic.reltablespace),
                'parent', (SELECT h.inhparent::regclass FROM pg_inherits h WHERE h.inhrelid = ic.oid),
                'constraint', quote_ident(kx.conname),
+               'depends_on_extension', (SELECT n.names FROM needs n
+                                        WHERE n.classid = 'pg_class'::regclass AND n.objid = ic.oid),
                'col_stats', (SELECT jsonb_agg(jsonb_build_array(a.attnum, a.attstattarget) ORDER BY a.attnum)
                              FROM pg_attribute a WHERE a.attrelid = ic.oid AND coalesce(a.attstattarget, -1) >= 0)))
       FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid JOIN ns ON ns.oid = ic.relnamespace
@@ -153,8 +167,10 @@ BEGIN
       LEFT JOIN (SELECT conindid, min(conname::text) AS conname FROM pg_constraint WHERE contype IN ('p','u','x')
                  GROUP BY 1) kx ON kx.conindid = ic.oid
       UNION ALL
-      SELECT 'trigger', r.id || ' ' || quote_ident(g.tgname), jsonb_build_object('def', pg_get_triggerdef(g.oid),
-          'enabled', g.tgenabled)
+      SELECT 'trigger', r.id || ' ' || quote_ident(g.tgname), jsonb_strip_nulls(jsonb_build_object(
+                 'def', pg_get_triggerdef(g.oid), 'enabled', g.tgenabled,
+                 'depends_on_extension', (SELECT n.names FROM needs n
+                                          WHERE n.classid = 'pg_trigger'::regclass AND n.objid = g.oid)))
       FROM pg_trigger g JOIN rel r ON r.oid = g.tgrelid WHERE NOT g.tgisinternal
       UNION ALL
       SELECT 'rule', r.id || ' ' || quote_ident(w.rulename), jsonb_build_object('def', pg_get_ruledef(w.oid),
@@ -175,11 +191,14 @@ BEGIN
                                                   'target', CASE WHEN coalesce(s.stxstattarget,
                                                       -1) >= 0 THEN s.stxstattarget END))
       FROM pg_statistic_ext s JOIN ns ON ns.oid = s.stxnamespace
+        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_statistic_ext'::regclass AND objid = s.oid)
       -- routines -------------------------------------------------------------------------------------
       UNION ALL
       SELECT CASE f.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END, f.id,
              jsonb_strip_nulls(jsonb_build_object('owner', f.proowner::regrole,
                'def', CASE WHEN f.prokind <> 'a' THEN pg_get_functiondef(f.oid) END,
+               'depends_on_extension', (SELECT n.names FROM needs n
+                                        WHERE n.classid = 'pg_proc'::regclass AND n.objid = f.oid),
                'agg', CASE WHEN f.prokind = 'a'
                    THEN (SELECT to_jsonb(g) - 'aggfnoid' - 'aggtranstype' - 'aggmtranstype' - 'aggsortop'
                        || jsonb_build_object('ret', pg_get_function_result(f.oid),
@@ -201,12 +220,17 @@ BEGIN
                'range', CASE WHEN y.typtype = 'r' THEN (SELECT jsonb_build_object('sub', g.rngsubtype::regtype,
                    'coll', g.rngcollation::regcollation, 'opc', (SELECT opcname FROM pg_opclass
                        WHERE oid = g.rngsubopc), 'canon', g.rngcanonical, 'diff', g.rngsubdiff,
-                       'multi', to_jsonb(g) ->> 'rngmultitypid') - 'multi' FROM pg_range g
+                       'multirange', g.rngmultitypid::regtype) FROM pg_range g
                        WHERE g.rngtypid = y.oid) END,
                'base', CASE WHEN y.typtype = 'b' THEN jsonb_build_object('in', y.typinput, 'out', y.typoutput,
                    'recv', y.typreceive, 'send', y.typsend, 'len', y.typlen, 'align', y.typalign,
                    'storage', y.typstorage, 'cat', y.typcategory, 'pref', y.typispreferred, 'delim', y.typdelim,
-                   'default', y.typdefault, 'byval', y.typbyval) END))
+                   'default', y.typdefault, 'byval', y.typbyval, 'element', CASE WHEN y.typelem <> 0
+                       THEN y.typelem::regtype END, 'modin', CASE WHEN y.typmodin <> 0 THEN y.typmodin END,
+                   'modout', CASE WHEN y.typmodout <> 0 THEN y.typmodout END,
+                   'analyze', CASE WHEN y.typanalyze <> 0 THEN y.typanalyze END,
+                   'subscript', CASE WHEN y.typsubscript <> 0 THEN y.typsubscript END,
+                   'collatable', nullif(y.typcollation <> 0, false)) END))
       FROM typ y
       -- everything else: identity from pg_identify_object, definition from the catalog row, oids resolved
       UNION ALL
@@ -214,6 +238,7 @@ BEGIN
              to_jsonb(o) - 'oid' - 'collnamespace' - 'collowner' - 'collversion' - 'collencoding'
              || jsonb_build_object('owner', o.collowner::regrole) FROM pg_collation o
              JOIN ns ON ns.oid = o.collnamespace
+        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_collation'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'operator', i.identity, jsonb_build_object('proc', o.oprcode, 'owner', o.oprowner::regrole,
                                                         'com', o.oprcom::regoperator, 'neg', o.oprnegate::regoperator,
@@ -249,6 +274,7 @@ BEGIN
              jsonb_build_object('for', pg_encoding_to_char(o.conforencoding),
                                 'to', pg_encoding_to_char(o.contoencoding), 'proc', o.conproc, 'default', o.condefault,
                                 'owner', o.conowner::regrole) FROM pg_conversion o JOIN ns ON ns.oid = o.connamespace
+        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_conversion'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'text search configuration', format('%I.%I', ns.nspname, o.cfgname),
              jsonb_build_object('owner', o.cfgowner::regrole, 'parser', (SELECT prsname FROM pg_ts_parser
@@ -267,9 +293,11 @@ BEGIN
       UNION ALL
       SELECT 'text search parser/template', i.identity, to_jsonb(o) - 'oid' - 'prsnamespace' FROM pg_ts_parser o
         JOIN ns ON ns.oid = o.prsnamespace, pg_identify_object('pg_ts_parser'::regclass, o.oid, 0) i
+        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_parser'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'text search parser/template', i.identity, to_jsonb(o) - 'oid' - 'tmplnamespace' FROM pg_ts_template o
         JOIN ns ON ns.oid = o.tmplnamespace, pg_identify_object('pg_ts_template'::regclass, o.oid, 0) i
+        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_ts_template'::regclass AND objid = o.oid)
       -- not in a schema -------------------------------------------------------------------------------
       UNION ALL
       SELECT 'cast', i.identity, jsonb_build_object('func', CASE WHEN o.castfunc <> 0 THEN o.castfunc::regprocedure END,
@@ -286,7 +314,9 @@ BEGIN
                                                              FROM unnest(o.extconfig) x)) FROM pg_extension o
       UNION ALL
       SELECT 'language', quote_ident(o.lanname), jsonb_build_object('owner', o.lanowner::regrole,
-          'trusted', o.lanpltrusted, 'handler', CASE WHEN o.lanplcallfoid <> 0 THEN o.lanplcallfoid::regproc END)
+          'trusted', o.lanpltrusted, 'handler', CASE WHEN o.lanplcallfoid <> 0 THEN o.lanplcallfoid::regproc END,
+          'inline', CASE WHEN o.laninline <> 0 THEN o.laninline::regproc END,
+          'validator', CASE WHEN o.lanvalidator <> 0 THEN o.lanvalidator::regproc END)
           FROM pg_language o WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM ext
               WHERE classid = 'pg_language'::regclass AND objid = o.oid)
       UNION ALL
@@ -301,17 +331,29 @@ BEGIN
       UNION ALL
       SELECT 'foreign data wrapper', quote_ident(o.fdwname), jsonb_build_object('owner', o.fdwowner::regrole,
           'handler', CASE WHEN o.fdwhandler <> 0 THEN o.fdwhandler::regproc END,
-          'validator', CASE WHEN o.fdwvalidator <> 0 THEN o.fdwvalidator::regproc END, 'options', o.fdwoptions)
+          'validator', CASE WHEN o.fdwvalidator <> 0 THEN o.fdwvalidator::regproc END, 'options', (
+              SELECT jsonb_agg(x ORDER BY x) FROM unnest(o.fdwoptions) x))
           FROM pg_foreign_data_wrapper o
           WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_foreign_data_wrapper'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'server', quote_ident(o.srvname), jsonb_build_object('owner', o.srvowner::regrole, 'fdw', (SELECT fdwname
           FROM pg_foreign_data_wrapper WHERE oid = o.srvfdw), 'type', o.srvtype, 'version', o.srvversion,
-          'options', o.srvoptions) FROM pg_foreign_server o
-      UNION ALL  -- options may hold passwords: existence only
+          'options', (SELECT jsonb_agg(x ORDER BY x) FROM unnest(o.srvoptions) x)) FROM pg_foreign_server o
+        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_foreign_server'::regclass AND objid = o.oid)
+      -- of its options a hash, and of those that look like secrets only that they are there; nothing where the caller
+      -- may not read them
+      UNION ALL
       SELECT 'user mapping', format('%I for %s', s.srvname, CASE WHEN o.umuser = 0 THEN 'public'
-                                    ELSE o.umuser::regrole::text END), jsonb_build_object() FROM pg_user_mappings o
-                                    JOIN pg_foreign_server s ON s.oid = o.srvid
+                                    ELSE o.umuser::regrole::text END),
+             CASE WHEN o.umoptions IS NOT NULL OR (SELECT w.rolsuper FROM pg_roles w WHERE w.rolname = current_user)
+                       OR pg_has_role(s.srvowner, 'USAGE') AND (o.umuser = 0 OR o.usename = current_user)
+                       OR o.usename = current_user AND has_server_privilege(s.oid, 'USAGE')
+                 THEN jsonb_build_object('options', coalesce((
+                 SELECT jsonb_agg(split_part(x, '=', 1) || CASE
+                     WHEN split_part(x, '=', 1) ~* 'pass|secret|token|key|cred' THEN '=set'
+                     ELSE '=md5 ' || left(md5(x), 8) END ORDER BY x COLLATE "C") FROM unnest(o.umoptions) x), '[]'))
+                 ELSE '{}' END
+      FROM pg_user_mappings o JOIN pg_foreign_server s ON s.oid = o.srvid
       UNION ALL
       SELECT 'publication', quote_ident(o.pubname), to_jsonb(o) - 'oid' - 'pubowner'
           || jsonb_build_object('owner', o.pubowner::regrole,
@@ -324,6 +366,7 @@ BEGIN
                       JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.prpubid = o.oid),
          'schemas', (SELECT jsonb_agg(quote_ident(n.nspname) ORDER BY n.nspname) FROM pg_publication_namespace p
                      JOIN pg_namespace n ON n.oid = p.pnnspid WHERE p.pnpubid = o.oid)) FROM pg_publication o
+        WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_publication'::regclass AND objid = o.oid)
       -- of all databases, and its connection, which may hold a password, is readable by superusers only; a name that a
       -- version lacks is taken from `later`
       UNION ALL
@@ -354,15 +397,17 @@ BEGIN
                                      FROM aclexplode(nullif(g.dflt, '{}')) x) q)) ELSE '{}' END
       FROM (SELECT o.*, false FROM (
                       SELECT 'schema ' || quote_ident(nspname), nspacl, acldefault('n', nspowner) FROM ns
+                          WHERE NOT brought
             UNION ALL SELECT 'relation ' || id, relacl, acldefault(CASE WHEN relkind = 'S' THEN 's'::"char"
                 ELSE 'r'::"char" END, relowner) FROM rel
             UNION ALL SELECT 'column ' || r.id || '.' || quote_ident(a.attname), a.attacl, '{}'::aclitem[]
                 FROM pg_attribute a JOIN rel r ON r.oid = a.attrelid WHERE a.attacl IS NOT NULL AND NOT a.attisdropped
             UNION ALL SELECT 'routine ' || id, proacl, acldefault('f', proowner) FROM fn
             UNION ALL SELECT 'type ' || id, typacl, acldefault('T', typowner) FROM typ
-            UNION ALL SELECT 'language ' || lanname, lanacl, acldefault('l', lanowner) FROM pg_language
-            UNION ALL SELECT 'server ' || srvname, srvacl, acldefault('S', srvowner) FROM pg_foreign_server
-            UNION ALL SELECT 'fdw ' || fdwname, fdwacl, acldefault('F', fdwowner) FROM pg_foreign_data_wrapper
+            UNION ALL SELECT 'language ' || quote_ident(lanname), lanacl, acldefault('l', lanowner) FROM pg_language
+            UNION ALL SELECT 'server ' || quote_ident(srvname), srvacl, acldefault('S', srvowner) FROM pg_foreign_server
+            UNION ALL SELECT 'fdw ' || quote_ident(fdwname), fdwacl, acldefault('F', fdwowner)
+                FROM pg_foreign_data_wrapper
             UNION ALL SELECT 'database', datacl, acldefault('d', datdba) FROM pg_database
                 WHERE datname = current_database()) o
             -- what PostgreSQL or an extension brought: as pg_dump, only what was granted or revoked since
@@ -422,7 +467,7 @@ BEGIN
       SELECT 'comment', i.type || ' ' || i.identity, jsonb_build_object('text', c.description)
       FROM pg_description c CROSS JOIN LATERAL pg_identify_object(c.classoid, c.objoid, c.objsubid) i
       WHERE c.objoid >= 16384 AND NOT EXISTS (SELECT FROM ext WHERE classid = c.classoid AND objid = c.objoid)
-        AND (i.schema IS NULL OR i.schema IN (SELECT nspname FROM ns))
+        AND (i.schema IS NULL OR i.schema IN (SELECT quote_ident(nspname) FROM ns))
         AND (c.classoid <> 'pg_class'::regclass OR EXISTS (SELECT FROM rel WHERE rel.oid = c.objoid) OR EXISTS (SELECT
             FROM pg_index x JOIN rel ON rel.oid = x.indrelid WHERE x.indexrelid = c.objoid))
       UNION ALL
@@ -445,7 +490,7 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_objects() IS
     'One row for each schema object of this database: kind, identity, definition. Extension members and this '
-    'system''s own objects are left out, and so are the options of user mappings and the connections of '
-    'subscriptions, which hold passwords, and what all databases share (roles, tablespaces). Of what PostgreSQL or '
-    'an extension brought, only rights that were granted or revoked since. An application''s own settings of the '
-    'database show as a hash: they may be secrets. Does not write.';
+    'system''s own objects are left out, and so are the connections of subscriptions, which hold passwords, and what '
+    'all databases share (roles, tablespaces). Of what PostgreSQL or an extension brought, only rights that were '
+    'granted or revoked since. An application''s own settings of the database and the options of user mappings show '
+    'as a hash, and an option that looks like a secret only as being there. Does not write.';

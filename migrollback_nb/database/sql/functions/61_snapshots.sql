@@ -154,6 +154,11 @@ BEGIN
                                          suborigin, subpasswordrequired, subrunasowner, subfailover
                                   FROM pg_subscription s WHERE s.subdbid = (SELECT d.oid FROM pg_database d
                                       WHERE d.datname = current_database())) o
+            -- members of extensions, and what depends on one
+            UNION ALL SELECT 52, count(*),
+                sum(hashtextextended(concat_ws(',', e.oid, d.classid, d.objid, d.deptype), 0))
+                FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+                WHERE d.deptype IN ('e', 'x')
             -- rights on what PostgreSQL brought
             UNION ALL SELECT 48, count(*), sum(hashtextextended(c.relacl::text, c.oid::bigint)) FROM pg_class c
                 WHERE c.oid < 16384 AND c.relacl IS NOT NULL
@@ -172,6 +177,17 @@ COMMENT ON FUNCTION migrollback_schema.schema_hash() IS
     'VACUUM, REINDEX and temporary tables do not count; REINDEX CONCURRENTLY, CLUSTER, and VACUUM FULL of a catalog '
     'change it without a change to the schema. Compares within one database only. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.snapshot_token() RETURNS text
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    -- 2: what schema_objects() tells since 0.2.0; a snapshot from before does not stand for one of today
+    SELECT concat_ws(' ', '2', migrollback_schema.schema_hash(),
+                     (SELECT md5(string_agg(concat_ws(',', m.umid, m.umoptions::text), ';' ORDER BY m.umid))
+                      FROM pg_user_mappings m WHERE m.umoptions IS NOT NULL))
+$function$;
+COMMENT ON FUNCTION migrollback_schema.snapshot_token() IS
+    'The same value, the same schema_snapshot(): schema_hash(), and the options of those user mappings that the '
+    'caller may read. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.schema_changes(old_schema jsonb, new_schema jsonb)
 RETURNS TABLE (change text, kind text, identity text, old_definition jsonb, new_definition jsonb)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
@@ -184,7 +200,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $f
     differing AS (
         SELECT kind, identity, old.definition AS was, new.definition AS is
         FROM old FULL JOIN new USING (kind, identity) WHERE old.definition IS DISTINCT FROM new.definition),
-    -- A snapshot that was taken before schema_objects() left PostgreSQL's own options out still holds them.
+    -- A snapshot that was taken before schema_objects() left PostgreSQL's own options out still holds them. The options
+    -- of a user mapping are compared where both times they could be read.
     plain AS (
         SELECT d.kind, d.identity,
                d.was - 'options' || coalesce(nullif(jsonb_build_object('options', jsonb_path_query_array(d.was, own)),
@@ -194,8 +211,13 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $f
         FROM differing d, CAST('$.options[*] ? (!(@ starts with "pg_"))' AS jsonpath) AS own
         WHERE d.kind IN ('column', 'table', 'partitioned table', 'view', 'materialized view')
         UNION ALL
+        SELECT d.kind, d.identity, CASE WHEN d.is ? 'options' THEN d.was ELSE d.was - 'options' END,
+               CASE WHEN d.was ? 'options' THEN d.is ELSE d.is - 'options' END
+        FROM differing d WHERE d.kind = 'user mapping' AND d.was IS NOT NULL AND d.is IS NOT NULL
+        UNION ALL
         SELECT d.kind, d.identity, d.was, d.is FROM differing d
-          WHERE d.kind NOT IN ('column', 'table', 'partitioned table', 'view', 'materialized view')),
+          WHERE (d.kind <> 'user mapping' OR d.was IS NULL OR d.is IS NULL)
+            AND d.kind NOT IN ('column', 'table', 'partitioned table', 'view', 'materialized view')),
     judged AS (
         SELECT CASE
                    WHEN d.was IS NULL THEN 'created'
@@ -239,7 +261,7 @@ CREATE OR REPLACE FUNCTION migrollback_schema.create_migration_snapshot(
     client text DEFAULT NULL)
 RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
-    token_now text := migrollback_schema.schema_hash();
+    token_now text := migrollback_schema.snapshot_token();
     snapshot  uuid;
 BEGIN
     IF moment IS NOT NULL THEN
