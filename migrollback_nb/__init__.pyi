@@ -16,6 +16,7 @@ from .core.errors import (
     NotInstalled,
     OlderSystem,
     Refused,
+    RehearsalStopped,
     RollbackFailed,
     UsageError,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "Refused",
     "RegisterResult",
     "Rehearsal",
+    "RehearsalStopped",
     "RollbackFailed",
     "RollbackProgress",
     "RollbackResult",

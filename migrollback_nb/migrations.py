@@ -316,6 +316,7 @@ class Migrations(Workspace):
         consent: bool = False,
         lock_timeout: str | None = None,
         statement_timeout: str | None = None,
+        max_stall: str | None = None,
         progress: RollbackCallback | None = None,
     ) -> Rehearsal | NothingToRollBack:
         """Run a rollback for real, undo it, and report what it did. Writes one event of the audit log, nothing else.
@@ -340,6 +341,9 @@ class Migrations(Workspace):
             Longest wait for one lock; by default that of the timeouts, 500ms. There is one try.
         statement_timeout : str, optional
             Longest time for all of it, ``30s`` by default: it holds the locks that the rollback would hold.
+        max_stall : str, optional
+            Longest time that others wait behind it, by default that of the timeouts, 1s; ``0`` is no limit. Watched
+            from a second connection; not on a copy.
         progress : callable, optional
             Called with a `RollbackProgress` before each statement, as that of `rollback`; not on a copy.
 
@@ -356,6 +360,8 @@ class Migrations(Workspace):
             When it is not registered.
         Refused
             When a rule forbids it, with the reason in words; or when it needs consent.
+        RehearsalStopped
+            When others would have waited for longer than max_stall: of the rollback nothing is known then.
         UsageError
             When the schema cannot be copied to where it is to be rehearsed, or there is no deploy of this label.
         """
@@ -370,7 +376,8 @@ class Migrations(Workspace):
         if on is not None:
             return self.rehearse_by(partial(rehearse_on_copy, self.database, on=on, **options), names)
         with self.database.session.operation(progress):
-            return self.rehearse_by(partial(rehearse, self.database, lock_timeout=lock_timeout, **options), names)
+            options |= {"lock_timeout": lock_timeout, "max_stall": max_stall}
+            return self.rehearse_by(partial(rehearse, self.database, **options), names)
 
     def verify(
         self,

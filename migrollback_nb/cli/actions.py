@@ -255,6 +255,7 @@ def rehearse(call: Call) -> Rehearsal | Any:
             consent=args.consent,
             lock_timeout=args.lock_timeout,
             statement_timeout=args.statement_timeout,
+            max_stall=args.max_stall,
             progress=progress,
         )
 

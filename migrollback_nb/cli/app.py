@@ -20,6 +20,7 @@ from migrollback_nb.core.errors import (
     MigrationNotFound,
     MigrollbackError,
     Refused,
+    RehearsalStopped,
     SqlFailed,
     UsageError,
 )
@@ -206,6 +207,8 @@ def _as_json(error: MigrollbackError | Interrupted, args: argparse.Namespace) ->
         body = {"error": type(error).__name__, "message": error.message, "hint": getattr(error, "hint", None)}
         if args.command == "apply":
             body |= {"migration_name": getattr(error, "migration_name", None), "applied": list(error.done)}
+    if isinstance(error, RehearsalStopped):
+        body |= {"verdict": "not_rehearsed", "known_by": error.known_by, "stalled": error.stalled}
     if isinstance(error, SqlFailed):
         body |= {"sqlstate": error.sqlstate, "statement_number": error.statement_number}
     return body

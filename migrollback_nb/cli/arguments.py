@@ -152,6 +152,14 @@ REHEARSE = (
     ),
     argument("--lock-timeout", metavar="TIME", help="longest wait for one lock; there is one try (default 500ms)"),
     argument("--statement-timeout", metavar="TIME", help="longest time for all of it (default 30s; 0: no limit)"),
+    argument(
+        "--max-stall",
+        metavar="TIME",
+        help=(
+            "longest time that others wait behind it; then it is ended, and nothing is known (exit status 3; default"
+            " 1s; 0: no limit)"
+        ),
+    ),
 )
 
 TEMPLATE = (

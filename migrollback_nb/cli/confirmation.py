@@ -152,7 +152,10 @@ def known_effects(db: Migrations, preview: Preview) -> Iterator[str]:
         return
     details = found["details"]
     when = _ago(found["occurred_at"])
-    if details.get("fingerprint") != preview.fingerprint:
+    if details.get("outcome") == "stopped":
+        yield f"Effects: unknown; the last rehearsal ({when}) was ended, because others would have waited for too long."
+        yield f"  {_command('rehearse', preview)} --on scratch finds out"
+    elif details.get("fingerprint") != preview.fingerprint:
         yield f"Effects: rehearsed {when}, but something has changed since:"
         yield "  what it would take with it now is unknown."
         yield way

@@ -10,7 +10,8 @@ MigrollbackError
 ├── NewerSystem                 ... or newer than this package
 ├── MigrationNotFound           no migration of that name is registered
 ├── Refused                     a safety rule says no; nothing was changed
-│   └── ConfirmationRequired    ... because it was not confirmed
+│   ├── ConfirmationRequired    ... because it was not confirmed
+│   └── RehearsalStopped        ... a rehearsal would have stalled others: of the rollback nothing is known
 ├── LockBusy                    another session holds a lock; nothing was changed
 ├── RollbackFailed              the rollback SQL failed; all of it was undone
 ├── ApplyFailed                 the up migration failed; all of it was undone
@@ -208,6 +209,28 @@ class ConfirmationRequired(Refused):
     """The rollback was not confirmed; nothing was changed."""
 
     exit_code = 2
+
+
+class RehearsalStopped(Refused):
+    """A rehearsal was ended by its own bound: others would have waited behind it for too long. Nothing was changed.
+
+    It says nothing of the rollback.
+
+    Attributes
+    ----------
+    stalled : dict or None
+        Who waited: pid, user, application_name, relation, mode, waited_ms. None where that could not be seen.
+    known_by : str
+        How the rollback is known, as of an assessment: by no rehearsal.
+    """
+
+    known_by = "nothing"
+
+    def __init__(
+        self, reason: str, *, migration_name: str | None, hint: str, stalled: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(reason, migration_name=migration_name, hint=hint)
+        self.stalled = stalled
 
 
 class DatabaseError(MigrollbackError):

@@ -47,6 +47,7 @@ def place_of_error(
     *,
     lock_timeout: str | None = None,
     statement_timeout: str,
+    max_stall: str = "0",
 ) -> int | None:
     """Where in its statement a rehearsal met its error; None where a second try does not say. Does not write."""
     failure = report["failure"]
@@ -55,7 +56,9 @@ def place_of_error(
     if report["not_undone"]:  # it would not be undone the second time either
         return None
     with suppress(Exception):  # where it failed is known without the place in the line
-        return database.rehearsals.place_of_error(names, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+        return database.rehearsals.place_of_error(
+            names, lock_timeout=lock_timeout, statement_timeout=statement_timeout, max_stall=max_stall
+        )
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from migrollback_nb.core.results import Notice
 from migrollback_nb.database.blockers import describe_blockers
 from migrollback_nb.database.retries import gate_holders
 from migrollback_nb.database.session import Row, Session
+from migrollback_nb.database.settings import milliseconds
+from migrollback_nb.database.stall_watch import StallWatch
 
 #: How long a rehearsal may last, where the caller names no time: it holds the locks that the rollback would hold.
 STATEMENT_TIMEOUT = "30s"
@@ -35,61 +38,158 @@ class Rehearsals:
         self._session = session
 
     def rehearse(
-        self, names: Sequence[str], *, consent: bool = False, lock_timeout: str | None = None, statement_timeout: str
+        self,
+        names: Sequence[str],
+        *,
+        consent: bool = False,
+        lock_timeout: str | None = None,
+        statement_timeout: str,
+        max_stall: str = "0",
     ) -> RehearsalRun:
-        """Call rehearse_migration_rollbacks(). Does not write: what ran is undone twice."""
+        """Call rehearse_migration_rollbacks(). Does not write: what ran is undone twice.
+
+        Raises
+        ------
+        RehearsalStopped
+            When others would have waited behind it for longer than max_stall.
+        """
         self._session.forget_cancellation()
         self._session.notice_log.keep()
-        with self._session.blocker_watch.watch(self._session.connection.info.backend_pid) as blockers:
+        bound = milliseconds(max_stall, option="max_stall") or None
+        pid = self._session.connection.info.backend_pid
+        with self._session.blocker_watch.watch(pid) as blockers, StallWatch(self._session, bound) as watch:
+            rows: list[list[Row]] = []
+            failed: errors.DatabaseError | None = None
             try:
-                rehearse = self._session.call_text(
-                    "rehearse_migration_rollbacks",
-                    names=list(names),
+                rows = self._run(
+                    names,
+                    watch,
                     consent=consent,
-                    client=self._session.client,
-                    record=False,
                     rethrow=False,
-                )
-                # in the transaction of the rehearsal, so that it is the SQL that ran
-                stored = self._session.query_text(
-                    "SELECT h.migration_name, h.rollback_sql FROM {schema}.migration_history h"
-                    " WHERE h.migration_name = ANY (%(names)s)",
-                    names=list(names),
-                )
-                rows, found = self._session.transact(
-                    rehearse,
-                    *self._session.inside_transaction(stored),
                     lock_timeout=lock_timeout,
                     statement_timeout=statement_timeout,
-                    undo=True,
                 )
             except errors.DatabaseError as error:
-                self.record_rehearsal(
-                    {
-                        "success": False,
-                        "message": error.message,
-                        "migrations": list(names),
-                        "failure": {"sqlstate": error.sqlstate, "migration_name": names[-1]},
-                    }
-                )
-                if isinstance(error, errors.LockBusy):
-                    raise errors.LockBusy(
-                        error.primary,
-                        sqlstate=error.sqlstate,
-                        detail=error.detail,
-                        hint=describe_blockers(blockers or gate_holders(self._session)),
-                    ) from error
-                raise
-        sql = {row["migration_name"]: row["rollback_sql"] or "" for row in found}
+                failed = error
+        report = next(iter(rows[0][0].values())) if rows else None
+        if self._was_stopped(watch, report, failed):
+            raise self._stopped(names, watch, max_stall)
+        if failed is not None:
+            self.record_rehearsal(
+                {
+                    "success": False,
+                    "message": failed.message,
+                    "migrations": list(names),
+                    "failure": {"sqlstate": failed.sqlstate, "migration_name": names[-1]},
+                }
+            )
+            if isinstance(failed, errors.LockBusy):
+                raise errors.LockBusy(
+                    failed.primary,
+                    sqlstate=failed.sqlstate,
+                    detail=failed.detail,
+                    hint=describe_blockers(blockers or gate_holders(self._session)),
+                ) from failed
+            raise failed
+        assert report is not None  # noqa: S101  # for mypy: it has not failed
+        sql = {row["migration_name"]: row["rollback_sql"] or "" for row in rows[1]}
         return RehearsalRun(
-            report=next(iter(rows[0].values())),
+            report=report,
             rollback_sql={name: sql.get(name, "") for name in names},
             notices=list(self._session.notices),
             blocked_by=describe_blockers(blockers),
         )
 
+    def _run(
+        self,
+        names: Sequence[str],
+        watch: StallWatch,
+        *,
+        consent: bool,
+        rethrow: bool,
+        lock_timeout: str | None,
+        statement_timeout: str,
+    ) -> list[list[Row]]:
+        """The report, and the SQL that ran, from one undone transaction."""
+        # in the transaction of the rehearsal, so that it is the SQL that ran
+        stored = self._session.query_text(
+            "SELECT h.migration_name, h.rollback_sql FROM {schema}.migration_history h"
+            " WHERE h.migration_name = ANY (%(names)s)",
+            names=list(names),
+        )
+        watch.wait()
+        rehearse = self._session.call_text(
+            "rehearse_migration_rollbacks",
+            names=list(names),
+            consent=consent,
+            client=self._session.client,
+            record=False,
+            rethrow=rethrow,
+            max_stall_ms=watch.max_stall_ms,
+            watch=watch.key,
+        )
+        if watch.missing is not None:  # no one sees who waits, so that all of it may last no longer
+            longest = milliseconds(statement_timeout, option="statement_timeout")
+            statement_timeout = f"{min(watch.max_stall_ms or longest, longest or watch.max_stall_ms or 0)}ms"
+        return self._session.transact(
+            rehearse,
+            *self._session.inside_transaction(stored),
+            lock_timeout=lock_timeout,
+            statement_timeout=statement_timeout,
+            undo=True,
+        )
+
+    def _was_stopped(self, watch: StallWatch, report: Row | None, failed: errors.DatabaseError | None) -> bool:
+        """Whether it ended because others would have waited, and not by itself, by the user or by its own time."""
+        ended_by = failed.sqlstate if failed is not None else ((report or {}).get("failure") or {}).get("sqlstate")
+        if ended_by != "57014" or self._session.cancelled:
+            return False
+        return watch.stopped or watch.missing is not None
+
+    def _stopped(self, names: Sequence[str], watch: StallWatch, max_stall: str) -> errors.RehearsalStopped:
+        """The error of a rehearsal that was ended by its bound, which is recorded. Writes one event."""
+        stalled = watch.stalled or {}
+        if watch.missing is not None:
+            why = (
+                f"the rehearsal took longer than {max_stall}, and who waits behind it cannot be seen: there is no"
+                f" second connection ({watch.missing})"
+            )
+        elif not stalled:
+            why = "the connection was lost that watched who waits behind the rehearsal"
+        else:
+            for_what = f" for {stalled['relation']}" if stalled["relation"] else ""
+            why = (
+                f"the rehearsal would have stalled others for longer than {max_stall} (process {stalled['pid']} of role"
+                f" {stalled['user']} waited{for_what})"
+            )
+        message = f"Not known: {why}"
+        self.record_rehearsal(
+            {
+                "success": None,
+                "outcome": "stopped",
+                "message": message,
+                "migrations": list(names),
+                "stalled": {key: value for key, value in stalled.items() if value is not None} or None,
+            }
+        )
+        return errors.RehearsalStopped(
+            message,
+            migration_name=names[-1],
+            hint=(
+                "Nothing was changed. Rehearse on a copy: migrollback rehearse"
+                f" {shlex.quote(names[-1])}{' --chain' if len(names) > 1 else ''} --on scratch (on='scratch'). Or let"
+                " others wait for longer: --max-stall (max_stall=)."
+            ),
+            stalled=stalled or None,
+        )
+
     def place_of_error(
-        self, names: Sequence[str], *, lock_timeout: str | None = None, statement_timeout: str
+        self,
+        names: Sequence[str],
+        *,
+        lock_timeout: str | None = None,
+        statement_timeout: str,
+        max_stall: str = "0",
     ) -> int | None:
         """Where in its statement a rehearsal meets an error, from 1; None: PostgreSQL does not say. Does not write.
 
@@ -97,14 +197,14 @@ class Rehearsals:
         """
         notices = list(self._session.notices)
         try:
-            with self._session.undone_transaction(lock_timeout=lock_timeout, statement_timeout=statement_timeout):
-                self._session.call_value(
-                    "rehearse_migration_rollbacks",
-                    names=list(names),
+            with StallWatch(self._session, milliseconds(max_stall, option="max_stall") or None) as watch:
+                self._run(
+                    names,
+                    watch,
                     consent=False,
-                    client=self._session.client,
-                    record=False,
                     rethrow=True,
+                    lock_timeout=lock_timeout,
+                    statement_timeout=statement_timeout,
                 )
         except errors.MigrollbackError as error:
             place = getattr(error.__cause__, "diag", None)

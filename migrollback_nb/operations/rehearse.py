@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from migrollback_nb.core.errors import Refused
+from migrollback_nb.core.errors import Refused, RehearsalStopped
 from migrollback_nb.database.rehearsal_report import broken_bodies, from_report, place_of_error, refusal
 from migrollback_nb.database.rehearsals import STATEMENT_TIMEOUT
 from migrollback_nb.files.stored_effects import refuse_hidden_effects
@@ -27,6 +27,7 @@ class RehearsalOptions(TypedDict, total=False):
     consent: bool
     lock_timeout: str | None
     statement_timeout: str | None
+    max_stall: str | None
     progress: RollbackCallback | None
 
 
@@ -60,6 +61,8 @@ def rehearse_by(
             raise rejection.not_found(database, name)
     try:
         rehearsed = run(names)
+    except RehearsalStopped:
+        raise
     except Refused as error:
         if error.migration_name is not None and not error.dependents:
             raise rejection.refusal(database, names, error.migration_name, error.reason, hint=error.hint) from None
@@ -82,6 +85,7 @@ def rehearse(
     consent: bool = False,
     lock_timeout: str | None = None,
     statement_timeout: str | None = None,
+    max_stall: str | None = None,
 ) -> Rehearsal:
     """Rehearse the rollbacks of these migrations, in this order, on the target. Writes one event and nothing else.
 
@@ -89,15 +93,22 @@ def rehearse(
     ------
     Refused
         When the gate refuses the rollback, or undoing would not undo all of it and nobody has consented.
+    RehearsalStopped
+        When others would have waited behind it for longer than max_stall.
     """
     timeout = statement_timeout or STATEMENT_TIMEOUT
+    stall = max_stall or database.session.timeouts.max_stall
     if not consent:
         refuse_hidden_effects(database.queries.stored(names))
-    run = database.rehearsals.rehearse(names, consent=consent, lock_timeout=lock_timeout, statement_timeout=timeout)
+    run = database.rehearsals.rehearse(
+        names, consent=consent, lock_timeout=lock_timeout, statement_timeout=timeout, max_stall=stall
+    )
     report = run.report
     if report.get("refused"):
         raise refusal(report)
-    position = place_of_error(database, names, report, lock_timeout=lock_timeout, statement_timeout=timeout)
+    position = place_of_error(
+        database, names, report, lock_timeout=lock_timeout, statement_timeout=timeout, max_stall=stall
+    )
     database.rehearsals.record_rehearsal(report)
     report["broken"] += broken_bodies(database, report)
     return from_report(

@@ -250,7 +250,7 @@ class _Story:
         return [
             (
                 _when(event["occurred_at"]),
-                "✔ yes" if details.get("success") is True else "✘ no",
+                "✔ yes" if details.get("success") is True else "not known" if "outcome" in details else "✘ no",
                 str(details.get("message") or ""),
                 str(details.get("where") or "on the target itself"),
                 _ms(details.get("duration_ms")),

@@ -11,3 +11,7 @@ DROP FUNCTION IF EXISTS migrollback_schema.execute_migration_rollback(
     text, boolean, text, text, uuid, text, text, text, text, jsonb);
 DROP FUNCTION IF EXISTS migrollback_schema.execute_migration_rollbacks(
     text[], boolean, text, text, uuid, text, text, text, boolean, text, jsonb);
+-- a rehearsal is bounded by max_stall_ms, and found by watch
+DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollback(text, boolean, text, int, text);
+DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollbacks(
+    text[], boolean, text, int, boolean, boolean, text);

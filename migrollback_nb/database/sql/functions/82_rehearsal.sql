@@ -11,6 +11,8 @@ BEGIN
                                                   record_migration_rehearsal.client, jsonb_strip_nulls(
         jsonb_build_object(
             'success', report -> 'success', 'message', report -> 'message', 'fingerprint', report -> 'fingerprint',
+            -- stopped: it was ended before it could say anything of the rollback
+            'outcome', report -> 'outcome', 'stalled', report -> 'stalled',
             'duration_ms', report -> 'duration_ms',
             'chain', CASE WHEN jsonb_array_length(report -> 'migrations') > 1 THEN report -> 'migrations' END,
             'consent', nullif(report -> 'consent', 'false'),
@@ -19,9 +21,11 @@ BEGIN
             'where', report -> 'where',
             -- what it foretold, for the verification of a rollback that has no snapshot from before the migration was
             -- applied
-            'foretold', (SELECT coalesce(jsonb_agg(jsonb_build_array(e ->> 'change', e ->> 'kind', e ->>
-                'identity', md5((e -> 'new_definition')::text)) ORDER BY e ->> 'kind', e ->> 'identity'), '[]')
-                           FROM jsonb_array_elements(report -> 'changes') e),
+            'foretold', CASE WHEN NOT report ? 'outcome' THEN (
+                SELECT coalesce(jsonb_agg(jsonb_build_array(e ->> 'change', e ->> 'kind', e ->> 'identity',
+                                                            md5((e -> 'new_definition')::text))
+                                          ORDER BY e ->> 'kind', e ->> 'identity'), '[]')
+                  FROM jsonb_array_elements(report -> 'changes') e) END,
             'changes', (SELECT jsonb_object_agg(c.change, c.count) FROM (SELECT e ->> 'change' AS change, count(*)
                 FROM jsonb_array_elements(report -> 'changes') e GROUP BY 1) c),
             'rows_lost', (SELECT sum((e ->> 'rows')::bigint) FROM jsonb_array_elements(report -> 'rows') e),
@@ -98,7 +102,8 @@ COMMENT ON FUNCTION migrollback_schema.rehearsal_refusal(text[], text) IS
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearse_migration_rollbacks(
     names text[], consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000,
     record boolean DEFAULT true, rethrow boolean DEFAULT false,
-    otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+    otherwise_path text DEFAULT migrollback_schema.effective_search_path(), max_stall_ms int DEFAULT 1000,
+    watch bigint DEFAULT NULL)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
     attempt     constant uuid := gen_random_uuid();
@@ -130,8 +135,7 @@ BEGIN
                                  'fingerprint', fingerprint, 'consent', consent);
     refusal := migrollback_schema.rehearsal_refusal(names, otherwise_path);
     IF refusal.message IS NOT NULL THEN
-        RETURN report || jsonb_build_object('refused', true, 'message', refusal.message,
-                                            'migration_name', refusal.migration_name);
+        RETURN report || jsonb_build_object('refused', true) || to_jsonb(refusal);
     END IF;
 
     undone := (SELECT coalesce(jsonb_agg(to_jsonb(u)), '[]')
@@ -149,7 +153,7 @@ BEGIN
         IF current_setting('lock_timeout') = '0' THEN
             PERFORM set_config('lock_timeout', '500ms', true);
         END IF;
-        PERFORM migrollback_schema.lock_migrations();
+        PERFORM pg_advisory_xact_lock_shared(watch), migrollback_schema.lock_migrations();
         -- undone too: it locks every view, and the SQL is to meet the locks that it will meet
         BEGIN
             before := migrollback_schema.schema_object_arrays();
@@ -163,8 +167,7 @@ BEGIN
 
         outcomes := (SELECT jsonb_agg(to_jsonb(r)) FROM migrollback_schema.execute_migration_rollbacks(
                          names, false, 'rehearsal', NULL::text, attempt, rehearse_migration_rollbacks.client,
-                             NULL::text,
-                         rehearse_migration_rollbacks.otherwise_path, false, current_setting('search_path'),
+                         NULL::text, rehearse_migration_rollbacks.otherwise_path, false, current_setting('search_path'),
                          '{}'::jsonb) r);
         success := (outcomes #>> '{0,success}')::boolean;
         details := (SELECT coalesce(jsonb_object_agg(e.migration_name, e.details), '{}')
@@ -216,7 +219,7 @@ BEGIN
     RETURN report;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollbacks(text[], boolean, text, int, boolean, boolean,
-    text) IS
+    text, int, bigint) IS
     'Writes one event and nothing else. Runs the rollbacks of these migrations, in this order, exactly as '
     'execute_migration_rollbacks() would, undoes them, and reports what they did: success, message, failure '
     '(sqlstate, statement_number ...), changes, rows (that would be lost), locks, sessions (who held or awaited '
@@ -224,22 +227,25 @@ COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollbacks(text[], bool
     'in other languages than SQL that may name what is gone: for a parser), replicas. fingerprint: for the argument '
     'preview of execute_migration_rollback(). consent: also when undoing does not undo all of it (not_undone says '
     'what). count_ms: how long rows may be counted; record: false writes no event; rethrow: an error of the SQL is '
-    'raised instead of reported. Waits for a lock no longer than lock_timeout, or 500 ms where that is 0; how long '
+    'raised instead of reported. watch: a number by which watch_rehearsal(), in another session, finds it. Waits for a lock no longer than lock_timeout, or 500 ms where that is 0; how long '
     'it may last in all, statement_timeout says, set before the call.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearse_migration_rollback(
     name text, consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000,
-    otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+    otherwise_path text DEFAULT migrollback_schema.effective_search_path(), max_stall_ms int DEFAULT 1000,
+    watch bigint DEFAULT NULL)
 RETURNS TABLE (success boolean, message text, report jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     report := migrollback_schema.rehearse_migration_rollbacks(ARRAY[name], consent, client, count_ms, record => true,
                                                               rethrow => false, otherwise_path =>
-                                                              rehearse_migration_rollback.otherwise_path);
+                                                              rehearse_migration_rollback.otherwise_path,
+                                                              max_stall_ms => rehearse_migration_rollback.max_stall_ms,
+                                                              watch => rehearse_migration_rollback.watch);
     success := (report -> 'success')::boolean;
     message := report ->> 'message';
     RETURN NEXT;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollback(text, boolean, text, int, text) IS
+COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollback(text, boolean, text, int, text, int, bigint) IS
     'Writes one event and nothing else. rehearse_migration_rollbacks() for one migration: would its rollback '
     'succeed, and what would it do?';
