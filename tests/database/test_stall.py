@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from watching import eventually, last_event, value
+from watching import Background, eventually, eventually_waits, last_event, value
 
 import migrollback_nb as mr
 from migrollback_nb import cli
@@ -102,18 +102,18 @@ def test_who_waits_behind_one_who_waits_counts_too(db: mr.Migrations, rewrite: s
     """A session that holds another table waits for ours, and readers of the other table wait for it."""
     holder, reader, watcher = session(), session(), session()
     watcher.execute("CREATE TABLE other ()")
-    began = time.monotonic()
-    going = threading.Thread(target=lambda: holder.execute("BEGIN; LOCK TABLE other; SELECT * FROM big; COMMIT"))
-    timer = threading.Timer(0.2, going.start)
-    timer.start()
-    waiting = threading.Timer(0.5, lambda: reader.execute("SELECT * FROM other"))
-    waiting.start()
+    holder.execute("BEGIN; LOCK TABLE other")
+    running = Background(lambda: db.rehearse(rewrite, max_stall="600ms"))
+    locked = "SELECT count(*) FROM pg_locks WHERE relation = 'big'::regclass AND mode = 'AccessExclusiveLock'"
+    eventually(lambda: value(watcher, locked) == 1, "the rehearsal holds its lock")
+    second = Background(lambda: reader.execute("SELECT * FROM other"))
+    eventually_waits(watcher, reader.info.backend_pid)
+    first = Background(lambda: holder.execute("SELECT * FROM big; COMMIT"))
     with pytest.raises(mr.RehearsalStopped) as caught:
-        db.rehearse(rewrite, max_stall="600ms")
-    assert time.monotonic() - began < 2
+        running.result()
     assert caught.value.stalled is not None
-    for thread in (timer, going, waiting):
-        thread.join(10)
+    first.result()
+    second.result()
 
 
 @pytest.mark.long

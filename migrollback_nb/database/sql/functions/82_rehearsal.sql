@@ -227,8 +227,9 @@ COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollbacks(text[], bool
     'in other languages than SQL that may name what is gone: for a parser), replicas. fingerprint: for the argument '
     'preview of execute_migration_rollback(). consent: also when undoing does not undo all of it (not_undone says '
     'what). count_ms: how long rows may be counted; record: false writes no event; rethrow: an error of the SQL is '
-    'raised instead of reported. watch: a number by which watch_rehearsal(), in another session, finds it. Waits for a lock no longer than lock_timeout, or 500 ms where that is 0; how long '
-    'it may last in all, statement_timeout says, set before the call.';
+    'raised instead of reported. watch: a number by which watch_rehearsal(), in another session, finds it. Waits for '
+    'a lock no longer than lock_timeout, or 500 ms where that is 0; how long it may last in all, statement_timeout '
+    'says, set before the call.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearse_migration_rollback(
     name text, consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000,
