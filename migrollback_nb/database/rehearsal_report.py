@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core.errors import Refused
+from migrollback_nb.core.results.assessment import effects_of
 from migrollback_nb.core.results.rehearsal import (
     Broken,
     Failure,
@@ -97,6 +98,24 @@ def broken_bodies(database: Database, report: Mapping[str, Any]) -> list[dict[st
     return found
 
 
+def add_broken(report: dict[str, Any], found: Sequence[Mapping[str, Any]]) -> None:
+    """Put what `broken_bodies` found into the report, among its effects where it is certain; changes the report."""
+    known = {effect["identity"] for effect in report["effects"] if effect["effect"] == "breaks"}
+    report["broken"] += found
+    report["effects"] += [
+        {
+            "effect": "breaks",
+            "identity": routine["identity"],
+            "rows": None,
+            "detail": f"{routine['kind']}: {routine['because']}",
+            "migration": None,
+            "known_by": "rehearsal",
+        }
+        for routine in found
+        if routine["certain"] and routine["identity"] not in known
+    ]
+
+
 def refusal(report: Mapping[str, Any]) -> Refused:
     """The error that a refused rehearsal becomes; pure."""
     if report.get("needs_consent"):
@@ -165,6 +184,7 @@ def from_report(
         impacts=tuple(impacts),
         rows=tuple(RowLoss(**row) for row in report["rows"]),
         broken=tuple(Broken(**{**broken, "used_by": tuple(broken["used_by"])}) for broken in report["broken"]),
+        effects=effects_of(report.get("effects", ())),
         not_undone=tuple(NotUndone(**found) for found in report["not_undone"]),
         locks=tuple(sorted(locks, key=lambda lock: (-lock.strength, lock.relation))),
         sessions=tuple(OtherSession(**session) for session in report["sessions"]),

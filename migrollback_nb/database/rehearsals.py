@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from psycopg.types.json import Jsonb
 
@@ -19,6 +19,8 @@ from migrollback_nb.database.stall_watch import StallWatch
 
 #: How long a rehearsal may last, where the caller names no time: it holds the locks that the rollback would hold.
 STATEMENT_TIMEOUT = "30s"
+#: Of a report, what its event does not keep.
+_NOT_RECORDED = ("statements", "locks", "bodies", "sessions", "states", "values")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,10 +294,20 @@ class Rehearsals:
             " WHERE s.active_pid = r.pid AND s.slot_type = 'logical')"
         )
 
+    def effects(self, report: Row) -> list[Row]:
+        """What rehearsal_effects() makes of a report, also of one from another server. Does not write."""
+        wanted = ("success", "migrations", "rows", "changes", "renamed", "broken", "statements", "locks", "states")
+        return cast(
+            list[Row],
+            self._session.call_value(
+                "rehearsal_effects", report=Jsonb({key: report[key] for key in wanted if key in report})
+            ),
+        )
+
     def record_rehearsal(self, report: Row) -> None:
         """Keep the one event that a rehearsal leaves. Writes."""
         # what is dropped may be thousands of definitions, of which the event keeps none
-        kept = {key: value for key, value in report.items() if key not in ("statements", "locks", "bodies", "sessions")}
+        kept = {key: value for key, value in report.items() if key not in _NOT_RECORDED}
         kept["changes"] = [
             {key: row[key] for key in ("change", "kind", "identity", "new_definition", "made_by") if key in row}
             for row in report.get("changes", ())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from migrollback_nb.core.errors import Refused, RehearsalStopped
-from migrollback_nb.database.rehearsal_report import broken_bodies, from_report, place_of_error, refusal
+from migrollback_nb.database.rehearsal_report import add_broken, broken_bodies, from_report, place_of_error, refusal
 from migrollback_nb.database.rehearsals import STATEMENT_TIMEOUT
 from migrollback_nb.files.stored_effects import refuse_hidden_effects
 from migrollback_nb.operations import rejection, stored_sql
@@ -109,8 +109,9 @@ def rehearse(
     position = place_of_error(
         database, names, report, lock_timeout=lock_timeout, statement_timeout=timeout, max_stall=stall
     )
+    if report["success"]:
+        add_broken(report, broken_bodies(database, report))
     database.rehearsals.record_rehearsal(report)
-    report["broken"] += broken_bodies(database, report)
     return from_report(
         report,
         sql=run.rollback_sql,

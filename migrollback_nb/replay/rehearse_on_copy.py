@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core.errors import Refused
-from migrollback_nb.database.rehearsal_report import broken_bodies, from_report, place_of_error, refusal
+from migrollback_nb.database.rehearsal_report import add_broken, broken_bodies, from_report, place_of_error, refusal
 from migrollback_nb.database.rehearsals import STATEMENT_TIMEOUT
 from migrollback_nb.files.stored_effects import refuse_hidden_effects
 from migrollback_nb.replay.schema_copy import copied
@@ -55,9 +55,11 @@ def rehearse_on_copy(
             if report.get("refused"):
                 raise refusal(report)
             position = place_of_error(database, names, report, statement_timeout=timeout)
-        report["broken"] += broken_bodies(database, report)
+        broken = broken_bodies(database, report)
     report["fingerprint"] = fingerprint
     report["rows"] = _estimated_rows(target, report, history)
+    report["effects"] = target.rehearsals.effects(report)
+    add_broken(report, broken)
     locked = sorted({lock["relation"] for lock in report["locks"]})
     report["sessions"] = target.rehearsals.sessions_on(locked)
     if any(lock["mode"] == "AccessExclusiveLock" for lock in report["locks"]):
@@ -133,6 +135,7 @@ def _statement_by_statement(
         "renamed": [],
         "rewritten": [],
         "statements": statements,
+        "effects": [],
         "duration_ms": sum(journal.values()),
     }
     return report, execution.notices

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError, shown
+from migrollback_nb.core.results.assessment import Effect
 from migrollback_nb.core.results.check import OfSteps
 from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.core.results.target import Notice, Target
@@ -26,6 +27,8 @@ LOCK_MODES = {
     "ExclusiveLock": "writers wait",
     "AccessExclusiveLock": "readers and writers wait",
 }
+#: What `RowLoss` says already.
+_TOLD = frozenset({"column dropped", "rows overwritten"})
 #: Kinds that say something of another object and go with it.
 _SAYINGS = frozenset({"comment", "grant", "security label"})
 
@@ -235,6 +238,7 @@ class Rehearsal(OfSteps):
     impacts: tuple[Impact, ...] = ()  #: every object that is dropped or changed, and whose it is
     rows: tuple[RowLoss, ...] = ()  #: what data would be lost
     broken: tuple[Broken, ...] = ()  #: what would no longer work
+    effects: tuple[Effect, ...] = ()  #: what it does beyond the schema, as an assessment tells it
     not_undone: tuple[NotUndone, ...] = ()  #: what it did that was not undone, by consent
     locks: tuple[Lock, ...] = ()  #: on relations, strongest first
     sessions: tuple[OtherSession, ...] = ()  #: who else held or awaited a lock there
@@ -271,6 +275,7 @@ class Rehearsal(OfSteps):
         for loss in self.rows:
             if loss.rows != 0:
                 yield str(loss)
+        yield from map(str, self._beside())
         for broken in sorted(self.broken, key=lambda one: not one.certain):
             yield str(broken)
         for done in self.not_undone:
@@ -280,6 +285,15 @@ class Rehearsal(OfSteps):
                 yield str(session)
         for text in self.skipped:
             yield f"skipped: {text}"
+
+    def _beside(self) -> list[Effect]:
+        """Effects that no other part tells: on the state beside the schema, and on values."""
+        return [
+            effect
+            for effect in self.effects
+            if effect.effect.startswith(("restarts_", "leaves_"))
+            or (effect.effect == "loses_values" and effect.detail not in _TOLD)
+        ]
 
     def _alarming(self) -> list[Impact]:
         """What is dropped by CASCADE only or belongs to others, the latter first; parts of a whole if another's."""
@@ -335,6 +349,7 @@ class Rehearsal(OfSteps):
             "created": [change.to_dict() for change in self.diff.created],
             "rows": [asdict(loss) for loss in self.rows],
             "broken": [asdict(broken) for broken in self.broken],
+            "effects": [effect.to_dict() for effect in self.effects],
             "not_undone": [asdict(done) for done in self.not_undone],
             "locks": [asdict(lock) for lock in self.locks],
             "sessions": [asdict(session) for session in self.sessions],

@@ -168,3 +168,15 @@ COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.reason IS 
 COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.client IS 'Program that recorded it.';
 COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.dismissed_by IS 'Database role of the person.';
 COMMENT ON COLUMN migrollback_schema.migration_dismissed_dependencies.dismissed_at IS 'When it was dismissed.';
+
+COMMENT ON TABLE migrollback_schema.migration_states IS
+    'What schema_states() gave when a snapshot was taken around an apply or a rollback: state beside the schema.';
+COMMENT ON COLUMN migrollback_schema.migration_states.event_number IS
+    'The event snapshot_taken that it belongs to.';
+COMMENT ON COLUMN migrollback_schema.migration_states.snapshot IS
+    'The snapshot of that event, which several may share: the schema had not changed.';
+COMMENT ON COLUMN migrollback_schema.migration_states.moment IS
+    'before apply, after apply, before rollback, after rollback; NULL: taken by hand.';
+COMMENT ON COLUMN migrollback_schema.migration_states.migrations IS 'The migrations that it was taken for.';
+COMMENT ON COLUMN migrollback_schema.migration_states.states IS
+    'kind -> identity -> state, as schema_states() gives it.';

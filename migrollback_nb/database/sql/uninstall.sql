@@ -6,6 +6,7 @@ DROP TABLE IF EXISTS migrollback_schema.migration_objects;
 DROP TABLE IF EXISTS migrollback_schema.migration_destroyed_values;
 DROP TABLE IF EXISTS migrollback_schema.migration_proofs;
 DROP TABLE IF EXISTS migrollback_schema.migration_dismissed_dependencies;
+DROP TABLE IF EXISTS migrollback_schema.migration_states;
 DROP TABLE IF EXISTS migrollback_schema.migration_snapshots;
 DROP TABLE IF EXISTS migrollback_schema.migration_events;
 DROP TABLE IF EXISTS migrollback_schema.migration_system_files;

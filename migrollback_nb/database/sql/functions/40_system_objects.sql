@@ -74,6 +74,7 @@ BEGIN
                       UNION ALL SELECT v.ctid, v.xmin FROM migrollback_schema.migration_destroyed_values v
                       UNION ALL SELECT p.ctid, p.xmin FROM migrollback_schema.migration_proofs p
                       UNION ALL SELECT n.ctid, n.xmin FROM migrollback_schema.migration_dismissed_dependencies n
+                      UNION ALL SELECT t.ctid, t.xmin FROM migrollback_schema.migration_states t
                       UNION ALL SELECT e.ctid, e.xmin FROM migrollback_schema.migration_events e) r);
     END IF;
     RETURN (SELECT string_agg(concat_ws('.', pg_stat_get_xact_tuples_inserted(o.oid),

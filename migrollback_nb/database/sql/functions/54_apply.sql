@@ -13,6 +13,7 @@ DECLARE
     missing text[];
     outcome jsonb;
     before  record;
+    shared  jsonb;                      -- roles, settings ... from before
     hint    text;
     is_whole boolean := false;          -- it came to its end, and nothing of it was undone
     path_touched boolean := false;
@@ -33,6 +34,7 @@ BEGIN
     PERFORM migrollback_schema.refuse_untrusted_ledger(migrollback_schema.untrusted_deploy_ledger(metadata ->>
         'tool', apply_migration.search_path));
     before := migrollback_schema.mark_migration_objects();
+    shared := migrollback_schema.shared_states();
     BEGIN
         -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
         outcome := migrollback_schema.run_migration_sql(statements, search_path, apply_migration.session_path,
@@ -53,6 +55,7 @@ BEGIN
             'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'),
             'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
             'deploy', metadata ->> 'deploy',
+            'shared_changes', migrollback_schema.shared_changes(shared),
             'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements, metadata, search_path))));
         is_whole := true;
     EXCEPTION

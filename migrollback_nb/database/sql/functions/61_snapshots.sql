@@ -262,7 +262,10 @@ CREATE OR REPLACE FUNCTION migrollback_schema.create_migration_snapshot(
 RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     token_now text := migrollback_schema.snapshot_token();
+    -- before the lock that events take: others need not wait for it
+    states    constant jsonb := migrollback_schema.schema_states();
     snapshot  uuid;
+    number    bigint;
 BEGIN
     IF moment IS NOT NULL THEN
         -- Taken automatically: where nothing has changed since the last one, that one says it all.
@@ -276,15 +279,19 @@ BEGIN
                 migrollback_schema.schema_snapshot())
         RETURNING id INTO snapshot;
     END IF;
-    PERFORM migrollback_schema.add_migration_event('snapshot_taken', name, NULL::uuid,
-                                                   create_migration_snapshot.description,
+    number := migrollback_schema.add_migration_event('snapshot_taken', name, NULL::uuid,
+                                                     create_migration_snapshot.description,
         create_migration_snapshot.client, jsonb_strip_nulls(jsonb_build_object(
             'snapshot', snapshot, 'moment', moment,
             'migrations', to_jsonb(CASE WHEN moment IS NOT NULL THEN coalesce(migrations, ARRAY[name]) END))));
+    INSERT INTO migrollback_schema.migration_states (event_number, snapshot, moment, migrations, states)
+    VALUES (number, snapshot, create_migration_snapshot.moment, coalesce(create_migration_snapshot.migrations,
+            ARRAY[create_migration_snapshot.name]), states);
     RETURN snapshot;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, text, text[], text) IS
-    'Writes: stores the schema as it stands, for a migration that need not be registered yet. moment: for one that '
+    'Writes: stores the schema and schema_states() as they stand, for a migration that need not be registered yet. '
+    'moment: for one that '
     'is taken around an operation ("before apply", "after apply", "before rollback", "after rollback") of these '
     'migrations; where nothing has changed since the last snapshot, that one is given again. Returns the snapshot''s '
     'id.';

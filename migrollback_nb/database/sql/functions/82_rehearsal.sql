@@ -38,7 +38,9 @@ BEGIN
                        SELECT jsonb_agg(o.identity ORDER BY o.identity) FROM o
                         WHERE regexp_replace(o.identity, '\.("([^"]|"")+"|[^".]+)$', '') NOT IN (SELECT i.identity
                             FROM o i)),
-            'broken', nullif(jsonb_array_length(report -> 'broken'), 0))));
+            'broken', nullif(jsonb_array_length(report -> 'broken'), 0)))
+        -- whole, nulls and all: an assessment gives them again
+        || CASE WHEN report ? 'effects' THEN jsonb_build_object('effects', report -> 'effects') ELSE '{}' END);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_migration_rehearsal(jsonb, text) IS
     'Writes the one event that a rehearsal leaves, from what rehearse_migration_rollbacks() reports. Returns its '
@@ -99,6 +101,22 @@ COMMENT ON FUNCTION migrollback_schema.rehearsal_refusal(text[], text) IS
     'Why these rollbacks cannot be rehearsed, in words, and because of which of them; NULL where they can. Does not '
     'write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_relations(findings jsonb, emptied oid[], locks jsonb)
+RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT jsonb_build_object(
+        'sessions', (SELECT coalesce(jsonb_agg(s || jsonb_build_object(
+                         'relation', (s ->> 'relation')::oid::regclass::text)), '[]')
+                     FROM jsonb_array_elements(findings -> 'sessions') s),
+        'rewritten', (SELECT coalesce(jsonb_agg(r.oid::oid::regclass::text ORDER BY r.oid::oid::regclass::text), '[]')
+                      FROM jsonb_array_elements_text((findings -> 'rewritten') || (findings -> 'emptied')) AS r (oid)
+                      WHERE r.oid::oid <> ALL (emptied)),
+        'replicas', CASE WHEN jsonb_path_exists(locks, '$[*] ? (@.mode == "AccessExclusiveLock")', '{}', true)
+                         THEN migrollback_schema.streaming_replicas() ELSE '[]' END)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.rehearsal_relations(jsonb, oid[], jsonb) IS
+    'By what rehearsal_findings() reports: sessions (that hold or await what is locked), rewritten (tables), replicas '
+    '(that replay the strongest locks). emptied: emptied_tables(). Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearse_migration_rollbacks(
     names text[], consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000,
     record boolean DEFAULT true, rethrow boolean DEFAULT false,
@@ -111,6 +129,8 @@ DECLARE
     refusal     record;
     undone      jsonb;
     before      record;                 -- the objects of the schema
+    states      record;                 -- what stands beside it, and values that the SQL may change
+    after       jsonb := '{}';          -- the same, when it has run
     there       record;                 -- the relations, with their names and files
     truncated   text[];
     outcomes    jsonb;
@@ -157,6 +177,7 @@ BEGIN
         -- undone too: it locks every view, and the SQL is to meet the locks that it will meet
         BEGIN
             before := migrollback_schema.schema_object_arrays();
+            states := migrollback_schema.states_before_rehearsal(names, otherwise_path, count_ms);
             RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
         EXCEPTION WHEN SQLSTATE 'MR099' THEN
             NULL;
@@ -178,6 +199,7 @@ BEGIN
                 before.identities, before.definitions);
             routines := migrollback_schema.rehearsal_routines(
                 findings -> 'changes', names[cardinality(names)], otherwise_path);
+            after := migrollback_schema.states_after_rehearsal(states.stood, states.up, states.kept, count_ms);
         END IF;
         RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
     EXCEPTION WHEN SQLSTATE 'MR099' THEN
@@ -204,15 +226,10 @@ BEGIN
         'statements', statements, 'locks', locks, 'rows', rows_lost, 'renamed', renamed,
         'broken', migrollback_schema.with_routine_users(migrollback_schema.broken_routines(routines -> 'suspects')),
         'bodies', migrollback_schema.with_routine_users(routines -> 'bodies'),
-        'sessions', (SELECT coalesce(jsonb_agg(s || jsonb_build_object(
-                         'relation', (s ->> 'relation')::oid::regclass::text)), '[]')
-                     FROM jsonb_array_elements(findings -> 'sessions') s),
-        'rewritten', (SELECT coalesce(jsonb_agg(r.oid::oid::regclass::text ORDER BY r.oid::oid::regclass::text), '[]')
-                      FROM jsonb_array_elements_text((findings -> 'rewritten') || (findings -> 'emptied')) AS r (oid)
-                      WHERE r.oid::oid <> ALL (emptied)),
-        'replicas', CASE WHEN jsonb_path_exists(locks, '$[*] ? (@.mode == "AccessExclusiveLock")', '{}', true)
-                         THEN migrollback_schema.streaming_replicas() ELSE '[]' END,
-        'changes', migrollback_schema.with_migration_owners(findings -> 'changes'));
+        'states', after -> 'states', 'values', migrollback_schema.compare_values(states.kept, after -> 'kept'),
+        'changes', migrollback_schema.with_migration_owners(findings -> 'changes'))
+        || migrollback_schema.rehearsal_relations(findings, emptied, locks);
+    report := report || jsonb_build_object('effects', migrollback_schema.rehearsal_effects(report));
     IF record THEN
         PERFORM migrollback_schema.record_migration_rehearsal(report, client);
     END IF;
@@ -223,8 +240,9 @@ COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollbacks(text[], bool
     'Writes one event and nothing else. Runs the rollbacks of these migrations, in this order, exactly as '
     'execute_migration_rollbacks() would, undoes them, and reports what they did: success, message, failure '
     '(sqlstate, statement_number ...), changes, rows (that would be lost), locks, sessions (who held or awaited '
-    'them), statements (with their time), rewritten, broken (functions that would no longer work), bodies (functions '
-    'in other languages than SQL that may name what is gone: for a parser), replicas. fingerprint: for the argument '
+    'them), statements (with their time), effects (see rehearsal_effects()), rewritten, broken (functions that would '
+    'no longer work), bodies (functions in other languages than SQL that may name what is gone: for a parser), '
+    'replicas. fingerprint: for the argument '
     'preview of execute_migration_rollback(). consent: also when undoing does not undo all of it (not_undone says '
     'what). count_ms: how long rows may be counted; record: false writes no event; rethrow: an error of the SQL is '
     'raised instead of reported. watch: a number by which watch_rehearsal(), in another session, finds it. Waits for '

@@ -1,0 +1,157 @@
+-- ---------------------------------------------------------------------------------------------------
+-- State beside the schema: where sequences stand, what is switched off or not filled, roles, jobs and settings.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION migrollback_schema.shared_states() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    found jsonb;
+    jobs  jsonb := '{}';
+BEGIN
+    -- Of a role its rights, never its password; of a setting a hash, for it may be a secret. Our own database and what
+    -- holds for all of them, not those of others.
+    SELECT jsonb_build_object(
+        'role', (SELECT coalesce(jsonb_object_agg(quote_ident(r.rolname), left(md5(concat_ws(' ', r.rolsuper,
+                     r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication, r.rolbypassrls,
+                     r.rolconnlimit, r.rolvaliduntil)), 8)), '{}') FROM pg_roles r WHERE r.rolname !~ '^pg_'),
+        'membership', (SELECT coalesce(jsonb_object_agg(format('%I in %I', m.rolname, g.rolname), ''), '{}')
+                         FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member JOIN pg_roles g ON g.oid = a.roleid
+                        WHERE m.rolname !~ '^pg_'),
+        'setting', (SELECT coalesce(jsonb_object_agg(format('%s of %s', split_part(c.setting, '=', 1), CASE
+                               WHEN s.setrole = 0 THEN 'this database' WHEN s.setdatabase = 0 THEN 'role ' || r.rolname
+                               ELSE format('role %I in this database', r.rolname) END), left(md5(c.setting), 8)), '{}')
+                      FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting)
+                      LEFT JOIN pg_roles r ON r.oid = s.setrole
+                     WHERE s.setdatabase IN (0, (SELECT d.oid FROM pg_database d
+                                                 WHERE d.datname = current_database()))
+                       AND (s.setrole = 0 OR r.oid IS NOT NULL))) INTO found;
+    IF EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+               JOIN pg_extension x ON x.oid = d.refobjid AND x.extname = 'pg_cron'
+               WHERE n.nspname = 'cron' AND c.relname = 'job' AND c.relkind = 'r') THEN
+        BEGIN
+            EXECUTE 'SELECT coalesce(jsonb_object_agg(coalesce(nullif(j.jobname::text, ''''), j.jobid::text),'
+                    ' left(md5(concat_ws('' '', j.schedule::text, j.command::text, j.database::text,'
+                    ' j.username::text, j.active::text)), 8)), ''{}'') FROM cron.job j' INTO jobs;
+        EXCEPTION WHEN insufficient_privilege OR undefined_column OR undefined_table THEN
+            NULL;                       -- what this role may not see is not known
+        END;
+    END IF;
+    RETURN found || jsonb_build_object('job', jobs);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.shared_states() IS
+    'The part of schema_states() that is no part of a dump of this database: role, membership, setting (ALTER '
+    'DATABASE, ALTER ROLE ... SET) and job (of pg_cron), each name -> hash of what it says. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.sequence_states(relations oid[]) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    one    record;
+    stands bigint;
+    called boolean;
+    found  jsonb := '{}';
+BEGIN
+    -- Not pg_sequence_last_value(): it keeps a lock until the transaction ends, also where a subtransaction is undone,
+    -- and tells one that was set and not yet asked from one that was never asked only by NULL.
+    FOR one IN
+        SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS identity, s.seqincrement AS step,
+               (SELECT format('%I.%I.%I', tn.nspname, t.relname, a.attname) FROM pg_depend d
+                 JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+                 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+                 WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass
+                   AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i') LIMIT 1) AS owner
+        FROM unnest(relations) AS r (oid) JOIN pg_class c ON c.oid = r.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_sequence s ON s.seqrelid = c.oid WHERE has_sequence_privilege(c.oid, 'SELECT')
+    LOOP
+        BEGIN
+            EXECUTE format('SELECT last_value, is_called FROM %s', one.identity) INTO stands, called;
+            found := found || jsonb_build_object(one.identity, jsonb_build_array(stands, called, one.step, one.owner));
+        EXCEPTION WHEN undefined_table OR lock_not_available OR insufficient_privilege THEN
+            NULL;                       -- gone meanwhile, or another session is at it
+        END;
+    END LOOP;
+    RETURN found;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.sequence_states(oid[]) IS
+    'Where these sequences stand: identity -> [last value, whether it was given out, step, column that owns it]; '
+    'those that this role may read. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_states() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    ours      constant oid[] := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+    hidden    constant text[] := coalesce(nullif(current_setting('migrollback.exclude_schemas', true), '')::text[],
+                                          '{}');
+    sequences oid[];
+    found     jsonb;
+BEGIN
+    WITH rel AS MATERIALIZED (
+        SELECT c.oid, c.relkind, c.relispopulated, format('%I.%I', n.nspname, c.relname) AS identity
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'S', 'v', 'f') AND c.relpersistence <> 't'
+          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL (hidden)
+          AND c.oid <> ALL (ours)
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                          AND d.deptype = 'e')),
+    disabled AS (
+        -- DISABLE TRIGGER ALL also switches off what checks foreign keys: by the constraint, which has a name
+        SELECT r.identity || ' ' || quote_ident(coalesce(k.conname, g.tgname)) AS identity,
+               CASE WHEN k.oid IS NOT NULL THEN 'constraint' ELSE 'trigger' END AS kind, g.tgenabled AS enabled
+        FROM pg_trigger g LEFT JOIN pg_constraint k ON k.oid = g.tgconstraint
+        JOIN rel r ON r.oid = coalesce(nullif(k.conrelid, 0), g.tgrelid) WHERE g.tgenabled <> 'O'
+        UNION ALL
+        SELECT r.identity || ' ' || quote_ident(w.rulename), 'rule', w.ev_enabled
+        FROM pg_rewrite w JOIN rel r ON r.oid = w.ev_class WHERE w.ev_enabled <> 'O'
+        UNION ALL
+        SELECT quote_ident(e.evtname), 'event trigger', e.evtenabled FROM pg_event_trigger e WHERE e.evtenabled <> 'O')
+    SELECT ARRAY(SELECT r.oid FROM rel r WHERE r.relkind = 'S'), jsonb_build_object(
+        'unpopulated', (SELECT coalesce(jsonb_object_agg(r.identity, ''), '{}') FROM rel r
+                         WHERE r.relkind = 'm' AND NOT r.relispopulated),
+        'disabled', (SELECT coalesce(jsonb_object_agg(d.identity, d.kind), '{}') FROM disabled d
+                      -- R: fires for replication only; A, of what is said to fire always, is more and not less
+                      WHERE d.enabled IN ('D', 'R')),
+        'invalid', (SELECT coalesce(jsonb_object_agg(format('%I.%I', n.nspname, x.relname), CASE
+                               WHEN i.indisunique THEN 'unique' ELSE '' END), '{}')
+                      FROM pg_index i JOIN rel r ON r.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
+                      JOIN pg_namespace n ON n.oid = x.relnamespace WHERE NOT (i.indisvalid AND i.indisready)))
+      INTO sequences, found;
+    RETURN found || migrollback_schema.shared_states()
+        || jsonb_build_object('sequence', migrollback_schema.sequence_states(sequences));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.schema_states() IS
+    'State that a schema does not show, or that hides in it, kind -> identity -> state: sequence (see '
+    'sequence_states()), unpopulated (materialized views), disabled (triggers, rules, and constraints whose own '
+    'triggers are), invalid (indexes), and those of shared_states(). Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.shared_changes(old_states jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    now constant jsonb := migrollback_schema.shared_states();
+    old jsonb := '{}';
+    new jsonb := '{}';
+    one record;
+BEGIN
+    IF now = old_states THEN
+        RETURN NULL;
+    END IF;
+    FOR one IN
+        SELECT k.key AS kind, i.key AS identity, old_states -> k.key -> i.key AS was, now -> k.key -> i.key AS is
+        FROM jsonb_object_keys(now) AS k (key)
+        CROSS JOIN LATERAL (SELECT jsonb_object_keys(now -> k.key) AS key
+                            UNION SELECT jsonb_object_keys(old_states -> k.key)) i
+        WHERE old_states -> k.key -> i.key IS DISTINCT FROM now -> k.key -> i.key
+    LOOP
+        old := jsonb_build_object(one.kind, '{}'::jsonb) || old;
+        new := jsonb_build_object(one.kind, '{}'::jsonb) || new;
+        IF one.was IS NOT NULL THEN
+            old := jsonb_set(old, ARRAY[one.kind, one.identity], one.was);
+        END IF;
+        IF one.is IS NOT NULL THEN
+            new := jsonb_set(new, ARRAY[one.kind, one.identity], one.is);
+        END IF;
+    END LOOP;
+    RETURN jsonb_build_object('old', old, 'new', new);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.shared_changes(jsonb) IS
+    'What differs between shared_states() from before and now: {old, new}, each kind -> name -> state; NULL where '
+    'nothing does. Does not write.';

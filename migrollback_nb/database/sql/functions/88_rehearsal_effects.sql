@@ -1,0 +1,139 @@
+-- ---------------------------------------------------------------------------------------------------
+-- The effects that a rehearsal finds: what the rollback does beyond the schema, each with its words.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION migrollback_schema.effects_on_rows(report jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- Of tables whose rows were compared (values), the comparison counts: what was written back is no loss.
+    RETURN (
+        SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect(
+                   CASE WHEN r.what IN ('column dropped', 'updated') THEN 'loses_values' ELSE 'loses_rows' END,
+                   r.relation || coalesce('.' || quote_ident(r."column"), ''),
+                   -- that a table had no rows when it was last analyzed says little
+                   CASE WHEN r.exact OR r.rows > 0 THEN r.rows END,
+                   CASE r.what WHEN 'dropped' THEN 'table dropped' WHEN 'column dropped' THEN 'column dropped'
+                               WHEN 'emptied' THEN 'table emptied' WHEN 'updated' THEN 'rows overwritten'
+                               ELSE 'rows deleted' END, 'rehearsal', estimated => NOT r.exact)
+                   ORDER BY r.place), '[]')
+        FROM (SELECT l.value ->> 'relation' AS relation, l.value ->> 'column' AS "column", l.value ->> 'what' AS what,
+                     (l.value ->> 'rows')::bigint AS rows, coalesce((l.value ->> 'exact')::boolean, false) AS exact,
+                     l.place FROM jsonb_array_elements(report -> 'rows') WITH ORDINALITY AS l (value, place)) r
+        WHERE (r.rows IS NULL OR r.rows > 0 OR NOT r.exact)
+          AND NOT (r.what IN ('updated', 'deleted', 'emptied')
+                   AND coalesce(report #> '{values,compared}' ? r.relation, false))
+          AND NOT (r.what = 'column dropped' AND coalesce(
+                   report #> '{values,kept}' ? (r.relation || '.' || quote_ident(r."column")), false)))
+        || coalesce(report #> '{values,effects}', '[]');
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.effects_on_rows(jsonb) IS
+    'Effects loses_rows and loses_values by the report of a rehearsal: its rows and its compared values. Does not '
+    'write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.effects_on_others(report jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    -- the words of the SQL: what it names is meant to go
+    words  constant text[] := ARRAY(
+        SELECT DISTINCT CASE WHEN m.found[1] LIKE '"%' THEN replace(btrim(m.found[1], '"'), '""', '"')
+                             ELSE lower(m.found[1]) END
+        FROM jsonb_array_elements(report -> 'statements') s
+        CROSS JOIN LATERAL regexp_matches(s ->> 'statement', '("(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)', 'g')
+                   AS m (found));
+    renamed constant text[] := ARRAY(SELECT r ->> 'old' FROM jsonb_array_elements(report -> 'renamed') r);
+BEGIN
+    RETURN (
+        WITH change AS MATERIALIZED (
+            SELECT c.value ->> 'change' AS change, c.value ->> 'kind' AS kind, c.value ->> 'identity' AS identity,
+                   c.value #>> '{made_by,0}' AS maker, c.value -> 'made_by' AS makers, c.place,
+                   -- what it is part of: on names an index's table, a constraint has its table before a blank
+                   CASE WHEN c.value ->> 'kind' = 'index' THEN c.value #>> '{old_definition,on}'
+                        WHEN c.value ->> 'kind' = 'column'
+                        THEN regexp_replace(c.value ->> 'identity', '\.("([^"]|"")+"|[^".]+)$', '')
+                        WHEN c.value ->> 'kind' IN ('constraint', 'trigger', 'rule', 'policy')
+                        THEN regexp_replace(c.value ->> 'identity', ' ("([^"]|"")+"|[^" ]+)$', '') END AS whole
+            FROM jsonb_array_elements(report -> 'changes') WITH ORDINALITY AS c (value, place)
+            WHERE c.value ->> 'change' IN ('dropped', 'changed')
+              AND c.value ->> 'kind' NOT IN ('comment', 'grant', 'security label', 'default privileges')),
+        alien AS (
+            SELECT c.*, w.maker AS whole_maker, w.identity IS NOT NULL AS goes_with,
+                   report -> 'migrations' ?| ARRAY(SELECT jsonb_array_elements_text(
+                       CASE jsonb_typeof(c.makers) WHEN 'array' THEN c.makers ELSE '[]' END)) AS is_ours,
+                   -- the last part of its name
+                   ARRAY(SELECT replace(btrim(m.found[1], '"'), '""', '"')
+                         FROM regexp_matches(c.identity, '("(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)', 'g')
+                              AS m (found)) AS names
+            FROM change c LEFT JOIN change w ON w.identity = c.whole AND w.change = 'dropped'
+             AND w.kind IN ('table', 'partitioned table', 'foreign table', 'view', 'materialized view')
+            WHERE c.identity <> ALL (renamed) AND coalesce(c.whole, '') <> ALL (renamed))
+        SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect('takes_other', a.identity, NULL::bigint,
+                   CASE WHEN a.change = 'changed' THEN a.kind || ', changed with what is dropped'
+                        WHEN a.maker IS NULL THEN a.kind || ', not known who made it' ELSE a.kind END,
+                   'rehearsal', a.maker) ORDER BY a.place), '[]')
+        FROM alien a
+        WHERE CASE
+            WHEN a.change = 'changed' THEN a.maker IS NOT NULL AND NOT a.is_ours AND NOT a.goes_with
+                AND NOT words && a.names[2:]
+            WHEN a.maker IS NOT NULL THEN NOT report -> 'migrations' ? a.maker
+                -- parts of what goes as a whole need not be named
+                AND (NOT a.goes_with OR a.maker IS DISTINCT FROM coalesce(a.whole_maker, a.maker))
+            ELSE NOT a.goes_with AND NOT words && a.names[cardinality(a.names):] END);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.effects_on_others(jsonb) IS
+    'Effects takes_other by the report of a rehearsal: objects of other migrations that are dropped, or that lose '
+    'what hung on something dropped; and objects of no known migration that the SQL does not name. Their parts are '
+    'not named. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_effects(report jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    IF (report ->> 'success')::boolean IS NOT TRUE THEN
+        RETURN '[]';
+    END IF;
+    RETURN migrollback_schema.effects_on_rows(report) || migrollback_schema.effects_on_others(report)
+        || coalesce((
+            SELECT jsonb_agg(migrollback_schema.migration_effect('breaks', b ->> 'identity', NULL::bigint,
+                       format('%s: %s', b ->> 'kind', b ->> 'because'), 'rehearsal') ORDER BY b ->> 'identity')
+            FROM jsonb_array_elements(report -> 'broken') b WHERE (b ->> 'certain')::boolean), '[]')
+        || coalesce(report -> 'states', '[]')
+        || coalesce((
+            SELECT jsonb_agg(migrollback_schema.migration_effect('locks', k.relation, NULL::bigint,
+                       format('%s, %s ms', k.mode, round(k.held, 1)), 'rehearsal') ORDER BY k.held DESC, k.relation)
+            FROM (SELECT DISTINCT ON (l ->> 'relation') l ->> 'relation' AS relation, l ->> 'mode' AS mode,
+                         coalesce((l ->> 'held_ms')::numeric, 0) AS held
+                  FROM jsonb_array_elements(report -> 'locks') l
+                  JOIN unnest('{ShareLock, ShareRowExclusiveLock, ExclusiveLock, AccessExclusiveLock}'::text[])
+                       WITH ORDINALITY AS m (mode, place) ON m.mode = l ->> 'mode'
+                  WHERE l ->> 'kind' NOT IN ('i', 'I', 'index') ORDER BY l ->> 'relation', m.place DESC) k), '[]');
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.rehearsal_effects(jsonb) IS
+    'What a rollback does beyond the schema, by the report of rehearse_migration_rollbacks(): an array of effects as '
+    'assess_migration() gives them. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.states_before_rehearsal(
+    names text[], otherwise_path text, count_ms int, OUT stood jsonb, OUT up jsonb, OUT kept jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    stood := migrollback_schema.schema_states();
+    up := migrollback_schema.states_around_apply(names);
+    kept := migrollback_schema.keep_values(names, otherwise_path,
+                                           clock_timestamp() + make_interval(secs => count_ms / 4000.0));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.states_before_rehearsal(text[], text, int) IS
+    'What a rehearsal compares with beside the schema: schema_states(), states_around_apply(), and keep_values() '
+    'within a quarter of count_ms. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.states_after_rehearsal(
+    old_states jsonb, up_states jsonb, kept jsonb, count_ms int)
+RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- Under the locks of the rollback: short.
+    RETURN jsonb_build_object(
+        'kept', migrollback_schema.keep_values_again(kept, clock_timestamp()
+                                                           + make_interval(secs => count_ms / 4000.0)),
+        'states', migrollback_schema.state_effects(old_states, migrollback_schema.schema_states(), up_states,
+                                                   'rehearsal'));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.states_after_rehearsal(jsonb, jsonb, jsonb, int) IS
+    'What a rollback that has just run in this transaction did beside the schema: kept (keep_values_again()), states '
+    '(state_effects()). Does not write.';
