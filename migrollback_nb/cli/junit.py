@@ -26,7 +26,8 @@ def junit_xml(proof: Proof, *, suite: str, required: Grade | None = None) -> byt
     suite : str
         What the cases belong to: the folder.
     required : str, optional
-        Grade below which a case is a failure. Without it a migration without a rollback is skipped, and all but
+        Grade below which a case is a failure; one that could not be tried is an error. Without it a
+        migration without a rollback is skipped, and all but
         `restores` is a failure.
 
     Returns
@@ -36,7 +37,13 @@ def junit_xml(proof: Proof, *, suite: str, required: Grade | None = None) -> byt
     """
     failed = {case.migration_name for case in proof.below(required or "restores")}
     skipped = set() if required else {case.migration_name for case in proof.migrations if case.grade == "no_rollback"}
-    counts = {"tests": len(proof.migrations), "failures": len(failed - skipped), "errors": 0, "skipped": len(skipped)}
+    unknown = {case.migration_name for case in proof.migrations if case.grade == "unknown"}
+    counts = {
+        "tests": len(proof.migrations),
+        "failures": len(failed - skipped - unknown),
+        "errors": len(unknown),
+        "skipped": len(skipped),
+    }
     totals = {name: str(count) for name, count in counts.items()} | {
         "time": f"{sum(case.seconds for case in proof.migrations):.3f}"
     }
@@ -51,7 +58,8 @@ def junit_xml(proof: Proof, *, suite: str, required: Grade | None = None) -> byt
         if case.migration_name in skipped:
             ET.SubElement(element, "skipped", {"message": "no rollback SQL"})
         elif case.migration_name in failed:
-            ET.SubElement(element, "failure", {"type": case.grade, "message": _text(_headline(case))}).text = _text(
+            outcome = "error" if case.migration_name in unknown else "failure"
+            ET.SubElement(element, outcome, {"type": case.grade, "message": _text(_headline(case))}).text = _text(
                 "\n".join(case.lines())
             )
         elif case.lines():

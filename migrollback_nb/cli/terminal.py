@@ -68,6 +68,7 @@ def _as_rows(result: Any) -> tuple[Sequence[Mapping[str, Any]], Sequence[str]]:
                 "sqlstate",
                 "statement",
                 "differences",
+                "effects",
                 "remarks",
                 "reapplies",
                 "seconds",

@@ -142,6 +142,7 @@ PROOF = {
     "sqlstate": _TEXT,
     "statement": _TEXT,
     "differences": _ANY,
+    "effects": _ANY,
     "remarks": _ANY,
     "reapplies": "boolean",
     "seconds": "float64",
@@ -266,5 +267,5 @@ def rehearsal(rows: Iterable[Mapping[str, Any]], what: str) -> pd.DataFrame:
 
 
 def proof(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Grades as a DataFrame (n, 8), columns as in `PROOF`; reapplies is missing where not tried. Does not write."""
+    """Grades as a DataFrame (n, 9), columns as in `PROOF`; reapplies is missing where not tried. Does not write."""
     return _frame(rows, PROOF)

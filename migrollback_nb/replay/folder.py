@@ -48,8 +48,9 @@ def verify(
     Returns
     -------
     DataFrame
-        Columns migration_name, grade (restores, loses_data, differs, fails, no_rollback), sqlstate, statement,
-        differences (tuple of dict), remarks (tuple of str), reapplies (whether the up migration works again after the
+        Columns migration_name, grade (restores, loses_data, cannot_reapply, differs, fails, unknown, no_rollback),
+        sqlstate, statement, differences (tuple of dict), effects (tuple of dict: sequences that start anew, roles left
+        behind and the like), remarks (tuple of str), reapplies (whether the up migration works again after the
         rollback), seconds. ``attrs["warnings"]``: what is true of all of it, as which roles and stand-ins were created.
 
     Raises

@@ -10,16 +10,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from migrollback_nb.core import ordering
-from migrollback_nb.core.errors import DependencyError
+from migrollback_nb.core.errors import DependencyError, MigrollbackError, from_sqlstate
 from migrollback_nb.core.results import MigrationProof, Proof
 from migrollback_nb.files import preludes
 from migrollback_nb.files.formats import find_folder, in_order
-from migrollback_nb.replay import hints
+from migrollback_nb.replay import hints, patience
 from migrollback_nb.replay.filling import Filling
 from migrollback_nb.replay.proof_databases import Clock, ProofDatabases, State
+from migrollback_nb.replay.runs import Failure
 from migrollback_nb.replay.scratch import Scratch, scratch
 from migrollback_nb.replay.trial import Trial, still_known, try_migration, verdict
 
@@ -31,7 +35,9 @@ if TYPE_CHECKING:
     from migrollback_nb.files.formats.folder import FolderContents
     from migrollback_nb.files.migration import MigrationFile
     from migrollback_nb.files.preludes import Prelude
-    from migrollback_nb.replay.runs import Failure
+
+#: After so many migrations in a row that the server had no room for, no time is spent on the next.
+_IN_VAIN = 3
 
 
 def prove_folder(
@@ -167,6 +173,16 @@ def _ordered(files: Iterable[MigrationFile]) -> tuple[list[MigrationFile], list[
                 del by_name[name]
 
 
+@dataclass(slots=True, kw_only=True)
+class _Tried:
+    """What came of trying one migration."""
+
+    before: State
+    trial: Trial
+    remarks: list[str]
+    goes_on: bool  # the copy that is worked on is where the up migration has brought it
+
+
 class _Prover:
     """Grades one migration after another."""
 
@@ -176,46 +192,129 @@ class _Prover:
         self._first = first
         self._named = named  # the server is not ours
         self._state: State | None = None  # of the copy that is worked on
+        self._broken = False  # whether the copy that is worked on is not what it should be
+        self._in_vain = 0  # how many migrations in a row could not be tried
 
     def _start_over(self) -> None:
+        self._broken = True
         self._databases.start_over()
         self._filling.start_over()
         self._state = None
+        self._broken = False
 
     def apply(self, file: MigrationFile) -> None:
         """Run the up migration only; one that does not run is left out. Writes."""
-        if self._databases.run_up(self._databases.work, file) is None:
+        try:
+            patience.patiently(lambda: self._apply(file))
+        except (MigrollbackError, psycopg.Error) as error:
+            if not patience.is_trouble(error):
+                raise
+            self._later(file)
+
+    def _apply(self, file: MigrationFile) -> None:
+        if self._broken:
+            self._start_over()
+        failure = self._databases.run_up(self._databases.work, file)
+        if failure is not None and (self._filling.has_rows or not file.transaction or failure.lost):
+            self._start_over()
+            failure = self._databases.run_up(self._databases.work, file)
+        if failure is None:
             self._databases.is_applied(file)
             self._state = None
-        elif self._filling.has_rows or not file.transaction:
-            self._start_over()
-            if self._databases.run_up(self._databases.work, file) is None:
-                self._databases.is_applied(file)
+        else:
+            self._broken = not file.transaction
+            _raise_trouble(failure)
+
+    def _later(self, file: MigrationFile) -> None:
+        """Leave an up migration that could not be tried to the base, which runs it before the next one."""
+        self._databases.is_applied(file)
+        self._broken = True
 
     def grade(self, file: MigrationFile) -> MigrationProof:
-        """Try one migration, and leave its up migration applied for the next. Writes."""
+        """Try one migration, and leave its up migration applied for the next. Writes.
+
+        What the server has no room or connection for is tried again after a while. Where that does not pass, this
+        migration's grade is not known, and the others are tried all the same.
+        """
         began = time.perf_counter()
+        tried, trouble = self._try_patiently(file)
+        if tried is None or (trouble is not None and trouble.of_the_server):
+            self._in_vain += 1
+            self._later(file)
+            return MigrationProof(
+                migration_name=file.name,
+                grade="unknown",
+                sqlstate=None if trouble is None else trouble.sqlstate,
+                remarks=(f"it could not be tried: {trouble}",),
+                seconds=time.perf_counter() - began,
+            )
+        self._in_vain = 0
+        if (failure := tried.trial.failure) is not None:
+            tried.remarks += self._hints(file, failure, of_up=tried.trial.up is not None)
+        try:
+            self._go_on(file, tried)
+        except (MigrollbackError, psycopg.Error) as error:
+            if not patience.is_trouble(error):
+                raise
+            self._broken = True
+        return verdict(file, tried.trial, tried.remarks, time.perf_counter() - began)
+
+    def _try_patiently(self, file: MigrationFile) -> tuple[_Tried | None, Failure | None]:
+        """What came of trying a migration, and what it failed for: also where it could not be tried at all. Writes."""
+        tried: _Tried | None = None
+        trouble: Failure | None = None
+        for wait in (0, *(patience.WAITS if self._in_vain < _IN_VAIN else ())):
+            time.sleep(wait)
+            # who loses the connection a second time has ended it
+            ended = trouble is not None and trouble.lost
+            try:
+                if self._broken:
+                    self._start_over()
+                tried = self._try(file)
+            except (MigrollbackError, psycopg.Error) as error:
+                if not patience.is_trouble(error):
+                    raise
+                tried, trouble = None, Failure(message=str(error), sqlstate=getattr(error, "sqlstate", None))
+            else:
+                trouble = tried.trial.failure
+                if trouble is None or not (trouble.of_the_server or (trouble.lost and not ended)):
+                    break
+            self._broken = True
+        return tried, trouble
+
+    def _try(self, file: MigrationFile) -> _Tried:
+        """Try a migration once. Writes."""
         before = self._filling.fill_for(file, self._state or self._filling.fill())
         remarks = self._filling.stayed_empty(file, before)
         trial = try_migration(self._databases, self._databases.work, file, before)
-        goes_on = trial.goes_on
-        if self._filling.has_rows and (trial.failure is not None or not (trial.restored or file.rollback is None)):
+        tried = _Tried(before=before, trial=trial, remarks=remarks, goes_on=trial.goes_on)
+        if trial.failure is not None and (trial.failure.lost or trial.failure.of_the_server):
+            return tried
+        bad = trial.failure is not None or not (trial.restored and trial.reapplies is not False)
+        if self._filling.has_rows and bad and (file.rollback is not None or trial.failure is not None):
+            if self._databases.roles_differ:
+                self._databases.start_over()
+                tried.goes_on = False
             more, replacement = self._compare_without_rows(file, before.schema, trial)
-            remarks += more
+            tried.remarks += more
             if replacement is not None:
-                trial, goes_on = replacement, False
-        if (failure := trial.failure) is not None:
-            remarks += self._hints(file, failure, of_up=trial.up is not None)
+                tried.trial, tried.goes_on = replacement, False
+        return tried
+
+    def _go_on(self, file: MigrationFile, tried: _Tried) -> None:
+        """Bring the copy that is worked on to where the up migration has brought it. Writes."""
+        trial, goes_on = tried.trial, tried.goes_on
         if trial.up is None:
             self._databases.is_applied(file)
-        schema = None if self._filling.changed_schema and not goes_on else trial.schema_up or before.schema
+        schema = None if self._filling.changed_schema and not goes_on else trial.schema_up or tried.before.schema
         if not goes_on:
             self._start_over()
         if trial.up is None or not goes_on:
-            self._state = self._filling.fill(schema, still_known(before, file) if goes_on else None)
+            known = still_known(tried.before, file) if goes_on else None
+            self._state = None
+            self._state = self._filling.fill(schema, known)
         else:
-            self._state = before
-        return verdict(file, trial, remarks, time.perf_counter() - began)
+            self._state = tried.before
 
     # -- what a failure may come from ----------------------------------------------------------------------------------
 
@@ -243,6 +342,9 @@ class _Prover:
         """Whether synthetic rows are the reason for a bad verdict: remarks, and the trial that counts instead."""
         bare = self._try_with_fewer(file, schema, fill_empty=False)
         if trial.failure is None:
+            if trial.restored:
+                only = "cannot be applied again only where tables hold rows (synthetic ones)"
+                return ([only] if bare.restored and bare.reapplies else []), None
             return (["differs only where tables hold rows (synthetic ones)"] if bare.restored else []), None
         if trial.up is not None and bare.up is not None:
             trial.up = bare.up
@@ -271,4 +373,13 @@ class _Prover:
             schema = databases.schema(copy)
         trial = try_migration(databases, copy, file, State(schema=schema, rows=rows))
         databases.drop(copy)
+        databases.take_back_roles()
+        if trial.failure is not None:
+            _raise_trouble(trial.failure)
         return trial
+
+
+def _raise_trouble(failure: Failure) -> None:
+    """Raise what the server, and not the SQL, is the reason for."""
+    if failure.of_the_server:
+        raise from_sqlstate(failure.sqlstate, failure.message)

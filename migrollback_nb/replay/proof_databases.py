@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb.replay import table_contents
+from migrollback_nb.core.errors import from_sqlstate
+from migrollback_nb.replay import beside_schema, table_contents
 from migrollback_nb.replay.runs import Failure, run_rollback, run_up
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
     from migrollback_nb.files.migration import MigrationFile
+    from migrollback_nb.replay.beside_schema import BesideSchema
     from migrollback_nb.replay.scratch import Scratch
     from migrollback_nb.replay.table_contents import Content
 
@@ -51,6 +53,7 @@ class ProofDatabases:
         self._place = place
         self._behind: list[MigrationFile] = []  # applied in the copy that is worked on, not yet in the base
         self._base = place.name
+        self._roles = place.role_names()  # that are there by what the base holds
         self.work = self.copy()
 
     @property
@@ -77,15 +80,30 @@ class ProofDatabases:
 
     def catch_up(self) -> None:
         """Bring the base to where the up migrations have brought the copy that is worked on. Writes."""
-        for file in self._behind:
-            self.run_up(self.base, file)
-        self._behind.clear()
+        while self._behind:
+            failure = self.run_up(self.base, self._behind[0])
+            if failure is not None and failure.of_the_server:
+                raise from_sqlstate(failure.sqlstate, failure.message)
+            del self._behind[0]
+        self._roles = self._place.role_names()
 
     def start_over(self) -> None:
         """Work on in a new copy of the base. Writes."""
-        self.catch_up()
         self.drop(self.work)
+        self.take_back_roles()
+        self.catch_up()
         self.work = self.copy()
+
+    # -- roles, which all databases share ------------------------------------------------------------------------------
+
+    @property
+    def roles_differ(self) -> bool:
+        """Whether roles came or went since the base was brought to where it is: what makes them cannot run there."""
+        return self._place.role_names() != self._roles
+
+    def take_back_roles(self) -> None:
+        """Bring back the roles that belong to what the base holds. Writes, on a server of our own alone."""
+        self._place.keep_roles(self._roles)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -116,6 +134,11 @@ class ProofDatabases:
         """The numbers of objects of each kind, which cost next to nothing. Does not write."""
         with self.clock.on("schema"):
             return database.queries.count_catalog_rows()
+
+    def beside_schema(self, database: Database) -> BesideSchema:
+        """What stands beside the schema. Does not write."""
+        with self.clock.on("schema"):
+            return beside_schema.read(database.connection, besides=[self._place.schema])
 
     def rows(self, database: Database, known: dict[str, Content] | None = None) -> dict[str, Content]:
         """What all tables hold; known: what need not be read again where it is unchanged. Does not write."""

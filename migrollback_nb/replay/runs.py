@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from migrollback_nb.core.errors import MigrollbackError
+from migrollback_nb.core.errors import ConnectionFailed, MigrollbackError
 from migrollback_nb.parsing.statements import SqlText
+from migrollback_nb.replay import patience
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -23,6 +24,12 @@ class Failure:
     sqlstate: str | None = None
     statement: str | None = None  #: as the database keeps it: cut after 2,000 characters
     number: int | None = None  #: of the statement, counted from 1
+    lost: bool = False  #: the connection was lost, perhaps by the SQL itself
+
+    @property
+    def of_the_server(self) -> bool:
+        """Whether the server had no room or was not there, whatever the SQL."""
+        return patience.is_of_the_server(self.sqlstate)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.sqlstate})" if self.sqlstate else self.message
@@ -58,7 +65,10 @@ def _run(database: Database, run: Callable[[], ExecutionResult]) -> Failure | No
         # another session would roll back: no temporary table of the up migration is there then
         database.connection.execute("DISCARD TEMP")
     except MigrollbackError as error:
-        return Failure(message=error.message, sqlstate=getattr(error, "sqlstate", None))
+        if patience.no_room(error):
+            return Failure(message=error.message, sqlstate="53300")
+        lost = isinstance(error, ConnectionFailed)
+        return Failure(message=error.message, sqlstate=getattr(error, "sqlstate", None), lost=lost)
     row = execution.rows[0]
     if row["success"]:
         return None

@@ -23,7 +23,7 @@ from migrollback_nb.core.text import first_few
 from migrollback_nb.database import Database
 from migrollback_nb.database.connection import find_dsn, open_connection
 from migrollback_nb.files.requirements import Requirements, requirements_of
-from migrollback_nb.replay import scratch_platform
+from migrollback_nb.replay import patience, scratch_platform
 from migrollback_nb.replay.scratch_server import lacking_extensions, server_for
 from migrollback_nb.servers import programs
 
@@ -88,12 +88,14 @@ class Scratch:
 
     def connect(self, database: str | None = None) -> Database:
         """Open a connection to the scratch database, or another of this scratch, until it is closed. Writes nothing."""
-        opened = Database.connect(
-            self.dsn_of(database or self.name),
-            found_in="the scratch database",
-            schema=self.schema,
-            timeouts=self._timeouts,
-            interface="scratch",
+        opened = patience.patiently(
+            lambda: Database.connect(
+                self.dsn_of(database or self.name),
+                found_in="the scratch database",
+                schema=self.schema,
+                timeouts=self._timeouts,
+                interface="scratch",
+            )
         )
         self._open.append(opened)
         return opened
@@ -101,6 +103,7 @@ class Scratch:
     def create(self, *, template: str | None = None) -> str:
         """Create another database here, empty or a copy of one without connections, and return its name. Writes."""
         name = PREFIX + secrets.token_hex(8)
+        self._reach()
         # before the database is there: who clears leftovers away must see that it is in use
         self.admin.execute("SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended(%s, 0))", (name,))
         self._created.append(name)
@@ -135,9 +138,36 @@ class Scratch:
         for database in [database for database in self._open if database.target.database == name]:
             database.close()
             self._open.remove(database)
+        if name not in self._created:
+            return
+        self._reach()
         self.admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         self.admin.execute("SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended(%s, 0))", (name,))
         self._created.remove(name)
+
+    def _reach(self) -> None:
+        """Connect to the server's maintenance database again where that connection is lost. Writes nothing."""
+        if self.admin.closed:
+            self.admin = patience.patiently(
+                lambda: open_connection(self._dsn, found_in="the scratch database's server")
+            )
+
+    def role_names(self) -> frozenset[str]:
+        """The names of all roles of the server. Does not write."""
+        self._reach()
+        return frozenset(scratch_platform.roles_of(self.admin))
+
+    def keep_roles(self, names: frozenset[str]) -> None:
+        """Drop all other roles, and create those of them that are gone: on a server of our own alone. Writes roles."""
+        if not self.alone and self.roles is None:
+            return
+        there = self.role_names()
+        for role in there - names:
+            # one that owns something, or has rights, in a database that stays
+            with suppress(psycopg.errors.DependentObjectsStillExist, psycopg.errors.UndefinedObject):
+                self.admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+        for role in names - there:
+            self.admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
 
     def install(self, database: Database) -> None:
         """Install the rollback system in a database of this scratch. Writes."""
@@ -262,7 +292,10 @@ def _created_on(
         from migrollback_nb.servers import embedded
 
         dsn = embedded.start()
-    admin = open_connection(dsn, found_in=place.found_in, application_name="migrollback_nb scratch")
+    admin = patience.patiently(
+        lambda: open_connection(dsn, found_in=place.found_in, application_name="migrollback_nb scratch"),
+        trouble=patience.no_room,
+    )
     version = admin.info.server_version
     words = place.words or f"PostgreSQL {version // 10000}.{version % 10000} at {admin.info.host or 'local'}"
     created = Scratch(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb.core.results import DataLoss, MigrationProof, SchemaDiff
-from migrollback_nb.replay import table_contents
+from migrollback_nb.core.results import DataLoss, Effect, MigrationProof, SchemaDiff
+from migrollback_nb.replay import beside_schema, table_contents
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results.proof import Grade
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from migrollback_nb.replay.runs import Failure
     from migrollback_nb.replay.table_contents import Content
 
+#: Effects that are no loss of data: something stays switched off, or stays although it was not there.
+_STATE_DIFFERS = frozenset({"leaves_disabled", "leaves_invalid", "leaves_behind"})
 _ALTERS = re.compile(r"\balter\b", re.IGNORECASE)
 
 
@@ -30,6 +32,7 @@ class Trial:
     rollback: Failure | None = None
     diff: SchemaDiff | None = None  #: between before and after the rollback; None where there was none
     losses: list[DataLoss] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)  #: what else is not as before
     remarks: list[str] = field(default_factory=list)
     reapplies: bool | None = None
     goes_on: bool = False  #: the database is where the up migration alone would have brought it
@@ -68,6 +71,7 @@ def try_migration(databases: ProofDatabases, database: Database, file: Migration
     # rollback does
     hashed = file.rollback is not None and not _ALTERS.search(file.up.text)
     hash_before = databases.schema_hash(database) if hashed else None
+    beside = databases.beside_schema(database) if file.rollback is not None else None
     trial = Trial(up=databases.run_up(database, file))
     if trial.up is not None:
         # whole or not at all; statement by statement, what ran before the failure has stayed
@@ -91,8 +95,14 @@ def try_migration(databases: ProofDatabases, database: Database, file: Migration
         before.rows, databases.rows(database, still_known(before, file))
     )
     trial.remarks += left_over
+    assert beside is not None  # noqa: S101  # for mypy: there is a rollback
+    trial.effects = [
+        *beside_schema.effects_of_losses(trial.losses),
+        *beside_schema.effects_of_changes(trial.diff.changes),
+        *beside_schema.compare(beside, databases.beside_schema(database)),
+    ]
     _apply_again(databases, database, file, trial, objects)
-    trial.goes_on = bool(trial.reapplies) and same and not trial.diff
+    trial.goes_on = bool(trial.reapplies) and same and not trial.diff and not trial.effects
     return trial
 
 
@@ -121,7 +131,7 @@ def still_known(before: State, file: MigrationFile) -> dict[str, Content] | None
 
 
 def verdict(file: MigrationFile, trial: Trial, remarks: Sequence[str], seconds: float) -> MigrationProof:
-    """The grade of a trial. Pure."""
+    """The grade of a trial: of those that fit, the first of this order. Pure."""
     said = [*remarks, *trial.remarks]
     failure = trial.failure
     grade: Grade
@@ -142,13 +152,21 @@ def verdict(file: MigrationFile, trial: Trial, remarks: Sequence[str], seconds: 
             if change.change == "reordered"
         ]
         differences = (*(change for change in trial.diff.changes if change.change != "reordered"), *trial.losses)
-        grade = "differs" if not trial.restored else "loses_data" if trial.losses else "restores"
+        if not trial.restored:
+            grade = "differs"
+        elif trial.reapplies is False:
+            grade = "cannot_reapply"
+        elif any(effect.effect in _STATE_DIFFERS for effect in trial.effects):
+            grade = "differs"
+        else:
+            grade = "loses_data" if trial.losses or trial.effects else "restores"
     return MigrationProof(
         migration_name=file.name,
         grade=grade,
         sqlstate=None if failure is None else failure.sqlstate,
         statement=None if failure is None else failure.statement,
         differences=differences,
+        effects=tuple(trial.effects),
         remarks=tuple(said),
         reapplies=trial.reapplies,
         seconds=seconds,

@@ -23,7 +23,9 @@ from migrollback_nb.replay.scratch import PREFIX
 
 pytestmark = pytest.mark.older
 
-KEYS = ["migration_name", "grade", "sqlstate", "statement", "differences", "remarks", "reapplies", "seconds"]
+KEYS = [
+    "migration_name", "grade", "sqlstate", "statement", "differences", "effects", "remarks", "reapplies", "seconds",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -264,6 +266,7 @@ def test_the_frame_has_fixed_columns_and_dtypes(three, server, folder):
         "sqlstate": "string",
         "statement": "string",
         "differences": "object",
+        "effects": "object",
         "remarks": "object",
         "reapplies": "boolean",
         "seconds": "float64",

@@ -71,6 +71,21 @@ def test_hostile_texts_are_visible_and_harmless():
 
 
 def test_counts_and_words():
-    assert PROOF.counts == {"restores": 1, "loses_data": 0, "differs": 1, "fails": 1, "no_rollback": 1}
+    assert {grade: count for grade, count in PROOF.counts.items() if count} == {
+        "restores": 1,
+        "differs": 1,
+        "fails": 1,
+        "no_rollback": 1,
+    }
     assert [migration.migration_name for migration in PROOF.below("loses_data")] == ["002_b", "003_c", "004_d"]
     assert "4 migrations: 1 restores, 1 differs, 1 fails, 1 no_rollback" in repr(PROOF)
+
+
+def test_what_could_not_be_tried_is_an_error_and_reaches_no_required_grade():
+    unknown = MigrationProof(migration_name="001_a", grade="unknown", sqlstate="53300", remarks=("not tried",))
+    proof = Proof(migrations=(unknown,), server="PostgreSQL 18")
+    for required in (None, "loses_data"):
+        suite = ET.fromstring(junit_xml(proof, suite="s", required=required)).find("testsuite")
+        assert [suite.get(name) for name in ("failures", "errors")] == ["0", "1"]
+        assert suite.find(".//error").get("message") == "unknown: not tried"
+    assert proof.below("loses_data") == (unknown,)

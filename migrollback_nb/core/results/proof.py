@@ -8,14 +8,23 @@ from typing import Any, Literal
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import shown
+from migrollback_nb.core.results.assessment import Effect
 from migrollback_nb.core.results.schema import SchemaChange
 
-Grade = Literal["restores", "loses_data", "differs", "fails", "no_rollback"]
+Grade = Literal["restores", "loses_data", "cannot_reapply", "differs", "fails", "unknown", "no_rollback"]
 
-#: Grades from the best to the worst; the last has nothing to judge.
-GRADES: tuple[Grade, ...] = ("restores", "loses_data", "differs", "fails", "no_rollback")
-_MARKS = {"restores": "✅", "loses_data": "⚠️", "differs": "❌", "fails": "❌", "no_rollback": "⚪"}
-_STYLES = {"restores": html.GOOD, "loses_data": html.CAREFUL, "no_rollback": html.CAREFUL}
+#: Grades from the best to the worst; the last two have nothing to judge.
+GRADES: tuple[Grade, ...] = (
+    "restores", "loses_data", "cannot_reapply", "differs", "fails", "unknown", "no_rollback",
+)  # fmt: skip
+_MARKS = {"restores": "✅", "loses_data": "⚠️", "unknown": "❔", "no_rollback": "⚪"}
+_STYLES = {
+    "restores": html.GOOD,
+    "loses_data": html.CAREFUL,
+    "cannot_reapply": html.CAREFUL,
+    "unknown": html.CAREFUL,
+    "no_rollback": html.CAREFUL,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +63,7 @@ class MigrationProof:
     sqlstate: str | None = None  #: of the error, where it fails
     statement: str | None = None  #: that failed
     differences: tuple[SchemaChange | DataLoss, ...] = ()  #: what is not as before: objects, rows
+    effects: tuple[Effect, ...] = ()  #: what of values, sequences and the like is not as before
     remarks: tuple[str, ...] = ()  #: what a person should know
     reapplies: bool | None = (
         None  #: whether the up migration works again after the rollback; None where there was nothing to try
@@ -63,7 +73,7 @@ class MigrationProof:
     @property
     def mark(self) -> str:
         """One sign for the grade."""
-        return _MARKS[self.grade]
+        return _MARKS.get(self.grade, "❌")
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback verify --format json`."""
@@ -73,6 +83,7 @@ class MigrationProof:
             "sqlstate": self.sqlstate,
             "statement": self.statement,
             "differences": [difference.to_dict() for difference in self.differences],
+            "effects": [effect.to_dict() for effect in self.effects],
             "remarks": list(self.remarks),
             "reapplies": self.reapplies,
             "seconds": round(self.seconds, 3),
@@ -84,6 +95,13 @@ class MigrationProof:
             [f"{self.sqlstate or 'no SQLSTATE'}: {' '.join(shown(self.statement).split())}"] if self.statement else []
         )
         parts += [str(difference) for difference in self.differences]
+        # of values and of what the schema shows speak the differences
+        told = {getattr(difference, "identity", None) for difference in self.differences}
+        parts += [
+            f"! {effect.identity}: {effect.detail}"
+            for effect in self.effects
+            if effect.effect != "values_not_restored" and effect.identity not in told
+        ]
         return (*parts, *self.remarks)
 
     def __repr__(self) -> str:
