@@ -266,7 +266,7 @@ def rehearse(call: Call) -> Rehearsal | Any:
 def sync(call: Call) -> SyncResult:
     """Register what is new in the folder. Writes."""
     with call.bar() as progress:
-        return call.db.sync(deploy=call.args.deploy, progress=progress)
+        return call.db.sync(deploy=call.args.deploy, progress=progress, snapshots=call.args.snapshots)
 
 
 def apply(call: Call) -> ApplyResult:

@@ -181,7 +181,16 @@ TEMPLATE = (
     _PRELUDE,
 )
 
-SYNC = (_TO_DEPLOY,)
+SYNC = (
+    _TO_DEPLOY,
+    argument(
+        "--snapshots",
+        choices=("ends", "none"),
+        default="ends",
+        help="snapshot of the schema: one at the end, unless nothing has changed, which is what was before the next"
+        " deploy; or none (default ends)",
+    ),
+)
 
 INSTALL = (
     argument(

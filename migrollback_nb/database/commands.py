@@ -193,6 +193,10 @@ class Commands:
                 ) from lost
             return cast(str, details["snapshot"])
 
+    def snapshot_after_sync(self, names: Sequence[str]) -> None:
+        """Store the schema at the end of a sync that registered these. Writes, unless nothing has changed."""
+        self._call("snapshot_after_sync", names=list(names))
+
     def verify_last_rollback(self, name: str) -> Row:
         """The row of verify_last_rollback(). Writes one event, and a snapshot where none was taken since."""
         return self._call("verify_last_rollback", name=name)[0]

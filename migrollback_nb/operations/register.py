@@ -11,6 +11,7 @@ from migrollback_nb.core import ordering, results
 from migrollback_nb.core.errors import ConnectionFailed, DependencyError, LockBusy, MigrationNotFound, MigrollbackError
 from migrollback_nb.files.formats import in_order
 from migrollback_nb.operations import ledgers, renamed_files
+from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.interrupts import some
 from migrollback_nb.operations.rejection import not_found
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from migrollback_nb.database.progress import Progress
     from migrollback_nb.files.formats import MigrationFolder
     from migrollback_nb.files.migration import MigrationFile
+    from migrollback_nb.operations.snapshots import Snapshots
 
 
 def register(database: Database, file: MigrationFile) -> RegisterResult:
@@ -41,12 +43,18 @@ def register(database: Database, file: MigrationFile) -> RegisterResult:
 
 
 def sync(
-    database: Database, folder: MigrationFolder, *, deploy: str | None = None, progress: Progress | None = None
+    database: Database,
+    folder: MigrationFolder,
+    *,
+    deploy: str | None = None,
+    snapshots: Snapshots = "ends",
+    progress: Progress | None = None,
 ) -> SyncResult:
     """Register what the folder holds and the history does not, and record what deploy tools did. Writes.
 
     Parameters and result are those of `Workspace.sync`.
     """
+    around.check_choice(snapshots)
     history = database.queries.history_states()
     contents = folder.read_all(unchanged={name: row["checksum"] for name, row in history.items()})
     failures = [results.FileFailure(migration_name=error.migration_name, error=str(error)) for error in contents.errors]
@@ -81,6 +89,9 @@ def sync(
     if missing:
         database.commands.record_missing_in_ledger(missing)
     done = _register_all(database, ordered, deploy=deploy_id, names=found.renamed, progress=progress)
+    came = [*without_file, *(file.name for file in ordered if file.name in done.names)]
+    if snapshots != "none":
+        warnings += around.after_sync(database, came)
     return results.SyncResult(
         registered=tuple(done.registered),
         applied_again=(*without_file, *done.applied_again),
@@ -110,6 +121,11 @@ class _Registered:
     applied_again: list[str] = field(default_factory=list)
     failed: list[results.FileFailure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> set[str]:
+        """Those that are in the history since."""
+        return {*self.applied_again, *(one.migration_name for one in self.registered)}
 
 
 def _register_all(

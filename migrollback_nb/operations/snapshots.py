@@ -73,6 +73,21 @@ def _snapshot(database: Database, moment: Moment, names: Sequence[str]) -> str:
         return database.commands.snapshot(names[-1], None, moment=moment, migrations=names)
 
 
+def after_sync(database: Database, names: Sequence[str]) -> tuple[str, ...]:
+    """Take a snapshot at the end of a sync that registered these migrations. Writes it, unless nothing has changed.
+
+    It is what was before the next deploy. Returns the warning that says why there is none.
+    """
+    try:
+        database.commands.snapshot_after_sync(names)
+    except (LockBusy, DatabaseError, ConnectionFailed) as error:
+        return (
+            f"No snapshot was taken after the sync: {error.message}. What the next deploy brings can be compared with"
+            " it no more, so a rollback of it will not be verified by it",
+        )
+    return ()
+
+
 def verify(
     database: Database, names: Sequence[str], *, before: str | None, fingerprint: str | None = None
 ) -> tuple[Verification | None, tuple[str, ...]]:

@@ -206,7 +206,9 @@ class Workspace(Inspection):
 
         return register(self.database, self.folder.read(name))
 
-    def sync(self, *, deploy: str | None = None, progress: Progress | None = None) -> results.SyncResult:
+    def sync(
+        self, *, deploy: str | None = None, progress: Progress | None = None, snapshots: Snapshots = "ends"
+    ) -> results.SyncResult:
         """Register what of the folder is not registered yet, and record what its deploy tool did since. Writes.
 
         The tool's ledger is asked about every file and every registered migration: what it does not hold is not
@@ -221,6 +223,9 @@ class Workspace(Inspection):
             deploy.
         progress : callable, optional
             Called with (done, all, name).
+        snapshots : {'ends', 'none'}
+            Of the schema, at the end, unless nothing has changed since the last one: what was before the next deploy,
+            with which a rollback of that is compared; or none.
 
         Raises
         ------
@@ -229,7 +234,7 @@ class Workspace(Inspection):
         """
         from migrollback_nb.operations import register as registering
 
-        return registering.sync(self.database, self.folder, deploy=deploy, progress=progress)
+        return registering.sync(self.database, self.folder, deploy=deploy, snapshots=snapshots, progress=progress)
 
     def record_dependencies(self) -> results.RecordResult:
         """Record what `infer_dependencies` finds. Writes: such dependencies block and order as declared ones do.

@@ -291,10 +291,9 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, text, text[], text) IS
     'Writes: stores the schema and schema_states() as they stand, for a migration that need not be registered yet. '
-    'moment: for one that '
-    'is taken around an operation ("before apply", "after apply", "before rollback", "after rollback") of these '
-    'migrations; where nothing has changed since the last snapshot, that one is given again. Returns the snapshot''s '
-    'id.';
+    'moment: for one that is taken around an operation ("before apply", "after apply", "before rollback", "after '
+    'rollback", "after sync") of these migrations; where nothing has changed since the last snapshot, that one is '
+    'given again. Returns the snapshot''s id.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.diff_migration_snapshots(
     old_snapshot uuid, new_snapshot uuid DEFAULT NULL)
@@ -312,3 +311,27 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.diff_migration_snapshots(uuid, uuid) IS
     'schema_changes() from a snapshot to another one, or to the schema as it stands now. SQLSTATE MR001: no such '
     'snapshot. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.snapshot_after_sync(names text[] DEFAULT '{}', client text DEFAULT NULL)
+RETURNS uuid LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    newest record;
+BEGIN
+    SELECT l.id, l.token INTO newest FROM migrollback_schema.migration_snapshots l
+     WHERE l.token IS NOT NULL ORDER BY l.taken_at DESC LIMIT 1;
+    IF cardinality(names) = 0 AND newest.token = migrollback_schema.snapshot_token() THEN
+        RETURN NULL;
+    END IF;
+    RETURN migrollback_schema.create_migration_snapshot(
+        coalesce(names[cardinality(names)], (SELECT h.migration_name FROM migrollback_schema.migration_history h
+                                              WHERE h.status <> 'rolled_back'
+                                              ORDER BY h.applied_at DESC, h.migration_name COLLATE "C" DESC LIMIT 1),
+                 '20250120_migration_rollback_system'),
+        NULL::text, 'after sync',
+        -- of what was there before the first snapshot nothing can be said: thousands of names would be kept for nothing
+        CASE WHEN newest.id IS NULL THEN '{}'::text[] ELSE names END, snapshot_after_sync.client);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.snapshot_after_sync(text[], text) IS
+    'Writes a snapshot at the end of a sync that registered these migrations or found them applied again: what came '
+    'after them, and what was before the next deploy. Returns its id; NULL, with nothing written, where there are '
+    'none and the schema is as at the last snapshot.';

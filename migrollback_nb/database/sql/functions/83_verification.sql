@@ -2,43 +2,86 @@
 -- Verification: is the schema, after a rollback, as it was before the migration was applied? Reads only.
 -- ---------------------------------------------------------------------------------------------------
 
+CREATE OR REPLACE FUNCTION migrollback_schema.was_there_before(name text, old_snapshot uuid, new_snapshot uuid)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    -- Registered late: a file that was bad before, or a ledger that could not be read. By the ledger's time where that
+    -- is beyond doubt; else by what its file says that it created, of which nothing came in between.
+    SELECT coalesce((SELECT h.metadata ->> 'applied_at_from' = 'ledger' AND h.applied_at < s.taken_at
+                       FROM migrollback_schema.migration_history h, migrollback_schema.migration_snapshots s
+                      WHERE h.migration_name = was_there_before.name AND s.id = old_snapshot), false)
+        OR coalesce((SELECT bool_and(o.objects #> ARRAY[m.kind, m.identity]
+                                     IS NOT DISTINCT FROM n.objects #> ARRAY[m.kind, m.identity])
+                       FROM migrollback_schema.migration_objects m, migrollback_schema.migration_snapshots o,
+                            migrollback_schema.migration_snapshots n
+                      WHERE m.migration_name = was_there_before.name AND m.source = 'parsed' AND m.action = 'created'
+                        AND o.id = old_snapshot AND n.id = new_snapshot), false)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.was_there_before(text, uuid, uuid) IS
+    'Whether a migration that was registered between these two snapshots had been applied before the older of them '
+    'already, as far as that can be told. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_apply_intervals(names text[])
 RETURNS TABLE (migration_name text, applied_number bigint, old_snapshot uuid, new_snapshot uuid, alone boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
-    WITH applied AS (
-        SELECT e.migration_name, max(e.event_number) AS event_number FROM migrollback_schema.migration_events e
-         WHERE e.migration_name = ANY (names) AND e.event = 'applied'
-           -- applied since by its deploy tool from another text: what was before and after that was not recorded
+    WITH came AS (                      -- each time that one of them was applied
+        SELECT e.migration_name, e.event_number, e.event = 'applied' AS by_us, e.event = 'registered' AS is_new,
+               lead(e.event_number) OVER (PARTITION BY e.migration_name ORDER BY e.event_number) AS next_number
+          FROM migrollback_schema.migration_events e
+         WHERE e.migration_name = ANY (names)
+           AND (e.event IN ('applied', 'applied_again')
+                OR e.event = 'registered' AND e.details ->> 'what' = 'registered')
+           -- applied since by its deploy tool from another text: what was before and after that was another change
            AND NOT EXISTS (SELECT FROM migrollback_schema.migration_events o
                             WHERE o.migration_name = e.migration_name AND o.event = 'applied_again'
                               AND o.event_number > e.event_number
-                              AND o.details ->> 'checksum' IS DISTINCT FROM e.details ->> 'checksum')
-         GROUP BY e.migration_name),
+                              AND o.details ->> 'checksum' IS DISTINCT FROM e.details ->> 'checksum')),
     taken AS MATERIALIZED (
         SELECT s.event_number, s.details ->> 'moment' AS moment, (s.details ->> 'snapshot')::uuid AS snapshot,
                s.details -> 'migrations' AS migrations,
                s.details -> 'migrations' <@ to_jsonb(names) AS alone
         FROM migrollback_schema.migration_events s
-        WHERE s.event = 'snapshot_taken' AND s.details ->> 'moment' IN ('before apply', 'after apply')
+        WHERE s.event = 'snapshot_taken' AND s.details ->> 'moment' IN ('before apply', 'after apply', 'after sync')
           AND s.details -> 'migrations' ?| names),
-    around AS (SELECT t.event_number, t.moment, t.snapshot, t.alone, m.name AS migration_name FROM taken t
-               CROSS JOIN LATERAL jsonb_array_elements_text(t.migrations) AS m (name)),
-    before AS (
-        SELECT DISTINCT ON (a.migration_name) a.migration_name, a.event_number AS applied_number, t.snapshot, t.alone
-        FROM applied a JOIN around t ON t.migration_name = a.migration_name AND t.moment = 'before apply'
-            AND t.event_number < a.event_number
-        ORDER BY a.migration_name, t.event_number DESC),
-    after AS (
-        SELECT DISTINCT ON (a.migration_name) a.migration_name, t.snapshot
-        FROM applied a JOIN around t ON t.migration_name = a.migration_name AND t.moment = 'after apply'
-            AND t.event_number > a.event_number
-        ORDER BY a.migration_name, t.event_number)
-    SELECT b.migration_name, b.applied_number, b.snapshot, a.snapshot, b.alone FROM before b JOIN after a
-      USING (migration_name)
+    intervals AS (
+        SELECT c.migration_name, c.event_number, b.snapshot AS old_snapshot, a.snapshot AS new_snapshot, b.alone
+          FROM came c
+          CROSS JOIN LATERAL (SELECT t.* FROM taken t
+                               WHERE t.moment = 'before apply' AND t.event_number < c.event_number
+                                 AND t.migrations ? c.migration_name ORDER BY t.event_number DESC LIMIT 1) b
+          CROSS JOIN LATERAL (SELECT t.* FROM taken t
+                               WHERE t.moment = 'after apply' AND t.event_number > c.event_number
+                                 AND t.migrations ? c.migration_name ORDER BY t.event_number LIMIT 1) a
+         WHERE c.by_us
+        UNION ALL
+        SELECT c.migration_name, c.event_number, b.snapshot, a.snapshot, a.alone
+          FROM came c
+          CROSS JOIN LATERAL (SELECT t.* FROM taken t
+                               WHERE t.moment = 'after sync' AND t.event_number > c.event_number
+                                 AND t.event_number < coalesce(c.next_number, t.event_number + 1)
+                                 AND t.migrations ? c.migration_name ORDER BY t.event_number LIMIT 1) a
+          CROSS JOIN LATERAL (SELECT s.event_number, (s.details ->> 'snapshot')::uuid AS snapshot
+                                FROM migrollback_schema.migration_events s
+                               WHERE s.event = 'snapshot_taken' AND s.event_number < c.event_number
+                               ORDER BY s.event_number DESC LIMIT 1) b
+         WHERE NOT c.by_us
+           -- what others did in between would be taken for its
+           AND NOT EXISTS (SELECT FROM migrollback_schema.migration_events o
+                            WHERE o.event_number > b.event_number AND o.event_number < a.event_number
+                              AND (o.event IN ('applied', 'rolled_back', 'statement_completed')
+                                   OR o.event IN ('registered', 'applied_again')
+                                      AND NOT a.migrations ? o.migration_name))
+           AND NOT (c.is_new AND migrollback_schema.was_there_before(c.migration_name, b.snapshot, a.snapshot)))
+    SELECT DISTINCT ON (i.migration_name) i.migration_name, i.event_number, i.old_snapshot, i.new_snapshot, i.alone
+      FROM intervals i
+     WHERE (SELECT count(*) FROM migrollback_schema.migration_snapshots s
+             WHERE s.id IN (i.old_snapshot, i.new_snapshot))
+           = CASE WHEN i.old_snapshot = i.new_snapshot THEN 1 ELSE 2 END
+     ORDER BY i.migration_name, i.event_number DESC
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_apply_intervals(text[]) IS
-    'The snapshots that were taken before and after the run in which each of these migrations was applied last; '
-    'alone: whether that run was of these migrations only. No row where there are none. Does not write.';
+    'The snapshots that were taken before and after the run in which each of these migrations was applied last, by us '
+    'or, as the snapshots at the ends of two syncs show it, by its deploy tool; alone: whether that run was of these '
+    'migrations only. No row where there are none. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.undo_definition_change(
     now jsonb, old_definition jsonb, new_definition jsonb)
