@@ -386,12 +386,14 @@ class Migrations(Workspace):
         bin: Path | str | None = None,
         own_server: bool = False,
         prelude: Sequence[Path | str] | Path | str | None = None,
+        record: bool = False,
         progress: Progress | None = None,
     ) -> pd.DataFrame:
-        """Grade the rollbacks of the folder on a scratch database; see `migrollback_nb.verify`. Writes only there."""
-        from migrollback_nb.replay.folder import verify as grade
+        """As `migrollback_nb.verify`, of the folder. Writes only on a scratch database; with record, grades here."""
+        from migrollback_nb.replay.folder import frame_of
 
-        return grade(self._dir, *names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
+        options: dict[str, Any] = {"on": on, "bin": bin, "own_server": own_server, "prelude": prelude}
+        return frame_of(self.proof(*names, record=record, progress=progress, **options))
 
     def proof(
         self,
@@ -400,12 +402,15 @@ class Migrations(Workspace):
         bin: Path | str | None = None,
         own_server: bool = False,
         prelude: Sequence[Path | str] | Path | str | None = None,
+        record: bool = False,
         progress: Progress | None = None,
     ) -> Proof:
-        """As `verify`, as one result that shows as HTML. Writes only on a scratch database."""
+        """As `verify`, as one result that shows as HTML. Writes only on a scratch database; with record, here."""
         from migrollback_nb.replay.proof import prove_folder
 
-        return prove_folder(self._dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
+        options: dict[str, Any] = {"on": on, "bin": bin, "own_server": own_server, "prelude": prelude}
+        found = prove_folder(self._dir, names, progress=progress, **options)
+        return self.record_proofs(found) if record else found
 
     def template(
         self,

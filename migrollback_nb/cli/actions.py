@@ -303,7 +303,10 @@ def install(call: Call) -> InstallResult | None:
 
 
 def verify(call: Call) -> Any:
-    """Grade the rollbacks of a folder; needs no database but the scratch one. Writes only there, and the JUnit file."""
+    """Grade the rollbacks of a folder. Writes only on the scratch database, and the JUnit file.
+
+    With --record it writes the grades into the database too; otherwise it needs none.
+    """
     from migrollback_nb.replay.proof import prove_folder
 
     args, folder = call.args, common(call.args, "dir")
@@ -326,7 +329,7 @@ def verify(call: Call) -> Any:
             raise UsageError(
                 f"{report} cannot be written: {error.strerror}", hint="Name another file with --junit."
             ) from error
-    return proof
+    return call.db.record_proofs(proof) if args.record else proof
 
 
 def template(call: Call) -> Template:

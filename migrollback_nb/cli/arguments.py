@@ -320,6 +320,11 @@ VERIFY = (
         help="exit status 1 when a rollback is worse than this or missing, or there is none to grade",
     ),
     argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML too"),
+    argument(
+        "--record",
+        action="store_true",
+        help="keep the grades in the database too (--dsn, or the variables), so that check quotes them",
+    ),
 )
 
 RUNBOOK = (

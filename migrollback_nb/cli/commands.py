@@ -207,6 +207,7 @@ _TABLE = (
         arguments=arguments.VERIFY,
         run=actions.verify,
         status=_verify_status,
+        needs_system=lambda args: args.record,
     ),
     Command(
         name="verify-rollback",

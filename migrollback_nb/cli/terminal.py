@@ -271,6 +271,8 @@ def _proof(result: results.Proof, out: TextIO, _: TextIO) -> None:
         out.write(f"{migration.mark} {visible(migration.migration_name):<{width}}  {migration.grade}\n")
         out.writelines(f"     {visible(line)}\n" for told in migration.lines() for line in told.splitlines())
     out.write(f"{RULE}\n{result.summary} (on {visible(result.server)})\n")
+    if result.recorded is not None:
+        out.write(f"{result.recorded}\n")
 
 
 def _verification(found: results.Verification | None, out: TextIO, _: TextIO | None = None) -> None:

@@ -119,6 +119,17 @@ class Commands:
 
         return retrying(self._session, attempt)
 
+    def record_proofs(self, proofs: Sequence[dict[str, Any]]) -> list[Row]:
+        """Keep what replays have proven. Writes proofs and one event. A row for each: is_registered."""
+
+        def attempt(lock_timeout: str) -> list[Row]:
+            with self._session.transaction(lock_timeout=lock_timeout):
+                return self._session.call(
+                    "record_migration_proofs", proofs=Jsonb(list(proofs)), client=self._session.client
+                )
+
+        return retrying(self._session, attempt)
+
     def record_parsed_objects(self, objects: Sequence[dict[str, Any]]) -> None:
         """Keep what the SQL of files says that migrations created. Writes."""
         with self._session.transaction():

@@ -246,6 +246,12 @@ class Workspace(Inspection):
 
         return record_dependencies(self.database, self._folder_if_any())
 
+    def record_proofs(self, proof: results.Proof) -> results.Proof:
+        """Keep the grades of a proof by checksum. Writes them and one event; `check` quotes them while they hold."""
+        from migrollback_nb.operations.proofs import record_proofs
+
+        return record_proofs(self.database, proof)
+
     def resolve(self, name: str, *, status: str, reason: str) -> results.RegisterResult:
         """Record how a failed migration stands, as a person found it. Writes the history; runs no migration SQL.
 

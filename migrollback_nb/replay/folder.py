@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from migrollback_nb.core.results import Template
+    from migrollback_nb.core.results import Proof, Template
     from migrollback_nb.database.progress import Progress
 
 
@@ -59,12 +59,19 @@ def verify(
         When there is no folder, when no scratch database can be created, or when a prelude fails; a missing extension
         is named.
     """
-    from migrollback_nb.core import frames
     from migrollback_nb.replay.proof import prove_folder
 
-    proof = prove_folder(dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
+    return frame_of(prove_folder(dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress))
+
+
+def frame_of(proof: Proof) -> pd.DataFrame:
+    """A proof as a DataFrame; attrs: warnings, and recorded, in words, where it was recorded in a database. Pure."""
+    from migrollback_nb.core import frames
+
     frame = frames.proof(proof.to_dict())
     frame.attrs["warnings"] = proof.warnings
+    if proof.recorded is not None:
+        frame.attrs["recorded"] = proof.recorded
     return frame
 
 

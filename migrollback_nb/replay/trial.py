@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core.results import DataLoss, Effect, MigrationProof, SchemaDiff
@@ -170,4 +171,8 @@ def verdict(file: MigrationFile, trial: Trial, remarks: Sequence[str], seconds: 
         remarks=tuple(said),
         reapplies=trial.reapplies,
         seconds=seconds,
+        checksum=file.checksum,
+        rollback_md5=None
+        if file.rollback is None
+        else md5(file.rollback.sql.encode(), usedforsecurity=False).hexdigest(),
     )

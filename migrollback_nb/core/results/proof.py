@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from migrollback_nb.core import html
@@ -69,6 +70,10 @@ class MigrationProof:
         None  #: whether the up migration works again after the rollback; None where there was nothing to try
     )
     seconds: float = 0.0  #: how long all of it took
+    checksum: str | None = None  #: of the text that was tried; None where it could not be read
+    rollback_md5: str | None = None  #: of the rollback SQL that was tried; None where there is none
+    #: whether the grade, kept in a database, is that of what is registered there; None where it is not kept
+    registered: bool | None = None
 
     @property
     def mark(self) -> str:
@@ -76,7 +81,8 @@ class MigrationProof:
         return _MARKS.get(self.grade, "❌")
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of `migrollback verify --format json`."""
+        """Keys of `migrollback verify --format json`; registered is among them where the grades were recorded."""
+        kept = {} if self.registered is None else {"registered": self.registered}
         return {
             "migration_name": self.migration_name,
             "grade": self.grade,
@@ -87,6 +93,7 @@ class MigrationProof:
             "remarks": list(self.remarks),
             "reapplies": self.reapplies,
             "seconds": round(self.seconds, 3),
+            **kept,
         }
 
     def lines(self) -> tuple[str, ...]:
@@ -141,6 +148,24 @@ class Proof:
         return tuple(
             migration for migration in self.migrations if GRADES.index(migration.grade) > GRADES.index(required)
         )
+
+    def recorded_as(self, registered: Mapping[str, bool]) -> Proof:
+        """The same, recorded: for each recorded migration whether that text is registered; pure."""
+        return replace(
+            self,
+            migrations=tuple(
+                replace(migration, registered=registered.get(migration.migration_name)) for migration in self.migrations
+            ),
+        )
+
+    @property
+    def recorded(self) -> str | None:
+        """How many grades were recorded in a database, in words; None where none was meant to be."""
+        kept = [migration.registered for migration in self.migrations if migration.registered is not None]
+        if not kept:
+            return None
+        of_registered = f"{sum(kept)} of them of what is registered there"
+        return f"{len(kept)} grade{'' if len(kept) == 1 else 's'} recorded in the database, {of_registered}"
 
     def to_dict(self) -> list[dict[str, Any]]:
         """What `migrollback verify --format json` prints: one object for each migration."""
