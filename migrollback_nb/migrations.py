@@ -126,8 +126,8 @@ class Migrations(Workspace):
         -------
         DataFrame
             Columns migration_name, migration_version, applied_at (aware), status, can_rollback, has_rollback_sql,
-            blocking_reason, dependent_migrations (tuple of the nearest that block). ``attrs["warnings"]`` says what
-            is half applied, and what deploy ledgers know better.
+            blocking_reason, dependent_migrations (tuple of the nearest that block), verdict and headline as `assess`
+            gives them. ``attrs["warnings"]`` says what is half applied, and what deploy ledgers know better.
         """
         from migrollback_nb.core import frames
 

@@ -41,6 +41,8 @@ def list_migrations(call: Call) -> Any:
             "has_rollback_sql",
             "blocking_reason",
             "dependent_migrations",
+            "verdict",
+            "headline",
         ),
         warnings=(*call.db.half_applied_warnings(), *call.db.ledger_warnings()),
     )
@@ -235,6 +237,7 @@ def rollback(call: Call) -> Any:
             confirm=args.confirm,
             reason=args.reason,
             preview=args.preview,
+            accept_loss=args.accept_loss,
             chain=args.chain,
             trail=args.trail,
             snapshots=args.snapshots,

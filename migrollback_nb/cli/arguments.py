@@ -124,6 +124,11 @@ ROLLBACK = (
         ),
     ),
     argument("--reason", metavar="TEXT", help="why; goes into the audit log; on production there must be one"),
+    argument(
+        "--accept-loss",
+        action="store_true",
+        help="accept that rows or values go, or do not come back; on production it is refused otherwise",
+    ),
     _snapshots("one before and one after; also between the migrations of a chain; none, and nothing is verified"),
     argument(
         "--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since"

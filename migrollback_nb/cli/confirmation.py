@@ -6,23 +6,21 @@ import argparse
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from migrollback_nb.cli.tables import RULE
 from migrollback_nb.cli.terminal import show_ledgers, show_order
-from migrollback_nb.core.errors import ConfirmationRequired, Interrupted, MigrollbackError, Refused
+from migrollback_nb.core.errors import ConfirmationRequired, Interrupted, Refused
 from migrollback_nb.core.html import visible
 from migrollback_nb.core.production import is_production
 from migrollback_nb.core.results import NothingToRollBack
-from migrollback_nb.core.times import show_time
+from migrollback_nb.operations.rollback import require_accepted_loss
 
 if TYPE_CHECKING:
     from migrollback_nb.cli.command import Call
     from migrollback_nb.core.results import Preview, Target
-    from migrollback_nb.migrations import Migrations
 
 #: To the letter as specified.
 QUESTION = "⚠️  Are you sure you want to rollback this migration? (yes/no): "
@@ -54,7 +52,7 @@ def confirm(call: Call) -> NothingToRollBack | None:
         args.confirm = preview.confirm  # an empty one is a name that is wrong, not one that was left out
     with nothing_has_run():
         if args.confirm is None and stdin.isatty():
-            show_what_runs(db, preview, asked, production=production)
+            show_what_runs(preview, asked, production=production)
         elif call.speaks or stdin.isatty():
             show_order([name for name, _ in preview.steps], asked)
             show_ledgers(preview.deploy_ledgers, asked)
@@ -65,6 +63,8 @@ def confirm(call: Call) -> NothingToRollBack | None:
             err.writelines(f"⚠️  {visible(warning)}\n" for warning in preview.warnings)
             err.flush()
             call.said.update(preview.warnings, *(check.warnings for check in preview.checks))
+        if production and not args.accept_loss and preview.assessment is not None:
+            require_accepted_loss(preview.assessment)
         if args.confirm is None:
             args.confirm, args.reason = ask(preview, asked, stdin, production=production, reason=args.reason)
     if args.preview is None:  # an empty one is of no preview, and the database refuses it
@@ -117,7 +117,7 @@ def show_target(target: Target, out: TextIO, *, production: bool) -> None:
     )
 
 
-def show_what_runs(db: Migrations, preview: Preview, out: TextIO, *, production: bool) -> None:
+def show_what_runs(preview: Preview, out: TextIO, *, production: bool) -> None:
     """Show all that a person must see before the answer, the longest part first. Writes to the stream."""
     show_order([name for name, _ in preview.steps], out)
     text = visible(preview.sql)
@@ -134,62 +134,20 @@ def show_what_runs(db: Migrations, preview: Preview, out: TextIO, *, production:
     out.write("\n")
     show_target(preview.target, out, production=production)
     show_ledgers(preview.deploy_ledgers, out)
-    out.writelines(f"{visible(line)}\n" for line in known_effects(db, preview))
+    out.writelines(f"{visible(line)}\n" for line in known_effects(preview))
     out.write("\n")
 
 
-def known_effects(db: Migrations, preview: Preview) -> Iterator[str]:
-    """What is known of its effects, in words. Does not write; what cannot be asked is unknown, no reason to stop."""
-    way = f"  {_command('rehearse', preview)} finds out"
-    try:
-        found = db.database.queries.last_rehearsal([name for name, _ in preview.steps])
-    except MigrollbackError as error:
-        yield f"Effects: unknown, for the audit log cannot be asked ({error.message})"
+def known_effects(preview: Preview) -> Iterator[str]:
+    """The verdict and the effects that are known, in words; pure. Where no one looked, it says how to find out."""
+    assessment = preview.assessment
+    if assessment is None:
+        yield "Effects: unknown, for this role may not ask."
         return
-    if found is None:
-        yield "Effects: not rehearsed, so what it would take with it is unknown."
-        yield way
-        return
-    details = found["details"]
-    when = _ago(found["occurred_at"])
-    if details.get("outcome") == "stopped":
-        yield f"Effects: unknown; the last rehearsal ({when}) was ended, because others would have waited for too long."
-        yield f"  {_command('rehearse', preview)} --on scratch finds out"
-    elif details.get("fingerprint") != preview.fingerprint:
-        yield f"Effects: rehearsed {when}, but something has changed since:"
-        yield "  what it would take with it now is unknown."
-        yield way
-    elif not details.get("success"):
-        yield f"Effects: rehearsed {when}, and nothing has changed since: it would fail."
-        yield f"  ⚠️  {details.get('message', '')} (SQLSTATE {details.get('sqlstate', '?')})"
-    else:
-        yield f"Effects, as rehearsed {when}, nothing has changed since:"
-        yield from (f"  {line}" for line in rehearsed_effects(details))
-
-
-def rehearsed_effects(details: Mapping[str, Any]) -> Iterator[str]:
-    """What a rehearsal that succeeded found, by its event's details: what is lost, whose, what breaks; pure."""
-    if lost := details.get("rows_lost"):
-        yield f"⚠️  loses {_counted(lost, 'row or value', 'rows or values')}, as counted then"
-    if uncounted := details.get("rows_not_counted"):
-        yield (
-            f"⚠️  loses rows or values of {_counted(uncounted, 'table or column', 'tables or columns')} that could not"
-            " be counted"
-        )
-    if not lost and not uncounted:
-        yield "loses no rows or values, as counted then"
-    if others := details.get("others"):
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        yield f"⚠️  drops {_counted(len(others), 'object')} of other migrations: {', '.join(others[:3])}{more}"
-    if broken := details.get("broken"):
-        yield f"⚠️  leaves {_counted(broken, 'function or view', 'functions or views')} broken"
-    changes = details.get("changes") or {}
-    counted = ", ".join(
-        f"{_counted(changes[change], 'object')} {change}"
-        for change in ("dropped", "changed", "created")
-        if changes.get(change)
-    )
-    yield f"schema: {counted or 'no change'}"
+    yield assessment.heading
+    yield from assessment.indented()
+    if assessment.known_by not in ("rehearsal", "proof"):
+        yield f"  {_command('rehearse', preview)} finds out"
 
 
 def ask(
@@ -264,12 +222,3 @@ def _command(command: str, preview: Preview) -> str:
 
 def _counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def _ago(moment: datetime) -> str:
-    """When, and how long ago."""
-    minutes = max(int((datetime.now(UTC) - moment).total_seconds() // 60), 0)
-    passed = (
-        f"{minutes} min" if minutes < 120 else f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
-    )
-    return f"{show_time(moment)} ({passed} ago)"

@@ -32,8 +32,8 @@ def show_list(listing: Listing, out: TextIO, _: TextIO) -> None:
     """The listing of the specification."""
     out.write("📋 Listing rollbackable migrations...\n\nApplied Migrations:\n\n")
     out.write(
-        f"{RULE}\n{'Migration':<50} {'Can Rollback':<12} {'Applied At':<23} {'Has Rollback':<12} Blocking"
-        f" Reason\n{RULE}\n"
+        f"{RULE}\n{'Migration':<50} {'Can Rollback':<12} {'Applied At':<23} {'Has Rollback':<12} {'Verdict':<13}"
+        f" Blocking Reason\n{RULE}\n"
     )
     rows = listing.rows
     for row in rows:
@@ -41,7 +41,7 @@ def show_list(listing: Listing, out: TextIO, _: TextIO) -> None:
         has = "✅" if row["has_rollback_sql"] else "❌"
         applied_at = "-" if row["applied_at"] is None else show_time(row["applied_at"])
         out.write(
-            f"{visible(row['migration_name']):<50} {can:<11} {applied_at:<23} {has:<11}"
+            f"{visible(row['migration_name']):<50} {can:<11} {applied_at:<23} {has:<11} {row['verdict'] or '-':<13}"
             f" {visible(row['blocking_reason'] or '-')}\n"
         )
     out.write(f"{RULE}\n\nTotal: {len(rows)} migrations\nRollbackable: {sum(row['can_rollback'] for row in rows)}\n")

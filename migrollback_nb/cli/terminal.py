@@ -93,7 +93,8 @@ def _listing(result: Listing, out: TextIO, _: TextIO) -> None:
 
 
 def _check(result: results.CheckResult, out: TextIO, _: TextIO) -> None:
-    """Whether it may be rolled back, why, and what must go first."""
+    """The verdict; whether it may be rolled back, why, and what must go first."""
+    show_assessment(result.assessment, out)
     out.write(
         f"Status: {'✅ Can rollback' if result.can_rollback else '❌ Cannot rollback'}\nReason:"
         f" {visible(result.reason)}\n"
@@ -104,7 +105,8 @@ def _check(result: results.CheckResult, out: TextIO, _: TextIO) -> None:
 
 
 def _preview(result: results.Preview, out: TextIO, err: TextIO) -> None:
-    """What would run, and what confirms that this was seen."""
+    """The verdict, what would run, and what confirms that this was seen."""
+    show_assessment(result.assessment, out)
     out.write("✅ Dry run: rollback SQL shown below (not executed)\n\n")
     show_order([name for name, _ in result.steps], out)
     _sql("SQL that would be executed", result.sql, out)
@@ -121,20 +123,20 @@ def _rehearsal(result: results.Rehearsal, out: TextIO, err: TextIO) -> None:
 
 
 def _rollback(result: results.RollbackResult, out: TextIO, _: TextIO) -> None:
-    """What ran, and whether it restored what was there."""
+    """Whether it restored what was there, and what ran."""
+    _verification(result.verification, out)
     out.write(f"{result.mark} {visible(result.message)}\n\n")
     _sql("SQL executed", result.sql_executed or "", out)
-    _verification(result.verification, out)
 
 
 def _chain(result: results.ChainResult, out: TextIO, _: TextIO) -> None:
-    """What ran of each migration, and whether it restored what was there."""
+    """Whether it restored what was there, and what ran of each migration."""
+    _verification(result.verification, out)
     for step in result.results:
         out.write(f"{step.mark} {visible(step.migration_name)}: {visible(step.message)}\n\n")
         _sql("SQL executed", step.sql_executed or "", out)
         out.write("\n")
     out.write(f"✅ {result.message}\n")
-    _verification(result.verification, out)
 
 
 def _diff(result: results.SchemaDiff, out: TextIO, _: TextIO) -> None:
@@ -253,7 +255,8 @@ def _registered(result: results.RegisterResult, out: TextIO, _: TextIO) -> None:
 
 
 def _plan(result: results.Plan, out: TextIO, _: TextIO) -> None:
-    """The order of a chain, or what is to be said of a migration alone."""
+    """The verdict; the order of a chain, or what is to be said of a migration alone."""
+    show_assessment(result.assessment, out)
     if len(result.steps) > 1:
         show_order(result.steps, out)
         return
@@ -278,12 +281,27 @@ def _proof(result: results.Proof, out: TextIO, _: TextIO) -> None:
 def _verification(found: results.Verification | None, out: TextIO, _: TextIO | None = None) -> None:
     """The verdict of a verification; nothing where there was none."""
     if found is not None:
-        out.write(f"\n{found.mark} {visible(found.message)}\n")
+        out.write(f"{found.mark} {visible(found.message)}\n")
         out.writelines(f"   {visible(line)}\n" for line in found.lines())
+        out.write("\n")
 
 
 def _sql(title: str, text: str, out: TextIO) -> None:
     out.write(f"{title}:\n{RULE}\n{visible(text)}\n{RULE}\n")
+
+
+def show_assessment(assessment: results.Assessment | None, out: TextIO) -> None:
+    """The verdict, and what it is made from; nothing where it could not be asked."""
+    if assessment is not None:
+        out.write(f"{visible(assessment.heading)}\n")
+        out.writelines(f"{visible(line)}\n" for line in assessment.indented())
+        out.write("\n")
+
+
+def _assessment(result: results.Assessment, out: TextIO, _: TextIO) -> None:
+    """The verdict, what it is made from, and how that is known."""
+    show_assessment(result, out)
+    out.write(f"Verdict: {result.verdict}\nKnown by: {result.known_by}\n")
 
 
 def show_ledgers(ledgers: Iterable[str], out: TextIO) -> None:
@@ -303,6 +321,7 @@ def show_order(names: Iterable[str], out: TextIO) -> None:
 #: Type of a result -> what shows it. By name: naming the types would load them all.
 _SHOWN: dict[str, Show] = {
     "Listing": _listing,
+    "Assessment": _assessment,
     "CheckResult": _check,
     "Preview": _preview,
     "Rehearsal": _rehearsal,

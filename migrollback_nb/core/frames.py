@@ -26,6 +26,8 @@ ROLLBACKABLE = {
     "has_rollback_sql": _FLAG,
     "blocking_reason": _TEXT,
     "dependent_migrations": _ANY,
+    "verdict": _TEXT,
+    "headline": _TEXT,
 }
 HISTORY = {
     "migration_name": _TEXT,
@@ -166,7 +168,7 @@ def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.
 
 
 def rollbackable(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows of list_rollbackable_migrations() as a DataFrame (n, 8), columns as in `ROLLBACKABLE`; does not write."""
+    """Rows of list_assessed_migrations() as a DataFrame (n, 10), columns as in `ROLLBACKABLE`; does not write."""
     return _frame(rows, ROLLBACKABLE)
 
 

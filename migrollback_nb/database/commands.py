@@ -252,6 +252,7 @@ class Commands:
         preview: str | None = None,
         chain_head: str | None = None,
         snapshot_each: bool = False,
+        accept_loss: bool = False,
     ) -> ExecutionResult:
         """Roll migrations back in the given order in one transaction, all or none. Writes.
 
@@ -265,6 +266,7 @@ class Commands:
             "session_settings": Jsonb(self._session.session_settings()),
         }
         arguments |= {"snapshot_each": True} if snapshot_each else {}
+        arguments |= {"accept_loss": True} if accept_loss else {}
         return retrying(
             self._session, lambda lock_timeout: self._rollback_once(names, arguments, lock_timeout), met_lock=_met_lock
         )

@@ -101,14 +101,16 @@ class NontransactionalCommands:
             run.unrecorded = None
         run.completed = number
 
-    def rollback(self, name: str, *, reason: str | None = None, preview: str | None = None) -> ExecutionResult:
+    def rollback(
+        self, name: str, *, reason: str | None = None, preview: str | None = None, accept_loss: bool = False
+    ) -> ExecutionResult:
         """Roll one migration back statement by statement, resuming where an interrupted run stopped. Writes."""
 
         def attempt(_: str) -> ExecutionResult:
             run = _Run(name=name, direction="rollback", attempt_id=self._attempts.new())
             self._session.notice_log.keep()
             try:
-                rows, details = self._rollback_statements(run, reason=reason, preview=preview)
+                rows, details = self._rollback_statements(run, reason=reason, preview=preview, accept_loss=accept_loss)
             except errors.ConnectionFailed as lost:
                 rows, details = self._after_lost_rollback(run, lost, reason=reason)
             return ExecutionResult(
@@ -122,13 +124,20 @@ class NontransactionalCommands:
         return retrying(self._session, attempt)
 
     def _rollback_statements(
-        self, run: _Run, *, reason: str | None, preview: str | None
+        self, run: _Run, *, reason: str | None, preview: str | None, accept_loss: bool
     ) -> tuple[list[Row], dict[str, Row]]:
         name, attempt_id = run.name, run.attempt_id
         with gate_held(self._session) as holder:
             check = Queries(holder).can_rollback(name)
+            losses = holder.call(
+                "production_losses",
+                names=[name],
+                otherwise_path=self._queries.effective_search_path(),
+                accept_loss=accept_loss,
+            )[0]
+            run.accepted_loss = losses["accepted"]
             refusal = (
-                cast("str | None", holder.call_value("production_refusal", reason=reason))
+                cast("str | None", holder.call_value("production_refusal", reason=reason)) or losses["refusal"]
                 if check["can_rollback"]
                 else check["reason"]
             )
@@ -310,10 +319,12 @@ class _Run:
     completed: int = 0  #: recorded as done, those of an interrupted run included
     unrecorded: str | None = None  #: the statement after them, when it has run and that could not be recorded
     put_back: list[str] = field(default_factory=list)  #: settings that the SQL has changed
+    accepted_loss: list[Row] | None = None  #: effects of loss that were known and accepted
 
     def details(self) -> dict[str, Row]:
         """What the event of its end says of it, as `ExecutionResult` has it."""
-        return {self.name: {"settings_put_back": self.put_back}} if self.put_back else {}
+        said = {"settings_put_back": self.put_back, "accepted_loss": self.accepted_loss}
+        return {self.name: known} if (known := {key: value for key, value in said.items() if value}) else {}
 
     def ending(self, reason: str | None, client: str) -> dict[str, Any]:
         """Arguments of finish_migration_rollback()."""

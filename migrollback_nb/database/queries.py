@@ -32,6 +32,14 @@ _KNOWN: LiteralString = (
     "FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)"
 )
 
+#: Of one migration: can_rollback_migration(), warnings, and what is stored of it.
+_CHECK: LiteralString = (
+    f"SELECT {_STORED}, h.id IS NOT NULL AS found, c.*, "  # noqa: S608  # our own words
+    "{schema}.migration_warnings(%(name)s::pg_catalog.text) AS warnings "
+    "FROM {schema}.can_rollback_migration(%(name)s::pg_catalog.text) c "
+    "LEFT JOIN {schema}.migration_history h ON h.migration_name = %(name)s"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackFacts:
@@ -41,6 +49,7 @@ class RollbackFacts:
     dry_run: list[Row]  #: as `Queries.dry_run`
     known: dict[str, Row]  #: as `Queries.warnings`
     ledgers: tuple[str, ...]  #: as `Queries.deploy_ledgers_of`
+    assessment: Row | None = None  #: as `Queries.assess`; None where this role may not ask
 
 
 class Queries:
@@ -51,14 +60,35 @@ class Queries:
 
     def can_rollback(self, name: str) -> Row:
         """The row of can_rollback_migration(), with warnings, found and what `stored_sql` compares. Does not write."""
-        rows = self._session.query(
-            f"SELECT {_STORED}, h.id IS NOT NULL AS found, c.*, "  # noqa: S608  # our own words
-            "{schema}.migration_warnings(%(name)s::pg_catalog.text) AS warnings "
-            "FROM {schema}.can_rollback_migration(%(name)s::pg_catalog.text) c "
-            "LEFT JOIN {schema}.migration_history h ON h.migration_name = %(name)s",
-            name=name,
-        )
-        return rows[0]
+        return self._session.query(_CHECK, name=name)[0]
+
+    def check_facts(self, name: str) -> tuple[Row, Row | None]:
+        """As `can_rollback` and `assess`, by one message. Does not write.
+
+        The latter is None where this role may not ask.
+        """
+        session = self._session
+        check = session.query_text(_CHECK, name=name)
+        try:
+            assessed, checked = session.read(calls=[session.call_text("assess_migration", name=name)], queries=[check])
+        except errors.DatabaseError as error:
+            if error.sqlstate != "42501":
+                raise
+            return self.can_rollback(name), None
+        return checked[0], assessed[0]
+
+    def assess(self, names: Sequence[str], rehearsed: Row | None = None) -> Row:
+        """The row of assess_migrations(). Does not write.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The migrations, in the order of their rollback.
+        rehearsed : dict, optional
+            What a rehearsal on a copy has just found: success, effects.
+        """
+        known = None if rehearsed is None else Jsonb(rehearsed)
+        return self._session.call("assess_migrations", names=list(names), rehearsed=known)[0]
 
     def warnings(self, names: Sequence[str]) -> dict[str, Row]:
         """Name -> warnings, system, nontransactional and what `stored_sql` compares. Does not write."""
@@ -77,10 +107,13 @@ class Queries:
             session.call_text("execute_migration_rollbacks", names=list(names), dry_run=True),
             session.call_text("deploy_ledgers_of_migrations", names=list(names)),
             session.call_text("is_production_database"),
+            session.call_text("assess_migrations", names=list(names)),
         ]
         queries = [session.query_text(_KNOWN, names=list(names)), session.query_text(settings.OF_SESSION)]
         try:
-            fingerprint, dry_run, ledgers, production, known, of_session = session.read(calls=calls, queries=queries)
+            fingerprint, dry_run, ledgers, production, assessed, known, of_session = session.read(
+                calls=calls, queries=queries
+            )
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
@@ -100,11 +133,19 @@ class Queries:
             dry_run=dry_run,
             ledgers=tuple(_only_value(ledgers)),
             known={row["migration_name"]: row for row in known},
+            assessment=assessed[0],
         )
 
     def list_rollbackable(self) -> list[Row]:
-        """Rows of list_rollbackable_migrations(), newest first. Does not write."""
-        return self._session.call("list_rollbackable_migrations")
+        """Rows of list_assessed_migrations(), newest first: the specified columns, and verdict. Does not write."""
+        try:
+            return self._session.call("list_assessed_migrations")
+        except errors.DatabaseError as error:
+            if error.sqlstate != "42501":
+                raise
+        # a role without the right to this one function may have it to the specified one
+        rows = self._session.call("list_rollbackable_migrations")
+        return [{**row, "verdict": None, "headline": None} for row in rows]
 
     def half_applied(self, name: str | None = None) -> list[Row]:
         """Rows of half_applied_migrations(): what stopped between two statements, of one or all. Does not write."""
@@ -366,17 +407,6 @@ class Queries:
             marked = True  # who may not look must not take production for harmless
         self._session.set_production(marked)
         return marked
-
-    def last_rehearsal(self, names: Sequence[str]) -> Row | None:
-        """The last rehearsal here of just these migrations in this order, by the audit log. Does not write."""
-        rows = self._session.query(
-            "SELECT e.occurred_at, e.database_user, e.details FROM {schema}.migration_events e WHERE e.event ="
-            " 'rehearsed' AND e.migration_name = %(last)s AND coalesce(e.details -> 'chain',"
-            " pg_catalog.jsonb_build_array(e.migration_name)) = %(names)s ORDER BY e.event_number DESC LIMIT 1",
-            last=names[-1],
-            names=Jsonb(list(names)),
-        )
-        return rows[0] if rows else None
 
     def uses_supabase(self) -> bool:
         """Whether this database has Supabase's ledger. Does not write."""

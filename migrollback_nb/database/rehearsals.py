@@ -304,12 +304,16 @@ class Rehearsals:
             ),
         )
 
-    def record_rehearsal(self, report: Row) -> None:
-        """Keep the one event that a rehearsal leaves. Writes."""
+    def record_rehearsal(self, report: Row) -> Row:
+        """Keep the one event that a rehearsal leaves. Writes. Returns the row of assess_migrations() after it."""
         # what is dropped may be thousands of definitions, of which the event keeps none
         kept = {key: value for key, value in report.items() if key not in _NOT_RECORDED}
         kept["changes"] = [
             {key: row[key] for key in ("change", "kind", "identity", "new_definition", "made_by") if key in row}
             for row in report.get("changes", ())
         ]
-        self._session.call_in_transaction("record_migration_rehearsal", report=Jsonb(kept), client=self._session.client)
+        _, assessed = self._session.transact(
+            self._session.call_text("record_migration_rehearsal", report=Jsonb(kept), client=self._session.client),
+            self._session.call_text("assess_migrations", names=list(report["migrations"])),
+        )
+        return assessed[0]

@@ -121,6 +121,25 @@ class Inspection:
 
         return check(self.database, stem(name), folder=self.folder_path)
 
+    def assess(self, name: str | Sequence[str], *, chain: bool = False) -> results.Assessment:
+        """What is known of a rollback before it runs, in one verdict: the first line of every answer. Does not write.
+
+        Parameters
+        ----------
+        name : str or sequence of str
+            The migration, or several in the order in which they are to be rolled back.
+        chain : bool
+            True: with all that must be rolled back before it.
+
+        Raises
+        ------
+        MigrationNotFound
+            When one is not registered.
+        """
+        from migrollback_nb.operations.preview import assess, steps_of
+
+        return assess(self.database, steps_of(self.database, name, chain=chain))
+
     def ledger_warnings(self) -> tuple[str, ...]:
         """What the ledgers of deploy tools know better than the history, a line each. Does not write."""
         return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.queries.ledger_findings())

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import ordering, results
 from migrollback_nb.core.errors import Refused, UsageError
+from migrollback_nb.core.results.assessment import Assessment
 from migrollback_nb.operations.rejection import not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import CheckResult, NothingToRollBack, Plan, Preview
     from migrollback_nb.database import Database
+    from migrollback_nb.database.queries import RollbackFacts
 
 
 def check(database: Database, name: str, *, folder: Path | None) -> CheckResult:
@@ -24,7 +26,7 @@ def check(database: Database, name: str, *, folder: Path | None) -> CheckResult:
     MigrationNotFound
         When it is not registered.
     """
-    row = database.queries.can_rollback(name)
+    row, assessed = database.queries.check_facts(name)
     if not row["found"]:
         error = not_found(database, name)
         if isinstance(error, Refused):  # half applied
@@ -36,7 +38,23 @@ def check(database: Database, name: str, *, folder: Path | None) -> CheckResult:
         reason=row["reason"],
         dependent_migrations=tuple(row["dependent_migrations"]),
         warnings=(*row["warnings"], *warnings_of(database, folder, name, row)),
+        assessment=None if assessed is None else Assessment.from_row(name, assessed),
     )
+
+
+def assess(database: Database, names: Sequence[str]) -> Assessment:
+    """What is known of rolling these migrations back, in this order, before it runs. Does not write.
+
+    Raises
+    ------
+    MigrationNotFound
+        When one is not registered.
+    """
+    known = database.queries.warnings(names)
+    for name in names:
+        if name not in known:
+            raise not_found(database, name)
+    return Assessment.from_row(names[-1], database.queries.assess(names))
 
 
 def plan(database: Database, name: str) -> Plan:
@@ -59,7 +77,12 @@ def plan(database: Database, name: str) -> Plan:
         {step: status != "rolled_back" for step, status in statuses.items()},
         like=sorted(applied_at, key=lambda step: (applied_at[step], step)),
     )
-    return results.Plan(migration_name=name, steps=tuple(steps), statuses={step: statuses[step] for step in steps})
+    return results.Plan(
+        migration_name=name,
+        steps=tuple(steps),
+        statuses={step: statuses[step] for step in steps},
+        assessment=Assessment.from_row(name, database.queries.assess(steps)),
+    )
 
 
 def preview(database: Database, names: Sequence[str], *, folder: Path | None, deploy: str | None = None) -> Preview:
@@ -100,7 +123,13 @@ def preview(database: Database, names: Sequence[str], *, folder: Path | None, de
         target=database.target,
         deploy_ledgers=facts.ledgers,
         deploy=deploy,
+        assessment=assessment_of(names, facts),
     )
+
+
+def assessment_of(names: Sequence[str], facts: RollbackFacts) -> Assessment | None:
+    """The assessment among what is known of a rollback; pure."""
+    return None if facts.assessment is None else Assessment.from_row(names[-1], facts.assessment)
 
 
 def steps_of(

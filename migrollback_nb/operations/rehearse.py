@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from migrollback_nb.core.errors import Refused, RehearsalStopped
+from migrollback_nb.core.results.assessment import Assessment
 from migrollback_nb.database.rehearsal_report import add_broken, broken_bodies, from_report, place_of_error, refusal
 from migrollback_nb.database.rehearsals import STATEMENT_TIMEOUT
 from migrollback_nb.files.stored_effects import refuse_hidden_effects
@@ -111,7 +112,7 @@ def rehearse(
     )
     if report["success"]:
         add_broken(report, broken_bodies(database, report))
-    database.rehearsals.record_rehearsal(report)
+    assessed = database.rehearsals.record_rehearsal(report)
     return from_report(
         report,
         sql=run.rollback_sql,
@@ -120,4 +121,5 @@ def rehearse(
         where="on the target itself",
         position=position,
         blocked_by=run.blocked_by,
+        assessment=Assessment.from_row(names[-1], assessed),
     )

@@ -16,11 +16,12 @@ from migrollback_nb.database.commands import nothing_has_run
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.audit import export_audit_log
 from migrollback_nb.operations.interrupts import saying_what_stays
+from migrollback_nb.operations.preview import assessment_of
 from migrollback_nb.operations.rejection import not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import ChainResult, Preview, Rehearsal, RollbackResult
+    from migrollback_nb.core.results import Assessment, ChainResult, Preview, Rehearsal, RollbackResult
     from migrollback_nb.database import Database
     from migrollback_nb.database.progress import RollbackCallback
     from migrollback_nb.database.queries import RollbackFacts
@@ -33,6 +34,7 @@ class RollbackOptions(TypedDict, total=False):
 
     reason: str | None
     preview: Preview | Rehearsal | str | None
+    accept_loss: bool
     chain: bool
     trail: Path | str | None
     snapshots: Snapshots
@@ -59,12 +61,34 @@ def require_confirmation(confirm: object, names: Sequence[str], *, deploy: str |
         raise ConfirmationRequired(f"{what} was not confirmed", migration_name=name, hint=hint)
 
 
+def require_accepted_loss(assessment: Assessment) -> None:
+    """Make sure that nothing is lost on production which was not accepted; pure.
+
+    Raises
+    ------
+    Refused
+        When rows or values would go, or would not come back.
+    """
+    if assessment.verdict != "blocked" and assessment.losses:
+        raise Refused(
+            f"{assessment.headline}: on production that is to be accepted",
+            migration_name=assessment.migration_name,
+            hint="\n".join(
+                (
+                    *map(str, assessment.losses),
+                    "Nothing was changed. Accept it with --accept-loss (accept_loss=True): the audit log keeps it.",
+                )
+            ),
+        )
+
+
 def rollback(
     database: Database,
     names: tuple[str, ...],
     *,
     reason: str | None,
     preview: Preview | Rehearsal | str | None,
+    accept_loss: bool,
     trail: Path | str | None,
     snapshots: Snapshots,
     progress: RollbackCallback | None,
@@ -92,6 +116,9 @@ def rollback(
             migration_name=names[-1],
             hint="Give it with --reason TEXT (reason=...): it goes into the audit log.",
         )
+    assessment = assessment_of(names, facts)
+    if not accept_loss and assessment is not None and production.is_production(database.target):
+        require_accepted_loss(assessment)
     for step in names:
         if step not in known:
             raise not_found(database, step)
@@ -111,6 +138,7 @@ def rollback(
             facts,
             reason=reason,
             fingerprint=fingerprint,
+            accept_loss=accept_loss,
             snapshots=snapshots,
             nontransactional=nontransactional,
             warnings=warnings,
@@ -125,6 +153,7 @@ def roll_back(
     *,
     reason: str | None,
     fingerprint: str | None,
+    accept_loss: bool,
     snapshots: Snapshots,
     nontransactional: bool,
     warnings: tuple[str, ...],
@@ -139,6 +168,8 @@ def roll_back(
         What is known of them.
     fingerprint : str, optional
         Of the preview that was looked at.
+    accept_loss : bool
+        True: losses that are known are accepted.
     nontransactional : bool
         True: it runs statement by statement, outside a transaction.
     warnings : tuple of str
@@ -159,7 +190,9 @@ def roll_back(
             state = fingerprint or facts.fingerprint
         warnings += remarks
     if nontransactional and len(names) == 1:
-        execution = database.nontransactional.rollback(names[0], reason=reason, preview=fingerprint)
+        execution = database.nontransactional.rollback(
+            names[0], reason=reason, preview=fingerprint, accept_loss=accept_loss
+        )
     elif nontransactional:
         raise Refused(
             "A rollback that runs outside a transaction cannot be part of a chain",
@@ -168,7 +201,11 @@ def roll_back(
         )
     else:
         execution = database.commands.rollback(
-            names, reason=reason, preview=fingerprint, snapshot_each=snapshots == "each"
+            names,
+            reason=reason,
+            preview=fingerprint,
+            snapshot_each=snapshots == "each",
+            accept_loss=accept_loss,
         )
     steps = _results(database, execution, warnings, names)
     if snapshots != "none":
@@ -176,9 +213,15 @@ def roll_back(
     verification, remarks = (
         (None, ()) if snapshots == "none" else around.verify(database, names, before=before, fingerprint=state)
     )
+    assessment = assessment_of(names, facts)
     if len(names) == 1:
-        return replace(steps[0], verification=verification, warnings=(*steps[0].warnings, *remarks))
-    return results.ChainResult(results=steps, verification=verification, warnings=remarks)
+        return replace(
+            steps[0],
+            verification=verification,
+            assessment=assessment,
+            warnings=(*steps[0].warnings, *remarks),
+        )
+    return results.ChainResult(results=steps, verification=verification, assessment=assessment, warnings=remarks)
 
 
 def roll_back_system(

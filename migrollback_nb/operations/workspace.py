@@ -54,14 +54,13 @@ class Workspace(Inspection):
         deploy: str | None = None,
         reason: str | None = None,
         preview: results.Preview | results.Rehearsal | str | None = None,
+        accept_loss: bool = False,
         chain: bool = False,
         trail: Path | str | None = None,
         snapshots: Snapshots = "ends",
         progress: RollbackCallback | None = None,
     ) -> results.RollbackResult | results.ChainResult | results.NothingToRollBack:
         """Roll a migration back. Writes: runs its rollback SQL, whole or not at all, and verifies what it did.
-
-        Afterwards the schema is compared with what it was before the migration was applied.
 
         Parameters
         ----------
@@ -73,10 +72,11 @@ class Workspace(Inspection):
             Instead of a name: the label of a deploy. Exactly what it brought and is still applied is rolled back,
             newest first, in one transaction.
         reason : str, optional
-            Goes into the audit log. On production there must be one: see `install`, and the variable
-            MIGROLLBACK_PRODUCTION.
+            Goes into the audit log. On production (`install`, MIGROLLBACK_PRODUCTION) there must be one.
         preview : Preview, Rehearsal or str, optional
             What was looked at, or its fingerprint: refused when anything has changed since.
+        accept_loss : bool
+            True: a loss that is known is accepted, and the audit log keeps it. Production refuses it otherwise.
         chain : bool
             True: with all that must be rolled back before it, in one transaction.
         trail : Path or str, optional
@@ -117,6 +117,7 @@ class Workspace(Inspection):
             names,
             reason=reason,
             preview=preview,
+            accept_loss=accept_loss,
             trail=trail,
             snapshots=snapshots,
             progress=progress,

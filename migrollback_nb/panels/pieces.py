@@ -46,7 +46,11 @@ def row(*controls: Any) -> Any:
 def option(found: Mapping[str, Any]) -> str:
     """One line of the list."""
     # the name first: a list is searched by typing its first letters
-    verdict = "✔ can be rolled back" if found["can_rollback"] else f"✘ {found['blocking_reason']}"
+    if not found["can_rollback"]:
+        verdict = f"✘ {found['blocking_reason']}"
+    else:
+        known = (found.get("verdict") or "can be rolled back").replace("_", " ")
+        verdict = f"{'✔' if known == 'ready' else '?' if known == 'not rehearsed' else '!'} {known}"
     return html.visible(f"{found['migration_name']}   {verdict}")
 
 

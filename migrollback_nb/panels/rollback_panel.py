@@ -84,6 +84,10 @@ class ConfirmPanel(Panel):
             font_weight="600",
         )
         self.rollback_button.layout.width = "auto"
+        self.accept_box = widgets.Checkbox(
+            description="I accept this loss", indent=False, layout=widgets.Layout(width="auto")
+        )
+        self.accept_box.observe(self._entered("accept_loss"), "value")
         self.missing_view = widgets.HTML()
         # alone it needs a preview to confirm; in a flow that stands above
         self.previewing = (PreviewPanel(self.shared, framed=False),) if self._framed else ()
@@ -92,6 +96,7 @@ class ConfirmPanel(Panel):
         return (
             *self.previewing,
             self.name_view,
+            self.accept_box,
             self.name_field,
             self.reason_field,
             row(self.rollback_button, self.missing_view),
@@ -103,6 +108,9 @@ class ConfirmPanel(Panel):
         self._write(
             self.name_view, confirm_html, shared.preview_result if shared.previewed else None, shared.rehearsal_result
         )
+        self.accept_box.layout.display = "" if shared.losses and shared.previewed else "none"
+        self.accept_box.value = shared.accept_loss
+        self.accept_box.disabled = not idle
         self.name_field.value = shared.typed
         self.reason_field.value = shared.reason
         self.name_field.disabled = not idle or shared.preview_result is None
@@ -176,7 +184,11 @@ def check_html(check: CheckResult | None) -> str:
     """Yes or no, why, and what has to go first."""
     if check is None:
         return ""
-    word, style = ("✔ Can rollback", html.GOOD) if check.can_rollback else ("✘ Cannot rollback", html.CAREFUL)
+    known = check.assessment
+    word, style = ("✔ Can rollback", html.CAREFUL) if check.can_rollback else ("✘ Cannot rollback", html.CAREFUL)
+    verdict = "" if known is None else box(f"<b>{html.escape(known.heading)}</b>", known.style)
+    if known is not None and known.verdict != "blocked":
+        verdict += html.warnings(known.lines())
     first = (
         html.definitions([("Must be rolled back first", "\n".join(check.dependent_migrations))])
         if check.dependent_migrations
@@ -185,8 +197,10 @@ def check_html(check: CheckResult | None) -> str:
     advice = (
         "<div>Tick “with all that depend on it” to roll these back as well, in one transaction.</div>" if first else ""
     )
-    return box(f"<b>{word}:</b> {html.escape(check.reason)}", style) + lines(
-        html.warnings(check.warnings) + first + advice
+    return (
+        verdict
+        + box(f"<b>{word}:</b> {html.escape(check.reason)}", style)
+        + lines(html.warnings(check.warnings) + first + advice)
     )
 
 
@@ -212,14 +226,15 @@ def confirm_html(preview: Preview | None, rehearsed: Rehearsal | None) -> str:
             f"{len(names)} migrations are rolled back in this order, in one transaction, all or"
             f" none:<ol>{steps}</ol>{asked}"
         )
-    warned = ""
-    if rehearsed is None:
+    known = (rehearsed if rehearsed is not None and rehearsed.assessment is not None else preview).assessment
+    warned = "" if known is None else box(html.escape(known.heading), known.style) + html.warnings(known.lines())
+    if rehearsed is None and known is None:
         warned = "<div>Not rehearsed: what it would do to data and to others is not known.</div>"
-    elif not rehearsed.success:
-        warned = box("The rehearsal failed: so will this, unless the cause has gone", html.BAD)
-    elif rehearsed.dangers:
+    elif rehearsed is not None and not rehearsed.success:
+        warned += box("The rehearsal failed: so will this, unless the cause has gone", html.BAD)
+    elif rehearsed is not None and rehearsed.dangers:
         several = f"{len(rehearsed.dangers)} things" if len(rehearsed.dangers) > 1 else "something"
-        warned = box(f"The rehearsal found {several} to look at", html.CAREFUL)
+        warned += box(f"The rehearsal found {several} to look at", html.CAREFUL)
     return lines(warned + asked)
 
 

@@ -24,13 +24,14 @@ from migrollback_nb.core.results import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from migrollback_nb.core.results import Assessment, Effect
     from migrollback_nb.migrations import Migrations
 
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one
 #: before.
 STATE = (
     "target", "migrations", "unfinished", "history", "dependencies", "selected", "chain", "consent", "check_result",
-    "preview_result", "rehearsal_result", "typed", "reason",
+    "preview_result", "rehearsal_result", "accept_loss", "typed", "reason",
     "result", "error", "busy", "progress", "fraction", "hold",
 )  # fmt: skip
 
@@ -61,6 +62,8 @@ class State(traitlets.HasTraits):
         Whether it is rehearsed also when undoing does not undo all of it.
     check_result, preview_result, rehearsal_result : CheckResult, Preview, Rehearsal or None
         What was found out about the choice.
+    accept_loss : bool
+        Whether the person accepts that rows or values go, or do not come back. A change of the choice forgets it.
     typed, reason : str
         What the person has written.
     result : RollbackResult, ChainResult or None
@@ -89,6 +92,7 @@ class State(traitlets.HasTraits):
     check_result = traitlets.Instance(CheckResult, allow_none=True)
     preview_result = traitlets.Instance(Preview, allow_none=True)
     rehearsal_result = traitlets.Instance(Rehearsal, allow_none=True)
+    accept_loss = traitlets.Bool(default_value=False)
     typed = traitlets.Unicode("")
     reason = traitlets.Unicode("")
     result = traitlets.Union(
@@ -166,6 +170,7 @@ class SharedState(State):
             check_result=None,
             preview_result=None,
             rehearsal_result=None,
+            accept_loss=False,
             typed="",
             result=None,
             error=None,
@@ -193,11 +198,27 @@ class SharedState(State):
             return str(self.hold)
         if not self.previewed:
             return "Look at a preview first"
+        if self.losses and not self.accept_loss:
+            return "Accept the loss: this is production"
         if self.typed != self.selected:
             return "Type the migration's name exactly"
         if not self.reason.strip():
             return "Give a reason: it goes into the audit log"
         return ""
+
+    @property
+    def assessment(self) -> Assessment | None:
+        """What is known of the choice: from its rehearsal, else its preview, else its check."""
+        for found in (self.rehearsal_result, self.preview_result, self.check_result):
+            if found is not None and found.assessment is not None:
+                known: Assessment = found.assessment
+                return known
+        return None
+
+    @property
+    def losses(self) -> tuple[Effect, ...]:
+        """What has to be accepted before a rollback can be run: known losses on production."""
+        return self.assessment.losses if self.production and self.assessment is not None else ()
 
     # -- actions -----------------------------------------------------------------------------------------------------
 
@@ -223,7 +244,7 @@ class SharedState(State):
     def preview(self) -> None:
         """Find out what a rollback of the choice would run; `preview_result` has it. Does not write."""
         name, chain = self._chosen(), self.chain
-        self.update(preview_result=None, rehearsal_result=None, typed="", result=None)
+        self.update(preview_result=None, rehearsal_result=None, accept_loss=False, typed="", result=None)
         self.start(
             "Preparing the preview", lambda: self._read(lambda: {"preview_result": self.db.preview(name, chain=chain)})
         )
@@ -260,6 +281,7 @@ class SharedState(State):
         if self.missing or preview is None:
             raise UsageError(f"Not yet: {self.missing}")
         name, chain, typed, reason = self._chosen(), self.chain, self.typed, self.reason.strip()
+        accepted = bool(self.accept_loss)
 
         def work() -> dict[str, Any]:
             # whatever comes of it, the next try begins with a new look
@@ -268,6 +290,7 @@ class SharedState(State):
                 "preview_result": None,
                 "rehearsal_result": None,
                 "typed": "",
+                "accept_loss": False,
             }
             try:
                 if self._connected() != preview.target:
@@ -275,7 +298,13 @@ class SharedState(State):
                         "The connection leads to another database than the preview's", migration_name=name
                     )
                 state["result"] = self.db.rollback(
-                    name, confirm=typed, reason=reason, preview=preview, chain=chain, progress=self._report
+                    name,
+                    confirm=typed,
+                    reason=reason,
+                    preview=preview,
+                    accept_loss=accepted,
+                    chain=chain,
+                    progress=self._report,
                 )
                 state["reason"] = ""
             except BaseException as error:  # noqa: BLE001  # nothing above a thread would show it

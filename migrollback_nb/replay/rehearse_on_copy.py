@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core.errors import Refused
+from migrollback_nb.core.results.assessment import Assessment
 from migrollback_nb.database.rehearsal_report import add_broken, broken_bodies, from_report, place_of_error, refusal
 from migrollback_nb.database.rehearsals import STATEMENT_TIMEOUT
 from migrollback_nb.files.stored_effects import refuse_hidden_effects
@@ -80,6 +81,10 @@ def rehearse_on_copy(
         position=position,
         blocked_by=blocked_by,
         remarks=remarks,
+        assessment=Assessment.from_row(
+            names[-1],
+            target.queries.assess(names, {"success": report["success"], "effects": report.get("effects", [])}),
+        ),
     )
 
 

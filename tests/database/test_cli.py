@@ -104,7 +104,7 @@ def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.
     assert (
         lines[5]
         == "Migration                                          Can Rollback Applied At              Has Rollback"
-        " Blocking"
+        " Verdict       Blocking"
         " Reason"
     )
     rows = {line.split()[0]: line for line in lines[7:10]}
@@ -117,6 +117,7 @@ def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.
     assert lines[-2:] == ["Total: 3 migrations", "Rollbackable: 2"]
 
 
+UNKNOWN = "❔ Not rehearsed: no rule forbids it, what it does is not known"
 FOR_PEOPLE = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\b")
 FOR_PROGRAMS = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00(?!\S)")
 ANY_TIME = re.compile(r"(?<!\d)\d{1,2}:\d\d(?!\d)")
@@ -138,8 +139,7 @@ def test_the_same_time_never_has_two_forms(
         assert programs in run(command, "--format", "tsv").out
         assert programs in run(command, "--format", "json").out
     run("rehearse", top)
-    confirmed = run("rollback", top, typed="no\n").out
-    for told in (run("events").out, run("snapshots").out, run("deploys").out, confirmed):
+    for told in (run("events").out, run("snapshots").out, run("deploys").out):
         assert FOR_PEOPLE.search(told)
         assert not ANY_TIME.search(FOR_PEOPLE.sub("", told))
     for command in ("events", "snapshots", "deploys"):
@@ -156,15 +156,16 @@ def test_check_says_why(run: Callable[..., Ran], applied: mr.Migrations) -> None
     assert (good.status, good.out) == (
         0,
         (
-            "🔍 Checking rollback status for: 20250120_add_project_analytics\n\nStatus: ✅ Can rollback\nReason:"
-            " Migration can be safely rolled back\n"
+            f"🔍 Checking rollback status for: 20250120_add_project_analytics\n\n{UNKNOWN}\n\n"
+            "Status: ✅ Can rollback\nReason: Migration can be safely rolled back\n"
         ),
     )
     bad = run("check", "20250119_add_analytics_queue")
     assert (bad.status, bad.out) == (
         3,
         (
-            "🔍 Checking rollback status for: 20250119_add_analytics_queue\n\nStatus: ❌ Cannot rollback\n"
+            "🔍 Checking rollback status for: 20250119_add_analytics_queue\n\n"
+            "❌ Cannot rollback: other migrations depend on this one\n\nStatus: ❌ Cannot rollback\n"
             "Reason: Cannot rollback: other migrations depend on this one\n\n"
             "Dependent migrations (must be rolled back first):\n  - 20250120_add_project_analytics\n"
         ),
@@ -181,6 +182,10 @@ def test_unknown_name_is_told_with_what_comes_close(run: Callable[..., Ran], app
         "reason": "Migration not found",
         "dependent_migrations": [],
         "warnings": [],
+        "verdict": None,
+        "effects": [],
+        "known_by": "nothing",
+        "known_at": None,
     }
 
 
@@ -189,8 +194,8 @@ def test_dry_run_shows_and_changes_nothing(run: Callable[..., Ran], applied: mr.
     ran = run("rollback", "20250120_add_project_analytics", "--dry-run")
     assert ran.status == 0
     assert (
-        ran.out
-        == "🔍 DRY RUN: Rolling back: 20250120_add_project_analytics\n\n✅ Dry run: rollback SQL shown below (not"
+        ran.out == f"🔍 DRY RUN: Rolling back: 20250120_add_project_analytics\n\n{UNKNOWN}\n\n"
+        "✅ Dry run: rollback SQL shown below (not"
         f" executed)\n\nSQL that would be executed:\n{RULE}\nDROP TABLE IF EXISTS"
         f" public.project_analytics;\n{RULE}\n"
     )
@@ -204,8 +209,9 @@ def test_rollback_asks_on_a_terminal(run: Callable[..., Ran], applied: mr.Migrat
     assert heading.startswith("⚠️ Rolling back: 20250120_add_project_analytics\n\n")
     assert question
     assert (
-        rest == f"\n✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS"
-        f" public.project_analytics;\n{RULE}\n\n✅ Restored: what it created is gone, what it dropped is back\n"
+        rest == "\n✅ Restored: what it created is gone, what it dropped is back\n\n"
+        f"✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS"
+        f" public.project_analytics;\n{RULE}\n"
     )
     assert applied.history(status="rolled_back").notes.tolist() == ["INC-42"]
 
@@ -332,6 +338,8 @@ def test_list_as_json_and_tsv_has_the_columns_of_the_function(run: Callable[...,
         "has_rollback_sql",
         "blocking_reason",
         "dependent_migrations",
+        "verdict",
+        "headline",
     ]
     rows = run("list", "--format", "json").json
     assert isinstance(rows, list)
@@ -561,7 +569,7 @@ def test_a_plan_of_one_says_that_it_goes_alone(run: Callable[..., Ran], applied:
     ran = run("plan", "20250120_add_project_analytics")
     assert (ran.status, ran.out) == (
         0,
-        "20250120_add_project_analytics would be rolled back alone: nothing applied depends on it\n",
+        f"{UNKNOWN}\n\n20250120_add_project_analytics would be rolled back alone: nothing applied depends on it\n",
     )
 
 

@@ -111,7 +111,7 @@ def test_the_whole_way(shop: mr.Migrations) -> None:
     assert TOP not in {name for _, name in part(panel, "choice").options}
     assert panel.selected is None
     # what it blocked is free now, without anybody refreshing
-    assert next(label for label, name in part(panel, "choice").options if name == BASE).endswith("can be rolled back")
+    assert next(label for label, name in part(panel, "choice").options if name == BASE).endswith("? not rehearsed")
 
 
 def test_looking_writes_nothing(shop: mr.Migrations) -> None:

@@ -113,7 +113,8 @@ def test_statuses_are_those_of_the_sql():
 
 
 def test_specified_keys_of_json():
-    assert list(CHECK.to_dict()) == ["migration_name", "can_rollback", "reason", "dependent_migrations", "warnings"]
+    specified = ["migration_name", "can_rollback", "reason", "dependent_migrations", "warnings"]
+    assert list(CHECK.to_dict()) == [*specified, "verdict", "effects", "known_by", "known_at"]
     assert {"success", "message", "sql_executed", "migration_name"} <= set(DONE.to_dict())
     assert list(mr.SyncResult().to_dict()) == ["registered", "skipped", "failed", "warnings"]
     assert mr.SyncResult(not_applied=("001_a",)).to_dict()["not_applied"] == ["001_a"]

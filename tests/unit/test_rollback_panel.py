@@ -27,7 +27,11 @@ def test_what_was_previewed_is_what_is_asked_for(panel: RollbackPanel, standin: 
     confirm(panel)
     assert panel.wait(10)
     assert standin.rollbacks() == [
-        ("rollback", "2_b", {"confirm": "2_b", "reason": "because", "preview": looked_at, "chain": False})
+        (
+            "rollback",
+            "2_b",
+            {"confirm": "2_b", "reason": "because", "preview": looked_at, "accept_loss": False, "chain": False},
+        )
     ]
     assert panel.result.success
     assert (panel.preview_result, panel.typed, panel.reason, panel.error, panel.busy) == (None, "", "", None, "")

@@ -82,6 +82,14 @@ class Effect:
         return f"{self.effect} {self.identity}{count}" + (f": {self.detail}" if self.detail else "")
 
 
+def assessed(assessment: Assessment | None, effects: Iterable[Effect] = ()) -> dict[str, Any]:
+    """What every answer in JSON says of an assessment, else of effects that are known without one; pure."""
+    if assessment is None:
+        known = [effect.to_dict() for effect in effects]
+        return {"verdict": None, "effects": known, "known_by": "nothing", "known_at": None}
+    return assessment.keys()
+
+
 def effects_of(known: Iterable[Mapping[str, Any]]) -> tuple[Effect, ...]:
     """Effects as the SQL functions give them, in their order; pure."""
     return tuple(Effect.from_dict(one) for one in known)
@@ -143,13 +151,14 @@ class Assessment:
             *(() if self.proof is None else (self.proof,)),
         )
 
+    def indented(self) -> tuple[str, ...]:
+        """The lines under the heading."""
+        return tuple(f"   {line}" for line in self.lines() if line != self.headline)
+
     def to_dict(self) -> dict[str, Any]:
-        """Keys of `migrollback assess --format json`."""
-        return (
-            {"migration_name": self.migration_name, "headline": self.headline}
-            | self.keys()
-            | {"blockers": list(self.blockers)}
-        )
+        """All of it, for JSON."""
+        said = {"migration_name": self.migration_name, "headline": self.headline, "blockers": list(self.blockers)}
+        return said | self.keys() | {"proof": self.proof}
 
     def keys(self) -> dict[str, Any]:
         """What every answer in JSON says of it: verdict, effects, known_by, known_at."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.results.assessment import Assessment, assessed
 from migrollback_nb.core.results.target import Target
 
 
@@ -18,6 +19,7 @@ class CheckResult:
     reason: str  #: why, or why not, in words
     dependent_migrations: tuple[str, ...] = ()  #: all that must be rolled back first, in order of name
     warnings: tuple[str, ...] = ()  #: what a person should know besides
+    assessment: Assessment | None = None  #: what is known of its rollback; None where that could not be asked
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback check --format json`."""
@@ -27,7 +29,7 @@ class CheckResult:
             "reason": self.reason,
             "dependent_migrations": list(self.dependent_migrations),
             "warnings": list(self.warnings),
-        }
+        } | assessed(self.assessment)
 
     def __repr__(self) -> str:
         return (
@@ -35,16 +37,19 @@ class CheckResult:
         )
 
     def _repr_html_(self) -> str:
+        known = self.assessment
         rows = [
             ("Migration", self.migration_name),
-            ("Status", "✅ Can rollback" if self.can_rollback else "❌ Cannot rollback"),
+            ("Status", "Can rollback" if self.can_rollback else "❌ Cannot rollback"),
             ("Reason", self.reason),
         ]
         if self.dependent_migrations:
             rows.append(("Must be rolled back first", "\n".join(self.dependent_migrations)))
         if self.warnings:
             rows.append(("Warnings", "\n".join(self.warnings)))
-        return html.definitions(rows)
+        if known is None:
+            return html.definitions(rows)
+        return html.banner(known.heading, known.style) + html.definitions(rows) + html.warnings(known.lines())
 
 
 class OfSteps:
@@ -80,6 +85,7 @@ class Preview(OfSteps):
     target: Target  #: where it would run
     deploy_ledgers: tuple[str, ...] = ()  #: tables of deploy tools from which it would take the migrations
     deploy: str | None = None  #: label of the deploy whose migrations these are; None where they were named
+    assessment: Assessment | None = None  #: what is known of it beforehand; None where that could not be asked
 
     @property
     def confirm(self) -> str:
@@ -105,12 +111,13 @@ class Preview(OfSteps):
             "fingerprint": self.fingerprint,
             "deploy_ledgers": list(self.deploy_ledgers),
             "confirm": self.confirm,
-        }
+        } | assessed(self.assessment)
 
     def __str__(self) -> str:
         heading = f"Would roll back {', '.join(name for name, _ in self.steps)} on {self.target}"
         ledgers = [f"Would change the deploy ledger {ledger}" for ledger in self.deploy_ledgers]
-        lines = [heading, *ledgers, *(f"Warning: {warning}" for warning in self.warnings), "", self.sql]
+        known = () if self.assessment is None else (self.assessment.heading, *self.assessment.lines())
+        lines = [*known, heading, *ledgers, *(f"Warning: {warning}" for warning in self.warnings), "", self.sql]
         return html.visible("\n".join(lines))
 
     def __repr__(self) -> str:
@@ -120,7 +127,9 @@ class Preview(OfSteps):
         rows = [("Would roll back", "\n".join(name for name, _ in self.steps)), ("On", str(self.target))]
         if self.deploy_ledgers:
             rows.append(("Would change the deploy ledger", "\n".join(self.deploy_ledgers)))
-        return html.definitions(rows) + html.warnings(self.warnings) + html.sql(self.sql)
+        known = self.assessment
+        heading = "" if known is None else html.banner(known.heading, known.style) + html.warnings(known.lines())
+        return heading + html.definitions(rows) + html.warnings(self.warnings) + html.sql(self.sql)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,16 +139,19 @@ class Plan:
     migration_name: str  #: the migration that was asked for
     steps: tuple[str, ...]  #: dependents first, `migration_name` last
     statuses: dict[str, str] = field(default_factory=dict)  #: name -> status, of the steps
+    assessment: Assessment | None = None  #: what is known of rolling all of them back; None where it was not asked
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"migration_name": self.migration_name, "steps": list(self.steps)}
+        return {"migration_name": self.migration_name, "steps": list(self.steps)} | assessed(self.assessment)
 
     def __repr__(self) -> str:
         return f"<Plan {' -> '.join(self.steps)}>"
 
     def _repr_html_(self) -> str:
-        return html.definitions([(f"{place}.", name) for place, name in enumerate(self.steps, 1)])
+        known = self.assessment
+        heading = "" if known is None else html.banner(known.heading, known.style)
+        return heading + html.definitions([(f"{place}.", name) for place, name in enumerate(self.steps, 1)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError, shown
-from migrollback_nb.core.results.assessment import Effect
+from migrollback_nb.core.results.assessment import Assessment, Effect, assessed
 from migrollback_nb.core.results.check import OfSteps
 from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.core.results.target import Notice, Target
@@ -252,6 +252,7 @@ class Rehearsal(OfSteps):
     warnings: tuple[str, ...] = ()  #: what a person should know besides
     remarks: tuple[str, ...] = ()  #: what this rehearsal could not find out
     duration_ms: float | None = None  #: how long the SQL ran, in milliseconds
+    assessment: Assessment | None = None  #: what is known of the rollback now; None where that could not be asked
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -349,7 +350,6 @@ class Rehearsal(OfSteps):
             "created": [change.to_dict() for change in self.diff.created],
             "rows": [asdict(loss) for loss in self.rows],
             "broken": [asdict(broken) for broken in self.broken],
-            "effects": [effect.to_dict() for effect in self.effects],
             "not_undone": [asdict(done) for done in self.not_undone],
             "locks": [asdict(lock) for lock in self.locks],
             "sessions": [asdict(session) for session in self.sessions],
@@ -362,7 +362,7 @@ class Rehearsal(OfSteps):
             "warnings": list(self.warnings),
             "remarks": list(self.remarks),
             "duration_ms": self.duration_ms,
-        }
+        } | assessed(self.assessment, self.effects)
 
     def to_frame(
         self, what: Literal["changes", "rows", "locks", "statements", "broken", "sessions"] = "changes"
@@ -392,7 +392,8 @@ class Rehearsal(OfSteps):
 
     def lines(self) -> tuple[str, ...]:
         """All of it in words, the dangerous first."""
-        report = [f"{self.mark} {self.message}"]
+        known = () if self.assessment is None else (self.assessment.heading, *self.assessment.indented())
+        report = [*known, f"{self.mark} {self.message}"]
         if self.failure is not None:
             report += [f"   {line}" for line in self.failure.lines()]
         report += [f"   ⚠️  {danger}" for danger in self.dangers]
@@ -431,7 +432,9 @@ class Rehearsal(OfSteps):
 
     def _repr_html_(self) -> str:
         style = html.BAD if not self.success else html.CAREFUL if self.mark == "⚠️" else html.GOOD
-        parts = [html.banner(f"{self.mark} {self.message}", style)]
+        known = self.assessment
+        parts = [] if known is None else [html.banner(known.heading, known.style), html.warnings(known.lines())]
+        parts.append(html.banner(f"{self.mark} {self.message}", style))
         parts.append(
             html.definitions(
                 [

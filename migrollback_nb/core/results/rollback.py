@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.results.assessment import Assessment, assessed
 from migrollback_nb.core.results.target import Notice
 from migrollback_nb.core.results.verification import Verification
 
@@ -26,6 +27,7 @@ class RollbackResult:
     verification: Verification | None = (
         None  #: whether the schema is as it was before; None for a step of a chain, which is verified as a whole
     )
+    assessment: Assessment | None = None  #: what was known before it ran; None for a step of several
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback rollback --format json`."""
@@ -40,7 +42,7 @@ class RollbackResult:
             "attempt_id": self.attempt_id,
             "duration_ms": self.duration_ms,
             "verification": None if self.verification is None else self.verification.to_dict(),
-        }
+        } | assessed(self.assessment)
 
     @property
     def mark(self) -> str:
@@ -73,6 +75,7 @@ class ChainResult:
     results: tuple[RollbackResult, ...]  #: in the order in which they ran
     verification: Verification | None = None  #: whether the schema is as it was before they were applied
     warnings: tuple[str, ...] = ()  #: what a person should know of the whole
+    assessment: Assessment | None = None  #: what was known before they ran
 
     @property
     def success(self) -> bool:
@@ -100,7 +103,7 @@ class ChainResult:
             "migrations": [r.to_dict() for r in self.results],
             "verification": None if self.verification is None else self.verification.to_dict(),
             "warnings": list(self.warnings),
-        }
+        } | assessed(self.assessment)
 
     def __repr__(self) -> str:
         return f"<ChainResult {self.message}: {', '.join(r.migration_name for r in self.results)}>"

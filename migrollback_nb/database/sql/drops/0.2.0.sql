@@ -15,3 +15,6 @@ DROP FUNCTION IF EXISTS migrollback_schema.execute_migration_rollbacks(
 DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollback(text, boolean, text, int, text);
 DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollbacks(
     text[], boolean, text, int, boolean, boolean, text);
+-- a rollback takes accept_loss too
+DROP FUNCTION IF EXISTS migrollback_schema.execute_deploy_rollback(
+    text, boolean, text, text, uuid, text, text, text, jsonb);

@@ -52,7 +52,8 @@ CREATE OR REPLACE FUNCTION migrollback_schema.execute_migration_rollbacks(
     names text[], dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL,
     attempt_id uuid DEFAULT NULL, client text DEFAULT NULL, chain_head text DEFAULT NULL,
     otherwise_path text DEFAULT migrollback_schema.effective_search_path(), snapshot_each boolean DEFAULT false,
-    session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}')
+    session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}',
+    accept_loss boolean DEFAULT false)
 RETURNS TABLE (success boolean, message text, sql_executed text, migration_name text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -77,6 +78,8 @@ DECLARE
     changed   record;
     unclear   boolean;
     path_touched boolean := false;
+    loss_refusal text;
+    accepted  jsonb;                    -- losses that are known, and accepted
 BEGIN
     IF NOT dry_run THEN
         PERFORM migrollback_schema.lock_migrations();
@@ -97,6 +100,8 @@ BEGIN
     IF NOT dry_run THEN
         ours := migrollback_schema.migration_system_objects();
         token := migrollback_schema.migration_system_token();
+        SELECT l.refusal, l.accepted INTO loss_refusal, accepted
+          FROM migrollback_schema.production_losses(names, otherwise_path, accept_loss) l;
     END IF;
     check_each := cardinality(names) = 1;
     <<attempts>>
@@ -130,7 +135,9 @@ BEGIN
                             'This rollback runs outside a transaction: use migrollback rollback, alone, which runs it '
                             'statement by statement'
                         WHEN NOT dry_run AND cardinality(handled) = 0
-                            THEN migrollback_schema.production_refusal(execute_migration_rollbacks.reason)
+                            THEN coalesce(
+                                migrollback_schema.production_refusal(execute_migration_rollbacks.reason),
+                                loss_refusal)
                         END;
                     IF planned.id IS NOT NULL THEN
                         refusal := coalesce(
@@ -178,6 +185,9 @@ BEGIN
                         put_back := put_back || jsonb_build_object(migration, outcome -> 'settings_put_back');
                     END IF;
                     effectless := effectless || (outcome ? 'unchanged');
+                    IF accepted IS NOT NULL THEN
+                        outcome := outcome || jsonb_build_object('accepted_loss', accepted);
+                    END IF;
                     IF NOT is_system THEN
                         PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id, reason, client, outcome);
                         IF snapshot_each AND migration <> names[cardinality(names)] THEN
@@ -287,7 +297,7 @@ BEGIN
     END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.execute_migration_rollbacks(text[], boolean, text, text, uuid, text, text, text,
-    boolean, text, jsonb) IS
+    boolean, text, jsonb, boolean) IS
     'Writes, unless dry_run. Rolls several migrations back in the given order, dependents first, in one transaction: '
     'all or none. snapshot_each: takes a snapshot between each two, while the locks are held. Arguments and results '
     'as of execute_migration_rollback(), one row each; after a refusal or a failure one row, of the migration it met.';
@@ -296,7 +306,8 @@ CREATE OR REPLACE FUNCTION migrollback_schema.execute_migration_rollback(
     name text, dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL,
     attempt_id uuid DEFAULT NULL, client text DEFAULT NULL, chain_head text DEFAULT NULL,
     otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
-    session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}')
+    session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}',
+    accept_loss boolean DEFAULT false)
 RETURNS TABLE (success boolean, message text, sql_executed text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -304,14 +315,16 @@ BEGIN
     SELECT r.success, r.message, r.sql_executed
     FROM migrollback_schema.execute_migration_rollbacks(ARRAY[name], dry_run, reason, preview, attempt_id, client,
                                                         chain_head, otherwise_path, false, session_path,
-                                                        session_settings) r;
+                                                        session_settings, accept_loss) r;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.execute_migration_rollback(text, boolean, text, text, uuid, text, text, text,
-    text, jsonb) IS
+    text, jsonb, boolean) IS
     'Writes, unless dry_run. Rolls one migration back, whole or not at all. reason: goes into the audit log; '
     'preview: migration_fingerprint() of what was looked at, refused when it differs now; attempt_id: made by the '
     'client, see migration_attempt(); client: who asks; chain_head: hash of the last event, needed only for our own '
     'migration; otherwise_path: search_path where none was recorded; session_path: the search_path of the session, '
     'which is put back when the SQL changes it; session_settings: what the session has (name -> value) where this '
-    'transaction has a SET LOCAL. A refusal (message: the reason) or a failure (message: "Rollback failed: ...") '
-    'comes back with success = false; a permanent error leaves status failed.';
+    'transaction has a SET LOCAL; accept_loss: that rows or values go, or do not come back, is known and accepted: a '
+    'database that is marked as production refuses it otherwise, and the event keeps what was accepted. A refusal '
+    '(message: the reason) or a failure (message: "Rollback failed: ...") comes back with success = false; a permanent '
+    'error leaves status failed.';

@@ -1,0 +1,424 @@
+-- ---------------------------------------------------------------------------------------------------
+-- The assessment: what is known of a rollback before it runs, in one verdict. Every answer is made from it. Reads only.
+-- ---------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION migrollback_schema.counted_words(number bigint, estimated boolean, one text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE WHEN number IS NULL THEN 'an unknown number of '
+                WHEN estimated THEN '~' ELSE '' END
+        || coalesce(btrim(to_char(number, '999G999G999G999G999G990')) || ' ', '')
+        || CASE WHEN number = 1 THEN one
+                WHEN one ~ '(x|s|ch|sh)$' THEN one || 'es'
+                WHEN one ~ '[^aeiou]y$' THEN left(one, -1) || 'ies'
+                ELSE one || 's' END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.counted_words(bigint, boolean, text) IS
+    'A number with its word: 1 row, 1,000 rows, ~2,000,000 values, 2 indexes, an unknown number of rows. Does not '
+    'write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.joined_words(words text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE WHEN cardinality(words) > 1
+                THEN array_to_string(words[:cardinality(words) - 1], ', ') || ' and ' || words[cardinality(words)]
+                ELSE words[1] END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.joined_words(text[]) IS 'a, b and c; NULL of none. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.elapsed_words(moment timestamptz) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE WHEN e.seconds < 60 THEN 'just now'
+                WHEN e.seconds < 7200 THEN format('%s min ago', e.seconds / 60)
+                WHEN e.seconds < 172800 THEN format('%s hours ago', e.seconds / 3600)
+                ELSE format('%s days ago', e.seconds / 86400) END
+    FROM (SELECT extract(epoch FROM clock_timestamp() - moment)::bigint AS seconds) e
+$function$;
+COMMENT ON FUNCTION migrollback_schema.elapsed_words(timestamptz) IS
+    'How long ago a moment was: just now, 5 min ago, 2 days ago. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.effect_counts_rows(effect jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT effect ->> 'effect' = 'loses_rows'
+        OR effect ->> 'effect' = 'values_not_restored' AND cardinality(parse_ident(effect ->> 'identity', false)) < 3
+$function$;
+COMMENT ON FUNCTION migrollback_schema.effect_counts_rows(jsonb) IS
+    'Whether rows of an effect counts rows of a table and not values of a column. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_effect_words(effect jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT (effect ->> 'effect') || ': ' || (effect ->> 'identity')
+        || CASE WHEN effect ->> 'effect' IN ('loses_rows', 'loses_values', 'values_not_restored')
+                THEN ' (' || migrollback_schema.counted_words(
+                         (effect ->> 'rows')::bigint, coalesce((effect ->> 'estimated')::boolean, false),
+                         CASE WHEN migrollback_schema.effect_counts_rows(effect) THEN 'row' ELSE 'value' END) || ')'
+                ELSE '' END
+        || coalesce(', ' || nullif(effect ->> 'detail', ''), '')
+        || coalesce(', of ' || nullif(effect ->> 'migration', ''), '')
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_effect_words(jsonb) IS
+    'One effect in words: values_not_restored: public.customers.email (1,000 values), column dropped. The same in '
+    'every answer. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_proof_words(
+    grade text, effects jsonb, proven_at timestamptz) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT format('proven %s: ', migrollback_schema.elapsed_words(proven_at)) || CASE grade
+        WHEN 'restores' THEN 'restores what was there'
+        WHEN 'loses_data' THEN 'loses values' || coalesce(' of ' || (
+            SELECT string_agg(DISTINCT e.value ->> 'identity', ', ') FROM jsonb_array_elements(effects) e
+             WHERE e.value ->> 'effect' IN ('values_not_restored', 'loses_values', 'loses_rows')), '')
+        WHEN 'cannot_reapply' THEN 'the up migration does not run again after it'
+        WHEN 'differs' THEN 'leaves differences in the schema'
+        WHEN 'fails' THEN 'fails'
+        WHEN 'no_rollback' THEN 'has no rollback'
+        ELSE grade END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_proof_words(text, jsonb, timestamptz) IS
+    'A recorded proof in words: proven 2 days ago: loses values of public.customers.email. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_of_migrations(
+    names text[], otherwise_path text, OUT details jsonb, OUT rehearsed_at timestamptz, OUT is_current boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    -- a plan kept from when the table was empty would scan it whole when it is full
+    SET enable_seqscan = off AS $function$
+BEGIN
+    SELECT e.details, e.occurred_at INTO details, rehearsed_at FROM migrollback_schema.migration_events e
+     WHERE e.event = 'rehearsed' AND e.migration_name = names[cardinality(names)]
+       AND coalesce(e.details -> 'chain', jsonb_build_array(e.migration_name)) = to_jsonb(names)
+     ORDER BY e.event_number DESC LIMIT 1;
+    is_current := false;
+    IF FOUND THEN
+        -- dear where the schema is large, so only where there is something to compare with
+        is_current := coalesce(details ->> 'outcome', '') <> 'stopped' AND details ->> 'fingerprint' = migrollback_schema.migration_fingerprint(names, otherwise_path);
+    END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.rehearsal_of_migrations(text[], text) IS
+    'The last rehearsal of just these rollbacks, in this order: details of its event, when, and whether nothing has '
+    'changed since (migration_fingerprint()). NULLs where there is none. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_effect_phrases(effects jsonb) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    WITH one AS (
+        SELECT e.value ->> 'effect' AS effect, e.value ->> 'identity' AS identity, (e.value ->> 'rows')::bigint AS rows,
+               coalesce((e.value ->> 'estimated')::boolean, false) AS estimated,
+               migrollback_schema.effect_counts_rows(e.value) AS is_rows,
+               coalesce(nullif(e.value ->> 'migration', ''), 'another hand') AS migration,
+               coalesce(nullif(substring(e.value ->> 'detail' FROM '^[a-z ]+'), ''), 'object') AS detail
+          FROM jsonb_array_elements(effects) e WHERE e.value ->> 'effect' <> 'locks'),
+    -- rows and values: of each kind one phrase, with its table where there is one
+    lost AS (
+        SELECT CASE o.effect WHEN 'loses_rows' THEN 1 WHEN 'loses_values' THEN 2 ELSE 3 END AS place,
+               CASE WHEN o.effect = 'values_not_restored' THEN 'not bring back ' ELSE 'lose ' END
+               || migrollback_schema.counted_words(
+                      CASE WHEN bool_or(o.rows IS NULL) THEN NULL ELSE sum(o.rows)::bigint END, bool_or(o.estimated),
+                      CASE WHEN o.is_rows THEN 'row' ELSE 'value' END)
+               || ' of ' || CASE WHEN count(DISTINCT o.identity) <= 2
+                                 THEN string_agg(DISTINCT o.identity, ' and ')
+                                 ELSE count(DISTINCT o.identity)
+                                      || CASE WHEN o.is_rows THEN ' tables' ELSE ' columns' END END AS phrase
+          FROM one o WHERE o.effect IN ('loses_rows', 'loses_values', 'values_not_restored')
+         GROUP BY o.effect, o.is_rows),
+    taken AS (
+        SELECT 4 AS place, 'take ' || CASE
+                   WHEN count(DISTINCT o.migration) > 2
+                       THEN format('%s objects of %s others', count(*), count(DISTINCT o.migration))
+                   ELSE (SELECT string_agg(t.words, ' and ' ORDER BY t.words)
+                           FROM (SELECT migrollback_schema.counted_words(count(*), false, i.detail) || ' of '
+                                        || i.migration AS words
+                                   FROM one i WHERE i.effect = 'takes_other' GROUP BY i.detail, i.migration) t) END
+          FROM one o WHERE o.effect = 'takes_other' HAVING count(*) > 0),
+    harmed AS (
+        SELECT 5 + k.place AS place,
+               format(k.form, CASE WHEN count(DISTINCT o.identity) <= 2 THEN string_agg(DISTINCT o.identity, ' and ')
+                                   ELSE count(DISTINCT o.identity) || ' ' || k.many END)
+          FROM (VALUES (1, 'breaks', 'break %s', 'functions or views'),
+                       (2, 'restarts_sequence', 'start %s anew', 'sequences'),
+                       (3, 'leaves_unpopulated', 'leave %s unpopulated', 'materialized views'),
+                       (4, 'leaves_disabled', 'leave %s disabled', 'triggers'),
+                       (5, 'leaves_invalid', 'leave %s invalid', 'indexes'),
+                       (6, 'leaves_behind', 'leave %s behind', 'objects')) AS k (place, effect, form, many)
+          JOIN one o ON o.effect = k.effect GROUP BY k.place, k.form, k.many)
+    SELECT coalesce(array_agg(a.phrase ORDER BY a.place, a.phrase), '{}')
+      FROM (SELECT * FROM lost UNION ALL SELECT * FROM taken UNION ALL SELECT * FROM harmed) AS a (place, phrase)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_effect_phrases(jsonb) IS
+    'Effects summed up, each as what a rollback would do: lose 1,000 rows of public.users, take 1 view of '
+    '20250121_reports. Locks are left out. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.assessment_verdict(
+    blockers text[], effects jsonb, is_known boolean, is_harmful boolean DEFAULT false) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE
+        WHEN cardinality(blockers) > 0 THEN 'blocked'
+        WHEN jsonb_path_exists(effects, '$[*] ? (@.effect == "loses_rows" || @.effect == "loses_values"
+                                                 || @.effect == "values_not_restored")', '{}', true) THEN 'loses'
+        WHEN jsonb_path_exists(effects, '$[*] ? (@.effect == "takes_other")', '{}', true) THEN 'takes_others'
+        WHEN is_harmful OR jsonb_path_exists(effects, '$[*] ? (@.effect != "locks")', '{}', true) THEN 'harms'
+        WHEN is_known THEN 'ready'
+        ELSE 'not_rehearsed' END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.assessment_verdict(text[], jsonb, boolean, boolean) IS
+    'The verdict, the first that fits: blocked, loses, takes_others, harms, ready, not_rehearsed. is_known: rehearsed '
+    'and unchanged since, or proven to restore; is_harmful: a rehearsal failed, or a proof says that the schema does '
+    'not come back. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.assessment_headline(
+    verdict text, blockers text[], effects jsonb, rehearsal text, failure text, rehearsed_at timestamptz, proof text,
+    proven_at timestamptz)
+RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE
+        WHEN verdict = 'blocked' THEN blockers[1]
+        WHEN rehearsal = 'fails' THEN
+            format('Would fail, as rehearsed %s: %s', migrollback_schema.elapsed_words(rehearsed_at), failure)
+        WHEN verdict = 'ready' AND rehearsal = 'current' THEN
+            'Would succeed, and lose nothing: rehearsed ' || migrollback_schema.elapsed_words(rehearsed_at)
+        WHEN verdict = 'ready' THEN
+            'Would succeed, and lose nothing: proven to restore ' || migrollback_schema.elapsed_words(proven_at)
+        WHEN proof = 'fails' AND rehearsal IS DISTINCT FROM 'current' THEN
+            'Would fail, as a replay did ' || migrollback_schema.elapsed_words(proven_at)
+        WHEN cardinality(p.phrases) > 0 THEN
+            CASE WHEN rehearsal = 'current' THEN 'Would succeed, and '
+                 ELSE 'Not rehearsed' || CASE WHEN rehearsal = 'outdated' THEN ' since something changed' ELSE '' END
+                      || '; would ' END || migrollback_schema.joined_words(p.phrases)
+        WHEN verdict = 'harms' THEN
+            CASE WHEN proof = 'cannot_reapply' THEN 'Could not be applied again after it, as a replay showed '
+                 ELSE 'Would not restore the schema, as a replay showed ' END
+            || migrollback_schema.elapsed_words(proven_at)
+        WHEN rehearsal = 'stopped' THEN
+            'Not known: a rehearsal here would stall others; rehearse it on a copy (rehearse --on scratch)'
+        WHEN rehearsal = 'outdated' THEN
+            'Not rehearsed since something changed: no rule forbids it, what it does now is not known'
+        ELSE 'Not rehearsed: no rule forbids it, what it does is not known' END
+    FROM (SELECT migrollback_schema.migration_effect_phrases(effects) AS phrases) p
+$function$;
+COMMENT ON FUNCTION migrollback_schema.assessment_headline(
+    text, text[], jsonb, text, text, timestamptz, text, timestamptz) IS
+    'The verdict in one line. rehearsal: current, outdated, stopped, fails or NULL; failure: why it fails; proof: its grade. '
+    'Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.merged_effects(known jsonb, more jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce(jsonb_agg(e.value ORDER BY e.place), '[]')
+      FROM (SELECT DISTINCT ON (a.value ->> 'effect', a.value ->> 'identity') a.value, a.place
+              FROM jsonb_array_elements(known || more) WITH ORDINALITY AS a (value, place)
+             ORDER BY a.value ->> 'effect', a.value ->> 'identity', a.place) e
+$function$;
+COMMENT ON FUNCTION migrollback_schema.merged_effects(jsonb, jsonb) IS
+    'Effects of both, each kind and object once: the first counts. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_blockers(names text[]) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    blockers text[] := '{}';
+    handled  text[] := '{}';
+    name     text;
+    reason   text;
+    planned  migrollback_schema.migration_history;
+BEGIN
+    FOREACH name IN ARRAY names LOOP
+        SELECT * INTO planned FROM migrollback_schema.migration_history h WHERE h.migration_name = name;
+        IF planned.id IS NULL THEN
+            reason := 'Migration not found';
+        ELSE
+            reason := coalesce(
+                migrollback_schema.migration_blocking_reason(
+                    planned.status, cardinality(migrollback_schema.migrations_to_roll_back_first(
+                        ARRAY[name], handled)) > 0, planned.rollback_sql, planned.metadata),
+                (SELECT p.reason FROM migrollback_schema.deploy_in_progress(
+                     planned.metadata ->> 'tool', planned.metadata ->> 'search_path') p));
+        END IF;
+        handled := handled || name;
+        IF reason IS NOT NULL THEN
+            blockers := blockers || CASE WHEN cardinality(names) > 1 THEN name || ': ' || reason ELSE reason END;
+        END IF;
+    END LOOP;
+    RETURN blockers;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_blockers(text[]) IS
+    'Why these migrations may not be rolled back in this order, in the words of can_rollback_migration(); none where '
+    'they may. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_effects_known(
+    names text[], otherwise_path text, rehearsal jsonb)
+RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    effects jsonb := coalesce(rehearsal -> 'effects', '[]');
+    name    text;
+BEGIN
+    FOREACH name IN ARRAY names LOOP
+        IF rehearsal IS NULL THEN
+            effects := migrollback_schema.merged_effects(
+                effects, migrollback_schema.migration_loss_by_text(name, otherwise_path));
+        END IF;
+        effects := migrollback_schema.merged_effects(effects, migrollback_schema.migration_values_not_restored(name));
+        effects := migrollback_schema.merged_effects(effects, coalesce(
+            (SELECT p.effects FROM migrollback_schema.migration_proof(name) p), '[]'));
+    END LOOP;
+    -- in a chain what one takes of another goes with it
+    RETURN coalesce((SELECT jsonb_agg(e.value || jsonb_build_object(
+                                'words', migrollback_schema.migration_effect_words(e.value)) ORDER BY e.place)
+                       FROM jsonb_array_elements(effects) WITH ORDINALITY AS e (value, place)
+                      WHERE NOT (e.value ->> 'effect' = 'takes_other' AND e.value ->> 'migration' = ANY (names))),
+                    '[]');
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_effects_known(text[], text, jsonb) IS
+    'What is known of the effects of these rollbacks: rehearsal (details of its event, NULL where there is none that '
+    'still holds), else parsed text and catalogs; what the up migrations destroyed; proofs. Each with words. Does not '
+    'write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.assess_migrations(
+    names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
+    rehearsed jsonb DEFAULT NULL)
+RETURNS TABLE (verdict text, headline text, blockers text[], effects jsonb, known_by text, known_at timestamptz,
+               proof text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    rehearsal record;
+    state     text;                     -- of the rehearsal: current, outdated, stopped, fails
+    failure   text;                     -- why it fails
+    proofs    record;                   -- of these very texts, the worst of several
+    proven    boolean;                  -- each is proven to restore
+BEGIN
+    blockers := migrollback_schema.migration_blockers(names);
+    IF rehearsed IS NULL THEN
+        rehearsal := migrollback_schema.rehearsal_of_migrations(names, otherwise_path);
+    ELSE
+        SELECT rehearsed AS details, clock_timestamp() AS rehearsed_at, true AS is_current INTO rehearsal;
+    END IF;
+    state := CASE WHEN rehearsal.details IS NULL THEN NULL
+                  WHEN rehearsal.details ->> 'outcome' = 'stopped' THEN 'stopped'
+                  WHEN NOT rehearsal.is_current THEN 'outdated'
+                  WHEN rehearsal.details ->> 'success' = 'true' THEN 'current'
+                  -- a lock or a cancel says nothing of the rollback
+                  WHEN migrollback_schema.is_transient_error(rehearsal.details ->> 'sqlstate') THEN NULL
+                  ELSE 'fails' END;
+    failure := CASE WHEN state = 'fails' THEN format('%s (SQLSTATE %s)', regexp_replace(
+        rehearsal.details ->> 'message', '^Rehearsal: the rollback would fail: ', ''),
+        rehearsal.details ->> 'sqlstate') END;
+    SELECT count(p.grade) AS number, min(p.proven_at) AS proven_at,
+           (array_agg(p.grade ORDER BY array_position(
+               ARRAY['fails', 'cannot_reapply', 'differs', 'loses_data', 'restores'], p.grade)))[1] AS grade,
+           string_agg(DISTINCT p.words, '; ') AS words, bool_and(p.grade = 'restores') AS restores
+      INTO proofs
+      FROM unnest(names) AS n (name)
+     CROSS JOIN LATERAL (SELECT m.grade, m.proven_at, migrollback_schema.migration_proof_words(m.grade, m.effects,
+                                m.proven_at) AS words FROM migrollback_schema.migration_proof(n.name) m) p;
+    proven := proofs.number = cardinality(names) AND proofs.restores;
+    proof := proofs.words;
+    effects := migrollback_schema.migration_effects_known(
+        names, otherwise_path, CASE WHEN state = 'current' THEN rehearsal.details END);
+    verdict := migrollback_schema.assessment_verdict(
+        blockers, effects, state = 'current' OR proven AND state IS DISTINCT FROM 'fails',
+        state = 'fails' OR proofs.grade IN ('differs', 'cannot_reapply')
+            OR proofs.grade = 'fails' AND state IS DISTINCT FROM 'current');
+    headline := migrollback_schema.assessment_headline(
+        verdict, blockers, effects, state, failure, rehearsal.rehearsed_at, proofs.grade, proofs.proven_at);
+    known_by := CASE WHEN state IN ('current', 'fails') THEN 'rehearsal'
+                     WHEN proofs.number = cardinality(names) THEN 'proof'
+                     WHEN jsonb_path_exists(effects, '$[*] ? (@.known_by == "catalog")', '{}', true) THEN 'catalog'
+                     WHEN effects <> '[]' THEN 'text'
+                     ELSE 'nothing' END;
+    known_at := CASE known_by WHEN 'rehearsal' THEN rehearsal.rehearsed_at WHEN 'proof' THEN proofs.proven_at END;
+    RETURN NEXT;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.assess_migrations(text[], text, jsonb) IS
+    'What is known of rolling these migrations back, in this order, before it runs: verdict (blocked, loses, '
+    'takes_others, harms, not_rehearsed, ready: the first that fits), headline (it in one line), blockers, effects (an '
+    'array of objects: effect, identity, rows, detail, migration, known_by, words), known_by (rehearsal, proof, '
+    'catalog, text or nothing), known_at, and what a recorded proof of these very texts says. rehearsed: what a '
+    'rehearsal elsewhere has just found (success, effects), in place of the last one here. Always one row. Does not '
+    'write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.assess_migration(
+    name text, otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS TABLE (verdict text, headline text, blockers text[], effects jsonb, known_by text, known_at timestamptz,
+               proof text)
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT a.* FROM migrollback_schema.assess_migrations(ARRAY[name], otherwise_path, NULL::jsonb) a
+$function$;
+COMMENT ON FUNCTION migrollback_schema.assess_migration(text, text) IS
+    'What is known of rolling this migration back before it runs: assess_migrations() of one. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.production_losses(
+    names text[], otherwise_path text, accept_loss boolean, OUT refusal text, OUT accepted jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    production constant boolean := migrollback_schema.is_production_database();
+    losses     jsonb;
+BEGIN
+    -- A rehearsal is undone, and elsewhere no one need accept: what is known of it is not asked then.
+    IF coalesce(current_setting('migrollback.rehearsal', true), '')
+           = coalesce(pg_current_xact_id_if_assigned()::text, 'none') OR NOT (production OR accept_loss) THEN
+        RETURN;
+    END IF;
+    SELECT jsonb_agg(e.value) INTO losses
+      FROM migrollback_schema.assess_migrations(names, otherwise_path, NULL::jsonb) a
+     CROSS JOIN LATERAL jsonb_array_elements(a.effects) e
+     WHERE e.value ->> 'effect' IN ('loses_rows', 'loses_values', 'values_not_restored');
+    IF losses IS NOT NULL AND accept_loss THEN
+        accepted := losses;
+    ELSIF losses IS NOT NULL THEN
+        refusal := format('This database is marked as production, and this rollback would %s: that is to be accepted '
+                          '(argument accept_loss)', migrollback_schema.joined_words(
+                              migrollback_schema.migration_effect_phrases(losses)));
+    END IF;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.production_losses(text[], text, boolean) IS
+    'What rolling these migrations back would lose: refusal, why that is refused where the database is marked as '
+    'production and it was not accepted, in words; accepted, the effects of loss where it was. NULLs where nothing is '
+    'lost. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migrations_with_known_effects() RETURNS SETOF text
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    SELECT e.migration_name FROM migrollback_schema.migration_events e WHERE e.event = 'rehearsed'
+    UNION SELECT p.migration_name FROM migrollback_schema.migration_proofs p
+    UNION SELECT v.migration_name FROM migrollback_schema.migration_destroyed_values v
+    UNION
+    -- whose rollback drops or writes, by its text, a table of a name that one with rows has
+    SELECT s.migration_name
+      FROM (SELECT h.migration_name, e.value ->> 3 AS relation
+              FROM migrollback_schema.migration_history h
+             CROSS JOIN LATERAL (VALUES (h.metadata #> '{rollback,drops}'),
+                                        (h.metadata #> '{rollback,writes}')) AS k (list)
+             CROSS JOIN LATERAL jsonb_array_elements(CASE jsonb_typeof(k.list) WHEN 'array' THEN k.list END) e
+             WHERE h.status <> 'rolled_back') s
+      JOIN (SELECT DISTINCT c.relname::text AS relation FROM pg_class c
+             WHERE c.relkind IN ('r', 'p', 'f') AND c.oid >= 16384
+               AND (c.relkind <> 'r' OR pg_relation_size(c.oid) > 0)) r ON r.relation = s.relation
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migrations_with_known_effects() IS
+    'Names of the migrations of whose rollback more may be known than that no one looked: rehearsed, proven, known to '
+    'have destroyed values, or dropping or writing tables with rows. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.list_assessed_migrations(
+    otherwise_path text DEFAULT migrollback_schema.effective_search_path())
+RETURNS TABLE (migration_name text, migration_version text, applied_at timestamptz, status text, can_rollback boolean,
+               has_rollback_sql boolean, blocking_reason text, dependent_migrations text[], verdict text,
+               headline text)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    unknown   constant text := migrollback_schema.assessment_headline(
+        'not_rehearsed', '{}'::text[], '[]'::jsonb, NULL::text, NULL::text, NULL::timestamptz, NULL::text,
+        NULL::timestamptz);
+    is_known  boolean;
+BEGIN
+    -- one by one only where there is something to find: ten thousand would last for many seconds
+    FOR migration_name, migration_version, applied_at, status, can_rollback, has_rollback_sql, blocking_reason,
+        dependent_migrations, is_known IN
+        SELECT l.migration_name, l.migration_version, l.applied_at, l.status, l.can_rollback, l.has_rollback_sql,
+               l.blocking_reason, l.dependent_migrations, k.name IS NOT NULL
+          FROM migrollback_schema.list_rollbackable_migrations() WITH ORDINALITY AS l
+          LEFT JOIN migrollback_schema.migrations_with_known_effects() AS k (name) ON k.name = l.migration_name
+         ORDER BY l.ordinality
+    LOOP
+        verdict := CASE WHEN NOT can_rollback THEN 'blocked' ELSE 'not_rehearsed' END;
+        headline := CASE WHEN NOT can_rollback THEN blocking_reason ELSE unknown END;
+        IF can_rollback AND is_known THEN
+            SELECT a.verdict, a.headline INTO verdict, headline FROM migrollback_schema.assess_migrations(
+                ARRAY[list_assessed_migrations.migration_name], otherwise_path, NULL::jsonb) a;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.list_assessed_migrations(text) IS
+    'list_rollbackable_migrations() with the verdict of each and its headline, as assess_migration() gives them. Does '
+    'not write.';
