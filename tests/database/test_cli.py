@@ -110,7 +110,7 @@ def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.
     rows = {line.split()[0]: line for line in lines[7:10]}
     assert "❌ No " in rows["20250119_add_analytics_queue"]
     assert rows["20250119_add_analytics_queue"].endswith(
-        "✅           Cannot rollback: other migrations depend on this one"
+        "✅           blocked       Cannot rollback: other migrations depend on this one"
     )
     assert "✅ Yes " in rows["20250120_add_project_analytics"]
     assert rows["20250120_add_project_analytics"].endswith(" -")

@@ -58,6 +58,17 @@ COMMENT ON FUNCTION migrollback_schema.migration_effect_words(jsonb) IS
     'One effect in words: values_not_restored: public.customers.email (1,000 values), column dropped. The same in '
     'every answer. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.current_migration_proof(
+    name text, OUT grade text, OUT effects jsonb, OUT proven_at timestamptz)
+RETURNS SETOF record LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT p.grade, p.effects, p.proven_at FROM migrollback_schema.migration_proofs p
+      JOIN migrollback_schema.migration_history h ON h.migration_name = p.migration_name AND h.checksum = p.checksum
+     WHERE p.migration_name = current_migration_proof.name
+       AND h.metadata #>> '{rollback,md5}' = md5(convert_to(h.rollback_sql, 'UTF8'))
+$function$;
+COMMENT ON FUNCTION migrollback_schema.current_migration_proof(text) IS
+    'The recorded proof of the very text that is registered. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_proof_words(
     grade text, effects jsonb, proven_at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -88,7 +99,8 @@ BEGIN
     is_current := false;
     IF FOUND THEN
         -- dear where the schema is large, so only where there is something to compare with
-        is_current := coalesce(details ->> 'outcome', '') <> 'stopped' AND details ->> 'fingerprint' = migrollback_schema.migration_fingerprint(names, otherwise_path);
+        is_current := coalesce(details ->> 'outcome', '') <> 'stopped'
+            AND details ->> 'fingerprint' = migrollback_schema.migration_fingerprint(names, otherwise_path);
     END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.rehearsal_of_migrations(text[], text) IS
@@ -192,8 +204,8 @@ RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $funct
 $function$;
 COMMENT ON FUNCTION migrollback_schema.assessment_headline(
     text, text[], jsonb, text, text, timestamptz, text, timestamptz) IS
-    'The verdict in one line. rehearsal: current, outdated, stopped, fails or NULL; failure: why it fails; proof: its grade. '
-    'Does not write.';
+    'The verdict in one line. rehearsal: current, outdated, stopped, fails or NULL; failure: why it fails; proof: its '
+    'grade. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.merged_effects(known jsonb, more jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
@@ -245,13 +257,14 @@ DECLARE
     name    text;
 BEGIN
     FOREACH name IN ARRAY names LOOP
-        IF rehearsal IS NULL THEN
-            effects := migrollback_schema.merged_effects(
-                effects, migrollback_schema.migration_loss_by_text(name, otherwise_path));
-        END IF;
-        effects := migrollback_schema.merged_effects(effects, migrollback_schema.migration_values_not_restored(name));
+        effects := migrollback_schema.merged_effects(effects, coalesce((
+            SELECT jsonb_agg(jsonb_build_object(
+                       'effect', 'values_not_restored', 'identity', d.identity, 'rows', d.rows, 'detail', d.what,
+                       'migration', NULL, 'known_by', 'text'))
+              FROM migrollback_schema.migration_destroyed_values d
+             WHERE d.migration_name = name AND d.rows IS DISTINCT FROM 0), '[]'));
         effects := migrollback_schema.merged_effects(effects, coalesce(
-            (SELECT p.effects FROM migrollback_schema.migration_proof(name) p), '[]'));
+            (SELECT p.effects FROM migrollback_schema.current_migration_proof(name) p), '[]'));
     END LOOP;
     -- in a chain what one takes of another goes with it
     RETURN coalesce((SELECT jsonb_agg(e.value || jsonb_build_object(
@@ -301,7 +314,7 @@ BEGIN
       INTO proofs
       FROM unnest(names) AS n (name)
      CROSS JOIN LATERAL (SELECT m.grade, m.proven_at, migrollback_schema.migration_proof_words(m.grade, m.effects,
-                                m.proven_at) AS words FROM migrollback_schema.migration_proof(n.name) m) p;
+                                m.proven_at) AS words FROM migrollback_schema.current_migration_proof(n.name) m) p;
     proven := proofs.number = cardinality(names) AND proofs.restores;
     proof := proofs.words;
     effects := migrollback_schema.migration_effects_known(
