@@ -8,6 +8,7 @@ from typing import Any
 
 from migrollback_nb.files.location import COMMENT_PREFIX
 from migrollback_nb.parsing import side_effects
+from migrollback_nb.parsing.destroyed_values import destroyed_values
 from migrollback_nb.parsing.statements import SqlText, SyntaxProblem
 
 
@@ -41,7 +42,7 @@ class RollbackBlock:
     refused_in_transaction: tuple[tuple[int, str], ...]
     set_local: tuple[str, ...]  #: settings, in lower case, that it changes only until the transaction ends
     set_session: tuple[str, ...]  #: settings, in lower case, that it changes for longer
-    effects: dict[str, Any]  #: what `side_effects.look` sees in it
+    effects: dict[str, Any]  #: what `side_effects.look` and, as ``drops``, `destroyed_values` see in it
 
     def statement_texts(self) -> tuple[str, ...]:
         """The statements themselves, in order."""
@@ -119,6 +120,7 @@ def rollback_block(part: BlockSource) -> RollbackBlock | None:
     if sql.wrapped:
         statements, nodes = statements[1:-1], nodes[1:-1]
     refused = tuple((s.line + part.line - 1, s.refused_in_transaction) for s in statements if s.refused_in_transaction)
+    texts = [s.text for s in statements]
     changes = [change for s in statements for change in s.settings]
     for_longer = {name for name, local in changes if not local}
     return RollbackBlock(
@@ -132,7 +134,7 @@ def rollback_block(part: BlockSource) -> RollbackBlock | None:
         refused_in_transaction=refused,
         set_local=tuple(sorted({name for name, local in changes if local} - for_longer)),
         set_session=tuple(sorted(for_longer)),
-        effects=side_effects.look([s.text for s in statements], nodes),
+        effects={**side_effects.look(texts, nodes), "drops": destroyed_values(texts, nodes)},
     )
 
 

@@ -13,6 +13,7 @@ from migrollback_nb.files.block import BlockSource, RollbackBlock, block_source,
 from migrollback_nb.files.location import COMMENT_PREFIX
 from migrollback_nb.files.markers import MARKER, Markers, find_markers
 from migrollback_nb.files.text import plain_text
+from migrollback_nb.parsing import destroyed_values
 from migrollback_nb.parsing.statements import Comment, SqlText, SyntaxProblem
 
 _HEADER = re.compile(r"--\s*(Migration|Description|Depends on|Transaction)\s*:\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL)
@@ -333,12 +334,21 @@ class MigrationFile:
             found["tool"] = self.ledger_tool
         if self.previous_version is not None:
             found["previous_version"] = self.previous_version
+        if (destroys := self._destroys()) is not None:
+            found["destroys"] = destroys
         found["rollback"] = self.rollback.metadata() if self.rollback is not None else None
         if self.rollback is not None and self.rollback.transaction and self.rollback.refused_in_transaction:
             found["rollback"]["no_transaction_words"] = self.no_transaction_words
         if (at := self._commented_problem) is not None:
             found["rollback_remark"] = f"line {at.line}, column {at.column}: {at.message}"
         return found
+
+    def _destroys(self) -> dict[str, Any] | None:
+        """What the up migration destroys, as `destroyed_values.look` sees it; None where nothing can be said of it."""
+        nodes = self.up.nodes()
+        if self.up_problem is not None:
+            return None
+        return destroyed_values.look(self.up_statements(), nodes[1:-1] if self.up.wrapped else nodes)
 
     def record(self) -> dict[str, Any]:
         """The arguments of the SQL function ``register_migration``, by name."""

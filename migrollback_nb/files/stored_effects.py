@@ -58,5 +58,6 @@ def hides_effects(stored: Mapping[str, Any] | None) -> bool:
     return (
         block is not None
         and block.problem is None
-        and any(kept.get(key) != found for key, found in block.effects.items())
+        # what it destroys is told and asks for no consent; before version 0.2.0 it was not stored
+        and any(kept.get(key) != found for key, found in block.effects.items() if key != "drops")
     )
