@@ -288,6 +288,30 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.is_schema_list(text) IS
     'Whether this can be a search_path, so that setting it is no error; NULL of NULL. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.is_destroyed_list("values" jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE WHEN jsonb_typeof("values") = 'array' THEN NOT jsonb_path_exists("values", 'strict $[*] ? (
+               @.type() != "object" || @.statement.type() != "number" || @.statement < 0
+               || @.statement > 1073741823 || @.statement != @.statement.floor() || @.table.type() != "string"
+               || !(@.what == "column dropped" || @.what == "table dropped" || @.what == "updated"
+                    || @.what == "deleted" || @.what == "truncated" || @.what == "rewritten")
+               || (exists(@.schema) && @.schema.type() != "string" && @.schema.type() != "null")
+               || (exists(@.column) && @.column.type() != "string" && @.column.type() != "null")
+               || (exists(@.of) && @.of.type() != "string")
+               || (exists(@.type) && @.type.type() != "string")
+               || (exists(@.certain) && @.certain.type() != "boolean")
+               || (exists(@.where) && @.where.type() != "boolean")
+               || (exists(@.cascade) && @.cascade.type() != "boolean")
+               || (exists(@.cast) && @.cast.type() != "boolean")
+               || (exists(@.explicit) && @.explicit.type() != "boolean")
+               || (exists(@.new) && @.new.type() != "boolean")
+               || (exists(@.if_there) && @.if_there.type() != "boolean")
+               || (exists(@.mods) && (@.mods.type() != "array" || exists(@.mods[*] ? (
+                       @.type() != "number" || @ < -1000 || @ > 10485760 || @ != @.floor())))))', '{}', true) END
+$function$;
+COMMENT ON FUNCTION migrollback_schema.is_destroyed_list(jsonb) IS
+    'Whether this can be what the parser says that SQL destroys; NULL of nothing. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_metadata_problem(metadata jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -353,6 +377,9 @@ BEGIN
                          @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())) || @[1].type() != "string"
                      || @[3].type() != "string" || (@[2].type() != "string" && @[2].type() != "null"))', '{}', true))
             THEN 'rollback.writes is no list of what belongs there'
+        WHEN rollback -> 'drops' <> '[]' AND NOT coalesce(migrollback_schema.is_destroyed_list(rollback -> 'drops'),
+                                                          true)
+            THEN 'rollback.drops is no list of what belongs there'
     END;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_metadata_problem(jsonb) IS

@@ -38,7 +38,7 @@ DECLARE
     recorded text[];
     verdict text;
     -- What was read from a file says all of these, also by leaving them out.
-    from_file text[] := CASE WHEN metadata ? 'rollback' THEN '{rollback_remark, tool, previous_version}'
+    from_file text[] := CASE WHEN metadata ? 'rollback' THEN '{rollback_remark, tool, previous_version, destroys}'
         ELSE '{rollback_remark}' END;
 BEGIN
     SELECT * INTO old FROM migrollback_schema.migration_history h
@@ -137,6 +137,7 @@ BEGIN
     verdict := migrollback_schema.save_migration(name, version, rollback_sql, checksum, coalesce(depends_on, '{}'),
         jsonb_build_object('search_path', coalesce(register_migration.search_path, '')) || metadata);
     IF verdict <> 'unchanged' THEN
+        PERFORM migrollback_schema.record_destroyed_by_text(ARRAY[name], verdict = 'applied again');
         PERFORM migrollback_schema.add_migration_event(
             event => CASE WHEN verdict = 'applied again' THEN 'applied_again'
                 ELSE 'registered' END, migration_name => name, attempt_id => NULL::uuid, reason => NULL::text,
@@ -212,6 +213,8 @@ BEGIN
     SELECT DISTINCT e ->> 'name', d.name FROM jsonb_array_elements(migrations) AS e
       CROSS JOIN LATERAL jsonb_array_elements_text(coalesce(nullif(e -> 'depends_on', 'null'), '[]')) AS d (name);
     PERFORM set_config('migrollback.recording', '', true);
+    PERFORM migrollback_schema.record_destroyed_by_text(ARRAY(SELECT e ->> 'name'
+                                                              FROM jsonb_array_elements(migrations) AS e), true);
     INSERT INTO migrollback_schema.migration_events (event, migration_name, client, details)
     SELECT 'registered', a.e ->> 'name', register_migrations.client, jsonb_strip_nulls(jsonb_build_object(
                'what', 'registered', 'checksum', a.e -> 'checksum', 'depends_on', nullif(a.e -> 'depends_on', '[]'),

@@ -14,6 +14,7 @@ DECLARE
     outcome jsonb;
     before  record;
     shared  jsonb;                      -- roles, settings ... from before
+    destroyed jsonb;                    -- what its text destroys, counted
     hint    text;
     is_whole boolean := false;          -- it came to its end, and nothing of it was undone
     path_touched boolean := false;
@@ -36,6 +37,10 @@ BEGIN
     before := migrollback_schema.mark_migration_objects();
     shared := migrollback_schema.shared_states();
     BEGIN
+        IF cardinality(statements) > 0 THEN
+            destroyed := migrollback_schema.count_destroyed_values(metadata -> 'destroys', statements,
+                                                                   apply_migration.search_path);
+        END IF;
         -- Not guarded: an up part may grant rights on this system, or upgrade it; the guard is for what undoes.
         outcome := migrollback_schema.run_migration_sql(statements, search_path, apply_migration.session_path,
                                                         apply_migration.session_settings,
@@ -50,6 +55,11 @@ BEGIN
         END IF;
         PERFORM migrollback_schema.save_migration(name, version, rollback_sql, checksum, depends_on,
             jsonb_build_object('search_path', apply_migration.search_path) || metadata);
+        IF cardinality(statements) > 0 THEN
+            PERFORM migrollback_schema.record_destroyed_values(name, destroyed);
+        ELSE
+            PERFORM migrollback_schema.record_destroyed_by_text(ARRAY[name], true);
+        END IF;
         PERFORM migrollback_schema.add_migration_event('applied', name, attempt_id, NULL::text, client,
                                                        jsonb_strip_nulls(outcome || jsonb_build_object(
             'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'),
