@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
     from migrollback_nb.files.formats import MigrationFolder
     from migrollback_nb.files.migration import MigrationFile
     from migrollback_nb.operations.snapshots import Snapshots
+
+#: So many of the last migrations of a run get a snapshot of their own around them where their SQL does more than add:
+#: they are the ones that will be rolled back, and only so is known what was there before each. Of all of a folder that
+#: is applied for the first time, snapshots would take longer than the migrations.
+RUNS_APART = 20
+#: What takes or replaces, in words: too many of them cost a snapshot, too few a verdict.
+_NOT_ONLY_ADDED = re.compile(
+    r"\b(drop|rename|or\s+replace|alter\s+column|type|add\s+value|comment\s+on|revoke|set\s+(schema|not|default))\b",
+    re.IGNORECASE,
+)
 
 _STATEMENTS_STAY = "What ran outside a transaction stays: fix the cause and apply it again, which resumes."
 
@@ -199,13 +210,22 @@ def _without_ledger_warnings(database: Database, files: Sequence[MigrationFile])
 
 
 def _runs(files: Sequence[MigrationFile]) -> Sequence[Sequence[MigrationFile]]:
-    """The files in runs with a snapshot at each end; pure. One that goes statement by statement is a run of its own."""
+    """The files in runs with a snapshot at each end; pure.
+
+    A run of its own is one that goes statement by statement, and, of the last ones, one that takes or replaces what
+    another of the run may have made.
+    """
     runs: list[list[MigrationFile]] = []
-    for file in files:
-        if runs and file.transaction and runs[-1][-1].transaction:
+    together = False
+    for place, file in enumerate(files):
+        apart = not file.transaction or (
+            place >= len(files) - RUNS_APART and _NOT_ONLY_ADDED.search(file.up.text) is not None
+        )
+        if together and not apart:
             runs[-1].append(file)
         else:
             runs.append([file])
+        together = not apart
     return runs
 
 

@@ -132,7 +132,8 @@ def test_one_of_a_run_of_several_is_told_by_what_it_made(db, write_migration):
     assert kinds(found.differences) == [("created", "sequence", "public.s")]
 
 
-def test_one_of_a_run_that_dropped_what_another_of_it_made(db, write_migration):
+def test_one_of_a_run_that_dropped_what_another_of_it_made(db, write_migration, monkeypatch):
+    monkeypatch.setattr("migrollback_nb.operations.apply.RUNS_APART", 0)
     write_migration("001_t", "CREATE TABLE t (a int, b text);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
     write_migration(
         "002_b", "ALTER TABLE t DROP COLUMN b;\n-- ROLLBACK START\nALTER TABLE t ADD COLUMN b text;\n-- ROLLBACK END\n"
@@ -151,7 +152,8 @@ def test_one_of_a_run_that_dropped_what_another_of_it_made(db, write_migration):
     )
 
 
-def test_one_of_a_run_that_replaced_what_another_of_it_made(db, write_migration):
+def test_one_of_a_run_that_replaced_what_another_of_it_made(db, write_migration, monkeypatch):
+    monkeypatch.setattr("migrollback_nb.operations.apply.RUNS_APART", 0)
     write_migration(
         "001_v",
         "CREATE TABLE t (a int); CREATE VIEW v AS SELECT a FROM t;\n-- ROLLBACK START\nDROP TABLE t CASCADE;\n--"
@@ -166,7 +168,8 @@ def test_one_of_a_run_that_replaced_what_another_of_it_made(db, write_migration)
     assert db.rollback("002_v", confirm="002_v").verification.verdict == "restored"
 
 
-def test_one_of_a_run_that_changed_what_was_there_before(db, write_migration, session):
+def test_one_of_a_run_that_changed_what_was_there_before(db, write_migration, session, monkeypatch):
+    monkeypatch.setattr("migrollback_nb.operations.apply.RUNS_APART", 0)
     session().execute("CREATE TABLE t (a int, b int)")
     write_migration("001_u", "CREATE TABLE u ();\n-- ROLLBACK START\nDROP TABLE u;\n-- ROLLBACK END\n")
     write_migration(

@@ -67,7 +67,21 @@ BEGIN
         + pg_stat_get_xact_tuples_inserted('pg_publication'::regclass)
             + pg_stat_get_xact_tuples_updated('pg_publication'::regclass),
         pg_stat_get_xact_tuples_deleted('pg_depend'::regclass),
-            pg_stat_get_xact_tuples_deleted('pg_attribute'::regclass)];
+            pg_stat_get_xact_tuples_deleted('pg_attribute'::regclass),
+        pg_stat_get_xact_tuples_updated('pg_index'::regclass),
+        pg_stat_get_xact_tuples_inserted('pg_default_acl'::regclass)
+            + pg_stat_get_xact_tuples_updated('pg_default_acl'::regclass),
+        -- parts of objects whose own rows do not change
+        pg_stat_get_xact_tuples_inserted('pg_publication_rel'::regclass)
+            + pg_stat_get_xact_tuples_deleted('pg_publication_rel'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_publication_namespace'::regclass)
+            + pg_stat_get_xact_tuples_deleted('pg_publication_namespace'::regclass),
+        pg_stat_get_xact_tuples_updated('pg_foreign_table'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_ts_config_map'::regclass)
+            + pg_stat_get_xact_tuples_updated('pg_ts_config_map'::regclass)
+        + pg_stat_get_xact_tuples_inserted('pg_amop'::regclass)
+            + pg_stat_get_xact_tuples_inserted('pg_amproc'::regclass),
+        pg_stat_get_xact_tuples_deleted('pg_description'::regclass)];
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.catalog_row_counts() IS
     'How many rows were inserted into and updated in the catalogs that migration_catalog_writes() looks at, in its '
@@ -393,11 +407,10 @@ DECLARE
     ours      int     := age(pg_current_xact_id()::xid);
     alone     boolean := pg_snapshot_xmax(pg_current_snapshot())::text::bigint <= top;
     -- How many rows of each catalog were written meanwhile, in the order of catalog_row_counts(): inserted and updated
-    -- of
-    -- pg_class, pg_attribute, pg_constraint, pg_trigger, pg_rewrite, pg_policy, pg_sequence, pg_proc, pg_type, pg_enum,
-    -- pg_description, pg_extension; then the rarer kinds, and deleted of pg_depend and pg_attribute. Where nothing
-    -- counted
-    -- them, as many as there may be.
+    -- of pg_class, pg_attribute, pg_constraint, pg_trigger, pg_rewrite, pg_policy, pg_sequence, pg_proc, pg_type,
+    -- pg_enum, pg_description, pg_extension; then the rarer kinds, deleted of pg_depend and pg_attribute, updated of
+    -- pg_index, pg_default_acl, members of publications and of other objects, and deleted of pg_description. Where
+    -- nothing counted them, as many as there may be.
     now_counted constant bigint[] := migrollback_schema.catalog_row_counts();
     counted   bigint[];
     extending boolean;
@@ -407,7 +420,7 @@ DECLARE
     touched   oid[];    -- and those whose triggers or sequence may have
     gone      oid[];    -- what was dropped: DROP locks every single object that goes
 BEGIN
-    FOR place IN 1 .. 27 LOOP
+    FOR place IN 1 .. 32 LOOP
         counted[place] := coalesce(now_counted[place] - counts[place], 1000000000000);
     END LOOP;
     extending := counted[23] + counted[24] > 0;
@@ -435,12 +448,6 @@ BEGIN
     END IF;
     created := coalesce(created, '{}');
     altered := ARRAY(SELECT a FROM unnest(altered) a WHERE a <> ALL (created));
-    IF counted[2] > 0 AND altered = '{}' AND created = '{}' THEN
-        -- GRANT on a relation locks none. Where it is all that was done, all relations are looked through.
-        altered := ARRAY(SELECT c.oid FROM pg_class c
-                          WHERE c.oid >= 16384 AND CASE WHEN age(c.xmin) <= ours THEN alone
-                            OR pg_xact_status((top + ours - age(c.xmin))::text::xid8) = 'in progress' ELSE false END);
-    END IF;
     RETURN QUERY
     SELECT CASE WHEN r.new THEN 'created' ELSE 'changed' END,
            CASE r.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
@@ -480,12 +487,23 @@ BEGIN
     IF counted[21] + counted[22] + counted[23] + counted[24] + counted[25] > 0 THEN
         RETURN QUERY SELECT * FROM migrollback_schema.migration_other_writes(since, counted, top, ours, alone);
     END IF;
+    IF counted[2] + counted[4] + counted[29] > 0 THEN
+        RETURN QUERY SELECT * FROM migrollback_schema.migration_grant_writes(
+            since, created, coalesce(touched, '{}'), counted, top, ours, alone);
+    END IF;
+    IF counted[28] + counted[30] + counted[31] > 0 THEN
+        RETURN QUERY SELECT * FROM migrollback_schema.migration_membership_writes(altered, gone, counted, top, ours,
+                                                                                  alone);
+    END IF;
     IF counted[26] + counted[4] > 0 THEN
         RETURN QUERY SELECT * FROM migrollback_schema.migration_dropped_objects(gone);
     END IF;
+    IF counted[32] > 0 THEN
+        RETURN QUERY SELECT * FROM migrollback_schema.migration_dropped_comments();
+    END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_catalog_writes(oid, bigint[]) IS
-    'What this transaction has created, changed and dropped so far, as far as catalogs and locks tell: grants on '
-    'tables, rights by default and settings do not show. since: an oid that was given out before; what lies above it '
+    'What this transaction has created, changed and dropped so far, as far as catalogs and locks tell: settings do '
+    'not show. since: an oid that was given out before; what lies above it '
     'is new. counts: catalog_row_counts() from before, which says where to look. version: which version of the '
     'catalog row. Does not write.';

@@ -126,6 +126,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
             UNION ALL SELECT 'pg_publication'::regclass, x.oid FROM pg_publication x) o (class, oid)
       CROSS JOIN LATERAL pg_identify_object(o.class, o.oid, 0) i
         WHERE o.oid >= 16384 OR o.class = 'pg_namespace'::regclass AND o.oid = 2200
+    UNION ALL SELECT 'default grant', format('%s in %s on %s', d.defaclrole::regrole,
+                     CASE WHEN d.defaclnamespace = 0 THEN '*' ELSE d.defaclnamespace::regnamespace::text END,
+                     d.defaclobjtype), 'pg_default_acl'::regclass, d.oid, 0
+      FROM pg_default_acl d
 $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_object_addresses() IS
     'Kind and identity of the schema objects, as in schema_objects(), with their addresses, as in pg_depend. Members '

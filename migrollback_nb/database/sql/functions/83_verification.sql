@@ -144,7 +144,14 @@ BEGIN
                         WHERE (x.kind, x.identity) = (o.kind, o.identity)
                           AND x.migration_name <> expected_of_shared_run.name) AS shared
         FROM migrollback_schema.migration_objects o
-        WHERE o.migration_name = expected_of_shared_run.name AND o.source = 'apply' GROUP BY o.kind, o.identity)
+        WHERE o.migration_name = expected_of_shared_run.name AND o.source = 'apply'
+          AND o.kind NOT IN ('grant', 'default grant')
+          -- of what it only granted on, nothing else is changed
+          AND NOT (o.action = 'changed' AND EXISTS (
+                  SELECT FROM migrollback_schema.migration_objects g
+                  WHERE g.migration_name = o.migration_name AND g.kind = 'grant'
+                    AND g.identity = CASE WHEN o.kind = 'column' THEN 'column ' ELSE 'relation ' END || o.identity))
+        GROUP BY o.kind, o.identity)
     SELECT coalesce(jsonb_object_agg(t.key, CASE
                WHEN t.created AND NOT t.dropped THEN NULL
                WHEN t.changed AND NOT t.shared AND c.change = 'changed'
@@ -155,6 +162,9 @@ BEGIN
       FROM touched t
       LEFT JOIN migrollback_schema.schema_changes(old_objects, new_objects) c ON (c.kind, c.identity) = (t.kind,
           t.identity);
+    SELECT g.expected || expected_of_shared_run.expected, expected_of_shared_run.uncompared + g.uncompared
+      INTO expected, uncompared
+      FROM migrollback_schema.expected_grants_of_shared_run(name, old_objects, new_objects, objects_now) g;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.expected_of_shared_run(text, jsonb, jsonb, jsonb) IS
     'What should be there after the rollback of a migration that was applied in one run with others that stay: '
@@ -195,6 +205,24 @@ COMMENT ON FUNCTION migrollback_schema.verification_message(int, jsonb, jsonb, t
     'The message of verify_migration_rollback() in words. apart: applied in one run with others; uncompared: '
     'definitions of which nothing is known from before; reordered: tables. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.unmet_expectations(expected jsonb, objects_now jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    WITH wanted AS (
+        SELECT e.key::jsonb ->> 0 AS kind, e.key::jsonb ->> 1 AS identity, nullif(e.value, 'null') AS definition
+        FROM jsonb_each(expected) e),
+    found AS (SELECT k.kind, k.identity, objects_now #> ARRAY[k.kind, k.identity] AS definition FROM wanted k)
+    SELECT coalesce(jsonb_agg(to_jsonb(c)), '[]') FROM migrollback_schema.schema_changes(
+        (SELECT jsonb_object_agg(g.kind, g.objects)
+         FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM wanted
+               WHERE definition IS NOT NULL GROUP BY kind) g),
+        (SELECT jsonb_object_agg(g.kind, g.objects)
+         FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM found
+               WHERE definition IS NOT NULL GROUP BY kind) g)) c
+$function$;
+COMMENT ON FUNCTION migrollback_schema.unmet_expectations(jsonb, jsonb) IS
+    'Rows of schema_changes() from what should be there to what is. expected: [kind, identity] as text -> definition, '
+    'null of what should not be there. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_rollback(
     names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
 RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb)
@@ -227,14 +255,12 @@ BEGIN
 
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'number', w.applied_number, 'old', w.old_snapshot, 'new', w.new_snapshot,
-               'only', CASE WHEN NOT w.alone THEN n.name END)) FILTER (WHERE w.known), '[]'),
-           coalesce(array_agg(n.name ORDER BY n.place) FILTER (WHERE w.known IS NOT TRUE), '{}')
+               'only', CASE WHEN NOT w.alone THEN n.name END)) FILTER (WHERE w.migration_name IS NOT NULL), '[]'),
+           coalesce(array_agg(n.name ORDER BY n.place) FILTER (WHERE w.migration_name IS NULL), '{}')
       INTO runs, unknown
       FROM unnest(names) WITH ORDINALITY AS n (name, place)
-      LEFT JOIN (SELECT f.*, f.alone OR EXISTS (
-                            SELECT FROM migrollback_schema.migration_objects o
-                             WHERE o.migration_name = f.migration_name AND o.source = 'apply') AS known
-                   FROM migrollback_schema.migration_apply_intervals(names) f) w ON w.migration_name = n.name;
+      LEFT JOIN migrollback_schema.migration_apply_intervals(names) w ON w.migration_name = n.name
+        AND (w.alone OR NOT migrollback_schema.renames_in_its_run(n.name));
     IF cardinality(unknown) > 0 THEN
         SELECT v.verdict, v.message, v.unexpected INTO verdict, message, unexpected
           FROM migrollback_schema.verify_by_rehearsal(unknown, (
@@ -267,18 +293,24 @@ BEGIN
         IF run.only IS NOT NULL THEN
             shared := migrollback_schema.expected_of_shared_run(run.only, old_objects, new_objects, objects_now);
             apart := true;
-            expected := expected || shared.expected;
+            expected := migrollback_schema.expected_of_unrecorded(old_objects, new_objects, changes) || expected
+                || shared.expected;
             uncompared := uncompared + shared.uncompared;
             CONTINUE;
         END IF;
         expected := expected || coalesce((
-            SELECT jsonb_object_agg(k.key, migrollback_schema.undo_definition_change(
-                       CASE WHEN expected ? k.key THEN nullif(expected -> k.key, 'null')
-                            ELSE coalesce(objects_before #> ARRAY[c.kind, c.identity],
-                                          CASE WHEN objects_before IS NULL THEN c.new_definition END) END,
-                       c.old_definition, c.new_definition))
+            SELECT jsonb_object_agg(k.key, CASE
+                       WHEN c.kind = 'grant' AND c.old_definition IS NULL
+                            AND NOT migrollback_schema.grant_holder_in(old_objects, c.identity) THEN NULL
+                       WHEN c.kind IN ('grant', 'default grant') THEN migrollback_schema.undo_grant_change(
+                           c.identity, k.now, c.old_definition, c.new_definition)
+                       ELSE migrollback_schema.undo_definition_change(k.now, c.old_definition, c.new_definition) END)
             FROM migrollback_schema.schema_changes(old_objects, new_objects) c
-            CROSS JOIN LATERAL (SELECT jsonb_build_array(c.kind, c.identity)::text AS key) k
+            CROSS JOIN LATERAL (
+                SELECT o.key, CASE WHEN expected ? o.key THEN nullif(expected -> o.key, 'null')
+                                   ELSE coalesce(objects_before #> ARRAY[c.kind, c.identity],
+                                                 CASE WHEN objects_before IS NULL THEN c.new_definition END) END AS now
+                FROM (SELECT jsonb_build_array(c.kind, c.identity)::text AS key) o) k
             WHERE c.change <> 'reordered'), '{}');
         -- A column that was dropped and comes back stands at the end: the order that was there is worth a remark.
         expected := coalesce((
@@ -291,21 +323,16 @@ BEGIN
               AND objects_now #> ARRAY[t.kind, r.key] IS NOT NULL), '{}') || expected;
     END LOOP;
 
-    differences := coalesce((
-        WITH wanted AS (
-            SELECT e.key::jsonb ->> 0 AS kind, e.key::jsonb ->> 1 AS identity, nullif(e.value, 'null') AS definition
-            FROM jsonb_each(expected) e),
-        found AS (SELECT k.kind, k.identity, objects_now #> ARRAY[k.kind, k.identity] AS definition FROM wanted k)
-        SELECT jsonb_agg(to_jsonb(c)) FROM migrollback_schema.schema_changes(
-            (SELECT jsonb_object_agg(g.kind, g.objects)
-             FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM wanted
-                   WHERE definition IS NOT NULL GROUP BY kind) g),
-            (SELECT jsonb_object_agg(g.kind, g.objects)
-             FROM (SELECT kind, jsonb_object_agg(identity, definition) AS objects FROM found
-                   WHERE definition IS NOT NULL GROUP BY kind) g)) c), '[]');
+    differences := migrollback_schema.unmet_expectations(expected, objects_now);
     unexpected := coalesce((SELECT jsonb_agg(c) FROM jsonb_array_elements(changes) c
                              WHERE c ->> 'change' <> 'reordered'
                                AND NOT expected ? jsonb_build_array(c ->> 'kind', c ->> 'identity')::text), '[]');
+    -- The rights that default privileges give to an object that was dropped and comes back: it is not as it was.
+    differences := differences || coalesce((
+        SELECT jsonb_agg(c) FROM jsonb_array_elements(unexpected) c
+         WHERE migrollback_schema.is_grant_on(c, expected)), '[]');
+    unexpected := coalesce((SELECT jsonb_agg(c) FROM jsonb_array_elements(unexpected) c
+                             WHERE NOT migrollback_schema.is_grant_on(c, expected)), '[]');
     reordered := (SELECT string_agg(DISTINCT c ->> 'identity', ', ') FROM jsonb_array_elements(differences || changes) c
                    WHERE c ->> 'change' = 'reordered');
     verdict := CASE WHEN unexpected <> '[]' OR EXISTS (
