@@ -308,6 +308,9 @@ class Rehearsals:
         """Keep the one event that a rehearsal leaves. Writes. Returns the row of assess_migrations() after it."""
         # what is dropped may be thousands of definitions, of which the event keeps none
         kept = {key: value for key, value in report.items() if key not in _NOT_RECORDED}
+        kept["statements"] = [
+            {key: row[key] for key in ("migration_name", "number", "ms")} for row in report.get("statements", ())
+        ]
         kept["changes"] = [
             {key: row[key] for key in ("change", "kind", "identity", "new_definition", "made_by") if key in row}
             for row in report.get("changes", ())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb.files.location import COMMENT_PREFIX
-from migrollback_nb.parsing import side_effects
+from migrollback_nb.parsing import lock_forecast, side_effects
 from migrollback_nb.parsing.destroyed_values import destroyed_values
 from migrollback_nb.parsing.statements import SqlText, SyntaxProblem
 
@@ -43,6 +43,7 @@ class RollbackBlock:
     set_local: tuple[str, ...]  #: settings, in lower case, that it changes only until the transaction ends
     set_session: tuple[str, ...]  #: settings, in lower case, that it changes for longer
     effects: dict[str, Any]  #: what `side_effects.look` and, as ``drops``, `destroyed_values` see in it
+    locks: list[dict[str, Any]]  #: what `lock_forecast.look` sees in it
 
     def statement_texts(self) -> tuple[str, ...]:
         """The statements themselves, in order."""
@@ -61,6 +62,7 @@ class RollbackBlock:
             "set_local": list(self.set_local),
             "set_session": list(self.set_session),
             "live": self.live,
+            "locks": self.locks,
             **self.effects,
         }
         if self.problem is not None:
@@ -135,6 +137,7 @@ def rollback_block(part: BlockSource) -> RollbackBlock | None:
         set_local=tuple(sorted({name for name, local in changes if local} - for_longer)),
         set_session=tuple(sorted(for_longer)),
         effects={**side_effects.look(texts, nodes), "drops": destroyed_values(texts, nodes)},
+        locks=lock_forecast.look(texts, nodes),
     )
 
 

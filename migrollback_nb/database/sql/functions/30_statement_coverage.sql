@@ -356,6 +356,14 @@ BEGIN
                  OR jsonb_path_exists(rollback -> 'unseen', 'strict $[*] ? (
                      @.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())', '{}', true))
             THEN 'rollback.unseen is no list of what belongs there'
+        WHEN rollback -> 'locks' <> '[]' AND (
+                 jsonb_typeof(rollback -> 'locks') <> 'array'
+                 OR jsonb_path_exists(rollback -> 'locks', '$[*] ? (
+                     @.type() != "object" || !exists(@.statement) || !exists(@.name) || !exists(@.mode)
+                     || exists(@.statement ? (@.type() != "number" || @ < 1 || @ > 1073741823 || @ != @.floor()))
+                     || exists(@.modifiers[*] ? (@.type() != "number" || @ < 0 || @ > 1073741823 || @ != @.floor())))',
+                     '{}', true))
+            THEN 'rollback.locks is no list of what belongs there'
         WHEN rollback -> 'not_undone' <> '[]' AND (
                  jsonb_typeof(rollback -> 'not_undone') <> 'array'
                  OR jsonb_path_exists(rollback -> 'not_undone', 'strict $[*] ? (

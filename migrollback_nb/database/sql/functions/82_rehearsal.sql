@@ -14,6 +14,14 @@ BEGIN
             -- stopped: it was ended before it could say anything of the rollback
             'outcome', report -> 'outcome', 'stalled', report -> 'stalled',
             'duration_ms', report -> 'duration_ms',
+            -- for foreseen_locks(): of which SQL, and how long each of its statements took
+            'statement_ms', (SELECT jsonb_object_agg(h.migration_name, jsonb_build_object(
+                                        'md5', md5(convert_to(h.rollback_sql, 'UTF8')), 'ms', s.ms))
+                               FROM (SELECT e ->> 'migration_name' AS name,
+                                            jsonb_agg(e -> 'ms' ORDER BY (e ->> 'number')::int) AS ms
+                                       FROM jsonb_array_elements(report -> 'statements') e GROUP BY 1) s
+                               JOIN migrollback_schema.migration_history h ON h.migration_name = s.name
+                              WHERE report ->> 'success' = 'true'),
             'chain', CASE WHEN jsonb_array_length(report -> 'migrations') > 1 THEN report -> 'migrations' END,
             'consent', nullif(report -> 'consent', 'false'),
             'sqlstate', report #> '{failure,sqlstate}', 'statement_number', report #> '{failure,statement_number}',
