@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb.core.errors import Refused
+from migrollback_nb.core.errors import Refused, RehearsalStopped
 from migrollback_nb.core.results.assessment import effects_of
 from migrollback_nb.core.results.rehearsal import (
     Broken,
@@ -127,6 +127,12 @@ def refusal(report: Mapping[str, Any]) -> Refused:
                 "Nothing has run. Rehearse it on a copy of the schema with --on scratch (on='scratch'), or here all the"
                 " same with --consent (consent=True)."
             ),
+        )
+    if report.get("would_stall"):
+        return RehearsalStopped(
+            report["message"],
+            migration_name=report["migration_name"],
+            hint="Nothing has run. Or let others wait for longer: --max-stall (max_stall=).",
         )
     return Refused(report["message"], migration_name=report["migration_name"])
 

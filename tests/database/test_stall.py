@@ -234,3 +234,35 @@ def test_in_the_terminal(database_dsn: str, rewrite: str, session: Open) -> None
 def test_a_time_that_is_none(db: mr.Migrations, rewrite: str) -> None:
     with pytest.raises(mr.UsageError, match="max_stall is no time: 'soon'"):
         db.rehearse(rewrite, max_stall="soon")
+
+
+def test_with_psql_alone_what_is_foreseen_decides(applied: Callable[..., str], session: Open) -> None:
+    connection = session()
+    applied(
+        "001_big",
+        "CREATE TABLE big (x int); INSERT INTO big SELECT generate_series(1, 20000);",
+        "ALTER TABLE big ALTER COLUMN x TYPE bigint;",
+    )
+    success, message, report = connection.execute(
+        "SELECT * FROM rehearse_migration_rollback('001_big', max_stall_ms => 1)"
+    ).fetchall()[0]
+    assert (success, report["would_stall"]) == (False, True)
+    assert message.startswith("Not known: the rehearsal would stall others for longer than 1 ms, and no one watches")
+    assert "public.big, " in message
+    assert "is rewritten under ACCESS EXCLUSIVE" in message
+    for bound in ("max_stall_ms => NULL", "max_stall_ms => 1, watch => 7", "max_stall_ms => 1000"):
+        assert value(connection, f"SELECT success FROM rehearse_migration_rollback('001_big', {bound})"), bound
+
+
+@pytest.mark.long
+def test_a_second_psql_watches(rewrite: str, session: Open) -> None:
+    watching, rehearsing, reader, watcher = session(), session(), session(), session()
+    watch = Background(lambda: value(watching, "SELECT watch_rehearsal(42, 300)"))
+    going = Background(
+        lambda: value(rehearsing, "SELECT report FROM rehearse_migration_rollback('001_big', watch => 42)")
+    )
+    locked = "SELECT count(*) FROM pg_locks WHERE relation = 'big'::regclass AND mode = 'AccessExclusiveLock'"
+    eventually(lambda: value(watcher, locked) == 1, "the rehearsal holds its lock")
+    reader.execute("SELECT * FROM big")
+    assert watch.result()["relation"] == "public.big"
+    assert going.result()["failure"]["sqlstate"] == "57014"

@@ -55,7 +55,8 @@ BEGIN
         RETURN CASE WHEN migrollback_schema.type_change_rewrites(
             relation, col, lock -> 'type',
             ARRAY(SELECT m::int FROM jsonb_array_elements_text(lock -> 'modifiers') AS m)) THEN work END;
-    ELSIF jsonb_typeof(lock -> 'volatile') = 'array' THEN        -- a default that is one value for all rows is kept once
+    ELSIF jsonb_typeof(lock -> 'volatile') = 'array' THEN
+        -- a default that is one value for all rows is kept once
         RETURN CASE WHEN EXISTS (
             SELECT FROM jsonb_array_elements(lock -> 'volatile') f
               LEFT JOIN pg_proc p ON p.proname = f ->> 1

@@ -82,8 +82,11 @@ COMMENT ON FUNCTION migrollback_schema.rehearsal_outcome(text[], jsonb, text, bo
     'run; ended_at: the migration that it met. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_refusal(
-    names text[], otherwise_path text, OUT message text, OUT migration_name text)
+    names text[], otherwise_path text, unwatched_ms int, OUT message text, OUT migration_name text,
+    OUT would_stall boolean)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    foreseen jsonb;
 BEGIN
     SELECT r.message, r.migration_name INTO message, migration_name FROM migrollback_schema.execute_migration_rollbacks(
         names, true, NULL::text, NULL::text, NULL::uuid, NULL::text, NULL::text, rehearsal_refusal.otherwise_path,
@@ -104,10 +107,21 @@ BEGIN
             OR h.metadata #>> '{rollback,transaction}' = 'false'
                AND h.metadata #>> '{rollback,md5}' = md5(convert_to(h.rollback_sql, 'UTF8')))
      LIMIT 1;
+    IF FOUND OR unwatched_ms IS NULL THEN
+        RETURN;
+    END IF;
+    foreseen := migrollback_schema.foreseen_locks(names, otherwise_path);
+    IF (foreseen ->> 'longest_ms')::numeric > unwatched_ms THEN
+        message := format('Not known: the rehearsal would stall others for longer than %s ms, and no one watches who '
+                          'waits behind it (%s): rehearse on a copy (migrollback rehearse --on scratch)',
+                          unwatched_ms, foreseen #>> '{locks,0,words}');
+        migration_name := foreseen #>> '{locks,0,migration_name}';
+        would_stall := true;
+    END IF;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.rehearsal_refusal(text[], text) IS
-    'Why these rollbacks cannot be rehearsed, in words, and because of which of them; NULL where they can. Does not '
-    'write.';
+COMMENT ON FUNCTION migrollback_schema.rehearsal_refusal(text[], text, int) IS
+    'Why these rollbacks cannot be rehearsed, in words, and because of which of them; NULL where they can. '
+    'unwatched_ms: others may wait no longer, and no one looks who does; would_stall: that is why. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_relations(findings jsonb, emptied oid[], locks jsonb)
 RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -161,7 +175,8 @@ BEGIN
     fingerprint := migrollback_schema.migration_fingerprint(names, otherwise_path);
     report := jsonb_build_object('success', false, 'migrations', names, 'migration_name', names[cardinality(names)],
                                  'fingerprint', fingerprint, 'consent', consent);
-    refusal := migrollback_schema.rehearsal_refusal(names, otherwise_path);
+    refusal := migrollback_schema.rehearsal_refusal(
+        names, otherwise_path, CASE WHEN watch IS NULL THEN max_stall_ms END);
     IF refusal.message IS NOT NULL THEN
         RETURN report || jsonb_build_object('refused', true) || to_jsonb(refusal);
     END IF;
@@ -207,7 +222,8 @@ BEGIN
                 before.identities, before.definitions);
             routines := migrollback_schema.rehearsal_routines(
                 findings -> 'changes', names[cardinality(names)], otherwise_path);
-            after := migrollback_schema.states_after_rehearsal(states.stood, states.up, states.kept, count_ms);
+            after := migrollback_schema.states_after_rehearsal(
+                states.stood, states.up, states.kept, least(count_ms, max_stall_ms));
         END IF;
         RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
     EXCEPTION WHEN SQLSTATE 'MR099' THEN
@@ -253,9 +269,10 @@ COMMENT ON FUNCTION migrollback_schema.rehearse_migration_rollbacks(text[], bool
     'replicas. fingerprint: for the argument '
     'preview of execute_migration_rollback(). consent: also when undoing does not undo all of it (not_undone says '
     'what). count_ms: how long rows may be counted; record: false writes no event; rethrow: an error of the SQL is '
-    'raised instead of reported. watch: a number by which watch_rehearsal(), in another session, finds it. Waits for '
-    'a lock no longer than lock_timeout, or 500 ms where that is 0; how long it may last in all, statement_timeout '
-    'says, set before the call.';
+    'raised instead of reported. watch: a number by which watch_rehearsal(), in another session, finds it; without '
+    'one it is refused (would_stall) where foreseen_locks() says more than max_stall_ms; NULL: no bound. Waits for a '
+    'lock no longer than lock_timeout, or 500 ms where that is 0; how long it may last in all, statement_timeout says, '
+    'set before the call.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearse_migration_rollback(
     name text, consent boolean DEFAULT false, client text DEFAULT NULL, count_ms int DEFAULT 2000,
