@@ -79,8 +79,8 @@ def _of_statement(node: Any, text: str) -> Iterator[Forecast]:
 def _alter_table(statement: Any) -> Iterator[Forecast]:
     if statement.objtype in (_OBJECT.OBJECT_TYPE, _OBJECT.OBJECT_SEQUENCE):
         return
-    only = {} if statement.relation.inh else {"only": True}
-    of = {"of": "index"} if statement.objtype == _OBJECT.OBJECT_INDEX else {}
+    only: dict[str, Any] = {} if statement.relation.inh else {"only": True}
+    of: dict[str, Any] = {"of": "index"} if statement.objtype == _OBJECT.OBJECT_INDEX else {}
     for wrapped in statement.cmds:
         command = wrapped.alter_table_cmd
         special = _COMMANDS.get(command.subtype)
@@ -228,13 +228,13 @@ def _index(statement: Any) -> Iterator[Forecast]:
 
 
 def _drop(statement: Any) -> Iterator[Forecast]:
-    cascade = {"cascade": True} if statement.behavior == PB.DropBehavior.DROP_CASCADE else {}
+    cascade: dict[str, Any] = {"cascade": True} if statement.behavior == PB.DropBehavior.DROP_CASCADE else {}
     kind = statement.remove_type
     for thing in statement.objects:
         parts = names(thing)
         if kind in _DROPPED:
             mode = SHARE_UPDATE_EXCLUSIVE if statement.concurrent else ACCESS_EXCLUSIVE
-            of = {"of": "index"} if kind == _OBJECT.OBJECT_INDEX else {"dropped": True}
+            of: dict[str, Any] = {"of": "index"} if kind == _OBJECT.OBJECT_INDEX else {"dropped": True}
             yield _lock(qualified(parts), mode, f"DROP {_DROPPED[kind]}", **of, **cascade)
         elif kind == _OBJECT.OBJECT_SCHEMA:
             yield _lock((parts[-1], ""), ACCESS_EXCLUSIVE, "DROP SCHEMA", of="schema")
@@ -274,7 +274,7 @@ def _vacuum(statement: Any) -> Iterator[Forecast]:
 def _reindex(statement: Any) -> Iterator[Forecast]:
     if statement.HasField("relation"):
         concurrent = any(one.def_elem.defname == "concurrently" for one in statement.params)
-        of = {"of": "index"} if statement.kind == PB.ReindexObjectType.REINDEX_OBJECT_INDEX else {}
+        of: dict[str, Any] = {"of": "index"} if statement.kind == PB.ReindexObjectType.REINDEX_OBJECT_INDEX else {}
         # readers wait for the index, so that hardly any gets by
         mode = SHARE_UPDATE_EXCLUSIVE if concurrent else ACCESS_EXCLUSIVE
         yield _lock(statement.relation, mode, "REINDEX", "build", **of)
