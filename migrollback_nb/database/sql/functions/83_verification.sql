@@ -83,24 +83,6 @@ COMMENT ON FUNCTION migrollback_schema.migration_apply_intervals(text[]) IS
     'or, as the snapshots at the ends of two syncs show it, by its deploy tool; alone: whether that run was of these '
     'migrations only. No row where there are none. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.undo_definition_change(
-    now jsonb, old_definition jsonb, new_definition jsonb)
-RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
-    -- Only what the migration changed goes back: what others changed of the same object since stays.
-    SELECT CASE
-        WHEN old_definition IS NULL THEN NULL
-        WHEN new_definition IS NULL OR now IS NULL THEN old_definition
-        ELSE (SELECT now - coalesce(array_agg(k.key), '{}') FROM jsonb_object_keys(new_definition) AS k (key)
-               WHERE old_definition -> k.key IS DISTINCT FROM new_definition -> k.key)
-             || (SELECT coalesce(jsonb_object_agg(k.key, k.value), '{}') FROM jsonb_each(old_definition) k
-                  WHERE k.value IS DISTINCT FROM new_definition -> k.key)
-    END
-$function$;
-COMMENT ON FUNCTION migrollback_schema.undo_definition_change(jsonb, jsonb, jsonb) IS
-    'A definition as it would be without one change: now, with what differs between old and new put back to old. '
-    'NULL: the object would not be there. Does not write.';
-
 CREATE OR REPLACE FUNCTION migrollback_schema.verify_by_rehearsal(
     unknown text[], foretold jsonb, changes jsonb, OUT verdict text, OUT message text, OUT unexpected jsonb)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -130,46 +112,6 @@ COMMENT ON FUNCTION migrollback_schema.verify_by_rehearsal(text[], jsonb, jsonb)
     'verify_migration_rollback() where there is no snapshot from before some migrations (unknown) were applied: '
     'foretold: what the rehearsal of this very rollback changed; changes: what the rollback changed, NULL where that '
     'is not known. Does not write.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.expected_of_shared_run(
-    name text, old_objects jsonb, new_objects jsonb, objects_now jsonb, OUT expected jsonb, OUT uncompared int)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-BEGIN
-    -- The snapshots show all migrations of the run at once, so what counts is what was recorded of this one.
-    WITH touched AS (
-        SELECT o.kind, o.identity, jsonb_build_array(o.kind, o.identity)::text AS key,
-               bool_or(o.action = 'created') AS created, bool_or(o.action = 'dropped') AS dropped,
-               bool_or(o.action = 'changed') AS changed, objects_now #> ARRAY[o.kind, o.identity] AS is,
-               EXISTS (SELECT FROM migrollback_schema.migration_objects x
-                        WHERE (x.kind, x.identity) = (o.kind, o.identity)
-                          AND x.migration_name <> expected_of_shared_run.name) AS shared
-        FROM migrollback_schema.migration_objects o
-        WHERE o.migration_name = expected_of_shared_run.name AND o.source = 'apply'
-          AND o.kind NOT IN ('grant', 'default grant')
-          -- of what it only granted on, nothing else is changed
-          AND NOT (o.action = 'changed' AND EXISTS (
-                  SELECT FROM migrollback_schema.migration_objects g
-                  WHERE g.migration_name = o.migration_name AND g.kind = 'grant'
-                    AND g.identity = CASE WHEN o.kind = 'column' THEN 'column ' ELSE 'relation ' END || o.identity))
-        GROUP BY o.kind, o.identity)
-    SELECT coalesce(jsonb_object_agg(t.key, CASE
-               WHEN t.created AND NOT t.dropped THEN NULL
-               WHEN t.changed AND NOT t.shared AND c.change = 'changed'
-                   THEN migrollback_schema.undo_definition_change(t.is, c.old_definition, c.new_definition)
-               ELSE coalesce(t.is, '{}') END), '{}'),
-           count(*) FILTER (WHERE t.dropped OR t.changed AND t.shared)
-      INTO expected, uncompared
-      FROM touched t
-      LEFT JOIN migrollback_schema.schema_changes(old_objects, new_objects) c ON (c.kind, c.identity) = (t.kind,
-          t.identity);
-    SELECT g.expected || expected_of_shared_run.expected, expected_of_shared_run.uncompared + g.uncompared
-      INTO expected, uncompared
-      FROM migrollback_schema.expected_grants_of_shared_run(name, old_objects, new_objects, objects_now) g;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.expected_of_shared_run(text, jsonb, jsonb, jsonb) IS
-    'What should be there after the rollback of a migration that was applied in one run with others that stay: '
-    '[kind, identity] as text -> definition, NULL of what should not be there; uncompared: of how many objects no '
-    'definition from before is known. Objects: of the schema before and after the run, and now. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.verification_message(
     migration_count int, differences jsonb, unexpected jsonb, reordered text, apart boolean, uncompared int)
