@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import postgast
 
-from migrollback_nb.parsing import plpgsql
+from migrollback_nb.parsing import plpgsql, psql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,11 +63,11 @@ class SqlText:
     Parameters
     ----------
     text : str
-        The SQL. Line and column are counted in it.
+        The SQL. Line and column are counted in it. What pg_dump writes around a dump for psql is passed over.
     """
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text = text = psql.without_restrict(text)
         self._bytes = text.encode()
 
     def line_of(self, offset: int) -> int:
@@ -78,6 +78,8 @@ class SqlText:
         # cursorpos counts characters from 1, whatever postgast's own page says of bytes; 0 is unknown: then the end is
         # as good a place as any
         before = self.text[: error.cursorpos - 1] if error.cursorpos > 0 else self.text
+        if (command := psql.meta_command(self.text, before=len(before))) is not None:
+            return SyntaxProblem(line=command.line, column=command.column, message=command.problem)
         return SyntaxProblem(
             line=before.count("\n") + 1, column=len(before) - before.rfind("\n"), message=error.message
         )

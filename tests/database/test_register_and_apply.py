@@ -353,3 +353,29 @@ def test_a_file_of_another_tool_does_not_undo_itself_and_call_that_success(db, w
     assert not exists(session(), "t")
     (graded,) = mr.verify(db.folder.path).to_dict("records")
     assert (graded["grade"], graded["migration_name"]) == ("restores", "001_t")
+
+
+@pytest.mark.versions
+def test_a_baseline_as_pg_dump_writes_it(db, write_migration, session):
+    """cases/sql/pg-dump-restrict"""
+    write_migration(
+        "20260101_baseline",
+        "--\n-- PostgreSQL database dump\n--\n\n\\restrict aBcDeF0\n\nSET statement_timeout = 0;\nSET client_encoding ="
+        " 'UTF8';\nSELECT pg_catalog.set_config('search_path', '', false);\nCREATE TABLE public.leaf (id integer NOT"
+        " NULL);\nALTER TABLE ONLY public.leaf ADD CONSTRAINT leaf_pkey PRIMARY KEY (id);\n\n\\unrestrict aBcDeF0\n\n--"
+        " ROLLBACK START\n-- DROP TABLE public.leaf;\n-- ROLLBACK END\n",
+    )
+    write_migration(
+        "20260102_branch",
+        "create table branch (id int primary key);\n-- ROLLBACK START\n-- drop table branch;\n-- ROLLBACK END\n",
+    )
+    assert db.apply().applied == ("20260101_baseline", "20260102_branch")
+    assert exists(session(), "public.branch")
+    for name in ("20260102_branch", "20260101_baseline"):
+        assert db.rollback(name, confirm=name).verification.verdict in {"restored", "schema_restored"}
+
+
+def test_another_command_of_psql_is_refused_with_its_line(db, write_migration):
+    write_migration("001_a", "CREATE TABLE a ();\n\\connect shop\nCREATE TABLE b ();")
+    with pytest.raises(mr.Refused, match=r"001_a.sql:2:1: the up migration cannot run: \\connect is a command of psql"):
+        db.apply()
