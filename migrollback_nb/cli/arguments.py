@@ -262,6 +262,11 @@ RESOLVE = (
         help="what is true of the database now",
     ),
     argument("--reason", required=True, metavar="TEXT", help="what you found and did; goes into the audit log"),
+    argument(
+        "--force",
+        action="store_true",
+        help="as rolled_back although something that it created still stands; the audit log keeps what",
+    ),
 )
 
 DEPS = (

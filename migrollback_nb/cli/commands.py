@@ -157,7 +157,9 @@ _TABLE = (
         name="resolve",
         help="record how a failed migration stands, once you have looked after it",
         arguments=arguments.RESOLVE,
-        run=lambda call: call.db.resolve(call.args.name, status=call.args.status, reason=call.args.reason),
+        run=lambda call: call.db.resolve(
+            call.args.name, status=call.args.status, reason=call.args.reason, force=call.args.force
+        ),
         needs_system=_always,
     ),
     Command(

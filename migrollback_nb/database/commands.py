@@ -135,11 +135,13 @@ class Commands:
         with self._session.transaction():
             self._session.call("record_parsed_objects", objects=Jsonb(list(objects)))
 
-    def resolve(self, name: str, status: str, reason: str) -> str:
+    def resolve(self, name: str, status: str, reason: str, *, force: bool = False) -> str:
         """Set the status of a migration that a person has looked after. Writes. Returns the status before."""
         last = self._last_event()
         try:
-            return cast(str, self._call_value("resolve_migration", name=name, status=status, reason=reason))
+            return cast(
+                str, self._call_value("resolve_migration", name=name, status=status, reason=reason, force=force)
+            )
         except errors.ConnectionFailed as lost:
             self._reconnect_or_say(
                 lost, f"{name} was resolved", "Look at its status when the server is back: migrollback history."

@@ -155,6 +155,14 @@ class Queries:
         """Rows of unfinished_schema_objects() on which no other session is at work. Does not write."""
         return [row for row in self._session.call("unfinished_schema_objects") if not row["in_progress"]]
 
+    def routines_named(self, names: Sequence[str]) -> list[str]:
+        """Which of these names some function or procedure has, whatever its schema. Does not write."""
+        rows = self._session.query(
+            "SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p WHERE p.proname = ANY (%(names)s::text[])",
+            names=list(names),
+        )
+        return [row["proname"] for row in rows]
+
     def relation(self, name: str) -> int | None:
         """The object id of what a quoted name means on the session's own path; None: nothing. Does not write."""
         rows = self._session.query_on_own_path(

@@ -18,7 +18,7 @@ from migrollback_nb.core.errors import (
     UsageError,
 )
 from migrollback_nb.core.results import LeftRolledBack
-from migrollback_nb.operations import ledgers, renamed_files
+from migrollback_nb.operations import failed_sql, ledgers, renamed_files
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.interrupts import saying_what_stays, some
 from migrollback_nb.operations.register import order_files, record_of
@@ -303,7 +303,11 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
         hint="\n".join(
             filter(
                 None,
-                (details.get("hint"), "Everything it did was undone." if file.transaction else _way_on(database, file)),
+                (
+                    details.get("hint"),
+                    failed_sql.hint(database, details, "-- Transaction: false at the top of the file"),
+                    "Everything it did was undone." if file.transaction else _way_on(database, file),
+                ),
             )
         ),
         statement_number=details.get("statement_number"),

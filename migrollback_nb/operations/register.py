@@ -298,17 +298,19 @@ def order_files(
                 del depends_on[name]
 
 
-def resolve(database: Database, name: str, *, status: str, reason: str) -> RegisterResult:
+def resolve(database: Database, name: str, *, status: str, reason: str, force: bool = False) -> RegisterResult:
     """Record how a failed migration stands, as a person has found it. Writes the history; runs no migration SQL.
 
     Raises
     ------
     MigrationNotFound
         When it is not registered.
+    Refused
+        When it is to be rolled back, and something that it created still stands; with `force` it is recorded.
     """
     row = database.queries.find(name) or {"rollback_sql": None}
     try:
-        before = database.commands.resolve(name, status, reason)
+        before = database.commands.resolve(name, status, reason, force=force)
     except MigrationNotFound:
         raise not_found(database, name) from None
     return results.RegisterResult(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from migrollback_nb.core import production, results
 from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, MigrollbackError, Refused, RollbackFailed
 from migrollback_nb.database.commands import nothing_has_run
+from migrollback_nb.operations import failed_sql
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.audit import export_audit_log
 from migrollback_nb.operations.interrupts import saying_what_stays
@@ -276,7 +277,17 @@ def _results(
             migration_name=row["migration_name"],
             sqlstate=details["sqlstate"],
             detail=details.get("detail"),
-            hint="\n".join(filter(None, (details.get("hint"), next_step, execution.blocked_by))),
+            hint="\n".join(
+                filter(
+                    None,
+                    (
+                        details.get("hint"),
+                        failed_sql.hint(database, details, "-- ROLLBACK START transaction:false"),
+                        next_step,
+                        execution.blocked_by,
+                    ),
+                )
+            ),
             statement_number=details.get("statement_number"),
             statement=details.get("statement"),
             passing=details.get("passing", True) if status is None else status != "failed",

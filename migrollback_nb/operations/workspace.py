@@ -253,7 +253,7 @@ class Workspace(Inspection):
 
         return record_proofs(self.database, proof)
 
-    def resolve(self, name: str, *, status: str, reason: str) -> results.RegisterResult:
+    def resolve(self, name: str, *, status: str, reason: str, force: bool = False) -> results.RegisterResult:
         """Record how a failed migration stands, as a person found it. Writes the history; runs no migration SQL.
 
         Parameters
@@ -264,10 +264,19 @@ class Workspace(Inspection):
             What is true of the database now.
         reason : str
             What was found and done; goes into the audit log.
+        force : bool
+            True: as rolled back although something that it created still stands; the audit log keeps what.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered.
+        Refused
+            When other migrations are in the way, or something that it created still stands.
         """
         from migrollback_nb.operations.register import resolve
 
-        return resolve(self.database, stem(name), status=status, reason=reason)
+        return resolve(self.database, stem(name), status=status, reason=reason, force=force)
 
     def snapshot(self, name: str, description: str | None = None) -> str:
         """Store the schema as it stands. Writes one snapshot; returns its id.

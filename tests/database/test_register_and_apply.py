@@ -379,3 +379,29 @@ def test_another_command_of_psql_is_refused_with_its_line(db, write_migration):
     write_migration("001_a", "CREATE TABLE a ();\n\\connect shop\nCREATE TABLE b ();")
     with pytest.raises(mr.Refused, match=r"001_a.sql:2:1: the up migration cannot run: \\connect is a command of psql"):
         db.apply()
+
+
+def test_a_new_enum_value_that_is_used_at_once_leads_to_the_header(db, write_migration, session):
+    session().execute("CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)")
+    up = "ALTER TYPE mood ADD VALUE 'glad';\nINSERT INTO t VALUES ('glad');"
+    write_migration("001_a", up)
+    with pytest.raises(mr.ApplyFailed) as caught:
+        db.apply()
+    assert caught.value.sqlstate == "55P04"
+    assert "Write -- Transaction: false at the top of the file" in caught.value.hint
+    write_migration("001_a", f"-- Transaction: false\n{up}")
+    assert db.apply().applied == ("001_a",)
+    write_migration("002_b", f"SELECT 1;\n-- ROLLBACK START\n{up.replace('glad', 'mad')}\n-- ROLLBACK END")
+    db.apply()
+    with pytest.raises(mr.RollbackFailed, match="-- ROLLBACK START transaction:false"):
+        db.rollback("002_b", confirm="002_b")
+
+
+def test_a_function_of_an_extension_leads_to_the_extension(db, write_migration):
+    write_migration("001_a", "CREATE TABLE t (id uuid DEFAULT uuid_generate_v4());")
+    with pytest.raises(mr.ApplyFailed) as caught:
+        db.apply()
+    assert (
+        'uuid_generate_v4() is of extension uuid-ossp, which this database does not have: CREATE EXTENSION "uuid-'
+        in (caught.value.hint)
+    )

@@ -168,6 +168,39 @@ def test_the_specified_steps_after_failed(db, applied, write_migration, session)
     ]
 
 
+def test_check_of_a_failed_one_says_what_to_do(db, applied):
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE nowhere;")
+    with pytest.raises(mr.RollbackFailed) as caught:
+        db.rollback("001_t", confirm="001_t")
+    steps = "migrollback register 001_t, and migrollback resolve 001_t --as applied --reason TEXT"
+    assert f"nothing changed. It is still applied, with status failed. Fix its rollback SQL, then: {steps}" in (
+        caught.value.hint
+    )
+    assert steps in db.check("001_t").warnings[0]
+
+
+def test_as_rolled_back_is_refused_while_what_it_created_stands(db, applied, session):
+    applied("001_t", "CREATE TABLE t (a int PRIMARY KEY); CREATE TYPE mood AS ENUM ();", "DROP TABLE nowhere;")
+    with pytest.raises(mr.RollbackFailed):
+        db.rollback("001_t", confirm="001_t")
+    with pytest.raises(
+        mr.Refused, match=r"what 001_t created still stands: table public\.t, enum public\.mood"
+    ) as caught:
+        db.resolve("001_t", status="rolled_back", reason="gone")
+    assert "--force" in caught.value.hint
+    assert status(session(), "001_t") == "failed"
+    session().execute("DROP TABLE t")
+    assert db.resolve("001_t", status="rolled_back", reason="the type stays", force=True).outcome
+    assert last_event(session())["details"]["still_there"] == ["enum public.mood"]
+
+
+def test_as_rolled_back_when_it_is_gone(db, applied, session):
+    applied("001_t", "CREATE TABLE t (a int PRIMARY KEY);", "DROP TABLE nowhere;")
+    session().execute("DROP TABLE t")
+    assert db.resolve("001_t", status="rolled_back", reason="gone").outcome == "applied -> rolled_back"
+    assert "still_there" not in last_event(session())["details"]
+
+
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_resolving_needs_a_reason(db, applied, reason):
     applied("001_t", "CREATE TABLE t ();")

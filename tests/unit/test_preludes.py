@@ -117,6 +117,7 @@ def told(sqlstate, statement, *, names=(), named=False, is_super=True):
     server = Server(
         schemas={"public"},
         roles={"postgres"},
+        routines={"length", "digest"},
         preludes=preludes.find(list(names)),
         named=named,
         is_super=is_super,
@@ -132,6 +133,15 @@ def test_what_supabase_has_from_the_start_leads_to_its_stand_in():
     assert "--prelude supabase" not in told(
         "3F000", "CREATE TABLE t (id uuid REFERENCES auth.nothing)", names=["supabase"]
     )
+
+
+def test_a_function_of_an_extension_leads_to_the_extension():
+    said = told("42883", "CREATE TABLE t (id uuid DEFAULT uuid_generate_v4())")
+    assert said.startswith("uuid_generate_v4() is of extension uuid-ossp, which no migration before creates")
+    assert "--prelude supabase" in said
+    assert 'CREATE EXTENSION "uuid-ossp";' in said
+    assert "--prelude supabase" not in told("42883", "SELECT unaccent('a')")
+    assert told("42883", "SELECT length(1), digest(1), nowhere(2)") is None  # there, but with other arguments
 
 
 def test_what_is_no_ones_leads_to_a_file_or_to_the_statement_that_makes_it():

@@ -18,3 +18,5 @@ DROP FUNCTION IF EXISTS migrollback_schema.rehearse_migration_rollbacks(
 -- a rollback takes accept_loss too
 DROP FUNCTION IF EXISTS migrollback_schema.execute_deploy_rollback(
     text, boolean, text, text, uuid, text, text, text, jsonb);
+-- has an argument more, force
+DROP FUNCTION IF EXISTS migrollback_schema.resolve_migration(text, text, text, text);

@@ -204,7 +204,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
             h.migration_version, h.status, h.metadata) END),
         (8, CASE WHEN h.metadata #>> '{rollback,transaction}' = 'false' AND h.status <> 'rolled_back' THEN (
                 SELECT f.remark FROM migrollback_schema.half_applied_migrations(h.migration_name) f
-                 WHERE f.direction = 'rollback') END)
+                 WHERE f.direction = 'rollback') END),
+        (9, CASE WHEN h.status = 'failed' THEN format(
+                'Its rollback failed and was undone, so it is still applied, unless a person undid it since. Fix its '
+                'rollback SQL, then: migrollback register %s, and migrollback resolve %1$s --as applied --reason TEXT. '
+                'Once it is undone by hand: --as rolled_back', h.migration_name) END)
     ) AS w (place, warning)
     WHERE h.migration_name = migration_warnings.name AND w.warning IS NOT NULL
 $function$;

@@ -271,8 +271,25 @@ COMMENT ON FUNCTION migrollback_schema.record_missing_in_ledger(text[], text) IS
     'Writes an event missing_in_ledger for each of these migrations that is applied here and that its deploy tool''s '
     'ledger does not hold, once for each time that it went. Returns those for which it wrote one.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_still_there(name text) RETURNS text[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+BEGIN
+    RETURN (
+        WITH standing AS MATERIALIZED (
+            SELECT c.kind, c.identity, c.kind LIKE '%table' AS is_table
+              FROM migrollback_schema.migration_object_creators() c
+             WHERE c.migration_name = migration_still_there.name)
+        SELECT coalesce(array_agg(s.kind || ' ' || s.identity ORDER BY s.is_table DESC, s.kind, s.identity), '{}')
+          FROM standing s
+         -- what comes and goes with a table says no more than the table
+         WHERE s.kind NOT IN ('column', 'constraint', 'index', 'sequence', 'default', 'trigger', 'policy', 'rule')
+            OR NOT EXISTS (SELECT FROM standing t WHERE t.is_table));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_still_there(text) IS
+    'What this migration created and still stands, tables first, as kind and identity. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.resolve_migration(
-    name text, status text, reason text, client text DEFAULT NULL)
+    name text, status text, reason text, client text DEFAULT NULL, force boolean DEFAULT false)
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     old        migrollback_schema.migration_history;
@@ -280,6 +297,7 @@ DECLARE
     finding    text;
     ledger     jsonb;
     is_half    boolean;
+    standing   text[] := '{}';
 BEGIN
     IF resolve_migration.status IS NULL OR resolve_migration.status NOT IN ('applied', 'rolled_back') THEN
         RAISE EXCEPTION 'a migration is resolved as applied or rolled_back, not as %', resolve_migration.status
@@ -314,6 +332,15 @@ BEGIN
             RAISE EXCEPTION 'Cannot rollback: other migrations depend on this one'
                 USING ERRCODE = 'MR002', DETAIL = array_to_json(blocking);
         END IF;
+        standing := migrollback_schema.migration_still_there(old.migration_name);
+        IF cardinality(standing) > 0 AND force IS NOT TRUE THEN
+            RAISE EXCEPTION 'what % created still stands: %', name, array_to_string(standing[:5], ', ')
+                || CASE WHEN cardinality(standing) > 5 THEN format(' and %s more', cardinality(standing) - 5)
+                   ELSE '' END
+                USING ERRCODE = 'MR002', HINT = 'Nothing was changed. Where it is to go, drop it by hand or roll the '
+                    'migration back, then resolve it. To record it as rolled back all the same: --force (force => '
+                    'true), which the audit log keeps.';
+        END IF;
         ledger := migrollback_schema.forget_in_deploy_ledger(old.migration_name, old.migration_version, old.metadata);
     ELSE
         SELECT array_agg(d.depends_on ORDER BY d.depends_on) INTO blocking
@@ -340,11 +367,13 @@ BEGIN
     PERFORM set_config('migrollback.recording', '', true);
     PERFORM migrollback_schema.add_migration_event('resolved', old.migration_name, NULL::uuid, resolve_migration.reason,
                                                    resolve_migration.client,
-        jsonb_strip_nulls(jsonb_build_object('old', old.status, 'new', resolve_migration.status, 'ledger', ledger)));
+        jsonb_strip_nulls(jsonb_build_object('old', old.status, 'new', resolve_migration.status, 'ledger', ledger,
+                                             'still_there', nullif(to_jsonb(standing), '[]'))));
     RETURN old.status;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.resolve_migration(text, text, text, text) IS
+COMMENT ON FUNCTION migrollback_schema.resolve_migration(text, text, text, text, boolean) IS
     'Writes: the fix for status failed, and for what the ledger of the deploy tool contradicts, once a person has '
     'looked. status: applied or rolled_back; reason: goes into the audit log. The ledger is written, in both '
-    'directions. Runs no migration SQL. Returns the status before. SQLSTATE MR001: not found; MR002: refused, DETAIL '
-    'names the migrations that block it; MR006: bad argument.';
+    'directions. As rolled_back it is refused while something that it created still stands, unless force is true. What '
+    'is half applied can be resolved as rolled_back too. Runs no migration SQL. Returns the status before. SQLSTATE '
+    'MR001: not found; MR002: refused, DETAIL names the migrations that block it; MR006: bad argument.';
