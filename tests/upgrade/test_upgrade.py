@@ -60,7 +60,8 @@ SELECT (SELECT jsonb_agg(to_jsonb(c) ORDER BY h.migration_name) FROM {s}.migrati
        (SELECT jsonb_agg(to_jsonb(l)) FROM {s}.list_rollbackable_migrations() l),
        (SELECT jsonb_agg({s}.migration_warnings(h.migration_name) ORDER BY h.migration_name)
           FROM {s}.migration_history h
-         WHERE h.migration_name <> {system}),
+         -- a failed one has a warning since 0.2.0
+         WHERE h.migration_name <> {system} AND h.status <> 'failed'),
        (SELECT jsonb_agg(to_jsonb(i)) FROM {s}.infer_migration_dependencies() i),
        (SELECT jsonb_agg(to_jsonb(d)) FROM {s}.migration_deploys() d),
        (SELECT jsonb_agg(to_jsonb(e)) FROM {s}.execute_migration_rollback('003_index', true) e),
@@ -169,7 +170,7 @@ def test_after_an_upgrade_everything_goes_on(old, upgrade, tmp_path):
         # verified with the snapshots that version 0.1.0 took
         done = db.rollback("001_customers", confirm="001_customers", reason="x", chain=True)
         assert done.verification.verdict == "restored"
-        db.resolve("005_fails", status="rolled_back", reason="looked")
+        db.resolve("005_fails", status="rolled_back", reason="looked", force=True)
         head = db.verify_events()
         assert head.intact
     with psycopg.connect(dsn, autocommit=True) as connection:
