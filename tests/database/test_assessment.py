@@ -13,7 +13,7 @@ pytestmark = pytest.mark.older
 
 
 @pytest.fixture
-def shop(db, applied, session):
+def shop(db, applied):
     """1,000 customers, whose e-mail and plan the second migration destroys; its rollback brings a column back."""
     applied(
         "001_customers",
@@ -26,12 +26,6 @@ def shop(db, applied, session):
         "ALTER TABLE customers DROP COLUMN email; UPDATE customers SET plan = 'free' WHERE id <= 500;",
         "ALTER TABLE customers ADD COLUMN email text;",
         depends_on=["001_customers"],
-    )
-    session().execute("DELETE FROM migration_destroyed_values")
-    session().execute(
-        "INSERT INTO migration_destroyed_values (migration_name, what, identity, rows, source) VALUES"
-        " ('002_no_email', 'column dropped', 'public.customers.email', 1000, 'apply'),"
-        " ('002_no_email', 'updated', 'public.customers.plan', 500, 'apply')"
     )
     return db
 
@@ -53,9 +47,9 @@ def run(db, dsn, *argv):
 def test_the_same_words_in_every_answer(shop, database_dsn, session):
     unknown = f"Not rehearsed; would {LOST}"
     row = session().execute("SELECT verdict, headline, known_by FROM assess_migration('002_no_email')").fetchone()
-    assert row == ("loses", unknown, "text")
+    assert row == ("loses", unknown, "catalog")
     known = shop.assess("002_no_email")
-    assert (known.verdict, known.headline, known.known_by, known.lines()) == ("loses", unknown, "text", LINES)
+    assert (known.verdict, known.headline, known.known_by, known.lines()) == ("loses", unknown, "catalog", LINES)
     assert shop.check("002_no_email").assessment == known
     assert shop.preview("002_no_email").assessment == known
     assert shop.plan("002_no_email").assessment == known
@@ -70,7 +64,7 @@ def test_the_same_words_in_every_answer(shop, database_dsn, session):
         assert code == 0
         assert f"⚠️ {unknown}\n   {LINES[0]}\n   {LINES[1]}\n" in out, command
         answer = json.loads(run(shop, database_dsn, *command, "--format", "json")[1])
-        assert (answer["verdict"], answer["known_by"]) == ("loses", "text"), command
+        assert (answer["verdict"], answer["known_by"]) == ("loses", "catalog"), command
         assert [(one["effect"], one["identity"], one["rows"]) for one in answer["effects"]] == [
             ("values_not_restored", "public.customers.email", 1000),
             ("values_not_restored", "public.customers.plan", 500),
@@ -84,7 +78,7 @@ def test_a_rehearsal_is_known_until_something_changes(shop, session):
     assert shop.check("002_no_email").assessment.headline == rehearsed.headline
     session().execute("CREATE TABLE other ()")
     outdated = shop.assess("002_no_email")
-    assert (outdated.headline, outdated.known_by) == (f"Not rehearsed since something changed; would {LOST}", "text")
+    assert (outdated.headline, outdated.known_by) == (f"Not rehearsed since something changed; would {LOST}", "catalog")
 
 
 def test_only_a_rehearsal_or_a_proof_makes_it_green(db, applied, session):
@@ -92,10 +86,12 @@ def test_only_a_rehearsal_or_a_proof_makes_it_green(db, applied, session):
     before = db.assess("001_v")
     assert (before.verdict, before.mark, before.known_by) == ("not_rehearsed", "❔", "nothing")
     checksum = value(session(), "SELECT checksum FROM migration_history WHERE migration_name = '001_v'")
-    prove = "INSERT INTO migration_proofs (migration_name, checksum, grade, proven_at) VALUES ('001_v', %s, %s, now())"
+    prove = (
+        "SELECT record_migration_proofs(jsonb_build_array(jsonb_build_object('migration_name', '001_v', 'checksum',"
+        " %s::text, 'grade', %s::text, 'rollback_md5', md5('DROP VIEW v;'))))"
+    )
     session().execute(prove, ("another", "restores"))
     assert db.assess("001_v").verdict == "not_rehearsed", "a proof of another text is none"
-    session().execute("DELETE FROM migration_proofs")
     session().execute(prove, (checksum, "restores"))
     proven = db.assess("001_v")
     assert (proven.verdict, proven.known_by, proven.mark) == ("ready", "proof", "✅")

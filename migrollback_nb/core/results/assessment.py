@@ -42,6 +42,7 @@ class Effect:
     migration: str | None = None  #: the migration whose object it is, where that is another one
     known_by: KnownBy = "text"  #: how it is known
     estimated: bool = False  #: rows is what the statistics say
+    perhaps: bool = False  #: the rollback may bring it back, or the text says only that it may: no one has looked
     words: str | None = None  #: all of it in words, as the database puts it
 
     @classmethod
@@ -55,6 +56,7 @@ class Effect:
             migration=known.get("migration"),
             known_by=known.get("known_by") or "text",
             estimated=bool(known.get("estimated")),
+            perhaps=bool(known.get("perhaps")),
             words=known.get("words"),
         )
 
@@ -64,7 +66,7 @@ class Effect:
         return self.effect in LOSSES
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of an effect in JSON: estimated only where rows is an estimate."""
+        """Keys of an effect in JSON: estimated and perhaps only where they are true."""
         known = {
             "effect": self.effect,
             "identity": self.identity,
@@ -73,7 +75,8 @@ class Effect:
             "migration": self.migration,
             "known_by": self.known_by,
         }
-        return known | {"estimated": True} if self.estimated else known
+        remarks = {"estimated": self.estimated, "perhaps": self.perhaps}
+        return known | {word: True for word, is_so in remarks.items() if is_so}
 
     def __str__(self) -> str:
         if self.words is not None:

@@ -316,14 +316,15 @@ BEGIN
                 WHERE h.migration_name = migration_values_not_restored.name
                   AND migrollback_schema.migration_metadata_problem(h.metadata) IS NULL);
     RETURN (
-        SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('estimated', nullif(g.estimated, false)))
+        SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+                   'estimated', nullif(g.estimated, false), 'perhaps', nullif(g.perhaps, false)))
                    || jsonb_build_object(
                    'effect', 'values_not_restored', 'identity', g.identity, 'rows', g.rows, 'detail', g.detail,
                    'migration', NULL, 'known_by', CASE WHEN g.counted THEN 'catalog' ELSE 'text' END)
                    ORDER BY g.place, g.identity), '[]')
         FROM (SELECT d.identity, CASE WHEN bool_or(d.rows IS NULL) THEN NULL ELSE max(d.rows) END AS rows,
                      bool_or(d.estimated) AS estimated, bool_or(d.source = 'apply') AS counted,
-                     min(d.statement_number) AS place,
+                     min(d.statement_number) AS place, bool_or(w.again) OR NOT bool_or(d.certain) AS perhaps,
                      CASE WHEN bool_or(d.certain) THEN '' ELSE 'perhaps ' END
                      || string_agg(DISTINCT d.what, ' and ')
                      || CASE WHEN bool_or(w.again) THEN ', the rollback writes it again: whether the same values come '
