@@ -179,3 +179,14 @@ def test_the_variable_alone_refuses_it_too(shop, monkeypatch):
     monkeypatch.setenv("MIGROLLBACK_PRODUCTION", "*")
     with pytest.raises(mr.Refused, match="to be accepted"):
         shop.rollback("002_no_email", confirm="002_no_email", reason="INC-3")
+
+
+def test_what_no_one_read_is_not_green(db, session):
+    """Registered in psql: no file says what its up migration did."""
+    session().execute("CREATE VIEW v AS SELECT 1 AS one")
+    session().execute("SELECT register_migration('001_v', '1', 'DROP VIEW v;')")
+    known = db.rehearse("001_v").assessment
+    assert (known.verdict, known.known_by) == ("not_rehearsed", "rehearsal")
+    assert known.headline == (
+        "Would succeed, as rehearsed just now; what its up migration destroyed is not known: register it again"
+    )

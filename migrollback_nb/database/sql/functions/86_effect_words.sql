@@ -169,6 +169,9 @@ RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $funct
             CASE WHEN proof = 'cannot_reapply' THEN 'Could not be applied again after it, as a replay showed '
                  ELSE 'Would not restore the schema, as a replay showed ' END
             || migrollback_schema.elapsed_words(proven_at)
+        WHEN rehearsal = 'current' THEN
+            format('Would succeed, as rehearsed %s; what its up migration destroyed is not known: register it again',
+                   migrollback_schema.elapsed_words(rehearsed_at))
         WHEN rehearsal = 'stopped' THEN
             'Not known: a rehearsal here would stall others; rehearse it on a copy (rehearse --on scratch)'
         WHEN rehearsal = 'outdated' THEN

@@ -95,6 +95,7 @@ DECLARE
     failure   text;                     -- why it fails
     proofs    record;                   -- of these very texts, the worst of several
     proven    boolean;                  -- each is proven to restore
+    unread    boolean;                  -- of one it is not known what its up migration destroyed
 BEGIN
     blockers := migrollback_schema.migration_blockers(names);
     IF rehearsed IS NULL THEN
@@ -122,10 +123,13 @@ BEGIN
                                 m.proven_at) AS words FROM migrollback_schema.migration_proof(n.name) m) p;
     proven := proofs.number = cardinality(names) AND proofs.restores;
     proof := proofs.words;
+    unread := NOT proven AND EXISTS (
+        SELECT FROM migrollback_schema.migration_history h WHERE h.migration_name = ANY (names)
+           AND NOT h.metadata ? 'destroys' AND h.metadata ->> 'system' IS DISTINCT FROM 'true');
     effects := migrollback_schema.migration_effects_known(
         names, otherwise_path, CASE WHEN state = 'current' THEN rehearsal.details END);
     verdict := migrollback_schema.assessment_verdict(
-        blockers, effects, state = 'current' OR proven AND state IS DISTINCT FROM 'fails',
+        blockers, effects, state = 'current' AND NOT unread OR proven AND state IS DISTINCT FROM 'fails',
         state = 'fails' OR proofs.grade IN ('differs', 'cannot_reapply')
             OR proofs.grade = 'fails' AND state IS DISTINCT FROM 'current');
     headline := migrollback_schema.assessment_headline(
