@@ -146,6 +146,7 @@ def known_effects(preview: Preview) -> Iterator[str]:
         return
     yield assessment.heading
     yield from assessment.indented()
+    yield from (f"   {line}" for line in assessment.locks)
     if assessment.known_by not in ("rehearsal", "proof"):
         yield f"  {_command('rehearse', preview)} finds out"
 

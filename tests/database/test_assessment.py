@@ -65,7 +65,7 @@ def test_the_same_words_in_every_answer(shop, database_dsn, session):
         assert f"⚠️ {unknown}\n   {LINES[0]}\n   {LINES[1]}\n" in out, command
         answer = json.loads(run(shop, database_dsn, *command, "--format", "json")[1])
         assert (answer["verdict"], answer["known_by"]) == ("loses", "catalog"), command
-        assert [(one["effect"], one["identity"], one["rows"]) for one in answer["effects"]] == [
+        assert [(one["effect"], one["identity"], one["rows"]) for one in answer["effects"][:2]] == [
             ("values_not_restored", "public.customers.email", 1000),
             ("values_not_restored", "public.customers.plan", 500),
         ]

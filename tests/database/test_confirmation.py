@@ -65,6 +65,7 @@ def test_target_sql_and_what_is_not_known(chain, run):
         == f"⚠️ Rolling back: 002_b\n\nSQL that will run (1 line):\n{RULE}\nDROP TABLE b;\n{RULE}\n\nTarget: database"
         f" {target.database} on {target.host}:{target.port}\n        as user postgres (PostgreSQL"
         f" {target.server_version}, schema public)\n❔ Not rehearsed: no rule forbids it, what it does is not known\n"
+        "   locks: public.a, is locked under ACCESS EXCLUSIVE\n   locks: public.b, is locked under ACCESS EXCLUSIVE\n"
         f"  migrollback rehearse 002_b finds out\n\n{QUESTION}"
     )
 
@@ -173,7 +174,7 @@ def test_an_empty_fingerprint_is_one_of_nothing(chain, run, session):
 def test_a_reason_that_was_given_is_not_asked_for_and_signs_are_kept_visible(production, run, session):
     code, out, _ = run("rollback", "002_b", "--reason", "INC-1", typed="002_b\n")
     assert (code, "Reason, for" in out) == (0, False)
-    code, _, _ = run("rollback", "001_a", typed="001_a\n\nup \x1b[A\0\n")
+    code, _, _ = run("rollback", "001_a", "--accept-loss", typed="001_a\n\nup \x1b[A\0\n")
     assert (code, last_event(session())["reason"]) == (0, "up <U+001B>[A<U+0000>")
 
 
@@ -184,7 +185,7 @@ def test_json_asks_on_standard_error_and_scripts_confirm_with_a_reason(productio
     assert (code, "needs a reason" in err) == (2, True)
     code, out, err = run("rollback", "002_b", "--format", "json", typed="002_b\nINC-42\n")
     assert (code, out.startswith("{"), "type the name exactly" in err, "PRODUCTION" in out) == (0, True, True, False)
-    code, out, err = run("rollback", "001_a", "--confirm", "001_a", "--reason", "INC-43")
+    code, out, err = run("rollback", "001_a", "--confirm", "001_a", "--reason", "INC-43", "--accept-loss")
     assert (code, "PRODUCTION" in err) == (0, True)
 
 
@@ -345,8 +346,9 @@ def test_a_deploy_is_confirmed_by_its_label(chain, run, write_migration, session
     _, out, _ = run("rollback", "--deploy", "ci 7", typed="no\n")
     assert "DROP TABLE c;" in out
     assert (
-        "❔ Not rehearsed: no rule forbids it, what it does is not known\n  migrollback rehearse --deploy 'ci 7'"
-        " finds out\n\n" in out
+        "❔ Not rehearsed: no rule forbids it, what it does is not known\n"
+        "   locks: public.c, is locked under ACCESS EXCLUSIVE\n  migrollback rehearse --deploy 'ci 7' finds out\n\n"
+        in out
     )
     chain.install(production=True)
     code, out, err = run("rollback", "--deploy", "ci 7", typed="003_c\n")

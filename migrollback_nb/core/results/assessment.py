@@ -146,13 +146,17 @@ class Assessment:
         return f"{self.mark} {self.headline}"
 
     def lines(self) -> tuple[str, ...]:
-        """Blockers and effects, a line each, locks last."""
+        """Blockers, effects and what is proven, a line each; locks have lines of their own."""
         return (
             *self.blockers,
             *(str(effect) for effect in self.effects if effect.effect != "locks"),
-            *(str(effect) for effect in self.effects if effect.effect == "locks"),
             *(() if self.proof is None else (self.proof,)),
         )
+
+    @property
+    def locks(self) -> tuple[str, ...]:
+        """What it locks so that others wait, a line each."""
+        return tuple(str(effect) for effect in self.effects if effect.effect == "locks")
 
     def indented(self) -> tuple[str, ...]:
         """The lines under the heading."""
@@ -173,10 +177,11 @@ class Assessment:
         }
 
     def __repr__(self) -> str:
-        return "\n".join((f"<Assessment {self.migration_name}: {self.verdict}, {self.headline}>", *self.lines()))
+        said = (f"<Assessment {self.migration_name}: {self.verdict}, {self.headline}>", *self.lines(), *self.locks)
+        return "\n".join(said)
 
     def _repr_html_(self) -> str:
         rows = [("Migration", self.migration_name), ("Verdict", self.verdict), ("Known by", self.known_by)]
         if self.known_at is not None:
             rows.append(("Known since", show_time(self.known_at)))
-        return html.banner(self.heading, self.style) + html.definitions(rows) + html.warnings(self.lines())
+        return html.banner(self.heading, self.style) + html.definitions(rows) + html.warnings(self.lines() + self.locks)

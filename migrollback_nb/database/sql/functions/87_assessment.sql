@@ -71,6 +71,10 @@ BEGIN
         effects := migrollback_schema.merged_effects(effects, coalesce(
             (SELECT p.effects FROM migrollback_schema.migration_proof(name) p), '[]'));
     END LOOP;
+    IF rehearsal IS NULL THEN
+        effects := migrollback_schema.merged_effects(
+            effects, migrollback_schema.foreseen_lock_effects(names, otherwise_path));
+    END IF;
     -- in a chain what one takes of another goes with it
     RETURN coalesce((SELECT jsonb_agg(e.value || jsonb_build_object(
                                 'words', migrollback_schema.migration_effect_words(e.value)) ORDER BY e.place)
@@ -136,8 +140,9 @@ BEGIN
         verdict, blockers, effects, state, failure, rehearsal.rehearsed_at, proofs.grade, proofs.proven_at);
     known_by := CASE WHEN state IN ('current', 'fails') THEN 'rehearsal'
                      WHEN proofs.number = cardinality(names) THEN 'proof'
-                     WHEN jsonb_path_exists(effects, '$[*] ? (@.known_by == "catalog")', '{}', true) THEN 'catalog'
-                     WHEN effects <> '[]' THEN 'text'
+                     WHEN jsonb_path_exists(effects, '$[*] ? (@.known_by == "catalog" && @.effect != "locks")', '{}',
+                                            true) THEN 'catalog'
+                     WHEN jsonb_path_exists(effects, '$[*] ? (@.effect != "locks")', '{}', true) THEN 'text'
                      ELSE 'nothing' END;
     known_at := CASE known_by WHEN 'rehearsal' THEN rehearsal.rehearsed_at WHEN 'proof' THEN proofs.proven_at END;
     RETURN NEXT;
