@@ -6,7 +6,8 @@ knows: `count_destroyed_values()` in SQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,10 +15,18 @@ import postgast
 from postgast import pg_query_pb2 as tree
 from postgast.pg_query_pb2 import Node
 
-from migrollback_nb.parsing import plpgsql, side_effects
+from migrollback_nb.parsing import plpgsql
 from migrollback_nb.parsing.creates import create_of
-from migrollback_nb.parsing.parse_tree import names, qualified, strings
+from migrollback_nb.parsing.parse_tree import names, option, qualified, strings
 
+_WORD = re.compile(r"([A-Za-z_][\w$]*)\"?\s*\(")
+#: What stands before a parenthesis in most statements and is no function of the database.
+_NO_FUNCTIONS = frozenset({
+    "all", "and", "any", "array", "as", "by", "cast", "char", "check", "coalesce", "count", "decimal", "default",
+    "elsif", "exists", "filter", "foreign", "format", "from", "generated", "if", "in", "include", "into", "key",
+    "lower", "max", "min", "not", "now", "numeric", "on", "or", "over", "partition", "references", "returning", "row",
+    "select", "set", "sum", "then", "to", "unique", "upper", "using", "values", "varchar", "when", "where", "with",
+})  # fmt: skip
 _OBJECT = tree.ObjectType
 _ALTER = tree.AlterTableType
 What = Literal["column dropped", "table dropped", "updated", "deleted", "truncated", "rewritten"]
@@ -43,6 +52,10 @@ _MAY_WRITE = frozenset({
     "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt", "create_table_as_stmt", "copy_stmt",
     "explain_stmt",
 })  # fmt: skip
+
+
+#: Those that hold another one only in a WITH.
+_PLAIN = frozenset({"insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "select_stmt"})
 
 
 @dataclass(slots=True)
@@ -115,19 +128,13 @@ def destroyed_values(statements: Sequence[str], nodes: Sequence[Node] | None = N
     >>> destroyed_values(["CREATE TABLE u (a int)", "ALTER TABLE app.t DROP b", "DROP TABLE u"])
     [{'statement': 2, 'what': 'column dropped', 'schema': 'app', 'table': 't', 'column': 'b'}]
     """
-    if nodes is None:
-        nodes = [raw.stmt for raw in postgast.parse("\n;\n".join(statements)).stmts]
-    reader = _Reader()
-    for number, (node, text) in enumerate(zip(nodes, statements, strict=True), 1):
-        reader.statement = number
-        reader.read(node, text)
-    return reader.result()
+    return _read(statements, nodes).result()
 
 
 def look(statements: Sequence[str], nodes: Sequence[Node] | None = None) -> dict[str, Any]:
     """What `migration_history.metadata` keeps of an up migration under the key ``destroys``. Pure.
 
-    `values`: `destroyed_values()`; `writes`: whether it writes rows; `calls`: bare names of the functions that it
+    `values`: `destroyed_values()`; `writes`: whether it writes rows; `calls`: what may be names of functions that it
     calls; `unseen`: whether it builds SQL while it runs. By the last three the database tells whether to look for more
     than the text says.
 
@@ -136,15 +143,23 @@ def look(statements: Sequence[str], nodes: Sequence[Node] | None = None) -> dict
     >>> look(["SELECT clean_up()"])
     {'values': [], 'writes': False, 'calls': ['clean_up'], 'unseen': False}
     """
+    reader = _read(statements, nodes)
+    return {
+        "values": reader.result(),
+        "writes": reader.writes,
+        "calls": sorted(reader.calls),
+        "unseen": reader.unseen,
+    }
+
+
+def _read(statements: Sequence[str], nodes: Sequence[Node] | None) -> _Reader:
     if nodes is None:
         nodes = [raw.stmt for raw in postgast.parse("\n;\n".join(statements)).stmts]
-    found = side_effects.look(statements, nodes)
-    return {
-        "values": destroyed_values(statements, nodes),
-        "writes": bool(found["writes"]),
-        "calls": sorted({name for _, _, name in found["calls"]}),
-        "unseen": bool(found["unseen"]),
-    }
+    reader = _Reader()
+    for number, (node, text) in enumerate(zip(nodes, statements, strict=True), 1):
+        reader.statement = number
+        reader.read(node, text)
+    return reader
 
 
 class _Reader:
@@ -152,6 +167,9 @@ class _Reader:
 
     def __init__(self) -> None:
         self.statement = 0
+        self.writes = False  #: rows
+        self.unseen = False  #: some of it is built while it runs, or cannot be read
+        self.calls: set[str] = set()  #: what may be names of functions
         self._found: list[_Found] = []
         self._tables: dict[str, list[_Table]] = {}  # by present name
         self._functions: dict[str, tuple[Node, str]] = {}  # that the statements create
@@ -234,22 +252,36 @@ class _Reader:
         kind = node.WhichOneof("node") or ""
         statement: Any = getattr(node, kind) if kind else None
         if kind in _MAY_WRITE:
-            self._writes(node)
+            self._writes(node, text)
+        if kind not in _CALLS_NOTHING:
+            self.calls |= {word.lower() for word in _WORD.findall(text)} - _NO_FUNCTIONS
         if (read := _READERS.get(kind)) is not None:
             read(self, statement)
         elif kind == "do_stmt":
-            self._plpgsql(text)
+            self._do(statement, text)
         elif kind == "create_function_stmt":
             self._functions[statement.funcname[-1].string.sval] = (node, text)
-        elif (create := create_of(kind, statement)) is not None:
-            if create.space == "relation" and create.kind not in ("index", "composite type", "sequence"):
-                self._created(create.schema, create.name, conditional=create.conditional)
-        elif kind == "select_stmt" and statement.HasField("into_clause"):
-            into = statement.into_clause.rel
-            self._created(into.schemaname or None, into.relname)
+        elif kind:
+            self._create(kind, statement)
         if self._functions and kind not in _CALLS_NOTHING:
             for call in postgast.find_nodes(node, tree.FuncCall):
                 self._called(strings(call.funcname)[-1] if call.funcname else "")
+
+    def _create(self, kind: str, statement: Any) -> None:
+        create = create_of(kind, statement)
+        if create is None:
+            if kind == "select_stmt" and statement.HasField("into_clause"):
+                into = statement.into_clause.rel
+                self._created(into.schemaname or None, into.relname)
+        elif create.space == "relation" and create.kind not in ("index", "composite type", "sequence"):
+            self._created(create.schema, create.name, conditional=create.conditional)
+
+    def _do(self, statement: Any, text: str) -> None:
+        language = option(statement.args, "language")
+        if language is None or language.string.sval.lower() == "plpgsql":
+            self._plpgsql(text)
+        else:
+            self.unseen = True
 
     def _created(self, schema: str | None, name: str, *, conditional: bool = False) -> None:
         self._tables.setdefault(name, []).append(
@@ -346,27 +378,48 @@ class _Reader:
 
     # -- rows that are written -------------------------------------------------------------------------------------
 
-    def _writes(self, node: Node) -> None:
-        for update in postgast.find_nodes(node, tree.UpdateStmt):
-            partly = update.HasField("where_clause") or bool(update.from_clause)
-            self._updated(update.relation, update.target_list, partly=partly)
-        for delete in postgast.find_nodes(node, tree.DeleteStmt):
-            table = self._of(delete.relation)
-            partly = delete.HasField("where_clause") or bool(delete.using_clause)
-            self._add("deleted", table, where=partly)
-            self._fired(table, "delete")
-        for insert in postgast.find_nodes(node, tree.InsertStmt):
-            if insert.on_conflict_clause.action == tree.OnConflictAction.ONCONFLICT_UPDATE:
-                self._updated(insert.relation, insert.on_conflict_clause.target_list, partly=True, certain=False)
-            self._fired(self._of(insert.relation), "insert")
-        for merge in postgast.find_nodes(node, tree.MergeStmt):
-            for item in merge.merge_when_clauses:
-                clause = item.merge_when_clause
-                if clause.command_type == tree.CmdType.CMD_UPDATE:
-                    self._updated(merge.relation, clause.target_list, partly=True, certain=False)
-                elif clause.command_type == tree.CmdType.CMD_DELETE:
-                    self._add("deleted", self._of(merge.relation), where=True, certain=False)
-                    self._fired(self._of(merge.relation), "delete")
+    def _writes(self, node: Node, text: str) -> None:
+        words = text.lower()  # looked at first: to walk through a statement takes much longer
+        kind = node.WhichOneof("node")
+        self.writes |= kind == "copy_stmt"
+        for word, name, message, take in (
+            ("update", "update_stmt", tree.UpdateStmt, self._update),
+            ("delete", "delete_stmt", tree.DeleteStmt, self._delete),
+            ("insert", "insert_stmt", tree.InsertStmt, self._insert),
+            ("merge", "merge_stmt", tree.MergeStmt, self._merge),
+        ):
+            found: Iterable[Any] = ()
+            if kind == name and "with" not in words:
+                found = (getattr(node, name),)
+            elif word in words and ("with" in words or kind not in _PLAIN):
+                found = postgast.find_nodes(node, message)
+            for one in found:
+                self.writes = True
+                take(one)
+
+    def _update(self, s: Any) -> None:
+        self._updated(s.relation, s.target_list, partly=s.HasField("where_clause") or bool(s.from_clause))
+
+    def _delete(self, s: Any) -> None:
+        self._deleted(s.relation, where=s.HasField("where_clause") or bool(s.using_clause))
+
+    def _insert(self, s: Any) -> None:
+        if s.on_conflict_clause.action == tree.OnConflictAction.ONCONFLICT_UPDATE:
+            self._updated(s.relation, s.on_conflict_clause.target_list, partly=True, certain=False)
+        self._fired(self._of(s.relation), "insert")
+
+    def _merge(self, s: Any) -> None:
+        for item in s.merge_when_clauses:
+            clause = item.merge_when_clause
+            if clause.command_type == tree.CmdType.CMD_UPDATE:
+                self._updated(s.relation, clause.target_list, partly=True, certain=False)
+            elif clause.command_type == tree.CmdType.CMD_DELETE:
+                self._deleted(s.relation, where=True, certain=False)
+
+    def _deleted(self, relation: Any, *, where: bool, certain: bool = True) -> None:
+        table = self._of(relation)
+        self._add("deleted", table, where=where, certain=certain)
+        self._fired(table, "delete")
 
     def _updated(self, relation: Any, targets: Any, *, partly: bool, certain: bool = True) -> None:
         table = self._of(relation)
@@ -396,12 +449,16 @@ class _Reader:
             self._text("".join(part.string.sval for part in options["as"].list.items[:1]))
         elif created.HasField("sql_body"):
             for inner in _atomic(created.sql_body):
-                self.read(inner, "")
+                self.read(inner, text)
+        else:
+            self.unseen = True
         self._inside.pop()
 
     def _plpgsql(self, text: str) -> None:
         body = plpgsql.parse_body(text)
+        self.unseen |= body is None
         for query in body.queries if body else ():
+            self.unseen |= query.built
             self._text(query.sql, built=query.built)
 
     def _text(self, text: str, *, built: bool = False) -> None:
@@ -448,7 +505,10 @@ def _new_type(definition: Any, column: str) -> dict[str, Any]:
     if type_name.typmods:
         found["mods"] = [modifier.a_const.ival.ival for modifier in type_name.typmods]
     if definition.HasField("raw_default"):
-        found |= {"explicit": True} if _only_casts(definition.raw_default, column) else {"cast": False}
+        if not _only_casts(definition.raw_default, column):
+            found["cast"] = False
+        elif definition.raw_default.WhichOneof("node") == "type_cast":
+            found["explicit"] = True
     return found
 
 

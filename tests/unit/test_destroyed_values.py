@@ -106,6 +106,7 @@ MORE = {
     "ALTER TABLE t ALTER a TYPE numeric(5, 2)[]": {"type": '"pg_catalog"."numeric"[]', "mods": [5, 2]},
     "ALTER TABLE t ALTER a TYPE s.mood USING a::text::s.mood": {"type": '"s"."mood"', "explicit": True},
     "ALTER TABLE t ALTER a TYPE int USING trim(a)::int": {"type": '"pg_catalog"."int4"', "cast": False},
+    "ALTER TABLE t ALTER a TYPE int USING t.a": {"type": '"pg_catalog"."int4"'},
     "ALTER TABLE t ALTER a TYPE int USING b": {"type": '"pg_catalog"."int4"', "cast": False},
     "DROP TYPE m CASCADE": {"of": "type", "certain": False},
 }

@@ -99,6 +99,10 @@ BEGIN
     ELSIF a.type = b.type AND a.type IN ('time'::regtype, 'timetz'::regtype, 'timestamp'::regtype,
                                          'timestamptz'::regtype) THEN
         RETURN b.modifier >= CASE WHEN a.modifier = -1 THEN 6 ELSE a.modifier END;
+    ELSIF a.type <> b.type AND a.type IN ('timestamp'::regtype, 'timestamptz'::regtype)
+        AND b.type IN ('timestamp'::regtype, 'timestamptz'::regtype) THEN
+        -- where no hour comes twice a year
+        RETURN b.modifier IN (-1, 6, a.modifier) AND current_setting('TimeZone') ~* '^(etc/)?(utc|uct|gmt|zulu)$';
     ELSIF b.type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN
         RETURN a.type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
             OR a.type = 'bool'::regtype AND b.type = 'int4'::regtype;
@@ -203,7 +207,9 @@ COMMENT ON FUNCTION migrollback_schema.dropped_along(oid, oid) IS
 CREATE OR REPLACE FUNCTION migrollback_schema.destroyed_targets("values" jsonb, search_path text)
 RETURNS TABLE (place int, statement_number int, what text, relation oid, column_number int, is_certain boolean,
                is_partial boolean, new_type oid, new_modifier int, is_cast boolean, is_explicit boolean)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+LANGUAGE plpgsql VOLATILE ROWS 10 SET search_path = pg_catalog, pg_temp SET jit = off
+    -- a few tables: looked up, not hashed with all the others
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
 DECLARE
     objects oid[];
     types   oid[];
@@ -284,7 +290,9 @@ COMMENT ON FUNCTION migrollback_schema.destroyed_targets(jsonb, text) IS
     'role is resolved. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.count_destroyed_targets("values" jsonb, search_path text) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+    -- a few tables: looked up, not hashed with all the others
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
 DECLARE
     counted  jsonb;
     one      record;

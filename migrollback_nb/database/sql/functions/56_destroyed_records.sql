@@ -5,7 +5,9 @@
 CREATE OR REPLACE FUNCTION migrollback_schema.count_destroyed_values(
     destroys jsonb, statements text[] DEFAULT '{}',
     search_path text DEFAULT migrollback_schema.effective_search_path())
-RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+    -- a few rows of large catalogs
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
 DECLARE
     is_parsed constant boolean := coalesce(migrollback_schema.is_destroyed_list(destroys -> 'values'), false);
     calls     text[] := CASE WHEN is_parsed AND jsonb_typeof(destroys -> 'calls') = 'array'
@@ -19,8 +21,13 @@ BEGIN
                          WHERE p.proname = ANY (calls) AND p.pronamespace <> 'pg_catalog'::regnamespace
                            AND l.lanname NOT IN ('c', 'internal'));
     END IF;
-    is_unseen := is_unseen OR cardinality(called) > 0;
-    IF NOT is_unseen AND destroys -> 'values' = '[]' AND destroys -> 'writes' = 'false' THEN
+    is_unseen := is_unseen OR coalesce(cardinality(called) > 0, false);
+    IF NOT is_unseen AND destroys -> 'values' = '[]' AND (
+           destroys -> 'writes' = 'false' OR NOT EXISTS (      -- rows are only added, and nothing else follows from it
+               SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+                WHERE NOT g.tgisinternal AND NOT (
+                    p.pronamespace = 'migrollback_schema'::regnamespace
+                    AND p.proname ~ '^(chain_migration|refuse|guard_history|complete_history|record_history)_'))) THEN
         RETURN NULL;
     END IF;
     BEGIN                               -- counting locks too, so it is undone
@@ -66,7 +73,9 @@ COMMENT ON FUNCTION migrollback_schema.rows_written_in_transaction() IS
 CREATE OR REPLACE FUNCTION migrollback_schema.destroyed_by_text(before jsonb, written jsonb)
 RETURNS TABLE (statement_number int, what text, identity text, rows bigint, estimated boolean, certain boolean,
                relation oid, column_number int)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+    -- a few tables: looked up, not hashed with all the others
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
     WITH target AS (
         SELECT t.*, c.oid IS NULL AS is_gone, c.relfilenode AS new_file, a.attisdropped AS column_gone,
                a.atttypid AS new_type, a.atttypmod AS new_modifier,
@@ -161,8 +170,7 @@ RETURNS int LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     -- a plan kept from when the table was empty would scan it whole when it is full
     SET enable_seqscan = off AS $function$
 DECLARE
-    our_tables constant oid[] := CASE WHEN before IS NOT NULL
-                                      THEN (SELECT o.tables FROM migrollback_schema.migration_system_objects() o) END;
+    our_tables oid[] := '{}';
     written    jsonb;
     known      jsonb;
     recorded   int;
@@ -173,11 +181,16 @@ BEGIN
         RETURN 0;
     END IF;
     written := (
-        SELECT jsonb_object_agg(w.oid, jsonb_build_array(
+        SELECT coalesce(jsonb_object_agg(w.oid, jsonb_build_array(
                    w.updated - coalesce((before #>> ARRAY['written', w.oid::text, '0'])::bigint, 0),
-                   w.deleted - coalesce((before #>> ARRAY['written', w.oid::text, '1'])::bigint, 0)))
-          FROM migrollback_schema.rows_written_in_transaction() w WHERE w.oid <> ALL (our_tables));
-    written := coalesce(written, '{}');
+                   w.deleted - coalesce((before #>> ARRAY['written', w.oid::text, '1'])::bigint, 0))), '{}')
+          FROM migrollback_schema.rows_written_in_transaction() w);
+    IF EXISTS (SELECT FROM jsonb_object_keys(written) w JOIN pg_class c ON c.oid = w::oid
+                WHERE c.relnamespace = 'migrollback_schema'::regnamespace AND starts_with(c.relname, 'migration_'))
+    THEN
+        our_tables := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+        written := written - our_tables::text[];
+    END IF;
     known := (SELECT coalesce(jsonb_agg(to_jsonb(t)), '[]')
                 FROM migrollback_schema.destroyed_by_text(before, written) t);
     INSERT INTO migrollback_schema.migration_destroyed_values (migration_name, statement_number, what, identity, rows,
