@@ -264,6 +264,12 @@ class NontransactionalCommands:
                 untrusted := Queries(holder).untrusted_ledger(record["metadata"].get("tool"))
             ) is not None:  # before the first statement, which nothing undoes
                 raise errors.Refused(untrusted, migration_name=name, hint="Nothing was changed.")
+            destroyed = holder.call_value(
+                "count_destroyed_values",
+                destroys=Jsonb(record["metadata"].get("destroys")),
+                statements=list(statements),
+                search_path=self._queries.effective_search_path(),
+            )
             release_snapshot(holder)
             failure = None
             if known is None or known["status"] == "rolled_back":
@@ -280,7 +286,12 @@ class NontransactionalCommands:
                 return [{"success": False, "message": _failed_message("Migration failed", failure, len(statements))}], {
                     name: failure
                 }
-            return holder.call("apply_migration", **self._registration(run, record)), {}
+            rows = holder.call("apply_migration", **self._registration(run, record))
+            if destroyed is not None and rows[0]["success"]:
+                # what each statement has written ended with its own transaction
+                before = Jsonb({**cast("Row", destroyed), "counted": False})
+                holder.call("record_destroyed_values", name=name, before=before)
+            return rows, {}
 
     def _registration(self, run: _Run, record: dict[str, Any]) -> dict[str, Any]:
         return {

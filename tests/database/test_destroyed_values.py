@@ -6,7 +6,7 @@ from psycopg.types.json import Jsonb
 
 from migrollback_nb.files import migration
 
-pytestmark = pytest.mark.versions
+pytestmark = pytest.mark.older
 
 CUSTOMERS = """
     CREATE TABLE customers (id int PRIMARY KEY, email text, plan text, born timestamptz, code text, note varchar(10));
@@ -78,6 +78,7 @@ def not_restored(connection, name="001_up"):
     return value(connection, "SELECT migration_values_not_restored(%s)", (name,))
 
 
+@pytest.mark.versions
 def test_the_fault(applied, session):
     connection = session()
     connection.execute(CUSTOMERS)
@@ -103,6 +104,23 @@ def test_the_fault(applied, session):
             "migration": None,
             "known_by": "catalog",
         },
+    ]
+
+
+def test_outside_a_transaction(applied, session):
+    connection = session()
+    connection.execute(CUSTOMERS)
+    applied(
+        "001_up",
+        "CREATE INDEX CONCURRENTLY ON customers (plan); ALTER TABLE customers DROP COLUMN email;"
+        " UPDATE customers SET plan = 'free' WHERE id < 10; UPDATE customers SET note = 'x'; DROP TABLE nothing_in_it",
+        header="-- Transaction: false\n",
+    )
+    assert recorded(connection) == [
+        ("column dropped", "public.customers.email", 1000),
+        ("updated", "public.customers.note", 1000),
+        ("updated", "public.customers.plan", None),
+        ("table dropped", "public.nothing_in_it", 0),
     ]
 
 

@@ -33,7 +33,9 @@ COMMENT ON COLUMN migrollback_schema.migration_history.metadata IS
     'transaction, refused_in_transaction, no_transaction_words (what the file would say so that they run), error, '
     'set_local and set_session (settings that it changes, for the transaction or for longer: all are put back when '
     'it ends), live, not_undone, calls, writes, unseen (each [statement, ...]: what undoing a transaction does not '
-    'undo, functions, tables, SQL that is built while it runs)); rollback_remark (why a block of comments is no '
+    'undo, functions, tables, SQL that is built while it runs), drops (objects: what it destroys)); destroys (what '
+    'the up migration destroys: values, objects like those of drops; writes, calls, unseen: whether to look for more '
+    'than the text says); rollback_remark (why a block of comments is no '
     'SQL). Other keys are yours.';
 
 COMMENT ON TABLE migrollback_schema.migration_dependencies IS
