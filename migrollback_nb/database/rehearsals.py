@@ -20,7 +20,7 @@ from migrollback_nb.database.stall_watch import StallWatch
 #: How long a rehearsal may last, where the caller names no time: it holds the locks that the rollback would hold.
 STATEMENT_TIMEOUT = "30s"
 #: Of a report, what its event does not keep.
-_NOT_RECORDED = ("statements", "locks", "bodies", "sessions", "states", "values")
+_NOT_RECORDED = ("statements", "locks", "bodies", "sessions", "states", "values", "up_written", "detached")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +293,22 @@ class Rehearsals:
             "WHERE r.state IS DISTINCT FROM 'backup' AND NOT EXISTS (SELECT FROM pg_catalog.pg_replication_slots s"
             " WHERE s.active_pid = r.pid AND s.slot_type = 'logical')"
         )
+
+    def states(self) -> Any:
+        """What stands beside the schema: schema_states(). Does not write."""
+        with self._session.transaction():
+            return self._session.call_value("schema_states")
+
+    def state_effects(self, names: Sequence[str], before: Any) -> Any:
+        """What has become of it since an earlier `states`, as effects. Does not write."""
+        with self._session.transaction():
+            rows = self._session.query(
+                "SELECT {schema}.state_effects(%(before)s::pg_catalog.jsonb, {schema}.schema_states(),"
+                " {schema}.states_around_apply(%(names)s::pg_catalog.text[]), 'rehearsal') AS effects",
+                before=Jsonb(before),
+                names=list(names),
+            )
+        return rows[0]["effects"]
 
     def effects(self, report: Row) -> list[Row]:
         """What rehearsal_effects() makes of a report, also of one from another server. Does not write."""

@@ -91,7 +91,7 @@ def after_sync(database: Database, names: Sequence[str]) -> tuple[str, ...]:
 def verify(
     database: Database, names: Sequence[str], *, before: str | None, fingerprint: str | None = None
 ) -> tuple[Verification | None, tuple[str, ...]]:
-    """Compare the schema after a rollback with what it was before the apply. Writes a snapshot and event ``verified``.
+    """Compare what there is after a rollback with before the apply. Writes a snapshot and event ``verified``.
 
     Parameters
     ----------
@@ -132,6 +132,7 @@ def verify(
         "migrations": list(names),
         "differences": [str(change) for change in found.differences.changes[:50]],
         "unexpected": [str(change) for change in found.unexpected.changes[:50]],
+        "effects": [effect.to_dict() for effect in found.effects],
     }
     try:
         database.commands.add_event("verified", names[-1], details)

@@ -141,7 +141,7 @@ def message_html(
         look = (
             unchanged
             or not result.success
-            or (verified is not None and verified.verdict in ("differs", "not as rehearsed"))
+            or (verified is not None and verified.verdict in ("schema_restored", "differs", "not as rehearsed"))
         )
         parts.append(
             box(

@@ -92,7 +92,7 @@ def _statement_by_statement(
     database: Database, name: str, history: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Notice]]:
     """Roll one migration back outside a transaction, and report it as a rehearsal does. Writes to the copy."""
-    before = database.rehearsals.schema_snapshot()
+    before, states = database.rehearsals.schema_snapshot(), database.rehearsals.states()
     execution = database.nontransactional.rollback(name)
     row = execution.rows[0]
     failure = execution.details.get(name)
@@ -140,6 +140,7 @@ def _statement_by_statement(
         "renamed": [],
         "rewritten": [],
         "statements": statements,
+        "states": database.rehearsals.state_effects([name], states),
         "effects": [],
         "duration_ms": sum(journal.values()),
     }

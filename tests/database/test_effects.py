@@ -15,6 +15,12 @@ def told(found, *kinds):
     ]
 
 
+def rolled_back(db, name):
+    """Verdict, message and effects that a rollback's own answer gives."""
+    found = db.rollback(name, confirm=name).verification
+    return found.verdict, found.message, told([one.to_dict() for one in found.effects])
+
+
 def rehearsed(db, session, name):
     """The effects that a rehearsal found, as its event keeps them."""
     found = db.rehearse(name)
@@ -40,6 +46,10 @@ def test_a_sequence_that_starts_anew(db, applied, session):
         "stood at 5, starts at 1, public.ticket.id holds numbers up to 5",
     )
     assert told(rehearsed(db, session, "002_s")) == [effect]
+    verdict, message, effects = rolled_back(db, "002_s")
+    assert (verdict, effects) == ("schema_restored", [effect])
+    assert message.startswith("Schema restored, not all else: ")
+    assert "public.ticket_id_seq" in message
 
 
 @pytest.mark.versions
@@ -54,11 +64,13 @@ def test_values_that_a_change_of_type_narrows(db, applied, session):
         " ALTER at TYPE date USING at::date, ALTER same TYPE int;",
     )
     session().execute("INSERT INTO item VALUES (2, 10.75, 'abcdefgh', '2026-01-02 10:00', 2), (3, 11, 'x', NULL, 3)")
-    assert told(rehearsed(db, session, "001_w")) == [
+    effects = [
         ("loses_values", "public.item.price", 1, "rounded"),
         ("loses_values", "public.item.code", 1, "cut off"),
         ("loses_values", "public.item.at", 1, "time of day lost"),
     ]
+    assert told(rehearsed(db, session, "001_w")) == effects
+    assert rolled_back(db, "001_w")[::2] == ("schema_restored", effects)
 
 
 @pytest.mark.versions
@@ -77,12 +89,16 @@ def test_what_is_left_unpopulated_disabled_invalid_or_behind(db, applied, sessio
         " ALTER TABLE t ALTER v TYPE int;"
         " CREATE MATERIALIZED VIEW m AS SELECT count(*) AS n FROM t WITH NO DATA;",
     )
+    effects = [
+        ("leaves_behind", f"role {role}", None, "stays"),
+        ("leaves_disabled", "public.u u_t_fkey", None, "not checked: its triggers are disabled"),
+        ("leaves_unpopulated", "public.m", None, "SELECT fails until it is refreshed"),
+    ]
     try:
-        assert told(rehearsed(db, session, "001_t")) == [
-            ("leaves_behind", f"role {role}", None, "stays"),
-            ("leaves_disabled", "public.u u_t_fkey", None, "not checked: its triggers are disabled"),
-            ("leaves_unpopulated", "public.m", None, "SELECT fails until it is refreshed"),
-        ]
+        assert told(rehearsed(db, session, "001_t")) == effects
+        verdict, _, found = rolled_back(db, "001_t")
+        assert verdict in ("schema_restored", "differs")  # whether it is populated stands in the snapshot
+        assert found == effects
     finally:
         connection.execute(f"DROP ROLE {role}")
 
@@ -105,6 +121,8 @@ def test_objects_of_others_and_routines(db, applied, session):
         ("breaks", "public.fill()", None, "function: names column public.shelf.aisle"),
     ]
     assert [one["migration"] for one in found if one["effect"] == "takes_other"] == ["003_fill", None]
+    in_psql = session().execute("SELECT report -> 'effects' FROM rehearse_migration_rollback('002_aisle')").fetchone()
+    assert told(in_psql[0], "breaks") == told(found, "breaks")
 
 
 def test_rows_and_values_that_go_and_those_that_come_back(db, applied, session):
@@ -118,8 +136,104 @@ def test_rows_and_values_that_go_and_those_that_come_back(db, applied, session):
         "ALTER TABLE a ADD old text; UPDATE a SET old = k.old FROM kept k WHERE k.id = a.id;"
         " UPDATE a SET name = upper(name) WHERE id < 3; DELETE FROM a WHERE id = 4; DROP TABLE b;",
     )
-    assert told(rehearsed(db, session, "001_a")) == [
+    effects = [
         ("loses_rows", "public.b", 1, "table dropped"),
         ("loses_rows", "public.a", 1, "rows deleted"),
         ("loses_values", "public.a.name", 2, "letter case changed"),
+    ]
+    assert told(rehearsed(db, session, "001_a")) == effects
+    verdict, _, found = rolled_back(db, "001_a")
+    assert verdict == "schema_restored"
+    assert found[:-1] == [*effects, ("leaves_behind", "public.kept", 4, "rows that the migration inserted")]
+    assert found[-1][:3] == (
+        "values_not_restored",
+        "public.a.old",
+        4,
+    )  # written back, but by which values no one looked
+
+
+def test_restored_means_values_and_state_too(db, applied, session):
+    connection = session()
+    connection.execute("CREATE TABLE kind (id int PRIMARY KEY, name text); INSERT INTO kind VALUES (1, 'a')")
+    applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
+    connection.execute("INSERT INTO t VALUES (1), (2)")
+    db.rehearse("001_t")
+    verdict, message, effects = rolled_back(db, "001_t")
+    assert (verdict, effects) == ("restored", [("loses_rows", "public.t", 2, "table dropped")])
+    assert message == (
+        "Restored: schema, values and state are as before it was applied (gone with it: 2 rows of public.t)"
+    )
+    applied("002_k", "INSERT INTO kind VALUES (2, 'b'), (3, 'c');", "DELETE FROM kind WHERE id IN (2, 3);")
+    assert told(rehearsed(db, session, "002_k")) == []
+    assert rolled_back(db, "002_k")[::2] == ("restored", [])
+    applied("003_k", "INSERT INTO kind VALUES (2, 'b'), (3, 'c');", "DELETE FROM kind WHERE id = 2;")
+    assert rolled_back(db, "003_k")[::2] == (
+        "schema_restored",
+        [("leaves_behind", "public.kind", 1, "rows that the migration inserted")],
+    )
+    applied("004_k", "INSERT INTO kind VALUES (4, 'd');", "DELETE FROM kind; UPDATE kind SET name = 'x';")
+    assert rolled_back(db, "004_k")[::2] == (
+        "schema_restored",
+        [("loses_rows", "public.kind", 2, "rows deleted")],
+    )
+
+
+def test_without_a_rehearsal_what_is_not_known_is_said(db, applied, session):
+    connection = session()
+    connection.execute("CREATE TABLE w (id int, v int, z text); INSERT INTO w VALUES (1, 1, 'z')")
+    applied(
+        "001_w",
+        "ALTER TABLE w ALTER v TYPE numeric; ALTER TABLE w ALTER z TYPE varchar;",
+        "ALTER TABLE w ALTER v TYPE int; ALTER TABLE w ALTER z TYPE text;",
+    )
+    assert rolled_back(db, "001_w")[::2] == (
+        "schema_restored",
+        [("loses_values", "public.w.v", None, "type changed from numeric to integer, values not compared")],
+    )
+    applied("002_u", "ALTER TABLE w ADD x int;", "ALTER TABLE w DROP x; UPDATE w SET v = v + 1; TRUNCATE w;")
+    assert rolled_back(db, "002_u")[::2] == (
+        "schema_restored",
+        [("loses_rows", "public.w", None, "table emptied")],
+    )
+
+
+def test_rows_that_leave_a_parent(db, applied, session):
+    connection = session()
+    connection.execute(
+        "CREATE TABLE part (at int) PARTITION BY RANGE (at); CREATE TABLE part_1 (at int); CREATE TABLE heir (at int);"
+        " CREATE TABLE whole (at int)"
+    )
+    applied(
+        "001_p",
+        "ALTER TABLE part ATTACH PARTITION part_1 FOR VALUES FROM (0) TO (9); ALTER TABLE heir INHERIT whole;",
+        "ALTER TABLE part DETACH PARTITION part_1; ALTER TABLE heir NO INHERIT whole; CREATE INDEX ON ONLY part (at);",
+    )
+    connection.execute("INSERT INTO part VALUES (1), (2); INSERT INTO heir VALUES (3)")
+    connection.execute("CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM (10) TO (20)")
+    assert told(rehearsed(db, session, "001_p")) == [
+        ("loses_rows", "public.part", 2, "rows leave it with public.part_1"),
+        ("loses_rows", "public.whole", 1, "rows leave it with public.heir"),
+        ("leaves_invalid", "public.part_at_idx", None, "unused"),
+    ]
+
+
+def test_sequences_that_stand_further_or_were_never_asked_are_none(db, applied, session):
+    connection = session()
+    connection.execute("CREATE TABLE s (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY); CREATE SEQUENCE down")
+    connection.execute("CREATE SEQUENCE low INCREMENT -1; SELECT nextval('low') FROM generate_series(1, 3)")
+    applied(
+        "001_s",
+        "ALTER TABLE s ALTER id DROP IDENTITY; CREATE TABLE own (id serial);",
+        "ALTER TABLE s ALTER id ADD GENERATED ALWAYS AS IDENTITY; SELECT setval('down', 1, false); DROP TABLE own;",
+    )
+    found = db.rehearse("001_s", consent=True)
+    assert not [one for one in found.effects if one.effect == "restarts_sequence"]
+    connection.execute("INSERT INTO s SELECT generate_series(1, 4)")
+    applied("002_s", "SELECT 1;", "ALTER SEQUENCE low RESTART; ALTER SEQUENCE down RESTART WITH 7;")
+    assert told(rehearsed(db, session, "002_s")) == [
+        ("restarts_sequence", "public.low", None, "stood at -3, starts at -1")
+    ]
+    found = db.rehearse("001_s", consent=True)  # rows came since
+    assert [one.detail for one in found.effects if one.effect == "restarts_sequence"] == [
+        "starts at 1, public.s.id holds numbers up to 4"
     ]

@@ -21,7 +21,7 @@ def test_restored(db, applied):
     )
     found = db.rollback("001_t", confirm="001_t").verification
     assert found.verdict == "restored"
-    assert found.message == "Restored: the schema is as it was before it was applied"
+    assert found.message == "Restored: schema, values and state are as before it was applied"
     assert not found.differences
     assert not found.unexpected
     assert ("dropped", "table", "public.t") in kinds(found.changes)
@@ -94,7 +94,7 @@ def test_a_chain_is_verified_as_a_whole(db, applied):
     applied("003_w", "CREATE VIEW w AS SELECT a FROM v;", "DROP VIEW w;", depends_on=["002_v"])
     ended = db.rollback("001_t", confirm="001_t", chain=True)
     assert ended.verification.verdict == "restored"
-    assert ended.verification.message == "Restored: the schema is as it was before they were applied"
+    assert ended.verification.message == "Restored: schema, values and state are as before they were applied"
     assert len(ended.verification.changes.dropped) == 6  # three relations, three columns
     assert [step.verification for step in ended.results] == [None] * 3
 

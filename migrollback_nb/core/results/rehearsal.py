@@ -274,7 +274,7 @@ class Rehearsal(OfSteps):
             yield "the SQL runs, but changes nothing: look at its object names and at the search_path"
         yield from map(str, self._alarming())
         for loss in self.rows:
-            if loss.rows != 0:
+            if loss.rows != 0 and not self._is_written_back(loss):
                 yield str(loss)
         yield from map(str, self._beside())
         for broken in sorted(self.broken, key=lambda one: not one.certain):
@@ -286,6 +286,13 @@ class Rehearsal(OfSteps):
                 yield str(session)
         for text in self.skipped:
             yield f"skipped: {text}"
+
+    def _is_written_back(self, loss: RowLoss) -> bool:
+        """Whether its rows were compared, and none of their values differs."""
+        return loss.what == "updated" and not any(
+            effect.effect == "loses_values" and f"{effect.identity}.".startswith(f"{loss.relation}.")
+            for effect in self.effects
+        )
 
     def _beside(self) -> list[Effect]:
         """Effects that no other part tells: on the state beside the schema, and on values."""

@@ -1,4 +1,4 @@
-"""Whether a rollback brought the schema back to what it was. Pure."""
+"""Whether a rollback brought back what was there: schema, values and state. Pure."""
 
 from __future__ import annotations
 
@@ -7,28 +7,40 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from migrollback_nb.core import html
+from migrollback_nb.core.results.assessment import Effect, effects_of
 from migrollback_nb.core.results.schema import SchemaDiff
 
-Verdict = Literal["restored", "differs", "as rehearsed", "not as rehearsed", "unknown"]
+Verdict = Literal["restored", "schema_restored", "differs", "as rehearsed", "not as rehearsed", "unknown"]
 _STYLE = {
     "restored": html.GOOD,
+    "schema_restored": html.CAREFUL,
     "as rehearsed": html.GOOD,
     "differs": html.BAD,
     "not as rehearsed": html.BAD,
     "unknown": html.CAREFUL,
 }
-_MARK = {"restored": "✅", "as rehearsed": "✅", "differs": "⚠️", "not as rehearsed": "⚠️", "unknown": "❔"}
+_MARK = {
+    "restored": "✅",
+    "schema_restored": "⚠️",
+    "as rehearsed": "✅",
+    "differs": "⚠️",
+    "not as rehearsed": "⚠️",
+    "unknown": "❔",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """The schema after a rollback, compared with that before the migration was applied. Rows are not compared."""
+    """What there is after a rollback, compared with before the migration was applied."""
 
-    verdict: Verdict  #: restored, differs; without a snapshot from before: as rehearsed, not as rehearsed, unknown
+    #: restored: schema, values and state; schema_restored: not all else, or it is not known; differs; without a
+    #: snapshot from before: as rehearsed, not as rehearsed, unknown
+    verdict: Verdict
     message: str  #: in words
     changes: SchemaDiff  #: all that the rollback changed
     differences: SchemaDiff  #: what should be there now -> what is
     unexpected: SchemaDiff  #: changes of objects that the migration had not touched
+    effects: tuple[Effect, ...] = ()  #: what remains beside the schema, and what was written since and is lost
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -39,6 +51,7 @@ class Verification:
             changes=SchemaDiff.from_rows(row["changes"], old="before the rollback", new="after it"),
             differences=SchemaDiff.from_rows(row["differences"], old="before it was applied", new="now"),
             unexpected=SchemaDiff.from_rows(row["unexpected"], old="before the rollback", new="after it"),
+            effects=effects_of(row["effects"]),
         )
 
     @property
@@ -61,7 +74,11 @@ class Verification:
             if self.verdict in ("differs", "not as rehearsed")
             else []
         )
-        return (*parts, *(f"also: {line}" for line in self.unexpected.lines()))
+        return (
+            *parts,
+            *(f"also: {line}" for line in self.unexpected.lines()),
+            *(map(str, self.effects) if self.verdict != "restored" else ()),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -71,6 +88,7 @@ class Verification:
             "changes": [change.to_dict() for change in self.changes.changes],
             "differences": [change.to_dict() for change in self.differences.changes],
             "unexpected": [change.to_dict() for change in self.unexpected.changes],
+            "effects": [effect.to_dict() for effect in self.effects],
         }
 
     def __repr__(self) -> str:
@@ -78,6 +96,8 @@ class Verification:
 
     def _repr_html_(self) -> str:
         shown = html.banner(f"{self.mark} {self.message}", _STYLE[self.verdict])
+        if self.verdict != "restored":
+            shown += html.warnings(map(str, self.effects))
         if self.verdict == "unknown":
             return shown + self.changes._repr_html_()
         return shown + "".join(

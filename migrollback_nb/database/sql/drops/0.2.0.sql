@@ -20,3 +20,6 @@ DROP FUNCTION IF EXISTS migrollback_schema.execute_deploy_rollback(
     text, boolean, text, text, uuid, text, text, text, jsonb);
 -- has an argument more, force
 DROP FUNCTION IF EXISTS migrollback_schema.resolve_migration(text, text, text, text);
+-- verdict schema_restored, and effects
+DROP FUNCTION IF EXISTS migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text);
+DROP FUNCTION IF EXISTS migrollback_schema.verify_last_rollback(text, text);

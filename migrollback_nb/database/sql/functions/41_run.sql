@@ -78,47 +78,6 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.is_transient_error(text) IS
     'Whether an error with this SQLSTATE is transient (lock timeout, deadlock, cancel ...). Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.changeable_settings(
-    besides text[] DEFAULT '{}', statements text[] DEFAULT '{}')
-RETURNS text[]
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    -- Settings that are not declared (app.tenant) are in no list: they are looked for where SQL or the body of a
-    -- function sets them.
-    named constant text := E'\\m(?:set\\s+(?:session\\s+|local\\s+)?|set_config\\s*\\(\\s*'')"?'
-                            '([[:alpha:]_][[:alnum:]_$]*\\.[[:alpha:]_][[:alnum:]_$.]*)';
-    names text := current_setting('migrollback.changeable_settings', true);
-BEGIN
-    IF coalesce(names, '') = '' THEN
-        -- Kept for the transaction: pg_settings takes a millisecond each time, which a chain of hundreds would feel.
-        -- Those of the transaction itself end with the subtransaction that the SQL runs in; PostgreSQL lets no one set
-        -- them back in one.
-        SELECT string_agg(s.name, ',' ORDER BY s.name) INTO names
-          FROM (SELECT g.name FROM pg_settings g WHERE g.context IN ('user', 'superuser')
-                   AND g.name <> ALL ('{search_path, transaction_isolation, transaction_read_only, '
-                                      'transaction_deferrable}')
-                UNION SELECT unnest('{
-                    migrollback.changeable_settings, migrollback.deploy_ledger, migrollback.exclude_schemas,
-                    migrollback.progress, migrollback.recording, migrollback.rehearsal, migrollback.rethrow}'::text[])
-                UNION SELECT lower(m.found[1]) FROM pg_proc p
-                    CROSS JOIN LATERAL regexp_matches(p.prosrc, named, 'gi') AS m (found)
-                       -- looked for by the cheapest means first: of thousands of functions hardly one sets any, and
-                       -- ours set none but those above
-                       WHERE p.oid >= 16384 AND strpos(lower(p.prosrc COLLATE "C"), 'set') > 0
-                         AND NOT (p.pronamespace = 'migrollback_schema'::regnamespace
-                                  AND coalesce(p.proconfig, '{}') @> '{"search_path=pg_catalog, pg_temp"}')) s;
-        PERFORM set_config('migrollback.changeable_settings', names, true);
-    END IF;
-    RETURN ARRAY(SELECT unnest(string_to_array(names, ','))
-                 UNION SELECT b.name FROM unnest(besides) AS b (name) WHERE b.name LIKE '%.%'
-                 UNION SELECT lower(m.found[1]) FROM unnest(statements) AS s (statement)
-                     CROSS JOIN LATERAL regexp_matches(s.statement, named, 'gi') AS m (found));
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.changeable_settings(text[], text[]) IS
-    'Names of the settings that SQL can change, search_path apart: those that are declared, our own, those that '
-    'functions set, and those that `besides` names or `statements` set. Writes nothing but a setting of the '
-    'transaction.';
-
 -- Over 120 lines: what it set before the SQL it puts back after it, and behind the SQL it may call nothing that
 -- the SQL could have replaced.
 CREATE OR REPLACE FUNCTION migrollback_schema.run_migration_sql(
@@ -149,7 +108,13 @@ DECLARE
     dependencies_before bigint;
     catalogs_before  numeric;
     changes_before   numeric;
-    only_ddl         boolean;
+    our_tables       oid[];
+    written_before   jsonb;             -- table -> rows inserted, updated, deleted by this transaction so far
+    written          jsonb;
+    -- DDL always shows in the catalogs; other statements need a look at every table
+    only_ddl constant boolean := (SELECT coalesce(bool_and(s.statement !~ ';'
+        AND s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M'), true)
+        FROM unnest(statements) AS s (statement));
     may_change_settings boolean;
     path_touched     boolean := false;
     unchanged        boolean;
@@ -188,16 +153,22 @@ BEGIN
                                FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place);
     END IF;
     IF cardinality(system_tables) > 0 THEN
-        -- DDL always shows in the catalogs; other statements need a look at every table
-        only_ddl := (SELECT bool_and(s.statement !~ ';'
-                                     AND s.statement ~* '^\s*(create|alter|drop|comment|grant|revoke)\M')
-                                         FROM unnest(statements) AS s (statement));
         dependencies_before := pg_stat_get_xact_tuples_inserted('pg_depend'::regclass)
             + pg_stat_get_xact_tuples_deleted('pg_depend'::regclass);
         catalogs_before := migrollback_schema.transaction_changes(true);
         IF NOT only_ddl THEN
             changes_before := migrollback_schema.transaction_changes(false);
         END IF;
+    END IF;
+    IF NOT only_ddl AND NOT not_counted THEN
+        our_tables := (SELECT o.tables FROM migrollback_schema.migration_system_objects() o);
+        written_before := (
+            SELECT coalesce(jsonb_object_agg(c.oid, jsonb_build_array(
+                       pg_stat_get_xact_tuples_inserted(c.oid), pg_stat_get_xact_tuples_updated(c.oid),
+                       pg_stat_get_xact_tuples_deleted(c.oid))), '{}')
+            FROM pg_class c WHERE c.relkind = 'r' AND c.oid >= 16384 AND c.oid <> ALL (our_tables)
+              AND pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+                  + pg_stat_get_xact_tuples_deleted(c.oid) > 0);
     END IF;
     BEGIN
         -- Set here, not on the function: a function's own path would reach EXECUTE, and DROP TABLE IF EXISTS users
@@ -327,6 +298,22 @@ BEGIN
             END IF;
         END IF;
 
+        IF NOT not_counted THEN
+            written := '{}';
+            IF NOT only_ddl THEN
+                written := coalesce((
+                    SELECT jsonb_object_agg(w.oid::regclass::text, jsonb_build_array(w.inserted, w.updated, w.deleted))
+                    FROM (SELECT c.oid, pg_stat_get_xact_tuples_inserted(c.oid) - coalesce(
+                                     (written_before #>> ARRAY[c.oid::text, '0'])::bigint, 0) AS inserted,
+                                 pg_stat_get_xact_tuples_updated(c.oid) - coalesce(
+                                     (written_before #>> ARRAY[c.oid::text, '1'])::bigint, 0) AS updated,
+                                 pg_stat_get_xact_tuples_deleted(c.oid) - coalesce(
+                                     (written_before #>> ARRAY[c.oid::text, '2'])::bigint, 0) AS deleted
+                          FROM pg_class c WHERE c.relkind = 'r' AND c.oid >= 16384 AND c.relpersistence <> 't'
+                           AND c.oid <> ALL (our_tables)) w
+                    WHERE w.inserted > 0 OR w.updated > 0 OR w.deleted > 0), '{}');
+            END IF;
+        END IF;
         IF cardinality(system_tables) > 0 THEN
             IF migrollback_schema.migration_system_writes(system_tables, not_counted) <> writes_before THEN
                 RAISE EXCEPTION 'the SQL touches the tables or functions of the rollback system'
@@ -369,7 +356,8 @@ BEGIN
     END;
     RETURN jsonb_strip_nulls(coalesce(outcome, '{}') || jsonb_build_object(
         'duration_ms', round(extract(epoch FROM clock_timestamp() - began)::numeric * 1000, 3),
-        'statement_ms', to_jsonb(statement_ms), 'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END,
+        'statement_ms', to_jsonb(statement_ms), 'written', CASE WHEN outcome IS NULL THEN written END,
+        'unchanged', CASE WHEN outcome IS NULL AND unchanged THEN true END,
         'settings_put_back', CASE WHEN outcome IS NULL THEN nullif(to_jsonb(put_back), '[]') END,
         'path_touched', CASE WHEN outcome IS NULL AND path_touched THEN true END,
         'locks', CASE WHEN rehearsed THEN locks END));
@@ -382,7 +370,8 @@ COMMENT ON FUNCTION migrollback_schema.run_migration_sql(text[], text, text, jso
     'that the parser saw changed until the transaction ends, or for longer; system_tables: our tables, whose rows it '
     'may not write; empty: neither that nor what it changed is looked at; more_follows: another run in this '
     'transaction; announced: migration_progress_notices(). Returns duration_ms, statement_ms (of each), unchanged '
-    '(true: it ran and wrote nothing), settings_put_back (names; not of those that end with the transaction), '
+    '(true: it ran and wrote nothing), written (table -> [rows inserted, updated, deleted]), settings_put_back '
+    '(names; not of those that end with the transaction), '
     'path_touched (true: the caller has to put search_path back for the transaction when it ends), and where it '
     'failed sqlstate, message, detail, hint, statement_number (from 1; none when the failure came after the last), '
     'statement. In a rehearsal also locks ("oid mode" -> the first statement that may have taken it; 0: held '

@@ -54,30 +54,40 @@ DECLARE
     was      jsonb;                     -- the sequence as it stood: before the rollback, else before the up
     before   jsonb;
     furthest numeric;
+    is_behind  boolean;
+    meets_rows boolean;
     found    jsonb := '[]';
 BEGIN
     FOR one IN SELECT s.key AS identity, s.value AS state, migrollback_schema.next_of_sequence(s.value) AS next,
                       (s.value ->> 2)::numeric AS step FROM jsonb_each(new_states -> 'sequence') s
-                WHERE s.value IS DISTINCT FROM old_states #> ARRAY['sequence', s.key] ORDER BY s.key
+                WHERE s.value IS DISTINCT FROM old_states #> ARRAY['sequence', s.key]
+                   OR EXISTS (          -- the up set it back, and the rollback leaves it there
+                       SELECT FROM jsonb_array_elements(up_states) u
+                        WHERE (migrollback_schema.next_of_sequence(u.value #> ARRAY['old', 'sequence', s.key])
+                               - migrollback_schema.next_of_sequence(u.value #> ARRAY['new', 'sequence', s.key]))
+                              * (s.value ->> 2)::numeric > 0)
+                ORDER BY s.key
     LOOP
         before := (SELECT u.value -> one.identity FROM jsonb_array_elements(ups) WITH ORDINALITY AS u (value, place)
-                   WHERE u.value ? one.identity ORDER BY u.place DESC LIMIT 1);
-        was := coalesce(old_states #> ARRAY['sequence', one.identity], before,
+                   WHERE u.value ? one.identity ORDER BY u.place LIMIT 1);
+        was := coalesce(nullif(old_states #> ARRAY['sequence', one.identity], one.state), before,
                         -- another name, the same column
                         (SELECT s.value FROM jsonb_array_elements(jsonb_build_array(old_states -> 'sequence') || ups)
                              WITH ORDINALITY AS l (value, place) CROSS JOIN LATERAL jsonb_each(l.value) s
                           WHERE s.value ->> 3 = one.state ->> 3 ORDER BY l.place LIMIT 1));
-        CONTINUE WHEN (migrollback_schema.next_of_sequence(was) - one.next) * one.step <= 0;
+        is_behind := coalesce((migrollback_schema.next_of_sequence(was) - one.next) * one.step > 0, false);
+        CONTINUE WHEN NOT is_behind AND old_states -> 'sequence' ? one.identity;
         furthest := CASE WHEN one.state ->> 3 IS NOT NULL
                          THEN migrollback_schema.furthest_of_column(one.state ->> 3, one.step) END;
-        -- Without a predecessor only what the column holds says that it starts too early; and where it stands as it
-        -- stood before the up, only if rows written since have these numbers.
-        CONTINUE WHEN (was IS NULL OR migrollback_schema.next_of_sequence(before) = one.next)
-            AND ((furthest - one.next) * one.step >= 0) IS NOT TRUE;
+        meets_rows := coalesce((furthest - one.next) * one.step >= 0, false);
+        -- Where it stands as it stood before the up, only rows written since that have these numbers say that it
+        -- starts too early.
+        CONTINUE WHEN NOT meets_rows
+            AND (NOT is_behind OR migrollback_schema.next_of_sequence(before) IS NOT DISTINCT FROM one.next);
         found := found || migrollback_schema.migration_effect('restarts_sequence', one.identity, NULL::bigint,
-            concat_ws(', ', CASE WHEN was IS NOT NULL THEN format('stood at %s', was ->> 0) END,
+            concat_ws(', ', CASE WHEN is_behind THEN format('stood at %s', was ->> 0) END,
             'starts at ' || one.next,
-            CASE WHEN (furthest - one.next) * one.step >= 0
+            CASE WHEN meets_rows
                  THEN format('%s holds numbers up to %s', one.state ->> 3, furthest) END), known_by);
     END LOOP;
     RETURN found;

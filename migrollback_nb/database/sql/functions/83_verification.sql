@@ -113,40 +113,6 @@ COMMENT ON FUNCTION migrollback_schema.verify_by_rehearsal(text[], jsonb, jsonb)
     'foretold: what the rehearsal of this very rollback changed; changes: what the rollback changed, NULL where that '
     'is not known. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.verification_message(
-    migration_count int, differences jsonb, unexpected jsonb, reordered text, apart boolean, uncompared int)
-RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    one    constant boolean := migration_count = 1;
-    it     constant text := CASE WHEN one THEN 'it' ELSE 'they' END;
-    it_was constant text := CASE WHEN one THEN 'it was' ELSE 'they were' END;
-    wrong  constant bigint := (SELECT count(*) FROM jsonb_array_elements(differences) c
-                               WHERE c ->> 'change' <> 'reordered');
-    more   constant int := jsonb_array_length(unexpected);
-BEGIN
-    IF wrong > 0 OR more > 0 THEN
-        RETURN concat_ws('; ',
-            CASE wrong WHEN 0 THEN NULL
-                       WHEN 1 THEN 'Not restored: 1 object is not as before ' || it_was || ' applied'
-                       ELSE format('Not restored: %s objects are not as before %s applied', wrong, it_was) END,
-            CASE more WHEN 0 THEN NULL WHEN 1 THEN 'Also changed: 1 object'
-                ELSE format('Also changed: %s objects', more) END
-                || CASE WHEN one THEN ' that the migration had not touched'
-                    ELSE ' that these migrations had not touched' END);
-    END IF;
-    RETURN CASE
-        WHEN apart THEN format('Restored: what %s created is gone, what %1$s dropped is back', it) || CASE
-            WHEN uncompared > 0 THEN format(' (applied in one run with others: %s could not be compared)',
-                CASE uncompared WHEN 1 THEN '1 definition' ELSE uncompared || ' definitions' END)
-            ELSE '' END
-        ELSE 'Restored: the schema is as it was before ' || it_was || ' applied' END
-        || coalesce(' (columns stand in another order: ' || reordered || ')', '');
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.verification_message(int, jsonb, jsonb, text, boolean, int) IS
-    'The message of verify_migration_rollback() in words. apart: applied in one run with others; uncompared: '
-    'definitions of which nothing is known from before; reordered: tables. Does not write.';
-
 CREATE OR REPLACE FUNCTION migrollback_schema.unmet_expectations(expected jsonb, objects_now jsonb) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH wanted AS (
@@ -165,9 +131,10 @@ COMMENT ON FUNCTION migrollback_schema.unmet_expectations(jsonb, jsonb) IS
     'Rows of schema_changes() from what should be there to what is. expected: [kind, identity] as text -> definition, '
     'null of what should not be there. Does not write.';
 
+-- Over 120 lines: each variable is a whole schema, unpacked once.
 CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_rollback(
     names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
-RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb)
+RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb, effects jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
     run           record;
@@ -194,6 +161,7 @@ BEGIN
                           WHERE objects_before IS NOT NULL), '[]');
     differences := '[]';
     unexpected := '[]';
+    effects := migrollback_schema.effects_after_rollback(names, old_snapshot, new_snapshot, fingerprint, changes);
 
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'number', w.applied_number, 'old', w.old_snapshot, 'new', w.new_snapshot,
@@ -279,21 +247,26 @@ BEGIN
                    WHERE c ->> 'change' = 'reordered');
     verdict := CASE WHEN unexpected <> '[]' OR EXISTS (
                         SELECT FROM jsonb_array_elements(differences) c WHERE c ->> 'change' <> 'reordered')
-                    THEN 'differs' ELSE 'restored' END;
+                    THEN 'differs'
+                    WHEN migrollback_schema.effects_that_remain(effects) <> '[]' THEN 'schema_restored'
+                    ELSE 'restored' END;
     message := migrollback_schema.verification_message(cardinality(names), differences, unexpected, reordered, apart,
-                                                       uncompared);
+                                                       uncompared, effects);
     RETURN NEXT;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text) IS
     'Compares the schema after a rollback of these migrations with what it was before they were applied; what others '
     'changed since counts as it is. old_snapshot, new_snapshot: from before and after the rollback, by default none '
-    'and now. verdict: restored, differs, or, without a snapshot from before they were applied: as rehearsed, not as '
-    'rehearsed (with the fingerprint of a rehearsal), unknown. changes: all that the rollback changed; differences: '
+    'and now. verdict: restored (schema, values and state), schema_restored, differs, or, without a snapshot from '
+    'before they were applied: as rehearsed, not as rehearsed (with the fingerprint of a rehearsal), unknown. changes: '
+    'all that the rollback changed; differences: '
     'what should be there, and what is; unexpected: changes of what these migrations had not touched; each an array '
-    'of rows of schema_changes(). Rows of tables are not compared. Does not write.';
+    'of rows of schema_changes(). effects: what else remains, and what went (effects_after_rollback()). Does not '
+    'write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.verify_last_rollback(name text, client text DEFAULT NULL)
-RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb, migrations text[])
+RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb, migrations text[],
+               effects jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     ended       record;
@@ -343,12 +316,12 @@ BEGIN
         new_snapshot := migrollback_schema.create_migration_snapshot(verify_last_rollback.name, NULL::text,
             'after rollback', migrations, verify_last_rollback.client);
     END IF;
-    SELECT v.verdict, v.message, v.changes, v.differences, v.unexpected
-      INTO verdict, message, changes, differences, unexpected
+    SELECT v.verdict, v.message, v.changes, v.differences, v.unexpected, v.effects
+      INTO verdict, message, changes, differences, unexpected, effects
       FROM migrollback_schema.verify_migration_rollback(migrations, old_snapshot, new_snapshot, fingerprint) v;
     PERFORM migrollback_schema.add_migration_event('verified', verify_last_rollback.name, NULL::uuid, NULL::text,
                                                    verify_last_rollback.client, jsonb_build_object(
-        'verdict', verdict, 'message', message, 'migrations', migrations,
+        'verdict', verdict, 'message', message, 'migrations', migrations, 'effects', effects,
         'differences', (SELECT coalesce(jsonb_agg(concat_ws(' ', signs ->> (c.value ->> 'change'),
                                                             c.value ->> 'kind', c.value ->> 'identity')
                                                             ORDER BY c.place), '[]')

@@ -7,15 +7,15 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     -- Of tables whose rows were compared (values), the comparison counts: what was written back is no loss.
     RETURN (
-        SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect(
+        WITH effect AS (
+        SELECT migrollback_schema.migration_effect(
                    CASE WHEN r.what IN ('column dropped', 'updated') THEN 'loses_values' ELSE 'loses_rows' END,
                    r.relation || coalesce('.' || quote_ident(r."column"), ''),
                    -- that a table had no rows when it was last analyzed says little
                    CASE WHEN r.exact OR r.rows > 0 THEN r.rows END,
                    CASE r.what WHEN 'dropped' THEN 'table dropped' WHEN 'column dropped' THEN 'column dropped'
                                WHEN 'emptied' THEN 'table emptied' WHEN 'updated' THEN 'rows overwritten'
-                               ELSE 'rows deleted' END, 'rehearsal', estimated => NOT r.exact)
-                   ORDER BY r.place), '[]')
+                               ELSE 'rows deleted' END, 'rehearsal', estimated => NOT r.exact) AS value, r.place
         FROM (SELECT l.value ->> 'relation' AS relation, l.value ->> 'column' AS "column", l.value ->> 'what' AS what,
                      (l.value ->> 'rows')::bigint AS rows, coalesce((l.value ->> 'exact')::boolean, false) AS exact,
                      l.place FROM jsonb_array_elements(report -> 'rows') WITH ORDINALITY AS l (value, place)) r
@@ -23,8 +23,15 @@ BEGIN
           AND NOT (r.what IN ('updated', 'deleted', 'emptied')
                    AND coalesce(report #> '{values,compared}' ? r.relation, false))
           AND NOT (r.what = 'column dropped' AND coalesce(
-                   report #> '{values,kept}' ? (r.relation || '.' || quote_ident(r."column")), false)))
-        || coalesce(report #> '{values,effects}', '[]');
+                   report #> '{values,kept}' ? (r.relation || '.' || quote_ident(r."column")), false))
+        UNION ALL
+        SELECT v.value, 1000000 + v.place
+        FROM jsonb_array_elements(coalesce(report -> 'detached', '[]')
+                                  || coalesce(report #> '{values,effects}', '[]')) WITH ORDINALITY AS v (value, place))
+        SELECT coalesce(jsonb_agg(e.value ORDER BY e.place), '[]') FROM effect e
+        -- as many rows as the migration itself had inserted there: these it takes back
+        WHERE NOT (e.value ->> 'detail' LIKE '%rows deleted' AND coalesce((e.value ->> 'rows')::bigint
+                   <= (report #>> ARRAY['up_written', e.value ->> 'identity', '0'])::bigint, false)));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.effects_on_rows(jsonb) IS
     'Effects loses_rows and loses_values by the report of a rehearsal: its rows and its compared values. Does not '
@@ -84,6 +91,79 @@ COMMENT ON FUNCTION migrollback_schema.effects_on_others(jsonb) IS
     'what hung on something dropped; and objects of no known migration that the SQL does not name. Their parts are '
     'not named. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.rows_of_detached(changes jsonb, count_ms int) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    until   constant timestamptz := clock_timestamp() + make_interval(secs => count_ms / 4000.0);
+    one     record;
+    member  oid;
+    counted jsonb;
+    known   bigint;
+    exact   boolean;
+    found   jsonb := '[]';
+BEGIN
+    FOR one IN
+        SELECT c ->> 'identity' AS child, p.name AS parent, to_regclass(c ->> 'identity')::oid AS oid
+        FROM jsonb_array_elements(changes) c
+        CROSS JOIN LATERAL jsonb_array_elements_text(c #> '{old_definition,inherits}') AS p (name)
+        WHERE c ->> 'change' = 'changed' AND c ->> 'kind' IN ('table', 'partitioned table')
+          AND jsonb_typeof(c #> '{old_definition,inherits}') = 'array'
+          AND NOT coalesce(c #> '{new_definition,inherits}' ? p.name, false) ORDER BY 2, 1
+    LOOP
+        known := 0;
+        exact := true;
+        FOR member IN WITH RECURSIVE m (oid) AS (SELECT one.oid UNION SELECT i.inhrelid FROM m JOIN pg_inherits i
+                                                 ON i.inhparent = m.oid)
+                      SELECT m.oid FROM m JOIN pg_class c ON c.oid = m.oid AND c.relkind = 'r'
+        LOOP
+            BEGIN                       -- counting locks, so it is undone
+                counted := migrollback_schema.count_rows_within(member, '{}'::text[], until);
+                RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
+            EXCEPTION WHEN SQLSTATE 'MR099' THEN
+                known := known + (counted ->> 'rows')::bigint;
+                exact := exact AND (counted ->> 'exact')::boolean;
+            WHEN OTHERS THEN
+                known := NULL;
+            END;
+        END LOOP;
+        IF known > 0 OR known IS NULL OR NOT exact THEN
+            found := found || migrollback_schema.migration_effect('loses_rows', one.parent, known,
+                'rows leave it with ' || one.child, 'rehearsal', estimated => NOT exact);
+        END IF;
+    END LOOP;
+    RETURN found;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.rows_of_detached(jsonb, int) IS
+    'Effects loses_rows of tables that rows leave because a partition is detached, or a table no longer inherits: it '
+    'stays with its rows, but the parent no longer shows them. changes: of the report of a rehearsal; counted for at '
+    'most a quarter of count_ms. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.broken_triggers(report jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- Comments and texts are no names. What else a body names, a parser knows that SQL has not: see the client.
+    RETURN (
+        SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect('breaks', b.identity, NULL::bigint,
+                   format('%s: names column %s', b.kind, b.columns), 'rehearsal') ORDER BY b.identity), '[]')
+        FROM (SELECT r ->> 'identity' AS identity, r ->> 'kind' AS kind,
+                     string_agg(DISTINCT c ->> 'identity', ', column ') AS columns
+              FROM jsonb_array_elements(report -> 'bodies') r
+              CROSS JOIN LATERAL regexp_matches(regexp_replace(
+                  r ->> 'body', '--[^\n]*|/\*([^*]|\*+[^*/])*\*+/|''[^'']*''', ' ', 'g'),
+                  '\m(?:new|old)\s*\.\s*("(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)', 'gi') AS m (found)
+              JOIN jsonb_array_elements(report -> 'changes') c ON c ->> 'change' = 'dropped' AND c ->> 'kind' = 'column'
+               AND (parse_ident(c ->> 'identity', false))[3] = CASE WHEN m.found[1] LIKE '"%'
+                   THEN replace(btrim(m.found[1], '"'), '""', '"') ELSE lower(m.found[1]) END
+              CROSS JOIN LATERAL (SELECT regexp_replace(c ->> 'identity', '\.("([^"]|"")+"|[^".]+)$', '') AS whole) t
+              CROSS JOIN LATERAL jsonb_array_elements_text(r -> 'used_by') AS u (name)
+              WHERE r ->> 'language' = 'plpgsql' AND u.name LIKE 'trigger %'
+                AND right(u.name, length(' on ' || t.whole)) = ' on ' || t.whole
+              GROUP BY 1, 2) b);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.broken_triggers(jsonb) IS
+    'Effects breaks of trigger functions in PL/pgSQL that name a column of NEW or OLD that the rollback drops, by the '
+    'report of a rehearsal. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_effects(report jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -95,6 +175,7 @@ BEGIN
             SELECT jsonb_agg(migrollback_schema.migration_effect('breaks', b ->> 'identity', NULL::bigint,
                        format('%s: %s', b ->> 'kind', b ->> 'because'), 'rehearsal') ORDER BY b ->> 'identity')
             FROM jsonb_array_elements(report -> 'broken') b WHERE (b ->> 'certain')::boolean), '[]')
+        || coalesce(migrollback_schema.broken_triggers(report), '[]')
         || coalesce(report -> 'states', '[]')
         || coalesce((
             SELECT jsonb_agg(migrollback_schema.migration_effect('locks', k.relation, NULL::bigint,
