@@ -250,11 +250,9 @@ BEGIN
         'statements', statements, 'locks', locks, 'rows', rows_lost, 'renamed', renamed,
         'broken', migrollback_schema.with_routine_users(migrollback_schema.broken_routines(routines -> 'suspects')),
         'bodies', migrollback_schema.with_routine_users(routines -> 'bodies'),
-        'up_written', migrollback_schema.rows_written_by(names, 'applied'),
-        'detached', migrollback_schema.rows_of_detached(findings -> 'changes', count_ms),
-        'states', after -> 'states', 'values', migrollback_schema.compare_values(states.kept, after -> 'kept'),
         'changes', migrollback_schema.with_migration_owners(findings -> 'changes'))
-        || migrollback_schema.rehearsal_relations(findings, emptied, locks);
+        || migrollback_schema.rehearsal_relations(findings, emptied, locks)
+        || migrollback_schema.rehearsed_beside(names, findings -> 'changes', states.kept, after, count_ms);
     report := report || jsonb_build_object('effects', migrollback_schema.rehearsal_effects(report));
     IF record THEN
         PERFORM migrollback_schema.record_migration_rehearsal(report, client);

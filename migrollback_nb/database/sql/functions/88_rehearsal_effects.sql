@@ -218,3 +218,16 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.states_after_rehearsal(jsonb, jsonb, jsonb, int) IS
     'What a rollback that has just run in this transaction did beside the schema: kept (keep_values_again()), states '
     '(state_effects()). Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.rehearsed_beside(
+    names text[], changes jsonb, kept jsonb, after jsonb, count_ms int)
+RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN jsonb_build_object(
+        'states', after -> 'states', 'values', migrollback_schema.compare_values(kept, after -> 'kept'),
+        'up_written', migrollback_schema.rows_written_by(names, 'applied'),
+        'detached', migrollback_schema.rows_of_detached(changes, count_ms));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.rehearsed_beside(text[], jsonb, jsonb, jsonb, int) IS
+    'What a rehearsal knows beside the schema, for rehearsal_effects(), when the rollback is undone: states, values '
+    '(compared), up_written (rows that the ups wrote), detached (rows that leave a parent). Does not write.';
