@@ -172,12 +172,15 @@ BEGIN
     FOREACH name IN ARRAY names LOOP
         found := found || coalesce(migrollback_schema.migration_values_not_restored(name), '[]');
     END LOOP;
-    RETURN found;
+    RETURN (SELECT coalesce(jsonb_agg(e.value || jsonb_build_object(
+                       'words', migrollback_schema.migration_effect_words(e.value)) ORDER BY e.place), '[]')
+            FROM jsonb_array_elements(migrollback_schema.merged_effects(found, '[]'))
+                 WITH ORDINALITY AS e (value, place));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.effects_after_rollback(text[], uuid, uuid, text, jsonb) IS
     'What remains after these rollbacks beside the schema, and what went with them: effects as assess_migration() '
-    'gives them. Snapshots from before and after, or NULL; fingerprint: finds what a rehearsal of this very rollback '
-    'foretold; changes: of the schema. Does not write.';
+    'gives them, with words. Snapshots from before and after, or NULL; fingerprint: finds what a rehearsal of this '
+    'very rollback foretold; changes: of the schema. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.effects_that_remain(effects jsonb) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
