@@ -66,7 +66,10 @@ def test_on_the_command_line(applied: Applied, run: Run, session: Session) -> No
     assert "verified" not in events(session(), around=True)
 
     code, out, _ = run("verify-rollback", "001_t.sql")
-    assert (code, out.splitlines()[-1]) == (0, "✅ Restored: schema, values and state are as before it was applied")
+    assert (code, out.rstrip().splitlines()[-1]) == (
+        0,
+        "✅ Restored: schema, values and state are as before it was applied",
+    )
     event = last_event(session(), around=True)
     assert (event["event"], event["migration_name"], event["details"]["verdict"], event["details"]["migrations"]) == (
         "verified",
