@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import psycopg
 
-    from migrollback_nb.core.results import NothingToRollBack, Proof, Rehearsal, RunbookFiles, Template
+    from migrollback_nb.core.results import Foreseen, NothingToRollBack, Proof, Rehearsal, RunbookFiles, Template
     from migrollback_nb.database.progress import Progress, RollbackCallback
     from migrollback_nb.database.settings import Timeouts
     from migrollback_nb.operations.rehearse import RehearsalOptions
@@ -317,6 +317,7 @@ class Migrations(Workspace):
         lock_timeout: str | None = None,
         statement_timeout: str | None = None,
         max_stall: str | None = None,
+        foreseen: Callable[[Foreseen], None] | None = None,
         progress: RollbackCallback | None = None,
     ) -> Rehearsal | NothingToRollBack:
         """Run a rollback for real, undo it, and report what it did. Writes one event of the audit log, nothing else.
@@ -342,8 +343,9 @@ class Migrations(Workspace):
         statement_timeout : str, optional
             Longest time for all of it, ``30s`` by default: it holds the locks that the rollback would hold.
         max_stall : str, optional
-            Longest time that others wait behind it, by default that of the timeouts, 1s; ``0`` is no limit. Watched
-            from a second connection; not on a copy.
+            Longest time that others wait behind it, by default that of the timeouts, 1s; ``0`` is no limit.
+        foreseen : callable, optional
+            Called with a `Foreseen` before it runs: what it will lock; not on a copy.
         progress : callable, optional
             Called with a `RollbackProgress` before each statement, as that of `rollback`; not on a copy.
 
@@ -376,7 +378,7 @@ class Migrations(Workspace):
         if on is not None:
             return self.rehearse_by(partial(rehearse_on_copy, self.database, on=on, **options), names)
         with self.database.session.operation(progress):
-            options |= {"lock_timeout": lock_timeout, "max_stall": max_stall}
+            options |= {"lock_timeout": lock_timeout, "max_stall": max_stall, "foreseen": foreseen}
             return self.rehearse_by(partial(rehearse, self.database, **options), names)
 
     def verify(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ from migrollback_nb.cli.command import Call, common
 from migrollback_nb.cli.tables import Listing
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.html import visible
+from migrollback_nb.database.settings import milliseconds
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import (
         ApplyResult,
+        Foreseen,
         InstallResult,
         Rehearsal,
         SyncResult,
@@ -259,8 +262,28 @@ def rehearse(call: Call) -> Rehearsal | Any:
             lock_timeout=args.lock_timeout,
             statement_timeout=args.statement_timeout,
             max_stall=args.max_stall,
+            foreseen=lambda found: _show_foreseen(call, found),
             progress=progress,
         )
+
+
+def _show_foreseen(call: Call, found: Foreseen) -> None:
+    """Say what a rehearsal will lock, before it runs. Writes to the stream."""
+    bound = call.args.max_stall or call.db.database.session.timeouts.max_stall
+    args, stream = call.args, call.out if call.speaks else call.err
+    meant = f"--deploy {shlex.quote(args.deploy)}" if args.deploy is not None else shlex.quote(args.name)
+    meant += " --chain" if args.chain else ""
+    if found.long:
+        stream.write("Will be locked here, so that others wait:\n")
+        stream.writelines(f"  {visible(line)}\n" for line in found.lines())
+    if found.stalls(milliseconds(bound, option="--max-stall") or None):
+        stream.write(
+            f"⚠️  When others have waited for {bound}, it is ended, and nothing is known. On a copy no one waits:\n"
+            f"  migrollback rehearse {meant} --on scratch\n"
+        )
+    if found.long:
+        stream.write("\n")
+    stream.flush()
 
 
 # -- the others --------------------------------------------------------------------------------------------------------

@@ -148,7 +148,8 @@ def known_effects(preview: Preview) -> Iterator[str]:
     yield from assessment.indented()
     yield from (f"   {line}" for line in assessment.locks)
     if assessment.known_by not in ("rehearsal", "proof"):
-        yield f"  {_command('rehearse', preview)} finds out"
+        on_copy = preview.foreseen is not None and preview.foreseen.stalls(1000)  # where a rehearsal here would not end
+        yield f"  {_command('rehearse', preview)}{' --on scratch' if on_copy else ''} finds out"
 
 
 def ask(

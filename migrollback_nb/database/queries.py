@@ -41,6 +41,10 @@ _CHECK: LiteralString = (
 )
 
 
+#: All that is stored of migrations.
+_HISTORY: LiteralString = "SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackFacts:
     """What is known of the rollback of migrations before it runs."""
@@ -50,6 +54,7 @@ class RollbackFacts:
     known: dict[str, Row]  #: as `Queries.warnings`
     ledgers: tuple[str, ...]  #: as `Queries.deploy_ledgers_of`
     assessment: Row | None = None  #: as `Queries.assess`; None where this role may not ask
+    foreseen: Row | None = None  #: what foreseen_locks() gives; None where this role may not ask
 
 
 class Queries:
@@ -108,10 +113,11 @@ class Queries:
             session.call_text("deploy_ledgers_of_migrations", names=list(names)),
             session.call_text("is_production_database"),
             session.call_text("assess_migrations", names=list(names)),
+            session.call_text("foreseen_locks", names=list(names)),
         ]
         queries = [session.query_text(_KNOWN, names=list(names)), session.query_text(settings.OF_SESSION)]
         try:
-            fingerprint, dry_run, ledgers, production, assessed, known, of_session = session.read(
+            fingerprint, dry_run, ledgers, production, assessed, foreseen, known, of_session = session.read(
                 calls=calls, queries=queries
             )
         except errors.DatabaseError as error:
@@ -134,6 +140,7 @@ class Queries:
             ledgers=tuple(_only_value(ledgers)),
             known={row["migration_name"]: row for row in known},
             assessment=assessed[0],
+            foreseen=_only_value(foreseen),
         )
 
     def list_rollbackable(self) -> list[Row]:
@@ -242,11 +249,25 @@ class Queries:
 
     def stored(self, names: Sequence[str]) -> dict[str, Row]:
         """Name -> history row, of those of these migrations that are registered, in this order. Does not write."""
-        rows = self._session.query(
-            "SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)", names=list(names)
+        return _in_order(self._session.query(_HISTORY, names=list(names)), names)
+
+    def stored_and_foreseen(self, names: Sequence[str]) -> tuple[dict[str, Row], Row | None]:
+        """As `stored`, and what foreseen_locks() gives, by one message. Does not write.
+
+        The latter is None where this role may not ask.
+        """
+        session = self._session
+        call, query = (
+            session.call_text("foreseen_locks", names=list(names)),
+            session.query_text(_HISTORY, names=list(names)),
         )
-        found = {row["migration_name"]: row for row in rows}
-        return {name: found[name] for name in names if name in found}
+        try:
+            foreseen, rows = session.read(calls=[call], queries=[query])
+        except errors.DatabaseError as error:
+            if error.sqlstate != "42501":
+                raise
+            return self.stored(names), None
+        return _in_order(rows, names), cast(Row, _only_value(foreseen))
 
     def names(self) -> list[str]:
         """All registered names, in order. Does not write."""
@@ -518,6 +539,11 @@ class Queries:
             rows = cursor.fetchall() if cursor.description is not None else []
             raise Undo  # a read-only transaction may still write temporary tables
         return rows
+
+
+def _in_order(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Row]:
+    found = {row["migration_name"]: row for row in rows}
+    return {name: found[name] for name in names if name in found}
 
 
 def _only_value(rows: Sequence[Row]) -> Any:

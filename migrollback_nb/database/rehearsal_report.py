@@ -24,7 +24,7 @@ from migrollback_nb.core.results.schema import SchemaDiff
 from migrollback_nb.parsing import routine_bodies, tokens
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import Assessment, Notice, Target
+    from migrollback_nb.core.results import Assessment, Foreseen, Notice, Target
     from migrollback_nb.database import Database
 
 #: pg_class.relkind in words.
@@ -148,6 +148,7 @@ def from_report(
     blocked_by: str | None = None,
     remarks: tuple[str, ...] = (),
     assessment: Assessment | None = None,
+    foreseen: Foreseen | None = None,
 ) -> Rehearsal:
     """The result of a report; pure."""
     names = report["migrations"]
@@ -213,6 +214,7 @@ def from_report(
         ),
         duration_ms=report["duration_ms"],
         assessment=assessment,
+        foreseen=foreseen,
     )
 
 

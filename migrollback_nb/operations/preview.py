@@ -123,6 +123,7 @@ def preview(database: Database, names: Sequence[str], *, folder: Path | None, de
         target=database.target,
         deploy_ledgers=facts.ledgers,
         deploy=deploy,
+        foreseen=None if facts.foreseen is None else results.Foreseen.from_dict(facts.foreseen),
         assessment=assessment_of(names, facts),
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from migrollback_nb.core.errors import Refused, RehearsalStopped
 from migrollback_nb.core.results.assessment import Assessment
+from migrollback_nb.core.results.foreseen import Foreseen
 from migrollback_nb.database.rehearsal_report import add_broken, broken_bodies, from_report, place_of_error, refusal
 from migrollback_nb.database.rehearsals import STATEMENT_TIMEOUT
 from migrollback_nb.files.stored_effects import refuse_hidden_effects
@@ -29,6 +30,7 @@ class RehearsalOptions(TypedDict, total=False):
     lock_timeout: str | None
     statement_timeout: str | None
     max_stall: str | None
+    foreseen: Callable[[Foreseen], None] | None
     progress: RollbackCallback | None
 
 
@@ -87,8 +89,11 @@ def rehearse(
     lock_timeout: str | None = None,
     statement_timeout: str | None = None,
     max_stall: str | None = None,
+    foreseen: Callable[[Foreseen], None] | None = None,
 ) -> Rehearsal:
     """Rehearse the rollbacks of these migrations, in this order, on the target. Writes one event and nothing else.
+
+    `foreseen` is called with what it will lock, before it runs.
 
     Raises
     ------
@@ -99,8 +104,12 @@ def rehearse(
     """
     timeout = statement_timeout or STATEMENT_TIMEOUT
     stall = max_stall or database.session.timeouts.max_stall
+    stored, locks = database.queries.stored_and_foreseen(names)
     if not consent:
-        refuse_hidden_effects(database.queries.stored(names))
+        refuse_hidden_effects(stored)
+    will_lock = None if locks is None else Foreseen.from_dict(locks)
+    if foreseen is not None and will_lock is not None:
+        foreseen(will_lock)
     run = database.rehearsals.rehearse(
         names, consent=consent, lock_timeout=lock_timeout, statement_timeout=timeout, max_stall=stall
     )
@@ -122,4 +131,5 @@ def rehearse(
         position=position,
         blocked_by=run.blocked_by,
         assessment=Assessment.from_row(names[-1], assessed),
+        foreseen=will_lock,
     )

@@ -266,3 +266,32 @@ def test_a_second_psql_watches(rewrite: str, session: Open) -> None:
     reader.execute("SELECT * FROM big")
     assert watch.result()["relation"] == "public.big"
     assert going.result()["failure"]["sqlstate"] == "57014"
+
+
+def test_what_it_will_lock_is_said_before(
+    database_dsn: str, db: mr.Migrations, applied: Callable[..., str], session: Open
+) -> None:
+    applied(
+        "001_big",
+        "CREATE TABLE big (x int); INSERT INTO big SELECT generate_series(1, 20000);",
+        "ALTER TABLE big ALTER COLUMN x TYPE bigint;",
+    )
+    size = value(session(), "SELECT pg_size_pretty(pg_total_relation_size('big'))")
+    words = f"public.big, {size}, is rewritten under ACCESS EXCLUSIVE, less than 1 s here"
+    heard: list[mr.Foreseen] = []
+    rehearsed = db.rehearse("001_big", foreseen=heard.append)
+    assert rehearsed.foreseen == heard[0]
+    assert heard[0].lines() == (words,)
+    assert not heard[0].stalls(1000)
+    preview = db.preview("001_big")
+    assert preview.foreseen is not None
+    assert preview.foreseen.lines() == (words,)
+    assert preview.to_dict()["foreseen"]["locks"][0]["mode"] == "ACCESS EXCLUSIVE"
+    assert preview.assessment is not None
+    assert f"locks: {words}" in preview.assessment.lines()
+    out, err = io.StringIO(), io.StringIO()
+    argv = ["--dsn", database_dsn, "rehearse", "001_big", "--max-stall", "1ms"]
+    assert cli.run(argv, out, err) == 0
+    said = out.getvalue()
+    assert said.index(words) < said.index("Rehearsal: the rollback would succeed")
+    assert "On a copy no one waits:\n  migrollback rehearse 001_big --on scratch\n" in said

@@ -135,7 +135,7 @@ def test_standbys_whose_readers_would_wait():
 
 def test_locks_say_who_waits_and_for_how_long():
     out, _ = shown(rehearsal())
-    assert "1,234.5  public.users: AccessExclusiveLock, readers and writers wait" in out
+    assert "1,234.5  public.users: ACCESS EXCLUSIVE, readers and writers wait" in out
     assert "users_pkey" not in out, "an index goes with its table"
     assert [lock.relation for lock in rehearsal().longest_locks] == ["public.users"]
 
@@ -207,7 +207,7 @@ def test_a_failure_with_a_caret_under_tabs_and_many_lines():
                 waits=False,
                 for_us=False,
             ),
-            "process 7 (?, no name, state not visible) holds AccessShareLock on t",
+            "process 7 (?, no name, state not visible) holds ACCESS SHARE on t",
         ),
     ],
 )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SyncResult,
         Template,
     )
+    from migrollback_nb.core.results.foreseen import Foreseen, ForeseenLock
     from migrollback_nb.core.results.progress import RollbackProgress
     from migrollback_nb.core.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.core.results.rehearsal import Rehearsal
@@ -45,6 +46,8 @@ _HOME = {
     "DependencyRecord": "dependencies",
     "Effect": "assessment",
     "FileFailure": "files",
+    "Foreseen": "foreseen",
+    "ForeseenLock": "foreseen",
     "InstallResult": "system",
     "LastApplied": "check",
     "LeftRolledBack": "files",
@@ -80,6 +83,8 @@ __all__ = [
     "DependencyRecord",
     "Effect",
     "FileFailure",
+    "Foreseen",
+    "ForeseenLock",
     "InstallResult",
     "LastApplied",
     "LeftRolledBack",

@@ -7,6 +7,7 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import Assessment, assessed
+from migrollback_nb.core.results.foreseen import Foreseen
 from migrollback_nb.core.results.target import Target
 
 
@@ -85,6 +86,7 @@ class Preview(OfSteps):
     target: Target  #: where it would run
     deploy_ledgers: tuple[str, ...] = ()  #: tables of deploy tools from which it would take the migrations
     deploy: str | None = None  #: label of the deploy whose migrations these are; None where they were named
+    foreseen: Foreseen | None = None  #: what it will lock, and for how long; None where that could not be asked
     assessment: Assessment | None = None  #: what is known of it beforehand; None where that could not be asked
 
     @property
@@ -111,6 +113,7 @@ class Preview(OfSteps):
             "fingerprint": self.fingerprint,
             "deploy_ledgers": list(self.deploy_ledgers),
             "confirm": self.confirm,
+            "foreseen": None if self.foreseen is None else self.foreseen.to_dict(),
         } | assessed(self.assessment)
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +11,7 @@ from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError, shown
 from migrollback_nb.core.results.assessment import Assessment, Effect, assessed
 from migrollback_nb.core.results.check import OfSteps
+from migrollback_nb.core.results.foreseen import Foreseen
 from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.core.results.target import Notice, Target
 
@@ -29,8 +31,21 @@ LOCK_MODES = {
 }
 #: What `RowLoss` says already.
 _TOLD = frozenset({"column dropped", "rows overwritten"})
+#: Where the name of a mode in pg_locks has a word's end.
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 #: Kinds that say something of another object and go with it.
 _SAYINGS = frozenset({"comment", "grant", "security label"})
+
+
+def manual_mode(mode: str) -> str:
+    """A lock mode as PostgreSQL's manual names it; pure.
+
+    Examples
+    --------
+    >>> manual_mode("ShareRowExclusiveLock")
+    'SHARE ROW EXCLUSIVE'
+    """
+    return _WORD.sub(" ", mode.removesuffix("Lock")).upper()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +172,7 @@ class OtherSession:
             f" {self.state or 'state not visible'})"
         )
         return (
-            f"{who} {'waits for' if self.waits else 'holds'} {self.mode} on"
+            f"{who} {'waits for' if self.waits else 'holds'} {manual_mode(self.mode)} on"
             f" {self.relation}{', behind this rehearsal' if self.for_us else ''}"
         )
 
@@ -253,6 +268,7 @@ class Rehearsal(OfSteps):
     remarks: tuple[str, ...] = ()  #: what this rehearsal could not find out
     duration_ms: float | None = None  #: how long the SQL ran, in milliseconds
     assessment: Assessment | None = None  #: what is known of the rollback now; None where that could not be asked
+    foreseen: Foreseen | None = None  #: which locks were foreseen, and for how long; None on a copy
 
     @property
     def skipped(self) -> tuple[str, ...]:
@@ -369,6 +385,7 @@ class Rehearsal(OfSteps):
             "warnings": list(self.warnings),
             "remarks": list(self.remarks),
             "duration_ms": self.duration_ms,
+            "foreseen": None if self.foreseen is None else self.foreseen.to_dict(),
         } | assessed(self.assessment, self.effects)
 
     def to_frame(
@@ -424,7 +441,7 @@ class Rehearsal(OfSteps):
         yield (
             "Locks (in milliseconds, until the end of the SQL; the COMMIT comes on top):",
             [
-                f"{lock.held_ms or 0:>10,.1f}  {lock.relation}: {lock.mode}, {LOCK_MODES[lock.mode]}"
+                f"{lock.held_ms or 0:>10,.1f}  {lock.relation}: {manual_mode(lock.mode)}, {LOCK_MODES[lock.mode]}"
                 for lock in self.longest_locks
             ],
         )
@@ -460,7 +477,13 @@ class Rehearsal(OfSteps):
             parts.append(html.section("Data that would be lost", html.table(("Table", "Column", "By", "Rows"), losses)))
         if self.locks:
             held = [
-                (lock.relation, lock.kind, lock.mode, LOCK_MODES.get(lock.mode, ""), f"{lock.held_ms or 0:,.1f}")
+                (
+                    lock.relation,
+                    lock.kind,
+                    manual_mode(lock.mode),
+                    LOCK_MODES.get(lock.mode, ""),
+                    f"{lock.held_ms or 0:,.1f}",
+                )
                 for lock in self.locks
             ]
             parts.append(html.section("Locks", html.table(("Relation", "Kind", "Mode", "Blocks", "Held (ms)"), held)))

@@ -148,6 +148,14 @@ COMMENT ON FUNCTION migrollback_schema.foreseen_ms(text, text, bigint, bigint) I
     'How long a rewrite, a scan or the build of an index takes, in milliseconds, by assumed throughputs. Does not '
     'write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.lock_mode_words(mode text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT upper(regexp_replace(regexp_replace(mode, 'Lock$', ''), '([a-z])([A-Z])', '\1 \2', 'g'))
+$function$;
+COMMENT ON FUNCTION migrollback_schema.lock_mode_words(text) IS
+    'A lock mode of pg_locks as PostgreSQL''s manual names it: ACCESS EXCLUSIVE for AccessExclusiveLock. Does not '
+    'write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.time_words(ms numeric) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT CASE WHEN ms < 950 THEN 'less than 1 s'
@@ -272,10 +280,13 @@ RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'effect', 'locks', 'identity', l.value ->> 'relation', 'rows', NULL,
-               'detail', migrollback_schema.foreseen_lock_words(l.value), 'migration', NULL, 'known_by', 'catalog')
+               'detail', migrollback_schema.foreseen_lock_words(l.value), 'migration', NULL,
+               'known_by', CASE WHEN (l.value ->> 'measured')::boolean THEN 'rehearsal' ELSE 'catalog' END)
                               ORDER BY l.place), '[]')
       FROM jsonb_array_elements(migrollback_schema.foreseen_locks(names, otherwise_path) -> 'locks')
            WITH ORDINALITY AS l (value, place)
+     WHERE l.value ->> 'work' IS NOT NULL OR (l.value ->> 'held_ms')::numeric >= 1000
 $function$;
 COMMENT ON FUNCTION migrollback_schema.foreseen_lock_effects(text[], text) IS
-    'foreseen_locks() as effects of an assessment. Does not write.';
+    'Those of foreseen_locks() that last, for a rewrite, a scan or the build of an index or until the end of such, as '
+    'effects of an assessment. Does not write.';

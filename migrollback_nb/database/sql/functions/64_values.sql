@@ -295,14 +295,17 @@ BEGIN
           INTO changed, kinds FROM kind k;
         RETURN;
     END IF;
-    -- without a key: how many times each value is there
-    WITH old AS (SELECT migrollback_schema.comparable_value(o -> 1 ->> place, of_type, to_type) AS value,
-                        count(*) AS count FROM jsonb_array_elements(old_rows) o GROUP BY 1),
-    new AS (SELECT migrollback_schema.comparable_value(n -> 1 ->> place, to_type, of_type) AS value,
-                   count(*) AS count FROM jsonb_array_elements(new_rows) n GROUP BY 1)
+    -- Without a key: how many times each value is there. With a letter before it no value is NULL, so that the join
+    -- goes by =, and thousands of values are not each compared with all others.
+    WITH old AS MATERIALIZED (
+        SELECT coalesce('v' || migrollback_schema.comparable_value(o -> 1 ->> place, of_type, to_type), '') AS value,
+               count(*) AS count FROM jsonb_array_elements(old_rows) o GROUP BY 1),
+    new AS MATERIALIZED (
+        SELECT coalesce('v' || migrollback_schema.comparable_value(n -> 1 ->> place, to_type, of_type), '') AS value,
+               count(*) AS count FROM jsonb_array_elements(new_rows) n GROUP BY 1)
     SELECT greatest(0, coalesce(sum(greatest(0, old.count - coalesce(new.count, 0))), 0)
                        - greatest(0, jsonb_array_length(old_rows) - jsonb_array_length(new_rows))), 'other values'
-      INTO changed, kinds FROM old LEFT JOIN new ON new.value IS NOT DISTINCT FROM old.value;
+      INTO changed, kinds FROM old LEFT JOIN new ON new.value = old.value;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.changed_values(jsonb, jsonb, boolean, int, text, text) IS
     'How many values of one column differ between the rows of keep_values() and keep_values_again(), and in which '

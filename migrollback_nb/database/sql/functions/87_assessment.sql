@@ -71,10 +71,10 @@ BEGIN
         effects := migrollback_schema.merged_effects(effects, coalesce(
             (SELECT p.effects FROM migrollback_schema.migration_proof(name) p), '[]'));
     END LOOP;
-    IF rehearsal IS NULL THEN
-        effects := migrollback_schema.merged_effects(
-            effects, migrollback_schema.foreseen_lock_effects(names, otherwise_path));
-    END IF;
+    -- with sizes and times, which a rehearsal tells of its own locks only
+    effects := jsonb_path_query_array(effects, '$[*] ? (@.effect != "locks")') || migrollback_schema.merged_effects(
+        migrollback_schema.foreseen_lock_effects(names, otherwise_path),
+        jsonb_path_query_array(effects, '$[*] ? (@.effect == "locks")'));
     -- in a chain what one takes of another goes with it
     RETURN coalesce((SELECT jsonb_agg(e.value || jsonb_build_object(
                                 'words', migrollback_schema.migration_effect_words(e.value)) ORDER BY e.place)

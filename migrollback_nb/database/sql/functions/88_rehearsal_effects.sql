@@ -179,7 +179,9 @@ BEGIN
         || coalesce(report -> 'states', '[]')
         || coalesce((
             SELECT jsonb_agg(migrollback_schema.migration_effect('locks', k.relation, NULL::bigint,
-                       format('%s, %s ms', k.mode, round(k.held, 1)), 'rehearsal') ORDER BY k.held DESC, k.relation)
+                       format('is locked under %s, %s ms', migrollback_schema.lock_mode_words(k.mode),
+                              round(k.held, 1)),
+                       'rehearsal') ORDER BY k.held DESC, k.relation)
             FROM (SELECT DISTINCT ON (l ->> 'relation') l ->> 'relation' AS relation, l ->> 'mode' AS mode,
                          coalesce((l ->> 'held_ms')::numeric, 0) AS held
                   FROM jsonb_array_elements(report -> 'locks') l
