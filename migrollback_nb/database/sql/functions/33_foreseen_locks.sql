@@ -285,8 +285,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                               ORDER BY l.place), '[]')
       FROM jsonb_array_elements(migrollback_schema.foreseen_locks(names, otherwise_path) -> 'locks')
            WITH ORDINALITY AS l (value, place)
-     WHERE l.value ->> 'work' IS NOT NULL OR (l.value ->> 'held_ms')::numeric >= 1000
 $function$;
 COMMENT ON FUNCTION migrollback_schema.foreseen_lock_effects(text[], text) IS
-    'Those of foreseen_locks() that last, for a rewrite, a scan or the build of an index or until the end of such, as '
-    'effects of an assessment. Does not write.';
+    'foreseen_locks() as effects of an assessment: known by the rehearsal that measured them, else by the catalogs. '
+    'Does not write.';
