@@ -255,11 +255,12 @@ class Commands:
         chain_head: str | None = None,
         snapshot_each: bool = False,
         accept_loss: bool = False,
+        known: Row | None = None,
     ) -> ExecutionResult:
         """Roll migrations back in the given order in one transaction, all or none. Writes.
 
         The event ``started`` is committed first, with the id of the attempt; when the connection is lost at COMMIT,
-        that id finds out how it ended.
+        that id finds out how it ended. It keeps what was `known` beforehand: verdict and headline.
         """
         arguments: dict[str, Any] = {
             "reason": reason,
@@ -270,10 +271,14 @@ class Commands:
         arguments |= {"snapshot_each": True} if snapshot_each else {}
         arguments |= {"accept_loss": True} if accept_loss else {}
         return retrying(
-            self._session, lambda lock_timeout: self._rollback_once(names, arguments, lock_timeout), met_lock=_met_lock
+            self._session,
+            lambda lock_timeout: self._rollback_once(names, arguments, known or {}, lock_timeout),
+            met_lock=_met_lock,
         )
 
-    def _rollback_once(self, names: Sequence[str], arguments: dict[str, Any], lock_timeout: str) -> ExecutionResult:
+    def _rollback_once(
+        self, names: Sequence[str], arguments: dict[str, Any], assessed: Row, lock_timeout: str
+    ) -> ExecutionResult:
         attempt_id = self._attempts.new()
         reason = arguments["reason"]
         ends_log = arguments["chain_head"] is not None  # the system's own rollback leaves no audit log to ask
@@ -283,7 +288,7 @@ class Commands:
             details = self._attempts.details_query(attempt_id)
             if not ends_log:
                 # what is not known after a lost connection is found by this event's attempt
-                target = {**self._session.target.to_dict(), "fingerprint": arguments["preview"]}
+                target = {**self._session.target.to_dict(), "fingerprint": arguments["preview"], **assessed}
                 known = {name: value for name, value in target.items() if name != "fingerprint" or value is not None}
                 start = self._session.call_text(
                     "start_migration_rollback", **caller, reason=reason, target=Jsonb(known)

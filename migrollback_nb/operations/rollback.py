@@ -207,6 +207,7 @@ def roll_back(
             preview=fingerprint,
             snapshot_each=snapshots == "each",
             accept_loss=accept_loss,
+            known={key: facts.assessment[key] for key in ("verdict", "headline")} if facts.assessment else None,
         )
     steps = _results(database, execution, warnings, names)
     if snapshots != "none":

@@ -166,6 +166,7 @@ class _Story:
         }.get(self.row["status"], "")
         by_variable = is_production(self.db.target) and not self.db.target.production
         rows: list[Row] = [
+            *self.verdict(),
             ("Migration", self.name),
             ("Status", f"{self.row['status']}: {status}"),
             ("Target", self.target + (" (PRODUCTION, by MIGROLLBACK_PRODUCTION)" if by_variable else "")),
@@ -184,6 +185,18 @@ class _Story:
             skipped = sum(state.outcome(item.key) == items.Outcome.SKIPPED for item in of_phase)
             complete = f"{len(of_phase) - len(state.open(phase))} of {len(of_phase)}"
             rows.append((f"Checklist, {phase}", complete + (f", {skipped} of them skipped" if skipped else "")))
+        return rows
+
+    def verdict(self) -> Sequence[Row]:
+        """The first answer: what is known of the rollback, and once it has run, what came of it."""
+        if self.row["status"] == "applied":
+            return [("Verdict", self.db.assess(self.name).heading)]
+        last = {event["event"]: event["details"] for event in self.own if event["event"] in ("started", "verified")}
+        rows = []
+        if self.state.rolled_back is not None and "verified" in last:
+            rows.append(("Outcome", str(last["verified"].get("message"))))
+        if "headline" in last.get("started", {}):
+            rows.append(("Known before it ran", str(last["started"]["headline"])))
         return rows
 
     def history(self) -> Sequence[Row]:

@@ -136,7 +136,10 @@ def test_it_tells_the_whole_story(told: str, db: mr.Migrations) -> None:
         "Events",
     ):
         assert f". {title}</h2>" in told
-    assert "rolled_back" in section(told, "Summary")
+    summary = section(told, "Summary")
+    assert "rolled_back" in summary
+    assert "Known before it ran" in summary
+    assert summary.index("Outcome") < summary.index("Known before it ran") < summary.index("Status")
     assert "002_b" in section(told, "Dependencies")
     assert "DROP" in section(told, "Preview")
     assert "the rollback would succeed" in section(told, "Rehearsals")
@@ -189,6 +192,7 @@ def test_a_migration_that_no_one_touched_has_a_short_story(db: mr.Migrations, ap
     assert "No rollback of it was tried" in text
     assert "Nothing was verified" in text
     assert "DROP" in section(text, "Preview")
+    assert "Not rehearsed: no rule forbids it, what it does is not known" in section(text, "Summary")
 
 
 def test_why_it_cannot_be_rolled_back_is_told(db: mr.Migrations, applied: Callable[..., str]) -> None:
