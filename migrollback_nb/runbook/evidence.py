@@ -107,7 +107,11 @@ def _state_of(checklist: Subject) -> dict[str, Any]:
 def _check(checklist: Subject) -> Answer:
     state = _state_of(checklist)
     check = checklist.db.check(checklist.name)
+    known = check.assessment
+    headline = "" if known is None else f"{known.headline}. "
     evidence = state | {
+        "verdict": None if known is None else known.verdict,
+        "headline": None if known is None else known.headline,
         "reason": check.reason,
         "dependents": list(check.dependent_migrations),
         "warnings": list(check.warnings),
@@ -115,7 +119,7 @@ def _check(checklist: Subject) -> Answer:
     if not check.dependent_migrations:
         return (
             Outcome.DONE if check.can_rollback else Outcome.FAILED,
-            f"{check.reason}; nothing depends on it",
+            f"{headline if check.can_rollback else ''}{check.reason}; nothing depends on it",
             evidence,
         )
     listed = ", ".join(check.dependent_migrations)
@@ -144,12 +148,15 @@ def _rehearse(checklist: Subject) -> Answer:
         "fingerprint": last.fingerprint,
         "where": [rehearsed.where for rehearsed in rehearsals],
         "message": last.message,
+        "verdict": None if last.assessment is None else last.assessment.verdict,
+        "headline": None if last.assessment is None else last.assessment.headline,
         "dangers": list(last.dangers),
         "failure": None if last.failure is None else list(last.failure.lines()),
         "duration_ms": last.duration_ms,
         "remarks": remarks,
     }
-    words = [f"Rehearsed {rehearsed.where}: {rehearsed.message}" for rehearsed in rehearsals]
+    words = [] if last.assessment is None else [last.assessment.headline]
+    words += [f"Rehearsed {rehearsed.where}: {rehearsed.message}" for rehearsed in rehearsals]
     if last.duration_ms is not None:
         words.append(f"the SQL ran for {last.duration_ms:,.1f} ms")
     if last.dangers:
@@ -166,6 +173,7 @@ def _preview(checklist: Subject) -> Answer:
     evidence = {
         "migrations": [name for name, _ in preview.steps],
         "fingerprint": preview.fingerprint,
+        "verdict": None if preview.assessment is None else preview.assessment.verdict,
         "sql": preview.sql,
         "sql_sha256": digest,
         "warnings": list(preview.warnings),

@@ -190,3 +190,11 @@ def test_what_no_one_read_is_not_green(db, session):
     assert known.headline == (
         "Would succeed, as rehearsed just now; what its up migration destroyed is not known: register it again"
     )
+
+
+def test_psql_hears_it_too(shop, session):
+    connection = session()
+    heard = []
+    connection.add_notice_handler(lambda said: heard.append(said.message_primary))
+    connection.execute("SELECT * FROM execute_migration_rollback('002_no_email', dry_run => true)")
+    assert heard == [f"Not rehearsed; would {LOST}"]

@@ -60,9 +60,11 @@ class RollbackResult:
             f"{notice.severity}: {notice.message}" for notice in self.notices if notice.message not in self.warnings
         )
         verified = "" if self.verification is None else self.verification._repr_html_()
+        if self.assessment is not None:
+            rows.append(("Known before it ran", self.assessment.headline))
         return (
-            html.definitions(rows)
-            + verified
+            verified
+            + html.definitions(rows)
             + html.warnings(self.warnings + said)
             + (html.sql(self.sql_executed) if self.sql_executed else "")
         )
