@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from migrollback_nb.files.preludes import Prelude
 
 
+_MAPPINGS = """
+SELECT pg_catalog.format('%I for %s', m.srvname, CASE WHEN m.umuser = 0 THEN 'public'
+                                                      ELSE m.umuser::pg_catalog.regrole::pg_catalog.text END),
+       coalesce(m.umoptions, '{}')
+FROM pg_catalog.pg_user_mappings m
+"""
+
+
 def state(connection: psycopg.Connection, schema: str) -> SchemaState:
     """What the schema is now. Does not write.
 
@@ -34,6 +42,10 @@ def state(connection: psycopg.Connection, schema: str) -> SchemaState:
     ).format(sql.Identifier(schema))
     row = connection.execute(query).fetchone()
     assert row is not None, "one row"  # noqa: S101  # for mypy
+    if (mappings := row[0].get("user mapping")) is not None:  # of their options a snapshot keeps hashes
+        for identity, found in connection.execute(_MAPPINGS).fetchall():
+            if identity in mappings:
+                mappings[identity] = {"options": found}
     return SchemaState(objects=row[0], path=tuple(row[1]), role=row[2], major=connection.info.server_version // 10000)
 
 

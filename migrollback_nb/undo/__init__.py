@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import postgast
 
 from migrollback_nb.parsing.creates import create_of
-from migrollback_nb.parsing.parse_tree import PB, copy_of, deparse
+from migrollback_nb.parsing.parse_tree import PB, copy_of, deparse, strings
 from migrollback_nb.undo import undo_alter, undo_rights, undo_rows
 from migrollback_nb.undo.ddl import Step
 from migrollback_nb.undo.position import Position
 from migrollback_nb.undo.suggestion import Inverse, SchemaState, Suggestion
 from migrollback_nb.undo.undo_alter_table import undo_alter_table
-from migrollback_nb.undo.undo_create import undo_create, undo_create_schema, undo_drop
+from migrollback_nb.undo.undo_create import undo_create, undo_create_extension, undo_create_schema, undo_drop
 from migrollback_nb.undo.undo_rename import undo_rename, undo_set_schema
 
 if TYPE_CHECKING:
@@ -73,6 +73,11 @@ def _undo(at: Position, kind: str, m: Any) -> list[Step]:
         return undo(at, m)
     create = create_of(kind, m)
     if create is not None:
+        if kind == "create_table_as_stmt" and m.query.WhichOneof("node") == "select_stmt":
+            renamed = strings(m.into.col_names)
+            undo_rows.keep_archive(at, m.into.rel, m.query.select_stmt, renamed)
+        if kind == "create_extension_stmt":
+            return undo_create_extension(at, create, m)
         return undo_create(at, create, m)
     return at.by_state(kind.removesuffix("_stmt").replace("_", " ").upper())
 

@@ -10,12 +10,14 @@ from migrollback_nb.parsing.creates import ObjectKey
 from migrollback_nb.parsing.parse_tree import OBJECT, ON_TABLE, names, referred
 from migrollback_nb.parsing.tokens import unqualify
 from migrollback_nb.undo import ddl
+from migrollback_nb.undo.archives import kept_by
 from migrollback_nb.undo.created import Created, CreatedObjects
 from migrollback_nb.undo.ddl import Step
 from migrollback_nb.undo.suggestion import Inverse, SchemaState
 
 if TYPE_CHECKING:
     from migrollback_nb.parsing.statements import SqlText
+    from migrollback_nb.undo.archives import Archive
 
 
 class Position:
@@ -33,6 +35,7 @@ class Position:
         self._states = states
         self._major = major
         self._qualifies: dict[str, bool] = {}
+        self.archives: list[Archive] = []  #: copies of columns that the up migration has made so far
         self.now = Inverse(line=1, steps=())  #: the inverse of this statement, while it is found
 
     def next_statement(self) -> None:
@@ -74,11 +77,20 @@ class Position:
         if before is None or after is None:
             return None
         steps = ddl.restore(
-            before.objects, after.objects, role=before.role, major=self._major, concurrently=concurrently
+            before.objects,
+            after.objects,
+            role=before.role,
+            major=self._major,
+            concurrently=concurrently,
+            kept=kept_by(self.archives, before.objects, after.objects),
         )
-        schema = before.path[0] if before.path else None
+        return self.as_named(steps)
+
+    def as_named(self, steps: Sequence[Step]) -> list[Step]:
+        """Steps with qualified names, named as the up migration names things."""
+        schema = self.before.path[0] if self.before is not None and self.before.path else None
         if schema is None or self._qualified(schema):
-            return steps
+            return list(steps)
         return [
             Step(
                 sql=None if step.sql is None else unqualify(step.sql, schema),

@@ -42,6 +42,17 @@ def undo_create(at: Position, create: Create, statement: Any) -> list[Step]:
     return _drop(at, create, known)
 
 
+def undo_create_extension(at: Position, create: Create, statement: Any) -> list[Step]:
+    """Drop an extension, and those that CASCADE has created with it."""
+    if any(option.def_elem.defname == "cascade" for option in statement.options):
+        known = at.restored()
+        at.now.needs_schema = True
+        if known is not None:
+            at.created.add(Created(at.index, create.name), create.keys(at.default_schema))
+            return known
+    return undo_create(at, create, statement)
+
+
 def _drop(at: Position, create: Create, known: list[Step] | None) -> list[Step]:
     """The statement that drops it; known: what undoes the statement, where the states around it say so."""
     if known is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import postgast
@@ -9,6 +10,7 @@ import postgast
 from migrollback_nb.core.object_names import quote
 from migrollback_nb.parsing.creates import create_of_relation
 from migrollback_nb.parsing.parse_tree import PB, dotted, relation, strings
+from migrollback_nb.undo.archives import archive_of, columns_of, condition, key_of
 from migrollback_nb.undo.ddl import Step
 from migrollback_nb.undo.position import Position
 from migrollback_nb.undo.undo_create import undo_create
@@ -55,8 +57,10 @@ def undo_copy(at: Position, m: Any) -> list[Step]:
 
 
 def undo_update(at: Position, m: Any) -> list[Step]:
-    """Say that the old values are gone."""
+    """Bring the old values back where the up migration has copied them; else say that they are gone."""
     key = at.relation_key(m.relation)
+    if (found := _from_archive(at, m, [target.res_target.name for target in m.target_list])) is not None:
+        return found
     if all(("column", *key[1:], target.res_target.name) in at.created for target in m.target_list):
         return []  # the columns go, and their values with them
     return _rows(
@@ -68,13 +72,35 @@ def undo_update(at: Position, m: Any) -> list[Step]:
 
 
 def undo_delete(at: Position, m: Any) -> list[Step]:
-    """Say that the rows are gone."""
+    """Bring the rows back where the up migration has copied them; else say that they are gone."""
+    if (found := _from_archive(at, m, None)) is not None:
+        return found
     return _rows(
         at,
         "DELETE FROM",
         m.relation,
         "deleted rows are not kept; keep them in a table of their own first, if they must come back",
     )
+
+
+def _from_archive(at: Position, m: Any, columns: Sequence[str] | None) -> list[Step] | None:
+    """What brings values, or with no columns whole rows, back from a copy that the up migration has made."""
+    kept = [archive for archive in at.archives if archive.source == at.relation_key(m.relation)]
+    if not kept or at.relation_key(m.relation) in at.created:
+        return None
+    at.now.needs_schema = True
+    if at.before is None:
+        return None
+    key = key_of(at.before.objects, kept[-1].table)
+    for archive in reversed(kept):
+        wanted = columns or columns_of(at.before.objects, archive.table)
+        if not (key and wanted and all(map(archive.has, (*wanted, *key)))):
+            continue
+        sql = archive.insert(wanted, has_key=True) if columns is None else archive.update(wanted, key)
+        same_rows = archive.where in ("", condition(m))
+        todo = None if same_rows else f"check that {archive.name} holds all rows that are changed here"
+        return at.as_named([Step(sql=sql, todo=todo)])
+    return None
 
 
 def undo_merge(at: Position, m: Any) -> list[Step]:
@@ -91,12 +117,20 @@ def undo_truncate(at: Position, m: Any) -> list[Step]:
     ]
 
 
+def keep_archive(at: Position, into: Any, query: Any, renamed: Sequence[str] = ()) -> None:
+    """Keep that a statement copies a table into a new one: what is dropped or changed later can come back from it."""
+    found = archive_of(at.relation_key(into), query, at.relation_key, renamed)
+    if found is not None:
+        at.archives.append(found)
+
+
 # -- what a SELECT can do ----------------------------------------------------------------------------------------------
 
 
 def undo_select(at: Position, m: Any) -> list[Step]:
     """Undo what a SELECT creates, changes or calls; most leave nothing behind."""
     if m.HasField("into_clause"):
+        keep_archive(at, m.into_clause.rel, m)
         return undo_create(at, create_of_relation(m.into_clause.rel, conditional=False), m)
     for word, statement in (("INSERT INTO", PB.InsertStmt), ("UPDATE", PB.UpdateStmt), ("DELETE FROM", PB.DeleteStmt)):
         for inner in postgast.find_nodes(m, statement):

@@ -484,6 +484,111 @@ CASES = [
     ),
     "DO $$ BEGIN CREATE TABLE t (a int); ALTER TABLE parent ADD COLUMN a int DEFAULT 1; DROP VIEW happier; END $$",
     "BEGIN; CREATE TABLE t (a int); COMMIT",
+    # what is created needs what it names, columns included
+    (
+        "ALTER TABLE child DROP COLUMN mood CASCADE => CREATE FUNCTION moods() RETURNS bigint BEGIN ATOMIC SELECT"
+        " count(mood) FROM child; END; CREATE FUNCTION twice() RETURNS bigint BEGIN ATOMIC SELECT 2 * moods(); END;"
+        " CREATE VIEW counted AS SELECT moods() AS n; CREATE TABLE t (a bigint DEFAULT moods(), b bigint DEFAULT"
+        " twice())"
+    ),
+    "ALTER TABLE base DROP COLUMN x CASCADE => CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT x FROM base; END",
+    (
+        "DO $$ BEGIN CREATE OR REPLACE VIEW happy AS SELECT id, more AS parent FROM child; ALTER TABLE child DROP"
+        " COLUMN parent CASCADE; END $$ => ALTER TABLE child ADD COLUMN more int"
+    ),
+    (
+        "DO $$ BEGIN CREATE OR REPLACE FUNCTION f() RETURNS bigint BEGIN ATOMIC SELECT 1::bigint; END; ALTER TABLE"
+        " apart DROP COLUMN b; ALTER TABLE apart ADD COLUMN c int; END $$ => CREATE FUNCTION f() RETURNS bigint BEGIN"
+        " ATOMIC SELECT count(b) FROM apart; END"
+    ),
+    # default privileges give rights that were not there
+    *(
+        f"{up} => {rights}"
+        for up in (
+            "DROP TABLE apart",
+            "DROP TABLE child CASCADE",
+            "DROP VIEW happier",
+            "DROP SEQUENCE numbers CASCADE",
+            "DROP FUNCTION answer(text)",
+            "DROP PROCEDURE deed(int)",
+            "DROP TYPE mood CASCADE",
+            "DROP MATERIALIZED VIEW kept",
+            "DROP VIEW happier; DROP VIEW happy; CREATE VIEW happy AS SELECT 1 AS a",
+            "DROP SCHEMA app; CREATE SCHEMA other; DROP FOREIGN TABLE far",
+        )
+        for rights in (
+            "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT ON TABLES TO pg_monitor WITH GRANT OPTION; ALTER DEFAULT"
+            " PRIVILEGES IN SCHEMA public GRANT UPDATE ON TABLES TO PUBLIC; ALTER DEFAULT PRIVILEGES GRANT USAGE ON"
+            " SEQUENCES TO pg_monitor; ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC; ALTER DEFAULT"
+            " PRIVILEGES REVOKE USAGE ON TYPES FROM PUBLIC; ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO"
+            " pg_monitor; ALTER TABLE apart OWNER TO pg_monitor",
+        )
+    ),
+    # foreign data
+    (
+        "DROP FOREIGN TABLE away => CREATE FOREIGN TABLE away (a text OPTIONS (name 'x', \"Other\" 'y''s') COLLATE"
+        " \"C\" NOT NULL DEFAULT 'd') SERVER other"
+    ),
+    "ALTER FOREIGN TABLE far ALTER a OPTIONS (ADD name 'x')",
+    "ALTER FOREIGN TABLE far DROP a => ALTER FOREIGN TABLE far ALTER a OPTIONS (ADD name 'x')",
+    "ALTER FOREIGN TABLE far OPTIONS (SET path 'q', ADD more '1')",
+    "ALTER FOREIGN DATA WRAPPER wrapper OPTIONS (ADD more '1')",
+    (
+        "DROP USER MAPPING FOR CURRENT_USER SERVER other => CREATE USER MAPPING FOR CURRENT_USER SERVER other OPTIONS"
+        " (\"user\" 'u', password 'p')"
+    ),
+    (
+        "ALTER USER MAPPING FOR PUBLIC SERVER other OPTIONS (SET \"user\" 'v', ADD more '1', DROP less) => CREATE USER"
+        " MAPPING FOR PUBLIC SERVER other OPTIONS (\"user\" 'u', less '1', password 'p')"
+    ),
+    (
+        'REVOKE USAGE ON FOREIGN SERVER "O s" FROM PUBLIC => CREATE SERVER "O s" FOREIGN DATA WRAPPER wrapper; GRANT'
+        ' USAGE ON FOREIGN SERVER "O s" TO PUBLIC'
+    ),
+    # extensions
+    "CREATE EXTENSION earthdistance CASCADE",
+    "CREATE EXTENSION IF NOT EXISTS earthdistance CASCADE",
+    "DROP EXTENSION cube CASCADE => CREATE EXTENSION earthdistance CASCADE",
+    *(
+        f"{up} => CREATE EXTENSION citext; ALTER {what} DEPENDS ON EXTENSION citext"
+        for up, what in (
+            ("DROP FUNCTION answer(text)", "FUNCTION answer(text)"),
+            ("DROP MATERIALIZED VIEW kept", "MATERIALIZED VIEW kept"),
+            ("DROP INDEX child_parent", "INDEX child_parent"),
+            ("DROP TRIGGER fires ON child", "TRIGGER fires ON child"),
+            ("DROP TABLE child CASCADE", "TRIGGER fires ON child"),
+            ("ALTER INDEX child_parent NO DEPENDS ON EXTENSION citext", "INDEX child_parent"),
+            ("DO $$ BEGIN ALTER FUNCTION answer(text) NO DEPENDS ON EXTENSION citext; END $$", "FUNCTION answer(text)"),
+        )
+    ),
+    # types
+    (
+        'DROP TYPE app.r => CREATE TYPE app.r AS RANGE (SUBTYPE = text, COLLATION = "C", MULTIRANGE_TYPE_NAME ='
+        " app.many)"
+    ),
+    "DROP TYPE app.r => CREATE TYPE app.r AS RANGE (SUBTYPE = float8, SUBTYPE_DIFF = float8mi)",
+    "DROP DOMAIN app.d => CREATE DOMAIN app.d AS text COLLATE \"C\" DEFAULT 'x' NOT NULL",
+    # what a partition has of its own
+    (
+        "DROP TABLE part1 => ALTER TABLE part1 ALTER b SET DEFAULT 'own', ALTER b SET STORAGE EXTERNAL, ALTER b SET NOT"
+        " NULL, ALTER a SET STATISTICS 7"
+    ),
+    "DROP TABLE part1 => ALTER TABLE parts ALTER b SET DEFAULT 'x'; ALTER TABLE part1 ALTER b DROP DEFAULT",
+    (
+        "DROP TABLE part1 => CREATE TRIGGER tr AFTER INSERT ON parts FOR EACH ROW EXECUTE FUNCTION fires(); ALTER TABLE"
+        " part1 DISABLE TRIGGER tr"
+    ),
+    "DROP TABLE heir => ALTER TABLE heir ALTER x SET DEFAULT 4",
+    # columns that take no nulls, and rows
+    (
+        "ALTER TABLE t DROP a, DROP b, DROP c, DROP d, DROP e => CREATE TABLE t (keep int, a int NOT NULL UNIQUE, b"
+        " mood NOT NULL, c positive NOT NULL, d varchar(4) PRIMARY KEY, e bigint NOT NULL CHECK (e IN (7, 8))); INSERT"
+        " INTO t VALUES (1, 2, 'ok', 3, 'd', 7), (1, 3, 'ok', 3, 'e', 8)"
+    ),
+    (
+        "ALTER TABLE t DROP parent => CREATE TABLE t (keep int, parent int NOT NULL REFERENCES parent); INSERT INTO"
+        " parent DEFAULT VALUES; INSERT INTO t SELECT 1, max(id) FROM parent; INSERT INTO t TABLE t"
+    ),
     "IMPORT_NOTHING",
 ]
 CASES.remove("IMPORT_NOTHING")
@@ -512,6 +617,17 @@ SINCE_18 = [
     "GRANT MAINTAIN ON parent TO PUBLIC",
     "REVOKE MAINTAIN ON parent FROM CURRENT_USER",
     "ALTER TABLE base ADD CONSTRAINT n NOT NULL x NOT VALID",
+    *(
+        f"{up} => CREATE TABLE t (a int, b int); ALTER TABLE t ADD CONSTRAINT n NOT NULL a {what}; INSERT INTO t"
+        " VALUES (1, 1)"
+        for up in (
+            "ALTER TABLE t DROP CONSTRAINT n",
+            "ALTER TABLE t ALTER a DROP NOT NULL",
+            "ALTER TABLE t DROP COLUMN a",
+            "DROP TABLE t",
+        )
+        for what in ("NOT VALID", "NO INHERIT", "NO INHERIT NOT VALID")
+    ),
     "ALTER TABLE base VALIDATE CONSTRAINT n => ALTER TABLE base ADD CONSTRAINT n NOT NULL x NOT VALID",
 ]
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from migrollback_nb.core.object_names import split_table
+from migrollback_nb.core.object_names import split_last, split_table
 from migrollback_nb.undo.ddl.alter import alter_steps
+from migrollback_nb.undo.ddl.clauses import firing
 from migrollback_nb.undo.ddl.comments import comment_steps
 from migrollback_nb.undo.ddl.create import create_steps
 from migrollback_nb.undo.ddl.drop import drop_steps
-from migrollback_nb.undo.ddl.grants import grant_steps
-from migrollback_nb.undo.ddl.objects import Definition, Key, Objects, Step, by_hand
-from migrollback_nb.undo.ddl.order import CREATED_FIRST, DROPPED_FIRST, in_order, place
+from migrollback_nb.undo.ddl.grants import grant_steps, grants_of_new
+from migrollback_nb.undo.ddl.objects import ROUTINES, VIEWS, Definition, Key, Objects, Step, by_hand, once_all_exist
+from migrollback_nb.undo.ddl.order import CREATED_FIRST, DROPPED_FIRST, in_order, naming, place, waiting
 from migrollback_nb.undo.ddl.ownership import is_created_implicitly, is_dropped_with
 from migrollback_nb.undo.ddl.quoting import literal
 from migrollback_nb.undo.ddl.states import Schemas
@@ -23,7 +24,13 @@ _SAID = frozenset({"comment", "grant", "security label", "default grant", "setti
 
 
 def restore(
-    old: Objects, new: Objects, *, role: str | None = None, major: int = 18, concurrently: bool = False
+    old: Objects,
+    new: Objects,
+    *,
+    role: str | None = None,
+    major: int = 18,
+    concurrently: bool = False,
+    kept: Mapping[str, str] | None = None,
 ) -> list[Step]:
     """Write what leads from the new state of a schema back to the old one.
 
@@ -38,13 +45,15 @@ def restore(
         PostgreSQL's version on which the result is to run: it keeps names of not-null constraints from 18 on.
     concurrently : bool
         Create and drop indexes CONCURRENTLY.
+    kept : mapping, optional
+        Column or table -> the statement that brings its values or rows back from where they are kept.
 
     Returns
     -------
     list of Step
         In the order in which they are to run. Every name is qualified by its schema.
     """
-    schemas = Schemas(old=old, new=new, role=role, major=major, concurrently=concurrently)
+    schemas = Schemas(old=old, new=new, role=role, major=major, concurrently=concurrently, kept=kept or {})
     return [
         *_comments_of_what_stays(schemas),
         *sorted(_objects(schemas), key=lambda step: step.stage),
@@ -67,7 +76,10 @@ def _objects(schemas: Schemas) -> Iterator[Step]:
         for key, d in schemas.created.items()
         if key[0] not in _SAID and not is_dropped_with(schemas, key, d, schemas.created)
     }
-    creates = [key for key in in_order(again) if not is_created_implicitly(schemas, key, again[key], schemas.old)]
+    # the body of a function is read when it is created: then the columns must be there that it names
+    waits = waiting(again, _unfinished(again))
+    in_turn = in_order(again, waits)
+    creates = [key for key in in_turn if not is_created_implicitly(schemas, key, again[key], schemas.old)]
     drops = [key for key in reversed(in_order(gone)) if not is_created_implicitly(schemas, key, gone[key], schemas.new)]
     changes = sorted((key for key in schemas.changed if key[0] not in _SAID), key=lambda key: (place(key[0]), key[1]))
     written = set(creates)
@@ -86,17 +98,59 @@ def _objects(schemas: Schemas) -> Iterator[Step]:
         for key in keys:
             yield from create_steps(schemas, *key, dropped[key])
 
+    def alter(keys: Iterable[Key]) -> Iterator[Step]:
+        for key in keys:
+            yield from alter_steps(schemas, *key, *schemas.changed[key])
+
     def stands_in_the_way(key: Key) -> bool:
         # what a partition got as such stays until it is none again
         return key[0] in DROPPED_FIRST and _table(key, gone[key]) not in schemas.detached
 
     yield from drop(key for key in drops if stands_in_the_way(key))
-    yield from create(key for key in creates if key[0] in CREATED_FIRST)
-    for key in changes:
-        yield from alter_steps(schemas, *key, *schemas.changed[key])
+    yield from create(key for key in creates if key[0] in CREATED_FIRST and key not in waits)
+    late = _late(schemas, changes, waits)
+    yield from alter(key for key in changes if key not in late)
+    rest = [key for key in creates if key[0] not in CREATED_FIRST or key in waits]
+    if late:
+        # what is changed back names what is gone, and until then may keep what is to go
+        yield from create(rest)
+        yield from alter(late)
     yield from drop(key for key in drops if not stands_in_the_way(key))
-    yield from create(key for key in creates if key[0] not in CREATED_FIRST)
+    yield from create(() if late else rest)
+    yield from _switched_off({key: d for key, d in dropped.items() if key not in written and key not in parts})
     yield from create(key for key in in_order(parts) if key[0] in ("index", "trigger", "rule", "policy", "constraint"))
+
+
+def _switched_off(implicit: Mapping[Key, Definition]) -> Iterator[Step]:
+    """A partition's copy of a trigger comes by itself, but switched on."""
+    for key, d in implicit.items():
+        if key[0] == "trigger" and d.get("enabled", "O") != "O":
+            yield once_all_exist(firing("TRIGGER", key[1], d))
+
+
+def _unfinished(found: Iterable[Key]) -> dict[str, list[Key]]:
+    """Table or view -> which of these are columns of it, or it itself: who names it needs them."""
+    parts: dict[str, list[Key]] = {}
+    for key in found:
+        if key[0] == "column":
+            parts.setdefault(split_last(key[1])[0], []).append(key)
+        elif key[0] in VIEWS:
+            parts.setdefault(key[1], []).append(key)
+    return parts
+
+
+def _late(schemas: Schemas, changes: Iterable[Key], waits: Iterable[Key]) -> list[Key]:
+    """What can be changed back only when columns, or what waits for them, are there again."""
+    columns = [naming(table) for table in _unfinished(schemas.dropped)]
+    others = [naming(key[1].split("(", maxsplit=1)[0]) for key in waits]
+    found = []
+    for key in changes:
+        was, _ = schemas.changed[key]
+        text = str(was.get("def") or was.get("query") or was.get("default") or "")
+        words = [*others, *columns] if key[0] in (*ROUTINES, *VIEWS) else others
+        if any(word.search(text) for word in words):
+            found.append(key)
+    return found
 
 
 def _table(key: Key, d: Definition) -> str | None:
@@ -124,3 +178,5 @@ def _grants(schemas: Schemas) -> Iterator[Step]:
                 yield from grant_steps(schemas, *key)
         elif key[0] in ("setting", "security label"):
             yield by_hand(*key, "was changed")
+        elif key in schemas.dropped:
+            yield from grants_of_new(schemas, *key)

@@ -10,12 +10,15 @@ from migrollback_nb.core.object_names import split_last, unquoted
 from migrollback_nb.undo.ddl import alter_table
 from migrollback_nb.undo.ddl.clauses import (
     ENABLED,
+    foreign_changes,
+    needs_extensions,
     option_changes,
     options,
     publish,
     published,
     query,
     with_options,
+    without_secrets,
 )
 from migrollback_nb.undo.ddl.create import owner_to
 from migrollback_nb.undo.ddl.create_again import create_again
@@ -74,7 +77,10 @@ def _view(schemas: Schemas, identity: str, was: Definition, now: Definition) -> 
 def _materialized_view(schemas: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
     kind = "materialized view"
     if was.get("query") == now.get("query"):
-        return alter_table.alter_table(schemas, identity, was, now)
+        return [
+            *alter_table.alter_table(schemas, identity, was, now),
+            *needs_extensions(f"MATERIALIZED VIEW {identity}", was, now),
+        ]
     if was.get("columns") != now.get("columns") or schemas.old_columns.get(identity) is None:
         return [by_hand(kind, identity, "was changed")]
     return [*drop_steps(schemas, kind, identity, now), *create_again(schemas, kind, identity, was)]
@@ -143,7 +149,7 @@ def _enum(_: Schemas, identity: str, was: Definition, now: Definition) -> list[S
 
 def _routine(schemas: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
     if was.get("def") == now.get("def"):
-        return []
+        return needs_extensions(f"ROUTINE {identity}", was, now)
     heads, returns = ([pattern.search(d["def"]) for d in (was, now)] for pattern in (_ROUTINE_HEAD, _RETURNS))
     one, other = heads
     if one and other and one[0] == other[0] and len({found and found[1] for found in returns}) == 1:
@@ -178,16 +184,26 @@ def _server(_: Schemas, identity: str, was: Definition, now: Definition) -> list
     found = []
     if was.get("version") != now.get("version") and was.get("version"):
         found.append(Step(sql=f"ALTER SERVER {identity} VERSION {literal(was['version'])}"))
-    before, after = options(was.get("options")), options(now.get("options"))
-    parts = [f"DROP {name}" for name in after if name not in before]
-    parts += [
-        f"{'SET' if name in after else 'ADD'} {name} {literal(value)}"
-        for name, value in before.items()
-        if after.get(name) != value
-    ]
-    if parts:
-        found.append(Step(sql=f"ALTER SERVER {identity} OPTIONS ({', '.join(parts)})"))
+    if changes := foreign_changes(was.get("options"), now.get("options")):
+        found.append(Step(sql=f"ALTER SERVER {identity} {changes}"))
     return found
+
+
+def _foreign_data_wrapper(_: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
+    changes = foreign_changes(was.get("options"), now.get("options"))
+    same = {name for name in {**was, **now} if was.get(name) != now.get(name)} <= {"options", "owner"}
+    if not same:
+        return [by_hand("foreign data wrapper", identity, "was changed")]
+    return [Step(sql=f"ALTER FOREIGN DATA WRAPPER {identity} {changes}")] if changes else []
+
+
+def _user_mapping(_: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
+    server, user = identity.split(" for ", 1)
+    changes = foreign_changes(without_secrets(was), without_secrets(now))
+    whose = f"ALTER USER MAPPING FOR {user} SERVER {server}"
+    if changes:
+        return [Step(sql=f"{whose} {changes}")]
+    return [Step(todo=f"{whose}: bring its secret options back by hand: they are not kept")]
 
 
 def _publication(_: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
@@ -215,6 +231,8 @@ _ALTER: dict[str, Callable[[Schemas, str, Definition, Definition], list[Step]]] 
     "event trigger": _event_trigger,
     "extension": _extension,
     "server": _server,
+    "foreign data wrapper": _foreign_data_wrapper,
+    "user mapping": _user_mapping,
     "publication": _publication,
     **alter_table.ALTER,
 }

@@ -10,18 +10,22 @@ from migrollback_nb.undo.ddl.clauses import (
     attribute,
     bare,
     firing,
+    foreign_changes,
+    needs_extensions,
     option_changes,
     options,
     policy_rest,
     sequence_options,
 )
 from migrollback_nb.undo.ddl.columns import (
+    after_rows,
     column_definition,
     column_settings,
     converted,
     generated_when,
     identity_clause,
     not_null_name,
+    own_not_null,
 )
 from migrollback_nb.undo.ddl.create import create_steps
 from migrollback_nb.undo.ddl.create_again import same_comments
@@ -57,7 +61,12 @@ def alter_table(schemas: Schemas, identity: str, was: Definition, now: Definitio
             texts.append(f"{alter} REPLICA IDENTITY {kept}")
     found = [Step(sql=text) for text in texts]
     if was.get("foreign") != now.get("foreign"):
-        found.append(by_hand("foreign table", identity, "got other options"))
+        before, after = (d.get("foreign") or {} for d in (was, now))
+        changes = foreign_changes(before.get("options"), after.get("options"))
+        if before.get("server") == after.get("server") and changes:
+            found.append(Step(sql=f"{alter} {changes}"))
+        else:
+            found.append(by_hand("foreign table", identity, "got another server"))
     return found
 
 
@@ -129,6 +138,10 @@ def _column(schemas: Schemas, identity: str, was: Definition, now: Definition) -
     return [
         *_column_type(schemas, identity, was, now),
         *(Step(sql=f"{schemas.alter(table)} ALTER COLUMN {column} {text}") for text in column_settings(was, now)),
+        *(
+            Step(sql=f"{schemas.alter(table)} ALTER COLUMN {column} {changes}")
+            for changes in filter(None, [foreign_changes(was.get("fdw"), now.get("fdw"))])
+        ),
     ]
 
 
@@ -166,19 +179,34 @@ def _column_type(schemas: Schemas, identity: str, was: Definition, now: Definiti
     if was.get("default") is not None and was.get("default") != now.get("default"):
         clauses.append(f"SET DEFAULT {was['default']}")
     if was.get("notnull") and not now.get("notnull"):
-        clauses.append("SET NOT NULL")
-        todo = todo or f"fails where {identity} is null by now"
-        after += not_null_name(schemas, table, column)
-    if was.get("identity") and was.get("identity") != now.get("identity"):
-        if now.get("identity"):
-            clauses.append(f"SET GENERATED {generated_when(was)}")
+        own = own_not_null(schemas, table, column)
+        if own is None:
+            clauses.append("SET NOT NULL")
+            after += not_null_name(schemas, table, column)
         else:
-            sql = f"{alter} ALTER COLUMN {column} ADD {identity_clause(schemas, table, column, was)}"
-            after.append(Step(sql=sql, todo=f"the identity of {identity} starts anew: set its sequence with setval()"))
+            after.append(Step(sql=f"{alter} {own}"))
+        if own is None or "NOT VALID" not in own:
+            todo = todo or f"fails where {identity} is null by now"
+    if was.get("identity") and now.get("identity") not in (None, was["identity"]):
+        clauses.append(f"SET GENERATED {generated_when(was)}")
+    after += _identity(schemas, identity, was, now)
     if not clauses:
         return after
     listed = ", ".join(f"ALTER COLUMN {column} {clause}" for clause in clauses)
     return [Step(sql=f"{alter} {listed}", todo=todo), *after]
+
+
+def _identity(schemas: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
+    """Make a column an identity again, that goes on after the values that it holds."""
+    if not was.get("identity") or now.get("identity"):
+        return []
+    table, column = split_last(identity)
+    clause = identity_clause(schemas, table, column, was)
+    found = [Step(sql=f"{schemas.alter(table)} ALTER COLUMN {column} ADD {clause}")]
+    for other, sequence in schemas.old.get("sequence", {}).items():
+        if is_of_identity(sequence) and owning_column(sequence) == identity:
+            found += after_rows(schemas, other, sequence)
+    return found
 
 
 def _taken_off(was: Definition, now: Definition, *, retyped: bool) -> list[str]:
@@ -264,6 +292,7 @@ def _index_settings(schemas: Schemas, identity: str, was: Definition, now: Defin
     if was.get("tablespace") != now.get("tablespace"):
         found.append(Step(sql=f"ALTER INDEX {identity} SET TABLESPACE {_tablespace(was)}"))
     before, after = (dict(map(tuple, d.get("col_stats") or ())) for d in (was, now))
+    found += needs_extensions(f"INDEX {identity}", was, now)
     return found + [
         Step(sql=f"ALTER INDEX {identity} ALTER COLUMN {number} SET STATISTICS {before.get(number, -1)}")
         for number in {**before, **after}
@@ -285,7 +314,8 @@ def _trigger(schemas: Schemas, identity: str, was: Definition, now: Definition) 
             found += [*drop_steps(schemas, "trigger", identity, now), Step(sql=was["def"])]
     if was.get("enabled") != now.get("enabled"):
         found.append(Step(sql=firing("TRIGGER", identity, was)))
-    return found
+    table, name = split_table(identity)
+    return [*found, *needs_extensions(f"TRIGGER {name} ON {table}", was, now)]
 
 
 def _rule(_: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from migrollback_nb.core.object_names import quote, split_table
-from migrollback_nb.undo.ddl.objects import Definition
+from migrollback_nb.undo.ddl.objects import Definition, Step, once_all_exist
 from migrollback_nb.undo.ddl.quoting import literal
 
 _LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
+#: Names of options that look like secrets, as schema_objects() takes them.
+_SECRET = re.compile(r"pass|secret|token|key|cred", re.IGNORECASE)
 #: What SQL calls the letter that the catalogs have for when a trigger or rule fires.
 ENABLED = {"O": "ENABLE", "D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 
@@ -57,8 +59,28 @@ def option_changes(was: Mapping[str, str], now: Mapping[str, str], prefix: str =
 
 def foreign_options(found: Sequence[str] | None) -> str:
     """OPTIONS (...) of something foreign, where there are any."""
-    listed = ", ".join(f"{name} {literal(value)}" for name, value in options(found).items())
+    listed = ", ".join(f"{quote(name)} {literal(value)}" for name, value in options(found).items())
     return f" OPTIONS ({listed})" if listed else ""
+
+
+def without_secrets(d: Definition) -> list[str]:
+    """The options of a user mapping, with words to fill in for those that look like secrets."""
+    return [
+        f"{name}={'fill this in' if _SECRET.search(name) else value}"
+        for name, value in options(d.get("options")).items()
+    ]
+
+
+def foreign_changes(was: Sequence[str] | None, now: Sequence[str] | None) -> str:
+    """OPTIONS (...) that bring the options of something foreign back; empty where they are the same."""
+    before, after = options(was), options(now)
+    parts = [f"DROP {quote(name)}" for name in after if name not in before]
+    parts += [
+        f"{'SET' if name in after else 'ADD'} {quote(name)} {literal(value)}"
+        for name, value in before.items()
+        if after.get(name) != value
+    ]
+    return f"OPTIONS ({', '.join(parts)})" if parts else ""
 
 
 # -- expressions -------------------------------------------------------------------------------------------------------
@@ -162,6 +184,15 @@ def published(d: Definition, *, names_only: bool = False) -> str:
     if d.get("schemas"):
         parts.append(f"TABLES IN SCHEMA {', '.join(d['schemas'])}")
     return ", ".join(parts)
+
+
+def needs_extensions(what: str, d: Definition, now: Definition | None = None) -> list[Step]:
+    """Say which extensions an object is dropped with (DEPENDS ON EXTENSION), and with which no more."""
+    was, has = d.get("depends_on_extension") or [], (now or {}).get("depends_on_extension") or []
+    return [
+        *(once_all_exist(f"ALTER {what} DEPENDS ON EXTENSION {quote(name)}") for name in was if name not in has),
+        *(once_all_exist(f"ALTER {what} NO DEPENDS ON EXTENSION {quote(name)}") for name in has if name not in was),
+    ]
 
 
 def firing(part: str, identity: str, d: Definition) -> str:

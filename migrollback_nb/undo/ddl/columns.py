@@ -14,7 +14,8 @@ from migrollback_nb.undo.ddl.clauses import (
     options,
     sequence_options,
 )
-from migrollback_nb.undo.ddl.objects import Definition, Step
+from migrollback_nb.undo.ddl.objects import Definition, Step, once_all_exist, owning_column
+from migrollback_nb.undo.ddl.quoting import literal
 from migrollback_nb.undo.ddl.states import Schemas
 
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
@@ -37,6 +38,8 @@ _FAMILIES = (
 def column_definition(schemas: Schemas, table: str, quoted: str, d: Definition, *, not_null: bool = True) -> str:
     """What follows the name of a column in CREATE TABLE and ADD COLUMN."""
     text = str(d["type"])
+    if d.get("fdw"):
+        text += foreign_options(d["fdw"])
     if d.get("collation"):
         text += f" COLLATE {d['collation']}"
     if d.get("generated"):
@@ -45,7 +48,7 @@ def column_definition(schemas: Schemas, table: str, quoted: str, d: Definition, 
         text += f" DEFAULT {d['default']}"
     elif d.get("identity"):
         text += " " + identity_clause(schemas, table, quoted, d)
-    if d.get("notnull") and not_null:
+    if d.get("notnull") and not_null and not is_not_valid(schemas, table, quoted):
         name, rest = schemas.old_not_null.get((table, quoted), (None, ""))
         text += (
             f" CONSTRAINT {name} NOT NULL"
@@ -53,9 +56,20 @@ def column_definition(schemas: Schemas, table: str, quoted: str, d: Definition, 
             else " NOT NULL"
         )
         text += rest if "NO INHERIT" in rest else ""
-    if d.get("fdw"):
-        text += foreign_options(d["fdw"])
     return text
+
+
+def is_not_valid(schemas: Schemas, table: str, column: str) -> bool:
+    """Whether a not-null constraint was never checked for the rows that there are: it has a statement of its own."""
+    return "NOT VALID" in schemas.old_not_null.get((table, column), ("", ""))[1]
+
+
+def own_not_null(schemas: Schemas, table: str, column: str) -> str | None:
+    """What adds a not-null constraint that SET NOT NULL cannot say; None where that does."""
+    name, rest = schemas.old_not_null.get((table, column), ("", ""))
+    if schemas.major < 18 or not ("NOT VALID" in rest or "NO INHERIT" in rest):
+        return None
+    return f"ADD CONSTRAINT {name} NOT NULL {column}{rest}"
 
 
 def identity_clause(schemas: Schemas, table: str, quoted: str, d: Definition) -> str:
@@ -88,6 +102,20 @@ def not_null_name(schemas: Schemas, table: str, column: str) -> list[Step]:
     if name is None or unquoted(name) == usual or schemas.major < 18:
         return []
     return [Step(sql=f"ALTER TABLE {table} RENAME CONSTRAINT {quote(usual)} TO {name}")]
+
+
+def after_rows(schemas: Schemas, sequence: str, d: Definition) -> list[Step]:
+    """Let a sequence that is new go on after the values that its column holds; none where they went with the table."""
+    table, column = split_last(owning_column(d))
+    if not table or (("table", table) in schemas.dropped and table not in schemas.kept):
+        return []
+    if ("column", f"{table}.{column}") in schemas.dropped and ("table", table) not in schemas.dropped:
+        return []
+    farthest = "max" if d["sequence"]["inc"] > 0 else "min"
+    reached = f"pg_catalog.{farthest}({column})"
+    of = f"FROM {table} HAVING pg_catalog.count({column}) > 0"
+    # names of the schema
+    return [once_all_exist(f"SELECT pg_catalog.setval({literal(sequence)}, {reached}) {of}")]
 
 
 def column_settings(was: Definition, now: Definition) -> list[str]:

@@ -11,8 +11,10 @@ from migrollback_nb.undo.ddl.clauses import (
     ENABLED,
     attribute,
     foreign_options,
+    needs_extensions,
     publish,
     published,
+    without_secrets,
 )
 from migrollback_nb.undo.ddl.objects import (
     Definition,
@@ -76,7 +78,19 @@ def _enum(_: Schemas, identity: str, d: Definition) -> list[Step]:
 
 
 def _range(_: Schemas, identity: str, d: Definition) -> list[Step]:
-    return [Step(sql=f"CREATE TYPE {identity} AS RANGE (SUBTYPE = {d['range']['sub']})")]
+    known = d["range"]
+    parts = [f"SUBTYPE = {known['sub']}"]
+    parts += [
+        f"{word} = {known[field]}"
+        for field, word in (
+            ("coll", "COLLATION"),
+            ("canon", "CANONICAL"),
+            ("diff", "SUBTYPE_DIFF"),
+            ("multirange", "MULTIRANGE_TYPE_NAME"),
+        )
+        if known.get(field) not in (None, "-", '"default"', 'pg_catalog."default"')
+    ]
+    return [Step(sql=f"CREATE TYPE {identity} AS RANGE ({', '.join(parts)})")]
 
 
 def _composite_type(schemas: Schemas, identity: str, d: Definition) -> list[Step]:
@@ -91,6 +105,8 @@ def _composite_type(schemas: Schemas, identity: str, d: Definition) -> list[Step
 def _domain(schemas: Schemas, identity: str, d: Definition) -> list[Step]:
     domain = d["domain"]
     text = f"CREATE DOMAIN {identity} AS {domain['base']}"
+    if domain.get("collation") not in (None, "-", '"default"', 'pg_catalog."default"'):
+        text += f" COLLATE {domain['collation']}"
     if domain.get("default") is not None:
         text += f" DEFAULT {domain['default']}"
     if domain.get("notnull"):
@@ -110,8 +126,8 @@ def _domain_constraint(_: Schemas, identity: str, d: Definition) -> list[Step]:
 # -- routines and operators --------------------------------------------------------------------------------------------
 
 
-def _routine(_: Schemas, __: str, d: Definition) -> list[Step]:
-    return [Step(sql=d["def"].rstrip())]
+def _routine(_: Schemas, identity: str, d: Definition) -> list[Step]:
+    return [Step(sql=d["def"].rstrip()), *needs_extensions(f"ROUTINE {identity}", d)]
 
 
 def _aggregate(_: Schemas, identity: str, d: Definition) -> list[Step]:
@@ -186,10 +202,12 @@ def _server(_: Schemas, identity: str, d: Definition) -> list[Step]:
     ]
 
 
-def _user_mapping(_: Schemas, identity: str, __: Definition) -> list[Step]:
+def _user_mapping(_: Schemas, identity: str, d: Definition) -> list[Step]:
     server, user = identity.split(" for ", 1)
-    todo = f"fill in the options of the user mapping {identity}: they hold a password and are not kept"
-    return [Step(sql=f"CREATE USER MAPPING FOR {user} SERVER {server}", todo=todo)]
+    known = without_secrets(d)
+    secret = any(option.endswith("=fill this in") for option in known)
+    todo = f"fill in the secret options of the user mapping {identity}: they are not kept" if secret else None
+    return [Step(sql=f"CREATE USER MAPPING FOR {user} SERVER {server}{foreign_options(known)}", todo=todo)]
 
 
 def _event_trigger(_: Schemas, identity: str, d: Definition) -> list[Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from migrollback_nb.core.object_names import split_table
 from migrollback_nb.undo.ddl.comments import comment_steps, is_about
 from migrollback_nb.undo.ddl.create import create_steps
-from migrollback_nb.undo.ddl.grants import grant_steps
+from migrollback_nb.undo.ddl.grants import grant_steps, grants_of_new
 from migrollback_nb.undo.ddl.objects import (
     Definition,
     Step,
@@ -24,7 +24,7 @@ def create_again(schemas: Schemas, kind: str, identity: str, d: Definition) -> l
     for other in schemas.old.get("grant", {}):
         if other in (f"relation {identity}", f"routine {identity}") or other.startswith(f"column {identity}."):
             found += grant_steps(schemas, "grant", other, fresh=True)
-    return found
+    return [*found, *grants_of_new(schemas, kind, identity)]
 
 
 def same_comments(schemas: Schemas, kind: str, identity: str) -> list[Step]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from migrollback_nb.core.object_names import NAME, quote, split_last
-from migrollback_nb.undo.ddl.objects import RELATIONS, ROUTINES, TYPES, Definition, Step, by_hand
+from migrollback_nb.core.object_names import NAME, split_last
+from migrollback_nb.undo.ddl.objects import RELATIONS, ROUTINES, TYPES, Definition, Key, Step, by_hand
 from migrollback_nb.undo.ddl.states import Schemas
 
 _TABLE_RIGHTS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"})
@@ -29,6 +29,13 @@ _USED = {
     "server": ("server", "FOREIGN SERVER"),
     "fdw": ("foreign data wrapper", "FOREIGN DATA WRAPPER"),
 }
+#: What an identity of a grant begins with, by the kind of its object: those to which default privileges apply.
+_WORDS = {
+    **dict.fromkeys(RELATIONS - {"composite type"}, "relation"),
+    **dict.fromkeys(ROUTINES, "routine"),
+    **dict.fromkeys(TYPES, "type"),
+    "schema": "schema",
+}
 #: ``grantee RIGHT * by grantor``; the star is the grant option.
 _ENTRY = re.compile(rf"({NAME}|-) ([A-Z ]+?)( \*)? by (.*)", re.DOTALL)
 
@@ -42,6 +49,18 @@ class _Granted:
     every: AbstractSet[str] = frozenset()  #: all rights that there are on it
     column: str = ""  #: the column, in parentheses
     prefix: str = ""  #: what stands before GRANT
+    letter: str = ""  #: of its kind in pg_default_acl; none for what has no default privileges
+    schema: str = ""  #: in which it lies
+    key: Key = ("", "")  #: the object
+    owner: str = ""  #: of it
+
+
+def grants_of_new(schemas: Schemas, kind: str, identity: str) -> list[Step]:
+    """Take back what default privileges give to an object that is created again, where it had no grants before."""
+    word = _WORDS.get(kind)
+    if word is None or f"{word} {identity}" in schemas.old.get("grant", {}):
+        return []
+    return grant_steps(schemas, "grant", f"{word} {identity}", fresh=True)
 
 
 def grant_steps(schemas: Schemas, kind: str, identity: str, *, fresh: bool = False) -> list[Step]:
@@ -55,7 +74,11 @@ def grant_steps(schemas: Schemas, kind: str, identity: str, *, fresh: bool = Fal
     brought = (had or has or {}).get("initial")
     usual = granted.usual if brought is None else set(brought)
     before = set(had["acl"] or ()) if had is not None else usual
-    after = set(has["acl"] or ()) if has is not None else usual
+    if has is not None:
+        after = set(has["acl"] or ())
+    else:
+        is_new = fresh or granted.key in schemas.dropped
+        after = _acl_of_new(schemas, granted) if is_new and brought is None and granted.letter else set(usual)
     found = []
     for (grantee, option), rights in sorted(_taken(after - before, before).items()):
         found.append(
@@ -66,6 +89,27 @@ def grant_steps(schemas: Schemas, kind: str, identity: str, *, fresh: bool = Fal
             _step(granted, "GRANT ", rights, f"TO {_who(schemas, grantee)}{' WITH GRANT OPTION' if option else ''}")
         )
     return found
+
+
+def _acl_of_new(schemas: Schemas, granted: _Granted) -> set[str]:
+    """The entries that an object has when it is created: its kind's, or what default privileges say."""
+    creator = schemas.role
+    by_default = schemas.new.get("default grant", {})
+    of_all = by_default.get(f"{creator} in * on {granted.letter}")
+    of_schema = by_default.get(f"{creator} in {granted.schema} on {granted.letter}", {}).get("acl") or ()
+    if of_all is None and not of_schema:
+        return set(granted.usual)
+    own = _usual(granted.letter, str(creator), schemas.major)
+    found = {*(own if of_all is None else of_all["acl"] or ()), *of_schema}
+    # who gets it afterwards takes the creator's place in its rights too
+    return {
+        re.sub(rf" by {re.escape(str(creator))}$", f" by {granted.owner}", _given_to(entry, creator, granted.owner))
+        for entry in found
+    }
+
+
+def _given_to(entry: str, creator: str | None, owner: str) -> str:
+    return f"{owner}{entry.removeprefix(str(creator))}" if entry.startswith(f"{creator} ") else entry
 
 
 def _step(granted: _Granted, verb: str, rights: AbstractSet[str], whom: str) -> Step:
@@ -136,10 +180,19 @@ def _granted(schemas: Schemas, identity: str) -> _Granted | None:
             kind, word = _USED[what]
             owner = either(kind).get("owner")
             entries = {f"{owner} USAGE by {owner}"} | ({f"public USAGE by {owner}"} if what == "language" else set())
-            return _Granted(on=f"{word} {quote(name)}", usual=entries, every={"USAGE"}) if owner else None
+            return _Granted(on=f"{word} {name}", usual=entries, every={"USAGE"}) if owner else None
         case _:
             return None
-    return _Granted(on=on, usual=_usual(letter, str(either(kind).get("owner")), schemas.major), every=_every(letter))
+    owner = str(either(kind).get("owner"))
+    return _Granted(
+        on=on,
+        usual=_usual(letter, owner, schemas.major),
+        every=_every(letter),
+        letter=letter,
+        schema="" if letter == "n" else split_last(name.split("(", maxsplit=1)[0])[0],
+        key=(kind, name),
+        owner=owner,
+    )
 
 
 def _default(schemas: Schemas, identity: str) -> _Granted | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from migrollback_nb.undo.ddl.objects import Definition, Key
@@ -29,8 +29,9 @@ def place(kind: str) -> int:
     return ORDER.index(kind) if kind in ORDER else len(ORDER)
 
 
-def in_order(found: Mapping[Key, Definition]) -> list[Key]:
-    """Sort by the order in which they can be created."""
+def in_order(found: Mapping[Key, Definition], after: Mapping[Key, Collection[Key]] | None = None) -> list[Key]:
+    """Sort by the order in which they can be created. after: what each needs besides what it names."""
+    needed = after or {}
     texts = {key: _text(key, d) for key, d in found.items()}
     ranked = sorted(found, key=lambda key: (_rank(key, found[key]), key[1]))
     names = {key: naming(key[1].split("(")[0]) for key in ranked}
@@ -39,13 +40,16 @@ def in_order(found: Mapping[Key, Definition]) -> list[Key]:
     def visit(key: Key, above: frozenset[Key]) -> None:
         if key in done or key in above:
             return
+        for other in needed.get(key, ()):
+            if other in found and other != key:
+                visit(other, above | {key})
         for other in ranked:
             # what stands on a table or among its columns names it anyway: its place is known
             if (
                 other != key
                 and other not in done
                 and names[other].search(texts[key])
-                and (key[0] not in CREATED_FIRST or other[0] in CREATED_FIRST)
+                and (key[0] not in CREATED_FIRST or other[0] in CREATED_FIRST or key in needed)
             ):
                 visit(other, above | {key})
         done[key] = None
@@ -53,6 +57,34 @@ def in_order(found: Mapping[Key, Definition]) -> list[Key]:
     for key in ranked:
         visit(key, frozenset())
     return list(done)
+
+
+def waiting(found: Mapping[Key, Definition], unfinished: Mapping[str, Collection[Key]]) -> dict[Key, Collection[Key]]:
+    """Of what is created first, what has to wait for parts of tables, and for which.
+
+    Parameters
+    ----------
+    found : mapping
+        What is to be created.
+    unfinished : mapping
+        Table -> its parts that are to be created too.
+    """
+    first = {key: _text(key, d) for key, d in found.items() if key[0] in CREATED_FIRST}
+    waits: dict[Key, Collection[Key]] = {}
+    for key, text in first.items():
+        # a table names the tables that it inherits from or refers to, and needs no more of them
+        if key[0] in ("function", "procedure"):
+            parts = [part for table, keys in unfinished.items() if naming(table).search(text) for part in keys]
+            if parts:
+                waits[key] = parts
+    looking = list(waits)
+    while looking:
+        word, of = naming(looking[-1][1].split("(")[0]), looking.pop()
+        for key, text in first.items():
+            if key not in waits and key != of and word.search(text):
+                waits[key] = [of]
+                looking.append(key)
+    return waits
 
 
 def naming(identity: str) -> re.Pattern[str]:

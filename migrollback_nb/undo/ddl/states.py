@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from migrollback_nb.core.object_names import NAME, split_last, split_table, unquoted
@@ -20,6 +20,8 @@ class Schemas:
     role: str | None  #: owner of what the migrations create, as PostgreSQL quotes it
     major: int  #: PostgreSQL's version
     concurrently: bool  #: create and drop indexes CONCURRENTLY
+    #: column or table -> the statement that brings its values or rows back
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     # -- what differs --------------------------------------------------------------------------------------------------
 

@@ -222,6 +222,12 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $f
         SELECT CASE
                    WHEN d.was IS NULL THEN 'created'
                    WHEN d.is IS NULL THEN 'dropped'
+                   -- statistics name their columns in the order of the table's
+                   WHEN d.kind = 'statistics' AND d.was - 'def' = d.is - 'def'
+                        AND (SELECT array_agg(w.word ORDER BY w.word)
+                             FROM regexp_split_to_table(d.was ->> 'def', '[ ,]+') AS w (word))
+                          = (SELECT array_agg(w.word ORDER BY w.word)
+                             FROM regexp_split_to_table(d.is ->> 'def', '[ ,]+') AS w (word)) THEN 'reordered'
                    WHEN d.was - 'columns' IS DISTINCT FROM d.is - 'columns' THEN 'changed'
                    -- Columns have rows of their own. Here only their order counts, of those that both have: PostgreSQL
                    -- cannot put one back in its place.
