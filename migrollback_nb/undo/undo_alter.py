@@ -37,7 +37,7 @@ def undo_alter_sequence(at: Position, m: Any) -> list[Step]:
 
 
 def undo_alter_enum(at: Position, m: Any) -> list[Step]:
-    """Rename a value back; one that was added stays."""
+    """Rename a value back; where one was added, create the type again without it, by what names it then."""
     names = strings(m.type_name)
     if at.key("type", names) in at.created:
         return []
@@ -47,6 +47,9 @@ def undo_alter_enum(at: Position, m: Any) -> list[Step]:
         return [Step(sql=deparse("alter_enum_stmt", back))]
     if at.changed_nothing:
         return []
+    at.now.needs_schema = True
+    if known := at.restored():
+        return known
     return at.todo(
         f"ALTER TYPE {dotted(names)} ADD VALUE {literal(m.new_val)}: PostgreSQL cannot take a value out of an enum. "
         "The type would have to be created again without it, once no row holds it; left alone it does no harm"

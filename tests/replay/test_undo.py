@@ -579,6 +579,24 @@ CASES = [
         " part1 DISABLE TRIGGER tr"
     ),
     "DROP TABLE heir => ALTER TABLE heir ALTER x SET DEFAULT 4",
+    # an enum is created again without the value
+    "ALTER TYPE mood ADD VALUE 'more'",
+    "ALTER TYPE mood ADD VALUE 'more' BEFORE 'ok'; ALTER TYPE mood ADD VALUE IF NOT EXISTS 'sad'",
+    (
+        "ALTER TYPE app.\"E e\" ADD VALUE 'c' => CREATE TYPE app.\"E e\" AS ENUM ('a', 'b'); COMMENT ON TYPE"
+        ' app."E e" IS \'x\'; GRANT USAGE ON TYPE app."E e" TO pg_monitor; CREATE TABLE t ("A a" app."E e" DEFAULT'
+        " 'a' CHECK (\"A a\" <> 'b'), b app.\"E e\"[] DEFAULT '{a}', c int); INSERT INTO t VALUES ('a', '{b}');"
+        " CREATE INDEX i ON t (c) WHERE \"A a\" = 'a'; COMMENT ON INDEX i IS 'i'; CREATE INDEX j ON t (\"A a\");"
+        " CREATE POLICY p ON t USING (\"A a\" = 'a'); CREATE VIEW w AS SELECT * FROM t; CREATE VIEW x AS SELECT c FROM"
+        " w; GRANT SELECT ON x TO pg_monitor; CREATE MATERIALIZED VIEW m AS SELECT 'a'::app.\"E e\" AS e; CREATE"
+        ' FUNCTION f(a app."E e") RETURNS app."E e" LANGUAGE sql AS \'SELECT a\'; CREATE FUNCTION g() RETURNS bigint'
+        ' BEGIN ATOMIC SELECT count(*) FROM t WHERE "A a" = \'a\'; END; CREATE TRIGGER fires BEFORE UPDATE OF "A a"'
+        " ON t FOR EACH ROW WHEN (NEW.\"A a\" = 'a') EXECUTE FUNCTION fires(); CREATE TABLE heirs () INHERITS (t)"
+    ),
+    (
+        "ALTER TYPE e ADD VALUE 'c' => CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE t (a e PRIMARY KEY); CREATE TABLE"
+        " u (a e REFERENCES t, b e UNIQUE)"
+    ),
     # columns that take no nulls, and rows
     (
         "ALTER TABLE t DROP a, DROP b, DROP c, DROP d, DROP e => CREATE TABLE t (keep int, a int NOT NULL UNIQUE, b"

@@ -34,6 +34,7 @@ from migrollback_nb.undo.ddl.objects import (
 )
 from migrollback_nb.undo.ddl.order import in_order, naming
 from migrollback_nb.undo.ddl.quoting import literal
+from migrollback_nb.undo.ddl.recreate_enum import recreate_enum
 from migrollback_nb.undo.ddl.states import Schemas
 
 _ROUTINE_HEAD = re.compile(r"^CREATE OR REPLACE (?:FUNCTION|PROCEDURE) .*?\n", re.DOTALL)
@@ -132,11 +133,14 @@ def _domain(_: Schemas, identity: str, was: Definition, now: Definition) -> list
     return found
 
 
-def _enum(_: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
+def _enum(schemas: Schemas, identity: str, was: Definition, now: Definition) -> list[Step]:
     before, after = was.get("labels") or [], now.get("labels") or []
     more = [label for label in after if label not in before]
     if before == after:
         return []
+    again = recreate_enum(schemas, identity, was, more)
+    if again is not None:
+        return again
     return [
         Step(
             todo=(
