@@ -161,7 +161,8 @@ class Migrations(Workspace):
         -------
         DataFrame
             Columns migration_name, migration_version, status, applied_at, applied_by, rollback_at, rollback_by, notes,
-            checksum, rollback_sql. ``attrs["warnings"]`` says what is half applied.
+            checksum, rollback_sql. ``attrs["warnings"]`` says what is half applied, and of how many applied_at
+            is only when they were registered.
 
         Examples
         --------
@@ -176,7 +177,7 @@ class Migrations(Workspace):
         frame = frames.history(
             self.history_rows(status=status, since=since, without_rollback=without_rollback, deploy=deploy)
         )
-        frame.attrs["warnings"] = self.half_applied_warnings()
+        frame.attrs["warnings"] = self.history_warnings()
         return frame
 
     def history_rows(

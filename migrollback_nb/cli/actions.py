@@ -77,7 +77,7 @@ def history(call: Call) -> Any:
             "rollback_sql",
         ),
         short=("migration_name", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes"),
-        warnings=call.db.half_applied_warnings(),
+        warnings=call.db.history_warnings(),
     )
 
 

@@ -163,6 +163,12 @@ def _synced(result: results.SyncResult, out: TextIO, err: TextIO) -> None:
         f"{gap}{mark} Sync complete: {len(result.registered)} registered{again}, {len(result.skipped)}"
         f" skipped{failed}\n"
     )
+    if result.without_time:
+        count = len(result.without_time)
+        err.write(
+            f"   applied_at of {'1 is' if count == 1 else f'{count} is'} the time of this sync: no ledger says when"
+            f" {'it was' if count == 1 else 'they were'} applied\n"
+        )
 
 
 def _applied(result: results.ApplyResult, out: TextIO, _: TextIO) -> None:

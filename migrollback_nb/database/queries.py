@@ -447,6 +447,21 @@ class Queries:
             "migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path()
         )
 
+    def times_in_deploy_ledgers(self, migrations: Sequence[dict[str, Any]]) -> list[Row]:
+        """Rows of migration_times_in_deploy_ledgers() for migrations by name, version and tool. Does not write."""
+        return self._session.call(
+            "migration_times_in_deploy_ledgers",
+            migrations=Jsonb(list(migrations)),
+            search_path=self.effective_search_path(),
+        )
+
+    def registered_by_sync(self) -> int:
+        """Of how many migrations applied_at is only when they were registered. Does not write."""
+        rows = self._session.query(
+            "SELECT count(*) AS count FROM {schema}.migration_history h WHERE h.metadata ->> 'applied_at_from' = 'sync'"
+        )
+        return int(rows[0]["count"])
+
     def deploy_ledgers_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """The ledgers of deploy tools that a rollback of these migrations writes. Does not write."""
         return tuple(self._session.call_value("deploy_ledgers_of_migrations", names=list(names)))

@@ -148,6 +148,16 @@ class Inspection:
         """Which migrations stopped between two statements, a line each, with the way out. Does not write."""
         return tuple(f"{row['migration_name']}: {row['remark']}" for row in self.database.queries.half_applied())
 
+    def history_warnings(self) -> tuple[str, ...]:
+        """What the history alone does not show: what is half applied, and times that are none. Does not write."""
+        count = self.database.queries.registered_by_sync()
+        times = (
+            f"applied_at of {count} migration{'s' if count > 1 else ''} is the time of"
+            f" {'their' if count > 1 else 'its'} registration, for no ledger says when"
+            f" {'they were' if count > 1 else 'it was'} applied"
+        )
+        return (*self.half_applied_warnings(), *((times,) if count else ()))
+
     def last(self, *, deploy: str | None = None) -> results.LastApplied:
         """Which migration was applied last, as history and deploy ledger say together; our own aside. Does not write.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import results
@@ -88,6 +89,29 @@ def ask(database: Database, files: Sequence[MigrationFile]) -> Sequence[dict[str
         if files
         else ()
     )
+
+
+def times_of(database: Database, files: Sequence[MigrationFile]) -> dict[str, dict[str, str]]:
+    """Name -> what to register of when it was applied: the ledger's time, or that there is none. Does not write."""
+    asked = [
+        {"name": file.name, "version": file.version, "tool": file.ledger_tool}
+        for file in files
+        if file.ledger_tool is not None
+    ]
+    rows = database.queries.times_in_deploy_ledgers(asked) if asked else ()
+    found = {row["migration_name"]: row for row in rows}
+    times = {}
+    for place, file in enumerate(files):
+        row = found.get(file.name)
+        times[file.name] = {"applied_at_from": "sync"}
+        if row is not None:
+            # what was applied in one transaction has one time: in the order in which the files are given
+            moment = row["applied_at"] + timedelta(microseconds=place)
+            times[file.name] = {
+                "applied_at": moment.isoformat(),
+                "applied_at_from": "ledger, local time" if row["is_local"] else "ledger",
+            }
+    return times
 
 
 def refuse_while_deploying(database: Database, tools: Iterable[str | None], *, also_broken_off: bool = False) -> None:

@@ -29,7 +29,9 @@ def register(database: Database, file: MigrationFile) -> RegisterResult:
 
     Errors are those of `Workspace.register`.
     """
-    outcome = database.commands.register_many([file.record()])[file.name]
+    record = file.record()
+    record["metadata"] |= ledgers.times_of(database, [file])[file.name]
+    outcome = database.commands.register_many([record])[file.name]
     try:
         warnings = (*live_block_warning(database, file), *ledgers.not_applied_warning(database, file))
     except ConnectionFailed as lost:  # what is registered is committed
@@ -101,6 +103,7 @@ def sync(
         failed=(*failures, *done.failed),
         warnings=(*warnings, *done.warnings),
         deploy=deploy,
+        without_time=tuple(done.without_time),
     )
 
 
@@ -121,6 +124,7 @@ class _Registered:
     applied_again: list[str] = field(default_factory=list)
     failed: list[results.FileFailure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    without_time: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> set[str]:
@@ -145,7 +149,8 @@ def _register_all(
         if progress is not None:
             progress(begin, len(files), batch[0].name)
         try:
-            outcomes, refused = _register_batch(database, batch, deploy=deploy, names=names)
+            times = ledgers.times_of(database, batch)
+            outcomes, refused = _register_batch(database, batch, times, deploy=deploy, names=names)
         except MigrollbackError as error:
             if done.registered:
                 error.done = tuple(one.migration_name for one in done.registered)
@@ -153,6 +158,7 @@ def _register_all(
                 error.hint = "\n".join(filter(None, (error.hint, before)))
             raise
         done.failed += refused
+        done.without_time += [name for name in outcomes if "applied_at" not in times[name]]
         for file in (file for file in batch if file.name in outcomes):
             remarks = file.remarks + (live_block_warning(database, file) if supabase else ())
             done.warnings += remarks
@@ -204,10 +210,17 @@ def _ledger_tools(files: Iterable[MigrationFile], history: Mapping[str, Mapping[
 
 
 def _register_batch(
-    database: Database, batch: Sequence[MigrationFile], *, deploy: str | None, names: Mapping[str, str]
+    database: Database,
+    batch: Sequence[MigrationFile],
+    times: Mapping[str, dict[str, str]],
+    *,
+    deploy: str | None,
+    names: Mapping[str, str],
 ) -> tuple[dict[str, str], Sequence[FileFailure]]:
     """Register files together, or, when the database refuses one of them, one by one. Writes."""
     records = [record_of(file, deploy=deploy, names=names) for file in batch]
+    for record in records:
+        record["metadata"] = record["metadata"] | times[record["name"]]
     try:
         return database.commands.register_many(records), ()
     except (ConnectionFailed, LockBusy):

@@ -82,10 +82,14 @@ def test_a_row_without_a_name_is_its_own(db, write_migration, ledger, session):
     assert ledger() == []
 
 
-def test_resolving_as_rolled_back_takes_it_out_too(db, applied, ledger):
+def test_resolving_as_rolled_back_takes_it_out_too(db, applied, ledger, session):
     applied("20250120_add_t", "CREATE TABLE t ();", "DROP TABLE nowhere;")
     with pytest.raises(mr.RollbackFailed):
         db.rollback("20250120_add_t", confirm="20250120_add_t")
+    with pytest.raises(mr.Refused, match="still stands"):
+        db.resolve("20250120_add_t", status="rolled_back", reason="dropped by hand")
+    assert ledger() != []
+    session().execute("DROP TABLE t")
     db.resolve("20250120_add_t", status="rolled_back", reason="dropped by hand")
     assert ledger() == []
 

@@ -73,9 +73,14 @@ class SyncResult:
     failed: tuple[FileFailure, ...] = ()  #: files that could not be registered
     warnings: tuple[str, ...] = ()  #: what a person should know
     deploy: str | None = None  #: label of the deploy that these belong to, where one was given
+    #: names of new ones whose `applied_at` is the time of this sync, for no ledger says when they were applied
+    without_time: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of `sync --format json`; `applied_again`, `not_applied` and `deploy` only where they apply."""
+        """Keys of `sync --format json`.
+
+        `applied_again`, `not_applied`, `without_time` and `deploy` only where they apply.
+        """
         found: dict[str, Any] = {
             "registered": [result.migration_name for result in self.registered],
             "skipped": list(self.skipped),
@@ -86,6 +91,8 @@ class SyncResult:
             found["applied_again"] = list(self.applied_again)
         if self.not_applied:
             found["not_applied"] = list(self.not_applied)
+        if self.without_time:
+            found["without_time"] = list(self.without_time)
         return found | ({"deploy": self.deploy} if self.deploy is not None else {})
 
     def __repr__(self) -> str:

@@ -213,3 +213,52 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.version_before(jsonb) IS
     'The version of the nearest migration in the folder before this one that was not rolled back; metadata: that of '
     'this one. Empty before the first, NULL where it is not known. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_times_in_deploy_ledgers(migrations jsonb, search_path text)
+RETURNS TABLE (migration_name text, applied_at timestamptz, is_local boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    t     record;
+    l     record;
+    kept  record;
+    times jsonb;
+BEGIN
+    FOR t IN SELECT DISTINCT m ->> 'tool' AS tool FROM jsonb_array_elements(migrations) AS m LOOP
+        SELECT * INTO l FROM migrollback_schema.deploy_ledger(t.tool, migration_times_in_deploy_ledgers.search_path);
+        CONTINUE WHEN NOT FOUND OR l.untrusted IS NOT NULL;
+        -- golang-migrate, tern, dbmate and Supabase keep no time; MyBatis and postgrator that of whatever machine they
+        -- ran on, without saying which
+        SELECT k.key, k.moment, a.atttypid = 'timestamptz'::regtype OR k.is_utc AS zoned INTO kept
+          FROM (VALUES ('goose', 'l.version_id::text', 'tstamp', 'l.tstamp', false),
+                       ('Flyway', 'l.version', 'installed_on', 'l.installed_on', false),
+                       ('Prisma', 'l.migration_name', 'finished_at', 'l.finished_at', false),
+                       ('Sqitch', 'l.change_id', 'committed_at', 'l.committed_at', false),
+                       ('node-pg-migrate', 'l.name', 'run_on', 'l.run_on', false),
+                       ('yoyo', 'l.migration_id', 'applied_at_utc', 'l.applied_at_utc AT TIME ZONE ''UTC''', true),
+                       ('golang-migrate', 'l.version::text', 'installed_on', 'l.installed_on', false),    -- sqlx
+                       ('golang-migrate', 'l.name', 'migrated_at', 'l.migrated_at', false),               -- bun
+                       ('diesel', 'l.version', 'run_on', 'l.run_on', false),
+                       ('sql-migrate', 'l.id', 'applied_at', 'l.applied_at', false))
+               AS k (tool, key, column_name, moment, is_utc)
+          JOIN pg_attribute a ON a.attrelid = l.ledger AND a.attname = k.column_name AND NOT a.attisdropped
+         WHERE k.tool = t.tool;
+        CONTINUE WHEN NOT FOUND;
+        EXECUTE format('SELECT jsonb_object_agg(f.key, f.moment) FROM (SELECT %1$s AS key, max((%2$s)::timestamptz) AS '
+                       'moment FROM %3$s l GROUP BY 1) f WHERE f.key IS NOT NULL', kept.key, kept.moment, l.ledger)
+            INTO times;
+        RETURN QUERY
+            SELECT m.name, least((times ->> k.key)::timestamptz, now()), NOT kept.zoned
+              FROM (SELECT x ->> 'name' AS name, x ->> 'version' AS version FROM jsonb_array_elements(migrations) AS x
+                     WHERE x ->> 'tool' = t.tool) m
+             CROSS JOIN LATERAL (
+                 SELECT c.key FROM unnest(CASE l.known_by
+                     WHEN 'number' THEN ARRAY[substring(m.version FROM '^[0-9]{1,255}$')::numeric::text]
+                     WHEN 'version' THEN ARRAY[m.version, m.name]
+                     WHEN 'file' THEN ARRAY[m.name || '.sql'] ELSE ARRAY[m.name] END) AS c (key)
+                  WHERE times ->> c.key IS NOT NULL LIMIT 1) k;
+    END LOOP;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_times_in_deploy_ledgers(jsonb, text) IS
+    'When these migrations (an array of objects: name, version, tool) were applied, as the ledgers of their deploy '
+    'tools keep it, never later than now; no row where none does. is_local: it is kept without a time zone, and read '
+    'in that of the session. search_path: where ledgers are looked for, besides public. Does not write.';

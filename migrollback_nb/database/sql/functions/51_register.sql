@@ -37,6 +37,7 @@ DECLARE
     cycle   text[];
     recorded text[];
     verdict text;
+    came_at timestamptz;
     -- What was read from a file says all of these, also by leaving them out.
     from_file text[] := CASE WHEN metadata ? 'rollback' THEN '{rollback_remark, tool, previous_version, destroys}'
         ELSE '{rollback_remark}' END;
@@ -72,15 +73,17 @@ BEGIN
         metadata := metadata - 'system';
     END IF;
     IF old.status <> 'rolled_back' THEN -- it stays with the deploy that brought it
-        metadata := metadata - 'deploy';
+        metadata := metadata - '{deploy, applied_at, applied_at_from}'::text[];
     END IF;
+    -- clock_timestamp(): several of one transaction keep the order in which they come
+    came_at := coalesce((metadata ->> 'applied_at')::timestamptz, clock_timestamp());
+    metadata := metadata - 'applied_at';
     PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
     IF old.id IS NULL THEN
         verdict := 'registered';
-        -- clock_timestamp(): several of one transaction keep the order in which they come
         INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, applied_at, rollback_sql,
                                                           checksum, metadata)
-        VALUES (save_migration.name, version, clock_timestamp(), save_migration.rollback_sql, save_migration.checksum,
+        VALUES (save_migration.name, version, came_at, save_migration.rollback_sql, save_migration.checksum,
                 save_migration.metadata);
     ELSE
         SELECT coalesce(array_agg(d.depends_on ORDER BY d.depends_on), '{}') INTO recorded
@@ -98,10 +101,10 @@ BEGIN
             UPDATE migrollback_schema.migration_history h
                SET migration_version = version, rollback_sql = save_migration.rollback_sql,
                    checksum = save_migration.checksum,
-                   metadata = (CASE WHEN h.status = 'rolled_back' THEN h.metadata - 'deploy'
+                   metadata = (CASE WHEN h.status = 'rolled_back' THEN h.metadata - '{deploy, applied_at_from}'::text[]
                                ELSE h.metadata END - from_file) || save_migration.metadata,
                    status = CASE WHEN h.status = 'rolled_back' THEN 'applied' ELSE h.status END,
-                   applied_at = CASE WHEN h.status = 'rolled_back' THEN clock_timestamp() ELSE h.applied_at END,
+                   applied_at = CASE WHEN h.status = 'rolled_back' THEN came_at ELSE h.applied_at END,
                    applied_by = CASE WHEN h.status = 'rolled_back' THEN current_user ELSE h.applied_by END
              WHERE h.id = old.id;
             DELETE FROM migrollback_schema.migration_dependencies d
@@ -150,7 +153,8 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.register_migration(text, text, text, text, text[], jsonb, text, text) IS
     'Writes: records a migration that is applied. name: stem of its file; version: its leading digits; checksum: '
-    'SHA-256 of the file; depends_on: names that must be registered already; metadata: see migration_history; '
+    'SHA-256 of the file; depends_on: names that must be registered already; metadata: see migration_history, and '
+    'applied_at, when it was applied, where that is known; '
     'search_path: what the rollback SQL runs under, by default the schemas of the caller''s. Again: updates. After a '
     'rollback: says that it is applied again (event applied_again). Returns registered, updated, unchanged or '
     'applied again. SQLSTATE MR003, MR004, MR005 for bad dependencies.';
@@ -202,10 +206,12 @@ BEGIN
     -- A microsecond apart: in the order in which they are given, which need not be that of their names (2 before 10).
     INSERT INTO migrollback_schema.migration_history (migration_name, migration_version, applied_at, rollback_sql,
                                                       checksum, metadata)
-    SELECT e.name, e.version, now() + e.place * interval '1 microsecond', e.rollback_sql, e.checksum,
+    SELECT e.name, e.version,
+           coalesce((e.metadata ->> 'applied_at')::timestamptz, now() + e.place * interval '1 microsecond'),
+           e.rollback_sql, e.checksum,
            jsonb_build_object('search_path', coalesce(register_migrations.search_path, ''))
            || CASE WHEN migrollback_schema.is_system_migration(e.name) THEN coalesce(e.metadata, '{}')
-               ELSE coalesce(e.metadata, '{}') - 'system' END
+               ELSE coalesce(e.metadata, '{}') - '{system, applied_at}'::text[] END
       FROM ROWS FROM (jsonb_to_recordset(migrations) AS (name text, version text, rollback_sql text, checksum text,
                                                          metadata jsonb))
            WITH ORDINALITY AS e (name, version, rollback_sql, checksum, metadata, place);
@@ -239,7 +245,7 @@ BEGIN
         again.migration_name, again.migration_version, again.rollback_sql, again.checksum,
         ARRAY(SELECT d.depends_on FROM migrollback_schema.migration_dependencies d
               WHERE d.migration_name = again.migration_name AND d.source = 'declared'),
-        again.metadata - 'deploy' || CASE WHEN record_applied_again.deploy IS NULL THEN '{}'
+        again.metadata - '{deploy, applied_at_from}'::text[] || CASE WHEN record_applied_again.deploy IS NULL THEN '{}'
             ELSE jsonb_build_object('deploy', record_applied_again.deploy) END,
         record_applied_again.client, coalesce(again.metadata ->> 'search_path', ''));
 END $function$;
@@ -332,6 +338,7 @@ BEGIN
             RAISE EXCEPTION 'Cannot rollback: other migrations depend on this one'
                 USING ERRCODE = 'MR002', DETAIL = array_to_json(blocking);
         END IF;
+        ledger := migrollback_schema.forget_in_deploy_ledger(old.migration_name, old.migration_version, old.metadata);
         standing := migrollback_schema.migration_still_there(old.migration_name);
         IF cardinality(standing) > 0 AND force IS NOT TRUE THEN
             RAISE EXCEPTION 'what % created still stands: %', name, array_to_string(standing[:5], ', ')
@@ -341,7 +348,6 @@ BEGIN
                     'migration back, then resolve it. To record it as rolled back all the same: --force (force => '
                     'true), which the audit log keeps.';
         END IF;
-        ledger := migrollback_schema.forget_in_deploy_ledger(old.migration_name, old.migration_version, old.metadata);
     ELSE
         SELECT array_agg(d.depends_on ORDER BY d.depends_on) INTO blocking
           FROM migrollback_schema.migration_dependencies d
