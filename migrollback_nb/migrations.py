@@ -161,8 +161,7 @@ class Migrations(Workspace):
         -------
         DataFrame
             Columns migration_name, migration_version, status, applied_at, applied_by, rollback_at, rollback_by, notes,
-            checksum, rollback_sql. ``attrs["warnings"]`` says what is half applied, and of how many applied_at
-            is only when they were registered.
+            checksum, rollback_sql. ``attrs["warnings"]``: what is half applied, whose applied_at is not known.
 
         Examples
         --------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from migrollback_nb.database.attempts import Attempts
 from migrollback_nb.database.commands import Commands
+from migrollback_nb.database.lookups import Lookups
 from migrollback_nb.database.nontransactional import NontransactionalCommands
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.rehearsals import Rehearsals
@@ -36,6 +37,7 @@ class Database:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.queries = Queries(session)
+        self.lookups = Lookups(session, self.queries)
         self.attempts = Attempts(session, self.queries)
         self.commands = Commands(session, self.attempts)
         self.nontransactional = NontransactionalCommands(session, self.queries, self.attempts)

@@ -154,29 +154,6 @@ class Queries:
         rows = self._session.call("list_rollbackable_migrations")
         return [{**row, "verdict": None, "headline": None} for row in rows]
 
-    def half_applied(self, name: str | None = None) -> list[Row]:
-        """Rows of half_applied_migrations(): what stopped between two statements, of one or all. Does not write."""
-        return self._session.call("half_applied_migrations", name=name)
-
-    def unfinished_objects(self) -> list[Row]:
-        """Rows of unfinished_schema_objects() on which no other session is at work. Does not write."""
-        return [row for row in self._session.call("unfinished_schema_objects") if not row["in_progress"]]
-
-    def routines_named(self, names: Sequence[str]) -> list[str]:
-        """Which of these names some function or procedure has, whatever its schema. Does not write."""
-        rows = self._session.query(
-            "SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p WHERE p.proname = ANY (%(names)s::text[])",
-            names=list(names),
-        )
-        return [row["proname"] for row in rows]
-
-    def relation(self, name: str) -> int | None:
-        """The object id of what a quoted name means on the session's own path; None: nothing. Does not write."""
-        rows = self._session.query_on_own_path(
-            "SELECT pg_catalog.to_regclass(%(name)s)::pg_catalog.oid AS relation", name=name
-        )
-        return cast("int | None", rows[0]["relation"])
-
     def history(
         self,
         *,
@@ -446,21 +423,6 @@ class Queries:
         return self._session.call(
             "migrations_in_deploy_ledgers", migrations=Jsonb(list(migrations)), search_path=self.effective_search_path()
         )
-
-    def times_in_deploy_ledgers(self, migrations: Sequence[dict[str, Any]]) -> list[Row]:
-        """Rows of migration_times_in_deploy_ledgers() for migrations by name, version and tool. Does not write."""
-        return self._session.call(
-            "migration_times_in_deploy_ledgers",
-            migrations=Jsonb(list(migrations)),
-            search_path=self.effective_search_path(),
-        )
-
-    def registered_by_sync(self) -> int:
-        """Of how many migrations applied_at is only when they were registered. Does not write."""
-        rows = self._session.query(
-            "SELECT count(*) AS count FROM {schema}.migration_history h WHERE h.metadata ->> 'applied_at_from' = 'sync'"
-        )
-        return int(rows[0]["count"])
 
     def deploy_ledgers_of(self, names: Sequence[str]) -> tuple[str, ...]:
         """The ledgers of deploy tools that a rollback of these migrations writes. Does not write."""

@@ -323,9 +323,9 @@ def _refuse_passing_over(database: Database, file: MigrationFile) -> None:
     from migrollback_nb.parsing.concurrently import passed_over
 
     wanted = passed_over(file.up_statements())
-    left = {(row["table_id"], row["name"]): row for row in database.queries.unfinished_objects()} if wanted else {}
+    left = {(row["table_id"], row["name"]): row for row in database.lookups.unfinished_objects()} if wanted else {}
     for index in wanted if left else ():
-        if (row := left.get((database.queries.relation(index.table), index.name))) is not None:
+        if (row := left.get((database.lookups.relation(index.table), index.name))) is not None:
             raise Refused(
                 f"{file.path}: {row['remark']}, and IF NOT EXISTS would pass over it",
                 migration_name=file.name,
@@ -336,7 +336,7 @@ def _refuse_passing_over(database: Database, file: MigrationFile) -> None:
 def _way_on(database: Database, file: MigrationFile) -> str:
     """What to do after a failure outside a transaction: what ran, what it left, how it goes on."""
     try:
-        half = next((row for row in database.queries.half_applied(file.name) if row["direction"] == "apply"), None)
+        half = next((row for row in database.lookups.half_applied(file.name) if row["direction"] == "apply"), None)
     except MigrollbackError:  # the failure itself counts
         return _STATEMENTS_STAY
     if half is None:

@@ -32,7 +32,7 @@ def hint(database: Database, details: Mapping[str, Any], no_transaction: str) ->
         from migrollback_nb.files.extension_functions import functions_named, missing_words
 
         wanted = functions_named(statement)
-        there = set(database.queries.routines_named(list(wanted))) if wanted else set()
+        there = set(database.lookups.routines_named(list(wanted))) if wanted else set()
         missing = {name: extension for name, extension in wanted.items() if name not in there}
         if missing:
             create = " ".join(f'CREATE EXTENSION "{extension}";' for extension in sorted(set(missing.values())))

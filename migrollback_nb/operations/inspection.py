@@ -146,11 +146,11 @@ class Inspection:
 
     def half_applied_warnings(self) -> tuple[str, ...]:
         """Which migrations stopped between two statements, a line each, with the way out. Does not write."""
-        return tuple(f"{row['migration_name']}: {row['remark']}" for row in self.database.queries.half_applied())
+        return tuple(f"{row['migration_name']}: {row['remark']}" for row in self.database.lookups.half_applied())
 
     def history_warnings(self) -> tuple[str, ...]:
         """What the history alone does not show: what is half applied, and times that are none. Does not write."""
-        count = self.database.queries.registered_by_sync()
+        count = self.database.lookups.registered_by_sync()
         times = (
             f"applied_at of {count} migration{'s' if count > 1 else ''} is the time of"
             f" {'their' if count > 1 else 'its'} registration, for no ledger says when"

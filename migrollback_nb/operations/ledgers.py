@@ -98,7 +98,7 @@ def times_of(database: Database, files: Sequence[MigrationFile]) -> dict[str, di
         for file in files
         if file.ledger_tool is not None
     ]
-    rows = database.queries.times_in_deploy_ledgers(asked) if asked else ()
+    rows = database.lookups.times_in_deploy_ledgers(asked) if asked else ()
     found = {row["migration_name"]: row for row in rows}
     times = {}
     for place, file in enumerate(files):

@@ -68,7 +68,7 @@ def not_found(database: Database, name: str) -> MigrationNotFound | Refused:
     from difflib import get_close_matches
 
     with suppress(Exception):  # it is not there, whatever else is known of it
-        if half := database.queries.half_applied(name):
+        if half := database.lookups.half_applied(name):
             return Refused(half[0]["remark"], migration_name=name)
     similar: tuple[str, ...] = ()
     with suppress(Exception):  # it is not there, whether or not the others can be listed

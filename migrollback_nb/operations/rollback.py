@@ -303,7 +303,7 @@ def _next_step(
     """What stands after a rollback that failed, and what to do now."""
     if "statements_completed" in details:
         with suppress(MigrollbackError):
-            half = [one for one in database.queries.half_applied(name) if one["direction"] == "rollback"]
+            half = [one for one in database.lookups.half_applied(name) if one["direction"] == "rollback"]
             if half:
                 return f"Fix the cause. {half[0]['remark']}"
         undone = (

@@ -1,0 +1,58 @@
+"""Queries for messages: what is half done, when a ledger says it was applied, what a name means. Does not write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:
+    from migrollback_nb.database.queries import Queries
+    from migrollback_nb.database.session import Row, Session
+
+
+class Lookups:
+    """Queries that only some messages need."""
+
+    def __init__(self, session: Session, queries: Queries) -> None:
+        self._session = session
+        self._queries = queries
+
+    def half_applied(self, name: str | None = None) -> list[Row]:
+        """Rows of half_applied_migrations(): what stopped between two statements, of one or all. Does not write."""
+        return self._session.call("half_applied_migrations", name=name)
+
+    def unfinished_objects(self) -> list[Row]:
+        """Rows of unfinished_schema_objects() on which no other session is at work. Does not write."""
+        return [row for row in self._session.call("unfinished_schema_objects") if not row["in_progress"]]
+
+    def times_in_deploy_ledgers(self, migrations: Sequence[dict[str, Any]]) -> list[Row]:
+        """Rows of migration_times_in_deploy_ledgers() for migrations by name, version and tool. Does not write."""
+        return self._session.call(
+            "migration_times_in_deploy_ledgers",
+            migrations=Jsonb(list(migrations)),
+            search_path=self._queries.effective_search_path(),
+        )
+
+    def registered_by_sync(self) -> int:
+        """Of how many migrations applied_at is only when they were registered. Does not write."""
+        rows = self._session.query(
+            "SELECT count(*) AS count FROM {schema}.migration_history h WHERE h.metadata ->> 'applied_at_from' = 'sync'"
+        )
+        return int(rows[0]["count"])
+
+    def routines_named(self, names: Sequence[str]) -> list[str]:
+        """Which of these names some function or procedure has, whatever its schema. Does not write."""
+        rows = self._session.query(
+            "SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p WHERE p.proname = ANY (%(names)s::text[])",
+            names=list(names),
+        )
+        return [row["proname"] for row in rows]
+
+    def relation(self, name: str) -> int | None:
+        """The object id of what a quoted name means on the session's own path; None: nothing. Does not write."""
+        rows = self._session.query_on_own_path(
+            "SELECT pg_catalog.to_regclass(%(name)s)::pg_catalog.oid AS relation", name=name
+        )
+        return cast("int | None", rows[0]["relation"])
