@@ -237,3 +237,24 @@ def test_sequences_that_stand_further_or_were_never_asked_are_none(db, applied, 
     assert [one.detail for one in found.effects if one.effect == "restarts_sequence"] == [
         "starts at 1, public.s.id holds numbers up to 4"
     ]
+
+
+@pytest.mark.versions
+def test_many_tables_of_every_size_and_a_role_that_may_not_look(db, applied, session):
+    connection = session()
+    connection.execute(
+        "DO $$ BEGIN FOR i IN 1..120 LOOP EXECUTE format('CREATE TABLE s%s (id serial PRIMARY KEY, v text)', i); END"
+        " LOOP; END $$; ANALYZE pg_class; ANALYZE pg_sequence; CREATE TABLE plain (a int, b numeric, c text);"
+        " INSERT INTO plain SELECT g, g / 2.0, repeat('x', 300) || g FROM generate_series(1, 3000) g"
+    )
+    assert len(connection.execute("SELECT schema_states() -> 'sequence'").fetchone()[0]) == 120
+    applied(
+        "001_p",
+        "ALTER TABLE plain ADD d int;",
+        "ALTER TABLE plain DROP d; ALTER TABLE plain ALTER b TYPE int; UPDATE plain SET c = c; DELETE FROM plain WHERE"
+        " a > 2990;",
+    )
+    assert told(rehearsed(db, session, "001_p")) == [
+        ("loses_rows", "public.plain", 10, "rows deleted"),
+        ("loses_values", "public.plain.b", 1495, "other values"),
+    ]

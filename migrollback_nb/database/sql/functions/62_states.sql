@@ -46,31 +46,45 @@ COMMENT ON FUNCTION migrollback_schema.shared_states() IS
 CREATE OR REPLACE FUNCTION migrollback_schema.sequence_states(relations oid[]) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
-    one    record;
-    stands bigint;
-    called boolean;
-    found  jsonb := '{}';
+    by_function constant boolean := to_regprocedure('pg_catalog.pg_get_sequence_data(regclass)') IS NOT NULL;   -- 18
+    chunk     oid[];
+    first     int := 1;
+    step      int := CASE WHEN by_function THEN 100000 ELSE 100 END;
+    batch     jsonb;
+    values_of jsonb := '[]';            -- [oid, last value, whether it was given out]
 BEGIN
     -- Not pg_sequence_last_value(): it keeps a lock until the transaction ends, also where a subtransaction is undone,
     -- and tells one that was set and not yet asked from one that was never asked only by NULL.
-    FOR one IN
-        SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS identity, s.seqincrement AS step,
-               (SELECT format('%I.%I.%I', tn.nspname, t.relname, a.attname) FROM pg_depend d
-                 JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
-                 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-                 WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass
-                   AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i') LIMIT 1) AS owner
-        FROM unnest(relations) AS r (oid) JOIN pg_class c ON c.oid = r.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-        JOIN pg_sequence s ON s.seqrelid = c.oid WHERE has_sequence_privilege(c.oid, 'SELECT')
-    LOOP
+    WHILE first <= cardinality(relations) LOOP
+        chunk := relations[first:first + step - 1];
         BEGIN
-            EXECUTE format('SELECT last_value, is_called FROM %s', one.identity) INTO stands, called;
-            found := found || jsonb_build_object(one.identity, jsonb_build_array(stands, called, one.step, one.owner));
-        EXCEPTION WHEN undefined_table OR lock_not_available OR insufficient_privilege THEN
-            NULL;                       -- gone meanwhile, or another session is at it
+            EXECUTE 'SELECT jsonb_agg(jsonb_build_array(q.oid, q.last_value, q.is_called)) FROM (' || CASE
+                WHEN by_function THEN 'SELECT r.oid, d.last_value, d.is_called FROM unnest($1) AS r (oid)'
+                                      ' CROSS JOIN LATERAL pg_get_sequence_data(r.oid) d'
+                ELSE (SELECT string_agg(format('SELECT %s::oid AS oid, last_value, is_called FROM %s', r.oid,
+                                               r.oid::regclass), ' UNION ALL ') FROM unnest(chunk) AS r (oid)) END
+                || ') q' INTO batch USING chunk;
+            values_of := values_of || coalesce(batch, '[]');
+            first := first + step;
+        EXCEPTION WHEN undefined_table OR lock_not_available OR insufficient_privilege OR internal_error
+                       OR syntax_error THEN
+            -- one is gone meanwhile, another session is at it, or this role may not look: the others one by one
+            first := first + CASE WHEN step = 1 THEN 1 ELSE 0 END;
+            step := 1;
         END;
     END LOOP;
-    RETURN found;
+    RETURN (
+        SELECT coalesce(jsonb_object_agg(format('%I.%I', n.nspname, c.relname), jsonb_build_array(
+                   v.value -> 1, v.value -> 2, s.seqincrement, o.owner)), '{}')
+        FROM jsonb_array_elements(values_of) v JOIN pg_class c ON c.oid = (v.value ->> 0)::oid
+        JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence s ON s.seqrelid = c.oid
+        LEFT JOIN LATERAL (
+            SELECT format('%I.%I.%I', tn.nspname, t.relname, a.attname) AS owner FROM pg_depend d
+              JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+              JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+             WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass
+               AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i') LIMIT 1) o ON true
+        WHERE v.value ->> 1 IS NOT NULL);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.sequence_states(oid[]) IS
     'Where these sequences stand: identity -> [last value, whether it was given out, step, column that owns it]; '

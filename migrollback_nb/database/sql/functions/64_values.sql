@@ -40,47 +40,26 @@ COMMENT ON FUNCTION migrollback_schema.tables_to_compare(text[], text) IS
     'Tables, with their partitions, whose rows the rollback SQL of these migrations may change in place: whose types '
     'it changes, that it updates, deletes from or empties, by the words of the SQL. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.read_values(
-    relation oid, columns text[], key text[], row_limit int, until timestamptz, OUT rows jsonb, OUT complete boolean)
+CREATE OR REPLACE FUNCTION migrollback_schema.read_values(relation oid, columns text[], key text[]) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
     SET max_parallel_workers_per_gather = 0 AS $function$
 DECLARE
-    step  constant int := 100;          -- pages looked at between two looks at the clock
-    pages constant bigint := pg_relation_size(relation) / current_setting('block_size')::int;
-    page  bigint := 0;
-    more  jsonb;
-    known bigint := 0;
-    parts jsonb[] := '{}';
-    -- format() asks a type for its text, and calls no cast that someone may have made
-    one_value constant text := 'CASE WHEN num_nulls(%1$s) = 0 THEN CASE WHEN length(format(''%%s'', %1$s)) > 200'
-        ' THEN left(format(''%%s'', %1$s), 200) || md5(format(''%%s'', %1$s)) ELSE format(''%%s'', %1$s) END END';
-    list  constant text := (SELECT string_agg(CASE WHEN c.name IS NULL THEN 'NULL::text'
-                                                   ELSE format(one_value, quote_ident(c.name)) END, ', '
-                                              ORDER BY c.place)
-                            FROM unnest(columns) WITH ORDINALITY AS c (name, place));
-    keys  constant text := (SELECT string_agg(format('format(''%%s'', %I)', k.name), ', ' ORDER BY k.place)
-                            FROM unnest(key) WITH ORDINALITY AS k (name, place));
+    rows jsonb;
 BEGIN
-    complete := false;
-    WHILE page < pages LOOP
-        EXIT WHEN clock_timestamp() > until OR known > row_limit;
-        EXECUTE format('SELECT jsonb_agg(jsonb_build_array(%s, %s)) FROM ONLY %s WHERE ctid >= %L AND ctid < %L',
-                       CASE WHEN keys IS NULL THEN 'NULL::text' ELSE format('jsonb_build_array(%s)::text', keys) END,
-                       format('jsonb_build_array(%s)', list), relation::regclass, format('(%s,0)', page),
-                       format('(%s,0)', page + step)) INTO more;
-        IF more IS NOT NULL THEN
-            parts := parts || more;
-            known := known + jsonb_array_length(more);
-        END IF;
-        page := page + step;
-    END LOOP;
-    complete := page >= pages;
-    rows := (SELECT coalesce(jsonb_agg(r.value), '[]') FROM unnest(parts) AS p (part)
-             CROSS JOIN LATERAL jsonb_array_elements(p.part) r);
+    -- format() asks a type for its text, and calls no cast that someone may have made
+    EXECUTE (
+        SELECT format('SELECT jsonb_agg(jsonb_build_array(%s, jsonb_build_array(%s))) FROM ONLY %s',
+                      coalesce((SELECT format('jsonb_build_array(%s)::text',
+                                              string_agg(format('format(''%%s'', %I)', k.name), ', ' ORDER BY k.place))
+                                FROM unnest(key) WITH ORDINALITY AS k (name, place) HAVING count(*) > 0), 'NULL::text'),
+                      string_agg(CASE WHEN c.name IS NULL THEN 'NULL::text'
+                                      ELSE format('CASE WHEN num_nulls(%1$I) = 0 THEN format(''%%s'', %1$I) END',
+                                                  c.name) END, ', ' ORDER BY c.place), relation::regclass)
+        FROM unnest(columns) WITH ORDINALITY AS c (name, place)) INTO rows;
+    RETURN coalesce(rows, '[]');
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.read_values(oid, text[], text[], int, timestamptz) IS
-    'Rows of one table as [key, [value, ...]], all as text, the long ones shortened with a hash; complete: whether '
-    'these are all rows, read within row_limit and until this moment. Does not write.';
+COMMENT ON FUNCTION migrollback_schema.read_values(oid, text[], text[]) IS
+    'All rows of one table as [key, [value, ...]], each as text. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.kind_of_type(type_id oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -99,13 +78,15 @@ COMMENT ON FUNCTION migrollback_schema.kind_of_type(oid) IS
 CREATE OR REPLACE FUNCTION migrollback_schema.keep_values(names text[], otherwise_path text, until timestamptz)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
+    most constant bigint := 8 * 1024 * 1024;    -- 50,000 narrow rows: read twice, once of that under locks
     relation oid;
     layout   record;
-    read     record;
+    rows     jsonb;
     kept     jsonb := '{}';
 BEGIN
     FOREACH relation IN ARRAY migrollback_schema.tables_to_compare(names, otherwise_path) LOOP
-        CONTINUE WHEN row_security_active(relation) OR NOT has_table_privilege(relation, 'SELECT');
+        CONTINUE WHEN row_security_active(relation) OR NOT has_table_privilege(relation, 'SELECT')
+            OR pg_table_size(relation) > most OR clock_timestamp() > until;
         SELECT array_agg(a.attname::text ORDER BY a.attnum) AS names, array_agg(a.attnum ORDER BY a.attnum) AS numbers,
                array_agg(migrollback_schema.kind_of_type(a.atttypid) ORDER BY a.attnum) AS types,
                (SELECT array_agg(k.attname::text ORDER BY u.place) FROM pg_index i
@@ -117,28 +98,27 @@ BEGIN
          WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND to_jsonb(a) ->> 'attgenerated' <> 'v';
         CONTINUE WHEN layout.names IS NULL OR cardinality(layout.names) > 90;
         BEGIN
-            read := migrollback_schema.read_values(relation, layout.names, layout.key, 20000, until);
+            rows := migrollback_schema.read_values(relation, layout.names, layout.key);
         EXCEPTION WHEN OTHERS THEN      -- another's lock, no right to a column: then it is not compared
             CONTINUE;
         END;
-        CONTINUE WHEN NOT read.complete;
         kept := kept || jsonb_build_object(relation::text, jsonb_build_object(
             'relation', relation::regclass::text, 'names', layout.names, 'numbers', layout.numbers,
-            'types', layout.types, 'key', layout.key, 'rows', read.rows));
+            'types', layout.types, 'key', layout.key, 'rows', rows));
     END LOOP;
     RETURN kept;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.keep_values(text[], text, timestamptz) IS
     'The rows of tables_to_compare(), for keep_values_again() and compare_values(): oid -> relation, names, numbers '
-    'and types of its columns, key (primary key), rows. Leaves out tables that are too large to be read until this '
-    'moment. Does not write.';
+    'and types of its columns, key (primary key), rows. Leaves out tables of more than 8 MB, and begins none after '
+    'this moment. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.keep_values_again(kept jsonb, until timestamptz) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
     one    record;
     layout record;
-    read   record;
+    rows   jsonb;
     again  jsonb := '{}';
 BEGIN
     FOR one IN SELECT k.key::oid AS oid, k.value AS was FROM jsonb_each(kept) k
@@ -157,16 +137,14 @@ BEGIN
           LEFT JOIN jsonb_array_elements_text(CASE WHEN jsonb_typeof(one.was -> 'key') = 'array'
                                                    THEN one.was -> 'key' ELSE '[]' END)
               WITH ORDINALITY AS k (name, place) ON k.name = one.was #>> ARRAY['names', (n.place - 1)::text];
-        CONTINUE WHEN NULL = ANY (layout.key) OR array_position(layout.key, NULL) IS NOT NULL;
+        CONTINUE WHEN array_position(layout.key, NULL) IS NOT NULL OR clock_timestamp() > until;
         BEGIN
-            read := migrollback_schema.read_values(one.oid, layout.names, layout.key, 40000, until);
+            rows := migrollback_schema.read_values(one.oid, layout.names, layout.key);
         EXCEPTION WHEN OTHERS THEN
             CONTINUE;
         END;
-        IF read.complete THEN
-            again := again || jsonb_build_object(one.oid::text, jsonb_build_object(
-                'names', layout.names, 'types', layout.types, 'rows', read.rows));
-        END IF;
+        again := again || jsonb_build_object(one.oid::text, jsonb_build_object(
+            'names', layout.names, 'types', layout.types, 'rows', rows));
     END LOOP;
     RETURN again;
 END $function$;
@@ -218,95 +196,115 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.kind_of_change(text, text, text, text) IS
     'In which way a value changed, in words that do not tell the value. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.is_same_value(was text, is_now text, of_type text, to_type text)
+RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    RETURN migrollback_schema.comparable_value(was, of_type, to_type)
+           IS NOT DISTINCT FROM migrollback_schema.comparable_value(is_now, to_type, of_type);
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.is_same_value(text, text, text, text) IS
+    'Whether two values of different types say the same. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.changed_columns(was jsonb, is_now jsonb)
+RETURNS TABLE (place int, changed bigint, kinds text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+BEGIN
+    IF jsonb_typeof(was -> 'key') = 'array' THEN
+        RETURN QUERY
+        WITH o AS MATERIALIZED (SELECT e ->> 0 AS key, e -> 1 AS v FROM jsonb_array_elements(was -> 'rows') e),
+        n AS MATERIALIZED (SELECT e ->> 0 AS key, e -> 1 AS v FROM jsonb_array_elements(is_now -> 'rows') e),
+        pair AS MATERIALIZED (SELECT o.v AS was, n.v AS is_now FROM o JOIN n ON n.key = o.key WHERE o.v <> n.v),
+        col AS (SELECT (c.place - 1)::int AS place, c.type AS of_type,
+                       is_now #>> ARRAY['types', (c.place - 1)::text] AS to_type
+                FROM jsonb_array_elements_text(was -> 'types') WITH ORDINALITY AS c (type, place)
+                WHERE is_now #>> ARRAY['names', (c.place - 1)::text] IS NOT NULL),
+        differing AS MATERIALIZED (
+            SELECT c.place, c.of_type, c.to_type, p.was ->> c.place AS was, p.is_now ->> c.place AS is_now,
+                   row_number() OVER (PARTITION BY c.place) AS number
+            FROM pair p CROSS JOIN col c
+            WHERE p.was -> c.place <> p.is_now -> c.place
+              AND NOT CASE WHEN c.of_type = 'number' AND c.to_type = 'number'
+                           THEN coalesce((p.was ->> c.place)::numeric = (p.is_now ->> c.place)::numeric, false)
+                           WHEN c.of_type = c.to_type AND c.of_type <> 'json' THEN false
+                           ELSE migrollback_schema.is_same_value(p.was ->> c.place, p.is_now ->> c.place, c.of_type,
+                                                                 c.to_type) END)
+        SELECT d.place, max(d.number), (
+            -- of the first hundreds: enough to know in which ways
+            SELECT string_agg(k.kind, ', ' ORDER BY k.count DESC, k.kind)
+            FROM (SELECT migrollback_schema.kind_of_change(x.was, x.is_now, x.of_type, x.to_type) AS kind,
+                         count(*) AS count FROM differing x WHERE x.place = d.place AND x.number <= 500 GROUP BY 1) k)
+        FROM differing d GROUP BY d.place ORDER BY d.place;
+        RETURN;
+    END IF;
+    -- Without a key: how many times each value is there.
+    RETURN QUERY
+    WITH col AS (SELECT (c.place - 1)::int AS place, c.type AS of_type,
+                        is_now #>> ARRAY['types', (c.place - 1)::text] AS to_type
+                 FROM jsonb_array_elements_text(was -> 'types') WITH ORDINALITY AS c (type, place)
+                 WHERE is_now #>> ARRAY['names', (c.place - 1)::text] IS NOT NULL),
+    seen AS (
+        SELECT c.place, CASE WHEN c.of_type = c.to_type AND c.of_type NOT IN ('number', 'json') THEN e -> 1 ->> c.place
+                             ELSE migrollback_schema.comparable_value(e -> 1 ->> c.place, c.of_type, c.to_type)
+                        END AS value, 1 AS times FROM jsonb_array_elements(was -> 'rows') e CROSS JOIN col c
+        UNION ALL
+        SELECT c.place, CASE WHEN c.of_type = c.to_type AND c.of_type NOT IN ('number', 'json') THEN e -> 1 ->> c.place
+                             ELSE migrollback_schema.comparable_value(e -> 1 ->> c.place, c.to_type, c.of_type)
+                        END, -1 FROM jsonb_array_elements(is_now -> 'rows') e CROSS JOIN col c),
+    counted AS (SELECT s.place, s.value, sum(s.times) AS missing FROM seen s GROUP BY 1, 2)
+    SELECT c.place, (sum(c.missing) - greatest(0, jsonb_array_length(was -> 'rows')
+                                                  - jsonb_array_length(is_now -> 'rows')))::bigint, 'other values'
+    FROM counted c WHERE c.missing > 0 GROUP BY c.place ORDER BY c.place;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.changed_columns(jsonb, jsonb) IS
+    'Of one table of keep_values() and keep_values_again(): columns (their place, from 0) of which values differ, how '
+    'many, and in which ways. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.missing_rows(was jsonb, is_now jsonb) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+BEGIN
+    IF jsonb_typeof(was -> 'key') = 'array' THEN
+        RETURN (
+            SELECT count(*) FROM (SELECT e ->> 0 FROM jsonb_array_elements(was -> 'rows') e
+                                  EXCEPT SELECT e ->> 0 FROM jsonb_array_elements(is_now -> 'rows') e) m);
+    END IF;
+    -- without a key only their number tells
+    RETURN greatest(0, jsonb_array_length(was -> 'rows') - jsonb_array_length(is_now -> 'rows'));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.missing_rows(jsonb, jsonb) IS
+    'How many rows of one table of keep_values() are no longer there, by their key. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.compare_values(kept jsonb, again jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
     one      record;
-    place    int;
-    of_type  text;
-    to_type  text;
-    identity text;
     missing  bigint;
-    counted  record;
     compared jsonb := '[]';
-    same     jsonb := '[]';             -- columns that were dropped, and stand there again with the same values
+    same     jsonb := '[]';             -- columns that were compared, also those that were dropped and made again
     effects  jsonb := '[]';
 BEGIN
-    FOR one IN SELECT k.value ->> 'relation' AS relation, k.value AS was, a.value AS is_now,
-                      jsonb_typeof(k.value -> 'key') = 'array' AS has_key
+    FOR one IN SELECT k.value ->> 'relation' AS relation, k.value AS was, a.value AS is_now
                  FROM jsonb_each(kept) k JOIN jsonb_each(again) a ON a.key = k.key ORDER BY 1
     LOOP
-        missing := migrollback_schema.missing_rows(one.was, one.is_now, one.has_key);
         compared := compared || to_jsonb(one.relation);
+        same := same || (
+            SELECT coalesce(jsonb_agg(one.relation || '.' || quote_ident(n.name)), '[]')
+            FROM jsonb_array_elements_text(one.was -> 'names') WITH ORDINALITY AS n (name, place)
+            WHERE one.is_now #>> ARRAY['names', (n.place - 1)::text] IS NOT NULL);
+        CONTINUE WHEN one.was -> 'rows' = one.is_now -> 'rows' AND one.was -> 'types' = one.is_now -> 'types';
+        missing := migrollback_schema.missing_rows(one.was, one.is_now);
         IF missing > 0 THEN
             effects := effects || migrollback_schema.migration_effect('loses_rows', one.relation, missing,
                 CASE WHEN missing = jsonb_array_length(one.was -> 'rows') THEN 'all rows deleted'
                      ELSE 'rows deleted' END, 'rehearsal');
         END IF;
-        FOR place IN 0..jsonb_array_length(one.was -> 'names') - 1 LOOP
-            CONTINUE WHEN one.is_now #>> ARRAY['names', place::text] IS NULL;
-            of_type := one.was #>> ARRAY['types', place::text];
-            to_type := one.is_now #>> ARRAY['types', place::text];
-            identity := one.relation || '.' || quote_ident(one.was #>> ARRAY['names', place::text]);
-            counted := migrollback_schema.changed_values(one.was -> 'rows', one.is_now -> 'rows', one.has_key, place,
-                                                         of_type, to_type);
-            IF counted.changed > 0 THEN
-                effects := effects || migrollback_schema.migration_effect('loses_values', identity, counted.changed,
-                    counted.kinds, 'rehearsal');
-            END IF;
-            same := same || to_jsonb(identity);
-        END LOOP;
+        effects := effects || (
+            SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect('loses_values',
+                       one.relation || '.' || quote_ident(one.was #>> ARRAY['names', c.place::text]), c.changed,
+                       c.kinds, 'rehearsal') ORDER BY c.place), '[]')
+            FROM migrollback_schema.changed_columns(one.was, one.is_now) c WHERE c.changed > 0);
     END LOOP;
     RETURN jsonb_build_object('compared', compared, 'kept', same, 'effects', effects);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.compare_values(jsonb, jsonb) IS
     'What differs between keep_values() and keep_values_again(): effects (loses_rows, loses_values: how many, and in '
-    'which way, never a value), compared (tables), kept (columns that were compared). Does not write.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.missing_rows(was jsonb, is_now jsonb, has_key boolean) RETURNS bigint
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
-BEGIN
-    RETURN CASE WHEN has_key THEN (
-        SELECT count(*) FROM jsonb_array_elements(was -> 'rows') o
-         WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(is_now -> 'rows') n WHERE n ->> 0 = o ->> 0))
-        -- without a key only their number tells
-        ELSE greatest(0, jsonb_array_length(was -> 'rows') - jsonb_array_length(is_now -> 'rows')) END;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.missing_rows(jsonb, jsonb, boolean) IS
-    'How many rows that keep_values() kept are no longer there, by their key. Does not write.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.changed_values(
-    old_rows jsonb, new_rows jsonb, has_key boolean, place int, of_type text, to_type text, OUT changed bigint,
-    OUT kinds text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
-BEGIN
-    IF has_key THEN
-        WITH pair AS MATERIALIZED (
-            SELECT o -> 1 ->> place AS was, n -> 1 ->> place AS is_now FROM jsonb_array_elements(old_rows) o
-            JOIN jsonb_array_elements(new_rows) n ON n ->> 0 = o ->> 0),
-        differing AS MATERIALIZED (
-            SELECT p.* FROM pair p WHERE p.was IS DISTINCT FROM p.is_now),
-        kind AS (
-            SELECT migrollback_schema.kind_of_change(d.was, d.is_now, of_type, to_type) AS kind, count(*) AS count
-            FROM differing d
-            WHERE migrollback_schema.comparable_value(d.was, of_type, to_type)
-                  IS DISTINCT FROM migrollback_schema.comparable_value(d.is_now, to_type, of_type) GROUP BY 1)
-        SELECT coalesce(sum(k.count), 0), string_agg(k.kind, ', ' ORDER BY k.count DESC, k.kind)
-          INTO changed, kinds FROM kind k;
-        RETURN;
-    END IF;
-    -- Without a key: how many times each value is there. With a letter before it no value is NULL, so that the join
-    -- goes by =, and thousands of values are not each compared with all others.
-    WITH old AS MATERIALIZED (
-        SELECT coalesce('v' || migrollback_schema.comparable_value(o -> 1 ->> place, of_type, to_type), '') AS value,
-               count(*) AS count FROM jsonb_array_elements(old_rows) o GROUP BY 1),
-    new AS MATERIALIZED (
-        SELECT coalesce('v' || migrollback_schema.comparable_value(n -> 1 ->> place, to_type, of_type), '') AS value,
-               count(*) AS count FROM jsonb_array_elements(new_rows) n GROUP BY 1)
-    SELECT greatest(0, coalesce(sum(greatest(0, old.count - coalesce(new.count, 0))), 0)
-                       - greatest(0, jsonb_array_length(old_rows) - jsonb_array_length(new_rows))), 'other values'
-      INTO changed, kinds FROM old LEFT JOIN new ON new.value = old.value;
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.changed_values(jsonb, jsonb, boolean, int, text, text) IS
-    'How many values of one column differ between the rows of keep_values() and keep_values_again(), and in which '
-    'ways. place: of the column, from 0. Does not write.';
+    'which ways, never a value), compared (tables), kept (columns that were compared). Does not write.';
