@@ -189,7 +189,9 @@ class _Reader:
                 one.more["if_there"] = True
             if one.what in ("updated", "rewritten") and (id(one.table), one.column) in dropped:
                 continue
-            key = (one.what, one.of, one.table.schema, one.table.name, one.column)
+            # which of several statements wrote how many rows no one counts: hence each of them is named
+            number = one.statement if one.what in ("updated", "deleted") else 0
+            key = (one.what, one.of, one.table.schema, one.table.name, one.column, number)
             earlier = kept.setdefault(key, one.to_json())
             if "where" not in one.more:
                 earlier.pop("where", None)

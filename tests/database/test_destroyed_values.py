@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+import migrollback_nb as mr
 from migrollback_nb.files import migration
 
 pytestmark = pytest.mark.older
@@ -331,3 +332,147 @@ def test_a_large_table_is_estimated(connection):
     register(connection, "SELECT 1", "DROP TABLE big")
     (effect,) = value(connection, "SELECT migration_loss_by_text('001_up')")
     assert (effect["rows"], effect["estimated"]) == (60000, True)
+
+
+# -- where counting is not as easy as that -----------------------------------------------------------------------------
+
+
+def test_names_that_need_quotes(connection):
+    connection.execute(
+        'CREATE SCHEMA "S.x"; CREATE TABLE "S.x"."T ""q" ("a.b" text, "Select" int);'
+        ' INSERT INTO "S.x"."T ""q" VALUES (1, 1)'
+    )
+    apply(connection, 'ALTER TABLE "S.x"."T ""q" DROP "a.b"; UPDATE "S.x"."T ""q" SET "Select" = 2')
+    assert recorded(connection) == [
+        ("updated", '"S.x"."T ""q"."Select"', 1),
+        ("column dropped", '"S.x"."T ""q"."a.b"', 1),
+    ]
+    assert len(not_restored(connection)) == 2
+
+
+def test_more_than_100000_rows_are_estimated(connection):
+    connection.execute(
+        "CREATE TABLE big AS SELECT n, CASE WHEN n % 2 = 0 THEN 'a' END AS half FROM generate_series(1, 120000) AS n;"
+        " ANALYZE big"
+    )
+    apply(connection, "ALTER TABLE big DROP half; UPDATE big SET n = 0 WHERE n <= 110000")
+    (dropped, updated) = recorded(connection)
+    assert dropped[:2] == ("column dropped", "public.big.half")
+    assert 55000 < int(dropped[2].removeprefix("~")) < 65000
+    assert updated == ("updated", "public.big.n", 110000)
+    assert not_restored(connection)[0]["estimated"]
+
+
+def test_row_security_hides_rows_so_they_are_estimated(connection):
+    connection.execute(
+        "DO $$ BEGIN IF to_regrole('limited_owner') IS NULL THEN CREATE ROLE limited_owner; END IF; END $$;"
+        " ALTER TABLE orders OWNER TO limited_owner; GRANT ALL ON ALL TABLES IN SCHEMA public TO limited_owner;"
+        " GRANT ALL ON SCHEMA public TO limited_owner;"
+        " GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO limited_owner;"
+        " ALTER TABLE orders ENABLE ROW LEVEL SECURITY; ALTER TABLE orders FORCE ROW LEVEL SECURITY;"
+        " SET LOCAL ROLE limited_owner"
+    )
+    apply(connection, "ALTER TABLE orders DROP customer")
+    assert recorded(connection) == [("column dropped", "public.orders.customer", "~300")]
+
+
+def test_written_twice(connection):
+    apply(connection, "UPDATE customers SET plan = 'x' WHERE id <= 10; UPDATE customers SET plan = 'y' WHERE id <= 20")
+    assert recorded(connection) == [("updated", "public.customers.plan", "~30")]
+
+
+def test_what_the_session_wrote_before_is_not_the_migrations(connection):
+    connection.execute("UPDATE customers SET note = 'x'; DELETE FROM orders")
+    apply(connection, "UPDATE customers SET plan = 'x' WHERE id <= 10")
+    assert recorded(connection) == [("updated", "public.customers.plan", 10)]
+
+
+def test_triggers_and_functions_of_the_database(connection):
+    connection.execute(
+        "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM orders; RETURN NULL; END $$;"
+        " CREATE TRIGGER forget AFTER INSERT ON nothing_in_it EXECUTE FUNCTION forget();"
+        " CREATE FUNCTION wipe() RETURNS void LANGUAGE plpgsql"
+        " AS $$ BEGIN ALTER TABLE customers DROP email; TRUNCATE app.feeling; END $$"
+    )
+    apply(connection, "INSERT INTO nothing_in_it VALUES ('a'); SELECT wipe()")
+    assert recorded(connection) == [
+        ("truncated", "app.feeling", 2),
+        ("column dropped", "public.customers.email", 1000),
+        ("deleted", "public.orders", 300),
+    ]
+
+
+def test_without_a_parser_everything_is_looked_at(connection):
+    """apply_migration() from psql."""
+    connection.execute(
+        "SELECT apply_migration('001_up', '001',"
+        " ARRAY['ALTER TABLE customers DROP email', 'UPDATE customers SET plan = 1'])"
+    )
+    assert recorded(connection) == [
+        ("updated", "public.customers", 1000),
+        ("column dropped", "public.customers.email", 1000),
+    ]
+
+
+def test_inherited_tables(connection):
+    connection.execute(
+        "CREATE TABLE base (a int, b int); CREATE TABLE child () INHERITS (base);"
+        " INSERT INTO child VALUES (1, 1), (2, 2); INSERT INTO base VALUES (3, 3)"
+    )
+    apply(connection, "ALTER TABLE base DROP a; UPDATE base SET b = 0")
+    assert recorded(connection) == [("column dropped", "public.base.a", 3), ("updated", "public.base.b", 3)]
+
+
+def test_nothing_counts_rows(connection):
+    connection.execute("SET LOCAL track_counts = off")
+    apply(
+        connection, "UPDATE customers SET plan = 'x' WHERE id = 1; DELETE FROM orders; ALTER TABLE customers DROP email"
+    )
+    assert recorded(connection) == [
+        ("column dropped", "public.customers.email", 1000),
+        ("updated", "public.customers.plan", None),
+        ("deleted", "public.orders", 300),
+    ]
+
+
+def test_computed_columns_are_no_loss(connection):
+    connection.execute("ALTER TABLE orders ADD twice int GENERATED ALWAYS AS (customer * 2) STORED")
+    apply(connection, "ALTER TABLE orders DROP twice", "ALTER TABLE orders DROP customer")
+    assert recorded(connection) == []
+
+
+def test_a_deploy_tool_applies_it_again(connection):
+    apply(connection, "ALTER TABLE customers DROP email", "ALTER TABLE customers ADD email text")
+    assert recorded(connection) == [("column dropped", "public.customers.email", 1000)]
+    connection.execute("UPDATE migration_history SET status = 'rolled_back'")
+    value(connection, "SELECT record_applied_again('001_up')")
+    assert recorded(connection) == [("column dropped", "public.customers.email", None)]
+
+
+@pytest.mark.parametrize("junk", ["1", "[1]", '[{"statement": "x"}]', '[{"statement": 1, "what": "x", "table": "t"}]'])
+def test_metadata_that_no_parser_wrote(connection, junk):
+    connection.execute(
+        "SELECT register_migration('001_up', '001', 'SELECT 1', metadata => jsonb_build_object('destroys',"
+        " jsonb_build_object('values', %s::jsonb)))",
+        (junk,),
+    )
+    assert recorded(connection) == []
+    connection.execute(
+        "UPDATE migration_history SET metadata = jsonb_set(metadata, '{rollback}',"
+        " jsonb_build_object('drops', %s::jsonb, 'md5', md5('SELECT 1')))",
+        (junk,),
+    )
+    assert value(connection, "SELECT migration_loss_by_text('001_up')") == []
+
+
+def test_a_lock_in_the_way_is_waited_for_once(db, write, session):
+    connection = session()
+    connection.execute("CREATE TABLE t (a int, b int)")
+    write("001_up", "ALTER TABLE t DROP b")
+    other = session()
+    with other.transaction():
+        other.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(mr.MigrollbackError, match="lock"):
+            db.apply("001_up", snapshots="none")
+    db.apply("001_up", snapshots="none")
+    assert recorded(connection) == [("column dropped", "public.t.b", 0)]

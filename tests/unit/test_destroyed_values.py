@@ -118,8 +118,9 @@ def test_what_else_is_said(sql):
     assert more == MORE[sql]
 
 
-def test_a_statement_that_updates_all_rows_counts_more_than_one_with_a_condition():
-    assert found("UPDATE t SET a = 1 WHERE b; UPDATE t SET a = 2")[0][3] == {}
+def test_each_statement_that_writes_is_named():
+    assert said("UPDATE t SET a = 1 WHERE b; UPDATE t SET a = 2") == [("updated", "t.a")] * 2
+    assert said("ALTER TABLE t DROP IF EXISTS a; ALTER TABLE t DROP IF EXISTS a") == [("column dropped", "t.a")]
 
 
 def test_where_to_look_for_more():

@@ -294,9 +294,10 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
     -- a few tables: looked up, not hashed with all the others
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
 DECLARE
-    counted  jsonb;
-    one      record;
-    targets  jsonb := '[]';
+    until   constant timestamptz := clock_timestamp() + interval '2 s';
+    counted jsonb;
+    one     record;
+    targets jsonb := '[]';
 BEGIN
     IF jsonb_array_length("values") = 0 THEN
         RETURN targets;
@@ -324,7 +325,8 @@ BEGIN
     LOOP
         counted := migrollback_schema.count_values_within(
             one.relation, ARRAY(SELECT c FROM unnest(one.columns) AS c WHERE c <> ''),
-            ARRAY(SELECT x.test FROM unnest(one.columns, one.checks) AS x (name, test) WHERE x.name <> ''));
+            ARRAY(SELECT x.test FROM unnest(one.columns, one.checks) AS x (name, test) WHERE x.name <> ''),
+            CASE WHEN clock_timestamp() < until THEN 100000 ELSE -1 END);
         targets := targets || (
             SELECT jsonb_agg(e.target || jsonb_build_object(
                        'rows', CASE WHEN (e.target ->> 'column')::int = 0 THEN counted -> 'rows'
@@ -339,7 +341,8 @@ BEGIN
     RETURN targets;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.count_destroyed_targets(jsonb, text) IS
-    'destroyed_targets() with their rows and values, counted now: an array of objects. Does not write.';
+    'destroyed_targets() with their rows and values, counted now, after 2 s estimated: an array of objects. Does not '
+    'write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.unseen_baseline(mentioned text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$

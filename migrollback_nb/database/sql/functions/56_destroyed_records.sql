@@ -79,7 +79,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
     WITH target AS (
         SELECT t.*, c.oid IS NULL AS is_gone, c.relfilenode AS new_file, a.attisdropped AS column_gone,
                a.atttypid AS new_type, a.atttypmod AS new_modifier,
-               count(*) FILTER (WHERE t.what = 'updated') OVER (PARTITION BY t.relation, t."column") > 1 AS is_repeated,
+               -- the server counts rows of a table, not of each statement
+               min(t.statement) OVER same <> max(t.statement) OVER same AS is_repeated,
                CASE WHEN (before -> 'counted')::boolean AND t.what IN ('updated', 'deleted') THEN (
                    SELECT coalesce(sum((written #>> ARRAY[m.oid::text, CASE t.what WHEN 'updated' THEN '0' ELSE '1' END]
                                        )::bigint), 0)
@@ -89,7 +90,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
                    identity text, type oid, modifier int, "cast" boolean, explicit boolean, file oid, kind "char",
                    rows bigint, total bigint, exact boolean, checked boolean)
           LEFT JOIN pg_class c ON c.oid = t.relation
-          LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum = t."column" AND t."column" > 0),
+          LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum = t."column" AND t."column" > 0
+        WINDOW same AS (PARTITION BY t.relation, t.what)),
     happened AS (
         SELECT t.*,
                CASE t.what
@@ -365,6 +367,7 @@ RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SE
     -- a plan kept from when the table was empty would scan it whole when it is full
     SET enable_seqscan = off AS $function$
 DECLARE
+    budget  bigint := 512;              -- pages that are read, in all
     drops   jsonb;
     path    text;
     one     record;
@@ -381,7 +384,7 @@ BEGIN
     END IF;
     FOR one IN
         SELECT t.relation, min(t.place) AS place, format('%I.%I', n.nspname, c.relname) AS identity,
-               (SELECT sum(k.relpages) FROM pg_class k WHERE k.oid = ANY (migrollback_schema.table_members(t.relation)))
+               (SELECT sum(greatest(k.relpages, 8)) FROM pg_class k WHERE k.oid = ANY (migrollback_schema.table_members(t.relation)))
                    AS pages,
                jsonb_agg(jsonb_build_object('what', t.what, 'column', a.attname, 'partial', t.is_partial,
                                             'certain', t.is_certain) ORDER BY t.place, t.column_number) AS lost,
@@ -396,7 +399,9 @@ BEGIN
     LOOP
         counted := migrollback_schema.count_without_waiting(
             one.relation, ARRAY(SELECT DISTINCT e ->> 'column' FROM jsonb_array_elements(one.lost) e
-                                 WHERE e ->> 'column' IS NOT NULL ORDER BY 1), one.pages <= 256);
+                                 WHERE e ->> 'column' IS NOT NULL ORDER BY 1),
+            one.pages <= least(256, budget));
+        budget := budget - one.pages;
         effects := effects || (
             SELECT coalesce(jsonb_agg(
                        CASE WHEN (counted ->> 'exact')::boolean OR s.rows IS NULL THEN '{}'
@@ -424,9 +429,9 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_loss_by_text(text, text) IS
     'Rows and values that the rollback SQL of a migration loses, by what was parsed of it and what the catalogs say: '
-    'an array of effects (loses_rows, loses_values). Tables of at most 256 pages are counted where no lock is in the '
-    'way; of others what the statistics say, marked estimated. Nothing where the SQL was registered by a version '
-    'before 0.2.0. Does not write.';
+    'an array of effects (loses_rows, loses_values). Tables of at most 256 pages, 512 in all, are counted where no '
+    'lock is in the way; of others what the statistics say, marked estimated. Nothing where the SQL was registered by '
+    'a version before 0.2.0. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.count_without_waiting(
     relation oid, columns text[], is_small boolean)
@@ -438,7 +443,7 @@ BEGIN
     BEGIN                               -- counting locks too, so it is undone
         counted := migrollback_schema.count_values_within(relation, columns,
                                                           array_fill(NULL::text, ARRAY[cardinality(columns)]),
-                                                          CASE WHEN is_small THEN 100000 ELSE -1 END);
+                                                          CASE WHEN is_small THEN 25000 ELSE -1 END);
         RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
     EXCEPTION
         WHEN SQLSTATE 'MR099' THEN
