@@ -135,6 +135,37 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.table_members(oid) IS
     'A table with its partitions and the tables that inherit from it, and theirs. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.estimated_values(members oid[], columns text[]) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
+    -- a few rows of large catalogs
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $function$
+DECLARE
+    -- what ANALYZE found the last time, or what was counted in writing
+    known real := (SELECT sum(CASE WHEN c.reltuples > 0 THEN c.reltuples
+                                   WHEN pg_stat_get_live_tuples(c.oid) > 0 THEN pg_stat_get_live_tuples(c.oid) END)
+                   FROM pg_class c WHERE c.oid = ANY (members));
+    table_schema name;
+    table_name   name;
+    nulls        jsonb;                 -- column -> share of its rows that are NULL
+BEGIN
+    -- Of partitions the first that was analyzed stands for all. By name: joined, pg_stats reads all tables.
+    FOR table_schema, table_name IN
+        SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.oid = ANY (members) ORDER BY c.reltuples DESC LIMIT 3
+    LOOP
+        EXIT WHEN nulls IS NOT NULL OR cardinality(columns) = 0;
+        nulls := (SELECT jsonb_object_agg(v.attname, v.null_frac) FROM pg_stats v
+                   WHERE v.schemaname = table_schema AND v.tablename = table_name AND NOT v.inherited
+                     AND v.attname = ANY (columns));
+    END LOOP;
+    RETURN jsonb_build_object('exact', false, 'rows', known::bigint, 'values', (
+        SELECT jsonb_agg((known * (1 - coalesce((nulls ->> c.name)::real, 0)))::bigint ORDER BY c.place)
+        FROM unnest(columns) WITH ORDINALITY AS c (name, place)));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.estimated_values(oid[], text[]) IS
+    'What the statistics say of the rows of these tables, and of the values that are not NULL of each column: what '
+    'count_values_within() returns where it does not count. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.count_values_within(
     relation oid, columns text[], checks text[], most int DEFAULT 100000)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off
@@ -142,7 +173,6 @@ RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SE
 DECLARE
     members constant oid[] := migrollback_schema.table_members(relation);
     counts  bigint[];
-    known   real;
 BEGIN
     IF most >= 0 AND NOT row_security_active(relation)  -- who sees only some of the rows cannot count them
         -- 100,000 rows of a table as large as this one would take longer than anyone waits for
@@ -170,17 +200,7 @@ BEGIN
             RETURN jsonb_build_object('exact', true, 'rows', counts[1], 'values', counts[2:]);
         END IF;
     END IF;
-    -- what ANALYZE found the last time, or what was counted in writing
-    known := (SELECT sum(CASE WHEN c.reltuples > 0 THEN c.reltuples
-                              WHEN pg_stat_get_live_tuples(c.oid) > 0 THEN pg_stat_get_live_tuples(c.oid) END)
-              FROM pg_class c WHERE c.oid = ANY (members));
-    RETURN jsonb_build_object('exact', false, 'rows', known::bigint, 'values', (
-        SELECT jsonb_agg((known * (1 - coalesce(s.null_frac, 0)))::bigint ORDER BY c.place)
-        FROM unnest(columns) WITH ORDINALITY AS c (name, place)
-        LEFT JOIN (SELECT v.attname, avg(v.null_frac) AS null_frac FROM pg_class k
-                   JOIN pg_namespace n ON n.oid = k.relnamespace
-                   JOIN pg_stats v ON v.schemaname = n.nspname AND v.tablename = k.relname
-                   WHERE k.oid = ANY (members) GROUP BY v.attname) s ON s.attname = c.name));
+    RETURN migrollback_schema.estimated_values(members, columns);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.count_values_within(oid, text[], text[], int) IS
     'How many rows a table has, its partitions and children included, and how many values that are not NULL each of '
