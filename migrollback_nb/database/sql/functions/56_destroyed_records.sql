@@ -384,8 +384,8 @@ BEGIN
     END IF;
     FOR one IN
         SELECT t.relation, min(t.place) AS place, format('%I.%I', n.nspname, c.relname) AS identity,
-               (SELECT sum(greatest(k.relpages, 8)) FROM pg_class k WHERE k.oid = ANY (migrollback_schema.table_members(t.relation)))
-                   AS pages,
+               (SELECT sum(greatest(k.relpages, 8)) FROM pg_class k
+                 WHERE k.oid = ANY (migrollback_schema.table_members(t.relation))) AS pages,
                jsonb_agg(jsonb_build_object('what', t.what, 'column', a.attname, 'partial', t.is_partial,
                                             'certain', t.is_certain) ORDER BY t.place, t.column_number) AS lost,
                bool_or(t.column_number = 0 AND t.what <> 'deleted') AS is_whole
