@@ -93,3 +93,32 @@ def test_psql_records_too_and_reads_by_index(connection):
     assert connection.execute("SELECT * FROM record_migration_proofs('[]')").fetchall() == []
     count = "SELECT count(*) FROM migration_events WHERE event = 'proven'"
     assert connection.execute(count).fetchone() == (1,), "of nothing there is no event"
+
+
+@pytest.mark.parametrize(
+    ("grade", "effects", "words"),
+    [
+        ("restores", [], "restores what was there"),
+        ("loses_data", [("values_not_restored", "public.a.n"), ("values_not_restored", "public.a.m")],
+         "loses values of public.a.m, public.a.n"),
+        ("loses_data", [("restarts_sequence", "public.s"), ("leaves_unpopulated", "public.v")],
+         "restarts public.s, leaves unfilled public.v"),
+        ("differs", [], "leaves differences in the schema"),
+        ("differs", [("leaves_behind", "app")], "leaves differences: app"),
+        ("cannot_reapply", [("leaves_behind", "app")], "the up migration does not run again after it"),
+    ],
+)  # fmt: skip
+def test_check_quotes_a_proof_in_words(connection, grade, effects, words):
+    listed = json.dumps([{"effect": effect, "identity": identity} for effect, identity in effects])
+    said = connection.execute("SELECT migration_proof_words(%s, %s::jsonb, now())", (grade, listed)).fetchone()[0]
+    assert said.endswith(f": {words}")
+
+
+def test_check_says_what_was_proven(two, db, connection):
+    from hashlib import md5
+
+    block = {"rollback_md5": md5(b"DROP TABLE a;").hexdigest()}
+    db.record_proofs(proof_of(db, "001_a", "cannot_reapply", **block))
+    found = db.assess("001_a")
+    assert "the up migration does not run again after it" in found.proof
+    assert found.verdict != "ready"

@@ -63,11 +63,21 @@ CREATE OR REPLACE FUNCTION migrollback_schema.migration_proof_words(
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT format('proven %s: ', migrollback_schema.elapsed_words(proven_at)) || CASE grade
         WHEN 'restores' THEN 'restores what was there'
-        WHEN 'loses_data' THEN 'loses values' || coalesce(' of ' || (
-            SELECT string_agg(DISTINCT e.value ->> 'identity', ', ') FROM jsonb_array_elements(effects) e
-             WHERE e.value ->> 'effect' IN ('values_not_restored', 'loses_values', 'loses_rows')), '')
+        WHEN 'loses_data' THEN coalesce((
+            SELECT string_agg(p.words, ', ' ORDER BY p.place)
+              FROM (SELECT min(k.place) AS place,
+                           k.words || string_agg(DISTINCT e.value ->> 'identity', ', ') AS words
+                      FROM jsonb_array_elements(effects) e
+                      JOIN (VALUES ('values_not_restored', 'loses values of ', 1),
+                                   ('loses_values', 'loses values of ', 1),
+                                   ('loses_rows', 'loses values of ', 1), ('restarts_sequence', 'restarts ', 2),
+                                   ('leaves_unpopulated', 'leaves unfilled ', 3)) AS k (effect, words, place)
+                        ON k.effect = e.value ->> 'effect'
+                     GROUP BY k.words) p), 'loses values')
         WHEN 'cannot_reapply' THEN 'the up migration does not run again after it'
-        WHEN 'differs' THEN 'leaves differences in the schema'
+        WHEN 'differs' THEN 'leaves differences' || coalesce(': ' || (
+            SELECT string_agg(DISTINCT e.value ->> 'identity', ', ') FROM jsonb_array_elements(effects) e
+             WHERE e.value ->> 'effect' IN ('leaves_disabled', 'leaves_invalid', 'leaves_behind')), ' in the schema')
         WHEN 'fails' THEN 'fails'
         WHEN 'no_rollback' THEN 'has no rollback'
         ELSE grade END
