@@ -88,8 +88,11 @@ class BesideSchema:
     settings: Mapping[str, str] = field(default_factory=dict)  #: of roles, for all databases; a hash of each
 
 
-def read(connection: psycopg.Connection, *, besides: Sequence[str]) -> BesideSchema:
-    """What stands beside the schema, but for what is in some schemas. Does not write."""
+def read(connection: psycopg.Connection, *, besides: Sequence[str], roles: bool) -> BesideSchema:
+    """What stands beside the schema, but for what is in some schemas. Does not write.
+
+    roles: the server's roles too; on a server of others they come and go for other reasons.
+    """
     row = connection.execute(_RELATIONS + _STATE, ([*besides, "information_schema"],)).fetchone()
     assert row is not None, "one row"  # noqa: S101  # for mypy
     found = row[0]
@@ -98,9 +101,9 @@ def read(connection: psycopg.Connection, *, besides: Sequence[str]) -> BesideSch
         unpopulated=frozenset(found["unpopulated"]),
         filled=frozenset(found["filled"]),
         off=frozenset(found["off"]),
-        roles=found["roles"],
-        members=frozenset(found["members"]),
-        settings=found["settings"],
+        roles=found["roles"] if roles else {},
+        members=frozenset(found["members"] if roles else ()),
+        settings=found["settings"] if roles else {},
     )
 
 

@@ -99,7 +99,7 @@ class ProofDatabases:
     @property
     def roles_differ(self) -> bool:
         """Whether roles came or went since the base was brought to where it is: what makes them cannot run there."""
-        return self._place.role_names() != self._roles
+        return self._place.owns_server and self._place.role_names() != self._roles
 
     def take_back_roles(self) -> None:
         """Bring back the roles that belong to what the base holds. Writes, on a server of our own alone."""
@@ -138,7 +138,7 @@ class ProofDatabases:
     def beside_schema(self, database: Database) -> BesideSchema:
         """What stands beside the schema. Does not write."""
         with self.clock.on("schema"):
-            return beside_schema.read(database.connection, besides=[self._place.schema])
+            return beside_schema.read(database.connection, besides=[self._place.schema], roles=self._place.owns_server)
 
     def rows(self, database: Database, known: dict[str, Content] | None = None) -> dict[str, Content]:
         """What all tables hold; known: what need not be read again where it is unchanged. Does not write."""

@@ -152,6 +152,11 @@ class Scratch:
                 lambda: open_connection(self._dsn, found_in="the scratch database's server")
             )
 
+    @property
+    def owns_server(self) -> bool:
+        """Whether the server is there for this alone: whatever changes there, this has changed."""
+        return self.alone or self.roles is not None
+
     def role_names(self) -> frozenset[str]:
         """The names of all roles of the server. Does not write."""
         self._reach()
@@ -159,7 +164,7 @@ class Scratch:
 
     def keep_roles(self, names: frozenset[str]) -> None:
         """Drop all other roles, and create those of them that are gone: on a server of our own alone. Writes roles."""
-        if not self.alone and self.roles is None:
+        if not self.owns_server:
             return
         there = self.role_names()
         for role in there - names:

@@ -147,6 +147,17 @@ def test_roles_that_stay_are_seen_and_those_that_go_break_no_other(write, folder
     ]
 
 
+def test_roles_of_a_server_of_others_are_not_looked_at(write, folder, server):
+    write("001_a", "CREATE TABLE t (n int);", "DROP TABLE t;")
+    write("002_b", "DO $$ BEGIN EXECUTE 'CREATE ' || 'ROLE proof_hidden'; END $$;", "SELECT 1;")
+    try:
+        found = prove_folder(folder, on=server.dsn()).migrations
+        assert [(verdict.grade, verdict.effects) for verdict in found] == [("restores", ()), ("cannot_reapply", ())]
+    finally:
+        with psycopg.connect(server.dsn(), autocommit=True) as admin:
+            admin.execute("DROP ROLE IF EXISTS proof_hidden")
+
+
 # -- a server in trouble -----------------------------------------------------------------------------------------------
 
 
