@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Rehearsal,
         SyncResult,
         Template,
+        Verification,
     )
 
 
@@ -356,6 +357,18 @@ def verify(call: Call) -> Any:
                 f"{report} cannot be written: {error.strerror}", hint="Name another file with --junit."
             ) from error
     return call.db.record_proofs(proof) if args.record else proof
+
+
+def verify_rollback(call: Call) -> Verification:
+    """Verify the last rollback of a migration later. Writes an event, and snapshots; of a replay elsewhere too."""
+    args = call.args
+    if not args.replay:
+        return call.db.verify_rollback(args.name)
+    from migrollback_nb.replay.around_apply import schemas_around
+
+    return call.db.verify_rollback(
+        args.name, replay=lambda names: schemas_around(call.db.folder, names, on=args.on, prelude=args.prelude)
+    )
 
 
 def template(call: Call) -> Template:

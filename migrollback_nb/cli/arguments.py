@@ -105,7 +105,19 @@ _TO_DEPLOY = _deploy(
     "label of the deploy that these belong to, for rollback --deploy; several calls with one label add to one deploy"
 )
 
-CHECK = REGISTER = PLAN = VERIFY_ROLLBACK = (_NAME,)
+CHECK = REGISTER = PLAN = (_NAME,)
+
+VERIFY_ROLLBACK = (
+    _NAME,
+    argument(
+        "--replay",
+        action="store_true",
+        help="where no snapshot from before it was applied is known, compare with a replay of the folder on a scratch"
+        " database",
+    ),
+    argument("--on", metavar="DSN", help="with --replay: server on which that database is made; else the embedded one"),
+    _PRELUDE,
+)
 
 ROLLBACK = (
     _optional("the migration: its name, or the path of its file"),

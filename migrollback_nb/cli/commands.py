@@ -214,11 +214,12 @@ _TABLE = (
     Command(
         name="verify-rollback",
         help=(
-            "verify the last rollback of a migration later, where its connection was lost (exit status 1: not restored)"
+            "verify the last rollback of a migration later, where that could not be done at once (exit status 1: not"
+            " restored)"
         ),
         arguments=arguments.VERIFY_ROLLBACK,
         title=_titled("🔍 Verifying the rollback of: {name}\n"),
-        run=lambda call: call.db.verify_rollback(call.args.name),
+        run=actions.verify_rollback,
         status=_unless(lambda found: found.verdict not in ("differs", "not as rehearsed")),
         needs_system=_always,
     ),

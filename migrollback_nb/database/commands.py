@@ -210,6 +210,16 @@ class Commands:
         """Store the schema at the end of a sync that registered these. Writes, unless nothing has changed."""
         self._call("snapshot_after_sync", names=list(names))
 
+    def store_replayed(self, name: str, before: Row, after: Row, owner: str) -> None:
+        """Keep the schema around a migration as a replay has it. Writes two snapshots and an event."""
+        self._call(
+            "store_replayed_schema",
+            name=name,
+            schema_before=Jsonb(before),
+            schema_after=Jsonb(after),
+            owner_there=owner,
+        )
+
     def verify_last_rollback(self, name: str) -> Row:
         """The row of verify_last_rollback(). Writes one event, and a snapshot where none was taken since."""
         return self._call("verify_last_rollback", name=name)[0]

@@ -56,3 +56,14 @@ class Lookups:
             "SELECT pg_catalog.to_regclass(%(name)s)::pg_catalog.oid AS relation", name=name
         )
         return cast("int | None", rows[0]["relation"])
+
+    def rolled_back_with(self, name: str) -> tuple[str, ...]:
+        """What was rolled back in one attempt with this migration, last, and still is. Does not write."""
+        rows = self._session.query(
+            "SELECT e.migration_name FROM {schema}.migration_events e JOIN {schema}.migration_history h ON"
+            " h.migration_name = e.migration_name AND h.status = 'rolled_back' WHERE e.event = 'rolled_back' AND"
+            " e.attempt_id = (SELECT o.attempt_id FROM {schema}.migration_events o WHERE o.event = 'rolled_back' AND"
+            " o.migration_name = %(name)s ORDER BY o.event_number DESC LIMIT 1) ORDER BY e.event_number",
+            name=name,
+        )
+        return tuple(row["migration_name"] for row in rows) or (name,)

@@ -6,8 +6,8 @@ A snapshot that cannot be taken stops no command: it becomes a warning, and ther
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, LockBusy, Refused, UsageError
@@ -134,6 +134,10 @@ def verify(
         "unexpected": [str(change) for change in found.unexpected.changes[:50]],
         "effects": [effect.to_dict() for effect in found.effects],
     }
+    if found.verdict == "unknown":
+        warnings += (
+            f"To compare it with a replay of the folder: migrollback verify-rollback {shlex.quote(names[-1])} --replay",
+        )
     try:
         database.commands.add_event("verified", names[-1], details)
     except (LockBusy, DatabaseError, ConnectionFailed) as error:
@@ -167,8 +171,15 @@ def _find(database: Database, wanted: str) -> tuple[str, str]:
     )
 
 
-def verify_later(database: Database, name: str) -> Verification:
-    """Verify the last rollback of a migration, not verified at once. Writes one event, and perhaps a snapshot.
+def verify_later(
+    database: Database, name: str, *, replay: Callable[[Sequence[str]], Mapping[str, Sequence[Any]]] | None = None
+) -> Verification:
+    """Verify the last rollback of a migration, not verified at once. Writes one event, and perhaps snapshots.
+
+    Parameters
+    ----------
+    replay : callable, optional
+        Gives the states of the schema before and after migrations, by name, where there is no snapshot from before.
 
     Raises
     ------
@@ -180,4 +191,9 @@ def verify_later(database: Database, name: str) -> Verification:
         raise not_found(database, name)
     if row["status"] != "rolled_back":
         raise Refused(f"There is no rollback of {name} to verify: its status is {row['status']}", migration_name=name)
+    found = results.Verification.from_row(database.commands.verify_last_rollback(name))
+    if replay is None or found.verdict != "unknown":
+        return found
+    for one, (before, after) in replay(database.lookups.rolled_back_with(name)).items():
+        database.commands.store_replayed(one, before.objects, after.objects, before.role)
     return results.Verification.from_row(database.commands.verify_last_rollback(name))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from migrollback_nb.core import results
 from migrollback_nb.operations.inspection import Inspection, stem
@@ -124,7 +124,9 @@ class Workspace(Inspection):
             folder=self.folder_path,
         )
 
-    def verify_rollback(self, name: str) -> results.Verification:
+    def verify_rollback(
+        self, name: str, *, replay: Callable[[Sequence[str]], Mapping[str, Sequence[Any]]] | None = None
+    ) -> results.Verification:
         """Verify the last rollback of a migration later. Writes one event, and a snapshot where none was taken since.
 
         For a rollback that could not be verified at once. Compares the schema with what it was before the migration was
@@ -134,6 +136,9 @@ class Workspace(Inspection):
         ----------
         name : str
             The migration, with or without ``.sql``.
+        replay : callable, optional
+            Where no snapshot from before it was applied is known: gives the states of the schema before and after
+            migrations, by name, to compare with; as `migrollback_nb.replay.around_apply.schemas_around` of the folder.
 
         Raises
         ------
@@ -142,7 +147,7 @@ class Workspace(Inspection):
         """
         from migrollback_nb.operations.snapshots import verify_later
 
-        return verify_later(self.database, stem(name))
+        return verify_later(self.database, stem(name), replay=replay)
 
     # -- other commands --------------------------------------------------------------------------------------------
 

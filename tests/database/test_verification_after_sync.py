@@ -43,7 +43,7 @@ def test_a_deploy_between_two_syncs_is_verified(db, tool):
     db.sync()
     tool("002_b", "ALTER TABLE a ADD COLUMN y int; CREATE TABLE b ();", "DROP TABLE b; ALTER TABLE a DROP COLUMN y;")
     db.sync()
-    assert undone(db, "002_b").message == "Restored: the schema is as it was before it was applied"
+    assert undone(db, "002_b").message.endswith("as before it was applied")
     assert undone(db, "001_a").verdict == "unknown"  # it was there before the first snapshot
 
 

@@ -341,3 +341,30 @@ COMMENT ON FUNCTION migrollback_schema.snapshot_after_sync(text[], text) IS
     'Writes a snapshot at the end of a sync that registered these migrations or found them applied again: what came '
     'after them, and what was before the next deploy. Returns its id; NULL, with nothing written, where there are '
     'none and the schema is as at the last snapshot.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.store_replayed_schema(
+    name text, schema_before jsonb, schema_after jsonb, owner_there text DEFAULT NULL, client text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    ids uuid[] := '{}';
+    one jsonb;
+    id  uuid;
+BEGIN
+    FOREACH one IN ARRAY ARRAY[schema_before, schema_after] LOOP
+        -- what the replay's role owns is, here, whose the migrations are
+        INSERT INTO migrollback_schema.migration_snapshots AS s (migration_name, description, objects)
+        VALUES (store_replayed_schema.name, 'replay of the folder',
+                CASE WHEN owner_there IS NULL THEN one
+                     ELSE replace(one::text, '"owner": ' || to_jsonb(owner_there)::text,
+                                  '"owner": ' || to_jsonb(quote_ident(current_user))::text)::jsonb END)
+        RETURNING s.id INTO id;
+        ids := ids || id;
+    END LOOP;
+    PERFORM migrollback_schema.add_migration_event('snapshot_taken', name, NULL::uuid, NULL::text,
+        store_replayed_schema.client, jsonb_build_object('before', ids[1], 'snapshot', ids[2],
+            'moment', 'apply, replayed', 'migrations', jsonb_build_array(name)));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.store_replayed_schema(text, jsonb, jsonb, text, text) IS
+    'Writes the schema before and after a migration, as a replay of its folder elsewhere has it, for '
+    'verify_last_rollback() where no snapshot from before it was applied is known. owner_there: the role that the '
+    'replay ran as.';

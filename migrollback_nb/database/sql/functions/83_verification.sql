@@ -43,7 +43,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
         WHERE s.event = 'snapshot_taken' AND s.details ->> 'moment' IN ('before apply', 'after apply', 'after sync')
           AND s.details -> 'migrations' ?| names),
     intervals AS (
-        SELECT c.migration_name, c.event_number, b.snapshot AS old_snapshot, a.snapshot AS new_snapshot, b.alone
+        SELECT c.migration_name, c.event_number, b.snapshot AS old_snapshot, a.snapshot AS new_snapshot, b.alone,
+               false AS is_replayed
           FROM came c
           CROSS JOIN LATERAL (SELECT t.* FROM taken t
                                WHERE t.moment = 'before apply' AND t.event_number < c.event_number
@@ -53,7 +54,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                                  AND t.migrations ? c.migration_name ORDER BY t.event_number LIMIT 1) a
          WHERE c.by_us
         UNION ALL
-        SELECT c.migration_name, c.event_number, b.snapshot, a.snapshot, a.alone
+        SELECT c.migration_name, c.event_number, b.snapshot, a.snapshot, a.alone, false
           FROM came c
           CROSS JOIN LATERAL (SELECT t.* FROM taken t
                                WHERE t.moment = 'after sync' AND t.event_number > c.event_number
@@ -62,26 +63,37 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
           CROSS JOIN LATERAL (SELECT s.event_number, (s.details ->> 'snapshot')::uuid AS snapshot
                                 FROM migrollback_schema.migration_events s
                                WHERE s.event = 'snapshot_taken' AND s.event_number < c.event_number
+                                 AND s.details ->> 'moment' IS DISTINCT FROM 'apply, replayed'
                                ORDER BY s.event_number DESC LIMIT 1) b
-         WHERE NOT c.by_us
+         -- who of several did what was recorded of none
+         WHERE NOT c.by_us AND a.alone
            -- what others did in between would be taken for its
            AND NOT EXISTS (SELECT FROM migrollback_schema.migration_events o
                             WHERE o.event_number > b.event_number AND o.event_number < a.event_number
                               AND (o.event IN ('applied', 'rolled_back', 'statement_completed')
                                    OR o.event IN ('registered', 'applied_again')
                                       AND NOT a.migrations ? o.migration_name))
-           AND NOT (c.is_new AND migrollback_schema.was_there_before(c.migration_name, b.snapshot, a.snapshot)))
+           AND NOT (c.is_new AND migrollback_schema.was_there_before(c.migration_name, b.snapshot, a.snapshot))
+        UNION ALL                       -- a replay of the folder, where nothing better is known
+        SELECT c.migration_name, c.event_number, (r.details ->> 'before')::uuid, (r.details ->> 'snapshot')::uuid, true,
+               true
+          FROM came c
+          JOIN LATERAL (SELECT s.details FROM migrollback_schema.migration_events s
+                         WHERE s.event = 'snapshot_taken' AND s.migration_name = c.migration_name
+                           AND s.details ->> 'moment' = 'apply, replayed' AND s.event_number > c.event_number
+                         ORDER BY s.event_number DESC LIMIT 1) r ON true)
     SELECT DISTINCT ON (i.migration_name) i.migration_name, i.event_number, i.old_snapshot, i.new_snapshot, i.alone
       FROM intervals i
      WHERE (SELECT count(*) FROM migrollback_schema.migration_snapshots s
              WHERE s.id IN (i.old_snapshot, i.new_snapshot))
            = CASE WHEN i.old_snapshot = i.new_snapshot THEN 1 ELSE 2 END
-     ORDER BY i.migration_name, i.event_number DESC
+     ORDER BY i.migration_name, i.is_replayed, i.event_number DESC
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_apply_intervals(text[]) IS
     'The snapshots that were taken before and after the run in which each of these migrations was applied last, by us '
     'or, as the snapshots at the ends of two syncs show it, by its deploy tool; alone: whether that run was of these '
-    'migrations only. No row where there are none. Does not write.';
+    'migrations only. Else those of a replay of the folder (store_replayed_schema()). No row where there are none. '
+    'Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.verify_by_rehearsal(
     unknown text[], foretold jsonb, changes jsonb, OUT verdict text, OUT message text, OUT unexpected jsonb)
@@ -252,6 +264,11 @@ BEGIN
                     ELSE 'restored' END;
     message := migrollback_schema.verification_message(cardinality(names), differences, unexpected, reordered, apart,
                                                        uncompared, effects);
+    IF EXISTS (SELECT FROM jsonb_array_elements(runs) r
+                 JOIN migrollback_schema.migration_snapshots s ON s.id = (r ->> 'old')::uuid
+                WHERE s.description = 'replay of the folder') THEN
+        message := message || ' (compared with a replay of the folder)';
+    END IF;
     RETURN NEXT;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text) IS
@@ -308,7 +325,8 @@ BEGIN
      ORDER BY e.event_number DESC LIMIT 1;
     -- From after: the first one since, of whatever; what was done later is no matter of this rollback.
     SELECT (e.details ->> 'snapshot')::uuid INTO new_snapshot FROM migrollback_schema.migration_events e
-     WHERE e.event = 'snapshot_taken' AND e.event_number > ended.event_number ORDER BY e.event_number LIMIT 1;
+     WHERE e.event = 'snapshot_taken' AND e.event_number > ended.event_number
+       AND e.details ->> 'moment' IS DISTINCT FROM 'apply, replayed' ORDER BY e.event_number LIMIT 1;
     IF NOT EXISTS (SELECT FROM migrollback_schema.migration_snapshots s WHERE s.id = old_snapshot) THEN
         old_snapshot := NULL;           -- deleted since
     END IF;
