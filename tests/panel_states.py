@@ -210,6 +210,7 @@ IDLE: dict[str, Any] = {
     "selected": None,
     "chain": False,
     "consent": False,
+    "on_copy": False,
     "accept_loss": False,
     "check_result": None,
     "preview_result": None,

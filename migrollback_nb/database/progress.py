@@ -35,12 +35,13 @@ class ProgressReporter:
         self.key = uuid.uuid4().hex
         self.failure: BaseException | None = None  #: what the callback failed with
         self._callback: RollbackCallback | None = None
+        self._also: Callable[[], None] | None = None
         self._interrupt = interrupt
 
     @property
     def listening(self) -> bool:
         """Whether there is a callback."""
-        return self._callback is not None
+        return self._callback is not None or self._also is not None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -57,6 +58,15 @@ class ProgressReporter:
         finally:
             self._callback = None
 
+    @contextmanager
+    def also(self, hear: Callable[[], None]) -> Iterator[None]:
+        """Call this too, before the callback, while the block lasts."""
+        self._also = hear
+        try:
+            yield
+        finally:
+            self._also = None
+
     def take_notice(self, diagnostic: psycopg.errors.Diagnostic) -> bool:
         """Pass a notice on. Returns whether it was our own, and not the migration's."""
         found = (
@@ -70,6 +80,8 @@ class ProgressReporter:
 
     def report(self, progress: RollbackProgress) -> None:
         """Call the callback with how far it is."""
+        if self._also is not None:
+            self._also()
         if self._callback is None:
             return
         try:

@@ -130,30 +130,28 @@ class Rehearsals:
             max_stall_ms=watch.max_stall_ms,
             watch=watch.key,
         )
-        if watch.missing is not None:  # no one sees who waits, so that all of it may last no longer
-            longest = milliseconds(statement_timeout, option="statement_timeout")
-            statement_timeout = f"{min(watch.max_stall_ms or longest, longest or watch.max_stall_ms or 0)}ms"
-        return self._session.transact(
-            rehearse,
-            *self._session.inside_transaction(stored),
-            lock_timeout=lock_timeout,
-            statement_timeout=statement_timeout,
-            undo=True,
-        )
+        with watch.bounding():
+            return self._session.transact(
+                rehearse,
+                *self._session.inside_transaction(stored),
+                lock_timeout=lock_timeout,
+                statement_timeout=statement_timeout,
+                undo=True,
+            )
 
     def _was_stopped(self, watch: StallWatch, report: Row | None, failed: errors.DatabaseError | None) -> bool:
         """Whether it ended because others would have waited, and not by itself, by the user or by its own time."""
         ended_by = failed.sqlstate if failed is not None else ((report or {}).get("failure") or {}).get("sqlstate")
         if ended_by != "57014" or self._session.cancelled:
             return False
-        return watch.stopped or watch.missing is not None
+        return watch.stopped
 
     def _stopped(self, names: Sequence[str], watch: StallWatch, max_stall: str) -> errors.RehearsalStopped:
         """The error of a rehearsal that was ended by its bound, which is recorded. Writes one event."""
         stalled = watch.stalled or {}
         if watch.missing is not None:
             why = (
-                f"the rehearsal took longer than {max_stall}, and who waits behind it cannot be seen: there is no"
+                f"the rehearsal ran for longer than {max_stall}, and who waits behind it cannot be seen: there is no"
                 f" second connection ({watch.missing})"
             )
         elif not stalled:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, LiteralString, Self
@@ -496,6 +496,10 @@ class Session:
                 yield
         finally:
             self._in_operation = False
+
+    def also_reporting(self, hear: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call this at each report of progress, while the block lasts. Does not write."""
+        return self._reporter.also(hear)
 
     def forget_cancellation(self) -> None:
         """Begin a command: an earlier cancellation does not count, except inside an `operation`. Does not write."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Self
 
 import psycopg
@@ -47,6 +47,7 @@ class StallWatch:
         self._ready = threading.Event()
         self._ending = threading.Lock()
         self._over = False
+        self._timer: threading.Timer | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
@@ -69,6 +70,24 @@ class StallWatch:
     def stopped(self) -> bool:
         """Whether it has ended the rehearsal."""
         return self.stalled is not None
+
+    def bounding(self) -> AbstractContextManager[None]:
+        """Where no one sees who waits: the rehearsal is cancelled when it has held locks for as long as the bound."""
+        return nullcontext() if self.missing is None else self._session.also_reporting(self._start_timer)
+
+    def _start_timer(self) -> None:
+        if self._timer is None and self.max_stall_ms is not None:  # with the first statement
+            self._timer = threading.Timer(self.max_stall_ms * 0.95 / 1000, self._end)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end(self) -> None:
+        """Cancel the rehearsal, unless it is over."""
+        with self._ending:
+            if not self._over:
+                self.stalled = {}
+                with suppress(psycopg.Error):
+                    self._session.connection.cancel_safe(timeout=5)
 
     def _unwatched(self, why: str) -> None:
         self.missing, self.key = why, None
@@ -94,15 +113,16 @@ class StallWatch:
                 row = cursor.fetchone()
                 self.stalled = row[0] if row is not None else None
             except psycopg.Error:
-                with self._ending:  # nobody looks any more, so it ends here
-                    if not self._over:
-                        self.stalled = {}
-                        self._session.connection.cancel_safe(timeout=5)
+                self._end()  # nobody looks any more
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._thread is None:
+            with self._ending:
+                self._over = True
             return
         self._ready.wait()
         self._thread.join(_PATIENCE)  # by then it has seen the end, unless there was nothing to see

@@ -46,10 +46,16 @@ class PreviewPanel(Panel):
             layout=widgets.Layout(width="auto"),
         )
         self.consent_box.observe(self._entered("consent"), "value")
+        self.copy_box = widgets.Checkbox(
+            description="rehearse on a copy of the schema: here others would wait",
+            indent=False,
+            layout=widgets.Layout(width="auto", display="none"),
+        )
+        self.copy_box.observe(self._entered("on_copy"), "value")
         self.preview_view = widgets.HTML()
         self.rehearsal_view = widgets.HTML()
         return (
-            row(self.preview_button, self.rehearse_button, self.consent_box),
+            row(self.preview_button, self.copy_box, self.rehearse_button, self.consent_box),
             self.preview_view,
             self.rehearsal_view,
         )
@@ -61,6 +67,8 @@ class PreviewPanel(Panel):
         chosen = not shared.busy and shared.selected is not None
         self.preview_button.disabled = self.rehearse_button.disabled = self.consent_box.disabled = not chosen
         self.consent_box.value = shared.consent
+        self.copy_box.value, self.copy_box.disabled = shared.on_copy, not chosen
+        self.copy_box.layout.display = None if shared.would_stall(shared.preview_result) else "none"
         # the next step stands out
         self.preview_button.button_style = "primary" if chosen and shared.preview_result is None else ""
 

@@ -20,6 +20,7 @@ from migrollback_nb.core.results import (
     RollbackResult,
     Target,
 )
+from migrollback_nb.database.settings import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one
 #: before.
 STATE = (
-    "target", "migrations", "unfinished", "history", "dependencies", "selected", "chain", "consent", "check_result",
-    "preview_result", "rehearsal_result", "accept_loss", "typed", "reason",
+    "target", "migrations", "unfinished", "history", "dependencies", "selected", "chain", "consent", "on_copy",
+    "check_result", "preview_result", "rehearsal_result", "accept_loss", "typed", "reason",
     "result", "error", "busy", "progress", "fraction", "hold",
 )  # fmt: skip
 
@@ -60,6 +61,9 @@ class State(traitlets.HasTraits):
         Whether all that depend on it are rolled back with it. A change forgets what a new choice does.
     consent : bool
         Whether it is rehearsed also when undoing does not undo all of it.
+    on_copy : bool
+        Whether it is rehearsed on a copy of the schema, where no one waits. A preview sets it where others would wait
+        for longer than `Timeouts.max_stall`.
     check_result, preview_result, rehearsal_result : CheckResult, Preview, Rehearsal or None
         What was found out about the choice.
     accept_loss : bool
@@ -89,6 +93,7 @@ class State(traitlets.HasTraits):
     selected = traitlets.Unicode(None, allow_none=True)
     chain = traitlets.Bool(default_value=False)
     consent = traitlets.Bool(default_value=False)
+    on_copy = traitlets.Bool(default_value=False)
     check_result = traitlets.Instance(CheckResult, allow_none=True)
     preview_result = traitlets.Instance(Preview, allow_none=True)
     rehearsal_result = traitlets.Instance(Rehearsal, allow_none=True)
@@ -167,6 +172,7 @@ class SharedState(State):
             self.chain = False  # asked for the one before, not for this one
         self.update(
             consent=False,
+            on_copy=False,
             check_result=None,
             preview_result=None,
             rehearsal_result=None,
@@ -245,18 +251,28 @@ class SharedState(State):
         """Find out what a rollback of the choice would run; `preview_result` has it. Does not write."""
         name, chain = self._chosen(), self.chain
         self.update(preview_result=None, rehearsal_result=None, accept_loss=False, typed="", result=None)
-        self.start(
-            "Preparing the preview", lambda: self._read(lambda: {"preview_result": self.db.preview(name, chain=chain)})
-        )
+
+        def look() -> dict[str, Any]:
+            preview = self.db.preview(name, chain=chain)
+            return {"preview_result": preview, "on_copy": self.would_stall(preview)}
+
+        self.start("Preparing the preview", lambda: self._read(look))
+
+    def would_stall(self, preview: Preview | None) -> bool:
+        """Whether a rehearsal on the target itself would make others wait for too long. Does not write."""
+        if preview is None or preview.foreseen is None:
+            return False
+        bound = self.db.database.session.timeouts.max_stall
+        return preview.foreseen.stalls(milliseconds(bound, option="max_stall") or None)
 
     def rehearse(self) -> None:
         """Run the rollback of the choice and undo it; `rehearsal_result` has the report. Writes one event only."""
-        name, chain, consent = self._chosen(), self.chain, self.consent
+        name, chain, consent, on = self._chosen(), self.chain, self.consent, "scratch" if self.on_copy else None
         self.update(rehearsal_result=None, result=None)
 
         def work() -> dict[str, Any]:
             target = self._connected()
-            rehearsed = self.db.rehearse(name, chain=chain, consent=consent, progress=self._report)
+            rehearsed = self.db.rehearse(name, chain=chain, consent=consent, on=on, progress=self._report)
             state: dict[str, Any] = {"target": target, "rehearsal_result": rehearsed}
             preview = self.preview_result
             if preview is not None and preview.fingerprint != rehearsed.fingerprint:

@@ -213,7 +213,7 @@ def test_a_borrowed_connection_has_no_watch(database_dsn: str, rewrite: str, ses
         with pytest.raises(mr.RehearsalStopped) as caught:
             db.rehearse(rewrite, max_stall="300ms")
         assert caught.value.message == (
-            "Not known: the rehearsal took longer than 300ms, and who waits behind it cannot be seen: there is no"
+            "Not known: the rehearsal ran for longer than 300ms, and who waits behind it cannot be seen: there is no"
             " second connection (the connection was borrowed)"
         )
 

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import pytest
 import traitlets
 from panel_parts import confirm, part, preview, walk
-from panel_states import HOSTILE, IDLE, READY, STATES, TARGET, Standin, assert_inert, row, seen
+from panel_states import HOSTILE, IDLE, READY, STATES, TARGET, Standin, assert_inert, preview_of, row, seen
 
 import migrollback_nb as mr
 from migrollback_nb.core.results import Notice
@@ -34,6 +34,29 @@ def test_a_rehearsal_is_shown_and_leaves_the_preview_alone(panel: RollbackPanel,
     part(panel, "preview_button").click()
     assert panel.wait(10)
     assert panel.rehearsal_result is None
+
+
+def test_where_others_would_wait_a_copy_comes_first(
+    panel: RollbackPanel, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = part(panel, "copy_box")
+    preview(panel)
+    assert (box.value, box.layout.display) == (False, "none"), "no one would wait"
+    long = replace(preview_of("2_b"), foreseen=mr.Foreseen(longest_ms=3000), fingerprint="f" * 64)
+    monkeypatch.setattr(standin, "preview", lambda *_, **__: long)
+    standin.database.session.timeouts = mr.Timeouts()
+    asked: list[Any] = []
+    rehearse = standin.rehearse
+    monkeypatch.setattr(standin, "rehearse", lambda name, **given: asked.append(given["on"]) or rehearse(name, **given))
+    part(panel, "preview_button").click()
+    assert panel.wait(10)
+    assert (box.value, box.layout.display) == (True, None)
+    part(panel, "rehearse_button").click()
+    assert panel.wait(10)
+    box.value = False
+    part(panel, "rehearse_button").click()
+    assert panel.wait(10)
+    assert asked == ["scratch", None]
 
 
 def test_a_rehearsal_that_met_another_state_than_the_preview_takes_the_preview_away(
