@@ -1,9 +1,10 @@
 """Verdicts against the truth: every migration of a folder is applied, assessed, rehearsed and rolled back in a copy,
 and the whole dump before it is compared with the one after its rollback.
 
-    MIGROLLBACK_FOLDERS=/path/one:/path/two pytest tests/benchmarks/test_verdicts.py -s
+    VERDICT_FOLDERS=/path/one:/path/two pytest tests/benchmarks/test_verdicts.py -s
 
-Without the variable it is the folder of the demo. Prints a table of verdicts against the truth, and each disagreement.
+Without the variable it is the folder of the demo. VERDICT_NEWEST=20 compares the newest twenty only, VERDICT_PROVEN=1
+records before what `verify` finds out. Prints a table of verdicts against the truth, and each disagreement.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from . import dumps
 
 SYSTEM = "migrollback_system"
 DEMO = Path(mr.__file__).parent / "cli" / "demo" / "migrations"
-FOLDERS = [Path(one) for one in os.environ.get("MIGROLLBACK_FOLDERS", str(DEMO)).split(":")]
+FOLDERS = [Path(one) for one in os.environ.get("VERDICT_FOLDERS", str(DEMO)).split(":")]
 #: How many migrations of a folder, the newest: all by default.
-NEWEST = int(os.environ.get("MIGROLLBACK_NEWEST", "0"))
+NEWEST = int(os.environ.get("VERDICT_NEWEST", "0"))
+PROVEN = os.environ.get("VERDICT_PROVEN") == "1"
 #: What the verification says -> what the dumps must say.
 AGREES = {"restored": {"all back"}, "schema_restored": {"schema back"}, "differs": {"schema differs"}}
 
@@ -102,6 +104,9 @@ def walk(
     synthetic = synthetic_rows.Synthetic()
     with mr.connect(dsn, schema=SYSTEM) as db:
         db.install()
+    if PROVEN:
+        with mr.connect(dsn, schema=SYSTEM, dir=folder) as db:
+            db.verify(record=True)
     files = in_order(find_folder(folder).read_all().files)
     for number, file in enumerate(files, 1):
         with mr.connect(dsn, schema=SYSTEM, dir=folder) as db:
