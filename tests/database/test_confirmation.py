@@ -65,7 +65,7 @@ def test_target_sql_and_what_is_not_known(chain, run):
         == f"⚠️ Rolling back: 002_b\n\nSQL that will run (1 line):\n{RULE}\nDROP TABLE b;\n{RULE}\n\nTarget: database"
         f" {target.database} on {target.host}:{target.port}\n        as user postgres (PostgreSQL"
         f" {target.server_version}, schema public)\n❔ Not rehearsed: no rule forbids it, what it does is not known\n"
-        "   locks: public.a, is locked under ACCESS EXCLUSIVE\n   locks: public.b, is locked under ACCESS EXCLUSIVE\n"
+        "   locks: public.a is locked under ACCESS EXCLUSIVE\n   locks: public.b is locked under ACCESS EXCLUSIVE\n"
         f"  migrollback rehearse 002_b finds out\n\n{QUESTION}"
     )
 
@@ -347,7 +347,7 @@ def test_a_deploy_is_confirmed_by_its_label(chain, run, write_migration, session
     assert "DROP TABLE c;" in out
     assert (
         "❔ Not rehearsed: no rule forbids it, what it does is not known\n"
-        "   locks: public.c, is locked under ACCESS EXCLUSIVE\n  migrollback rehearse --deploy 'ci 7' finds out\n\n"
+        "   locks: public.c is locked under ACCESS EXCLUSIVE\n  migrollback rehearse --deploy 'ci 7' finds out\n\n"
         in out
     )
     chain.install(production=True)

@@ -51,7 +51,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
                          (effect ->> 'rows')::bigint, coalesce((effect ->> 'estimated')::boolean, false),
                          CASE WHEN migrollback_schema.effect_counts_rows(effect) THEN 'row' ELSE 'value' END) || ')'
                 ELSE '' END
-        || coalesce(', ' || nullif(effect ->> 'detail', ''), '')
+        -- a sentence goes on: public.big is rewritten under ACCESS EXCLUSIVE
+        || coalesce(CASE WHEN effect ->> 'detail' LIKE 'is %' THEN ' ' ELSE ', ' END
+                    || nullif(effect ->> 'detail', ''), '')
         || coalesce(', of ' || nullif(effect ->> 'migration', ''), '')
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_effect_words(jsonb) IS
