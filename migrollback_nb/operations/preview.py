@@ -30,7 +30,14 @@ def check(database: Database, name: str, *, folder: Path | None) -> CheckResult:
     if not row["found"]:
         error = not_found(database, name)
         if isinstance(error, Refused):  # half applied
-            return results.CheckResult(migration_name=name, can_rollback=False, reason=error.reason)
+            return results.CheckResult(
+                migration_name=name,
+                can_rollback=False,
+                reason=error.reason,
+                assessment=Assessment(
+                    migration_name=name, verdict="blocked", headline=error.reason, blockers=(error.reason,)
+                ),
+            )
         raise error
     return results.CheckResult(
         migration_name=name,
