@@ -26,6 +26,11 @@ NOTEBOOKS = pytest.StashKey["NotebookDatabases"]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run also the tests that are thorough and slow (mark: long)")
     parser.addoption(
+        "--rounds",
+        type=int,
+        help="how many random statements schema_objects() and pg_dump are compared by (100, with --long 400)",
+    )
+    parser.addoption(
         "--all-servers",
         action="store_true",
         help=(

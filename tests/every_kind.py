@@ -180,6 +180,7 @@ CHANGES = [
     (15, """ALTER EXTENSION citext ADD SERVER files"""),
     (15, """ALTER EXTENSION citext ADD SCHEMA "select\""""),
     (15, """COMMENT ON TABLE "select"."from" IS 'in a schema of an extension'"""),
+    (15, """ALTER TABLE "Weird ""name"."Parent" SET (toast.autovacuum_enabled = false)"""),
     (15, """CREATE OR REPLACE LANGUAGE "Own" HANDLER plain.handler"""),
     (18, """ALTER TABLE "Weird ""name"."Room" VALIDATE CONSTRAINT "Room area\""""),
     (18, """ALTER TABLE plain.booking ALTER CONSTRAINT "in Room" DEFERRABLE"""),

@@ -455,6 +455,17 @@ class Queries:
             new=new,
         )
 
+    def material_changes(self, old: str, new: str) -> tuple[list[Row], list[str]]:
+        """As `schema_changes`, without what means nothing, and remarks on that. Does not write."""
+        row = self._session.query(
+            "SELECT m.material, m.remarks FROM {schema}.without_immaterial_changes((SELECT pg_catalog.jsonb_agg("
+            "pg_catalog.to_jsonb(c)) FROM {schema}.schema_changes(%(old)s::pg_catalog.jsonb, %(new)s::pg_catalog.jsonb)"
+            " c)) m",
+            old=old,
+            new=new,
+        )[0]
+        return row["material"], row["remarks"]
+
     def count_catalog_rows(self) -> Row:
         """How many objects of each kind there are: a cheap sign that a schema differs. Does not write."""
         return self._session.query(

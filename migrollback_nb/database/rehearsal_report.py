@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from migrollback_nb.core import object_names
 from migrollback_nb.core.errors import Refused, RehearsalStopped
 from migrollback_nb.core.results.assessment import effects_of
 from migrollback_nb.core.results.rehearsal import (
@@ -24,7 +25,7 @@ from migrollback_nb.core.results.schema import SchemaDiff
 from migrollback_nb.parsing import routine_bodies, tokens
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import Assessment, Foreseen, Notice, Target
+    from migrollback_nb.core.results import Assessment, Foreseen, Notice, SchemaChange, Target
     from migrollback_nb.database import Database
 
 #: pg_class.relkind in words.
@@ -137,6 +138,57 @@ def refusal(report: Mapping[str, Any]) -> Refused:
     return Refused(report["message"], migration_name=report["migration_name"])
 
 
+def _column_of(change: SchemaChange, columns: Iterable[str]) -> str | None:
+    """Of these columns the one that a constraint, or its index, came with: NOT NULL, or named after it. Pure."""
+    if change.change != "dropped" or change.kind not in ("constraint", "index") or change.parent is None:
+        return None
+    definition = change.old_definition or {}
+    if str(definition.get("def", "")).startswith("NOT NULL "):
+        column = f"{change.parent}.{str(definition['def']).removeprefix('NOT NULL ').removesuffix(' NOT VALID')}"
+        return column if column in columns else None
+    if change.kind == "index" and "constraint" not in definition:
+        return None
+    name = object_names.unquoted(
+        change.identity.removeprefix(f"{change.parent} ") if change.kind == "constraint" else definition["constraint"]
+    )
+    for column in columns:
+        relation, last = object_names.split_last(column)
+        if relation == change.parent:
+            begin = f"{object_names.unquoted(object_names.split_last(relation)[1])}_{object_names.unquoted(last)}"
+            if name in (f"{begin}_key", f"{begin}_check", f"{begin}_fkey"):
+                return column
+    return None
+
+
+def _impacts(report: Mapping[str, Any], diff: SchemaDiff) -> list[Impact]:
+    """Every object that is dropped or changed, and whose it is; pure."""
+    names = report["migrations"]
+    mentioned = frozenset().union(*(tokens.names_in(statement["statement"]) for statement in report["statements"]))
+    renamed = {pair["old"] for pair in report["renamed"]}
+    impacts = []
+    columns = {
+        change.identity: row["made_by"]
+        for change, row in zip(diff.changes, report["changes"], strict=True)
+        if change.kind == "column" and change.change != "created"
+    }
+    for change, row in zip(diff.changes, report["changes"], strict=True):
+        if change.change == "created" or (renamed and (change.identity in renamed or change.parent in renamed)):
+            continue
+        column = None if row["made_by"] else _column_of(change, columns)
+        made_by = tuple(row["made_by"] or columns.get(column or "") or ()) or None
+        impacts.append(
+            Impact(
+                change=change,
+                made_by=made_by,
+                named=tokens.names_any(column or change.identity, mentioned),
+                # to have changed it gives no right to drop it
+                foreign=made_by is not None
+                and (made_by[0] not in names if change.change == "dropped" else not set(made_by) & set(names)),
+            )
+        )
+    return impacts
+
+
 def from_report(
     report: Mapping[str, Any],
     *,
@@ -161,23 +213,7 @@ def from_report(
         old="now",
         new="after the rollback",
     )
-    mentioned = frozenset().union(*(tokens.names_in(statement["statement"]) for statement in report["statements"]))
-    renamed = {pair["old"] for pair in report["renamed"]}
-    impacts = []
-    for change, row in zip(diff.changes, report["changes"], strict=True):
-        if change.change == "created" or (renamed and (change.identity in renamed or change.parent in renamed)):
-            continue
-        made_by = tuple(row["made_by"]) if row["made_by"] else None
-        impacts.append(
-            Impact(
-                change=change,
-                made_by=made_by,
-                named=tokens.names_any(change.identity, mentioned),
-                # to have changed it gives no right to drop it
-                foreign=made_by is not None
-                and (made_by[0] not in names if change.change == "dropped" else not set(made_by) & set(names)),
-            )
-        )
+    impacts = _impacts(report, diff)
     locks = (Lock(**{**lock, "kind": _KINDS.get(lock["kind"], lock["kind"])}) for lock in report["locks"])
     return Rehearsal(
         success=report["success"],

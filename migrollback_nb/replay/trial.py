@@ -90,8 +90,11 @@ def try_migration(databases: ProofDatabases, database: Database, file: Migration
     unchanged = hash_before is not None and databases.schema_hash(database) == hash_before
     schema = before.schema if unchanged else databases.schema(database)
     with databases.clock.on("schema"):
-        rows = database.queries.schema_changes(before.schema, schema) if schema != before.schema else []
+        rows, immaterial = (
+            database.queries.material_changes(before.schema, schema) if schema != before.schema else ([], [])
+        )
     trial.diff = SchemaDiff.from_rows(rows, old="before the up migration", new="after the rollback")
+    trial.remarks += immaterial
     trial.losses, left_over, same = table_contents.compare(
         before.rows, databases.rows(database, still_known(before, file))
     )
@@ -103,7 +106,7 @@ def try_migration(databases: ProofDatabases, database: Database, file: Migration
         *beside_schema.compare(beside, databases.beside_schema(database)),
     ]
     _apply_again(databases, database, file, trial, objects)
-    trial.goes_on = bool(trial.reapplies) and same and not trial.diff and not trial.effects
+    trial.goes_on = bool(trial.reapplies) and same and not (trial.diff or immaterial or trial.effects)
     return trial
 
 

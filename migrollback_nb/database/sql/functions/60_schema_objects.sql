@@ -190,7 +190,7 @@ BEGIN
              jsonb_strip_nulls(jsonb_build_object('def', pg_get_statisticsobjdef(s.oid), 'owner', s.stxowner::regrole,
                                                   'target', CASE WHEN coalesce(s.stxstattarget,
                                                       -1) >= 0 THEN s.stxstattarget END))
-      FROM pg_statistic_ext s JOIN ns ON ns.oid = s.stxnamespace
+      FROM pg_statistic_ext s JOIN ns ON ns.oid = s.stxnamespace JOIN rel r ON r.oid = s.stxrelid
         WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_statistic_ext'::regclass AND objid = s.oid)
       -- routines -------------------------------------------------------------------------------------
       UNION ALL
@@ -468,8 +468,22 @@ BEGIN
       FROM pg_description c CROSS JOIN LATERAL pg_identify_object(c.classoid, c.objoid, c.objsubid) i
       WHERE c.objoid >= 16384 AND NOT EXISTS (SELECT FROM ext WHERE classid = c.classoid AND objid = c.objoid)
         AND (i.schema IS NULL OR i.schema IN (SELECT quote_ident(nspname) FROM ns))
-        AND (c.classoid <> 'pg_class'::regclass OR EXISTS (SELECT FROM rel WHERE rel.oid = c.objoid) OR EXISTS (SELECT
-            FROM pg_index x JOIN rel ON rel.oid = x.indrelid WHERE x.indexrelid = c.objoid))
+        AND CASE c.classoid
+            WHEN 'pg_class'::regclass THEN EXISTS (SELECT FROM rel WHERE rel.oid = c.objoid) OR EXISTS (SELECT
+                FROM pg_index x JOIN rel ON rel.oid = x.indrelid WHERE x.indexrelid = c.objoid)
+            WHEN 'pg_constraint'::regclass THEN EXISTS (
+                SELECT FROM pg_constraint k WHERE k.oid = c.objoid AND (
+                    EXISTS (SELECT FROM rel WHERE rel.oid = k.conrelid)
+                    OR EXISTS (SELECT FROM typ WHERE typ.oid = k.contypid)))
+            WHEN 'pg_trigger'::regclass THEN EXISTS (
+                SELECT FROM pg_trigger g JOIN rel ON rel.oid = g.tgrelid WHERE g.oid = c.objoid)
+            WHEN 'pg_rewrite'::regclass THEN EXISTS (
+                SELECT FROM pg_rewrite w JOIN rel ON rel.oid = w.ev_class WHERE w.oid = c.objoid)
+            WHEN 'pg_policy'::regclass THEN EXISTS (
+                SELECT FROM pg_policy p JOIN rel ON rel.oid = p.polrelid WHERE p.oid = c.objoid)
+            WHEN 'pg_statistic_ext'::regclass THEN EXISTS (
+                SELECT FROM pg_statistic_ext s JOIN rel ON rel.oid = s.stxrelid WHERE s.oid = c.objoid)
+            ELSE true END
       UNION ALL
       SELECT 'comment', 'schema public', jsonb_build_object('text', obj_description(oid, 'pg_namespace')) FROM ns
         WHERE oid = 2200 AND obj_description(oid, 'pg_namespace') IS NOT NULL

@@ -159,6 +159,12 @@ BEGIN
                 sum(hashtextextended(concat_ws(',', e.oid, d.classid, d.objid, d.deptype), 0))
                 FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
                 WHERE d.deptype IN ('e', 'x')
+            -- options that a table's TOAST table has; a rewrite makes another one of those
+            UNION ALL SELECT 53, count(*), sum(hashtextextended((SELECT string_agg(x, ',' ORDER BY x)
+                                                                 FROM unnest(t.reloptions) x
+                                                                 WHERE NOT starts_with(x, 'pg_')), o.oid::bigint))
+                FROM pg_class t JOIN pg_class o ON o.reltoastrelid = t.oid
+                WHERE t.relkind = 't' AND t.reloptions IS NOT NULL AND o.relpersistence <> 't'
             -- rights on what PostgreSQL brought
             UNION ALL SELECT 48, count(*), sum(hashtextextended(c.relacl::text, c.oid::bigint)) FROM pg_class c
                 WHERE c.oid < 16384 AND c.relacl IS NOT NULL

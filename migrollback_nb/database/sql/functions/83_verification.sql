@@ -160,6 +160,7 @@ DECLARE
     expected      jsonb := '{}';        -- [kind, identity] as text -> the definition that should be there, or null
     shared        record;
     reordered     text;
+    remarks       text;
     apart         boolean := false;     -- some were applied together with others that stay
     uncompared    int := 0;             -- objects of theirs of which no definition from before is known
 BEGIN
@@ -245,16 +246,8 @@ BEGIN
               AND objects_now #> ARRAY[t.kind, r.key] IS NOT NULL), '{}') || expected;
     END LOOP;
 
-    differences := migrollback_schema.unmet_expectations(expected, objects_now);
-    unexpected := coalesce((SELECT jsonb_agg(c) FROM jsonb_array_elements(changes) c
-                             WHERE c ->> 'change' <> 'reordered'
-                               AND NOT expected ? jsonb_build_array(c ->> 'kind', c ->> 'identity')::text), '[]');
-    -- The rights that default privileges give to an object that was dropped and comes back: it is not as it was.
-    differences := differences || coalesce((
-        SELECT jsonb_agg(c) FROM jsonb_array_elements(unexpected) c
-         WHERE migrollback_schema.is_grant_on(c, expected)), '[]');
-    unexpected := coalesce((SELECT jsonb_agg(c) FROM jsonb_array_elements(unexpected) c
-                             WHERE NOT migrollback_schema.is_grant_on(c, expected)), '[]');
+    SELECT j.differences, j.unexpected, j.remarks INTO differences, unexpected, remarks
+      FROM migrollback_schema.judge_rollback(expected, objects_now, changes) j;
     reordered := (SELECT string_agg(DISTINCT c ->> 'identity', ', ') FROM jsonb_array_elements(differences || changes) c
                    WHERE c ->> 'change' = 'reordered');
     verdict := CASE WHEN unexpected <> '[]' OR EXISTS (
@@ -263,7 +256,8 @@ BEGIN
                     WHEN migrollback_schema.effects_that_remain(effects) <> '[]' THEN 'schema_restored'
                     ELSE 'restored' END;
     message := migrollback_schema.verification_message(cardinality(names), differences, unexpected, reordered, apart,
-                                                       uncompared, effects);
+                                                       uncompared, effects)
+        || coalesce(' (' || nullif(remarks, '') || ')', '');
     IF EXISTS (SELECT FROM jsonb_array_elements(runs) r
                  JOIN migrollback_schema.migration_snapshots s ON s.id = (r ->> 'old')::uuid
                 WHERE s.description = 'replay of the folder') THEN
