@@ -447,16 +447,8 @@ class Queries:
         """Changes whenever the schema does, for a fraction of the cost; it may change without it. Does not write."""
         return str(self._session.query("SELECT {schema}.snapshot_token() AS token")[0]["token"])
 
-    def schema_changes(self, old: str, new: str) -> list[Row]:
-        """Rows of schema_changes() between two texts of `schema_text`. Does not write."""
-        return self._session.query(
-            "SELECT * FROM {schema}.schema_changes(%(old)s::pg_catalog.jsonb, %(new)s::pg_catalog.jsonb)",
-            old=old,
-            new=new,
-        )
-
     def material_changes(self, old: str, new: str) -> tuple[list[Row], list[str]]:
-        """As `schema_changes`, without what means nothing, and remarks on that. Does not write."""
+        """Rows of schema_changes() between two texts of `schema_text`; remarks on what means nothing. Does not write."""
         row = self._session.query(
             "SELECT m.material, m.remarks FROM {schema}.without_immaterial_changes((SELECT pg_catalog.jsonb_agg("
             "pg_catalog.to_jsonb(c)) FROM {schema}.schema_changes(%(old)s::pg_catalog.jsonb, %(new)s::pg_catalog.jsonb)"

@@ -189,7 +189,7 @@ def test_one_of_the_last_of_a_run_that_does_more_than_add_is_compared_with_what_
     write("2_later", "CREATE TABLE later ();", "DROP TABLE later;")
     db.apply()
     found = db.rollback("1_change", confirm="1_change").verification
-    assert found.message == "Restored: the schema is as it was before it was applied"
+    assert found.message == "Restored: schema, values and state are as before it was applied"
 
 
 @pytest.mark.parametrize("change", ["table", "column", "schema"])

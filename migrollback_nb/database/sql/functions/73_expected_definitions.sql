@@ -202,3 +202,20 @@ $function$;
 COMMENT ON FUNCTION migrollback_schema.renames_in_its_run(text) IS
     'Whether a migration changed what another one knows under another name: where both were applied in one run, '
     'nothing says what stood between them. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.undone_definition(change jsonb, now jsonb, old_objects jsonb)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT CASE
+        WHEN c.kind = 'grant' AND c.old_definition IS NULL
+             AND NOT migrollback_schema.grant_holder_in(old_objects, c.identity) THEN NULL
+        WHEN c.kind IN ('grant', 'default grant')
+            THEN migrollback_schema.undo_grant_change(c.identity, now, c.old_definition, c.new_definition)
+        ELSE migrollback_schema.undo_definition_change(now, c.old_definition, c.new_definition) END
+    FROM (SELECT change ->> 'kind' AS kind, change ->> 'identity' AS identity,
+                 nullif(change -> 'old_definition', 'null') AS old_definition,
+                 nullif(change -> 'new_definition', 'null') AS new_definition) c
+$function$;
+COMMENT ON FUNCTION migrollback_schema.undone_definition(jsonb, jsonb, jsonb) IS
+    'The definition that an object should have without one change, a row of schema_changes(); old_objects: the schema '
+    'before it. NULL: the object should not be there. Does not write.';

@@ -143,7 +143,6 @@ COMMENT ON FUNCTION migrollback_schema.unmet_expectations(jsonb, jsonb) IS
     'Rows of schema_changes() from what should be there to what is. expected: [kind, identity] as text -> definition, '
     'null of what should not be there. Does not write.';
 
--- Over 120 lines: each variable is a whole schema, unpacked once.
 CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_rollback(
     names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
 RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb, effects jsonb)
@@ -222,12 +221,7 @@ BEGIN
             CONTINUE;
         END IF;
         expected := expected || coalesce((
-            SELECT jsonb_object_agg(k.key, CASE
-                       WHEN c.kind = 'grant' AND c.old_definition IS NULL
-                            AND NOT migrollback_schema.grant_holder_in(old_objects, c.identity) THEN NULL
-                       WHEN c.kind IN ('grant', 'default grant') THEN migrollback_schema.undo_grant_change(
-                           c.identity, k.now, c.old_definition, c.new_definition)
-                       ELSE migrollback_schema.undo_definition_change(k.now, c.old_definition, c.new_definition) END)
+            SELECT jsonb_object_agg(k.key, migrollback_schema.undone_definition(to_jsonb(c), k.now, old_objects))
             FROM migrollback_schema.schema_changes(old_objects, new_objects) c
             CROSS JOIN LATERAL (
                 SELECT o.key, CASE WHEN expected ? o.key THEN nullif(expected -> o.key, 'null')
