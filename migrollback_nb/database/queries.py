@@ -448,7 +448,7 @@ class Queries:
         return str(self._session.query("SELECT {schema}.snapshot_token() AS token")[0]["token"])
 
     def material_changes(self, old: str, new: str) -> tuple[list[Row], list[str]]:
-        """Rows of schema_changes() between two texts of `schema_text`; remarks on what means nothing. Does not write."""
+        """Rows of schema_changes() between two texts of `schema_text`; remarks on the immaterial. Does not write."""
         row = self._session.query(
             "SELECT m.material, m.remarks FROM {schema}.without_immaterial_changes((SELECT pg_catalog.jsonb_agg("
             "pg_catalog.to_jsonb(c)) FROM {schema}.schema_changes(%(old)s::pg_catalog.jsonb, %(new)s::pg_catalog.jsonb)"
