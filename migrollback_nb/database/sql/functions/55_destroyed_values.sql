@@ -389,7 +389,7 @@ BEGIN
         counted := NULL;
         IF one.is_named AND NOT one.relispartition AND clock_timestamp() < until THEN
             counted := migrollback_schema.count_values_within(
-                one.oid, one.columns, array_fill(NULL::text, ARRAY[cardinality(one.columns)]));
+                one.oid, one.columns, array_fill(NULL::text, ARRAY[cardinality(one.columns)]), 100000);
         END IF;
         relations := relations || jsonb_build_object(
             'relation', one.oid, 'identity', one.identity, 'file', one.relfilenode, 'kind', one.relkind,

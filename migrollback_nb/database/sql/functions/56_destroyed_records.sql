@@ -449,7 +449,7 @@ BEGIN
         WHEN SQLSTATE 'MR099' THEN
             NULL;
         WHEN lock_not_available THEN
-            counted := migrollback_schema.count_values_within(relation, columns, NULL, -1);
+            counted := migrollback_schema.count_values_within(relation, columns, NULL::text[], -1);
     END;
     RETURN jsonb_build_object('exact', counted -> 'exact', 'rows', counted -> 'rows', 'columns', (
         SELECT coalesce(jsonb_object_agg(c.name, counted #> ARRAY['values', (c.place - 1)::text]), '{}')

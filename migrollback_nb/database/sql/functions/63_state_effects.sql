@@ -88,7 +88,7 @@ BEGIN
             concat_ws(', ', CASE WHEN is_behind THEN format('stood at %s', was ->> 0) END,
             'starts at ' || one.next,
             CASE WHEN meets_rows
-                 THEN format('%s holds numbers up to %s', one.state ->> 3, furthest) END), known_by);
+                 THEN format('%s holds numbers up to %s', one.state ->> 3, furthest) END), known_by, NULL::text, false);
     END LOOP;
     RETURN found;
 END $function$;
@@ -142,7 +142,8 @@ BEGIN
             WHERE NOT (l.kind = 'membership' AND EXISTS (
                 SELECT FROM left_behind r WHERE r.kind = 'role' AND r.was_there IS NOT TRUE
                    AND r.identity IN (split_part(l.identity, ' in ', 1), split_part(l.identity, ' in ', 2)))))
-        SELECT jsonb_agg(migrollback_schema.migration_effect(e.effect, e.identity, NULL::bigint, e.detail, known_by)
+        SELECT jsonb_agg(migrollback_schema.migration_effect(e.effect, e.identity, NULL::bigint, e.detail, known_by,
+                                                             NULL::text, false)
                          ORDER BY e.effect, e.identity) FROM effect e), '[]');
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.state_effects(jsonb, jsonb, jsonb, text) IS

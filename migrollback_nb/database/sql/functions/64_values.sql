@@ -295,12 +295,12 @@ BEGIN
         IF missing > 0 THEN
             effects := effects || migrollback_schema.migration_effect('loses_rows', one.relation, missing,
                 CASE WHEN missing = jsonb_array_length(one.was -> 'rows') THEN 'all rows deleted'
-                     ELSE 'rows deleted' END, 'rehearsal');
+                     ELSE 'rows deleted' END, 'rehearsal', NULL::text, false);
         END IF;
         effects := effects || (
             SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect('loses_values',
                        one.relation || '.' || quote_ident(one.was #>> ARRAY['names', c.place::text]), c.changed,
-                       c.kinds, 'rehearsal') ORDER BY c.place), '[]')
+                       c.kinds, 'rehearsal', NULL::text, false) ORDER BY c.place), '[]')
             FROM migrollback_schema.changed_columns(one.was, one.is_now) c WHERE c.changed > 0);
     END LOOP;
     RETURN jsonb_build_object('compared', compared, 'kept', same, 'effects', effects);

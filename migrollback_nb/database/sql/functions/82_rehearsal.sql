@@ -47,7 +47,7 @@ BEGIN
                         WHERE regexp_replace(o.identity, '\.("([^"]|"")+"|[^".]+)$', '') NOT IN (SELECT i.identity
                             FROM o i)),
             'broken', nullif(jsonb_array_length(report -> 'broken'), 0)))
-        -- whole, nulls and all: an assessment gives them again
+        -- whole with its nulls: an assessment gives them again
         || CASE WHEN report ? 'effects' THEN jsonb_build_object('effects', report -> 'effects') ELSE '{}' END);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_migration_rehearsal(jsonb, text) IS

@@ -15,7 +15,7 @@ BEGIN
                    CASE WHEN r.exact OR r.rows > 0 THEN r.rows END,
                    CASE r.what WHEN 'dropped' THEN 'table dropped' WHEN 'column dropped' THEN 'column dropped'
                                WHEN 'emptied' THEN 'table emptied' WHEN 'updated' THEN 'rows overwritten'
-                               ELSE 'rows deleted' END, 'rehearsal', estimated => NOT r.exact) AS value, r.place
+                               ELSE 'rows deleted' END, 'rehearsal', NULL::text, NOT r.exact) AS value, r.place
         FROM (SELECT l.value ->> 'relation' AS relation, l.value ->> 'column' AS "column", l.value ->> 'what' AS what,
                      (l.value ->> 'rows')::bigint AS rows, coalesce((l.value ->> 'exact')::boolean, false) AS exact,
                      l.place FROM jsonb_array_elements(report -> 'rows') WITH ORDINALITY AS l (value, place)) r
@@ -76,7 +76,7 @@ BEGIN
         SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect('takes_other', a.identity, NULL::bigint,
                    CASE WHEN a.change = 'changed' THEN a.kind || ', changed with what is dropped'
                         WHEN a.maker IS NULL THEN a.kind || ', not known who made it' ELSE a.kind END,
-                   'rehearsal', a.maker) ORDER BY a.place), '[]')
+                   'rehearsal', a.maker, false) ORDER BY a.place), '[]')
         FROM alien a
         WHERE CASE
             WHEN a.change = 'changed' THEN a.maker IS NOT NULL AND NOT a.is_ours AND NOT a.goes_with
@@ -128,7 +128,7 @@ BEGIN
         END LOOP;
         IF known > 0 OR known IS NULL OR NOT exact THEN
             found := found || migrollback_schema.migration_effect('loses_rows', one.parent, known,
-                'rows leave it with ' || one.child, 'rehearsal', estimated => NOT exact);
+                'rows leave it with ' || one.child, 'rehearsal', NULL::text, NOT exact);
         END IF;
     END LOOP;
     RETURN found;
@@ -144,7 +144,8 @@ BEGIN
     -- Comments and texts are no names. What else a body names, a parser knows that SQL has not: see the client.
     RETURN (
         SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect('breaks', b.identity, NULL::bigint,
-                   format('%s: names column %s', b.kind, b.columns), 'rehearsal') ORDER BY b.identity), '[]')
+                   format('%s: names column %s', b.kind, b.columns), 'rehearsal', NULL::text, false)
+                                 ORDER BY b.identity), '[]')
         FROM (SELECT r ->> 'identity' AS identity, r ->> 'kind' AS kind,
                      string_agg(DISTINCT c ->> 'identity', ', column ') AS columns
               FROM jsonb_array_elements(report -> 'bodies') r
@@ -173,7 +174,8 @@ BEGIN
     RETURN migrollback_schema.effects_on_rows(report) || migrollback_schema.effects_on_others(report)
         || coalesce((
             SELECT jsonb_agg(migrollback_schema.migration_effect('breaks', b ->> 'identity', NULL::bigint,
-                       format('%s: %s', b ->> 'kind', b ->> 'because'), 'rehearsal') ORDER BY b ->> 'identity')
+                       format('%s: %s', b ->> 'kind', b ->> 'because'), 'rehearsal', NULL::text, false)
+                             ORDER BY b ->> 'identity')
             FROM jsonb_array_elements(report -> 'broken') b WHERE (b ->> 'certain')::boolean), '[]')
         || coalesce(migrollback_schema.broken_triggers(report), '[]')
         || coalesce(report -> 'states', '[]')
@@ -181,7 +183,7 @@ BEGIN
             SELECT jsonb_agg(migrollback_schema.migration_effect('locks', k.relation, NULL::bigint,
                        format('is locked under %s, %s ms', migrollback_schema.lock_mode_words(k.mode),
                               round(k.held, 1)),
-                       'rehearsal') ORDER BY k.held DESC, k.relation)
+                       'rehearsal', NULL::text, false) ORDER BY k.held DESC, k.relation)
             FROM (SELECT DISTINCT ON (l ->> 'relation') l ->> 'relation' AS relation, l ->> 'mode' AS mode,
                          coalesce((l ->> 'held_ms')::numeric, 0) AS held
                   FROM jsonb_array_elements(report -> 'locks') l

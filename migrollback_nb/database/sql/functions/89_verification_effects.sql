@@ -82,7 +82,8 @@ BEGIN
                   '\mtruncate\s+(?:table\s+)?(?:only\s+)?(?:\w+\.)?"?(\w+)', 'gi') AS m (found)
               JOIN pg_class c ON lower(c.relname) = lower(m.found[1]) AND c.relkind IN ('r', 'p') AND c.oid >= 16384
              WHERE foretold IS NULL AND NOT proven)
-        SELECT jsonb_agg(migrollback_schema.migration_effect(e.effect, e.relation, e.rows, e.detail, 'catalog')
+        SELECT jsonb_agg(migrollback_schema.migration_effect(e.effect, e.relation, e.rows, e.detail, 'catalog',
+                                                             NULL::text, false)
                          ORDER BY e.relation, e.effect) FROM effect e), '[]');
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.changed_rows_effects(text[], jsonb, boolean) IS
@@ -125,7 +126,8 @@ BEGIN
         END;
         IF filled THEN
             found := found || migrollback_schema.migration_effect('loses_values', one.identity, NULL::bigint,
-                format('type changed from %s to %s, values not compared', one.old, one.new), 'catalog');
+                format('type changed from %s to %s, values not compared', one.old, one.new), 'catalog', NULL::text,
+                false);
         END IF;
     END LOOP;
     RETURN found;
@@ -174,7 +176,7 @@ BEGIN
     END LOOP;
     RETURN (SELECT coalesce(jsonb_agg(e.value || jsonb_build_object(
                        'words', migrollback_schema.migration_effect_words(e.value)) ORDER BY e.place), '[]')
-            FROM jsonb_array_elements(migrollback_schema.merged_effects(found, '[]'))
+            FROM jsonb_array_elements(migrollback_schema.merged_effects(found, '[]'::jsonb))
                  WITH ORDINALITY AS e (value, place));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.effects_after_rollback(text[], uuid, uuid, text, jsonb) IS
