@@ -258,3 +258,59 @@ def test_many_tables_of_every_size_and_a_role_that_may_not_look(db, applied, ses
         ("loses_rows", "public.plain", 10, "rows deleted"),
         ("loses_values", "public.plain.b", 1495, "other values"),
     ]
+
+
+def test_values_of_a_table_too_large_to_compare_are_not_known(db, applied, session):
+    connection = session()
+    connection.execute(
+        "CREATE TABLE wide (id int PRIMARY KEY, v numeric, n bigint, t text);"
+        " INSERT INTO wide SELECT g, g, g, repeat('x', 1000) FROM generate_series(1, 9000) g"
+    )
+    applied(
+        "001_w",
+        "ALTER TABLE wide ADD x int;",
+        "ALTER TABLE wide DROP x; ALTER TABLE wide ALTER v TYPE int, ALTER n TYPE int;",
+    )
+    assert told(rehearsed(db, session, "001_w")) == [
+        ("loses_values", "public.wide.v", None, "type changed from numeric to integer, values not compared")
+    ]
+
+
+@pytest.mark.versions
+def test_roles_memberships_settings_and_jobs_that_stay(db, applied, session):
+    connection = session()
+    name = connection.info.dbname
+    connection.execute(
+        f"CREATE ROLE {name}_ro NOLOGIN; CREATE ROLE {name}_app NOLOGIN; CREATE SCHEMA cron; CREATE TABLE cron.job"
+        " (jobid bigint, schedule text, command text, database text, username text, active boolean, jobname text);"
+        " SET allow_system_table_mods = on; INSERT INTO pg_extension (oid, extname, extowner, extnamespace,"
+        " extrelocatable, extversion) SELECT 99999, 'pg_cron', 10, n.oid, false, '1' FROM pg_namespace n WHERE"
+        " nspname = 'cron'; RESET allow_system_table_mods; ALTER EXTENSION pg_cron ADD TABLE cron.job"
+    )
+    try:
+        applied(
+            "001_r",
+            f"CREATE ROLE {name}_new NOLOGIN; GRANT {name}_new TO {name}_app; ALTER ROLE {name}_ro CONNECTION LIMIT 7;"
+            f" GRANT {name}_ro TO {name}_app; ALTER DATABASE {name} SET work_mem = '5MB'; ALTER ROLE {name}_ro SET"
+            " statement_timeout = '1s'; INSERT INTO cron.job VALUES (1, '* * * * *', 'secret', '', '', true,"
+            " 'nightly'); CREATE TABLE desk (id int);",
+            f"DROP TABLE desk; ALTER ROLE {name}_ro RESET statement_timeout;",
+        )
+        connection.execute(f"CREATE ROLE {name}_else NOLOGIN")  # of other hands
+        effects = [
+            ("leaves_behind", "job nightly", None, "stays"),
+            ("leaves_behind", f"membership {name}_app in {name}_ro", None, "stays"),
+            ("leaves_behind", f"role {name}_new", None, "stays"),
+            ("leaves_behind", f"role {name}_ro", None, "stays as the migration changed it"),
+            ("leaves_behind", "setting work_mem of this database", None, "stays"),
+        ]
+        assert told(rehearsed(db, session, "001_r"), "leaves_behind") == effects
+        found = db.rollback("001_r", confirm="001_r").verification
+        assert [one for one in told([one.to_dict() for one in found.effects]) if one[0] == "leaves_behind"][
+            :5
+        ] == effects
+        assert found.verdict != "restored"
+    finally:
+        connection.execute(f"DROP OWNED BY {name}_ro, {name}_app")
+        for role in ("new", "ro", "app", "else"):
+            connection.execute(f"DROP ROLE IF EXISTS {name}_{role}")

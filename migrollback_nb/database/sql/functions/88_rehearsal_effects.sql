@@ -26,8 +26,11 @@ BEGIN
                    report #> '{values,kept}' ? (r.relation || '.' || quote_ident(r."column")), false))
         UNION ALL
         SELECT v.value, 1000000 + v.place
-        FROM jsonb_array_elements(coalesce(report -> 'detached', '[]')
-                                  || coalesce(report #> '{values,effects}', '[]')) WITH ORDINALITY AS v (value, place))
+        FROM jsonb_array_elements(coalesce(report -> 'detached', '[]') || coalesce(report #> '{values,effects}', '[]')
+                                  || coalesce(report -> 'retyped', '[]')) WITH ORDINALITY AS v (value, place)
+        -- compared above, or not: then it is not known
+        WHERE NOT (v.value ->> 'detail' LIKE 'type changed %'
+                   AND coalesce(report #> '{values,kept}' ? (v.value ->> 'identity'), false)))
         SELECT coalesce(jsonb_agg(e.value ORDER BY e.place), '[]') FROM effect e
         -- as many rows as the migration itself had inserted there: these it takes back
         WHERE NOT (e.value ->> 'detail' LIKE '%rows deleted' AND coalesce((e.value ->> 'rows')::bigint
@@ -229,9 +232,13 @@ RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS
 BEGIN
     RETURN jsonb_build_object(
         'states', after -> 'states', 'values', migrollback_schema.compare_values(kept, after -> 'kept'),
+        'retyped', migrollback_schema.retyped_columns(changes, EXISTS (
+            SELECT FROM migrollback_schema.migration_history h
+             WHERE h.migration_name = ANY (names) AND h.rollback_sql ~* '\musing\M')),
         'up_written', migrollback_schema.rows_written_by(names, 'applied'),
         'detached', migrollback_schema.rows_of_detached(changes, count_ms));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.rehearsed_beside(text[], jsonb, jsonb, jsonb, int) IS
     'What a rehearsal knows beside the schema, for rehearsal_effects(), when the rollback is undone: states, values '
-    '(compared), up_written (rows that the ups wrote), detached (rows that leave a parent). Does not write.';
+    '(compared), retyped (columns whose type changes), up_written (rows that the ups wrote), detached (rows that leave '
+    'a parent). Does not write.';
