@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import psycopg
 import pytest
 
+import migrollback_nb as mr
 from migrollback_nb.database.session import Session
 
 T = TypeVar("T")
@@ -158,3 +159,10 @@ def calls(text: str, function: str) -> bool:
 def is_rollback(text: str) -> bool:
     """Whether a text that `intercepted` gives is the rollback itself, and no dry run."""
     return calls(text, "execute_migration_rollbacks") and text.startswith("BEGIN")
+
+
+def dismiss_all(migrations: mr.Migrations) -> None:
+    """Take away every inferred dependency, as a person may: what comes then is up to the rollback itself."""
+    for row in migrations.database.queries.dependencies():
+        if row["source"] == "inferred":
+            migrations.dismiss_dependency(row["migration_name"], row["depends_on"], reason="found to be none")

@@ -129,17 +129,11 @@ def snapshots(call: Call) -> Any:
 
 
 def dependencies(call: Call) -> Any:
-    """The dependencies: recorded, drawn, inferred, or inferred and recorded then, which writes."""
+    """The dependencies: recorded, drawn, inferred; what is recorded or dismissed is written."""
     args, drawn = call.args, call.form in ("dot", "svg")
-    if args.record and not args.infer:
-        raise UsageError("--record alone says nothing", hint="Write deps --infer --record.")
-    if args.record and args.name is not None:
-        raise UsageError("--record is for all migrations", hint="Leave the name out.")
-    if args.infer and drawn:
-        raise UsageError(
-            "What is inferred is drawn once it is recorded",
-            hint=f"deps --infer --record, then deps --format {call.form}",
-        )
+    _refuse_dependency_options(args, drawn=drawn, form=call.form)
+    if args.dismiss is not None:
+        return call.db.dismiss_dependency(*args.dismiss, reason=args.reason)
     if args.record:
         return call.db.record_dependencies()
     if args.infer and not call.terminal:
@@ -151,7 +145,7 @@ def dependencies(call: Call) -> Any:
             columns=("migration_name", "depends_on", "because", "source", "recorded"),
             warnings=tuple(remarks),
         )
-    if drawn or (not call.terminal and common(args, "format") is None):
+    if drawn or (not args.dismissed and not call.terminal and common(args, "format") is None):
         graph = call.db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
         return graph if not drawn else graph.source if call.form == "dot" else _svg(graph)
     rows = _dependency_rows(call)
@@ -166,9 +160,38 @@ def dependencies(call: Call) -> Any:
     )
 
 
+def _refuse_dependency_options(args: argparse.Namespace, *, drawn: bool, form: str) -> None:
+    """Options of deps that do not go together."""
+    together = (
+        (args.record and not args.infer, "--record alone says nothing", "Write deps --infer --record."),
+        (args.record and args.name is not None, "--record is for all migrations", "Leave the name out."),
+        (
+            args.infer and drawn,
+            "What is inferred is drawn once it is recorded",
+            f"deps --infer --record, then deps --format {form}",
+        ),
+        (args.dismissed and drawn, "What is dismissed is not drawn", None),
+        (args.reason is not None and args.dismiss is None, "--reason is for --dismiss", None),
+        (
+            args.dismiss is not None and (args.infer or args.dismissed or args.name is not None),
+            "--dismiss goes alone",
+            "deps --dismiss MIGRATION DEPENDS_ON --reason TEXT",
+        ),
+        (
+            args.dismiss is not None and not (args.reason or "").strip(),
+            "--dismiss needs --reason",
+            "Say why it is no dependency: it goes into the audit log.",
+        ),
+    )
+    for is_so, message, hint in together:
+        if is_so:
+            raise UsageError(message, hint=hint)
+
+
 def _dependency_rows(call: Call) -> Sequence[dict[str, Any]]:
     args = call.args
-    rows = call.db.database.queries.dependencies()
+    database = call.db.database
+    rows = database.dependencies.dismissed() if args.dismissed else database.queries.dependencies()
     if args.name is not None:
         from migrollback_nb.core import ordering
 

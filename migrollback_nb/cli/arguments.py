@@ -292,6 +292,14 @@ DEPS = (
     ),
     argument("--hide-rolled-back", action="store_true", help="leave out what is rolled back"),
     argument(
+        "--dismiss",
+        nargs=2,
+        metavar=("MIGRATION", "DEPENDS_ON"),
+        help="take an inferred dependency away for good; it needs --reason",
+    ),
+    argument("--reason", metavar="TEXT", help="with --dismiss: why it is none; goes into the audit log"),
+    argument("--dismissed", action="store_true", help="show those that were dismissed, with the reason"),
+    argument(
         "--infer",
         action="store_true",
         help="find dependencies by the objects that migrations create, change, drop or name",

@@ -167,7 +167,7 @@ _TABLE = (
         help="show dependencies",
         arguments=arguments.DEPS,
         run=actions.dependencies,
-        needs_system=lambda args: args.record and args.infer and args.name is None,
+        needs_system=lambda args: (args.record and args.infer and args.name is None) or args.dismiss is not None,
         formats=(*FORMATS, "dot", "svg"),
     ),
     Command(

@@ -198,6 +198,15 @@ def _recorded(result: results.RecordResult, out: TextIO, _: TextIO) -> None:
     out.write(f"✅ {len(result.recorded)} dependencies recorded, {len(result.skipped)} skipped{removed}\n")
 
 
+def _dismissed(result: results.DismissResult, out: TextIO, _: TextIO) -> None:
+    """Which dependency was taken away, and why."""
+    pair = f"{visible(result.migration_name)} needs {visible(result.depends_on)}"
+    if result.dismissed:
+        out.write(f"✅ Dismissed: {pair} ({visible(result.reason)})\n")
+    else:
+        out.write(f"✅ Dismissed already: {pair}\n")
+
+
 def _template(result: results.Template, out: TextIO, _: TextIO) -> None:
     """The suggested block, and its grade where it was tried."""
     out.write(
@@ -269,6 +278,11 @@ def _plan(result: results.Plan, out: TextIO, _: TextIO) -> None:
     alone = result.steps[0]
     if (status := result.statuses.get(alone, "applied")) != "applied":
         out.write(f"{visible(alone)} cannot be rolled back: its status is {status}\n")
+    elif result.dependents_looked_for is None:
+        out.write(
+            f"{visible(alone)} would be rolled back alone: no file declares that it needs it. What needs it undeclared"
+            " was not looked for: migrollback sync does that\n"
+        )
     else:
         out.write(f"{visible(alone)} would be rolled back alone: nothing applied depends on it\n")
 
@@ -340,6 +354,7 @@ _SHOWN: dict[str, Show] = {
     "SyncResult": _synced,
     "ApplyResult": _applied,
     "RecordResult": _recorded,
+    "DismissResult": _dismissed,
     "Template": _template,
     "InstallResult": _installed,
     "Plan": _plan,

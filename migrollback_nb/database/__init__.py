@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from migrollback_nb.database.attempts import Attempts
 from migrollback_nb.database.commands import Commands
+from migrollback_nb.database.dependency_queries import DependencyQueries
 from migrollback_nb.database.lookups import Lookups
 from migrollback_nb.database.nontransactional import NontransactionalCommands
 from migrollback_nb.database.queries import Queries
@@ -38,6 +39,7 @@ class Database:
         self.session = session
         self.queries = Queries(session)
         self.lookups = Lookups(session, self.queries)
+        self.dependencies = DependencyQueries(session)
         self.attempts = Attempts(session, self.queries)
         self.commands = Commands(session, self.attempts)
         self.nontransactional = NontransactionalCommands(session, self.queries, self.attempts)

@@ -94,11 +94,12 @@ class Commands:
         dependencies: Sequence[dict[str, Any]],
         objects: Sequence[dict[str, Any]],
         obsolete: Sequence[dict[str, Any]] = (),
+        searches: Sequence[dict[str, Any]] = (),
     ) -> tuple[list[Row], list[Row]]:
         """Keep inferred dependencies, and what the SQL of files says that migrations created. Writes.
 
         A row for each dependency: recorded, remark; and one for each inferred one that was taken back, for it was among
-        the `obsolete`.
+        the `obsolete`. `searches`: of which migrations it was looked for, as record_dependency_searches() takes it.
         """
 
         def attempt(lock_timeout: str) -> tuple[list[Row], list[Row]]:
@@ -111,10 +112,19 @@ class Commands:
                     if obsolete
                     else []
                 )
-                rows = self._session.call(
-                    "record_migration_dependencies", dependencies=Jsonb(list(dependencies)), client=self._session.client
+                rows = (
+                    self._session.call(
+                        "record_migration_dependencies",
+                        dependencies=Jsonb(list(dependencies)),
+                        client=self._session.client,
+                    )
+                    if dependencies
+                    else []
                 )
-                self._session.call("record_parsed_objects", objects=Jsonb(list(objects)))
+                if objects:
+                    self._session.call("record_parsed_objects", objects=Jsonb(list(objects)))
+                if searches:
+                    self._session.call("record_dependency_searches", searches=Jsonb(list(searches)))
             return rows, gone
 
         return retrying(self._session, attempt)
@@ -127,6 +137,22 @@ class Commands:
                 return self._session.call(
                     "record_migration_proofs", proofs=Jsonb(list(proofs)), client=self._session.client
                 )
+
+        return retrying(self._session, attempt)
+
+    def dismiss_dependency(self, name: str, depends_on: str, reason: str) -> bool:
+        """Take an inferred dependency away for good. Writes. Returns whether it was there; False: dismissed already."""
+
+        def attempt(lock_timeout: str) -> bool:
+            with self._session.transaction(lock_timeout=lock_timeout):
+                rows = self._session.call(
+                    "dismiss_migration_dependency",
+                    name=name,
+                    depends_on=depends_on,
+                    reason=reason,
+                    client=self._session.client,
+                )
+            return bool(rows[0]["dismiss_migration_dependency"])
 
         return retrying(self._session, attempt)
 

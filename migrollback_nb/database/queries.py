@@ -323,8 +323,8 @@ class Queries:
     def object_history(self) -> list[Row]:
         """Rows of migration_object_history(): which migration did what to which object, in order. Does not write."""
         return self._session.query(
-            "SELECT o.migration_name, o.action, o.kind, o.identity FROM {schema}.migration_object_history() o ORDER BY"
-            " o.place"
+            "SELECT o.migration_name, o.action, o.kind, o.identity, o.class_id, o.object_id, o.column_number FROM"
+            " {schema}.migration_object_history() o ORDER BY o.place"
         )
 
     def object_creators(self) -> list[Row]:

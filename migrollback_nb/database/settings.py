@@ -16,6 +16,8 @@ PROGRESS = "migrollback.progress"
 #: Units of a time, as PostgreSQL's settings have them, in milliseconds; without one it is milliseconds.
 _UNITS = {"us": 0.001, "ms": 1, "": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _TIME = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*")
+#: Who looks for dependencies after a command: the client, which reads files too, or else the database itself.
+DEPENDENCIES = "migrollback.dependencies"
 #: A query for what the session has where a command has a SET LOCAL.
 OF_SESSION: LiteralString = """
 SELECT s.name, pg_catalog.current_setting(s.name) AS value
@@ -64,6 +66,7 @@ def of_command(
         "synchronous_commit": "on",
         # "... does not exist, skipping" is a notice, and must be heard
         "client_min_messages": "notice",
+        DEPENDENCIES: "client",
     }
 
 

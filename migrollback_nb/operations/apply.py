@@ -18,7 +18,7 @@ from migrollback_nb.core.errors import (
     UsageError,
 )
 from migrollback_nb.core.results import LeftRolledBack
-from migrollback_nb.operations import failed_sql, ledgers, renamed_files
+from migrollback_nb.operations import dependents, failed_sql, ledgers, renamed_files
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.interrupts import saying_what_stays, some
 from migrollback_nb.operations.register import order_files, record_of
@@ -163,9 +163,15 @@ def apply(
     deploy_id = database.commands.begin_deploy(deploy) if deploy is not None or files else None
     runs = [[file] for file in files] if snapshots == "each" else _runs(files)
     with saying_what_stays(database, "applied", nontransactional=any(not file.transaction for file in files)):
-        warnings += _apply_runs(
-            database, runs, snapshots=snapshots, progress=progress, deploy=deploy_id, names=wanted.names
-        )
+        try:
+            warnings += _apply_runs(
+                database, runs, snapshots=snapshots, progress=progress, deploy=deploy_id, names=wanted.names
+            )
+        finally:  # also after a failure: those before it are applied
+            if files and not database.connection.closed:
+                warnings += dependents.search(
+                    database, {file.name: file for file in files}, lambda: folder.read_all().files
+                )
     return results.ApplyResult(
         applied=tuple(file.name for file in files),
         skipped=wanted.skipped,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import results
 from migrollback_nb.core.text import first_few
-from migrollback_nb.operations.inference import InferredDependency, Step, infer, path_names
+from migrollback_nb.operations.inference import PARTS, InferredDependency, Step, infer, path_names
 from migrollback_nb.parsing.objects import StatementObjects, statement_objects
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import RecordResult
+    from migrollback_nb.core.results import DismissResult, RecordResult
     from migrollback_nb.database import Database
+    from migrollback_nb.database.session import Row
     from migrollback_nb.files.formats import MigrationFolder
+    from migrollback_nb.files.migration import MigrationFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +32,25 @@ class Inference:
     stale: tuple[
         dict[str, Any], ...
     ]  #: rows of list_migration_dependencies() that were inferred and are not found any more
+    searches: tuple[dict[str, Any], ...]  #: over which migrations, as record_dependency_searches() takes it
+    known: frozenset[tuple[str, str]]  #: (migration, depends on) that are recorded already
 
 
-def infer_dependencies(database: Database, folder: MigrationFolder | None) -> Inference:
+def infer_dependencies(database: Database, files: Iterable[MigrationFile]) -> Inference:
     """Which applied migration needs which earlier one. Does not write.
 
     Parameters
     ----------
     database : Database
         Says what is applied, and what each created.
-    folder : MigrationFolder, optional
-        The files; only those that are still what was registered are read.
+    files : iterable of MigrationFile
+        Only those that are still what was registered are read.
 
     Returns
     -------
     Inference
     """
-    steps, read, remarks = steps_of(database, folder)
+    steps, read, remarks = steps_of(database, files)
     recorded = database.queries.dependencies()
     edges, created = infer(steps, database.queries.inferred_by_catalogs())
     found = {(edge.migration_name, edge.depends_on) for edge in edges}
@@ -58,19 +62,28 @@ def infer_dependencies(database: Database, folder: MigrationFolder | None) -> In
         and (row["migration_name"], row["depends_on"]) not in found
         and {row["migration_name"], row["depends_on"]} <= read
     ]
-    return Inference(edges=tuple(edges), created=tuple(created), remarks=tuple(remarks), stale=tuple(stale))
+    return Inference(
+        edges=tuple(edges),
+        created=tuple(created),
+        remarks=tuple(remarks),
+        stale=tuple(stale),
+        searches=tuple(
+            {"migration_name": step.name, "searched_in": "files" if step.name in read else "bodies"} for step in steps
+        ),
+        known=frozenset((row["migration_name"], row["depends_on"]) for row in recorded),
+    )
 
 
-def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[Step], set[str], list[str]]:
+def steps_of(database: Database, files: Iterable[MigrationFile]) -> tuple[list[Step], set[str], list[str]]:
     """(What is applied, in order; the names of those whose files were read; remarks on the others). Does not write."""
     migrations = database.queries.applied()
-    texts: dict[str, list[StatementObjects]] = {}
+    wanted = {row["migration_name"]: row["checksum"] for row in migrations}
+    texts: dict[str, list[StatementObjects]] = {
+        file.name: statement_objects(file.up.text)
+        for file in files
+        if file.name in wanted and wanted[file.name] == file.checksum
+    }
     remarks = []
-    if folder is not None:
-        wanted = {row["migration_name"]: row["checksum"] for row in migrations}
-        for file in folder.read_all().files:
-            if file.name in wanted and wanted[file.name] == file.checksum:
-                texts[file.name] = statement_objects(file.up.text)
     read = set(texts)
     missing = [row["migration_name"] for row in migrations if row["migration_name"] not in texts]
     if missing:
@@ -83,9 +96,7 @@ def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[S
         for name, definition in bodies:
             # what the definition creates is known; what its body names is not
             texts.setdefault(name, []).extend(found for found in statement_objects(definition) if found.in_body)
-    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in database.queries.object_history():
-        rows[row["migration_name"]].append(row)
+    rows = by_migration(database.queries.object_history())
     steps = [
         Step(
             name=row["migration_name"],
@@ -99,6 +110,14 @@ def steps_of(database: Database, folder: MigrationFolder | None) -> tuple[list[S
     return steps, read, remarks
 
 
+def by_migration(rows: Iterable[Mapping[str, Any]]) -> defaultdict[str, list[Mapping[str, Any]]]:
+    """Migration -> its rows about objects, whole ones before their parts; pure."""
+    found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["kind"] in PARTS):
+        found[row["migration_name"]].append(row)
+    return found
+
+
 def parsed_objects(name: str, text: str, search_path: str) -> list[dict[str, Any]]:
     """What the text of one migration says that it creates, as record_parsed_objects() takes it; pure."""
     _, created = infer([Step(name=name, path=path_names(search_path), statements=statement_objects(text))])
@@ -109,7 +128,7 @@ def inferred_rows(
     database: Database, folder: MigrationFolder | None, name: str | None = None
 ) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
     """(What is inferred, beside what is recorded of it; what could not be read). Does not write."""
-    inference = infer_dependencies(database, folder)
+    inference = infer_dependencies(database, files_of(folder))
     known = {(row["migration_name"], row["depends_on"]): row["source"] for row in database.queries.dependencies()}
     rows = [
         {
@@ -133,19 +152,38 @@ def inferred_rows(
 
 def record_dependencies(database: Database, folder: MigrationFolder | None) -> RecordResult:
     """Keep what is inferred, and take back what was and is not found any more. Writes."""
-    found = infer_dependencies(database, folder)
-    known = {(row["migration_name"], row["depends_on"]) for row in database.queries.dependencies()}
-    new = [edge for edge in found.edges if (edge.migration_name, edge.depends_on) not in known]
-    rows, gone = database.commands.record_dependencies(
-        [
-            {"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason}
-            for edge in new
-        ],
-        found.created,
-        [{"migration_name": row["migration_name"], "depends_on": row["depends_on"]} for row in found.stale],
-    )
+    found = infer_dependencies(database, files_of(folder))
+    rows, gone = keep(database, found)
     return results.RecordResult(
         dependencies=tuple(results.DependencyRecord(**row) for row in rows),
         removed=tuple(results.DependencyRecord(**row, recorded=False, remark="no longer found") for row in gone),
         warnings=found.remarks,
     )
+
+
+def keep(database: Database, found: Inference) -> tuple[Sequence[Row], Sequence[Row]]:
+    """Record what is inferred and new, and take back what was inferred and is not found any more. Writes.
+
+    Returns rows of what was new, recorded or not, and of what was taken back.
+    """
+    return database.commands.record_dependencies(
+        [
+            {"migration_name": edge.migration_name, "depends_on": edge.depends_on, "because": edge.reason}
+            for edge in found.edges
+            if (edge.migration_name, edge.depends_on) not in found.known
+        ],
+        found.created,
+        [{"migration_name": row["migration_name"], "depends_on": row["depends_on"]} for row in found.stale],
+        found.searches,
+    )
+
+
+def dismiss(database: Database, name: str, depends_on: str, reason: str) -> DismissResult:
+    """Take an inferred dependency away for good, with an event. Writes."""
+    dismissed = database.commands.dismiss_dependency(name, depends_on, reason)
+    return results.DismissResult(migration_name=name, depends_on=depends_on, reason=reason, dismissed=dismissed)
+
+
+def files_of(folder: MigrationFolder | None) -> Sequence[MigrationFile]:
+    """The files of a folder; none where there is no folder. Does not write."""
+    return () if folder is None else folder.read_all().files

@@ -23,9 +23,12 @@ _RELATIONS = frozenset(
 )
 _ROUTINES = frozenset({"function", "procedure", "aggregate"})
 _TYPES = frozenset({"enum", "domain", "range", "base type"})
-_PARTS = frozenset({"column", "constraint", "trigger", "policy", "rule"})
+#: Kinds that are parts of a relation.
+PARTS = frozenset({"column", "constraint", "trigger", "policy", "rule"})
 #: A change of one of these matters to its users: they were written for what it has become.
 _SHAPED = frozenset({"column", "enum", "domain"})
+_Key = tuple[str | None, str]
+_Address = tuple[int | None, int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +55,15 @@ class Step:
     path: tuple[str, ...]  #: schemas in which unqualified names were found
     statements: Sequence[StatementObjects] = ()  #: of its up migration; none where its file is not at hand
     rollback: Sequence[StatementObjects] = ()  #: of its rollback SQL
-    rows: Sequence[Mapping[str, Any]] = ()  #: of migration_objects: action, kind, identity
+    rows: Sequence[Mapping[str, Any]] = ()  #: of migration_objects: action, kind, identity, address
 
 
 @dataclass(slots=True)
 class _Symbol:
     kind: str
     name: str  #: as it is shown
+    key: _Key  #: under which it, or the relation that it is a part of, was found last
+    part: str | None = None
     hands: list[tuple[str, str]] = field(default_factory=list)  #: (migration, created | changed | renamed), in order
     parts: dict[tuple[str, str], _Symbol] = field(
         default_factory=dict
@@ -78,9 +83,6 @@ class _Symbol:
         ]
 
 
-_Key = tuple[str | None, str]
-
-
 @dataclass(frozen=True, slots=True)
 class _Watcher:
     """A migration whose rollback SQL names an object: what creates, drops or renames that is rolled back first."""
@@ -91,6 +93,31 @@ class _Watcher:
     names: frozenset[str]  #: what may be columns in the statement
 
 
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What the text of a migration did to an object; told at the end, by the name that it has come to."""
+
+    migration: str
+    action: str  #: created, changed
+    symbol: _Symbol
+    whole: _Symbol | None = None  #: the relation that it is a part of
+    arguments: tuple[str, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As record_parsed_objects() takes it."""
+        schema, name = (self.whole or self.symbol).key
+        return {
+            "migration_name": self.migration,
+            "action": self.action,
+            "kind": self.symbol.kind,
+            "schema": schema,
+            "name": name,
+            "part": self.symbol.part,
+            "arguments": None if self.arguments is None else ", ".join(self.arguments),
+            "argument_count": len(self.arguments or ()),
+        }
+
+
 class _Replay:
     def __init__(self) -> None:
         self.spaces: dict[str, dict[_Key, _Symbol]] = {
@@ -98,7 +125,8 @@ class _Replay:
         }
         self.found: dict[tuple[str, str], dict[str, str]] = {}  #: (migration, depends on) -> object -> source
         self.watchers: dict[tuple[str, _Key], list[_Watcher]] = {}  #: (space, name) -> whose rollback SQL names it
-        self.created: list[dict[str, Any]] = []  #: what the texts say was created, as record_parsed_objects() takes it
+        self.notes: list[_Note] = []  #: what the texts say was created, renamed or changed
+        self.addresses: dict[_Address, _Symbol] = {}  #: what was seen in the catalogs, by its address
 
     # -- names ---------------------------------------------------------------------------------------------------
 
@@ -131,7 +159,7 @@ class _Replay:
     # -- statements ----------------------------------------------------------------------------------------------
 
     def _create(self, step: Step, space: str, key: _Key, kind: str) -> _Symbol:
-        symbol = _Symbol(kind=kind, name=_shown(key), hands=[(step.name, "created")])
+        symbol = _Symbol(kind=kind, name=_shown(key), key=key, hands=[(step.name, "created")])
         self.spaces[space][key] = symbol
         self._disturb(step, space, key, symbol, created=True)
         return symbol
@@ -153,36 +181,31 @@ class _Replay:
             )
             if schema is not None and (space := self.spaces["schema"].get((None, schema))) is not None:
                 self._need(step, space.needed_by_users(), space, source)
-            self._create(step, mention.space, (schema, mention.name), mention.kind)
-            self._note(step, mention, schema)
+            symbol = self._create(step, mention.space, (schema, mention.name), mention.kind)
+            self.notes.append(_Note(step.name, "created", symbol, arguments=mention.arguments))
         elif found is not None:
             key, relation = found
             self._need(step, relation.needed_by_users(), relation, source)
             if not (mention.only_new and (mention.kind, mention.part) in relation.parts):
                 part = _Symbol(
-                    kind=mention.kind, name=_shown(key, mention.part, mention.kind), hands=[(step.name, "created")]
+                    kind=mention.kind,
+                    name=_shown(key, mention.part, mention.kind),
+                    key=key,
+                    part=mention.part,
+                    hands=[(step.name, "created")],
                 )
                 relation.parts[mention.kind, mention.part] = part
                 self._disturb(step, mention.space, key, part, part=mention.part, created=True)
-                self._note(step, mention, key[0])
-
-    def _note(self, step: Step, mention: Mention, schema: str | None) -> None:
-        arguments = None if mention.arguments is None else ", ".join(mention.arguments)
-        self.created.append(
-            {
-                "migration_name": step.name,
-                "kind": mention.kind,
-                "schema": schema,
-                "name": mention.name,
-                "part": mention.part,
-                "arguments": arguments,
-                "argument_count": len(mention.arguments or ()),
-            }
-        )
+                self.notes.append(_Note(step.name, "created", part, relation))
 
     def _hand(self, symbol: _Symbol, step: Step, action: str) -> None:
         if (step.name, action) not in symbol.hands and (step.name, "created") not in symbol.hands:
             symbol.hands.append((step.name, action))
+
+    def _note_change(self, step: Step, symbol: _Symbol, whole: _Symbol) -> None:
+        last = symbol.hands[-1]
+        if last == (step.name, "renamed") or (last == (step.name, "changed") and symbol.kind in _SHAPED):
+            self.notes.append(_Note(step.name, "changed", symbol, None if symbol is whole else whole))
 
     def _do(self, step: Step, mention: Mention, source: str) -> None:
         if mention.action == "created":
@@ -202,11 +225,13 @@ class _Replay:
             case "changed":
                 self._need(step, symbol.needed_by_changers(), symbol, source)
                 self._hand(symbol, step, "changed")
+                self._note_change(step, symbol, whole)
             case "renamed":
                 self._need(step, symbol.needed_by_changers(), symbol, source)
                 self._disturb(step, mention.space, key, symbol, part=mention.part)
                 self._hand(symbol, step, "renamed")
                 self._rename(mention, key, whole, symbol)
+                self._note_change(step, symbol, whole)
             case "dropped":
                 self._need(step, symbol.all_hands(), symbol, source)
                 self._disturb(step, mention.space, key, symbol, part=mention.part)
@@ -221,12 +246,14 @@ class _Replay:
         if mention.part is not None:
             del whole.parts[mention.kind, mention.part]
             symbol.name = _shown(key, mention.new_name, mention.kind)
+            symbol.part = mention.new_name
             whole.parts[mention.kind, mention.new_name or ""] = symbol
         else:
             symbols = self._space_of(mention, key)
             new = (mention.new_schema or key[0], mention.new_name or key[1])
             symbols[new] = symbols.pop(key)
             symbol.name = _shown(new)
+            symbol.key = new
 
     def _space_of(self, mention: Mention, key: _Key) -> dict[_Key, _Symbol]:
         """Where the symbol of a key is: a view, say, may be named as a type."""
@@ -293,20 +320,33 @@ class _Replay:
         if relation is None:
             return
         part = relation.parts.get((kind, name))
-        if row["action"] == "dropped":
+        before = self.addresses.get(_address(row))
+        if part is None and before is not None and relation.parts.get((kind, before.part or "")) is before:
+            self._disturb(step, "relation", key, before, part=before.part)  # it had another name
+            relation.parts[kind, name] = relation.parts.pop((kind, before.part or ""))
+            before.name, before.part = row["identity"], name
+            self._hand(before, step, "renamed")
+        elif row["action"] == "dropped":
             if relation.parts.pop((kind, name), None) is not None:
                 self._disturb(step, "relation", key, relation, part=name)
         elif part is None:
             action = "created" if row["action"] == "created" else "changed"
-            relation.parts[kind, name] = _Symbol(kind=kind, name=row["identity"], hands=[(step.name, action)])
+            part = _Symbol(kind=kind, name=row["identity"], key=key, part=name, hands=[(step.name, action)])
+            relation.parts[kind, name] = part
+            self._seen(row, part)
         else:
             part.name = row["identity"]
             self._hand(part, step, row["action"])
+            self._seen(row, part)
+
+    def _seen(self, row: Mapping[str, Any], symbol: _Symbol) -> None:
+        if row.get("class_id") is not None:
+            self.addresses[_address(row)] = symbol
 
     def _take_row(self, step: Step, row: Mapping[str, Any]) -> None:
         """What was seen in the catalogs and the text does not say."""
         kind, names = row["kind"], object_names.parts(row["identity"])
-        if kind in _PARTS and len(names) == 3:
+        if kind in PARTS and len(names) == 3:
             self._take_part(step, row, (names[0], names[1]), names[2])
             return
         space = (
@@ -316,16 +356,29 @@ class _Replay:
             return
         key: _Key = (names[0], names[1]) if len(names) == 2 else (None, names[0])
         symbol = self.spaces[space].get(key)
-        if row["action"] == "dropped":
+        before = self.addresses.get(_address(row))
+        if symbol is None and before is not None and self.spaces[space].get(before.key) is before:
+            self._disturb(step, space, before.key, before)  # it had another name
+            self.spaces[space][key] = self.spaces[space].pop(before.key)
+            before.name, before.key = row["identity"], key
+            self._hand(before, step, "renamed")
+        elif row["action"] == "dropped":
             if symbol is not None and (step.name, "created") not in symbol.hands:
                 self._disturb(step, space, key, symbol)
                 del self.spaces[space][key]
         elif symbol is None or (row["action"] == "created" and not any(name == step.name for name, _ in symbol.hands)):
             if row["action"] == "created":
-                self._create(step, space, key, kind).name = row["identity"]
+                symbol = self._create(step, space, key, kind)
+                symbol.name = row["identity"]
+                self._seen(row, symbol)
         else:
             symbol.kind, symbol.name = kind, row["identity"]
             self._hand(symbol, step, row["action"])
+            self._seen(row, symbol)
+
+
+def _address(row: Mapping[str, Any]) -> _Address:
+    return row.get("class_id"), row.get("object_id"), row.get("column_number")
 
 
 def _shown(key: _Key, part: str | None = None, kind: str = "column") -> str:
@@ -387,4 +440,4 @@ def infer(
                 migration_name=name, depends_on=base, because=tuple(because), source=source
             )
     edges = sorted(found.values(), key=lambda edge: (order.get(edge.migration_name, 0), order.get(edge.depends_on, 0)))
-    return edges, replay.created
+    return edges, [note.to_dict() for note in replay.notes]

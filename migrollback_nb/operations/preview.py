@@ -89,6 +89,7 @@ def plan(database: Database, name: str) -> Plan:
         steps=tuple(steps),
         statuses={step: statuses[step] for step in steps},
         assessment=Assessment.from_row(name, database.queries.assess(steps)),
+        dependents_looked_for=database.dependencies.dependents_looked_for(name),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.core import ordering, results
 from migrollback_nb.core.errors import ConnectionFailed, DependencyError, LockBusy, MigrationNotFound, MigrollbackError
 from migrollback_nb.files.formats import in_order
-from migrollback_nb.operations import ledgers, renamed_files
+from migrollback_nb.operations import dependents, ledgers, renamed_files
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.interrupts import some
 from migrollback_nb.operations.rejection import not_found
@@ -24,14 +24,20 @@ if TYPE_CHECKING:
     from migrollback_nb.operations.snapshots import Snapshots
 
 
-def register(database: Database, file: MigrationFile) -> RegisterResult:
-    """Register one file, or update what is registered of it. Writes.
+def register(database: Database, folder: MigrationFolder, name: str) -> RegisterResult:
+    """Register one file of a folder, or update what is registered of it. Writes.
 
     Errors are those of `Workspace.register`.
     """
+    file = folder.read(name)
     record = file.record()
     record["metadata"] |= ledgers.times_of(database, [file])[file.name]
     outcome = database.commands.register_many([record])[file.name]
+    searched = (
+        dependents.search(database, {file.name: file}, lambda: folder.read_all().files, changed=[file.name])
+        if outcome != "unchanged"
+        else ()
+    )
     try:
         warnings = (*live_block_warning(database, file), *ledgers.not_applied_warning(database, file))
     except ConnectionFailed as lost:  # what is registered is committed
@@ -40,7 +46,7 @@ def register(database: Database, file: MigrationFile) -> RegisterResult:
         migration_name=file.name,
         outcome=outcome,
         has_rollback_sql=file.rollback is not None,
-        warnings=(*file.remarks, *warnings),
+        warnings=(*file.remarks, *warnings, *searched),
     )
 
 
@@ -94,6 +100,12 @@ def sync(
     came = [*without_file, *(file.name for file in ordered if file.name in done.names)]
     if snapshots != "none":
         warnings += around.after_sync(database, came)
+    done.warnings += dependents.search(
+        database,
+        {found.renamed.get(file.name, file.name): file for file in ordered},
+        lambda: contents.files,
+        changed=(*done.applied_again, *without_file),
+    )
     return results.SyncResult(
         registered=tuple(done.registered),
         applied_again=(*without_file, *done.applied_again),

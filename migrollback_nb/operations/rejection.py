@@ -11,6 +11,7 @@ from migrollback_nb.core.errors import MigrationNotFound, Refused
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
+    from migrollback_nb.database.session import Row
 
 
 def refusal(
@@ -39,6 +40,7 @@ def refusal(
         check = database.queries.can_rollback(name)
         dependents = tuple(check["dependent_migrations"])
         if hint is None and dependents:
+            hints += dependent_lines(database.dependencies.dependent_objects(name))
             hints.append(f"Roll back first: {', '.join(dependents)}")
         elif hint is None and check["reason"] == reason and (row := database.queries.find(name)) is not None:
             hints += _fix(name, row["status"], row["rollback_sql"])
@@ -48,6 +50,27 @@ def refusal(
         row["warning"] for row in database.queries.ledger_findings([name])
     ]  # the ledger may know better than the status
     return Refused(reason, migration_name=name, dependents=dependents, hint="\n".join(hints) or None, result=result)
+
+
+def dependent_lines(rows: Sequence[Row]) -> Sequence[str]:
+    """Whose objects stand in the way, a line for each of the first three; pure.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of migration_dependent_objects().
+    """
+    lines = []
+    for row in rows[:3]:
+        what, name = row["objects"], row["migration_name"]
+        if not what:
+            because = f" ({row['because']})" if row["because"] else ""
+            lines.append(f"{name} needs it{because}: roll that back first, or --chain")
+            continue
+        others = len(what) - 1
+        made = f"{what[0]} and {others} more were made" if others > 1 else f"{what[0]} was made"
+        lines.append(f"{made} by {name}: roll that back first, or --chain")
+    return lines
 
 
 def _fix(name: str, status: str, rollback_sql: str | None) -> Sequence[str]:

@@ -210,7 +210,7 @@ class Workspace(Inspection):
         """
         from migrollback_nb.operations.register import register
 
-        return register(self.database, self.folder.read(name))
+        return register(self.database, self.folder, name)
 
     def sync(
         self, *, deploy: str | None = None, progress: Progress | None = None, snapshots: Snapshots = "ends"
@@ -257,6 +257,27 @@ class Workspace(Inspection):
         from migrollback_nb.operations.proofs import record_proofs
 
         return record_proofs(self.database, proof)
+
+    def dismiss_dependency(self, name: str, depends_on: str, *, reason: str) -> results.DismissResult:
+        """Take an inferred dependency away for good. Writes, with an event; what is inferred later leaves it away.
+
+        Parameters
+        ----------
+        name : str
+            The dependent.
+        depends_on : str
+            What it does not depend on.
+        reason : str
+            Why it is none; goes into the audit log.
+
+        Raises
+        ------
+        DatabaseError
+            When it is declared by its file, or not there.
+        """
+        from migrollback_nb.operations.dependencies import dismiss
+
+        return dismiss(self.database, stem(name), stem(depends_on), reason)
 
     def resolve(self, name: str, *, status: str, reason: str, force: bool = False) -> results.RegisterResult:
         """Record how a failed migration stands, as a person found it. Writes the history; runs no migration SQL.

@@ -4,6 +4,7 @@ not track."""
 import functools
 
 import pytest
+from watching import dismiss_all
 
 import migrollback_nb as mr
 
@@ -29,6 +30,7 @@ def rehearsed(db, applied):
         applied("001_base", BASE, "SELECT 1;")
         applied("002_m", up, rollback)
         applied("003_reliant", reliant, "SELECT 1;")
+        dismiss_all(db)
         return db.rehearse("002_m")
 
     return rehearse
@@ -194,6 +196,7 @@ def test_what_it_foretells_is_so(db, applied, session):
         "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT u.notes FROM users u); END $$;",
         "DROP FUNCTION f();",
     )
+    dismiss_all(db)
     rehearsed = db.rehearse("002_m")
     connection = session()
     connection.execute("SELECT f()")

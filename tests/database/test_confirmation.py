@@ -14,7 +14,7 @@ import termios
 import time
 
 import pytest
-from watching import exists, last_event, status, value
+from watching import dismiss_all, exists, last_event, status, value
 
 from migrollback_nb import cli
 from migrollback_nb.cli.confirmation import QUESTION
@@ -94,6 +94,7 @@ def test_what_is_others_and_what_would_fail(db, applied, run):
     applied("001_a", "CREATE TABLE a (id int PRIMARY KEY);", "DROP TABLE a CASCADE;")
     applied("002_v", "CREATE VIEW v AS SELECT * FROM a;", "DROP VIEW v;")
     applied("003_x", "SELECT 1;", "DROP TABLE nowhere;")
+    dismiss_all(db)
     db.rehearse("001_a")
     assert "⚠️ Would succeed, and take 1 view of 002_v\n" in run("rollback", "001_a", typed="no\n")[1]
     db.rehearse("003_x")

@@ -19,6 +19,12 @@ def inferred(db):
     return {(row["migration_name"], row["depends_on"]): (row["because"], row["source"]) for row in rows}
 
 
+def recorded(db):
+    """{(dependent, dependency): because} of what blocks and orders."""
+    rows = db.database.queries.dependencies()
+    return {(row["migration_name"], row["depends_on"]): row["because"] for row in rows if row["source"] == "inferred"}
+
+
 def by_catalog(connection):
     """{(dependent, dependency): objects} as psql users see them."""
     rows = connection.execute("SELECT migration_name, depends_on, because FROM infer_migration_dependencies()")
@@ -185,9 +191,7 @@ def test_the_text_of_files_alone_says_so_too(case, db, write_migration, connecti
     write_migration("001_base", first)
     write_migration("002_user", second)
     db.sync()
-    found = inferred(db)
-    assert set(found) == {("002_user", "001_base")}
-    assert found["002_user", "001_base"][1] == "parsed"
+    assert set(recorded(db)) == set(inferred(db)) == {("002_user", "001_base")}
 
 
 @pytest.mark.versions
@@ -274,43 +278,129 @@ def test_after_a_restore_from_a_dump_names_are_enough(applied, connection):
     assert by_catalog(connection) == before
 
 
-def test_what_is_recorded_blocks_and_orders(applied, db, connection):
+def test_what_is_found_blocks_and_orders(applied, db, connection):
     applied("001_base", "CREATE TABLE base (a int);", "DROP TABLE base;")
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;", "DROP VIEW v;")
-    assert db.check("001_base").can_rollback
-    result = db.record_dependencies()
-    assert [(one.migration_name, one.depends_on, one.because) for one in result.recorded] == [
-        ("002_user", "001_base", "column public.base.a")
-    ]
     assert db.check("001_base").dependent_migrations == ("002_user",)
     assert db.plan("001_base").steps == ("002_user", "001_base")
     [row] = db.dependencies().to_dict("records")
     assert (row["source"], row["because"]) == ("inferred", "column public.base.a")
-    event = last_event(connection)
-    assert (event["event"], event["migration_name"]) == ("dependencies_recorded", "002_user")
-    assert event["details"] == {"because": {"001_base": "column public.base.a"}}
+    [event] = connection.execute(
+        "SELECT migration_name, details FROM migration_events WHERE event = 'dependencies_recorded'"
+    ).fetchall()
+    assert event == ("002_user", {"because": {"001_base": "column public.base.a"}})
     count = len(events(connection))
     assert db.record_dependencies().dependencies == ()
     assert len(events(connection)) == count
     assert db.verify_events().intact
+    with pytest.raises(mr.Refused, match=r"public\.v was made by 002_user: roll that back first, or --chain"):
+        db.rollback("001_base", confirm="001_base")
     db.rollback("001_base", chain=True, confirm="001_base")
 
 
+APPLY = "SELECT success FROM apply_migration(name => %s, version => '1', statements => %s, rollback_sql => 'SELECT 1')"
+
+
 @pytest.mark.versions
-def test_psql_records_what_the_catalogs_know(applied, connection):
-    applied("001_base", "CREATE TABLE base (a int);")
-    applied("002_user", "CREATE VIEW v AS SELECT a FROM base;")
-    row = connection.execute("SELECT * FROM record_migration_dependencies()").fetchone()
-    assert row == ("002_user", "001_base", "column public.base.a", True, None)
+def test_psql_alone_records_what_the_catalogs_know(connection):
+    """Applied without our client, which reads files."""
+    view = "CREATE VIEW v AS SELECT a FROM base"
+    for name, statement in (("001_base", "CREATE TABLE base (a int)"), ("002_user", view)):
+        assert connection.execute(APPLY, (name, [statement])).fetchone() == (True,)
+    check = "SELECT can_rollback, dependent_migrations FROM can_rollback_migration('001_base')"
+    assert connection.execute(check).fetchall() == [(False, ["002_user"])]
     assert connection.execute("SELECT recorded, remark FROM record_migration_dependencies()").fetchall() == [
         (False, "inferred already")
     ]
+    assert value(connection, "SELECT dependents_looked_for('001_base') IS NOT NULL")
+
+
+@pytest.fixture
+def deps(database_dsn, folder, capsys):
+    """(status, output) of a command."""
+
+    def run(*arguments):
+        status = cli.run(["--dsn", database_dsn, "--dir", str(folder), *arguments])
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def test_what_nobody_looked_at_is_said(db, connection, write_migration, deps):
+    """Registered by psql: its text is not known, nor what it created."""
+    for name in ("001_base", "002_user"):
+        connection.execute("SELECT register_migration(%s, %s, 'SELECT 1')", (name, name[:3]))
+    assert value(connection, "SELECT dependents_looked_for('001_base') IS NULL")
+    assert "were not looked for: migrollback sync" in db.check("001_base").warnings[-1]
+    assert db.plan("001_base").to_dict()["dependents_looked_for"] is None
+    assert "was not looked for: migrollback sync does that" in deps("plan", "001_base")[1]
+    connection.execute("CREATE TABLE base (); CREATE VIEW v AS SELECT FROM base")
+    write_migration("001_base", "CREATE TABLE base ();")
+    write_migration("002_user", "CREATE VIEW v AS SELECT FROM base;")
+    db.register("001_base")
+    assert "were not looked for" in db.check("001_base").warnings[-1], "the other one is not what was registered"
+    db.register("002_user")
+    assert not any("looked for" in warning for warning in db.check("001_base").warnings)
+    assert set(recorded(db)) == {("002_user", "001_base")}
+
+
+def test_one_by_one_it_finds_the_same_as_all_at_once(db, applied, connection):
+    """What was applied last is looked at alone, by the names that it has: also those that were changed since."""
+    applied("001_base", "CREATE SCHEMA app; CREATE TABLE base (a int, b int); CREATE TYPE mood AS ENUM ('sad');")
+    applied("002_rename", "ALTER TABLE base RENAME TO things; ALTER TABLE things RENAME a TO c;")
+    applied("003_column", "ALTER TABLE things ADD d mood;", "CREATE INDEX i ON things (b);")
+    applied(
+        "004_body", "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT c FROM things); END';"
+    )
+    applied("005_other", "CREATE FUNCTION g() RETURNS mood LANGUAGE sql AS 'SELECT d FROM things WHERE f() > 1';")
+    applied("006_rows", "INSERT INTO things (c) VALUES (1); CREATE TABLE app.t ();")
+    applied("007_drop", "ALTER TABLE things DROP COLUMN b;")
+    applied("008_none", "SELECT 1;")
+    found = set(inferred(db))
+    assert set(recorded(db)) == found
+    assert ("004_body", "002_rename") in found
+    assert ("005_other", "003_column") in found
+    assert ("007_drop", "003_column") in found
+    assert [name[:3] for name in sorted({name for name, _ in found})] == ["002", "003", "004", "005", "006", "007"]
+
+
+def test_a_dismissed_one_stays_away(applied, db, connection, write_migration, deps):
+    applied("001_base", "CREATE TABLE base (a int);", "DROP TABLE base;")
+    applied("002_user", "CREATE VIEW v AS SELECT a FROM base;", "DROP VIEW v;")
+    assert deps("deps", "--dismiss", "002_user", "001_base")[0] == 2
+    status, out = deps("deps", "--dismiss", "002_user", "001_base.sql", "--reason", "the view is not used")
+    assert (status, out) == (0, "✅ Dismissed: 002_user needs 001_base (the view is not used)\n")
+    event = last_event(connection)
+    assert (event["event"], event["migration_name"], event["reason"]) == (
+        "dependency_dismissed",
+        "002_user",
+        "the view is not used",
+    )
+    assert event["details"] == {"depends_on": "001_base", "because": "column public.base.a"}
+    assert not db.dismiss_dependency("002_user", "001_base", reason="again").dismissed
+    [skipped] = db.record_dependencies().skipped
+    assert skipped.remark == "dismissed: the view is not used"
+    db.sync()
+    write_migration("003_more", "SELECT 1;")
+    db.apply()
+    assert db.check("001_base").can_rollback
+    assert json.loads(deps("deps", "--dismissed", "--format", "json")[1])[0]["source"] == "dismissed"
+    assert deps("deps", "--format", "json")[1].strip() == "[]"
+    write_migration("002_user", "-- Depends on: 001_base\nCREATE VIEW v AS SELECT a FROM base;")
+    db.register("002_user")
+    assert [(row["source"]) for row in db.database.queries.dependencies()] == ["declared"]
+    assert db.database.dependencies.dismissed() == []
+    with pytest.raises(mr.MigrollbackError, match="is declared by its file") as refused:
+        db.dismiss_dependency("002_user", "001_base", reason="no")
+    assert "migrollback register 002_user" in refused.value.hint
+    with pytest.raises(mr.MigrollbackError, match="no dependency of 001_base on 002_user"):
+        db.dismiss_dependency("001_base", "002_user", reason="no")
+    assert db.verify_events().intact
 
 
 def test_registering_again_keeps_what_was_inferred_and_a_declaration_takes_its_place(applied, db, write_migration):
     applied("001_base", "CREATE TABLE base (a int);")
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;")
-    db.record_dependencies()
     write_migration("002_user", "-- Description: told better\nCREATE VIEW v AS SELECT a FROM base;")
     assert db.register("002_user").outcome == "updated"
     assert list(db.dependencies()["source"]) == ["inferred"]
@@ -324,9 +414,14 @@ def test_registering_again_keeps_what_was_inferred_and_a_declaration_takes_its_p
 
 def test_recording_closes_no_cycle(applied, db, connection, write_migration):
     applied("001_base", "CREATE TABLE base (a int);")
-    applied("002_user", "CREATE VIEW v AS SELECT a FROM base;")
-    write_migration("001_base", "-- Depends on: 002_user\nCREATE TABLE base (a int);")
-    db.register("001_base")
+    write_migration("002_user", "CREATE VIEW v AS SELECT a FROM base;")
+    connection.execute("SET migrollback.dependencies = 'client'")
+    connection.execute(APPLY, ("002_user", ["CREATE VIEW v AS SELECT a FROM base"]))
+    connection.execute("SELECT register_migration('001_base', '001', depends_on => '{002_user}')")
+    assert (
+        "002_user needs 001_base (column public.base.a), which is not recorded: would close a cycle: 001_base depends"
+        " on 002_user" in db.sync().warnings
+    )
     [skipped] = db.record_dependencies().skipped
     assert (skipped.migration_name, skipped.remark) == (
         "002_user",
@@ -338,7 +433,6 @@ def test_recording_closes_no_cycle(applied, db, connection, write_migration):
 def test_registering_refuses_a_cycle_with_what_was_inferred(applied, db, write_migration):
     applied("001_base", "CREATE TABLE base (a int);")
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;")
-    db.record_dependencies()
     write_migration("001_base", "-- Depends on: 002_user\nCREATE TABLE base (a int);")
     with pytest.raises(mr.DependencyError, match="which depends on it"):
         db.register("001_base")
@@ -348,19 +442,15 @@ def test_what_is_no_longer_found_is_said_and_taken_back(applied, db, connection,
     applied("001_base", "CREATE TABLE base (a int);", "DROP TABLE base;")
     applied("002_other", "CREATE TABLE other (a int);", "DROP TABLE other;")
     applied("003_user", "INSERT INTO base VALUES (1); INSERT INTO other VALUES (1);", "SELECT 1;")
-    db.record_dependencies()
     applied("004_declares", "-- Depends on: 002_other\nSELECT 1;", "SELECT 1;")
     write_migration("003_user", "INSERT INTO other VALUES (1);\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END\n")
-    assert (
-        db.inferred_rows()[0] == []
-    )  # the file is not what was registered: what it says is no reason to take anything back
+    # the file is not what was registered: what it says is no reason to take anything back
+    assert db.inferred_rows()[0] == []
+    db.sync()
+    assert set(recorded(db)) == {("003_user", "001_base"), ("003_user", "002_other")}
     db.register("003_user")
     listed = {(row["migration_name"], row["depends_on"]): row["recorded"] for row in db.inferred_rows()[0]}
-    assert listed == {("003_user", "002_other"): "inferred", ("003_user", "001_base"): "inferred, no longer found"}
-    result = db.record_dependencies()
-    assert [(one.migration_name, one.depends_on, one.because) for one in result.removed] == [
-        ("003_user", "001_base", "table public.base")
-    ]
+    assert listed == {("003_user", "002_other"): "inferred"}
     event = last_event(connection)
     assert (event["event"], event["migration_name"], event["details"]) == (
         "dependencies_recorded",
@@ -475,8 +565,7 @@ def test_an_ordinary_role_infers_and_records(database_dsn, folder, write_migrati
                 " LANGUAGE sql AS 'SELECT count(*) FROM app.base';",
             )
             db.apply()
-            [one] = db.record_dependencies().recorded
-            assert (one.migration_name, one.depends_on) == ("002_user", "001_base")
+            assert set(recorded(db)) == {("002_user", "001_base")}
     finally:
         admin.execute("DROP OWNED BY builder CASCADE")
         admin.execute("DROP ROLE builder")
@@ -499,14 +588,14 @@ def test_the_command_line_lists_records_and_draws(applied, db, database_dsn, fol
                 "depends_on": "001_base",
                 "because": "column public.base.a",
                 "source": "catalog",
-                "recorded": None,
+                "recorded": "inferred",
             }
         ],
     )
     assert run("deps", "--record")[0] == 2
     status, out = run("deps", "--infer", "--record")
     assert status == 0
-    assert "002_user needs 001_base (column public.base.a)" in out
+    assert out == "✅ 0 dependencies recorded, 0 skipped\n"
     assert json.loads(run("deps", "--format", "json")[1])[0]["because"] == "column public.base.a"
     drawn = run("deps", "--format", "dot")[1]
     assert "style=dashed" in drawn

@@ -5,7 +5,7 @@ import io
 
 import psycopg
 import pytest
-from watching import exists, last_event, status, value
+from watching import dismiss_all, exists, last_event, status, value
 
 import migrollback_nb as mr
 from migrollback_nb import cli
@@ -126,6 +126,7 @@ def test_the_variable_alone_asks_for_a_reason_too(db, applied, monkeypatch):
 
 def test_statement_by_statement_and_a_mark_that_came_then(marked, applied, monkeypatch):
     applied("002_i", "CREATE INDEX i ON t ((1));", "DROP INDEX CONCURRENTLY i;", options=" transaction:false")
+    dismiss_all(marked)
     monkeypatch.setattr(
         "migrollback_nb.core.production.is_production", lambda *_: False
     )  # it was marked after the client had looked

@@ -1,7 +1,7 @@
 """After a rollback: is the schema as it was before the migration was applied, and what of others went with it."""
 
 import pytest
-from watching import Latch, events, last_event, value
+from watching import Latch, dismiss_all, events, last_event, value
 
 import migrollback_nb as mr
 
@@ -38,6 +38,7 @@ def test_something_is_left_behind(db, applied):
 def test_something_of_another_migration_goes_too(db, applied):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t CASCADE;")
     applied("002_v", "CREATE VIEW v AS SELECT a FROM t;", "DROP VIEW v;")
+    dismiss_all(db)
     found = db.rollback("001_t", confirm="001_t").verification
     assert found.verdict == "differs"
     assert kinds(found.unexpected)[-1] == ("dropped", "view", "public.v")

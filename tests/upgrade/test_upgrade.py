@@ -58,7 +58,9 @@ ANSWERS = """
 SELECT (SELECT jsonb_agg(to_jsonb(c) ORDER BY h.migration_name) FROM {s}.migration_history h
           CROSS JOIN LATERAL {s}.can_rollback_migration(h.migration_name) c),
        (SELECT jsonb_agg(to_jsonb(l)) FROM {s}.list_rollbackable_migrations() l),
-       (SELECT jsonb_agg({s}.migration_warnings(h.migration_name) ORDER BY h.migration_name)
+       (SELECT jsonb_agg(array_remove({s}.migration_warnings(h.migration_name),
+                                      'Dependents that no file declares were not looked for: migrollback sync looks '
+                                      'for them') ORDER BY h.migration_name)
           FROM {s}.migration_history h
          -- a failed one has a warning since 0.2.0
          WHERE h.migration_name <> {system} AND h.status <> 'failed'),

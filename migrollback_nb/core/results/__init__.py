@@ -16,7 +16,7 @@ from migrollback_nb.core.times import iso_time
 if TYPE_CHECKING:
     from migrollback_nb.core.results.assessment import Assessment, Effect
     from migrollback_nb.core.results.check import CheckResult, LastApplied, Plan, Preview
-    from migrollback_nb.core.results.dependencies import DependencyRecord, RecordResult
+    from migrollback_nb.core.results.dependencies import DependencyRecord, DismissResult, RecordResult
     from migrollback_nb.core.results.files import (
         ApplyResult,
         FileFailure,
@@ -58,6 +58,7 @@ _HOME = {
     "Plan": "check",
     "Preview": "check",
     "Proof": "proof",
+    "DismissResult": "dependencies",
     "RecordResult": "dependencies",
     "RegisterResult": "files",
     "Rehearsal": "rehearsal",
@@ -81,6 +82,7 @@ __all__ = [
     "CheckResult",
     "DataLoss",
     "DependencyRecord",
+    "DismissResult",
     "Effect",
     "FileFailure",
     "Foreseen",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from migrollback_nb.core import html
@@ -142,11 +143,18 @@ class Plan:
     migration_name: str  #: the migration that was asked for
     steps: tuple[str, ...]  #: dependents first, `migration_name` last
     statuses: dict[str, str] = field(default_factory=dict)  #: name -> status, of the steps
+    #: since when it is known what depends on it, declared or not; None: it was not looked for
+    dependents_looked_for: datetime | None = None
     assessment: Assessment | None = None  #: what is known of rolling all of them back; None where it was not asked
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"migration_name": self.migration_name, "steps": list(self.steps)} | assessed(self.assessment)
+        looked = self.dependents_looked_for
+        return {
+            "migration_name": self.migration_name,
+            "steps": list(self.steps),
+            "dependents_looked_for": None if looked is None else looked.isoformat(),
+        } | assessed(self.assessment)
 
     def __repr__(self) -> str:
         return f"<Plan {' -> '.join(self.steps)}>"

@@ -30,6 +30,33 @@ class DependencyRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DismissResult:
+    """An inferred dependency that was taken away for good."""
+
+    migration_name: str  #: the dependent
+    depends_on: str  #: what it does not depend on
+    reason: str  #: why, as it stands in the audit log
+    dismissed: bool  #: False: it was dismissed already, and nothing was written
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys of `migrollback deps --dismiss --format json`."""
+        return {
+            "migration_name": self.migration_name,
+            "depends_on": self.depends_on,
+            "reason": self.reason,
+            "dismissed": self.dismissed,
+        }
+
+    def __repr__(self) -> str:
+        done = "dismissed" if self.dismissed else "was dismissed already"
+        return f"<DismissResult {self.migration_name} needs {self.depends_on}: {done}>"
+
+    def _repr_html_(self) -> str:
+        word = "Dismissed" if self.dismissed else "Dismissed already"
+        return html.definitions([(word, f"{self.migration_name} needs {self.depends_on}"), ("Reason", self.reason)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordResult:
     """How recording inferred dependencies ended."""
 

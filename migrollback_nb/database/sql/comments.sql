@@ -184,3 +184,14 @@ COMMENT ON COLUMN migrollback_schema.migration_states.moment IS
 COMMENT ON COLUMN migrollback_schema.migration_states.migrations IS 'The migrations that it was taken for.';
 COMMENT ON COLUMN migrollback_schema.migration_states.states IS
     'kind -> identity -> state, as schema_states() gives it.';
+
+COMMENT ON TABLE migrollback_schema.migration_dependency_searches IS
+    'When it was looked for what each migration needs though no file declares it.';
+COMMENT ON COLUMN migrollback_schema.migration_dependency_searches.migration_name IS
+    'The migration that may need others.';
+COMMENT ON COLUMN migrollback_schema.migration_dependency_searches.searched_in IS
+    'files: its text and the catalogs; bodies: its text is not at hand, and the catalogs and the bodies of its '
+    'routines were read; catalogs: these alone, by the database itself; nothing: nothing is known of it.';
+COMMENT ON COLUMN migrollback_schema.migration_dependency_searches.remarks IS
+    'What it may need and is not certain, as objects with depends_on and because.';
+COMMENT ON COLUMN migrollback_schema.migration_dependency_searches.searched_at IS 'When it was looked for.';

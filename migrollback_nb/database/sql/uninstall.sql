@@ -1,6 +1,7 @@
 -- What rolls the system's own migration back. The line with migrollback_function stands for one line for each
 -- function, the last one first: a default of an argument may call another function.
 DROP TABLE IF EXISTS migrollback_schema.migration_dependencies;
+DROP TABLE IF EXISTS migrollback_schema.migration_dependency_searches;
 DROP TABLE IF EXISTS migrollback_schema.migration_history;
 DROP TABLE IF EXISTS migrollback_schema.migration_objects;
 DROP TABLE IF EXISTS migrollback_schema.migration_destroyed_values;

@@ -23,3 +23,4 @@ DROP FUNCTION IF EXISTS migrollback_schema.resolve_migration(text, text, text, t
 -- verdict schema_restored, and effects
 DROP FUNCTION IF EXISTS migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text);
 DROP FUNCTION IF EXISTS migrollback_schema.verify_last_rollback(text, text);
+DROP FUNCTION IF EXISTS migrollback_schema.infer_migration_dependencies();

@@ -208,7 +208,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         (9, CASE WHEN h.status = 'failed' THEN format(
                 'Its rollback failed and was undone, so it is still applied, unless a person undid it since. Fix its '
                 'rollback SQL, then: migrollback register %s, and migrollback resolve %1$s --as applied --reason TEXT. '
-                'Once it is undone by hand: --as rolled_back', h.migration_name) END)
+                'Once it is undone by hand: --as rolled_back', h.migration_name) END),
+        (10, CASE WHEN h.status = 'applied' AND h.metadata ->> 'system' IS DISTINCT FROM 'true'
+         AND migrollback_schema.dependents_looked_for(h.migration_name) IS NULL THEN
+                'Dependents that no file declares were not looked for: migrollback sync looks for them' END),
+        (11, (SELECT 'Others may need it, which is not certain: ' || string_agg(p.migration_name || ': ' || p.because,
+                     '; ' ORDER BY p.migration_name COLLATE "C")
+                FROM migrollback_schema.migration_possible_dependents(h.migration_name) p))
     ) AS w (place, warning)
     WHERE h.migration_name = migration_warnings.name AND w.warning IS NOT NULL
 $function$;

@@ -68,6 +68,7 @@ BEGIN
         RETURN (SELECT concat_ws(' ', count(*), sum(hashtidextended(r.place, r.xid::text::bigint)))
                 FROM (SELECT h.ctid AS place, h.xmin AS xid FROM migrollback_schema.migration_history h
                       UNION ALL SELECT d.ctid, d.xmin FROM migrollback_schema.migration_dependencies d
+                      UNION ALL SELECT q.ctid, q.xmin FROM migrollback_schema.migration_dependency_searches q
                       UNION ALL SELECT s.ctid, s.xmin FROM migrollback_schema.migration_snapshots s
                       UNION ALL SELECT o.ctid, o.xmin FROM migrollback_schema.migration_objects o
                       UNION ALL SELECT f.ctid, f.xmin FROM migrollback_schema.migration_system_files f

@@ -22,8 +22,9 @@ BEGIN
                    AND g.name <> ALL ('{search_path, transaction_isolation, transaction_read_only, '
                                       'transaction_deferrable}')
                 UNION SELECT unnest('{
-                    migrollback.changeable_settings, migrollback.deploy_ledger, migrollback.exclude_schemas,
-                    migrollback.progress, migrollback.recording, migrollback.rehearsal, migrollback.rethrow}'::text[])
+                    migrollback.changeable_settings, migrollback.dependencies, migrollback.deploy_ledger,
+                    migrollback.exclude_schemas, migrollback.progress, migrollback.recording, migrollback.rehearsal,
+                    migrollback.rethrow}'::text[])
                 UNION SELECT lower(m.found[1]) FROM pg_proc p
                     CROSS JOIN LATERAL regexp_matches(p.prosrc, named, 'gi') AS m (found)
                        -- looked for by the cheapest means first: of thousands of functions hardly one sets any, and

@@ -65,7 +65,7 @@ BEGIN
         IF cycle IS NOT NULL THEN
             RAISE EXCEPTION 'migration % cannot depend on %, which depends on it', name, array_to_string(cycle, ', ')
                 USING ERRCODE = 'MR005', DETAIL = array_to_json(cycle), HINT = 'Take one of the two "-- Depends on:" '
-                    'away; one that was inferred is a row of migration_dependencies.';
+                    'away; one that was inferred: migrollback deps --dismiss.';
         END IF;
     END IF;
 
@@ -117,6 +117,9 @@ BEGIN
         SELECT DISTINCT save_migration.name, d.name FROM unnest(save_migration.depends_on) AS d (name)
         ON CONFLICT ON CONSTRAINT migration_dependencies_migration_name_depends_on_key DO UPDATE
             SET source = 'declared', because = NULL;
+        -- what a person dismissed and a file declares is declared
+        DELETE FROM migrollback_schema.migration_dismissed_dependencies n
+         WHERE n.migration_name = save_migration.name AND n.depends_on = ANY (save_migration.depends_on);
     END IF;
     PERFORM set_config('migrollback.recording', '', true);
     RETURN verdict;
@@ -148,6 +151,9 @@ BEGIN
                 'what', verdict, 'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'),
                 'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
                 'deploy', CASE WHEN verdict IN ('registered', 'applied again') THEN metadata ->> 'deploy' END)));
+        IF coalesce(current_setting('migrollback.dependencies', true), '') <> 'client' THEN
+            PERFORM migrollback_schema.search_migration_dependencies(name, register_migration.client);
+        END IF;
     END IF;
     RETURN verdict;
 END $function$;

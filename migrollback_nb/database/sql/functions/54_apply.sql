@@ -67,6 +67,9 @@ BEGIN
             'deploy', metadata ->> 'deploy',
             'shared_changes', migrollback_schema.shared_changes(shared),
             'ledger', migrollback_schema.record_in_deploy_ledger(name, version, statements, metadata, search_path))));
+        IF coalesce(current_setting('migrollback.dependencies', true), '') <> 'client' THEN
+            PERFORM migrollback_schema.search_migration_dependencies(name, apply_migration.client);
+        END IF;
         is_whole := true;
     EXCEPTION
         WHEN SQLSTATE 'MR099' THEN

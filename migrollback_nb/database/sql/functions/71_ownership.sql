@@ -263,9 +263,9 @@ BEGIN
     INSERT INTO migrollback_schema.migration_objects (migration_name, action, kind, identity, class_id, object_id,
                                                       column_number, source, recorded_in)
     SELECT DISTINCT ON (n.migration_name, n.identity, coalesce(a.kind, n.kind)) n.migration_name,
-           'created', coalesce(a.kind, n.kind), n.identity, a.class_id, a.object_id,
+           n.action, coalesce(a.kind, n.kind), n.identity, a.class_id, a.object_id,
            coalesce(a.column_number, 0), 'parsed', ('migrollback_schema' || '.migration_objects')::regclass
-      FROM (SELECT e.migration_name, e.kind,
+      FROM (SELECT e.migration_name, e.kind, coalesce(e.action, 'created') AS action,
                    CASE WHEN e.kind IN ('schema', 'extension') THEN quote_ident(e.name)
                         WHEN e.kind IN ('function', 'procedure', 'aggregate') THEN coalesce(
                              (SELECT min(quote_ident(s.nspname) || '.' || quote_ident(f.proname) || '('
@@ -279,18 +279,19 @@ BEGIN
                             || quote_ident(e.part)
                         ELSE quote_ident(e.schema) || '.' || quote_ident(e.name) || ' '
                             || quote_ident(e.part) END AS identity
-              FROM jsonb_to_recordset(objects) AS e (migration_name text, kind text, schema text, name text, part text,
-                                                     arguments text, argument_count int)
+              FROM jsonb_to_recordset(objects) AS e (migration_name text, action text, kind text, schema text,
+                                                     name text, part text, arguments text, argument_count int)
              WHERE NOT EXISTS (SELECT FROM migrollback_schema.migration_objects o
                                WHERE o.migration_name = e.migration_name AND o.source = 'apply')) n
       LEFT JOIN migrollback_schema.schema_object_addresses() a ON a.identity = n.identity
             AND (a.kind = n.kind OR n.kind IN ('table', 'partitioned table', 'view', 'materialized view')
                  AND a.kind IN ('table', 'partitioned table', 'view', 'materialized view'))
-     WHERE n.identity IS NOT NULL ORDER BY n.migration_name, n.identity, coalesce(a.kind, n.kind);
+     WHERE n.identity IS NOT NULL ORDER BY n.migration_name, n.identity, coalesce(a.kind, n.kind), n.action DESC;
     GET DIAGNOSTICS recorded = ROW_COUNT;
     RETURN recorded;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_parsed_objects(jsonb) IS
     'Writes: keeps what the SQL of files says that migrations created, where nothing was recorded while they were '
-    'applied. objects: an array of objects (migration_name, kind, schema, name, part, arguments, argument_count). '
+    'applied. objects: an array of objects (migration_name, action, kind, schema, name, part, arguments, '
+    'argument_count); action: created, or changed (renamed too). '
     'Returns how many were kept.';

@@ -2,7 +2,117 @@
 -- Inferred dependencies: which migration needs which, by the objects that they created, changed or dropped.
 -- ---------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE FUNCTION migrollback_schema.infer_migration_dependencies()
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_object_references(
+    classes oid[] DEFAULT NULL, objects oid[] DEFAULT NULL)
+RETURNS TABLE (class_id oid, object_id oid, column_number int, needed_class oid, needed_object oid, needed_column int)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+    SET enable_nestloop = on SET enable_hashjoin = on SET enable_mergejoin = on SET enable_seqscan = on AS $function$
+DECLARE
+    ours text := 'pg_depend d';
+    all_of_them constant boolean := objects IS NULL;
+BEGIN
+    IF all_of_them THEN
+        -- there are no statistics of what is put together here: it is thought to be small, and then each row is
+        -- compared with each
+        PERFORM set_config('enable_nestloop', 'off', true);
+    ELSE
+        -- a scan of a whole catalog would grow with the schema
+        PERFORM set_config(s, 'off', true) FROM unnest('{enable_hashjoin, enable_mergejoin, enable_seqscan}'::text[]) s;
+        SELECT array_agg(o.class), array_agg(o.object) INTO classes, objects FROM (
+            SELECT u.class, u.object FROM unnest(classes, objects) AS u (class, object)
+            UNION SELECT 'pg_rewrite'::regclass, w.oid FROM pg_rewrite w WHERE w.ev_class = ANY (objects)
+            UNION SELECT 'pg_attrdef'::regclass, a.oid FROM pg_attrdef a WHERE a.adrelid = ANY (objects)
+            UNION SELECT 'pg_publication_rel'::regclass, r.oid FROM pg_publication_rel r
+                   WHERE r.prpubid = ANY (objects)) o;
+        -- OFFSET: one look at the index for each
+        ours := 'unnest($1, $2) AS o (class, object) CROSS JOIN LATERAL (
+                     SELECT * FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.object OFFSET 0) d';
+    END IF;
+    -- rules standing for their views, defaults for their columns, row types for their tables, arrays for their
+    -- elements, members for their extensions, what a publication has of a table for the publication
+    RETURN QUERY EXECUTE format($query$
+        SELECT CASE WHEN w.oid IS NOT NULL OR a.oid IS NOT NULL THEN 'pg_class'::regclass::oid
+                    WHEN b.oid IS NOT NULL THEN 'pg_publication'::regclass::oid ELSE d.classid END,
+               coalesce(w.ev_class, a.adrelid, b.prpubid, d.objid),
+               coalesce(a.adnum, CASE WHEN b.oid IS NULL THEN d.objsubid ELSE 0 END)::int,
+               CASE WHEN x.refobjid IS NOT NULL THEN x.refclassid
+                    WHEN t.typrelid <> 0 OR e.typrelid <> 0 THEN 'pg_class'::regclass::oid ELSE d.refclassid END,
+               coalesce(x.refobjid, nullif(t.typrelid, 0), nullif(e.typrelid, 0), e.oid, d.refobjid), d.refobjsubid
+        FROM %s
+        LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
+        LEFT JOIN pg_attrdef a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
+        LEFT JOIN pg_publication_rel b ON d.classid = 'pg_publication_rel'::regclass AND b.oid = d.objid
+        LEFT JOIN pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
+        LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typelem <> 0
+        LEFT JOIN pg_depend x ON x.classid = d.refclassid AND x.objid = d.refobjid AND x.objsubid = 0
+            AND x.deptype = 'e'
+        WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND d.objid >= 16384
+        -- an inherited column needs its parent's
+        UNION SELECT 'pg_class'::regclass, i.inhrelid, c.attnum::int, 'pg_class'::regclass, i.inhparent, p.attnum::int
+          FROM pg_inherits i JOIN pg_attribute p ON p.attrelid = i.inhparent AND p.attnum > 0 AND NOT p.attisdropped
+          JOIN pg_attribute c ON c.attrelid = i.inhrelid AND c.attname = p.attname AND NOT c.attisdropped
+         WHERE %s$query$, ours, CASE WHEN all_of_them THEN 'true' ELSE 'i.inhrelid = ANY ($2)' END)
+    USING classes, objects;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_object_references(oid[], oid[]) IS
+    'Which object or column needs which other one, as PostgreSQL knows it; by default of all objects, else of those '
+    'at these addresses. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_object_history_of(names text[])
+RETURNS TABLE (migration_name text, place bigint, action text, kind text, identity text, source text, class_id oid,
+               object_id oid, column_number int, now_kind text, now_identity text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    -- scans of whole tables would grow with the history
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $function$
+DECLARE
+    classes oid[];
+    objects oid[];
+    here    constant oid := ('migrollback_schema' || '.migration_objects')::regclass;
+BEGIN
+    SELECT array_agg(o.class_id), array_agg(o.object_id) INTO classes, objects
+      FROM (SELECT DISTINCT o.class_id, o.object_id FROM migrollback_schema.migration_objects o
+             WHERE o.migration_name = ANY (names) AND o.recorded_in = here AND o.object_id IS NOT NULL) o;
+    RETURN QUERY
+    WITH needed AS MATERIALIZED (
+        SELECT DISTINCT r.needed_class AS class, r.needed_object AS object, r.needed_column AS part
+        FROM migrollback_schema.migration_object_references(coalesce(classes, '{}'), coalesce(objects, '{}')) r
+        WHERE r.needed_object >= 16384 OR r.needed_class = 'pg_namespace'::regclass),
+    at_address AS MATERIALIZED (
+        SELECT o.*, o.class_id AS class, o.object_id AS object, o.column_number AS part
+        FROM migrollback_schema.migration_objects o
+        WHERE o.object_id = ANY (objects || ARRAY(SELECT n.object FROM needed n)) AND o.recorded_in = here),
+    -- by its name where nothing stands at its address: after a restore from a dump, or where a rollback made it anew
+    named AS MATERIALIZED (
+        SELECT n.*, CASE WHEN n.class = 'pg_class'::regclass
+                         THEN (SELECT quote_ident(s.nspname) || '.' || quote_ident(c.relname)
+                                      || coalesce('.' || quote_ident(a.attname), '')
+                                 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
+                                 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = n.part AND n.part > 0
+                                WHERE c.oid = n.object)
+                         WHEN n.class = 'pg_proc'::regclass
+                         THEN (SELECT quote_ident(s.nspname) || '.' || quote_ident(p.proname) || '('
+                                      || pg_get_function_identity_arguments(p.oid) || ')'
+                                 FROM pg_proc p JOIN pg_namespace s ON s.oid = p.pronamespace WHERE p.oid = n.object)
+                         ELSE (pg_identify_object(n.class, n.object, n.part)).identity END AS name
+        FROM needed n
+        WHERE NOT EXISTS (SELECT FROM at_address o WHERE o.class = n.class AND o.object = n.object
+                          AND o.part = n.part AND o.action = 'created')),
+    found AS (
+        SELECT o.* FROM at_address o
+        UNION
+        SELECT o.*, n.class, n.object, n.part FROM named n
+        JOIN migrollback_schema.migration_objects o ON left(o.identity, 400) COLLATE "C" = left(n.name, 400)
+         AND o.identity = n.name AND o.action = 'created')
+    SELECT f.migration_name, dense_rank() OVER (ORDER BY h.applied_at, h.migration_name COLLATE "C"), f.action, f.kind,
+           f.identity, f.source, f.class, f.object, f.part, NULL::text, NULL::text
+    FROM found f JOIN migrollback_schema.migration_history h ON h.migration_name = f.migration_name
+     AND h.status <> 'rolled_back';
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.migration_object_history_of(text[]) IS
+    'The part of migration_object_history() about what these migrations created, changed and dropped, and what that '
+    'needs. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.infer_migration_dependencies(names text[] DEFAULT NULL)
 RETURNS TABLE (migration_name text, depends_on text, because text[], source text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
     -- there are no statistics of what is put together here: it is thought to be small, and then each row is compared
@@ -12,7 +122,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
         SELECT o.*, row_number() OVER (PARTITION BY o.class_id, o.object_id, o.column_number ORDER BY o.place) AS step,
                lag(o.identity) OVER (PARTITION BY o.class_id, o.object_id, o.column_number
                                      ORDER BY o.place) AS identity_before
-        FROM migrollback_schema.migration_object_history() o WHERE o.object_id IS NOT NULL),
+        FROM (SELECT * FROM migrollback_schema.migration_object_history() WHERE names IS NULL
+              UNION ALL SELECT * FROM migrollback_schema.migration_object_history_of(names) WHERE names IS NOT NULL) o
+        WHERE o.object_id IS NOT NULL),
     -- Whose work an object is: its creator's, and that of the last that changed more of it than its name.
     author AS MATERIALIZED (
         SELECT h.class_id, h.object_id, h.column_number, h.migration_name, h.place FROM history h
@@ -30,39 +142,24 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
                coalesce(h.now_kind, h.kind) AS kind, coalesce(h.now_identity, h.identity) AS identity FROM history h
         WHERE h.class_id <> 'pg_description'::regclass AND (h.action = 'created'
               OR h.action = 'changed' AND (h.identity <> h.identity_before OR h.kind IN ('column', 'enum', 'domain')))),
-    -- dependent -> what it needs, rules standing for their views, defaults for their columns, row types for their
-    -- tables, arrays for their elements, members for their extensions
+    -- dependent -> what it needs
     edge AS MATERIALIZED (
-        SELECT d.classid, d.objid, d.objsubid, d.refclassid, d.refobjid, d.refobjsubid
-        FROM (SELECT CASE WHEN w.oid IS NOT NULL OR a.oid IS NOT NULL THEN 'pg_class'::regclass::oid
-              ELSE d.classid END AS classid,
-                     coalesce(w.ev_class, a.adrelid, d.objid) AS objid, coalesce(a.adnum, d.objsubid) AS objsubid,
-                     CASE WHEN x.refobjid IS NOT NULL THEN x.refclassid WHEN t.typrelid <> 0
-                               OR e.typrelid <> 0 THEN 'pg_class'::regclass::oid ELSE d.refclassid END AS refclassid,
-                     coalesce(x.refobjid, nullif(t.typrelid, 0), nullif(e.typrelid, 0), e.oid, d.refobjid) AS refobjid,
-                         d.refobjsubid
-              FROM pg_depend d
-              LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
-                  AND w.rulename = '_RETURN'
-              LEFT JOIN pg_attrdef a ON d.classid = 'pg_attrdef'::regclass AND a.oid = d.objid
-              LEFT JOIN pg_type t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
-              LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typelem <> 0
-              LEFT JOIN pg_depend x ON x.classid = d.refclassid AND x.objid = d.refobjid AND x.objsubid = 0
-                  AND x.deptype = 'e'
-              WHERE d.deptype IN ('n', 'a', 'i', 'P', 'S') AND d.objid >= 16384) d
+        SELECT * FROM migrollback_schema.migration_object_references() WHERE names IS NULL
+        UNION ALL SELECT r.* FROM (
+            SELECT array_agg(a.class_id) AS classes, array_agg(a.object_id) AS objects
+            FROM (SELECT DISTINCT a.class_id, a.object_id FROM author a WHERE a.migration_name = ANY (names)) a) a
+            CROSS JOIN LATERAL migrollback_schema.migration_object_references(a.classes, a.objects) r
+            WHERE names IS NOT NULL AND a.objects IS NOT NULL
         -- a column needs its table, whatever else created it
-        UNION SELECT 'pg_class'::regclass, h.object_id, h.column_number, 'pg_class'::regclass, h.object_id, 0
-            FROM history h WHERE h.column_number > 0
-        -- an inherited column needs its parent's
-        UNION SELECT 'pg_class'::regclass, i.inhrelid, c.attnum, 'pg_class'::regclass, i.inhparent, p.attnum
-          FROM pg_inherits i JOIN pg_attribute p ON p.attrelid = i.inhparent AND p.attnum > 0 AND NOT p.attisdropped
-          JOIN pg_attribute c ON c.attrelid = i.inhrelid AND c.attname = p.attname AND NOT c.attisdropped),
+        UNION ALL SELECT 'pg_class'::regclass, h.object_id, h.column_number, 'pg_class'::regclass, h.object_id, 0
+            FROM history h WHERE h.column_number > 0),
     needed AS (
         SELECT w.migration_name, w.place, p.migration_name AS depends_on, p.place AS base, p.kind, p.identity,
                p.class_id, p.object_id, p.column_number
         FROM edge e
-        JOIN author w ON w.class_id = e.classid AND w.object_id = e.objid AND w.column_number = e.objsubid
-        JOIN provider p ON p.class_id = e.refclassid AND p.object_id = e.refobjid AND p.column_number = e.refobjsubid
+        JOIN author w ON w.class_id = e.class_id AND w.object_id = e.object_id AND w.column_number = e.column_number
+        JOIN provider p ON p.class_id = e.needed_class AND p.object_id = e.needed_object
+            AND p.column_number = e.needed_column
         -- what one changed or dropped: all that changed it before; of a table only its creator and who named it, for
         -- the others may have altered other sides of it
         UNION ALL
@@ -85,96 +182,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
         WHERE n.base < n.place ORDER BY n.place, n.class_id, n.object_id, n.column_number, n.base DESC)
     SELECT n.migration_name, n.depends_on,
            array_agg(DISTINCT n.kind || ' ' || n.identity ORDER BY n.kind || ' ' || n.identity), 'catalog'
-    FROM nearest n GROUP BY n.migration_name, n.depends_on, n.place, n.base ORDER BY n.place, n.base
+    FROM nearest n WHERE names IS NULL OR n.migration_name = ANY (names)
+    GROUP BY n.migration_name, n.depends_on, n.place, n.base ORDER BY n.place, n.base
 $function$;
-COMMENT ON FUNCTION migrollback_schema.infer_migration_dependencies() IS
+COMMENT ON FUNCTION migrollback_schema.infer_migration_dependencies(text[]) IS
     'Which applied migration needs which earlier one, by the objects that they created, changed or dropped and by '
-    'what PostgreSQL knows of these. because: the objects. Names inside function bodies and in files are not seen '
-    'here: migrollback deps --infer reads them too. Does not write.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.record_migration_dependencies(
-    dependencies jsonb DEFAULT NULL, client text DEFAULT NULL)
-RETURNS TABLE (migration_name text, depends_on text, because text, recorded boolean, remark text)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    wanted  record;
-    reasons jsonb := '{}';
-BEGIN
-    PERFORM migrollback_schema.lock_migrations();
-    IF dependencies IS NULL THEN
-        dependencies := (SELECT coalesce(jsonb_agg(jsonb_build_object('migration_name', i.migration_name,
-            'depends_on', i.depends_on, 'because', array_to_string(i.because, '; '))), '[]')
-                         FROM migrollback_schema.infer_migration_dependencies() i);
-    END IF;
-    FOR wanted IN
-        SELECT w.migration_name, w.depends_on, w.because, h.status AS status, b.status AS base_status, d.source
-        FROM ROWS FROM (jsonb_to_recordset(dependencies) AS (migration_name text, depends_on text,
-                                                             because text)) WITH ORDINALITY AS w (migration_name,
-                                                                 depends_on, because, place)
-        LEFT JOIN migrollback_schema.migration_history h ON h.migration_name = w.migration_name
-        LEFT JOIN migrollback_schema.migration_history b ON b.migration_name = w.depends_on
-        LEFT JOIN migrollback_schema.migration_dependencies d ON d.migration_name = w.migration_name
-            AND d.depends_on = w.depends_on
-        ORDER BY w.place
-    LOOP
-        migration_name := wanted.migration_name;
-        depends_on := wanted.depends_on;
-        because := wanted.because;
-        remark := CASE
-            WHEN wanted.status IS NULL OR wanted.base_status IS NULL THEN 'not registered'
-            WHEN 'rolled_back' IN (wanted.status, wanted.base_status) THEN 'rolled back'
-            WHEN wanted.source IS NOT NULL THEN wanted.source || ' already'
-            WHEN wanted.migration_name = wanted.depends_on THEN 'depends on itself'
-            WHEN EXISTS (SELECT FROM migrollback_schema.migration_dependents(wanted.migration_name) e
-                         WHERE e.migration_name = wanted.depends_on) THEN
-                'would close a cycle: ' || wanted.depends_on || ' depends on ' || wanted.migration_name END;
-        recorded := remark IS NULL;
-        IF recorded THEN
-            PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
-            INSERT INTO migrollback_schema.migration_dependencies (migration_name, depends_on, source, because)
-            VALUES (wanted.migration_name, wanted.depends_on, 'inferred', wanted.because);
-            PERFORM set_config('migrollback.recording', '', true);
-            reasons := jsonb_set(reasons, ARRAY[wanted.migration_name],
-                                 coalesce(reasons -> wanted.migration_name,
-                                          '{}') || jsonb_build_object(wanted.depends_on, wanted.because));
-        END IF;
-        RETURN NEXT;
-    END LOOP;
-    INSERT INTO migrollback_schema.migration_events (event, migration_name, client, details)
-    SELECT 'dependencies_recorded', r.key, record_migration_dependencies.client, jsonb_build_object('because', r.value)
-      FROM jsonb_each(reasons) r ORDER BY r.key COLLATE "C";
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.record_migration_dependencies(jsonb, text) IS
-    'Writes: keeps dependencies as inferred; from then on they block and order as declared ones do. dependencies: an '
-    'array of objects (migration_name, depends_on, because); by default what infer_migration_dependencies() says. '
-    'One row each; remark says why one was not recorded: declared already, rolled back, a cycle.';
-
-CREATE OR REPLACE FUNCTION migrollback_schema.forget_migration_dependencies(
-    dependencies jsonb, client text DEFAULT NULL)
-RETURNS TABLE (migration_name text, depends_on text, because text)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-DECLARE
-    gone jsonb := '[]';
-BEGIN
-    PERFORM migrollback_schema.lock_migrations();
-    PERFORM set_config('migrollback.recording', pg_current_xact_id()::text, true);
-    FOR migration_name, depends_on, because IN
-        DELETE FROM migrollback_schema.migration_dependencies d
-         USING jsonb_to_recordset(forget_migration_dependencies.dependencies) AS w (migration_name text,
-             depends_on text)
-         WHERE d.migration_name = w.migration_name AND d.depends_on = w.depends_on AND d.source = 'inferred'
-        RETURNING d.migration_name, d.depends_on, d.because
-    LOOP
-        gone := gone || jsonb_build_object('name', migration_name, 'base', depends_on, 'because', because);
-        RETURN NEXT;
-    END LOOP;
-    PERFORM set_config('migrollback.recording', '', true);
-    INSERT INTO migrollback_schema.migration_events (event, migration_name, client, details)
-    SELECT 'dependencies_recorded', g.name, forget_migration_dependencies.client,
-           jsonb_build_object('removed', jsonb_object_agg(g.base, g.because))
-      FROM jsonb_to_recordset(gone) AS g (name text, base text, because text) GROUP BY g.name
-        ORDER BY g.name COLLATE "C";
-END $function$;
-COMMENT ON FUNCTION migrollback_schema.forget_migration_dependencies(jsonb, text) IS
-    'Writes: takes back dependencies that were recorded as inferred; declared ones stay. dependencies: an array of '
-    'objects (migration_name, depends_on). One row for each that went.';
+    'what PostgreSQL knows of these; names: only what these migrations need. because: the objects. Names inside '
+    'function bodies and in files are not seen here: sync, apply and deps --infer read them too. Does not write.';
