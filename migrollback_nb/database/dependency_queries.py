@@ -30,19 +30,22 @@ class DependencyQueries:
         return self._session.call("migrations_to_search", names=list(names))
 
     def facts(
-        self, names: Sequence[str], identities: Sequence[str], words: Sequence[str]
-    ) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
+        self, names: Sequence[str], identities: Sequence[str], words: Sequence[str], used: Sequence[str]
+    ) -> tuple[list[Row], list[Row], list[Row], list[Row], list[Row]]:
         """What decides which migrations these need, by one message. Does not write.
 
         Rows of infer_migration_dependencies(), of migration_objects_named(), of migration_rollbacks_naming(), and of
-        what is recorded.
+        migration_surroundings(), and what is recorded.
         """
         session = self._session
-        edges, objects, rollbacks, recorded = session.read(
+        edges, objects, rollbacks, surroundings, recorded = session.read(
             calls=[
                 session.call_text("infer_migration_dependencies", names=list(names)),
-                session.call_text("migration_objects_named", names=list(names), identities=list(identities)),
+                session.call_text(
+                    "migration_objects_named", names=list(names), identities=list(identities), words=list(used)
+                ),
                 session.call_text("migration_rollbacks_naming", words=list(words), names=list(names)),
+                session.call_text("migration_surroundings", words=list(used)),
             ],
             queries=[
                 session.query_text(
@@ -52,7 +55,7 @@ class DependencyQueries:
                 )
             ],
         )
-        return edges, objects, rollbacks, recorded
+        return edges, objects, rollbacks, surroundings, recorded
 
     def dependents_looked_for(self, name: str) -> datetime | None:
         """Since when it is known what depends on it, declared or not; None: it never was looked for. Does not write."""
@@ -63,3 +66,7 @@ class DependencyQueries:
     def dependent_objects(self, name: str) -> list[Row]:
         """Rows of migration_dependent_objects(): the nearest dependents, and what each created. Does not write."""
         return self._session.call("migration_dependent_objects", name=name)
+
+    def surroundings(self) -> list[Row]:
+        """Rows of migration_surroundings(): triggers, members of extensions, labels of enums. Does not write."""
+        return self._session.call("migration_surroundings")

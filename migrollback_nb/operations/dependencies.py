@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import results
 from migrollback_nb.core.text import first_few
-from migrollback_nb.operations.inference import PARTS, InferredDependency, Step, infer, path_names
+from migrollback_nb.operations.inference import PARTS, InferredDependency, Step, Surroundings, infer, path_names
 from migrollback_nb.parsing.objects import StatementObjects, statement_objects
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ def infer_dependencies(database: Database, files: Iterable[MigrationFile]) -> In
     """
     steps, read, remarks = steps_of(database, files)
     recorded = database.queries.dependencies()
-    edges, created = infer(steps, database.queries.inferred_by_catalogs())
+    replayed = infer(
+        steps, database.queries.inferred_by_catalogs(), surroundings_of(database.dependencies.surroundings())
+    )
+    edges = replayed.edges
     found = {(edge.migration_name, edge.depends_on) for edge in edges}
     # what is not found without a file may well be in it
     stale = [
@@ -64,11 +67,16 @@ def infer_dependencies(database: Database, files: Iterable[MigrationFile]) -> In
     ]
     return Inference(
         edges=tuple(edges),
-        created=tuple(created),
+        created=tuple(replayed.created),
         remarks=tuple(remarks),
         stale=tuple(stale),
         searches=tuple(
-            {"migration_name": step.name, "searched_in": "files" if step.name in read else "bodies"} for step in steps
+            {
+                "migration_name": step.name,
+                "searched_in": "files" if step.name in read else "bodies",
+                "remarks": replayed.perhaps.get(step.name, []),
+            }
+            for step in steps
         ),
         known=frozenset((row["migration_name"], row["depends_on"]) for row in recorded),
     )
@@ -118,10 +126,28 @@ def by_migration(rows: Iterable[Mapping[str, Any]]) -> defaultdict[str, list[Map
     return found
 
 
+def surroundings_of(rows: Iterable[Mapping[str, Any]]) -> Surroundings:
+    """What the database knows besides, of rows of migration_surroundings(); pure."""
+    triggers: list[tuple[str, str, str, str]] = []
+    row_names: defaultdict[tuple[str | None, str], frozenset[str]] = defaultdict(frozenset)
+    members: dict[tuple[str, str], str] = {}
+    labels: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in rows:
+        match row["what"]:
+            case "trigger":
+                triggers.append((row["schema"], row["name"], row["other_schema"], row["other_name"]))
+                for one in statement_objects(row["definition"] or ""):
+                    row_names[row["schema"], row["name"]] = one.row_names or row_names[row["schema"], row["name"]]
+            case "label":
+                labels[row["other_name"]].append((row["schema"], row["name"]))
+            case _:
+                members[row["what"], row["name"]] = row["other_name"]
+    return Surroundings(triggers=triggers, row_names=row_names, members=members, labels=labels)
+
+
 def parsed_objects(name: str, text: str, search_path: str) -> list[dict[str, Any]]:
     """What the text of one migration says that it creates, as record_parsed_objects() takes it; pure."""
-    _, created = infer([Step(name=name, path=path_names(search_path), statements=statement_objects(text))])
-    return created
+    return infer([Step(name=name, path=path_names(search_path), statements=statement_objects(text))]).created
 
 
 def inferred_rows(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import object_names
 from migrollback_nb.core.errors import ConnectionFailed, MigrollbackError
-from migrollback_nb.operations.dependencies import Inference, by_migration, infer_dependencies, keep
+from migrollback_nb.operations.dependencies import Inference, by_migration, infer_dependencies, keep, surroundings_of
 from migrollback_nb.operations.inference import Step, infer, path_names
 from migrollback_nb.parsing.objects import StatementObjects, statement_objects
 
@@ -78,14 +78,18 @@ def _of_the_last(database: Database, wanted: Sequence[Row], files: Mapping[str, 
     texts = {row["migration_name"]: statement_objects(files[row["migration_name"]].up.text) for row in wanted}
     identities: set[str] = set()
     words: set[str] = set()
+    used: set[str] = set()
     for row in wanted:
         path = path_names(row["search_path"])
         for statement in texts[row["migration_name"]]:
             identities |= _identities(statement, path)
+            used |= {mention.name for mention in statement.mentions} | statement.operators | statement.texts
             words |= {
                 mention.name.lower() for mention in statement.mentions if mention.action not in ("used", "changed")
             }
-    edges, objects, rollbacks, recorded = database.dependencies.facts(list(texts), sorted(identities), sorted(words))
+    edges, objects, rollbacks, surroundings, recorded = database.dependencies.facts(
+        list(texts), sorted(identities), sorted(words), sorted(used)
+    )
     rows = by_migration(objects)
     undo = {row["migration_name"]: row for row in rollbacks}
     earlier: dict[str, Mapping[str, Any]] = {
@@ -110,25 +114,30 @@ def _of_the_last(database: Database, wanted: Sequence[Row], files: Mapping[str, 
         )
         for row in wanted
     ]
-    found, created = infer(steps, edges)
+    replayed = infer(steps, edges, surroundings_of(surroundings))
+    found = replayed.edges
     pairs = {(edge.migration_name, edge.depends_on) for edge in found if edge.migration_name in texts}
     return Inference(
         edges=tuple(edge for edge in found if edge.migration_name in texts),
-        created=tuple(one for one in created if one["migration_name"] in texts),
+        created=tuple(one for one in replayed.created if one["migration_name"] in texts),
         remarks=(),
         stale=tuple(
             row
             for row in recorded
             if row["source"] == "inferred" and (row["migration_name"], row["depends_on"]) not in pairs
         ),
-        searches=tuple({"migration_name": name, "searched_in": "files"} for name in texts),
+        searches=tuple(
+            {"migration_name": name, "searched_in": "files", "remarks": replayed.perhaps.get(name, [])}
+            for name in texts
+        ),
         known=frozenset((row["migration_name"], row["depends_on"]) for row in recorded),
     )
 
 
 def _identities(statement: StatementObjects, path: Sequence[str]) -> set[str]:
     """As the catalogs may call what a statement names."""
-    found = set()
+    found = {f"{object_names.quote(schema)}.{word}" for word in statement.built for schema in path if "." not in word}
+    found |= {word for word in statement.built if "." in word}
     for mention in statement.mentions:
         name = object_names.quote(mention.name)
         if mention.space in ("schema", "extension"):

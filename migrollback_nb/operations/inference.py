@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import object_names
@@ -118,8 +118,28 @@ class _Note:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the database knows, now, that texts do not say."""
+
+    #: (schema, function, schema of the table, table) of every trigger
+    triggers: Sequence[tuple[str, str, str, str]] = ()
+    #: (schema, function) -> fields of NEW and OLD that it names as it stands now
+    row_names: Mapping[_Key, frozenset[str]] = field(default_factory=dict)
+    #: (space, name) -> extension that brought what is called so, and PostgreSQL itself has nothing of that name
+    members: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    #: label that was added to an enum later -> (schema, name) of such enums
+    labels: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+
+
 class _Replay:
-    def __init__(self) -> None:
+    def __init__(self, surroundings: Surroundings) -> None:
+        self.surroundings = surroundings
+        self.row_names = dict(surroundings.row_names)  #: function -> fields of NEW and OLD that it names
+        self.tables_of: dict[_Key, set[_Key]] = {}  #: function -> tables whose triggers call it
+        for function_schema, function, table_schema, table in surroundings.triggers:
+            self.tables_of.setdefault((function_schema, function), set()).add((table_schema, table))
+        self.perhaps: dict[tuple[str, str], dict[str, None]] = {}  #: (migration, may depend on) -> why
         self.spaces: dict[str, dict[_Key, _Symbol]] = {
             space: {} for space in ("relation", "routine", "type", "schema", "extension")
         }
@@ -213,6 +233,7 @@ class _Replay:
             return
         found = self._meant(mention, step.path)
         if found is None:
+            self._use_member(step, mention.space, mention.name, source)
             return
         key, whole = found
         symbol = whole if mention.part is None else whole.parts.get((mention.kind, mention.part))
@@ -302,13 +323,66 @@ class _Replay:
             if watcher.part == part and watcher.creates_or_drops if created else part is None or part in watcher.names:
                 self._need(step, [watcher.migration], symbol, "rollback")
 
+    def _use_member(self, step: Step, space: str, name: str, source: str) -> None:
+        """What an extension brought is needed by who names it."""
+        extension = self.surroundings.members.get((space, name))
+        symbol = None if extension is None else self.spaces["extension"].get((None, extension))
+        if symbol is not None:
+            self._need(step, symbol.needed_by_users(), symbol, source)
+
+    def _rows_of_triggers(self, step: Step, statement: StatementObjects) -> None:
+        """NEW and OLD are rows of the tables whose triggers call a function."""
+        if statement.routine is not None and statement.row_names:
+            function = self._key_of("routine", statement.routine, step.path)
+            self.row_names[function] = statement.row_names
+            for table in self.tables_of.get(function, ()):
+                self._need_columns(step, table, statement.row_names)
+        if statement.trigger is not None:
+            table = self._key_of("relation", statement.trigger[0], step.path)
+            function = self._key_of("routine", statement.trigger[1], step.path)
+            self.tables_of.setdefault(function, set()).add(table)
+            self._need_columns(step, table, self.row_names.get(function, frozenset()))
+
+    def _key_of(self, space: str, name: tuple[str | None, str], path: Sequence[str]) -> _Key:
+        found = self._find(space, *name, path)
+        return found[0] if found is not None else (name[0] or (path[0] if path else None), name[1])
+
+    def _need_columns(self, step: Step, table: _Key, names: frozenset[str]) -> None:
+        relation = self.spaces["relation"].get(table)
+        for (kind, name), part in relation.parts.items() if relation is not None else ():
+            if kind == "column" and name in names:
+                self._need(step, part.needed_by_users(), part, "body")
+
+    def _may_need(self, step: Step, statement: StatementObjects) -> None:
+        """What texts say and no one can be certain of."""
+        for text in statement.texts & self.surroundings.labels.keys():
+            for enum in self.surroundings.labels[text]:
+                symbol = self.spaces["type"].get(enum)
+                for name, action in symbol.hands if symbol is not None else ():
+                    if action == "changed" and name != step.name and symbol is not None:
+                        self.perhaps.setdefault((step.name, name), {})[f"names '{text}', as enum {symbol.name} has"] = (
+                            None
+                        )
+        for word in statement.built:
+            schema, _, name = word.rpartition(".")
+            found = self._find("relation", schema or None, name, step.path)
+            for base in found[1].needed_by_users() if found is not None else ():
+                if base != step.name and found is not None:
+                    why = f"builds SQL with the word {found[1].name}"
+                    self.perhaps.setdefault((step.name, base), {})[why] = None
+
     def run(self, step: Step) -> None:
         for statement in step.statements:
             source = "body" if statement.in_body else "parsed"
-            self._columns(step, statement, source)
+            here = step if statement.path is None else replace(step, path=statement.path)
+            self._columns(here, statement, source)
             for mention in statement.mentions:
                 # A body of a function only names things; it does them when it is called.
-                self._do(step, mention, source)
+                self._do(here, mention, source)
+            for operator in statement.operators:
+                self._use_member(here, "operator", operator, source)
+            self._rows_of_triggers(step, statement)
+            self._may_need(here, statement)
         for row in step.rows:
             self._take_row(step, row)
         self._watch(step)
@@ -400,9 +474,20 @@ def path_names(search_path: str | None) -> tuple[str, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a replay found."""
+
+    edges: list[InferredDependency]  #: in the order of the dependents
+    created: list[dict[str, Any]]  #: what the texts say that each created, as record_parsed_objects() takes it
+    perhaps: dict[str, list[dict[str, str]]]  #: migration -> what it may need and is not certain
+
+
 def infer(
-    steps: Iterable[Step], known: Iterable[Mapping[str, Any]] = ()
-) -> tuple[list[InferredDependency], list[dict[str, Any]]]:
+    steps: Iterable[Step],
+    known: Iterable[Mapping[str, Any]] = (),
+    surroundings: Surroundings | None = None,
+) -> Found:
     """Which migration needs which earlier one.
 
     Parameters
@@ -413,13 +498,10 @@ def infer(
         Rows of infer_migration_dependencies(): what the catalogs say. Where they have an edge, their objects are its
         reason.
 
-    Returns
-    -------
-    (list of InferredDependency, list of dict)
-        The dependencies, in the order of the dependents; and what the texts say that each migration created, as
-        record_parsed_objects() takes it.
+    surroundings : Surroundings, optional
+        What the database knows besides.
     """
-    replay = _Replay()
+    replay = _Replay(surroundings or Surroundings())
     order: dict[str, int] = {}
     for step in steps:
         order[step.name] = len(order)
@@ -440,4 +522,8 @@ def infer(
                 migration_name=name, depends_on=base, because=tuple(because), source=source
             )
     edges = sorted(found.values(), key=lambda edge: (order.get(edge.migration_name, 0), order.get(edge.depends_on, 0)))
-    return edges, [note.to_dict() for note in replay.notes]
+    perhaps: dict[str, list[dict[str, str]]] = {}
+    for (name, base), why in replay.perhaps.items():
+        if (name, base) not in found:
+            perhaps.setdefault(name, []).append({"depends_on": base, "because": "; ".join(why)})
+    return Found(edges, [note.to_dict() for note in replay.notes], perhaps)

@@ -5,14 +5,15 @@ Bodies of functions and DO blocks count too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import postgast
 from postgast import pg_query_pb2 as tree
 
-from migrollback_nb.parsing import plpgsql
+from migrollback_nb.parsing import plpgsql, row_fields
 from migrollback_nb.parsing.creates import ON_TABLE, Create, create_of
 from migrollback_nb.parsing.parse_tree import RELATIONS, ROUTINES, Name, parsed_statements, qualified, strings
 
@@ -37,6 +38,9 @@ _PARTS: dict[int, str] = {
     _OBJECT.OBJECT_POLICY: "policy",
     _OBJECT.OBJECT_RULE: "rule",
 }
+#: An enum's label has fewer bytes than this.
+_LONGEST_LABEL = 64
+_WORD = re.compile(r"[^\W\d][\w$]*(?:\.[^\W\d][\w$]*)?")
 #: Functions whose first argument, a string, names a sequence or table.
 _NAMING_FUNCTIONS = frozenset({"nextval", "setval", "currval", "to_regclass", "pg_get_serial_sequence"})
 
@@ -64,6 +68,13 @@ class StatementObjects:
     mentions: tuple[Mention, ...]
     names: frozenset[str]  #: what may be names of columns; ``*`` for all of them
     in_body: bool = False  #: inside a function or DO block, where PostgreSQL does not track it
+    path: tuple[str, ...] | None = None  #: where the routine looks its names up, when it says so itself
+    routine: Name | None = None  #: whose body it is
+    row_names: frozenset[str] = frozenset()  #: fields of NEW and OLD
+    trigger: tuple[Name, Name] | None = None  #: (table, function) of a CREATE TRIGGER
+    operators: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()  #: constant texts, which may be values of an enum
+    built: frozenset[str] = frozenset()  #: words of SQL that is built while it runs
 
 
 def statement_objects(text: str) -> list[StatementObjects]:
@@ -86,13 +97,23 @@ def _of_statement(node: Node, text: str) -> Iterator[StatementObjects]:
     statement = getattr(node, kind)
     actions = tuple(_actions(kind, statement))
     done = {(m.space, m.schema, m.name) for m in actions}
-    uses = tuple(use for use in _uses(node) if (use.space, use.schema, use.name) not in done)
+    uses = tuple(use for use in (*_uses(node), *_conflicts(node)) if (use.space, use.schema, use.name) not in done)
     names = set(_column_names(node))
     if kind == "create_stmt" and (
         statement.inh_relations or any(element.HasField("table_like_clause") for element in statement.table_elts)
     ):
         names.add("*")  # all columns of the other table
-    yield StatementObjects(mentions=(*actions, *dict.fromkeys(uses)), names=frozenset(names))
+    yield StatementObjects(
+        mentions=(*actions, *dict.fromkeys(uses)),
+        names=frozenset(names),
+        trigger=_trigger(statement) if kind == "create_trig_stmt" else None,
+        operators=frozenset(
+            name for one in postgast.find_nodes(node, tree.A_Expr) for name in strings(one.name)[-1:] if name
+        ),
+        texts=frozenset(
+            one.sval.sval for one in postgast.find_nodes(node, tree.A_Const) if 0 < len(one.sval.sval) < _LONGEST_LABEL
+        ),
+    )
     if kind == "create_function_stmt":
         yield from _of_function_body(statement, text)
 
@@ -343,6 +364,13 @@ def _uses(node: Any) -> Iterator[Mention]:
         yield _in_schema("used", "routine", "function", trigger.funcname)
 
 
+def _conflicts(node: Any) -> Iterator[Mention]:
+    """Constraints that INSERT ... ON CONFLICT names."""
+    for insert in postgast.find_nodes(node, tree.InsertStmt):
+        if insert.on_conflict_clause.infer.conname:
+            yield _of_relation("used", "constraint", insert.relation, part=insert.on_conflict_clause.infer.conname)
+
+
 def _named_by(argument: Any) -> Iterator[Mention]:
     """The relation that a string names, cast or not."""
     constant = argument.type_cast.arg.a_const if argument.WhichOneof("node") == "type_cast" else argument.a_const
@@ -361,31 +389,67 @@ def _column_names(node: Any) -> Iterator[str]:
         yield element.name
     for constraint in postgast.find_nodes(node, tree.Constraint):
         yield from strings([*constraint.keys, *constraint.pk_attrs, *constraint.fk_attrs])
+    for published in postgast.find_nodes(node, tree.PublicationTable):
+        yield from strings(published.columns)
 
 
 # -- bodies ------------------------------------------------------------------------------------------------------------
 
 
+def _trigger(statement: Any) -> tuple[Name, Name]:
+    relation = statement.relation
+    return (relation.schemaname or None, relation.relname), _qualified(statement.funcname)
+
+
 def _of_function_body(statement: Any, text: str) -> Iterator[StatementObjects]:
     options = {option.def_elem.defname: option.def_elem.arg for option in statement.options}
     language = options["language"].string.sval.lower() if "language" in options else ""
+    types = row_fields.parameter_types(statement)
+    found: list[StatementObjects] = []
     if language == "plpgsql":
-        yield from _of_plpgsql(text)
+        found = list(_of_plpgsql(text, types))
     elif language == "sql" and "as" in options:
-        for part in options["as"].list.items:
-            for inside in statement_objects(part.string.sval):
-                yield StatementObjects(mentions=inside.mentions, names=inside.names - {"*"}, in_body=True)
+        parts = [part.string.sval for part in options["as"].list.items]
+        for part in parts:
+            found += [replace(inside, names=inside.names - {"*"}, in_body=True) for inside in statement_objects(part)]
+        found += _of_rows(row_fields.fields_by_row(parts), types)
+    path = _own_path(statement)
+    for one in found:
+        yield replace(one, path=path, routine=_qualified(statement.funcname))
 
 
-def _of_plpgsql(text: str) -> Iterator[StatementObjects]:
+def _own_path(statement: Any) -> tuple[str, ...] | None:
+    """The search_path that a function is created with."""
+    for option in statement.options:
+        setting = option.def_elem.arg.variable_set_stmt if option.def_elem.defname == "set" else None
+        if setting is not None and setting.name == "search_path" and setting.args:
+            return tuple(one.a_const.sval.sval for one in setting.args)
+    return None
+
+
+def _of_plpgsql(text: str, types: Mapping[str, Name] | None = None) -> Iterator[StatementObjects]:
     body = plpgsql.parse_body(text)
     if body is None:
         return
+    relations: dict[Mention, None] = {}
     for query in body.queries:
-        for found in statement_objects(
-            query.sql
-        ):  # of EXECUTE 'DROP TABLE ' || name the constants as far as they are SQL themselves
-            yield StatementObjects(mentions=found.mentions, names=found.names - {"*"}, in_body=True)
+        # of EXECUTE 'DROP TABLE ' || name the constants as far as they are SQL themselves
+        inside = statement_objects(query.sql)
+        for found in inside:
+            relations |= dict.fromkeys(one for one in found.mentions if one.space == "relation" and one.part is None)
+            yield replace(found, names=found.names - {"*"}, in_body=True)
+        if query.built and not inside:
+            words = frozenset(word.lower() for word in _WORD.findall(query.sql))
+            yield StatementObjects(mentions=(), names=frozenset(), in_body=True, built=words)
+    fields = row_fields.fields_by_row(query.sql for query in body.queries if not query.built)
+    if row_names := fields.pop("new", frozenset()) | fields.pop("old", frozenset()):
+        yield StatementObjects(mentions=(), names=frozenset(), in_body=True, row_names=row_names)
+    known = {**(types or {}), **row_fields.declared_types(text, fields)}
+    yield from _of_rows(fields, known)
+    for variable in sorted(fields.keys() & set(body.records) - known.keys()):  # a record: of what it may be filled
+        for relation in relations:
+            uses = (replace(relation, action="used"),)
+            yield StatementObjects(mentions=uses, names=fields[variable], in_body=True)
     for name in body.types:
         schema, _, rest = name.removesuffix("%rowtype").removesuffix("%ROWTYPE").rpartition(".")
         if "%type" in rest.lower():
@@ -395,3 +459,10 @@ def _of_plpgsql(text: str) -> Iterator[StatementObjects]:
             action="used", space="type", kind="type", schema=schema.strip('"') or None, name=rest.strip('"')
         )
         yield StatementObjects(mentions=(mention,), names=frozenset(), in_body=True)
+
+
+def _of_rows(fields: Mapping[str, frozenset[str]], types: Mapping[str, Name]) -> Iterator[StatementObjects]:
+    """What a body names of rows whose type it says."""
+    for row, (schema, name) in types.items():
+        mention = Mention(action="used", space="type", kind="type", schema=schema, name=name)
+        yield StatementObjects(mentions=(mention,), names=fields.get(row, frozenset()), in_body=True)

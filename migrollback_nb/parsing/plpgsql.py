@@ -48,6 +48,7 @@ class Body:
 
     queries: tuple[Query, ...]
     types: tuple[str, ...]  #: of the variables, as they are written
+    records: tuple[str, ...] = ()  #: variables that are records, or rows of a declared type
 
 
 def parse_body(statement: str) -> Body | None:
@@ -70,7 +71,7 @@ def parse_body(statement: str) -> Body | None:
     for candidate in (found, _BRACE_TOO_MANY.sub("{}", declared) + action + rest):
         with suppress(ValueError):
             tree = json.loads(candidate)
-            return Body(tuple(_queries(tree)), tuple(_types(tree))) if tree else None
+            return Body(tuple(_queries(tree)), tuple(_types(tree)), tuple(_records(tree))) if tree else None
     return None
 
 
@@ -96,6 +97,14 @@ def _types(tree: Any) -> Iterator[str]:
             yield item["typname"].strip()
         else:
             yield from _types(item)
+
+
+def _records(tree: Any) -> Iterator[str]:
+    for key, item in _items(tree):
+        if key == "PLpgSQL_rec" and isinstance(item, dict):
+            yield item.get("refname", "")
+        else:
+            yield from _records(item)
 
 
 def _queries(tree: Any) -> Iterator[Query]:

@@ -72,12 +72,13 @@ def test_inference_grows_with_the_migrations_and_no_faster(
             db.install()
             db.apply(snapshots="none")
             edges = db.database.queries.inferred_by_catalogs()
-            found = infer_dependencies(db.database, db.folder)
+            files = db.folder.read_all().files
+            found = infer_dependencies(db.database, files)
             assert len({row["migration_name"] for row in edges}) == count - 1
             assert {edge.migration_name for edge in found.edges} == {row["migration_name"] for row in edges}
-            steps, _, _ = steps_of(db.database, db.folder)
+            steps, _, _ = steps_of(db.database, files)
             each[count] = {
-                "deps --infer, all of it": best_of_three(partial(infer_dependencies, db.database, db.folder)),
+                "deps --infer, all of it": best_of_three(partial(infer_dependencies, db.database, files)),
                 "what the catalogs know": best_of_three(db.database.queries.inferred_by_catalogs),
                 "the replay over the symbols": best_of_three(partial(infer, steps, edges)),
             }

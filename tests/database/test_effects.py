@@ -1,7 +1,7 @@
 """What a rollback does beyond the schema: foretold by its rehearsal, and told by its own result."""
 
 import pytest
-from watching import last_event
+from watching import dismiss_all, last_event
 
 pytestmark = pytest.mark.older
 
@@ -114,6 +114,7 @@ def test_objects_of_others_and_routines(db, applied, session):
         "DROP VIEW aisles; DROP TRIGGER fill ON shelf; DROP FUNCTION fill();",
     )
     session().execute("CREATE VIEW by_hand AS SELECT aisle FROM shelf")
+    dismiss_all(db)
     found = rehearsed(db, session, "002_aisle")
     assert told(found, "takes_other", "breaks") == [
         ("takes_other", "public.aisles", None, "view"),

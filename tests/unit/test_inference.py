@@ -16,7 +16,7 @@ def needs(*texts, path=("public",), rollbacks=None, rows=None):
         )
         for name, text in zip("abcdefgh", texts, strict=False)
     ]
-    return {edge.migration_name + edge.depends_on: (edge.reason, edge.source) for edge in infer(steps)[0]}
+    return {edge.migration_name + edge.depends_on: (edge.reason, edge.source) for edge in infer(steps).edges}
 
 
 def test_a_foreign_key_a_view_and_a_row_need_their_table():
@@ -117,7 +117,7 @@ def test_what_the_catalogs_know_comes_first():
     [edge] = infer(
         steps,
         [{"migration_name": "b", "depends_on": "a", "because": ["table public.t", "x", "y", "z"], "source": "catalog"}],
-    )[0]
+    ).edges
     assert (edge.source, edge.reason) == ("catalog", "table public.t; x; y and 1 more")
 
 

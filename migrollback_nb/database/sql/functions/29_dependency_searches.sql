@@ -37,7 +37,8 @@ COMMENT ON FUNCTION migrollback_schema.migrations_to_search(text[]) IS
     'The applied migrations of which no client has looked for what they need, and these, in order; are_last: nothing '
     'was applied after the first of them but they. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.migration_objects_named(names text[], identities text[])
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_objects_named(
+    names text[], identities text[], words text[] DEFAULT '{}')
 RETURNS TABLE (migration_name text, search_path text, applied_at timestamptz, action text, kind text, identity text,
                class_id oid, object_id oid, column_number int)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -46,6 +47,11 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 DECLARE
     here constant oid := ('migrollback_schema' || '.migration_objects')::regclass;
 BEGIN
+    -- what these words mean by way of an extension, of a trigger or of an enum
+    identities := identities || ARRAY(
+        SELECT CASE WHEN s.what = 'trigger' THEN format('%I.%I', s.other_schema, s.other_name)
+                    WHEN s.what = 'label' THEN format('%I.%I', s.schema, s.name) ELSE quote_ident(s.other_name) END
+        FROM migrollback_schema.migration_surroundings(coalesce(words, '{}')) s);
     RETURN QUERY
     WITH named AS MATERIALIZED (
         -- also its columns (a full stop), constraints and the like (a space), arguments (a bracket)
@@ -73,9 +79,10 @@ BEGIN
     JOIN migrollback_schema.migration_history h ON h.migration_name = o.migration_name AND h.status <> 'rolled_back'
     ORDER BY h.applied_at, h.migration_name COLLATE "C";
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.migration_objects_named(text[], text[]) IS
+COMMENT ON FUNCTION migrollback_schema.migration_objects_named(text[], text[], text[]) IS
     'What applied migrations did to the objects of these names and to their columns, constraints and the like, in '
-    'order, also under their other names; and all that these migrations did. Does not write.';
+    'order, also under their other names; and all that these migrations did. words: also the extensions, tables of '
+    'triggers and enums that migration_surroundings() finds. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_rollbacks_naming(words text[], names text[])
 RETURNS TABLE (migration_name text, search_path text, applied_at timestamptz, rollback_sql text)
@@ -125,3 +132,43 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_dependent_objects(text) IS
     'Each applied migration that depends directly on this one, why, and what it created. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_surroundings(words text[] DEFAULT NULL)
+RETURNS TABLE (what text, schema text, name text, other_schema text, other_name text, definition text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+    SELECT 'trigger', s.nspname::text, p.proname::text, n.nspname::text, c.relname::text,
+           CASE WHEN words IS NOT NULL THEN pg_get_functiondef(p.oid) END
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace s ON s.oid = p.pronamespace
+    JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE NOT t.tgisinternal AND (words IS NULL OR p.proname = ANY (words))
+    UNION ALL
+    -- of an extension what PostgreSQL itself has nothing of that name of
+    SELECT 'routine', NULL, p.proname, NULL, x.extname, NULL
+    FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid JOIN pg_proc p ON p.oid = d.objid
+    WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
+      AND (words IS NULL OR p.proname = ANY (words))
+      AND NOT EXISTS (SELECT FROM pg_proc b WHERE b.proname = p.proname AND b.pronamespace = 'pg_catalog'::regnamespace)
+    UNION ALL
+    SELECT 'operator', NULL, o.oprname, NULL, x.extname, NULL
+    FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid JOIN pg_operator o ON o.oid = d.objid
+    WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_operator'::regclass AND d.deptype = 'e'
+      AND (words IS NULL OR o.oprname = ANY (words))
+      AND NOT EXISTS (SELECT FROM pg_operator b
+                      WHERE b.oprname = o.oprname AND b.oprnamespace = 'pg_catalog'::regnamespace)
+    UNION ALL
+    SELECT 'type', NULL, y.typname, NULL, x.extname, NULL
+    FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid JOIN pg_type y ON y.oid = d.objid
+    WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_type'::regclass AND d.deptype = 'e'
+      AND (words IS NULL OR y.typname = ANY (words))
+    UNION ALL
+    -- a label that another transaction wrote than the first one was added
+    SELECT 'label', s.nspname, y.typname, NULL, l.enumlabel, NULL
+    FROM pg_enum l JOIN pg_type y ON y.oid = l.enumtypid JOIN pg_namespace s ON s.oid = y.typnamespace
+    WHERE (words IS NULL OR l.enumlabel = ANY (words))
+      AND l.xmin <> (SELECT f.xmin FROM pg_enum f WHERE f.enumtypid = l.enumtypid ORDER BY f.oid LIMIT 1)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_surroundings(text[]) IS
+    'What decides what names mean: trigger functions and their tables, what extensions brought (routine, operator, '
+    'type: other_name is the extension), labels added to enums (other_name); by default all, else of these words, '
+    'and then with the definitions of trigger functions. '
+    'Does not write.';

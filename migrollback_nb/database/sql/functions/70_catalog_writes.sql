@@ -202,7 +202,8 @@ BEGIN
              WHERE (x.oid >= 16384 OR $2 = 'pg_namespace'::regclass)
                AND CASE WHEN age(x.xmin) <= $3 THEN $5
                OR pg_xact_status(($4 + $3 - age(x.xmin))::text::xid8) = 'in progress' ELSE false END
-               AND i.identity !~ '^pg_'
+               -- of schemas PostgreSQL's own; an extension, a server or a wrapper may be called pg_something
+               AND coalesce(i.schema, CASE WHEN $2 = 'pg_namespace'::regclass THEN i.name END, '') !~ '^pg_'
                AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = $2 AND e.objid = x.oid
                                AND e.deptype = 'e')$query$, catalog)
         USING since, catalog::oid, ours, top, alone;
