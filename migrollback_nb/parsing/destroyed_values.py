@@ -112,6 +112,7 @@ def destroyed_values(statements: Sequence[str], nodes: Sequence[Node] | None = N
     - `where`: only some of the rows;
     - `cascade` of TRUNCATE;
     - `if_there`: only if an IF NOT EXISTS before it found it there, or an IF EXISTS before a CREATE;
+    - `if_exists`: of DROP TABLE;
     - `new`: they add this column and fill it, which destroys nothing, but tells why rows of the table are updated;
     - `type`, `mods` that a rewritten column gets; `cast` false where an expression other than a cast computes its
       values, `explicit` where a cast does.
@@ -174,6 +175,7 @@ class _Reader:
         self._tables: dict[str, list[_Table]] = {}  # by present name
         self._functions: dict[str, tuple[Node, str]] = {}  # that the statements create
         self._schema: str | None = None  # that a SET search_path among them names
+        self._schemas: dict[str, str] = {}  # present name -> name before, of schemas that they rename
         self._built = False  # whether what is read is built while it runs
         self._inside: list[str] = []  # functions whose bodies are being read
 
@@ -185,8 +187,8 @@ class _Reader:
         for one in self._found:
             if one.what not in ("table dropped", "truncated") and id(one.table) in whole:
                 continue
-            if one.only_if_there and self._created_again(one.table):
-                one.more["if_there"] = True
+            if one.only_if_there:
+                one.more["if_there" if self._created_again(one.table) else "if_exists"] = True
             if one.what in ("updated", "rewritten") and (id(one.table), one.column) in dropped:
                 continue
             # which of several statements wrote how many rows no one counts: hence each of them is named
@@ -206,6 +208,7 @@ class _Reader:
     def _table(self, schema: str | None, name: str) -> _Table:
         """The table that has this name now."""
         schema = schema or self._schema
+        schema = self._schemas.get(schema, schema) if schema else None
         for table in reversed(self._tables.get(name, ())):
             now = table.moved_to or table.schema
             if not table.gone and (None in (schema, now) or schema == now):
@@ -257,6 +260,8 @@ class _Reader:
             self._writes(node, text)
         if kind not in _CALLS_NOTHING:
             self.calls |= {word.lower() for word in _WORD.findall(text)} - _NO_FUNCTIONS
+        if kind == "select_stmt" and "set_config" in text:
+            self._set_config(node)
         if (read := _READERS.get(kind)) is not None:
             read(self, statement)
         elif kind == "do_stmt":
@@ -334,6 +339,8 @@ class _Reader:
     def _of_another(self, of: str, what: What, name: Sequence[str], *, s: Any = None) -> None:
         """What goes with something that is no table: what depends on it, the catalogs know."""
         schema, last = qualified(name)
+        if of == "schema":
+            last = self._schemas.get(last, last)
         if self._built and _PLACEHOLDER in (schema, last):
             return
         if of in ("type", "collation", "attribute"):
@@ -354,6 +361,8 @@ class _Reader:
     def rename(self, s: Any) -> None:
         if s.rename_type == _OBJECT.OBJECT_TABLE:
             self._moved(self._of(s.relation), s.relation.relname, s.newname)
+        elif s.rename_type == _OBJECT.OBJECT_SCHEMA:
+            self._schemas[s.newname] = self._schemas.pop(s.subname, s.subname)
         elif s.rename_type == _OBJECT.OBJECT_COLUMN and s.relation_type == _OBJECT.OBJECT_TABLE:
             table = self._of(s.relation)
             table.columns[s.newname] = table.columns.pop(s.subname, s.subname)
@@ -374,9 +383,17 @@ class _Reader:
 
     def set_(self, s: Any) -> None:
         if s.name == "search_path":
-            given = [argument.a_const.sval.sval for argument in s.args]
-            found = [name for name in given if name not in ("", "pg_catalog", "pg_temp", "$user", "public")]
-            self._schema = found[0] if found and given[0] == found[0] else None
+            self._set_path([argument.a_const.sval.sval for argument in s.args])
+
+    def _set_path(self, given: Sequence[str]) -> None:
+        found = [name for name in given if name not in ("", "pg_catalog", "pg_temp", "$user", "public")]
+        self._schema = found[0] if found and given[0] == found[0] else None
+
+    def _set_config(self, node: Node) -> None:
+        for call in postgast.find_nodes(node, tree.FuncCall):
+            values = [argument.a_const.sval.sval for argument in call.args]
+            if strings(call.funcname)[-1:] == ["set_config"] and values[:1] == ["search_path"]:
+                self._set_path([name.strip().strip('"') for name in values[1].split(",")])
 
     # -- rows that are written -------------------------------------------------------------------------------------
 
@@ -445,6 +462,9 @@ class _Reader:
         options = {option.def_elem.defname: option.def_elem.arg for option in created.options}
         language = options["language"].string.sval.lower() if "language" in options else "sql"
         self._inside.append(function)
+        before = self._schema
+        if "set" in options:
+            self.set_(options["set"].variable_set_stmt)
         if language == "plpgsql":
             self._plpgsql(text)
         elif language == "sql" and "as" in options:
@@ -454,6 +474,7 @@ class _Reader:
                 self.read(inner, text)
         else:
             self.unseen = True
+        self._schema = before
         self._inside.pop()
 
     def _plpgsql(self, text: str) -> None:

@@ -158,6 +158,10 @@ UPS = {
     "ALTER TABLE customers ALTER born TYPE date": [("rewritten", "public.customers.born", 1000)],
     "ALTER TABLE customers ALTER note TYPE int USING length(note)": [("rewritten", "public.customers.note", 1000)],
     "DROP TYPE mood CASCADE": [("column dropped", "app.feeling.m", 1)],
+    "CREATE TYPE mood_2 AS ENUM ('sad'); ALTER TABLE app.feeling ALTER m TYPE mood_2 USING m::text::mood_2": [],
+    "CREATE TYPE mood_2 AS ENUM ('sad'); ALTER TABLE app.feeling ALTER m TYPE mood_2 USING 'sad'::mood_2": [
+        ("rewritten", "app.feeling.m", 1)
+    ],
     "DROP SCHEMA app CASCADE": [("table dropped", "app.feeling", 2)],
     "ALTER TABLE reading DROP value": [("column dropped", "public.reading.value", 20)],
     "UPDATE reading SET value = 1": [("updated", "public.reading.value", 20)],
@@ -302,6 +306,10 @@ ROLLBACKS = {
     "ALTER TABLE customers ALTER born TYPE date": [("loses_values", "public.customers.born", 1000)],
     "DROP SCHEMA app CASCADE": [("loses_rows", "app.feeling", 2)],
     "DROP TYPE mood CASCADE": [("loses_values", "app.feeling.m", 1)],
+    "CREATE TYPE mood_2 AS ENUM ('sad'); ALTER TABLE app.feeling ALTER m TYPE mood_2 USING m::text::mood_2": [],
+    "CREATE DOMAIN d AS date; ALTER TABLE customers ALTER born TYPE d": [
+        ("loses_values", "public.customers.born", 1000)
+    ],
     "DELETE FROM orders; DROP TABLE orders": [("loses_rows", "public.orders", 300)],
     "DROP VIEW IF EXISTS v; SELECT 1": [],
 }
@@ -421,6 +429,38 @@ def test_inherited_tables(connection):
     )
     apply(connection, "ALTER TABLE base DROP a; UPDATE base SET b = 0")
     assert recorded(connection) == [("column dropped", "public.base.a", 3), ("updated", "public.base.b", 3)]
+
+
+def test_what_no_text_finds_is_looked_for(connection):
+    """On another path, or moved by what is built while it runs."""
+    connection.execute("CREATE FUNCTION app.go() RETURNS void LANGUAGE sql AS 'DELETE FROM app.feeling'")
+    apply(
+        connection,
+        "DO $$ BEGIN EXECUTE 'ALTER TABLE ' || 'orders RENAME TO moved'; END $$; ALTER TABLE moved DROP customer;"
+        " SET search_path = public, app; ALTER TABLE feeling DROP n",
+    )
+    assert recorded(connection) == [
+        ("column dropped", "app.feeling.n", 2),
+        ("column dropped", "public.orders.customer", 300),
+    ]
+
+
+def test_what_goes_with_something_else(connection):
+    connection.execute(
+        "DO $$ BEGIN IF to_regrole('leaving') IS NULL THEN CREATE ROLE leaving; END IF; END $$;"
+        " CREATE TYPE app.pair AS (a int, b int); CREATE DOMAIN app.positive AS int;"
+        " CREATE TABLE app.pairs (p app.pair, n app.positive); INSERT INTO app.pairs VALUES ((1, 2), 3);"
+        " CREATE TABLE theirs (a int); INSERT INTO theirs VALUES (1); ALTER TABLE theirs OWNER TO leaving"
+    )
+    apply(
+        connection,
+        "ALTER TYPE app.pair DROP ATTRIBUTE b CASCADE; DROP DOMAIN app.positive CASCADE; DROP OWNED BY leaving",
+    )
+    assert recorded(connection) == [
+        ("column dropped", "app.pairs.n", 1),
+        ("rewritten", "app.pairs.p", 1),
+        ("table dropped", "public.theirs", 1),
+    ]
 
 
 def test_nothing_counts_rows(connection):

@@ -72,6 +72,15 @@ TEXTS = {
     "ALTER TABLE t RENAME a TO b; UPDATE t SET b = 1": [("updated", "t.a")],
     "ALTER TABLE t RENAME TO u; CREATE TABLE t (a int); DELETE FROM t; DELETE FROM u": [("deleted", "t")],
     "ALTER TABLE t SET SCHEMA s; UPDATE s.t SET a = 1": [("updated", "t.a")],
+    "SELECT set_config('search_path', 's, public', false); DROP TABLE t": [("table dropped", "s.t")],
+    "ALTER SCHEMA a RENAME TO b; DROP TABLE b.t; DROP SCHEMA b CASCADE": [
+        ("table dropped", "a.t"),
+        ("table dropped", "a"),
+    ],
+    "CREATE FUNCTION f() RETURNS void SET search_path = s LANGUAGE sql AS 'DELETE FROM z'; SELECT f(); DELETE FROM y": [
+        ("deleted", "s.z"),
+        ("deleted", "y"),
+    ],
     "SET search_path = s; DROP TABLE t": [("table dropped", "s.t")],
     # what goes with something larger
     "UPDATE t SET a = 1; ALTER TABLE t DROP a": [("column dropped", "t.a")],

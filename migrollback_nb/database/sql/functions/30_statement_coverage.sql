@@ -305,6 +305,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $f
                || (exists(@.cast) && @.cast.type() != "boolean")
                || (exists(@.explicit) && @.explicit.type() != "boolean")
                || (exists(@.new) && @.new.type() != "boolean")
+               || (exists(@.if_exists) && @.if_exists.type() != "boolean")
                || (exists(@.if_there) && @.if_there.type() != "boolean")
                || (exists(@.mods) && (@.mods.type() != "array" || exists(@.mods[*] ? (
                        @.type() != "number" || @ < -1000 || @ > 10485760 || @ != @.floor())))))', '{}', true) END

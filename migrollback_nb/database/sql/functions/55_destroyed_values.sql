@@ -107,7 +107,8 @@ BEGIN
         RETURN a.type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
             OR a.type = 'bool'::regtype AND b.type = 'int4'::regtype;
     ELSIF EXISTS (SELECT FROM pg_type t WHERE t.oid = b.type AND t.typtype = 'e') THEN
-        RETURN a.type = ANY (texts);    -- a label that the enum does not have is an error
+        -- a label that the enum does not have is an error
+        RETURN a.type = ANY (texts) OR EXISTS (SELECT FROM pg_type t WHERE t.oid = a.type AND t.typtype = 'e');
     ELSIF EXISTS (SELECT FROM pg_type t WHERE t.oid = b.type AND t.typname = 'citext') THEN
         RETURN a.type = ANY (texts);
     END IF;
@@ -298,7 +299,8 @@ BEGIN
          WHERE s.cascade)
     SELECT DISTINCT ON (f.what, f.relation, f.column_number, s.statement)
            s.place, s.statement, f.what, f.relation, f.column_number, s.certain OR s."of" <> 'table', s.partial,
-           s.type, migrollback_schema.type_modifier(s.type, s.mods), s."cast", s.explicit
+           s.type, migrollback_schema.type_modifier(s.type, s.mods),
+           CASE WHEN s."of" <> 'attribute' THEN s."cast" END, s.explicit
       FROM found f JOIN said s ON s.place = f.place
       JOIN pg_class c ON c.oid = f.relation AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
      ORDER BY f.what, f.relation, f.column_number, s.statement, s.place;

@@ -21,7 +21,13 @@ BEGIN
                          WHERE p.proname = ANY (calls) AND p.pronamespace <> 'pg_catalog'::regnamespace
                            AND l.lanname NOT IN ('c', 'internal'));
     END IF;
-    is_unseen := is_unseen OR coalesce(cardinality(called) > 0, false);
+    -- a table that is not found where the text says it is: renamed by what no text says, or on another path
+    is_unseen := is_unseen OR coalesce(cardinality(called) > 0, false) OR destroys -> 'values' <> '[]' AND coalesce((
+        SELECT array_position(migrollback_schema.named_objects(
+                   array_agg('table'::text), array_agg(v.schema), array_agg(v."table"), search_path), NULL) IS NOT NULL
+          FROM jsonb_to_recordset(destroys -> 'values') AS v (schema text, "table" text, "of" text, if_there boolean,
+                                                              if_exists boolean)
+         WHERE v."of" IS NULL AND v.if_there IS NOT TRUE AND v.if_exists IS NOT TRUE), false);
     IF NOT is_unseen AND destroys -> 'values' = '[]' AND (
            destroys -> 'writes' = 'false' OR NOT EXISTS (      -- rows are only added, and nothing else follows from it
                SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
@@ -98,10 +104,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
                    WHEN 'table dropped' THEN t.is_gone
                    WHEN 'column dropped' THEN t.column_gone AND NOT t.is_gone
                    WHEN 'truncated' THEN t.is_gone OR t.kind = 'p' OR t.new_file <> t.file
-                   WHEN 'rewritten' THEN NOT t.is_gone AND NOT t.column_gone
-                       AND (t.type, t.modifier) IS DISTINCT FROM (t.new_type, t.new_modifier)
+                   -- of a composite type an attribute went
+                   WHEN 'rewritten' THEN NOT t.is_gone AND NOT t.column_gone AND (t."cast" IS NULL
+                       OR (t.type, t.modifier) IS DISTINCT FROM (t.new_type, t.new_modifier)
                        AND NOT (t."cast" AND NOT t.checked AND migrollback_schema.type_keeps_values(
-                                    t.type, t.modifier, t.new_type, t.new_modifier, t.explicit))
+                                    t.type, t.modifier, t.new_type, t.new_modifier, t.explicit)))
                    ELSE NOT t.is_gone AND coalesce(NOT t.column_gone, true) END AS is_so
           FROM target t)
     SELECT DISTINCT ON (h.what, h.relation, h."column")
@@ -299,7 +306,7 @@ BEGIN
          WHERE (c.relkind IS NULL OR c.relkind IN ('r', 'p', 'v'))
            AND NOT (v.what = 'rewritten' AND coalesce(v."cast", true) AND v.new IS NOT NULL
                     AND migrollback_schema.type_keeps_values(
-                            coalesce(v.was, 'xml'::regtype),
+                            coalesce(v.was, 'text'::regtype),
                             migrollback_schema.type_modifier(v.was, ARRAY(
                                 SELECT m::int FROM jsonb_array_elements_text(nullif(v.old -> 'mods', 'null')) m)),
                             v.new, migrollback_schema.type_modifier(v.new, v.mods), coalesce(v.explicit, false)));
@@ -393,8 +400,12 @@ BEGIN
           JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace
           LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum = t.column_number AND t.column_number > 0
          WHERE t.column_number >= 0
-           AND NOT (t.what = 'rewritten' AND t.is_cast AND migrollback_schema.type_keeps_values(
-                        a.atttypid, a.atttypmod, t.new_type, t.new_modifier, t.is_explicit))
+           AND (t.what = 'rewritten' AND t.is_cast AND CASE
+                    -- made by the rollback itself: an enum that takes the place of another
+                    WHEN t.new_type IS NULL THEN EXISTS (SELECT FROM pg_type y
+                                                          WHERE y.oid = a.atttypid AND y.typtype = 'e')
+                    ELSE migrollback_schema.type_keeps_values(a.atttypid, a.atttypmod, t.new_type, t.new_modifier,
+                                                              t.is_explicit) END) IS NOT TRUE
          GROUP BY t.relation, n.nspname, c.relname ORDER BY min(t.place)
     LOOP
         counted := migrollback_schema.count_without_waiting(
