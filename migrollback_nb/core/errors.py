@@ -221,16 +221,21 @@ class RehearsalStopped(Refused):
     stalled : dict or None
         Who waited: pid, user, application_name, relation, mode, waited_ms. None where that could not be seen.
     known_by : str
-        How the rollback is known, as of an assessment: by no rehearsal.
+        How the rollback is known all the same, as of an assessment: text, catalog, proof or nothing.
     """
 
-    known_by = "nothing"
-
     def __init__(
-        self, reason: str, *, migration_name: str | None, hint: str, stalled: dict[str, Any] | None = None
+        self,
+        reason: str,
+        *,
+        migration_name: str | None,
+        hint: str,
+        stalled: dict[str, Any] | None = None,
+        known_by: str = "nothing",
     ) -> None:
         super().__init__(reason, migration_name=migration_name, hint=hint)
         self.stalled = stalled
+        self.known_by = known_by
 
 
 class DatabaseError(MigrollbackError):

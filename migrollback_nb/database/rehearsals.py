@@ -163,7 +163,7 @@ class Rehearsals:
                 f" {stalled['user']} waited{for_what})"
             )
         message = f"Not known: {why}"
-        self.record_rehearsal(
+        assessed = self.record_rehearsal(
             {
                 "success": None,
                 "outcome": "stopped",
@@ -181,6 +181,7 @@ class Rehearsals:
                 " others wait for longer: --max-stall (max_stall=)."
             ),
             stalled=stalled or None,
+            known_by=assessed["known_by"],
         )
 
     def place_of_error(

@@ -134,7 +134,7 @@ def test_without_a_bound_others_wait(db: mr.Migrations, rewrite: str, session: O
 @pytest.mark.parametrize(
     ("up", "rollback"),
     [
-        pytest.param("", "ALTER TABLE big ADD CHECK (slow(x) > 0);", id="a check", marks=pytest.mark.long),
+        pytest.param("", "ALTER TABLE big ADD CHECK (slow(x) > 0);", id="a scan"),
         pytest.param(
             "ALTER TABLE big ADD CONSTRAINT c CHECK (slow(x) > 0) NOT VALID;",
             "LOCK TABLE big; ALTER TABLE big VALIDATE CONSTRAINT c;",
@@ -167,6 +167,7 @@ def test_whatever_the_lock(
     assert readers.longest < 0.8
 
 
+@pytest.mark.long
 def test_a_writer_counts_as_well(db: mr.Migrations, applied: Callable[..., str], session: Open) -> None:
     session().execute(SLOW.replace("RETURNS int LANGUAGE", "RETURNS int IMMUTABLE LANGUAGE"))
     applied(
@@ -226,7 +227,7 @@ def test_in_the_terminal(database_dsn: str, rewrite: str, session: Open) -> None
     said = json.loads(out.getvalue())
     assert said["error"] == "RehearsalStopped"
     assert said["verdict"] == "not_rehearsed"
-    assert said["known_by"] in ("nothing", "text", "catalog")
+    assert said["known_by"] == "catalog", "the values that the type change would alter"
     assert said["stalled"]["relation"] == "public.big"
     assert "Not known: the rehearsal would have stalled others for longer than 200ms" in err.getvalue()
 
@@ -240,7 +241,7 @@ def test_with_psql_alone_what_is_foreseen_decides(applied: Callable[..., str], s
     connection = session()
     applied(
         "001_big",
-        "CREATE TABLE big (x int); INSERT INTO big SELECT generate_series(1, 20000);",
+        "CREATE TABLE big (x int); INSERT INTO big SELECT generate_series(1, 9000);",
         "ALTER TABLE big ALTER COLUMN x TYPE bigint;",
     )
     success, message, report = connection.execute(
@@ -250,7 +251,7 @@ def test_with_psql_alone_what_is_foreseen_decides(applied: Callable[..., str], s
     assert message.startswith("Not known: the rehearsal would stall others for longer than 1 ms, and no one watches")
     assert "public.big, " in message
     assert "is rewritten under ACCESS EXCLUSIVE" in message
-    for bound in ("max_stall_ms => NULL", "max_stall_ms => 1, watch => 7", "max_stall_ms => 1000"):
+    for bound in ("max_stall_ms => NULL", "max_stall_ms => 1, watch => 7"):
         assert value(connection, f"SELECT success FROM rehearse_migration_rollback('001_big', {bound})"), bound
 
 
@@ -273,7 +274,7 @@ def test_what_it_will_lock_is_said_before(
 ) -> None:
     applied(
         "001_big",
-        "CREATE TABLE big (x int); INSERT INTO big SELECT generate_series(1, 20000);",
+        "CREATE TABLE big (x int); INSERT INTO big SELECT generate_series(1, 9000);",
         "ALTER TABLE big ALTER COLUMN x TYPE bigint;",
     )
     size = value(session(), "SELECT pg_size_pretty(pg_total_relation_size('big'))")
