@@ -97,7 +97,8 @@ def sync(
     if missing:
         database.commands.record_missing_in_ledger(missing)
     done = _register_all(database, ordered, deploy=deploy_id, names=found.renamed, progress=progress)
-    came = [*without_file, *(file.name for file in ordered if file.name in done.names)]
+    registered = done.names
+    came = [*without_file, *(file.name for file in ordered if file.name in registered)]
     if snapshots != "none":
         warnings += around.after_sync(database, came)
     done.warnings += dependents.search(
