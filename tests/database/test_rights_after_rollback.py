@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import migrollback_nb as mr
+from migrollback_nb.files.preludes import find
+from migrollback_nb.replay.scratch import scratch
+
 pytestmark = pytest.mark.older
 
 
@@ -199,3 +203,33 @@ def test_a_rename_in_a_run_without_snapshots_in_between_raises_no_false_alarm(db
     db.apply()
     found = db.rollback("1_change", confirm="1_change").verification
     assert (found.verdict, len(found.unexpected)) == ("unknown", 0)
+
+
+@pytest.mark.long
+def test_where_supabase_grants_by_default_nothing_is_also_changed(folder, write):
+    write(
+        "1_profiles",
+        "CREATE TABLE profiles (id int PRIMARY KEY); ALTER TABLE profiles ENABLE ROW LEVEL SECURITY; CREATE"
+        " FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';",
+        "DROP FUNCTION f(); DROP TABLE profiles;",
+    )
+    write(
+        "2_posts",
+        "CREATE TABLE posts (id serial PRIMARY KEY, by int REFERENCES profiles); REVOKE ALL ON posts FROM anon;"
+        " CREATE VIEW v AS SELECT id FROM posts;",
+        "DROP VIEW v; DROP TABLE posts;",
+    )
+    write(
+        "3_name",
+        "ALTER TABLE profiles ADD COLUMN name text; GRANT SELECT (name) ON profiles TO anon; CREATE SEQUENCE s;",
+        "DROP SEQUENCE s; ALTER TABLE profiles DROP COLUMN name;",
+    )
+    write("4_view", "DROP VIEW v;", "CREATE VIEW v AS SELECT id FROM posts;")
+    with (
+        scratch(private=True, preludes=find("supabase")) as made,
+        mr.connect(made.database.connection.info.dsn, dir=folder) as db,
+    ):
+        db.install()
+        db.apply()
+        for name in ("4_view", "3_name", "2_posts", "1_profiles"):
+            assert (name, said(db.rollback(name, confirm=name))) == (name, ("restored", []))
