@@ -82,7 +82,7 @@ def _of_the_last(database: Database, wanted: Sequence[Row], files: Mapping[str, 
     for row in wanted:
         path = path_names(row["search_path"])
         for statement in texts[row["migration_name"]]:
-            identities |= _identities(statement, path)
+            identities |= _identities(statement, statement.path or path)
             used |= {mention.name for mention in statement.mentions} | statement.operators | statement.texts
             words |= {
                 mention.name.lower() for mention in statement.mentions if mention.action not in ("used", "changed")
