@@ -134,17 +134,19 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         SELECT o.migration_name = expected_grants_of_shared_run.name AS own, o.action, o.kind, o.identity
         FROM migrollback_schema.migration_objects o WHERE o.source = 'apply'),
     candidate AS (
-        SELECT r.kind, r.identity, bool_or(r.action = 'created') AS created, true AS exact
+        SELECT r.kind, r.identity, bool_or(r.action = 'created') AS created, true AS exact, false AS dropped
         FROM recorded r WHERE r.own AND r.kind IN ('grant', 'default grant') GROUP BY r.kind, r.identity
         UNION ALL
         -- what it created brings its own rights, and of what it changed it may have changed them
-        SELECT 'grant', w.word || ' ' || r.identity, bool_or(r.action = 'created'), false
+        SELECT 'grant', w.word || ' ' || r.identity, bool_or(r.action = 'created'), false,
+               bool_or(r.action = 'dropped')
         FROM recorded r
         JOIN unnest('{relation,column,routine,type,schema,language,server,fdw}'::text[]) AS w (word)
           ON r.kind = ANY (migrollback_schema.grant_holder_kinds(w.word || ' '))
-        WHERE r.own AND r.action <> 'dropped' GROUP BY w.word, r.identity),
+        WHERE r.own GROUP BY w.word, r.identity),
     touched AS (
         SELECT c.kind, c.identity, bool_or(c.created) AS created, bool_or(c.exact) AS exact,
+               bool_or(c.dropped) AS dropped,
                objects_now #> ARRAY[c.kind, c.identity] AS is, old_objects #> ARRAY[c.kind, c.identity] AS was,
                new_objects #> ARRAY[c.kind, c.identity] AS became,
                c.kind = 'default grant' OR migrollback_schema.grant_holder_in(old_objects, c.identity) AS known,
@@ -156,6 +158,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         FROM candidate c GROUP BY c.kind, c.identity),
     judged AS (
         SELECT t.*, CASE
+                   -- what another of the run had made, and this one dropped: its rights are not known
+                   WHEN t.dropped AND NOT t.known THEN 'open'
                    WHEN t.created AND NOT t.shared THEN 'gone'
                    WHEN t.was IS NOT DISTINCT FROM t.became THEN CASE WHEN t.shared THEN 'open' END
                    WHEN t.known AND NOT t.shared THEN 'undone'
