@@ -1,7 +1,7 @@
 """A deploy tool applies and sync registers: the snapshot at the end of each sync is what was before the next deploy."""
 
 import pytest
-from watching import last_event, value
+from watching import dismiss_all, last_event, value
 
 import migrollback_nb as mr
 
@@ -65,6 +65,7 @@ def test_what_came_with_others_is_verified_with_them(db, tool):
     assert db.sync().applied_again == ("002_b",)
     assert undone(db, "002_b").verdict == "restored"
     db.apply("002_b")
+    dismiss_all(db)
     assert db.rollback(deploy="d1", confirm="d1").verification.verdict == "unknown"  # the second came once more, alone
 
 
