@@ -4,7 +4,6 @@ import io
 import json
 
 import pytest
-from watching import last_event
 
 from migrollback_nb import cli
 from migrollback_nb.core.results import MigrationProof, Proof
@@ -39,7 +38,7 @@ def test_grades_are_kept_and_hold_for_what_is_registered(two, db, database_dsn, 
     db.apply("002_b", snapshots="none")
     grade, effects, _ = proven(connection, "002_b")
     assert (grade, [effect["identity"] for effect in effects]) == ("loses_data", ["public.a.n"])
-    assert last_event(connection)["event"] == "applied"
+    assert db.events()["event"].tolist()[-3:] == ["proven", "applied", "dependencies_recorded"]
     details = "SELECT details FROM migration_events WHERE event = 'proven'"
     assert connection.execute(details).fetchone()[0] == {"grades": {"001_a": "restores", "002_b": "loses_data"}}
     assert cli.run([*words, "--format", "json", "001_a"], out := io.StringIO(), err) == 0

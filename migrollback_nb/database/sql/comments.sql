@@ -160,6 +160,8 @@ COMMENT ON COLUMN migrollback_schema.migration_proofs.effects IS
     'What was not as before after the rollback, as assess_migration() gives effects.';
 COMMENT ON COLUMN migrollback_schema.migration_proofs.differences IS 'Schema objects that were not as before.';
 COMMENT ON COLUMN migrollback_schema.migration_proofs.server_version IS 'PostgreSQL on which it was replayed.';
+COMMENT ON COLUMN migrollback_schema.migration_proofs.rollback_md5 IS
+    'md5 of the rollback SQL that ran: the proof counts while that is the registered one.';
 COMMENT ON COLUMN migrollback_schema.migration_proofs.client IS 'Program that recorded it.';
 COMMENT ON COLUMN migrollback_schema.migration_proofs.proven_by IS 'Database role that recorded it.';
 COMMENT ON COLUMN migrollback_schema.migration_proofs.proven_at IS 'When it was recorded.';

@@ -312,7 +312,9 @@ RETURNS TABLE (success boolean, message text, sql_executed text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     -- The specified columns have no room for the verdict; clients of ours show it themselves and call the other one.
-    RAISE NOTICE '%', (SELECT a.headline FROM migrollback_schema.assess_migration(name, otherwise_path) a);
+    IF dry_run THEN
+        RAISE NOTICE '%', (SELECT a.headline FROM migrollback_schema.assess_migration(name, otherwise_path) a);
+    END IF;
     RETURN QUERY
     SELECT r.success, r.message, r.sql_executed
     FROM migrollback_schema.execute_migration_rollbacks(ARRAY[name], dry_run, reason, preview, attempt_id, client,
@@ -329,4 +331,4 @@ COMMENT ON FUNCTION migrollback_schema.execute_migration_rollback(text, boolean,
     'transaction has a SET LOCAL; accept_loss: that rows or values go, or do not come back, is known and accepted: a '
     'database that is marked as production refuses it otherwise, and the event keeps what was accepted. A refusal '
     '(message: the reason) or a failure (message: "Rollback failed: ...") comes back with success = false; a permanent '
-    'error leaves status failed. A notice says beforehand what assess_migration() says.';
+    'error leaves status failed. A notice of a dry run says what assess_migration() says.';

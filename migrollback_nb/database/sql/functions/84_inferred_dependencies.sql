@@ -144,7 +144,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
               OR h.action = 'changed' AND (h.identity <> h.identity_before OR h.kind IN ('column', 'enum', 'domain')))),
     -- dependent -> what it needs
     edge AS MATERIALIZED (
-        SELECT * FROM migrollback_schema.migration_object_references() WHERE names IS NULL
+        SELECT * FROM migrollback_schema.migration_object_references(NULL::oid[], NULL::oid[]) WHERE names IS NULL
         UNION ALL SELECT r.* FROM (
             SELECT array_agg(a.class_id) AS classes, array_agg(a.object_id) AS objects
             FROM (SELECT DISTINCT a.class_id, a.object_id FROM author a WHERE a.migration_name = ANY (names)) a) a

@@ -14,7 +14,7 @@ BEGIN
     IF dependencies IS NULL THEN
         dependencies := (SELECT coalesce(jsonb_agg(jsonb_build_object('migration_name', i.migration_name,
             'depends_on', i.depends_on, 'because', array_to_string(i.because, '; '))), '[]')
-                         FROM migrollback_schema.infer_migration_dependencies() i);
+                         FROM migrollback_schema.infer_migration_dependencies(NULL::text[]) i);
     END IF;
     FOR wanted IN
         SELECT w.migration_name, w.depends_on, w.because, h.status AS status, b.status AS base_status, d.source,

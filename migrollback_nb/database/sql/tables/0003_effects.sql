@@ -24,6 +24,8 @@ CREATE TABLE migrollback_schema.migration_proofs (
     effects        jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(effects) = 'array'),
     differences    jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(differences) = 'array'),
     server_version text,
+    -- Where what undoes a file lies in another, or was changed by hand in the history, the checksum does not tell.
+    rollback_md5   text,
     client         text,
     proven_by      text NOT NULL DEFAULT current_user,
     proven_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
