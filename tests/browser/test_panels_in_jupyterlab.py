@@ -78,7 +78,12 @@ def test_the_whole_way_by_keyboard_in_the_dark(lab: Laboratory, connect: str, sh
     expect(lab.output.get_by_role("region", name="Rehearsal")).to_contain_text("Locks")
     assert lab.faults() == []
     lab.shoot("4_rehearsed_dark")
-    tab_to(lab, lab.field("Name"))
+    accept = lab.output.get_by_role("checkbox", name="I accept this loss")
+    tab_to(lab, accept)
+    keys.press("Space")
+    expect(accept).to_be_checked()
+    keys.press("Tab")
+    expect(lab.field("Name")).to_be_focused()
     keys.type(TOP)
     keys.press("Tab")
     expect(lab.field("Reason")).to_be_focused()

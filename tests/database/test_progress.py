@@ -243,7 +243,7 @@ def test_the_panel_shows_the_statement_and_after_a_cancel_what_was_undone(
     shown = part(panel, "message_view").value
     assert "Cancelled" in shown
     assert "in statement 2 of 001_a: DO $$" in shown
-    assert "Everything was undone, the rollback of 002_b before it too." in shown
+    assert "Everything was undone, the rollback of 002_b before it too: nothing changed." in shown
     assert exists(session(), "a")
     assert exists(session(), "b")
     assert (status(session(), "001_a"), status(session(), "002_b")) == ("applied", "applied")

@@ -185,15 +185,15 @@ def use_everything(db, database_dsn, session, tmp_path):
             ("last",),
             ("register", "002_b"),
             ("rehearse", "002_b"),
-            ("rehearse", "001_a", "--chain"),
             ("rollback", "002_b", "--dry-run"),
             ("deps", "001_a"),
             ("deps", "--infer"),
             ("deps", "--infer", "--record"),
             ("rollback", "003_c", "--confirm", "003_c"),
+            ("rehearse", "001_a", "--chain"),
             ("rollback", "001_a", "--chain", "--confirm", "001_a", "--reason", "x"),
             ("apply", "001_a"),
-            ("resolve", "001_a", "--as", "rolled_back", "--reason", "x"),
+            ("resolve", "001_a", "--as", "rolled_back", "--reason", "x", "--force"),  # its table still stands
             ("history", "--status", "rolled_back"),
             ("history", "--since", "7d", "--without-rollback"),
         ):

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from migrollback_nb.cli.tables import show_table, show_tsv
 from migrollback_nb.cli.terminal import show
@@ -18,8 +20,15 @@ def shown(result: object) -> str:
 
 
 def test_a_plan_of_one_is_said_too() -> None:
-    alone = shown(results.Plan(migration_name="001_a", steps=("001_a",), statuses={"001_a": "applied"}))
-    assert alone == "001_a would be rolled back alone: nothing applied depends on it\n"
+    looked_at = datetime(2025, 1, 20, tzinfo=UTC)
+    alone = results.Plan(
+        migration_name="001_a", steps=("001_a",), statuses={"001_a": "applied"}, dependents_looked_for=looked_at
+    )
+    assert shown(alone) == "001_a would be rolled back alone: nothing applied depends on it\n"
+    assert shown(replace(alone, dependents_looked_for=None)) == (
+        "001_a would be rolled back alone: no file declares that it needs it. What needs it undeclared was not looked"
+        " for: migrollback sync does that\n"
+    )
 
 
 def test_a_plan_of_what_is_not_applied_says_so() -> None:
