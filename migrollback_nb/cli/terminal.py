@@ -123,10 +123,11 @@ def _rehearsal(result: results.Rehearsal, out: TextIO, err: TextIO) -> None:
 
 
 def _rollback(result: results.RollbackResult, out: TextIO, _: TextIO) -> None:
-    """Whether it restored what was there, and what ran."""
+    """Whether it restored what was there, what ran, and the verdict again: the last line is what a terminal shows."""
     _verification(result.verification, out)
     out.write(f"{result.mark} {visible(result.message)}\n\n")
     _sql("SQL executed", result.sql_executed or "", out)
+    _verdict(result.verification, out)
 
 
 def _chain(result: results.ChainResult, out: TextIO, _: TextIO) -> None:
@@ -137,6 +138,7 @@ def _chain(result: results.ChainResult, out: TextIO, _: TextIO) -> None:
         _sql("SQL executed", step.sql_executed or "", out)
         out.write("\n")
     out.write(f"✅ {result.message}\n")
+    _verdict(result.verification, out)
 
 
 def _diff(result: results.SchemaDiff, out: TextIO, _: TextIO) -> None:
@@ -304,6 +306,12 @@ def _verification(found: results.Verification | None, out: TextIO, _: TextIO | N
         out.write(f"{found.mark} {visible(found.message)}\n")
         out.writelines(f"   {visible(line)}\n" for line in found.lines())
         out.write("\n")
+
+
+def _verdict(found: results.Verification | None, out: TextIO) -> None:
+    """The verdict of a verification in one line; nothing where there was none."""
+    if found is not None:
+        out.write(f"\n{found.mark} {visible(found.message)}\n")
 
 
 def _sql(title: str, text: str, out: TextIO) -> None:

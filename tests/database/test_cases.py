@@ -205,7 +205,8 @@ TEMPLATES = {
 @pytest.mark.long
 @pytest.mark.parametrize("name", GRADES)
 def test_its_grade(name: str, roles: None, server: Server) -> None:
-    proof = prove_folder(CASES / "sql" / name / "migrations", on=server.dsn())
+    # roles are all databases' own: what makes them is tried on a private server
+    proof = prove_folder(CASES / "sql" / name / "migrations", on=None if name == "role-left-behind" else server.dsn())
     grade = {one.migration_name: one.grade for one in proof.migrations}[last(name)]
     assert grade in GRADES[name]
     assert last(name) in {one.migration_name for one in proof.below("restores")}
@@ -249,7 +250,7 @@ WALKS = {
     "attribute_versions_15_20": (0, ("Restored",), ("Not restored",)),
     "ci_fails_twice": (0, ("\norders\n",), ("ORDERS IS GONE",)),
     "renamed_file": (0, ("\n1\n",), ()),
-    "sync_twice": (3, ("20260101000000_t1|applied",), ("_t2|applied",)),
+    "sync_twice": (0, ("20260101000000_t1|applied", "does not hold it"), ("_t2|applied",)),
     "undeclared_dependents": (3, ("Cannot rollback: other migrations depend on this one", "002_b", "003_c"), ()),
 }
 

@@ -211,7 +211,7 @@ def test_rollback_asks_on_a_terminal(run: Callable[..., Ran], applied: mr.Migrat
     assert (
         rest == "\n✅ Restored: what it created is gone, what it dropped is back\n\n"
         f"✅ Migration rolled back successfully\n\nSQL executed:\n{RULE}\nDROP TABLE IF EXISTS"
-        f" public.project_analytics;\n{RULE}\n"
+        f" public.project_analytics;\n{RULE}\n\n✅ Restored: what it created is gone, what it dropped is back\n"
     )
     assert applied.history(status="rolled_back").notes.tolist() == ["INC-42"]
 
