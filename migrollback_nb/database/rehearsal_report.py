@@ -143,7 +143,7 @@ def _column_of(change: SchemaChange, columns: Iterable[str]) -> str | None:
     if change.change != "dropped" or change.kind not in ("constraint", "index") or change.parent is None:
         return None
     definition = change.old_definition or {}
-    if str(definition.get("def", "")).startswith("NOT NULL "):
+    if _is_not_null(change):
         column = f"{change.parent}.{str(definition['def']).removeprefix('NOT NULL ').removesuffix(' NOT VALID')}"
         return column if column in columns else None
     if change.kind == "index" and "constraint" not in definition:
@@ -158,6 +158,10 @@ def _column_of(change: SchemaChange, columns: Iterable[str]) -> str | None:
             if name in (f"{begin}_key", f"{begin}_check", f"{begin}_fkey"):
                 return column
     return None
+
+
+def _is_not_null(change: SchemaChange) -> bool:
+    return str((change.old_definition or {}).get("def", "")).startswith("NOT NULL ")
 
 
 def _impacts(report: Mapping[str, Any], diff: SchemaDiff) -> list[Impact]:
@@ -181,9 +185,13 @@ def _impacts(report: Mapping[str, Any], diff: SchemaDiff) -> list[Impact]:
                 change=change,
                 made_by=made_by,
                 named=tokens.names_any(column or change.identity, mentioned),
-                # to have changed it gives no right to drop it
+                # to have changed it gives no right to drop it; NOT NULL is a change of its column
                 foreign=made_by is not None
-                and (made_by[0] not in names if change.change == "dropped" else not set(made_by) & set(names)),
+                and (
+                    made_by[0] not in names
+                    if change.change == "dropped" and not (column and _is_not_null(change))
+                    else not set(made_by) & set(names)
+                ),
             )
         )
     return impacts

@@ -80,6 +80,7 @@ def sync(
         database, [file for file in contents.files if file.name not in again], history
     )
     warnings += remarks_on_reworked
+    _dismiss_reversed(database, anew)
     known = {name: file for name, file in by_name.items() if name in history and name not in {*again, *reworked}}
     warnings += _changed_warnings(known, history)
 
@@ -216,6 +217,16 @@ def _reworked(
         if file.name in pending
     ]
     return [file for file in found if file.name not in pending], {file.name for file in found}, remarks
+
+
+def _dismiss_reversed(database: Database, reworked: Sequence[MigrationFile]) -> None:
+    """Take away what was inferred of the old form and is the reverse of what the new one declares. Writes."""
+    declared = {(base, file.name) for file in reworked for base in file.depends_on}
+    for row in database.queries.dependencies() if declared else ():
+        if row["source"] == "inferred" and (row["migration_name"], row["depends_on"]) in declared:
+            database.commands.dismiss_dependency(
+                row["migration_name"], row["depends_on"], reason=f"{row['depends_on']} was reworked, and declares it"
+            )
 
 
 def _ledger_tools(files: Iterable[MigrationFile], history: Mapping[str, Mapping[str, Any]]) -> set[str | None]:

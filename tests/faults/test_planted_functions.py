@@ -20,11 +20,13 @@ LIKE = {
     "text": ("varchar", "name", "anyelement"),
     "text[]": ("varchar[]", "name[]", "anyarray", "text"),
     "int4": ("smallint", "bigint", "numeric"),
+    "int4[]": ("smallint[]", "bigint[]", "anyarray"),
     "int8": ("smallint", "integer", "numeric"),
     "bool": ("text", "anyelement"),
     "jsonb": ("json", "text", "anyelement"),
     "uuid": ("text", "varchar"),
     "float8": ("numeric", "real", "smallint"),
+    "numeric": ("float8", "bigint", "integer"),
     "oid": ("bigint", "regclass", "integer"),
     "oid[]": ("bigint[]", "anyarray"),
     "timestamptz": ("timestamp", "date", "text"),
@@ -41,7 +43,7 @@ def overloads():
     """(Function, its arguments as SQL) of everything that is planted:
     one argument of a like type, all of them, fewer arguments, and any number."""
     for name, arguments in signatures().items():
-        names = [argument.name for argument in arguments]
+        names = [argument.name.strip('"') for argument in arguments]
         types = tuple(argument.type.removeprefix("pg_catalog.") for argument in arguments)
         lists = {(*types[:place], like, *types[place + 1 :]) for place, own in enumerate(types) for like in LIKE[own]}
         lists |= {types[:count] for count in range(len(types))} | {tuple(LIKE[own][0] for own in types)}

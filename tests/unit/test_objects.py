@@ -88,7 +88,12 @@ def found(text):
         ('CREATE TABLE "S p"."T.x" ("C" int)', {("created", "table", "S p.T.x"), ("created", "column", "S p.T.x.C")}),
         (
             "CREATE FUNCTION f(a app.pair) RETURNS int LANGUAGE sql AS 'SELECT b FROM t'",
-            {("created", "function", "f"), ("used", "type", "app.pair"), ("used", "relation", "(t)")},
+            {
+                ("created", "function", "f"),
+                ("used", "type", "app.pair"),
+                ("used", "type", "(app.pair)"),  # whose fields the body may name
+                ("used", "relation", "(t)"),
+            },
         ),
         ("this is no SQL", set()),
     ],

@@ -160,11 +160,12 @@ BEGIN
                 FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
                 WHERE d.deptype IN ('e', 'x')
             -- options that a table's TOAST table has; a rewrite makes another one of those
-            UNION ALL SELECT 53, count(*), sum(hashtextextended((SELECT string_agg(x, ',' ORDER BY x)
-                                                                 FROM unnest(t.reloptions) x
-                                                                 WHERE NOT starts_with(x, 'pg_')), o.oid::bigint))
+            UNION ALL SELECT 53, count(*), sum(hashtextextended(own.options, o.oid::bigint))
                 FROM pg_class t JOIN pg_class o ON o.reltoastrelid = t.oid
+                CROSS JOIN LATERAL (SELECT string_agg(x, ',' ORDER BY x) AS options FROM unnest(t.reloptions) x
+                                    WHERE NOT starts_with(x, 'pg_')) own
                 WHERE t.relkind = 't' AND t.reloptions IS NOT NULL AND o.relpersistence <> 't'
+                  AND own.options IS NOT NULL  -- none but PostgreSQL's own: as without options
             -- rights on what PostgreSQL brought
             UNION ALL SELECT 48, count(*), sum(hashtextextended(c.relacl::text, c.oid::bigint)) FROM pg_class c
                 WHERE c.oid < 16384 AND c.relacl IS NOT NULL
