@@ -235,7 +235,7 @@ def confirm_html(preview: Preview | None, rehearsed: Rehearsal | None) -> str:
             f" none:<ol>{steps}</ol>{asked}"
         )
     known = (rehearsed if rehearsed is not None and rehearsed.assessment is not None else preview).assessment
-    warned = "" if known is None else box(html.escape(known.heading), known.style) + html.warnings(known.lines())
+    warned = "" if known is None else box(html.escape(known.heading), known.style)
     if rehearsed is None and known is None:
         warned = "<div>Not rehearsed: what it would do to data and to others is not known.</div>"
     elif rehearsed is not None and not rehearsed.success:
