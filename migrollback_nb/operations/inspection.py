@@ -145,7 +145,7 @@ class Inspection:
         return tuple(f"{row['migration_name']}: {row['warning']}" for row in self.database.queries.ledger_findings())
 
     def half_applied_warnings(self) -> tuple[str, ...]:
-        """Which migrations stopped between two statements, a line each, with the way out. Does not write."""
+        """Which migrations stopped between two statements, a line each, with the fix. Does not write."""
         return tuple(f"{row['migration_name']}: {row['remark']}" for row in self.database.lookups.half_applied())
 
     def history_warnings(self) -> tuple[str, ...]:

@@ -43,16 +43,16 @@ class Archive:
         """Bring values back to the rows that are still there."""
         values = ", ".join(f"{quote(column)} = kept.{quote(self.of(column))}" for column in columns)
         same = " AND ".join(f"changed.{quote(column)} = kept.{quote(self.of(column))}" for column in key)
-        # names that stand in the migration
-        return f"UPDATE {self.table} AS changed SET {values} FROM {self.name} AS kept WHERE {same}"  # noqa: S608
+        change = f"UPDATE {self.table} AS changed SET {values} "  # noqa: S608  # quoted names of the migration
+        return f"{change}FROM {self.name} AS kept WHERE {same}"
 
     def insert(self, columns: Sequence[str], *, has_key: bool) -> str:
         """Bring rows back, but for those that are there."""
         into, values = (", ".join(map(quote, names)) for names in (columns, map(self.of, columns)))
         rest = " ON CONFLICT DO NOTHING" if has_key else ""
         overriding = " OVERRIDING SYSTEM VALUE"
-        # names that stand in the migration
-        return f"INSERT INTO {self.table} ({into}){overriding} SELECT {values} FROM {self.name}{rest}"  # noqa: S608
+        kept = f"SELECT {values} FROM {self.name}"  # noqa: S608  # quoted names of the migration
+        return f"INSERT INTO {self.table} ({into}){overriding} {kept}{rest}"
 
 
 def table_of(key: ObjectKey) -> str:

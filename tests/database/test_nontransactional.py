@@ -348,7 +348,7 @@ def test_an_invalid_index_is_named_at_failure_and_at_the_retry(db, write_migrati
         assert "unique is not enforced" in str(caught.value)
         assert DROP_BIG in caught.value.hint
         assert "migrollback apply 001_i" in caught.value.hint
-        connection.execute("DELETE FROM big")  # the cause is mended, and the index is what it was
+        connection.execute("DELETE FROM big")  # the cause is gone, and the index is what it was
     assert caught.value.sqlstate == "55000"
     assert not is_valid(connection, "big_a")
     connection.execute(DROP_BIG)  # what was printed

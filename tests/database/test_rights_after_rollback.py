@@ -1,4 +1,4 @@
-"""Rights after a rollback: a migration's own are not somebody else's, and wider ones are not what was there before."""
+"""Rights after a rollback: a migration's own are not those of others, and wider ones are not what was there before."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ _RANGES = frozenset({"int4range", "int8range", "numrange", "daterange", "tsrange
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandIn:
-    """What a column holds until somebody puts the right values in."""
+    """What a column holds until a person puts the right values in."""
 
     default: str | None = None  #: what follows DEFAULT
     identity: bool = False  #: numbers, counted by an identity that is dropped again

@@ -84,7 +84,7 @@ COMMENT ON FUNCTION migrollback_schema.half_applied_migrations(text) IS
     'apply (not registered, or rolled back, and some statements of it ran) or rollback (still applied or failed, and '
     'some statements of its rollback ran); statements: how many it has, NULL where that is not known; message: the '
     'error that stopped it; left_unfinished: what of unfinished_schema_objects() it left and is still there; remark: '
-    'all this in words, with the way out. Another session may be at work on it. Does not write.';
+    'all this in words, with the fix. Another session may be at work on it. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.half_applied_words(
     name text, direction text, status text, completed int, statements int, remarks text, fixes text)

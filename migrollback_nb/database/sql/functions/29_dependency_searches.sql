@@ -4,7 +4,7 @@
 
 CREATE OR REPLACE FUNCTION migrollback_schema.dependents_looked_for(name text) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
-    -- Its own search counts too: whoever never read it does not know what is its work. metadata is read only where
+    -- Its own search counts too: a search that never read it does not know its work. metadata is read only where
     -- nobody has looked: of ten thousand rows it takes most of the time.
     SELECT CASE WHEN bool_and(CASE WHEN s.migration_name IS NULL
                                    THEN coalesce(h.metadata ->> 'system', '') = 'true'
