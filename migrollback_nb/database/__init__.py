@@ -14,6 +14,7 @@ from migrollback_nb.database.lookups import Lookups
 from migrollback_nb.database.nontransactional import NontransactionalCommands
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.rehearsals import Rehearsals
+from migrollback_nb.database.selector_queries import SelectorQueries
 from migrollback_nb.database.session import Session
 from migrollback_nb.database.system import SystemCommands
 
@@ -40,6 +41,7 @@ class Database:
         self.queries = Queries(session)
         self.lookups = Lookups(session, self.queries)
         self.dependencies = DependencyQueries(session)
+        self.selectors = SelectorQueries(session)
         self.attempts = Attempts(session, self.queries)
         self.commands = Commands(session, self.attempts)
         self.nontransactional = NontransactionalCommands(session, self.queries, self.attempts)

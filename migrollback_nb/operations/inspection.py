@@ -104,6 +104,28 @@ class Inspection:
 
     # -- queries ---------------------------------------------------------------------------------------------------
 
+    def selected(
+        self, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None = None
+    ) -> tuple[str, ...]:
+        """The registered migrations that a selector means, in the order of the history, oldest first. Does not write.
+
+        Parameters
+        ----------
+        select : str or sequence of str, optional
+            A selector such as ``name+`` or ``table:users,status:applied``, or several of which any counts; None: every
+            migration.
+        exclude : str or sequence of str, optional
+            A selector of what is left out.
+
+        Raises
+        ------
+        MigrationNotFound, UsageError
+            When it is not understood, or names what is not there, with what comes close.
+        """
+        from migrollback_nb.operations.selection import select as find
+
+        return find(self.database, select, exclude, folder=self.folder_path).names
+
     def check(self, name: str) -> results.CheckResult:
         """May this migration be rolled back now? Does not write.
 
