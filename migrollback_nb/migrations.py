@@ -1,18 +1,17 @@
-"""The facade `Migrations`, which notebooks and the command line hold: a `Workspace` with frames, graph and report."""
+"""The facade `Migrations`, which notebooks and the command line hold: frames, rehearsal, proof, runbook, graph."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from migrollback_nb.core.errors import MigrollbackError, NotInstalled, UsageError
+from migrollback_nb.history.frames import HistoryFrames
 from migrollback_nb.operations.preview import stem
-from migrollback_nb.operations.workspace import Workspace
 
 if TYPE_CHECKING:
     import graphviz
@@ -98,7 +97,7 @@ def connect(
     return Migrations(database, dir=dir)
 
 
-class Migrations(Workspace):
+class Migrations(HistoryFrames):
     """The migrations of one database: ask, preview, roll back.
 
     Queries return DataFrames or small results that show as HTML; a method that changes the database says so in its
@@ -118,185 +117,6 @@ class Migrations(Workspace):
             with suppress(MigrollbackError):
                 self.look_up_target()
         return self.target._repr_html_()
-
-    def list(self) -> pd.DataFrame:
-        """All applied migrations, newest first, and whether each may be rolled back. Does not write.
-
-        Returns
-        -------
-        DataFrame
-            Columns migration_name, migration_version, applied_at (aware), status, can_rollback, has_rollback_sql,
-            blocking_reason, dependent_migrations (tuple of the nearest that block), verdict and headline as `assess`
-            gives them. ``attrs["warnings"]`` says what is half applied, and what deploy ledgers know better.
-        """
-        from migrollback_nb.core import frames
-
-        frame = frames.rollbackable(self.database.queries.list_rollbackable())
-        frame.attrs["warnings"] = (*self.half_applied_warnings(), *self.ledger_warnings())
-        return frame
-
-    def history(
-        self,
-        *,
-        status: str | None = None,
-        since: datetime | timedelta | str | None = None,
-        without_rollback: bool = False,
-        deploy: str | None = None,
-    ) -> pd.DataFrame:
-        """The history, newest first. Does not write.
-
-        Parameters
-        ----------
-        status : {'applied', 'rolled_back', 'failed'}, optional
-            Only migrations of this status; the rolled back ones by the time of their rollback.
-        since : datetime, timedelta or str, optional
-            Only those applied since this moment (aware, or read as UTC), or within this span until now; ``'7d'``,
-            ``'36h'`` and ISO dates are understood.
-        without_rollback : bool
-            Only applied ones that have no rollback SQL.
-        deploy : str, optional
-            Only what the newest deploy of this label brought.
-
-        Returns
-        -------
-        DataFrame
-            Columns migration_name, migration_version, status, applied_at, applied_by, rollback_at, rollback_by, notes,
-            checksum, rollback_sql. ``attrs["warnings"]``: what is half applied, whose applied_at is not known.
-
-        Examples
-        --------
-        The three queries of "Query Migration History"::
-
-            db.history(since="7d")
-            db.history(status="rolled_back")
-            db.history(without_rollback=True)
-        """
-        from migrollback_nb.core import frames
-
-        frame = frames.history(
-            self.history_rows(status=status, since=since, without_rollback=without_rollback, deploy=deploy)
-        )
-        frame.attrs["warnings"] = self.history_warnings()
-        return frame
-
-    def history_rows(
-        self,
-        *,
-        status: str | None = None,
-        since: datetime | timedelta | str | None = None,
-        without_rollback: bool = False,
-        deploy: str | None = None,
-    ) -> Sequence[dict[str, Any]]:
-        """As `history`, as plain rows. Does not write."""
-        from migrollback_nb.core.times import parse_since
-        from migrollback_nb.operations.preview import newest_deploy
-
-        if status is not None and status not in ("applied", "rolled_back", "failed"):
-            raise UsageError(f"There is no status {status}", hint="Use applied, rolled_back or failed.")
-        if isinstance(since, str):
-            since = parse_since(since)
-        if isinstance(since, datetime) and since.tzinfo is None:
-            since = since.replace(tzinfo=UTC)
-        names = None if deploy is None else newest_deploy(self.database, deploy)["migrations"]
-        return self.database.queries.history(status=status, since=since, without_rollback=without_rollback, names=names)
-
-    def deploys(self) -> pd.DataFrame:
-        """The deploys, newest first: what each sync or apply, or several with one label, brought. Does not write.
-
-        Returns
-        -------
-        DataFrame
-            Columns label (the deploy's id where none was given), deployed_at (aware), deployed_by (database role),
-            client, migrations (tuple, in order), applied (tuple of those that still are), state (applied, partly rolled
-            back, rolled back, nothing brought).
-        """
-        from migrollback_nb.core import frames
-
-        return frames.deploys(self.database.queries.deploys())
-
-    def dependencies(self) -> pd.DataFrame:
-        """Every dependency. Does not write.
-
-        Returns
-        -------
-        DataFrame
-            Columns migration_name, depends_on, status, depends_on_status, created_at, source (declared or inferred),
-            because (the objects that are the reason of an inferred one).
-        """
-        from migrollback_nb.core import frames
-
-        return frames.dependencies(self.database.queries.dependencies())
-
-    def infer_dependencies(self, name: str | None = None) -> pd.DataFrame:
-        """Which migration needs which earlier one, by what they create, change, drop or name. Does not write.
-
-        Parameters
-        ----------
-        name : str, optional
-            Only what this migration needs, and what needs it.
-
-        Returns
-        -------
-        DataFrame
-            Columns migration_name, depends_on, because (the objects), source (catalog: PostgreSQL knows it; parsed: the
-            up migration names it; rollback: the rollback SQL of the earlier one names what this one creates, drops or
-            renames; body: it is named inside a function or DO block), recorded (declared, inferred, or missing;
-            "inferred, no longer found": it was recorded once, and the files that are now registered give no reason for
-            it: `record_dependencies` takes it back). ``attrs["warnings"]`` says what could not be read.
-        """
-        from migrollback_nb.core import frames
-
-        rows, remarks = self.inferred_rows(name)
-        frame = frames.inferred(rows)
-        frame.attrs["warnings"] = remarks
-        return frame
-
-    def inferred_rows(self, name: str | None = None) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
-        """As `infer_dependencies`, as plain rows, and what could not be read. Does not write."""
-        from migrollback_nb.operations.dependencies import inferred_rows
-
-        if name is not None:
-            name = self.check(name).migration_name
-        return inferred_rows(self.database, self._folder_if_any(), name)
-
-    def events(self, name: str | None = None) -> pd.DataFrame:
-        """The audit log in order, of one migration or of all. Does not write.
-
-        Returns
-        -------
-        DataFrame
-            Columns event_number, occurred_at, event, migration_name, attempt_id, database_user, client, reason, details
-            (dict), hash.
-        """
-        from migrollback_nb.core import frames
-
-        return frames.events(self.database.queries.events(None if name is None else stem(name)))
-
-    def attempts(self) -> pd.DataFrame:
-        """Attempts to roll back, also those that were refused or failed, by the audit log. Does not write.
-
-        Returns
-        -------
-        DataFrame
-            Columns attempt_id, migration_name, outcome (rolled_back, failed, refused, unknown), started_at, ended_at
-            (aware), in_place (from apply to rollback), duration_ms (of the SQL), sqlstate, database_user, client,
-            reason; a row for each migration of each attempt, in order.
-        """
-        from migrollback_nb.core import frames
-
-        return frames.attempts(self.database.queries.events())
-
-    def snapshots(self, name: str | None = None) -> pd.DataFrame:
-        """The snapshots that are stored, newest first; of one migration or of all. Does not write.
-
-        Returns
-        -------
-        DataFrame
-            Columns id, migration_name, description, taken_at (aware), taken_by, objects (how many), bytes (as stored).
-        """
-        from migrollback_nb.core import frames
-
-        return frames.snapshots(self.database.queries.snapshots(None if name is None else stem(name)))
 
     # -- rehearsal and proof ---------------------------------------------------------------------------------------
 
@@ -392,10 +212,10 @@ class Migrations(Workspace):
         progress: Progress | None = None,
     ) -> pd.DataFrame:
         """As `migrollback_nb.verify`, of the folder. Writes only on a scratch database; with record, grades here."""
-        from migrollback_nb.replay.folder import frame_of
+        from migrollback_nb.replay.folder import proof_frame
 
         options: dict[str, Any] = {"on": on, "bin": bin, "own_server": own_server, "prelude": prelude}
-        return frame_of(self.proof(*names, record=record, progress=progress, **options))
+        return proof_frame(self.proof(*names, record=record, progress=progress, **options))
 
     def proof(
         self,

@@ -150,9 +150,9 @@ def dependencies(call: Call) -> Any:
         return graph if not drawn else graph.source if call.form == "dot" else _svg(graph)
     rows = _dependency_rows(call)
     if not call.terminal:
-        from migrollback_nb.core import frames
+        from migrollback_nb.core.frames.build import frame_of
 
-        return frames.dependencies(rows)
+        return frame_of("dependencies", rows)
     return Listing(
         rows=rows,
         columns=("migration_name", "depends_on", "status", "depends_on_status", "created_at", "source", "because"),

@@ -51,7 +51,8 @@ def verify(
         Columns migration_name, grade (restores, loses_data, cannot_reapply, differs, fails, unknown, no_rollback),
         sqlstate, statement, differences (tuple of dict), effects (tuple of dict: sequences that start anew, roles left
         behind and the like), remarks (tuple of str), reapplies (whether the up migration works again after the
-        rollback), seconds. ``attrs["warnings"]``: what is true of all of it, as which roles and stand-ins were created.
+        rollback), duration_ms. ``attrs["warnings"]``: what is true of all of it, as which roles and stand-ins were
+        created.
 
     Raises
     ------
@@ -61,14 +62,16 @@ def verify(
     """
     from migrollback_nb.replay.proof import prove_folder
 
-    return frame_of(prove_folder(dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress))
+    return proof_frame(
+        prove_folder(dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
+    )
 
 
-def frame_of(proof: Proof) -> pd.DataFrame:
+def proof_frame(proof: Proof) -> pd.DataFrame:
     """A proof as a DataFrame; attrs: warnings, and recorded, in words, where it was recorded in a database. Pure."""
-    from migrollback_nb.core import frames
+    from migrollback_nb.core.frames.build import frame_of
 
-    frame = frames.proof(proof.to_dict())
+    frame = frame_of("proof", ({**row, "duration_ms": row["seconds"] * 1000} for row in proof.to_dict()))
     frame.attrs["warnings"] = proof.warnings
     if proof.recorded is not None:
         frame.attrs["recorded"] = proof.recorded

@@ -44,7 +44,7 @@ def run(database_dsn, folder):
 
 
 def states(db):
-    return [(row["label"], row["migrations"], row["applied"], row["state"]) for row in db.deploys().to_dict("records")]
+    return [(row["label"], row["migrations"], row["applied"], row["state"]) for row in db.database.queries.deploys()]
 
 
 def test_exactly_what_the_deploy_brought_goes_back_newest_first_in_one_transaction(db, write, session):

@@ -393,7 +393,7 @@ def test_an_ordinary_granted_role_can_use_all_of_it(granted, write_migration, se
     assert granted.rollback("001_t", confirm="001_t", chain=True, preview=granted.preview("001_t", chain=True)).success
     assert granted.rollback("003_v", confirm="003_v").success
     assert granted.verify_events().intact
-    assert set(granted.events()["database_user"]) == {"postgres", "operator_granted"}
+    assert set(granted.events()["actor"]) == {"postgres", "operator_granted"}
     assert granted.install().installed == ()
 
 

@@ -366,8 +366,8 @@ def test_diff_reads_like_a_list_of_changes(db, session):
     frame = diff.to_frame()
     assert list(frame.columns) == ["change", "kind", "identity", "old_definition", "new_definition"]
     assert len(frame) == len(diff)
-    assert db.snapshots()["id"].tolist() == [second, first]
-    assert db.snapshots("001_t")["description"].tolist()[1] == "before"
+    assert db.snapshots()["snapshot_id"].tolist() == [second, first]
+    assert db.snapshots("001_t")["purpose"].tolist()[1] == "before"
 
 
 def test_diff_of_a_snapshot_that_there_is_not(db):
@@ -380,7 +380,7 @@ def test_diff_of_a_snapshot_that_there_is_not(db):
 def test_a_beginning_that_several_snapshots_share(db):
     for number in range(17):  # of 17 two begin with the same digit
         db.snapshot("001_t", str(number))
-    initials = [snapshot[0] for snapshot in db.snapshots()["id"]]
+    initials = [snapshot[0] for snapshot in db.snapshots()["snapshot_id"]]
     shared = next(initial for initial in initials if initials.count(initial) > 1)
     with pytest.raises(mr.UsageError, match="snapshots begin with"):
         db.diff(shared)

@@ -17,7 +17,7 @@ from panel_parts import part
 from traitlets.config import Config
 
 import migrollback_nb as mr
-from migrollback_nb.core import frames
+from migrollback_nb.core.frames.build import frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,7 +99,7 @@ def test_it_runs_where_only_the_system_is_installed(path: Path, shell: Interacti
 
 @every_notebook
 def test_it_runs_where_the_list_is_empty(path: Path, shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mr.Migrations, "list", lambda _: frames.rollbackable([]))
+    monkeypatch.setattr(mr.Migrations, "list", lambda _: frame_of("list", []))
     run_all(shell, path)
     if path.stem.startswith("03"):
         assert shell.user_ns["focus"] is None

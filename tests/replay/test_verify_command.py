@@ -16,7 +16,7 @@ from watching import eventually
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.core import frames
+from migrollback_nb.core.frames.build import frame_of
 from migrollback_nb.core.results import MigrationProof, Proof
 from migrollback_nb.replay.proof import prove_folder
 from migrollback_nb.replay.scratch import PREFIX
@@ -261,18 +261,18 @@ def test_no_password_is_printed(three, server, folder):
 def test_the_frame_has_fixed_columns_and_dtypes(three, server, folder):
     frame = mr.verify(folder, on=server.dsn())
     expected = {
-        "migration_name": "string",
-        "grade": "string",
-        "sqlstate": "string",
-        "statement": "string",
+        "migration_name": "str",
+        "grade": "category",
+        "sqlstate": "str",
+        "statement": "str",
         "differences": "object",
         "effects": "object",
         "remarks": "object",
         "reapplies": "boolean",
-        "seconds": "float64",
+        "duration_ms": "float64",
     }
     assert frame.dtypes.astype(str).to_dict() == expected
-    assert frames.proof([]).dtypes.astype(str).to_dict() == expected
+    assert frame_of("proof", []).dtypes.astype(str).to_dict() == expected
     assert list(frame["grade"]) == ["restores", "loses_data", "no_rollback"]
     assert frame["differences"][1][0]["identity"] == "public.a"
 

@@ -399,12 +399,16 @@ class Rehearsal(OfSteps):
             changes, rows, locks, statements, broken or sessions. What the rollback creates has no creator yet:
             made_by, named and foreign are None.
         """
-        from migrollback_nb.core import frames
+        from migrollback_nb.core.frames.build import frame_of
+        from migrollback_nb.core.frames.columns import FRAMES
 
-        if what not in frames.REHEARSAL:
-            raise UsageError(f"A rehearsal has no part {what}", hint=f"Use one of {', '.join(frames.REHEARSAL)}.")
+        parts = [name.removeprefix("rehearsal ") for name in FRAMES if name.startswith("rehearsal ")]
+        if what not in parts:
+            raise UsageError(f"A rehearsal has no part {what}", hint=f"Use one of {', '.join(parts)}.")
+        called = {"number": "statement_number", "ms": "duration_ms", "user": "actor"}
         if what != "changes":
-            return frames.rehearsal((asdict(one) for one in getattr(self, what)), what)
+            rows = ({called.get(key, key): value for key, value in asdict(one).items()} for one in getattr(self, what))
+            return frame_of(f"rehearsal {what}", rows)
         judged = (
             {**one.change.to_dict(), "made_by": one.made_by, "named": one.named, "foreign": one.foreign}
             for one in self.impacts
@@ -412,7 +416,7 @@ class Rehearsal(OfSteps):
         created = (
             {**change.to_dict(), "made_by": None, "named": None, "foreign": None} for change in self.diff.created
         )
-        return frames.rehearsal((*judged, *created), what)
+        return frame_of("rehearsal changes", (*judged, *created))
 
     def lines(self) -> tuple[str, ...]:
         """All of it in words, the dangerous first."""

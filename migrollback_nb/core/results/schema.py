@@ -118,9 +118,9 @@ class SchemaDiff:
 
     def to_frame(self) -> pd.DataFrame:
         """As a DataFrame (n, 5): change, kind, identity, old_definition, new_definition."""
-        from migrollback_nb.core import frames
+        from migrollback_nb.core.frames.build import frame_of
 
-        return frames.schema_changes(change.to_dict() for change in self.changes)
+        return frame_of("schema changes", (change.to_dict() for change in self.changes))
 
     def lines(self) -> tuple[str, ...]:
         """The change list in words, a line for each object: created, changed with old and new, dropped."""
