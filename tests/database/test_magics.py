@@ -159,7 +159,7 @@ def test_a_rollback_as_a_cell_gives_it(shell: InteractiveShell, shop: mr.Migrati
     assert cell.result.success
     event = shop.events(TOP).query("event != 'snapshot_taken' and event != 'verified'").iloc[-1]
     assert (event["event"], event["reason"]) == ("rolled_back", "it is too slow")
-    assert event["client"].startswith("migrollback_nb/notebook")
+    assert event["interface"] == "notebook"
 
 
 def test_a_chain_and_back_again(shell: InteractiveShell, shop: mr.Migrations) -> None:
