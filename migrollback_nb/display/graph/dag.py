@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from migrollback_nb.core.dependency_graph import Edge
 from migrollback_nb.display.graph import marks as marking
 from migrollback_nb.display.graph import svg, theme
 from migrollback_nb.display.graph.facts import Drawing, GraphFacts, node_id
@@ -51,15 +52,8 @@ def draw(
     outside = facts.graph.outside(shown)
     marks = marking.Marks.of(facts.graph, chosen)
     called = marking.labels_of(shown, labels)
-    second = {name: _second_line(facts, name, marking.stub(outside.get(name))) for name in shown}
-    sizes = {
-        name: (
-            max(svg.text_width(called[name]) * (1.08 if name in chosen else 1), svg.text_width(second[name], 11), 20)
-            + 2 * _PAD,
-            _HIGHER if second[name] else _HIGH,
-        )
-        for name in reversed(shown)
-    }
+    texts = {name: (called[name], _second_line(facts, name, marking.stub(outside.get(name)))) for name in shown}
+    sizes = {name: _size(texts[name], is_chosen=name in chosen) for name in reversed(shown)}
     lines = [(one.dependent, one.dependency) for one in drawn.edges]
     placed = layout(sizes, lines, rank=rank)
     body = [
@@ -72,15 +66,11 @@ def draw(
         for one in drawn.edges
         if (one.dependent, one.dependency) in placed.lines
     ]
-    kinds = {name: f"node {facts.graph.statuses[name]}{marks.of_node(name)}" for name in shown}
     words = {node_id(name): marking.words_of(facts, name, marks) for name in shown}
     for name in shown:
         title = words[node_id(name)] + (f" ({marking.stub(outside[name])} outside)" if name in outside else "")
-        body.append(
-            _box(
-                placed.boxes[name], sizes[name], (called[name], second[name]), name=name, title=title, kind=kinds[name]
-            )
-        )
+        kind = f"node {facts.graph.statuses[name]}{marks.of_node(name)}"
+        body.append(_box(placed.boxes[name], sizes[name], texts[name], name=name, title=title, kind=kind))
     heading = marking.heading(
         facts,
         "Dependencies",
@@ -91,7 +81,7 @@ def draw(
         outside=sum(one.dependents + one.dependencies for one in outside.values()),
         marks=marks,
     )
-    heading += [legend(drawn.edges, placed.rank)] if drawn.edges else []
+    heading += legend(drawn.edges, placed.rank)
     return svg.framed(
         "".join(body),
         placed.width,
@@ -105,15 +95,23 @@ def draw(
     )
 
 
-def legend(edges: Collection[object], rank: str) -> str:
-    """What the lines are, in words."""
-    inferred = any(getattr(one, "source", "") == "inferred" for one in edges)
-    thin = any(getattr(one, "schema_only", False) for one in edges)
+def legend(edges: Collection[Edge], rank: str) -> list[str]:
+    """What the lines are, in words; nothing where there are none."""
+    if not edges:
+        return []
+    inferred = any(one.source == "inferred" for one in edges)
+    thin = any(one.schema_only for one in edges)
     way = "left: what is older" if rank == "LR" else "below: what is older"
     parts = [f"An arrow leads to what a migration depends on ({way})"]
     parts += ["dashed: inferred from the objects, its title says which"] if inferred else []
     parts += ["dotted: by a schema alone"] if thin else []
-    return "; ".join(parts)
+    return ["; ".join(parts)]
+
+
+def _size(lines: tuple[str, str], *, is_chosen: bool) -> tuple[float, float]:
+    """Width and height of a box around these lines; the name of the chosen one is bold."""
+    wide = max(svg.text_width(lines[0]) * (1.08 if is_chosen else 1), svg.text_width(lines[1], 11), 20)
+    return wide + 2 * _PAD, _HIGHER if lines[1] else _HIGH
 
 
 def _box(corner: Point, size: tuple[float, float], lines: tuple[str, str], *, name: str, title: str, kind: str) -> str:

@@ -62,7 +62,7 @@ def draw(
     )
     width, height = left + apart * len(shown) + 6, _AXIS + high * len(lanes)
     body = _ground(facts, lanes, labels, grid, shown=shown, width=width, height=height)
-    rank = {name: (name in marks.required) + 2 * (name in set(marks.falling)) + 4 * (name in chosen) for name in shown}
+    rank = {name: (name in marks.required) + 2 * (name in marks.number) + 4 * (name in chosen) for name in shown}
     in_lanes = {name: [place for place, (_, members) in enumerate(lanes) if name in members] for name in shown}
     counts = facts.graph.dependents_count()
     words = {node_id(name): marking.words_of(facts, name, marks) for name in shown}

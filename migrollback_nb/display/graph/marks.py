@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from migrollback_nb.core.dependency_graph import DependencyGraph, Outside
 from migrollback_nb.core.errors import DependencyError
@@ -17,7 +18,7 @@ from migrollback_nb.display.graph.svg import count
 _FEW, _SHORT = 12, 34
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Marks:
     """What stands out around the chosen migrations."""
 
@@ -33,19 +34,23 @@ class Marks:
             return cls()
         return cls(chosen, falling(graph, chosen), frozenset(graph.required(*chosen)))
 
+    @cached_property
+    def number(self) -> dict[str, int]:
+        """Name -> its place in the order of the rollback."""
+        return {name: place for place, name in enumerate(self.falling, 1)}
+
     def of_node(self, name: str) -> str:
         """Its classes."""
         if name in self.chosen:
             return " falls chosen"
-        return " falls" if name in set(self.falling) else " needs" if name in self.required else ""
+        return " falls" if name in self.number else " needs" if name in self.required else ""
 
     def of_edge(self, dependent: str, dependency: str) -> str:
         """Its class: what falls is joined to what falls, what is needed to what needs it."""
-        falls = set(self.falling)
-        if dependent in falls and dependency in falls:
+        if dependent in self.number and dependency in self.number:
             return "falls"
-        near = self.required | set(self.chosen)
-        return "needs" if dependent in near and dependency in self.required else ""
+        needs = dependency in self.required and (dependent in self.required or dependent in self.chosen)
+        return "needs" if needs else ""
 
     def sentence(self, facts: GraphFacts) -> str:
         """How many fall, and how many of them are trouble."""
@@ -96,8 +101,8 @@ def words_of(facts: GraphFacts, name: str, marks: Marks | None = None) -> str:
     if marks is not None and marks.chosen:
         if name in marks.chosen:
             words.append("chosen")
-        elif name in marks.falling:
-            words.append(f"falls, number {marks.falling.index(name) + 1} of {len(marks.falling)}")
+        elif name in marks.number:
+            words.append(f"falls, number {marks.number[name]} of {len(marks.falling)}")
         elif name in marks.required:
             words.append("needed")
     if name in facts.bare:
