@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, LiteralString
 
 from migrollback_nb.database.session import Row, Session
@@ -15,6 +15,14 @@ _FOUND: LiteralString = "SELECT h.migration_name, h.applied_at FROM {schema}.mig
 
 #: The system's own is no one's migration: only its name selects it.
 _NOT_OURS: LiteralString = " AND h.metadata ->> 'system' IS DISTINCT FROM 'true'"
+
+#: metadata is read only where nobody has looked: of ten thousand rows it takes most of the time.
+_NOT_SEARCHED: LiteralString = (
+    "SELECT count(*) AS count FROM {schema}.migration_history h LEFT JOIN {schema}.migration_dependency_searches s"
+    " ON s.migration_name = h.migration_name AND s.searched_in <> 'nothing' WHERE h.status <> 'rolled_back' AND CASE"
+    " WHEN s.migration_name IS NULL THEN h.metadata ->> 'system' IS DISTINCT FROM 'true' ELSE s.searched_at <"
+    " h.applied_at END"
+)
 
 
 class SelectorQueries:
@@ -41,15 +49,97 @@ class SelectorQueries:
             )
         )
 
-    def reached(self, names: Collection[str], *, dependents: bool, depth: int | None) -> Places:
-        """Rows of migrations_reached(): these, and what dependencies lead to. Does not write."""
-        return _places(self._session.call("migrations_reached", names=list(names), dependents=dependents, depth=depth))
+    def reached(self, names: Collection[str], *, dependents: bool, depth: int | None) -> tuple[Places, int]:
+        """Rows of migrations_reached(): these, and what dependencies lead to. Does not write.
+
+        With it, by one message, of how many that are applied no one has looked for undeclared dependencies.
+        """
+        session = self._session
+        reached, not_searched = session.read(
+            calls=[session.call_text("migrations_reached", names=list(names), dependents=dependents, depth=depth)],
+            queries=[session.query_text(_NOT_SEARCHED)],
+        )
+        return _places(reached), int(not_searched[0]["count"])
 
     def like(self, pattern: str) -> Places:
         """Those whose names match a regular expression, our own aside. Does not write."""
+        return self._where("h.migration_name ~ %(pattern)s", pattern=f"^(?:{pattern})$")
+
+    def of_status(self, status: str) -> Places:
+        """Those of this status, our own aside. Does not write."""
+        return self._where("h.status = %(status)s", status=status)
+
+    def applied_by(self, pattern: str) -> Places:
+        """Those that a role whose name matches a regular expression applied, our own aside. Does not write."""
+        return self._where("h.applied_by ~ %(pattern)s", pattern=f"^(?:{pattern})$")
+
+    def applied_since(self, since: datetime | timedelta) -> Places:
+        """Those applied after this moment, or within this span until now, our own aside. Does not write."""
+        if isinstance(since, timedelta):
+            return self._where("h.applied_at > now() - %(span)s::interval", span=since)
+        return self._where("h.applied_at > %(moment)s::timestamptz", moment=since)
+
+    def last(self, count: int) -> Places:
+        """The latest that are not rolled back, our own aside. Does not write."""
         return _places(
-            self._session.query(_FOUND + " WHERE h.migration_name ~ %(pattern)s" + _NOT_OURS, pattern=pattern)
+            self._session.query(
+                _FOUND + " WHERE h.status <> 'rolled_back'" + _NOT_OURS + " ORDER BY h.applied_at DESC,"
+                ' h.migration_name COLLATE "C" DESC LIMIT %(count)s',
+                count=count,
+            )
         )
+
+    def of_deploys(self, pattern: str) -> Places:
+        """What the newest deploy of each label that matches brought, our own aside. Does not write."""
+        return self._where(
+            "h.migration_name IN (SELECT m.name FROM (SELECT DISTINCT ON (d.label) d.migrations FROM"
+            " {schema}.migration_deploys(NULL::text) d WHERE d.label ~ %(pattern)s OR d.deploy_id ~ %(pattern)s"
+            " ORDER BY d.label, d.deployed_at DESC) n CROSS JOIN LATERAL unnest(n.migrations) AS m (name))",
+            pattern=f"^(?:{pattern})$",
+        )
+
+    def of_grade(self, grade: str | None) -> Places:
+        """Those whose recorded proof has this grade, None: those without a proof; our own aside. Does not write."""
+        return _places(
+            self._session.query(
+                _FOUND + " LEFT JOIN {schema}.migration_proofs p ON p.migration_name = h.migration_name AND p.checksum"
+                " = h.checksum AND p.rollback_md5 IS NOT DISTINCT FROM md5(convert_to(h.rollback_sql, 'UTF8'))"
+                " WHERE p.grade IS NOT DISTINCT FROM %(grade)s::text" + _NOT_OURS,
+                grade=grade,
+            )
+        )
+
+    def of_verdict(self, verdict: str) -> Places:
+        """Those of which list_assessed_migrations() gives this verdict, our own aside. Does not write."""
+        names = [
+            row["migration_name"] for row in self._session.call("list_assessed_migrations") if row["verdict"] == verdict
+        ]
+        return self._where("h.migration_name = ANY (%(names)s::text[])", names=names)
+
+    def tags(self) -> dict[str, tuple[str, ...] | None]:
+        """Migration -> its registered tags, None where it was registered without; our own aside. Does not write."""
+        rows = self._session.query(
+            "SELECT h.migration_name, h.metadata -> 'tags' AS tags FROM {schema}.migration_history h WHERE"
+            " h.metadata ->> 'system' IS DISTINCT FROM 'true'"
+        )
+        return {
+            row["migration_name"]: None if row["tags"] is None else tuple(str(tag) for tag in row["tags"])
+            for row in rows
+        }
+
+    def roles(self) -> list[str]:
+        """Roles that have applied migrations. Does not write."""
+        return self._column("SELECT DISTINCT h.applied_by AS value FROM {schema}.migration_history h")
+
+    def deploy_labels(self) -> list[str]:
+        """Labels of deploys. Does not write."""
+        return self._column("SELECT DISTINCT d.label AS value FROM {schema}.migration_deploys(NULL::text) d")
+
+    def _where(self, condition: LiteralString, **values: Any) -> Places:
+        return _places(self._session.query(_FOUND + " WHERE " + condition + _NOT_OURS, **values))
+
+    def _column(self, query: LiteralString) -> list[str]:
+        return sorted(row["value"] for row in self._session.query(query) if row["value"] is not None)
 
 
 def _places(rows: Sequence[Row]) -> Places:

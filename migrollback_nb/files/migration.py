@@ -16,7 +16,9 @@ from migrollback_nb.files.text import plain_text
 from migrollback_nb.parsing import destroyed_values
 from migrollback_nb.parsing.statements import Comment, SqlText, SyntaxProblem
 
-_HEADER = re.compile(r"--\s*(Migration|Description|Depends on|Transaction)\s*:\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL)
+_HEADER = re.compile(
+    r"--\s*(Migration|Description|Depends on|Tags|Transaction)\s*:\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL
+)
 _NAME = re.compile(r"\d")
 
 
@@ -90,6 +92,12 @@ class MigrationFile:
     def description(self) -> str | None:
         """What ``-- Description:`` says; None without one."""
         return " ".join(value for key, value, _ in self._headers if key == "description") or None
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        """Words that ``-- Tags:`` gives it, apart by commas or spaces, in order, each once."""
+        words = (word for key, value, _ in self._headers if key == "tags" for word in re.split(r"[\s,]+", value))
+        return tuple(dict.fromkeys(word for word in words if word))
 
     @cached_property
     def depends_on(self) -> tuple[str, ...]:
@@ -336,6 +344,8 @@ class MigrationFile:
             found["previous_version"] = self.previous_version
         if (destroys := self._destroys()) is not None:
             found["destroys"] = destroys
+        if self.tags:
+            found["tags"] = list(self.tags)
         found["rollback"] = self.rollback.metadata() if self.rollback is not None else None
         if self.rollback is not None and self.rollback.transaction and self.rollback.refused_in_transaction:
             found["rollback"]["no_transaction_words"] = self.no_transaction_words

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +14,14 @@ from typing import TYPE_CHECKING
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.selectors import evaluation, grammar, methods
 from migrollback_nb.core.selectors.near import close_to
+from migrollback_nb.core.times import parse_since
 from migrollback_nb.database.selector_queries import in_order
 from migrollback_nb.operations.rejection import not_found
 
 if TYPE_CHECKING:
     from migrollback_nb.core.selectors.grammar import Term
     from migrollback_nb.database import Database
-    from migrollback_nb.database.selector_queries import Places
+    from migrollback_nb.database.selector_queries import Places, SelectorQueries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,24 +61,42 @@ def select(
     """
     resolver = _Resolver(database, folder)
     found = set(resolver.all() if select is None else resolver.resolve(select))
-    if exclude is not None and found:
+    if exclude is not None:
         found -= resolver.resolve(exclude)
     return Selection(names=in_order({name: resolver.places[name] for name in found}), remarks=tuple(resolver.remarks))
 
 
 class _Resolver:
-    """What one call asks of the database, each thing once."""
+    """What one call asks of the database."""
 
     def __init__(self, database: Database, folder: Path | None) -> None:
         self._database = database
+        self._queries: SelectorQueries = database.selectors
         self._folder = folder
         self.places: Places = {}
         self.remarks: dict[str, None] = {}
+        #: method -> (what asks for its migrations, what lists the values that there are, what they are)
+        self._methods: dict[str, tuple[Callable[[str], Places], Callable[[], Iterable[str]], str]] = {
+            "status": (self._queries.of_status, tuple, ""),
+            "by": (self._by_pattern(self._queries.applied_by), self._queries.roles, "was applied by a role"),
+            "deploy": (
+                self._by_pattern(self._queries.of_deploys),
+                self._queries.deploy_labels,
+                "was brought by a deploy",
+            ),
+            "since": (lambda value: self._queries.applied_since(_moment(value)), tuple, ""),
+            "grade": (lambda value: self._queries.of_grade(None if value == "none" else value), tuple, ""),
+            "verdict": (self._queries.of_verdict, tuple, ""),
+            "tag": (self._tagged, lambda: {tag for tags in self._tags().values() for tag in tags}, "has a tag"),
+            "last": (lambda value: self._queries.last(int(value)), tuple, ""),
+        }
 
     def all(self) -> Collection[str]:
-        return self._keep(self._database.selectors.all())
+        """Every migration."""
+        return self._keep(self._queries.all())
 
     def resolve(self, select: str | Sequence[str]) -> set[str]:
+        """The migrations that a selector means."""
         texts = grammar.texts_of(select)
         registered = self._registered(texts)
         parsed = [grammar.parse(text, registered) for text in texts]
@@ -88,31 +110,75 @@ class _Resolver:
         for text in texts:
             found = grammar.possible_names(text)
             possible = None if possible is None or found is None else possible | found
-        selectors = self._database.selectors
-        return self._keep(selectors.named_in(texts) if possible is None else selectors.named(possible))
+        return self._keep(self._queries.named_in(texts) if possible is None else self._queries.named(possible))
 
     def _keep(self, places: Places) -> Collection[str]:
         self.places |= places
         return places.keys()
 
     def _base(self, term: Term) -> Collection[str]:
-        if term.method is None and not term.is_pattern:
+        if term.method is not None:
+            return self._of_method(term, term.method)
+        if not term.is_pattern:
             if term.registered:
                 return (term.value,)
             raise not_found(self._database, term.value)
-        if term.method is None:
-            found = self._keep(self._database.selectors.like(methods.pattern(term.value)))
-            if not found:
-                raise UsageError(
-                    f"No registered migration is named like {term.value}",
-                    hint=close_to(term.value.strip("*"), self._database.queries.names())
-                    or "migrollback list shows the registered ones.",
-                )
-            return found
-        raise UsageError(f"There is no method {term.method} yet")
+        found = self._keep(self._queries.like(methods.pattern(term.value)))
+        if not found:
+            raise UsageError(
+                f"No registered migration is named like {term.value}",
+                hint=close_to(term.value, self._database.queries.names())
+                or "migrollback list shows the registered ones.",
+            )
+        return found
+
+    def _of_method(self, term: Term, method: str) -> Collection[str]:
+        ask, known, words = self._methods[method]
+        found = self._keep(ask(term.value))
+        if not found and words:
+            values = sorted(known())
+            # that which is there and has nothing in it is no slip
+            if not any(re.fullmatch(methods.pattern(term.value), value, re.DOTALL) for value in values):
+                near = close_to(term.value, values) or (f"There are {_first(values)}." if values else None)
+                raise UsageError(f"No registered migration {words} {term.value}", hint=near)
+        return found
 
     def _reach(self, names: Collection[str], dependents: bool, depth: float) -> set[str]:
-        found = self._database.selectors.reached(
-            names, dependents=dependents, depth=None if depth == inf else min(int(depth), 2**31 - 1)
-        )
+        steps = None if depth == inf else min(int(depth), 2**31 - 1)
+        found, not_searched = self._queries.reached(names, dependents=dependents, depth=steps)
+        if not_searched and dependents:
+            of = f"{not_searched} migration{'' if not_searched == 1 else 's'}"
+            self.remarks[
+                f"For {of} no one has looked for dependencies that no file declares: migrollback deps --infer --record"
+            ] = None
         return set(self._keep(found))
+
+    # -- methods ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _by_pattern(ask: Callable[[str], Places]) -> Callable[[str], Places]:
+        return lambda value: ask(methods.pattern(value))
+
+    def _tags(self) -> dict[str, tuple[str, ...]]:
+        """Migration -> tags: as registered; of those that were registered without, as their files say."""
+        registered = self._queries.tags()
+        in_files: dict[str, tuple[str, ...]] = {}
+        if None in registered.values() and self._folder is not None and self._folder.is_dir():
+            from migrollback_nb.files.formats import MigrationFolder
+
+            in_files = MigrationFolder(self._folder).tags()
+        return {name: in_files.get(name, ()) if tags is None else tags for name, tags in registered.items()}
+
+    def _tagged(self, value: str) -> Places:
+        fits = partial(re.fullmatch, methods.pattern(value))
+        return self._queries.named([name for name, tags in self._tags().items() if any(map(fits, tags))])
+
+
+def _first(values: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(values[:most]) + more
+
+
+def _moment(text: str) -> object:
+    found = parse_since(text)
+    return found.replace(tzinfo=UTC) if isinstance(found, datetime) and found.tzinfo is None else found

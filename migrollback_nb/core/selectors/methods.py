@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from migrollback_nb.core.errors import UsageError
+from migrollback_nb.core.results.proof import GRADES
 from migrollback_nb.core.selectors.near import close_to, one_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _ALL = (
         name="grade",
         means="those whose recorded proof has this grade",
         example="grade:restores",
-        values=("restores", "loses_data", "differs", "cannot_reapply", "fails", "no_rollback", "none"),
+        values=(*GRADES, "none"),
         glob=False,
     ),
     Method(

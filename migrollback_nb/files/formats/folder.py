@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,6 +24,8 @@ from migrollback_nb.files.text import read_text
 
 #: Tools whose ledger holds nothing but the newest version, or that look at nothing else in it.
 _NEWEST_ONLY = ("golang-migrate", "tern", "postgrator")
+#: What may be a header with tags, for a look before parsing.
+_TAGS = re.compile(rb"--[ \t]*tags[ \t]*:", re.IGNORECASE)
 #: Migrations that are programs, as goose, golang-migrate, yoyo, node-pg-migrate and Flyway have them besides.
 _PROGRAM = re.compile(r"V?[0-9].*\.(go|py|js|mjs|cjs|ts|mts|java|kt|rb|exs|php|cs)")
 
@@ -202,6 +205,15 @@ class MigrationFolder:
             files[name] = self._read(name, here.migrations[name], numbers)
             self._check(files[name], here.migrations[name])
         return files
+
+    def tags(self) -> dict[str, tuple[str, ...]]:
+        """Name -> what ``-- Tags:`` says in its file, where it says any; only such files are parsed. Writes nothing."""
+        found = {}
+        for name, parts in self._layout().migrations.items():
+            with suppress(OSError, MigrationFileError):  # a bad file has no tags; who reads it hears of it
+                if _TAGS.search((self.path / parts.path).read_bytes()) and (tags := self._read_parts(name, parts).tags):
+                    found[name] = tags
+        return found
 
     def not_found(self, name: str, known: Iterable[str]) -> MigrationNotFound:
         """The error for a name that is not known, with those that come close. Pure."""

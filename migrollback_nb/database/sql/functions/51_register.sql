@@ -39,7 +39,7 @@ DECLARE
     verdict text;
     came_at timestamptz;
     -- What was read from a file says all of these, also by leaving them out.
-    from_file text[] := CASE WHEN metadata ? 'rollback' THEN '{rollback_remark, tool, previous_version, destroys}'
+    from_file text[] := CASE WHEN metadata ? 'rollback' THEN '{rollback_remark, tool, previous_version, destroys, tags}'
         ELSE '{rollback_remark}' END;
 BEGIN
     SELECT * INTO old FROM migrollback_schema.migration_history h
