@@ -124,13 +124,21 @@ class Migrations(HistoryFrames):
     def rehearse(self, name: str | Sequence[str], **options: Unpack[RehearsalOptions]) -> Rehearsal: ...
     @overload
     def rehearse(
-        self, name: str | Sequence[str] | None = None, *, deploy: str | None = None, **options: Unpack[RehearsalOptions]
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        deploy: str | None = None,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        **options: Unpack[RehearsalOptions],
     ) -> Rehearsal | NothingToRollBack: ...
     def rehearse(
         self,
         name: str | Sequence[str] | None = None,
         *,
         deploy: str | None = None,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
         chain: bool = False,
         on: str | None = None,
         consent: bool = False,
@@ -150,6 +158,10 @@ class Migrations(HistoryFrames):
             The migration, or several in the order in which they are to be rolled back.
         deploy : str, optional
             Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
+        select : str or sequence of str, optional
+            Instead of a name: a selector, closed over all that depends on what it means.
+        exclude : str or sequence of str, optional
+            With `select`: a selector of what is left out.
         chain : bool
             True: with all that must be rolled back before it.
         on : str, optional
@@ -191,9 +203,10 @@ class Migrations(HistoryFrames):
         from migrollback_nb.operations.rehearse import rehearse
         from migrollback_nb.replay.rehearse_on_copy import rehearse_on_copy
 
-        names = steps_of(self.database, name, chain=chain, deploy=deploy)
-        if deploy is not None and not names:
-            return nothing_in(self.database, deploy)
+        closed = self._closed(select, exclude)
+        names = steps_of(self.database, name, chain=chain, deploy=deploy, closed=closed)
+        if not names:
+            return nothing_in(self.database, deploy, closed)
         options: dict[str, Any] = {"consent": consent, "statement_timeout": statement_timeout}
         if on is not None:
             return self.rehearse_by(partial(rehearse_on_copy, self.database, on=on, **options), names)

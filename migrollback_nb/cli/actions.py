@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ApplyResult,
         Foreseen,
         InstallResult,
+        Plan,
         Rehearsal,
         SyncResult,
         Template,
@@ -225,6 +226,16 @@ def last(call: Call) -> str | None:
     return found.migration_name
 
 
+def plan(call: Call) -> Plan:
+    """The order in which what is named or selected would be rolled back. Does not write."""
+    args = call.args
+    if (args.name is None) == (args.select is None):
+        raise UsageError(
+            "plan takes a migration's name or --select SELECTOR, one of them", hint="migrollback list shows them."
+        )
+    return call.db.plan(args.name if args.select is None else args.select, args.exclude)
+
+
 # -- rollback and rehearsal --------------------------------------------------------------------------------------------
 
 
@@ -236,12 +247,19 @@ def what_is_meant(args: argparse.Namespace) -> str:
     UsageError
         When it is not one thing.
     """
-    if (args.name is None) == (args.deploy is None):
+    if [args.name, args.deploy, args.select].count(None) != 2:
         raise UsageError(
-            f"{args.command} takes a migration's name or --deploy LABEL, one of them",
+            f"{args.command} takes a migration's name, --deploy LABEL or --select SELECTOR, one of them",
             hint="migrollback list and migrollback deploys show them.",
         )
+    if args.select is not None:
+        return " ".join(args.select)
     return str(args.name if args.deploy is None else f"deploy {args.deploy}")
+
+
+def meant(args: argparse.Namespace) -> dict[str, Any]:
+    """What is to be rolled back or rehearsed, as the facade takes it; pure."""
+    return {"deploy": args.deploy, "chain": args.chain, "select": args.select, "exclude": args.exclude}
 
 
 def rollback(call: Call) -> Any:
@@ -249,7 +267,7 @@ def rollback(call: Call) -> Any:
     args = call.args
     what_is_meant(args)
     if args.dry_run:
-        return call.db.preview(args.name, chain=args.chain, deploy=args.deploy)
+        return call.db.preview(args.name, **meant(args))
     from migrollback_nb.cli import confirmation
 
     if call.terminal:
@@ -260,12 +278,11 @@ def rollback(call: Call) -> Any:
     with call.statement_bar() as progress:
         return call.db.rollback(
             args.name,
-            deploy=args.deploy,
+            **meant(args),
             confirm=args.confirm,
             reason=args.reason,
             preview=args.preview,
             accept_loss=args.accept_loss,
-            chain=args.chain,
             trail=args.trail,
             snapshots=args.snapshots,
             progress=progress,
@@ -279,8 +296,7 @@ def rehearse(call: Call) -> Rehearsal | Any:
     with call.statement_bar() as progress:
         return call.db.rehearse(
             args.name,
-            deploy=args.deploy,
-            chain=args.chain,
+            **meant(args),
             on=args.on,
             consent=args.consent,
             lock_timeout=args.lock_timeout,
@@ -295,15 +311,20 @@ def _show_foreseen(call: Call, found: Foreseen) -> None:
     """Say what a rehearsal will lock, before it runs. Writes to the stream."""
     bound = call.args.max_stall or call.db.database.session.timeouts.max_stall
     args, stream = call.args, call.out if call.speaks else call.err
-    meant = f"--deploy {shlex.quote(args.deploy)}" if args.deploy is not None else shlex.quote(args.name)
-    meant += " --chain" if args.chain else ""
+    if args.select is not None:
+        from migrollback_nb.core.results import ClosedSelection
+
+        again = ClosedSelection(select=args.select, exclude=args.exclude or (), selected=(), steps=()).arguments
+    else:
+        again = f"--deploy {shlex.quote(args.deploy)}" if args.deploy is not None else shlex.quote(args.name)
+    again += " --chain" if args.chain else ""
     if found.long:
         stream.write("Will be locked here, so that others wait:\n")
         stream.writelines(f"  {visible(line)}\n" for line in found.lines())
     if found.stalls(milliseconds(bound, option="--max-stall") or None):
         stream.write(
             f"⚠️  When others have waited for {bound}, it is ended, and nothing is known. On a copy no one waits:\n"
-            f"  migrollback rehearse {meant} --on scratch\n"
+            f"  migrollback rehearse {again} --on scratch\n"
         )
     if found.long:
         stream.write("\n")

@@ -101,11 +101,27 @@ def _snapshots(help: str) -> Argument:
     )
 
 
+def _select(help: str, *, without: str = "leave these out") -> tuple[Argument, ...]:
+    """--select and --exclude, each given once or several times."""
+    settings: dict[str, Any] = {"metavar": "SELECTOR", "action": "append", "migration": True}
+    words = f"{help}, such as NAME+, table:users or status:applied,tag:hotfix; several times: any of them"
+    return argument("--select", help=words, **settings), argument("--exclude", help=without, **settings)
+
+
 _TO_DEPLOY = _deploy(
     "label of the deploy that these belong to, for rollback --deploy; several calls with one label add to one deploy"
 )
 
-CHECK = REGISTER = PLAN = (_NAME,)
+CHECK = REGISTER = (_NAME,)
+
+_CLOSED = "instead of a name: what a selector means, and all that depends on it"
+
+PLAN = (
+    _optional("the migration: its name, or the path of its file; or a selector"),
+    *_select(_CLOSED, without="with --select: leave these out"),
+)
+
+LIST = _select("only what a selector means")
 
 VERIFY_ROLLBACK = (
     _NAME,
@@ -125,6 +141,7 @@ ROLLBACK = (
         "instead of a name: exactly what the deploy of this label brought, newest first, in one transaction (exit"
         " status 0 when that is nothing)"
     ),
+    *_select(_CLOSED, without="with --select: leave these out"),
     argument("--dry-run", action="store_true", help="show the SQL and run nothing"),
     argument("--chain", action="store_true", help="with all that must be rolled back before it, in one transaction"),
     argument(
@@ -156,6 +173,7 @@ ROLLBACK = (
 REHEARSE = (
     _optional("the migration: its name, or the path of its file"),
     _deploy("instead of a name: exactly what the deploy of this label brought"),
+    *_select(_CLOSED, without="with --select: leave these out"),
     _CHAIN,
     argument(
         "--on",
@@ -256,6 +274,7 @@ APPLY = (
 )
 
 HISTORY = (
+    *_select("only what a selector means"),
     argument("--status", choices=("applied", "rolled_back", "failed"), help="only those of this status"),
     argument("--since", metavar="WHEN", help="only those applied since: 7d, 36h, 90m, 2w or an ISO date"),
     argument("--without-rollback", action="store_true", help="only applied ones without rollback SQL"),
@@ -283,6 +302,7 @@ RESOLVE = (
 
 DEPS = (
     _optional("only this migration and its neighbourhood"),
+    *_select("only of what a selector means"),
     argument(
         "--depth",
         type=int,
@@ -327,6 +347,7 @@ DIFF = (
 
 EVENTS = (
     _optional("only events of this migration"),
+    *_select("only of what a selector means"),
     argument(
         "--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)"
     ),
@@ -334,6 +355,7 @@ EVENTS = (
 
 VERIFY = (
     _several("migrations to grade; none: all of the folder"),
+    *_select("only what a selector means"),
     argument(
         "--on",
         metavar="DSN",

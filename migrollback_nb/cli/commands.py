@@ -65,6 +65,7 @@ _TABLE = (
     Command(
         name="list",
         help="list the applied migrations and whether each may be rolled back",
+        arguments=arguments.LIST,
         run=actions.list_migrations,
         show=tables.show_list,
     ),
@@ -174,7 +175,7 @@ _TABLE = (
         name="plan",
         help="show in which order a migration and all that depends on it would be rolled back",
         arguments=arguments.PLAN,
-        run=lambda call: call.db.plan(call.args.name),
+        run=actions.plan,
     ),
     Command(
         name="snapshot",

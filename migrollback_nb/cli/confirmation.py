@@ -42,7 +42,7 @@ def confirm(call: Call) -> NothingToRollBack | None:
         When it is not confirmed.
     """
     args, db, err, stdin = call.args, call.db, call.err, call.stdin
-    preview = db.preview(args.name, chain=args.chain, deploy=args.deploy)
+    preview = db.preview(args.name, chain=args.chain, deploy=args.deploy, select=args.select, exclude=args.exclude)
     if isinstance(preview, NothingToRollBack):
         return preview
     # a question among JSON could neither be seen through a pipe nor be read by a program
@@ -54,7 +54,7 @@ def confirm(call: Call) -> NothingToRollBack | None:
         if args.confirm is None and stdin.isatty():
             show_what_runs(preview, asked, production=production)
         elif call.speaks or stdin.isatty():
-            show_order([name for name, _ in preview.steps], asked)
+            show_order([name for name, _ in preview.steps], asked, closed=preview.closed)
             show_ledgers(preview.deploy_ledgers, asked)
             if production:
                 show_target(preview.target, err, production=True)
@@ -80,6 +80,10 @@ def require(args: argparse.Namespace) -> None:
     ConfirmationRequired
         When it is not.
     """
+    if args.select is not None and args.confirm is None:
+        raise ConfirmationRequired(
+            "What is selected was not confirmed", hint="Confirm with --confirm NAME: the last of what --dry-run shows."
+        )
     name = args.name if args.deploy is None else args.deploy
     if args.confirm is None and confirmed_by_variable(name):
         args.confirm = name
@@ -119,7 +123,7 @@ def show_target(target: Target, out: TextIO, *, production: bool) -> None:
 
 def show_what_runs(preview: Preview, out: TextIO, *, production: bool) -> None:
     """Show all that a person must see before the answer, the longest part first. Writes to the stream."""
-    show_order([name for name, _ in preview.steps], out)
+    show_order([name for name, _ in preview.steps], out, closed=preview.closed)
     text = visible(preview.sql)
     lines = text.count("\n") + 1
     size = shutil.get_terminal_size()
@@ -219,6 +223,8 @@ def _read(question: str, out: TextIO, stdin: TextIO) -> str | None:
 def _command(command: str, preview: Preview) -> str:
     if preview.deploy is not None:
         return f"migrollback {command} --deploy {shlex.quote(preview.deploy)}"
+    if preview.closed is not None:
+        return f"migrollback {command} {preview.closed.arguments}"
     return f"migrollback {command} {shlex.quote(preview.migration_name)}{' --chain' if len(preview.steps) > 1 else ''}"
 
 

@@ -108,7 +108,7 @@ def _preview(result: results.Preview, out: TextIO, err: TextIO) -> None:
     """The verdict, what would run, and what confirms that this was seen."""
     show_assessment(result.assessment, out)
     out.write("✅ Dry run: rollback SQL shown below (not executed)\n\n")
-    show_order([name for name, _ in result.steps], out)
+    show_order([name for name, _ in result.steps], out, closed=result.closed)
     _sql("SQL that would be executed", result.sql, out)
     show_ledgers(result.deploy_ledgers, out)
     err.write(f"\nFingerprint of this preview: {result.fingerprint}\n")
@@ -274,8 +274,9 @@ def _registered(result: results.RegisterResult, out: TextIO, _: TextIO) -> None:
 def _plan(result: results.Plan, out: TextIO, _: TextIO) -> None:
     """The verdict; the order of a chain, or what is to be said of a migration alone."""
     show_assessment(result.assessment, out)
+    if len(result.steps) > 1 or result.closed is not None:
+        show_order(result.steps, out, closed=result.closed)
     if len(result.steps) > 1:
-        show_order(result.steps, out)
         return
     alone = result.steps[0]
     if (status := result.statuses.get(alone, "applied")) != "applied":
@@ -337,9 +338,12 @@ def show_ledgers(ledgers: Iterable[str], out: TextIO) -> None:
     out.writelines(f"Deploy ledger that changes with it: {visible(ledger)}\n" for ledger in ledgers)
 
 
-def show_order(names: Iterable[str], out: TextIO) -> None:
-    """The order of a chain; nothing for one migration."""
+def show_order(names: Iterable[str], out: TextIO, *, closed: results.ClosedSelection | None = None) -> None:
+    """How many are selected and go with them, and the order of a chain; nothing for one migration."""
     ordered = list(names)
+    if closed is not None:
+        out.write(f"{closed.words[0].upper()}{closed.words[1:]}.\n")
+        out.writelines(f"⚠️  {visible(remark)}\n" for remark in closed.remarks)
     if len(ordered) > 1:
         out.write("Order of the rollback, in one transaction:\n")
         out.writelines(f"  {place}. {visible(name)}\n" for place, name in enumerate(ordered, 1))

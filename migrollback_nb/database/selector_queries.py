@@ -61,6 +61,31 @@ class SelectorQueries:
         )
         return _places(reached), int(not_searched[0]["count"])
 
+    def dependents_of(self, names: Sequence[str]) -> tuple[dict[str, str], list[Row]]:
+        """These and all that depends on them: name -> status, in the order of the history; edges. Does not write.
+
+        Of the dependents whatever the depth is, those that are rolled back too.
+        """
+        places, _ = self.reached(names, dependents=True, depth=None)
+        found = in_order(places)
+        session = self._session
+        states, edges = session.read(
+            queries=[
+                session.query_text(
+                    "SELECT h.migration_name, h.status FROM {schema}.migration_history h WHERE h.migration_name = ANY"
+                    " (%(names)s::text[])",
+                    names=list(found),
+                ),
+                session.query_text(
+                    "SELECT d.migration_name, d.depends_on, d.source, d.because FROM {schema}.migration_dependencies d"
+                    " WHERE d.depends_on = ANY (%(names)s::text[])",
+                    names=list(found),
+                ),
+            ]
+        )
+        status = {row["migration_name"]: row["status"] for row in states}
+        return {name: status[name] for name in found if name in status}, edges
+
     def like(self, pattern: str) -> Places:
         """Those whose names match a regular expression, our own aside. Does not write."""
         return self._where("h.migration_name ~ %(pattern)s", pattern=f"^(?:{pattern})$")

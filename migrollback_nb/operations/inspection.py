@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
 from migrollback_nb.core import results
-from migrollback_nb.core.errors import Refused
+from migrollback_nb.core.errors import MigrationNotFound, Refused, UsageError
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -126,6 +127,18 @@ class Inspection:
 
         return find(self.database, select, exclude, folder=self.folder_path).names
 
+    def _closed(
+        self, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None
+    ) -> results.ClosedSelection | None:
+        """What a selector means, closed over what depends on it; None without one."""
+        if select is None:
+            if exclude is not None:
+                raise UsageError("What is excluded is of a selection", hint="Give a selector too.")
+            return None
+        from migrollback_nb.operations.closure import close_over
+
+        return close_over(self.database, select, exclude, folder=self.folder_path)
+
     def check(self, name: str) -> results.CheckResult:
         """May this migration be rolled back now? Does not write.
 
@@ -203,28 +216,57 @@ class Inspection:
 
         return audit.verify(self.database.queries.events())
 
-    def plan(self, name: str) -> results.Plan:
+    def plan(self, select: str | Sequence[str], exclude: str | Sequence[str] | None = None) -> results.Plan:
         """The chain: in which order this migration and all that depends on it would be rolled back. Does not write.
+
+        Parameters
+        ----------
+        select : str or sequence of str
+            The migration, or a selector: what it means, closed over all that depends on it.
+        exclude : str or sequence of str, optional
+            A selector of what is left out.
 
         Raises
         ------
         MigrationNotFound
             When it is not registered.
+        Refused
+            When what is excluded depends on what is selected.
+        UsageError
+            When a selector is not understood, asks for what is depended on (``+name``), or means nothing that is
+            applied.
         DependencyError
             When dependencies form a cycle.
         """
         from migrollback_nb.operations.preview import plan
 
-        return plan(self.database, stem(name))
+        if isinstance(select, str) and exclude is None:  # a registered name wins
+            with suppress(MigrationNotFound):
+                return plan(self.database, stem(select))
+        from migrollback_nb.operations.closure import close_over, plan_of
+
+        return plan_of(self.database, close_over(self.database, select, exclude, folder=self.folder_path))
 
     @overload
     def preview(self, name: str | Sequence[str], *, chain: bool = False) -> results.Preview: ...
     @overload
     def preview(
-        self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        chain: bool = False,
+        deploy: str | None = None,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
     ) -> results.Preview | results.NothingToRollBack: ...
     def preview(
-        self, name: str | Sequence[str] | None = None, *, chain: bool = False, deploy: str | None = None
+        self,
+        name: str | Sequence[str] | None = None,
+        *,
+        chain: bool = False,
+        deploy: str | None = None,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
     ) -> results.Preview | results.NothingToRollBack:
         """What a rollback would run: the dry run. Does not write.
 
@@ -236,6 +278,10 @@ class Inspection:
             True: with all that must be rolled back before it.
         deploy : str, optional
             Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
+        select : str or sequence of str, optional
+            Instead of a name: a selector, closed over all that depends on what it means.
+        exclude : str or sequence of str, optional
+            With `select`: a selector of what is left out.
 
         Returns
         -------
@@ -254,10 +300,11 @@ class Inspection:
         """
         from migrollback_nb.operations.preview import nothing_in, preview, steps_of
 
-        names = steps_of(self.database, name, chain=chain, deploy=deploy)
-        if deploy is not None and not names:
-            return nothing_in(self.database, deploy)
-        return preview(self.database, names, folder=self.folder_path, deploy=deploy)
+        closed = self._closed(select, exclude)
+        names = steps_of(self.database, name, chain=chain, deploy=deploy, closed=closed)
+        if not names:
+            return nothing_in(self.database, deploy, closed)
+        return preview(self.database, names, folder=self.folder_path, deploy=deploy, closed=closed)
 
     def diff(self, old: str, new: str = "now") -> results.SchemaDiff:
         """What differs between two snapshots, or between one and the schema as it stands now. Does not write.

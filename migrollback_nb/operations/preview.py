@@ -14,6 +14,7 @@ from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import CheckResult, NothingToRollBack, Plan, Preview
+    from migrollback_nb.core.results.selection import ClosedSelection
     from migrollback_nb.database import Database
     from migrollback_nb.database.queries import RollbackFacts
 
@@ -93,7 +94,14 @@ def plan(database: Database, name: str) -> Plan:
     )
 
 
-def preview(database: Database, names: Sequence[str], *, folder: Path | None, deploy: str | None = None) -> Preview:
+def preview(
+    database: Database,
+    names: Sequence[str],
+    *,
+    folder: Path | None,
+    deploy: str | None = None,
+    closed: ClosedSelection | None = None,
+) -> Preview:
     """What the rollback of these migrations, in this order, would run. Does not write.
 
     Parameters
@@ -102,6 +110,8 @@ def preview(database: Database, names: Sequence[str], *, folder: Path | None, de
         Where their files are looked for.
     deploy : str, optional
         The deploy that they are, which confirms it then.
+    closed : ClosedSelection, optional
+        The selection that they are.
 
     Raises
     ------
@@ -131,6 +141,7 @@ def preview(database: Database, names: Sequence[str], *, folder: Path | None, de
         target=database.target,
         deploy_ledgers=facts.ledgers,
         deploy=deploy,
+        closed=closed,
         foreseen=None if facts.foreseen is None else results.Foreseen.from_dict(facts.foreseen),
         assessment=assessment_of(names, facts),
     )
@@ -142,15 +153,24 @@ def assessment_of(names: Sequence[str], facts: RollbackFacts) -> Assessment | No
 
 
 def steps_of(
-    database: Database, name: str | Sequence[str] | None, *, chain: bool = False, deploy: str | None = None
+    database: Database,
+    name: str | Sequence[str] | None,
+    *,
+    chain: bool = False,
+    deploy: str | None = None,
+    closed: ClosedSelection | None = None,
 ) -> tuple[str, ...]:
-    """The migrations that a name, several, or a deploy mean, in the order of their rollback. Does not write.
+    """The migrations that a name, several, a deploy or a selection mean, in rollback order. Does not write.
 
     Raises
     ------
     UsageError
         When nothing is meant, or two things at once.
     """
+    if closed is not None:
+        if name is not None or deploy is not None:
+            raise UsageError("A selector goes alone", hint="Give it without a name and without a deploy.")
+        return closed.steps
     if deploy is not None:
         if name is not None or chain:
             raise UsageError("A deploy is rolled back as a whole", hint="Give its label alone, or a name.")
@@ -166,8 +186,11 @@ def steps_of(
     return tuple(stem(one) for one in name)
 
 
-def nothing_in(database: Database, deploy: str) -> NothingToRollBack:
-    """The result of a deploy of which nothing is applied. Does not write."""
+def nothing_in(database: Database, deploy: str | None, closed: ClosedSelection | None) -> NothingToRollBack:
+    """The result of a deploy, or of a selection, of which nothing is applied. Does not write."""
+    if closed is not None or deploy is None:
+        select = "" if closed is None else " ".join(closed.select)
+        return results.NothingToRollBack(deploy=None, state="rolled back", select=select)
     return results.NothingToRollBack(deploy=deploy, state=newest_deploy(database, deploy)["state"])
 
 

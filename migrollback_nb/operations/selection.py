@@ -19,7 +19,7 @@ from migrollback_nb.database.selector_queries import in_order
 from migrollback_nb.operations.rejection import not_found
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.selectors.grammar import Term
+    from migrollback_nb.core.selectors.grammar import Alternatives, Term
     from migrollback_nb.database import Database
     from migrollback_nb.database.selector_queries import Places, SelectorQueries
 
@@ -30,6 +30,7 @@ class Selection:
 
     names: tuple[str, ...]  #: in the order of the history, oldest first
     remarks: tuple[str, ...] = ()  #: what a person should know
+    terms: tuple[Term, ...] = ()  #: those of the selector, as they were read
 
 
 def select(
@@ -60,10 +61,15 @@ def select(
         When a selector is not understood, or names what no migration has.
     """
     resolver = _Resolver(database, folder)
-    found = set(resolver.all() if select is None else resolver.resolve(select))
+    parsed = [] if select is None else resolver.parse(select)
+    found = set(resolver.all() if select is None else resolver.resolve(parsed))
     if exclude is not None:
-        found -= resolver.resolve(exclude)
-    return Selection(names=in_order({name: resolver.places[name] for name in found}), remarks=tuple(resolver.remarks))
+        found -= resolver.resolve(resolver.parse(exclude))
+    return Selection(
+        names=in_order({name: resolver.places[name] for name in found}),
+        remarks=tuple(resolver.remarks),
+        terms=tuple(grammar.terms_of(parsed)),
+    )
 
 
 class _Resolver:
@@ -95,13 +101,17 @@ class _Resolver:
         """Every migration."""
         return self._keep(self._queries.all())
 
-    def resolve(self, select: str | Sequence[str]) -> set[str]:
-        """The migrations that a selector means."""
+    def parse(self, select: str | Sequence[str]) -> Sequence[Alternatives]:
+        """A selector as it is read where these migrations are registered."""
         texts = grammar.texts_of(select)
         registered = self._registered(texts)
         parsed = [grammar.parse(text, registered) for text in texts]
         for term in grammar.terms_of(parsed):
             methods.check(term)
+        return parsed
+
+    def resolve(self, parsed: Sequence[Alternatives]) -> set[str]:
+        """The migrations that a selector means."""
         return evaluation.evaluate(parsed, self._base, self._reach)
 
     def _registered(self, texts: Sequence[str]) -> Collection[str]:

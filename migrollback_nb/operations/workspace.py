@@ -44,6 +44,8 @@ class Workspace(Inspection):
         *,
         confirm: str,
         deploy: str | None = None,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
         **options: Unpack[RollbackOptions],
     ) -> results.RollbackResult | results.ChainResult | results.NothingToRollBack: ...
     def rollback(
@@ -52,6 +54,8 @@ class Workspace(Inspection):
         *,
         confirm: str,
         deploy: str | None = None,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
         reason: str | None = None,
         preview: results.Preview | results.Rehearsal | str | None = None,
         accept_loss: bool = False,
@@ -71,6 +75,10 @@ class Workspace(Inspection):
         deploy : str, optional
             Instead of a name: the label of a deploy. Exactly what it brought and is still applied is rolled back,
             newest first, in one transaction.
+        select : str or sequence of str, optional
+            Instead of a name: a selector, closed over all that depends on what it means.
+        exclude : str or sequence of str, optional
+            With `select`: a selector of what is left out.
         reason : str, optional
             Goes into the audit log. On production (`install`, MIGROLLBACK_PRODUCTION) there must be one.
         preview : Preview, Rehearsal or str, optional
@@ -108,10 +116,13 @@ class Workspace(Inspection):
         from migrollback_nb.operations.snapshots import check_choice
 
         check_choice(snapshots)
-        names = steps_of(self.database, name, chain=chain, deploy=deploy)
+        closed = self._closed(select, exclude)
+        names = steps_of(self.database, name, chain=chain, deploy=deploy, closed=closed)
+        if closed is not None and not names:
+            return nothing_in(self.database, deploy, closed)
         rolling_back.require_confirmation(confirm, names, deploy=deploy)
-        if deploy is not None and not names:
-            return nothing_in(self.database, deploy)
+        if not names:
+            return nothing_in(self.database, deploy, closed)
         return rolling_back.rollback(
             self.database,
             names,

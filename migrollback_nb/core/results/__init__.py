@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.rehearsal import Rehearsal
     from migrollback_nb.core.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
+    from migrollback_nb.core.results.selection import ClosedSelection
     from migrollback_nb.core.results.system import AuditResult, InstallResult, NotOurs
     from migrollback_nb.core.results.target import Notice, Status, Target
     from migrollback_nb.core.results.verification import Verification
@@ -42,6 +43,7 @@ _HOME = {
     "AuditResult": "system",
     "ChainResult": "rollback",
     "CheckResult": "check",
+    "ClosedSelection": "selection",
     "DataLoss": "proof",
     "DependencyRecord": "dependencies",
     "Effect": "assessment",
@@ -80,6 +82,7 @@ __all__ = [
     "AuditResult",
     "ChainResult",
     "CheckResult",
+    "ClosedSelection",
     "DataLoss",
     "DependencyRecord",
     "DismissResult",

@@ -9,6 +9,7 @@ from typing import Any
 from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import Assessment, assessed
 from migrollback_nb.core.results.foreseen import Foreseen
+from migrollback_nb.core.results.selection import ClosedSelection
 from migrollback_nb.core.results.target import Target
 
 
@@ -89,6 +90,7 @@ class Preview(OfSteps):
     deploy: str | None = None  #: label of the deploy whose migrations these are; None where they were named
     foreseen: Foreseen | None = None  #: what it will lock, and for how long; None where that could not be asked
     assessment: Assessment | None = None  #: what is known of it beforehand; None where that could not be asked
+    closed: ClosedSelection | None = None  #: what was selected; None where migrations or a deploy were named
 
     @property
     def confirm(self) -> str:
@@ -115,13 +117,23 @@ class Preview(OfSteps):
             "deploy_ledgers": list(self.deploy_ledgers),
             "confirm": self.confirm,
             "foreseen": None if self.foreseen is None else self.foreseen.to_dict(),
+            **({} if self.closed is None else {"selected": list(self.closed.selected)}),
         } | assessed(self.assessment)
 
     def __str__(self) -> str:
         heading = f"Would roll back {', '.join(name for name, _ in self.steps)} on {self.target}"
         ledgers = [f"Would change the deploy ledger {ledger}" for ledger in self.deploy_ledgers]
         known = () if self.assessment is None else (self.assessment.heading, *self.assessment.lines())
-        lines = [*known, heading, *ledgers, *(f"Warning: {warning}" for warning in self.warnings), "", self.sql]
+        closed = [] if self.closed is None else [self.closed.words]
+        lines = [
+            *known,
+            *closed,
+            heading,
+            *ledgers,
+            *(f"Warning: {warning}" for warning in self.warnings),
+            "",
+            self.sql,
+        ]
         return html.visible("\n".join(lines))
 
     def __repr__(self) -> str:
@@ -129,6 +141,8 @@ class Preview(OfSteps):
 
     def _repr_html_(self) -> str:
         rows = [("Would roll back", "\n".join(name for name, _ in self.steps)), ("On", str(self.target))]
+        if self.closed is not None:
+            rows.insert(0, ("Selected", self.closed.words))
         if self.deploy_ledgers:
             rows.append(("Would change the deploy ledger", "\n".join(self.deploy_ledgers)))
         known = self.assessment
@@ -140,12 +154,13 @@ class Preview(OfSteps):
 class Plan:
     """The order in which a migration and all that depend on it would be rolled back."""
 
-    migration_name: str  #: the migration that was asked for
+    migration_name: str  #: the migration that was asked for; of several the last
     steps: tuple[str, ...]  #: dependents first, `migration_name` last
     statuses: dict[str, str] = field(default_factory=dict)  #: name -> status, of the steps
     #: since when it is known what depends on it, declared or not; None: it was not looked for
     dependents_looked_for: datetime | None = None
     assessment: Assessment | None = None  #: what is known of rolling all of them back; None where it was not asked
+    closed: ClosedSelection | None = None  #: what was selected; None where a migration was named
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -154,6 +169,7 @@ class Plan:
             "migration_name": self.migration_name,
             "steps": list(self.steps),
             "dependents_looked_for": None if looked is None else looked.isoformat(),
+            **({} if self.closed is None else {"selected": list(self.closed.selected)}),
         } | assessed(self.assessment)
 
     def __repr__(self) -> str:
@@ -162,7 +178,8 @@ class Plan:
     def _repr_html_(self) -> str:
         known = self.assessment
         heading = "" if known is None else html.banner(known.heading, known.style)
-        return heading + html.definitions([(f"{place}.", name) for place, name in enumerate(self.steps, 1)])
+        closed = [] if self.closed is None else [("Selected", self.closed.words)]
+        return heading + html.definitions(closed + [(f"{place}.", name) for place, name in enumerate(self.steps, 1)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,10 +117,11 @@ class ChainResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NothingToRollBack:
-    """A deploy that brought nothing, or is rolled back already: there is nothing to do."""
+    """A deploy that brought nothing, or is rolled back already, as is all that was selected: there is nothing to do."""
 
-    deploy: str  #: label of the deploy
+    deploy: str | None  #: label of the deploy; None of a selection
     state: str  #: nothing brought, or rolled back
+    select: str | None = None  #: the selector of which nothing is applied; None of a deploy
 
     @property
     def success(self) -> bool:
@@ -130,6 +131,8 @@ class NothingToRollBack:
     @property
     def message(self) -> str:
         """In words."""
+        if self.select is not None:
+            return f"Nothing that is applied is selected by {self.select}: there is nothing to roll back"
         return (
             f"Deploy {self.deploy} {'is rolled back already' if self.state == 'rolled back' else 'brought nothing'}:"
             " there is nothing to roll back"
@@ -151,4 +154,5 @@ class NothingToRollBack:
         return f"<NothingToRollBack {self.message}>"
 
     def _repr_html_(self) -> str:
-        return html.definitions([("Deploy", self.deploy), ("Result", self.message)])
+        asked = ("Deploy", self.deploy) if self.deploy is not None else ("Selector", self.select or "")
+        return html.definitions([asked, ("Result", self.message)])
