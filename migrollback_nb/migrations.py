@@ -217,6 +217,8 @@ class Migrations(HistoryFrames):
     def verify(
         self,
         *names: str,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
         on: str | None = None,
         bin: Path | str | None = None,
         own_server: bool = False,
@@ -228,11 +230,14 @@ class Migrations(HistoryFrames):
         from migrollback_nb.replay.folder import proof_frame
 
         options: dict[str, Any] = {"on": on, "bin": bin, "own_server": own_server, "prelude": prelude}
+        options |= {"select": select, "exclude": exclude}
         return proof_frame(self.proof(*names, record=record, progress=progress, **options))
 
     def proof(
         self,
         *names: str,
+        select: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
         on: str | None = None,
         bin: Path | str | None = None,
         own_server: bool = False,
@@ -241,9 +246,12 @@ class Migrations(HistoryFrames):
         progress: Progress | None = None,
     ) -> Proof:
         """As `verify`, as one result that shows as HTML. Writes only on a scratch database; with record, here."""
+        from migrollback_nb.operations.selection import files_of
         from migrollback_nb.replay.proof import prove_folder
 
         options: dict[str, Any] = {"on": on, "bin": bin, "own_server": own_server, "prelude": prelude}
+        if select is not None or exclude is not None:
+            names = (*names, *files_of(self.database, self.folder, select, exclude))
         found = prove_folder(self._dir, names, progress=progress, **options)
         return self.record_proofs(found) if record else found
 

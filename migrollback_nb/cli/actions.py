@@ -387,10 +387,10 @@ def verify(call: Call) -> Any:
             f"{report} cannot be written: there is no folder {report.parent}",
             hint="Make it first, or name another file with --junit.",
         )
+    options: dict[str, Any] = {"on": args.on, "own_server": args.own_server, "prelude": args.prelude}
+    names = [*args.names, *_selected_files(call)]
     with call.bar() as progress:
-        proof = prove_folder(
-            folder, args.names, on=args.on, own_server=args.own_server, prelude=args.prelude, progress=progress
-        )
+        proof = prove_folder(folder, names, progress=progress, **options)
     if report is not None:
         from migrollback_nb.cli.junit import junit_xml
 
@@ -401,6 +401,24 @@ def verify(call: Call) -> Any:
                 f"{report} cannot be written: {error.strerror}", hint="Name another file with --junit."
             ) from error
     return call.db.record_proofs(proof) if args.record else proof
+
+
+def _selected_files(call: Call) -> Sequence[str]:
+    """What --select means of the folder; connects only where a selector asks what the database alone knows."""
+    args = call.args
+    if args.select is None and args.exclude is None:
+        return ()
+    from migrollback_nb.files.formats import find_folder
+    from migrollback_nb.files.selection import asks_a_database, select_files
+
+    folder = find_folder(common(args, "dir"))
+    if args.names:
+        raise UsageError("A selector goes alone", hint="Give --select and --exclude without names.")
+    if not asks_a_database(folder, args.select, args.exclude):
+        return select_files(folder, args.select, args.exclude)
+    from migrollback_nb.operations.selection import files_of
+
+    return files_of(call.db.database, folder, args.select, args.exclude)
 
 
 def verify_rollback(call: Call) -> Verification:

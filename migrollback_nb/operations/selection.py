@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.selectors.grammar import Alternatives, Term
     from migrollback_nb.database import Database
     from migrollback_nb.database.selector_queries import Places, SelectorQueries
+    from migrollback_nb.files.formats import MigrationFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Selection:
     terms: tuple[Term, ...] = ()  #: those of the selector, as they were read
 
 
-def select(
+def find(
     database: Database,
     select: str | Sequence[str] | None,
     exclude: str | Sequence[str] | None = None,
@@ -70,6 +71,36 @@ def select(
         remarks=tuple(resolver.remarks),
         terms=tuple(grammar.terms_of(parsed)),
     )
+
+
+def files_of(
+    database: Database,
+    folder: MigrationFolder,
+    select: str | Sequence[str] | None,
+    exclude: str | Sequence[str] | None = None,
+) -> tuple[str, ...]:
+    """The migrations of a folder that a selector means: by the files, or by the database where that is asked. Reads.
+
+    Raises
+    ------
+    MigrationNotFound, UsageError
+        When it is not understood, names what is not there, or means no migration of the folder.
+    """
+    from migrollback_nb.files.selection import asks_a_database, select_files
+
+    if not asks_a_database(folder, select, exclude):
+        return select_files(folder, select, exclude)
+    known = set(folder.names())
+    found = tuple(name for name in find(database, select, exclude, folder=folder.path).names if name in known)
+    if not found:
+        raise UsageError(
+            f"No migration of {folder.path} is among what is selected", hint="Select more, or exclude less."
+        )
+    return found
+
+
+#: The name of the contract; inside of this module it would be hidden by the argument of that name.
+select = find
 
 
 class _Resolver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def verify(
     dir: Path | str | None = None,
     *names: str,
+    select: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
     on: str | None = None,
     bin: Path | str | None = None,
     own_server: bool = False,
@@ -31,6 +33,8 @@ def verify(
         ``migrations``.
     *names : str
         The migrations to grade; by default all.
+    select, exclude : str or sequence of str, optional
+        Instead of names: a selector of names, closures and tags, and one of what is left out.
     on : str, optional
         DSN of a server on which a database is created for it and dropped again; by default the embedded server, or, for
         extensions that it lacks, this machine's own PostgreSQL, started for this alone.
@@ -62,9 +66,8 @@ def verify(
     """
     from migrollback_nb.replay.proof import prove_folder
 
-    return proof_frame(
-        prove_folder(dir, names, on=on, bin=bin, own_server=own_server, prelude=prelude, progress=progress)
-    )
+    options: dict[str, Any] = {"on": on, "bin": bin, "own_server": own_server, "prelude": prelude}
+    return proof_frame(prove_folder(dir, names, select=select, exclude=exclude, progress=progress, **options))
 
 
 def proof_frame(proof: Proof) -> pd.DataFrame:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from migrollback_nb.core import ordering
-from migrollback_nb.core.errors import DependencyError, MigrollbackError, from_sqlstate
+from migrollback_nb.core.errors import DependencyError, MigrollbackError, UsageError, from_sqlstate
 from migrollback_nb.core.results import MigrationProof, Proof
 from migrollback_nb.files import preludes
 from migrollback_nb.files.formats import find_folder, in_order
+from migrollback_nb.files.selection import select_files
 from migrollback_nb.replay import hints, patience
 from migrollback_nb.replay.filling import Filling
 from migrollback_nb.replay.proof_databases import Clock, ProofDatabases, State
@@ -44,6 +45,8 @@ def prove_folder(
     dir: Path | str | None = None,
     names: Sequence[str] = (),
     *,
+    select: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
     on: str | None = None,
     bin: Path | str | None = None,
     own_server: bool = False,
@@ -59,6 +62,8 @@ def prove_folder(
         The folder; by default the usual one.
     names : sequence of str
         The migrations to grade, with or without ``.sql``; by default all.
+    select, exclude : str or sequence of str, optional
+        Instead of names: a selector, and one of what is left out. Files know names, closures and tags.
     prelude : path or sequence of paths, optional
         What runs first; see `migrollback_nb.files.preludes.find`.
 
@@ -72,6 +77,10 @@ def prove_folder(
     first = preludes.find(prelude)
     folder = find_folder(dir)
     chosen = [name.removesuffix(".sql") for name in names]
+    if select is not None or exclude is not None:
+        if chosen:
+            raise UsageError("A selector goes alone", hint="Give it without names.")
+        chosen = [*select_files(folder, select, exclude)]
     known = folder.names()
     for name in chosen:
         if name not in known:
