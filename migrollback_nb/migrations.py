@@ -158,10 +158,8 @@ class Migrations(HistoryFrames):
             The migration, or several in the order in which they are to be rolled back.
         deploy : str, optional
             Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
-        select : str or sequence of str, optional
-            Instead of a name: a selector, closed over all that depends on what it means.
-        exclude : str or sequence of str, optional
-            With `select`: a selector of what is left out.
+        select, exclude : str or sequence of str, optional
+            Instead of a name: a selector, closed over all that depends on what it means; one of what is left out.
         chain : bool
             True: with all that must be rolled back before it.
         on : str, optional

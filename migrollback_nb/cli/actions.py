@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 def list_migrations(call: Call) -> Any:
     """All applied migrations. Does not write."""
+    args = call.args
     if not call.terminal:
-        return call.db.list()
+        return call.db.list(args.select, args.exclude)
     return Listing(
-        rows=call.db.database.queries.list_rollbackable(),
+        rows=call.db.list_rows(args.select, args.exclude),
         columns=(
             "migration_name",
             "migration_version",
@@ -57,6 +58,8 @@ def history(call: Call) -> Any:
     """The history of all migrations. Does not write."""
     args = call.args
     wanted = {
+        "select": args.select,
+        "exclude": args.exclude,
         "status": args.status,
         "since": args.since,
         "without_rollback": args.without_rollback,
@@ -96,12 +99,16 @@ def deploys(call: Call) -> Any:
 
 def events(call: Call) -> Any:
     """The audit log, or whether its chain of hashes is whole. Does not write."""
-    if call.args.verify:
+    args = call.args
+    if args.verify:
         return call.db.verify_events()
+    if args.name is not None and args.select is not None:
+        raise UsageError("events takes a migration's name or --select SELECTOR, one of them")
+    select = args.name if args.select is None else args.select
     if not call.terminal:
-        return call.db.events(call.args.name)
+        return call.db.events(select, exclude=args.exclude)
     return Listing(
-        rows=call.db.database.queries.events(call.args.name),
+        rows=call.db.event_rows(select, args.exclude),
         columns=(
             "event_number",
             "occurred_at",
@@ -147,6 +154,8 @@ def dependencies(call: Call) -> Any:
             warnings=tuple(remarks),
         )
     if drawn or (not args.dismissed and not call.terminal and common(args, "format") is None):
+        if args.select is not None or args.exclude is not None:
+            raise UsageError("deps draws no selection", hint="Add --format table, or name one migration.")
         graph = call.db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
         return graph if not drawn else graph.source if call.form == "dot" else _svg(graph)
     rows = _dependency_rows(call)
@@ -174,6 +183,12 @@ def _refuse_dependency_options(args: argparse.Namespace, *, drawn: bool, form: s
         (args.dismissed and drawn, "What is dismissed is not drawn", None),
         (args.reason is not None and args.dismiss is None, "--reason is for --dismiss", None),
         (
+            (args.select is not None or args.exclude is not None)
+            and (args.name is not None or args.infer or args.dismiss is not None),
+            "--select goes without a name, --infer and --dismiss",
+            "migrollback deps --select SELECTOR",
+        ),
+        (
             args.dismiss is not None and (args.infer or args.dismissed or args.name is not None),
             "--dismiss goes alone",
             "deps --dismiss MIGRATION DEPENDS_ON --reason TEXT",
@@ -193,6 +208,7 @@ def _dependency_rows(call: Call) -> Sequence[dict[str, Any]]:
     args = call.args
     database = call.db.database
     rows = database.dependencies.dismissed() if args.dismissed else database.queries.dependencies()
+    rows = [*call.db.dependency_rows(rows, args.select, args.exclude)]
     if args.name is not None:
         from migrollback_nb.core import ordering
 

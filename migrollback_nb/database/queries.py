@@ -350,13 +350,13 @@ class Queries:
         """Rows of migration_dependents(): every edge among what depends on this migration. Does not write."""
         return self._session.call("migration_dependents", name=name)
 
-    def events(self, name: str | None = None) -> list[Row]:
-        """The audit log in order, of one migration or all. Does not write."""
+    def events(self, names: str | Sequence[str] | None = None) -> list[Row]:
+        """The audit log in order, of one migration, several or all. Does not write."""
         return self._session.query(
             "SELECT e.*, e.details::text AS details_text, (extract(epoch FROM e.occurred_at) * 1000000)::bigint AS"
-            " epoch_us FROM {schema}.migration_events e WHERE %(name)s::text IS NULL OR e.migration_name = %(name)s"
-            " ORDER BY e.event_number",
-            name=name,
+            " epoch_us FROM {schema}.migration_events e WHERE %(names)s::text[] IS NULL OR e.migration_name = ANY"
+            " (%(names)s::text[]) ORDER BY e.event_number",
+            names=[names] if isinstance(names, str) else None if names is None else list(names),
         )
 
     def dry_run(self, names: Sequence[str]) -> list[Row]:

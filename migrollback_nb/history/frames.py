@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from migrollback_nb.core.errors import UsageError
+from migrollback_nb.core.errors import MigrationNotFound, UsageError
 from migrollback_nb.history.attempts import attempts_of, who
 from migrollback_nb.history.deploys import deploy_rows
 from migrollback_nb.operations.preview import stem
@@ -15,12 +15,20 @@ from migrollback_nb.operations.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
+#: A selector, several of which any counts, or none.
+Selector: TypeAlias = "str | Sequence[str] | None"
+
 
 class HistoryFrames(Workspace):
     """One database and its folder, and what is asked of their history as DataFrames."""
 
-    def list(self) -> pd.DataFrame:
+    def list(self, select: Selector = None, exclude: Selector = None) -> pd.DataFrame:
         """All applied migrations, newest first, and whether each may be rolled back. Does not write.
+
+        Parameters
+        ----------
+        select, exclude : str or sequence of str, optional
+            Only what a selector means, and without what another one means; see `selected`.
 
         Returns
         -------
@@ -31,13 +39,22 @@ class HistoryFrames(Workspace):
         """
         from migrollback_nb.core.frames.build import frame_of
 
-        frame = frame_of("list", self.database.queries.list_rollbackable())
+        frame = frame_of("list", self.list_rows(select, exclude))
         frame.attrs["warnings"] = (*self.half_applied_warnings(), *self.ledger_warnings())
         return frame
 
+    def list_rows(self, select: Selector = None, exclude: Selector = None) -> Sequence[dict[str, Any]]:
+        """As `list`, as plain rows. Does not write."""
+        rows = self.database.queries.list_rollbackable()
+        names = self.chosen(select, exclude)
+        kept = set(names or ())
+        return rows if names is None else [row for row in rows if row["migration_name"] in kept]
+
     def history(
         self,
+        select: Selector = None,
         *,
+        exclude: Selector = None,
         status: str | None = None,
         since: datetime | timedelta | str | None = None,
         without_rollback: bool = False,
@@ -47,6 +64,8 @@ class HistoryFrames(Workspace):
 
         Parameters
         ----------
+        select, exclude : str or sequence of str, optional
+            Only what a selector means, and without what another one means; see `selected`.
         status : {'applied', 'rolled_back', 'failed'}, optional
             Only migrations of this status; the rolled back ones by the time of their rollback.
         since : datetime, timedelta or str, optional
@@ -74,14 +93,19 @@ class HistoryFrames(Workspace):
         from migrollback_nb.core.frames.build import frame_of
 
         frame = frame_of(
-            "history", self.history_rows(status=status, since=since, without_rollback=without_rollback, deploy=deploy)
+            "history",
+            self.history_rows(
+                select, exclude=exclude, status=status, since=since, without_rollback=without_rollback, deploy=deploy
+            ),
         )
         frame.attrs["warnings"] = self.history_warnings()
         return frame
 
     def history_rows(
         self,
+        select: Selector = None,
         *,
+        exclude: Selector = None,
         status: str | None = None,
         since: datetime | timedelta | str | None = None,
         without_rollback: bool = False,
@@ -97,7 +121,10 @@ class HistoryFrames(Workspace):
             since = parse_since(since)
         if isinstance(since, datetime) and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
-        names = None if deploy is None else newest_deploy(self.database, deploy)["migrations"]
+        names = self.chosen(select, exclude)
+        if deploy is not None:
+            brought = newest_deploy(self.database, deploy)["migrations"]
+            names = tuple(brought if names is None else (name for name in names if name in brought))
         return self.database.queries.history(status=status, since=since, without_rollback=without_rollback, names=names)
 
     def deploys(self) -> pd.DataFrame:
@@ -113,8 +140,13 @@ class HistoryFrames(Workspace):
 
         return frame_of("deploys", deploy_rows(self.database))
 
-    def dependencies(self) -> pd.DataFrame:
-        """Every dependency. Does not write.
+    def dependencies(self, select: Selector = None, exclude: Selector = None) -> pd.DataFrame:
+        """Every dependency, or those of selected migrations, whichever end they are. Does not write.
+
+        Parameters
+        ----------
+        select, exclude : str or sequence of str, optional
+            Only what a selector means, and without what another one means; see `selected`.
 
         Returns
         -------
@@ -124,7 +156,15 @@ class HistoryFrames(Workspace):
         """
         from migrollback_nb.core.frames.build import frame_of
 
-        return frame_of("dependencies", self.database.queries.dependencies())
+        return frame_of("dependencies", self.dependency_rows(self.database.queries.dependencies(), select, exclude))
+
+    def dependency_rows(
+        self, rows: Sequence[dict[str, Any]], select: Selector = None, exclude: Selector = None
+    ) -> Sequence[dict[str, Any]]:
+        """Of these dependencies those of selected migrations, whichever end they are. Does not write."""
+        names = self.chosen(select, exclude)
+        kept = set(names or ())
+        return rows if names is None else [row for row in rows if {row["migration_name"], row["depends_on"]} & kept]
 
     def infer_dependencies(self, name: str | None = None) -> pd.DataFrame:
         """Which migration needs which earlier one, by what they create, change, drop or name. Does not write.
@@ -158,8 +198,14 @@ class HistoryFrames(Workspace):
             name = self.check(name).migration_name
         return inferred_rows(self.database, self._folder_if_any(), name)
 
-    def events(self, name: str | None = None) -> pd.DataFrame:
-        """The audit log in order, of one migration or of all. Does not write.
+    def events(self, select: Selector = None, *, exclude: Selector = None) -> pd.DataFrame:
+        """The audit log in order, of all migrations or of selected ones. Does not write.
+
+        Parameters
+        ----------
+        select, exclude : str or sequence of str, optional
+            Only of what a selector means, and without what another one means; see `selected`. The name of one that has
+            events but was never registered, or is no more, counts too.
 
         Returns
         -------
@@ -169,8 +215,19 @@ class HistoryFrames(Workspace):
         """
         from migrollback_nb.core.frames.build import frame_of
 
-        rows = self.database.queries.events(None if name is None else stem(name))
-        return frame_of("events", ({**row, **who(row)} for row in rows))
+        return frame_of("events", ({**row, **who(row)} for row in self.event_rows(select, exclude)))
+
+    def event_rows(self, select: Selector = None, exclude: Selector = None) -> Sequence[dict[str, Any]]:
+        """As `events`, as plain rows. Does not write."""
+        try:
+            names = self.chosen(select, exclude)
+        except MigrationNotFound as error:
+            if not isinstance(select, str) or exclude is not None or error.name != stem(select):
+                raise
+            if not (rows := self.database.queries.events(error.name)):
+                raise
+            return rows
+        return self.database.queries.events(names)
 
     def attempts(self) -> pd.DataFrame:
         """Attempts to roll back, also those that were refused or failed, by the audit log. Does not write.

@@ -127,6 +127,10 @@ class Inspection:
 
         return find(self.database, select, exclude, folder=self.folder_path).names
 
+    def chosen(self, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> tuple[str, ...] | None:
+        """As `selected`; None, and nothing is asked, where neither is given. Does not write."""
+        return None if select is None and exclude is None else self.selected(select, exclude)
+
     def _closed(
         self, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None
     ) -> results.ClosedSelection | None:
@@ -278,10 +282,8 @@ class Inspection:
             True: with all that must be rolled back before it.
         deploy : str, optional
             Instead of a name: the label of a deploy, for exactly what it brought and is still applied.
-        select : str or sequence of str, optional
-            Instead of a name: a selector, closed over all that depends on what it means.
-        exclude : str or sequence of str, optional
-            With `select`: a selector of what is left out.
+        select, exclude : str or sequence of str, optional
+            Instead of a name: a selector, closed over all that depends on what it means; one of what is left out.
 
         Returns
         -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -220,6 +220,6 @@ def _first(values: Sequence[str], most: int = 8) -> str:
     return ", ".join(values[:most]) + more
 
 
-def _moment(text: str) -> object:
+def _moment(text: str) -> datetime | timedelta:
     found = parse_since(text)
     return found.replace(tzinfo=UTC) if isinstance(found, datetime) and found.tzinfo is None else found

@@ -71,31 +71,26 @@ class Workspace(Inspection):
         name : str or sequence of str, optional
             The migration, or several in the order in which they are to be rolled back, in one transaction.
         confirm : str
-            The migration's name once more (of several: the last; of a deploy: its label): nothing runs by accident.
+            The migration's name (of several: the last; of a deploy: its label) again: nothing runs by accident.
         deploy : str, optional
-            Instead of a name: the label of a deploy. Exactly what it brought and is still applied is rolled back,
-            newest first, in one transaction.
-        select : str or sequence of str, optional
-            Instead of a name: a selector, closed over all that depends on what it means.
-        exclude : str or sequence of str, optional
-            With `select`: a selector of what is left out.
+            Instead of a name: the label of a deploy, for exactly what it brought and is still applied, newest first.
+        select, exclude : str or sequence of str, optional
+            Instead of a name: a selector, closed over all that depends on what it means; one of what is left out.
         reason : str, optional
             Goes into the audit log. On production (`install`, MIGROLLBACK_PRODUCTION) there must be one.
         preview : Preview, Rehearsal or str, optional
             What was looked at, or its fingerprint: refused when anything has changed since.
         accept_loss : bool
-            True: a loss that is known is accepted, and the audit log keeps it. Production refuses it otherwise.
+            True: a known loss is accepted, and the audit log keeps it. Production refuses it otherwise.
         chain : bool
             True: with all that must be rolled back before it, in one transaction.
         trail : Path or str, optional
-            Where the audit log is saved before the rollback system itself is rolled back; by default a dated file in
-            the current folder.
+            Where the audit log is saved before the rollback system itself goes; by default a dated file here.
         snapshots : {'ends', 'each', 'none'}
-            Of the schema: one before any lock is taken and one after it is committed; of several also one between each
-            two, while the locks are held; or none, and nothing is verified.
+            Of the schema: one before any lock and one after the commit; of several also one between each two, while the
+            locks are held; or none, and nothing is verified.
         progress : callable, optional
-            Called with a `RollbackProgress` before each statement, and around them; from the thread that calls this.
-            One that fails is called no more, and a warning says so.
+            Called with a `RollbackProgress` around each statement, from this thread, until a call fails, which is said.
 
         Returns
         -------
@@ -118,9 +113,8 @@ class Workspace(Inspection):
         check_choice(snapshots)
         closed = self._closed(select, exclude)
         names = steps_of(self.database, name, chain=chain, deploy=deploy, closed=closed)
-        if closed is not None and not names:
-            return nothing_in(self.database, deploy, closed)
-        rolling_back.require_confirmation(confirm, names, deploy=deploy)
+        if names or closed is None:
+            rolling_back.require_confirmation(confirm, names, deploy=deploy)
         if not names:
             return nothing_in(self.database, deploy, closed)
         return rolling_back.rollback(

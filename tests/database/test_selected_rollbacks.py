@@ -141,3 +141,28 @@ def test_the_terminal_shows_the_count(run):
 def test_the_terminal_says_what_is_wrong(run, argv, ended, said):
     status_, out, err = run(*argv)
     assert (status_, said in out + err) == (ended, True), err
+
+
+def test_frames_and_listings_of_a_selection(asked, run):
+    assert list(asked.list("tag:hotfix")["migration_name"]) == ["005_e", "002_b"]
+    assert asked.list(exclude="00[2-5]*")["migration_name"][0] == "001_a"
+    assert list(asked.history("002_b+", exclude="002_b")["migration_name"]) == ["003_c"]
+    assert list(asked.history("001_a+1", status="rolled_back")["migration_name"]) == []
+    assert set(asked.events(["002_b", "005_e"])["migration_name"]) == {"002_b", "005_e"}
+    edges = asked.dependencies("002_b")[["migration_name", "depends_on"]].to_numpy().tolist()
+    assert edges == [["002_b", "001_a"], ["003_c", "002_b"]]
+    for command in ("list", "history", "events"):
+        rows = json.loads(run(command, "--select", "tag:hotfix", "--exclude", "005_e", "--format", "json")[1])
+        assert {row["migration_name"] for row in rows} == {"002_b"}
+    assert len(json.loads(run("deps", "--select", "001_a", "--format", "json")[1])) == 2
+    assert run("events", "001_a", "--select", "002_b")[0] == 2
+    assert run("history", "--select", "001_x")[0] == 1
+
+
+def test_events_of_what_was_never_registered(db):
+    db.snapshot("009_to_come")
+    assert list(db.events("009_to_come.sql")["event"]) == ["snapshot_taken"]
+    with pytest.raises(mr.MigrationNotFound):
+        db.events("009_to_go")
+    with pytest.raises(mr.MigrationNotFound):
+        db.events(["009_to_come"])
