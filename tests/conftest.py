@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import settings
-from pg_servers import SERVERS, Server, started, with_system
+from pg_servers import SERVERS, Server, started, with_history, with_system
 from watching import Latch
 
 import migrollback_nb as mr
@@ -72,6 +72,14 @@ def shared_database(server: Server) -> Iterator[str]:
     """DSN of one database, with the rollback system installed, for all tests of a module:
     those that only read, or roll back what they write."""
     name = server.create_database(template=with_system(server))
+    yield server.dsn(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def history_database(server: Server) -> Iterator[str]:
+    """DSN of one database with 18 months of 400 migrations, for all tests of a module: those that only read."""
+    name = server.create_database(template=with_history(server))
     yield server.dsn(name)
     server.drop_database(name)
 

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from history_generator import write_history
 
 import migrollback_nb as mr
 from migrollback_nb.servers import private
@@ -51,6 +52,7 @@ class Server:
     source: str  #: where its programs are from, in words
     bin: Path  #: folder of its programs
     template: str | None = None  #: database with the rollback system installed, once it is made
+    history_template: str | None = None  #: database with a history of 400 migrations, once it is made
     _running: PrivateServer | None = field(default=None, repr=False)
     _admin: psycopg.Connection | None = field(default=None, repr=False)
     _databases: int = 0
@@ -198,6 +200,17 @@ def with_system(server: Server) -> str:
             migrations.install()
         server.template = name
     return server.template
+
+
+def with_history(server: Server) -> str:
+    """The database on this server with the history of 400 migrations that `write_history` makes: made once, for
+    copying."""
+    if server.history_template is None:
+        name = server.create_database(template=with_system(server))
+        with psycopg.connect(server.dsn(name), autocommit=True) as connection:
+            write_history(connection)
+        server.history_template = name
+    return server.history_template
 
 
 def with_migrations(server: Server, folder: Path, files: Mapping[str, str]) -> Iterator[str]:

@@ -76,7 +76,9 @@ def test_what_a_version_drops_is_not_there_any_more():
         for name, arguments in re.findall(r"DROP FUNCTION IF EXISTS migrollback_schema\.(\w+)\(([^)]*)\)", file.text):
             assert (
                 f"{name}({','.join(part.strip() for part in arguments.split(','))})" not in present
+                # made anew with other result columns, or another name of an argument
                 or name.startswith(("execute_", "verify_"))
+                or name == "migration_deploys"
             )
 
 

@@ -52,7 +52,9 @@ SELECT (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.migration_name) FROM {s}.migrati
          WHERE h.migration_name <> {system}),
        (SELECT jsonb_agg(to_jsonb(d) ORDER BY d.id) FROM {s}.migration_dependencies d),
        (SELECT jsonb_agg(to_jsonb(n) ORDER BY n.id) FROM {s}.migration_snapshots n),
-       (SELECT jsonb_agg(to_jsonb(o) ORDER BY o::text) FROM {s}.migration_objects o)
+       -- the upgrade adds the table of an index, where it is known
+       (SELECT jsonb_agg(to_jsonb(o) - 'table_identity' ORDER BY to_jsonb(o) - 'table_identity')
+          FROM {s}.migration_objects o)
 """
 ANSWERS = """
 SELECT (SELECT jsonb_agg(to_jsonb(c) ORDER BY h.migration_name) FROM {s}.migration_history h
@@ -65,7 +67,9 @@ SELECT (SELECT jsonb_agg(to_jsonb(c) ORDER BY h.migration_name) FROM {s}.migrati
          -- a failed one has a warning since 0.2.0
          WHERE h.migration_name <> {system} AND h.status <> 'failed'),
        (SELECT jsonb_agg(to_jsonb(i)) FROM {s}.infer_migration_dependencies() i),
-       (SELECT jsonb_agg(to_jsonb(d)) FROM {s}.migration_deploys() d),
+       -- it tells more since 0.2.0
+       (SELECT jsonb_agg(to_jsonb(d) - ARRAY['ended_at', 'failed', 'rolled_back', 'duration_ms'])
+          FROM {s}.migration_deploys() d),
        (SELECT jsonb_agg(to_jsonb(e)) FROM {s}.execute_migration_rollback('003_index', true) e),
        {s}.is_production_database()
 """

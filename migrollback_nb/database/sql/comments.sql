@@ -117,6 +117,10 @@ COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_in IS
     'mean nothing.';
 COMMENT ON COLUMN migrollback_schema.migration_objects.recorded_at IS 'When it was recorded.';
 
+COMMENT ON COLUMN migrollback_schema.migration_objects.table_identity IS
+    'The table that an index, statistics or a sequence belongs to, as it was then; NULL for what names its table '
+    'itself, or has none.';
+
 COMMENT ON TABLE migrollback_schema.migration_system_files IS
     'Which files of this system have run here, so that install runs each table file once, and the others again when '
     'they have changed.';

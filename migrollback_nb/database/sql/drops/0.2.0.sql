@@ -24,3 +24,5 @@ DROP FUNCTION IF EXISTS migrollback_schema.resolve_migration(text, text, text, t
 DROP FUNCTION IF EXISTS migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text);
 DROP FUNCTION IF EXISTS migrollback_schema.verify_last_rollback(text, text);
 DROP FUNCTION IF EXISTS migrollback_schema.infer_migration_dependencies();
+-- tells more of each deploy
+DROP FUNCTION IF EXISTS migrollback_schema.migration_deploys(text);

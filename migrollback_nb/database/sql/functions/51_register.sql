@@ -150,7 +150,9 @@ BEGIN
             client => register_migration.client, details => jsonb_strip_nulls(jsonb_build_object(
                 'what', verdict, 'checksum', checksum, 'depends_on', nullif(to_jsonb(depends_on), '[]'),
                 'rollback_md5', md5(convert_to(rollback_sql, 'UTF8')),
-                'deploy', CASE WHEN verdict IN ('registered', 'applied again') THEN metadata ->> 'deploy' END)));
+                'deploy', CASE WHEN verdict IN ('registered', 'applied again') THEN metadata ->> 'deploy' END,
+                'applied_at', CASE WHEN verdict IN ('registered', 'applied again')
+                                   THEN metadata ->> 'applied_at' END)));
         IF coalesce(current_setting('migrollback.dependencies', true), '') <> 'client' THEN
             PERFORM migrollback_schema.search_migration_dependencies(name, register_migration.client);
         END IF;
@@ -230,7 +232,8 @@ BEGIN
     INSERT INTO migrollback_schema.migration_events (event, migration_name, client, details)
     SELECT 'registered', a.e ->> 'name', register_migrations.client, jsonb_strip_nulls(jsonb_build_object(
                'what', 'registered', 'checksum', a.e -> 'checksum', 'depends_on', nullif(a.e -> 'depends_on', '[]'),
-               'rollback_md5', md5(convert_to(a.e ->> 'rollback_sql', 'UTF8')), 'deploy', a.e #>> '{metadata,deploy}'))
+               'rollback_md5', md5(convert_to(a.e ->> 'rollback_sql', 'UTF8')), 'deploy', a.e #>> '{metadata,deploy}',
+               'applied_at', a.e #>> '{metadata,applied_at}'))
       FROM jsonb_array_elements(migrations) WITH ORDINALITY AS a (e, place) ORDER BY a.place;
     RETURN QUERY SELECT e ->> 'name', 'registered'::text FROM jsonb_array_elements(migrations) AS e;
 END $function$;

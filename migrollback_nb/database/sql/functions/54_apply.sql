@@ -80,7 +80,9 @@ BEGIN
                                                             'hint', nullif(hint, '')));
     END;
     IF outcome ? 'sqlstate' THEN
-        PERFORM migrollback_schema.add_migration_event('apply_failed', name, attempt_id, NULL::text, client, outcome);
+        PERFORM migrollback_schema.add_migration_event(
+            'apply_failed', name, attempt_id, NULL::text, client,
+            outcome || jsonb_strip_nulls(jsonb_build_object('deploy', metadata ->> 'deploy')));
         RETURN QUERY SELECT false, 'Migration failed: ' || (outcome ->> 'message');
     ELSIF NOT is_whole THEN
         RAISE EXCEPTION 'everything was undone for an unknown reason'

@@ -34,9 +34,11 @@ DECLARE
 BEGIN
     DELETE FROM migrollback_schema.migration_objects o WHERE o.migration_name = record_migration_objects.name;
     INSERT INTO migrollback_schema.migration_objects (migration_name, action, kind, identity, class_id, object_id,
-                                                      column_number, recorded_in)
+                                                      column_number, recorded_in, table_identity)
     SELECT record_migration_objects.name, w.action, w.kind, w.identity, w.class_id, w.object_id, w.column_number,
-           ('migrollback_schema' || '.migration_objects')::regclass
+           ('migrollback_schema' || '.migration_objects')::regclass,
+           CASE WHEN w.kind IN ('index', 'statistics', 'sequence', 'comment')
+                THEN migrollback_schema.table_of_object(w.kind, w.identity, w.class_id, w.object_id) END
       FROM migrollback_schema.migration_catalog_writes(since, counts) w
      WHERE written IS NULL
        OR NOT written @> jsonb_build_array(jsonb_build_array(w.class_id, w.object_id, w.column_number,
@@ -261,10 +263,12 @@ BEGIN
       WHERE o.source = 'parsed' AND o.migration_name IN (SELECT e ->> 'migration_name'
                                                          FROM jsonb_array_elements(objects) e);
     INSERT INTO migrollback_schema.migration_objects (migration_name, action, kind, identity, class_id, object_id,
-                                                      column_number, source, recorded_in)
+                                                      column_number, source, recorded_in, table_identity)
     SELECT DISTINCT ON (n.migration_name, n.identity, coalesce(a.kind, n.kind)) n.migration_name,
            n.action, coalesce(a.kind, n.kind), n.identity, a.class_id, a.object_id,
-           coalesce(a.column_number, 0), 'parsed', ('migrollback_schema' || '.migration_objects')::regclass
+           coalesce(a.column_number, 0), 'parsed', ('migrollback_schema' || '.migration_objects')::regclass,
+           CASE WHEN n.kind IN ('index', 'statistics', 'sequence', 'comment')
+                THEN migrollback_schema.table_of_object(n.kind, n.identity, a.class_id, a.object_id) END
       FROM (SELECT e.migration_name, e.kind, coalesce(e.action, 'created') AS action,
                    CASE WHEN e.kind IN ('schema', 'extension') THEN quote_ident(e.name)
                         WHEN e.kind IN ('function', 'procedure', 'aggregate') THEN coalesce(

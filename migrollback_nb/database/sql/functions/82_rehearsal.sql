@@ -37,6 +37,14 @@ BEGIN
             'changes', (SELECT jsonb_object_agg(c.change, c.count) FROM (SELECT e ->> 'change' AS change, count(*)
                 FROM jsonb_array_elements(report -> 'changes') e GROUP BY 1) c),
             'rows_lost', (SELECT sum((e ->> 'rows')::bigint) FROM jsonb_array_elements(report -> 'rows') e),
+            'rows', nullif(report -> 'rows', '[]'),
+            -- the longest held of them
+            'locks', (SELECT jsonb_agg(l.value ORDER BY l.place)
+                        FROM (SELECT e.value, row_number() OVER (ORDER BY (e.value ->> 'held_ms')::numeric DESC,
+                                                                 e.place) AS place
+                                FROM jsonb_array_elements(report -> 'locks') WITH ORDINALITY AS e (value, place)) l
+                       WHERE l.place <= 200),
+            'locks_in_all', nullif(jsonb_array_length(report -> 'locks'), 0),
             'rows_not_counted', nullif((SELECT count(*) FROM jsonb_array_elements(report -> 'rows') e
                                         WHERE jsonb_typeof(e -> 'rows') IS DISTINCT FROM 'number'), 0),
             -- what another migration created, and this one would drop; parts of what goes as a whole need not be named

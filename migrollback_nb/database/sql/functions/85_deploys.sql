@@ -5,20 +5,26 @@
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_deploys(label text DEFAULT NULL)
 RETURNS TABLE (deploy_id text, label text, deployed_at timestamptz, deployed_by text, client text, migrations text[],
-               applied text[], state text)
+               applied text[], state text, ended_at timestamptz, failed int, rolled_back int,
+               duration_ms double precision)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH of_deploys AS MATERIALIZED (
         SELECT e.details ->> 'deploy' AS id, e.details ->> 'label' AS label, e.event_number, e.occurred_at,
-               e.database_user, e.client, e.migration_name
+               e.database_user, e.client, e.migration_name, e.event,
+               CASE WHEN e.event = 'applied' THEN (e.details ->> 'duration_ms')::double precision END AS duration_ms
         FROM migrollback_schema.migration_events e
-        WHERE e.details ? 'deploy' AND e.event IN ('deploy_recorded', 'registered', 'applied', 'applied_again')),
+        WHERE e.details ? 'deploy' AND e.event IN ('deploy_recorded', 'registered', 'applied', 'applied_again',
+                                                   'apply_failed')),
     deploy AS (                         -- one without a label has no event of its own
         SELECT DISTINCT ON (o.id) o.id, coalesce(o.label, o.id) AS label, o.event_number, o.occurred_at,
                o.database_user, o.client
         FROM of_deploys o ORDER BY o.id, o.event_number),
     brought AS (
-        SELECT o.id, array_agg(o.migration_name ORDER BY o.event_number) AS names FROM of_deploys o
-          WHERE o.migration_name IS NOT NULL GROUP BY o.id),
+        SELECT o.id, array_agg(o.migration_name ORDER BY o.event_number)
+                       FILTER (WHERE o.event <> 'apply_failed' AND o.migration_name IS NOT NULL) AS names,
+               max(o.occurred_at) AS ended_at, sum(o.duration_ms) AS duration_ms,
+               count(DISTINCT o.migration_name) FILTER (WHERE o.event = 'apply_failed')::int AS failed
+        FROM of_deploys o GROUP BY o.id),
     still AS (
         SELECT h.metadata ->> 'deploy' AS id, array_agg(h.migration_name
                                                         ORDER BY h.applied_at, h.migration_name COLLATE "C") AS names
@@ -27,18 +33,21 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
     SELECT d.id, d.label, d.occurred_at, d.database_user, d.client, coalesce(b.names, '{}'), coalesce(s.names, '{}'),
            CASE WHEN b.names IS NULL THEN 'nothing brought'
                 WHEN s.names IS NULL THEN 'rolled back'
-                WHEN cardinality(s.names) < (SELECT count(DISTINCT n.name)
-                                             FROM unnest(b.names) AS n (name)) THEN 'partly rolled back'
-                ELSE 'applied' END
+                WHEN cardinality(s.names) < w.names THEN 'partly rolled back'
+                ELSE 'applied' END,
+           b.ended_at, b.failed, greatest(w.names - coalesce(cardinality(s.names), 0), 0), b.duration_ms
     FROM deploy d LEFT JOIN brought b ON b.id = d.id LEFT JOIN still s ON s.id = d.id
+    CROSS JOIN LATERAL (SELECT count(DISTINCT n.name)::int AS names FROM unnest(b.names) AS n (name)) w
     WHERE migration_deploys.label IS NULL OR d.label = migration_deploys.label
     ORDER BY d.event_number DESC
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_deploys(text) IS
     'Deploys, newest first, all or those of one label (a deploy without one goes by its id): what they brought '
     '(registered, applied, or found applied again), in order; what of that is still applied; state: applied, partly '
-    'rolled back, rolled back, nothing brought. A label that was used again after its rollback has several. Does not '
-    'write.';
+    'rolled back, rolled back, nothing brought; ended_at: its last event; failed: how many of its migrations could '
+    'not be applied at first; rolled_back: how many of what it brought are not applied any more, as its own; '
+    'duration_ms: of the SQL that it applied, in milliseconds, NULL where it only registered. A label that was used '
+    'again after its rollback has several. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.begin_migration_deploy(label text, client text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
