@@ -23,7 +23,8 @@ RETURNS TABLE (snapshot uuid, taken_at timestamptz, is_exact boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     WITH taken AS MATERIALIZED (SELECT t.* FROM migrollback_schema.snapshots_in_order() t),
     candidate AS (
-        (SELECT t.*, 1 AS place FROM taken t WHERE t.occurred_at <= snapshot_at.moment ORDER BY t.event_number DESC LIMIT 1)
+        (SELECT t.*, 1 AS place FROM taken t WHERE t.occurred_at <= snapshot_at.moment
+          ORDER BY t.event_number DESC LIMIT 1)
         UNION ALL
         (SELECT t.*, 2 FROM taken t WHERE t.occurred_at > snapshot_at.moment ORDER BY t.event_number LIMIT 1)),
     judged AS (
