@@ -141,6 +141,20 @@ class SelectorQueries:
         ]
         return self._where("h.migration_name = ANY (%(names)s::text[])", names=names)
 
+    def touching(self, what: str, pattern: str, part: str) -> Places:
+        """Rows of migrations_touching(), our own aside. Does not write."""
+        found = _places(self._session.call("migrations_touching", what=what, pattern=f"^(?:{pattern})$", part=part))
+        return self._where("h.migration_name = ANY (%(names)s::text[])", names=list(found)) if found else {}
+
+    def touched(self, what: str) -> list[str]:
+        """Names of the tables, schemas or objects that migrations touched. Does not write."""
+        rows = self._session.query(
+            "SELECT DISTINCT CASE %(what)s WHEN 'table' THEN o.\"table\" WHEN 'schema' THEN o.schema ELSE o.identity"
+            " END AS value FROM {schema}.objects_of_migrations(NULL::text[]) o",
+            what=what,
+        )
+        return sorted(row["value"] for row in rows if row["value"] is not None)
+
     def tags(self) -> dict[str, tuple[str, ...] | None]:
         """Migration -> its registered tags, None where it was registered without; our own aside. Does not write."""
         rows = self._session.query(

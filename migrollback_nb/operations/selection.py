@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.selectors import evaluation, grammar, methods
@@ -99,6 +99,9 @@ def files_of(
     return found
 
 
+#: What asks for the migrations of a value, what lists the values that there are, what they are.
+_Asking: TypeAlias = "tuple[Callable[[str], Places], Callable[[], Iterable[str]], str]"
+
 #: The name of the contract; inside of this module it would be hidden by the argument of that name.
 select = find
 
@@ -112,8 +115,10 @@ class _Resolver:
         self._folder = folder
         self.places: Places = {}
         self.remarks: dict[str, None] = {}
-        #: method -> (what asks for its migrations, what lists the values that there are, what they are)
-        self._methods: dict[str, tuple[Callable[[str], Places], Callable[[], Iterable[str]], str]] = {
+        self._methods: dict[str, _Asking] = {
+            "table": self._touching("table", "touches a table"),
+            "schema": self._touching("schema", "touches a schema"),
+            "object": self._touching("object", "touches an object"),
             "status": (self._queries.of_status, tuple, ""),
             "by": (self._by_pattern(self._queries.applied_by), self._queries.roles, "was applied by a role"),
             "deploy": (
@@ -199,6 +204,14 @@ class _Resolver:
     @staticmethod
     def _by_pattern(ask: Callable[[str], Places]) -> Callable[[str], Places]:
         return lambda value: ask(methods.pattern(value))
+
+    def _touching(self, what: str, words: str) -> _Asking:
+        def ask(value: str) -> Places:
+            plain = value.replace('"', "")  # the catalogs quote some names, and people others
+            part = max(re.split(r"[*?]|\[.*\]", plain), key=len)
+            return self._queries.touching(what, methods.pattern(plain), part)
+
+        return ask, partial(self._queries.touched, what), words
 
     def _tags(self) -> dict[str, tuple[str, ...]]:
         """Migration -> tags: as registered; of those that were registered without, as their files say."""
