@@ -20,7 +20,18 @@ from migrollback_nb.database.stall_watch import StallWatch
 #: How long a rehearsal may last, where the caller names no time: it holds the locks that the rollback would hold.
 STATEMENT_TIMEOUT = "30s"
 #: Of a report, what its event does not keep.
-_NOT_RECORDED = ("statements", "bodies", "sessions", "states", "values", "up_written", "detached", "retyped")
+_NOT_RECORDED = (
+    "statements",
+    "bodies",
+    "sessions",
+    "states",
+    "values",
+    "up_written",
+    "detached",
+    "retyped",
+    "not_restored",
+    "unchanged_since",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

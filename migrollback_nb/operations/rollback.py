@@ -128,7 +128,16 @@ def rollback(
         if known[step]["system"] and len(names) > 1:
             raise Refused("The rollback system itself is rolled back alone", migration_name=step)
         if known[step]["system"]:
-            return roll_back_system(database, step, reason=reason, preview=fingerprint, trail=trail, warnings=warnings)
+            return roll_back_system(
+                database,
+                step,
+                reason=reason,
+                preview=fingerprint,
+                accept_loss=accept_loss,
+                trail=trail,
+                assessment=assessment,
+                warnings=warnings,
+            )
     with (
         database.session.operation(progress),
         saying_what_stays(database, "rolled back", nontransactional=nontransactional),
@@ -232,7 +241,9 @@ def roll_back_system(
     *,
     reason: str | None,
     preview: str | None,
+    accept_loss: bool,
     trail: Path | str | None,
+    assessment: Assessment | None,
     warnings: tuple[str, ...],
 ) -> RollbackResult:
     """Roll back the rollback system itself. Writes, and first saves the audit log to a file: nothing of it is left."""
@@ -241,9 +252,11 @@ def roll_back_system(
         raise Refused(check["reason"], migration_name=name, dependents=tuple(check["dependent_migrations"]))
     path = Path(trail) if trail is not None else Path(f"migrollback_trail_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json")
     head = export_audit_log(database, path)
-    execution = database.commands.rollback([name], reason=reason, preview=preview, chain_head=head.head_hash)
+    execution = database.commands.rollback(
+        [name], reason=reason, preview=preview, chain_head=head.head_hash, accept_loss=accept_loss
+    )
     saved = f"The history and the audit log were saved to {path} (head {head.head_number} {head.head_hash})"
-    return _results(database, execution, (*warnings, saved), (name,))[0]
+    return replace(_results(database, execution, (*warnings, saved), (name,))[0], assessment=assessment)
 
 
 def _results(

@@ -258,6 +258,7 @@ def test_many_tables_of_every_size_and_a_role_that_may_not_look(db, applied, ses
     assert told(rehearsed(db, session, "001_p")) == [
         ("loses_rows", "public.plain", 10, "rows deleted"),
         ("loses_values", "public.plain.b", 1495, "other values"),
+        ("not_restored", "public.plain.b", None, "column is not as before"),
     ]
 
 
@@ -273,7 +274,9 @@ def test_values_of_a_table_too_large_to_compare_are_not_known(db, applied, sessi
         "ALTER TABLE wide DROP x; ALTER TABLE wide ALTER v TYPE int, ALTER n TYPE int;",
     )
     assert told(rehearsed(db, session, "001_w")) == [
-        ("loses_values", "public.wide.v", None, "type changed from numeric to integer, values not compared")
+        ("loses_values", "public.wide.v", None, "type changed from numeric to integer, values not compared"),
+        ("not_restored", "public.wide.n", None, "column is not as before"),
+        ("not_restored", "public.wide.v", None, "column is not as before"),
     ]
 
 
@@ -315,3 +318,125 @@ def test_roles_memberships_settings_and_jobs_that_stay(db, applied, session):
         connection.execute(f"DROP OWNED BY {name}_ro, {name}_app")
         for role in ("new", "ro", "app", "else"):
             connection.execute(f"DROP ROLE IF EXISTS {name}_{role}")
+
+
+def test_a_schema_that_does_not_come_back_is_foretold(db, applied, session):
+    applied(
+        "001_t",
+        "CREATE TABLE paper (id int, note text DEFAULT 'x'); CREATE FUNCTION folded() RETURNS int LANGUAGE sql"
+        " AS 'SELECT 1'; CREATE VIEW stack AS SELECT id FROM paper;",
+        "DROP VIEW stack; DROP TABLE paper;",
+    )
+    applied(
+        "002_change",
+        "ALTER TABLE paper DROP COLUMN note; DROP FUNCTION folded; CREATE TABLE bin (id int, at date);"
+        " CREATE OR REPLACE VIEW stack AS SELECT id FROM paper WHERE id > 0;",
+        "ALTER TABLE paper ADD COLUMN note text;",
+    )
+    expected = [
+        ("not_restored", "public.bin", None, "table stays that was not there before"),
+        ("not_restored", "public.folded()", None, "function does not come back"),
+        ("not_restored", "public.paper.note", None, "column is not as before"),
+        ("not_restored", "public.stack", None, "view is not as before"),
+    ]
+    assert told(rehearsed(db, session, "002_change")) == expected
+    known = db.assess("002_change")
+    assert (known.verdict, known.headline) == ("harms", "Would succeed, and not restore 4 objects of the schema")
+    found = db.rollback("002_change", confirm="002_change").verification
+    assert found.verdict == "differs"
+    assert len(found.differences.changes) >= len(expected)
+
+
+def test_an_object_of_another_that_goes_is_told_once(db, applied, session):
+    applied("001_t", "CREATE TABLE paper (id int);", "DROP TABLE paper CASCADE;")
+    session().execute("CREATE VIEW theirs AS SELECT id FROM paper")
+    assert told(rehearsed(db, session, "001_t")) == [
+        ("takes_other", "public.theirs", None, "view, not known who made it")
+    ]
+
+
+def test_what_cannot_be_compared_is_not_called_unrestored(db, applied, session):
+    applied("001_t", "CREATE TABLE paper (id int);", "CREATE TABLE other (id int);", snapshots="none")
+    assert told(rehearsed(db, session, "001_t")) == []
+
+
+ARCHIVED = """CREATE TABLE account_archive AS SELECT id, email, plan FROM account;
+ALTER TABLE account DROP COLUMN email;
+UPDATE account SET plan = 'none';"""
+PUT_BACK = """ALTER TABLE account ADD COLUMN email text;
+UPDATE account SET email = a.email, plan = a.plan FROM account_archive a WHERE a.id = account.id;
+DROP TABLE account_archive;"""
+
+
+def accounts(session):
+    connection = session()
+    connection.execute(
+        "CREATE TABLE account (id int PRIMARY KEY, email text, plan text DEFAULT 'free');"
+        " INSERT INTO account SELECT g, 'u' || g, CASE WHEN g % 2 = 0 THEN 'paid' END FROM generate_series(1, 100) g"
+    )
+    return connection
+
+
+@pytest.mark.versions
+def test_values_that_the_rollback_brings_back_are_seen_in_the_rehearsal(db, applied, session):
+    accounts(session)
+    applied("001_a", ARCHIVED, PUT_BACK)
+    assert db.assess("001_a").verdict == "loses"  # nobody has looked yet
+    assert told(rehearsed(db, session, "001_a")) == [("loses_rows", "public.account_archive", 100, "table dropped")]
+    assert "account.email" not in db.assess("001_a").headline
+    found = db.rollback("001_a", confirm="001_a", accept_loss=True).verification
+    assert found.verdict == "restored", found.message
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        "UPDATE account_archive SET email = 'x' WHERE id = 7",
+        "INSERT INTO account (id) VALUES (101)",
+        "UPDATE account_archive SET email = CASE id WHEN 1 THEN 'u2' ELSE 'u1' END WHERE id IN (1, 2)",
+    ],
+    ids=["another value", "a row since", "two values change places"],
+)
+def test_values_that_come_back_otherwise_are_not_called_restored(db, applied, session, since):
+    connection = accounts(session)
+    applied("001_a", ARCHIVED, PUT_BACK)
+    connection.execute(since)
+    db.rehearse("001_a")
+    assert "public.account.email" in [one.identity for one in db.assess("001_a").effects]
+    assert db.rollback("001_a", confirm="001_a").verification.verdict == "schema_restored"
+
+
+def test_a_table_that_is_dropped_and_filled_again_comes_back(db, applied, session):
+    accounts(session)
+    applied(
+        "001_a",
+        "ALTER TABLE account RENAME TO kept; CREATE TABLE account AS SELECT id FROM kept; DROP TABLE account;",
+        "ALTER TABLE kept RENAME TO account;",
+    )
+    applied(
+        "002_b",
+        "CREATE TABLE copy_of_kept AS TABLE kept; DELETE FROM kept WHERE id > 50;",
+        "INSERT INTO kept SELECT * FROM copy_of_kept WHERE id > 50; DROP TABLE copy_of_kept;",
+    )
+    found = db.rollback("002_b", confirm="002_b").verification
+    assert found.verdict == "restored", found.message
+
+
+def test_text_of_values_does_not_depend_on_settings(db, applied, session):
+    connection = session()
+    connection.execute(
+        "CREATE TABLE odd (id int PRIMARY KEY, at timestamptz, took interval, x float8, b bytea, n json);"
+        " INSERT INTO odd VALUES (1, now(), '1 day 2 hours', 0.1 + 0.2, '\\x00ff', '{}'),"
+        " (2, NULL, NULL, NULL, '', '1')"
+    )
+    applied(
+        "001_o",
+        "CREATE TABLE odd_archive AS TABLE odd; TRUNCATE odd;",
+        "INSERT INTO odd TABLE odd_archive; DROP TABLE odd_archive;",
+    )
+    db.database.connection.execute(
+        "SET timezone = 'Asia/Kathmandu'; SET datestyle = 'German'; SET intervalstyle = 'iso_8601'; SET"
+        " extra_float_digits = -5; SET bytea_output = 'escape'"
+    )
+    found = db.rollback("001_o", confirm="001_o").verification
+    assert found.verdict == "restored", found.message

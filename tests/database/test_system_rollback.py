@@ -145,3 +145,25 @@ def test_in_a_schema_of_its_own_nothing_else_is_touched(empty_dsn, elsewhere):
             )
             == 0
         )
+
+
+def test_the_first_answer_names_the_audit_log_that_goes(db, session):
+    events = value(session(), "SELECT count(*) FROM migration_events")
+    known = db.assess(SYSTEM)
+    assert known.verdict == "loses"
+    assert [(one.effect, one.identity, one.rows) for one in known.effects] == [
+        ("loses_rows", "public.migration_events", events)
+    ]
+    assert f"lose {events} rows of public.migration_events" in known.headline
+    (row,) = db.list().to_dict("records")
+    assert (row["verdict"], row["headline"]) == (known.verdict, known.headline)
+
+
+def test_production_asks_that_the_loss_of_the_audit_log_is_accepted(db, elsewhere):
+    db.install(production=True)
+    options = {"confirm": SYSTEM, "reason": "moving on", "trail": elsewhere / "trail.json"}
+    with pytest.raises(mr.Refused) as caught:
+        db.rollback(SYSTEM, **options)
+    assert "migration_events" in str(caught.value)
+    assert not (elsewhere / "trail.json").exists()
+    assert db.rollback(SYSTEM, accept_loss=True, **options).assessment.verdict == "loses"

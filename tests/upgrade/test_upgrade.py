@@ -182,7 +182,7 @@ def test_after_an_upgrade_everything_goes_on(old, upgrade, tmp_path):
     with psycopg.connect(dsn, autocommit=True) as connection:
         assert value(connection, "SELECT to_regclass('app.customers') IS NULL")
         call = (
-            "SELECT success FROM execute_migration_rollback(%s, reason => 'x',"
+            "SELECT success FROM execute_migration_rollback(%s, reason => 'x', accept_loss => true,"
             " chain_head => (SELECT head_hash FROM verify_migration_events()))"
         )
         assert value(connection, call, SYSTEM)

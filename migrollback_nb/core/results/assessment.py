@@ -14,6 +14,7 @@ EffectKind = Literal[
     "loses_rows",
     "loses_values",
     "values_not_restored",
+    "not_restored",
     "restarts_sequence",
     "leaves_unpopulated",
     "leaves_disabled",

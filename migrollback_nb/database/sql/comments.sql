@@ -150,6 +150,9 @@ COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.certain IS
     'false: the text says that it may, for it is decided or built while it runs.';
 COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.source IS
     'text: read from the SQL of its file; apply: seen while it was applied.';
+COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.digest IS
+    'Of the values before and after the up migration, where the table had at most 8 MB: rows, keys, columns as '
+    'value_digest() gives them. Tells after a rollback whether they came back.';
 COMMENT ON COLUMN migrollback_schema.migration_destroyed_values.recorded_at IS 'When it was recorded.';
 
 COMMENT ON TABLE migrollback_schema.migration_proofs IS

@@ -45,6 +45,12 @@ BEGIN
             'relations', CASE WHEN is_unseen THEN migrollback_schema.unseen_baseline(
                 array_to_string(statements, ' ')
                 || coalesce((SELECT string_agg(p.prosrc, ' ') FROM pg_proc p WHERE p.oid = ANY (called)), '')) END);
+        before := before || jsonb_build_object('digests', migrollback_schema.value_digests(ARRAY(
+            SELECT (t.value ->> 'relation')::oid FROM jsonb_array_elements(before -> 'targets') t
+            UNION SELECT (r.value ->> 'relation')::oid
+              FROM jsonb_array_elements(CASE jsonb_typeof(before -> 'relations') WHEN 'array'
+                                        THEN before -> 'relations' END) r WHERE r.value -> 'exact' = 'true'),
+            clock_timestamp() + interval '1 s'));
         RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
     EXCEPTION WHEN SQLSTATE 'MR099' THEN
         NULL;
@@ -213,6 +219,9 @@ BEGIN
     SELECT record_destroyed_values.name, NULL, b.what, b.identity, b.rows, coalesce(b.estimated, false), true, 'apply'
       FROM migrollback_schema.destroyed_beyond_text(before, written, known) b;
     GET DIAGNOSTICS recorded = ROW_COUNT;
+    IF recorded > 0 THEN
+        PERFORM migrollback_schema.keep_value_digests(name, before -> 'digests');
+    END IF;
     RETURN recorded;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_destroyed_values(text, jsonb) IS
@@ -350,7 +359,7 @@ BEGIN
                      CASE WHEN bool_or(d.certain) THEN '' ELSE 'perhaps ' END
                      || string_agg(DISTINCT d.what, ' and ')
                      || CASE WHEN bool_or(w.again) THEN ', the rollback writes it again: whether the same values come '
-                                                        'back, verify --record tells' ELSE '' END AS detail
+                                                        'back, a rehearsal tells' ELSE '' END AS detail
                 FROM migrollback_schema.migration_destroyed_values d
                CROSS JOIN LATERAL (
                    SELECT EXISTS (SELECT FROM jsonb_array_elements(writes) e

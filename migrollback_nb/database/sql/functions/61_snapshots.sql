@@ -29,13 +29,20 @@ COMMENT ON FUNCTION migrollback_schema.schema_object_arrays() IS
     'schema_objects() as three arrays, looking again when another session changes the schema. Waits for locks no '
     'longer than lock_timeout. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.schema_snapshot() RETURNS jsonb
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+CREATE OR REPLACE FUNCTION migrollback_schema.objects_of_arrays(
+    kinds text[], identities text[], definitions jsonb[]) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(jsonb_object_agg(k.kind, k.objects), '{}')
     FROM (SELECT o.kind, jsonb_object_agg(o.identity, o.definition) AS objects
-          FROM migrollback_schema.schema_object_arrays() a
-            CROSS JOIN LATERAL unnest(a.kinds, a.identities, a.definitions) AS o (kind, identity, definition)
-          GROUP BY o.kind) k
+          FROM unnest(kinds, identities, definitions) AS o (kind, identity, definition) GROUP BY o.kind) k
+$function$;
+COMMENT ON FUNCTION migrollback_schema.objects_of_arrays(text[], text[], jsonb[]) IS
+    'schema_object_arrays() as one value: kind -> identity -> definition. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_snapshot() RETURNS jsonb
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT migrollback_schema.objects_of_arrays(a.kinds, a.identities, a.definitions)
+      FROM migrollback_schema.schema_object_arrays() a
 $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_snapshot() IS
     'schema_objects() as one value: kind -> identity -> definition. Looks again when another session changes the '

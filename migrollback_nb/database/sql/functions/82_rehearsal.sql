@@ -54,6 +54,8 @@ BEGIN
                        SELECT jsonb_agg(o.identity ORDER BY o.identity) FROM o
                         WHERE regexp_replace(o.identity, '\.("([^"]|"")+"|[^".]+)$', '') NOT IN (SELECT i.identity
                             FROM o i)),
+            -- what the up migration destroyed, and the rollback brings back
+            'came_back', nullif(report -> 'came_back', '[]'),
             'broken', nullif(jsonb_array_length(report -> 'broken'), 0)))
         -- whole with its nulls: an assessment gives them again
         || CASE WHEN report ? 'effects' THEN jsonb_build_object('effects', report -> 'effects') ELSE '{}' END);
@@ -173,7 +175,7 @@ DECLARE
     statements  jsonb;
     locks       jsonb;
     renamed     jsonb;
-    rows_lost   jsonb := '[]';
+    rows_lost   jsonb;
     report      jsonb;
 BEGIN
     IF cardinality(names) = 0 OR names IS NULL THEN
@@ -230,8 +232,8 @@ BEGIN
                 before.identities, before.definitions);
             routines := migrollback_schema.rehearsal_routines(
                 findings -> 'changes', names[cardinality(names)], otherwise_path);
-            after := migrollback_schema.states_after_rehearsal(
-                states.stood, states.up, states.kept, least(count_ms, max_stall_ms));
+            after := migrollback_schema.states_after_rehearsal(names, states.stood, states.up, states.kept,
+                                                               least(count_ms, max_stall_ms));
         END IF;
         RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
     EXCEPTION WHEN SQLSTATE 'MR099' THEN
@@ -249,9 +251,7 @@ BEGIN
         findings -> 'changes', findings -> 'columns_after', findings -> 'renamed');
     -- one that had no rows before has lost none
     emptied := migrollback_schema.emptied_tables(findings, truncated);
-    IF success THEN
-        rows_lost := migrollback_schema.rehearsal_losses(findings, emptied, count_ms);
-    END IF;
+    rows_lost := CASE WHEN success THEN migrollback_schema.rehearsal_losses(findings, emptied, count_ms) ELSE '[]' END;
 
     report := report || migrollback_schema.rehearsal_outcome(names, details, outcomes #>> '{0,migration_name}', success)
         || jsonb_build_object(
@@ -260,7 +260,9 @@ BEGIN
         'bodies', migrollback_schema.with_routine_users(routines -> 'bodies'),
         'changes', migrollback_schema.with_migration_owners(findings -> 'changes'))
         || migrollback_schema.rehearsal_relations(findings, emptied, locks)
-        || migrollback_schema.rehearsed_beside(names, findings -> 'changes', states.kept, after, count_ms);
+        || migrollback_schema.rehearsed_beside(
+               names, migrollback_schema.objects_of_arrays(before.kinds, before.identities, before.definitions),
+               findings -> 'changes', states.kept, states.unchanged, after, count_ms);
     report := report || jsonb_build_object('effects', migrollback_schema.rehearsal_effects(report));
     IF record THEN
         PERFORM migrollback_schema.record_migration_rehearsal(report, client);

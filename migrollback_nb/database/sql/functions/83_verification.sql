@@ -143,38 +143,23 @@ COMMENT ON FUNCTION migrollback_schema.unmet_expectations(jsonb, jsonb) IS
     'Rows of schema_changes() from what should be there to what is. expected: [kind, identity] as text -> definition, '
     'null of what should not be there. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_rollback(
-    names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
-RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb, effects jsonb)
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_after_rollback(
+    names text[], objects_before jsonb, objects_now jsonb, changes jsonb, OUT unknown text[], OUT differences jsonb,
+    OUT unexpected jsonb, OUT remarks text, OUT apart boolean, OUT uncompared int, OUT replayed boolean)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
     run           record;
-    runs          jsonb := '[]';
-    unknown       text[] := '{}';
+    runs          jsonb;
     -- all four unpacked once (|| '{}'), and read by #>, which copies no part that is only passed through
-    objects_before jsonb;
-    objects_now   jsonb;
     old_objects   jsonb;
     new_objects   jsonb;
     expected      jsonb := '{}';        -- [kind, identity] as text -> the definition that should be there, or null
     shared        record;
-    reordered     text;
-    remarks       text;
-    apart         boolean := false;     -- some were applied together with others that stay
-    uncompared    int := 0;             -- objects of theirs of which no definition from before is known
 BEGIN
-    IF old_snapshot IS NOT NULL THEN
-        objects_before := migrollback_schema.snapshot_objects(old_snapshot);
-    END IF;
-    objects_now := CASE WHEN new_snapshot IS NULL THEN migrollback_schema.schema_snapshot()
-                        ELSE migrollback_schema.snapshot_objects(new_snapshot) END;
-    changes := coalesce((SELECT jsonb_agg(to_jsonb(c))
-                         FROM migrollback_schema.schema_changes(objects_before, objects_now) c
-                          WHERE objects_before IS NOT NULL), '[]');
     differences := '[]';
     unexpected := '[]';
-    effects := migrollback_schema.effects_after_rollback(names, old_snapshot, new_snapshot, fingerprint, changes);
-
+    apart := false;                     -- some were applied together with others that stay
+    uncompared := 0;                    -- objects of theirs of which no definition from before is known
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'number', w.applied_number, 'old', w.old_snapshot, 'new', w.new_snapshot,
                'only', CASE WHEN NOT w.alone THEN n.name END)) FILTER (WHERE w.migration_name IS NOT NULL), '[]'),
@@ -184,14 +169,6 @@ BEGIN
       LEFT JOIN migrollback_schema.migration_apply_intervals(names) w ON w.migration_name = n.name
         AND (w.alone OR NOT migrollback_schema.renames_in_its_run(n.name));
     IF cardinality(unknown) > 0 THEN
-        SELECT v.verdict, v.message, v.unexpected INTO verdict, message, unexpected
-          FROM migrollback_schema.verify_by_rehearsal(unknown, (
-                   SELECT e.details -> 'foretold' FROM migrollback_schema.migration_events e
-                    WHERE e.event = 'rehearsed' AND e.migration_name = names[cardinality(names)]
-                      AND e.details ->> 'fingerprint' = fingerprint AND e.details ->> 'success' = 'true'
-                    ORDER BY e.event_number DESC LIMIT 1),
-                   CASE WHEN objects_before IS NOT NULL THEN changes END) v;
-        RETURN NEXT;
         RETURN;
     END IF;
 
@@ -242,6 +219,51 @@ BEGIN
 
     SELECT j.differences, j.unexpected, j.remarks INTO differences, unexpected, remarks
       FROM migrollback_schema.judge_rollback(expected, objects_now, changes) j;
+    replayed := EXISTS (SELECT FROM jsonb_array_elements(runs) r
+                          JOIN migrollback_schema.migration_snapshots s ON s.id = (r ->> 'old')::uuid
+                         WHERE s.description = 'replay of the folder');
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.schema_after_rollback(text[], jsonb, jsonb, jsonb) IS
+    'Compares a schema after a rollback of these migrations (objects_now, as schema_snapshot() gives them) with what '
+    'it was before they were applied. objects_before: the schema before the rollback, or NULL; changes: rows of '
+    'schema_changes() from it. unknown: those of which no snapshot from before is there, and then nothing is '
+    'compared; differences and unexpected as verify_migration_rollback() gives them; remarks: on what means nothing; '
+    'apart: some were applied together with others that stay; uncompared: definitions of which nothing is known; '
+    'replayed: compared with a replay of the folder. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.verify_migration_rollback(
+    names text[], old_snapshot uuid DEFAULT NULL, new_snapshot uuid DEFAULT NULL, fingerprint text DEFAULT NULL)
+RETURNS TABLE (verdict text, message text, changes jsonb, differences jsonb, unexpected jsonb, effects jsonb)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    objects_before jsonb;
+    objects_now   jsonb;
+    found         record;
+    reordered     text;
+BEGIN
+    IF old_snapshot IS NOT NULL THEN
+        objects_before := migrollback_schema.snapshot_objects(old_snapshot);
+    END IF;
+    objects_now := CASE WHEN new_snapshot IS NULL THEN migrollback_schema.schema_snapshot()
+                        ELSE migrollback_schema.snapshot_objects(new_snapshot) END;
+    changes := coalesce((SELECT jsonb_agg(to_jsonb(c))
+                         FROM migrollback_schema.schema_changes(objects_before, objects_now) c
+                          WHERE objects_before IS NOT NULL), '[]');
+    effects := migrollback_schema.effects_after_rollback(names, old_snapshot, new_snapshot, fingerprint, changes);
+    found := migrollback_schema.schema_after_rollback(names, objects_before, objects_now, changes);
+    differences := found.differences;
+    unexpected := found.unexpected;
+    IF cardinality(found.unknown) > 0 THEN
+        SELECT v.verdict, v.message, v.unexpected INTO verdict, message, unexpected
+          FROM migrollback_schema.verify_by_rehearsal(found.unknown, (
+                   SELECT e.details -> 'foretold' FROM migrollback_schema.migration_events e
+                    WHERE e.event = 'rehearsed' AND e.migration_name = names[cardinality(names)]
+                      AND e.details ->> 'fingerprint' = fingerprint AND e.details ->> 'success' = 'true'
+                    ORDER BY e.event_number DESC LIMIT 1),
+                   CASE WHEN objects_before IS NOT NULL THEN changes END) v;
+        RETURN NEXT;
+        RETURN;
+    END IF;
     reordered := (SELECT string_agg(DISTINCT c ->> 'identity', ', ') FROM jsonb_array_elements(differences || changes) c
                    WHERE c ->> 'change' = 'reordered');
     verdict := CASE WHEN unexpected <> '[]' OR EXISTS (
@@ -249,14 +271,10 @@ BEGIN
                     THEN 'differs'
                     WHEN migrollback_schema.effects_that_remain(effects) <> '[]' THEN 'schema_restored'
                     ELSE 'restored' END;
-    message := migrollback_schema.verification_message(cardinality(names), differences, unexpected, reordered, apart,
-                                                       uncompared, effects)
-        || coalesce(' (' || nullif(remarks, '') || ')', '');
-    IF EXISTS (SELECT FROM jsonb_array_elements(runs) r
-                 JOIN migrollback_schema.migration_snapshots s ON s.id = (r ->> 'old')::uuid
-                WHERE s.description = 'replay of the folder') THEN
-        message := message || ' (compared with a replay of the folder)';
-    END IF;
+    message := migrollback_schema.verification_message(cardinality(names), differences, unexpected, reordered,
+                                                       found.apart, found.uncompared, effects)
+        || coalesce(' (' || nullif(found.remarks, '') || ')', '')
+        || CASE WHEN found.replayed THEN ' (compared with a replay of the folder)' ELSE '' END;
     RETURN NEXT;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text) IS

@@ -128,7 +128,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET j
         SELECT 5 + k.place AS place,
                format(k.form, CASE WHEN count(DISTINCT o.identity) <= 2 THEN string_agg(DISTINCT o.identity, ' and ')
                                    ELSE count(DISTINCT o.identity) || ' ' || k.many END)
-          FROM (VALUES (1, 'breaks', 'break %s', 'functions or views'),
+          FROM (VALUES (0, 'not_restored', 'not restore %s', 'objects of the schema'),
+                       (1, 'breaks', 'break %s', 'functions or views'),
                        (2, 'restarts_sequence', 'start %s anew', 'sequences'),
                        (3, 'leaves_unpopulated', 'leave %s unpopulated', 'materialized views'),
                        (4, 'leaves_disabled', 'leave %s disabled', 'triggers'),

@@ -55,6 +55,23 @@ COMMENT ON FUNCTION migrollback_schema.migration_blockers(text[]) IS
     'Why these migrations may not be rolled back in this order, in the words of can_rollback_migration(); none where '
     'they may. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.system_rollback_losses(name text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT coalesce((
+        SELECT jsonb_build_array(jsonb_build_object(
+                   'effect', 'loses_rows', 'identity', format('%I.migration_events', n.nspname),
+                   -- numbered without a gap: the last number is how many there are, without counting them
+                   'rows', (SELECT coalesce(max(e.event_number), 0) FROM migrollback_schema.migration_events e),
+                   'detail', 'the history and the audit log end', 'migration', NULL, 'known_by', 'catalog'))
+          FROM migrollback_schema.migration_history h
+          JOIN pg_class c ON c.oid = 'migrollback_schema.migration_history'::regclass
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE h.migration_name = system_rollback_losses.name AND h.metadata ->> 'system' = 'true'), '[]')
+$function$;
+COMMENT ON FUNCTION migrollback_schema.system_rollback_losses(text) IS
+    'What rolling back the rollback system itself loses: the audit log, as an array of one effect; of any other '
+    'migration nothing. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_effects_known(
     names text[], otherwise_path text, rehearsal jsonb)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
@@ -67,7 +84,9 @@ BEGIN
             effects := migrollback_schema.merged_effects(
                 effects, migrollback_schema.migration_loss_by_text(name, otherwise_path));
         END IF;
-        effects := migrollback_schema.merged_effects(effects, migrollback_schema.migration_values_not_restored(name));
+        effects := migrollback_schema.merged_effects(effects, migrollback_schema.system_rollback_losses(name));
+        effects := migrollback_schema.merged_effects(effects, migrollback_schema.without_values_put_back(
+            migrollback_schema.migration_values_not_restored(name), rehearsal -> 'came_back', NULL::jsonb));
         effects := migrollback_schema.merged_effects(effects, coalesce(
             (SELECT p.effects FROM migrollback_schema.migration_proof(name) p), '[]'));
     END LOOP;
@@ -199,6 +218,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $fu
     SELECT e.migration_name FROM migrollback_schema.migration_events e WHERE e.event = 'rehearsed'
     UNION SELECT p.migration_name FROM migrollback_schema.migration_proofs p
     UNION SELECT v.migration_name FROM migrollback_schema.migration_destroyed_values v
+    UNION SELECT h.migration_name FROM migrollback_schema.migration_history h WHERE h.metadata ->> 'system' = 'true'
     UNION
     -- whose rollback drops or writes, by its text, a table of a name that one with rows has
     SELECT s.migration_name

@@ -168,19 +168,67 @@ COMMENT ON FUNCTION migrollback_schema.broken_triggers(jsonb) IS
     'Effects breaks of trigger functions in PL/pgSQL that name a column of NEW or OLD that the rollback drops, by the '
     'report of a rehearsal. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_not_restored(names text[], objects_before jsonb, changes jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
+DECLARE
+    found record;
+BEGIN
+    -- the rollback is undone by now: what stood after it are the objects from before, with its changes
+    found := migrollback_schema.schema_after_rollback(names, objects_before, (
+        SELECT coalesce(jsonb_object_agg(k.kind, k.objects), '{}')
+        FROM (SELECT o.kind, jsonb_object_agg(o.identity, o.definition) AS objects
+                FROM (SELECT b.key AS kind, i.key AS identity, i.value AS definition
+                        FROM jsonb_each(objects_before) b CROSS JOIN LATERAL jsonb_each(b.value) i
+                       WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(changes) c
+                                          WHERE c ->> 'kind' = b.key AND c ->> 'identity' = i.key)
+                      UNION ALL
+                      SELECT c ->> 'kind', c ->> 'identity', c -> 'new_definition' FROM jsonb_array_elements(changes) c
+                       WHERE jsonb_typeof(c -> 'new_definition') <> 'null') o
+               GROUP BY o.kind) k), changes);
+    RETURN (
+        WITH one AS (
+            SELECT DISTINCT ON (c ->> 'kind', c ->> 'identity') c ->> 'kind' AS kind, c ->> 'identity' AS identity,
+                   c ->> 'change' AS change
+              FROM jsonb_array_elements(found.differences || found.unexpected) c
+             WHERE c ->> 'change' <> 'reordered')
+        SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect('not_restored', o.identity, NULL::bigint,
+                   o.kind || CASE o.change WHEN 'created' THEN ' stays that was not there before'
+                                           WHEN 'dropped' THEN ' does not come back'
+                                           ELSE ' is not as before' END, 'rehearsal', NULL::text, false)
+                                  ORDER BY o.identity, o.kind), '[]')
+          FROM one o
+         -- parts of what goes or stays as a whole need not be named
+         WHERE NOT EXISTS (SELECT FROM one w WHERE w.change = o.change AND w.identity <> o.identity
+                              AND starts_with(o.identity, w.identity || '.')));
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.schema_not_restored(text[], jsonb, jsonb) IS
+    'Effects not_restored: what would not be in the schema as it was before these migrations were applied, by the '
+    'changes of a rehearsal and the schema before it; none where there is no snapshot from before. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_effects(report jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     IF (report ->> 'success')::boolean IS NOT TRUE THEN
         RETURN '[]';
     END IF;
-    RETURN migrollback_schema.effects_on_rows(report) || migrollback_schema.effects_on_others(report)
+    RETURN migrollback_schema.without_values_put_back(
+               migrollback_schema.effects_on_rows(report), report -> 'came_back', report -> 'unchanged_since')
+        || migrollback_schema.effects_on_others(report)
         || coalesce((
             SELECT jsonb_agg(migrollback_schema.migration_effect('breaks', b ->> 'identity', NULL::bigint,
                        format('%s: %s', b ->> 'kind', b ->> 'because'), 'rehearsal', NULL::text, false)
                              ORDER BY b ->> 'identity')
             FROM jsonb_array_elements(report -> 'broken') b WHERE (b ->> 'certain')::boolean), '[]')
         || coalesce(migrollback_schema.broken_triggers(report), '[]')
+        -- what is said of an object already, as another's or of its state, is said once
+        || coalesce((
+            SELECT jsonb_agg(n.value ORDER BY n.place)
+              FROM jsonb_array_elements(report -> 'not_restored') WITH ORDINALITY AS n (value, place)
+             WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(migrollback_schema.effects_on_others(report)
+                                                                || coalesce(report -> 'states', '[]')) o
+                                WHERE o ->> 'identity' = n.value ->> 'identity'
+                                   OR starts_with(n.value ->> 'identity', (o ->> 'identity') || '.'))), '[]')
         || coalesce(report -> 'states', '[]')
         || coalesce((
             SELECT jsonb_agg(migrollback_schema.migration_effect('locks', k.relation, NULL::bigint,
@@ -199,46 +247,55 @@ COMMENT ON FUNCTION migrollback_schema.rehearsal_effects(jsonb) IS
     'assess_migration() gives them. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.states_before_rehearsal(
-    names text[], otherwise_path text, count_ms int, OUT stood jsonb, OUT up jsonb, OUT kept jsonb)
+    names text[], otherwise_path text, count_ms int, OUT stood jsonb, OUT up jsonb, OUT kept jsonb,
+    OUT unchanged text[])
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     stood := migrollback_schema.schema_states();
     up := migrollback_schema.states_around_apply(names);
     kept := migrollback_schema.keep_values(names, otherwise_path,
                                            clock_timestamp() + make_interval(secs => count_ms / 4000.0));
+    unchanged := migrollback_schema.values_as_they_were(
+        names, 'after', clock_timestamp() + make_interval(secs => count_ms / 4000.0));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.states_before_rehearsal(text[], text, int) IS
-    'What a rehearsal compares with beside the schema: schema_states(), states_around_apply(), and keep_values() '
-    'within a quarter of count_ms. Does not write.';
+    'What a rehearsal compares with beside the schema: schema_states(), states_around_apply(), keep_values() '
+    'within a quarter of count_ms, and what of the written values is as after the apply. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.states_after_rehearsal(
-    old_states jsonb, up_states jsonb, kept jsonb, count_ms int)
+    names text[], old_states jsonb, up_states jsonb, kept jsonb, count_ms int)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     -- Under the locks of the rollback: short.
     RETURN jsonb_build_object(
         'kept', migrollback_schema.keep_values_again(kept, clock_timestamp()
                                                            + make_interval(secs => count_ms / 4000.0)),
+        'came_back', migrollback_schema.values_as_they_were(
+            names, 'before', clock_timestamp() + make_interval(secs => count_ms / 4000.0)),
         'states', migrollback_schema.state_effects(old_states, migrollback_schema.schema_states(), up_states,
                                                    'rehearsal'));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.states_after_rehearsal(jsonb, jsonb, jsonb, int) IS
-    'What a rollback that has just run in this transaction did beside the schema: kept (keep_values_again()), states '
-    '(state_effects()). Does not write.';
+COMMENT ON FUNCTION migrollback_schema.states_after_rehearsal(text[], jsonb, jsonb, jsonb, int) IS
+    'What a rollback that has just run in this transaction did beside the schema: kept (keep_values_again()), '
+    'came_back (values_as_they_were()), states (state_effects()). Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsed_beside(
-    names text[], changes jsonb, kept jsonb, after jsonb, count_ms int)
+    names text[], objects_before jsonb, changes jsonb, kept jsonb, unchanged text[], after jsonb, count_ms int)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     RETURN jsonb_build_object(
-        'states', after -> 'states', 'values', migrollback_schema.compare_values(kept, after -> 'kept'),
+        'not_restored', CASE WHEN after <> '{}' THEN migrollback_schema.schema_not_restored(
+            names, objects_before, changes) END,
+        'states', after -> 'states', 'came_back', after -> 'came_back',
+        'unchanged_since', to_jsonb(unchanged), 'values', migrollback_schema.compare_values(kept, after -> 'kept'),
         'retyped', migrollback_schema.retyped_columns(changes, EXISTS (
             SELECT FROM migrollback_schema.migration_history h
              WHERE h.migration_name = ANY (names) AND h.rollback_sql ~* '\musing\M')),
         'up_written', migrollback_schema.rows_written_by(names, 'applied'),
         'detached', migrollback_schema.rows_of_detached(changes, count_ms));
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.rehearsed_beside(text[], jsonb, jsonb, jsonb, int) IS
-    'What a rehearsal knows beside the schema, for rehearsal_effects(), when the rollback is undone: states, values '
+COMMENT ON FUNCTION migrollback_schema.rehearsed_beside(text[], jsonb, jsonb, jsonb, text[], jsonb, int) IS
+    'What a rehearsal knows beside the schema, for rehearsal_effects(), when the rollback is undone: '
+    'not_restored (schema_not_restored()), states, came_back (values), unchanged_since (values), values '
     '(compared), retyped (columns whose type changes), up_written (rows that the ups wrote), detached (rows that leave '
     'a parent). Does not write.';

@@ -153,6 +153,8 @@ DECLARE
              WHERE h.migration_name = n.name AND p.grade = 'restores'));
     found    jsonb;
     name     text;
+    came_back constant jsonb := to_jsonb(migrollback_schema.values_as_they_were(
+                                    names, 'before', clock_timestamp() + interval '1 s'));
 BEGIN
     SELECT s.states INTO old FROM migrollback_schema.migration_states s
      WHERE s.snapshot = old_snapshot AND s.moment = 'before rollback' AND s.event_number < ended
@@ -176,7 +178,8 @@ BEGIN
     END LOOP;
     RETURN (SELECT coalesce(jsonb_agg(e.value || jsonb_build_object(
                        'words', migrollback_schema.migration_effect_words(e.value)) ORDER BY e.place), '[]')
-            FROM jsonb_array_elements(migrollback_schema.merged_effects(found, '[]'::jsonb))
+            FROM jsonb_array_elements(migrollback_schema.without_values_put_back(
+                     migrollback_schema.merged_effects(found, '[]'::jsonb), came_back, NULL::jsonb))
                  WITH ORDINALITY AS e (value, place));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.effects_after_rollback(text[], uuid, uuid, text, jsonb) IS
@@ -190,7 +193,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT coalesce(jsonb_agg(e.value ORDER BY e.place), '[]')
     FROM jsonb_array_elements(effects) WITH ORDINALITY AS e (value, place)
     WHERE NOT (e.value ->> 'effect' IN ('loses_rows', 'loses_values')
-               AND (NOT migrollback_schema.stands_now(e.value ->> 'identity')
+               AND (coalesce(e.value ->> 'restored', '') = 'true'
+                    OR NOT migrollback_schema.stands_now(e.value ->> 'identity')
                     -- they stand in a table of its own, as the schema says
                     OR e.value ->> 'detail' LIKE 'rows leave it with %'))
 $function$;

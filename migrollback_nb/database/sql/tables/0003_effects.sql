@@ -11,6 +11,7 @@ CREATE TABLE migrollback_schema.migration_destroyed_values (
     estimated        boolean NOT NULL DEFAULT false,
     certain          boolean NOT NULL DEFAULT true,
     source           text NOT NULL CHECK (source IN ('text', 'apply')),
+    digest           jsonb CHECK (jsonb_typeof(digest) = 'object'),
     recorded_at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 ALTER TABLE migrollback_schema.migration_destroyed_values REPLICA IDENTITY FULL;
