@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
+from migrollback_nb.core import errors
 from migrollback_nb.database.session import Row, Session
 
 
@@ -28,6 +29,18 @@ class DependencyQueries:
     def to_search(self, names: Sequence[str] = ()) -> list[Row]:
         """Rows of migrations_to_search(): of which it was not looked for what they need, and these. Does not write."""
         return self._session.call("migrations_to_search", names=list(names))
+
+    def unsearched(self) -> int:
+        """Of how many migrations it was not looked for what they need; 0 where one may not ask. Does not write."""
+        try:
+            rows = self._session.query(
+                "SELECT pg_catalog.count(*) AS migrations FROM {schema}.migrations_to_search('{{}}'::text[]) s"
+            )
+        except errors.DatabaseError as error:
+            if error.sqlstate != "42501":
+                raise
+            return 0
+        return int(rows[0]["migrations"])
 
     def facts(
         self, names: Sequence[str], identities: Sequence[str], words: Sequence[str], used: Sequence[str]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from migrollback_nb.panels.checklist_panel import ChecklistPanel
-from migrollback_nb.panels.graph_panel import GraphDrawing, GraphPanel
+from migrollback_nb.panels.graph_drawing import GraphDrawing
+from migrollback_nb.panels.graph_panel import GraphPanel
 from migrollback_nb.panels.history_panel import HistoryPanel
 from migrollback_nb.panels.panel import link
 from migrollback_nb.panels.rollback_panel import CheckPanel, ConfirmPanel, PreviewPanel, RollbackPanel

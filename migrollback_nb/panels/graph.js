@@ -1,203 +1,375 @@
-// The drawing of a graph: a node is chosen by click or keyboard, the drawing zooms and pans. Loads nothing from anywhere.
-const ALLOWED = new Set(["svg", "g", "a", "title", "text", "path", "polygon", "polyline", "ellipse"]);
+// The drawing of dependencies: a migration is chosen by click or keyboard, and what falls with it is marked in the page. Loads nothing.
 const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-
-function clean(text) {
-  // dot has escaped every name already; nothing but shapes and text gets through here whatever happens
-  const svg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-  for (const element of [svg, ...svg.querySelectorAll("*")]) {
-    if (!ALLOWED.has(element.localName)) {
-      element.remove();
-      continue;
-    }
-    for (const { name } of [...element.attributes]) {
-      if (/^on|href$|^style$/i.test(name)) element.removeAttribute(name);
-    }
-  }
-  return document.importNode(svg, true);
-}
+const VIEWS = [["plan", "Plan"], ["graph", "Graph"], ["lanes", "Lanes"], ["tables", "Tables"]];
+const NOTHING = { ids: [], names: [], short: [], words: [], status: [], bare: [], edges: [] };
+let panels = 0;
 
 function render({ model, el }) {
   const selection = selectionOf(model, "chosen");
+  const own = `migrollback-panel-${(panels += 1)}-${Math.random().toString(36).slice(2)}`;
   el.classList.add("migrollback-graph");
-  const bar = document.createElement("div");
-  bar.className = "migrollback-graph-bar";
-  bar.setAttribute("role", "toolbar");
-  bar.setAttribute("aria-label", "Zoom");
-  const frame = document.createElement("div");
-  frame.className = "migrollback-graph-frame";
-  el.append(bar, frame);
   // also outside of a panel the keys are the drawing's, not the notebook's
   el.addEventListener("focusin", (event) => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
+  const made = (kind, name, ...children) => {
+    const element = document.createElement(kind);
+    element.className = `migrollback-${name}`;
+    element.append(...children);
+    return element;
+  };
+  const tabs = made("div", "graph-tabs");
+  tabs.setAttribute("role", "tablist");
+  tabs.setAttribute("aria-label", "View");
+  const bar = made("div", "graph-bar");
+  bar.setAttribute("role", "toolbar");
+  bar.setAttribute("aria-label", "Zoom");
+  const said = made("div", "graph-said");
+  said.setAttribute("role", "status");
+  const frame = made("div", "graph-frame");
+  frame.id = own;
+  const why = made("div", "graph-why");
+  why.setAttribute("aria-live", "polite");
 
-  let svg = null;
-  let home = null; // the viewBox that shows all
-  let view = null; // the viewBox now
-  let nodes = new Map(); // id -> element
-  const ids = new WeakMap(); // and back
+  let facts = NOTHING;
+  let reckoned = dependencyModel(facts);
+  let places = new Map(); // id -> place in the facts
+  let numbers = new Map(); // "id id" -> number of the edge
+  let picture = { svg: null, nodes: new Map(), edges: new Map() };
+  let ids = new WeakMap(); // element -> id of a node, or key of an edge
+  let marked = { nodes: new Map(), edges: new Map(), start: null };
+  let dragged = false;
 
+  const scroller = scrollerOf(frame, () => minimap.moved());
+  const colour = (name) => getComputedStyle(el).getPropertyValue(`--migrollback-map-${name || "node"}`) || "#808080";
+  const minimap = minimapOf(scroller, colour);
+  const reasons = reasonsOf(() => facts, {
+    look: (number) => look(number),
+    choose: (place) => choose(facts.ids[place]),
+    reveal: (number) => {
+      const [dependent, dependency] = facts.edges[number];
+      const at = lineOf(number) ?? picture.nodes.get(facts.ids[dependent]) ?? picture.nodes.get(facts.ids[dependency]);
+      if (at) scroller.reveal(at);
+    },
+  });
+  const side = made("div", "graph-side", minimap.element, why, reasons.element);
+  el.append(made("div", "graph-head", tabs, bar), said, made("div", "graph-body", frame, side));
+
+  // -- tabs and tools --------------------------------------------------------------------------------------------
+
+  for (const [view, words] of VIEWS) {
+    const tab = made("button", "graph-tab", words);
+    tab.type = "button";
+    tab.dataset.view = view;
+    tab.setAttribute("role", "tab");
+    tab.setAttribute("aria-controls", own);
+    tabs.append(tab);
+  }
+  const open = (view) => {
+    if (view === model.get("view")) return;
+    model.set("view", view);
+    model.save_changes();
+  };
+  tabs.addEventListener("click", (event) => event.target.dataset.view && open(event.target.dataset.view));
+  tabs.addEventListener("keydown", (event) => {
+    const list = [...tabs.children];
+    const at = list.indexOf(event.target);
+    const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: list.length - 1 }[event.key];
+    if (next === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    const tab = list[(next + list.length) % list.length];
+    tab.focus();
+    open(tab.dataset.view);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  const showTabs = () => {
+    for (const tab of tabs.children) {
+      const here = tab.dataset.view === model.get("view");
+      tab.setAttribute("aria-selected", String(here));
+      tab.tabIndex = here ? 0 : -1;
+    }
+    frame.setAttribute("aria-busy", String(model.get("view") !== model.get("drawn")));
+  };
   const button = (words, sign, action) => {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.textContent = sign;
-    made.setAttribute("aria-label", words);
-    made.title = words;
-    made.addEventListener("click", action);
-    bar.append(made);
+    const one = made("button", "graph-tool", sign);
+    one.type = "button";
+    one.setAttribute("aria-label", words);
+    one.title = words;
+    one.addEventListener("click", action);
+    bar.append(one);
   };
-  const look = (box) => {
-    view = box;
-    svg?.setAttribute("viewBox", view.join(" "));
+  const chosenNode = () => picture.nodes.get(selection.shown());
+  button("Zoom in", "+", () => scroller.zoom(1.4));
+  button("Zoom out", "−", () => scroller.zoom(1 / 1.4));
+  button("Show all of it", "⤢ all", () => scroller.whole());
+  button("Centre on the chosen migration", "◎ chosen", () => chosenNode() && scroller.centre(chosenNode()));
+  const tick = made("input", "graph-tick");
+  tick.type = "checkbox";
+  tick.checked = true;
+  tick.addEventListener("change", () => {
+    el.classList.toggle("migrollback-no-schema-only", !tick.checked);
+    refill();
+  });
+  const schemaTick = made("label", "graph-label", tick, " edges by schema alone");
+  bar.append(schemaTick);
+
+  // when the marks are seen: the list and the map are looked at later
+  let waiting = [];
+  const afterwards = (action) => {
+    waiting.push(action);
+    if (waiting.length > 1) return;
+    const work = () => {
+      const actions = waiting;
+      waiting = [];
+      for (const one of actions) one();
+    };
+    requestAnimationFrame(() => setTimeout(work));
   };
-  const zoom = (factor, at = [0.5, 0.5]) => {
-    if (!svg) return;
-    const [x, y, width, height] = view;
-    const wide = Math.min(home[2] * 4, Math.max(home[2] / 200, width / factor));
-    const high = (height * wide) / width;
-    look([x + (width - wide) * at[0], y + (height - high) * at[1], wide, high]);
-  };
-  const pan = (x, y) => svg && look([view[0] + x * view[2], view[1] + y * view[3], view[2], view[3]]);
-  const centre = (node) => {
-    const box = middle(node);
-    // as large as it reads well: one unit of the drawing is one pixel
-    const wide = Math.min(home[2], frame.clientWidth || home[2]);
-    const high = Math.min(home[3], frame.clientHeight || home[3]);
-    const inside = (at, size, from, all) => Math.max(from, Math.min(at - size / 2, from + all - size));
-    look([inside(box[0], wide, home[0], home[2]), inside(box[1], high, home[1], home[3]), wide, high]);
-  };
-  const middle = (node) => {
-    const box = node.getBBox();
-    const corner = node.getCTM();
-    const root = svg.getCTM();
-    const point = new DOMPoint(box.x + box.width / 2, box.y + box.height / 2).matrixTransform(root.inverse().multiply(corner));
-    return [point.x, point.y];
-  };
-  button("Zoom in", "+", () => zoom(1.4));
-  button("Zoom out", "−", () => zoom(1 / 1.4));
-  button("Show all of it", "⤢ all", () => home && look([...home]));
-  button("Centre on the chosen migration", "◎ chosen", () => nodes.get(selection.shown()) && centre(nodes.get(selection.shown())));
+
+  // -- choice and marks ------------------------------------------------------------------------------------------
 
   const choose = (id) => {
-    if (model.get("locked")) return;
+    if (model.get("locked") || !places.has(id)) return;
     selection.select(id);
     mark();
   };
+  const wordsOf = (id, marks) => {
+    const place = places.get(id);
+    if (place === undefined) return "";
+    const verdict = model.get("verdicts")[place];
+    const words = `${facts.names[place]}, ${facts.words[place]}${verdict ? `, ${verdict}` : ""}`;
+    if (!marks || place === marks.start) return words;
+    if (marks.number.has(place)) return `${words}, falls as number ${marks.number.get(place)} of ${marks.falling.length}`;
+    if (marks.required.has(place)) return `${words}, the choice depends on it`;
+    return marks.resting.has(place) ? `${words}, depends on the choice` : words;
+  };
+  const name = (node, id, marks) => node.setAttribute("aria-label", wordsOf(id, marks));
+  const kind = (place, marks) =>
+    place === marks.start ? "chosen" : marks.number.has(place) ? "falls" : marks.required.has(place) ? "needs" : marks.resting.has(place) ? "rests" : "";
   const mark = () => {
     const chosen = selection.shown();
-    const found = new Set(model.get("found"));
-    const stop = nodes.has(chosen) ? chosen : nodes.keys().next().value;
-    for (const [id, node] of nodes) {
-      node.classList.toggle("migrollback-chosen", id === chosen);
-      node.classList.toggle("migrollback-found", found.has(id));
-      node.setAttribute("aria-pressed", String(id === chosen));
-      // one stop for Tab; arrows go on from there
-      node.setAttribute("tabindex", id === stop ? "0" : "-1");
+    const start = places.get(chosen) ?? null;
+    const before = marked;
+    marked = { nodes: new Map(), edges: new Map(), start, marks: start === null ? null : reckoned.marks(start) };
+    const marks = marked.marks;
+    if (marks) {
+      for (const place of [...marks.resting, ...marks.required]) {
+        const node = picture.nodes.get(facts.ids[place]);
+        if (node) marked.nodes.set(facts.ids[place], kind(place, marks));
+      }
+      for (const [key, edge] of picture.edges) {
+        const number = numbers.get(key);
+        if (number === undefined) continue;
+        const sort = kindOf(facts.edges[number][0], facts.edges[number][1], marks);
+        if (sort) marked.edges.set(edge, sort);
+      }
     }
+    for (const [id] of before.nodes) {
+      const node = picture.nodes.get(id);
+      if (!node) continue;
+      node.classList.remove("chosen", "falls", "needs", "rests");
+      if (node.hasAttribute("aria-pressed")) node.setAttribute("aria-pressed", "false");
+      if (!marked.nodes.has(id)) name(node, id, marks);
+    }
+    for (const [edge, sort] of before.edges) edge.classList.remove(sort);
+    for (const [id, sort] of marked.nodes) {
+      const node = picture.nodes.get(id);
+      node.classList.add(...(sort === "chosen" ? ["falls", "chosen"] : [sort]));
+      name(node, id, marks);
+      if (sort === "chosen") node.setAttribute("aria-pressed", "true");
+    }
+    for (const [edge, sort] of marked.edges) edge.classList.add(sort);
+    picture.svg?.classList.toggle("migrollback-marked", start !== null);
+    picture.svg?.querySelector(`:scope > .${ORDER}`)?.remove();
+    // a plan counts its own steps
+    if (marks && picture.svg && model.get("around") !== chosen) count(marks);
+    stopAt(picture.nodes.has(chosen) ? chosen : [...picture.nodes.keys()].find((id) => places.has(id)));
+    said.textContent = marks ? sentence() : "";
+    marked.facts = facts;
+    const listed = before.start !== start || before.facts !== facts;
+    afterwards(() => {
+      if (listed) refill();
+      minimap.draw(picture.nodes, (id) => marked.nodes.get(id)?.replace("rests", ""));
+    });
+    const node = chosenNode();
+    if (node && frame.clientWidth) scroller.reveal(node);
+  };
+  // numbers in the drawing, where there is room for them; they stand in names and list as well
+  const count = (marks) => numbersOf(marks, (place) => facts.ids[place], scroller.boxes(picture.nodes), picture.svg);
+  const refill = () => {
+    const list = reckoned.reasons(marked.start).filter((number) => tick.checked || !facts.edges[number][3]);
+    const words = marked.start === null ? `${list.length.toLocaleString("en-US")} dependencies` : `${list.length.toLocaleString("en-US")} reasons, those of the choice first`;
+    reasons.fill(list, list.length ? words : marked.start === null ? "No dependency is recorded" : "No dependency: nothing depends on it, and it depends on nothing", marked.marks);
+    why.textContent = "";
+  };
+  const sentence = () => {
+    const { falling, required } = marked.marks;
+    const verdict = model.get("verdicts")[marked.start];
+    const outside = picture.svg ? [...falling, ...required].filter((place) => !picture.nodes.has(facts.ids[place])).length : 0;
+    const text = `${facts.names[marked.start]}${verdict ? ` (${verdict})` : ""}: ${reckoned.sentence(marked.start)}`;
+    return outside && model.get("drawn") !== "tables" ? `${text} ${outside.toLocaleString("en-US")} of these are outside this picture.` : text;
+  };
+
+  // -- edges -----------------------------------------------------------------------------------------------------
+
+  const lineOf = (number) => picture.edges.get(`${facts.ids[facts.edges[number][0]]} ${facts.ids[facts.edges[number][1]]}`);
+  const edgeWords = (number) => {
+    const [dependent, dependency, , , reason] = facts.edges[number];
+    return `${facts.names[dependent]} depends on ${facts.names[dependency]}: ${reason}`;
+  };
+  let looked = [];
+  const look = (number) => {
+    for (const element of looked) element.classList.remove("migrollback-looked-at");
+    looked = [];
+    if (number === null) return;
+    const [dependent, dependency] = facts.edges[number];
+    looked = [lineOf(number), picture.nodes.get(facts.ids[dependent]), picture.nodes.get(facts.ids[dependency])].filter(Boolean);
+    for (const element of looked) element.classList.add("migrollback-looked-at");
+  };
+  const showReason = (edge) => {
+    const number = numbers.get(ids.get(edge));
+    look(number);
+    reasons.show(number);
+    why.textContent = edgeWords(number);
+  };
+
+  // -- the drawing -----------------------------------------------------------------------------------------------
+
+  // one stop for Tab among the nodes, one among the edges; arrows go on from there
+  const stopAt = (id) => {
+    for (const node of frame.querySelectorAll('g.node[tabindex="0"]')) node.setAttribute("tabindex", "-1");
+    picture.nodes.get(id)?.setAttribute("tabindex", "0");
+  };
+  const take = () => {
+    facts = { ...NOTHING, ...model.get("facts") };
+    reckoned = dependencyModel(facts);
+    places = new Map(facts.ids.map((id, place) => [id, place]));
+    numbers = new Map(facts.edges.map(([dependent, dependency], number) => [`${facts.ids[dependent]} ${facts.ids[dependency]}`, number]));
+    schemaTick.hidden = !facts.edges.some((edge) => edge[3]);
   };
   const draw = () => {
     const held = frame.contains(document.activeElement);
-    frame.replaceChildren();
-    nodes = new Map();
-    svg = null;
+    picture = { svg: null, nodes: new Map(), edges: new Map() };
+    ids = new WeakMap();
+    marked = { nodes: new Map(), edges: new Map(), start: null };
     const text = model.get("svg");
-    if (!text) return;
-    svg = clean(text);
+    frame.hidden = bar.hidden = !text;
+    if (!text) {
+      scroller.clear();
+      mark();
+      return;
+    }
+    picture = read(text);
+    const { svg, nodes, edges } = picture;
     svg.setAttribute("role", "group");
     svg.setAttribute("aria-label", model.get("label"));
-    home = svg.getAttribute("viewBox").split(/\s+/).map(Number);
-    svg.removeAttribute("width");
-    svg.removeAttribute("height");
-    // one unit of the drawing is one pixel, as long as there is room
-    frame.style.height = `${Math.min(480, Math.max(120, home[3]))}px`;
-    frame.append(svg);
-    look([...home]);
-    const words = model.get("words");
-    for (const title of svg.querySelectorAll("title")) title.remove();
-    for (const link of svg.querySelectorAll("a")) {
-      const tip = link.getAttributeNS("http://www.w3.org/1999/xlink", "title")?.trim();
-      if (tip) {
-        const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
-        title.textContent = tip;
-        link.prepend(title);
-      }
-      link.replaceWith(...link.childNodes);
-    }
-    for (const node of svg.querySelectorAll("g.node")) {
-      const id = node.id;
-      nodes.set(id, node);
+    for (const [id, node] of nodes) {
+      if (!places.has(id)) continue;
       ids.set(node, id);
       node.setAttribute("role", "button");
-      node.setAttribute("aria-label", words[id] ?? id);
-      node.addEventListener("click", () => !dragged && choose(id));
+      node.setAttribute("tabindex", "-1");
+      node.setAttribute("aria-pressed", "false");
+      name(node, id, null);
     }
-    // two drawings on one page must not have one id
-    for (const element of svg.querySelectorAll("[id]")) element.removeAttribute("id");
+    let first = "0";
+    for (const [key, edge] of edges) {
+      const number = numbers.get(key);
+      if (number === undefined) continue;
+      ids.set(edge, key);
+      edge.setAttribute("role", "button");
+      edge.setAttribute("tabindex", first);
+      first = "-1";
+      edge.setAttribute("aria-label", edgeWords(number));
+      tip(edge, edgeWords(number));
+      edge.classList.toggle("schema-only", Boolean(facts.edges[number][3]));
+    }
+    scroller.show(svg, model.get("height"));
     mark();
-    const chosen = nodes.get(selection.shown());
+    const chosen = chosenNode();
     if (held && chosen) chosen.focus({ preventScroll: true });
     fit();
   };
   const fit = () => {
-    // a drawing that would be too small to read shows its part around the chosen one, or around the newest; no size: not in the page yet
-    fitted = !svg || frame.clientWidth > 0;
-    if (fitted && nodes.size && (home[2] > 1.5 * frame.clientWidth || home[3] > 1.5 * frame.clientHeight)) {
-      centre(nodes.get(selection.shown()) ?? [...nodes.values()].at(-1));
-    }
+    // no size: not in the page yet
+    fitted = !picture.svg || frame.clientWidth > 0;
+    if (!fitted || !picture.svg) return;
+    const node = chosenNode();
+    if (node) scroller.reveal(node);
+    else if (model.get("drawn") === "graph" && scroller.overflows && picture.nodes.size) scroller.begin([...picture.nodes.values()].at(-1));
   };
   let fitted = true;
-  const seen = new ResizeObserver(() => fitted || fit());
+  const seen = new ResizeObserver(() => {
+    if (fitted) minimap.moved();
+    else draw();
+  });
   seen.observe(frame);
 
+  frame.addEventListener("click", (event) => {
+    if (dragged) return;
+    const node = event.target.closest("g.node");
+    const edge = event.target.closest("g.edge");
+    if (node && ids.has(node)) choose(ids.get(node));
+    else if (edge && ids.has(edge)) edge.focus({ preventScroll: true });
+  });
   frame.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const node = event.target.closest?.("g.node");
-    if (!node || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Enter" || event.key === " ") choose(ids.get(node));
-    else if (event.key === "+") zoom(1.4);
-    else if (event.key === "-") zoom(1 / 1.4);
-    else if (event.key === "0") look([...home]);
-    else if (ARROWS[event.key] && event.shiftKey) pan(ARROWS[event.key][0] * 0.2, ARROWS[event.key][1] * 0.2);
-    else if (ARROWS[event.key]) {
-      const [right, down] = ARROWS[event.key];
-      const from = middle(node);
-      let best = null;
-      let least = Infinity;
-      for (const other of nodes.values()) {
-        const [x, y] = middle(other);
-        const along = (x - from[0]) * right + (y - from[1]) * down;
-        const aside = Math.abs((x - from[0]) * down) + Math.abs((y - from[1]) * right);
-        if (other !== node && along > 1 && along + 2 * aside < least) [best, least] = [other, along + 2 * aside];
-      }
-      if (best) {
-        node.setAttribute("tabindex", "-1");
-        best.setAttribute("tabindex", "0");
-        best.focus({ preventScroll: true });
-      }
-    } else return;
+    const edge = event.target.closest?.("g.edge");
+    if (!node && !edge) return;
+    if (node && (event.key === "Enter" || event.key === " ")) choose(ids.get(node));
+    else if (event.key === "+") scroller.zoom(1.4);
+    else if (event.key === "-") scroller.zoom(1 / 1.4);
+    else if (event.key === "0") scroller.whole();
+    else if (ARROWS[event.key] && event.shiftKey) scroller.pan(ARROWS[event.key][0] * 0.2, ARROWS[event.key][1] * 0.2);
+    else if (ARROWS[event.key] && node) walk(node, ...ARROWS[event.key]);
+    else if (ARROWS[event.key]) walkEdges(edge, ARROWS[event.key][0] + ARROWS[event.key][1]);
+    else return;
     event.preventDefault();
     event.stopPropagation();
   });
-
+  const walk = (node, right, down) => {
+    const boxes = scroller.boxes(picture.nodes);
+    const middle = ([x, y, width, height]) => [x + width / 2, y + height / 2];
+    const from = middle(boxes.get(ids.get(node)));
+    let best = null;
+    let least = Infinity;
+    for (const [id, box] of boxes) {
+      const [x, y] = middle(box);
+      const along = (x - from[0]) * right + (y - from[1]) * down;
+      const aside = Math.abs((x - from[0]) * down) + Math.abs((y - from[1]) * right);
+      if (id !== ids.get(node) && places.has(id) && along > 1 && along + 2 * aside < least) [best, least] = [id, along + 2 * aside];
+    }
+    if (!best) return;
+    stopAt(best);
+    picture.nodes.get(best).focus({ preventScroll: true });
+  };
+  // in the order of the list of reasons, so that one comes from an edge of the choice to the next
+  const walkEdges = (edge, step) => {
+    const list = reckoned.reasons(marked.start).map(lineOf).filter((line) => line && ids.has(line));
+    if (!list.length) return;
+    const at = list.indexOf(edge);
+    const next = list[(at + step + list.length) % list.length];
+    edge.setAttribute("tabindex", "-1");
+    next.setAttribute("tabindex", "0");
+    next.focus({ preventScroll: true });
+  };
   // what has the focus is seen
   frame.addEventListener("focusin", (event) => {
-    const node = event.target.closest?.("g.node");
-    if (!node) return;
-    const [x, y] = middle(node);
-    if (x < view[0] || x > view[0] + view[2] || y < view[1] || y > view[1] + view[3]) look([x - view[2] / 2, y - view[3] / 2, view[2], view[3]]);
+    const element = event.target.closest?.("g.node, g.edge");
+    if (!element || !ids.has(element)) return;
+    scroller.reveal(element);
+    if (element.classList.contains("edge")) showReason(element);
   });
+  frame.addEventListener("focusout", () => look(null));
 
   let grabbed = null;
-  let dragged = false;
   frame.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || !svg) return;
-    grabbed = [event.clientX, event.clientY, ...view];
+    if (event.button !== 0 || event.offsetX > frame.clientWidth || event.offsetY > frame.clientHeight) return;
+    grabbed = [event.clientX, event.clientY, frame.scrollLeft, frame.scrollTop];
     dragged = false;
   });
   frame.addEventListener("pointermove", (event) => {
     if (!grabbed || !(event.buttons & 1)) return;
-    const scale = Math.max(view[2] / frame.clientWidth, view[3] / frame.clientHeight);
-    const [x, y] = [(event.clientX - grabbed[0]) * scale, (event.clientY - grabbed[1]) * scale];
     if (Math.abs(event.clientX - grabbed[0]) + Math.abs(event.clientY - grabbed[1]) > 4) dragged = true;
-    if (dragged) look([grabbed[2] - x, grabbed[3] - y, view[2], view[3]]);
+    if (dragged) frame.scrollTo(grabbed[2] + grabbed[0] - event.clientX, grabbed[3] + grabbed[1] - event.clientY);
   });
   const release = () => {
     grabbed = null;
@@ -208,25 +380,40 @@ function render({ model, el }) {
   frame.addEventListener(
     "wheel",
     (event) => {
-      if (!event.ctrlKey || !svg) return; // without Ctrl the page scrolls, as everywhere
+      if (!event.ctrlKey) return; // without Ctrl it scrolls, as everywhere
       event.preventDefault();
       const box = frame.getBoundingClientRect();
-      zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
+      scroller.zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
     },
     { passive: false },
   );
 
-  model.on("change:svg", draw);
-  model.on("change:chosen", mark);
-  model.on("change:acknowledged", mark);
-  model.on("change:found", mark);
+  // what arrives in one message is drawn once
+  let wanted = "";
+  const later = (what) => () => {
+    if (!wanted) queueMicrotask(() => {
+      const all = wanted === "draw";
+      wanted = "";
+      if (all) take();
+      showTabs();
+      if (all) draw();
+      else mark();
+    });
+    if (wanted !== "draw") wanted = what;
+  };
+  const [redraw, remark] = [later("draw"), later("mark")];
+  const reverdict = () => {
+    for (const [id, node] of picture.nodes) if (places.has(id)) name(node, id, marked.marks ?? null);
+    if (marked.marks) said.textContent = sentence();
+  };
+  const heard = [["change:svg", redraw], ["change:facts", redraw], ["change:drawn", redraw], ["change:view", remark], ["change:verdicts", reverdict], ["change:chosen", remark], ["change:acknowledged", remark]];
+  for (const [event, action] of heard) model.on(event, action);
+  take();
+  showTabs();
   draw();
   return () => {
     seen.disconnect();
-    model.off("change:svg", draw);
-    model.off("change:chosen", mark);
-    model.off("change:acknowledged", mark);
-    model.off("change:found", mark);
+    for (const [event, action] of heard) model.off(event, action);
   };
 }
 

@@ -1,71 +1,35 @@
-"""The dependency graph, to look at and to choose in. Draws with `graphs`; reads through the shared state."""
+"""The dependencies of migrations, to look at and to choose in: what falls with a choice, and why. Does not write."""
 
 from __future__ import annotations
 
-import threading
-from pathlib import Path
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import graphviz
 import ipywidgets as widgets
-import traitlets
 
 from migrollback_nb.core import html
-from migrollback_nb.display import graphs
-from migrollback_nb.panels.name_list import NameList
+from migrollback_nb.core.dependency_graph import DependencyGraph
+from migrollback_nb.core.errors import MigrollbackError
+from migrollback_nb.database.system_files import SYSTEM_NAME
+from migrollback_nb.display.graph import theme
+from migrollback_nb.display.graph.facts import GraphFacts, node_id
+from migrollback_nb.operations.selection import select as find_selected
+from migrollback_nb.panels import graph_pictures
+from migrollback_nb.panels.graph_drawing import VIEWS, GraphDrawing, facts_of, verdicts_of
 from migrollback_nb.panels.panel import Panel
-from migrollback_nb.panels.pieces import FIELD, box, lines, row, scrolled
-from migrollback_nb.panels.selection import SelectionWidget, script
+from migrollback_nb.panels.pieces import box, lines, row, scrolled
+from migrollback_nb.panels.selector_line import SelectorLine
 from migrollback_nb.panels.state import LOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from migrollback_nb.migrations import Migrations
     from migrollback_nb.panels.state import SharedState
 
-#: So many of the newest are shown at first when there are more.
-LATEST = 100
-
-#: Up to so many are drawn at once; more than that takes seconds, and is drawn only when it is asked for, off the
-#: kernel's thread.
-AT_ONCE = 400
-
-#: How many a search lists.
-FOUND = 20
-
-
-class GraphDrawing(SelectionWidget):
-    """An SVG drawn by graphviz, in which a node is chosen by click or keyboard.
-
-    Attributes
-    ----------
-    svg : str
-        The drawing; nodes have ids, in every drawing the same for the same thing.
-    words : dict of str to str
-        Id of a node -> what a screen reader calls it.
-    chosen : str
-        Id of the chosen node, or empty. What is picked in the page is chosen while it is in the drawing.
-    found : list of str
-        Ids of nodes that stand out.
-    locked : bool
-        True: the page chooses nothing.
-    label : str
-        What a screen reader calls the drawing.
-    """
-
-    _esm = script("graph.js")
-    _css = Path(__file__).with_name("graph.css")
-    svg = traitlets.Unicode("").tag(sync=True)
-    words = traitlets.Dict().tag(sync=True)
-    chosen = traitlets.Unicode("").tag(sync=True)
-    found = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    locked = traitlets.Bool(default_value=False).tag(sync=True)
-    label = traitlets.Unicode("Dependency graph").tag(sync=True)
-
-    def _select(self, name: str) -> None:
-        if name in self.words and not self.locked:
-            self.chosen = name
+#: Up to so many are shown as a graph at first; more as lanes.
+FEW = 30
 
 
 class GraphPanel(Panel):
@@ -77,14 +41,10 @@ class GraphPanel(Panel):
     ----------
     db : Migrations, SharedState or Panel
         The connection, or the state to share.
-    scope : {'latest', 'neighbourhood', 'all'}, optional
-        What is drawn at first; by default the neighbourhood of the choice, and the latest without one.
-    depth : int
-        How many dependencies away the neighbourhood reaches.
-    direction : {'both', 'dependents', 'dependencies'}
-        Which way it reaches.
-    hide_rolled_back : bool
-        Leave out what is rolled back.
+    select : str, optional
+        A selector: only these migrations are drawn; by default all.
+    view : {'auto', 'plan', 'graph', 'lanes', 'tables'}
+        What is shown at first; auto: the graph of up to 30 migrations, the plan of a choice, else lanes.
     **state : Any
         First values of the traits.
     """
@@ -96,286 +56,246 @@ class GraphPanel(Panel):
         self,
         db: Migrations | SharedState | Panel,
         *,
-        scope: str | None = None,
-        depth: int = 2,
-        direction: str = "both",
-        hide_rolled_back: bool = False,
+        select: str | None = None,
+        view: str = "auto",
         **state: Any,
     ) -> None:
-        self._first = {"scope": scope, "depth": depth, "direction": direction, "hide": hide_rolled_back}
-        self._nodes: dict[str, str] = {}
-        self._drawing_number = 0
+        self._first = select or ""
+        self._view = view
+        self._facts = GraphFacts(graph=DependencyGraph({}))
+        self._ids: dict[str, str] = {}
+        self._names: tuple[str, ...] = ()
+        self._refused: MigrollbackError | None = None
+        self._picture = graph_pictures.Picture()
+        self._root: str | None = None
         super().__init__(db, **state)
-        if scope is None and self.selected is not None:
-            self.scope_field.value = "neighbourhood"
+        # as wide as the cell: graphs need the room
+        for part in (self, *self.children):
+            part.layout.max_width = "100%"
+        if self._framed:
+            soon(self._read_verdicts)
 
     def _own(self) -> tuple[Any, ...]:
-        short = widgets.Layout(width="auto")
-        self.scope_field = widgets.Dropdown(
-            options=[
-                (f"the latest {LATEST}", "latest"),
-                ("the neighbourhood of the choice", "neighbourhood"),
-                ("all of them", "all"),
-            ],
-            value=self._first["scope"] or "latest",
-            description="Show",
-            layout=short,
-            style=FIELD,
+        self.selector = SelectorLine(
+            self._complete, value=self._first, placeholder="all of them; name+   +name   table:users   2025*"
         )
-        self.depth_field = widgets.BoundedIntText(
-            value=self._first["depth"],
-            min=1,
-            max=50,
-            description="Depth",
-            layout=widgets.Layout(width="12em"),
-            style=FIELD,
-        )
-        self.direction_field = widgets.Dropdown(
-            options=[
-                ("both ways", "both"),
-                ("what depends on it", "dependents"),
-                ("what it depends on", "dependencies"),
-            ],
-            value=self._first["direction"],
-            description="Direction",
-            layout=short,
-            style=FIELD,
-        )
-        self.hide_box = widgets.Checkbox(
-            value=self._first["hide"], description="hide rolled back", indent=False, layout=short
-        )
-        self.search_field = widgets.Text(description="Search", placeholder="part of a name", layout=short, style=FIELD)
-        self.found_field = NameList(options=(("-", ""),), value="", description="Found", rows=1, layout=short, **FIELD)
-        self.redraw_button = self._button("Refresh", "Refresh history and dependencies", self.shared.refresh)
-        self.draw_all_button = self._button(
-            "Draw all the same", "May take long, and the page may be slow with it", self._draw_all
+        self.selector.layout = widgets.Layout(flex="1 1 20em", width="auto")
+        self.refresh_button = self._button("Refresh", "Refresh history and dependencies", self.shared.refresh)
+        self.look_button = self._button(
+            "Look now", "Find what depends on what by the objects. Changes nothing", self._look
         )
         self.drawing = GraphDrawing()
         self.note_view = widgets.HTML()
         self.table_view = widgets.HTML()
         self.legend_view = widgets.HTML(legend_html())
-        for control in (self.scope_field, self.depth_field, self.direction_field, self.hide_box, self.search_field):
-            control.observe(self._draw, "value")
-        self.found_field.observe(self._picked, "value")
+        self.selector.observe(self._draw, "value")
+        self.drawing.observe(self._tab_opened, "view")
         self.drawing.observe(self._clicked_node, "chosen")
         return (
-            row(self.scope_field, self.depth_field, self.direction_field, self.hide_box),
-            row(self.search_field, self.found_field, self.redraw_button),
-            self.note_view,
-            self.draw_all_button,
+            row(self.selector, self.refresh_button),
+            row(self.note_view, self.look_button),
             self.drawing,
             self.table_view,
             self.legend_view,
         )
 
-    # -- what a person does ----------------------------------------------------------------------------------------
+    def _read_verdicts(self) -> None:
+        """Read what takes longer than the picture, once that is there. Does not write."""
+        if not self.shared.busy:
+            self.shared.open(("migrations",))
+        elif running_loop() is not None:
+            soon(self._read_verdicts, after=1)
 
-    def _picked(self, change: Mapping[str, Any]) -> None:
-        with LOCK:
-            if self._drawing:
-                return
-            if change["new"]:
-                self._choose(change["new"])
-            else:
-                self._draw()  # the line that says how many were found is no migration's
+    # -- what a person does ----------------------------------------------------------------------------------------
 
     def _clicked_node(self, change: Mapping[str, Any]) -> None:
         with LOCK:
-            if not self._drawing and change["new"] in self._nodes:
-                self._choose(self._nodes[change["new"]])
+            name = self._ids.get(change["new"])
+            if self._drawing or name is None:
+                return
+            if self.shared.busy:
+                self._draw()  # what runs is not changed any more
+            else:
+                self.shared.selected = name
 
-    def _choose(self, name: str) -> None:
-        if self.shared.busy:
-            self._draw()  # what runs is not changed any more
-        else:
-            self.shared.selected = name
+    def _tab_opened(self, _: object) -> None:
+        with LOCK:
+            if not self._drawing:
+                self._view = self.drawing.view
+                self._root = self.shared.selected
+                self._draw()
+
+    def _complete(self, text: str) -> Sequence[tuple[str, str]]:
+        return graph_pictures.complete(text, self._facts.graph)
+
+    def _look(self) -> None:
+        """Find dependencies that nobody declared, and show them. Does not write."""
+
+        def work() -> dict[str, Any]:
+            rows, _ = self.db.inferred_rows()
+            known = {(one["migration_name"], one["depends_on"]) for one in self.shared.dependencies}
+            found = tuple(
+                {**one, "source": "inferred"}
+                for one in rows
+                if (one["migration_name"], one["depends_on"]) not in known and one["recorded"] == "missing"
+            )
+            return {"dependencies": (*self.shared.dependencies, *found), "unsearched": -len(found)}
+
+        self.shared.start("Looking for what depends on what", work)
 
     # -- view ------------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
         shared = self.shared
-        scope, depth, direction, hide = (
-            self.scope_field.value,
-            self.depth_field.value,
-            self.direction_field.value,
-            self.hide_box.value,
-        )
-        near = scope == "neighbourhood"
-        self.depth_field.disabled = self.direction_field.disabled = not near
-        self.redraw_button.disabled = bool(shared.busy)
-        self.drawing.locked = bool(shared.busy)
-        focus = shared.selected if near else None
-        facts = (shared.history, shared.dependencies, scope, focus, depth, direction, hide)
-        known = self._drawn.get("graph")
-        if (
-            not isinstance(known, tuple)
-            or known[0] is not facts[0]
-            or known[1] is not facts[1]
-            or known[2:] != facts[2:]
-        ):
-            self._drawn["graph"] = facts
-            self._make_graph()
-        ids = {name: node for node, name in self._nodes.items()}
-        wanted = self.search_field.value.strip().casefold()
-        found = (
-            [entry["migration_name"] for entry in shared.history if wanted in entry["migration_name"].casefold()]
-            if wanted
-            else []
-        )
-        self.drawing.found = [ids[name] for name in found if name in ids]
-        more = (f"{len(found):,} found" if found else "none found" if wanted else "-", "")
-        self.found_field.options = (more, *((html.visible(name), name) for name in found[:FOUND]))
-        self.found_field.value = shared.selected if shared.selected in found[:FOUND] else ""
-        self.found_field.disabled = bool(shared.busy) or not found
-        self.drawing.chosen = ids.get(shared.selected, "") if shared.selected is not None else ""
-        self._report(ids)
-
-    def _part(self) -> tuple[list[Mapping[str, Any]], str | None]:
-        """The rows of the history that are drawn, and the migration in the middle."""
-        every = list(self.shared.history)
-        if self.hide_box.value:
-            every = [
-                entry
-                for entry in every
-                if entry["status"] != "rolled_back" or entry["migration_name"] == self.shared.selected
-            ]
-        if self.scope_field.value == "neighbourhood":
-            focus = self.shared.selected
-            return (every, focus) if focus in {entry["migration_name"] for entry in every} else ([], None)
-        return (every[:LATEST] if self.scope_field.value == "latest" else every), None
-
-    def _make_graph(self) -> None:
-        """Draw, at once when it is quickly done. A later wish makes an earlier drawing void."""
-        self._drawing_number += 1
-        self._trouble = ""
-        self._waiting = 0
-        rows, focus = self._part()
-        options = {"focus": focus, "depth": self.depth_field.value, "direction": self.direction_field.value}
-        self._graph = graphs.select(rows, self.shared.dependencies, **options)
-        if not rows:
-            self._set_drawing("", {}, {})
-        elif not graphs.use_available_dot():
-            self._set_drawing("", {}, {})
-            self._trouble = (
-                "Graphviz's dot is not installed here, so this is a table instead of a drawing: apt-get install"
-                " graphviz, or pip install graphviz-pure."
-            )
-        elif len(self._graph[0]) <= AT_ONCE:
-            self._render(graphs.dependency_graph(rows, self.shared.dependencies, legend=False, **options))
-        else:
-            self._waiting = len(self._graph[0])
-            self._set_drawing("", {}, {})
-
-    def _render(self, graph: graphs.DependencyGraph) -> None:
-        try:
-            drawn = graphs.svg(graph)
-        except (graphviz.ExecutableNotFound, graphviz.CalledProcessError) as error:
-            self._trouble = f"dot could not draw the graph ({type(error).__name__}), so this is a table instead."
-            self._set_drawing("", {}, {})
-            return
-        self._set_drawing(drawn, graph.node_names, self._graph[0])
-
-    def _set_drawing(self, svg: str, nodes: Mapping[str, str], statuses: Mapping[str, str]) -> None:
-        # a click may arrive when another drawing stands here: the same id is never another migration
-        self._nodes = {graphs.node_id(name): name for name in nodes.values()}
+        busy = bool(shared.busy)
+        self.refresh_button.disabled = self.look_button.disabled = self.selector.disabled = busy
+        self.drawing.locked = busy
+        facts = (shared.history, shared.dependencies)
+        if self._changed("facts", facts):
+            self._take_facts()
+        if self._changed("verdicts", (*facts, shared.migrations)):
+            self.drawing.verdicts = verdicts_of(self._facts.graph, shared.migrations)
+            self._facts = replace(self._facts, verdicts=_verdicts(shared.migrations))
+        if busy and self.selector.value.strip():
+            self._drawn.pop("names", None)  # asked when the connection is free
+        elif self._changed("names", (*facts, self.selector.value)):
+            self._names, self._refused = self._selected()
+            self.selector.wrong = self._refused is not None
+        if self._view == "auto" and self._names:
+            self._view = self._first_view()
+        view = self._view if self._view in VIEWS else "graph"
+        if shared.selected is not None and shared.selected not in self._picture.names:
+            self._root = shared.selected
+        root = self._root if graph_pictures.is_around(view, self._names) else None
+        # only a plan says the verdicts
+        told = shared.migrations if view == "plan" else None
+        if self._changed("picture", (*facts, self._names, view, root, told)):
+            self._picture = graph_pictures.draw(self._facts, self._names, view, root)
         with self.drawing.hold_sync():
-            self.drawing.chosen = ""
-            self.drawing.words = {
-                node: f"{html.visible(name)}, {_word(statuses[name])}" for node, name in self._nodes.items()
-            }
-            self.drawing.svg = svg
+            self.drawing.view = self.drawing.drawn = view
+            self.drawing.svg = self._picture.svg
+            self.drawing.around = self._id_of(root) if view == "plan" else ""
+            self.drawing.chosen = self._id_of(shared.selected)
+        self._report()
 
-    def _draw_all(self) -> None:
-        """Draw what takes long, off the kernel's thread."""
-        number, rows = self._drawing_number, self._part()[0]
-        focus = self.shared.selected if self.scope_field.value == "neighbourhood" else None
-        dependencies = self.shared.dependencies
-        options = {"focus": focus, "depth": self.depth_field.value, "direction": self.direction_field.value}
-        self._trouble = (
-            f"Drawing {self._waiting:,} migrations: this can take a minute. Choose a smaller part to go on now."
+    def _changed(self, what: str, facts: tuple[Any, ...]) -> bool:
+        """Whether this is to be made anew: one of its facts is another than when it was made."""
+        known = self._drawn.get(what)
+        if isinstance(known, tuple) and all(
+            old is new or (isinstance(new, str) and old == new) for old, new in zip(known, facts, strict=True)
+        ):
+            return False
+        self._drawn[what] = facts
+        return True
+
+    def _id_of(self, name: str | None) -> str:
+        return node_id(name) if name is not None and name in self._facts.graph else ""
+
+    def _first_view(self) -> str:
+        if len(self._names) <= FEW:
+            return "graph"
+        return "plan" if self.shared.selected in self._names else "lanes"
+
+    def _take_facts(self) -> None:
+        shared = self.shared
+        tied = {one[end] for one in shared.dependencies for end in ("migration_name", "depends_on")}
+        # our own migration tells nothing of the user's
+        history = [
+            {**one, "status": one["status"] if one["status"] in theme.STATUS else "failed"}
+            for one in shared.history
+            if one["migration_name"] != SYSTEM_NAME or SYSTEM_NAME in tied
+        ]
+        self._facts = GraphFacts(
+            graph=DependencyGraph.of(history, shared.dependencies),
+            applied_at={one["migration_name"]: one.get("applied_at") for one in history},
+            bare=frozenset(one["migration_name"] for one in history if not one.get("has_rollback_sql", True)),
         )
-        self._waiting = 0
-        self._draw()
+        self._ids = {node_id(name): name for name in self._facts.graph.names}
+        self.drawing.facts = facts_of(self._facts.graph, self._facts.bare)
 
-        def work() -> None:
-            try:
-                graph = graphs.dependency_graph(rows, dependencies, **options)
-                drawn = graphs.svg(graph)
-            except Exception as error:  # noqa: BLE001  # nothing above a thread would show it
-                self.shared.error = error
-                return
-            with LOCK:
-                if number == self._drawing_number:
-                    self._trouble = ""
-                    self._drawing = True
-                    try:
-                        self._set_drawing(drawn, graph.node_names, self._graph[0])
-                    finally:
-                        self._drawing = False
-                    self._draw()
+    def _selected(self) -> tuple[tuple[str, ...], MigrollbackError | None]:
+        """The names of what is selected, in the order of the history; and why none could be."""
+        text = self.selector.value.strip()
+        if not text:
+            return self._facts.graph.names, None
+        try:
+            found = find_selected(self.db.database, text).names
+        except MigrollbackError as error:
+            return self._facts.graph.names, error
+        return tuple(name for name in found if name in self._facts.graph), None
 
-        self._drawer = threading.Thread(target=work, name="migrollback graph", daemon=True)
-        self._drawer.start()
-
-    def _report(self, ids: Mapping[str, str]) -> None:
-        shared, every = self.shared, len(self.shared.history)
+    def _report(self) -> None:
+        shared, every = self.shared, len(self._facts.graph)
         parts = []
         if not every:
             parts.append("No migration is registered here.")
-        elif self.scope_field.value == "neighbourhood" and not self._graph[0]:
-            parts.append("Choose a migration to see its neighbourhood: search for it, or show the latest.")
+        elif len(self._names) < every:
+            parts.append(f"{len(self._names):,} of {every:,} migrations are selected.")
         else:
-            parts.append(f"{len(self._graph[0]):,} of {every:,} migrations.")
-            if shared.selected is not None:
-                parts.append(f"Chosen: <b>{html.escape(shared.selected)}</b>.")
-            if shared.selected is not None and self._nodes and shared.selected not in ids:
-                parts.append("It is not in this part: show its neighbourhood.")
+            parts.append(f"{every:,} migrations, {len(self._facts.graph.edges):,} dependencies.")
+        if shared.selected is not None and every and shared.selected not in self._facts.graph:
+            parts.append(f"Chosen: <b>{html.escape(shared.selected)}</b>, which is not registered here.")
         note = f'<div role="status">{" ".join(parts)}</div>'
-        if self._waiting:
+        if self._refused is not None:
+            note += box(html.escape(str(self._refused)), html.CAREFUL, role="alert")
+        if self._picture.trouble:
+            note += box(html.escape(self._picture.trouble), html.CAREFUL)
+        if shared.unsearched > 0:
             note += box(
-                f"{self._waiting:,} migrations are many: drawing them can take a minute, and the page may be slow with"
-                " them.",
+                f"Not inferred yet for {shared.unsearched:,} migrations: what nobody declared is missing here.",
                 html.CAREFUL,
             )
-        if self._trouble:
-            note += box(html.escape(self._trouble), html.CAREFUL)
+        elif shared.unsearched < 0:
+            note += box(
+                f"{-shared.unsearched:,} dependencies were found just now and are not recorded: no rule of the database"
+                " knows them. db.record_dependencies() records them.",
+                html.CAREFUL,
+            )
         self.note_view.value = lines(note)
-        self.draw_all_button.layout.display = None if self._waiting else "none"
-        self.draw_all_button.disabled = not self._waiting
-        drawn = bool(self.drawing.svg)
-        self.drawing.layout.display = None if drawn else "none"
-        self._write(self.table_view, _table_html, self._graph if not drawn and self._trouble else None, None)
+        self.look_button.layout.display = None if shared.unsearched > 0 else "none"
+        drawn = bool(self._picture.svg)
+        self._write(self.table_view, self._table_html, self._picture if not drawn and self._names else None)
+
+    def _table_html(self, picture: graph_pictures.Picture | None) -> str:
+        """The graph as a table, for where nothing draws."""
+        if picture is None:
+            return ""
+        graph = self._facts.graph
+        rows = [
+            (name, theme.STATUS.get(graph.statuses[name], graph.statuses[name]), "\n".join(graph.dependencies(name)))
+            for name in self._names[-1000:]
+        ]
+        return scrolled("Dependencies", html.table(("Migration", "Status", "Depends on"), rows))
 
 
-def _word(status: str) -> str:
-    return html.visible(str(graphs.STYLE.get(status, {"word": status})["word"]))
+def soon(action: Callable[[], None], *, after: float = 0.05) -> None:
+    """Do it once the kernel has shown what it has, in the same thread; where nothing runs in a loop, at once."""
+    loop = running_loop()
+    if loop is None:
+        action()
+    else:
+        loop.call_later(after, action)
 
 
-def _table_html(graph: tuple[Mapping[str, str], list[tuple[str, str]]] | None, _: object) -> str:
-    """The graph as a table, for where nothing draws."""
-    if graph is None:
-        return ""
-    statuses, edges = graph
-    below: dict[str, list[str]] = {}
-    for dependent, dependency in edges:
-        below.setdefault(dependent, []).append(dependency)
-    rows = [(name, _word(status), "\n".join(below.get(name, ()))) for name, status in list(statuses.items())[:1000]]
-    return scrolled("Dependencies", html.table(("Migration", "Status", "Depends on"), rows))
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, as a kernel's does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _verdicts(assessed: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    return {row["migration_name"]: row["verdict"] for row in assessed if row.get("verdict")}
 
 
 def legend_html() -> str:
-    """What shapes, lines and colours mean, in words."""
-
-    def sign(shape: str, style: str, word: str) -> str:
-        return f'<span style="{style};padding:0 .5em;margin-right:.6em;white-space:nowrap">{shape} {word}</span> '
-
+    """What lines, colours and keys mean, in words."""
     return lines(
-        '<div role="note" aria-label="Legend">'
-        + sign("▭", "color:#0b3d1a;background:#d7f5dd;border:1px solid #444444;border-radius:6px", "applied")
-        + sign("▭", "color:#444444;background:#eeeeee;border:1px dashed #444444", "rolled back (dashed)")
-        + sign("■", "color:#ffffff;background:#b3261e;border:1px solid #444444", "failed (octagon)")
-        + "<span>An arrow points from a migration to what it depends on; a dashed arrow was inferred, and its tooltip"
-        " says why. The chosen one has a thick blue outline, one that was found a dotted brown one. Keys: arrows"
-        " walk, Enter chooses, plus, minus and 0 zoom, Shift with arrows moves; Ctrl with the wheel"
-        " zooms.</span></div>"
+        '<details><summary>What the lines mean, and keys</summary><div role="note" aria-label="Legend">An arrow points'
+        " from a migration to what it depends on; a dashed one was inferred, a thin one rests on a schema alone. Of a"
+        " choice: red and numbered is what falls, in the order of its rollback; dashed red what depends on it and is"
+        " rolled back already; blue is what it depends on. Rest the pointer or the focus on a line to read why. Keys:"
+        " arrows walk, Enter chooses, plus, minus and 0 zoom, Shift with arrows moves; Tab goes on to the lines, where"
+        " arrows go from one to the next; Ctrl with the wheel zooms.</div></details>"
     )

@@ -46,12 +46,16 @@ def row(*controls: Any) -> Any:
 def option(found: Mapping[str, Any]) -> str:
     """One line of the list."""
     # the name first: a list is searched by typing its first letters
-    if not found["can_rollback"]:
-        verdict = f"✘ {found['blocking_reason']}"
-    else:
-        known = (found.get("verdict") or "can be rolled back").replace("_", " ")
-        verdict = f"{'✔' if known == 'ready' else '?' if known == 'not rehearsed' else '!'} {known}"
+    verdict = sign_and_word(found) if found["can_rollback"] else f"✘ {found['blocking_reason']}"
     return html.visible(f"{found['migration_name']}   {verdict}")
+
+
+def sign_and_word(found: Mapping[str, Any]) -> str:
+    """The verdict on a row of ``list_rollbackable()``: no reader has to tell colours apart."""
+    if not found["can_rollback"]:
+        return "✘ blocked"
+    known = (found.get("verdict") or "can be rolled back").replace("_", " ")
+    return f"{'✔' if known == 'ready' else '?' if known == 'not rehearsed' else '!'} {known}"
 
 
 def unfinished_html(attempts: Iterable[Mapping[str, Any]]) -> str:

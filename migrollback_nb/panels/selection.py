@@ -20,9 +20,9 @@ HERE = Path(__file__).parent
 _VIEWS = 16
 
 
-def script(name: str) -> str:
-    """The program of a widget in whose page something is picked."""
-    return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("selection.js", name))
+def script(*parts: str) -> str:
+    """The program of a widget in whose page something is picked, of these files."""
+    return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("selection.js", *parts))
 
 
 class SelectionWidget(anywidget.AnyWidget):

@@ -23,7 +23,7 @@ from migrollback_nb.core.results import (
 from migrollback_nb.database.settings import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from migrollback_nb.core.results import Assessment, Effect
     from migrollback_nb.migrations import Migrations
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one
 #: before.
 STATE = (
-    "target", "migrations", "unfinished", "history", "dependencies", "selected", "chain", "consent", "on_copy",
+    "target", "migrations", "unfinished", "history", "dependencies", "unsearched", "selected", "chain",
+    "consent", "on_copy",
     "check_result", "preview_result", "rehearsal_result", "accept_loss", "typed", "reason",
     "result", "error", "busy", "progress", "fraction", "hold",
 )  # fmt: skip
@@ -54,6 +55,9 @@ class State(traitlets.HasTraits):
         Rollbacks that were begun and whose end is not recorded: rows of ``db.database.queries.unfinished()``.
     history, dependencies : tuple of dict
         All that is registered, and what depends on what; read only for the panels that show it.
+    unsearched : int
+        Of how many applied migrations it was not looked for what they need though nobody declared it. Less than 0:
+        so many dependencies were found by a look and are not recorded.
     selected : str or None
         The chosen migration. A new choice forgets `chain`, the check, the preview, the rehearsal, the typed name and
         the result.
@@ -90,6 +94,7 @@ class State(traitlets.HasTraits):
     unfinished = traitlets.Tuple()
     history = traitlets.Tuple()
     dependencies = traitlets.Tuple()
+    unsearched = traitlets.Int(0)
     selected = traitlets.Unicode(None, allow_none=True)
     chain = traitlets.Bool(default_value=False)
     consent = traitlets.Bool(default_value=False)
@@ -234,7 +239,7 @@ class SharedState(State):
         self._reads |= lacking
         if lacking - self._given:
             try:
-                self.update(**self._read(self._found))
+                self.update(**self._read(lambda: self._found(lacking)))
             except Exception as error:  # noqa: BLE001  # shown in the panel, as that of any click; Refresh tries again
                 self.error = error
 
@@ -427,14 +432,17 @@ class SharedState(State):
             self._connected()
             return {**question(), "target": self.db.look_up_target()}
 
-    def _found(self) -> dict[str, Any]:
+    def _found(self, reads: Collection[str] | None = None) -> dict[str, Any]:
+        reads = self._reads if reads is None else reads
         found: dict[str, Any] = {}
-        if "migrations" in self._reads:
+        if "migrations" in reads:
             found["migrations"] = tuple(self.db.database.queries.list_rollbackable())
             found["unfinished"] = tuple(self.db.database.queries.unfinished())
-        if "history" in self._reads:
+        if "history" in reads:
             found["history"] = tuple(self.db.database.queries.registered())
-        if "dependencies" in self._reads:
+        if "dependencies" in reads:
             found["dependencies"] = tuple(self.db.database.queries.dependencies())
-        names = {row["migration_name"] for what in ("migrations", "history") for row in found.get(what, ())}
+            found["unsearched"] = self.db.database.dependencies.unsearched()
+        known = (found.get(what, getattr(self, what)) for what in ("migrations", "history"))
+        names = {row["migration_name"] for rows in known for row in rows}
         return {**found, "selected": self.selected if self.selected in names else None}

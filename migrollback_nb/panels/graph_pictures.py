@@ -1,0 +1,67 @@
+"""Which picture GraphPanel shows: what is in it, and around which migration. The views of `display` draw it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrollback_nb.display.graph import dag, lanes, plan
+from migrollback_nb.display.graph.layout import NoDot
+
+if TYPE_CHECKING:
+    from migrollback_nb.core.dependency_graph import DependencyGraph
+    from migrollback_nb.display.graph.facts import Drawing, GraphFacts
+
+#: So many migrations are drawn as a graph at once.
+LIMIT = 150
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing, and what a person should know of it."""
+
+    svg: str = ""
+    names: frozenset[str] = frozenset()  #: the migrations in it
+    trouble: str = ""  #: why there is none
+
+
+def is_around(view: str, names: Sequence[str]) -> bool:
+    """Whether this view shows the surroundings of one migration."""
+    return view == "plan" or (view == "graph" and len(names) > LIMIT)
+
+
+def complete(text: str, model: DependencyGraph) -> Sequence[tuple[str, str]]:
+    """What may come of a selector that is being written; pure."""
+    word = text.rpartition(" ")[2]
+    head = text[: len(text) - len(word)]
+    return [(head + name, "") for name in model.names if word.casefold() in name.casefold()][:12]
+
+
+def draw(facts: GraphFacts, names: Sequence[str], view: str, root: str | None) -> Picture:
+    """Draw these migrations; `root`: only what falls with it, and what it depends on."""
+    model = facts.graph
+    if root is not None and root not in model:
+        root = None
+    if not names:
+        return Picture()
+    try:
+        drawing = _drawn(facts, names, view, root)
+    except NoDot as error:
+        return Picture(
+            trouble=f"{error}: apt-get install graphviz, or pip install graphviz-pure. Plan and Lanes need none."
+        )
+    return Picture(drawing.svg, frozenset(drawing.names.values()))
+
+
+def _drawn(facts: GraphFacts, names: Sequence[str], view: str, root: str | None) -> Drawing:
+    match view:
+        case "plan":
+            return plan.draw(facts, (root,) if root is not None else names)
+        case "graph":
+            if root is None:
+                return dag.draw(facts, names, limit=LIMIT)
+            near = (root, *facts.graph.resting_on(root), *facts.graph.required(root))
+            return dag.draw(facts, near, chosen=(root,), limit=LIMIT)
+        case _:
+            return lanes.draw(facts, names)
