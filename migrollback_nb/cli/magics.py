@@ -16,6 +16,7 @@ from migrollback_nb.cli.command import FORMATS, Call, common
 from migrollback_nb.cli.commands import COMMANDS, get_parser
 from migrollback_nb.cli.paths import take_names
 from migrollback_nb.core.errors import MigrollbackError, UsageError
+from migrollback_nb.core.selectors.methods import METHODS
 from migrollback_nb.database.connection import LIBPQ_VARIABLES, find_dsn
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class Magic:
             return [*here, *options, "--help", "--version"]
         if before[-1] in ("--confirm", "--preview"):
             return self._names() if before[-1] == "--confirm" else []
+        if before[-1] in ("--select", "--exclude"):
+            return [*self._names(), *(f"{name}:" for name in METHODS)]
         return [*(self._names() if command.takes_migrations else []), *options, *command.options, "--help"]
 
     def _names(self) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, LiteralString
 
+from migrollback_nb.core.selectors.completion import Facts
 from migrollback_nb.database.session import Row, Session
 
 #: Migration -> when it was applied.
@@ -165,6 +166,41 @@ class SelectorQueries:
             row["migration_name"]: None if row["tags"] is None else tuple(str(tag) for tag in row["tags"])
             for row in rows
         }
+
+    def facts(self) -> Facts:
+        """What there is to be selected, by one message. Does not write."""
+        session = self._session
+        names, objects, known = session.read(
+            queries=[
+                session.query_text(
+                    "SELECT h.migration_name FROM {schema}.migration_history h ORDER BY h.applied_at DESC,"
+                    ' h.migration_name COLLATE "C" DESC'
+                ),
+                session.query_text(
+                    'SELECT DISTINCT o."table", o.schema, o.identity FROM'
+                    " {schema}.objects_of_migrations(NULL::text[]) o"
+                ),
+                session.query_text(
+                    "SELECT ARRAY(SELECT DISTINCT h.applied_by FROM {schema}.migration_history h WHERE h.applied_by IS"
+                    " NOT NULL ORDER BY 1) AS roles, ARRAY(SELECT d.label FROM"
+                    " {schema}.migration_deploys(NULL::text) d GROUP BY d.label ORDER BY max(d.deployed_at) DESC) AS"
+                    " deploys, ARRAY(SELECT DISTINCT t.tag FROM {schema}.migration_history h CROSS JOIN LATERAL"
+                    " jsonb_array_elements_text(CASE WHEN jsonb_typeof(h.metadata -> 'tags') = 'array' THEN h.metadata"
+                    " -> 'tags' END) AS t (tag) ORDER BY 1) AS tags"
+                ),
+            ]
+        )
+
+        def column(name: str) -> tuple[str, ...]:
+            return tuple(sorted({row[name] for row in objects if row[name] is not None}))
+
+        return Facts(
+            names=tuple(row["migration_name"] for row in names),
+            tables=column("table"),
+            schemas=column("schema"),
+            objects=column("identity"),
+            **{name: tuple(known[0][name]) for name in ("roles", "deploys", "tags")},
+        )
 
     def roles(self) -> list[str]:
         """Roles that have applied migrations. Does not write."""

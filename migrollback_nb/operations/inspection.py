@@ -11,6 +11,7 @@ from migrollback_nb.core import results
 from migrollback_nb.core.errors import MigrationNotFound, Refused, UsageError
 
 if TYPE_CHECKING:
+    from migrollback_nb.core.selectors import Facts
     from migrollback_nb.database import Database
     from migrollback_nb.files.formats import MigrationFolder
 
@@ -126,6 +127,10 @@ class Inspection:
         from migrollback_nb.operations.selection import select as find
 
         return find(self.database, select, exclude, folder=self.folder_path).names
+
+    def selector_facts(self) -> Facts:
+        """What there is to be selected, for `complete` of `migrollback_nb.core.selectors`. Does not write."""
+        return self.database.selectors.facts()
 
     def chosen(self, select: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> tuple[str, ...] | None:
         """As `selected`; None, and nothing is asked, where neither is given. Does not write."""

@@ -162,3 +162,20 @@ def test_what_no_one_looked_for_is_said(asked):
     (remark,) = find(asked.database, "001_shop+").remarks
     asked.database.connection.execute("ROLLBACK")
     assert "For 1 migration no one has looked" in remark
+
+
+def test_what_may_be_completed(asked):
+    from migrollback_nb.core.selectors import complete
+
+    facts = asked.selector_facts()
+    assert facts.names[0] == "20250120_migration_rollback_system"
+    assert {"001_shop", "006_late"} <= set(facts.names)
+    assert {"shop.orders", "public.users", 'public."Odd Name"'} <= set(facts.tables)
+    assert {"shop", "public"} <= set(facts.schemas)
+    assert {"anna", "bert"} <= set(facts.roles)
+    assert facts.tags == ("base", "billing")
+    for method in ("table", "schema", "object", "by", "tag"):
+        lines = complete(f"{method}:", facts, most=1000)
+        assert lines
+        for line in lines[:5]:
+            assert asked.selected(line) or "system" in line or method in ("by", "schema"), line

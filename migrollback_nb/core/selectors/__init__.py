@@ -3,3 +3,7 @@
 `grammar` reads a text, `methods` says what may stand before a colon, `evaluation` finds what is meant by facts that
 others fetch, `near` says what comes close to a slip, `completion` what may stand next.
 """
+
+from migrollback_nb.core.selectors.completion import Facts, complete
+
+__all__ = ["Facts", "complete"]
