@@ -166,3 +166,19 @@ def test_events_of_what_was_never_registered(db):
         db.events("009_to_go")
     with pytest.raises(mr.MigrationNotFound):
         db.events(["009_to_come"])
+
+
+def test_verify_grades_what_is_selected(db, write_migration, server, monkeypatch):
+    for name, base in BASES.items():
+        write_migration(name, text_of(name, base))
+    found = db.verify(select="tag:hotfix", exclude="005_e", on=server.dsn())
+    assert list(found["migration_name"]) == ["002_b"]
+    with pytest.raises(mr.UsageError):
+        mr.verify(db.folder_path, "001_a", select="tag:hotfix")
+    asked = []
+    monkeypatch.setattr("migrollback_nb.replay.proof.prove_folder", lambda _, names, **__: asked.append(names))
+    db.proof(select="last:2 table:b")
+    out = io.StringIO()
+    monkeypatch.setattr(cli.app, "open_migrations", lambda *_, **__: pytest.fail("it connected"))
+    cli.run(["--dir", str(db.folder_path), "verify", "--select", "002_b+"], out, out, io.StringIO())
+    assert asked == [("002_b", "004_d", "005_e"), ["002_b", "003_c"]]
