@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from migrollback_nb.core.errors import MigrollbackError, NotInstalled, UsageError
 from migrollback_nb.history.frames import HistoryFrames
-from migrollback_nb.operations.preview import stem
 
 if TYPE_CHECKING:
-    import graphviz
     import pandas as pd
     import psycopg
 
     from migrollback_nb.core.results import Foreseen, NothingToRollBack, Proof, Rehearsal, RunbookFiles, Template
     from migrollback_nb.database.progress import Progress, RollbackCallback
     from migrollback_nb.database.settings import Timeouts
+    from migrollback_nb.display.graph.picture import Graph
     from migrollback_nb.operations.rehearse import RehearsalOptions
     from migrollback_nb.runbook.checklist import Checklist
 
@@ -362,28 +361,74 @@ class Migrations(HistoryFrames):
 
         return write_report(self, name, file, run=run)
 
-    def graph(self, name: str | None = None, *, depth: int = 2, hide_rolled_back: bool = False) -> graphviz.Digraph:
-        """Draw the dependencies: dependents above what they depend on. Does not write.
+    def graph(
+        self,
+        select: str | Sequence[str] | None = None,
+        *,
+        exclude: str | Sequence[str] | None = None,
+        view: str = "auto",
+        direction: str | None = None,
+        depth: int | None = None,
+        edges: str = "all",
+        group: str | None = None,
+        reduce: bool = True,
+        labels: str = "auto",
+        rank: str = "auto",
+        theme: str = "auto",
+        limit: int | None = 150,
+    ) -> Graph:
+        """Draw migrations and what they depend on. Does not write.
 
         Parameters
         ----------
-        name : str, optional
-            Only this migration and its neighbourhood.
-        depth : int
-            How many dependencies away the neighbourhood reaches.
-        hide_rolled_back : bool
-            Leave out what is rolled back.
-        """
-        from migrollback_nb.display import graphs
-        from migrollback_nb.operations.rejection import not_found
+        select : str or sequence of str, optional
+            A selector, such as ``name+`` for what falls with it; a name alone: it, what depends on it, and what it
+            depends on. By default all.
+        exclude : str or sequence of str, optional
+            A selector of what is left out.
+        view : {'auto', 'dag', 'plan', 'lanes', 'tables', 'objects', 'er'}
+            dag: boxes and arrows. plan: a row for each step of the rollback, with its reason. lanes: a row for each
+            table, time to the right. tables: folded into tables. objects: the objects between migrations. er: the
+            tables, and what refers to them. auto: plan for ``name+``, dag up to 30 migrations, lanes of all above that.
+        direction : {'dependents', 'dependencies', 'both'}, optional
+            Add what depends on the selected ones, what they depend on, or each of both.
+        depth : int, optional
+            How many dependencies away that reaches; by default all the way.
+        edges : {'all', 'recorded'}
+            all: where no one looked for dependencies yet, look now; nothing of that is kept.
+        group : {'table', 'schema', 'deploy', 'actor'}, optional
+            What has a lane, or is folded (views lanes and tables); by default the table.
+        reduce : bool
+            Leave out the edges that follow from others; they are counted.
+        labels : {'auto', 'short', 'full'}
+            Names in the picture; titles have the full ones.
+        rank : {'auto', 'LR', 'TB'}
+            Left to right, or top to bottom; auto: whichever takes less area.
+        theme : {'auto', 'light', 'dark'}
+            auto: as the page.
+        limit : int, optional
+            The most boxes of dag, tables, objects and er; what is left out is counted. None: all.
 
-        rows = self.database.queries.registered()
-        if name is not None and stem(name) not in {row["migration_name"] for row in rows}:
-            raise not_found(self.database, stem(name))
-        return graphs.dependency_graph(
-            rows,
-            self.database.queries.dependencies(),
-            focus=None if name is None else stem(name),
+        Returns
+        -------
+        Graph
+            It shows itself; ``nodes``, ``edges`` (frames), ``falling``, ``to_networkx()``, ``digraph``, ``mermaid``,
+            ``save("x.svg")``.
+
+        Raises
+        ------
+        MigrationNotFound, UsageError
+            When the selector names what is not there, or an option has no such value.
+        """
+        from migrollback_nb.display.graph.picture import Options
+        from migrollback_nb.operations.graphs import draw
+
+        return draw(
+            self,
+            select,
+            exclude=exclude,
+            direction=direction,
             depth=depth,
-            hide_rolled_back=hide_rolled_back,
+            edges=edges,
+            options=Options(view=view, group=group, reduce=reduce, labels=labels, rank=rank, theme=theme, limit=limit),
         )

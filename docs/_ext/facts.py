@@ -54,6 +54,7 @@ COMMANDS: dict[str, list[str]] = {
     "check": ["check", "20250119_add_analytics_queue"],
     "plan": ["plan", "20250119_add_analytics_queue"],
     "deps": ["deps", TAGS],
+    "graph": ["graph", f"{TAGS}+"],
     "snapshot": ["snapshot", SETTINGS, "before the switch"],
     "snapshots": ["snapshots", SETTINGS],
     "rollback --dry-run": ["rollback", SETTINGS, "--dry-run"],

@@ -154,10 +154,13 @@ def dependencies(call: Call) -> Any:
             warnings=tuple(remarks),
         )
     if drawn or (not args.dismissed and not call.terminal and common(args, "format") is None):
-        if args.select is not None or args.exclude is not None:
-            raise UsageError("deps draws no selection", hint="Add --format table, or name one migration.")
-        graph = call.db.graph(args.name, depth=args.depth, hide_rolled_back=args.hide_rolled_back)
-        return graph if not drawn else graph.source if call.form == "dot" else _svg(graph)
+        # a name alone with what is around it, and all of what a selector means
+        depth = None if args.name is None else args.depth
+        options = {"exclude": args.exclude, "depth": depth, "view": "dag", "limit": None}
+        drawing = call.db.graph(args.select if args.name is None else args.name, **options)
+        if args.hide_rolled_back:
+            drawing = drawing.without_rolled_back()
+        return drawing if not drawn else drawing.digraph.source if call.form == "dot" else drawing.svg
     rows = _dependency_rows(call)
     if not call.terminal:
         from migrollback_nb.core.frames.build import frame_of
@@ -210,27 +213,56 @@ def _dependency_rows(call: Call) -> Sequence[dict[str, Any]]:
     rows = database.dependencies.dismissed() if args.dismissed else database.queries.dependencies()
     rows = [*call.db.dependency_rows(rows, args.select, args.exclude)]
     if args.name is not None:
-        from migrollback_nb.core import ordering
+        from migrollback_nb.core.dependency_graph import DependencyGraph
 
         name = call.db.check(args.name).migration_name
-        near = ordering.neighbourhood(
-            name, ((row["migration_name"], row["depends_on"]) for row in rows), depth=args.depth
-        )
+        names = {name, *(row[key] for row in rows for key in ("migration_name", "depends_on"))}
+        near = set(DependencyGraph(dict.fromkeys(names, ""), rows).near(name, depth=args.depth))
         rows = [row for row in rows if row["migration_name"] in near and row["depends_on"] in near]
     if args.hide_rolled_back:
         rows = [row for row in rows if "rolled_back" not in (row["status"], row["depends_on_status"])]
     return rows
 
 
-def _svg(graph: Any) -> str:
-    from migrollback_nb.display import graphs
+def graph(call: Call) -> Any:
+    """A picture of migrations and what they depend on. Writes a file where one is named, nothing to the database."""
+    args = call.args
+    found = call.db.graph(
+        args.select or None,
+        exclude=args.exclude,
+        view=args.view,
+        direction=args.direction,
+        depth=args.depth,
+        edges=args.edges,
+        group=args.group,
+        reduce=not args.no_reduce,
+        labels=args.labels,
+        rank=args.rank,
+        theme=args.theme,
+        limit=None if args.limit == "all" else int(args.limit) if args.limit.isdigit() else _no_limit(args.limit),
+    )
+    if args.output is not None:
+        path = found.save(args.output)
+        return f"{path}: {visible(found.drawing.heading[0])}" if call.terminal else found
+    if not call.terminal:
+        return found
+    match call.form:
+        case "svg":
+            return found.svg
+        case "dot":
+            return found.digraph.source
+        case "mermaid":
+            return found.mermaid
+        case "tsv":
+            return Listing(rows=found.to_dict()["edges"], columns=tuple(found.edges.columns))
+        case "json":
+            return found
+        case _:
+            return str(found)
 
-    if graphs.find_dot() is None:
-        raise UsageError(
-            "There is no dot to draw with",
-            hint='Install Graphviz, or pip install "migrollback-nb[lab]", which brings one.',
-        )
-    return graphs.svg(graph)
+
+def _no_limit(given: str) -> int:
+    raise UsageError(f"--limit is {given}", hint="Use a number, or all.")
 
 
 def last(call: Call) -> str | None:

@@ -51,8 +51,8 @@ COMMON = (
     argument(
         "--format",
         default=argparse.SUPPRESS,
-        choices=("table", "json", "tsv", "dot", "svg"),
-        help="how results are printed (default table; dot and svg: of deps only)",
+        choices=("table", "json", "tsv", "dot", "svg", "mermaid"),
+        help="how results are printed (default table; dot and svg: of deps and graph; mermaid: of graph)",
     ),
 )
 
@@ -328,6 +328,55 @@ DEPS = (
         "--record",
         action="store_true",
         help="with --infer: keep them; from then on they block and order as declared ones do",
+    ),
+)
+
+GRAPH = (
+    argument(
+        "select",
+        metavar="SELECT",
+        nargs="*",
+        migration=True,
+        help="selectors such as NAME+ for what falls with it; a name alone: it and what is around it (default all)",
+    ),
+    _select("")[1],
+    argument(
+        "--view",
+        choices=("auto", "dag", "plan", "lanes", "tables", "objects", "er"),
+        default="auto",
+        help="which picture (default auto: plan for NAME+, dag up to 30 migrations, lanes of all above that)",
+    ),
+    argument(
+        "--direction",
+        choices=("dependents", "dependencies", "both"),
+        help="add what depends on these, what they depend on, or each of both",
+    ),
+    argument("--depth", type=int, metavar="N", help="how many dependencies away that reaches (default all the way)"),
+    argument(
+        "--edges",
+        choices=("all", "recorded"),
+        default="all",
+        help="all (default): where no one looked for dependencies, look now; recorded: only what is recorded",
+    ),
+    argument(
+        "--group",
+        choices=("table", "schema", "deploy", "actor"),
+        help="what has a lane, or is folded, in the views lanes and tables (default table)",
+    ),
+    argument("--no-reduce", action="store_true", help="draw the edges that follow from others, too"),
+    argument("--labels", choices=("auto", "short", "full"), default="auto", help="names in the picture (default auto)"),
+    argument(
+        "--rank",
+        choices=("auto", "LR", "TB"),
+        default="auto",
+        help="left to right, or top to bottom (default auto: whichever takes less area)",
+    ),
+    argument("--theme", choices=("auto", "light", "dark"), default="auto", help="colours (default auto: the page's)"),
+    argument(
+        "--limit", default="150", metavar="N", help="the most boxes, or all (default 150; what is left out is counted)"
+    ),
+    argument(
+        "-o", "--output", dest="output", metavar="FILE", help="write the picture there: .svg, .html, .mmd, .dot, .txt"
     ),
 )
 

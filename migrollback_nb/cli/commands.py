@@ -172,6 +172,13 @@ _TABLE = (
         formats=(*FORMATS, "dot", "svg"),
     ),
     Command(
+        name="graph",
+        help="draw migrations and what they depend on",
+        arguments=arguments.GRAPH,
+        run=actions.graph,
+        formats=(*FORMATS, "dot", "svg", "mermaid"),
+    ),
+    Command(
         name="plan",
         help="show in which order a migration and all that depends on it would be rolled back",
         arguments=arguments.PLAN,

@@ -28,6 +28,7 @@ class Edge:
     source: str = "declared"  #: declared: by the file; inferred: from the objects
     reasons: tuple[str, ...] = ()  #: the objects, as "kind identity"; none where it is declared
     more: int = 0  #: how many further objects the record does not name
+    recorded: bool = True  #: whether the database keeps it; False: it was inferred just now
 
     @property
     def schema_only(self) -> bool:
@@ -35,12 +36,17 @@ class Edge:
         return bool(self.reasons) and not self.more and all(one.startswith("schema ") for one in self.reasons)
 
     @property
+    def objects(self) -> str:
+        """The objects in one line, as the database records them; empty where it is declared."""
+        return "; ".join(self.reasons) + (f" and {self.more} more" if self.more else "")
+
+    @property
     def because(self) -> str:
         """Why there is one, in words."""
         if self.source == "declared":
             return "declared by the file"
-        more = f" and {self.more} more" if self.more else ""
-        return f"inferred: {'; '.join(self.reasons) or 'the reason is not recorded'}{more}"
+        now = "" if self.recorded else " now, not recorded"
+        return f"inferred{now}: {self.objects or 'the reason is not recorded'}"
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:

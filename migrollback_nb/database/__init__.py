@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from migrollback_nb.database.attempts import Attempts
 from migrollback_nb.database.commands import Commands
 from migrollback_nb.database.dependency_queries import DependencyQueries
+from migrollback_nb.database.graph_queries import GraphQueries
 from migrollback_nb.database.lookups import Lookups
 from migrollback_nb.database.nontransactional import NontransactionalCommands
 from migrollback_nb.database.queries import Queries
@@ -42,6 +43,7 @@ class Database:
         self.lookups = Lookups(session, self.queries)
         self.dependencies = DependencyQueries(session)
         self.selectors = SelectorQueries(session)
+        self.graph = GraphQueries(session)
         self.attempts = Attempts(session, self.queries)
         self.commands = Commands(session, self.attempts)
         self.nontransactional = NontransactionalCommands(session, self.queries, self.attempts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-import graphviz
 import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
@@ -15,6 +14,7 @@ from pg_servers import with_migrations, with_system
 from traitlets.config import Config
 
 import migrollback_nb as mr
+from migrollback_nb.display.graph.picture import Graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,8 +112,9 @@ def test_frames_are_those_of_the_public_methods(shell: InteractiveShell, shop: m
         (f"plan {BASE}", mr.Plan),
         ("events --verify", mr.AuditResult),
         ("install", mr.InstallResult),
-        ("deps", graphviz.Digraph),
-        (f"deps {TOP}", graphviz.Digraph),
+        ("deps", Graph),
+        (f"deps {TOP}", Graph),
+        (f"graph {TOP}+", Graph),
     ],
 )
 def test_commands_give_the_objects_of_the_public_methods(

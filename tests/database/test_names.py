@@ -52,7 +52,7 @@ def test_every_name_goes_the_whole_way(db, write_migration, session):
         write_migration(name, f"CREATE TABLE {table} ();\n-- ROLLBACK START\nDROP TABLE {table};\n-- ROLLBACK END")
     assert db.apply().applied == tuple(sorted(NAMES))
     assert set(NAMES) <= set(db.list()["migration_name"])
-    assert set(NAMES) <= set(db.graph().node_names.values())
+    assert set(NAMES) <= set(db.graph().names)
     for name in NAMES:
         check = db.check(name)
         assert check.can_rollback, check

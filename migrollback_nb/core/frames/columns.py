@@ -118,6 +118,19 @@ COLUMNS = {
         "How it is recorded; missing where it is not; inferred, no longer found: the registered files give no reason.",
         ("declared", "inferred", "inferred, no longer found"),
     ),
+    # graphs
+    "tables": Column(OBJECT, "The tables and views that it touched."),
+    "mark": Column(
+        SET,
+        "Its part in the choice: what falls is rolled back with it, what is needed it depends on; missing: none.",
+        ("chosen", "falls", "needed"),
+    ),
+    "step": Column(COUNT_IF_KNOWN, "Its place in the plan of the choice, counted from 1; missing where it stays."),
+    "requires": Column(COUNT, "On how many migrations it depends, directly or through others."),
+    "newer_outside": Column(COUNT, "How many of its edges lead to dependents that are not shown."),
+    "older_outside": Column(COUNT, "How many of its edges lead to dependencies that are not shown."),
+    "schema_only": Column(FLAG, "Whether the dependency rests on nothing but a schema."),
+    "drawn": Column(FLAG, "Whether the picture has a line for it; others follow from lines, or are of no line there."),
     # deploys
     "label": Column(TEXT, "What the deploy was called; without a label, its id."),
     "migrations": Column(COUNT, "How many migrations it brought."),
@@ -185,6 +198,7 @@ COLUMNS = {
 #: (frame, column) -> the column, where another word would help no one.
 EXCEPTIONS = {
     ("dependencies", "status"): Column(SET, "Status of the dependent.", STATUSES),
+    ("graph edges", "status"): Column(SET, "Status of the dependent.", STATUSES),
     ("rehearsal broken", "because"): Column(TEXT, "Why it would no longer work."),
     ("rehearsal sessions", "state"): Column(TEXT, "What the session does: active, idle in transaction ..."),
 }
@@ -213,6 +227,14 @@ FRAMES = {
         "actor", "interface", "os_user", "host", "reason",
     ),
     "snapshots": ("snapshot_id", "migration_name", "purpose", "taken_at", "taken_by", "objects", "bytes"),
+    "graph nodes": (
+        "migration_name", "status", "applied_at", "applied_by", "tables", "mark", "step", "dependents", "requires",
+        "newer_outside", "older_outside", "has_rollback_sql",
+    ),
+    "graph edges": (
+        "migration_name", "depends_on", "status", "depends_on_status", "source", "because", "schema_only", "recorded",
+        "drawn",
+    ),
     "schema changes": ("change", "kind", "identity", "old_definition", "new_definition"),
     "rehearsal changes": (
         "change", "kind", "identity", "made_by", "named", "foreign", "old_definition", "new_definition",

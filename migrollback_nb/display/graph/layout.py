@@ -48,7 +48,7 @@ def layout(
     lines : sequence of (str, str)
         From dependents to dependencies.
     rank : {'auto', 'LR', 'TB'}
-        auto: whichever takes less area, one that is no wider than `widest` first.
+        auto: whichever takes less area; what is wider than `widest` counts as more.
     widest : float
         So wide may the whole become before parts stand under each other.
 
@@ -66,7 +66,8 @@ def layout(
     for one in ranks:
         packed = _packed(drawn[one], one, widest)
         found.append(_with_alone(packed, alone, sizes, max(packed.width, min(widest, 700))))
-    return min(found, key=lambda one: (one.width > widest, one.width * one.height))
+    # less area is better, and what is wider than there is room for is the worse, the wider it is
+    return min(found, key=lambda one: one.width * one.height * max(1.0, one.width / widest))
 
 
 def _parts(names: Sequence[str], lines: Iterable[tuple[str, str]]) -> list[list[str]]:

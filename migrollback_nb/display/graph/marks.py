@@ -16,6 +16,8 @@ from migrollback_nb.display.graph.svg import count
 
 #: Up to so many nodes, with names no longer than this, are called by their full names.
 _FEW, _SHORT = 12, 34
+#: Short names have so many characters; in pictures of more nodes than these, fewer.
+_LONG, _SOME, _SHORTEST = 30, 30, 20
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def labels_of(names: Collection[str], labels: str) -> dict[str, str]:
     """
     if labels == "full" or (labels == "auto" and len(names) <= _FEW and all(len(name) <= _SHORT for name in names)):
         return {name: visible(name) for name in names}
-    return {name: visible(short) for name, short in short_names(names).items()}
+    longest = _LONG if len(names) <= _SOME else _SHORTEST
+    return {name: visible(short) for name, short in short_names(names, longest=longest).items()}
 
 
 def words_of(facts: GraphFacts, name: str, marks: Marks | None = None) -> str:

@@ -54,7 +54,7 @@ def group(cls: str, body: str, *, name: str | None = None, title: str = "") -> s
     return f'<g class="{cls}"{known}>{f"<title>{escape(title)}</title>" if title else ""}{body}</g>'
 
 
-def edge(one: Edge, path: str, *, head: str = "", cls: str = "") -> str:
+def edge(one: Edge, path: str, *, head: str = "", cls: str = "", title: str | None = None) -> str:
     """The line of one dependency: its reason is its title, and it is known by the ids of its ends.
 
     Parameters
@@ -67,13 +67,15 @@ def edge(one: Edge, path: str, *, head: str = "", cls: str = "") -> str:
         The points of the arrow's head.
     cls : str
         Further classes: falls, needs.
+    title : str, optional
+        In place of the sentence that says the reason.
     """
     kinds = " ".join(["edge", one.source, *(["schema-only"] if one.schema_only else []), *([cls] if cls else [])])
-    title = f"{one.dependent} depends on {one.dependency} ({one.because})"
+    words = f"{one.dependent} depends on {one.dependency} ({one.because})" if title is None else title
     return (
         f'<g class="{kinds}" data-dependent="{node_id(one.dependent)}" data-dependency="{node_id(one.dependency)}"'
         f' data-source="{escape(one.source)}" data-schema-only="{str(one.schema_only).lower()}">'
-        f'<title>{escape(title)}</title><path d="{path}"/>'
+        f'<title>{escape(words)}</title><path d="{path}"/>'
         + (f'<polygon class="head" points="{head}"/>' if head else "")
         + f'<path class="migrollback-wide" d="{path}"/></g>'
     )
