@@ -176,6 +176,10 @@ class DependencyGraph:
         """Name -> how many migrations that are not rolled back depend on it, directly or through others."""
         return {name: (self._above[at] & self._in_place & ~(1 << at)).bit_count() for at, name in enumerate(self.names)}
 
+    def required_count(self) -> dict[str, int]:
+        """Name -> on how many migrations it depends, directly or through others."""
+        return {name: (self._below[at] & ~(1 << at)).bit_count() for at, name in enumerate(self.names)}
+
     def longest_chain(self, name: str) -> tuple[str, ...]:
         """The longest row of migrations each of which falls with the one before; `name` first."""
         start = self.place[name]
@@ -224,6 +228,8 @@ class DependencyGraph:
     def part(self, names: Iterable[str]) -> DependencyGraph:
         """Only these migrations, and the edges among them."""
         kept = set(names)
+        if len(kept & self.place.keys()) == len(self.names):
+            return self
         return DependencyGraph(
             {name: status for name, status in self.statuses.items() if name in kept},
             (edge for edge in self.edges if edge.dependent in kept and edge.dependency in kept),

@@ -22,11 +22,8 @@ _DEPENDENCIES: LiteralString = (
     ' d.migration_name COLLATE "C", d.depends_on COLLATE "C"'
 )
 _OBJECTS: LiteralString = (
-    "SELECT o.migration_name, o.action, o.kind, o.identity, (SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname)"
-    " FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid JOIN pg_catalog.pg_namespace n ON"
-    " n.oid = c.relnamespace WHERE o.kind = 'index' AND i.indexrelid = o.object_id) AS table_identity FROM"
-    ' {schema}.migration_objects o ORDER BY o.migration_name COLLATE "C", o.kind COLLATE "C", o.identity COLLATE "C",'
-    ' o.action COLLATE "C"'
+    "SELECT o.migration_name, o.action, o.kind, o.identity, o.table_identity FROM {schema}.migration_objects o ORDER BY"
+    ' o.migration_name COLLATE "C", o.kind COLLATE "C", o.identity COLLATE "C", o.action COLLATE "C"'
 )
 _DEPLOYS: LiteralString = "SELECT d.deploy_id, d.label FROM {schema}.migration_deploys() d"
 _REFERENCES: LiteralString = (
@@ -38,13 +35,21 @@ _REFERENCES: LiteralString = (
 )
 
 
+_EFFECTS: LiteralString = (
+    "SELECT n.name AS migration_name, p.grade, coalesce({schema}.migration_loss_by_text(n.name, %(search_path)s::text),"
+    " '[]') || coalesce({schema}.migration_values_not_restored(n.name), '[]') || coalesce(p.effects, '[]') AS effects"
+    " FROM unnest(%(names)s::text[]) AS n (name) JOIN {schema}.migrations_with_known_effects() AS k (name) ON k.name ="
+    " n.name LEFT JOIN LATERAL {schema}.migration_proof(n.name) p ON true"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphRows:
     """Rows as the database gives them."""
 
     migrations: Sequence[Row]  #: the oldest first
     dependencies: Sequence[Row]
-    objects: Sequence[Row] = ()  #: action, kind, identity, table_identity (of an index)
+    objects: Sequence[Row] = ()  #: action, kind, identity, table_identity (of an index and the like)
     deploys: Sequence[Row] = ()
     references: Sequence[Row] = ()  #: foreign keys
 
@@ -68,17 +73,14 @@ class GraphQueries:
         found = session.read(queries=list(wanted.values()))
         return GraphRows(**dict(zip(wanted, found, strict=True)))
 
-    def assessments(self, names: Sequence[str]) -> dict[str, Row]:
-        """Name -> row of assess_migration(), of those of which more is known and this role may ask. Does not write."""
-        session = self._session
+    def step_effects(self, names: Sequence[str], search_path: str) -> list[Row]:
+        """Effects and grade of those of these of which more is known, where this role may ask. Does not write.
+
+        Not what a rehearsal found: that is of the whole chain, and whether it still holds is dear to ask.
+        """
         try:
-            known = {row["migrations_with_known_effects"] for row in session.call("migrations_with_known_effects")}
-            wanted = [name for name in names if name in known]
-            if not wanted:
-                return {}
-            rows = session.read(calls=[session.call_text("assess_migration", name=name) for name in wanted])
+            return self._session.query(_EFFECTS, names=list(names), search_path=search_path)
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
-            return {}
-        return {name: found[0] for name, found in zip(wanted, rows, strict=True)}
+            return []

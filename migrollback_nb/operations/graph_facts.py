@@ -83,7 +83,8 @@ def graph_facts(
 
 def with_verdicts(database: Database, facts: GraphFacts, steps: Sequence[str]) -> GraphFacts:
     """The facts with the verdict of each of these steps, as it is when all before it are done. Does not write."""
-    known = database.graph.assessments(steps)
+    path = database.queries.effective_search_path()
+    known = {row["migration_name"]: row for row in database.graph.step_effects(steps, path)}
     verdicts = {name: _verdict(facts.graph.statuses[name], known.get(name)) for name in steps if name in facts.graph}
     return replace(facts, verdicts={**facts.verdicts, **verdicts})
 
@@ -118,16 +119,16 @@ def _touched(row: Mapping[str, Any]) -> Touched:
     )
 
 
-def _verdict(status: str, assessment: Mapping[str, Any] | None) -> str:
+def _verdict(status: str, known: Mapping[str, Any] | None) -> str:
     """The verdict of one step of a chain; its dependents do not block it, for they are rolled back before."""
     if status == "failed":
         return "blocked"
-    if assessment is None:
+    if known is None:
         return "not_rehearsed"
-    if assessment["verdict"] != "blocked":
-        return str(assessment["verdict"])
-    effects = {effect["effect"] for effect in assessment["effects"]}
+    effects = {effect["effect"] for effect in known["effects"]}
     for verdict, harmful in _HARM:
         if effects & harmful:
             return verdict
-    return "harms" if effects - {"locks"} else "not_rehearsed"
+    if effects - {"locks"} or known["grade"] not in (None, "restores"):
+        return "harms"
+    return "not_rehearsed" if known["grade"] is None else "ready"

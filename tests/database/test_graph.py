@@ -210,3 +210,38 @@ def test_the_terminal_prints_saves_and_gives_json(shop, tmp_path):
     assert run(shop, "graph", "--format", "mermaid")[1].startswith("flowchart")
     assert run(shop, "graph", ORDERS, APART, "--format", "tsv")[1].startswith("migration_name\tdepends_on")
     assert run(shop, "graph", "--limit", "few")[0] == 2
+
+
+@pytest.fixture(scope="module")
+def history(history_database):
+    with mr.connect(history_database) as db:
+        yield db
+
+
+def test_on_a_history_of_400_what_falls_is_the_plan_of_each_of_20(history):
+    whole = history.graph()
+    assert whole.view == "lanes"
+    assert set(whole.drawing.names.values()) == set(whole.names)
+    assert (whole.drawing.width, whole.drawing.height) < (1300, 660)
+    counts = whole.part.dependents_count()
+    names = sorted(counts, key=counts.get)[:: len(counts) // 19]
+    assert len(names) >= 20
+    for name in names:
+        steps = history.plan(name).steps
+        graph = history.graph(f"{name}+")
+        assert graph.view == "plan"
+        assert graph.falling == steps
+        assert tuple(graph.drawing.names.values()) == steps
+        assert graph.drawing.width < 1300, "no scrolling sideways"
+        assert graph.nodes.set_index("migration_name")["step"].loc[list(steps)].tolist() == list(
+            range(1, len(steps) + 1)
+        )
+
+
+def test_a_part_of_a_long_history_says_what_leads_outside(history):
+    graph = history.graph("last:40", view="dag")
+    lead = sum(graph.nodes["newer_outside"] + graph.nodes["older_outside"])
+    assert lead
+    assert f"{lead:,} edges lead outside" in " ".join(graph.drawing.heading)
+    for name, older in graph.nodes.set_index("migration_name")["older_outside"].items():
+        assert not older or f"+{older} older" in graph.svg, name

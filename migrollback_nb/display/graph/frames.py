@@ -28,7 +28,7 @@ def nodes(facts: GraphFacts, names: Sequence[str], chosen: Sequence[str]) -> pd.
     """
     graph = facts.graph
     marks = marking.Marks.of(graph, chosen)
-    dependents, outside = graph.dependents_count(), graph.outside(names)
+    dependents, requires, outside = graph.dependents_count(), graph.required_count(), graph.outside(names)
     rows = []
     for name in names:
         out = outside.get(name, Outside())
@@ -43,7 +43,7 @@ def nodes(facts: GraphFacts, names: Sequence[str], chosen: Sequence[str]) -> pd.
                 "mark": mark or ("needed" if name in marks.required else None),
                 "step": marks.number.get(name),
                 "dependents": dependents[name],
-                "requires": len(graph.required(name)),
+                "requires": requires[name],
                 "newer_outside": out.dependents,
                 "older_outside": out.dependencies,
                 "has_rollback_sql": name not in facts.bare,

@@ -14,7 +14,8 @@ from migrollback_nb.core.errors import UsageError
 from migrollback_nb.display.graph import dag, er, lanes, objects, plan, tables
 from migrollback_nb.display.graph import marks as marking
 from migrollback_nb.display.graph.facts import Drawing, GraphFacts
-from migrollback_nb.display.graph.layout import NoDot
+from migrollback_nb.display.graph.layout import WIDEST, NoDot
+from migrollback_nb.display.graph.svg import MARGIN
 
 if TYPE_CHECKING:
     import graphviz
@@ -278,7 +279,9 @@ class Graph:
             The most height, in pixels; None: all of it.
         """
         drawing = self.drawing
-        high = "" if highest is None or drawing.height <= highest else f"max-height:{highest}px;"
+        # it scrolls one way at most: what is wide is as high as it is
+        fits = highest is None or drawing.height <= highest or drawing.width > WIDEST + 2 * MARGIN
+        high = "" if fits else f"max-height:{highest}px;"
         return (
             f'<div class="migrollback-scroll" role="region" tabindex="0" aria-label="Dependencies of migrations"'
             f' style="{high}max-width:100%;overflow:auto">{drawing.svg}</div>{self._reasons()}'

@@ -9,6 +9,7 @@ from migrollback_nb.core.html import visible
 from migrollback_nb.display.graph import marks as marking
 from migrollback_nb.display.graph import svg, theme
 from migrollback_nb.display.graph.facts import Drawing, GraphFacts, node_id
+from migrollback_nb.display.graph.layout import WIDEST
 from migrollback_nb.display.graph.short_names import cut, short_names
 
 _ROW = 20
@@ -16,6 +17,8 @@ _ROW = 20
 _ARCS, _FEWEST = 150, 40
 #: The longest name that stands in full, and the longest reason.
 _NAME, _REASON = 46, 64
+#: The room for a verdict, and the least for a reason.
+_VERDICT, _NARROW = 122, 240
 
 
 def draw(
@@ -56,8 +59,10 @@ def draw(
     number = room + 8 + svg.text_width(str(len(steps)))
     name_at = number + 10
     reason_at = name_at + max((svg.text_width(called[name]) for name in steps), default=0) * 1.05 + 24
-    verdict_at = reason_at + max((svg.text_width(reasons[name]) for name in steps), default=0) + 24
-    width = verdict_at + 130
+    most = max(_NARROW, WIDEST - reason_at - _VERDICT)
+    reasons = {name: svg.fitting(reason, most) for name, reason in reasons.items()}
+    verdict_at = reason_at + max((svg.text_width(reasons[name]) for name in steps), default=0) + 16
+    width = verdict_at + _VERDICT
     marks = marking.Marks(tuple(asked) if chosen else (), steps if chosen else (), frozenset())
     words = {node_id(name): marking.words_of(facts, name, marks) for name in steps}
     body = [

@@ -10,6 +10,7 @@ from migrollback_nb.core.dependency_graph import Edge
 from migrollback_nb.core.html import escape
 from migrollback_nb.display.graph import theme
 from migrollback_nb.display.graph.facts import Drawing, node_id
+from migrollback_nb.display.graph.short_names import cut
 
 #: Space around everything, and the height of a line of the heading.
 MARGIN, LINE = 8, 17
@@ -33,6 +34,13 @@ def text_width(text: str, size: float = 12) -> float:
             known = 1.0 if unicodedata.east_asian_width(letter) in "WF" else 0 if unicodedata.combining(letter) else 0.7
         width += known
     return width * size * _SLACK
+
+
+def fitting(text: str, width: float, size: float = 12) -> str:
+    """A text that is no wider than this: of a wider one beginning and end."""
+    while (wide := text_width(text, size)) > width and len(text) > 3:
+        text = cut(text, min(len(text) - 1, max(3, int(len(text) * width / wide))))
+    return text
 
 
 def number(value: float) -> str:
@@ -111,7 +119,7 @@ def framed(
         Which dependencies are drawn.
     """
     heading = tuple(heading)
-    lines = tuple(wrapped(heading, max(width, 560)))
+    lines = tuple(wrapped(heading, max(width, 840)))
     top = LINE * len(lines) + (6 if lines else 0)
     wide = max(width, *(text_width(line) for line in lines)) if lines else width
     wide, high = wide + 2 * MARGIN, top + height + 2 * MARGIN

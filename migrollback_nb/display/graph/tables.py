@@ -65,13 +65,15 @@ def draw(
     marks = marking.Marks.of(facts.graph, chosen)
     heading = marking.heading(
         facts,
-        f"By {group}: {len(fold):,} of {len(members):,}, {inside:,} dependencies inside one",
+        f"By {group}",
         shown,
         names,
         edges=len(part.edges),
         outside=sum(one.dependents + one.dependencies for one in facts.graph.outside(shown).values()),
         marks=marks,
     )
+    heading[1] += f"; {inside:,} of them inside one {group}" if inside else ""
+    heading.insert(1, f"{svg.count(len(fold), group)}{f' of {len(members):,}' if len(fold) < len(members) else ''}")
     heading.append(
         f"An arrow leads to the {group} whose migrations are needed; its title says which"
         + (
@@ -122,7 +124,7 @@ def _box(key: str, members: Sequence[str], facts: GraphFacts, marks: marking.Mar
     falling = [name for name in members if name in marks.number]
     lines = [cut(visible(key), 26), svg.count(len(members), "migration")]
     if falling:
-        lines[1] = f"{len(falling)} of {svg.count(len(members), 'migration')} fall"
+        lines[1] = f"{len(falling)} of {svg.count(len(members), 'migration')} to roll back"
     elif set(members) & marks.required:
         lines[1] += ", needed"
     troubled = sum(facts.graph.statuses[name] != "applied" for name in members)
