@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +12,7 @@ import ipywidgets as widgets
 from migrollback_nb.core import html
 from migrollback_nb.core.dependency_graph import DependencyGraph
 from migrollback_nb.core.errors import MigrollbackError
+from migrollback_nb.core.selectors import Facts, complete, describe
 from migrollback_nb.database.system_files import SYSTEM_NAME
 from migrollback_nb.display.graph import theme
 from migrollback_nb.display.graph.facts import GraphFacts, node_id
@@ -63,6 +65,7 @@ class GraphPanel(Panel):
         self._first = select or ""
         self._view = view
         self._facts = GraphFacts(graph=DependencyGraph({}))
+        self._selectable: Facts | None = None  # asked when the line is first used, and anew after a refresh
         self._ids: dict[str, str] = {}
         self._names: tuple[str, ...] = ()
         self._refused: MigrollbackError | None = None
@@ -126,7 +129,11 @@ class GraphPanel(Panel):
                 self._draw()
 
     def _complete(self, text: str) -> Sequence[tuple[str, str]]:
-        return graph_pictures.complete(text, self._facts.graph)
+        if self._selectable is None:
+            self._selectable = Facts(names=self._facts.graph.names[::-1])
+            with suppress(MigrollbackError):  # names alone are better than no list
+                self._selectable = self.db.selector_facts()
+        return [(line, describe(line)) for line in complete(text, self._selectable)]
 
     def _look(self) -> None:
         """Find dependencies that nobody declared, and show them. Does not write."""
@@ -198,6 +205,7 @@ class GraphPanel(Panel):
 
     def _take_facts(self) -> None:
         shared = self.shared
+        self._selectable = None
         tied = {one[end] for one in shared.dependencies for end in ("migration_name", "depends_on")}
         # our own migration tells nothing of the user's
         history = [

@@ -10,7 +10,6 @@ from migrollback_nb.display.graph import dag, lanes, plan
 from migrollback_nb.display.graph.layout import NoDot
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.dependency_graph import DependencyGraph
     from migrollback_nb.display.graph.facts import Drawing, GraphFacts
 
 #: So many migrations are drawn as a graph at once.
@@ -29,13 +28,6 @@ class Picture:
 def is_around(view: str, names: Sequence[str]) -> bool:
     """Whether this view shows the surroundings of one migration."""
     return view == "plan" or (view == "graph" and len(names) > LIMIT)
-
-
-def complete(text: str, model: DependencyGraph) -> Sequence[tuple[str, str]]:
-    """What may come of a selector that is being written; pure."""
-    word = text.rpartition(" ")[2]
-    head = text[: len(text) - len(word)]
-    return [(head + name, "") for name in model.names if word.casefold() in name.casefold()][:12]
 
 
 def draw(facts: GraphFacts, names: Sequence[str], view: str, root: str | None) -> Picture:

@@ -16,6 +16,7 @@ from panel_parts import part, pick, tour
 from migrollback_nb import panels
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Target
+from migrollback_nb.core.selectors import Facts
 from migrollback_nb.display import graphs
 from migrollback_nb.display.graph.facts import node_id
 from migrollback_nb.panels import CheckPanel, GraphPanel
@@ -48,6 +49,9 @@ class Standin:
 
     def look_up_target(self) -> Target:
         return self.target
+
+    def selector_facts(self) -> Facts:
+        return Facts(names=tuple(self.statuses), tables=("public.users",))
 
     def _history(self) -> list[dict[str, Any]]:
         return [{"migration_name": name, "status": status} for name, status in reversed(self.statuses.items())]
@@ -301,6 +305,11 @@ def test_the_line_completes_names() -> None:
     panel.selector._asked(None, {"complete": "4_d 2_", "number": 7}, [])
     assert panel.selector.options == (("4_d 2_b", ""),)
     assert panel.selector.answered == 7
+    panel.selector._asked(None, {"complete": "table:us", "number": 8}, [])
+    assert panel.selector.options == (("table:public.users", ""),)
+    panel.selector._asked(None, {"complete": "4_d+", "number": 9}, [])
+    panel.selector._asked(None, {"complete": "4_d", "number": 10}, [])
+    assert panel.selector.options[0] == ("4_d+", "with what depends on it")
 
 
 @pytest.mark.parametrize("widget", [panels.GraphDrawing(), SelectorLine()])

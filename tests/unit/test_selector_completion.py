@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from migrollback_nb.core.selectors import Facts, complete
+from migrollback_nb.core.selectors import Facts, complete, describe
 from migrollback_nb.core.selectors.grammar import parse
 
 FACTS = Facts(
@@ -64,3 +64,10 @@ def test_ten_thousand_names_are_no_wait():
     complete('"' + "a" * 400 + " " + "," * 400, facts)
     complete("a " * 400, facts)
     assert time.perf_counter() - start < 1
+
+
+def test_an_offer_says_what_it_means():
+    assert describe("tag:x table:").startswith("those that touch the table")
+    assert describe("002_users+") == "with what depends on it"
+    assert describe("x,+002_users") == "with what it depends on"
+    assert describe("002_users") == describe("table:users") == ""

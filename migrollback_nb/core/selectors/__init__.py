@@ -4,6 +4,6 @@
 others fetch, `near` says what comes close to a slip, `completion` what may stand next.
 """
 
-from migrollback_nb.core.selectors.completion import Facts, complete
+from migrollback_nb.core.selectors.completion import Facts, complete, describe
 
-__all__ = ["Facts", "complete"]
+__all__ = ["Facts", "complete", "describe"]

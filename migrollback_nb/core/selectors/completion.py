@@ -90,6 +90,17 @@ def complete(text: str, facts: Facts, *, most: int = 12) -> tuple[str, ...]:
     return tuple((methods + names if typed else names[:3] + methods)[:most])
 
 
+def describe(line: str) -> str:
+    """What the end of an offered line means, in a few words; empty where it says so itself."""
+    found = _LAST.match(line)
+    if found is None or not found["value"]:
+        method = METHODS.get(found["method"] or "") if found is not None else None
+        return "" if method is None else method.means
+    if found["value"].endswith("+"):
+        return "with what depends on it"
+    return "with what it depends on" if found["prefix"] else ""
+
+
 def _plain(value: str) -> str:
     """What is meant by a value that may be in quotes, and may not be closed yet."""
     if not value.startswith('"'):
