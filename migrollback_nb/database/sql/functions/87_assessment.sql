@@ -64,7 +64,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                    'rows', (SELECT coalesce(max(e.event_number), 0) FROM migrollback_schema.migration_events e),
                    'detail', 'the history and the audit log end', 'migration', NULL, 'known_by', 'catalog'))
           FROM migrollback_schema.migration_history h
-          JOIN pg_class c ON c.oid = 'migrollback_schema.migration_history'::regclass
+          JOIN pg_class c ON c.oid = ('migrollback_schema' || '.migration_history')::regclass
           JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE h.migration_name = system_rollback_losses.name AND h.metadata ->> 'system' = 'true'), '[]')
 $function$;
