@@ -2,6 +2,7 @@
 const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 const VIEWS = [["plan", "Plan"], ["graph", "Graph"], ["lanes", "Lanes"], ["tables", "Tables"]];
 const NOTHING = { ids: [], names: [], short: [], words: [], status: [], bare: [], edges: [] };
+const AT_ONCE = 200; // so many numbers are written at once, more when the marks are seen
 let panels = 0;
 
 function render({ model, el }) {
@@ -36,6 +37,9 @@ function render({ model, el }) {
   let picture = { svg: null, nodes: new Map(), edges: new Map() };
   let ids = new WeakMap(); // element -> id of a node, or key of an edge
   let marked = { nodes: new Map(), edges: new Map(), start: null };
+  let numbered = null; // the numbers in the drawing
+  let first = null; // id of the first node that can be chosen
+  let stop = null; // the node that Tab comes to
   let dragged = false;
 
   const scroller = scrollerOf(frame, () => minimap.moved());
@@ -162,30 +166,38 @@ function render({ model, el }) {
         if (sort) marked.edges.set(edge, sort);
       }
     }
-    for (const [id] of before.nodes) {
+    for (const [id, sort] of before.nodes) {
       const node = picture.nodes.get(id);
-      if (!node) continue;
+      if (!node || marked.nodes.get(id) === sort) continue;
       node.classList.remove("chosen", "falls", "needs", "rests");
-      if (node.hasAttribute("aria-pressed")) node.setAttribute("aria-pressed", "false");
-      if (!marked.nodes.has(id)) name(node, id, marks);
+      if (sort === "chosen") node.setAttribute("aria-pressed", "false");
     }
     for (const [edge, sort] of before.edges) edge.classList.remove(sort);
     for (const [id, sort] of marked.nodes) {
+      if (before.nodes.get(id) === sort) continue;
       const node = picture.nodes.get(id);
-      node.classList.add(...(sort === "chosen" ? ["falls", "chosen"] : [sort]));
-      name(node, id, marks);
-      if (sort === "chosen") node.setAttribute("aria-pressed", "true");
+      if (sort === "chosen") {
+        node.classList.add("falls", "chosen");
+        node.setAttribute("aria-pressed", "true");
+      } else node.classList.add(sort);
     }
     for (const [edge, sort] of marked.edges) edge.classList.add(sort);
     picture.svg?.classList.toggle("migrollback-marked", start !== null);
-    picture.svg?.querySelector(`:scope > .${ORDER}`)?.remove();
+    numbered?.remove();
     // a plan counts its own steps
-    if (marks && picture.svg && model.get("around") !== chosen) count(marks);
-    stopAt(picture.nodes.has(chosen) ? chosen : [...picture.nodes.keys()].find((id) => places.has(id)));
+    numbered = null;
+    const numbering = () => (numbered ??= marks && picture.svg && model.get("around") !== chosen ? count(marks) : null);
+    if (marks && marks.falling.length <= AT_ONCE) numbering();
+    stopAt(picture.nodes.has(chosen) ? chosen : first);
     said.textContent = marks ? sentence() : "";
     marked.facts = facts;
     const listed = before.start !== start || before.facts !== facts;
+    const mine = marked;
     afterwards(() => {
+      if (mine === marked) numbering();
+      for (const id of new Set([...before.nodes.keys(), ...marked.nodes.keys()])) {
+        if (picture.nodes.has(id)) name(picture.nodes.get(id), id, marked.marks);
+      }
       if (listed) refill();
       minimap.draw(picture.nodes, (id) => marked.nodes.get(id)?.replace("rests", ""));
     });
@@ -235,8 +247,9 @@ function render({ model, el }) {
 
   // one stop for Tab among the nodes, one among the edges; arrows go on from there
   const stopAt = (id) => {
-    for (const node of frame.querySelectorAll('g.node[tabindex="0"]')) node.setAttribute("tabindex", "-1");
-    picture.nodes.get(id)?.setAttribute("tabindex", "0");
+    stop?.setAttribute("tabindex", "-1");
+    stop = picture.nodes.get(id);
+    stop?.setAttribute("tabindex", "0");
   };
   const take = () => {
     facts = { ...NOTHING, ...model.get("facts") };
@@ -249,6 +262,7 @@ function render({ model, el }) {
     const held = frame.contains(document.activeElement);
     picture = { svg: null, nodes: new Map(), edges: new Map() };
     ids = new WeakMap();
+    numbered = stop = first = null;
     marked = { nodes: new Map(), edges: new Map(), start: null };
     const text = model.get("svg");
     frame.hidden = bar.hidden = !text;
@@ -263,20 +277,21 @@ function render({ model, el }) {
     svg.setAttribute("aria-label", model.get("label"));
     for (const [id, node] of nodes) {
       if (!places.has(id)) continue;
+      first ??= id;
       ids.set(node, id);
       node.setAttribute("role", "button");
       node.setAttribute("tabindex", "-1");
       node.setAttribute("aria-pressed", "false");
       name(node, id, null);
     }
-    let first = "0";
+    let tab = "0";
     for (const [key, edge] of edges) {
       const number = numbers.get(key);
       if (number === undefined) continue;
       ids.set(edge, key);
       edge.setAttribute("role", "button");
-      edge.setAttribute("tabindex", first);
-      first = "-1";
+      edge.setAttribute("tabindex", tab);
+      tab = "-1";
       edge.setAttribute("aria-label", edgeWords(number));
       tip(edge, edgeWords(number));
       edge.classList.toggle("schema-only", Boolean(facts.edges[number][3]));

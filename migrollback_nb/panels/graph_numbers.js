@@ -7,7 +7,9 @@ function numbersOf(marks, idOf, boxes, svg) {
   const lines = new Map(); // height -> where dots begin on it
   for (const [x, y, width, height] of boxes.values()) {
     const line = Math.round((y + height / 2) / 4);
-    if (width < DOT) lines.set(line, [...(lines.get(line) ?? []), x]);
+    if (width >= DOT) continue;
+    if (lines.has(line)) lines.get(line).push(x);
+    else lines.set(line, [x]);
   }
   const every = shape("g", { class: ORDER, "aria-hidden": "true" });
   for (const place of marks.falling) {
@@ -28,6 +30,7 @@ function numbersOf(marks, idOf, boxes, svg) {
     }
   }
   svg.append(every);
+  return every;
 }
 
 function shape(kind, attributes, text = "") {

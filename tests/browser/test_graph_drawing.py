@@ -89,11 +89,11 @@ ids => new Promise(resolve => {
   const next = place => {
     if (place === ids.length) return resolve(found);
     model.change({ chosen: ids[place] });
-    setTimeout(() => {
+    requestAnimationFrame(() => setTimeout(() => setTimeout(() => {
       const words = kind => [...document.querySelectorAll(`g.node.${kind}`)].map(one => one.ariaLabel);
       found[ids[place]] = [words("falls"), words("needs"), document.querySelector("[role=status]").textContent];
       next(place + 1);
-    });
+    })));
   };
   next(0);
 })
