@@ -206,7 +206,7 @@ IDLE: dict[str, Any] = {
     "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")),
     "unfinished": (),
     "history": (),
-    "dependencies": (),
+    "graph": None,
     "selected": None,
     "chain": False,
     "consent": False,

@@ -195,8 +195,7 @@ class Queries:
         """As `history` of every migration, without its SQL and metadata, which are most of it. Does not write."""
         return self._session.query(
             "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at,"
-            " h.rollback_by, h.notes, pg_catalog.btrim(h.rollback_sql, E' \\t\\r\\n') <> '' IS TRUE AS has_rollback_sql"
-            " FROM {schema}.migration_history h ORDER BY h.applied_at DESC, h.migration_name"
+            " h.rollback_by, h.notes FROM {schema}.migration_history h ORDER BY h.applied_at DESC, h.migration_name"
             ' COLLATE "C" DESC'
         )
 

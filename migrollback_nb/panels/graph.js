@@ -3,6 +3,7 @@ const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowR
 const VIEWS = [["plan", "Plan"], ["graph", "Graph"], ["lanes", "Lanes"], ["tables", "Tables"]];
 const NOTHING = { ids: [], names: [], short: [], words: [], status: [], bare: [], edges: [] };
 const AT_ONCE = 200; // so many numbers are written at once, more when the marks are seen
+const BESIDE = 400; // so wide is the list beside the drawing
 let panels = 0;
 
 function render({ model, el }) {
@@ -34,6 +35,7 @@ function render({ model, el }) {
   let reckoned = dependencyModel(facts);
   let places = new Map(); // id -> place in the facts
   let numbers = new Map(); // "id id" -> number of the edge
+  let groups = new Map(); // id of what several migrations are folded into -> their places
   let picture = { svg: null, nodes: new Map(), edges: new Map() };
   let ids = new WeakMap(); // element -> id of a node, or key of an edge
   let marked = { nodes: new Map(), edges: new Map(), start: null };
@@ -55,7 +57,8 @@ function render({ model, el }) {
     },
   });
   const side = made("div", "graph-side", minimap.element, why, reasons.element);
-  el.append(made("div", "graph-head", tabs, bar), said, made("div", "graph-body", frame, side));
+  const body = made("div", "graph-body", frame, side);
+  el.append(made("div", "graph-head", tabs, bar), said, body);
 
   // -- tabs and tools --------------------------------------------------------------------------------------------
 
@@ -131,13 +134,19 @@ function render({ model, el }) {
   // -- choice and marks ------------------------------------------------------------------------------------------
 
   const choose = (id) => {
-    if (model.get("locked") || !places.has(id)) return;
+    if (model.get("locked") || !known(id)) return;
+    if (groups.has(id)) return selection.ask(id); // opens it; chooses nothing
     selection.select(id);
     mark();
   };
+  const known = (id) => places.has(id) || groups.has(id);
   const wordsOf = (id, marks) => {
     const place = places.get(id);
-    if (place === undefined) return "";
+    if (place === undefined) {
+      const words = picture.nodes.get(id)?.querySelector(":scope > title")?.textContent.split("\n")[0] ?? "";
+      const many = marks ? groups.get(id).filter((one) => marks.number.has(one)).length : 0;
+      return many ? `${words}; ${many} fall` : words;
+    }
     const verdict = model.get("verdicts")[place];
     const words = `${facts.names[place]}, ${facts.words[place]}${verdict ? `, ${verdict}` : ""}`;
     if (!marks || place === marks.start) return words;
@@ -158,6 +167,10 @@ function render({ model, el }) {
       for (const place of [...marks.resting, ...marks.required]) {
         const node = picture.nodes.get(facts.ids[place]);
         if (node) marked.nodes.set(facts.ids[place], kind(place, marks));
+      }
+      for (const [id, members] of groups) {
+        const sort = ["falls", "needs", "rests"].find((one) => members.some((place) => kind(place, marks).replace("chosen", "falls") === one));
+        if (sort && picture.nodes.has(id)) marked.nodes.set(id, sort);
       }
       for (const [key, edge] of picture.edges) {
         const number = numbers.get(key);
@@ -238,9 +251,10 @@ function render({ model, el }) {
   };
   const showReason = (edge) => {
     const number = numbers.get(ids.get(edge));
+    why.textContent = edge.getAttribute("aria-label");
+    if (number === undefined) return;
     look(number);
     reasons.show(number);
-    why.textContent = edgeWords(number);
   };
 
   // -- the drawing -----------------------------------------------------------------------------------------------
@@ -256,6 +270,7 @@ function render({ model, el }) {
     reckoned = dependencyModel(facts);
     places = new Map(facts.ids.map((id, place) => [id, place]));
     numbers = new Map(facts.edges.map(([dependent, dependency], number) => [`${facts.ids[dependent]} ${facts.ids[dependency]}`, number]));
+    groups = new Map(Object.entries(model.get("groups")));
     schemaTick.hidden = !facts.edges.some((edge) => edge[3]);
   };
   const draw = () => {
@@ -276,7 +291,7 @@ function render({ model, el }) {
     svg.setAttribute("role", "group");
     svg.setAttribute("aria-label", model.get("label"));
     for (const [id, node] of nodes) {
-      if (!places.has(id)) continue;
+      if (!known(id)) continue;
       first ??= id;
       ids.set(node, id);
       node.setAttribute("role", "button");
@@ -287,16 +302,22 @@ function render({ model, el }) {
     let tab = "0";
     for (const [key, edge] of edges) {
       const number = numbers.get(key);
-      if (number === undefined) continue;
+      const words = number === undefined ? edge.querySelector(":scope > title")?.textContent : edgeWords(number);
+      if (!words) continue;
       ids.set(edge, key);
       edge.setAttribute("role", "button");
       edge.setAttribute("tabindex", tab);
       tab = "-1";
-      edge.setAttribute("aria-label", edgeWords(number));
-      tip(edge, edgeWords(number));
-      edge.classList.toggle("schema-only", Boolean(facts.edges[number][3]));
+      edge.setAttribute("aria-label", words);
+      tip(edge, words);
+      edge.classList.toggle("schema-only", number !== undefined && Boolean(facts.edges[number][3]));
     }
-    scroller.show(svg, model.get("height"));
+    const wide = Number((svg.getAttribute("viewBox") ?? "").split(/[\s,]+/)[2]);
+    const room = body.clientWidth;
+    // beside the list where there is room for both, above it where the whole width is wanted
+    const below = room > 0 && wide > room - BESIDE && wide * LEAST <= room;
+    el.classList.toggle("migrollback-below", below);
+    scroller.show(svg, model.get("height") + (below ? 160 : 0));
     mark();
     const chosen = chosenNode();
     if (held && chosen) chosen.focus({ preventScroll: true });
@@ -350,7 +371,7 @@ function render({ model, el }) {
       const [x, y] = middle(box);
       const along = (x - from[0]) * right + (y - from[1]) * down;
       const aside = Math.abs((x - from[0]) * down) + Math.abs((y - from[1]) * right);
-      if (id !== ids.get(node) && places.has(id) && along > 1 && along + 2 * aside < least) [best, least] = [id, along + 2 * aside];
+      if (id !== ids.get(node) && known(id) && along > 1 && along + 2 * aside < least) [best, least] = [id, along + 2 * aside];
     }
     if (!best) return;
     stopAt(best);
@@ -358,7 +379,8 @@ function render({ model, el }) {
   };
   // in the order of the list of reasons, so that one comes from an edge of the choice to the next
   const walkEdges = (edge, step) => {
-    const list = reckoned.reasons(marked.start).map(lineOf).filter((line) => line && ids.has(line));
+    const listed = reckoned.reasons(marked.start).map(lineOf).filter((line) => line && ids.has(line));
+    const list = groups.size ? [...picture.edges.values()].filter((line) => ids.has(line)) : listed;
     if (!list.length) return;
     const at = list.indexOf(edge);
     const next = list[(at + step + list.length) % list.length];
@@ -418,10 +440,10 @@ function render({ model, el }) {
   };
   const [redraw, remark] = [later("draw"), later("mark")];
   const reverdict = () => {
-    for (const [id, node] of picture.nodes) if (places.has(id)) name(node, id, marked.marks ?? null);
+    for (const [id, node] of picture.nodes) if (known(id)) name(node, id, marked.marks ?? null);
     if (marked.marks) said.textContent = sentence();
   };
-  const heard = [["change:svg", redraw], ["change:facts", redraw], ["change:drawn", redraw], ["change:view", remark], ["change:verdicts", reverdict], ["change:chosen", remark], ["change:acknowledged", remark]];
+  const heard = [["change:svg", redraw], ["change:facts", redraw], ["change:drawn", redraw], ["change:groups", redraw], ["change:view", remark], ["change:verdicts", reverdict], ["change:chosen", remark], ["change:acknowledged", remark]];
   for (const [event, action] of heard) model.on(event, action);
   take();
   showTabs();

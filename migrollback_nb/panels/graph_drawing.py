@@ -35,6 +35,10 @@ class GraphDrawing(SelectionWidget):
         What marks and reasons are reckoned from; as `facts_of` gives it.
     verdicts : list of str
         Sign and word of the verdict on each migration of the facts; empty while they are not known.
+    groups : dict of str to list of int
+        Id of a node into which several migrations are folded -> their places in the facts.
+    opened : str
+        Id of the group that was picked last.
     svg : str
         The drawing; nodes have ids, in every drawing the same for the same thing. Empty: there is none.
     view, drawn : str
@@ -55,6 +59,8 @@ class GraphDrawing(SelectionWidget):
     _css = (HERE / "graph.css").read_text(encoding="utf-8") + theme.css()
     facts = traitlets.Dict().tag(sync=True)
     verdicts = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    groups = traitlets.Dict().tag(sync=True)
+    opened = traitlets.Unicode("")
     svg = traitlets.Unicode("").tag(sync=True)
     view = traitlets.Enum(VIEWS, default_value="graph").tag(sync=True)
     drawn = traitlets.Unicode("").tag(sync=True)
@@ -73,8 +79,13 @@ class GraphDrawing(SelectionWidget):
         self._ids = frozenset(change["new"].get("ids", ()))
 
     def _select(self, name: str) -> None:
-        if name in self._ids and not self.locked:
+        if self.locked:
+            return
+        if name in self._ids:
             self.chosen = name
+        elif name in self.groups:
+            self.opened = ""
+            self.opened = name
 
 
 def facts_of(graph: DependencyGraph, bare: Container[str]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
@@ -13,10 +12,10 @@ from migrollback_nb.core import html
 from migrollback_nb.core.dependency_graph import DependencyGraph
 from migrollback_nb.core.errors import MigrollbackError
 from migrollback_nb.core.selectors import Facts, complete, describe
-from migrollback_nb.database.system_files import SYSTEM_NAME
+from migrollback_nb.core.selectors.grammar import quoted
 from migrollback_nb.display.graph import theme
 from migrollback_nb.display.graph.facts import GraphFacts, node_id
-from migrollback_nb.operations.selection import select as find_selected
+from migrollback_nb.display.graph.marks import falling
 from migrollback_nb.panels import graph_pictures
 from migrollback_nb.panels.graph_drawing import VIEWS, GraphDrawing, facts_of, verdicts_of
 from migrollback_nb.panels.panel import Panel
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 
     from migrollback_nb.migrations import Migrations
     from migrollback_nb.panels.state import SharedState
+
+#: What is shown before anything is read.
+_NOTHING = GraphFacts(graph=DependencyGraph({}))
 
 #: Up to so many are shown as a graph at first; more as lanes.
 FEW = 30
@@ -51,7 +53,7 @@ class GraphPanel(Panel):
         First values of the traits.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ("history", "dependencies")
+    reads: ClassVar[tuple[str, ...]] = ("graph",)
     chooses: ClassVar[bool] = False
 
     def __init__(
@@ -64,8 +66,8 @@ class GraphPanel(Panel):
     ) -> None:
         self._first = select or ""
         self._view = view
-        self._facts = GraphFacts(graph=DependencyGraph({}))
-        self._selectable: Facts | None = None  # asked when the line is first used, and anew after a refresh
+        self._facts = _NOTHING
+        self._selectable = Facts()  # asked when the line is first used, and anew after a refresh
         self._ids: dict[str, str] = {}
         self._names: tuple[str, ...] = ()
         self._refused: MigrollbackError | None = None
@@ -83,7 +85,7 @@ class GraphPanel(Panel):
             self._complete, value=self._first, placeholder="all of them; name+   +name   table:users   2025*"
         )
         self.selector.layout = widgets.Layout(flex="1 1 20em", width="auto")
-        self.refresh_button = self._button("Refresh", "Refresh history and dependencies", self.shared.refresh)
+        self.refresh_button = self._button("Refresh", "Read migrations and dependencies again", self.shared.refresh)
         self.look_button = self._button(
             "Look now", "Find what depends on what by the objects. Changes nothing", self._look
         )
@@ -94,6 +96,7 @@ class GraphPanel(Panel):
         self.selector.observe(self._draw, "value")
         self.drawing.observe(self._tab_opened, "view")
         self.drawing.observe(self._clicked_node, "chosen")
+        self.drawing.observe(self._opened_table, "opened")
         return (
             row(self.selector, self.refresh_button),
             row(self.note_view, self.look_button),
@@ -128,8 +131,17 @@ class GraphPanel(Panel):
                 self._root = self.shared.selected
                 self._draw()
 
+    def _opened_table(self, change: Mapping[str, Any]) -> None:
+        with LOCK:
+            table = self._picture.tables.get(change["new"])
+            if table is not None and not self._drawing and not self.shared.busy:
+                self._view = "graph"
+                self.selector.value = f"table:{quoted(table)}"
+
     def _complete(self, text: str) -> Sequence[tuple[str, str]]:
-        if self._selectable is None:
+        if self.shared.busy:
+            return ()  # what runs has the connection
+        if self._changed("selectable", (self.shared.graph,)):
             self._selectable = Facts(names=self._facts.graph.names[::-1])
             with suppress(MigrollbackError):  # names alone are better than no list
                 self._selectable = self.db.selector_facts()
@@ -137,16 +149,15 @@ class GraphPanel(Panel):
 
     def _look(self) -> None:
         """Find dependencies that nobody declared, and show them. Does not write."""
+        from migrollback_nb.operations.graph_facts import graph_facts
 
         def work() -> dict[str, Any]:
-            rows, _ = self.db.inferred_rows()
-            known = {(one["migration_name"], one["depends_on"]) for one in self.shared.dependencies}
-            found = tuple(
-                {**one, "source": "inferred"}
-                for one in rows
-                if (one["migration_name"], one["depends_on"]) not in known and one["recorded"] == "missing"
-            )
-            return {"dependencies": (*self.shared.dependencies, *found), "unsearched": -len(found)}
+            path = self.db.folder_path
+            return {
+                "graph": graph_facts(
+                    self.db.database, lambda: None if path is None else self.db.folder, edges="all", objects=True
+                )
+            }
 
         self.shared.start("Looking for what depends on what", work)
 
@@ -157,15 +168,15 @@ class GraphPanel(Panel):
         busy = bool(shared.busy)
         self.refresh_button.disabled = self.look_button.disabled = self.selector.disabled = busy
         self.drawing.locked = busy
-        facts = (shared.history, shared.dependencies)
-        if self._changed("facts", facts):
-            self._take_facts()
-        if self._changed("verdicts", (*facts, shared.migrations)):
+        if self._changed("facts", (shared.graph,)):
+            self._facts = shared.graph if shared.graph is not None else _NOTHING
+            self._ids = {node_id(name): name for name in self._facts.graph.names}
+            self.drawing.facts = facts_of(self._facts.graph, self._facts.bare)
+        if self._changed("verdicts", (shared.graph, shared.migrations)):
             self.drawing.verdicts = verdicts_of(self._facts.graph, shared.migrations)
-            self._facts = replace(self._facts, verdicts=_verdicts(shared.migrations))
         if busy and self.selector.value.strip():
             self._drawn.pop("names", None)  # asked when the connection is free
-        elif self._changed("names", (*facts, self.selector.value)):
+        elif self._changed("names", (shared.graph, self.selector.value)):
             self._names, self._refused = self._selected()
             self.selector.wrong = self._refused is not None
         if self._view == "auto" and self._names:
@@ -174,13 +185,13 @@ class GraphPanel(Panel):
         if shared.selected is not None and shared.selected not in self._picture.names:
             self._root = shared.selected
         root = self._root if graph_pictures.is_around(view, self._names) else None
-        # only a plan says the verdicts
-        told = shared.migrations if view == "plan" else None
-        if self._changed("picture", (*facts, self._names, view, root, told)):
-            self._picture = graph_pictures.draw(self._facts, self._names, view, root)
+        if self._changed("picture", (shared.graph, self._names, view, root)):
+            self._picture = graph_pictures.draw(self._with_verdicts(view, root), self._names, view, root)
         with self.drawing.hold_sync():
             self.drawing.view = self.drawing.drawn = view
             self.drawing.svg = self._picture.svg
+            place = self._facts.graph.place
+            self.drawing.groups = {node: [place[name] for name in names] for node, names in self._picture.folds.items()}
             self.drawing.around = self._id_of(root) if view == "plan" else ""
             self.drawing.chosen = self._id_of(shared.selected)
         self._report()
@@ -203,23 +214,19 @@ class GraphPanel(Panel):
             return "graph"
         return "plan" if self.shared.selected in self._names else "lanes"
 
-    def _take_facts(self) -> None:
-        shared = self.shared
-        self._selectable = None
-        tied = {one[end] for one in shared.dependencies for end in ("migration_name", "depends_on")}
-        # our own migration tells nothing of the user's
-        history = [
-            {**one, "status": one["status"] if one["status"] in theme.STATUS else "failed"}
-            for one in shared.history
-            if one["migration_name"] != SYSTEM_NAME or SYSTEM_NAME in tied
-        ]
-        self._facts = GraphFacts(
-            graph=DependencyGraph.of(history, shared.dependencies),
-            applied_at={one["migration_name"]: one.get("applied_at") for one in history},
-            bare=frozenset(one["migration_name"] for one in history if not one.get("has_rollback_sql", True)),
-        )
-        self._ids = {node_id(name): name for name in self._facts.graph.names}
-        self.drawing.facts = facts_of(self._facts.graph, self._facts.bare)
+    def _with_verdicts(self, view: str, root: str | None) -> GraphFacts:
+        """The facts; for a plan with the verdict of each step."""
+        if view != "plan" or self.shared.busy:
+            return self._facts
+        from migrollback_nb.operations.graph_facts import with_verdicts
+
+        try:
+            steps = falling(
+                self._facts.graph, (root,) if root is not None and root in self._facts.graph else self._names
+            )
+            return with_verdicts(self.db.database, self._facts, steps)
+        except MigrollbackError:  # a role that may not ask still sees the order
+            return self._facts
 
     def _selected(self) -> tuple[tuple[str, ...], MigrollbackError | None]:
         """The names of what is selected, in the order of the history; and why none could be."""
@@ -227,7 +234,7 @@ class GraphPanel(Panel):
         if not text:
             return self._facts.graph.names, None
         try:
-            found = find_selected(self.db.database, text).names
+            found = self.db.selected(text)
         except MigrollbackError as error:
             return self._facts.graph.names, error
         return tuple(name for name in found if name in self._facts.graph), None
@@ -248,19 +255,15 @@ class GraphPanel(Panel):
             note += box(html.escape(str(self._refused)), html.CAREFUL, role="alert")
         if self._picture.trouble:
             note += box(html.escape(self._picture.trouble), html.CAREFUL)
-        if shared.unsearched > 0:
+        if self._facts.not_looked:
             note += box(
-                f"Not inferred yet for {shared.unsearched:,} migrations: what nobody declared is missing here.",
+                f"Not inferred yet for {self._facts.not_looked:,} migrations: what nobody declared is missing here.",
                 html.CAREFUL,
             )
-        elif shared.unsearched < 0:
-            note += box(
-                f"{-shared.unsearched:,} dependencies were found just now and are not recorded: no rule of the database"
-                " knows them. db.record_dependencies() records them.",
-                html.CAREFUL,
-            )
+        if self._facts.remarks:
+            note += box("<br>".join(html.escape(text) for text in self._facts.remarks), html.CAREFUL)
         self.note_view.value = lines(note)
-        self.look_button.layout.display = None if shared.unsearched > 0 else "none"
+        self.look_button.layout.display = None if self._facts.not_looked else "none"
         drawn = bool(self._picture.svg)
         self._write(self.table_view, self._table_html, self._picture if not drawn and self._names else None)
 
@@ -291,10 +294,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _verdicts(assessed: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    return {row["migration_name"]: row["verdict"] for row in assessed if row.get("verdict")}
 
 
 def legend_html() -> str:

@@ -1,5 +1,6 @@
 // One drawing in a box that scrolls: cleaned, with a place for each node and a line wide enough to be hit for each edge. Loads nothing.
 const SVG = "http://www.w3.org/2000/svg";
+const LEAST = 0.9; // smaller than this no drawing is shown unasked: text has to be read
 const ALLOWED = new Set(["svg", "g", "a", "title", "desc", "text", "tspan", "path", "polygon", "polyline", "ellipse", "circle", "rect", "line", "defs", "marker"]);
 
 function clean(text) {
@@ -85,7 +86,7 @@ function scrollerOf(frame, moved) {
       scale = 1;
       const wide = frame.clientWidth;
       // as wide as there is room, as long as it reads; else at its own size, and it scrolls
-      if (wide && size[0] > wide && wide / size[0] >= 0.85) scale = wide / size[0];
+      if (wide && size[0] > wide && wide / size[0] >= LEAST) scale = wide / size[0];
       frame.style.height = `${Math.max(80, Math.min(height, Math.ceil(size[1] * scale) + (size[0] * scale > wide ? 18 : 4)))}px`;
       apply();
     },

@@ -14,6 +14,11 @@ function selectionOf(model, trait) {
       // a message of its own: state that is saved waits while the kernel is busy, and a click on a button would overtake it
       model.send({ selected: name, view: own, number: made });
     },
+    // as select, but nothing is shown as selected
+    ask(name) {
+      made += 1;
+      model.send({ selected: name, view: own, number: made });
+    },
     // what the kernel said before it acknowledged the last selection is out of date
     shown() {
       if (waiting && (model.get("acknowledged")[own] ?? 0) >= made) waiting = false;

@@ -21,6 +21,7 @@ from migrollback_nb.core.results import (
     Target,
 )
 from migrollback_nb.database.settings import milliseconds
+from migrollback_nb.display.graph.facts import GraphFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one
 #: before.
 STATE = (
-    "target", "migrations", "unfinished", "history", "dependencies", "unsearched", "selected", "chain",
+    "target", "migrations", "unfinished", "history", "graph", "selected", "chain",
     "consent", "on_copy",
     "check_result", "preview_result", "rehearsal_result", "accept_loss", "typed", "reason",
     "result", "error", "busy", "progress", "fraction", "hold",
@@ -53,11 +54,10 @@ class State(traitlets.HasTraits):
         What is applied: rows of ``db.database.queries.list_rollbackable()``.
     unfinished : tuple of dict
         Rollbacks that were begun and whose end is not recorded: rows of ``db.database.queries.unfinished()``.
-    history, dependencies : tuple of dict
-        All that is registered, and what depends on what; read only for the panels that show it.
-    unsearched : int
-        Of how many applied migrations it was not looked for what they need though nobody declared it. Less than 0:
-        so many dependencies were found by a look and are not recorded.
+    history : tuple of dict
+        All that is registered; read only for the panels that show it.
+    graph : GraphFacts or None
+        What depends on what, and what each touched; read only for the panels that show it.
     selected : str or None
         The chosen migration. A new choice forgets `chain`, the check, the preview, the rehearsal, the typed name and
         the result.
@@ -93,8 +93,7 @@ class State(traitlets.HasTraits):
     migrations = traitlets.Tuple()
     unfinished = traitlets.Tuple()
     history = traitlets.Tuple()
-    dependencies = traitlets.Tuple()
-    unsearched = traitlets.Int(0)
+    graph = traitlets.Instance(GraphFacts, allow_none=True)
     selected = traitlets.Unicode(None, allow_none=True)
     chain = traitlets.Bool(default_value=False)
     consent = traitlets.Bool(default_value=False)
@@ -440,9 +439,12 @@ class SharedState(State):
             found["unfinished"] = tuple(self.db.database.queries.unfinished())
         if "history" in reads:
             found["history"] = tuple(self.db.database.queries.registered())
-        if "dependencies" in reads:
-            found["dependencies"] = tuple(self.db.database.queries.dependencies())
-            found["unsearched"] = self.db.database.dependencies.unsearched()
+        if "graph" in reads:
+            from migrollback_nb.operations.graph_facts import graph_facts
+
+            found["graph"] = graph_facts(self.db.database, edges="recorded", objects=True)
         known = (found.get(what, getattr(self, what)) for what in ("migrations", "history"))
         names = {row["migration_name"] for rows in known for row in rows}
+        graph = found.get("graph", self.graph)
+        names |= set() if graph is None else set(graph.graph.names)
         return {**found, "selected": self.selected if self.selected in names else None}

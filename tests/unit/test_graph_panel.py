@@ -17,8 +17,10 @@ from migrollback_nb import panels
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Target
 from migrollback_nb.core.selectors import Facts
+from migrollback_nb.database.graph_queries import GraphRows
 from migrollback_nb.display import graphs
-from migrollback_nb.display.graph.facts import node_id
+from migrollback_nb.display.graph.facts import GraphFacts, node_id
+from migrollback_nb.operations.graph_facts import graph_facts
 from migrollback_nb.panels import CheckPanel, GraphPanel
 from migrollback_nb.panels.selector_line import SelectorLine
 
@@ -39,12 +41,10 @@ class Standin:
             connection=SimpleNamespace(closed=False),
             session=SimpleNamespace(notices=()),
             queries=SimpleNamespace(
-                registered=self._history,
-                dependencies=self._dependencies,
                 list_rollbackable=self._list,
                 unfinished=tuple,
             ),
-            dependencies=SimpleNamespace(unsearched=lambda: self.unsearched),
+            graph=SimpleNamespace(rows=self._rows, assessments=lambda _: {}),
         )
 
     def look_up_target(self) -> Target:
@@ -53,11 +53,28 @@ class Standin:
     def selector_facts(self) -> Facts:
         return Facts(names=tuple(self.statuses), tables=("public.users",))
 
-    def _history(self) -> list[dict[str, Any]]:
-        return [{"migration_name": name, "status": status} for name, status in reversed(self.statuses.items())]
+    def _rows(self, **_: Any) -> GraphRows:
+        return GraphRows(
+            migrations=[
+                {
+                    "migration_name": name,
+                    "status": status,
+                    "applied_at": None,
+                    "applied_by": "dba",
+                    "deploy_id": None,
+                    "bare": False,
+                    "not_looked": place < self.unsearched,
+                }
+                for place, (name, status) in enumerate(self.statuses.items())
+            ],
+            dependencies=[
+                {"migration_name": dependent, "depends_on": base, "source": "declared", "because": None}
+                for dependent, base in self.edges
+            ],
+        )
 
-    def _dependencies(self) -> list[dict[str, Any]]:
-        return [{"migration_name": dependent, "depends_on": base} for dependent, base in self.edges]
+    def facts(self) -> GraphFacts:
+        return graph_facts(self.database, edges="recorded")
 
     def _list(self) -> list[dict[str, Any]]:
         return [
@@ -188,18 +205,15 @@ def test_without_any_migration_it_says_so() -> None:
     assert panel.error is None
 
 
-def test_where_nobody_looked_it_says_so_and_looks_on_request() -> None:
+def test_where_nobody_looked_it_says_so() -> None:
     shop = Standin({"1_a": "applied", "2_b": "applied"}, [])
     shop.unsearched = 2
-    found = {"migration_name": "2_b", "depends_on": "1_a", "because": "table a", "source": "parsed"}
-    shop.inferred_rows = lambda: ([found | {"recorded": "missing"}], ())
     panel = GraphPanel(shop)
     assert "Not inferred yet" in panel.note_view.value
     assert panel.look_button.layout.display is None
-    panel.look_button.click()
+    shop.unsearched = 0
+    panel.refresh()
     assert panel.wait(10)
-    assert panel.drawing.facts["edges"] == [[1, 0, 1, 0, "inferred: table a"]]
-    assert "are not recorded" in panel.note_view.value
     assert panel.look_button.layout.display == "none"
 
 
@@ -213,36 +227,24 @@ def test_a_choice_that_is_not_registered_is_said() -> None:
 def test_an_error_is_shown() -> None:
     broken = chain(1)
 
-    def fail() -> None:
+    def fail(**_: Any) -> None:
         raise errors.NotInstalled("The rollback system is not installed")
 
-    broken.database.queries.registered = fail
+    broken.database.graph.rows = fail
     panel = GraphPanel(broken)
     assert "not installed" in part(panel, "message_view").value
-    del broken.database.queries.registered
-    broken.database.queries.registered = broken._history
+    broken.database.graph.rows = broken._rows
     part(panel, "refresh_button").click()
     assert panel.wait(10)
     assert drawn(panel) == {"00000_m"}
 
 
 STATES: dict[str, dict[str, Any]] = {
-    "nothing": {"history": (), "dependencies": (), "selected": None, "busy": ""},
-    "all": {
-        "history": tuple(SMALL._history()),
-        "dependencies": tuple(SMALL._dependencies()),
-        "selected": None,
-        "busy": "",
-    },
-    "chosen": {
-        "history": tuple(SMALL._history()),
-        "dependencies": tuple(SMALL._dependencies()),
-        "selected": "2_b",
-        "busy": "",
-    },
+    "nothing": {"graph": None, "selected": None, "busy": ""},
+    "all": {"graph": SMALL.facts(), "selected": None, "busy": ""},
+    "chosen": {"graph": SMALL.facts(), "selected": "2_b", "busy": ""},
     "hostile": {
-        "history": ({"migration_name": HOSTILE, "status": HOSTILE}, {"migration_name": "1_a", "status": "applied"}),
-        "dependencies": ({"migration_name": HOSTILE, "depends_on": "1_a"},),
+        "graph": Standin({"1_a": "applied", HOSTILE: "applied"}, [(HOSTILE, "1_a")]).facts(),
         "selected": HOSTILE,
         "busy": "",
     },
@@ -307,8 +309,7 @@ def test_the_line_completes_names() -> None:
     assert panel.selector.answered == 7
     panel.selector._asked(None, {"complete": "table:us", "number": 8}, [])
     assert panel.selector.options == (("table:public.users", ""),)
-    panel.selector._asked(None, {"complete": "4_d+", "number": 9}, [])
-    panel.selector._asked(None, {"complete": "4_d", "number": 10}, [])
+    panel.selector._asked(None, {"complete": "4_d", "number": 9}, [])
     assert panel.selector.options[0] == ("4_d+", "with what depends on it")
 
 
