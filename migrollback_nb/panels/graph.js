@@ -42,9 +42,9 @@ function render({ model, el }) {
   let numbered = null; // the numbers in the drawing
   let first = null; // id of the first node that can be chosen
   let stop = null; // the node that Tab comes to
-  let dragged = false;
 
   const scroller = scrollerOf(frame, () => minimap.moved());
+  const hand = handOf(frame, scroller);
   const colour = (name) => getComputedStyle(el).getPropertyValue(`--migrollback-map-${name || "node"}`) || "#808080";
   const minimap = minimapOf(scroller, colour);
   const reasons = reasonsOf(() => facts, {
@@ -267,6 +267,7 @@ function render({ model, el }) {
   };
   const take = () => {
     facts = { ...NOTHING, ...model.get("facts") };
+    reasons.fill([], "", null); // the rows of other facts mean nothing any more
     reckoned = dependencyModel(facts);
     places = new Map(facts.ids.map((id, place) => [id, place]));
     numbers = new Map(facts.edges.map(([dependent, dependency], number) => [`${facts.ids[dependent]} ${facts.ids[dependency]}`, number]));
@@ -339,7 +340,7 @@ function render({ model, el }) {
   seen.observe(frame);
 
   frame.addEventListener("click", (event) => {
-    if (dragged) return;
+    if (hand.dragged()) return;
     const node = event.target.closest("g.node");
     const edge = event.target.closest("g.edge");
     if (node && ids.has(node)) choose(ids.get(node));
@@ -396,34 +397,6 @@ function render({ model, el }) {
     if (element.classList.contains("edge")) showReason(element);
   });
   frame.addEventListener("focusout", () => look(null));
-
-  let grabbed = null;
-  frame.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || event.offsetX > frame.clientWidth || event.offsetY > frame.clientHeight) return;
-    grabbed = [event.clientX, event.clientY, frame.scrollLeft, frame.scrollTop];
-    dragged = false;
-  });
-  frame.addEventListener("pointermove", (event) => {
-    if (!grabbed || !(event.buttons & 1)) return;
-    if (Math.abs(event.clientX - grabbed[0]) + Math.abs(event.clientY - grabbed[1]) > 4) dragged = true;
-    if (dragged) frame.scrollTo(grabbed[2] + grabbed[0] - event.clientX, grabbed[3] + grabbed[1] - event.clientY);
-  });
-  const release = () => {
-    grabbed = null;
-    setTimeout(() => (dragged = false)); // after the click that ends the drag
-  };
-  frame.addEventListener("pointerup", release);
-  frame.addEventListener("pointerleave", release);
-  frame.addEventListener(
-    "wheel",
-    (event) => {
-      if (!event.ctrlKey) return; // without Ctrl it scrolls, as everywhere
-      event.preventDefault();
-      const box = frame.getBoundingClientRect();
-      scroller.zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
-    },
-    { passive: false },
-  );
 
   // what arrives in one message is drawn once
   let wanted = "";

@@ -23,7 +23,15 @@ _STATUS = {"applied": 0, "rolled_back": 1}
 _FAILED = 2
 
 #: The parts of the page's program, in the order in which they need each other.
-_PARTS = ("graph_model.js", "graph_picture.js", "graph_numbers.js", "graph_minimap.js", "graph_reasons.js", "graph.js")
+_PARTS = (
+    "graph_model.js",
+    "graph_picture.js",
+    "graph_numbers.js",
+    "graph_hand.js",
+    "graph_minimap.js",
+    "graph_reasons.js",
+    "graph.js",
+)
 
 
 class GraphDrawing(SelectionWidget):

@@ -233,3 +233,14 @@ def test_nothing_of_it_is_faulty_for_those_who_do_not_see_it(page: Page, view: s
         for fault in found
         if fault["impact"] in ("serious", "critical") and fault["id"] not in ("document-title", "html-has-lang")
     ] == []
+
+
+def test_a_row_of_facts_that_are_gone_is_gone(page: Page) -> None:
+    show(page, drawing(SMALL))
+    rows = page.locator(".migrollback-reasons tbody tr")
+    expect(rows).to_have_count(6)
+    box = rows.last.bounding_box()
+    assert box is not None
+    page.evaluate("facts => model.change({ facts })", facts_of(SMALL.part({"1_base", "2_left"}), ()))
+    page.mouse.move(box["x"] + 5, box["y"] + 5)  # before the list is written anew
+    expect(rows).to_have_count(1)
