@@ -42,9 +42,10 @@ class Standin:
             session=SimpleNamespace(notices=()),
             queries=SimpleNamespace(
                 list_rollbackable=self._list,
+                effective_search_path=lambda: "public",
                 unfinished=tuple,
             ),
-            graph=SimpleNamespace(rows=self._rows, assessments=lambda _: {}),
+            graph=SimpleNamespace(rows=self._rows, step_effects=lambda *_: ()),
         )
 
     def look_up_target(self) -> Target:
