@@ -103,33 +103,3 @@ def missing(depends_on: Mapping[str, Iterable[str]], known: Iterable[str]) -> di
     have = {*known, *depends_on}
     found = {name: sorted(base for base in bases if base not in have) for name, bases in depends_on.items()}
     return {name: bases for name, bases in found.items() if bases}
-
-
-def neighbourhood(name: str, edges: Iterable[tuple[str, str]], *, depth: int, direction: str = "both") -> set[str]:
-    """Names that are at most `depth` dependencies away from `name`, `name` included.
-
-    Parameters
-    ----------
-    name : str
-        The migration in the middle.
-    edges : iterable of (str, str)
-        (dependent, dependency).
-    depth : int
-        How many dependencies away.
-    direction : {'both', 'dependents', 'dependencies'}
-        Which way: what depends on it, what it depends on, or either at every step.
-    """
-    near: dict[str, set[str]] = {}
-    for dependent, dependency in edges:
-        if direction != "dependents":
-            near.setdefault(dependent, set()).add(dependency)
-        if direction != "dependencies":
-            near.setdefault(dependency, set()).add(dependent)
-    found = {name}
-    front = {name}
-    for _ in range(depth):
-        front = {other for one in front for other in near.get(one, ())} - found
-        if not front:
-            break
-        found |= front
-    return found

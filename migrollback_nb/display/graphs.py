@@ -6,7 +6,6 @@ wheel.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
 import warnings
@@ -16,7 +15,6 @@ from typing import Any
 
 import graphviz
 
-from migrollback_nb.core import ordering
 from migrollback_nb.core.html import visible
 
 #: Status -> shape, fill, outline and word: no reader has to tell colours apart.
@@ -92,11 +90,6 @@ class DependencyGraph(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships
         return bundle
 
 
-def node_id(name: str) -> str:
-    """What the element of a migration is called in a drawing; in every drawing the same, and no other's."""
-    return "migration-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
 def svg(graph: graphviz.Digraph) -> str:
     """Draw a graph as SVG; writes nothing.
 
@@ -111,37 +104,10 @@ def svg(graph: graphviz.Digraph) -> str:
     return str(graph.pipe(format="svg", encoding="utf-8", quiet=True))
 
 
-def select(
-    history: Iterable[Mapping[str, Any]],
-    dependencies: Iterable[Mapping[str, Any]],
-    *,
-    focus: str | None = None,
-    depth: int = 2,
-    direction: str = "both",
-    hide_rolled_back: bool = False,
-) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """(name -> status, (dependent, dependency) pairs) of the part of the graph that is asked for; pure.
-
-    Parameters are those of `dependency_graph`.
-    """
-    status = {row["migration_name"]: row["status"] for row in history}
-    edges = [(row["migration_name"], row["depends_on"]) for row in dependencies]
-    keep = set(status) if focus is None else ordering.neighbourhood(focus, edges, depth=depth, direction=direction)
-    if hide_rolled_back:
-        keep = {name for name in keep if status.get(name) != "rolled_back" or name == focus}
-    return {name: status[name] for name in sorted(status) if name in keep}, [
-        edge for edge in edges if edge[0] in keep and edge[1] in keep
-    ]
-
-
 def dependency_graph(
     history: Iterable[Mapping[str, Any]],
     dependencies: Iterable[Mapping[str, Any]],
     *,
-    focus: str | None = None,
-    depth: int = 2,
-    direction: str = "both",
-    hide_rolled_back: bool = False,
     legend: bool = True,
 ) -> DependencyGraph:
     """Draw migrations and their dependencies: dependents above what they depend on. Does not write.
@@ -153,14 +119,6 @@ def dependency_graph(
     dependencies : iterable of mapping
         With ``migration_name`` and ``depends_on``; where ``source`` is ``inferred`` the line is dashed, and ``because``
         is its tooltip.
-    focus : str, optional
-        Only this migration and what is at most `depth` dependencies away from it.
-    depth : int
-        How far the neighbourhood reaches.
-    direction : {'both', 'dependents', 'dependencies'}
-        Which way it reaches.
-    hide_rolled_back : bool
-        Leave out what is rolled back.
     legend : bool
         Say in the graph itself what dashed lines are, where there are any.
 
@@ -170,9 +128,12 @@ def dependency_graph(
         A `graphviz.Digraph`.
     """
     dependencies = list(dependencies)
-    status, edges = select(
-        history, dependencies, focus=focus, depth=depth, direction=direction, hide_rolled_back=hide_rolled_back
-    )
+    status = {row["migration_name"]: row["status"] for row in sorted(history, key=lambda row: row["migration_name"])}
+    edges = [
+        (row["migration_name"], row["depends_on"])
+        for row in dependencies
+        if row["migration_name"] in status and row["depends_on"] in status
+    ]
     inferred = {
         (row["migration_name"], row["depends_on"]): row.get("because") or ""
         for row in dependencies
@@ -188,7 +149,7 @@ def dependency_graph(
     # ids of our own: a name with a colon would be read as a port
     ids = {name: f"n{place}" for place, name in enumerate(status)}
     for name, state in status.items():
-        _draw_migration(graph, ids[name], name, state, is_focus=name == focus)
+        _draw_migration(graph, ids[name], name, state)
     for edge in edges:
         _draw_edge(graph, ids[edge[0]], ids[edge[1]], inferred.get(edge))
     if legend and any(edge in inferred for edge in edges):
@@ -203,19 +164,17 @@ def _in_label(text: str) -> str:
     return visible(text).replace("&", "&amp;")
 
 
-def _draw_migration(graph: graphviz.Digraph, node: str, name: str, state: str, *, is_focus: bool) -> None:
+def _draw_migration(graph: graphviz.Digraph, node: str, name: str, state: str) -> None:
     look = STYLE.get(state, STYLE["failed"])
     shown = _in_label(name)
     graph.node(
         node,
-        id=node_id(name),
         label=graphviz.escape(f"{shown}\n{look['word']}").replace("\n", "\\n"),
         tooltip=graphviz.escape(f"{shown}: {look['word']}"),
         shape=look["shape"],
         style=look["style"],
         fillcolor=look["fillcolor"],
         fontcolor=look["fontcolor"],
-        penwidth="3" if is_focus else "1",
     )
 
 

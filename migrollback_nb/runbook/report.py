@@ -14,7 +14,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import graphviz
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
@@ -23,8 +22,10 @@ from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.core.production import is_production
 from migrollback_nb.core.times import show_time
 from migrollback_nb.core.version import __version__
-from migrollback_nb.display import graphs
+from migrollback_nb.display.graph import dag
+from migrollback_nb.display.graph.layout import NoDot
 from migrollback_nb.operations import audit
+from migrollback_nb.operations.graph_facts import graph_facts
 from migrollback_nb.runbook import items
 from migrollback_nb.runbook.checklist import Checklist
 from migrollback_nb.runbook.run import HEADINGS, runs_of
@@ -240,13 +241,12 @@ class _Story:
 
     def drawing(self) -> Markup:
         """The graph of these dependencies; empty where it cannot be drawn."""
-        near, kept = self._near()
-        if len(near) > _DRAWN or graphs.find_dot() is None:
+        near = self._near()[0]
+        if len(near) > _DRAWN:
             return Markup()
-        history = [row for row in self.db.database.queries.registered() if row["migration_name"] in near]
-        with suppress(graphviz.CalledProcessError, graphviz.ExecutableNotFound):
-            svg = graphs.svg(graphs.dependency_graph(history, kept, focus=self.name, depth=len(near)))
-            return _escaped(svg[svg.index("<svg") :])  # inside a page there is no XML head, and no DTD to be fetched
+        facts = graph_facts(self.db.database, edges="recorded")
+        with suppress(NoDot):
+            return _escaped(dag.draw(facts, near, chosen=(self.name,), look="light", limit=None).svg)
         return Markup()
 
     def preview(self) -> tuple[Preview | None, str | None]:

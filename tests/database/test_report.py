@@ -54,7 +54,7 @@ TAGS = {
     "polygon",
     "path",
     "text",
-    "ellipse",
+    "rect",
 }
 
 

@@ -164,7 +164,7 @@ def test_400_migrations_fit_one_screen_in_lanes():
     names = [f"{place:03}" for place in range(400)]
     many = facts(dict.fromkeys(names, "applied"), (), {name: [f"t.t{int(name) % 40}"] for name in names})
     drawing = lanes.draw(many, names)
-    assert drawing.width <= 1300
+    assert drawing.width <= 1160
     assert drawing.height <= 640
 
 

@@ -122,20 +122,6 @@ def test_node_names_lead_back_to_the_migrations():
     assert set(texts(graphs.svg(made))) == set(made.node_names)
 
 
-def test_focus_shows_the_neighbourhood_only():
-    names = {f"{place}": "applied" for place in range(6)}
-    chain = [(f"{place + 1}", f"{place}") for place in range(5)]
-    assert sorted(graph(names, chain, focus="2", depth=1).node_names.values()) == ["1", "2", "3"]
-    assert sorted(graph(names, chain, focus="2", depth=0).node_names.values()) == ["2"]
-    assert len(graph(names, chain, focus="2", depth=9).node_names) == 6
-
-
-def test_rolled_back_ones_can_be_left_out_but_never_the_focus():
-    names = {"1": "applied", "2": "rolled_back", "3": "rolled_back"}
-    assert sorted(graph(names, hide_rolled_back=True).node_names.values()) == ["1"]
-    assert sorted(graph(names, focus="2", hide_rolled_back=True).node_names.values()) == ["2"]
-
-
 def test_a_cycle_is_drawn_and_outlined_once_each():
     made = graph({"1": "applied", "2": "applied", "3": "applied"}, [("1", "2"), ("2", "3"), ("3", "1")])
     assert len(texts(graphs.svg(made))) == 3

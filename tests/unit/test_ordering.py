@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrollback_nb import DependencyError
-from migrollback_nb.core.ordering import missing, neighbourhood, order, rollback_order
+from migrollback_nb.core.ordering import missing, order, rollback_order
 
 _names = st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=12, unique=True)
 
@@ -104,12 +104,3 @@ def test_what_was_applied_last_goes_first_where_the_order_is_open():
 
 def test_missing_names_are_told_with_who_misses_them():
     assert missing({"2": ["1", "0"], "3": ["2", "9", "8"], "4": []}, ["0", "1"]) == {"3": ["8", "9"]}
-
-
-@given(acyclic(), st.integers(0, 4), st.data())
-def test_neighbourhood_reaches_as_far_as_asked(depends_on, depth, data):
-    name = data.draw(st.sampled_from(list(depends_on)))
-    near = {name}
-    for _ in range(depth):
-        near |= {one for edge in edges(depends_on) if set(edge) & near for one in edge}
-    assert neighbourhood(name, edges(depends_on), depth=depth) == near

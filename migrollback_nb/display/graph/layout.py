@@ -13,8 +13,8 @@ Point = tuple[float, float]
 _INCH = 72
 #: Between two parts.
 _GAP = 18
-#: A picture that is no wider needs no scrolling sideways in a notebook of 1,366 pixels.
-WIDEST = 1240
+#: A picture that is no wider needs no scrolling sideways in a cell of JupyterLab in a window of 1,366 pixels.
+WIDEST = 1140
 
 
 @dataclass(frozen=True, slots=True)

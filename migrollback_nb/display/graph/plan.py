@@ -59,9 +59,9 @@ def draw(
     number = room + 8 + svg.text_width(str(len(steps)))
     name_at = number + 10
     reason_at = name_at + max((svg.text_width(called[name]) for name in steps), default=0) * 1.05 + 24
-    most = max(_NARROW, WIDEST - reason_at - _VERDICT)
+    most = max(_NARROW, WIDEST - reason_at - _VERDICT - 14)
     reasons = {name: svg.fitting(reason, most) for name, reason in reasons.items()}
-    verdict_at = reason_at + max((svg.text_width(reasons[name]) for name in steps), default=0) + 16
+    verdict_at = reason_at + max((svg.text_width(reasons[name]) for name in steps), default=0) + 14
     width = verdict_at + _VERDICT
     marks = marking.Marks(tuple(asked) if chosen else (), steps if chosen else (), frozenset())
     words = {node_id(name): marking.words_of(facts, name, marks) for name in steps}
@@ -112,9 +112,10 @@ def _reason(part: DependencyGraph, arcs: DependencyGraph, name: str, called: dic
         return ""
     # an object says more than a schema, and both more than a bare declaration
     best = min(edges, key=lambda edge: (not edge.reasons, edge.schema_only))
-    what = visible(best.reasons[0]) if best.reasons else "declared"
-    more = len(best.reasons) - 1 + best.more + len(edges) - 1
-    return f"{cut(what, _REASON)} of {cut(called[best.dependency], 28)}" + (f" +{more}" if more > 0 else "")
+    base = cut(called[best.dependency], 28)
+    what = f"{cut(visible(best.reasons[0]), _REASON)} of {base}" if best.reasons else f"declared: {base}"
+    more = max(0, len(best.reasons) - 1) + best.more + len(edges) - 1
+    return what + (f" +{more}" if more else "")
 
 
 def _title(facts: GraphFacts, part: DependencyGraph, name: str, words: str) -> str:
