@@ -246,7 +246,7 @@ class _Story:
             return Markup()
         facts = graph_facts(self.db.database, edges="recorded")
         with suppress(NoDot):
-            return _escaped(dag.draw(facts, near, chosen=(self.name,), look="light", limit=None).svg)
+            return _escaped(dag.draw(facts, near, chosen=(self.name,), limit=None).svg)
         return Markup()
 
     def preview(self) -> tuple[Preview | None, str | None]:
