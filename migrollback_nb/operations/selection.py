@@ -152,11 +152,12 @@ class _Resolver:
 
     def _registered(self, texts: Sequence[str]) -> Collection[str]:
         """The registered names among these texts: they win before parsing."""
-        possible: set[str] | None = set()
-        for text in texts:
-            found = grammar.possible_names(text)
-            possible = None if possible is None or found is None else possible | found
-        return self._keep(self._queries.named_in(texts) if possible is None else self._queries.named(possible))
+        parts = [grammar.possible_names(text) for text in texts]
+        possible = {name for names, _ in parts for name in names}
+        found = set(self._keep(self._queries.named(possible)))
+        if long := [text for text, (_, is_all) in zip(texts, parts, strict=True) if not is_all]:
+            found |= set(self._keep(self._queries.named_in(long)))
+        return found
 
     def _keep(self, places: Places) -> Collection[str]:
         self.places |= places

@@ -9,6 +9,7 @@ from watching import exists, status
 
 import migrollback_nb as mr
 from migrollback_nb import cli
+from migrollback_nb.cli import magics
 
 BASES = {"001_a": "", "002_b": "001_a", "003_c": "002_b", "004_d": "001_a", "005_e": ""}
 
@@ -157,6 +158,18 @@ def test_frames_and_listings_of_a_selection(asked, run):
     assert len(json.loads(run("deps", "--select", "001_a", "--format", "json")[1])) == 2
     assert run("events", "001_a", "--select", "002_b")[0] == 2
     assert run("history", "--select", "001_x")[0] == 1
+
+
+def test_the_magic_takes_selectors_and_completes_them(server, chain):
+    magic = magics.Magic()
+    try:
+        found = magic(f"--dsn {server.dsn(chain)!r} history --select 'tag:hotfix' --exclude 005_e")
+        assert list(found["migration_name"]) == ["002_b"]
+        assert magic("plan 002_b+").steps == ("003_c", "002_b")
+        event = type("Event", (), {"line": "%migrollback history --select "})()
+        assert {"002_b", "table:", "last:"} <= set(magic.complete(None, event))
+    finally:
+        magic.close()
 
 
 def test_events_of_what_was_never_registered(db):

@@ -4,6 +4,8 @@ import re
 from math import inf
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.selectors import methods
@@ -66,7 +68,8 @@ def test_a_registered_name_wins_before_parsing(name):
         [(0, None, name, 0), (0, "status", "applied", 0)],
     ]
     assert read(quoted(name) + "+", name) == [[(0, None, name, inf)]]
-    assert name in possible_names(f"x {name} y")
+    for text in (name, f"x {name} y", f"{name},a", f"1+{name}+2", f"{name}.sql", quoted(name), f"a {quoted(name)}+"):
+        assert name in possible_names(text)[0]
 
 
 def test_the_longest_registered_name_wins():
@@ -96,7 +99,9 @@ def test_no_selector_of_several_selects_nothing():
 
 
 def test_a_long_text_is_not_taken_apart():
-    assert possible_names(" ".join(f"{number:05}" for number in range(1000))) is None
+    names, is_all = possible_names(" ".join(f"{number:05}" for number in range(1000)))
+    assert len(names) == 1001
+    assert not is_all
 
 
 @pytest.mark.parametrize(
@@ -170,3 +175,29 @@ def test_terms_keep_what_was_written():
     [[first, second]] = parse("1+a+2,table:users")
     assert (first.text, second.text) == ("1+a+2", "table:users")
     assert Term(value="a").text == ""
+
+
+NAMES = st.text(alphabet='ab1+,:"*[] \n', min_size=1, max_size=8).filter(str.strip)
+
+
+@given(text=st.text(alphabet='ab1+,:"*[]? \n.', max_size=12), names=st.sets(NAMES, max_size=4))
+@settings(max_examples=60)
+def test_any_text_is_read_or_refused_in_words(text, names):
+    try:
+        parsed = parse(text, names)
+    except UsageError:
+        return
+    assert "".join(term.text for terms in parsed for term in terms) or not text.strip()
+
+
+@given(name=NAMES, names=st.sets(NAMES, max_size=4), before=st.sampled_from(["", "x ", "x,"]))
+@settings(max_examples=60)
+def test_whatever_is_registered_can_be_selected(name, names, before):
+    every = {name, *names, "x"}
+    assert [[(one.value, one.registered) for one in terms] for terms in parse(name, every)] == [[(name, True)]]
+    # in quotes also beside others, unless another name holds these very quotes
+    if not any('"' in one for one in every):
+        [*_, last] = [one for terms in parse(before + quoted(name), every) for one in terms]
+        assert (last.value, last.registered) == (name, True)
+    assert name in possible_names(name)[0]
+    assert name in possible_names(before + quoted(name))[0]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 
@@ -21,11 +22,11 @@ from migrollback_nb.core.errors import UsageError
 
 #: What makes a value a pattern.
 _GLOB = re.compile(r"[*?\[]")
-_DEPTH_BEFORE = re.compile(r"(\d*)\+(?=[^\s,])")
-_DEPTH_AFTER = re.compile(r"\+(\d*)(?=[\s,]|\Z)")
+_DEPTH_BEFORE = re.compile(r"([0-9]*)\+(?=[^ \t\r\n,])")
+_DEPTH_AFTER = re.compile(r"\+([0-9]*)(?=[ \t\r\n,]|\Z)")
 _METHOD = re.compile(r"([A-Za-z][A-Za-z_-]*):")
 #: Between terms.
-_SPACE = re.compile(r"\s+")
+_SPACE = re.compile(r"[ \t\r\n]+")
 #: What the grammar gives a meaning to.
 _SIGNS = re.compile(r'[\s,:"+]')
 
@@ -68,18 +69,21 @@ def texts_of(select: str | Sequence[str]) -> tuple[str, ...]:
     return texts
 
 
-def possible_names(text: str) -> set[str] | None:
-    """What of a text may be the name of a migration; None: too many parts for a list. Pure."""
+def possible_names(text: str) -> tuple[set[str], bool]:
+    """What of a text may be the name of a migration, and whether that is all: a long text has too many parts. Pure."""
+    found = {text}
+    with suppress(UsageError):
+        found |= {term.value for term in terms_of([parse(text)]) if term.method is None}
     starts, ends = {0}, {len(text)}
     for place, sign in enumerate(text):
         if sign in ' \t\r\n,+"':
             starts.add(place + 1)
             ends.add(place)
-    if len(starts) * len(ends) > 400:
-        return None
-    found = {text[start:end] for start in starts for end in ends if start < end}
-    found |= {name[:-4] for name in found if name.endswith(".sql")}
-    return {name for name in found if name.strip()}
+    is_all = len(starts) * len(ends) <= 400
+    if is_all:
+        found |= {text[start:end] for start in starts for end in ends if start < end}
+    found |= {name.removesuffix(".sql") for name in found}
+    return {name for name in found if name.strip()}, is_all
 
 
 def parse(text: str, registered: Collection[str] = ()) -> Alternatives:
@@ -98,6 +102,8 @@ def parse(text: str, registered: Collection[str] = ()) -> Alternatives:
         When it is not understood.
     """
     known = frozenset(registered)
+    if text in known:
+        return ((Term(value=text, registered=True, text=text),),)
     hostile = sorted((name for name in known if _SIGNS.search(name) and name in text), key=len, reverse=True)
     alternatives: list[tuple[Term, ...]] = []
     terms: list[Term] = []
