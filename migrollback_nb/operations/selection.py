@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.selectors import evaluation, grammar, methods
 from migrollback_nb.core.selectors.near import close_to
-from migrollback_nb.core.times import parse_since
+from migrollback_nb.core.times import read_time
 from migrollback_nb.database.selector_queries import in_order
 from migrollback_nb.operations.rejection import not_found
 
@@ -235,5 +235,5 @@ def _first(values: Sequence[str], most: int = 8) -> str:
 
 
 def _moment(text: str) -> datetime | timedelta:
-    found = parse_since(text)
+    found = read_time(text)
     return found.replace(tzinfo=UTC) if isinstance(found, datetime) and found.tzinfo is None else found

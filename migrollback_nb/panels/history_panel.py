@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError
-from migrollback_nb.core.times import parse_since, show_time
+from migrollback_nb.core.times import read_time, show_time
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.panel import SHOWN, Panel
 from migrollback_nb.panels.pieces import FIELD, WIDE, box, row, scrolled
@@ -183,10 +183,8 @@ def _moment(text: str) -> datetime | None:
     """Since when; None for an empty text."""
     if not text.strip():
         return None
-    since = parse_since(text.strip())
-    if isinstance(since, datetime):
-        return since if since.tzinfo else since.replace(tzinfo=UTC)
-    return datetime.now(UTC) - since
+    since = read_time(text.strip())
+    return since if isinstance(since, datetime) else datetime.now(UTC) - since
 
 
 def _label(entry: Mapping[str, Any]) -> str:
