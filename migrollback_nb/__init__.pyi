@@ -52,6 +52,7 @@ from .core.results import (
 from .database.settings import Timeouts
 from .files.formats import parse
 from .files.migration import MigrationFile
+from .history.meanings import columns
 from .migrations import Migrations, connect
 from .replay.folder import template, verify
 from .runbook.checklist import Checklist
@@ -109,6 +110,7 @@ __all__ = [
     "Timeouts",
     "UsageError",
     "Verification",
+    "columns",
     "connect",
     "panels",
     "parse",
