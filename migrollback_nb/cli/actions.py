@@ -37,7 +37,7 @@ def list_migrations(call: Call) -> Any:
     if not call.terminal:
         return call.db.list(args.select, args.exclude)
     return Listing(
-        rows=call.db.list_rows(args.select, args.exclude),
+        rows=call.db.list_rows(args.select, args.exclude, system=True),
         columns=(
             "migration_name",
             "migration_version",
@@ -62,13 +62,17 @@ def history(call: Call) -> Any:
         "exclude": args.exclude,
         "status": args.status,
         "since": args.since,
+        "until": args.until,
+        "on": args.on,
+        "by": args.by,
+        "limit": args.limit,
         "without_rollback": args.without_rollback,
         "deploy": args.deploy,
     }
     if not call.terminal:
         return call.db.history(**wanted)
     return Listing(
-        rows=call.db.history_rows(**wanted),
+        rows=call.db.history_rows(**wanted, system=True),
         columns=(
             "migration_name",
             "migration_version",
@@ -80,6 +84,18 @@ def history(call: Call) -> Any:
             "notes",
             "checksum",
             "rollback_sql",
+            "verdict",
+            "proven",
+            "proven_at",
+            "dependents",
+            "file_state",
+            "deploy_id",
+            "first_applied_at",
+            "apply_count",
+            "rollback_count",
+            "failure_count",
+            "description",
+            "tool",
         ),
         short=("migration_name", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes"),
         warnings=call.db.history_warnings(),
@@ -92,7 +108,20 @@ def deploys(call: Call) -> Any:
         return call.db.deploys()
     return Listing(
         rows=call.db.database.queries.deploys(),
-        columns=("label", "deployed_at", "deployed_by", "client", "migrations", "applied", "state"),
+        columns=(
+            "label",
+            "deployed_at",
+            "deployed_by",
+            "client",
+            "migrations",
+            "applied",
+            "state",
+            "deploy_id",
+            "ended_at",
+            "failed",
+            "rolled_back",
+            "duration_ms",
+        ),
         short=("label", "deployed_at", "deployed_by", "migrations", "state"),
     )
 
@@ -131,7 +160,7 @@ def snapshots(call: Call) -> Any:
     if not call.terminal:
         return call.db.snapshots(call.args.name)
     return Listing(
-        rows=call.db.database.queries.snapshots(call.args.name),
+        rows=call.db.snapshot_rows(call.args.name),
         columns=("id", "migration_name", "description", "taken_at", "taken_by", "objects", "bytes"),
     )
 

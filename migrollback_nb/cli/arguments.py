@@ -276,7 +276,16 @@ APPLY = (
 HISTORY = (
     *_select("only what a selector means"),
     argument("--status", choices=("applied", "rolled_back", "failed"), help="only those of this status"),
-    argument("--since", metavar="WHEN", help="only those applied since: 7d, 36h, 90m, 2w or an ISO date"),
+    argument("--since", metavar="WHEN", help="only from then on: 7d, 36h, 3mo, yesterday, 2026-11 or an ISO time"),
+    argument("--until", metavar="WHEN", help="only before then; a day or month is whole"),
+    argument(
+        "--on",
+        choices=("applied", "rolled_back", "last"),
+        help="which time counts: applied last, rolled back last (the default with --status rolled_back), or what came"
+        " last (the default)",
+    ),
+    argument("--by", metavar="ROLE", help="only where this database role did that"),
+    argument("--limit", type=int, metavar="N", help="no more than so many"),
     argument("--without-rollback", action="store_true", help="only applied ones without rollback SQL"),
     _deploy("only what the newest deploy of this label brought"),
 )

@@ -146,7 +146,8 @@ class Magic:
             return self._names() if before[-1] == "--confirm" else []
         if before[-1] in ("--select", "--exclude"):
             return [*self._names(), *(f"{name}:" for name in METHODS)]
-        return [*(self._names() if command.takes_migrations else []), *options, *command.options, "--help"]
+        named = any(one.migration and not one.names[0].startswith("-") for one in command.arguments)
+        return [*(self._names() if named else []), *options, *command.options, "--help"]
 
     def _names(self) -> list[str]:
         """Names in the connected database, as known before where it is busy; without one, those of the folder."""

@@ -11,6 +11,7 @@ from migrollback_nb.database.attempts import Attempts
 from migrollback_nb.database.commands import Commands
 from migrollback_nb.database.dependency_queries import DependencyQueries
 from migrollback_nb.database.graph_queries import GraphQueries
+from migrollback_nb.database.history_queries import HistoryQueries
 from migrollback_nb.database.lookups import Lookups
 from migrollback_nb.database.nontransactional import NontransactionalCommands
 from migrollback_nb.database.queries import Queries
@@ -40,6 +41,7 @@ class Database:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.queries = Queries(session)
+        self.history = HistoryQueries(session)
         self.lookups = Lookups(session, self.queries)
         self.dependencies = DependencyQueries(session)
         self.selectors = SelectorQueries(session)

@@ -367,14 +367,14 @@ class Queries:
         """SHA-256 over what a preview of these migrations shows. Does not write."""
         return cast(str, self._session.call_value("migration_fingerprint", names=list(names)))
 
-    def snapshots(self, name: str | None = None) -> list[Row]:
-        """Snapshots, newest first, without their objects; of one migration or all. Does not write."""
+    def snapshots(self, names: str | Sequence[str] | None = None) -> list[Row]:
+        """Snapshots, newest first, without their objects; of one migration, several or all. Does not write."""
         return self._session.query(
             "SELECT s.id, s.migration_name, s.description, s.taken_at, s.taken_by, (SELECT coalesce(sum((SELECT"
             " count(*) FROM jsonb_object_keys(k.value))), 0)::bigint FROM jsonb_each(s.objects) k) AS objects,"
-            " pg_column_size(s.objects) AS bytes FROM {schema}.migration_snapshots s WHERE %(name)s::text IS NULL OR"
-            " s.migration_name = %(name)s ORDER BY s.taken_at DESC",
-            name=name,
+            " pg_column_size(s.objects) AS bytes FROM {schema}.migration_snapshots s WHERE %(names)s::text[] IS NULL OR"
+            " s.migration_name = ANY (%(names)s::text[]) ORDER BY s.taken_at DESC, s.id",
+            names=[names] if isinstance(names, str) else None if names is None else list(names),
         )
 
     def find_snapshots(self, wanted: str) -> list[Row]:

@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from migrollback_nb.core.errors import MigrationNotFound, UsageError
-from migrollback_nb.history.attempts import attempts_of, who
-from migrollback_nb.history.deploys import deploy_rows
+from migrollback_nb.core.frames.columns import EVENTS, STATUSES
+from migrollback_nb.core.times import When
+from migrollback_nb.history import asked
+from migrollback_nb.history.asked import Form, Selector, Words
 from migrollback_nb.operations.preview import stem
 from migrollback_nb.operations.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: A selector, several of which any counts, or none.
-Selector: TypeAlias = "str | Sequence[str] | None"
+    from migrollback_nb.files.formats import MigrationFolder
+
+#: By which time rows of the history are chosen.
+On: TypeAlias = Literal["applied", "rolled_back", "last"]
+ON = ("applied", "rolled_back", "last")
 
 
 class HistoryFrames(Workspace):
-    """One database and its folder, and what is asked of their history as DataFrames."""
+    """One database and its folder, and what is asked of their history as DataFrames.
 
-    def list(self, select: Selector = None, exclude: Selector = None) -> pd.DataFrame:
+    What all methods take: select and exclude, only what a selector means, and without what another one means (see
+    `selected`); since and until, from when until before when: a date, datetime, timedelta, numpy's, or text such as
+    ``7d``, ``1mo``, ``yesterday``, ``2026-11``; system, with the rollback system's own migration; as_, ``pandas``,
+    ``arrow`` or ``polars``. ``attrs`` of each frame: target, schema, asked_at, filters, warnings.
+    """
+
+    def _answer(
+        self, frame: pd.DataFrame, name: str, form: Form, warnings: Sequence[str] = (), **filters: Any
+    ) -> pd.DataFrame:
+        """The frame with its attrs, in the form that was asked for."""
+        target = self.target
+        return asked.answer(frame, name, form, target=target, schema=target.schema, warnings=warnings, filters=filters)
+
+    def list(
+        self, select: Selector = None, exclude: Selector = None, *, system: bool = False, as_: Form = "pandas"
+    ) -> pd.DataFrame:
         """All applied migrations, newest first, and whether each may be rolled back. Does not write.
-
-        Parameters
-        ----------
-        select, exclude : str or sequence of str, optional
-            Only what a selector means, and without what another one means; see `selected`.
 
         Returns
         -------
@@ -39,16 +54,21 @@ class HistoryFrames(Workspace):
         """
         from migrollback_nb.core.frames.build import frame_of
 
-        frame = frame_of("list", self.list_rows(select, exclude))
-        frame.attrs["warnings"] = (*self.half_applied_warnings(), *self.ledger_warnings())
-        return frame
+        frame = frame_of("list", self.list_rows(select, exclude, system=system))
+        warnings = (*self.half_applied_warnings(), *self.ledger_warnings())
+        return self._answer(frame, "list", as_, warnings, select=select, exclude=exclude, system=system)
 
-    def list_rows(self, select: Selector = None, exclude: Selector = None) -> Sequence[dict[str, Any]]:
+    def list_rows(
+        self, select: Selector = None, exclude: Selector = None, *, system: bool = False
+    ) -> Sequence[dict[str, Any]]:
         """As `list`, as plain rows. Does not write."""
         rows = self.database.queries.list_rollbackable()
         names = self.chosen(select, exclude)
-        kept = set(names or ())
-        return rows if names is None else [row for row in rows if row["migration_name"] in kept]
+        if names is None:
+            own = set() if system else set(self.database.history.system())
+            return [row for row in rows if row["migration_name"] not in own]
+        kept = set(names)
+        return [row for row in rows if row["migration_name"] in kept]
 
     def history(
         self,
@@ -56,31 +76,41 @@ class HistoryFrames(Workspace):
         *,
         exclude: Selector = None,
         status: str | None = None,
-        since: datetime | timedelta | str | None = None,
+        since: When | None = None,
+        until: When | None = None,
+        on: On | None = None,
+        by: Words = None,
         without_rollback: bool = False,
         deploy: str | None = None,
+        system: bool = False,
+        limit: int | None = None,
+        as_: Form = "pandas",
     ) -> pd.DataFrame:
-        """The history, newest first. Does not write.
+        """The history, newest first: a row for each migration, with all that is known of it. Does not write.
 
         Parameters
         ----------
-        select, exclude : str or sequence of str, optional
-            Only what a selector means, and without what another one means; see `selected`.
         status : {'applied', 'rolled_back', 'failed'}, optional
-            Only migrations of this status; the rolled back ones by the time of their rollback.
-        since : datetime, timedelta or str, optional
-            Only those applied since this moment (aware, or read as UTC), or within this span until now; ``'7d'``,
-            ``'36h'`` and ISO dates are understood.
+            Only migrations of this status.
+        since, until
+            Only those of which `on` happened then.
+        on : {'applied', 'rolled_back', 'last'}
+            Which of its times counts: when it was applied last, rolled back last, or whichever came last; by default
+            last, with ``status="rolled_back"`` rolled_back. The rows are in its order.
+        by : str or sequence of str, optional
+            Only where these database roles did that.
         without_rollback : bool
             Only applied ones that have no rollback SQL.
         deploy : str, optional
             Only what the newest deploy of this label brought.
+        limit : int, optional
+            No more rows than this.
 
         Returns
         -------
         DataFrame
-            Columns migration_name, migration_version, status, applied_at, applied_by, rollback_at, rollback_by, notes,
-            checksum, rollback_sql. ``attrs["warnings"]``: what is half applied, whose applied_at is not known.
+            Columns as ``migrollback_nb.columns("history")`` explains them. ``attrs["warnings"]``: what is half
+            applied, whose applied_at is not known.
 
         Examples
         --------
@@ -92,14 +122,12 @@ class HistoryFrames(Workspace):
         """
         from migrollback_nb.core.frames.build import frame_of
 
-        frame = frame_of(
-            "history",
-            self.history_rows(
-                select, exclude=exclude, status=status, since=since, without_rollback=without_rollback, deploy=deploy
-            ),
-        )
-        frame.attrs["warnings"] = self.history_warnings()
-        return frame
+        filters: dict[str, Any] = {
+            "exclude": exclude, "status": status, "since": since, "until": until, "on": on, "by": by,
+            "without_rollback": without_rollback, "deploy": deploy, "system": system, "limit": limit,
+        }  # fmt: skip
+        frame = frame_of("history", self.history_rows(select, **filters))
+        return self._answer(frame, "history", as_, self.history_warnings(), select=select, **filters)
 
     def history_rows(
         self,
@@ -107,46 +135,61 @@ class HistoryFrames(Workspace):
         *,
         exclude: Selector = None,
         status: str | None = None,
-        since: datetime | timedelta | str | None = None,
+        since: When | None = None,
+        until: When | None = None,
+        on: str | None = None,
+        by: Words = None,
         without_rollback: bool = False,
         deploy: str | None = None,
+        system: bool = False,
+        limit: int | None = None,
     ) -> Sequence[dict[str, Any]]:
         """As `history`, as plain rows. Does not write."""
-        from migrollback_nb.core.times import parse_since
+        from migrollback_nb.history.migrations import completed
         from migrollback_nb.operations.preview import newest_deploy
 
-        if status is not None and status not in ("applied", "rolled_back", "failed"):
-            raise UsageError(f"There is no status {status}", hint="Use applied, rolled_back or failed.")
-        if isinstance(since, str):
-            since = parse_since(since)
-        if isinstance(since, datetime) and since.tzinfo is None:
-            since = since.replace(tzinfo=UTC)
+        asked.words(status, STATUSES, what="status")
+        (on,) = asked.words(on or ("rolled_back" if status == "rolled_back" else "last"), ON, what="time") or ()
         names = self.chosen(select, exclude)
         if deploy is not None:
             brought = newest_deploy(self.database, deploy)["migrations"]
             names = tuple(brought if names is None else (name for name in names if name in brought))
-        return self.database.queries.history(status=status, since=since, without_rollback=without_rollback, names=names)
+        rows = self.database.history.history(
+            names=names,
+            status=status,
+            window=asked.window(since, until),
+            on=on,
+            by=asked.words(by),
+            without_rollback=without_rollback,
+            system=system or names is not None,
+            limit=asked.count(limit, "limit"),
+        )
+        return completed(self.database, self._folder_that_is_there(), rows)
 
-    def deploys(self) -> pd.DataFrame:
+    def _folder_that_is_there(self) -> MigrationFolder | None:
+        """The folder of migration files; None where there is none to compare with."""
+        with suppress(UsageError):
+            return self._folder_if_any()
+        return None
+
+    def deploys(self, since: When | None = None, until: When | None = None, *, as_: Form = "pandas") -> pd.DataFrame:
         """The deploys, newest first: what each sync or apply, or several with one label, brought. Does not write.
 
         Returns
         -------
         DataFrame
-            Columns label (the deploy's id where none was given), started_at (aware), actor (database role), interface,
-            migrations (how many it brought), state (applied, partly rolled back, rolled back, nothing brought).
+            Columns deploy_id, label (the deploy's id where none was given), started_at, ended_at (aware), actor
+            (database role), interface, migrations (how many it brought), failed and rolled_back (how many of these),
+            state (applied, partly rolled back, rolled back, nothing brought), duration_ms (of the SQL that it applied).
         """
         from migrollback_nb.core.frames.build import frame_of
+        from migrollback_nb.history.deploys import deploy_rows
 
-        return frame_of("deploys", deploy_rows(self.database))
+        frame = frame_of("deploys", deploy_rows(self.database, asked.window(since, until)))
+        return self._answer(frame, "deploys", as_, since=since, until=until)
 
-    def dependencies(self, select: Selector = None, exclude: Selector = None) -> pd.DataFrame:
+    def dependencies(self, select: Selector = None, exclude: Selector = None, *, as_: Form = "pandas") -> pd.DataFrame:
         """Every dependency, or those of selected migrations, whichever end they are. Does not write.
-
-        Parameters
-        ----------
-        select, exclude : str or sequence of str, optional
-            Only what a selector means, and without what another one means; see `selected`.
 
         Returns
         -------
@@ -156,7 +199,8 @@ class HistoryFrames(Workspace):
         """
         from migrollback_nb.core.frames.build import frame_of
 
-        return frame_of("dependencies", self.dependency_rows(self.database.queries.dependencies(), select, exclude))
+        rows = self.dependency_rows(self.database.queries.dependencies(), select, exclude)
+        return self._answer(frame_of("dependencies", rows), "dependencies", as_, select=select, exclude=exclude)
 
     def dependency_rows(
         self, rows: Sequence[dict[str, Any]], select: Selector = None, exclude: Selector = None
@@ -166,7 +210,7 @@ class HistoryFrames(Workspace):
         kept = set(names or ())
         return rows if names is None else [row for row in rows if {row["migration_name"], row["depends_on"]} & kept]
 
-    def infer_dependencies(self, name: str | None = None) -> pd.DataFrame:
+    def infer_dependencies(self, name: str | None = None, *, as_: Form = "pandas") -> pd.DataFrame:
         """Which migration needs which earlier one, by what they create, change, drop or name. Does not write.
 
         Parameters
@@ -187,8 +231,7 @@ class HistoryFrames(Workspace):
 
         rows, remarks = self.inferred_rows(name)
         frame = frame_of("inferred", ({**row, "found_in": row["source"]} for row in rows))
-        frame.attrs["warnings"] = remarks
-        return frame
+        return self._answer(frame, "inferred", as_, remarks, of=name)
 
     def inferred_rows(self, name: str | None = None) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
         """As `infer_dependencies`, as plain rows, and what could not be read. Does not write."""
@@ -198,53 +241,155 @@ class HistoryFrames(Workspace):
             name = self.check(name).migration_name
         return inferred_rows(self.database, self._folder_if_any(), name)
 
-    def events(self, select: Selector = None, *, exclude: Selector = None) -> pd.DataFrame:
+    # -- the audit log ---------------------------------------------------------------------------------------------
+
+    @overload
+    def events(
+        self,
+        select: Selector = None,
+        *,
+        exclude: Selector = None,
+        event: Words = None,
+        since: When | None = None,
+        until: When | None = None,
+        actor: Words = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        details: bool = True,
+        chunksize: None = None,
+        as_: Form = "pandas",
+    ) -> pd.DataFrame: ...
+    @overload
+    def events(
+        self,
+        select: Selector = None,
+        *,
+        exclude: Selector = None,
+        event: Words = None,
+        since: When | None = None,
+        until: When | None = None,
+        actor: Words = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        details: bool = True,
+        chunksize: int,
+        as_: Form = "pandas",
+    ) -> Iterator[pd.DataFrame]: ...
+    def events(
+        self,
+        select: Selector = None,
+        *,
+        exclude: Selector = None,
+        event: Words = None,
+        since: When | None = None,
+        until: When | None = None,
+        actor: Words = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+        details: bool = True,
+        chunksize: int | None = None,
+        as_: Form = "pandas",
+    ) -> pd.DataFrame | Iterator[pd.DataFrame]:
         """The audit log in order, of all migrations or of selected ones. Does not write.
 
         Parameters
         ----------
-        select, exclude : str or sequence of str, optional
-            Only of what a selector means, and without what another one means; see `selected`. The name of one that has
-            events but was never registered, or is no more, counts too.
+        select : str or sequence of str, optional
+            As of all; the name of one that has events but was never registered, or is no more, counts too.
+        event, actor : str or sequence of str, optional
+            Only events of these kinds, by these database roles.
+        limit : int, optional
+            No more events than this: the first in the order.
+        newest_first : bool
+            True: in the order from the newest.
+        details : bool
+            False: without the column details, which takes the most time and memory.
+        chunksize : int, optional
+            Give frames of so many events each, one after the other.
 
         Returns
         -------
-        DataFrame
+        DataFrame or iterator of DataFrame
             Columns event_number, occurred_at, event, migration_name, attempt_id, actor (database role), interface,
             os_user, host, reason, details (dict), hash.
         """
-        from migrollback_nb.core.frames.build import frame_of
+        from migrollback_nb.history.events import Wanted, event_frame, event_parts
 
-        return frame_of("events", ({**row, **who(row)} for row in self.event_rows(select, exclude)))
+        filters: dict[str, Any] = {
+            "select": select, "exclude": exclude, "event": event, "since": since, "until": until, "actor": actor,
+            "limit": limit, "newest_first": newest_first,
+        }  # fmt: skip
+        wanted = Wanted(
+            names=self._names_with_events(select, exclude),
+            events=asked.words(event, EVENTS, what="event"),
+            actors=asked.words(actor),
+            window=asked.window(since, until),
+            limit=asked.count(limit, "limit"),
+            newest_first=newest_first,
+            details=details,
+        )
+        if chunksize is None:
+            return self._answer(event_frame(self.database, wanted), "events", as_, **filters)
+        if chunksize < 1:
+            raise UsageError(f"chunksize={chunksize} is no number of rows", hint="Give 1 or more.")
+        parts = event_parts(self.database, wanted, chunksize)
+        return (self._answer(part, "events", as_, **filters) for part in parts)
 
-    def event_rows(self, select: Selector = None, exclude: Selector = None) -> Sequence[dict[str, Any]]:
-        """As `events`, as plain rows. Does not write."""
+    def _names_with_events(self, select: Selector, exclude: Selector) -> Sequence[str] | None:
+        """As `chosen`; also a name that is not registered and has events."""
         try:
-            names = self.chosen(select, exclude)
+            return self.chosen(select, exclude)
         except MigrationNotFound as error:
             if not isinstance(select, str) or exclude is not None or error.name != stem(select):
                 raise
-            if not (rows := self.database.queries.events(error.name)):
+            if not self.database.history.has_events(error.name):
                 raise
-            return rows
-        return self.database.queries.events(names)
+            return [error.name]
 
-    def attempts(self) -> pd.DataFrame:
-        """Attempts to roll back, also those that were refused or failed, by the audit log. Does not write.
+    def event_rows(self, select: Selector = None, exclude: Selector = None) -> Sequence[dict[str, Any]]:
+        """As `events`, as plain rows. Does not write."""
+        return self.database.queries.events(self._names_with_events(select, exclude))
+
+    def attempts(
+        self,
+        select: Selector = None,
+        *,
+        exclude: Selector = None,
+        kind: str | None = "rollback",
+        since: When | None = None,
+        until: When | None = None,
+        as_: Form = "pandas",
+    ) -> pd.DataFrame:
+        """Attempts, also those that were refused or failed, by the audit log, in the order of their beginning.
+
+        Does not write.
+
+        Parameters
+        ----------
+        kind : {'apply', 'rollback', 'rehearsal'}, optional
+            What was tried; None: any of these.
 
         Returns
         -------
         DataFrame
-            Columns attempt_id, migration_name, outcome (rolled_back, failed, refused, unknown), started_at, ended_at
-            (aware), in_place (from apply to rollback), duration_ms (of the SQL), sqlstate, actor, interface, os_user,
-            host, reason; a row for each migration of each attempt, in order.
+            Columns attempt_id, operation, migration_name, outcome (applied, rolled_back, rehearsed, failed, refused,
+            stopped, unknown), started_at, ended_at (aware), in_place (from apply to rollback), duration_ms (of the
+            SQL), sqlstate, actor, interface, os_user, host, reason; a row for each migration of each attempt.
         """
-        from migrollback_nb.core.frames.build import frame_of
+        from migrollback_nb.history.attempts import OPERATIONS, attempt_frame
 
-        return frame_of("attempts", attempts_of(self.database.queries.events()))
+        asked.words(kind, OPERATIONS, what="kind")
+        frame = attempt_frame(
+            self.database,
+            names=self._names_with_events(select, exclude),
+            kind=kind,
+            window=asked.window(since, until),
+        )
+        filters: dict[str, Any] = {"select": select, "exclude": exclude, "kind": kind, "since": since, "until": until}
+        return self._answer(frame, "attempts", as_, **filters)
 
-    def snapshots(self, name: str | None = None) -> pd.DataFrame:
-        """The snapshots that are stored, newest first; of one migration or of all. Does not write.
+    def snapshots(self, select: Selector = None, exclude: Selector = None, *, as_: Form = "pandas") -> pd.DataFrame:
+        """The snapshots that are stored, newest first; of selected migrations or of all. Does not write.
 
         Returns
         -------
@@ -254,5 +399,18 @@ class HistoryFrames(Workspace):
         """
         from migrollback_nb.core.frames.build import frame_of
 
-        rows = self.database.queries.snapshots(None if name is None else stem(name))
-        return frame_of("snapshots", ({**row, "snapshot_id": row["id"], "purpose": row["description"]} for row in rows))
+        rows = self.snapshot_rows(select, exclude)
+        frame = frame_of(
+            "snapshots", ({**row, "snapshot_id": row["id"], "purpose": row["description"]} for row in rows)
+        )
+        return self._answer(frame, "snapshots", as_, select=select, exclude=exclude)
+
+    def snapshot_rows(self, select: Selector = None, exclude: Selector = None) -> Sequence[dict[str, Any]]:
+        """As `snapshots`, as plain rows. Does not write."""
+        try:
+            names = self.chosen(select, exclude)
+        except MigrationNotFound as error:
+            if not isinstance(select, str) or exclude is not None or error.name != stem(select):
+                raise
+            names = (error.name,)  # one that is to be taken need not be registered yet
+        return self.database.queries.snapshots(names)

@@ -376,7 +376,7 @@ def test_chain_shows_the_order_and_runs_in_one_go(run: Callable[..., Ran], appli
         "Order of the rollback, in one transaction:\n  1. 20250120_add_project_analytics\n  2."
         " 20250119_add_analytics_queue\n" in ran.out
     )
-    assert applied.history(status="applied").migration_name.tolist() == ["20250120_migration_rollback_system"]
+    assert applied.history(status="applied").empty
 
 
 def test_changed_file_is_warned_of(

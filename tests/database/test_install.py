@@ -33,7 +33,8 @@ def test_a_first_install_says_what_it_did(empty_dsn):
     with mr.connect(empty_dsn) as db:
         result = db.install()
         assert result.installed == (SYSTEM,)
-        assert list(db.list()["migration_name"]) == [SYSTEM]
+        assert list(db.list(system=True)["migration_name"]) == [SYSTEM]
+        assert db.list().empty
         assert list(db.events()["event"]) == ["registered", "installed"]
         assert db.check(SYSTEM).can_rollback
 

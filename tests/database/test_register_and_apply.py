@@ -315,7 +315,7 @@ def test_frames_of_an_empty_database(empty_dsn):
             "because",
         ]
         assert str(db.dependencies()["created_at"].dtype) == "datetime64[us, UTC]"
-        assert len(db.list()) == 1
+        assert len(db.list(system=True)) == 1
         assert len(db.history(status="failed")) == 0
 
 

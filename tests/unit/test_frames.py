@@ -9,7 +9,6 @@ import pytest
 
 from migrollback_nb.core.frames import columns
 from migrollback_nb.core.frames.build import dtype_of, frame_of
-from migrollback_nb.history.attempts import attempts_of
 
 MOMENT = datetime(2025, 1, 20, 14, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5, minutes=45)))
 VALUES = {
@@ -126,6 +125,7 @@ def test_a_value_that_no_one_knew_of_is_not_lost():
 
 
 def test_every_column_is_of_a_frame_and_says_what_it_means():
+    assert {name for names in columns.FRAMES.values() for name in names} >= set(columns.COLUMNS)
     assert {name for frame, name in columns.EXCEPTIONS if name in columns.FRAMES[frame]} == {
         name for _, name in columns.EXCEPTIONS
     }
@@ -134,56 +134,3 @@ def test_every_column_is_of_a_frame_and_says_what_it_means():
         assert (column.kind == columns.TIME) == name.endswith("_at"), name
         assert (column.kind == columns.MS) == name.endswith("_ms"), name
         assert bool(column.words) == (column.kind == columns.SET), name
-
-
-def happened(*events):
-    return [
-        {
-            "event_number": number,
-            "occurred_at": MOMENT + timedelta(hours=number),
-            "event": event,
-            "migration_name": name,
-            "attempt_id": attempt,
-            "database_user": "dba",
-            "client": None,
-            "reason": None,
-            "details": details,
-        }
-        for number, (event, name, attempt, details) in enumerate(events)
-    ]
-
-
-def test_attempts_are_a_start_and_how_it_ended():
-    events = happened(
-        ("applied", "a", "x1", {}),
-        ("registered", "a", None, {"what": "updated"}),
-        ("started", "a", "x2", {}),
-        ("failed", "a", "x2", {"sqlstate": "42P01"}),
-        ("refused", "a", "x3", {"message": "no"}),
-        ("started", "a", "x4", {}),
-        ("rolled_back", "a", "x4", {"duration_ms": 1.5}),
-        ("applied", "a", "x5", {}),
-        ("started", "a", "x6", {}),
-    )
-    frame = frame_of("attempts", attempts_of(events))
-    assert list(frame["outcome"]) == ["failed", "refused", "rolled_back", "unknown"]
-    assert list(frame["attempt_id"]) == ["x2", "x3", "x4", "x6"]
-    assert frame["in_place"][2] == timedelta(hours=6)  # from the first apply on: registering it anew changed nothing
-    assert frame["in_place"].isna().tolist() == [True, True, False, True]
-    assert frame["sqlstate"][0] == "42P01"
-    assert frame["duration_ms"][2] == 1.5
-    assert (frame["ended_at"] - frame["started_at"])[2] == timedelta(hours=1)
-
-
-def test_the_migrations_of_a_chain_are_attempts_of_their_own():
-    events = happened(
-        ("applied", "a", None, {}),
-        ("started", "b", "x", {}),
-        ("started", "a", "x", {}),
-        ("rolled_back", "b", "x", {}),
-        ("rolled_back", "a", "x", {}),
-    )
-    frame = frame_of("attempts", attempts_of(events))
-    assert list(frame["migration_name"]) == ["b", "a"]
-    assert set(frame["outcome"]) == {"rolled_back"}
-    assert frame["in_place"].isna().tolist() == [True, False]

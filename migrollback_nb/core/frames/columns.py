@@ -211,9 +211,13 @@ FRAMES = {
     ),
     "history": (
         "migration_name", "migration_version", "status", "applied_at", "applied_by", "rollback_at", "rollback_by",
-        "notes", "checksum", "rollback_sql",
+        "notes", "verdict", "proven", "proven_at", "dependents", "file_state", "deploy_id", "first_applied_at",
+        "apply_count", "rollback_count", "failure_count", "description", "tool", "checksum", "rollback_sql",
     ),
-    "deploys": ("label", "started_at", "actor", "interface", "migrations", "state"),
+    "deploys": (
+        "deploy_id", "label", "started_at", "ended_at", "actor", "interface", "migrations", "failed", "rolled_back",
+        "state", "duration_ms",
+    ),
     "dependencies": (
         "migration_name", "depends_on", "status", "depends_on_status", "created_at", "source", "because",
     ),
@@ -223,8 +227,8 @@ FRAMES = {
         "host", "reason", "details", "hash",
     ),
     "attempts": (
-        "attempt_id", "migration_name", "outcome", "started_at", "ended_at", "in_place", "duration_ms", "sqlstate",
-        "actor", "interface", "os_user", "host", "reason",
+        "attempt_id", "operation", "migration_name", "outcome", "started_at", "ended_at", "in_place", "duration_ms",
+        "sqlstate", "actor", "interface", "os_user", "host", "reason",
     ),
     "snapshots": ("snapshot_id", "migration_name", "purpose", "taken_at", "taken_by", "objects", "bytes"),
     "graph nodes": (

@@ -166,14 +166,22 @@ class MigrationFolder:
 
     def checksum(self, name: str) -> str | None:
         """The checksum of one migration, without parsing it; None where it has no file. May raise OSError."""
-        plain = self.path / f"{name}.sql"
-        found = self._layout().migrations.get(name)
-        if found is None:
-            return location.checksum(plain.read_bytes()) if plain.is_file() else None
-        return location.checksum(
-            (self.path / found.path).read_bytes(),
-            (self.path / found.rollback).read_bytes() if found.rollback and found.has_rollback else None,
-        )
+        return self.checksums()(name)
+
+    def checksums(self) -> Callable[[str], str | None]:
+        """`checksum` for many: the folder is looked into once, now."""
+        here = self._layout().migrations
+
+        def of(name: str) -> str | None:
+            plain, found = self.path / f"{name}.sql", here.get(name)
+            if found is None:
+                return location.checksum(plain.read_bytes()) if plain.is_file() else None
+            return location.checksum(
+                (self.path / found.path).read_bytes(),
+                (self.path / found.rollback).read_bytes() if found.rollback and found.has_rollback else None,
+            )
+
+        return of
 
     def read(self, name: str) -> MigrationFile:
         """Read and validate one migration; writes nothing.
