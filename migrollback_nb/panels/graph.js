@@ -221,7 +221,8 @@ function render({ model, el }) {
   const count = (marks) => numbersOf(marks, (place) => facts.ids[place], scroller.boxes(picture.nodes), picture.svg);
   const refill = () => {
     const list = reckoned.reasons(marked.start).filter((number) => tick.checked || !facts.edges[number][3]);
-    const words = marked.start === null ? `${list.length.toLocaleString("en-US")} dependencies` : `${list.length.toLocaleString("en-US")} reasons, those of the choice first`;
+    const many = list.length.toLocaleString("en-US");
+    const words = marked.start === null ? `${many} dependencies` : list.length === 1 ? "1 reason" : `${many} reasons, those of the choice first`;
     reasons.fill(list, list.length ? words : marked.start === null ? "No dependency is recorded" : "No dependency: nothing depends on it, and it depends on nothing", marked.marks);
     why.textContent = "";
   };

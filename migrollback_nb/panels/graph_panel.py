@@ -242,7 +242,9 @@ class GraphPanel(Panel):
     def _report(self) -> None:
         shared, every = self.shared, len(self._facts.graph)
         parts = []
-        if not every:
+        if shared.graph is None:
+            parts.append("The migrations are not read yet.")
+        elif not every:
             parts.append("No migration is registered here.")
         elif len(self._names) < every:
             parts.append(f"{len(self._names):,} of {every:,} migrations are selected.")
