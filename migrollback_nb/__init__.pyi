@@ -52,6 +52,7 @@ from .core.results import (
 from .database.settings import Timeouts
 from .files.formats import parse
 from .files.migration import MigrationFile
+from .history.compare import compare
 from .history.meanings import columns
 from .migrations import Migrations, connect
 from .replay.folder import template, verify
@@ -111,6 +112,7 @@ __all__ = [
     "UsageError",
     "Verification",
     "columns",
+    "compare",
     "connect",
     "panels",
     "parse",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from migrollback_nb.core.errors import MigrollbackError, NotInstalled, UsageError
-from migrollback_nb.history.frames import HistoryFrames
+from migrollback_nb.history.questions import HistoryQuestions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,7 @@ def connect(
     return Migrations(database, dir=dir)
 
 
-class Migrations(HistoryFrames):
+class Migrations(HistoryQuestions):
     """The migrations of one database: ask, preview, roll back.
 
     Queries return DataFrames or small results that show as HTML; a method that changes the database says so in its

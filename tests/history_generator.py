@@ -60,6 +60,25 @@ class Made:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
+def text_of(name: str, rollback_sql: str | None) -> str:
+    """The text of the file of a migration that is made up."""
+    block = "" if rollback_sql is None else f"\n-- ROLLBACK START\n{rollback_sql}\n-- ROLLBACK END\n"
+    return f"-- Description: {name}\nSELECT '{name}';\n{block}"
+
+
+def write_files(connection: psycopg.Connection, folder: Path, *, differing: int = 3, missing: int = 2) -> None:
+    """Write the files of a history that `write_history` wrote; of the newest some are missing, some differ. Writes."""
+    folder.mkdir(exist_ok=True)
+    rows = connection.execute(
+        "SELECT migration_name, rollback_sql FROM migration_history WHERE metadata ->> 'system' IS NULL AND status ="
+        " 'applied' ORDER BY applied_at DESC"
+    ).fetchall()
+    for place, (name, rollback_sql) in enumerate(rows):
+        if place >= missing:
+            more = "-- changed since\n" if place < missing + differing else ""
+            (folder / f"{name}.sql").write_text(text_of(name, rollback_sql) + more, encoding="utf-8")
+
+
 class History:
     """Migrations and events in the order in which they come."""
 
@@ -121,7 +140,8 @@ class History:
         choose = self.random
         in_place = [one for one in self.made if one.status == "applied"]
         for one in choose.sample(in_place, min(len(in_place), choose.choice((0, 0, 1, 2)))):
-            self._rehearse(next(after), one)
+            if one.rollback_sql is not None:
+                self._rehearse(next(after), one)
         if in_place and choose.random() < 0.5:
             one = choose.choice(in_place[-30:])
             if choose.random() < 0.4:
@@ -152,6 +172,9 @@ class History:
                 "changes": {"dropped": len(one.objects)},
                 "rows_lost": choose.randrange(1000),
                 "rows": [{"relation": table, "what": "dropped", "rows": 7, "exact": True}],
+                "statement_ms": {
+                    one.name: {"md5": hashlib.md5((one.rollback_sql or "").encode()).hexdigest(), "ms": [held]}
+                },
                 "locks": [
                     {"relation": table, "kind": "table", "mode": "AccessExclusiveLock", "migration_name": one.name,
                      "statement_number": 1, "held_ms": held},
@@ -260,7 +283,7 @@ class History:
             name=name,
             version=name.partition("_")[0],
             rollback_sql=rollback,
-            checksum=hashlib.sha256(name.encode()).hexdigest(),
+            checksum=hashlib.sha256(text_of(name, rollback).encode()).hexdigest(),
             depends_on=depends_on,
             objects=objects,
             metadata={"description": f"Says what {words} is for", "search_path": "public"},

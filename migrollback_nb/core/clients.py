@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _OURS = re.compile(r"migrollback_nb/(?P<interface>[^ ]+) (?P<user>.*)@(?P<host>[^@]*)", re.DOTALL)
 
@@ -19,3 +21,9 @@ def split_client(client: str | None) -> tuple[str | None, str | None, str | None
     """
     found = None if client is None else _OURS.fullmatch(client)
     return (client, None, None) if found is None else (found["interface"], found["user"], found["host"])
+
+
+def who(row: Mapping[str, Any], user: str = "database_user") -> dict[str, Any]:
+    """Actor, interface, os_user and host of a stored row; pure."""
+    interface, os_user, host = split_client(row["client"])
+    return {"actor": row[user], "interface": interface, "os_user": os_user, "host": host}

@@ -15,6 +15,7 @@ from migrollback_nb.database.history_queries import HistoryQueries
 from migrollback_nb.database.lookups import Lookups
 from migrollback_nb.database.nontransactional import NontransactionalCommands
 from migrollback_nb.database.queries import Queries
+from migrollback_nb.database.question_queries import QuestionQueries
 from migrollback_nb.database.rehearsals import Rehearsals
 from migrollback_nb.database.selector_queries import SelectorQueries
 from migrollback_nb.database.session import Session
@@ -46,6 +47,7 @@ class Database:
         self.dependencies = DependencyQueries(session)
         self.selectors = SelectorQueries(session)
         self.graph = GraphQueries(session)
+        self.questions = QuestionQueries(session)
         self.attempts = Attempts(session, self.queries)
         self.commands = Commands(session, self.attempts)
         self.nontransactional = NontransactionalCommands(session, self.queries, self.attempts)

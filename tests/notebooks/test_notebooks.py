@@ -33,7 +33,7 @@ def cells(path: Path, kind: str) -> list[dict[str, Any]]:
 def test_all_are_here() -> None:
     assert [path.stem for path in NOTEBOOKS][:3] == [
         "01_roll_back_a_migration",
-        "02_history_queries",
+        "02_history_questions",
         "03_dependency_graph",
     ]
 

@@ -134,8 +134,8 @@ COLUMNS = {
     # deploys
     "label": Column(TEXT, "What the deploy was called; without a label, its id."),
     "migrations": Column(COUNT, "How many migrations it brought."),
-    "failed": Column(COUNT, "How many of these failed: their rollback, or to be applied."),
-    "rolled_back": Column(COUNT, "How many of these are rolled back now."),
+    "failed": Column(COUNT, "How many migrations could not be applied at first."),
+    "rolled_back": Column(COUNT, "How many of what it brought are not applied any more, as its own."),
     "state": Column(
         SET,
         "What is left of it.",
@@ -167,7 +167,52 @@ COLUMNS = {
     "identity": Column(TEXT, "The object, schema-qualified and quoted."),
     "old_definition": Column(OBJECT, "What defined it before; missing where it was created."),
     "new_definition": Column(OBJECT, "What defines it after; missing where it was dropped."),
+    "schema": Column(TEXT, "The schema of the object, without quotes; missing where none holds it."),
+    "table": Column(
+        TEXT,
+        "The table or view that the object is or belongs to, as schema.name; also of an index, constraint, trigger.",
+    ),
+    "object": Column(TEXT, "The object's own name, without quotes."),
+    "action": Column(SET, "=migration_objects.action", ("created", "changed", "dropped")),
+    "recorded_at": Column(TIME, "=migration_objects.recorded_at"),
+    "recorded_by": Column(SET, "=migration_objects.source", ("apply", "parsed")),
+    # moments
+    "status_at": Column(TIME, "From when on it stood so."),
+    "earliest_at": Column(TIME, "The snapshot before it: it happened after this."),
+    "latest_at": Column(TIME, "The snapshot that has it, or now: it happened before this."),
+    # two databases
+    "difference": Column(
+        SET,
+        "Where it is, or what is not alike; text: its file or its rollback SQL.",
+        ("only in a", "only in b", "status", "text"),
+    ),
+    "a_status": Column(SET, "Status in the first database; missing where it is not there.", STATUSES),
+    "b_status": Column(SET, "Status in the second.", STATUSES),
+    "a_applied_at": Column(TIME, "When it was applied in the first database."),
+    "b_applied_at": Column(TIME, "When it was applied in the second."),
+    "a_checksum": Column(TEXT, "Of its file, in the first database."),
+    "b_checksum": Column(TEXT, "Of its file, in the second."),
+    # checklists
+    "run": Column(COUNT, "Number of the event that applied the migration: each apply has a run of its own."),
+    "ticket": Column(TEXT, "The ticket that was named last."),
+    "rolled_back_at": Column(TIME, "The rollback that the checklist was for; missing where none followed."),
+    "complete": Column(FLAG, "Whether no item is missing."),
+    "answered": Column(COUNT, "How many items are done or skipped."),
+    "missing": Column(OBJECT, "Items that are neither done nor skipped, in order."),
     # rehearsals
+    "rehearsed_at": Column(TIME, "When it was rehearsed."),
+    "message": Column(TEXT, "How it ended, in words."),
+    "failed_migration": Column(TEXT, "The migration whose rollback would fail."),
+    "steps": Column(OBJECT, "The migrations that were rehearsed, in the order of their rollback."),
+    "longest_lock_ms": Column(
+        MS, "How long the longest of its locks was held; missing where none was kept.", unit="ms"
+    ),
+    "rows_lost": Column(COUNT_IF_KNOWN, "How many rows the rollback would destroy."),
+    "created": Column(COUNT, "How many schema objects it would create."),
+    "changed": Column(COUNT, "How many it would change."),
+    "dropped": Column(COUNT, "How many it would drop."),
+    "broken": Column(COUNT, "How many functions and views would no longer work."),
+    "fingerprint": Column(TEXT, "Of SQL, schema and dependents: the argument preview of a rollback."),
     "made_by": Column(OBJECT, "The migrations that created or changed the object."),
     "named": Column(OBJECT, "Whether the rollback SQL names it."),
     "foreign": Column(OBJECT, "Whether it belongs to another migration."),
@@ -188,6 +233,8 @@ COLUMNS = {
     "waits": Column(FLAG, "Whether it waits for a lock."),
     "for_us": Column(FLAG, "Whether it waits for one that the rehearsal holds."),
     # proofs
+    "is_registered": Column(FLAG, "Whether it is about the text and rollback SQL that are registered now: it counts."),
+    "server_version": Column(TEXT, "=migration_proofs.server_version"),
     "grade": Column(SET, "=migration_proofs.grade", GRADES),
     "differences": Column(OBJECT, "Schema objects that were not as before."),
     "effects": Column(OBJECT, "What else was not as before after the rollback."),
@@ -199,6 +246,7 @@ COLUMNS = {
 EXCEPTIONS = {
     ("dependencies", "status"): Column(SET, "Status of the dependent.", STATUSES),
     ("graph edges", "status"): Column(SET, "Status of the dependent.", STATUSES),
+    ("proofs", "proven_at"): Column(TIME, "=migration_proofs.proven_at"),
     ("rehearsal broken", "because"): Column(TEXT, "Why it would no longer work."),
     ("rehearsal sessions", "state"): Column(TEXT, "What the session does: active, idle in transaction ..."),
 }
@@ -249,6 +297,49 @@ FRAMES = {
     "rehearsal broken": ("kind", "identity", "because", "certain", "sqlstate", "used_by"),
     "rehearsal sessions": (
         "pid", "actor", "application_name", "state", "relation", "mode", "waits", "for_us",
+    ),
+    "objects": (
+        "migration_name", "action", "kind", "schema", "table", "object", "identity", "recorded_at", "recorded_by",
+    ),
+    "rehearsals": (
+        "event_number", "migration_name", "rehearsed_at", "outcome", "message", "sqlstate", "failed_migration", "steps",
+        "duration_ms", "longest_lock_ms", "rows_lost", "created", "changed", "dropped", "broken", "fingerprint",
+        "actor", "interface", "os_user", "host",
+    ),
+    "rehearsals locks": (
+        "event_number", "rehearsed_at", "migration_name", "relation", "kind", "mode", "statement_number", "held_ms",
+    ),
+    "rehearsals rows": (
+        "event_number", "rehearsed_at", "migration_name", "relation", "column", "what", "rows", "exact",
+    ),
+    "rehearsals changes": (
+        "event_number", "rehearsed_at", "migration_name", "change", "kind", "schema", "table", "object", "identity",
+    ),
+    "checklists": (
+        "migration_name", "run", "ticket", "started_at", "ended_at", "rolled_back_at", "complete", "answered",
+        "missing", "actor", "interface", "os_user", "host",
+    ),
+    "proofs": (
+        "migration_name", "grade", "is_registered", "proven_at", "server_version", "effects", "differences", "actor",
+        "interface", "os_user", "host", "checksum",
+    ),
+    "at": (
+        "migration_name", "status", "status_at", "event", "event_number", "deploy_id", "actor", "interface", "os_user",
+        "host",
+    ),
+    "changes": (
+        "change", "kind", "schema", "table", "object", "identity", "made_by", "old_definition", "new_definition",
+    ),
+    "drift": (
+        "change", "kind", "schema", "table", "object", "identity", "earliest_at", "latest_at", "old_definition",
+        "new_definition",
+    ),
+    "comparison": (
+        "migration_name", "difference", "a_status", "b_status", "a_applied_at", "b_applied_at", "a_checksum",
+        "b_checksum",
+    ),
+    "schema comparison": (
+        "change", "kind", "schema", "table", "object", "identity", "old_definition", "new_definition",
     ),
     "proof": (
         "migration_name", "grade", "sqlstate", "statement", "differences", "effects", "remarks", "reapplies",
