@@ -35,6 +35,7 @@ def test_what_is_made_up_is_whole(ask):
     assert ask("SELECT count(*)::int AS n FROM migration_deploys()") == [{"n": 125}]
 
 
+@pytest.mark.long
 def test_the_watch_of_the_history_goes_on(server, database_dsn):
     with psycopg.connect(database_dsn, autocommit=True) as connection:
         write_history(connection, migrations=20, deploys=8, months=1)
@@ -110,7 +111,7 @@ def test_every_object_of_a_database_has_its_names(db, session):
             assert table, (kind, identity)
 
 
-@pytest.mark.versions
+@pytest.mark.older
 def test_an_index_keeps_its_table_when_it_is_gone(db, applied):
     applied("001_t", "CREATE TABLE t (a int, b int);", "DROP TABLE t;")
     applied(
@@ -138,6 +139,7 @@ def test_an_index_keeps_its_table_when_it_is_gone(db, applied):
     assert tables() == found
 
 
+@pytest.mark.long
 def test_a_file_that_was_only_read_knows_the_tables_too(db, write, session):
     session().execute("CREATE TABLE t (a int); CREATE INDEX i ON t (a)")
     write("001_t", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);", "DROP TABLE t;")
