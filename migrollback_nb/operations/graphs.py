@@ -46,7 +46,9 @@ def draw(
     graph = facts.graph
     known = [name for name in names if name in graph]
     chosen, form = _chosen(select, graph)
-    if select is not None and (direction is not None or depth is not None or form == "names"):
+    if form == "names" and options.view == "lanes" and direction is None and depth is None:
+        known = list(graph.names)  # all fit: a name is marked among them
+    elif select is not None and (direction is not None or depth is not None or form == "names"):
         # a name alone, which without what is around it would be one box
         known = list(graph.near(*known, direction=direction or "both", depth=depth))
     if exclude is not None:

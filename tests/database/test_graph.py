@@ -76,6 +76,15 @@ def test_direction_and_depth_reach_each_way_by_itself(shop):
     assert shop.graph(ORDERS, exclude=NOTES).names == (BASE, USERS, ORDERS)
 
 
+def test_a_name_alone_is_marked_among_all_lanes(shop):
+    graph = shop.graph(ORDERS, view="lanes")
+    assert graph.names == tuple(FILES)
+    said = {graph.drawing.names[node]: words for node, words in graph.drawing.words.items()}
+    assert "falls, number 1 of 2" in said[NOTES]
+    assert "needed" in said[USERS]
+    assert shop.graph(ORDERS, view="lanes", depth=0).names == (ORDERS,)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_each_view_shows_itself_in_a_cell(shop, view):
     graph = shop.graph(view=view)
