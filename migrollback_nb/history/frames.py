@@ -37,6 +37,9 @@ class HistoryFrames(Workspace):
         self, frame: pd.DataFrame, name: str, form: Form, warnings: Sequence[str] = (), **filters: Any
     ) -> pd.DataFrame:
         """The frame with its attrs, in the form that was asked for."""
+        from migrollback_nb.display.frame_look import show_in_notebooks
+
+        show_in_notebooks()
         target = self.target
         return asked.answer(frame, name, form, target=target, schema=target.schema, warnings=warnings, filters=filters)
 
