@@ -180,14 +180,14 @@ class Graph:
 
     @cached_property
     def nodes(self) -> pd.DataFrame:
-        """A row for each migration that is shown, the oldest first; see `mr.columns("graph_nodes")`."""
+        """A row for each migration that is shown, the oldest first; see `mr.columns("graph nodes")`."""
         from migrollback_nb.display.graph.frames import nodes
 
         return nodes(self.facts, self.names, self.chosen)
 
     @cached_property
     def edges(self) -> pd.DataFrame:
-        """A row for each dependency among those that are shown; see `mr.columns("graph_edges")`."""
+        """A row for each dependency among those that are shown; see `mr.columns("graph edges")`."""
         from migrollback_nb.display.graph.frames import edges
 
         return edges(self.part, self.drawing.edges)
