@@ -80,8 +80,8 @@ class Command:
 
     @property
     def takes_migrations(self) -> bool:
-        """Whether it takes names of migrations."""
-        return any(argument.migration for argument in self.arguments)
+        """Whether it takes names of migrations, besides those in selectors."""
+        return any(argument.migration and not argument.is_option for argument in self.arguments)
 
     def to_dict(self) -> dict[str, Any]:
         """What a reference says of it: name, help, arguments, formats, common_options (whether they are for it)."""
