@@ -72,7 +72,8 @@ def test_every_command_that_takes_names_understands_paths(command):
             assert argument.migration
     args = get_parser().parse_args([command.name, path, *BESIDES.get(command.name, ())])
     take_names(args, command.arguments)
-    names = {getattr(args, name, None) for name in ("name", "old")} | set(getattr(args, "names", None) or ())
+    several = [*(getattr(args, "names", None) or ()), *(getattr(args, "select", None) or ())]
+    names = {getattr(args, name, None) for name in ("name", "old")} | set(several)
     assert "20250120_x" in names
     assert args.dir == "supabase/migrations"
 
