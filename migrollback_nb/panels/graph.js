@@ -229,7 +229,9 @@ function render({ model, el }) {
   const sentence = () => {
     const { falling, required } = marked.marks;
     const verdict = model.get("verdicts")[marked.start];
-    const outside = picture.svg ? [...falling, ...required].filter((place) => !picture.nodes.has(facts.ids[place])).length : 0;
+    // a plan is of what falls alone
+    const wanted = model.get("drawn") === "plan" ? falling : [...falling, ...required];
+    const outside = picture.svg ? wanted.filter((place) => !picture.nodes.has(facts.ids[place])).length : 0;
     const text = `${facts.names[marked.start]}${verdict ? ` (${verdict})` : ""}: ${reckoned.sentence(marked.start)}`;
     return outside && model.get("drawn") !== "tables" ? `${text} ${outside.toLocaleString("en-US")} of these are outside this picture.` : text;
   };

@@ -213,3 +213,10 @@ def test_two_themes_on_one_page_do_not_mix():
         assert f".mr-{look}{{" in sheet
         assert "@" not in sheet.replace("@media", "")
         assert not re.search(r"mr-(?!" + look + r"|auto)(light|dark)\b", sheet)
+
+
+def test_what_was_asked_for_and_its_verdict_stand_beside_each_other() -> None:
+    facts = GraphFacts(graph=DependencyGraph({"1_alone": "applied"}), verdicts={"1_alone": "not_rehearsed"})
+    texts = re.findall(r'<text x="([\d.]+)"[^>]*>([^<]+)</text>', plan.draw(facts, ("1_alone",)).svg)
+    at = {words: float(x) for x, words in texts}
+    assert at["? not rehearsed"] > at["asked for"] + 50

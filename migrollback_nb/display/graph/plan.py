@@ -53,7 +53,10 @@ def draw(
     arcs = part.reduced() if reduce else part
     place = {name: at for at, name in enumerate(steps)}
     called = _called(steps, labels)
-    reasons = {name: _reason(part, arcs, name, called) for name in steps}
+    reasons = {
+        name: "asked for" if name in asked and not part.dependencies(name) else _reason(part, arcs, name, called)
+        for name in steps
+    }
     longest = max((place[one.dependency] - place[one.dependent] for one in arcs.edges), default=0)
     room = 0.0 if not arcs.edges else min(_ARCS, max(_FEWEST, 14 + 5 * longest))
     number = room + 8 + svg.text_width(str(len(steps)))
@@ -79,7 +82,7 @@ def draw(
             f' height="{_ROW}"/>'
             + svg.text(number, y, str(at + 1), cls="quiet", anchor="end")
             + svg.text(name_at, y, called[name] + aside, cls="strong" if name in marks.chosen else "")
-            + svg.text(reason_at, y, "asked for" if name in asked and not part.dependencies(name) else reasons[name])
+            + svg.text(reason_at, y, reasons[name])
             + _verdict(facts, name, verdict_at, y)
         )
         kind = f"node plain step {status}{' chosen' if name in marks.chosen else ''}"

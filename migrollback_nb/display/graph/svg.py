@@ -121,7 +121,10 @@ def framed(
     heading = tuple(heading)
     lines = tuple(wrapped(heading, max(width, 840)))
     top = LINE * len(lines) + (6 if lines else 0)
-    wide = max(width, *(text_width(line) for line in lines)) if lines else width
+    # the first line is bold
+    wide = (
+        max(width, *(text_width(line) * (1 if place else 1.1) for place, line in enumerate(lines))) if lines else width
+    )
     wide, high = wide + 2 * MARGIN, top + height + 2 * MARGIN
     above = "".join(
         text(MARGIN, MARGIN + LINE * place + 12, line, cls="heading" if not place else "quiet")
