@@ -44,7 +44,10 @@ def run(database_dsn, folder):
 
 
 def states(db):
-    return [(row["label"], row["migrations"], row["applied"], row["state"]) for row in db.database.queries.deploys()]
+    return [
+        (row["label"], tuple(row["migrations"]), tuple(row["applied"]), row["state"])
+        for row in db.database.queries.deploys()
+    ]
 
 
 def test_exactly_what_the_deploy_brought_goes_back_newest_first_in_one_transaction(db, write, session):
