@@ -1,8 +1,8 @@
 """Frames of a made-up history of 400 migrations, each beside its own SQL: dtypes, filters, counts, order, attrs."""
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pytest
 from psycopg.rows import dict_row
 
 import migrollback_nb as mr
-from migrollback_nb.core.frames import columns
+from migrollback_nb.core.frames import columns, exchange
 from migrollback_nb.core.frames.build import dtype_of, frame_of
 
 SYSTEM = "20250120_migration_rollback_system"
@@ -360,16 +360,28 @@ def test_attempts_of_a_time_know_the_apply_before_it(past):
 # -- forms -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(find_spec("pyarrow") is not None, reason="pyarrow is installed here")
-def test_without_pyarrow_the_way_to_it_is_said(past):
-    with pytest.raises(mr.UsageError, match="pyarrow is not installed here") as caught:
-        past.deploys(as_="arrow")
+@pytest.mark.parametrize(("form", "module"), [("arrow", "pyarrow"), ("polars", "polars")])
+def test_without_the_extra_it_says_what_to_install(past, monkeypatch, form, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(mr.UsageError, match=f"{module} is not installed here") as caught:
+        past.deploys(as_=form)
     assert "migrollback-nb[arrow]" in caught.value.hint
 
 
-@pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is an extra")
 @pytest.mark.parametrize("name", FRAMES)
-def test_as_arrow_and_back(past, frames, name):
-    table = frames and getattr(past, name)(as_="arrow")
-    assert table.num_rows == len(getattr(past, name)())
-    assert table.column_names == list(columns.FRAMES[name])
+def test_the_same_rows_for_pyarrow_and_polars(frames, name):
+    frame = frames[name]
+    table, polars = exchange.as_arrow(frame), exchange.as_polars(frame)
+    assert table.column_names == polars.columns == list(columns.FRAMES[name])
+    assert table.num_rows == polars.height == len(frame)
+    texts = [key for key, dtype in frame.dtypes.items() if str(dtype) in ("str", "category")]
+    for key in texts:
+        wanted = [None if pd.isna(value) else value for value in frame[key]]
+        assert table[key].to_pylist() == polars[key].cast(str).to_list() == wanted, key
+    numbers = [key for key, dtype in frame.dtypes.items() if str(dtype) in ("int64", "Int64", "bool")]
+    for key in numbers:
+        assert table[key].to_pylist() == [None if pd.isna(value) else value for value in frame[key]], key
+
+
+def test_a_method_gives_the_form_that_is_asked_for(past):
+    assert past.deploys(as_="arrow").num_rows == past.deploys(as_="polars").height == len(past.deploys())

@@ -207,7 +207,6 @@ def test_an_error_in_sql_is_told_as_postgresql_tells_it(long):
 
 
 def test_an_export_has_every_frame_with_its_dtypes(long, tmp_path, monkeypatch):
-    pytest.importorskip("pyarrow")
     given = []
 
     def keeping(method):
@@ -232,7 +231,6 @@ def test_an_export_has_every_frame_with_its_dtypes(long, tmp_path, monkeypatch):
 
 @pytest.mark.long
 def test_an_export_of_nothing_has_the_same_dtypes(db, tmp_path):
-    pytest.importorskip("pyarrow")
     for path in db.export(tmp_path / "trail"):
         method, given = EXPORTED[path.stem]
         # of a closed set without a row Parquet keeps no values

@@ -1,5 +1,7 @@
 """Columns and dtypes are fixed, also with no rows; times are aware; one name has one meaning in all frames."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -134,3 +136,30 @@ def test_every_column_is_of_a_frame_and_says_what_it_means():
         assert (column.kind == columns.TIME) == name.endswith("_at"), name
         assert (column.kind == columns.MS) == name.endswith("_ms"), name
         assert bool(column.words) == (column.kind == columns.SET), name
+
+
+@pytest.mark.parametrize("without", [(), ("pyarrow",)], ids=["with pyarrow", "without pyarrow"])
+def test_text_behaves_the_same_whatever_else_is_installed(without):
+    # in a process of its own: pandas looks once which libraries there are
+    program = """
+import sys
+for name in sys.argv[1:]:
+    sys.modules[name] = None
+import numpy as np
+from migrollback_nb.core.frames.build import frame_of
+from migrollback_nb.core.frames import columns
+kinds = {name: column.kind for name, column in columns.columns_of("history").items()}
+filler = {columns.COUNT: 1, columns.FLAG: True}
+def a_row(name, by):
+    return {key: filler.get(kind) for key, kind in kinds.items()} | {"migration_name": name, "rollback_by": by}
+frame = frame_of("history", [a_row("1_a", "ann"), a_row("2_b", None), a_row("3_c", "bob")])
+by = frame["rollback_by"]
+print(by.dtype, (by == "ann").cumsum().tolist(), np.where(by == "ann", 1, 0).tolist(),
+      [value or "" for value in by.fillna("")], by.isna().tolist(), by.str.upper().tolist()[::2],
+      frame["status"].dtype.name, frame["migration_name"].max())
+"""
+    done = subprocess.run([sys.executable, "-c", program, *without], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.strip() == (
+        "str [1, 1, 1] [1, 0, 0] ['ann', '', 'bob'] [False, True, False] ['ANN', 'BOB'] category 3_c"
+    )
