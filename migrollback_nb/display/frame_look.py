@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import html
@@ -15,48 +15,64 @@ if TYPE_CHECKING:
 _ROWS = 20
 #: Of which the beginning is enough to tell them apart.
 _FOLDED = frozenset({"checksum", "hash", "attempt_id", "deploy_id", "snapshot_id", "fingerprint"})
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LONGEST = 60
+_GOOD, _BAD, _CAREFUL = ("✔", html.GOOD), ("✘", html.BAD), ("•", html.CAREFUL)
 _STYLES = {
-    **dict.fromkeys(("applied", "ready", "restores", "same", "rehearsed", "verified"), ("✔", html.GOOD)),
-    **dict.fromkeys(("failed", "blocked", "loses", "fails", "loses_data", "missing", "apply_failed"), ("✘", html.BAD)),
+    **dict.fromkeys(("applied", "ready", "restores", "same", "rehearsed", "verified"), _GOOD),
     **dict.fromkeys(
-        ("rolled_back", "not_rehearsed", "harms", "takes_others", "differs", "refused", "stopped", "never"),
-        ("•", html.CAREFUL),
+        ("failed", "blocked", "loses", "takes_others", "fails", "loses_data", "missing", "apply_failed"), _BAD
     ),
+    **dict.fromkeys(("rolled_back", "rolled back", "partly rolled back", "refused", "stopped"), _CAREFUL),
+    **dict.fromkeys(("not_rehearsed", "harms", "differs", "never"), _CAREFUL),
 }
-_PILLS = frozenset({"status", "verdict", "grade", "outcome", "file_state", "proven", "depends_on_status"})
+_PILLS = frozenset({"status", "verdict", "grade", "outcome", "file_state", "proven", "depends_on_status", "state"})
+#: Each cell says it: the stylesheet of a notebook lets cells wrap, and puts all on the right.
+_LEFT, _RIGHT = (f"white-space:nowrap;text-align:{side}" for side in ("left", "right"))
 
 
 def frame_html(frame: pd.DataFrame) -> str:
     """A frame as an HTML table that both themes of a notebook colour; every value is escaped. Pure."""
+    names = [str(name) for name in frame.columns]
+    sides = [_RIGHT if dtype.kind in "iuf" else _LEFT for dtype in frame.dtypes]
     shown = frame.head(_ROWS).astype(object)
     shown = shown.where(shown.notna(), None)
-    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in shown.columns)
+    head = "".join(f'<th style="{side}">{html.escape(name)}</th>' for name, side in zip(names, sides, strict=True))
+    of_rows = ", ".join(str(name) for name in frame.index.names if name is not None)
     body = "".join(
-        f"<tr><th>{html.escape(str(index))}</th>"
-        + "".join(f"<td>{_cell(str(name), value)}</td>" for name, value in zip(shown.columns, row, strict=True))
+        f'<tr><th style="{_LEFT}">{_cell(of_rows, index)}</th>'
+        + "".join(
+            f'<td style="{side}">{_cell(name, value)}</td>' for name, side, value in zip(names, sides, row, strict=True)
+        )
         + "</tr>"
         for index, row in zip(shown.index, shown.itertuples(index=False, name=None), strict=True)
     )
     more = f", the first {_ROWS} are shown" if len(frame) > _ROWS else ""
     return (
         '<div style="overflow-x:auto" tabindex="0" role="region" aria-label="Table">'
-        '<table class="dataframe" style="white-space:nowrap"><thead><tr><th></th>'
+        f'<table class="dataframe"><thead><tr><th style="{_LEFT}">{html.escape(of_rows)}</th>'
         f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"<p>{len(frame):,} rows, {len(frame.columns)} columns{more}</p>"
+        f"<p>{_counted(len(frame), 'row')}, {_counted(len(frame.columns), 'column')}{more}</p>"
     )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
-    if hasattr(value, "astimezone") and getattr(value, "tzinfo", None) is not None:
-        return _titled(f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC", str(value))
+    if getattr(value, "tzinfo", None) is not None:
+        return _titled(f"{value:%Y-%m-%d %H:%M %Z}", str(value))
+    if hasattr(value, "total_seconds"):
+        return _titled(str(value.floor("s")), str(value))
     text = f"{value:,.1f}" if isinstance(value, float) else _words(value)
     if name in _PILLS and text in _STYLES:
-        mark, style = _STYLES[text]
+        # to have been rolled back proves that it can be
+        mark, style = _GOOD if name == "proven" and text != "never" else _STYLES[text]
         return f'<span style="{style};padding:0 .4em;border-radius:.6em">{mark} {html.escape(text)}</span>'
-    limit = 8 if name in _FOLDED else _LONGEST
+    limit = 8 if name in _FOLDED or _UUID.fullmatch(text) else _LONGEST
     return html.escape(text) if len(text) <= limit else _titled(f"{text[:limit]}…", text[:2000])
 
 

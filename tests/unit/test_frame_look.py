@@ -1,11 +1,13 @@
 """Frames in a notebook: times to the minute and zone, pills, folded hashes, 20 rows; all escaped; no other frame."""
 
+import re
 from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from migrollback_nb.core import html
 from migrollback_nb.core.frames.build import frame_of
 from migrollback_nb.core.frames.columns import columns_of
 from migrollback_nb.display import frame_look
@@ -44,6 +46,49 @@ def test_everything_is_escaped():
     shown = frame_look.frame_html(history(1, notes="<script>alert(1)</script>", migration_name='"><b>'))
     assert "<script>" not in shown
     assert "<b>" not in shown
+
+
+def test_no_cell_wraps_and_only_numbers_stand_on_the_right():
+    # the stylesheet of a notebook says of each cell that it wraps and stands on the right: only the cell overrules it
+    shown = frame_look.frame_html(history(1))
+    cells = re.findall(r"<t[hd]( [^>]*)?>", shown)
+    assert all("white-space:nowrap" in (style or "") for style in cells)
+    assert re.search(r'<td style="[^"]*text-align:left">001_a<', shown)
+    assert re.search(r'<th [^>]*text-align:left">migration_name<', shown)
+    assert re.search(r'<td style="[^"]*text-align:right">1<', shown)
+    assert re.search(r'<th [^>]*text-align:right">apply_count<', shown)
+
+
+def test_states_read_well_or_badly_by_what_they_say():
+    assert f'style="{html.GOOD};' in pill("proven", "rolled_back")
+    assert f'style="{html.CAREFUL};' in pill("status", "rolled_back")
+    assert f'style="{html.BAD};' in pill("verdict", "takes_others")  # as in the graph's plan
+    deploys = frame_of("deploys", [dict.fromkeys(columns_of("deploys")) | {"state": "partly rolled back", "failed": 0,
+                                   "rolled_back": 1, "migrations": 2}])  # fmt: skip
+    assert "• partly rolled back</span>" in frame_look.frame_html(deploys)
+
+
+def pill(column: str, value: str) -> str:
+    found = re.search(rf"<span style=[^>]*>[^<]*{value}</span>", frame_look.frame_html(history(1, **{column: value})))
+    assert found, column
+    return found[0]
+
+
+def test_times_show_in_their_own_zone_and_as_an_index_too():
+    frame = history(1)[["migration_name", "applied_at"]]
+    shown = frame_look.frame_html(frame.assign(applied_at=frame["applied_at"].dt.tz_convert("Europe/Berlin")))
+    assert "2026-11-30 13:20 CET" in shown
+    shown = frame_look.frame_html(frame.set_index("applied_at"))
+    assert "2026-11-30 12:20 UTC" in shown
+    assert ".696034" not in re.sub(r'title="[^"]*"', "", shown)
+    assert ">applied_at<" in shown
+
+
+def test_spans_show_to_the_second_and_ids_short_wherever_they_stand():
+    frame = history(1).assign(in_place=pd.Timedelta(days=3, seconds=3725.25))
+    assert "3 days 01:02:05<" in frame_look.frame_html(frame)
+    shown = frame_look.frame_html(history(1).assign(label="e1517813-0624-c735-27f9-cd901172c966"))
+    assert ">e1517813…<" in shown
 
 
 @pytest.mark.parametrize("name", ["events", "attempts", "list", "deploys", "rehearsal rows", "proof"])
