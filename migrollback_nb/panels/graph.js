@@ -42,6 +42,7 @@ function render({ model, el }) {
   let numbered = null; // the numbers in the drawing
   let first = null; // id of the first node that can be chosen
   let stop = null; // the node that Tab comes to
+  let drawn = null; // which view it is
 
   const scroller = scrollerOf(frame, () => minimap.moved());
   const hand = handOf(frame, scroller);
@@ -322,18 +323,21 @@ function render({ model, el }) {
     const below = room > 0 && wide > room - BESIDE && wide * LEAST <= room;
     el.classList.toggle("migrollback-below", below);
     scroller.show(svg, model.get("height") + (below ? 160 : 0));
+    if (drawn !== model.get("drawn")) frame.scrollTo(0, 0); // another picture: from its heading on
+    drawn = model.get("drawn");
     mark();
     const chosen = chosenNode();
     if (held && chosen) chosen.focus({ preventScroll: true });
     fit();
   };
+  const newest = () => picture.nodes.get(facts.ids.findLast((id) => picture.nodes.has(id))) ?? [...picture.nodes.values()].at(-1);
   const fit = () => {
     // no size: not in the page yet
     fitted = !picture.svg || frame.clientWidth > 0;
     if (!fitted || !picture.svg) return;
     const node = chosenNode();
     if (node) scroller.reveal(node);
-    else if (model.get("drawn") === "graph" && scroller.overflows && picture.nodes.size) scroller.begin([...picture.nodes.values()].at(-1));
+    else if (model.get("drawn") === "graph" && scroller.overflows && picture.nodes.size) scroller.begin(newest());
   };
   let fitted = true;
   const seen = new ResizeObserver(() => {

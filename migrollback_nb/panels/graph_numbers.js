@@ -18,11 +18,11 @@ function numbersOf(marks, idOf, boxes, svg) {
     const [x, y, width, height] = box;
     const text = String(marks.number.get(place));
     if (width < DOT) {
-      const end = x + width + 6 * text.length + 2;
+      const end = x + width + 7 * text.length + 2;
       if (lines.get(Math.round((y + height / 2) / 4)).some((other) => other > x + 1 && other < end)) continue;
-      every.append(shape("text", { x: left + x + width + 1, y: top + y + height / 2 + 3.5 }, text));
+      every.append(shape("text", { x: left + x + width + 1, y: top + y + height / 2 + 4 }, text));
     } else {
-      const plate = 7 * text.length + 8;
+      const plate = 7.5 * text.length + 8;
       every.append(
         shape("rect", { x: left + x - 6, y: top + y - 7, width: plate, height: 15, rx: 7 }),
         shape("text", { x: left + x - 6 + plate / 2, y: top + y + 4.5, "text-anchor": "middle", class: "migrollback-on-plate" }, text),

@@ -26,7 +26,9 @@ function reasonsOf(facts, on) {
     const button = document.createElement("button");
     button.type = "button";
     button.tabIndex = -1;
-    button.textContent = facts().short[place];
+    // a long name breaks between its words
+    for (const word of facts().short[place].split(/(?<=_)/)) button.append(word, document.createElement("wbr"));
+    button.lastChild?.remove();
     button.title = `${facts().names[place]}: choose it`;
     button.dataset.place = place;
     if (marked?.number.has(place)) {

@@ -244,3 +244,43 @@ def test_a_row_of_facts_that_are_gone_is_gone(page: Page) -> None:
     page.evaluate("facts => model.change({ facts })", facts_of(SMALL.part({"1_base", "2_left"}), ()))
     page.mouse.move(box["x"] + 5, box["y"] + 5)  # before the list is written anew
     expect(rows).to_have_count(1)
+
+
+def test_numbers_are_as_large_as_other_text(page: Page) -> None:
+    for view in ("graph", "lanes"):
+        show(page, drawing(SMALL, view, chosen=node_id("1_base")))
+        numbers = page.locator(".migrollback-number text")
+        expect(numbers.first).to_be_attached()
+        sizes = numbers.evaluate_all("all => all.map(one => parseFloat(getComputedStyle(one).fontSize))")
+        assert min(sizes) >= 11
+
+
+def test_another_view_begins_at_its_heading_and_the_same_one_stays_where_it_was(page: Page) -> None:
+    many = drawing(tangle(120, 1), "plan")
+    show(page, many)
+    frame = page.locator(".migrollback-graph-frame")
+    frame.evaluate("one => one.scrollTo(0, 150)")
+    page.evaluate("svg => model.change({ svg })", str(many.svg) + " ")
+    expect(page.locator(".migrollback-graph-frame svg")).to_have_count(1)
+    assert frame.evaluate("one => one.scrollTop") == 150
+    page.evaluate("svg => model.change({ svg, view: 'tables', drawn: 'tables' })", str(many.svg))
+    expect(page.get_by_role("tab", name="Tables")).to_have_attribute("aria-selected", "true")
+    assert frame.evaluate("one => one.scrollTop") == 0
+
+
+def test_a_graph_begins_where_its_newest_migration_is(page: Page) -> None:
+    # what has no line stands below in rows, the newest first: the last of the drawing is the oldest
+    names = [f"{number:03}_stands_alone" for number in range(300)]
+    show(page, drawing(DependencyGraph(dict.fromkeys(names, "applied"))))
+    frame = page.locator(".migrollback-graph-frame")
+    assert frame.evaluate("one => one.scrollHeight > one.clientHeight")
+    assert frame.evaluate("one => one.scrollTop") == 0
+
+
+def test_names_in_the_list_of_reasons_break_between_words(page: Page) -> None:
+    long = {"20250110_base_shop": "applied", "20250120_add_project_analytics_again": "applied"}
+    graph = DependencyGraph(long, [Edge(*reversed(long))])
+    show(page, drawing(graph))
+    name = page.locator(".migrollback-reasons td button").first
+    assert name.text_content() == "add_project_analytics_again"
+    assert name.locator("wbr").count() == 3

@@ -147,10 +147,10 @@ def test_more_lanes_than_a_screen_has_share_one_and_that_is_said():
     names = [f"{place:03}" for place in range(80)]
     many = facts(dict.fromkeys(names, "applied"), (), {name: [f"public.t{name}"] for name in names})
     drawing = lanes.draw(many, names)
-    assert "32 other tables" in text_of(drawing)
-    assert "32 tables with fewest migrations share one lane" in text_of(drawing)
+    assert "38 other tables" in text_of(drawing)
+    assert "38 tables with fewest migrations share one lane" in text_of(drawing)
     assert len(elements(drawing, "node")) == 80
-    assert drawing.height < 700
+    assert drawing.height <= 596  # what the panel gives it, whole
 
 
 @pytest.mark.parametrize("group", ["schema", "deploy", "actor"])

@@ -17,7 +17,7 @@ from migrollback_nb.display.graph.short_names import cut
 #: As wide as a notebook of 1,366 pixels has room for, and as high as one screen of it.
 _WIDE, _HIGH = 1134, 560
 #: The most lanes; what has fewer migrations shares one lane.
-_LANES = 48
+_LANES = 42
 _LOWEST, _HIGHEST = 11, 24
 #: Between two migrations: closer ones could not be hit.
 _NARROWEST, _WIDEST = 2.3, 26
