@@ -66,7 +66,7 @@ def _cell(name: str, value: Any) -> str:
     if getattr(value, "tzinfo", None) is not None:
         return _titled(f"{value:%Y-%m-%d %H:%M %Z}", str(value))
     if hasattr(value, "total_seconds"):
-        return _titled(str(value.floor("s")), str(value))
+        return _titled(_span(value), str(value))
     text = f"{value:,.1f}" if isinstance(value, float) else _words(value)
     if name in _PILLS and text in _STYLES:
         # to have been rolled back proves that it can be
@@ -74,6 +74,11 @@ def _cell(name: str, value: Any) -> str:
         return f'<span style="{style};padding:0 .4em;border-radius:.6em">{mark} {html.escape(text)}</span>'
     limit = 8 if name in _FOLDED or _UUID.fullmatch(text) else _LONGEST
     return html.escape(text) if len(text) <= limit else _titled(f"{text[:limit]}…", text[:2000])
+
+
+def _span(value: Any) -> str:
+    """A timedelta to the second: 3 days 01:02:05."""
+    return re.sub(r"^1 days", "1 day", str(value.floor("s")).removeprefix("0 days "))
 
 
 def _words(value: Any) -> str:
@@ -98,7 +103,8 @@ def show_in_notebooks() -> None:
 
 
 def _of_any(frame: pd.DataFrame) -> str | None:
-    ours = "frame" in frame.attrs and frame.columns.nlevels == 1 and any(name in COLUMNS for name in frame.columns)
-    if ours:
+    # a merge forgets whence its frames are, the name of a migration is in nobody else's
+    known = frame.columns.nlevels == 1 and any(name in COLUMNS for name in frame.columns)
+    if known and ("frame" in frame.attrs or "migration_name" in frame.columns):
         return frame_html(frame)
     return frame._repr_html_()  # type: ignore[operator, no-any-return]  # pandas' own

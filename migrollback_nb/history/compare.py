@@ -35,13 +35,15 @@ def compare(a: Workspace, b: Workspace, schema: bool = False) -> pd.DataFrame:
         mr.compare(mr.connect(service="staging"), mr.connect(service="production"))
     """
     from migrollback_nb.core.frames.build import frame_of
+    from migrollback_nb.display.frame_look import show_in_notebooks
 
     if schema:
         texts = (one.database.queries.schema_text() for one in (a, b))
         frame = frame_of("schema comparison", a.database.questions.schema_differences(*texts))
     else:
         frame = frame_of("comparison", _migrations(a, b))
-    frame.attrs["a"], frame.attrs["b"] = str(a.target), str(b.target)
+    frame.attrs |= {"frame": "schema comparison" if schema else "comparison", "a": str(a.target), "b": str(b.target)}
+    show_in_notebooks()
     return frame
 
 

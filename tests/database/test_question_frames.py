@@ -157,7 +157,8 @@ def test_two_databases_are_compared(db, other, write, session):
     assert set(zip(schema.change, schema.identity, strict=True)) == {("dropped", "public.b"), ("dropped", "public.c")}
     assert schema.dtypes.equals(frame_of("schema comparison", []).dtypes)
     assert len(mr.compare(db, db)) == len(mr.compare(db, db, schema=True)) == 0
-    assert frame.attrs == {"a": str(db.target), "b": str(other.target)}
+    assert frame.attrs == {"frame": "comparison", "a": str(db.target), "b": str(other.target)}
+    assert schema.attrs["frame"] == "schema comparison"  # by which it shows as our frames do
 
 
 # -- SQL of one's own --------------------------------------------------------------------------------------------------

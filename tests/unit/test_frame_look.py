@@ -8,9 +8,12 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from migrollback_nb.core import html
+from migrollback_nb.core.dependency_graph import DependencyGraph, Edge
 from migrollback_nb.core.frames.build import frame_of
 from migrollback_nb.core.frames.columns import columns_of
 from migrollback_nb.display import frame_look
+from migrollback_nb.display.graph.facts import GraphFacts
+from migrollback_nb.display.graph.picture import Graph
 
 MOMENT = datetime(2026, 11, 30, 12, 20, 40, 696034, tzinfo=UTC)
 
@@ -84,9 +87,24 @@ def test_times_show_in_their_own_zone_and_as_an_index_too():
     assert ">applied_at<" in shown
 
 
+@pytest.mark.parametrize("of", ["nodes", "edges"])
+def test_the_frames_of_a_graph_show_so_where_nothing_else_was_asked(of):
+    known = GraphFacts(graph=DependencyGraph({"001_a": "applied", "002_b": "failed"}, [Edge("002_b", "001_a")]))
+    graph = Graph(facts=known, names=("001_a", "002_b"))
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    try:
+        shown, _ = shell.display_formatter.format(getattr(graph, of))
+        assert "✔ applied" in shown["text/html"]
+    finally:
+        InteractiveShell.clear_instance()
+
+
 def test_spans_show_to_the_second_and_ids_short_wherever_they_stand():
     frame = history(1).assign(in_place=pd.Timedelta(days=3, seconds=3725.25))
     assert "3 days 01:02:05<" in frame_look.frame_html(frame)
+    for span, shown in (("1 days 00:00:07", ">1 day 00:00:07<"), ("0 days 00:20:13", ">00:20:13<")):
+        assert shown in frame_look.frame_html(history(1).assign(in_place=pd.Timedelta(span)))
     shown = frame_look.frame_html(history(1).assign(label="e1517813-0624-c735-27f9-cd901172c966"))
     assert ">e1517813…<" in shown
 
@@ -110,6 +128,8 @@ def test_only_our_frames_look_so_and_what_they_hold_stays(monkeypatch):
         plain, _ = shell.display_formatter.format(other)
         assert plain["text/html"] == other._repr_html_()
         pd.testing.assert_frame_equal(frame, before)
+        merged, _ = shell.display_formatter.format(frame.merge(pd.DataFrame({"migration_name": ["001_a"], "n": [1]})))
+        assert "✘ failed" in merged["text/html"]  # pandas forgets whence it is
         part, _ = shell.display_formatter.format(frame[["migration_name", "applied_at"]])
         assert "12:20 UTC" in part["text/html"]
     finally:

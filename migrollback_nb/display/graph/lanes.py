@@ -15,9 +15,9 @@ from migrollback_nb.display.graph.facts import NO_TABLE, Drawing, GraphFacts, no
 from migrollback_nb.display.graph.short_names import cut
 
 #: As wide as a notebook of 1,366 pixels has room for, and as high as one screen of it.
-_WIDE, _HIGH = 1134, 560
+_WIDE, _HIGH = 1134, 520
 #: The most lanes; what has fewer migrations shares one lane.
-_LANES = 42
+_LANES = 45
 _LOWEST, _HIGHEST = 11, 24
 #: Between two migrations: closer ones could not be hit.
 _NARROWEST, _WIDEST = 2.3, 26

@@ -177,7 +177,7 @@ def heading(
     lines = [f"{what}: {many} ({statuses_line(facts, drawn) or 'none'})"]
     parts = [count(edges, "dependency", "dependencies")]
     if follow:
-        parts.append(f"{follow:,} more follow from these and are not drawn (reduce=False draws them)")
+        parts.append(f"{followed(follow)} (reduce=False draws {'it' if follow == 1 else 'them'})")
     if outside:
         parts.append(count(outside, "edge leads outside", "edges lead outside"))
     if len(drawn) < len(asked):
@@ -189,6 +189,11 @@ def heading(
     if facts.not_looked:
         lines.append(not_looked(facts))
     return [*lines, *facts.remarks]
+
+
+def followed(many: int) -> str:
+    """How many edges are left out because others say the same."""
+    return count(many, "more follows from these and is", "more follow from these and are") + " not drawn"
 
 
 def not_looked(facts: GraphFacts) -> str:

@@ -181,15 +181,19 @@ class Graph:
     @cached_property
     def nodes(self) -> pd.DataFrame:
         """A row for each migration that is shown, the oldest first; see `mr.columns("graph nodes")`."""
+        from migrollback_nb.display.frame_look import show_in_notebooks
         from migrollback_nb.display.graph.frames import nodes
 
+        show_in_notebooks()
         return nodes(self.facts, self.names, self.chosen)
 
     @cached_property
     def edges(self) -> pd.DataFrame:
         """A row for each dependency among those that are shown; see `mr.columns("graph edges")`."""
+        from migrollback_nb.display.frame_look import show_in_notebooks
         from migrollback_nb.display.graph.frames import edges
 
+        show_in_notebooks()
         return edges(self.part, self.drawing.edges)
 
     def to_networkx(self) -> nx.DiGraph:

@@ -166,10 +166,12 @@ def _heading(
     lines = [f"Plan of {what}: {svg.count(len(steps), 'step')}, dependents first"]
     parts = [svg.count(len(arcs.edges), "dependency", "dependencies")]
     if len(part.edges) > len(arcs.edges):
-        parts.append(f"{len(part.edges) - len(arcs.edges):,} more follow from these and are not drawn")
+        parts.append(marking.followed(len(part.edges) - len(arcs.edges)))
     gone = set(facts.graph.resting_on(*asked)) - set(steps)
     if gone:
-        parts.append(f"{len(gone):,} more depend on it and are rolled back already")
+        parts.append(
+            svg.count(len(gone), "more depends on it and is", "more depend on it and are") + " rolled back already"
+        )
     lines.append("; ".join(parts))
     if marks.chosen:
         full = marking.Marks.of(facts.graph, asked)
