@@ -169,6 +169,17 @@ class HistoryFrames(Workspace):
         )
         return completed(self.database, self._folder_that_is_there(), rows)
 
+    def registered_rows(self) -> Sequence[dict[str, Any]]:
+        """As `history_rows` of all, without what takes the files or the dependencies to know. Does not write."""
+        from migrollback_nb.history.migrations import proved
+
+        return proved(
+            self.database.history.history(
+                names=None, status=None, window=asked.window(None, None), on="last", by=None, without_rollback=False,
+                system=False, limit=None,
+            )
+        )  # fmt: skip
+
     def _folder_that_is_there(self) -> MigrationFolder | None:
         """The folder of migration files; None where there is none to compare with."""
         with suppress(UsageError):

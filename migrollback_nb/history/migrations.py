@@ -36,6 +36,11 @@ def completed(database: Database, folder: MigrationFolder | None, rows: Sequence
     ]
 
 
+def proved(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows of `HistoryQueries.history` with proven and proven_at, which need neither files nor dependencies. Pure."""
+    return [{**row, **_proof(row)} for row in rows]
+
+
 def _dependents(database: Database) -> Mapping[str, int]:
     """Migration -> how many applied ones depend on it, directly or through others. Does not write."""
     edges = database.queries.dependencies()

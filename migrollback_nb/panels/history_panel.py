@@ -18,7 +18,30 @@ from migrollback_nb.panels.selection import RowSelection
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-HEADINGS = ("Migration", "Status", "Applied at", "Applied by", "Rolled back at", "May it be rolled back?", "Notes")
+    from migrollback_nb.migrations import Migrations
+    from migrollback_nb.panels.state import SharedState
+
+HEADINGS = (
+    "Migration",
+    "Status",
+    "Applied at",
+    "Applied by",
+    "Rolled back at",
+    "May it be rolled back?",
+    "Proven by",
+    "Deploy",
+    "Notes",
+)
+
+#: Words of the history -> what a person reads; the signs are those of frames in a notebook.
+STATUS = {"applied": "✔ applied", "rolled_back": "• rolled back", "failed": "✘ failed"}
+PROVEN = {"rolled_back": "✔ a rollback", "verified": "✔ verify", "rehearsed": "✔ a rehearsal", "never": "• nothing"}
+MAY = {
+    "loses": "! yes, but it loses data",
+    "takes_others": "! yes, but it takes others",
+    "harms": "! yes, but it harms",
+    "not_rehearsed": "• yes, not rehearsed",
+}
 
 #: Ways to sort: what a person reads -> (column of the history, newest or last first).
 SORTED = {
@@ -35,6 +58,12 @@ class HistoryPanel(Panel):
 
     reads: ClassVar[tuple[str, ...]] = ("migrations", "history")
     chooses: ClassVar[bool] = False
+
+    def __init__(self, db: Migrations | SharedState | Panel, **state: Any) -> None:
+        super().__init__(db, **state)
+        # as wide as the cell: the table needs the room
+        for part in (self, *self.children):
+            part.layout.max_width = "100%"
 
     def _own(self) -> tuple[Any, ...]:
         def dropdown(name: str, options: Sequence[tuple[str, Any]]) -> Any:
@@ -196,21 +225,28 @@ def _cells(entry: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple
     may = (
         "✘ it is not applied"
         if verdict is None
-        else "✔ yes"
+        else MAY.get(verdict.get("verdict", ""), "✔ yes")
         if verdict["can_rollback"]
         else f"✘ {verdict['blocking_reason']}"
     )
     values = (
         entry["migration_name"],
-        entry["status"].replace("_", " "),
+        STATUS.get(entry["status"], entry["status"]),
         _time(entry["applied_at"]),
         entry["applied_by"],
-        _time(entry["rollback_at"]),
+        _time(entry["rollback_at"]) + (f", {entry['rollback_count']:,} times" if entry["rollback_count"] > 1 else ""),
         may,
+        PROVEN.get(entry["proven"], entry["proven"]),
+        _short(entry["deploy_id"] or ""),
         entry["notes"],
     )
     return tuple(html.visible(str(value or "")) for value in values)
 
 
 def _time(moment: datetime | None) -> str:
-    return "" if moment is None else show_time(moment)
+    """To the minute, as frames show it."""
+    return "" if moment is None else f"{show_time(moment)[:16]} UTC"
+
+
+def _short(deploy: str) -> str:
+    return deploy if len(deploy) <= 8 else f"{deploy[:8]}…"

@@ -438,7 +438,7 @@ class SharedState(State):
             found["migrations"] = tuple(self.db.database.queries.list_rollbackable())
             found["unfinished"] = tuple(self.db.database.queries.unfinished())
         if "history" in reads:
-            found["history"] = tuple(self.db.database.queries.registered())
+            found["history"] = tuple(self.db.registered_rows())
         if "graph" in reads:
             from migrollback_nb.operations.graph_facts import graph_facts
 

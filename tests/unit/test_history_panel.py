@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from panel_parts import part, pick
 
 from migrollback_nb.core.results import Target
 from migrollback_nb.panels import CheckPanel, HistoryPanel
+from migrollback_nb.panels.history_panel import HEADINGS
 
 NOW = datetime.now(UTC)
 HOSTILE = "0_<script>alert(1)</script>\u202e\x1b[31m"
@@ -29,6 +31,9 @@ def entry(name: str, status: str, days: float, **more: Any) -> dict[str, Any]:
         "rollback_at": rolled_back,
         "rollback_by": None,
         "notes": None,
+        "rollback_count": int(status == "rolled_back"),
+        "deploy_id": None,
+        "proven": "never",
     } | more
 
 
@@ -39,7 +44,7 @@ HISTORY = (
     entry("1_a", "applied", 30),
 )
 MIGRATIONS = (
-    {"migration_name": "4_d", "can_rollback": True, "blocking_reason": None},
+    {"migration_name": "4_d", "can_rollback": True, "blocking_reason": None, "verdict": "loses"},
     {"migration_name": "2_b", "can_rollback": False, "blocking_reason": "Its rollback failed"},
     {"migration_name": "1_a", "can_rollback": False, "blocking_reason": "Others depend on it"},
 )
@@ -50,8 +55,9 @@ STANDIN = SimpleNamespace(
     database=SimpleNamespace(
         connection=SimpleNamespace(closed=False),
         session=SimpleNamespace(notices=()),
-        queries=SimpleNamespace(registered=lambda: HISTORY, list_rollbackable=lambda: MIGRATIONS, unfinished=tuple),
+        queries=SimpleNamespace(list_rollbackable=lambda: MIGRATIONS, unfinished=tuple),
     ),
+    registered_rows=lambda: HISTORY,
 )
 
 
@@ -88,6 +94,35 @@ def test_it_opens_with_all_newest_first(panel: HistoryPanel) -> None:
     assert "4 of 4" in panel.note_view.value
 
 
+def cells(panel: HistoryPanel, name: str) -> dict[str, str]:
+    """What the table says of a migration."""
+    if panel.table is not None:
+        frame = panel.table.df
+        return dict(frame[frame["Migration"] == name].iloc[0])
+    found = next(one for one in ET.fromstring(table_of(panel)).iter("tr") if name in "".join(one.itertext()))
+    return dict(zip(HEADINGS, ("".join(cell.itertext()) for cell in found), strict=True))
+
+
+def table_of(panel: HistoryPanel) -> str:
+    return "<table>" + panel.table_view.value.split("<table", 1)[1].split(">", 1)[1].split("</table>")[0] + "</table>"
+
+
+def test_a_row_says_what_history_knows(panel: HistoryPanel) -> None:
+    deploy = "e1517813-0624-c735-27f9-cd901172c966"
+    again = entry("4_d", "applied", 1, rollback_count=3, rollback_at=NOW, deploy_id=deploy, proven="rolled_back")
+    panel.update(history=(again, *HISTORY[1:]))
+    row = cells(panel, "4_d")
+    assert row["Status"] == "✔ applied"
+    assert row["Applied at"] == f"{NOW - timedelta(days=1):%Y-%m-%d %H:%M} UTC"
+    assert row["Rolled back at"] == f"{NOW:%Y-%m-%d %H:%M} UTC, 3 times"
+    assert row["May it be rolled back?"] == "! yes, but it loses data"
+    assert row["Proven by"] == "✔ a rollback"
+    assert row["Deploy"] == "e1517813…"
+    assert cells(panel, "1_a")["Proven by"] == "• nothing"
+    assert cells(panel, "2_b")["Status"] == "✘ failed"
+    assert cells(panel, "3_c")["Status"] == "• rolled back"
+
+
 @pytest.mark.parametrize(
     ("control", "entered", "expected"),
     [
@@ -116,6 +151,10 @@ def test_a_span_that_cannot_be_read_is_told(panel: HistoryPanel) -> None:
     panel.since_field.value = "<b>soon</b>"
     assert "neither a span nor a date" in panel.note_view.value
     assert "<b>" not in panel.note_view.value
+
+
+def test_it_is_as_wide_as_the_cell_for_its_nine_columns(panel: HistoryPanel) -> None:
+    assert {part.layout.max_width for part in (panel, *panel.children)} == {"100%"}
 
 
 def test_filters_join(panel: HistoryPanel) -> None:
