@@ -56,7 +56,7 @@ BEGIN
         || CASE WHEN p.place = 3 THEN array_to_json(migrollback_schema.migrations_to_roll_back_first(names,
             '{}'::text[]))::text ELSE '' END, 'UTF8')), 'hex'),
                            p.width), '' ORDER BY p.place)
-           || left(encode(sha256(convert_to(migrollback_schema.schema_hash(), 'UTF8')), 'hex'), 16)
+           || migrollback_schema.schema_fingerprint()
     FROM part p);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_fingerprint(text[], text) IS

@@ -191,6 +191,13 @@ COMMENT ON FUNCTION migrollback_schema.schema_hash() IS
     'VACUUM, REINDEX and temporary tables do not count; REINDEX CONCURRENTLY, CLUSTER, and VACUUM FULL of a catalog '
     'change it without a change to the schema. Compares within one database only. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_fingerprint() RETURNS text
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT left(encode(sha256(convert_to(migrollback_schema.schema_hash(), 'UTF8')), 'hex'), 16)
+$function$;
+COMMENT ON FUNCTION migrollback_schema.schema_fingerprint() IS
+    'What schema_hash() is in a fingerprint: its last 16 digits. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.snapshot_token() RETURNS text
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     -- 2: what schema_objects() tells since 0.2.0; a snapshot from before does not stand for one of today

@@ -3,7 +3,8 @@
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_of_migrations(
-    names text[], otherwise_path text, OUT details jsonb, OUT rehearsed_at timestamptz, OUT is_current boolean)
+    names text[], otherwise_path text, schema_now text,
+    OUT details jsonb, OUT rehearsed_at timestamptz, OUT is_current boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     -- a plan kept from when the table was empty would scan it whole when it is full
     SET enable_seqscan = off AS $function$
@@ -16,12 +17,14 @@ BEGIN
     IF FOUND THEN
         -- dear where the schema is large, so only where there is something to compare with
         is_current := coalesce(details ->> 'outcome', '') <> 'stopped'
+            AND coalesce(right(details ->> 'fingerprint', 16) = schema_now, true)
             AND details ->> 'fingerprint' = migrollback_schema.migration_fingerprint(names, otherwise_path);
     END IF;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.rehearsal_of_migrations(text[], text) IS
+COMMENT ON FUNCTION migrollback_schema.rehearsal_of_migrations(text[], text, text) IS
     'The last rehearsal of just these rollbacks, in this order: details of its event, when, and whether nothing has '
-    'changed since (migration_fingerprint()). NULLs where there is none. Does not write.';
+    'changed since (migration_fingerprint()). NULLs where there is none. schema_now: schema_fingerprint(), where it is '
+    'known. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_blockers(names text[]) RETURNS text[]
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -108,7 +111,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_effects_known(text[], text, jso
 
 CREATE OR REPLACE FUNCTION migrollback_schema.assess_migrations(
     names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
-    rehearsed jsonb DEFAULT NULL)
+    rehearsed jsonb DEFAULT NULL, schema_now text DEFAULT NULL)
 RETURNS TABLE (verdict text, headline text, blockers text[], effects jsonb, known_by text, known_at timestamptz,
                proof text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
@@ -122,7 +125,7 @@ DECLARE
 BEGIN
     blockers := migrollback_schema.migration_blockers(names);
     IF rehearsed IS NULL THEN
-        rehearsal := migrollback_schema.rehearsal_of_migrations(names, otherwise_path);
+        rehearsal := migrollback_schema.rehearsal_of_migrations(names, otherwise_path, schema_now);
     ELSE
         SELECT rehearsed AS details, clock_timestamp() AS rehearsed_at, true AS is_current INTO rehearsal;
     END IF;
@@ -166,12 +169,13 @@ BEGIN
     known_at := CASE known_by WHEN 'rehearsal' THEN rehearsal.rehearsed_at WHEN 'proof' THEN proofs.proven_at END;
     RETURN NEXT;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.assess_migrations(text[], text, jsonb) IS
+COMMENT ON FUNCTION migrollback_schema.assess_migrations(text[], text, jsonb, text) IS
     'What is known of rolling these migrations back, in this order, before it runs: verdict (blocked, loses, '
     'takes_others, harms, not_rehearsed, ready: the first that fits), headline (it in one line), blockers, effects (an '
     'array of objects: effect, identity, rows, detail, migration, known_by, words), known_by (rehearsal, proof, '
     'catalog, text or nothing), known_at, and what a recorded proof of these very texts says. rehearsed: what a '
-    'rehearsal elsewhere has just found (success, effects), in place of the last one here. Always one row. Does not '
+    'rehearsal elsewhere has just found (success, effects), in place of the last one here; schema_now: '
+    'schema_fingerprint(), of who assesses many. Always one row. Does not '
     'write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.assess_migration(
@@ -179,7 +183,8 @@ CREATE OR REPLACE FUNCTION migrollback_schema.assess_migration(
 RETURNS TABLE (verdict text, headline text, blockers text[], effects jsonb, known_by text, known_at timestamptz,
                proof text)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT a.* FROM migrollback_schema.assess_migrations(ARRAY[name], otherwise_path, NULL::jsonb) a
+    SELECT a.* FROM migrollback_schema.assess_migrations(
+        ARRAY[name], otherwise_path, NULL::jsonb, NULL::text) a
 $function$;
 COMMENT ON FUNCTION migrollback_schema.assess_migration(text, text) IS
     'What is known of rolling this migration back before it runs: assess_migrations() of one. Does not write.';
@@ -197,7 +202,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT jsonb_agg(e.value) INTO losses
-      FROM migrollback_schema.assess_migrations(names, otherwise_path, NULL::jsonb) a
+      FROM migrollback_schema.assess_migrations(names, otherwise_path, NULL::jsonb, NULL::text) a
      CROSS JOIN LATERAL jsonb_array_elements(a.effects) e
      WHERE e.value ->> 'effect' IN ('loses_rows', 'loses_values', 'values_not_restored');
     IF losses IS NOT NULL AND accept_loss THEN
@@ -246,6 +251,10 @@ DECLARE
         'not_rehearsed', '{}'::text[], '[]'::jsonb, NULL::text, NULL::text, NULL::timestamptz, NULL::text,
         NULL::timestamptz);
     is_known  boolean;
+    -- dear where the schema is large: once for all of them
+    schema_now constant text := CASE WHEN EXISTS (
+        SELECT FROM migrollback_schema.migration_events e WHERE e.event = 'rehearsed')
+        THEN migrollback_schema.schema_fingerprint() END;
 BEGIN
     -- one by one only where there is something to find: ten thousand would last for many seconds
     FOR migration_name, migration_version, applied_at, status, can_rollback, has_rollback_sql, blocking_reason,
@@ -260,7 +269,7 @@ BEGIN
         headline := CASE WHEN NOT can_rollback THEN blocking_reason ELSE unknown END;
         IF can_rollback AND is_known THEN
             SELECT a.verdict, a.headline INTO verdict, headline FROM migrollback_schema.assess_migrations(
-                ARRAY[list_assessed_migrations.migration_name], otherwise_path, NULL::jsonb) a;
+                ARRAY[list_assessed_migrations.migration_name], otherwise_path, NULL::jsonb, schema_now) a;
         END IF;
         RETURN NEXT;
     END LOOP;
