@@ -391,7 +391,7 @@ class Migrations(HistoryQuestions):
             table, time to the right. tables: folded into tables. objects: the objects between migrations. er: the
             tables, and what refers to them. auto: plan for ``name+``, dag up to 30 migrations, lanes of all above that.
         direction : {'dependents', 'dependencies', 'both'}, optional
-            Add what depends on the selected ones, what they depend on, or each of both.
+            Add what depends on the selected ones, what they depend on, or both.
         depth : int, optional
             How many dependencies away that reaches; by default all the way.
         edges : {'all', 'recorded'}

@@ -277,7 +277,7 @@ HISTORY = (
     *_select("only what a selector means"),
     argument("--status", choices=("applied", "rolled_back", "failed"), help="only those of this status"),
     argument("--since", metavar="WHEN", help="only from then on: 7d, 36h, 3mo, yesterday, 2026-11 or an ISO time"),
-    argument("--until", metavar="WHEN", help="only before then; a day or month is whole"),
+    argument("--until", metavar="WHEN", help="only before then; of a day or month, up to its end"),
     argument(
         "--on",
         choices=("applied", "rolled_back", "last"),
@@ -353,14 +353,16 @@ GRAPH = (
         "--view",
         choices=("auto", "dag", "plan", "lanes", "tables", "objects", "er"),
         default="auto",
-        help="which picture (default auto: plan for NAME+, dag up to 30 migrations, lanes of all above that)",
+        help="which picture. plan: the steps of a rollback, with reasons; dag: boxes and arrows; lanes: a row for each"
+        " table, by time; tables: what depends on what, by table; objects: with the objects between; er: the tables and"
+        " what refers to them; auto (default): plan for NAME+, dag up to 30 migrations, else lanes",
     ),
     argument(
         "--direction",
         choices=("dependents", "dependencies", "both"),
-        help="add what depends on these, what they depend on, or each of both",
+        help="add what depends on these, what they depend on, or both",
     ),
-    argument("--depth", type=int, metavar="N", help="how many dependencies away that reaches (default all the way)"),
+    argument("--depth", type=int, metavar="N", help="how many steps --direction goes (default: to the end)"),
     argument(
         "--edges",
         choices=("all", "recorded"),
@@ -370,10 +372,15 @@ GRAPH = (
     argument(
         "--group",
         choices=("table", "schema", "deploy", "actor"),
-        help="what has a lane, or is folded, in the views lanes and tables (default table)",
+        help="in the views lanes and tables: what has a row or a box of its own (default table)",
     ),
-    argument("--no-reduce", action="store_true", help="draw the edges that follow from others, too"),
-    argument("--labels", choices=("auto", "short", "full"), default="auto", help="names in the picture (default auto)"),
+    argument("--no-reduce", action="store_true", help="draw also the dependencies that follow from others"),
+    argument(
+        "--labels",
+        choices=("auto", "short", "full"),
+        default="auto",
+        help="names without their number or date, or in full (default auto)",
+    ),
     argument(
         "--rank",
         choices=("auto", "LR", "TB"),

@@ -95,6 +95,13 @@ def test_help_names_variables_and_exit_statuses(command: str, capsys: pytest.Cap
     assert "3 refused by a safety rule" in " ".join(capsys.readouterr().out.split())
 
 
+def test_help_says_what_each_picture_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["graph", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for view in ("plan", "dag", "lanes", "tables", "objects", "er", "auto (default)"):
+        assert re.search(rf"[.;] {re.escape(view)}: \w", text), view
+
+
 def test_public_names_exist_and_are_described() -> None:
     for name in mr.__all__:
         assert (getattr(mr, name).__doc__ or "").strip(), name
