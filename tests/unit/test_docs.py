@@ -154,6 +154,14 @@ def test_no_page_asks_the_network() -> None:
         assert not re.search(r"<(script|link|img)[^>]+https?://|@import|url\(https?:", text), file
 
 
+def test_each_page_stands_in_a_table_of_contents() -> None:
+    listed = set()
+    for index in [page for page in PAGES if page.stem == "index"]:
+        for tree in re.findall(r"^```\{toctree\}\n(.*?)^```$", index.read_text(encoding="utf-8"), re.M | re.S):
+            listed |= {(index.parent / f"{line}.md").resolve() for line in tree.split() if not line.startswith(":")}
+    assert {page.resolve() for page in PAGES} - listed == {(DOCS / "index.md").resolve()}
+
+
 def test_an_incident_is_two_clicks_away() -> None:
     assert "](how-to/incident.md)" in text_of("index.md")
     assert "docs/how-to/incident.md" in (ROOT / "README.md").read_text(encoding="utf-8")
