@@ -157,7 +157,8 @@ def test_no_page_asks_the_network() -> None:
 def test_each_page_stands_in_a_table_of_contents() -> None:
     listed = set()
     for index in [page for page in PAGES if page.stem == "index"]:
-        for tree in re.findall(r"^```\{toctree\}\n(.*?)^```$", index.read_text(encoding="utf-8"), re.M | re.S):
+        text = index.read_text(encoding="utf-8")
+        for tree in re.findall(r"^```\{toctree\}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             listed |= {(index.parent / f"{line}.md").resolve() for line in tree.split() if not line.startswith(":")}
     assert {page.resolve() for page in PAGES} - listed == {(DOCS / "index.md").resolve()}
 
