@@ -440,3 +440,25 @@ def test_text_of_values_does_not_depend_on_settings(db, applied, session):
     )
     found = db.rollback("001_o", confirm="001_o").verification
     assert found.verdict == "restored", found.message
+
+
+@pytest.mark.parametrize(
+    ("rows", "left"),
+    [("SELECT g FROM generate_series(1, 3) g", 3), ("SELECT 1 WHERE false", None)],
+    ids=["rows without a value", "no rows"],
+)
+def test_a_default_in_rows_that_had_no_value_is_left_behind(db, applied, session, rows, left):
+    connection = session()
+    connection.execute(f"CREATE TABLE worker (id int PRIMARY KEY, addr text); INSERT INTO worker (id) {rows}")
+    applied("001_w", "ALTER TABLE worker DROP COLUMN addr;", "ALTER TABLE worker ADD addr text;")
+    assert db.rollback("001_w", confirm="001_w").verification.verdict == "restored"
+    applied(
+        "002_w",
+        "ALTER TABLE worker ALTER addr SET DEFAULT ''; ALTER TABLE worker DROP COLUMN addr;",
+        "ALTER TABLE worker ADD addr text DEFAULT ''; ALTER TABLE worker ALTER addr DROP DEFAULT;",
+    )
+    connection.execute("INSERT INTO worker (id) VALUES (10)")
+    effects = [("leaves_behind", "public.worker.addr", left + 1, "values in rows that had none")] if left else []
+    assert told(rehearsed(db, session, "002_w")) == effects
+    verdict, _, found = rolled_back(db, "002_w")
+    assert (verdict, found) == (("schema_restored" if left else "restored"), effects)

@@ -97,7 +97,9 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
        SET digest = jsonb_build_object('before', migrollback_schema.digest_part(before, d.identity),
                                        'after', migrollback_schema.digest_part(a.digests, d.identity))
       FROM after a
-     WHERE d.migration_name = keep_value_digests.name AND d.rows IS DISTINCT FROM 0
+     WHERE d.migration_name = keep_value_digests.name
+       -- for columns_filled_anew(): of a column without values how many rows there were
+       AND (d.rows IS DISTINCT FROM 0 OR d.what = 'column dropped')
        AND migrollback_schema.digest_part(before, d.identity) IS NOT NULL
 $function$;
 COMMENT ON FUNCTION migrollback_schema.keep_value_digests(text, jsonb) IS
@@ -133,6 +135,40 @@ COMMENT ON FUNCTION migrollback_schema.values_as_they_were(text[], text, timesta
     'Of what these migrations destroyed when they were applied, identities of the tables and columns whose values are '
     'now what they were then, as digests show, as many as are read until then. moment: before (the up migration) or '
     'after. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.columns_filled_anew(names text[], known_by text) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off SET lock_timeout = '50ms' AS $function$
+DECLARE
+    one    record;
+    number bigint;
+    found  jsonb := '[]';
+BEGIN
+    FOR one IN
+        SELECT d.identity, c.oid AS relation, a.attname
+          FROM migrollback_schema.migration_destroyed_values d
+         CROSS JOIN LATERAL parse_ident(d.identity, false) AS p (parts)
+          JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', p.parts[1], p.parts[2])) AND c.relkind = 'r'
+          JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = p.parts[3] AND NOT a.attisdropped
+           AND a.attgenerated = ''
+         WHERE d.migration_name = ANY (names) AND d.what = 'column dropped' AND d.rows = 0
+           AND (d.digest #>> '{before,rows}')::bigint > 0 AND pg_relation_size(c.oid) <= 8 * 1024 * 1024
+         ORDER BY d.identity
+    LOOP
+        BEGIN
+            EXECUTE format('SELECT count(x.%I) FROM %s x', one.attname, one.relation::regclass) INTO number;
+            IF number > 0 THEN
+                found := found || migrollback_schema.migration_effect('leaves_behind', one.identity, number,
+                    'values in rows that had none', known_by, NULL::text, false);
+            END IF;
+        EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
+            NULL;                       -- no one can tell
+        END;
+    END LOOP;
+    RETURN found;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.columns_filled_anew(text[], text) IS
+    'Effects leaves_behind of columns that these migrations dropped when no row had a value there, and that hold '
+    'values now: their rollback gave them a default. Tables of at most 8 MB. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.without_values_put_back(effects jsonb, came_back jsonb, unchanged jsonb)
 RETURNS jsonb

@@ -273,7 +273,8 @@ BEGIN
         'came_back', migrollback_schema.values_as_they_were(
             names, 'before', clock_timestamp() + make_interval(secs => count_ms / 4000.0)),
         'states', migrollback_schema.state_effects(old_states, migrollback_schema.schema_states(), up_states,
-                                                   'rehearsal'));
+                                                   'rehearsal')
+                  || migrollback_schema.columns_filled_anew(names, 'rehearsal'));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.states_after_rehearsal(text[], jsonb, jsonb, jsonb, int) IS
     'What a rollback that has just run in this transaction did beside the schema: kept (keep_values_again()), '

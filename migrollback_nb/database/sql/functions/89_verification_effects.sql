@@ -167,6 +167,7 @@ BEGIN
      ORDER BY e.event_number DESC LIMIT 1;
     found := migrollback_schema.state_effects(old, coalesce(new, migrollback_schema.schema_states()),
                                               migrollback_schema.states_around_apply(names), 'catalog')
+        || CASE WHEN proven THEN '[]' ELSE migrollback_schema.columns_filled_anew(names, 'catalog') END
         || migrollback_schema.changed_rows_effects(names, foretold, proven)
         || CASE WHEN foretold IS NULL AND NOT proven THEN migrollback_schema.retyped_columns(changes, EXISTS (
                     SELECT FROM migrollback_schema.migration_history h
