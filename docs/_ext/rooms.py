@@ -11,7 +11,7 @@ from pathlib import Path
 import graphviz
 import grimp
 
-from migrollback_nb.display import graphs
+from migrollback_nb.display.graph.digraph import svg as drawing_of
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "migrollback_nb"
@@ -89,7 +89,7 @@ def picture() -> str:
         drawn.edge(
             importer, imported, tooltip=f"{importer} imports {imported} in {arrows()[importer, imported]} places"
         )
-    svg = graphs.svg(drawn)
+    svg = drawing_of(drawn)
     svg = svg[svg.index("<svg") :].replace("#808080", "currentColor")
     return "\n".join(
         ["```{raw} html", '<div class="rooms">', *(line for line in svg.splitlines() if line.strip()), "</div>", "```"]

@@ -9,7 +9,7 @@ import pytest
 import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.core.errors import MigrationNotFound, UsageError
-from migrollback_nb.display import graphs
+from migrollback_nb.display import dot
 from migrollback_nb.display.graph.facts import node_id
 from migrollback_nb.display.graph.picture import VIEWS
 
@@ -189,7 +189,7 @@ def test_where_no_one_looked_it_looks_or_says_so(shop):
 
 
 def test_without_dot_it_draws_what_needs_none_and_says_so(shop, monkeypatch):
-    monkeypatch.setattr(graphs, "find_dot", lambda: None)
+    monkeypatch.setattr(dot, "find_dot", lambda: None)
     whole, chosen = shop.graph(view="dag"), shop.graph(ORDERS)
     for graph in (whole, chosen):
         assert any("There is no dot" in line for line in graph.drawing.heading)

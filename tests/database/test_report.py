@@ -12,7 +12,7 @@ import pytest
 
 import migrollback_nb as mr
 from migrollback_nb import cli
-from migrollback_nb.display import graphs
+from migrollback_nb.display import dot
 from migrollback_nb.runbook.report import report_html
 
 NAME = "001_a"
@@ -175,10 +175,10 @@ def test_a_hostile_name_is_inert_too(db: mr.Migrations, session: Callable[..., o
 def test_the_graph_is_drawn_where_dot_is_and_the_table_stands_always(
     told: str, db: mr.Migrations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if graphs.find_dot() is not None:
+    if dot.find_dot() is not None:
         assert "<svg" in section(told, "Dependencies")
         assert "<!DOCTYPE svg" not in told
-    monkeypatch.setattr(graphs, "find_dot", lambda: None)
+    monkeypatch.setattr(dot, "find_dot", lambda: None)
     without = section(report_html(db, NAME), "Dependencies")
     assert "<svg" not in without
     assert "<td" in without

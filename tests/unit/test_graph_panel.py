@@ -18,7 +18,7 @@ from migrollback_nb.core import errors
 from migrollback_nb.core.results import Target
 from migrollback_nb.core.selectors import Facts
 from migrollback_nb.database.graph_queries import GraphRows
-from migrollback_nb.display import graphs
+from migrollback_nb.display import dot
 from migrollback_nb.display.graph.facts import GraphFacts, node_id
 from migrollback_nb.operations.graph_facts import graph_facts
 from migrollback_nb.panels import CheckPanel, GraphPanel
@@ -189,7 +189,7 @@ def test_all_of_5_000_are_in_the_first_picture_and_what_a_graph_leaves_out_is_sa
 
 
 def test_without_dot_the_graph_is_a_table_and_says_so_and_lanes_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "find_dot", lambda: None)
+    monkeypatch.setattr(dot, "find_dot", lambda: None)
     panel = GraphPanel(SMALL, selected="2_b")
     assert panel.drawing.svg == ""
     assert "no dot" in panel.note_view.value
@@ -279,10 +279,10 @@ def test_from_any_state_to_any_other_equals_building_it(view: str) -> None:
 
 
 @pytest.mark.parametrize("view", ["plan", "graph", "lanes", "tables"])
-@pytest.mark.parametrize("dot", [True, False])
-def test_a_hostile_name_is_inert(dot: bool, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not dot:
-        monkeypatch.setattr(graphs, "find_dot", lambda: None)
+@pytest.mark.parametrize("has_dot", [True, False])
+def test_a_hostile_name_is_inert(has_dot: bool, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not has_dot:
+        monkeypatch.setattr(dot, "find_dot", lambda: None)
     panel = GraphPanel(SMALL, view=view, **STATES["hostile"])
     panel.selector._asked(None, {"complete": "1", "number": 1}, [])
     sent = json.dumps(

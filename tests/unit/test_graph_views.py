@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
 
 import pytest
-from unit.test_graphs import HOSTILE
+from unit.test_digraph import HOSTILE
 
 from migrollback_nb.core.dependency_graph import DependencyGraph, Edge
 from migrollback_nb.core.html import visible

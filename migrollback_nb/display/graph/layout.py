@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from migrollback_nb.display import graphs
+from migrollback_nb.display import dot
 
 Point = tuple[float, float]
 #: Pixels of an inch, for dot counts in inches.
@@ -114,7 +114,7 @@ def _dot(
                 f"digraph {{rankdir={direction};nodesep=0.12;ranksep={'0.45' if one == 'LR' else '0.35'};"
                 f'node [shape=box,fixedsize=true,label=""];edge [dir=none];{boxes}{arrows}}}'
             )
-    program = graphs.find_dot()
+    program = dot.find_dot()
     if program is None:
         raise NoDot("There is no dot to draw with")
     run = subprocess.run(  # noqa: S603  # Graphviz's own program, and ids of our own

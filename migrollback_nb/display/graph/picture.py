@@ -170,11 +170,11 @@ class Graph:
     @property
     def outline(self) -> str:
         """The graph as indented text: under each migration what it depends on, unfolded once."""
-        from migrollback_nb.display import graphs
+        from migrollback_nb.display.graph.outline import outline
 
         edges = [(one.dependent, one.dependency) for one in self.part.edges]
         inferred = {(one.dependent, one.dependency) for one in self.part.edges if one.source == "inferred"}
-        return graphs.outline(self.part.statuses, edges, inferred)
+        return outline(self.part.statuses, edges, inferred)
 
     # -- frames and other forms ------------------------------------------------------------------------------------
 
@@ -219,10 +219,10 @@ class Graph:
     @property
     def digraph(self) -> graphviz.Digraph:
         """As graphviz's Digraph, to be changed and drawn by its own means."""
-        from migrollback_nb.display import graphs
+        from migrollback_nb.display.graph.digraph import digraph
 
         shown = self.part.reduced() if self.options.reduce else self.part
-        return graphs.dependency_graph(
+        return digraph(
             [{"migration_name": name, "status": status} for name, status in self.part.statuses.items()],
             [_row(one) for one in shown.edges],
         )

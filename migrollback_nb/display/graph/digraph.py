@@ -1,66 +1,37 @@
-"""Dependency graph -> graphviz, or indented text. Reads no database.
-
-A `graphviz.Digraph` shows itself in Jupyter when a `dot` can be found: the system's, else the one of the graphviz-pure
-wheel.
-"""
+"""Migrations and their dependencies as a `graphviz.Digraph`, to be changed and drawn by graphviz's own means. Pure."""
 
 from __future__ import annotations
 
-import shutil
-import sys
 import warnings
-from collections.abc import Container, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import graphviz
 
 from migrollback_nb.core.html import visible
+from migrollback_nb.display.dot import use_available_dot
+from migrollback_nb.display.graph.outline import outline
+from migrollback_nb.display.graph.theme import STATUS
 
-#: Status -> shape, fill, outline and word: no reader has to tell colours apart.
+#: Status -> shape, fill and outline: no reader has to tell colours apart.
 STYLE = {
     "applied": {
         "shape": "box",
         "fillcolor": "#d7f5dd",
         "fontcolor": "#0b3d1a",
         "style": "filled,rounded",
-        "word": "applied",
     },
     "rolled_back": {
         "shape": "box",
         "fillcolor": "#eeeeee",
         "fontcolor": "#444444",
         "style": "filled,dashed",
-        "word": "rolled back",
     },
-    "failed": {"shape": "octagon", "fillcolor": "#b3261e", "fontcolor": "#ffffff", "style": "filled", "word": "failed"},
+    "failed": {"shape": "octagon", "fillcolor": "#b3261e", "fontcolor": "#ffffff", "style": "filled"},
 }
 
 
-def find_dot() -> Path | None:
-    """Path of a `dot`: the system's, else the graphviz-pure wheel's beside this Python, else None. Writes nothing."""
-    if found := shutil.which("dot"):
-        return Path(found)
-    beside = Path(sys.executable).parent
-    for name in ("graphviz-pure", "graphviz-pure.exe"):
-        if (beside / name).is_file():
-            return beside / name
-    bundled = shutil.which("graphviz-pure")
-    return Path(bundled) if bundled else None
-
-
-def use_available_dot() -> bool:
-    """Let the graphviz package use what `find_dot` found. Returns whether there is one; writes nothing."""
-    from graphviz.backend import dot_command
-
-    found = find_dot()
-    if found is None:
-        return False
-    dot_command.DOT_BINARY = found
-    return True
-
-
-class DependencyGraph(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no types
+class Digraph(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no types
     """A `graphviz.Digraph` that falls back to indented text where no `dot` can be found.
 
     Attributes
@@ -104,12 +75,12 @@ def svg(graph: graphviz.Digraph) -> str:
     return str(graph.pipe(format="svg", encoding="utf-8", quiet=True))
 
 
-def dependency_graph(
+def digraph(
     history: Iterable[Mapping[str, Any]],
     dependencies: Iterable[Mapping[str, Any]],
     *,
     legend: bool = True,
-) -> DependencyGraph:
+) -> Digraph:
     """Draw migrations and their dependencies: dependents above what they depend on. Does not write.
 
     Parameters
@@ -124,7 +95,7 @@ def dependency_graph(
 
     Returns
     -------
-    DependencyGraph
+    Digraph
         A `graphviz.Digraph`.
     """
     dependencies = list(dependencies)
@@ -139,7 +110,7 @@ def dependency_graph(
         for row in dependencies
         if row.get("source") == "inferred"
     }
-    graph = DependencyGraph(
+    graph = Digraph(
         "migrations",
         # a pinned background: `dot` knows no theme, and black on a dark page could not be read
         graph_attr={"rankdir": "TB", "bgcolor": "#ffffff", "tooltip": "Dependencies of migrations"},
@@ -166,11 +137,11 @@ def _in_label(text: str) -> str:
 
 def _draw_migration(graph: graphviz.Digraph, node: str, name: str, state: str) -> None:
     look = STYLE.get(state, STYLE["failed"])
-    shown = _in_label(name)
+    shown, word = _in_label(name), STATUS.get(state, STATUS["failed"])
     graph.node(
         node,
-        label=graphviz.escape(f"{shown}\n{look['word']}").replace("\n", "\\n"),
-        tooltip=graphviz.escape(f"{shown}: {look['word']}"),
+        label=graphviz.escape(f"{shown}\n{word}").replace("\n", "\\n"),
+        tooltip=graphviz.escape(f"{shown}: {word}"),
         shape=look["shape"],
         style=look["style"],
         fillcolor=look["fillcolor"],
@@ -197,41 +168,3 @@ def _draw_legend(graph: graphviz.Digraph) -> None:
         fontcolor="#444444",
         tooltip="What the lines mean",
     )
-
-
-def outline(
-    status: Mapping[str, str], edges: Iterable[tuple[str, str]], inferred: Container[tuple[str, str]] = ()
-) -> str:
-    """The graph as indented text: under each migration what it depends on, unfolded once. Pure.
-
-    inferred: those edges that no file declares; they are marked.
-
-    Examples
-    --------
-    >>> print(outline({"1_a": "applied", "2_b": "applied"}, [("2_b", "1_a")]))
-    2_b (applied)
-      1_a (applied)
-    """
-    below: dict[str, list[str]] = {name: [] for name in status}
-    has_dependents = set()
-    for dependent, dependency in edges:
-        below[dependent].append(dependency)
-        has_dependents.add(dependency)
-    lines: list[str] = []
-    shown: set[str] = set()
-    tops = [name for name in status if name not in has_dependents]
-    # a cycle has no top: show it from its first name rather than not at all
-    for top in [*tops, *status]:
-        if top in shown:
-            continue
-        stack: list[tuple[str, int, str]] = [(top, 0, "")]
-        while stack:
-            name, level, above = stack.pop()
-            again = " ..." if name in shown and below[name] else ""
-            mark = ", inferred" if (above, name) in inferred else ""
-            word = STYLE.get(status[name], {"word": status[name]})["word"]
-            lines.append(f"{'  ' * level}{visible(name)} ({word}{mark}){again}")
-            if name not in shown:
-                shown.add(name)
-                stack += [(base, level + 1, name) for base in sorted(below[name], reverse=True)]
-    return "\n".join(lines)

