@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from migrollback_nb.cli import actions, arguments, tables
+from migrollback_nb.cli import actions, arguments, listings, tables
 from migrollback_nb.cli.command import FORMATS, Call, Command
 from migrollback_nb.core.html import visible
 
@@ -66,7 +66,7 @@ _TABLE = (
         name="list",
         help="list the applied migrations and whether each may be rolled back",
         arguments=arguments.LIST,
-        run=actions.list_migrations,
+        run=listings.list_migrations,
         show=tables.show_list,
     ),
     Command(
@@ -139,20 +139,20 @@ _TABLE = (
         name="history",
         help="show the history of all migrations",
         arguments=arguments.HISTORY,
-        run=actions.history,
+        run=listings.history,
     ),
     Command(
         name="last",
         help="print the name of the migration that was applied last, for scripts",
         arguments=arguments.LAST,
-        run=actions.last,
+        run=listings.last,
         # a deploy of nothing is no failure: a script goes on with an empty name
         status=lambda call, name: 0 if name is not None or call.args.deploy is not None else 1,
     ),
     Command(
         name="deploys",
         help="list the deploys: label, time, person, migrations, state",
-        run=actions.deploys,
+        run=listings.deploys,
     ),
     Command(
         name="resolve",
@@ -167,7 +167,7 @@ _TABLE = (
         name="deps",
         help="show dependencies",
         arguments=arguments.DEPS,
-        run=actions.dependencies,
+        run=listings.dependencies,
         needs_system=lambda args: (args.record and args.infer and args.name is None) or args.dismiss is not None,
         formats=(*FORMATS, "dot", "svg"),
     ),
@@ -175,7 +175,7 @@ _TABLE = (
         name="graph",
         help="draw migrations and what they depend on",
         arguments=arguments.GRAPH,
-        run=actions.graph,
+        run=listings.graph,
         formats=(*FORMATS, "dot", "svg", "mermaid"),
     ),
     Command(
@@ -195,7 +195,7 @@ _TABLE = (
         name="snapshots",
         help="list the snapshots of the schema",
         arguments=arguments.SNAPSHOTS,
-        run=actions.snapshots,
+        run=listings.snapshots,
     ),
     Command(
         name="diff",
@@ -208,7 +208,7 @@ _TABLE = (
         name="events",
         help="show the audit log",
         arguments=arguments.EVENTS,
-        run=actions.events,
+        run=listings.events,
         status=_unless(lambda found: getattr(found, "intact", True)),
     ),
     Command(
