@@ -154,40 +154,13 @@ class Queries:
         rows = self._session.call("list_rollbackable_migrations")
         return [{**row, "verdict": None, "headline": None} for row in rows]
 
-    def history(
-        self,
-        *,
-        status: str | None = None,
-        since: Any = None,
-        without_rollback: bool = False,
-        names: Sequence[str] | None = None,
-    ) -> list[Row]:
-        """Rows of migration_history, newest first. Does not write.
-
-        Parameters
-        ----------
-        status : str, optional
-            Only migrations of this status.
-        since : datetime or timedelta, optional
-            Only migrations applied after this moment, or within this span until now.
-        without_rollback : bool
-            Only applied migrations that have no rollback SQL.
-        names : sequence of str, optional
-            Only these.
-        """
+    def history(self, names: Sequence[str] | None = None) -> list[Row]:
+        """Rows of migration_history, newest first, of all migrations or of these. Does not write."""
         return self._session.query(
             "SELECT h.migration_name, h.migration_version, h.status, h.applied_at, h.applied_by, h.rollback_at,"
             " h.rollback_by, h.notes, h.checksum, h.rollback_sql, h.metadata FROM {schema}.migration_history h WHERE"
-            " (%(status)s::text IS NULL OR h.status = %(status)s) AND (%(names)s::text[] IS NULL OR h.migration_name ="
-            " ANY (%(names)s::text[])) AND (%(moment)s::timestamptz IS NULL OR h.applied_at > %(moment)s) AND"
-            " (%(span)s::interval IS NULL OR h.applied_at > now() - %(span)s::interval) AND (NOT %(without)s OR"
-            " (coalesce(btrim(h.rollback_sql, E' \\t\\r\\n'), '') = '' AND h.status <> 'rolled_back')) ORDER BY CASE"
-            " WHEN %(status)s = 'rolled_back' THEN h.rollback_at END DESC, h.applied_at DESC, h.migration_name COLLATE"
-            ' "C" DESC',
-            status=status,
-            moment=since if not hasattr(since, "total_seconds") else None,
-            span=since if hasattr(since, "total_seconds") else None,
-            without=without_rollback,
+            " %(names)s::text[] IS NULL OR h.migration_name = ANY (%(names)s::text[]) ORDER BY h.applied_at DESC,"
+            ' h.migration_name COLLATE "C" DESC',
             names=None if names is None else list(names),
         )
 
@@ -326,10 +299,6 @@ class Queries:
             "SELECT o.migration_name, o.action, o.kind, o.identity, o.class_id, o.object_id, o.column_number FROM"
             " {schema}.migration_object_history() o ORDER BY o.place"
         )
-
-    def object_creators(self) -> list[Row]:
-        """Rows of migration_object_creators(): which migration created which object that is there. Does not write."""
-        return self._session.call("migration_object_creators")
 
     def routine_bodies(self, names: Sequence[str]) -> list[tuple[str, str]]:
         """(migration, definition) of each function and procedure that these migrations created. Does not write."""

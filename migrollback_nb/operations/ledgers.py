@@ -150,7 +150,7 @@ def last_applied(database: Database, *, deploy: str | None = None) -> LastApplie
     findings = database.queries.ledger_findings()
     again = [row["migration_name"] for row in findings if row["finding"] == "applied_again"]
     # its tool applies in order, so the one that came last before comes last now
-    name = database.queries.history(names=again)[0]["migration_name"] if again else database.queries.last_applied()
+    name = database.queries.history(again)[0]["migration_name"] if again else database.queries.last_applied()
     warnings = tuple(f"{row['migration_name']}: {row['warning']}" for row in findings if row["migration_name"] == name)
     return results.LastApplied(
         migration_name=name, warnings=warnings if name is not None else ("No migration is applied",)
