@@ -32,7 +32,7 @@ class Edge:
 
     @property
     def schema_only(self) -> bool:
-        """Whether it rests on nothing but a schema that the dependency created."""
+        """Whether its only reason is a schema that the dependency created."""
         return bool(self.reasons) and not self.more and all(one.startswith("schema ") for one in self.reasons)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from migrollback_nb.core.errors import UsageError
 
@@ -101,11 +101,10 @@ def _read_text(text: str, now: datetime, *, end: bool) -> datetime | timedelta:
     return datetime.fromisoformat(text)
 
 
-def _read_value(when: object) -> datetime | timedelta:
+def _read_value(when: Any) -> datetime | timedelta:
     # pandas' times are Python's; numpy's are known by their kind, without importing numpy
     if getattr(getattr(when, "dtype", None), "kind", "") in ("M", "m"):
-        kind = when.dtype.kind  # type: ignore[attr-defined]
-        when = when.astype(f"{'datetime' if kind == 'M' else 'timedelta'}64[us]").item()  # type: ignore[attr-defined]
+        when = when.astype(f"{'datetime' if when.dtype.kind == 'M' else 'timedelta'}64[us]").item()
     if isinstance(when, datetime | timedelta) and when == when:  # noqa: PLR0124  # NaT is not equal to itself
         return when
     raise TypeError

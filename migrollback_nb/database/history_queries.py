@@ -67,7 +67,8 @@ _FACTS: LiteralString = (
 
 #: Which of them, for a ``<moment>`` and a ``<person>`` of `_ON`.
 _HISTORY: LiteralString = (
-    "SELECT f.* FROM (" + _FACTS + ") f WHERE (%(names)s::text[] IS NULL OR f.migration_name = ANY (%(names)s::text[]))"  # noqa: S608  # our own words
+    "SELECT f.* FROM (" + _FACTS + ") f"  # noqa: S608  # our own words
+    " WHERE (%(names)s::text[] IS NULL OR f.migration_name = ANY (%(names)s::text[]))"
     " AND (%(status)s::text IS NULL OR f.status = %(status)s) AND (%(system)s OR NOT f.system)"
     " AND (NOT %(without)s OR (coalesce(btrim(f.rollback_sql, E' \\t\\r\\n'), '') = '' AND f.status <> 'rolled_back'))"
     " AND (%(by)s::text[] IS NULL OR <person> = ANY (%(by)s::text[]))"
@@ -80,7 +81,8 @@ _HISTORY: LiteralString = (
 
 #: Events that are asked for: ``<rest>`` stands for more columns, ``<way>`` and ``<order>`` for the direction.
 _EVENTS: LiteralString = (
-    "SELECT e.event_number, " + _MICROSECONDS + ", e.event, e.migration_name, e.attempt_id, e.database_user, e.client,"  # noqa: S608  # our own words
+    "SELECT e.event_number, " + _MICROSECONDS + ", e.event, e.migration_name, e.attempt_id,"  # noqa: S608  # our own words
+    " e.database_user, e.client,"
     " e.reason, <rest> FROM {schema}.migration_events e" + _WHERE + " AND (%(after)s::bigint IS NULL OR e.event_number"
     " <way> %(after)s::bigint) ORDER BY e.event_number <order> LIMIT %(limit)s"
 )

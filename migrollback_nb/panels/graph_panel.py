@@ -302,9 +302,9 @@ def legend_html() -> str:
     """What lines, colours and keys mean, in words."""
     return lines(
         '<details><summary>What the lines mean, and keys</summary><div role="note" aria-label="Legend">An arrow points'
-        " from a migration to what it depends on; a dashed one was inferred, a thin one rests on a schema alone. Of a"
-        " choice: red and numbered is what falls, in the order of its rollback; dashed red what depends on it and is"
-        " rolled back already; blue is what it depends on. Rest the pointer or the focus on a line to read why. Keys:"
-        " arrows walk, Enter chooses, plus, minus and 0 zoom, Shift with arrows moves; Tab goes on to the lines, where"
-        " arrows go from one to the next; Ctrl with the wheel zooms.</div></details>"
+        " from a migration to what it depends on; a dashed one was inferred, a thin one has only a schema as reason."
+        " Of a choice: red and numbered is what falls, in the order of its rollback; dashed red what depends on it and"
+        " is rolled back already; blue is what it depends on. Rest the pointer or the focus on a line to read why."
+        " Keys: arrows walk, Enter chooses, plus, minus and 0 zoom, Shift with arrows moves; Tab goes on to the lines,"
+        " where arrows go from one to the next; Ctrl with the wheel zooms.</div></details>"
     )

@@ -129,7 +129,7 @@ COLUMNS = {
     "requires": Column(COUNT, "On how many migrations it depends, directly or through others."),
     "newer_outside": Column(COUNT, "How many of its edges lead to dependents that are not shown."),
     "older_outside": Column(COUNT, "How many of its edges lead to dependencies that are not shown."),
-    "schema_only": Column(FLAG, "Whether the dependency rests on nothing but a schema."),
+    "schema_only": Column(FLAG, "Whether the only reason of the dependency is a schema."),
     "drawn": Column(FLAG, "Whether the picture has a line for it; others follow from lines, or are of no line there."),
     # deploys
     "label": Column(TEXT, "What the deploy was called; without a label, its id."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -47,7 +48,7 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list) and all(isinstance(one, str) for one in value):
         return list(value)
-    missing = value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124  # NaN
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
     return None if missing else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
