@@ -32,8 +32,8 @@ def shop(db, applied):
 
 LOST = "not bring back 1,500 values of public.customers.email and public.customers.plan"
 LINES = (
-    "values_not_restored: public.customers.email (1,000 values), column dropped",
-    "values_not_restored: public.customers.plan (500 values), updated",
+    "does not bring back 1,000 values of public.customers.email: column dropped",
+    "does not bring back 500 values of public.customers.plan: updated",
 )
 
 

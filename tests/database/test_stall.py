@@ -289,7 +289,7 @@ def test_what_it_will_lock_is_said_before(
     assert preview.foreseen.lines() == (words,)
     assert preview.to_dict()["foreseen"]["locks"][0]["mode"] == "ACCESS EXCLUSIVE"
     assert preview.assessment is not None
-    assert preview.assessment.locks == (f"locks: {words}",)
+    assert preview.assessment.locks == (words,)
     out, err = io.StringIO(), io.StringIO()
     argv = ["--dsn", database_dsn, "rehearse", "001_big", "--max-stall", "1ms"]
     assert cli.run(argv, out, err) == 0

@@ -45,19 +45,35 @@ COMMENT ON FUNCTION migrollback_schema.effect_counts_rows(jsonb) IS
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_effect_words(effect jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT (effect ->> 'effect') || ': ' || (effect ->> 'identity')
-        || CASE WHEN effect ->> 'effect' IN ('loses_rows', 'loses_values', 'values_not_restored')
-                THEN ' (' || migrollback_schema.counted_words(
-                         (effect ->> 'rows')::bigint, coalesce((effect ->> 'estimated')::boolean, false),
-                         CASE WHEN migrollback_schema.effect_counts_rows(effect) THEN 'row' ELSE 'value' END) || ')'
-                ELSE '' END
+    SELECT CASE WHEN (effect ->> 'perhaps')::boolean THEN 'perhaps ' ELSE '' END
+        || CASE effect ->> 'effect'
+               WHEN 'loses_rows' THEN 'loses ' || k.counted
+               WHEN 'loses_values' THEN CASE WHEN effect ->> 'detail' = 'rows overwritten' THEN 'overwrites '
+                                             ELSE 'loses ' END || k.counted
+               WHEN 'values_not_restored' THEN 'does not bring back ' || k.counted
+               WHEN 'not_restored' THEN 'does not restore ' || k.identity
+               WHEN 'restarts_sequence' THEN 'restarts sequence ' || k.identity
+               WHEN 'leaves_unpopulated' THEN format('leaves %s unpopulated', k.identity)
+               WHEN 'leaves_disabled' THEN format('leaves %s disabled', k.identity)
+               WHEN 'leaves_invalid' THEN format('leaves %s invalid', k.identity)
+               WHEN 'leaves_behind' THEN format('leaves %s behind', k.identity)
+               WHEN 'takes_other' THEN 'takes ' || k.identity
+               WHEN 'breaks' THEN 'breaks ' || k.identity
+               WHEN 'locks' THEN k.identity
+               ELSE (effect ->> 'effect') || ' ' || k.identity END
         -- a sentence goes on: public.big is rewritten under ACCESS EXCLUSIVE
-        || coalesce(CASE WHEN effect ->> 'detail' LIKE 'is %' THEN ' ' ELSE ', ' END
+        || coalesce(CASE WHEN effect ->> 'detail' LIKE 'is %' THEN ' '
+                         WHEN effect ->> 'effect' = 'locks' THEN ', ' ELSE ': ' END
                     || nullif(effect ->> 'detail', ''), '')
         || coalesce(', of ' || nullif(effect ->> 'migration', ''), '')
+      FROM (SELECT effect ->> 'identity' AS identity,
+                   migrollback_schema.counted_words(
+                       (effect ->> 'rows')::bigint, coalesce((effect ->> 'estimated')::boolean, false),
+                       CASE WHEN migrollback_schema.effect_counts_rows(effect) THEN 'row' ELSE 'value' END)
+                   || ' of ' || (effect ->> 'identity') AS counted) k
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_effect_words(jsonb) IS
-    'One effect in words: values_not_restored: public.customers.email (1,000 values), column dropped. The same in '
+    'One effect in words: does not bring back 1,000 values of public.customers.email: column dropped. The same in '
     'every answer. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_proof_words(
