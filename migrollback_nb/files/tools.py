@@ -20,6 +20,7 @@ class Marks:
     no_transaction_words: str = "-- ROLLBACK START transaction:false"  #: what says so of the rollback block
     by_number: bool = True  #: whether the tool orders its files by number, 9 before 10; False: by name
     unreadable: re.Pattern[str] | None = None  #: what only the tool itself can carry out
+    repeats: bool = False  #: whether a mark may stand again above each statement: the tool joins what follows them
 
 
 MARKS = {
@@ -45,6 +46,7 @@ MARKS = {
         down_words="-- +migrate Down",
         no_transaction=re.compile(r"--\s*\+migrate\s+(up|down)\s+notransaction\b", re.IGNORECASE),
         no_transaction_words="-- +migrate Down notransaction",
+        repeats=True,
     ),
     "tern": Marks(
         up=None,

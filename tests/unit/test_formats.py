@@ -75,6 +75,23 @@ def test_what_does_and_what_undoes_are_told_apart(tool):
     assert (file.metadata()["tool"], file.checksum) == (tool, hashlib.sha256(text.encode()).hexdigest())
 
 
+def test_sql_migrate_joins_the_parts_below_a_mark_that_is_repeated():
+    text = """-- +migrate Up
+CREATE TABLE a ();
+-- +migrate Up notransaction
+CREATE INDEX CONCURRENTLY i ON a ((1));
+-- +migrate Down
+DROP INDEX i;
+-- +migrate Down
+DROP TABLE a;
+"""
+    file = mr.parse(text, name="0010_t")
+    file.validate()
+    assert file.up_statements() == ("CREATE TABLE a ()", "CREATE INDEX CONCURRENTLY i ON a ((1))")
+    assert file.rollback.statement_texts() == ("DROP INDEX i", "DROP TABLE a")
+    assert (file.transaction, file.rollback.transaction) == (False, True)
+
+
 @pytest.mark.parametrize("tool", MARKED)
 def test_read_as_our_own_format_it_is_refused(tool):
     file = migration.parse(MARKED[tool][0], name="001_t")
@@ -158,6 +175,7 @@ def test_how_to_say_so_is_told_in_the_tools_own_words(text, words):
         ("-- migrate:up\n-- migrate:up\n", 2, "a second -- migrate:up (the first is in line 1)"),
         ("-- +goose Up\n-- +goose Down\n-- +goose down\n", 3, "a second -- +goose down (the first is in line 2)"),
         ("-- migrate:down\nDROP TABLE t;\n-- migrate:up\n", 3, "-- migrate:up stands below -- migrate:down"),
+        ("-- +migrate Up\n-- +migrate Down\n-- +migrate Up\n", 3, "-- +migrate Up stands below -- +migrate Down"),
         ("\nSELECT 1;\n-- migrate:up\n", 2, "a statement above -- migrate:up"),
         ("-- +goose ENVSUB ON\n-- +goose Up\nSELECT '${X}';", 1, "-- +goose ENVSUB ON is goose's own to carry out"),
     ],

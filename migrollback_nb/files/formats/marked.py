@@ -56,20 +56,8 @@ class MarkedFile(MigrationFile):
             is_up = own.up is not None and own.up.match(comment.text) is not None
             is_down = own.down.match(comment.text) is not None
             if is_up or is_down:
-                before = up if is_up else down
-                if before is not None:
-                    raise self._error(
-                        f"a second {comment.text.strip()} (the first is in line {before.line})",
-                        line=comment.line,
-                        hint="A migration has one part that does and one that undoes: join them.",
-                    )
-                if is_up and down is not None:
-                    raise self._error(
-                        f"{comment.text.strip()} stands below {down.text.strip()}",
-                        line=comment.line,
-                        hint="Put the part that does above the one that undoes.",
-                    )
-                up, down = (comment, down) if is_up else (up, comment)
+                self._refuse_order(comment, up, down, is_up=is_up)
+                up, down = (up or comment, down) if is_up else (up, down or comment)
             if own.no_transaction is not None and own.no_transaction.match(comment.text):
                 for part in ("up",) if is_up else ("down",) if is_down else ("up", "down"):
                     outside[part] = True
@@ -80,6 +68,22 @@ class MarkedFile(MigrationFile):
                 hint=f"Move it below: {self.written_for} does not run it there.",
             )
         return up, down, outside["up"], outside["down"]
+
+    def _refuse_order(self, mark: Comment, up: Comment | None, down: Comment | None, *, is_up: bool) -> None:
+        """Raise where a mark comes a second time and its tool does not join what follows, or in the wrong order."""
+        before, own = up if is_up else down, self._own
+        if before is not None and not own.repeats:
+            raise self._error(
+                f"a second {mark.text.strip()} (the first is in line {before.line})",
+                line=mark.line,
+                hint="A migration has one part that does and one that undoes: join them.",
+            )
+        if is_up and down is not None:
+            raise self._error(
+                f"{mark.text.strip()} stands below {down.text.strip()}",
+                line=mark.line,
+                hint="Put the part that does above the one that undoes.",
+            )
 
     @cached_property
     def _down(self) -> Comment | None:
