@@ -44,6 +44,7 @@ class Effect:
     known_by: KnownBy = "text"  #: how it is known
     estimated: bool = False  #: rows is what the statistics say
     perhaps: bool = False  #: the rollback may bring it back, or the text says only that it may: no one has looked
+    how: Literal["deleted", "detached", "retyped"] | None = None  #: by what, where that is told apart
     words: str | None = None  #: all of it in words, as the database puts it
 
     @classmethod
@@ -58,6 +59,7 @@ class Effect:
             known_by=known.get("known_by") or "text",
             estimated=bool(known.get("estimated")),
             perhaps=bool(known.get("perhaps")),
+            how=known.get("how"),
             words=known.get("words"),
         )
 
@@ -67,7 +69,7 @@ class Effect:
         return self.effect in LOSSES
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of an effect in JSON: estimated and perhaps only where they are true."""
+        """Keys of an effect in JSON: estimated, perhaps and how only where they say something."""
         known = {
             "effect": self.effect,
             "identity": self.identity,
@@ -77,7 +79,8 @@ class Effect:
             "known_by": self.known_by,
         }
         remarks = {"estimated": self.estimated, "perhaps": self.perhaps}
-        return known | {word: True for word, is_so in remarks.items() if is_so}
+        how = {} if self.how is None else {"how": self.how}
+        return known | {word: True for word, is_so in remarks.items() if is_so} | how
 
     def __str__(self) -> str:
         if self.words is not None:

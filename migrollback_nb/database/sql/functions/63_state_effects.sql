@@ -12,7 +12,8 @@ RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog,
         || CASE WHEN estimated AND rows IS NOT NULL THEN '{"estimated": true}'::jsonb ELSE '{}' END
 $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_effect(text, text, bigint, text, text, text, boolean) IS
-    'One effect of a rollback, as assess_migration() gives them. Does not write.';
+    'One effect of a rollback, as assess_migration() gives them. Where more than its words must tell losses apart, '
+    'a key "how" is added: deleted, detached or retyped. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.next_of_sequence(state jsonb) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$

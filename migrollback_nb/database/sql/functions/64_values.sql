@@ -293,9 +293,10 @@ BEGIN
         CONTINUE WHEN one.was -> 'rows' = one.is_now -> 'rows' AND one.was -> 'types' = one.is_now -> 'types';
         missing := migrollback_schema.missing_rows(one.was, one.is_now);
         IF missing > 0 THEN
-            effects := effects || migrollback_schema.migration_effect('loses_rows', one.relation, missing,
+            effects := effects || (migrollback_schema.migration_effect('loses_rows', one.relation, missing,
                 CASE WHEN missing = jsonb_array_length(one.was -> 'rows') THEN 'all rows deleted'
-                     ELSE 'rows deleted' END, 'rehearsal', NULL::text, false);
+                     ELSE 'rows deleted' END, 'rehearsal', NULL::text, false)
+                || '{"how": "deleted"}'::jsonb);
         END IF;
         effects := effects || (
             SELECT coalesce(jsonb_agg(migrollback_schema.migration_effect('loses_values',

@@ -15,7 +15,8 @@ BEGIN
                    CASE WHEN r.exact OR r.rows > 0 THEN r.rows END,
                    CASE r.what WHEN 'dropped' THEN 'table dropped' WHEN 'column dropped' THEN 'column dropped'
                                WHEN 'emptied' THEN 'table emptied' WHEN 'updated' THEN 'rows overwritten'
-                               ELSE 'rows deleted' END, 'rehearsal', NULL::text, NOT r.exact) AS value, r.place
+                               ELSE 'rows deleted' END, 'rehearsal', NULL::text, NOT r.exact)
+                   || CASE WHEN r.what = 'deleted' THEN '{"how": "deleted"}'::jsonb ELSE '{}' END AS value, r.place
         FROM (SELECT l.value ->> 'relation' AS relation, l.value ->> 'column' AS "column", l.value ->> 'what' AS what,
                      (l.value ->> 'rows')::bigint AS rows, coalesce((l.value ->> 'exact')::boolean, false) AS exact,
                      l.place FROM jsonb_array_elements(report -> 'rows') WITH ORDINALITY AS l (value, place)) r
@@ -29,11 +30,11 @@ BEGIN
         FROM jsonb_array_elements(coalesce(report -> 'detached', '[]') || coalesce(report #> '{values,effects}', '[]')
                                   || coalesce(report -> 'retyped', '[]')) WITH ORDINALITY AS v (value, place)
         -- compared above, or not: then it is not known
-        WHERE NOT (v.value ->> 'detail' LIKE 'type changed %'
+        WHERE NOT (coalesce(v.value ->> 'how', '') = 'retyped'
                    AND coalesce(report #> '{values,kept}' ? (v.value ->> 'identity'), false)))
         SELECT coalesce(jsonb_agg(e.value ORDER BY e.place), '[]') FROM effect e
         -- as many rows as the migration itself had inserted there: these it takes back
-        WHERE NOT (e.value ->> 'detail' LIKE '%rows deleted' AND coalesce((e.value ->> 'rows')::bigint
+        WHERE NOT (coalesce(e.value ->> 'how', '') = 'deleted' AND coalesce((e.value ->> 'rows')::bigint
                    <= (report #>> ARRAY['up_written', e.value ->> 'identity', '0'])::bigint, false)));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.effects_on_rows(jsonb) IS
@@ -130,8 +131,9 @@ BEGIN
             END;
         END LOOP;
         IF known > 0 OR known IS NULL OR NOT exact THEN
-            found := found || migrollback_schema.migration_effect('loses_rows', one.parent, known,
-                'rows leave it with ' || one.child, 'rehearsal', NULL::text, NOT exact);
+            found := found || (migrollback_schema.migration_effect('loses_rows', one.parent, known,
+                'rows leave it with ' || one.child, 'rehearsal', NULL::text, NOT exact)
+                || '{"how": "detached"}'::jsonb);
         END IF;
     END LOOP;
     RETURN found;

@@ -47,7 +47,7 @@ DECLARE
         FROM jsonb_array_elements(foretold) WITH ORDINALITY AS e (value, place)
         WHERE e.value ->> 'effect' IN ('loses_values', 'loses_rows')
           -- rows that are deleted again are counted below
-          AND NOT (e.value ->> 'detail' LIKE '%rows deleted'
+          AND NOT (coalesce(e.value ->> 'how', '') = 'deleted'
                    AND coalesce((up -> (e.value ->> 'identity') ->> 0)::bigint, 0) > 0)), '[]');
 BEGIN
     RETURN lost || coalesce((
@@ -125,9 +125,9 @@ BEGIN
             NULL;
         END;
         IF filled THEN
-            found := found || migrollback_schema.migration_effect('loses_values', one.identity, NULL::bigint,
+            found := found || (migrollback_schema.migration_effect('loses_values', one.identity, NULL::bigint,
                 format('type changed from %s to %s, values not compared', one.old, one.new), 'catalog', NULL::text,
-                false);
+                false) || '{"how": "retyped"}'::jsonb);
         END IF;
     END LOOP;
     RETURN found;
@@ -197,7 +197,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                AND (coalesce(e.value ->> 'restored', '') = 'true'
                     OR NOT migrollback_schema.stands_now(e.value ->> 'identity')
                     -- they stand in a table of its own, as the schema says
-                    OR e.value ->> 'detail' LIKE 'rows leave it with %'))
+                    OR coalesce(e.value ->> 'how', '') = 'detached'))
 $function$;
 COMMENT ON FUNCTION migrollback_schema.effects_that_remain(jsonb) IS
     'Without the rows and values of tables and columns that are gone with the migration: these are lost, but were not '
