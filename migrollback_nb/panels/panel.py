@@ -213,7 +213,7 @@ class OutcomeView(View):
         self.cancel_button.layout.display = None if shared.busy or self._steady else "none"
         again = (
             not shared.busy
-            and shared.selected is not None
+            and bool(shared.chosen)
             and shared.preview_result is None
             and isinstance(shared.error, Refused | RollbackFailed | LockBusy)
         )

@@ -64,7 +64,7 @@ class PreviewPanel(Panel):
         shared = self.shared
         self._write(self.preview_view, preview_html, shared.preview_result)
         self._write(self.rehearsal_view, rehearsal_html, shared.rehearsal_result)
-        chosen = not shared.busy and shared.selected is not None
+        chosen = not shared.busy and bool(shared.chosen)
         self.preview_button.disabled = self.rehearse_button.disabled = self.consent_box.disabled = not chosen
         self.consent_box.value = shared.consent
         self.copy_box.value, self.copy_box.disabled = shared.on_copy, not chosen
@@ -227,7 +227,7 @@ def confirm_html(preview: Preview | None, rehearsed: Rehearsal | None) -> str:
     if preview is None:
         return ""
     names = [name for name, _ in preview.steps]
-    asked = f"To confirm, type the name exactly: <code>{html.escape(preview.migration_name)}</code>"
+    asked = f"To confirm, type the name exactly: <code>{html.escape(preview.confirm)}</code>"
     if len(names) > 1:
         steps = "".join(f"<li><code>{html.escape(name)}</code></li>" for name in names)
         asked = (

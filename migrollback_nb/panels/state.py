@@ -14,6 +14,7 @@ from migrollback_nb.core.production import Rule, is_production
 from migrollback_nb.core.results import (
     ChainResult,
     CheckResult,
+    NothingToRollBack,
     Preview,
     Rehearsal,
     RollbackProgress,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one
 #: before.
 STATE = (
-    "target", "migrations", "unfinished", "history", "graph", "selected", "chain",
+    "target", "migrations", "unfinished", "history", "graph", "selected", "chain", "select", "deploy",
     "consent", "on_copy",
     "check_result", "preview_result", "rehearsal_result", "accept_loss", "typed", "reason",
     "result", "error", "busy", "progress", "fraction", "hold",
@@ -63,6 +64,11 @@ class State(traitlets.HasTraits):
         the result.
     chain : bool
         Whether all that depend on it are rolled back with it. A change forgets what a new choice does.
+    select : tuple of str
+        Instead of `selected`: selectors, as the names of a range. They are rolled back together, with all that depend
+        on them. A choice of one forgets it, and a change of it forgets what a new choice does.
+    deploy : str
+        Instead of `selected`: the label of a deploy, for exactly what it brought. Forgotten as `select` is.
     consent : bool
         Whether it is rehearsed also when undoing does not undo all of it.
     on_copy : bool
@@ -96,6 +102,8 @@ class State(traitlets.HasTraits):
     graph = traitlets.Instance(GraphFacts, allow_none=True)
     selected = traitlets.Unicode(None, allow_none=True)
     chain = traitlets.Bool(default_value=False)
+    select = traitlets.Tuple()
+    deploy = traitlets.Unicode("")
     consent = traitlets.Bool(default_value=False)
     on_copy = traitlets.Bool(default_value=False)
     check_result = traitlets.Instance(CheckResult, allow_none=True)
@@ -142,7 +150,7 @@ class SharedState(State):
         self._reads: set[str] = set()
         self._given = set(state)
         super().__init__(**state)
-        self.observe(self._forget, names=["selected", "chain"])
+        self.observe(self._forget, names=["selected", "chain", "select", "deploy"])
 
     @property
     def production(self) -> bool:
@@ -172,9 +180,14 @@ class SharedState(State):
         return self._updating > 0
 
     def _forget(self, change: Mapping[str, Any]) -> None:
-        if change["name"] == "selected":
-            self.chain = False  # asked for the one before, not for this one
+        name, new = change["name"], change["new"]
         self.update(
+            # asked for the one before, not for this one
+            **{"chain": False} if name == "selected" else {},
+            # one choice at a time: a migration, several, or a deploy
+            **{"selected": None} if name in ("select", "deploy") and new else {},
+            **{"select": ()} if name in ("selected", "deploy") and new else {},
+            **{"deploy": ""} if name in ("selected", "select") and new else {},
             consent=False,
             on_copy=False,
             check_result=None,
@@ -187,14 +200,35 @@ class SharedState(State):
         )
 
     @property
+    def together(self) -> dict[str, Any]:
+        """What is rolled back together, as `Migrations.rollback` takes it; empty where one migration is chosen."""
+        return {"deploy": self.deploy} if self.deploy else {"select": self.select} if self.select else {}
+
+    @property
+    def chosen(self) -> str:
+        """What is chosen, in words; empty while nothing is."""
+        if self.deploy:
+            return f"deploy {self.deploy}"
+        if len(self.select) > 1:
+            return f"{len(self.select):,} migrations"
+        return str(self.select[0]) if self.select else self.selected or ""
+
+    @property
+    def confirm(self) -> str | None:
+        """What is to be typed before the choice is rolled back; None before a preview."""
+        return self.preview_result.confirm if self.preview_result is not None else self.selected
+
+    @property
     def previewed(self) -> bool:
         """Whether `preview_result` is of the present choice, here."""
         preview = self.preview_result
         return (
             preview is not None
-            and preview.migration_name == self.selected
             and preview.target == self.target
-            and (len(preview.steps) == 1 or bool(self.chain))
+            and (
+                bool(self.together)
+                or (preview.migration_name == self.selected and (len(preview.steps) == 1 or bool(self.chain)))
+            )
         )
 
     @property
@@ -202,7 +236,7 @@ class SharedState(State):
         """What is still missing before a rollback can be run, in words; empty when nothing is."""
         if self.busy:
             return str(self.busy)
-        if self.selected is None:
+        if not self.chosen:
             return "Choose a migration"
         if self.hold:
             return str(self.hold)
@@ -210,8 +244,8 @@ class SharedState(State):
             return "Look at a preview first"
         if self.losses and not self.accept_loss:
             return "Accept the loss: this is production"
-        if self.typed != self.selected:
-            return "Type the migration's name exactly"
+        if self.typed != self.confirm:
+            return f"Type the {'deploy' if self.deploy else 'migration'}'s name exactly"
         if not self.reason.strip():
             return "Give a reason: it goes into the audit log"
         return ""
@@ -253,11 +287,13 @@ class SharedState(State):
 
     def preview(self) -> None:
         """Find out what a rollback of the choice would run; `preview_result` has it. Does not write."""
-        name, chain = self._chosen(), self.chain
+        choice = self._choice()
         self.update(preview_result=None, rehearsal_result=None, accept_loss=False, typed="", result=None)
 
         def look() -> dict[str, Any]:
-            preview = self.db.preview(name, chain=chain)
+            preview = self.db.preview(**choice)
+            if isinstance(preview, NothingToRollBack):
+                return {"error": UsageError(preview.message)}
             return {"preview_result": preview, "on_copy": self.would_stall(preview)}
 
         self.start("Preparing the preview", lambda: self._read(look))
@@ -271,23 +307,28 @@ class SharedState(State):
 
     def rehearse(self) -> None:
         """Run the rollback of the choice and undo it; `rehearsal_result` has the report. Writes one event only."""
-        name, chain, consent, on = self._chosen(), self.chain, self.consent, "scratch" if self.on_copy else None
+        choice, consent, on = self._choice(), self.consent, "scratch" if self.on_copy else None
         self.update(rehearsal_result=None, result=None)
 
         def work() -> dict[str, Any]:
             target = self._connected()
-            rehearsed = self.db.rehearse(name, chain=chain, consent=consent, on=on, progress=self._report)
+            rehearsed = self.db.rehearse(**choice, consent=consent, on=on, progress=self._report)
+            if isinstance(rehearsed, NothingToRollBack):
+                return {"error": UsageError(rehearsed.message)}
             state: dict[str, Any] = {"target": target, "rehearsal_result": rehearsed}
             preview = self.preview_result
             if preview is not None and preview.fingerprint != rehearsed.fingerprint:
                 state |= {
                     "preview_result": None,
                     "typed": "",
-                    "error": Refused("Something has changed since the preview: look at a new one", migration_name=name),
+                    "error": Refused(
+                        "Something has changed since the preview: look at a new one",
+                        migration_name=rehearsed.migration_name,
+                    ),
                 }
             return state
 
-        self.start(f"Rehearsing {name}", work)
+        self.start(f"Rehearsing {self.chosen}", work)
 
     def rollback(self) -> None:
         """Roll the choice back as previewed. Writes; only when nothing is `missing`.
@@ -300,7 +341,7 @@ class SharedState(State):
         preview = self.preview_result
         if self.missing or preview is None:
             raise UsageError(f"Not yet: {self.missing}")
-        name, chain, typed, reason = self._chosen(), self.chain, self.typed, self.reason.strip()
+        choice, typed, reason = self._choice(), self.typed, self.reason.strip()
         accepted = bool(self.accept_loss)
 
         def work() -> dict[str, Any]:
@@ -315,18 +356,21 @@ class SharedState(State):
             try:
                 if self._connected() != preview.target:
                     raise Refused(  # noqa: TRY301  # handled as a refusal by the database
-                        "The connection leads to another database than the preview's", migration_name=name
+                        "The connection leads to another database than the preview's",
+                        migration_name=preview.migration_name,
                     )
-                state["result"] = self.db.rollback(
-                    name,
+                result = self.db.rollback(
+                    **choice,
                     confirm=typed,
                     reason=reason,
                     preview=preview,
                     accept_loss=accepted,
-                    chain=chain,
                     progress=self._report,
                 )
-                state["reason"] = ""
+                if isinstance(result, NothingToRollBack):  # another session was faster
+                    state["error"] = UsageError(result.message)
+                else:
+                    state |= {"result": result, "reason": ""}
             except BaseException as error:  # noqa: BLE001  # nothing above a thread would show it
                 state["error"] = error
             try:
@@ -334,15 +378,15 @@ class SharedState(State):
             except BaseException as error:  # noqa: BLE001  # must not hide how the rollback ended
                 state.setdefault("error", error)
             if state.get("result") is not None:
-                state["selected"] = None
+                state |= {"selected": None, "select": (), "deploy": ""}
             return state
 
         count = len(preview.steps)
         self.start(
             (
-                f"Rolling back {name}"
+                f"Rolling back {preview.migration_name}"
                 if count == 1
-                else f"Rolling back {count} migrations in one transaction, {name} the last"
+                else f"Rolling back {count} migrations in one transaction, {preview.migration_name} the last"
             ),
             work,
         )
@@ -370,6 +414,10 @@ class SharedState(State):
         if self.selected is None:
             raise UsageError("Choose a migration first")
         return str(self.selected)
+
+    def _choice(self) -> dict[str, Any]:
+        """The choice, as what rolls back takes it."""
+        return self.together or {"name": self._chosen(), "chain": self.chain}
 
     def start(self, words: str, work: Callable[[], Mapping[str, Any]]) -> None:
         """Run `work` in a thread, then set the state that it returns. One at a time: a connection serves one thread."""
