@@ -142,9 +142,9 @@ def _chain(result: results.ChainResult, out: TextIO, _: TextIO) -> None:
 
 
 def _diff(result: results.SchemaDiff, out: TextIO, _: TextIO) -> None:
-    """What differs, a line for each object."""
+    """What differs, as a unified diff of DDL."""
     out.write(f"{visible(result.old)} -> {visible(result.new)}: {result.counts}\n")
-    out.writelines(f"{visible(line)}\n" for line in result.lines())
+    out.writelines(f"{visible(line)}\n" for line in result.unified())
 
 
 def _synced(result: results.SyncResult, out: TextIO, err: TextIO) -> None:

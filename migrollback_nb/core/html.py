@@ -120,8 +120,7 @@ def _on_dark(colour: str) -> str:
     return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hls_to_rgb(hue, 0.78, min(saturation, 0.8)))
 
 
-def section(title: str, body: str) -> str:
+def section(title: str, body: str, *, is_open: bool = True) -> str:
     """A part that opens and closes, by keyboard too; its body is HTML already."""
-    return (
-        f'<details open><summary style="font-weight:600;margin:.6em 0 .2em">{escape(title)}</summary>{body}</details>'
-    )
+    summary = f'<summary style="font-weight:600;margin:.6em 0 .2em">{escape(title)}</summary>'
+    return f"<details{' open' if is_open else ''}>{summary}{body}</details>"

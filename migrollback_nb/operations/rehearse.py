@@ -122,7 +122,7 @@ def rehearse(
     if report["success"]:
         add_broken(report, broken_bodies(database, report))
     assessed = database.rehearsals.record_rehearsal(report)
-    return from_report(
+    found = from_report(
         report,
         sql=run.rollback_sql,
         target=database.target,
@@ -133,3 +133,6 @@ def rehearse(
         assessment=Assessment.from_row(names[-1], assessed),
         foreseen=will_lock,
     )
+    from migrollback_nb.undo.ddl.definitions import with_definitions
+
+    return replace(found, diff=with_definitions(found.diff))

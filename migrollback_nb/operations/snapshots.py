@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb.core import results
@@ -125,7 +126,7 @@ def verify(
             *warnings,
             f"The rollback is done, but could not be verified: {error.message}. Verify it later: {later}",
         )
-    found = results.Verification.from_row(row)
+    found = verification_of(row)
     details = {
         "verdict": found.verdict,
         "message": found.message,
@@ -145,6 +146,19 @@ def verify(
     return found, warnings
 
 
+def verification_of(row: Mapping[str, Any]) -> Verification:
+    """The result of a row of verify_migration_rollback(), with the DDL of what differs; pure."""
+    from migrollback_nb.undo.ddl.definitions import with_definitions
+
+    found = results.Verification.from_row(row)
+    return replace(
+        found,
+        changes=with_definitions(found.changes),
+        differences=with_definitions(found.differences),
+        unexpected=with_definitions(found.unexpected),
+    )
+
+
 def diff(database: Database, old: str, new: str = "now") -> SchemaDiff:
     """What differs between two snapshots, or between one and now. Does not write.
 
@@ -155,9 +169,12 @@ def diff(database: Database, old: str, new: str = "now") -> SchemaDiff:
     UsageError
         When there is no such snapshot, or more than one.
     """
+    from migrollback_nb.undo.ddl.definitions import with_definitions
+
     old_id, old_label = _find(database, old)
     new_id, new_label = (None, "now") if new == "now" else _find(database, new)
-    return results.SchemaDiff.from_rows(database.queries.diff(old_id, new_id), old=old_label, new=new_label)
+    found = results.SchemaDiff.from_rows(database.queries.diff(old_id, new_id), old=old_label, new=new_label)
+    return with_definitions(found)
 
 
 def _find(database: Database, wanted: str) -> tuple[str, str]:
@@ -191,9 +208,9 @@ def verify_later(
         raise not_found(database, name)
     if row["status"] != "rolled_back":
         raise Refused(f"There is no rollback of {name} to verify: its status is {row['status']}", migration_name=name)
-    found = results.Verification.from_row(database.commands.verify_last_rollback(name))
+    found = verification_of(database.commands.verify_last_rollback(name))
     if replay is None or found.verdict != "unknown":
         return found
     for one, (before, after) in replay(database.lookups.rolled_back_with(name)).items():
         database.commands.store_replayed(one, before.objects, after.objects, before.role)
-    return results.Verification.from_row(database.commands.verify_last_rollback(name))
+    return verification_of(database.commands.verify_last_rollback(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core.errors import Refused
@@ -72,7 +73,7 @@ def rehearse_on_copy(
             " DELETE and UPDATE would meet could not be seen. Numbers of rows are what the target's statistics say"
         ),
     )
-    return from_report(
+    found = from_report(
         report,
         sql={name: row.get("rollback_sql") or "" for name, row in history.items()},
         target=target.target,
@@ -86,6 +87,9 @@ def rehearse_on_copy(
             target.queries.assess(names, {"success": report["success"], "effects": report.get("effects", [])}),
         ),
     )
+    from migrollback_nb.undo.ddl.definitions import with_definitions
+
+    return replace(found, diff=with_definitions(found.diff))
 
 
 def _statement_by_statement(

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from migrollback_nb.core.errors import ConnectionFailed, MigrollbackError, UsageError
-from migrollback_nb.core.results.verification import Verification
 from migrollback_nb.core.times import show_time
 from migrollback_nb.operations.rehearse import rehearse
+from migrollback_nb.operations.snapshots import verification_of
 from migrollback_nb.replay.rehearse_on_copy import rehearse_on_copy
 from migrollback_nb.runbook import error_rates, hooks, smoke_tests
 from migrollback_nb.runbook.items import Evidence, Item, Outcome
@@ -286,7 +286,7 @@ def _schema(checklist: Subject) -> Answer:
         ),
         None,
     )
-    found = Verification.from_row(checklist.db.database.queries.verify_rollback(names, before, None, fingerprint))
+    found = verification_of(checklist.db.database.queries.verify_rollback(names, before, None, fingerprint))
     evidence = {
         "verdict": found.verdict,
         "message": found.message,

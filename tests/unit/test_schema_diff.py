@@ -26,6 +26,11 @@ def change(what, kind, identity, old=None, new=None):
         ("sequence", "public.s", {}, None),
         ("comment", "table public.t", {}, "public.t"),
         ("comment", "column public.t.a", {}, "public.t"),
+        ("comment", "table column public.t.a", {}, "public.t"),
+        ("comment", "materialized view column public.m.a", {}, "public.m"),
+        ("comment", "table constraint c on public.t", {}, "public.t"),
+        ("comment", "domain constraint c on public.d", {}, "public.d"),
+        ("domain constraint", "public.d positive", {}, "public.d"),
         ("comment", "materialized view public.m", {}, "public.m"),
         ("comment", "constraint c on public.t", {}, "public.t"),
         ("comment", 'policy "on x" on public."t on u"', {}, 'public."t on u"'),
@@ -73,8 +78,7 @@ def test_old_and_new_stand_side_by_side():
     )
     assert diff.lines() == ("~ column public.t.a", "    type: integer -> bigint")
     html = diff._repr_html_()
-    assert "type: integer" in html
-    assert "type: bigint" in html
+    assert "type: integer -&gt; bigint" in html
     assert "notnull" not in html
 
 

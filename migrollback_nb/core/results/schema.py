@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from migrollback_nb.core import html
 from migrollback_nb.core.object_names import NAME, QUALIFIED
+from migrollback_nb.core.results.definitions import Definition
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: Kinds whose identity is "TABLE NAME", and what a comment or grant calls the thing that it is on.
-_ON_A_TABLE = frozenset({"constraint", "trigger", "rule", "policy"})
+_ON_A_TABLE = frozenset({"constraint", "domain constraint", "trigger", "rule", "policy"})
 _RELATIONS = ("table", "partitioned table", "view", "materialized view", "foreign table", "sequence", "composite type")
+#: Of more objects than these each is folded.
+_OPEN = 12
 _SIGN = {"created": "+", "changed": "~", "reordered": "~", "dropped": "-"}
 
 
@@ -64,6 +67,8 @@ class SchemaDiff:
     changes: tuple[SchemaChange, ...]  #: in order of kind and identity
     old: str = "before"  #: what the old state is
     new: str = "now"  #: what the new state is
+    #: each object as DDL, its parts with it, as it was and as it is; empty where that was not asked for
+    definitions: tuple[Definition, ...] = ()
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]], *, old: str = "before", new: str = "now") -> Self:
@@ -97,7 +102,7 @@ class SchemaDiff:
         gone = {
             (change.change, change.identity)
             for change in self.changes
-            if change.kind in _RELATIONS or change.kind in ("function", "procedure", "schema")
+            if change.kind in _RELATIONS or change.kind in ("function", "procedure", "schema", "domain")
         }
         return tuple(
             change for change in self.changes if change.parent is None or (change.change, change.parent) not in gone
@@ -105,7 +110,27 @@ class SchemaDiff:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"old": self.old, "new": self.new, "changes": [change.to_dict() for change in self.changes]}
+        return {
+            "old": self.old,
+            "new": self.new,
+            "changes": [change.to_dict() for change in self.changes],
+            "definitions": [one.to_dict() for one in self.definitions],
+        }
+
+    @property
+    def sql(self) -> str:
+        """The statements that lead from the old state to the new, as far as they can be written."""
+        return "\n".join(f"{statement};" for one in self.definitions for statement in one.statements)
+
+    def unified(self) -> tuple[str, ...]:
+        """The DDL of what differs as the lines of a unified diff; in words where it was not asked for."""
+        if not self.definitions:
+            return self.lines()
+        return (
+            f"--- {self.old}",
+            f"+++ {self.new}",
+            *(line for one in self.definitions for line in one.lines()),
+        )
 
     @property
     def counts(self) -> str:
@@ -153,19 +178,11 @@ class SchemaDiff:
     def _repr_html_(self) -> str:
         if not self:
             return html.banner(f"No difference between {self.old} and {self.new}", html.GOOD)
-        rows = []
-        for change in sorted(self.main, key=lambda change: "+~-".index(_SIGN[change.change])):
-            fields = {
-                name: pair
-                for name, pair in sorted(change.fields.items())
-                if name != "columns" or change.change == "reordered"
-            }
-            old = "\n".join(f"{name}: {_plain(pair[0])}" for name, pair in fields.items() if pair[0] is not None)
-            new = "\n".join(f"{name}: {_plain(pair[1])}" for name, pair in fields.items() if pair[1] is not None)
-            rows.append((change.change, change.kind, change.identity, old, new))
-        return html.banner(f"{self.old} → {self.new}: {self.counts}", html.CAREFUL) + html.table(
-            ("Change", "Kind", "Object", self.old, self.new), rows
-        )
+        shown = html.banner(f"{self.old} → {self.new}: {self.counts}", html.CAREFUL)
+        if not self.definitions:
+            return shown + html.preformatted("\n".join(self.lines()))
+        is_open = len(self.definitions) <= _OPEN
+        return shown + "".join(one.to_html(self.old, self.new, is_open=is_open) for one in self.definitions)
 
 
 def _plain(value: Any) -> str:
@@ -186,16 +203,7 @@ def _beside(*values: Any) -> tuple[str, ...]:
 
 def _parent(kind: str, identity: str, definition: Mapping[str, Any]) -> str | None:
     if kind in ("comment", "grant", "security label"):
-        what, _, rest = identity.partition(" ")
-        for word in ("materialized view", "foreign table", "composite type", "domain constraint"):
-            if identity.startswith(word + " "):
-                what, rest = word, identity[len(word) + 1 :]
-        if what == "column":
-            return _parent("column", rest, {})
-        if what in ("constraint", "trigger", "rule", "policy"):
-            found = re.search(rf" on (?:table )?({QUALIFIED})$", rest)
-            return found[1] if found else None
-        return rest or None
+        return _subject(identity)
     if kind == "column":
         found = re.fullmatch(rf"({QUALIFIED})\.{NAME}", identity)
         return found[1] if found else None
@@ -208,3 +216,21 @@ def _parent(kind: str, identity: str, definition: Mapping[str, Any]) -> str | No
     if kind == "sequence" and (owner := definition.get("owned_by")):
         return _parent("column", str(owner).rsplit(" ", 1)[0], {})
     return None
+
+
+def _subject(identity: str) -> str | None:
+    """Of what a comment or grant is said, or of which whole that is a part."""
+    what, _, rest = identity.partition(" ")
+    for word in ("materialized view", "foreign table", "composite type"):
+        if identity.startswith(word + " "):
+            what, rest = word, identity[len(word) + 1 :]
+    # parts of a table or domain, as pg_identify_object() has them
+    for word in ("column", "constraint"):
+        if rest.startswith(word + " "):
+            what, rest = word, rest[len(word) + 1 :]
+    if what == "column":
+        return _parent("column", rest, {})
+    if what in ("constraint", "trigger", "rule", "policy"):
+        found = re.search(rf" on (?:table |domain )?({QUALIFIED})$", rest)
+        return found[1] if found else None
+    return rest or None

@@ -91,6 +91,28 @@ def grant_steps(schemas: Schemas, kind: str, identity: str, *, fresh: bool = Fal
     return found
 
 
+def as_grants(schemas: Schemas, identity: str, d: Definition) -> list[str]:
+    """The rights on one object as statements: the owner's left out, and what everybody usually has taken back."""
+    granted = _granted(schemas, identity)
+    if granted is None:
+        return []
+    entries = [
+        entry
+        for entry in d["acl"] or ()
+        if (parsed := _ENTRY.fullmatch(entry)) is None or parsed[1] != parsed[4]  # the owner's are by the owner
+    ]
+    has = {parsed[1] for parsed in map(_ENTRY.fullmatch, entries) if parsed is not None}
+    public = {
+        parsed[2] for parsed in map(_ENTRY.fullmatch, granted.usual) if parsed is not None and parsed[1] == "public"
+    }
+    steps = [_step(granted, "REVOKE ", public, "FROM PUBLIC")] if public and "public" not in has else []
+    steps += [
+        _step(granted, "GRANT ", rights, f"TO {_who(schemas, grantee)}{' WITH GRANT OPTION' if option else ''}")
+        for (grantee, option), rights in sorted(_given(entries).items())
+    ]
+    return [step.sql for step in steps if step.sql is not None]
+
+
 def _acl_of_new(schemas: Schemas, granted: _Granted) -> set[str]:
     """The entries that an object has when it is created: its kind's, or what default privileges say."""
     creator = schemas.role

@@ -34,7 +34,7 @@ def in_order(found: Mapping[Key, Definition], after: Mapping[Key, Collection[Key
     needed = after or {}
     texts = {key: _text(key, d) for key, d in found.items()}
     ranked = sorted(found, key=lambda key: (_rank(key, found[key]), key[1]))
-    names = {key: naming(key[1].split("(")[0]) for key in ranked}
+    names = {key: key[1].split("(")[0] for key in ranked}
     done: dict[Key, None] = {}
 
     def visit(key: Key, above: frozenset[Key]) -> None:
@@ -48,7 +48,8 @@ def in_order(found: Mapping[Key, Definition], after: Mapping[Key, Collection[Key
             if (
                 other != key
                 and other not in done
-                and names[other].search(texts[key])
+                and names[other] in texts[key]  # a pattern is dear to make
+                and naming(names[other]).search(texts[key])
                 and (key[0] not in CREATED_FIRST or other[0] in CREATED_FIRST or key in needed)
             ):
                 visit(other, above | {key})
