@@ -348,8 +348,7 @@ def test_a_deploy_is_confirmed_by_its_label(chain, run, write_migration, session
     assert "DROP TABLE c;" in out
     assert (
         "❔ Not rehearsed: no rule forbids it, what it does is not known\n"
-        "   public.c is locked under ACCESS EXCLUSIVE\n  migrollback rehearse --deploy 'ci 7' finds out\n\n"
-        in out
+        "   public.c is locked under ACCESS EXCLUSIVE\n  migrollback rehearse --deploy 'ci 7' finds out\n\n" in out
     )
     chain.install(production=True)
     code, out, err = run("rollback", "--deploy", "ci 7", typed="003_c\n")

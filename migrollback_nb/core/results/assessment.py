@@ -28,6 +28,20 @@ KnownBy = Literal["nothing", "text", "catalog", "rehearsal", "proof"]
 AssessmentVerdict = Literal["blocked", "loses", "takes_others", "harms", "not_rehearsed", "ready"]
 #: Effects that a production database refuses without consent: rows or values go, or do not come back.
 LOSSES = frozenset({"loses_rows", "loses_values", "values_not_restored"})
+#: Every effect but locks, the worst first, and what a card calls it.
+HARMS: dict[str, str] = {
+    "loses_rows": "Loses",
+    "loses_values": "Loses",
+    "values_not_restored": "Does not bring back",
+    "takes_other": "Takes from others",
+    "breaks": "Breaks",
+    "not_restored": "Does not restore",
+    "restarts_sequence": "Restarts sequence",
+    "leaves_unpopulated": "Leaves unpopulated",
+    "leaves_disabled": "Leaves disabled",
+    "leaves_invalid": "Leaves invalid",
+    "leaves_behind": "Leaves behind",
+}
 _MARK = {"blocked": "❌", "ready": "✅", "not_rehearsed": "❔"}
 _STYLE = {"blocked": html.BAD, "loses": html.BAD, "ready": html.GOOD}
 
@@ -67,6 +81,28 @@ class Effect:
     def is_loss(self) -> bool:
         """Whether rows or values go, or do not come back."""
         return self.effect in LOSSES
+
+    @property
+    def is_overwriting(self) -> bool:
+        """Whether it writes other values over those that are there; their rows stay."""
+        return self.effect == "loses_values" and self.detail == "rows overwritten"
+
+    @property
+    def of_what(self) -> str:
+        """Its object with what is counted there, without the verb: ``50 rows of public.tags (table dropped)``."""
+        said = f"perhaps {self._counted}" if self.perhaps else self._counted
+        said += f" ({self.detail})" if self.detail else ""
+        return said + (f", of {self.migration}" if self.migration else "")
+
+    @property
+    def _counted(self) -> str:
+        if not self.is_loss:
+            return self.identity
+        whole = self.effect == "loses_rows" or (self.effect == "values_not_restored" and self.identity.count(".") < 2)
+        one = "row" if whole else "value"
+        if self.rows is None:
+            return f"an unknown number of {one}s of {self.identity}"
+        return f"{'~' if self.estimated else ''}{self.rows:,} {one}{'' if self.rows == 1 else 's'} of {self.identity}"
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of an effect in JSON: estimated, perhaps and how only where they say something."""
@@ -136,7 +172,9 @@ class Assessment:
 
     @property
     def style(self) -> str:
-        """Colour of its heading: green for ready alone."""
+        """Colour of its heading: green for ready alone, red for a loss once it was rehearsed or proven."""
+        if self.verdict == "loses" and self.known_by not in ("rehearsal", "proof"):
+            return html.CAREFUL
         return _STYLE.get(self.verdict, html.CAREFUL)
 
     @property

@@ -11,6 +11,7 @@ from migrollback_nb.core.results.assessment import Assessment, assessed
 from migrollback_nb.core.results.foreseen import Foreseen
 from migrollback_nb.core.results.selection import ClosedSelection
 from migrollback_nb.core.results.target import Target
+from migrollback_nb.core.results.verdict_cards import card_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class CheckResult:
         )
 
     def _repr_html_(self) -> str:
-        known = self.assessment
+        card = card_of(self)
         rows = [
             ("Migration", self.migration_name),
             ("Status", "Can rollback" if self.can_rollback else "❌ Cannot rollback"),
@@ -50,9 +51,7 @@ class CheckResult:
             rows.append(("Must be rolled back first", "\n".join(self.dependent_migrations)))
         if self.warnings:
             rows.append(("Warnings", "\n".join(self.warnings)))
-        if known is None:
-            return html.definitions(rows)
-        return html.banner(known.heading, known.style) + html.definitions(rows) + html.warnings(known.lines())
+        return ("" if card is None else card.to_html()) + html.definitions(rows)
 
 
 class OfSteps:
@@ -145,8 +144,8 @@ class Preview(OfSteps):
             rows.insert(0, ("Selected", self.closed.words))
         if self.deploy_ledgers:
             rows.append(("Would change the deploy ledger", "\n".join(self.deploy_ledgers)))
-        known = self.assessment
-        heading = "" if known is None else html.banner(known.heading, known.style) + html.warnings(known.lines())
+        card = card_of(self)
+        heading = "" if card is None else card.to_html()
         return heading + html.definitions(rows) + html.warnings(self.warnings) + html.sql(self.sql)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,40 +11,20 @@ from migrollback_nb.core.errors import UsageError, shown
 from migrollback_nb.core.results.assessment import Assessment, Effect, assessed
 from migrollback_nb.core.results.check import OfSteps
 from migrollback_nb.core.results.foreseen import Foreseen
+from migrollback_nb.core.results.lock_modes import LOCK_MODES, manual_mode, strength
 from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.core.results.target import Notice, Target
+from migrollback_nb.core.results.verdict_cards import card_of_rehearsal
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Lock modes of tables, weakest first, and what they block.
-LOCK_MODES = {
-    "AccessShareLock": "only DDL waits",
-    "RowShareLock": "DDL waits",
-    "RowExclusiveLock": "DDL waits",
-    "ShareUpdateExclusiveLock": "DDL and VACUUM wait",
-    "ShareLock": "writers wait",
-    "ShareRowExclusiveLock": "writers wait",
-    "ExclusiveLock": "writers wait",
-    "AccessExclusiveLock": "readers and writers wait",
-}
+    from migrollback_nb.core.results.card import VerdictCard
+
 #: What `RowLoss` says already.
 _TOLD = frozenset({"column dropped", "rows overwritten"})
-#: Where the name of a mode in pg_locks has a word's end.
-_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 #: Kinds that say something of another object and go with it.
 _SAYINGS = frozenset({"comment", "grant", "security label"})
-
-
-def manual_mode(mode: str) -> str:
-    """A lock mode as PostgreSQL's manual names it; pure.
-
-    Examples
-    --------
-    >>> manual_mode("ShareRowExclusiveLock")
-    'SHARE ROW EXCLUSIVE'
-    """
-    return _WORD.sub(" ", mode.removesuffix("Lock")).upper()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +129,7 @@ class Lock:
     @property
     def strength(self) -> int:
         """Its place among the modes: 8 keeps even readers out."""
-        return list(LOCK_MODES).index(self.mode) + 1 if self.mode in LOCK_MODES else 0
+        return strength(self.mode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -458,23 +437,25 @@ class Rehearsal(OfSteps):
             (f"<Rehearsal of {', '.join(name for name, _ in self.steps)} on {self.target}>", *self.lines())
         )
 
+    @property
+    def card(self) -> VerdictCard:
+        """What a person must know before confirming, on one card."""
+        return card_of_rehearsal(self)
+
     def _repr_html_(self) -> str:
-        style = html.BAD if not self.success else html.CAREFUL if self.mark == "⚠️" else html.GOOD
-        known = self.assessment
-        parts = [] if known is None else [html.banner(known.heading, known.style), html.warnings(known.lines())]
-        parts.append(html.banner(f"{self.mark} {self.message}", style))
-        parts.append(
-            html.definitions(
-                [
-                    ("Migration", "\n".join(name for name, _ in self.steps)),
-                    ("On", str(self.target)),
-                    ("Rehearsed", self.where),
-                ]
-            )
-        )
+        return self.card.to_html(details=self.details_html())
+
+    def details_html(self) -> str:
+        """All that it found, part by part, as HTML."""
+        rows = [
+            ("Rollback", "\n".join(name for name, _ in self.steps)),
+            ("On", str(self.target)),
+            ("Rehearsed", self.where),
+            ("Result", self.message),
+        ]
+        parts = [html.definitions(rows)]
         if self.failure is not None:
             parts.append(html.preformatted("\n".join(self.failure.lines())))
-        parts.append(html.warnings(self.dangers + self.warnings))
         parts.append(html.section("Changes to the schema", self.diff._repr_html_()) if self.success else "")
         if self.rows:
             losses = [(loss.relation, loss.column or "", loss.what, _count(loss)) for loss in self.rows]
@@ -515,7 +496,6 @@ class Rehearsal(OfSteps):
         said = [(notice.severity, notice.message, "skipped" if notice.skipped else "") for notice in self.notices]
         if said:
             parts.append(html.section("Notices", html.table(("Severity", "Message", ""), said)))
-        parts.append(html.warnings(self.remarks))
         return "".join(parts)
 
 
