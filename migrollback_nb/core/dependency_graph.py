@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -247,15 +247,54 @@ class DependencyGraph:
         return found
 
     def reduced(self) -> DependencyGraph:
-        """Without the edges that follow from others: the transitive reduction. What leads into a cycle stays."""
-        kept = []
-        for at in range(len(self.names)):
-            through = 0
-            if not self._below[at] >> at & 1:
+        """Without the edges that follow from others: what is reached from each stays the same.
+
+        Without cycles that is the transitive reduction. Of those that depend on each other in cycles so many edges stay
+        that each is still reached from each, and one to each that they lead to.
+        """
+        kept: set[tuple[int, int]] = set()
+        for members in self._rings():
+            inside = set(members)
+            out: dict[int, tuple[int, int]] = {}  # the first of the ring that it leads to -> the edge
+            for at in members:
                 for base in self._down[at]:
-                    through |= 0 if self._below[base] >> base & 1 else self._below[base]
-            kept += [self._edge[self.names[at], self.names[base]] for base in self._down[at] if not through >> base & 1]
-        return DependencyGraph(self.statuses, kept)
+                    if base not in inside:
+                        out.setdefault(self._ring_of(base), (at, base))
+            through = 0
+            for base in out:
+                through |= self._below[base] & ~self._above[base]
+            kept |= {edge for base, edge in out.items() if not through >> base & 1}
+            if len(members) > 1:
+                hub = max(members, key=lambda at: len(inside.intersection(self._up[at])))
+                kept |= {(at, base) for base, at in self._tree(hub, self._up, inside)}
+                kept |= set(self._tree(hub, self._down, inside))
+        return DependencyGraph(
+            self.statuses, [self._edge[self.names[at], self.names[base]] for at, base in sorted(kept)]
+        )
+
+    def _ring_of(self, at: int) -> int:
+        """The first of those that depend on it and that it depends on; itself where there are none."""
+        around = self._below[at] & self._above[at]
+        return (around & -around).bit_length() - 1 if around else at
+
+    def _rings(self) -> Iterable[list[int]]:
+        """All places, those together that depend on each other in cycles."""
+        found: dict[int, list[int]] = {}
+        for at in range(len(self.names)):
+            found.setdefault(self._ring_of(at), []).append(at)
+        return found.values()
+
+    @staticmethod
+    def _tree(root: int, way: list[list[int]], inside: Collection[int]) -> Iterator[tuple[int, int]]:
+        """Edges by which each of these is reached from the root, each once."""
+        seen = {root}
+        queue = [root]
+        for at in queue:
+            for other in way[at]:
+                if other in inside and other not in seen:
+                    seen.add(other)
+                    queue.append(other)
+                    yield at, other
 
     def ranks(self) -> dict[str, int]:
         """Name -> how many migrations stand under it in the longest row of those that it depends on."""

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from migrollback_nb.display import dot
+from migrollback_nb.display.graph.layers import layered
 
 Point = tuple[float, float]
 #: Pixels of an inch, for dot counts in inches.
 _INCH = 72
 #: Between two parts.
 _GAP = 18
+#: So many seconds dot has for a picture, and for each thousand of boxes: of some graphs it does not come to an end.
+_SECONDS = 4
+_SECONDS_OF_A_THOUSAND = 10
 #: A picture that is no wider needs no scrolling sideways in a cell of JupyterLab in a window of 1,366 pixels.
 WIDEST = 1140
 
@@ -66,6 +70,9 @@ def layout(
     for one in ranks:
         packed = _packed(drawn[one], one, widest)
         found.append(_with_alone(packed, alone, sizes, max(packed.width, min(widest, 700))))
+    if "TB" in ranks and all(one.width > widest for one in found):
+        wrapped = [_wrapped(part, one, sizes, lines, widest) for part, one in zip(parts, drawn["TB"], strict=True)]
+        found = [_with_alone(_packed(wrapped, "TB", widest), alone, sizes, widest)]
     # less area is better, and what is wider than there is room for is the worse, the wider it is
     return min(found, key=lambda one: one.width * one.height * max(1.0, one.width / widest))
 
@@ -117,9 +124,17 @@ def _dot(
     program = dot.find_dot()
     if program is None:
         raise NoDot("There is no dot to draw with")
-    run = subprocess.run(  # noqa: S603  # Graphviz's own program, and ids of our own
-        [str(program), "-Tplain", "-q"], input="\n".join(source), capture_output=True, text=True, check=False
-    )
+    try:
+        run = subprocess.run(  # noqa: S603  # Graphviz's own program, and ids of our own
+            [str(program), "-Tplain", "-q"],
+            input="\n".join(source),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS + _SECONDS_OF_A_THOUSAND * len(sizes) / 1000,
+        )
+    except subprocess.TimeoutExpired:
+        return {one: [replace(_in_layers(part, sizes, lines, WIDEST), rank=one) for part in parts] for one in ranks}
     if run.returncode or not run.stdout:
         raise NoDot(f"dot ended with {run.returncode}")
     every = [_read(text, names, sizes) for text in run.stdout.split("stop\n") if text.strip()]
@@ -127,6 +142,28 @@ def _dot(
         one: [replace(part, rank=one) for part in every[place * len(parts) : (place + 1) * len(parts)]]
         for place, one in enumerate(ranks)
     }
+
+
+def _wrapped(
+    part: Sequence[str],
+    drawn: Layout,
+    sizes: Mapping[str, tuple[float, float]],
+    lines: Sequence[tuple[str, str]],
+    widest: float,
+) -> Layout:
+    """A part as dot drew it, or in layers no wider than this where it is too wide."""
+    return drawn if drawn.width <= widest else _in_layers(part, sizes, lines, widest)
+
+
+def _in_layers(
+    part: Sequence[str],
+    sizes: Mapping[str, tuple[float, float]],
+    lines: Sequence[tuple[str, str]],
+    widest: float,
+) -> Layout:
+    inside = set(part)
+    width, height, boxes, curves = layered(part, sizes, [line for line in lines if line[0] in inside], widest)
+    return Layout(width, height, boxes, curves, "TB")
 
 
 def _read(text: str, names: Mapping[str, str], sizes: Mapping[str, tuple[float, float]]) -> Layout:
