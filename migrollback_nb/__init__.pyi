@@ -50,6 +50,7 @@ from .core.results import (
     Verification,
 )
 from .database.settings import Timeouts
+from .display.graph.picture import Graph
 from .files.formats import parse
 from .files.migration import MigrationFile
 from .history.compare import compare
@@ -77,6 +78,7 @@ __all__ = [
     "Effect",
     "Foreseen",
     "ForeseenLock",
+    "Graph",
     "InstallResult",
     "Interrupted",
     "LastApplied",

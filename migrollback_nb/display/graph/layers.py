@@ -52,16 +52,21 @@ def layered(
         room -= min(width - widest, room / 4)  # what passes takes more than was reckoned with
     across = _across(rows, links, sizes, widest)
     width = max(across[item] + _half(item, sizes) for row in rows for item in row)
-    tops, height = [], 0.0
+    tops: list[tuple[float, float]] = []
+    height = 0.0
     for row in reversed(rows):
         high = max((sizes[item][1] for item in row if isinstance(item, str)), default=0.0)
         tops.append((height, high))
-        height += high + _BETWEEN
+        # the farther to the side lines lead, the more height they need
+        aside = [abs(across[item] - across[one]) for item in row for one in links.get(item, ())]
+        between = _BETWEEN + min(sum(aside) / len(aside) / 10, _BETWEEN) if aside else _BETWEEN
+        height += high + between
+    height -= between
     tops.reverse()
     corners = {name: (across[name] - sizes[name][0] / 2, tops[place[name]][0]) for name in names}
     return (
         width,
-        height - _BETWEEN,
+        height,
         corners,
         {line: _bent(_stops(line, place, across, tops, sizes)) for line in lines},
     )

@@ -19,6 +19,8 @@ _SECONDS = 4
 _SECONDS_OF_A_THOUSAND = 10
 #: A picture that is no wider needs no scrolling sideways in a cell of JupyterLab in a window of 1,366 pixels.
 WIDEST = 1140
+#: Nor does one that is no higher need scrolling in GraphPanel, its heading included.
+HIGHEST = 360
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def layout(
     lines : sequence of (str, str)
         From dependents to dependencies.
     rank : {'auto', 'LR', 'TB'}
-        auto: whichever takes less area; what is wider than `widest` counts as more.
+        auto: whichever is seen whole, or scrolls one way, else takes less area.
     widest : float
         So wide may the whole become before parts stand under each other.
 
@@ -70,11 +72,14 @@ def layout(
     for one in ranks:
         packed = _packed(drawn[one], one, widest)
         found.append(_with_alone(packed, alone, sizes, max(packed.width, min(widest, 700))))
-    if "TB" in ranks and all(one.width > widest for one in found):
+    if "TB" in ranks and all(one.width > widest or one.height > HIGHEST for one in found):
         wrapped = [_wrapped(part, one, sizes, lines, widest) for part, one in zip(parts, drawn["TB"], strict=True)]
-        found = [_with_alone(_packed(wrapped, "TB", widest), alone, sizes, widest)]
-    # less area is better, and what is wider than there is room for is the worse, the wider it is
-    return min(found, key=lambda one: one.width * one.height * max(1.0, one.width / widest))
+        found.append(_with_alone(_packed(wrapped, "TB", widest), alone, sizes, widest))
+    # what is seen whole is better, then what scrolls one way, then less area
+    return min(
+        found,
+        key=lambda one: (one.width > widest or one.height > HIGHEST, one.width > widest, one.width * one.height),
+    )
 
 
 def _parts(names: Sequence[str], lines: Iterable[tuple[str, str]]) -> list[list[str]]:
