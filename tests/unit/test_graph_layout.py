@@ -43,9 +43,10 @@ def check(found, sizes, lines):
     for (dependent, dependency), points in found.lines.items():
         assert len(points) % 3 == 1
         for name, (x, y) in ((dependent, points[0]), (dependency, points[-1])):
-            left, top = found.boxes[name]
-            assert left - 1 <= x <= left + sizes[name][0] + 1
-            assert min(abs(y - top), abs(y - top - sizes[name][1])) < 1
+            (left, top), (wide, high) = found.boxes[name], sizes[name]
+            assert left - 1 <= x <= left + wide + 1
+            assert top - 1 <= y <= top + high + 1
+            assert min(abs(x - left), abs(x - left - wide), abs(y - top), abs(y - top - high)) < 1
 
 
 @pytest.mark.parametrize("seed", range(3))
