@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,15 @@ from xdist.scheduler import LoadFileScheduling
 
 import migrollback_nb as mr
 from migrollback_nb.servers import embedded
+
+# Written even where PYTHONDONTWRITEBYTECODE says not: without it each worker parses and rewrites every test again, and
+# each program that a test starts every module: half of the time before a first test.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# nbval reads notebooks by jsonschema, which compiles the grammar of international addresses for two seconds where it
+# finds it; no notebook has one.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+pytest_plugins = ["nbval.plugin"]
 
 NOTEBOOKS = pytest.StashKey["NotebookDatabases"]()
 
