@@ -78,7 +78,11 @@ def layout(
     # what is seen whole is better, then what scrolls one way, then less area
     return min(
         found,
-        key=lambda one: (one.width > widest or one.height > HIGHEST, one.width > widest, one.width * one.height),
+        key=lambda one: (
+            one.width > widest or one.height > HIGHEST,
+            one.width > widest,
+            one.width * one.height * max(1.0, one.width / widest),
+        ),
     )
 
 
