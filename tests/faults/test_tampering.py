@@ -66,6 +66,23 @@ TAMPERING = {
         " %L', format('SELECT %L::text', migration_system_token())); END $$; ALTER TABLE migration_events DISABLE"
         " TRIGGER refuse_event_change"
     ),
+    "guard and token dropped, and made again with what they said": (
+        "DO $$ DECLARE token text := migration_system_token(); written text := migration_system_writes((SELECT o.tables"
+        " FROM migration_system_objects() o)); BEGIN DROP FUNCTION migration_system_token, migration_system_writes;"
+        " EXECUTE format('CREATE FUNCTION migration_system_token() RETURNS text LANGUAGE sql AS %L', format('SELECT"
+        " %L::text', token)); EXECUTE format('CREATE FUNCTION migration_system_writes(tables oid[], rows boolean"
+        " DEFAULT false) RETURNS text LANGUAGE sql AS %L', format('SELECT %L::text', written)); END $$; ALTER TABLE"
+        " migration_events DISABLE TRIGGER refuse_event_change; DELETE FROM migration_events"
+    ),
+    "token dropped, and made again as it was": (
+        "DO $$ DECLARE made text[] := ARRAY(SELECT pg_get_functiondef(p.oid) FROM pg_proc p WHERE p.oid = ANY (SELECT"
+        " unnest(o.routines) FROM migration_system_objects() o) AND p.proname = 'migration_system_token'); one text;"
+        " BEGIN DROP FUNCTION migration_system_token; FOREACH one IN ARRAY made LOOP EXECUTE one; END LOOP; END $$"
+    ),
+    "event table dropped, and made again": (
+        "CREATE TABLE spare AS TABLE migration_events; DROP TABLE migration_events CASCADE; ALTER TABLE spare RENAME TO"
+        " migration_events"
+    ),
     "counters off in a function": (
         "CREATE FUNCTION meddles() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('track_' || 'counts',"
         " 'off', true); UPDATE migration_history SET notes = 'x'; PERFORM set_config('track_' || 'counts', 'on', true);"

@@ -16,8 +16,9 @@ DECLARE
     ours     record;
     by_rows         boolean := current_setting('track_counts') = 'off';    -- nothing counts then
     writes_before   text;
+    token_query     text;
     token_before    text;
-    routines_before text;
+    token_after     text;
 BEGIN
     -- Under the lock no other session adds a trigger or changes the owner; what was put there until now is looked at
     -- once more.
@@ -33,9 +34,8 @@ BEGIN
                           WHERE p.class IN ('pg_trigger'::regclass, 'pg_rewrite'::regclass, 'pg_policy'::regclass,
                                             'pg_proc'::regclass));
     IF runs_code THEN                   -- most ledgers have none, and a chain of hundreds would feel it
+        token_query := migrollback_schema.migration_system_token_query();
         token_before := migrollback_schema.migration_system_token();
-        routines_before := (SELECT concat_ws(' ', count(*), sum(hashtextextended(f.ctid::text, f.xmin::text::bigint)))
-                            FROM pg_proc f WHERE f.oid = ANY (ours.routines));
         SELECT string_agg(DISTINCT format('%I.%I', n.nspname, k.conname), ', ') INTO deferrable_names
           FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
             WHERE k.condeferrable AND k.conrelid = ledger AND has_schema_privilege(n.oid, 'USAGE');
@@ -53,15 +53,13 @@ BEGIN
     -- Written out: a path that was changed would choose whose functions and operators these are.
     path_after := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    IF runs_code THEN                   -- the query itself: our functions can no longer be asked
+        EXECUTE token_query INTO token_after;
+    END IF;
     IF current_user <> role_before OR session_user <> session_before OR path_after <> 'pg_catalog, pg_temp' THEN
         reason := 'leaves another role or search_path behind';
-    ELSIF runs_code AND routines_before <> (SELECT concat_ws(' ', count(*),
-                                                             sum(hashtextextended(f.ctid::text, f.xmin::text::bigint)))
-                                                             FROM pg_proc f WHERE f.oid = ANY (ours.routines)) THEN
-        -- asked here: they can no longer be asked themselves
-        reason := 'touches the tables or functions of the rollback system';
-    ELSIF migrollback_schema.migration_system_writes(ours.tables, by_rows) <> writes_before
-       OR runs_code AND migrollback_schema.migration_system_token() <> token_before THEN
+    ELSIF runs_code AND token_after IS DISTINCT FROM token_before
+       OR migrollback_schema.migration_system_writes(ours.tables, by_rows) <> writes_before THEN
         reason := 'touches the tables or functions of the rollback system';
     END IF;
     IF reason IS NOT NULL THEN

@@ -28,32 +28,45 @@ COMMENT ON FUNCTION migrollback_schema.migration_system_objects() IS
     'The tables and functions that install made: what migration SQL may not touch, and whose rights are revoked. '
     'Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_token_query() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
+    -- Tables and functions by name, because what has the name of one of ours may be called in its place.
+    -- (ctid, xmin) names one version of a catalog row, so any DDL on our objects changes the sum, and what was dropped
+    -- and made again is another row.
+    SELECT $query$
+        WITH ours AS MATERIALIZED (
+            SELECT c.oid, c.relowner FROM pg_catalog.pg_class c
+             WHERE c.relnamespace = 'migrollback_schema'::pg_catalog.regnamespace AND c.relkind = 'r'
+               AND c.relname = ANY (<<tables>>)),
+        tables AS MATERIALIZED (SELECT pg_catalog.array_agg(o.oid) AS oids FROM ours o)
+        SELECT pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(pg_catalog.hashtidextended(
+                   v.place, v.xid::pg_catalog.text::pg_catalog.int8)))
+        FROM (SELECT c.ctid AS place, c.xmin AS xid FROM tables t JOIN pg_catalog.pg_class c ON c.oid = ANY (t.oids)
+              UNION ALL SELECT i.ctid, i.xmin FROM tables t JOIN pg_catalog.pg_index i ON i.indrelid = ANY (t.oids)
+              UNION ALL SELECT a.ctid, a.xmin FROM tables t JOIN pg_catalog.pg_attribute a ON a.attrelid = ANY (t.oids)
+              UNION ALL SELECT g.ctid, g.xmin FROM tables t JOIN pg_catalog.pg_trigger g ON g.tgrelid = ANY (t.oids)
+              UNION ALL SELECT k.ctid, k.xmin FROM tables t JOIN pg_catalog.pg_constraint k ON k.conrelid = ANY (t.oids)
+              UNION ALL SELECT r.ctid, r.xmin FROM tables t JOIN pg_catalog.pg_policy r ON r.polrelid = ANY (t.oids)
+              UNION ALL SELECT f.ctid, f.xmin FROM pg_catalog.pg_proc f
+                         WHERE f.pronamespace = 'migrollback_schema'::pg_catalog.regnamespace
+                           AND f.proname = ANY (<<function names>>)
+                           AND f.proowner = (SELECT c.relowner FROM ours o JOIN pg_catalog.pg_class c USING (oid)
+                                              WHERE c.relname = 'migration_history')) v
+    $query$
+$function$;
+COMMENT ON FUNCTION migrollback_schema.migration_system_token_query() IS
+    'The query of migration_system_token(): who runs SQL that may replace our functions fetches its text before, and '
+    'runs that text after. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_system_token() RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     -- catalogs are rarely analyzed: the planner would scan them whole, and this grows with the schema
     SET enable_seqscan = off AS $function$
 DECLARE
-    space     constant oid := 'migrollback_schema'::regnamespace;
-    name_list constant text[] := <<function names>>;
-    tables    constant oid[] := ARRAY(
-        SELECT c.oid FROM pg_class c
-         WHERE c.relnamespace = space AND c.relkind = 'r' AND c.relname = ANY (<<tables>>));
-    our_owner constant oid := (
-        SELECT c.relowner FROM pg_class c WHERE c.relnamespace = space AND c.relname = 'migration_history');
+    token text;
 BEGIN
-    -- By name, because what has the name of one of our functions may be called in its place.
-    -- (ctid, xmin) names one version of a catalog row, so any DDL on our objects changes the sum.
-    -- PL/pgSQL and not SQL for its cached plan: this runs for every migration.
-    RETURN (
-        SELECT concat_ws(' ', count(*), sum(hashtidextended(v.place, v.xid::text::bigint)))
-        FROM (SELECT c.ctid AS place, c.xmin AS xid FROM pg_class c WHERE c.oid = ANY (tables)
-              UNION ALL SELECT i.ctid, i.xmin FROM pg_index i WHERE i.indrelid = ANY (tables)
-              UNION ALL SELECT a.ctid, a.xmin FROM pg_attribute a WHERE a.attrelid = ANY (tables)
-              UNION ALL SELECT t.ctid, t.xmin FROM pg_trigger t WHERE t.tgrelid = ANY (tables)
-              UNION ALL SELECT k.ctid, k.xmin FROM pg_constraint k WHERE k.conrelid = ANY (tables)
-              UNION ALL SELECT r.ctid, r.xmin FROM pg_policy r WHERE r.polrelid = ANY (tables)
-              UNION ALL SELECT f.ctid, f.xmin FROM pg_proc f
-                         WHERE f.pronamespace = space AND f.proowner = our_owner AND f.proname = ANY (name_list)) v);
+    EXECUTE migrollback_schema.migration_system_token_query() INTO token;
+    RETURN token;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_system_token() IS
     'Differs as soon as DDL has touched one of migration_system_objects(), or added a function of the same name. '

@@ -65,7 +65,10 @@ DECLARE
     is_system boolean := false;
     is_whole  boolean := false;         -- it came to its end, and nothing of it was undone
     ours      record;
+    -- run after the SQL, which may have replaced what would be called
+    token_query constant text := migrollback_schema.migration_system_token_query();
     token     text;
+    token_now text;
     check_each boolean;
     touched   constant jsonb := '{"sqlstate": "MR022", "message": "the SQL touches the tables or functions of the '
                                 'rollback system", "hint": "Leave migration_history and its neighbours to '
@@ -165,14 +168,11 @@ BEGIN
                             planned.rollback_sql, planned.metadata));
                     -- apart from the next: there our functions may be gone
                     IF check_each AND NOT is_system AND NOT outcome ? 'sqlstate' THEN
-                        -- what was replaced can no longer be asked: our functions by the versions of their rows, from
-                        -- here
-                        IF EXISTS (SELECT FROM pg_proc f WHERE f.oid = ANY (ours.routines) AND age(f.xmin) <= 0)
+                        EXECUTE token_query INTO token_now;
+                        IF token_now IS DISTINCT FROM token
                            OR EXISTS (SELECT FROM migrollback_schema.migration_history h
                                       WHERE age(h.xmin) <= 0
                                         AND (cardinality(names) = 1 OR h.migration_name <> ALL (names))) THEN
-                            outcome := touched;
-                        ELSIF migrollback_schema.migration_system_token() <> token THEN
                             outcome := touched;
                         END IF;
                     END IF;
@@ -198,13 +198,10 @@ BEGIN
                 END LOOP;
             END IF;
             IF refusal IS NULL AND NOT dry_run AND NOT check_each THEN
-                IF EXISTS (SELECT FROM pg_proc f WHERE f.oid = ANY (ours.routines) AND age(f.xmin) <= 0)
+                EXECUTE token_query INTO token_now;
+                IF token_now IS DISTINCT FROM token
                    OR EXISTS (SELECT FROM migrollback_schema.migration_history h
                               WHERE age(h.xmin) <= 0 AND h.migration_name <> ALL (names)) THEN
-                    outcome := touched;
-                    RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
-                END IF;
-                IF migrollback_schema.migration_system_token() <> token THEN
                     outcome := touched;
                     RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
                 END IF;
