@@ -15,6 +15,7 @@ from docutils import nodes
 from facts import PACKAGE, Facts, facts
 
 import migrollback_nb
+from migrollback_nb.cli.command import TASKS
 from migrollback_nb.cli.commands import describe_commands, get_parser
 from migrollback_nb.core import errors
 
@@ -91,12 +92,20 @@ def _table(described: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def cli_reference() -> str:
-    """Every command with its arguments, from the table of commands."""
+    """Every command with its arguments, by task, from the table of commands."""
     epilog = (get_parser().epilog or "").strip()
     lines = ["```text", epilog, "```", "", "## Common options", "", *_table(common_options()), ""]
+    by_task = {task: [name for name, one in commands().items() if one["task"] == task] for task in TASKS}
+    lines += ["| to | commands |", "| --- | --- |"]
+    lines += [
+        f"| {TASKS[task][0].lower()} | {', '.join(f'[{name}](#{name})' for name in names)} |"
+        for task, names in by_task.items()
+    ]
+    lines.append("")
     for name, command in commands().items():
-        text = command["help"]
-        lines += [f"## {name}", "", escaped(text[:1].upper() + text[1:]) + ".", "", "```text", _usage(name), "```", ""]
+        text = f"{command['help'][:1].upper()}{command['help'][1:]}. {command['more']}".strip()
+        lines += [f"## {name}", "", escaped(text), "", "```text", _usage(name), "```", ""]
+        lines += ["```sh", command["example"], "```", ""]
         if own := arguments(name):
             lines += [*_table(own), ""]
         lines += [f"[JSON of this command](json.md#{name})", ""] if name in _json_commands() else []

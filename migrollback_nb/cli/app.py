@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb.cli.arguments import COMMON
@@ -25,6 +25,7 @@ from migrollback_nb.core.errors import (
     UsageError,
 )
 from migrollback_nb.core.html import visible
+from migrollback_nb.core.selectors.near import one_of
 
 if TYPE_CHECKING:
     from migrollback_nb.migrations import Migrations
@@ -48,7 +49,7 @@ def run(argv: Sequence[str], out: TextIO | None = None, err: TextIO | None = Non
     out = out if out is not None else sys.stdout
     err = err if err is not None else sys.stderr
     stdin = stdin if stdin is not None else sys.stdin
-    parsed = _parse(argv, err)
+    parsed = _parse(argv, out, err)
     if isinstance(parsed, int):
         return parsed
     try:
@@ -90,21 +91,28 @@ def main() -> None:
 # -- what was typed ----------------------------------------------------------------------------------------------------
 
 
-def _parse(argv: Sequence[str], err: TextIO) -> argparse.Namespace | int:
-    """What was typed, or the exit status where argparse or this has said what is wrong with it."""
+def _parse(argv: Sequence[str], out: TextIO, err: TextIO) -> argparse.Namespace | int:
+    """What was typed, or the exit status where this has said what is wrong with it, or has printed the help."""
     if strange := [word for word in argv if any("\ud800" <= sign <= "\udfff" for sign in word)]:
         # Python keeps bytes that are no UTF-8 as lone surrogates, which no database can hold
         shown = strange[0].encode(errors="backslashreplace").decode()
         err.write(f"❌ {visible(shown)} is not UTF-8\nSet the terminal to UTF-8, or write it in other words.\n")
         return UsageError.exit_code
+    if not argv:
+        out.write(get_parser().format_help())
+        return UsageError.exit_code  # a script whose command is empty has done nothing
     place, command = _find_command(argv)
     passed_on: list[str] = []
     if command == "lab" and argv[place + 1 : place + 2] not in (["-h"], ["--help"]):
         argv, passed_on = argv[: place + 1], list(argv[place + 1 :])  # argparse would take jupyter's options for ours
     try:
-        args = get_parser(command).parse_args(argv)
-    except SystemExit as ended:  # argparse has printed the usage
-        return ended.code if isinstance(ended.code, int) else 2
+        with redirect_stdout(out):  # to which argparse prints its help
+            args = get_parser(command).parse_args(argv)
+    except UsageError as error:
+        err.write(f"❌ {visible(str(error))}\n")
+        return error.exit_code
+    except SystemExit as ended:  # the help was printed
+        return ended.code if isinstance(ended.code, int) else 0
     args.passed_on = passed_on
     return args
 
@@ -114,6 +122,8 @@ def _find_command(argv: Sequence[str]) -> tuple[int, str | None]:
     options = {name for option in COMMON for name in option.names}
     place = 0
     while place < len(argv) and argv[place].startswith("-"):
+        if argv[place] in ("-h", "--help"):
+            return place, None  # of all commands
         place += 2 if argv[place] in options else 1
     return place, argv[place] if place < len(argv) and argv[place] in COMMANDS else None
 
@@ -156,7 +166,8 @@ def check_options(command: Command, args: argparse.Namespace) -> None:
         )
     form = common(args, "format")
     if form is not None and form not in command.formats:
-        raise UsageError(f"--format {form} is for deps only", hint="Use table, json or tsv.")
+        of = [name for name, one in COMMANDS.items() if form in one.formats]
+        raise UsageError(f"--format {form} is for {one_of(of, 'and')} only", hint=f"Use {one_of(command.formats)}.")
 
 
 def _perform(command: Command, call: Call) -> int:

@@ -1,26 +1,11 @@
-"""What the commands take: their arguments as data, and the parser that is made of them. Writes nothing."""
+"""What the commands take: their arguments as data, of which `parser` makes a parser. Writes nothing."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
 from typing import Any
 
-from migrollback_nb.cli.command import Argument, Command
-from migrollback_nb.core.version import __version__
-
-_EPILOG = """\
-exit status: 0 done, or nothing to do; 1 failed; 2 wrong usage; 3 refused by a safety rule, nothing was changed.
-Results go to standard output, remarks to standard error. All times are UTC: 2025-01-20 14:30:05 UTC for people, ISO
-8601 in json and tsv.
-
-The database is named by --dsn, else by the first of MIGROLLBACK_DSN, DATABASE_URL, SUPABASE_DB_URL, PGSERVICE, PGHOST
-... that is set.
-
-A database is production when install --production has marked it, or when MIGROLLBACK_PRODUCTION matches its host, its
-database or host:port/database (patterns as *.prod.example.com, shop_live, separated by commas). There a rollback needs
-a reason, and a person types its name.
-"""
+from migrollback_nb.cli.command import Argument
 
 
 def argument(*names: str, migration: bool = False, either: str | None = None, **settings: Any) -> Argument:
@@ -52,7 +37,10 @@ COMMON = (
         "--format",
         default=argparse.SUPPRESS,
         choices=("table", "json", "tsv", "dot", "svg", "mermaid"),
-        help="how results are printed (default table; dot and svg: of deps and graph; mermaid: of graph)",
+        metavar="FORM",
+        help=(
+            "how results are printed: table (default), json or tsv; of deps and graph also dot or svg, of graph mermaid"
+        ),
     ),
 )
 
@@ -121,7 +109,14 @@ PLAN = (
     *_select(_CLOSED, without="with --select: leave these out"),
 )
 
-LIST = _select("only what a selector means")
+_SYSTEM = argument("--system", action="store_true", help="also the migration of the rollback system itself")
+_WIDE = argument("--wide", action="store_true", help="all columns, and each row in one line, however long that is")
+_SINCE = argument("--since", metavar="WHEN", help="only from then on: 7d, 36h, 3mo, yesterday, 2026-11 or an ISO time")
+_UNTIL = argument("--until", metavar="WHEN", help="only before then; of a day or month, up to its end")
+
+LIST = (*_select("only what a selector means"), _SYSTEM, _WIDE)
+
+DEPLOYS = (_WIDE,)
 
 VERIFY_ROLLBACK = (
     _NAME,
@@ -276,8 +271,8 @@ APPLY = (
 HISTORY = (
     *_select("only what a selector means"),
     argument("--status", choices=("applied", "rolled_back", "failed"), help="only those of this status"),
-    argument("--since", metavar="WHEN", help="only from then on: 7d, 36h, 3mo, yesterday, 2026-11 or an ISO time"),
-    argument("--until", metavar="WHEN", help="only before then; of a day or month, up to its end"),
+    _SINCE,
+    _UNTIL,
     argument(
         "--on",
         choices=("applied", "rolled_back", "last"),
@@ -288,6 +283,8 @@ HISTORY = (
     argument("--limit", type=int, metavar="N", help="no more than so many"),
     argument("--without-rollback", action="store_true", help="only applied ones without rollback SQL"),
     _deploy("only what the newest deploy of this label brought"),
+    _SYSTEM,
+    _WIDE,
 )
 
 LAST = (_deploy("the last of what this deploy brought and is still applied; prints nothing when there is none"),)
@@ -320,6 +317,7 @@ DEPS = (
         help="how many dependencies away the neighbourhood reaches (default 2)",
     ),
     argument("--hide-rolled-back", action="store_true", help="leave out what is rolled back"),
+    _WIDE,
     argument(
         "--dismiss",
         nargs=2,
@@ -398,7 +396,7 @@ GRAPH = (
 
 SNAPSHOT = (_NAME, argument("description", metavar="TEXT", nargs="?", help="why it is taken"))
 
-SNAPSHOTS = (_optional("only those taken for this migration"),)
+SNAPSHOTS = (_optional("only those taken for this migration"), _WIDE)
 
 DIFF = (
     argument(
@@ -413,6 +411,17 @@ DIFF = (
 EVENTS = (
     _optional("only events of this migration"),
     *_select("only of what a selector means"),
+    argument(
+        "--event",
+        metavar="KIND",
+        action="append",
+        help="only events of this kind, such as rolled_back or failed; several times: of any of them",
+    ),
+    _SINCE,
+    _UNTIL,
+    argument("--limit", type=int, metavar="N", help="only the newest so many"),
+    argument("--reverse", action="store_true", help="newest first"),
+    _WIDE,
     argument(
         "--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)"
     ),
@@ -459,38 +468,3 @@ REPORT = (
         help="where it goes; over no file that is there (default: a dated name in the current folder)",
     ),
 )
-
-
-def build_parser(commands: Iterable[Command]) -> argparse.ArgumentParser:
-    """Make the parser of some commands; reads nothing and writes nothing."""
-    parser = argparse.ArgumentParser(
-        prog="migrollback",
-        description="Roll back PostgreSQL migrations safely.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"migrollback {__version__}")
-    _add_common(parser)
-    parsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in commands:
-        text = command.help
-        made = parsers.add_parser(command.name, help=text, description=text[0].upper() + text[1:] + ".")
-        if not command.by_itself:
-            _add_common(made)
-        _add(made, command.arguments)
-    return parser
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    _add(parser.add_argument_group("common options, before or after the command"), COMMON)
-
-
-def _add(made: Any, arguments: Sequence[Argument]) -> None:  # argparse has no public name for what holds arguments
-    groups: dict[str, Any] = {}
-    for one in arguments:
-        to = made
-        if one.either is not None:
-            if one.either not in groups:
-                groups[one.either] = made.add_mutually_exclusive_group()
-            to = groups[one.either]
-        to.add_argument(*one.names, **one.settings)

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 #: What ``--format`` takes, unless a command takes more.
 FORMATS = ("table", "json", "tsv")
 
+#: What people come to do, in the order of the help: its title, and an example.
+TASKS = {
+    "know": ("Know, before anything changes", "migrollback rehearse 20250120_add_user_settings"),
+    "do": ("Do", 'migrollback rollback 20250120_add_user_settings --reason "INC-42"'),
+    "look back": ("Look back", "migrollback history --since 7d --status rolled_back"),
+    "set up": ("Set up", "migrollback install --dsn postgresql://user@host/database"),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Argument:
@@ -40,6 +48,18 @@ class Argument:
         """Its attribute of what is parsed."""
         return str(self.settings.get("dest") or self.names[0].lstrip("-").replace("-", "_"))
 
+    @property
+    def required(self) -> bool:
+        """Whether the command cannot do without it."""
+        return bool(self.settings.get("required", not self.is_option and "nargs" not in self.settings))
+
+    @property
+    def value(self) -> str:
+        """What stands for its value."""
+        choices = self.settings.get("choices")
+        shown = self.settings.get("metavar") or ("{" + ",".join(choices) + "}" if choices else self.destination)
+        return shown if isinstance(shown, str) else " ".join(shown)
+
     def to_dict(self) -> dict[str, Any]:
         """What a reference says of it; its keys are those of `describe_commands`."""
         settings = self.settings
@@ -50,7 +70,7 @@ class Argument:
             "help": settings["help"],
             "choices": settings.get("choices"),
             "default": None if default in (None, argparse.SUPPRESS, [], False) else default,
-            "required": bool(settings.get("required", not self.is_option and "nargs" not in settings)),
+            "required": self.required,
             "repeatable": settings.get("action") == "append" or settings.get("nargs") == "*",
             "takes_migrations": self.migration,
         }
@@ -62,6 +82,9 @@ class Command:
 
     name: str  #: as it is typed
     help: str  #: what it does, in one line
+    more: str = ""  #: what is to be known besides: in its own help, not in the list of commands
+    task: str  #: which of `TASKS` it belongs to
+    example: str  #: a line that calls it
     run: Callable[[Call], Any]  #: does it, and returns what the public method returns, or rows for a terminal
     arguments: tuple[Argument, ...] = ()  #: its own, besides the common options
     title: Callable[[argparse.Namespace], str] = lambda _: ""  #: what a terminal shows before it begins
@@ -84,10 +107,13 @@ class Command:
         return any(argument.migration and not argument.is_option for argument in self.arguments)
 
     def to_dict(self) -> dict[str, Any]:
-        """What a reference says of it: name, help, arguments, formats, common_options (whether they are for it)."""
+        """What a reference says of it; its keys are those of `describe_commands`."""
         return {
             "name": self.name,
             "help": self.help,
+            "more": self.more,
+            "task": self.task,
+            "example": self.example,
             "arguments": [argument.to_dict() for argument in self.arguments],
             "formats": self.formats,
             "common_options": not self.by_itself,

@@ -12,6 +12,7 @@ from typing import Any
 
 from migrollback_nb.cli import actions, arguments, listings, tables
 from migrollback_nb.cli.command import FORMATS, Call, Command
+from migrollback_nb.cli.parser import build_parser
 from migrollback_nb.core.html import visible
 
 
@@ -65,29 +66,40 @@ _TABLE = (
     Command(
         name="list",
         help="list the applied migrations and whether each may be rolled back",
+        task="know",
+        example="migrollback list --select table:users",
         arguments=arguments.LIST,
         run=listings.list_migrations,
         show=tables.show_list,
     ),
     Command(
         name="check",
-        help="check whether a migration may be rolled back (exit status 3: it may not)",
+        help="check whether a migration may be rolled back",
+        more="Exit status 3: it may not.",
+        task="know",
+        example="migrollback check 20250120_add_user_settings",
         arguments=arguments.CHECK,
         title=_titled("🔍 Checking rollback status for: {name}\n\n"),
         run=lambda call: call.db.check(call.args.name),
         status=_unless(lambda check: check.can_rollback, 3),
     ),
     Command(
-        name="rollback",
-        help="roll a migration or a deploy back, after showing what it is and asking",
-        arguments=arguments.ROLLBACK,
-        title=_rollback_title,
-        run=actions.rollback,
-        needs_system=lambda args: not args.dry_run,
+        name="plan",
+        help="show in which order a migration and all that depends on it would be rolled back",
+        task="know",
+        example="migrollback plan 20250119_add_analytics_queue",
+        arguments=arguments.PLAN,
+        run=actions.plan,
     ),
     Command(
         name="rehearse",
-        help="run a rollback for real, undo it, and show what it did (exit status 1: it would fail)",
+        help="run a rollback for real, undo it, and show what it did",
+        more=(
+            "Exit status 1: it would fail; 3: it was stopped, because others would have waited for too long, and"
+            " nothing is known."
+        ),
+        task="know",
+        example="migrollback rehearse 20250119_add_analytics_queue --chain",
         arguments=arguments.REHEARSE,
         title=_rehearse_title,
         run=actions.rehearse,
@@ -95,77 +107,10 @@ _TABLE = (
         needs_system=_always,
     ),
     Command(
-        name="register",
-        help="register a migration that is applied, or update what is registered of it",
-        arguments=arguments.REGISTER,
-        title=_titled("📝 Registering migration: {name}\n"),
-        run=lambda call: call.db.register(call.args.name),
-        needs_system=_always,
-    ),
-    Command(
-        name="template",
-        help=(
-            "write the rollback block of a migration: what undoes its up migration (needs no database; one named by"
-            " --dsn says how it is to be written)"
-        ),
-        arguments=arguments.TEMPLATE,
-        title=_titled("📝 Generating rollback template for: {name}\n\n"),
-        run=actions.template,
-        status=_unless(lambda made: made.proof is None or made.proof.grade in ("restores", "loses_data")),
-    ),
-    Command(
-        name="sync",
-        help="register all migrations of the folder that are not registered yet, and record what the deploy tool did",
-        arguments=arguments.SYNC,
-        title=_titled("🔄 Syncing migration files with database...\n\n"),
-        run=actions.sync,
-        status=_unless(lambda synced: not synced.failed),
-        needs_system=_always,
-    ),
-    Command(
-        name="install",
-        help="install the rollback system into the database, or bring an older one up to date",
-        arguments=arguments.INSTALL,
-        run=actions.install,
-    ),
-    Command(
-        name="apply",
-        help="run up migrations and register them",
-        arguments=arguments.APPLY,
-        run=actions.apply,
-        needs_system=_always,
-    ),
-    Command(
-        name="history",
-        help="show the history of all migrations",
-        arguments=arguments.HISTORY,
-        run=listings.history,
-    ),
-    Command(
-        name="last",
-        help="print the name of the migration that was applied last, for scripts",
-        arguments=arguments.LAST,
-        run=listings.last,
-        # a deploy of nothing is no failure: a script goes on with an empty name
-        status=lambda call, name: 0 if name is not None or call.args.deploy is not None else 1,
-    ),
-    Command(
-        name="deploys",
-        help="list the deploys: label, time, person, migrations, state",
-        run=listings.deploys,
-    ),
-    Command(
-        name="resolve",
-        help="record how a failed migration stands, once you have looked after it",
-        arguments=arguments.RESOLVE,
-        run=lambda call: call.db.resolve(
-            call.args.name, status=call.args.status, reason=call.args.reason, force=call.args.force
-        ),
-        needs_system=_always,
-    ),
-    Command(
         name="deps",
-        help="show dependencies",
+        help="show which migration depends on which",
+        task="know",
+        example="migrollback deps 20250119_add_analytics_queue",
         arguments=arguments.DEPS,
         run=listings.dependencies,
         needs_system=lambda args: (args.record and args.infer and args.name is None) or args.dismiss is not None,
@@ -174,57 +119,73 @@ _TABLE = (
     Command(
         name="graph",
         help="draw migrations and what they depend on",
+        task="know",
+        example="migrollback graph 20250119_add_analytics_queue+ --output chain.svg",
         arguments=arguments.GRAPH,
         run=listings.graph,
         formats=(*FORMATS, "dot", "svg", "mermaid"),
     ),
     Command(
-        name="plan",
-        help="show in which order a migration and all that depends on it would be rolled back",
-        arguments=arguments.PLAN,
-        run=actions.plan,
-    ),
-    Command(
-        name="snapshot",
-        help="store the schema as it stands",
-        arguments=arguments.SNAPSHOT,
-        run=lambda call: call.db.snapshot(call.args.name, call.args.description),
-        needs_system=_always,
-    ),
-    Command(
-        name="snapshots",
-        help="list the snapshots of the schema",
-        arguments=arguments.SNAPSHOTS,
-        run=listings.snapshots,
-    ),
-    Command(
-        name="diff",
-        help="show what differs between two snapshots, or between one and now (exit status 0: nothing, 1: something)",
-        arguments=arguments.DIFF,
-        run=lambda call: call.db.diff(call.args.old, call.args.new),
-        status=_unless(lambda found: not found.changes),
-    ),
-    Command(
-        name="events",
-        help="show the audit log",
-        arguments=arguments.EVENTS,
-        run=listings.events,
-        status=_unless(lambda found: getattr(found, "intact", True)),
+        name="template",
+        help="write the rollback block of a migration: what undoes its up migration",
+        more="It needs no database; one that --dsn names says in which form it is written.",
+        task="know",
+        example="migrollback template 20251019232120_ai_routing_metadata --prove",
+        arguments=arguments.TEMPLATE,
+        title=_titled("📝 Generating rollback template for: {name}\n\n"),
+        run=actions.template,
+        status=_unless(lambda made: made.proof is None or made.proof.grade in ("restores", "loses_data")),
     ),
     Command(
         name="verify",
-        help="try every rollback of the folder on a scratch database and grade whether it restores what was there",
+        help="try every rollback of the folder on a scratch database and grade what it restores",
+        task="know",
+        example="migrollback verify --require restores --junit rollbacks.xml",
         arguments=arguments.VERIFY,
         run=actions.verify,
         status=_verify_status,
         needs_system=lambda args: args.record,
     ),
     Command(
-        name="verify-rollback",
-        help=(
-            "verify the last rollback of a migration later, where that could not be done at once (exit status 1: not"
-            " restored)"
+        name="rollback",
+        help="roll back a migration, a deploy or a selection, after showing what runs and asking",
+        more=(
+            "It runs in one transaction, whole or not at all; statement by statement only where its block says"
+            " transaction:false."
         ),
+        task="do",
+        example="migrollback rollback 20250120_add_user_settings --dry-run",
+        arguments=arguments.ROLLBACK,
+        title=_rollback_title,
+        run=actions.rollback,
+        needs_system=lambda args: not args.dry_run,
+    ),
+    Command(
+        name="apply",
+        help="run up migrations and register them",
+        task="do",
+        example="migrollback apply --deploy 2025-01-20",
+        arguments=arguments.APPLY,
+        run=actions.apply,
+        needs_system=_always,
+    ),
+    Command(
+        name="resolve",
+        help="record how a failed migration stands, once you have looked",
+        task="do",
+        example='migrollback resolve 20250124_add_gift_cards --as applied --reason "Looked"',
+        arguments=arguments.RESOLVE,
+        run=lambda call: call.db.resolve(
+            call.args.name, status=call.args.status, reason=call.args.reason, force=call.args.force
+        ),
+        needs_system=_always,
+    ),
+    Command(
+        name="verify-rollback",
+        help="verify the last rollback of a migration now, where that could not be done at once",
+        more="Exit status 1: it did not restore what was there.",
+        task="do",
+        example="migrollback verify-rollback 20250120_add_user_settings",
         arguments=arguments.VERIFY_ROLLBACK,
         title=_titled("🔍 Verifying the rollback of: {name}\n"),
         run=actions.verify_rollback,
@@ -234,27 +195,124 @@ _TABLE = (
     Command(
         name="runbook",
         help="copy the runbook's notebooks for a migration, filled in, into a dated folder",
+        task="do",
+        example="migrollback runbook 20250120_add_user_settings --ticket INC-42",
         arguments=arguments.RUNBOOK,
         run=actions.runbook,
     ),
     Command(
+        name="snapshot",
+        help="store the schema as it stands",
+        task="do",
+        example='migrollback snapshot 20250120_add_user_settings "before the incident"',
+        arguments=arguments.SNAPSHOT,
+        run=lambda call: call.db.snapshot(call.args.name, call.args.description),
+        needs_system=_always,
+    ),
+    Command(
+        name="history",
+        help="show the history of all migrations",
+        task="look back",
+        example="migrollback history --since 7d --status rolled_back",
+        arguments=arguments.HISTORY,
+        run=listings.history,
+    ),
+    Command(
+        name="last",
+        help="print the name of the migration that was applied last, for scripts",
+        task="look back",
+        example="migrollback last --deploy 2025-01-20",
+        arguments=arguments.LAST,
+        run=listings.last,
+        # a deploy of nothing is no failure: a script goes on with an empty name
+        status=lambda call, name: 0 if name is not None or call.args.deploy is not None else 1,
+    ),
+    Command(
+        name="deploys",
+        arguments=arguments.DEPLOYS,
+        help="list the deploys: label, time, person, migrations, state",
+        task="look back",
+        example="migrollback deploys",
+        run=listings.deploys,
+    ),
+    Command(
+        name="events",
+        help="show the audit log, or check that it is intact",
+        task="look back",
+        example="migrollback events --since yesterday --event rolled_back",
+        arguments=arguments.EVENTS,
+        run=listings.events,
+        status=_unless(lambda found: getattr(found, "intact", True)),
+    ),
+    Command(
+        name="snapshots",
+        help="list the snapshots of the schema",
+        task="look back",
+        example="migrollback snapshots 20250120_add_user_settings",
+        arguments=arguments.SNAPSHOTS,
+        run=listings.snapshots,
+    ),
+    Command(
+        name="diff",
+        help="show what differs between two snapshots, or between one and now",
+        more="Exit status 0: nothing differs; 1: something does.",
+        task="look back",
+        example="migrollback diff 20250120_add_user_settings now",
+        arguments=arguments.DIFF,
+        run=lambda call: call.db.diff(call.args.old, call.args.new),
+        status=_unless(lambda found: not found.changes),
+    ),
+    Command(
         name="report",
         help="write the whole story of a migration's rollback as one HTML file",
+        task="look back",
+        example="migrollback report 20250120_add_user_settings",
         arguments=arguments.REPORT,
         run=lambda call: str(call.db.report(call.args.name, call.args.file)),
     ),
     Command(
+        name="install",
+        help="install the rollback system into the database, or bring an older one up to date",
+        task="set up",
+        example="migrollback install --dsn postgresql://user@host/database",
+        arguments=arguments.INSTALL,
+        run=actions.install,
+    ),
+    Command(
+        name="sync",
+        help="register the migrations of the folder that are not registered yet, and record what the deploy tool did",
+        task="set up",
+        example="migrollback sync --dir supabase/migrations",
+        arguments=arguments.SYNC,
+        title=_titled("🔄 Syncing migration files with database...\n\n"),
+        run=actions.sync,
+        status=_unless(lambda synced: not synced.failed),
+        needs_system=_always,
+    ),
+    Command(
+        name="register",
+        help="register a migration that is applied, or update what is registered of it",
+        task="set up",
+        example="migrollback register 20250120_add_user_settings",
+        arguments=arguments.REGISTER,
+        title=_titled("📝 Registering migration: {name}\n"),
+        run=lambda call: call.db.register(call.args.name),
+        needs_system=_always,
+    ),
+    Command(
         name="demo",
         help="see it work, on the embedded server with a small shop",
+        task="set up",
+        example="migrollback demo",
         run=_demo,
         by_itself=True,
     ),
     Command(
         name="lab",
-        help=(
-            "open JupyterLab on the notebooks, with the embedded server and the demo; further arguments go to jupyter"
-            " lab"
-        ),
+        help="open JupyterLab on the notebooks, with the embedded server and the demo",
+        more="Further arguments go to jupyter lab.",
+        task="set up",
+        example="migrollback lab --port 8890",
         run=_lab,
         by_itself=True,
     ),
@@ -273,7 +331,7 @@ def get_parser(only: str | None = None) -> argparse.ArgumentParser:
         The one command that is going to be parsed: building all of them takes longer than `check` takes to ask the
         database.
     """
-    return arguments.build_parser(COMMANDS.values() if only is None else (COMMANDS[only],))
+    return build_parser(COMMANDS.values() if only is None else (COMMANDS[only],), lambda: COMMANDS)
 
 
 def describe_commands() -> dict[str, Any]:
@@ -283,13 +341,13 @@ def describe_commands() -> dict[str, Any]:
     -------
     dict
         ``common``: the options that stand before or after any command; ``commands``: of each, in the order of the help,
-        name, help, arguments (names, metavar, help, choices, default, required, repeatable, takes_migrations), formats
-        and common_options (whether they are for it).
+        name, help, more, task, example, arguments (names, metavar, help, choices, default, required, repeatable,
+        takes_migrations), formats and common_options (whether they are for it).
 
     Examples
     --------
     >>> [command["name"] for command in describe_commands()["commands"]][:3]
-    ['list', 'check', 'rollback']
+    ['list', 'check', 'plan']
     """
     return {
         "common": [argument.to_dict() for argument in arguments.COMMON],

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from migrollback_nb.cli.colours import paint, wants_colours
 from migrollback_nb.cli.tables import RULE
 from migrollback_nb.cli.terminal import show_ledgers, show_order
 from migrollback_nb.core.errors import ConfirmationRequired, Interrupted, Refused
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 QUESTION = "⚠️  Are you sure you want to rollback this migration? (yes/no): "
 #: How often an empty reason is asked for again.
 _TRIES = 3
-#: White on red, bold; and an end of it.
-_LOUD, _PLAIN = "\x1b[1;97;41m", "\x1b[0m"
 
 
 def confirm(call: Call) -> NothingToRollBack | None:
@@ -111,9 +110,8 @@ def nothing_has_run() -> Iterator[None]:
 def show_target(target: Target, out: TextIO, *, production: bool) -> None:
     """Where it would run; production cannot be overlooked. Writes to the stream."""
     if production:
-        colours = out.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         loud = "  ⚠️  PRODUCTION  ⚠️  "
-        out.write(f"{_LOUD}{loud}{_PLAIN}\n" if colours else f"{loud.strip()}\n")
+        out.write(f"{paint(loud, 'loud', out) if wants_colours(out) else loud.strip()}\n")
     out.write(f"Target: database {visible(target.database)} on {visible(target.host)}:{target.port}\n")
     out.write(
         f"        as user {visible(target.user)} (PostgreSQL {target.server_version}, schema"

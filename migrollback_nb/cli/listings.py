@@ -16,9 +16,9 @@ def list_migrations(call: Call) -> Any:
     """All applied migrations. Does not write."""
     args = call.args
     if not call.terminal:
-        return call.db.list(args.select, args.exclude)
+        return call.db.list(args.select, args.exclude, system=args.system)
     return Listing(
-        rows=call.db.list_rows(args.select, args.exclude, system=True),
+        rows=call.db.list_rows(args.select, args.exclude, system=args.system),
         columns=(
             "migration_name",
             "migration_version",
@@ -31,6 +31,8 @@ def list_migrations(call: Call) -> Any:
             "verdict",
             "headline",
         ),
+        spare=("has_rollback_sql", "can_rollback", "applied_at"),
+        wide=args.wide,
         warnings=(*call.db.half_applied_warnings(), *call.db.ledger_warnings()),
     )
 
@@ -49,11 +51,12 @@ def history(call: Call) -> Any:
         "limit": args.limit,
         "without_rollback": args.without_rollback,
         "deploy": args.deploy,
+        "system": args.system,
     }
     if not call.terminal:
         return call.db.history(**wanted)
     return Listing(
-        rows=call.db.history_rows(**wanted, system=True),
+        rows=call.db.history_rows(**wanted),
         columns=(
             "migration_name",
             "migration_version",
@@ -79,6 +82,8 @@ def history(call: Call) -> Any:
             "tool",
         ),
         short=("migration_name", "status", "applied_at", "applied_by", "rollback_at", "rollback_by", "notes"),
+        spare=("rollback_by", "applied_by", "rollback_at", "applied_at"),
+        wide=args.wide,
         warnings=call.db.history_warnings(),
     )
 
@@ -103,7 +108,9 @@ def deploys(call: Call) -> Any:
             "rolled_back",
             "duration_ms",
         ),
-        short=("label", "deployed_at", "deployed_by", "migrations", "state"),
+        short=("label", "state", "deployed_at", "deployed_by", "migrations"),
+        spare=("deployed_by",),
+        wide=call.args.wide,
     )
 
 
@@ -115,10 +122,13 @@ def events(call: Call) -> Any:
     if args.name is not None and args.select is not None:
         raise UsageError("events takes a migration's name or --select SELECTOR, one of them")
     select = args.name if args.select is None else args.select
+    wanted = {"event": args.event, "since": args.since, "until": args.until, "limit": args.limit}
     if not call.terminal:
-        return call.db.events(select, exclude=args.exclude)
+        from_the_newest = args.reverse or args.limit is not None
+        frame = call.db.events(select, exclude=args.exclude, newest_first=from_the_newest, **wanted)
+        return frame if args.reverse or not from_the_newest else frame.iloc[::-1].reset_index(drop=True)
     return Listing(
-        rows=call.db.event_rows(select, args.exclude),
+        rows=call.db.event_rows(select, args.exclude, newest_first=args.reverse, **wanted),
         columns=(
             "event_number",
             "occurred_at",
@@ -132,7 +142,9 @@ def events(call: Call) -> Any:
             "previous_hash",
             "hash",
         ),
-        short=("event_number", "occurred_at", "event", "migration_name", "database_user", "client", "reason"),
+        short=("migration_name", "event_number", "occurred_at", "event", "database_user", "client", "reason"),
+        spare=("client", "database_user", "event_number"),
+        wide=args.wide,
     )
 
 
@@ -143,6 +155,9 @@ def snapshots(call: Call) -> Any:
     return Listing(
         rows=call.db.snapshot_rows(call.args.name),
         columns=("id", "migration_name", "description", "taken_at", "taken_by", "objects", "bytes"),
+        short=("migration_name", "id", "taken_at", "taken_by", "objects", "bytes", "description"),
+        spare=("bytes", "taken_by", "objects"),
+        wide=call.args.wide,
     )
 
 
@@ -161,6 +176,9 @@ def dependencies(call: Call) -> Any:
         return Listing(
             rows=rows,
             columns=("migration_name", "depends_on", "because", "source", "recorded"),
+            short=("migration_name", "depends_on", "source", "recorded", "because"),
+            spare=("source", "recorded"),
+            wide=args.wide,
             warnings=tuple(remarks),
         )
     if drawn or (not args.dismissed and not call.terminal and common(args, "format") is None):
@@ -179,7 +197,9 @@ def dependencies(call: Call) -> Any:
     return Listing(
         rows=rows,
         columns=("migration_name", "depends_on", "status", "depends_on_status", "created_at", "source", "because"),
-        short=("migration_name", "depends_on", "status", "depends_on_status", "source", "because"),
+        short=("migration_name", "status", "depends_on", "depends_on_status", "source", "because"),
+        spare=("depends_on_status", "status", "source"),
+        wide=args.wide,
     )
 
 

@@ -6,7 +6,7 @@ import io
 import os
 import re
 import shlex
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,21 +201,18 @@ class Magic:
 
 def _parse(line: str, *, show_help: bool = True) -> argparse.Namespace | None:
     """Parse as the command line does; None when that was a call for help, which is printed then. Never exits."""
-    said, complained = io.StringIO(), io.StringIO()
     try:
         words = shlex.split(line)
     except ValueError as error:
         raise UsageError(f"%migrollback cannot be read: {str(error).lower()}", hint="Close what is quoted.") from None
+    said = io.StringIO()
     try:
-        with redirect_stdout(said), redirect_stderr(complained):
+        with redirect_stdout(said):
             return get_parser().parse_args(words)
-    except SystemExit as ended:
-        if not ended.code and not show_help:
-            return None
-        if not ended.code:
+    except SystemExit:
+        if show_help:
             print(said.getvalue(), end="")
-            return None
-    usage, _, problem = complained.getvalue().strip().partition("error: ")
-    raise UsageError(
-        _SECRET.sub(r"\1\2***", problem or usage), hint="%migrollback --help shows the commands."
-    ) from None
+        return None
+    except UsageError as error:
+        hint = (error.hint or "").replace("migrollback ", "%migrollback ")
+        raise UsageError(_SECRET.sub(r"\1\2***", error.message), hint=_SECRET.sub(r"\1\2***", hint)) from None

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TextIO
 
+from migrollback_nb.cli.colours import KIND, paint, wants_colours
+from migrollback_nb.cli.layout import GAP, Column, fitted, rows_of, wrapped
 from migrollback_nb.core.html import visible
 from migrollback_nb.core.times import iso_time, show_time
 
 RULE = "─" * 76
+
+#: What people read, where that is not the column's name; the panels say the same.
+_HEADINGS = {
+    "migration_name": "Migration",
+    "rollback_at": "Rolled back at",
+    "rollback_by": "Rolled back by",
+    "depends_on_status": "Its status",
+    "event_number": "No.",
+    "occurred_at": "At",
+    "database_user": "By",
+    "client": "From",
+    "blocking_reason": "Blocking Reason",
+    "can_rollback": "Can Rollback",
+    "has_rollback_sql": "Has Rollback",
+}
+#: Columns that hold sentences or lists.
+_TEXTS = frozenset({"notes", "reason", "because", "blocking_reason", "description", "migrations"})
+#: Columns whose words have a colour.
+_COLOURED = frozenset({"status", "depends_on_status", "verdict", "event", "state"})
+_LIST_COLUMNS = ("migration_name", "can_rollback", "applied_at", "has_rollback_sql", "verdict", "blocking_reason")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +43,9 @@ class Listing:
 
     rows: Sequence[Mapping[str, Any]]
     columns: tuple[str, ...]  #: in JSON and tab-separated text
-    short: tuple[str, ...] = ()  #: in a table on a terminal; by default all
+    short: tuple[str, ...] = ()  #: in a table for people; by default all
+    spare: tuple[str, ...] = ()  #: of these the first are left out first, where the terminal is narrow
+    wide: bool = False  #: a table as wide as it takes: a line for each row, nothing left out
     warnings: tuple[str, ...] = ()  #: what a person should know
 
     def to_dict(self) -> list[dict[str, Any]]:
@@ -31,33 +56,107 @@ class Listing:
 def show_list(listing: Listing, out: TextIO, _: TextIO) -> None:
     """The listing of the specification."""
     out.write("📋 Listing rollbackable migrations...\n\nApplied Migrations:\n\n")
-    out.write(
-        f"{RULE}\n{'Migration':<50} {'Can Rollback':<12} {'Applied At':<23} {'Has Rollback':<12} {'Verdict':<13}"
-        f" Blocking Reason\n{RULE}\n"
-    )
-    rows = listing.rows
-    for row in rows:
-        can = "✅ Yes" if row["can_rollback"] else "❌ No"
-        has = "✅" if row["has_rollback_sql"] else "❌"
-        applied_at = "-" if row["applied_at"] is None else show_time(row["applied_at"])
-        out.write(
-            f"{visible(row['migration_name']):<50} {can:<11} {applied_at:<23} {has:<11} {row['verdict'] or '-':<13}"
-            f" {visible(row['blocking_reason'] or '-')}\n"
-        )
-    out.write(f"{RULE}\n\nTotal: {len(rows)} migrations\nRollbackable: {sum(row['can_rollback'] for row in rows)}\n")
-
-
-def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
-    """Rows under aligned headings, one line each; long cells are cut, and end in … then."""
-    whole = ([visible(_cell(row[column], show_time)).replace("\n", " ") for column in columns] for row in rows)
-    cells = [[text if len(text) <= 80 else text[:79] + "…" for text in line] for line in whole]
-    widths = [
-        max(len(name), *(len(line[place]) for line in cells), 0) if cells else len(name)
-        for place, name in enumerate(columns)
+    words = {True: ("✅ Yes", "✅"), False: ("❌ No", "❌")}
+    shown = [
+        {
+            **row,
+            "can_rollback": words[row["can_rollback"]][0],
+            "has_rollback_sql": words[row["has_rollback_sql"]][1],
+            "applied_at": "-" if row["applied_at"] is None else show_time(row["applied_at"]),
+            "blocking_reason": row["blocking_reason"] or "-",
+            "verdict": row["verdict"] or "-",
+        }
+        for row in listing.rows
     ]
-    for line in [list(columns), ["-" * width for width in widths], *cells]:
-        out.write("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n")
-    out.write(f"({len(rows)} rows)\n")
+    headings = {"applied_at": "Applied At"}
+    left_out = _write(replace(listing, rows=shown), _LIST_COLUMNS, headings, out, above=True)
+    can = sum(row["can_rollback"] for row in listing.rows)
+    out.write(f"\nTotal: {len(shown)} migrations\nRollbackable: {can}\n{left_out}")
+
+
+def show_table(listing: Listing, out: TextIO) -> None:
+    """Rows under aligned headings, as wide as the terminal; in a pipe each is one line."""
+    left_out = _write(listing, listing.short or listing.columns, {}, out)
+    count = len(listing.rows)
+    out.write(f"({count:,} {'row' if count == 1 else 'rows'})\n{left_out}")
+
+
+def _write(
+    listing: Listing, names: Sequence[str], headings: Mapping[str, str], out: TextIO, *, above: bool = False
+) -> str:
+    """Write a table, and give the line that says which columns do not fit."""
+    width = shutil.get_terminal_size().columns if out.isatty() and not listing.wide else None
+    columns = [_column(listing, name, headings.get(name) or heading_of(name), width) for name in names]
+    layout = fitted(columns, width, listing.spare)
+    rule = "─" * (layout.width if width is None else width if layout.below is not None else min(layout.width, width))
+    heads = [wrapped(column.heading, size) for column, size in zip(layout.columns, layout.widths, strict=True)]
+    high = max(map(len, heads))
+    lines: list[list[tuple[Column | None, str, int]]] = [
+        [
+            (column, ([""] * (high - len(head)) + head)[line], size)
+            for column, head, size in zip(layout.columns, heads, layout.widths, strict=True)
+        ]
+        for line in range(high)
+    ]
+    if above:
+        out.write(f"{rule}\n")
+    out.writelines(f"{paint(_line(line), 'heading', out)}\n" for line in lines)
+    out.write(f"{rule}\n")
+    coloured = wants_colours(out)
+    for place in range(len(listing.rows)):
+        for line in rows_of(layout, place, width):
+            out.write(_line(line, out if coloured else None) + "\n")
+    out.write(f"{rule}\n")
+    if not layout.left_out:
+        return ""
+    what = ", ".join(column.heading for column in layout.left_out)
+    return f"Not shown in {width} columns: {what}. --wide shows all\n"
+
+
+def _line(parts: Sequence[tuple[Column | None, str, int]], coloured: TextIO | None = None) -> str:
+    """One line of a table, its cells padded, and coloured for a stream by the words of closed sets."""
+    from rich.cells import cell_len
+
+    cells = []
+    for column, text, size in parts:
+        pad = " " * (size - (len(text) if text.isascii() else cell_len(text)))
+        shown = text
+        if coloured is not None and column is not None and column.name in _COLOURED:
+            shown = paint(text, KIND.get(text), coloured)
+        elif coloured is not None and column is None:
+            shown = paint(text, "dim", coloured)
+        cells.append(pad + shown if column is not None and column.is_number else shown + pad)
+    return (" " * GAP).join(cells).rstrip()
+
+
+def _column(listing: Listing, name: str, heading: str, width: int | None) -> Column:
+    values = [row[name] for row in listing.rows]
+    is_number = any(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    counted = name != "event_number"  # which is a name, and written as one
+    cells: Sequence[str] = [" ".join(visible(_cell(value, show_time, people=counted)).split("\n")) for value in values]
+    if name == "id" and width is not None:
+        cells = _beginnings(cells)
+    return Column(name, heading, cells, is_text=name in _TEXTS, is_number=is_number)
+
+
+def _beginnings(ids: Sequence[str]) -> Sequence[str]:
+    """So much of each id as tells it from the others, 8 digits at least; `diff` takes that."""
+    for length in (8, 13, 18, 23):
+        short = [text[:length] for text in ids]
+        if len(set(short)) == len(set(ids)):
+            return short
+    return ids
+
+
+def heading_of(name: str) -> str:
+    """A column's heading, as the panels say it; pure.
+
+    Examples
+    --------
+    >>> heading_of("migration_name"), heading_of("deployed_at")
+    ('Migration', 'Deployed at')
+    """
+    return _HEADINGS.get(name) or name.replace("_", " ").capitalize()
 
 
 def show_tsv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
@@ -68,16 +167,18 @@ def show_tsv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: Tex
         out.write("\t".join(_cell(row[column], iso_time).translate(escapes) for column in columns) + "\n")
 
 
-def _cell(value: Any, time: Callable[[datetime], str]) -> str:
+def _cell(value: Any, time: Callable[[datetime], str], *, people: bool = False) -> str:
     match value:
         case None:
             return ""
         case bool():
-            return "true" if value else "false"
+            return ("yes" if value else "no") if people else ("true" if value else "false")
+        case int() if people:
+            return f"{value:,}"
         case datetime():
             return time(value)
         case list() | tuple():
-            return ", ".join(_cell(item, time) for item in value)
+            return ", ".join(_cell(item, time, people=people) for item in value)
         case dict():
             return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)

@@ -89,7 +89,7 @@ def show_result(result: Any, out: TextIO, err: TextIO) -> None:
 
 
 def _listing(result: Listing, out: TextIO, _: TextIO) -> None:
-    show_table(result.rows, result.short or result.columns, out)
+    show_table(result, out)
 
 
 def _check(result: results.CheckResult, out: TextIO, _: TextIO) -> None:

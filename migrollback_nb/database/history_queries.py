@@ -87,6 +87,13 @@ _EVENTS: LiteralString = (
     " <way> %(after)s::bigint) ORDER BY e.event_number <order> LIMIT %(limit)s"
 )
 
+#: The same as rows, with all that an event holds.
+_EVENT_ROWS: LiteralString = (
+    "SELECT e.* FROM {schema}.migration_events e"  # noqa: S608  # our own words
+    + _WHERE
+    + " ORDER BY e.event_number <order> LIMIT %(limit)s"
+)
+
 #: By which time and which person rows of the history are chosen and ordered.
 _ON: dict[str, tuple[LiteralString, LiteralString]] = {
     "applied": ("f.applied_at", "f.applied_by"),
@@ -202,6 +209,26 @@ class HistoryQueries:
         )
         with self._copied(text) as copied:
             yield copied
+
+    def event_rows(
+        self,
+        *,
+        names: Sequence[str] | None = None,
+        kinds: Sequence[str] | None = None,
+        window: Window,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Events as rows, in order; with a limit the newest ones, whichever end comes first. Does not write."""
+        rows = self._session.query(
+            _EVENT_ROWS.replace("<order>", "ASC" if limit is None and not newest_first else "DESC"),
+            names=None if names is None else list(names),
+            kinds=None if kinds is None else list(kinds),
+            actors=None,
+            limit=limit,
+            **window.values(),
+        )
+        return rows[::-1] if limit is not None and not newest_first else rows
 
     @contextmanager
     def _copied(self, query: bytes) -> Iterator[CopyReader]:

@@ -360,9 +360,25 @@ class HistoryFrames(Workspace):
                 raise
             return [error.name]
 
-    def event_rows(self, select: Selector = None, exclude: Selector = None) -> Sequence[dict[str, Any]]:
-        """As `events`, as plain rows. Does not write."""
-        return self.database.queries.events(self._names_with_events(select, exclude))
+    def event_rows(
+        self,
+        select: Selector = None,
+        exclude: Selector = None,
+        *,
+        event: Words = None,
+        since: When | None = None,
+        until: When | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> Sequence[dict[str, Any]]:
+        """As `events`, as plain rows; with a limit the newest, whichever end comes first. Does not write."""
+        return self.database.history.event_rows(
+            names=self._names_with_events(select, exclude),
+            kinds=asked.words(event, EVENTS, what="event"),
+            window=asked.window(since, until),
+            limit=asked.count(limit, "limit"),
+            newest_first=newest_first,
+        )
 
     def attempts(
         self,

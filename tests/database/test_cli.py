@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pg_servers import with_migrations, with_system
+from rich.cells import cell_len
 
 import migrollback_nb as mr
 from migrollback_nb import cli
@@ -100,21 +101,59 @@ def test_list_prints_the_specified_columns(run: Callable[..., Ran], applied: mr.
     ran = run("list")
     lines = ran.out.splitlines()
     assert ran.status == 0
-    assert lines[:5] == ["📋 Listing rollbackable migrations...", "", "Applied Migrations:", "", RULE]
-    assert (
-        lines[5]
-        == "Migration                                          Can Rollback Applied At              Has Rollback"
-        " Verdict       Blocking"
-        " Reason"
-    )
-    rows = {line.split()[0]: line for line in lines[7:10]}
+    assert lines[:4] == ["📋 Listing rollbackable migrations...", "", "Applied Migrations:", ""]
+    assert set(lines[4]) == set(lines[6]) == set(lines[9]) == {"─"}
+    assert len(lines[4]) == max(cell_len(line) for line in lines[5:9]), "as wide as the table"
+    assert lines[5].split("  ") == [
+        "Migration", *[""] * 10, " Can Rollback", "Applied At", *[""] * 6, " Has Rollback", "Verdict", *[""] * 3,
+        "Blocking Reason",
+    ]  # fmt: skip
+    rows = {line.split()[0]: line for line in lines[7:9]}
     assert "❌ No " in rows["20250119_add_analytics_queue"]
     assert rows["20250119_add_analytics_queue"].endswith(
-        "✅           blocked       Cannot rollback: other migrations depend on this one"
+        "✅            blocked        Cannot rollback: other migrations depend on this one"
     )
     assert "✅ Yes " in rows["20250120_add_project_analytics"]
     assert rows["20250120_add_project_analytics"].endswith(" -")
-    assert lines[-2:] == ["Total: 3 migrations", "Rollbackable: 2"]
+    assert lines[-2:] == ["Total: 2 migrations", "Rollbackable: 1"]
+
+
+def test_the_migration_of_the_system_itself_is_shown_when_asked_for(
+    run: Callable[..., Ran], applied: mr.Migrations
+) -> None:
+    own = "20250120_migration_rollback_system"
+    for command in ("list", "history"):
+        for form in ("table", "json", "tsv"):
+            assert own not in run(command, "--format", form).out
+            assert own in run(command, "--system", "--format", form).out
+
+
+def test_events_by_kind_and_time_the_newest_so_many_and_from_the_newest(
+    run: Callable[..., Ran], applied: mr.Migrations
+) -> None:
+    def numbers(*words: str) -> list[int]:
+        found = run("events", "--format", "json", *words).json
+        assert isinstance(found, list)
+        return [event["event_number"] for event in found]
+
+    everything = numbers()
+    assert everything == sorted(everything)
+    assert len(everything) > 4
+    assert numbers("--reverse") == everything[::-1]
+    assert numbers("--limit", "2") == everything[-2:]
+    assert numbers("--limit", "2", "--reverse") == everything[:-3:-1]
+    assert numbers("--limit", "0") == numbers("--until", "2000") == []
+    assert numbers("--since", "7d") == numbers("--since", "2000", "--until", "now") == everything
+    kinds = {kind: numbers("--event", kind) for kind in ("applied", "registered")}
+    assert all(kinds.values())
+    assert numbers("--event", "applied", "--event", "registered") == sorted(
+        number for found in kinds.values() for number in found
+    )
+    assert len(numbers("20250120_add_project_analytics", "--event", "applied")) == 1
+    wrong = run("events", "--event", "aplied")
+    assert (wrong.status, wrong.err.splitlines()[0]) == (2, "❌ There is no event aplied")
+    assert "Did you mean applied" in wrong.err
+    assert run("events", "--since", "soon").status == run("events", "--limit", "-1").status == 2
 
 
 UNKNOWN = "❔ Not rehearsed: no rule forbids it, what it does is not known"
@@ -343,7 +382,7 @@ def test_list_as_json_and_tsv_has_the_columns_of_the_function(run: Callable[...,
     ]
     rows = run("list", "--format", "json").json
     assert isinstance(rows, list)
-    assert [list(row) for row in rows] == [columns] * 3
+    assert [list(row) for row in rows] == [columns] * 2
     assert rows[1]["dependent_migrations"] == ["20250120_add_project_analytics"]
     assert datetime.fromisoformat(rows[0]["applied_at"]).tzinfo is not None
     lines = run("--format", "tsv", "list").out.splitlines()
@@ -366,7 +405,7 @@ def test_options_count_before_and_after_the_command(database_dsn: str, folder: P
         )
         == 0
     )
-    assert len(json.loads(out.getvalue())) == 3
+    assert len(json.loads(out.getvalue())) == 2
 
 
 def test_chain_shows_the_order_and_runs_in_one_go(run: Callable[..., Ran], applied: mr.Migrations) -> None:

@@ -8,7 +8,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from migrollback_nb.cli.tables import show_table, show_tsv
+from migrollback_nb.cli.tables import show_tsv
 from migrollback_nb.cli.terminal import show
 from migrollback_nb.core import results
 
@@ -46,14 +46,6 @@ def test_a_suggested_block_does_not_reach_the_terminal_raw() -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert 'DROP TABLE "<U+001B>[2J<U+202E>x";' in text
-
-
-def test_a_cell_that_is_cut_says_so() -> None:
-    out = io.StringIO()
-    show_table([{"name": "x" * 81}, {"name": "y" * 80}], ("name",), out)
-    lines = out.getvalue().splitlines()
-    assert lines[2] == "x" * 79 + "…"
-    assert lines[3] == "y" * 80
 
 
 def test_what_is_nested_is_json_in_tab_separated_text() -> None:
