@@ -248,7 +248,7 @@ def test_history_deploys_and_last_by_label(db, write, run):
         "state": "applied",
         "deployed_by": "postgres",
     }.items() <= row.items()
-    assert re.search(r"one +\S+ \S+ UTC +postgres +001_a, 002_b +applied", run("deploys")[1])
+    assert re.search(r"one +applied +\S+ \S+ UTC +postgres +001_a, 002_b", run("deploys")[1])
 
 
 def test_psql_rolls_a_deploy_back(db, write, session):
