@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from migrollback_nb.database.settings import milliseconds
 if TYPE_CHECKING:
     from migrollback_nb.core.results import (
         ApplyResult,
+        CheckResult,
         Foreseen,
         InstallResult,
         Plan,
@@ -35,6 +37,12 @@ def plan(call: Call) -> Plan:
             "plan takes a migration's name or --select SELECTOR, one of them", hint="migrollback list shows them."
         )
     return call.db.plan(args.name if args.select is None else args.select, args.exclude)
+
+
+def check(call: Call) -> CheckResult:
+    """May the migration be rolled back; with --rows also a look at what that loses. Does not write."""
+    checked = call.db.check(call.args.name)
+    return replace(checked, lost_rows=call.db.lost_rows(call.args.name)) if call.args.rows else checked
 
 
 # -- rollback and rehearsal --------------------------------------------------------------------------------------------

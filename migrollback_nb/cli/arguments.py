@@ -100,7 +100,14 @@ _TO_DEPLOY = _deploy(
     "label of the deploy that these belong to, for rollback --deploy; several calls with one label add to one deploy"
 )
 
-CHECK = REGISTER = (_NAME,)
+REGISTER = (_NAME,)
+
+CHECK = (
+    _NAME,
+    argument(
+        "--rows", action="store_true", help="look at up to 20 rows of each table that would go; nothing of it is kept"
+    ),
+)
 
 _CLOSED = "instead of a name: what a selector means, and all that depends on it"
 

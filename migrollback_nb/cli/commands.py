@@ -80,7 +80,7 @@ _TABLE = (
         example="migrollback check 20250120_add_user_settings",
         arguments=arguments.CHECK,
         title=_titled("🔍 Checking rollback status for: {name}\n\n"),
-        run=lambda call: call.db.check(call.args.name),
+        run=actions.check,
         status=_unless(lambda check: check.can_rollback, 3),
     ),
     Command(

@@ -357,6 +357,10 @@ class Queries:
             wanted=wanted,
         )
 
+    def lost_rows(self, name: str, limit: int) -> list[Row]:
+        """Rows of migration_lost_rows(): a look at what its rollback loses. Does not write."""
+        return self._session.call_in_transaction("migration_lost_rows", name=name, row_limit=limit)
+
     def diff(self, old: str, new: str | None) -> list[Row]:
         """Rows of diff_migration_snapshots(): from a snapshot to another, or to now. Does not write."""
         return self._session.call_in_transaction("diff_migration_snapshots", old_snapshot=old, new_snapshot=new)

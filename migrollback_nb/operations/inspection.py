@@ -313,6 +313,25 @@ class Inspection:
             return nothing_in(self.database, deploy, closed)
         return preview(self.database, names, folder=self.folder_path, deploy=deploy, closed=closed)
 
+    def lost_rows(self, name: str, *, limit: int = 20) -> results.LostRows:
+        """A look at rows and values that its rollback would lose, by its text. Does not write, and records nothing.
+
+        Parameters
+        ----------
+        name : str
+            The migration, with or without ``.sql``.
+        limit : int
+            So many rows of each table, 20 at most.
+
+        Raises
+        ------
+        MigrationNotFound
+            When it is not registered.
+        """
+        from migrollback_nb.operations.preview import lost_rows
+
+        return lost_rows(self.database, stem(name), limit=limit)
+
     def diff(self, old: str, new: str = "now") -> results.SchemaDiff:
         """What differs between two snapshots, or between one and the schema as it stands now. Does not write.
 

@@ -13,7 +13,7 @@ from migrollback_nb.operations.rejection import not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import CheckResult, NothingToRollBack, Plan, Preview
+    from migrollback_nb.core.results import CheckResult, LostRows, NothingToRollBack, Plan, Preview
     from migrollback_nb.core.results.selection import ClosedSelection
     from migrollback_nb.database import Database
     from migrollback_nb.database.queries import RollbackFacts
@@ -48,6 +48,20 @@ def check(database: Database, name: str, *, folder: Path | None) -> CheckResult:
         warnings=(*row["warnings"], *warnings_of(database, folder, name, row)),
         assessment=None if assessed is None else Assessment.from_row(name, assessed),
     )
+
+
+def lost_rows(database: Database, name: str, *, limit: int) -> LostRows:
+    """A look at what the rollback of a migration loses. Does not write.
+
+    Raises
+    ------
+    MigrationNotFound
+        When it is not registered.
+    """
+    found = database.queries.lost_rows(name, limit)
+    if not found and database.queries.find(name) is None:
+        raise not_found(database, name)
+    return results.LostRows.from_rows(name, found)
 
 
 def assess(database: Database, names: Sequence[str]) -> Assessment:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Template,
     )
     from migrollback_nb.core.results.foreseen import Foreseen, ForeseenLock
+    from migrollback_nb.core.results.lost_rows import LostRows
     from migrollback_nb.core.results.progress import RollbackProgress
     from migrollback_nb.core.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.core.results.rehearsal import Rehearsal
@@ -53,6 +54,7 @@ _HOME = {
     "InstallResult": "system",
     "LastApplied": "check",
     "LeftRolledBack": "files",
+    "LostRows": "lost_rows",
     "MigrationProof": "proof",
     "NothingToRollBack": "rollback",
     "NotOurs": "system",
@@ -93,6 +95,7 @@ __all__ = [
     "InstallResult",
     "LastApplied",
     "LeftRolledBack",
+    "LostRows",
     "MigrationProof",
     "NotOurs",
     "NothingToRollBack",

@@ -9,6 +9,7 @@ from typing import Any
 from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import Assessment, assessed
 from migrollback_nb.core.results.foreseen import Foreseen
+from migrollback_nb.core.results.lost_rows import LostRows
 from migrollback_nb.core.results.selection import ClosedSelection
 from migrollback_nb.core.results.target import Target
 from migrollback_nb.core.results.verdict_cards import card_of
@@ -24,6 +25,7 @@ class CheckResult:
     dependent_migrations: tuple[str, ...] = ()  #: all that must be rolled back first, in order of name
     warnings: tuple[str, ...] = ()  #: what a person should know besides
     assessment: Assessment | None = None  #: what is known of its rollback; None where that could not be asked
+    lost_rows: LostRows | None = None  #: a look at the rows that would go; None where no one asked
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback check --format json`."""
@@ -33,6 +35,7 @@ class CheckResult:
             "reason": self.reason,
             "dependent_migrations": list(self.dependent_migrations),
             "warnings": list(self.warnings),
+            **({} if self.lost_rows is None else {"lost_rows": self.lost_rows.to_dict()["tables"]}),
         } | assessed(self.assessment)
 
     def __repr__(self) -> str:
@@ -51,7 +54,8 @@ class CheckResult:
             rows.append(("Must be rolled back first", "\n".join(self.dependent_migrations)))
         if self.warnings:
             rows.append(("Warnings", "\n".join(self.warnings)))
-        return ("" if card is None else card.to_html()) + html.definitions(rows)
+        looked = "" if self.lost_rows is None else self.lost_rows._repr_html_()
+        return ("" if card is None else card.to_html()) + html.definitions(rows) + looked
 
 
 class OfSteps:
