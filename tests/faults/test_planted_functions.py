@@ -205,6 +205,7 @@ def use_everything(db, database_dsn, session, tmp_path):
             lambda: db.events("001_a"),
             db.database.queries.unfinished,
             lambda: db.diff(db.snapshot("here")),
+            lambda: db.lost_rows("003_c"),
             db.snapshots,
             db.attempts,
             lambda: db.report("001_a", tmp_path / "report.html"),
