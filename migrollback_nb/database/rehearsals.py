@@ -285,8 +285,9 @@ class Rehearsals:
     def sessions_on(self, relations: Sequence[str]) -> list[Row]:
         """Who holds or awaits a lock on one of these relations now. Does not write."""
         return self._session.query(
-            'SELECT DISTINCT a.pid, a.usename AS "user", a.application_name, a.state, r.name AS relation, l.mode, NOT'
-            " l.granted AS waits, false AS for_us FROM pg_catalog.unnest(%(relations)s::text[]) AS r (name) JOIN"
+            'SELECT DISTINCT a.pid, a.usename AS "user", a.application_name, a.state, r.name AS relation,'
+            " {schema}.lock_mode_words(l.mode) AS mode, NOT l.granted AS waits, false AS for_us FROM"
+            " pg_catalog.unnest(%(relations)s::text[]) AS r (name) JOIN"
             " pg_catalog.pg_locks l ON l.relation = pg_catalog.to_regclass(r.name) AND l.locktype = 'relation' AND"
             " l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())"
             " JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid AND a.pid <> pg_catalog.pg_backend_pid() ORDER BY 7"

@@ -64,7 +64,7 @@ def rehearse_on_copy(
     add_broken(report, broken)
     locked = sorted({lock["relation"] for lock in report["locks"]})
     report["sessions"] = target.rehearsals.sessions_on(locked)
-    if any(lock["mode"] == "AccessExclusiveLock" for lock in report["locks"]):
+    if any(lock["mode"] == "ACCESS EXCLUSIVE" for lock in report["locks"]):
         report["replicas"] = target.rehearsals.standbys()
     remarks = (
         *copy.remarks,

@@ -236,9 +236,7 @@ def test_a_rehearsal_keeps_locks_and_rows(db, applied, session):
     assert (found["outcome"], found["rows_lost"], found["migrations"]) == ("would succeed", 7, ["001_t"])
     assert found["dropped"] == len(rehearsal.diff.changes)
     locks = connection.execute("SELECT * FROM recorded_rehearsal_locks()").fetchall()
-    assert [(row["relation"], row["kind"], row["mode"]) for row in locks] == [
-        ("public.t", "table", "AccessExclusiveLock")
-    ]
+    assert [(row["relation"], row["kind"], row["mode"]) for row in locks] == [("public.t", "table", "ACCESS EXCLUSIVE")]
     assert locks[0]["held_ms"] == found["longest_lock_ms"] > 0
     (lost,) = connection.execute("SELECT relation, what, rows, exact FROM recorded_rehearsal_rows()").fetchall()
     assert lost == {"relation": "public.t", "what": "dropped", "rows": 7, "exact": True}

@@ -213,7 +213,7 @@ def test_locks_with_the_statement_that_took_them_and_how_long(db, shop, applied,
     )
     rehearsed = unchanged(lambda: db.rehearse("003_two"))
     held = {(lock.relation, lock.mode): lock for lock in rehearsed.locks}
-    tags, users = held["public.tags", "AccessExclusiveLock"], held["public.users", "AccessExclusiveLock"]
+    tags, users = held["public.tags", "ACCESS EXCLUSIVE"], held["public.users", "ACCESS EXCLUSIVE"]
     assert (tags.statement_number, users.statement_number) == (2, 4)
     assert tags.held_ms >= 100
     assert users.held_ms < tags.held_ms
@@ -268,7 +268,7 @@ def test_sql_that_changes_its_role_is_rehearsed_as_it_runs(db, applied, unchange
     )
     rehearsed = unchanged(lambda: db.rehearse("001_t"))
     assert rehearsed.success, rehearsed
-    assert ("public.t", "AccessExclusiveLock", 2) in [
+    assert ("public.t", "ACCESS EXCLUSIVE", 2) in [
         (lock.relation, lock.mode, lock.statement_number) for lock in rehearsed.locks
     ]
 

@@ -179,7 +179,7 @@ def test_a_writer_counts_as_well(db: mr.Migrations, applied: Callable[..., str],
         db.rehearse("001_big", max_stall="300ms")
     assert writers.longest < 0.8
     assert caught.value.stalled is not None
-    assert caught.value.stalled["mode"] == "RowExclusiveLock"
+    assert caught.value.stalled["mode"] == "ROW EXCLUSIVE"
 
 
 def test_a_failure_is_a_failure(db: mr.Migrations, applied: Callable[..., str], session: Open) -> None:

@@ -66,7 +66,7 @@ REPORT = {
         {
             "relation": "public.users",
             "kind": "r",
-            "mode": "AccessExclusiveLock",
+            "mode": "ACCESS EXCLUSIVE",
             "migration_name": "001_users",
             "statement_number": 1,
             "held_ms": 1234.5,
@@ -74,7 +74,7 @@ REPORT = {
         {
             "relation": "public.users_pkey",
             "kind": "i",
-            "mode": "AccessExclusiveLock",
+            "mode": "ACCESS EXCLUSIVE",
             "migration_name": "001_users",
             "statement_number": 1,
             "held_ms": 1234.5,
@@ -82,7 +82,7 @@ REPORT = {
         {
             "relation": "public.orders",
             "kind": "r",
-            "mode": "AccessShareLock",
+            "mode": "ACCESS SHARE",
             "migration_name": "001_users",
             "statement_number": 1,
             "held_ms": 1234.5,
@@ -204,7 +204,7 @@ def test_a_failure_with_a_caret_under_tabs_and_many_lines():
                 application_name=None,
                 state=None,
                 relation="t",
-                mode="AccessShareLock",
+                mode="ACCESS SHARE",
                 waits=False,
                 for_us=False,
             ),

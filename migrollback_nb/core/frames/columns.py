@@ -221,7 +221,7 @@ COLUMNS = {
     "what": Column(TEXT, "By which operation rows or values go."),
     "rows": Column(COUNT_IF_KNOWN, "How many rows, of a column how many values that are not NULL."),
     "exact": Column(FLAG, "Whether they were counted; else it is what the statistics say."),
-    "mode": Column(TEXT, "The lock, as pg_locks names it."),
+    "mode": Column(TEXT, "The lock, as PostgreSQL's manual names it: ACCESS EXCLUSIVE."),
     "statement_number": Column(COUNT, "The statement of its rollback SQL, counted from 1."),
     "held_ms": Column(MS, "From when that statement began until the end of the SQL.", unit="ms"),
     "statement": Column(TEXT, "Its text."),

@@ -11,7 +11,7 @@ from migrollback_nb.core.errors import UsageError, shown
 from migrollback_nb.core.results.assessment import Assessment, Effect, assessed
 from migrollback_nb.core.results.check import OfSteps
 from migrollback_nb.core.results.foreseen import Foreseen
-from migrollback_nb.core.results.lock_modes import LOCK_MODES, manual_mode, strength
+from migrollback_nb.core.results.lock_modes import blocks, strength
 from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.core.results.target import Notice, Target
 from migrollback_nb.core.results.verdict_cards import card_of_rehearsal
@@ -121,7 +121,7 @@ class Lock:
 
     relation: str  #: the table, view, index ...
     kind: str  #: table, index, view ...
-    mode: str  #: as pg_locks names it
+    mode: str  #: as PostgreSQL's manual names it: ACCESS EXCLUSIVE
     migration_name: str  #: the migration whose statement took it
     statement_number: int  #: that statement
     held_ms: float | None  #: from when that statement began until the end of the SQL, in milliseconds
@@ -151,7 +151,7 @@ class OtherSession:
             f" {self.state or 'state not visible'})"
         )
         return (
-            f"{who} {'waits for' if self.waits else 'holds'} {manual_mode(self.mode)} on"
+            f"{who} {'waits for' if self.waits else 'holds'} {self.mode} on"
             f" {self.relation}{', behind this rehearsal' if self.for_us else ''}"
         )
 
@@ -424,7 +424,7 @@ class Rehearsal(OfSteps):
         yield (
             "Locks (in milliseconds, until the end of the SQL; the COMMIT comes on top):",
             [
-                f"{lock.held_ms or 0:>10,.1f}  {lock.relation}: {manual_mode(lock.mode)}, {LOCK_MODES[lock.mode]}"
+                f"{lock.held_ms or 0:>10,.1f}  {lock.relation}: {lock.mode}, {blocks(lock.mode)}"
                 for lock in self.longest_locks
             ],
         )
@@ -465,8 +465,8 @@ class Rehearsal(OfSteps):
                 (
                     lock.relation,
                     lock.kind,
-                    manual_mode(lock.mode),
-                    LOCK_MODES.get(lock.mode, ""),
+                    lock.mode,
+                    blocks(lock.mode),
                     f"{lock.held_ms or 0:,.1f}",
                 )
                 for lock in self.locks

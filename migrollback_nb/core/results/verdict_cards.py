@@ -10,7 +10,7 @@ from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import HARMS, LOSSES, Assessment, Effect, effects_of
 from migrollback_nb.core.results.card import CardLine, VerdictCard, few
 from migrollback_nb.core.results.card_steps import steps_known, steps_of
-from migrollback_nb.core.results.lock_modes import LOCK_MODES, manual_mode, strength
+from migrollback_nb.core.results.lock_modes import blocks, manual_mode, strength
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results.foreseen import Foreseen
@@ -246,7 +246,7 @@ def _longest_of(locks: Sequence[tuple[str, str, float | None]]) -> list[str]:
     others = f"; {len(locks) - 1:,} more relations are locked" if len(locks) > 1 else ""
     if len(locks) == 2:
         others = "; 1 more relation is locked"
-    return [f"{manual_mode(mode)} on {relation}{time}: {LOCK_MODES.get(mode, 'others wait')}{others}"]
+    return [f"{manual_mode(mode)} on {relation}{time}: {blocks(mode)}{others}"]
 
 
 def _time(ms: Any, statements: int, where: str) -> list[str]:

@@ -143,7 +143,8 @@ DECLARE
 BEGIN
     sessions := (
         SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.waits DESC, s.pid), '[]')
-        FROM (SELECT DISTINCT a.pid, a.usename AS "user", a.application_name, a.state, l.relation, l.mode,
+        FROM (SELECT DISTINCT a.pid, a.usename AS "user", a.application_name, a.state, l.relation,
+                     migrollback_schema.lock_mode_words(l.mode) AS mode,
               NOT l.granted AS waits,
                      NOT l.granted AND pg_backend_pid() = ANY (pg_blocking_pids(a.pid)) AS for_us
               FROM jsonb_each(details) d
@@ -343,7 +344,8 @@ BEGIN
             WHERE c.relnamespace <> 'pg_toast'::regnamespace AND c.oid <> ALL (our_tables)
               AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid = ANY (our_tables)))
         SELECT coalesce(jsonb_agg(jsonb_build_object(
-                   'relation', l.relation, 'kind', l.relkind, 'mode', l.mode, 'migration_name', l.migration_name,
+                   'relation', l.relation, 'kind', l.relkind, 'mode', migrollback_schema.lock_mode_words(l.mode),
+                   'migration_name', l.migration_name,
                    'statement_number', l.number, 'held_ms', l.until_the_end) ORDER BY l.relation, l.mode), '[]')
         FROM named l);
 END $function$;

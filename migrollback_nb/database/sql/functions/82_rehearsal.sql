@@ -142,7 +142,7 @@ RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $func
         'rewritten', (SELECT coalesce(jsonb_agg(r.oid::oid::regclass::text ORDER BY r.oid::oid::regclass::text), '[]')
                       FROM jsonb_array_elements_text((findings -> 'rewritten') || (findings -> 'emptied')) AS r (oid)
                       WHERE r.oid::oid <> ALL (emptied)),
-        'replicas', CASE WHEN jsonb_path_exists(locks, '$[*] ? (@.mode == "AccessExclusiveLock")', '{}', true)
+        'replicas', CASE WHEN jsonb_path_exists(locks, '$[*] ? (@.mode == "ACCESS EXCLUSIVE")', '{}', true)
                          THEN migrollback_schema.streaming_replicas() ELSE '[]' END)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.rehearsal_relations(jsonb, oid[], jsonb) IS

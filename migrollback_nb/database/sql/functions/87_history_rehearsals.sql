@@ -39,7 +39,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                 WHEN 'm' THEN 'materialized view' WHEN 'i' THEN 'index' WHEN 'I' THEN 'partitioned index'
                 WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'composite type'
                 ELSE l.value ->> 'kind' END,
-           l.value ->> 'mode', (l.value ->> 'statement_number')::int, (l.value ->> 'held_ms')::double precision
+           migrollback_schema.lock_mode_words(l.value ->> 'mode'), (l.value ->> 'statement_number')::int,
+           (l.value ->> 'held_ms')::double precision
     FROM migrollback_schema.migration_events e
     CROSS JOIN LATERAL jsonb_array_elements(coalesce(e.details -> 'locks', '[]')) WITH ORDINALITY AS l (value, place)
     WHERE e.event = 'rehearsed'

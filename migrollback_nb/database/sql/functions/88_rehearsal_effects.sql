@@ -234,13 +234,13 @@ BEGIN
         || coalesce(report -> 'states', '[]')
         || coalesce((
             SELECT jsonb_agg(migrollback_schema.migration_effect('locks', k.relation, NULL::bigint,
-                       format('is locked under %s, %s ms', migrollback_schema.lock_mode_words(k.mode),
+                       format('is locked under %s, %s ms', k.mode,
                               round(k.held, 1)),
                        'rehearsal', NULL::text, false) ORDER BY k.held DESC, k.relation)
             FROM (SELECT DISTINCT ON (l ->> 'relation') l ->> 'relation' AS relation, l ->> 'mode' AS mode,
                          coalesce((l ->> 'held_ms')::numeric, 0) AS held
                   FROM jsonb_array_elements(report -> 'locks') l
-                  JOIN unnest('{ShareLock, ShareRowExclusiveLock, ExclusiveLock, AccessExclusiveLock}'::text[])
+                  JOIN unnest('{SHARE,SHARE ROW EXCLUSIVE,EXCLUSIVE,ACCESS EXCLUSIVE}'::text[])
                        WITH ORDINALITY AS m (mode, place) ON m.mode = l ->> 'mode'
                   WHERE l ->> 'kind' NOT IN ('i', 'I', 'index') ORDER BY l ->> 'relation', m.place DESC) k), '[]');
 END $function$;

@@ -20,7 +20,7 @@ BEGIN
     SELECT w.pid, a.usename::text, nullif(a.application_name, ''),
            (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE c.oid = w.relation),
-           w.mode, w.since, s.directly
+           migrollback_schema.lock_mode_words(w.mode), w.since, s.directly
       FROM (SELECT f.pid, bool_or(f.directly) AS directly FROM stalled f GROUP BY f.pid) s
       JOIN waiting w ON w.pid = s.pid
       -- autovacuum has no user, and comes again by itself
