@@ -16,6 +16,8 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 GOOD = "color:#0b3d1a;background:#d7f5dd"
 CAREFUL = "color:#3d2b00;background:#ffe9b8"
 BAD = "color:#ffffff;background:#b3261e"
+#: Neither good nor bad.
+QUIET = "color:#333333;background:#e4e4e4"
 
 #: The ground of SQL in a dark page.
 _DARK = "#1e1e1e"

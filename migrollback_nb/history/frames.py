@@ -197,10 +197,15 @@ class HistoryFrames(Workspace):
             state (applied, partly rolled back, rolled back, nothing brought), duration_ms (of the SQL that it applied).
         """
         from migrollback_nb.core.frames.build import frame_of
+
+        frame = frame_of("deploys", self.deploy_rows(since, until))
+        return self._answer(frame, "deploys", as_, since=since, until=until)
+
+    def deploy_rows(self, since: When | None = None, until: When | None = None) -> Sequence[dict[str, Any]]:
+        """As `deploys`, as rows. Does not write."""
         from migrollback_nb.history.deploys import deploy_rows
 
-        frame = frame_of("deploys", deploy_rows(self.database, asked.window(since, until)))
-        return self._answer(frame, "deploys", as_, since=since, until=until)
+        return deploy_rows(self.database, asked.window(since, until))
 
     def dependencies(self, select: Selector = None, exclude: Selector = None, *, as_: Form = "pandas") -> pd.DataFrame:
         """Every dependency, or those of selected migrations, whichever end they are. Does not write.

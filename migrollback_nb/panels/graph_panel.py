@@ -24,7 +24,7 @@ from migrollback_nb.panels.selector_line import SelectorLine
 from migrollback_nb.panels.state import LOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from migrollback_nb.migrations import Migrations
     from migrollback_nb.panels.state import SharedState
@@ -71,6 +71,7 @@ class GraphPanel(Panel):
         self._ids: dict[str, str] = {}
         self._names: tuple[str, ...] = ()
         self._refused: MigrollbackError | None = None
+        self._only: Collection[str] | None = None
         self._picture = graph_pictures.Picture()
         self._root: str | None = None
         super().__init__(db, **state)
@@ -104,6 +105,19 @@ class GraphPanel(Panel):
             self.table_view,
             self.legend_view,
         )
+
+    def bare(self, *, height: int) -> None:
+        """Hide what another panel has: the selector, and the legend. `height`: of the drawing. Does not write."""
+        self.drawing.height = height
+        for part in (self.children[0], self.legend_view):
+            part.layout.display = "none"
+
+    def show_only(self, names: Collection[str] | None) -> None:
+        """Draw these migrations; None: what the selector means. Does not write."""
+        if names != self._only:
+            self._only = names
+            self._drawn.pop("names", None)
+            self._draw()
 
     def _read_verdicts(self) -> None:
         """Read what takes longer than the picture, once that is there. Does not write."""
@@ -231,6 +245,8 @@ class GraphPanel(Panel):
     def _selected(self) -> tuple[tuple[str, ...], MigrollbackError | None]:
         """The names of what is selected, in the order of the history; and why none could be."""
         text = self.selector.value.strip()
+        if self._only is not None:
+            return tuple(name for name in self._facts.graph.names if name in self._only), None
         if not text:
             return self._facts.graph.names, None
         try:

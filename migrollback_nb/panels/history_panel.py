@@ -1,252 +1,255 @@
-"""The history as a table to filter, sort and choose in: itables' where that is installed, else a plain one."""
+"""The history to search, sort and choose in: one search, one list, the picture of it beside. Does not write."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
 from migrollback_nb.core import html
-from migrollback_nb.core.errors import UsageError
-from migrollback_nb.core.times import read_time, show_time
-from migrollback_nb.panels.name_list import NameList
-from migrollback_nb.panels.panel import SHOWN, Panel
-from migrollback_nb.panels.pieces import FIELD, WIDE, box, row, scrolled
-from migrollback_nb.panels.selection import RowSelection
+from migrollback_nb.core.errors import MigrollbackError
+from migrollback_nb.core.selectors import Facts, complete, describe
+from migrollback_nb.core.selectors.grammar import is_plain
+from migrollback_nb.panels.graph_panel import GraphPanel, running_loop, soon
+from migrollback_nb.panels.history_rows import COLUMNS, STATUS, VERDICTS, HistoryRows
+from migrollback_nb.panels.history_table import HistoryTable
+from migrollback_nb.panels.panel import Panel
+from migrollback_nb.panels.pieces import box, row
+from migrollback_nb.panels.selector_line import SelectorLine
+from migrollback_nb.panels.state import LOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from migrollback_nb.migrations import Migrations
     from migrollback_nb.panels.state import SharedState
 
-HEADINGS = (
-    "Migration",
-    "Status",
-    "Applied at",
-    "Applied by",
-    "Rolled back at",
-    "May it be rolled back?",
-    "Proven by",
-    "Deploy",
-    "Notes",
-)
+#: Up to so many have their lanes beside them at first: more take a moment to draw.
+FEW = 1_000
 
-#: Words of the history -> what a person reads; the signs are those of frames in a notebook.
-STATUS = {"applied": "✔ applied", "rolled_back": "• rolled back", "failed": "✘ failed"}
-PROVEN = {"rolled_back": "✔ a rollback", "verified": "✔ verify", "rehearsed": "✔ a rehearsal", "never": "• nothing"}
-MAY = {
-    "loses": "! yes, but it loses data",
-    "takes_others": "! yes, but it takes others",
-    "harms": "! yes, but it harms",
-    "not_rehearsed": "• yes, not rehearsed",
-}
-
-#: Ways to sort: what a person reads -> (column of the history, newest or last first).
-SORTED = {
-    "newest first": ("applied_at", True),
-    "oldest first": ("applied_at", False),
-    "last rolled back first": ("rollback_at", True),
-    "by name": ("migration_name", False),
-    "by status": ("status", False),
-}
+#: As high as the list beside it, with its filters, so that what is chosen is read without scrolling.
+_HIGH = 300
 
 
 class HistoryPanel(Panel):
-    """What is registered and what became of it: filter, sort, choose a row. Does not write. See `Panel` and `State`."""
+    """What is registered and what became of it: search, sort, choose one, several or a deploy. Does not write.
 
-    reads: ClassVar[tuple[str, ...]] = ("migrations", "history")
+    A plain word is searched in names, notes, descriptions, deploys and who did it; anything else is a selector, as in
+    GraphPanel and the terminal. For the other parameters and the traits see `Panel` and `State`.
+
+    Parameters
+    ----------
+    db : Migrations, SharedState or Panel
+        The connection, or the state to share.
+    search : str, optional
+        What is searched for at first.
+    lanes : bool, optional
+        Whether the picture stands beside the list; by default that of up to 1,000 migrations.
+    **state : Any
+        First values of the traits.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("history",)
     chooses: ClassVar[bool] = False
 
-    def __init__(self, db: Migrations | SharedState | Panel, **state: Any) -> None:
+    def __init__(
+        self,
+        db: Migrations | SharedState | Panel,
+        *,
+        search: str | None = None,
+        lanes: bool | None = None,
+        **state: Any,
+    ) -> None:
+        self._first, self._lanes = search or "", lanes
+        self._known = HistoryRows()
+        self._places: Sequence[int] = ()
+        self._refused: MigrollbackError | None = None
+        self._selectable = Facts()  # asked when the line is first used, and anew after a refresh
+        self.graph_panel: GraphPanel | None = None
         super().__init__(db, **state)
         # as wide as the cell: the table needs the room
         for part in (self, *self.children):
             part.layout.max_width = "100%"
+        if self._framed:
+            soon(self._read_more)
 
     def _own(self) -> tuple[Any, ...]:
-        def dropdown(name: str, options: Sequence[tuple[str, Any]]) -> Any:
-            return widgets.Dropdown(
-                options=options, value=options[0][1], description=name, layout=widgets.Layout(width="auto"), style=FIELD
-            )
-
-        self.status_field = dropdown(
-            "Status", [("any", ""), ("applied", "applied"), ("rolled back", "rolled_back"), ("failed", "failed")]
+        self.search = SelectorLine(
+            self._complete,
+            description="Search",
+            value=self._first,
+            placeholder="part of a name, a note, who; or name+   table:users   status:failed   since:7d",
         )
-        self.can_field = dropdown(
-            "Rollback", [("any", ""), ("can be rolled back", "can"), ("cannot be rolled back", "cannot")]
-        )
-        self.text_field = widgets.Text(
-            description="Text", placeholder="in name, notes or who", layout=widgets.Layout(width="auto"), style=FIELD
-        )
-        self.since_field = widgets.Text(
-            description="Since",
-            placeholder="7d, 36h, 2025-01-20",
-            layout=widgets.Layout(width="auto"),
-            style=FIELD,
-            continuous_update=False,
-        )
-        self.sort_field = dropdown("Sort", [(words, words) for words in SORTED])
+        self.search.layout = widgets.Layout(flex="1 1 20em", width="auto")
+        self.group_button = widgets.ToggleButton(description="By deploy", tooltip="Show which deploy brought what")
+        self.lanes_button = widgets.ToggleButton(description="Lanes", tooltip="Show the picture beside the list")
+        for button in (self.group_button, self.lanes_button):
+            button.layout.width = "auto"
+            button.observe(self._draw, "value")
         self.refresh_button = self._button("Refresh", "Read the history again", self.shared.refresh)
-        self.choice = NameList(description="Choose", rows=5, layout=WIDE, **FIELD)
+        self.refresh_button.layout.width = "auto"
         self.note_view = widgets.HTML()
-        self.table = _interactive_table()
-        self.table_view = widgets.HTML() if self.table is None else self.table
-        self._names: tuple[str, ...] = ()
-        self._filled = 0
-        for control in (self.status_field, self.can_field, self.text_field, self.since_field, self.sort_field):
-            control.observe(self._draw, "value")
-        self.choice.observe(self._entered("selected"), "value")
-        clicks: tuple[Any, ...] = ()
-        if self.table is not None:
-            # a row of the table is chosen by its name, and what the table takes for chosen follows
-            self.table.observe(self._draw, "selected_rows")
-            self.row_selection = RowSelection(self._picked)
-            clicks = (self.row_selection,)
+        self.table = HistoryTable(titles=COLUMNS)
+        self.table.layout = widgets.Layout(flex="3 1 24em", min_width="0", width="auto")
+        self.picture = widgets.VBox(
+            layout=widgets.Layout(flex="2 1 20em", min_width="0", margin="0 0 0 10px", display="none")
+        )
+        self.detail_view = widgets.HTML()
+        self.search.observe(self._draw, ["typed", "value"])
+        self.table.observe(self._draw, ["status", "verdict", "sort"])
+        self.table.observe(self._chosen, "chosen")
         return (
-            row(self.status_field, self.can_field, self.sort_field),
-            row(self.text_field, self.since_field, self.refresh_button),
+            row(self.search, self.group_button, self.lanes_button, self.refresh_button),
             self.note_view,
-            self.choice,
-            self.table_view,
-            *clicks,
+            widgets.HBox((self.table, self.picture), layout=widgets.Layout(width="100%", overflow="visible")),
+            self.detail_view,
         )
 
-    def _picked(self, words: str) -> None:
-        # of two that read the same none: which was meant is not known
-        meant = [name for name in self._names if html.visible(name) == words]
-        if len(meant) == 1:
-            self._entered("selected")({"new": meant[0]})
-        self._draw()  # the page may have marked a row that is not chosen
+    def _read_more(self) -> None:
+        """Read what takes longer than the list, once that is there. Does not write."""
+        if not self.shared.busy:
+            self.shared.open(("migrations", "deploys"))
+            if self._lanes or (self._lanes is None and 0 < len(self.shared.history) <= FEW):
+                self.lanes_button.value = True
+        elif running_loop() is not None:
+            soon(self._read_more, after=1)
+
+    # -- what a person does ----------------------------------------------------------------------------------------
+
+    def _chosen(self, _: object) -> None:
+        with LOCK:
+            if self._drawing:
+                return
+            if self.shared.busy:
+                self._draw()  # what runs is not changed any more
+                return
+            choice = json.loads(self.table.chosen or "[]")
+            if isinstance(choice, str):
+                self.shared.deploy = choice
+            elif len(choice) > 1:
+                self.shared.several = tuple(choice)
+            elif choice:
+                self.shared.update(selected=choice[0], several=(), deploy="")
+
+    def _complete(self, text: str) -> Sequence[tuple[str, str]]:
+        if self.shared.busy:
+            return ()  # what runs has the connection
+        if self._is_new("selectable", self.shared.history):
+            self._selectable = Facts(names=self._known.names)
+            with suppress(MigrollbackError):  # names alone are better than no list
+                self._selectable = self.db.selector_facts()
+        found = complete(text, self._selectable)
+        # for a plain word the list itself is the answer
+        return [(line, describe(line)) for line in found if not is_plain(text) or line.endswith(":")]
+
+    # -- view ------------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
-        shared = self.shared
-        wanted = (
-            self.status_field.value,
-            self.can_field.value,
-            self.text_field.value,
-            self.since_field.value,
-            self.sort_field.value,
-        )
-        facts = (shared.history, shared.migrations, *wanted)
-        known = self._drawn.get("rows")
-        if (
-            not isinstance(known, tuple)
-            or known[0] is not facts[0]
-            or known[1] is not facts[1]
-            or known[2:] != facts[2:]
+        shared, busy = self.shared, bool(self.shared.busy)
+        self.refresh_button.disabled = self.table.locked = busy
+        if self._is_new("rows", shared.history, shared.migrations, shared.deploys):
+            self._known = HistoryRows(shared.history, shared.migrations, shared.deploys)
+            with self.table.hold_sync():
+                self.table.order = []
+                self.table.names, self.table.cells = list(self._known.names), self._known.cells()
+        text = self.search.typed.strip()
+        if busy and not is_plain(text):
+            self._drawn.pop("found", None)  # asked when the connection is free
+        elif self._is_new("found", self._known, text):
+            self._find(text)
+        self._fill()
+        self._beside_it()
+        self.table.chosen = self._choice()
+        self.detail_view.value = self._details()
+
+    def _is_new(self, what: str, *facts: Any) -> bool:
+        """Whether one of the facts is another than when this was asked last."""
+        known = self._drawn.get(what)
+        if isinstance(known, tuple) and all(
+            old is new or (isinstance(new, str | bool) and old == new) for old, new in zip(known, facts, strict=True)
         ):
-            self._drawn["rows"] = facts
-            self._fill(*wanted)
-        self.choice.value = shared.selected if shared.selected in self._names[:SHOWN] else None
-        if self.table is not None:
-            chosen = [self._names.index(shared.selected)] if shared.selected in self._names else []
-            if list(self.table.selected_rows) != chosen:
-                self.table.selected_rows = chosen
-        self.choice.disabled = self.refresh_button.disabled = bool(shared.busy)
+            return False
+        self._drawn[what] = facts
+        return True
 
-    def _fill(self, status: str, can: str, text: str, since: str, order: str) -> None:
-        verdicts: dict[str, Mapping[str, Any]] = {entry["migration_name"]: entry for entry in self.shared.migrations}
-        trouble = ""
-        try:
-            after = _moment(since)
-        except UsageError as error:
-            after, trouble = None, str(error)
-        sought = text.strip().casefold()
+    def _find(self, text: str) -> None:
+        """Set what the search finds: places, in the order of the history."""
+        self._refused = None
+        if is_plain(text):
+            self._places = self._known.containing(text)
+        else:
+            try:
+                names = self.db.selected(text)
+            except MigrollbackError as error:
+                self._places, self._refused = range(len(self._known.names)), error
+            else:
+                self._places = sorted(self._known.place[name] for name in names if name in self._known.place)
+        self.search.wrong = self._refused is not None
 
-        def fits(entry: Mapping[str, Any]) -> bool:
-            may = "can" if verdicts.get(entry["migration_name"], {}).get("can_rollback") else "cannot"
-            said = " ".join(
-                str(entry[column] or "") for column in ("migration_name", "notes", "applied_by", "rollback_by")
-            ).casefold()
-            return (
-                (not status or entry["status"] == status)
-                and can in ("", may)
-                and (after is None or max(filter(None, (entry["applied_at"], entry["rollback_at"]))) > after)
-                and sought in said
-            )
-
-        matching = (entry for entry in self.shared.history if fits(entry))
-        found = sorted(matching, key=lambda entry: entry["migration_name"])
-        column, reverse = SORTED[order]
-        found.sort(key=_key(column), reverse=reverse)
-        self._names = tuple(entry["migration_name"] for entry in found)
-        rows = [_cells(entry, verdicts.get(entry["migration_name"])) for entry in found]
-        self.choice.options = tuple((_label(entry), entry["migration_name"]) for entry in found[:SHOWN])
-        note = f"{len(found):,} of {len(self.shared.history):,} migrations" + (
-            f"; the first {SHOWN} can be chosen here: filter more" if len(found) > SHOWN else ""
+    def _fill(self) -> None:
+        known, table = self._known, self.table
+        if not self._is_new(
+            "order", known, self._places, table.status, table.verdict, table.sort, self.group_button.value
+        ):
+            return
+        found = known.fitting(self._places, status=table.status, verdict=table.verdict)
+        order = known.ordered(found, table.sort.removeprefix("-"), down=table.sort.startswith("-"))
+        statuses = known.statuses(known.fitting(self._places, verdict=table.verdict))
+        verdicts = known.verdicts(known.fitting(self._places, status=table.status))
+        with table.hold_sync():
+            table.chips = [
+                _chips("status", "Status", STATUS, statuses, table.status),
+                *([_chips("verdict", "Rollback", VERDICTS, verdicts, table.verdict)] if known.migrations else []),
+            ]
+            table.order, table.deploys = known.grouped(order) if self.group_button.value else (order, [])
+            table.empty = "No migration is registered here." if not known.names else "No migration is found."
+        every = len(known.names)
+        note = f"{len(found):,} of {every:,} migrations" if len(found) < every else f"{every:,} migrations"
+        self.note_view.value = f'<div role="status" style="line-height:1.5">{html.escape(note)}</div>' + (
+            box(html.escape(str(self._refused)), html.CAREFUL, role="alert") if self._refused is not None else ""
         )
-        self.note_view.value = f'<div role="status">{html.escape(note)}</div>' + (
-            box(html.escape(trouble), html.CAREFUL, role="alert") if trouble else ""
+        if self.graph_panel is not None:
+            self.graph_panel.show_only(None if len(found) == every else {known.names[place] for place in found})
+
+    def _beside_it(self) -> None:
+        """Show the picture beside the list, or not. It is made when it is first wanted."""
+        wanted = bool(self.lanes_button.value)
+        if wanted and self.graph_panel is None and not self.shared.busy:
+            self.graph_panel = GraphPanel(self.shared, framed=False, view="lanes")
+            self.graph_panel.bare(height=_HIGH)
+            self.picture.children = (self.graph_panel,)
+            self._drawn.pop("order", None)
+            self.shared.open(("graph",))
+            self._fill()
+        self.picture.layout.display = None if wanted and self.graph_panel is not None else "none"
+
+    def _choice(self) -> str:
+        shared = self.shared
+        if shared.deploy:
+            return json.dumps(shared.deploy)
+        names = shared.several or ((shared.selected,) if shared.selected is not None else ())
+        return json.dumps(names) if names and set(names) <= self._known.place.keys() else ""
+
+    def _details(self) -> str:
+        shared = self.shared
+        if shared.selected is not None:
+            return self._known.details_html(shared.selected)
+        if not shared.chosen:
+            return '<div style="line-height:1.5">Choose a row; with Shift a range, with Ctrl one more.</div>'
+        what = shared.chosen[:1].upper() + shared.chosen[1:]
+        return (
+            f'<div role="status" style="line-height:1.5;overflow-wrap:anywhere"><b>{html.escape(what)}</b>:'
+            " chosen to be rolled back together"
+            + ("" if shared.deploy else ", with all that depend on them")
+            + ". A RollbackPanel made with this panel shows what that does.</div>"
         )
-        if self.table is None:
-            self.table_view.value = scrolled("History", html.table(HEADINGS, rows[:SHOWN]))
-        elif rows or self._filled:  # from empty to empty costs as much as any other
-            import pandas as pd
-
-            self.table.update(pd.DataFrame(rows, columns=list(HEADINGS), dtype="object"), selected_rows=[])
-            self._filled = len(rows)
 
 
-def _interactive_table() -> Any:
-    """A table of itables, or None where that is not installed."""
-    try:
-        from itables.widget import ITable
-    except ModuleNotFoundError:
-        return None
-    import pandas as pd
-
-    empty = pd.DataFrame([], columns=list(HEADINGS), dtype="object")
-    # maxBytes: it would leave rows out without a word
-    return ITable(
-        empty, select="single", maxBytes=0, order=[], classes="display compact", showIndex=False, style="width:100%"
-    )
-
-
-def _key(column: str) -> Callable[[Mapping[str, Any]], tuple[bool, Any]]:
-    return lambda entry: (entry[column] is not None, entry[column])
-
-
-def _moment(text: str) -> datetime | None:
-    """Since when; None for an empty text."""
-    if not text.strip():
-        return None
-    since = read_time(text.strip())
-    return since if isinstance(since, datetime) else datetime.now(UTC) - since
-
-
-def _label(entry: Mapping[str, Any]) -> str:
-    """One line of the list to choose from."""
-    return html.visible(f"{entry['migration_name']}   {entry['status'].replace('_', ' ')}")
-
-
-def _cells(entry: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> tuple[str, ...]:
-    may = (
-        "✘ it is not applied"
-        if verdict is None
-        else MAY.get(verdict.get("verdict", ""), "✔ yes")
-        if verdict["can_rollback"]
-        else f"✘ {verdict['blocking_reason']}"
-    )
-    values = (
-        entry["migration_name"],
-        STATUS.get(entry["status"], entry["status"]),
-        _time(entry["applied_at"]),
-        entry["applied_by"],
-        _time(entry["rollback_at"]) + (f", {entry['rollback_count']:,} times" if entry["rollback_count"] > 1 else ""),
-        may,
-        PROVEN.get(entry["proven"], entry["proven"]),
-        _short(entry["deploy_id"] or ""),
-        entry["notes"],
-    )
-    return tuple(html.visible(str(value or "")) for value in values)
-
-
-def _time(moment: datetime | None) -> str:
-    """To the minute, as frames show it."""
-    return "" if moment is None else f"{show_time(moment)[:16]} UTC"
-
-
-def _short(deploy: str) -> str:
-    return deploy if len(deploy) <= 8 else f"{deploy[:8]}…"
+def _chips(
+    trait: str, label: str, of: Mapping[str, tuple[str, str]], counts: Mapping[str, int], pressed: str
+) -> dict[str, Any]:
+    """A row of filters: of what is there, and what is pressed."""
+    options = [[key, words, kind, counts.get(key, 0)] for key, (words, kind) in of.items()]
+    return {"trait": trait, "label": label, "options": [one for one in options if one[3] or one[0] == pressed]}

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anywidget
 import traitlets
 
 from migrollback_nb.panels.state import LOCK
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 HERE = Path(__file__).parent
 
@@ -58,22 +55,3 @@ class SelectionWidget(anywidget.AnyWidget):
     def _select(self, name: str) -> None:
         """Take what was picked, if it is still there to be picked."""
         raise NotImplementedError  # each kind says; a traitlets class cannot be an ABC
-
-
-class RowSelection(SelectionWidget):
-    """Shows nothing. Says which row was clicked of a table that says only its position.
-
-    Parameters
-    ----------
-    take : callable
-        Is called with the text of the row's first cell.
-    """
-
-    _esm = script("row_selection.js")
-
-    def __init__(self, take: Callable[[str], None]) -> None:
-        super().__init__()
-        self._take = take
-
-    def _select(self, name: str) -> None:
-        self._take(name)

@@ -49,7 +49,11 @@ function render({ model, el }) {
     close();
     const text = input.value.trim();
     clear.hidden = !text;
-    if (text === model.get("value")) return;
+    if (text === model.get("value")) {
+      // what was typed and does not count stands there no more
+      model.send({ typed: text });
+      return;
+    }
     model.set("value", text);
     model.save_changes();
   };

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one
 #: before.
 STATE = (
-    "target", "migrations", "unfinished", "history", "graph", "selected", "chain", "select", "deploy",
+    "target", "migrations", "unfinished", "history", "deploys", "graph", "selected", "chain", "several", "deploy",
     "consent", "on_copy",
     "check_result", "preview_result", "rehearsal_result", "accept_loss", "typed", "reason",
     "result", "error", "busy", "progress", "fraction", "hold",
@@ -57,6 +57,8 @@ class State(traitlets.HasTraits):
         Rollbacks that were begun and whose end is not recorded: rows of ``db.database.queries.unfinished()``.
     history : tuple of dict
         All that is registered; read only for the panels that show it.
+    deploys : tuple of dict
+        What brought them, newest first; read only for the panels that show it.
     graph : GraphFacts or None
         What depends on what, and what each touched; read only for the panels that show it.
     selected : str or None
@@ -64,11 +66,11 @@ class State(traitlets.HasTraits):
         the result.
     chain : bool
         Whether all that depend on it are rolled back with it. A change forgets what a new choice does.
-    select : tuple of str
+    several : tuple of str
         Instead of `selected`: selectors, as the names of a range. They are rolled back together, with all that depend
         on them. A choice of one forgets it, and a change of it forgets what a new choice does.
     deploy : str
-        Instead of `selected`: the label of a deploy, for exactly what it brought. Forgotten as `select` is.
+        Instead of `selected`: the label of a deploy, for exactly what it brought. Forgotten as `several` is.
     consent : bool
         Whether it is rehearsed also when undoing does not undo all of it.
     on_copy : bool
@@ -99,10 +101,11 @@ class State(traitlets.HasTraits):
     migrations = traitlets.Tuple()
     unfinished = traitlets.Tuple()
     history = traitlets.Tuple()
+    deploys = traitlets.Tuple()
     graph = traitlets.Instance(GraphFacts, allow_none=True)
     selected = traitlets.Unicode(None, allow_none=True)
     chain = traitlets.Bool(default_value=False)
-    select = traitlets.Tuple()
+    several = traitlets.Tuple()
     deploy = traitlets.Unicode("")
     consent = traitlets.Bool(default_value=False)
     on_copy = traitlets.Bool(default_value=False)
@@ -150,7 +153,7 @@ class SharedState(State):
         self._reads: set[str] = set()
         self._given = set(state)
         super().__init__(**state)
-        self.observe(self._forget, names=["selected", "chain", "select", "deploy"])
+        self.observe(self._forget, names=["selected", "chain", "several", "deploy"])
 
     @property
     def production(self) -> bool:
@@ -185,9 +188,9 @@ class SharedState(State):
             # asked for the one before, not for this one
             **{"chain": False} if name == "selected" else {},
             # one choice at a time: a migration, several, or a deploy
-            **{"selected": None} if name in ("select", "deploy") and new else {},
-            **{"select": ()} if name in ("selected", "deploy") and new else {},
-            **{"deploy": ""} if name in ("selected", "select") and new else {},
+            **{"selected": None} if name in ("several", "deploy") and new else {},
+            **{"several": ()} if name in ("selected", "deploy") and new else {},
+            **{"deploy": ""} if name in ("selected", "several") and new else {},
             consent=False,
             on_copy=False,
             check_result=None,
@@ -202,16 +205,16 @@ class SharedState(State):
     @property
     def together(self) -> dict[str, Any]:
         """What is rolled back together, as `Migrations.rollback` takes it; empty where one migration is chosen."""
-        return {"deploy": self.deploy} if self.deploy else {"select": self.select} if self.select else {}
+        return {"deploy": self.deploy} if self.deploy else {"select": self.several} if self.several else {}
 
     @property
     def chosen(self) -> str:
         """What is chosen, in words; empty while nothing is."""
         if self.deploy:
             return f"deploy {self.deploy}"
-        if len(self.select) > 1:
-            return f"{len(self.select):,} migrations"
-        return str(self.select[0]) if self.select else self.selected or ""
+        if len(self.several) > 1:
+            return f"{len(self.several):,} migrations"
+        return str(self.several[0]) if self.several else self.selected or ""
 
     @property
     def confirm(self) -> str | None:
@@ -378,7 +381,7 @@ class SharedState(State):
             except BaseException as error:  # noqa: BLE001  # must not hide how the rollback ended
                 state.setdefault("error", error)
             if state.get("result") is not None:
-                state |= {"selected": None, "select": (), "deploy": ""}
+                state |= {"selected": None, "several": (), "deploy": ""}
             return state
 
         count = len(preview.steps)
@@ -487,6 +490,8 @@ class SharedState(State):
             found["unfinished"] = tuple(self.db.database.queries.unfinished())
         if "history" in reads:
             found["history"] = tuple(self.db.registered_rows())
+        if "deploys" in reads:
+            found["deploys"] = tuple(self.db.deploy_rows())
         if "graph" in reads:
             from migrollback_nb.operations.graph_facts import graph_facts
 

@@ -250,24 +250,66 @@ def test_a_node_that_was_clicked_is_chosen_though_another_drawing_comes_at_the_s
     expect(lab.output.locator(".migrollback-graph-said")).to_contain_text(OTHER)
 
 
-def test_a_row_of_the_table_that_was_clicked_is_chosen_though_the_filter_changes_it_at_the_same_time(
+def test_a_row_of_the_history_that_was_clicked_is_chosen_though_the_search_changes_it_at_the_same_time(
     lab: Laboratory, connect: str, gate: Gate
 ) -> None:
-    pytest.importorskip("itables", reason="the interactive table needs itables")
     lab.theme("Light")
     lab.notebook(connect, "panel = mr.panels.HistoryPanel(db)\npanel")
-    rows = lab.output.locator(".dt-container tbody tr")
+    rows = lab.output.locator(".migrollback-history-row[data-place]")
+    marked = lab.output.locator(".migrollback-history-row[aria-selected=true]")
     expect(rows.filter(has_text=OTHER)).to_have_count(1)
+    expect(lab.output.locator("svg g.node")).not_to_have_count(0)  # the lanes beside it
     with gate.closed():
-        lab.field("Text").fill("20250120")
+        lab.field("Search").fill("20250120")
         rows.filter(has_text=OTHER).click()
-    expect(lab.field("Choose").locator("option", has_text=OLDEST)).to_have_count(0)
-    expect(lab.field("Choose").locator("option:checked")).to_contain_text(OTHER)
-    expect(lab.output.locator(".dt-container tbody tr.selected")).to_contain_text(OTHER)
+        expect(marked).to_contain_text(OTHER)
+    expect(rows).to_have_count(3)
+    expect(marked).to_contain_text(OTHER)
     rows.filter(has_text=TOP).click()
-    expect(lab.field("Choose").locator("option:checked")).to_contain_text(TOP)
-    expect(lab.output.locator(".dt-container tbody tr.selected")).to_contain_text(TOP)
+    expect(marked).to_contain_text(TOP)
     # what is chosen is not unchosen by a second click
     rows.filter(has_text=TOP).click()
-    expect(lab.output.locator(".dt-container tbody tr.selected")).to_contain_text(TOP)
+    expect(marked).to_contain_text(TOP)
     assert lab.inspect("16_history") == []
+    # by keyboard: a range of all three
+    lab.output.get_by_role("grid", name="History").focus()
+    for key in ("Home", "Enter", "Shift+End"):
+        lab.page.keyboard.press(key)
+    expect(marked).to_have_count(3)
+    expect(lab.text("3 migrations")).to_be_visible()
+    # a deploy, by its line
+    lab.button("By deploy").click()
+    lab.output.get_by_role("gridcell", name=re.compile("^Deploy ")).click()
+    expect(marked).to_contain_text("Deploy ")
+    expect(lab.output.get_by_text("chosen to be rolled back together")).to_be_visible()
+
+
+@pytest.mark.long
+def test_of_ten_thousand_rows_each_is_found_and_few_are_in_the_page(lab: Laboratory) -> None:
+    lab.theme("Light")
+    code = (
+        "import types, datetime\nimport migrollback_nb as mr\nfrom migrollback_nb.panels import HistoryPanel\n"
+        "from migrollback_nb.core.results import Target\n"
+        "target = Target(host='h', port=1, database='d', user='u', server_version='18.6', schema='public')\n"
+        "entry = dict(status='applied', applied_at=datetime.datetime.now(datetime.UTC), applied_by='ann',"
+        " rollback_at=None, rollback_by=None, rollback_count=0, notes=None, description=None, deploy_id=None,"
+        " proven='never')\n"
+        "history = tuple(dict(entry, migration_name=f'{number:05}_step') for number in range(10_000))\n"
+        "nothing = types.SimpleNamespace(list_rollbackable=list, unfinished=list)\n"
+        "base = types.SimpleNamespace(queries=nothing, session=types.SimpleNamespace(notices=()),"
+        " connection=types.SimpleNamespace(closed=False))\n"
+        "db = types.SimpleNamespace(target=target, look_up_target=lambda: target, database=base, deploy_rows=list,"
+        " registered_rows=lambda: history, selector_facts=lambda: None)\n"
+        "HistoryPanel(db)"
+    )
+    lab.notebook(code)
+    rows = lab.output.locator(".migrollback-history-row[data-place]")
+    expect(rows.first).to_contain_text("09999_step")
+    assert rows.count() < 60
+    grid = lab.output.get_by_role("grid", name="History")
+    grid.focus()
+    lab.page.keyboard.press("End")
+    expect(rows.last).to_contain_text("00000_step")
+    lab.field("Search").fill("04711")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("04711_step")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from panel_parts import part
+from panel_parts import part, pick
 from pg_servers import with_migrations
 
 import migrollback_nb as mr
-from migrollback_nb.panels import RollbackPanel
+from migrollback_nb.panels import HistoryPanel, RollbackPanel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def roll_back(panel: RollbackPanel) -> None:
 
 def test_a_range_is_rolled_back_with_all_that_depend_on_it(db: mr.Migrations) -> None:
     panel = RollbackPanel(db, selected="003_c")
-    panel.update(select=("001_a",))
+    panel.update(several=("001_a",))
     assert panel.selected is None
     panel.preview()
     assert panel.wait(30)
@@ -54,8 +54,8 @@ def test_a_range_is_rolled_back_with_all_that_depend_on_it(db: mr.Migrations) ->
     assert panel.rehearsal_result.success
     roll_back(panel)
     assert [one.migration_name for one in panel.result.results] == ["002_b", "001_a"]
-    assert (panel.select, panel.deploy, panel.selected) == ((), "", None)
-    panel.select = ("001_a",)
+    assert (panel.several, panel.deploy, panel.selected) == ((), "", None)
+    panel.several = ("001_a",)
     panel.preview()
     assert panel.wait(30)
     assert "there is nothing to roll back" in str(panel.error)
@@ -67,10 +67,10 @@ def test_a_deploy_is_confirmed_by_its_label(db: mr.Migrations) -> None:
     panel = RollbackPanel(db, selected="003_c")
     panel.deploy = label
     assert panel.shared.chosen == f"deploy {label}"
-    panel.select = ("003_c",)
+    panel.several = ("003_c",)
     assert panel.deploy == ""
     panel.deploy = label
-    assert panel.select == ()
+    assert panel.several == ()
     panel.preview()
     assert panel.wait(30)
     panel.update(typed="001_a", reason="because")
@@ -79,9 +79,30 @@ def test_a_deploy_is_confirmed_by_its_label(db: mr.Migrations) -> None:
     assert [one.migration_name for one in panel.result.results] == ["003_c", "002_b", "001_a"]
 
 
+def test_what_is_chosen_in_the_history_is_previewed_beside_it(db: mr.Migrations) -> None:
+    history = HistoryPanel(db)
+    assert history.error is None
+    assert history.table.names == ["003_c", "002_b", "001_a"]
+    assert history.lanes_button.value
+    assert history.graph_panel.drawing.svg.count('class="node') == 3
+    panel = RollbackPanel(history)
+    pick(history.table, '["003_c", "002_b"]')
+    panel.preview()
+    assert panel.wait(30)
+    assert [name for name, _ in panel.preview_result.steps] == ["003_c", "002_b"]
+    history.search.value = "001_a+"
+    assert [history.table.names[place] for place in history.table.order] == ["002_b", "001_a"]
+    history.group_button.value = True
+    (deploy,) = history.table.deploys
+    pick(history.table, f'"{deploy["label"]}"', number=2)
+    panel.preview()
+    assert panel.wait(30)
+    assert len(panel.preview_result.steps) == 3
+
+
 def test_a_choice_of_one_forgets_the_range(db: mr.Migrations) -> None:
-    panel = RollbackPanel(db, select=("001_a", "003_c"))
+    panel = RollbackPanel(db, several=("001_a", "003_c"))
     assert panel.shared.chosen == "2 migrations"
     panel.selected = "003_c"
-    assert panel.select == ()
+    assert panel.several == ()
     assert panel.shared.chosen == "003_c"

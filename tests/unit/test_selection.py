@@ -11,8 +11,8 @@ from panel_parts import part, pick
 from panel_states import HOSTILE, Standin, row
 
 from migrollback_nb.panels import RollbackPanel
+from migrollback_nb.panels.history_table import HistoryTable
 from migrollback_nb.panels.name_list import NameList
-from migrollback_nb.panels.selection import RowSelection
 
 ABC = (("A", "a"), ("B", "b"), ("C", "c"))
 
@@ -152,7 +152,7 @@ def test_a_place_is_not_listened_to() -> None:
     assert choice.value is None
 
 
-@pytest.mark.parametrize("kind", [NameList, RowSelection])
+@pytest.mark.parametrize("kind", [NameList, HistoryTable])
 def test_the_program_is_local_and_writes_text_only(kind: Any) -> None:
     program = str(kind._esm)
     assert program.count("function selectionOf(") == program.count("export default") == 1

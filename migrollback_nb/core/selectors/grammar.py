@@ -69,6 +69,17 @@ def texts_of(select: str | Sequence[str]) -> tuple[str, ...]:
     return texts
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text is words alone: no sign in it means anything to a selector. Pure.
+
+    Examples
+    --------
+    >>> is_plain("add users"), is_plain("users+"), is_plain("table:users"), is_plain("2025*")
+    (True, False, False, False)
+    """
+    return not re.search(r'[,:"+*?\[]', text)
+
+
 def possible_names(text: str) -> tuple[set[str], bool]:
     """What of a text may be the name of a migration, and whether that is all: a long text has too many parts. Pure."""
     found = {text}
