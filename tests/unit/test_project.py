@@ -37,7 +37,7 @@ def test_environment_matches_pyproject() -> None:
     pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert pip[0] == "-e ."
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["lab"], *extras["tables"], *extras["docs"], *extras["test"]]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["lab"], *extras["docs"], *extras["test"]]
     for requirement in wanted:
         name = name_of(requirement)
         if name in BY_PIP or name == "migrollback-nb":
