@@ -122,9 +122,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
         config, marker = metafunc.config, metafunc.definition.get_closest_marker
         first, *others = [pytest.param(server, id=server.id, marks=pytest.mark.pg) for server in config.stash[SERVERS]]
-        if config.getoption("--all-servers") or marker("versions"):
+        if config.getoption("--all-servers") or marker("each_server"):
             chosen = [first, *others]
-        elif config.getoption("--long") and marker("older"):
+        elif config.getoption("--long") and marker("versions"):
             chosen = [
                 first,
                 *(pytest.param(*one.values, id=one.id, marks=[*one.marks, pytest.mark.long]) for one in others),

@@ -1,8 +1,8 @@
 """Servers, databases and sessions for every test. What a whole run needs stands in the conftest.py above.
 
 Tests that ask for `db`, `database_dsn`, `empty_dsn`, `session` or `server` run on PostgreSQL 18. Those marked
-`versions` run once on each server of the run; so do those marked `older` with --long, and all of them with
---all-servers.
+`versions` run once on each server of the run with --long, those marked `each_server` in every run, and all of them
+with --all-servers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ settings.load_profile("migrollback")
 
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Server:
-    """A running server: a test marked `versions` runs once on each."""
+    """A running server: a test marked `versions` runs once on each with --long."""
     return started(request.param)
 
 

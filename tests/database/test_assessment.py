@@ -9,7 +9,7 @@ from watching import exists, last_event, status, value
 import migrollback_nb as mr
 from migrollback_nb import cli
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture
@@ -43,7 +43,6 @@ def run(db, dsn, *argv):
     return code, out.getvalue(), err.getvalue()
 
 
-@pytest.mark.versions
 def test_the_same_words_in_every_answer(shop, database_dsn, session):
     unknown = f"Not rehearsed; would {LOST}"
     row = session().execute("SELECT verdict, headline, known_by FROM assess_migration('002_no_email')").fetchone()

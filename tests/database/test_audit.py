@@ -9,7 +9,7 @@ from watching import events, last_event, value
 import migrollback_nb as mr
 from migrollback_nb.operations import audit
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 NAME = "001_ěšč 🐎"
@@ -47,7 +47,6 @@ def verified_in_sql(connection):
     ).fetchone()
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("replica", [False, True])
 @pytest.mark.parametrize(
     "statement",
@@ -90,7 +89,6 @@ def test_chain_is_verified_alike_in_sql_and_in_python(trail, session):
     assert found.events == len(trail.events())
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("zone", ["UTC", "America/St_Johns", "Asia/Kathmandu"])
 def test_verification_hangs_on_no_setting(trail, session, zone):
     connection = session(
@@ -230,7 +228,6 @@ def test_the_attempt_is_on_record_before_it_ends(trail, session):
     assert second[1]["database"] == trail.target.database
 
 
-@pytest.mark.versions
 def test_every_event_hashes_alike_in_both(trail):
     for event in trail.database.queries.events():
         assert audit.event_hash(event) == event["hash"]

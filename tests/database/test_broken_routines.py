@@ -8,7 +8,7 @@ from watching import dismiss_all
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 BASE = """
 CREATE TABLE users (id int, email text);
@@ -153,7 +153,6 @@ def test_not_broken(rehearsed, what):
     assert rehearsed(up, rollback, reliant).broken == ()
 
 
-@pytest.mark.versions
 def test_who_calls_what_breaks(rehearsed):
     found = rehearsed(
         *NOTES,
@@ -187,7 +186,6 @@ def test_what_the_rollback_fixes_is_not_broken(db, applied):
     assert db.rehearse("001_m").broken == ()
 
 
-@pytest.mark.versions
 def test_what_it_foretells_is_so(db, applied, session):
     applied("001_base", BASE, "SELECT 1;")
     applied("002_m", *NOTES)

@@ -82,7 +82,7 @@ def kinds_of(assessment: mr.Assessment | None) -> dict[str, str]:
     return said
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_comments_in_a_quoted_schema(case: Case) -> None:
     db = case("comments-in-quoted-schema")
     found = roll_back(db, last("comments-in-quoted-schema"))
@@ -90,13 +90,13 @@ def test_comments_in_a_quoted_schema(case: Case) -> None:
     assert [change.kind for change in found.differences.changes].count("comment") == 3
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_depends_on_extension(case: Case) -> None:
     db = case("depends-on-extension")
     assert roll_back(db, last("depends-on-extension")).verdict == "differs"
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_an_extension_named_pg(case: Case) -> None:
     db = case("extension-named-pg")
     check = db.check("20260102_search")
@@ -105,7 +105,7 @@ def test_an_extension_named_pg(case: Case) -> None:
     assert "had not touched" not in roll_back(db, "20260102_search").message
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_a_grant_on_a_table_of_another_in_one_run(case: Case) -> None:
     db = case("grant-on-table-not-touched", together=True)
     found = roll_back(db, last("grant-on-table-not-touched"))
@@ -123,7 +123,7 @@ def test_if_not_exists_over_an_invalid_index(roles: None, database_dsn: str) -> 
         assert db.check("20260102_idx").can_rollback is False
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_a_materialized_view_left_unpopulated(case: Case) -> None:
     db = case("matview-unpopulated")
     name = last("matview-unpopulated")
@@ -138,7 +138,7 @@ def test_a_dump_of_pg_dump_is_applied(case: Case) -> None:
     assert db.check("20260101_baseline").can_rollback
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_a_role_left_behind(case: Case) -> None:
     db = case("role-left-behind")
     name = last("role-left-behind")
@@ -146,7 +146,7 @@ def test_a_role_left_behind(case: Case) -> None:
     assert roll_back(db, name).verdict != "restored"
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_a_sequence_that_starts_anew(case: Case) -> None:
     db = case("serial-sequence-restarts")
     name = last("serial-sequence-restarts")
@@ -157,14 +157,14 @@ def test_a_sequence_that_starts_anew(case: Case) -> None:
     assert (found.verdict, "stood at 5" in found.message) == ("schema_restored", True)
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_a_dependent_by_new_in_a_trigger(case: Case) -> None:
     db = case("trigger-names-new-column")
     check = db.check("20260102_aisle")
     assert (check.can_rollback, check.dependent_migrations) == (False, ("20260103_aisle_default",))
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_values_that_a_narrower_type_changes(case: Case) -> None:
     db = case("type-narrowing-loses-values")
     effects = db.rehearse(last("type-narrowing-loses-values")).assessment

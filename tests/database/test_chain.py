@@ -5,7 +5,7 @@ from watching import events, exists, schema_of, status, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ def chain(applied):
     return make
 
 
+@pytest.mark.each_server
 def test_dependents_first(db, chain, session):
     chain()
     assert db.plan("001_a").steps == ("004_d", "003_c", "002_b", "001_a")
@@ -45,7 +46,6 @@ def test_dependents_first(db, chain, session):
     )
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("failing", ["a", "b", "c", "d"])
 def test_one_that_fails_undoes_the_others(db, chain, session, failing):
     chain(**{failing: f"DROP TABLE {failing}; SELECT 1/0;"})
@@ -134,7 +134,6 @@ def test_each_part_runs_under_its_own_path(database_dsn, folder, write_migration
     assert not exists(session(), "two.t")
 
 
-@pytest.mark.versions
 def test_applied_again_and_back_once_more(db, chain, session):
     chain()
     before = schema_of(session())

@@ -14,6 +14,7 @@ INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1);
 """
 
 
+@pytest.mark.each_server
 def test_a_violation_is_found_before_success(db, applied, session):
     applied("001_t", TABLES, "DELETE FROM parent; CREATE TABLE made ();")
     with pytest.raises(mr.RollbackFailed) as caught:

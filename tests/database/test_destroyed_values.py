@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 import migrollback_nb as mr
 from migrollback_nb.files import migration
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 CUSTOMERS = """
     CREATE TABLE customers (id int PRIMARY KEY, email text, plan text, born timestamptz, code text, note varchar(10));
@@ -79,7 +79,6 @@ def not_restored(connection, name="001_up"):
     return value(connection, "SELECT migration_values_not_restored(%s)", (name,))
 
 
-@pytest.mark.versions
 def test_the_fault(applied, session):
     connection = session()
     connection.execute(CUSTOMERS)

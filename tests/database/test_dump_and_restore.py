@@ -35,6 +35,7 @@ def restored(server, db, applied):
     server.drop_database(name)
 
 
+@pytest.mark.each_server
 def test_everything_is_there_and_works(restored, db, folder):
     before = db.verify_events()
     with mr.connect(restored, dir=folder) as copy:

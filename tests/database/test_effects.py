@@ -3,7 +3,7 @@
 import pytest
 from watching import dismiss_all, last_event
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 def told(found, *kinds):
@@ -29,7 +29,6 @@ def rehearsed(db, session, name):
     return kept
 
 
-@pytest.mark.versions
 def test_a_sequence_that_starts_anew(db, applied, session):
     applied("001_t", "CREATE TABLE ticket (id serial PRIMARY KEY, note text);", "DROP TABLE ticket;")
     session().execute("INSERT INTO ticket (note) SELECT 'n' FROM generate_series(1, 5)")
@@ -52,7 +51,6 @@ def test_a_sequence_that_starts_anew(db, applied, session):
     assert "public.ticket_id_seq" in message
 
 
-@pytest.mark.versions
 def test_values_that_a_change_of_type_narrows(db, applied, session):
     session().execute("CREATE TABLE item (id int PRIMARY KEY, price int, code varchar(5), at date, same int)")
     session().execute("INSERT INTO item VALUES (1, 10, 'abcde', '2026-01-01', 1)")
@@ -73,7 +71,6 @@ def test_values_that_a_change_of_type_narrows(db, applied, session):
     assert rolled_back(db, "001_w")[::2] == ("schema_restored", effects)
 
 
-@pytest.mark.versions
 def test_what_is_left_unpopulated_disabled_invalid_or_behind(db, applied, session):
     connection = session()
     connection.execute(
@@ -126,6 +123,7 @@ def test_objects_of_others_and_routines(db, applied, session):
     assert told(in_psql[0], "breaks") == told(found, "breaks")
 
 
+@pytest.mark.each_server
 def test_rows_and_values_that_go_and_those_that_come_back(db, applied, session):
     session().execute(
         "CREATE TABLE a (id int PRIMARY KEY, name text, old text); INSERT INTO a SELECT g, 'n' || g, 'o' FROM"
@@ -240,7 +238,6 @@ def test_sequences_that_stand_further_or_were_never_asked_are_none(db, applied, 
     ]
 
 
-@pytest.mark.versions
 def test_many_tables_of_every_size_and_a_role_that_may_not_look(db, applied, session):
     connection = session()
     connection.execute(
@@ -280,7 +277,6 @@ def test_values_of_a_table_too_large_to_compare_are_not_known(db, applied, sessi
     ]
 
 
-@pytest.mark.versions
 def test_roles_memberships_settings_and_jobs_that_stay(db, applied, session):
     connection = session()
     name = connection.info.dbname
@@ -377,7 +373,6 @@ def accounts(session):
     return connection
 
 
-@pytest.mark.versions
 def test_values_that_the_rollback_brings_back_are_seen_in_the_rehearsal(db, applied, session):
     accounts(session)
     applied("001_a", ARCHIVED, PUT_BACK)

@@ -12,7 +12,7 @@ from watching import value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 Open = Callable[..., psycopg.Connection]
 TABLES = """
@@ -50,7 +50,6 @@ def forecast(db: mr.Migrations, write: Callable[..., None], session: Open) -> Ca
 AE, SRE, SHARE = "ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE", "SHARE"
 
 
-@pytest.mark.versions
 def test_what_the_catalogs_say(forecast: Callable[[str], dict[str, Any]]) -> None:
     for rollback, expected in {
         "ALTER TABLE parent ALTER name TYPE varchar(10);": {"public.parent": (AE, "rewrite")},

@@ -10,7 +10,7 @@ from watching import exists, last_event, schema_of, status
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture
@@ -23,7 +23,6 @@ def chain(applied):
     return names
 
 
-@pytest.mark.versions
 def test_all_that_depends_on_it_is_named_directly_or_through_others(db, chain):
     check = db.check("001_a")
     assert not check.can_rollback
@@ -100,7 +99,6 @@ def test_rollback_sql_that_does_not_parse_is_refused_with_its_place(db, applied,
     assert exists(session(), "t")
 
 
-@pytest.mark.versions
 def test_what_a_transaction_refuses_is_refused_with_its_line(db, applied):
     applied("001_t", "CREATE TABLE t (a int); CREATE INDEX i ON t (a);", "DROP INDEX CONCURRENTLY i;")
     assert "line 4: DROP INDEX CONCURRENTLY" in db.check("001_t").reason

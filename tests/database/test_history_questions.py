@@ -111,7 +111,7 @@ def test_every_object_of_a_database_has_its_names(db, session):
             assert table, (kind, identity)
 
 
-@pytest.mark.older
+@pytest.mark.versions
 def test_an_index_keeps_its_table_when_it_is_gone(db, applied):
     applied("001_t", "CREATE TABLE t (a int, b int);", "DROP TABLE t;")
     applied(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 #: What there was by hand, and a migration that takes it and brings it back: the constant is of another moment.
 TIMES = {

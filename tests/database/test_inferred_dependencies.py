@@ -10,7 +10,7 @@ from watching import events, last_event, value
 import migrollback_nb as mr
 from migrollback_nb import cli
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 def inferred(db):
@@ -172,7 +172,6 @@ CASES = {
 ONLY_BY_TEXT = ("a grant on a column", "default privileges")
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("case", [case for case in CASES if case not in ONLY_BY_TEXT])
 def test_postgresql_knows_that_one_needs_the_other(case, applied, connection):
     first, second, because = CASES[case]
@@ -194,7 +193,6 @@ def test_the_text_of_files_alone_says_so_too(case, db, write_migration, connecti
     assert set(recorded(db)) == set(inferred(db)) == {("002_user", "001_base")}
 
 
-@pytest.mark.versions
 def test_an_extension_is_needed_by_who_uses_what_it_brought(applied, connection):
     if not value(connection, "SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'"):
         pytest.skip("this server has no citext")
@@ -215,7 +213,6 @@ def test_a_column_added_by_another_migration_and_used_by_a_view_of_a_third(appli
     assert ("004_view", "002_email") not in found
 
 
-@pytest.mark.versions
 def test_names_inside_function_bodies_count_with_and_without_the_file(applied, db, folder):
     applied("001_tables", "CREATE TABLE orders (id int); CREATE TABLE log (at timestamptz);")
     applied("002_sql", "CREATE FUNCTION orders() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM orders';")
@@ -267,7 +264,6 @@ def test_two_tables_of_one_name_in_two_schemas_are_two(applied, connection):
     assert set(by_catalog(connection)) == {("003_view", "002_two")}
 
 
-@pytest.mark.versions
 def test_after_a_restore_from_a_dump_names_are_enough(applied, connection):
     applied("001_base", "CREATE TABLE base (a int);")
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;")
@@ -301,7 +297,6 @@ def test_what_is_found_blocks_and_orders(applied, db, connection):
 APPLY = "SELECT success FROM apply_migration(name => %s, version => '1', statements => %s, rollback_sql => 'SELECT 1')"
 
 
-@pytest.mark.versions
 def test_psql_alone_records_what_the_catalogs_know(connection):
     """Applied without our client, which reads files."""
     view = "CREATE VIEW v AS SELECT a FROM base"
@@ -533,7 +528,6 @@ def test_what_runs_statement_by_statement_is_known_by_its_text(applied, connecti
     ]
 
 
-@pytest.mark.versions
 def test_indexes_that_a_change_of_type_builds_anew_stay_their_creators(applied, connection):
     applied("001_base", "CREATE TABLE base (a int PRIMARY KEY, b int, c int DEFAULT 1);")
     applied("002_index", "CREATE INDEX i ON base (b); ALTER TABLE base ADD d int DEFAULT 5;")

@@ -8,7 +8,7 @@ from watching import value
 import migrollback_nb as mr
 from migrollback_nb.database.installation import installation_sql
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 SYSTEM = "20250120_migration_rollback_system"
 
@@ -28,7 +28,6 @@ OUR_CATALOG_ROWS = """
 """
 
 
-@pytest.mark.versions
 def test_a_first_install_says_what_it_did(empty_dsn):
     with mr.connect(empty_dsn) as db:
         result = db.install()
@@ -39,7 +38,6 @@ def test_a_first_install_says_what_it_did(empty_dsn):
         assert db.check(SYSTEM).can_rollback
 
 
-@pytest.mark.versions
 def test_a_repeated_install_changes_nothing(db, session):
     db.install()  # Supabase's roles may have come to this server since the template was made: row security goes by them
     before = session().execute(OUR_CATALOG_ROWS).fetchall()
@@ -134,7 +132,6 @@ def test_a_schema_that_is_there_already_is_used(empty_dsn):
         assert db.install().installed == (SYSTEM,)
 
 
-@pytest.mark.versions
 def test_two_systems_in_two_schemas_do_not_see_each_other(empty_dsn, folder, write_migration):
     write_migration("001_t", "SELECT 1;")
     with mr.connect(empty_dsn, schema="one", dir=folder) as one, mr.connect(empty_dsn, schema="two", dir=folder) as two:
@@ -199,7 +196,7 @@ def test_an_install_that_fails_leaves_nothing(empty_dsn):
         )
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_two_installs_at_once(empty_dsn):
     from watching import Background
 
@@ -212,7 +209,6 @@ def test_two_installs_at_once(empty_dsn):
     assert sorted(len(result.installed) for result in done) == [0, 0, 0, 1]
 
 
-@pytest.mark.versions
 def test_the_printed_installation_makes_the_same_system(empty_dsn, database_dsn):
     names = (
         "SELECT p.oid::regprocedure::text, md5(p.prosrc), p.proacl::text FROM pg_proc p WHERE p.pronamespace ="
@@ -228,13 +224,11 @@ def test_the_printed_installation_makes_the_same_system(empty_dsn, database_dsn)
         assert db.verify_events().intact
 
 
-@pytest.mark.versions
 def test_old_servers_are_not_asked_for_what_they_lack(db, server):
     # nothing version-dependent may be reached only in a path that the suite does not take
     assert db.target.server_version == server.version
 
 
-@pytest.mark.versions
 def test_a_publication_of_all_tables_stops_nothing(db, session, write_migration):
     # as Debezium makes one: from then on a table whose rows cannot be told apart refuses UPDATE and DELETE
     session().execute("CREATE PUBLICATION everything FOR ALL TABLES")

@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 BASE = "CREATE TABLE shelf (id int PRIMARY KEY, label text);"
 AISLE = "ALTER TABLE shelf ADD COLUMN aisle int;"

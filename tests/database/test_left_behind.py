@@ -11,7 +11,7 @@ import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.replay.proof import prove_folder
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,6 @@ def failure(db, name):
     return caught.value
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize(
     "statement",
     [
@@ -140,7 +139,6 @@ def blocks(db, write_migration, session):
     return apply
 
 
-@pytest.mark.versions
 def test_settings_are_put_back_and_named(odd, blocks, session):
     # SET to the value that ours has in the rollback's transaction would show nowhere; RESET ALL brings what it finds
     changed = CHANGED | {"SET lock_timeout = '500ms'": ["lock_timeout"]}
@@ -184,7 +182,6 @@ def test_a_rehearsal_says_so_too_and_leaves_none(odd, blocks):
         assert (settings(connection), of_ours(connection)) == before, block
 
 
-@pytest.mark.versions
 def test_settings_are_put_back_when_psql_calls(blocks, session):
     named = blocks([*CHANGED, "RESET ALL"])
     connection = session(options=OPTIONS.replace("client_min_messages=warning", "client_min_messages=notice"))
@@ -294,7 +291,6 @@ def test_the_command_line_names_them(applied, database_dsn, folder):
     ]
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize(
     ("block", "setting"),
     [

@@ -5,7 +5,7 @@ from watching import AROUND, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 NAMES = [
     "001_Capitals",
@@ -45,7 +45,6 @@ NAMES = [
 ]
 
 
-@pytest.mark.versions
 def test_every_name_goes_the_whole_way(db, write_migration, session):
     for name in NAMES:
         table = '"' + name.replace('"', '""')[:40] + '"'

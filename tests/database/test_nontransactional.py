@@ -8,13 +8,12 @@ from watching import AROUND, Background, events, eventually, eventually_waits, e
 import migrollback_nb as mr
 from migrollback_nb.database import nontransactional
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 UP = "CREATE TABLE t (a int); CREATE INDEX i ON t (a); CREATE INDEX j ON t (a);"
 OUTSIDE = " transaction:false"
 
 
-@pytest.mark.versions
 def test_statement_by_statement(db, applied, session):
     applied(
         "001_t", UP, "DROP INDEX CONCURRENTLY i;\nDROP INDEX CONCURRENTLY j;\nVACUUM t;\nDROP TABLE t;", options=OUTSIDE
@@ -31,7 +30,6 @@ def test_statement_by_statement(db, applied, session):
     assert db.verify_events().intact
 
 
-@pytest.mark.versions
 def test_an_interrupted_run_resumes_where_it_stopped(db, applied, session):
     connection = session()
     connection.execute("CREATE TABLE ran (statement int)")
@@ -112,7 +110,6 @@ def test_no_dependent_is_registered_at_the_same_time(applied, write_migration, *
     assert status(session(), "001_t") == "rolled_back"
 
 
-@pytest.mark.versions
 def test_two_at_once_run_it_once(applied, session, database_dsn, folder):
     session().execute("CREATE TABLE ran ()")
     applied(
@@ -131,7 +128,6 @@ def test_two_at_once_run_it_once(applied, session, database_dsn, folder):
     assert value(session(), "SELECT count(*) FROM ran") == 1
 
 
-@pytest.mark.versions
 def test_concurrently_waits_for_a_reader_rather_than_leave_half_an_index(db, applied, session):
     watcher = session()
     applied("001_t", UP, "DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
@@ -198,7 +194,6 @@ def test_a_borrowed_connection_is_told_that_two_are_needed(applied, session, fol
     assert exists(session(), "i")
 
 
-@pytest.mark.versions
 def test_an_up_migration_outside_a_transaction(db, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
     write_migration(
@@ -232,7 +227,6 @@ def test_an_up_migration_outside_a_transaction_resumes(db, write_migration, sess
     assert value(session(), "SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass")
 
 
-@pytest.mark.versions
 def test_an_up_migration_that_needs_it_and_does_not_say_so_is_refused_with_its_line(db, write_migration, session):
     write_migration("001_i", "CREATE TABLE t (a int);\n\nCREATE INDEX CONCURRENTLY i ON t (a);")
     with pytest.raises(mr.Refused) as caught:
@@ -336,7 +330,6 @@ def is_valid(connection, index):
     return value(connection, "SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", index)
 
 
-@pytest.mark.versions
 def test_an_invalid_index_is_named_at_failure_and_at_the_retry(db, write_migration, session):
     connection = session()
     connection.execute(BIG)
@@ -426,7 +419,6 @@ def test_what_was_undone_by_hand_begins_anew(db, write_migration, session):
         db.resolve("002_x", status="rolled_back", reason="no such one")
 
 
-@pytest.mark.versions
 def test_a_rollback_that_stopped_is_shown_as_half_rolled_back(db, applied, session):
     connection = session()
     connection.execute(BIG)
@@ -448,7 +440,7 @@ def test_a_rollback_that_stopped_is_shown_as_half_rolled_back(db, applied, sessi
     assert connection.execute("SELECT * FROM half_applied_migrations()").fetchall() == []
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_a_broken_off_drop_and_detach_are_ended_by_the_next_run(db, applied, session):
     connection = session()
     connection.execute(

@@ -14,7 +14,7 @@ import migrollback_nb as mr
 if TYPE_CHECKING:
     from pg_servers import Server
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 Session = Callable[..., psycopg.Connection]
 
@@ -88,7 +88,6 @@ def test_nothing_that_happens_elsewhere_voids_a_preview(
     assert db.rollback("001_t", confirm="001_t", preview=preview).success
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize(
     "statement", ["ALTER DATABASE HERE SET work_mem = '5MB'", "ALTER ROLE ALL IN DATABASE HERE SET work_mem = '5MB'"]
 )

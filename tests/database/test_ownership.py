@@ -8,7 +8,7 @@ from watching import schema_of, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 def made(connection, name, action="created"):
@@ -68,7 +68,6 @@ EVERYTHING = """
 """
 
 
-@pytest.mark.versions
 def test_every_kind_of_object_is_recorded_in_the_words_of_a_snapshot(applied, connection):
     before = set(schema_of(connection))
     applied("001_all", EVERYTHING)
@@ -80,7 +79,6 @@ def test_every_kind_of_object_is_recorded_in_the_words_of_a_snapshot(applied, co
     assert made(connection, "001_all", "changed") == set()
 
 
-@pytest.mark.versions
 def test_what_an_extension_brings_is_the_extensions(applied, connection):
     if not value(connection, "SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'"):
         pytest.skip("this server has no citext")
@@ -88,7 +86,6 @@ def test_what_an_extension_brings_is_the_extensions(applied, connection):
     assert {kind for kind, _ in made(connection, "001_text")} == {"extension", "table", "column", "comment"}
 
 
-@pytest.mark.versions
 def test_the_composite_types_of_an_extension_are_the_extensions_too(applied, connection):
     if not value(connection, "SELECT count(*) FROM pg_available_extensions WHERE name = 'tablefunc'"):
         pytest.skip("this server has no tablefunc")
@@ -99,7 +96,6 @@ def test_the_composite_types_of_an_extension_are_the_extensions_too(applied, con
     assert made(connection, "001_cross") == both
 
 
-@pytest.mark.versions
 def test_columns_that_are_added_and_columns_that_are_changed_are_told_apart(applied, connection, session):
     session().execute("CREATE TABLE older (a int, b text)")  # by nobody known
     applied("001_users", "CREATE TABLE users (id int, name text);")
@@ -117,7 +113,6 @@ def test_columns_that_are_added_and_columns_that_are_changed_are_told_apart(appl
     }
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize(
     ("up", "changed"),
     [
@@ -171,7 +166,6 @@ def test_what_only_points_to_a_table_does_not_change_it(applied, connection):
     assert made(connection, "002_orders", "changed") == set()
 
 
-@pytest.mark.versions
 def test_what_is_dropped_is_recorded_by_the_name_it_had_cascades_included(applied, connection):
     applied(
         "001_users",
@@ -228,7 +222,6 @@ def test_the_creator_of_what_was_renamed_is_found_by_its_new_name(applied, conne
     assert value(connection, owners, "table", "public.no_such_table") is None
 
 
-@pytest.mark.versions
 def test_the_owners_of_every_kind_of_object_are_found(applied, connection):
     applied("001_all", EVERYTHING)
     for kind, identity in made(connection, "001_all"):
@@ -300,7 +293,6 @@ def test_inside_an_outer_transaction_each_migration_has_its_own(database_dsn, wr
     assert made(connection, "002_b") == {("table", "public.b"), ("column", "public.b.id"), ("column", "public.a.x")}
 
 
-@pytest.mark.versions
 def test_without_counting_it_is_recorded_all_the_same(applied, connection, database_dsn):
     name = psycopg.conninfo.conninfo_to_dict(database_dsn)["dbname"]
     connection.execute(f'ALTER DATABASE "{name}" SET track_counts = off')

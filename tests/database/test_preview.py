@@ -5,7 +5,7 @@ from watching import events, exists, intercepted, last_event, schema_of, status
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture
@@ -14,7 +14,6 @@ def two(applied):
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
 
 
-@pytest.mark.versions
 def test_a_preview_shows_what_runs_and_writes_nothing(db, two, session):
     before = schema_of(session()), events(session())
     preview = db.preview("002_b")
@@ -151,7 +150,6 @@ def test_what_cannot_run_cannot_be_previewed(db, two, session):
     assert success == [(False,)]
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_sql_and_fingerprint_are_of_one_moment(db, two, session, number):
     # another session registers other SQL before the nth message of the preview
@@ -175,7 +173,6 @@ def test_sql_and_fingerprint_are_of_one_moment(db, two, session, number):
         assert result.sql_executed == preview.sql
 
 
-@pytest.mark.versions
 def test_a_fingerprint_is_the_same_in_every_session(db, two, session):
     fingerprint = db.preview("002_b").fingerprint
     other = session(options="-c timezone=UTC -c datestyle=german -c search_path=pg_temp -c extra_float_digits=-2")

@@ -14,7 +14,7 @@ import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.panels import RollbackPanel
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 Session = Callable[..., psycopg.Connection]
 
@@ -25,7 +25,6 @@ def told(db: mr.Migrations, name: str, *, chain: bool = False) -> list[mr.Rollba
     return found
 
 
-@pytest.mark.versions
 def test_each_statement_is_told_before_it_runs(db: mr.Migrations, applied: Callable[..., str], latch: Latch) -> None:
     applied(
         "001_a",
@@ -112,7 +111,6 @@ def test_who_does_not_ask_is_told_nothing(db: mr.Migrations, applied: Callable[.
     assert status(asking, "001_a") == "rolled_back"
 
 
-@pytest.mark.versions
 def test_with_psql_the_setting_asks(applied: Callable[..., str], session: Session) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     asking = session()
@@ -192,7 +190,6 @@ def test_a_cancel_between_two_commands_is_not_lost(
     assert db.rollback("001_a", confirm="001_a").success
 
 
-@pytest.mark.versions
 def test_a_cancel_that_the_server_hears_too_late_still_stops_the_commit(
     db: mr.Migrations, applied: Callable[..., str], session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from migrollback_nb import cli
 from migrollback_nb.core.results import MigrationProof, Proof
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from watching import Background, dismiss_all, events, eventually_sleeps, eventua
 import migrollback_nb as mr
 from migrollback_nb import cli
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 def everything(connection):
@@ -145,7 +145,7 @@ def test_who_made_it_may_not_be_known(db, shop, applied, unchanged, session):
     assert "also drops view public.by_hand, not known which migration made it" in rehearsed.dangers
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_it_foretells_what_the_rollback_does(db, shop, session):
     before = schema_of(session())
     rehearsed = db.rehearse("001_users")
@@ -164,7 +164,6 @@ def test_a_rehearsal_is_a_preview(db, shop, session):
     assert db.rollback("002_report", confirm="002_report", preview=db.rehearse("002_report")).success
 
 
-@pytest.mark.versions
 def test_rows_that_would_be_lost(db, shop, applied, unchanged):
     applied(
         "003_data",
@@ -204,7 +203,7 @@ def test_a_count_that_lasts_too_long_is_an_estimate_and_says_so(db, applied, ses
     assert estimate == {"exact": False, "rows": 1000, "columns": {"a": 1000, "b": 750}}
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_locks_with_the_statement_that_took_them_and_how_long(db, shop, applied, unchanged):
     applied(
         "003_two",
@@ -222,7 +221,6 @@ def test_locks_with_the_statement_that_took_them_and_how_long(db, shop, applied,
     assert rehearsed.statements[2].ms >= 100
 
 
-@pytest.mark.versions
 def test_tables_written_anew(db, applied, unchanged):
     applied(
         "001_t",
@@ -234,7 +232,6 @@ def test_tables_written_anew(db, applied, unchanged):
     assert rehearsed.rows == ()
 
 
-@pytest.mark.versions
 def test_a_renamed_table_loses_nothing(db, applied, unchanged):
     applied(
         "001_t",
@@ -409,7 +406,6 @@ def test_a_blocker_is_named_and_nothing_waits_for_long(db, shop, unchanged, sess
     assert unchanged(lambda: db.rehearse("001_users")).success
 
 
-@pytest.mark.versions
 def test_who_waits_behind_the_rehearsal_is_told(db, shop, latch, applied, session):
     applied("003_slow", "CREATE TABLE slow ();", f"ALTER TABLE users ADD COLUMN extra int; {latch.wait}")
     running = Background(lambda: db.rehearse("003_slow"))
@@ -435,7 +431,6 @@ def test_a_busy_gate_is_no_rehearsal(db, shop, unchanged, session):
     holder.execute("ROLLBACK")
 
 
-@pytest.mark.versions
 def test_cancelled_from_another_thread(db, latch, applied, unchanged, session):
     applied("003_slow", "CREATE TABLE slow ();", f"DROP TABLE slow; {latch.wait}")
 
@@ -483,7 +478,6 @@ def test_a_cancel_that_strikes_twice_is_one(db, latch, applied, unchanged, sessi
     assert (failed.sqlstate, failed.statement_number) == ("57014", 2)
 
 
-@pytest.mark.versions
 def test_the_time_limit_holds(db, applied, unchanged):
     applied("001_slow", "CREATE TABLE slow ();", "DROP TABLE slow; SELECT pg_sleep(60);")
     rehearsed = unchanged(lambda: db.rehearse("001_slow", statement_timeout="1s"))
@@ -492,7 +486,6 @@ def test_the_time_limit_holds(db, applied, unchanged):
     assert rehearsed.failure.statement_number == 2
 
 
-@pytest.mark.versions
 def test_a_killed_backend_leaves_nothing(db, shop, latch, applied, session):
     applied("003_slow", "CREATE TABLE slow ();", f"DROP TABLE slow; {latch.wait}")
     watcher = session()
@@ -660,7 +653,6 @@ def test_a_fingerprint_of_a_rehearsal_is_refused_after_a_change_on_the_command_l
     assert "The schema has changed since the preview" in err
 
 
-@pytest.mark.versions
 def test_truncated_and_filled_again_is_emptied_all_the_same(db, applied, unchanged):
     applied(
         "001_t",
@@ -674,7 +666,6 @@ def test_truncated_and_filled_again_is_emptied_all_the_same(db, applied, unchang
     assert rehearsed.rewritten == ()
 
 
-@pytest.mark.versions
 def test_rows_that_row_security_hides_are_not_counted_as_none(session, database_dsn, folder, write_migration):
     admin = session()
     admin.execute("DO $$ BEGIN CREATE ROLE rehearser LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")

@@ -375,6 +375,7 @@ def granted(world, session, database_dsn, folder):
         yield migrations
 
 
+@pytest.mark.each_server
 def test_an_ordinary_granted_role_can_use_all_of_it(granted, write_migration, session):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
     write_migration(

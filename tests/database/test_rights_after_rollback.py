@@ -8,7 +8,7 @@ import migrollback_nb as mr
 from migrollback_nb.files.preludes import find
 from migrollback_nb.replay.scratch import scratch
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,6 @@ def said(result):
     return found.verdict, [str(change) for change in (*found.differences.changes, *found.unexpected.changes)]
 
 
-@pytest.mark.versions
 def test_rights_of_a_migration_that_was_applied_together_with_others_are_its_own(db, write):
     write("0_base", BASE, "SELECT 1;")
     for number, (up, rollback) in enumerate(OWN.values(), 1):

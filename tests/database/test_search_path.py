@@ -6,7 +6,7 @@ from watching import exists, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture
@@ -17,7 +17,6 @@ def shop(database_dsn, session, folder):
         yield migrations
 
 
-@pytest.mark.versions
 def test_recorded_at_registration_it_reaches_execute(db, shop, write_migration, session):
     write_migration(
         "001_users", "CREATE TABLE users ();\n-- ROLLBACK START\nDROP TABLE IF EXISTS users;\n-- ROLLBACK END"
@@ -111,7 +110,6 @@ def test_skipped_drops_are_shown_beside_a_success(db, applied):
     assert len(result.warnings) == 2
 
 
-@pytest.mark.versions
 def test_every_kind_of_skipping_is_known(db, session):
     session().execute("CREATE TABLE t (a int); CREATE DOMAIN d AS int")
     unknown = []
@@ -124,7 +122,6 @@ def test_every_kind_of_skipping_is_known(db, session):
     assert not unknown
 
 
-@pytest.mark.versions
 def test_whatever_sql_changed_is_seen(db, session):
     unseen = []
     for number, statement in enumerate(CHANGES):

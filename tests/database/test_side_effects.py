@@ -9,7 +9,7 @@ from watching import events, last_event, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 SETUP = """
 CREATE SEQUENCE seq;
@@ -120,7 +120,6 @@ def test_with_consent_it_runs_and_says_so(db, rollback, session):
     assert last_event(session())["details"]["consent"] is True
 
 
-@pytest.mark.versions
 def test_psql_is_protected_too(db, rollback, session):
     rollback("SELECT setval('seq', 41);")
     success, message, report = session().execute("SELECT * FROM rehearse_migration_rollback('001_t')").fetchone()
@@ -132,7 +131,6 @@ def test_psql_is_protected_too(db, rollback, session):
     ).fetchone() == (True,)
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize(
     "sql",
     [
@@ -149,7 +147,6 @@ def test_sql_that_was_set_by_hand_is_looked_at_by_its_words(db, rollback, sessio
         db.rehearse("001_t")
 
 
-@pytest.mark.versions
 def test_an_event_trigger_counts(db, rollback, session):
     rollback("DROP TABLE plain;")
     session().execute(

@@ -36,6 +36,7 @@ def connection(session):
     return connection
 
 
+@pytest.mark.each_server
 def test_kinds(connection):
     kinds = {kind for kind, _ in schema_of(connection)}
     assert {
@@ -99,6 +100,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.each_server
 def test_every_change_is_seen_and_undone_is_not(connection):
     before = schema_of(connection)
     unseen = []

@@ -3,7 +3,7 @@
 import pytest
 from watching import events, exists, value
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 SAFE = "Migration can be safely rolled back"
 
@@ -17,7 +17,7 @@ def connection(session):
     return session()
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_can_rollback_migration(applied, connection):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     cursor = connection.execute("SELECT * FROM can_rollback_migration('001_t')")
@@ -42,7 +42,6 @@ def test_dry_run(applied, connection):
     assert events(connection) == before
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize(
     "call",
     [
@@ -107,7 +106,6 @@ def test_a_failure_says_why(applied, connection):
     ]
 
 
-@pytest.mark.versions
 def test_list_rollbackable_migrations(applied, connection):
     applied("001_base", "CREATE TABLE base ();", "DROP TABLE base;")
     applied("002_dependent", "CREATE TABLE dependent ();", "DROP TABLE dependent;", depends_on=["001_base"])
@@ -157,7 +155,6 @@ def test_no_listing_contradicts_itself(applied, connection):
         ).fetchone() == (can, reason)
 
 
-@pytest.mark.versions
 def test_create_migration_snapshot(connection):
     connection.execute("CREATE TABLE kept (a int NOT NULL)")
     assert (

@@ -16,7 +16,7 @@ from watching import Background, eventually, eventually_waits, last_event, value
 import migrollback_nb as mr
 from migrollback_nb import cli
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 Open = Callable[..., psycopg.Connection]
 #: A type of a scan, or a rewrite, that lasts three seconds, whatever the machine.
@@ -70,7 +70,7 @@ def rewrite(applied: Callable[..., str], session: Open) -> str:
     )
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_readers_wait_no_longer_than_the_bound(db: mr.Migrations, rewrite: str, session: Open) -> None:
     with reading(session, "SELECT count(*) FROM big") as readers, pytest.raises(mr.RehearsalStopped) as caught:
         db.rehearse(rewrite)

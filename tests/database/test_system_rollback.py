@@ -9,7 +9,7 @@ from watching import value
 import migrollback_nb as mr
 from migrollback_nb.operations import audit, rollback
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 SYSTEM = "20250120_migration_rollback_system"
 
@@ -40,7 +40,6 @@ def test_specified_dry_run_lists_what_goes(db):
         assert name in sql
 
 
-@pytest.mark.versions
 def test_the_audit_log_is_handed_over_and_nothing_is_left(db, applied, session, elsewhere):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     head = db.verify_events()

@@ -5,14 +5,13 @@ from watching import Latch, dismiss_all, events, last_event, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 def kinds(diff):
     return [(change.change, change.kind, change.identity) for change in diff.changes]
 
 
-@pytest.mark.versions
 def test_restored(db, applied):
     applied(
         "001_t",
@@ -53,7 +52,6 @@ def test_something_dropped_comes_back_otherwise(db, applied, session):
     assert change.fields == {"type": ("bigint", "integer"), "notnull": (True, None)}
 
 
-@pytest.mark.versions
 def test_another_order_of_columns_counts_as_restored_with_a_remark(db, applied, session):
     session().execute("CREATE TABLE t (a int, b int)")
     applied("001_t", "ALTER TABLE t DROP COLUMN a;", "ALTER TABLE t ADD COLUMN a int;")
@@ -88,7 +86,6 @@ def test_a_setting_that_is_not_put_back(db, applied, session):
     assert (change.kind, change.fields) == ("table", {"options": (None, ["fillfactor=70"])})
 
 
-@pytest.mark.versions
 def test_a_chain_is_verified_as_a_whole(db, applied):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
     applied("002_v", "CREATE VIEW v AS SELECT a FROM t;", "DROP VIEW v;", depends_on=["001_t"])
@@ -329,7 +326,6 @@ def test_a_snapshot_that_cannot_be_taken_stops_nothing(applied, session, databas
     holder.execute("COMMIT")
 
 
-@pytest.mark.versions
 def test_no_snapshot_is_taken_while_locks_are_held(db, applied, session):
     latch = Latch(session())
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; " + latch.wait)
@@ -348,7 +344,6 @@ def test_no_snapshot_is_taken_while_locks_are_held(db, applied, session):
 # -- diff --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.versions
 def test_diff_reads_like_a_list_of_changes(db, session):
     connection = session()
     connection.execute("CREATE TABLE t (a int, b text); CREATE TABLE u (x int PRIMARY KEY)")
@@ -376,7 +371,6 @@ def test_diff_of_a_snapshot_that_there_is_not(db):
             db.diff(wanted)
 
 
-@pytest.mark.versions
 def test_a_beginning_that_several_snapshots_share(db):
     for number in range(17):  # of 17 two begin with the same digit
         db.snapshot("001_t", str(number))

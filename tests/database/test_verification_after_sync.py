@@ -5,7 +5,7 @@ from watching import dismiss_all, last_event, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 LEDGER = (
     "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY,"
@@ -37,7 +37,6 @@ def undone(db, *names, **options):
     return db.rollback(name, confirm=names[-1], **options).verification
 
 
-@pytest.mark.versions
 def test_a_deploy_between_two_syncs_is_verified(db, tool):
     tool("001_a", "CREATE TABLE a (x int);", "DROP TABLE a;")
     db.sync()

@@ -15,7 +15,7 @@ import pytest
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 BATCH = """\
 #!/bin/bash
@@ -104,7 +104,6 @@ def features(db: mr.Migrations, write_migration: Callable[[str, str], Path]) -> 
     return db
 
 
-@pytest.mark.versions
 def test_workflow_1_new_migration(
     shell: Callable, db: mr.Migrations, write_migration: Callable[[str, str], Path]
 ) -> None:
@@ -121,7 +120,7 @@ def test_workflow_1_new_migration(
     assert "Rollback SQL: ✅ Available" in ran.stdout
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_workflow_2_roll_back_recent(shell: Callable, features: mr.Migrations, environment: dict[str, str]) -> None:
     assert "20250122_feature_c" in shell("migrollback list").stdout
     assert "✅ Can rollback" in shell("migrollback check 20250122_feature_c").stdout

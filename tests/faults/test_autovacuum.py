@@ -5,7 +5,7 @@ from watching import eventually, exists, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = [pytest.mark.versions, pytest.mark.long]
 
 
 @pytest.fixture

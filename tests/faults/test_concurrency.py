@@ -9,12 +9,11 @@ from watching import Background, Latch, events, eventually_waits, exists, status
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 ATTEMPTS = 50
 
 
-@pytest.mark.versions
 def test_fifty_at_once_run_it_exactly_once(applied, session, database_dsn):
     session().execute("CREATE TABLE ran (at timestamptz DEFAULT clock_timestamp())")
     applied("001_t", "SELECT 1;", "INSERT INTO ran DEFAULT VALUES; SELECT pg_sleep(0.1);")
@@ -55,7 +54,6 @@ BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base;")
 SLOW_BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base; " + Latch.wait)
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_a_dependent_is_registered_while_its_base_goes(applied, session, latch, isolation):
     applied(*SLOW_BASE)
@@ -156,7 +154,6 @@ def test_a_change_by_hand_waits_for_a_rollback_that_runs(applied, session, latch
     assert events(session())[-2:] == ["rolled_back", "history_changed"]
 
 
-@pytest.mark.versions
 def test_fifty_writers_do_not_fork_the_audit_log(session, database_dsn):
     def write(number):
         with psycopg.connect(database_dsn, autocommit=True) as connection:

@@ -7,7 +7,7 @@ from watching import dismiss_all, events, exists, last_event, schema_of, status,
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 #: What fails -> (rollback SQL, its SQLSTATE, number of the statement).
 LASTING = {
@@ -39,7 +39,6 @@ CREATE FUNCTION breaks() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DROP TABLE no
 """
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("what", LASTING)
 def test_a_permanent_error(db, applied, session, what):
     sql, sqlstate, number = LASTING[what]
@@ -96,13 +95,11 @@ PASSING = {
 }
 
 
-@pytest.mark.versions
 def test_which_errors_may_pass(session):
     found = {code: value(session(), "SELECT is_transient_error(%s)", code) for code in PASSING}
     assert found == PASSING
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("sqlstate", ["40001", "55P03", "57014", "53200"])
 def test_a_transient_error_leaves_applied(database_dsn, folder, applied, session, sqlstate):
     applied(
@@ -123,7 +120,6 @@ def test_a_transient_error_leaves_applied(database_dsn, folder, applied, session
     assert (event["event"], event["details"]["sqlstate"], event["details"]["passing"]) == ("failed", sqlstate, True)
 
 
-@pytest.mark.versions
 def test_statement_timeout(database_dsn, folder, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(20);")
     with (

@@ -17,7 +17,7 @@ import migrollback_nb as mr
 from migrollback_nb import cli
 from migrollback_nb.database.attempts import Attempts
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 Session = Callable[..., psycopg.Connection]
 
@@ -54,7 +54,6 @@ def test_during_the_verification_the_rollback_is_done_and_said_so(
     assert not exists(session(), "t")
 
 
-@pytest.mark.versions
 def test_before_the_commit_it_is_undone_and_said_so(
     db: mr.Migrations, applied: Callable[..., str], session: Session
 ) -> None:

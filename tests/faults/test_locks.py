@@ -8,7 +8,7 @@ from watching import Background, events, eventually, eventually_waits, exists, l
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 SHORT = mr.Timeouts(lock_timeout="100ms", retries=1)
 
@@ -24,7 +24,7 @@ def table(applied):
     return applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_a_lock_timeout_leaves_everything_and_names_who_blocks(hasty, table, session):
     reader = session(application_name="a long report")
     with reader.transaction():
@@ -103,7 +103,6 @@ def test_psql_waits_for_the_gate_with_an_end(table, session):
     holder.execute("COMMIT")
 
 
-@pytest.mark.versions
 def test_a_deadlock_leaves_applied_and_is_tried_again(applied, session, database_dsn, folder):
     watcher = session()
     applied(
@@ -138,7 +137,6 @@ def test_a_deadlock_leaves_applied_and_is_tried_again(applied, session, database
         assert going.result().success
 
 
-@pytest.mark.versions
 def test_cancel_leaves_applied(db, applied, session):
     watcher = session()
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; SELECT pg_sleep(60);")
@@ -217,7 +215,6 @@ def test_cancel_reaches_statements_outside_a_transaction(db, applied, session):
     assert status(session(), "001_t") == "applied"
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("options", ["", " transaction:false"], ids=["inside", "outside"])
 def test_a_client_that_is_gone_does_not_leave_its_rollback_running(applied, session, database_dsn, options):
     watcher = session()
@@ -245,7 +242,6 @@ SAFE = {
 }
 
 
-@pytest.mark.versions
 def test_safe_settings_reach_the_server(applied, session, database_dsn, folder):
     session().execute("CREATE TABLE seen (name text, setting text)")
     applied("001_t", "SELECT 1;", f"INSERT INTO seen SELECT n, current_setting(n) FROM unnest(ARRAY{list(SAFE)}) n;")
@@ -281,7 +277,6 @@ def test_a_limit_that_postgresql_cannot_read_is_an_error_in_words(applied, sessi
         assert db.check("001_t").can_rollback  # the connection is good
 
 
-@pytest.mark.versions
 def test_nothing_is_prepared_on_the_server(db, applied):
     # through a pooler a prepared statement is found on one connection and not on the next
     applied("001_t", "SELECT 1;", "SELECT 1;")

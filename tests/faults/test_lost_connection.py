@@ -20,7 +20,7 @@ from watching import (
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture
@@ -48,7 +48,6 @@ def cut_at_commit_of_the_rollback(cutter, *, before=False, for_good=False):
     return intercepted(around)
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("before", [False, True], ids=["committed", "not committed"])
 def test_lost_at_commit(through, cutter, table, session, before):
     with cut_at_commit_of_the_rollback(cutter, before=before):
@@ -166,7 +165,6 @@ def asleep(applied, session):
     return lambda: eventually_sleeps(session()), before
 
 
-@pytest.mark.versions
 def test_killed_in_the_middle(db, asleep, session):
     pid, before = asleep
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))
@@ -192,7 +190,6 @@ def test_killed_while_psql_runs_it(asleep, session):
     assert status(session(), "001_t") == "applied"
 
 
-@pytest.mark.versions
 def test_killed_between_two_statements_outside_a_transaction(db, applied, session):
     connection = session()
     connection.execute("CREATE TABLE ran (statement int)")
@@ -220,7 +217,6 @@ def test_a_connection_that_died_between_two_questions_says_so(db, session):
         db.list()
 
 
-@pytest.mark.versions
 def test_looking_an_attempt_up_waits_for_it(db, applied, session, latch):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t; " + latch.wait)
     going = Background(lambda: db.rollback("001_t", confirm="001_t"))

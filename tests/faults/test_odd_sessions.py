@@ -6,7 +6,7 @@ from watching import exists, status, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture
@@ -119,7 +119,6 @@ def test_without_counters_no_rollback_is_said_to_have_changed_nothing(connect, a
     assert not result.unchanged
 
 
-@pytest.mark.versions
 def test_without_counters_our_tables_are_guarded_all_the_same(connect, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a; UPDATE migration_history SET notes = 'x';")
     with pytest.raises(mr.RollbackFailed):
@@ -127,7 +126,6 @@ def test_without_counters_our_tables_are_guarded_all_the_same(connect, applied, 
     assert exists(session(), "a")
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("level", ["notice", "warning", "error"])
 def test_notices_are_kept_whatever_the_client_usually_wants_to_hear(connect, applied, level):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a; DROP TABLE IF EXISTS gone;")
@@ -144,7 +142,6 @@ def test_a_temporary_table_does_not_stand_in_for_the_one_that_is_meant(applied, 
     assert exists(connection, "pg_temp.users")
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("event", ["ddl_command_start", "ddl_command_end", "sql_drop"])
 def test_event_triggers_of_others_fire_and_do_no_harm(db, applied, session, event):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
@@ -158,7 +155,6 @@ def test_event_triggers_of_others_fire_and_do_no_harm(db, applied, session, even
     assert value(connection, "SELECT count(*) FROM fired") > before
 
 
-@pytest.mark.versions
 def test_an_event_trigger_that_refuses_fails_the_rollback(db, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     session().execute(
@@ -208,7 +204,6 @@ def test_an_outer_transaction_that_is_undone_undoes_it_all(applied, session):
     assert value(connection, "SELECT intact FROM verify_migration_events()")
 
 
-@pytest.mark.versions
 def test_nothing_of_ours_stays_in_the_session(db, applied):
     # through a pooler the next client of this connection is somebody else
     connection = db.database.connection

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 pytestmark = [
-    pytest.mark.older,
+    pytest.mark.versions,
     pytest.mark.skipif(
         PROGRAM is None and not os.environ.get("REQUIRE_POOLER"),
         reason="this machine has no pgbouncer (apt-get install pgbouncer)",

@@ -11,7 +11,7 @@ from migrollback_nb.servers import private
 from migrollback_nb.servers.private import THROWAWAY, PrivateServer
 from migrollback_nb.servers.programs import ordinary_account
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 _UP = "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n"
 

@@ -13,7 +13,7 @@ from migrollback_nb.files.preludes import find
 from migrollback_nb.replay.proof import prove_folder
 from migrollback_nb.replay.scratch import scratch
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 #: As Supabase's documents have it: a profile for each user, kept by a trigger, with policies and a bucket.
 PROFILES = """
@@ -65,7 +65,6 @@ def test_what_the_migrations_stand_on_runs_first_and_belongs_to_no_migration(ser
     assert prove_folder(folder, on=server.dsn()).counts["fails"] == 1
 
 
-@pytest.mark.versions
 def test_a_dump_of_a_schema_runs_with_what_it_sets_for_its_session(server, folder, write, tmp_path):
     write("001_a", "CREATE TABLE own (n int REFERENCES app.t);", "DROP TABLE own;")
     dump = (
@@ -147,7 +146,6 @@ def test_the_stand_in_for_supabase_makes_no_role_on_a_named_server(server, folde
     assert value(admin, "SELECT array_agg(rolname ORDER BY rolname) FROM pg_roles") == before
 
 
-@pytest.mark.versions
 def test_a_copy_of_a_database_keeps_its_settings(server):
     with scratch(on=server.dsn()) as made:
         made.database.connection.execute(

@@ -2,14 +2,13 @@
 
 import pytest
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 def differing(verdict):
     return [(found.to_dict()["change"], found.to_dict()["kind"], found.identity) for found in verdict.differences]
 
 
-@pytest.mark.versions
 def test_what_comes_and_goes_restores_and_reapplies(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text NOT NULL);", "DROP TABLE a;")
     write("002_b", "ALTER TABLE a ADD COLUMN m int DEFAULT 3; CREATE INDEX ON a (m);", "ALTER TABLE a DROP COLUMN m;")
@@ -34,7 +33,7 @@ def test_a_column_that_comes_back_empty_loses_data_and_its_place_is_a_remark(wri
     assert verdict.remarks == ("the columns of public.a stand in another order",)
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_a_column_that_only_comes_back_last_restores(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text, m int);", "DROP TABLE a;")
     write(
@@ -50,7 +49,6 @@ def test_a_column_that_only_comes_back_last_restores(write, verdicts):
     )
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize(
     ("up", "rollback"),
     [
@@ -106,7 +104,6 @@ def test_what_is_left_differs_and_whether_it_reapplies_is_told_apart(write, verd
     assert ("changed", "column", "public.b.n") in differing(found["004_d"])
 
 
-@pytest.mark.versions
 def test_a_rollback_that_fails_names_sqlstate_and_statement(write, verdicts):
     write("001_a", "CREATE TABLE a (n int);", "SELECT 1; DROP TABLE no_such_table; DROP TABLE a;")
     verdict = verdicts()["001_a"]
@@ -311,7 +308,6 @@ def test_what_a_rollback_leaves_is_seen_where_nothing_is_altered(write, verdicts
     assert kind in {found.to_dict()["kind"] for found in verdict.differences}
 
 
-@pytest.mark.versions
 def test_sequences_are_no_data(write, verdicts):
     write("001_a", "CREATE SEQUENCE s;", "DROP SEQUENCE s;")
     write("002_b", "SELECT nextval('s');", "SELECT nextval('s');")
@@ -321,7 +317,6 @@ def test_sequences_are_no_data(write, verdicts):
 # -- outside a transaction ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.versions
 def test_what_runs_outside_a_transaction_is_graded_too(write, verdicts):
     steps = {"header": "-- Transaction: false\n", "options": " transaction:false"}
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n int);", "DROP TABLE a;")
@@ -335,7 +330,6 @@ def test_what_runs_outside_a_transaction_is_graded_too(write, verdicts):
     assert [v.sqlstate for v in found.values()] == [None, None, "42704", "22012", None, None]
 
 
-@pytest.mark.versions
 def test_enum_values_and_what_needs_them_are_no_trouble(write, verdicts):
     write("001_a", "CREATE TYPE mood AS ENUM ('a'); CREATE TABLE t (m mood);", "DROP TABLE t; DROP TYPE mood;")
     write("002_b", "ALTER TYPE mood ADD VALUE 'b';", "SELECT 1;")

@@ -10,14 +10,13 @@ from migrollback_nb.database.settings import Timeouts
 from migrollback_nb.replay import patience
 from migrollback_nb.replay.proof import prove_folder
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 def effects(verdict):
     return [(effect.effect, effect.identity, effect.detail) for effect in verdict.effects]
 
 
-@pytest.mark.versions
 def test_sequences_that_start_anew_and_views_left_unfilled_lose_data(write, verdicts):
     write(
         "001_a",
@@ -65,7 +64,6 @@ def test_sequences_that_start_anew_and_views_left_unfilled_lose_data(write, verd
     ]
 
 
-@pytest.mark.versions
 def test_what_is_left_switched_off_differs_although_pg_dump_hides_it(write, verdicts):
     write(
         "001_a",
@@ -83,7 +81,6 @@ def test_what_is_left_switched_off_differs_although_pg_dump_hides_it(write, verd
     assert [verdict.grade for verdict in found.values()] == ["restores", "differs", "differs", "restores"]
 
 
-@pytest.mark.versions
 def test_lost_values_are_effects_without_a_number(write, verdicts):
     write(
         "001_a", 'CREATE TABLE t (id int PRIMARY KEY, "Mail" text, n int); CREATE TABLE u (n int);', "DROP TABLE t, u;"
@@ -98,7 +95,6 @@ def test_lost_values_are_effects_without_a_number(write, verdicts):
     assert {effect.rows for effect in verdict.effects} == {None}
 
 
-@pytest.mark.versions
 def test_an_up_migration_that_cannot_run_again_does_not_restore(write, verdicts):
     write("001_a", "CREATE TABLE t (id int PRIMARY KEY, n text);", "DROP TABLE t;")
     write("002_b", "INSERT INTO t VALUES (-7, 'fixed');", "SELECT 1;")

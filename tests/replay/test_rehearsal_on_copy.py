@@ -13,7 +13,7 @@ from migrollback_nb.replay.schema_copy import copied
 from migrollback_nb.servers import embedded
 from migrollback_nb.servers.private import PrivateServer
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture
@@ -28,7 +28,6 @@ def shop(db, applied):
     dismiss_all(db)  # what 001_users would take of it is foretold, where nobody has said that it depends on that
 
 
-@pytest.mark.versions
 def test_the_target_is_only_read(db, shop, session):
     watcher = session()
     before = (
@@ -56,7 +55,7 @@ def test_it_is_a_preview_of_the_target(db, shop):
     assert db.rollback("002_report", confirm="002_report", preview=rehearsed).success
 
 
-@pytest.mark.versions
+@pytest.mark.each_server
 def test_it_foretells_the_same_changes_as_on_the_target(db, shop):
     there, here = db.rehearse("001_users", on="scratch"), db.rehearse("001_users")
     assert [
@@ -101,7 +100,6 @@ def test_the_guards_are_the_same(db, applied):
     assert db.rehearse("001_t", on="scratch").failure.sqlstate == "MR022"
 
 
-@pytest.mark.versions
 def test_what_runs_outside_a_transaction(db, applied, session):
     applied(
         "001_i",
@@ -150,7 +148,6 @@ def test_consent_is_needed_only_for_what_reaches_beyond_the_copy(db, applied):
     assert not Path("/tmp/never_made_by_migrollback").exists()
 
 
-@pytest.mark.versions
 def test_roles_of_the_target_are_there_and_the_caller_is_who_it_is(db, database_dsn, session, folder, write_migration):
     admin = session()
     for role in ("copied_owner", "copied_reader"):
@@ -212,7 +209,6 @@ def test_nothing_stays_of_a_schema_that_cannot_be_restored(db, applied, session)
         ).fetchone() == (0,)
 
 
-@pytest.mark.versions
 def test_the_copy_is_the_schema(db, shop, session):
     session().execute(
         "CREATE TYPE mood AS ENUM ('a'); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE INDEX ON"
@@ -248,7 +244,6 @@ def test_passwords_go_nowhere(db, monkeypatch):
     assert not any("s3cret" in str(environment) for _, environment in seen)
 
 
-@pytest.mark.versions
 def test_a_target_that_takes_no_writes_can_be_rehearsed_all_the_same(db, shop, database_dsn, folder):
     # a standby cannot be had here; a session that may only read is as strict
     read_only = psycopg.conninfo.make_conninfo(database_dsn, options="-c default_transaction_read_only=on")

@@ -17,7 +17,7 @@ from migrollback_nb.replay.scratch import PREFIX, scratch
 from migrollback_nb.servers import embedded, programs
 from migrollback_nb.servers.private import PrivateServer
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 def scratch_databases(connection):
@@ -65,7 +65,6 @@ def test_dropping_schema_public_does_the_system_no_harm(server):
         made.database.system.require_system()
 
 
-@pytest.mark.versions
 def test_copies_hold_the_same_and_are_apart(server):
     with scratch(on=server.dsn()) as made:
         made.database.connection.execute("CREATE TABLE public.t AS SELECT 1 AS a")
@@ -104,7 +103,6 @@ def hold(dsn):
     return process, process.stdout.readline().strip()
 
 
-@pytest.mark.versions
 def test_what_a_killed_process_left_is_dropped_by_the_next_and_what_is_in_use_is_not(server, admin):
     (killed, orphan), (living, kept) = hold(server.dsn()), hold(server.dsn())
     try:
@@ -159,7 +157,6 @@ def test_who_may_not_create_databases_is_told_so(server, admin):
         admin.execute("DROP ROLE scratch_poor")
 
 
-@pytest.mark.versions
 def test_an_ordinary_role_that_may_create_databases_is_enough(server, admin):
     admin.execute("DROP ROLE IF EXISTS scratch_maker")
     admin.execute("CREATE ROLE scratch_maker LOGIN CREATEDB")

@@ -4,7 +4,7 @@ import pytest
 
 from migrollback_nb.replay import synthetic_rows, table_contents
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 TYPES = [
     "smallint",
@@ -83,7 +83,6 @@ def test_a_table_that_is_meant_to_have_one_row_is_no_reason_to_do_without_the_ot
     )
 
 
-@pytest.mark.versions
 def test_every_common_type_is_filled(write, verdicts):
     write(
         "001_a",

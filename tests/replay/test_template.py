@@ -14,7 +14,7 @@ from migrollback_nb import cli
 from migrollback_nb.core.errors import MigrationNotFound
 from migrollback_nb.replay.definitions import run_and_keep_states
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 BASE = """
 CREATE TABLE users (id serial PRIMARY KEY, email text NOT NULL, old int DEFAULT 3);
@@ -52,7 +52,6 @@ def roll_back_by_template(
     return run
 
 
-@pytest.mark.versions
 def test_a_suggested_block_goes_through_the_gate(db, write_migration, roll_back_by_template, session):
     write_migration("001_base", BASE)
     db.apply("001_base")
@@ -87,7 +86,6 @@ def test_a_commented_block_goes_through_the_gate(db, write_migration, roll_back_
     assert after["function", "public.f()"] == before["function", "public.f()"]
 
 
-@pytest.mark.versions
 def test_concurrently_goes_outside_a_transaction(db, write_migration, roll_back_by_template, session):
     write_migration("001_base", "CREATE TABLE t (a int, b int); CREATE INDEX old ON t (b);")
     db.apply("001_base")
@@ -293,7 +291,6 @@ def test_no_database_is_asked_unless_one_is_named(write_migration, folder, capsy
     assert "No migration named 002_absent is in " in err.getvalue()
 
 
-@pytest.mark.versions
 @pytest.mark.usefixtures("production")
 def test_what_has_to_be_looked_up_is_so_on_the_scratch_server_and_written_for_its_version(
     write_migration, folder, database_dsn, server

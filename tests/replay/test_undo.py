@@ -10,7 +10,7 @@ from migrollback_nb import parse
 from migrollback_nb.replay.definitions import state
 from migrollback_nb.undo import suggest
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 #: What every case finds.
 SETUP = """
@@ -716,7 +716,6 @@ def test_the_suggested_inverse_brings_the_schema_back(shared, case):
             connection.execute("ROLLBACK")
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("seed", range(24))
 def test_so_does_the_inverse_of_several_at_once(shared, seed):
     connection, before = shared

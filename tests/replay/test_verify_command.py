@@ -21,7 +21,7 @@ from migrollback_nb.core.results import MigrationProof, Proof
 from migrollback_nb.replay.proof import prove_folder
 from migrollback_nb.replay.scratch import PREFIX
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 KEYS = [
     "migration_name", "grade", "sqlstate", "statement", "differences", "effects", "remarks", "reapplies", "seconds",
@@ -86,14 +86,12 @@ def scratch_databases(server):
         ).fetchone()[0]
 
 
-@pytest.mark.versions
 def test_nothing_is_left_on_the_server(write, verdicts, server):
     write("001_a", "CREATE TABLE a (n int);", "SELECT 1;")
     verdicts()
     assert scratch_databases(server) == 0
 
 
-@pytest.mark.versions
 def test_an_ordinary_role_that_may_create_databases_sees_the_same(three, server, folder):
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS proof_maker")

@@ -9,7 +9,7 @@ from watching import exists, last_event, status, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 
 @pytest.fixture
@@ -25,7 +25,6 @@ def held(session):
     return lambda query: [key for (key,) in connection.execute(query)]
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("tool", LEDGERS)
 def test_the_ledger_follows_apply_and_rollback(db, write, held, session, tool):
     table, query, keys, forms = LEDGERS[tool]

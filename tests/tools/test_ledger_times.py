@@ -6,7 +6,7 @@ import pytest
 from ledgers import DIESEL, FLYWAY, GOLANG_MIGRATE, GOOSE, LEDGERS, PAIR, PRISMA, SQLX, write_files
 from watching import value
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 GOOSE_FILES = LEDGERS["goose"][3]
 #: Tool -> (its ledger, its files, what it writes when it applied the three of them, whether it keeps a time zone).
@@ -51,7 +51,6 @@ ROW = {
 }
 
 
-@pytest.mark.versions
 @pytest.mark.parametrize("tool", KEPT)
 def test_the_ledgers_time_is_taken(db, folder, session, tool):
     table, forms, insert, zoned = KEPT[tool]

@@ -5,7 +5,7 @@ from watching import exists, last_event, status
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 LEDGER = """
 CREATE SCHEMA supabase_migrations;
@@ -30,7 +30,6 @@ def test_apply_writes_it(db, applied, ledger):
     assert ledger() == [("20250120", "add_t", ["CREATE TABLE t ()", "CREATE TABLE u ()"])]
 
 
-@pytest.mark.versions
 def test_rollback_takes_it_out_so_that_supabase_applies_it_again(db, applied, ledger, session):
     applied("20250120_add_t", "CREATE TABLE t ();", "DROP TABLE t;")
     applied("20250121_keep", "CREATE TABLE k ();", "DROP TABLE k;")
@@ -136,7 +135,6 @@ def test_an_older_ledger_without_names(db, applied, session):
     assert session().execute("SELECT count(*) FROM supabase_migrations.schema_migrations").fetchone() == (0,)
 
 
-@pytest.mark.versions
 def test_a_ledger_that_cannot_be_written_fails_the_rollback_and_undoes_it(db, applied, ledger, session):
     applied("20250120_add_t", "CREATE TABLE t ();", "DROP TABLE t;")
     session().execute(
