@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.cli.command import Call, common
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.html import visible
+from migrollback_nb.core.selectors.near import close_to
 from migrollback_nb.database.settings import milliseconds
 
 if TYPE_CHECKING:
@@ -156,6 +157,15 @@ def apply(call: Call) -> ApplyResult:
         return call.db.apply(
             *args.names, again=args.again, deploy=args.deploy, progress=progress, snapshots=args.snapshots
         )
+
+
+def snapshot(call: Call) -> str:
+    """Store the schema as it stands. Writes one snapshot; says so where its name looks like a slip."""
+    taken, name = call.db.snapshot(call.args.name, call.args.description), call.args.name
+    known = call.db.database.queries.names()
+    if call.terminal and name not in known and (hint := close_to(name, known)) is not None:
+        call.err.write(f"⚠️  Taken for {visible(name)}, which is not registered. {visible(hint)}\n")
+    return taken
 
 
 def install(call: Call) -> InstallResult | None:

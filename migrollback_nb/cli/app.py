@@ -218,6 +218,8 @@ def _as_json(error: MigrollbackError | Interrupted, args: argparse.Namespace) ->
         body = {"error": type(error).__name__, "message": error.message, "hint": getattr(error, "hint", None)}
         if args.command == "apply":
             body |= {"migration_name": getattr(error, "migration_name", None), "applied": list(error.done)}
+    if isinstance(error, MigrationNotFound):
+        body |= {"similar": list(error.similar)}
     if isinstance(error, RehearsalStopped):
         body |= {"verdict": "not_rehearsed", "known_by": error.known_by, "stalled": error.stalled}
     if isinstance(error, SqlFailed):

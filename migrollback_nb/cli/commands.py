@@ -206,7 +206,7 @@ _TABLE = (
         task="do",
         example='migrollback snapshot 20250120_add_user_settings "before the incident"',
         arguments=arguments.SNAPSHOT,
-        run=lambda call: call.db.snapshot(call.args.name, call.args.description),
+        run=actions.snapshot,
         needs_system=_always,
     ),
     Command(

@@ -102,6 +102,8 @@ def _check(result: results.CheckResult, out: TextIO, _: TextIO) -> None:
     if result.dependent_migrations:
         out.write("\nDependent migrations (must be rolled back first):\n")
         out.writelines(f"  - {visible(name)}\n" for name in result.dependent_migrations)
+        again = f"migrollback rollback {shlex.quote(result.migration_name)} --chain --dry-run"
+        out.write(f"\nAll of them with it, in one transaction: {visible(again)}\n")
     if result.lost_rows is not None:
         out.write("\nA look at what would go:\n")
         out.writelines(f"  {visible(line)}\n" for line in result.lost_rows.lines())

@@ -24,6 +24,7 @@ KeyboardInterrupt
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -164,7 +165,9 @@ class MigrationNotFound(MigrollbackError):
             if where == "is registered"
             else "Check the name, or name another folder with --dir."
         )
-        hint = f"Did you mean {', '.join(similar)}?" if similar else known
+        hint = (
+            f"Did you mean {', '.join(similar[:-1])}{' or ' * (len(similar) > 1)}{similar[-1]}?" if similar else known
+        )
         super().__init__(f"No migration named {name} {where}", hint=hint)
         self.name = name
         self.similar = similar
@@ -197,12 +200,17 @@ class Refused(MigrollbackError):
         result: Any = None,
     ) -> None:
         if dependents and hint is None:
-            hint = f"Roll back first: {', '.join(dependents)}"
+            hint = first_of_all(dependents)
         super().__init__(reason, hint=hint)
         self.reason = reason
         self.migration_name = migration_name
         self.dependents = dependents
         self.result = result
+
+
+def first_of_all(dependents: Sequence[str]) -> str:
+    """What goes before a migration, and how all of them go in one; pure."""
+    return f"Roll back first: {', '.join(dependents)}; or all in one transaction, with --chain"
 
 
 class ConfirmationRequired(Refused):

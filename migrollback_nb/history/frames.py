@@ -447,5 +447,7 @@ class HistoryFrames(Workspace):
         except MigrationNotFound as error:
             if not isinstance(select, str) or exclude is not None or error.name != stem(select):
                 raise
-            names = (error.name,)  # one that is to be taken need not be registered yet
+            if rows := self.database.queries.snapshots((error.name,)):
+                return rows  # one for which a snapshot was taken need not be registered
+            raise
         return self.database.queries.snapshots(names)

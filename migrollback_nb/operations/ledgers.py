@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import Refused
 from migrollback_nb.operations.interrupts import some
+from migrollback_nb.operations.rejection import applied_of_deploy
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results import LastApplied
@@ -142,7 +143,7 @@ def refuse_while_deploying(database: Database, tools: Iterable[str | None], *, a
 def last_applied(database: Database, *, deploy: str | None = None) -> LastApplied:
     """Which migration was applied last, of all or of a deploy, as history and ledger say together. Does not write."""
     if deploy is not None:
-        names = database.queries.migrations_of_deploy(deploy)
+        names = applied_of_deploy(database, deploy)
         return results.LastApplied(
             migration_name=names[0] if names else None,
             warnings=() if names else (f"Nothing that deploy {deploy} brought is applied",),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.core import ordering, results
 from migrollback_nb.core.errors import Refused, UsageError
 from migrollback_nb.core.results.assessment import Assessment
-from migrollback_nb.operations.rejection import not_found, refusal
+from migrollback_nb.operations.rejection import applied_of_deploy, no_deploy, not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def steps_of(
     if deploy is not None:
         if name is not None or chain:
             raise UsageError("A deploy is rolled back as a whole", hint="Give its label alone, or a name.")
-        return tuple(database.queries.migrations_of_deploy(deploy))
+        return applied_of_deploy(database, deploy)
     if name is None:
         raise UsageError("No migration was named", hint="Name one, or a deploy by its label.")
     if isinstance(name, str):
@@ -218,7 +218,7 @@ def newest_deploy(database: Database, label: str) -> dict[str, Any]:
     """
     found = database.queries.deploys(label)
     if not found:
-        raise UsageError(f"There is no deploy {label}", hint="migrollback deploys lists them.")
+        raise no_deploy(database, label)
     return found[0]
 
 

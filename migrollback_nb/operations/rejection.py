@@ -1,4 +1,4 @@
-"""The errors of a rollback that may not run: why, and what leads on. Does not write."""
+"""The errors of what may not run or is not there: why, and what leads on. Does not write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from migrollback_nb.core.errors import MigrationNotFound, Refused
+from migrollback_nb.core.errors import MigrationNotFound, Refused, UsageError, first_of_all
+from migrollback_nb.core.selectors.near import close_to, near
 
 if TYPE_CHECKING:
     from migrollback_nb.database import Database
@@ -41,7 +42,7 @@ def refusal(
         dependents = tuple(check["dependent_migrations"])
         if hint is None and dependents:
             hints += dependent_lines(database.dependencies.dependent_objects(name))
-            hints.append(f"Roll back first: {', '.join(dependents)}")
+            hints.append(first_of_all(dependents))
         elif hint is None and check["reason"] == reason and (row := database.queries.find(name)) is not None:
             hints += _fix(name, row["status"], row["rollback_sql"])
     if hint is not None:
@@ -88,12 +89,31 @@ def _fix(name: str, status: str, rollback_sql: str | None) -> Sequence[str]:
 
 def not_found(database: Database, name: str) -> MigrationNotFound | Refused:
     """Build the error of a migration that is not registered, with names that come close. Does not write."""
-    from difflib import get_close_matches
-
     with suppress(Exception):  # it is not there, whatever else is known of it
         if half := database.lookups.half_applied(name):
             return Refused(half[0]["remark"], migration_name=name)
     similar: tuple[str, ...] = ()
     with suppress(Exception):  # it is not there, whether or not the others can be listed
-        similar = tuple(get_close_matches(name, database.queries.names(), n=3))
+        similar = near(name, database.queries.names())
     return MigrationNotFound(name, similar=similar)
+
+
+def applied_of_deploy(database: Database, label: str) -> tuple[str, ...]:
+    """What the newest deploy of a label brought and is still applied, in rollback order. Does not write.
+
+    Raises
+    ------
+    UsageError
+        When there is none of this label.
+    """
+    try:
+        return tuple(database.queries.migrations_of_deploy(label))
+    except UsageError:
+        raise no_deploy(database, label) from None
+
+
+def no_deploy(database: Database, label: str) -> UsageError:
+    """Build the error of a label that no deploy has, with those that come close. Does not write."""
+    lists = "migrollback deploys lists them."
+    hint = close_to(label, (deploy["label"] for deploy in database.queries.deploys()))
+    return UsageError(f"There is no deploy {label}", hint=lists if hint is None else f"{hint} {lists}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, LockBusy, Refused, UsageError
+from migrollback_nb.core.selectors.near import close_to
 from migrollback_nb.core.times import show_time
 from migrollback_nb.operations.rejection import not_found
 
@@ -181,7 +182,9 @@ def _find(database: Database, wanted: str) -> tuple[str, str]:
     found = database.queries.find_snapshots(wanted)
     if len(found) != 1:
         trouble = f"There is no snapshot {wanted}" if not found else f"{len(found)} snapshots begin with {wanted}"
-        raise UsageError(trouble, hint="migrollback snapshots lists them with their ids.")
+        near = close_to(wanted, (row["migration_name"] for row in database.queries.snapshots())) if not found else None
+        lists = "migrollback snapshots lists them with their ids."
+        raise UsageError(trouble, hint=f"{near} {lists}" if near is not None else lists)
     row = found[0]
     return str(row["id"]), f"{show_time(row['taken_at'])} ({row['migration_name']}" + (
         f": {row['description']})" if row["description"] else ")"

@@ -206,15 +206,34 @@ def test_check_says_why(run: Callable[..., Ran], applied: mr.Migrations) -> None
             "🔍 Checking rollback status for: 20250119_add_analytics_queue\n\n"
             "❌ Cannot rollback: other migrations depend on this one\n\nStatus: ❌ Cannot rollback\n"
             "Reason: Cannot rollback: other migrations depend on this one\n\n"
-            "Dependent migrations (must be rolled back first):\n  - 20250120_add_project_analytics\n"
+            "Dependent migrations (must be rolled back first):\n  - 20250120_add_project_analytics\n\n"
+            "All of them with it, in one transaction:"
+            " migrollback rollback 20250119_add_analytics_queue --chain --dry-run\n"
         ),
     )
 
 
-def test_unknown_name_is_told_with_what_comes_close(run: Callable[..., Ran], applied: mr.Migrations) -> None:
-    ran = run("check", "20250119_add_analytic_queue")
-    assert ran.status == 1
-    assert "Did you mean 20250119_add_analytics_queue" in ran.err
+#: Each takes a name; X is one that is mistyped.
+NAMING = (
+    "check X", "rollback X", "rollback X --dry-run", "rollback X --confirm X", "rehearse X", "plan X", "deps X",
+    "graph X", "graph X+", "resolve X --as applied --reason x", "verify-rollback X", "runbook X", "snapshots X",
+    "diff X", "events X", "report X", "list --select X", "history --select X", "register X", "apply X", "template X",
+    "verify X",
+)  # fmt: skip
+
+
+def test_every_command_guesses_what_a_mistyped_name_means(run: Callable[..., Ran], applied: mr.Migrations) -> None:
+    run("snapshot", "20250119_add_analytics_queue")  # so that there is one to compare with
+    for words in NAMING:
+        ran = run(*words.replace("X", "20250119_add_analytic_queue").split())
+        assert ran.status in (1, 2), words
+        assert "Did you mean 20250119_add_analytics_queue?" in ran.err, words
+
+
+def test_unknown_name_is_told_to_programs_with_what_comes_close(
+    run: Callable[..., Ran], applied: mr.Migrations
+) -> None:
+    mistyped = "20250119_add_analytic_queue"
     assert run("check", "nix", "--format", "json").json == {
         "migration_name": "nix",
         "can_rollback": False,
@@ -225,7 +244,39 @@ def test_unknown_name_is_told_with_what_comes_close(run: Callable[..., Ran], app
         "effects": [],
         "known_by": "nothing",
         "known_at": None,
+        "similar": [],
     }
+    for words in (["check", mistyped], ["rollback", mistyped, "--confirm", mistyped]):
+        told = run(*words, "--format", "json").json
+        assert isinstance(told, dict)
+        assert told["similar"] == ["20250119_add_analytics_queue"]
+
+
+def test_a_snapshot_for_what_is_not_registered_is_taken_and_the_name_doubted(
+    run: Callable[..., Ran], applied: mr.Migrations
+) -> None:
+    ran = run("snapshot", "20250119_add_analytic_queue")
+    assert (ran.status, ran.err) == (
+        0,
+        "⚠️  Taken for 20250119_add_analytic_queue, which is not registered."
+        " Did you mean 20250119_add_analytics_queue?\n",
+    )
+    assert run("snapshot", "20260101_something_new").err == ""
+    assert run("snapshot", "20250119_add_analytics_queue").err == ""
+    assert run("snapshots", "20250119_add_analytic_queue").status == 0
+
+
+def test_a_mistyped_label_is_told_with_what_comes_close(
+    run: Callable[..., Ran], db: mr.Migrations, write_migration: Callable[[str, str], Path]
+) -> None:
+    write_migration("001_t", "CREATE TABLE t ();")
+    db.apply(deploy="release-42")
+    for words in (["rollback"], ["history"], ["last"], ["rehearse"]):
+        ran = run(*words, "--deploy", "relaese-42")
+        assert (ran.status, ran.err) == (
+            2,
+            "❌ There is no deploy relaese-42\nDid you mean release-42? migrollback deploys lists them.\n",
+        )
 
 
 def test_dry_run_shows_and_changes_nothing(run: Callable[..., Ran], applied: mr.Migrations) -> None:

@@ -176,7 +176,8 @@ def test_a_refusal_says_which_one_it_is_about_and_what_leads_on(db, applied, ask
     assert (alone.migration_name, alone.dependents, alone.hint) == (
         "001_a",
         ("002_it's failed",),
-        "public.b was made by 002_it's failed: roll that back first, or --chain\nRoll back first: 002_it's failed",
+        "public.b was made by 002_it's failed: roll that back first, or --chain\n"
+        "Roll back first: 002_it's failed; or all in one transaction, with --chain",
     )
     chain = asked("001_a", chain=True)
     assert (chain.migration_name, chain.reason) == ("002_it's failed", "Rollback failed, manual intervention required")

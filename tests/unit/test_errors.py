@@ -29,7 +29,7 @@ def test_any_other_is_a_database_error_that_keeps_it(sqlstate):
 def test_a_refusal_carries_the_dependents():
     made = errors.from_sqlstate("MR002", "no", detail='["1_a", "2_b"]')
     assert made.dependents == ("1_a", "2_b")
-    assert "Roll back first: 1_a, 2_b" in str(made)
+    assert "Roll back first: 1_a, 2_b; or all in one transaction, with --chain" in str(made)
 
 
 def test_a_missing_migration_carries_its_name():

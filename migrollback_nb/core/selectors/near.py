@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+
+#: What is less alike than the closest by more than this is no guess beside it: names of one day are all alike.
+_WORSE = 0.15
 
 
 def near(wanted: str, known: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
-    """What comes close to a word that is not known, the closest first."""
+    """What comes close to a word that is not known, the closest first.
+
+    Examples
+    --------
+    >>> near("20250120_add_setings", ["20250120_add_tags", "20250120_add_settings"])
+    ('20250120_add_settings',)
+    """
     have = list(dict.fromkeys(known))
     found = get_close_matches(wanted, have, n=most)
+    alike = [SequenceMatcher(None, name, wanted).ratio() for name in found]
+    found = [name for name, ratio in zip(found, alike, strict=True) if ratio >= alike[0] - _WORSE]
     low = wanted.lower()
     # a part of a name is what people type
     found += [name for name in have if low and (low in name.lower() or name.lower() in low) and name not in found]

@@ -13,6 +13,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from migrollback_nb.core.errors import MigrationFileError, MigrationNotFound, UsageError
+from migrollback_nb.core.selectors.near import near
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files import location, migration, not_read, tools
 from migrollback_nb.files.formats import programs, sqitch
@@ -225,10 +226,7 @@ class MigrationFolder:
 
     def not_found(self, name: str, known: Iterable[str]) -> MigrationNotFound:
         """The error for a name that is not known, with those that come close. Pure."""
-        from difflib import get_close_matches
-
-        similar = tuple(get_close_matches(name, list(known), n=3))
-        return MigrationNotFound(name, similar=similar, where=f"is in {self.path}")
+        return MigrationNotFound(name, similar=near(name, known), where=f"is in {self.path}")
 
     def _read(self, name: str, found: Found, numbers: Callable[[], Sequence[int]]) -> MigrationFile:
         file = self._read_parts(name, found)
