@@ -23,6 +23,7 @@ from .core.errors import (
 from .core.results import (
     ApplyResult,
     Assessment,
+    AuditFinding,
     AuditResult,
     ChainResult,
     CheckResult,
@@ -57,6 +58,7 @@ from .files.migration import MigrationFile
 from .history.compare import compare
 from .history.meanings import columns
 from .migrations import Migrations, connect
+from .operations.audit_file import check_audit_log
 from .replay.folder import template, verify
 from .runbook.checklist import Checklist
 from .runbook.run import RunbookState
@@ -67,6 +69,7 @@ __all__ = [
     "ApplyFailed",
     "ApplyResult",
     "Assessment",
+    "AuditFinding",
     "AuditResult",
     "ChainResult",
     "CheckResult",
@@ -115,6 +118,7 @@ __all__ = [
     "Timeouts",
     "UsageError",
     "Verification",
+    "check_audit_log",
     "columns",
     "compare",
     "connect",

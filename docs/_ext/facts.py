@@ -72,6 +72,7 @@ COMMANDS: dict[str, list[str]] = {
     "resolve": ["resolve", demo.FAILING, "--as", "applied", "--reason", "Looked: nothing was changed"],
     "events": ["events", demo.FAILING],
     "events --verify": ["events", "--verify"],
+    "audit": ["audit"],
     "template": ["template", demo.WITHOUT_ROLLBACK],
     "verify": ["verify", TAGS],
     "runbook": ["runbook", TAGS, "--ticket", "INC-42", "--into", "{work}"],

@@ -19,6 +19,7 @@ from migrollback_nb.database.settings import milliseconds
 if TYPE_CHECKING:
     from migrollback_nb.core.results import (
         ApplyResult,
+        AuditResult,
         CheckResult,
         Foreseen,
         InstallResult,
@@ -250,6 +251,15 @@ def verify_rollback(call: Call) -> Verification:
     return call.db.verify_rollback(
         args.name, replay=lambda names: schemas_around(call.db.folder, names, on=args.on, prelude=args.prelude)
     )
+
+
+def audit(call: Call) -> AuditResult:
+    """The audit log, or a file of it, checked. Writes the file that --export names, nothing to the database."""
+    if call.args.check is not None:
+        from migrollback_nb.operations.audit_file import check_audit_log
+
+        return check_audit_log(call.args.check, anchors=call.args.anchors)
+    return call.db.audit(anchors=call.args.anchors, export=call.args.export)
 
 
 def template(call: Call) -> Template:

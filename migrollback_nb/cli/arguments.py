@@ -434,6 +434,25 @@ EVENTS = (
     ),
 )
 
+AUDIT = (
+    argument(
+        "--anchor",
+        dest="anchors",
+        metavar="NUMBER:HASH",
+        action="append",
+        default=[],
+        help="an event that was kept outside the database, as audit prints the head: shows an end that was cut off, and"
+        " a log that was written anew; can be given several times",
+    ),
+    argument(
+        "--export",
+        metavar="FILE",
+        either="file",
+        help="save history, dependencies and audit log; over no file that is there",
+    ),
+    argument("--check", metavar="FILE", either="file", help="check a file that --export wrote; needs no database"),
+)
+
 VERIFY = (
     _several("migrations to grade; none: all of the folder"),
     *_select("only what a selector means"),

@@ -242,7 +242,17 @@ _TABLE = (
         example="migrollback events --since yesterday --event rolled_back",
         arguments=arguments.EVENTS,
         run=listings.events,
-        status=_unless(lambda found: getattr(found, "intact", True)),
+        status=_unless(lambda found: getattr(found, "success", True)),
+    ),
+    Command(
+        name="audit",
+        help="check the audit log against what there is (exit status 1: something does not fit)",
+        task="look back",
+        example="migrollback audit --export audit.json",
+        arguments=arguments.AUDIT,
+        run=actions.audit,
+        status=_unless(lambda found: found.success),
+        needs_system=lambda args: args.check is None,
     ),
     Command(
         name="snapshots",

@@ -118,7 +118,7 @@ def events(call: Call) -> Any:
     """The audit log, or whether its chain of hashes is whole. Does not write."""
     args = call.args
     if args.verify:
-        return call.db.verify_events()
+        return call.db.audit()
     if args.name is not None and args.select is not None:
         raise UsageError("events takes a migration's name or --select SELECTOR, one of them")
     select = args.name if args.select is None else args.select

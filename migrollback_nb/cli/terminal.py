@@ -254,10 +254,12 @@ def _runbook_files(result: results.RunbookFiles, out: TextIO, _: TextIO) -> None
 
 
 def _audit(result: results.AuditResult, out: TextIO, _: TextIO) -> None:
-    """Whether the chain of hashes is whole, and its head."""
-    broken = f"❌ The audit log is broken at event {result.first_bad_number}"
-    out.write("✅ The audit log is intact\n" if result.intact else f"{broken}\n")
-    out.write(f"   {result.events} events, head {result.head_number} {result.head_hash}\n")
+    """Whether anything was found, what, and the head."""
+    out.write(f"{'✅' if result.success else '❌'} {result.headline}\n")
+    out.writelines(f"   {visible(found.message)}\n" for found in result.findings)
+    out.write(f"   {result.events} events, head {result.anchor}\n")
+    if result.file is not None:
+        out.write(f"   File: {visible(result.file)}\n")
 
 
 def _nothing(result: results.NothingToRollBack, out: TextIO, _: TextIO) -> None:

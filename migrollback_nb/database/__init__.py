@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from migrollback_nb.database.attempts import Attempts
+from migrollback_nb.database.audit_queries import AuditQueries
 from migrollback_nb.database.commands import Commands
 from migrollback_nb.database.dependency_queries import DependencyQueries
 from migrollback_nb.database.graph_queries import GraphQueries
@@ -43,6 +44,7 @@ class Database:
         self.session = session
         self.queries = Queries(session)
         self.history = HistoryQueries(session)
+        self.audit = AuditQueries(session)
         self.lookups = Lookups(session, self.queries)
         self.dependencies = DependencyQueries(session)
         self.selectors = SelectorQueries(session)

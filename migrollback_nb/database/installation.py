@@ -110,6 +110,32 @@ def installation_sql(schema: str, *, production: bool = False, reason: str | Non
     return "\n".join(parts)
 
 
+def function_bodies(schema: str) -> dict[str, dict[str, Any]]:
+    """Each function of the system as PostgreSQL is to hold it: body, language, definer, settings; reads files.
+
+    By its identity, as `signatures.identities` gives it.
+    """
+    text = "\n".join(_text(file, schema) for file in system_files.repeated_files())
+    found: dict[str, dict[str, Any]] = {}
+    named = {identity.partition("(")[0]: identity for identity in identities()}
+    prefix = re.escape(quoted_schema(schema))
+    for function in re.finditer(
+        rf"^CREATE OR REPLACE FUNCTION {prefix}\.(\w+)\((.*?)\$function\$(.*?)\$function\$;",
+        text,
+        re.MULTILINE | re.DOTALL,
+    ):
+        # settings stand after the language, where no default of an argument can be taken for one
+        head = re.sub(r"--[^\n]*", "", function[2]).rpartition("LANGUAGE ")[2]
+        settings = re.findall(r"\bSET (\w+) = ('[^']*'|[\w, ]+?)(?=\s+(?:SET|AS)\b|\s*$)", head)
+        found[named[function[1]]] = {
+            "body": function[3],
+            "language": head.split()[0],
+            "definer": "SECURITY DEFINER" in head,
+            "settings": [f"{name}={value.strip(chr(39))}" for name, value in settings],
+        }
+    return found
+
+
 def _steps(schema: str) -> str:
     """The rows of what runs: place, kind, file, checksum, version, text."""
     kinds: tuple[tuple[str, tuple[SystemFile, ...]], ...] = (

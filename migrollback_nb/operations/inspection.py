@@ -219,11 +219,37 @@ class Inspection:
 
         return ledgers.last_applied(self.database, deploy=deploy)
 
-    def verify_events(self) -> results.AuditResult:
-        """Check the audit log's chain of hashes in Python. Does not write."""
-        from migrollback_nb.operations import audit
+    def audit(self, *, anchors: str | Sequence[str] = (), export: Path | str | None = None) -> results.AuditResult:
+        """Check the audit log, and what it tells of against what there is. Does not write to the database.
 
-        return audit.verify(self.database.queries.events())
+        The chain of hashes, in Python, and what a chain does not show: history, dependencies, snapshots and proofs
+        against their events; triggers and functions against what install left, and functions against this package.
+
+        Parameters
+        ----------
+        anchors : str or sequence of str
+            NUMBER:HASH of events that were kept outside the database (`AuditResult.anchor`, in each report): they
+            show a tail that was cut, and a log that was written anew.
+        export : Path or str, optional
+            A new file for history, dependencies and audit log, which `check_audit_log` checks with no database.
+
+        Returns
+        -------
+        AuditResult
+            ``success`` is true where nothing was found; ``findings`` says what was.
+
+        Raises
+        ------
+        UsageError
+            When an anchor is none, or the file exists or cannot be written.
+        """
+        from migrollback_nb.operations.audit import audit
+
+        return audit(self.database, anchors=anchors, export=export)
+
+    def verify_events(self) -> results.AuditResult:
+        """Check the audit log: `audit` without anchors. Does not write."""
+        return self.audit()
 
     def plan(self, select: str | Sequence[str], exclude: str | Sequence[str] | None = None) -> results.Plan:
         """The chain: in which order this migration and all that depends on it would be rolled back. Does not write.

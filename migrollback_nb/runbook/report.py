@@ -24,7 +24,7 @@ from migrollback_nb.core.times import show_time
 from migrollback_nb.core.version import __version__
 from migrollback_nb.display.graph import dag
 from migrollback_nb.display.graph.layout import NoDot
-from migrollback_nb.operations import audit
+from migrollback_nb.operations.event_chain import verify
 from migrollback_nb.operations.graph_facts import graph_facts
 from migrollback_nb.runbook import items
 from migrollback_nb.runbook.checklist import Checklist
@@ -341,7 +341,7 @@ class _Story:
 
     def head(self) -> AuditResult:
         """Whether the audit log's chain of hashes is whole, counted here."""
-        return audit.verify(self.log)
+        return verify(self.log)
 
     def head_rows(self, head: AuditResult) -> Sequence[Row]:
         """The head in words."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrollback_nb.operations.audit import event_hash, verify
+from migrollback_nb.operations.event_chain import event_hash, verify
 
 FIELDS = (
     "previous_hash",

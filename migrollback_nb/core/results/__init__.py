@@ -15,6 +15,7 @@ from migrollback_nb.core.times import iso_time
 
 if TYPE_CHECKING:
     from migrollback_nb.core.results.assessment import Assessment, Effect
+    from migrollback_nb.core.results.audit import AuditFinding, AuditResult
     from migrollback_nb.core.results.check import CheckResult, LastApplied, Plan, Preview
     from migrollback_nb.core.results.dependencies import DependencyRecord, DismissResult, RecordResult
     from migrollback_nb.core.results.files import (
@@ -34,14 +35,15 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
     from migrollback_nb.core.results.selection import ClosedSelection
-    from migrollback_nb.core.results.system import AuditResult, InstallResult, NotOurs
+    from migrollback_nb.core.results.system import InstallResult, NotOurs
     from migrollback_nb.core.results.target import Notice, Status, Target
     from migrollback_nb.core.results.verification import Verification
 
 _HOME = {
     "ApplyResult": "files",
     "Assessment": "assessment",
-    "AuditResult": "system",
+    "AuditFinding": "audit",
+    "AuditResult": "audit",
     "ChainResult": "rollback",
     "CheckResult": "check",
     "ClosedSelection": "selection",
@@ -81,6 +83,7 @@ _HOME = {
 __all__ = [
     "ApplyResult",
     "Assessment",
+    "AuditFinding",
     "AuditResult",
     "ChainResult",
     "CheckResult",

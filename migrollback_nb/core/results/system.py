@@ -1,4 +1,4 @@
-"""What is done with the rollback system itself: installed, audited. Pure."""
+"""What is done with the rollback system itself: installed. Pure."""
 
 from __future__ import annotations
 
@@ -81,34 +81,3 @@ class InstallResult:
         if self.production_changed or self.target.production:
             rows.append(("Marked as production", "yes" if self.target.production else "no longer"))
         return html.definitions(rows) + html.warnings((*map(str, self.not_ours), *self.warnings))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditResult:
-    """Whether the chain of hashes of the audit log holds, counted in Python."""
-
-    intact: bool  #: whether every event fits the one before it
-    events: int  #: how many there are
-    head_number: int | None  #: number of the last event; None when there is none
-    head_hash: str | None  #: its hash: keep it outside the database, because a chain cannot show that its tail was cut
-    first_bad_number: int | None  #: the first event that does not fit
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "intact": self.intact,
-            "events": self.events,
-            "head_number": self.head_number,
-            "head_hash": self.head_hash,
-            "first_bad_number": self.first_bad_number,
-        }
-
-    def __repr__(self) -> str:
-        state = "intact" if self.intact else f"broken at event {self.first_bad_number}"
-        return f"<AuditResult {state}: {self.events} events, head {self.head_number} {self.head_hash}>"
-
-    def _repr_html_(self) -> str:
-        state = "✅ intact" if self.intact else f"❌ broken at event {self.first_bad_number}"
-        return html.definitions(
-            [("Audit log", state), ("Events", str(self.events)), ("Head", f"{self.head_number}  {self.head_hash}")]
-        )

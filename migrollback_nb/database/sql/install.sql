@@ -214,13 +214,15 @@ BEGIN
                     '{}'::text[], step.metadata, our_client, 'migrollback_schema'::text);
                 PERFORM migrollback_schema.add_migration_event('installed', system_name, NULL::uuid, NULL::text,
                                                                our_client,
-                    jsonb_build_object('version', our_version));
+                    jsonb_build_object('version', our_version, 'system_state',
+                                       to_jsonb(migrollback_schema.migration_system_state())));
             ELSE
                 PERFORM migrollback_schema.save_migration(system_name, step.version, step.rollback_sql, step.checksum,
                     '{}'::text[], step.metadata || jsonb_build_object('search_path', 'migrollback_schema'::text));
                 PERFORM migrollback_schema.add_migration_event('upgraded', system_name, NULL::uuid, NULL::text,
                                                                our_client,
-                    jsonb_build_object('from', from_version, 'to', our_version));
+                    jsonb_build_object('from', from_version, 'to', our_version, 'system_state',
+                                       to_jsonb(migrollback_schema.migration_system_state())));
             END IF;
         END LOOP;
         EXECUTE state_query INTO state USING our_owner, our_signatures;

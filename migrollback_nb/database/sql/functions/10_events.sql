@@ -30,6 +30,21 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     -- a plan kept from when the table was empty would scan it whole when it is full
     SET enable_seqscan = off AS $function$
 BEGIN
+    IF NEW.hash IS NOT NULL THEN
+        -- A row that is an event already: pg_dump --data-only restores such rows, logical replication applies them.
+        -- Whether it also fits the row before it, which may come later, audit_migrations() sees.
+        IF current_setting('session_replication_role') <> 'replica' THEN
+            RAISE EXCEPTION 'migration_events is append-only: a row that has its hash already is refused'
+                USING ERRCODE = 'MR010', HINT = 'To restore data only, as it was: '
+                    'PGOPTIONS=''-c session_replication_role=replica''. A new event: add_migration_event().';
+        ELSIF NEW.hash IS DISTINCT FROM migrollback_schema.migration_event_hash(NEW.previous_hash, NEW.event_number,
+                NEW.occurred_at, NEW.event, NEW.migration_name, NEW.attempt_id, NEW.database_user, NEW.client,
+                NEW.reason, NEW.details) THEN
+            RAISE EXCEPTION 'migration_events: event % does not fit its hash and is refused', NEW.event_number
+                USING ERRCODE = 'MR010', HINT = 'It was changed since it was written.';
+        END IF;
+        RETURN NEW;
+    END IF;
     -- Without a lock two writers read the same last row and the chain forks. Held until COMMIT, because only then the
     -- row is visible.
     PERFORM pg_advisory_xact_lock(hashtextextended('migrollback_nb events', 0));
@@ -39,13 +54,25 @@ BEGIN
     NEW.occurred_at   := clock_timestamp();
     NEW.database_user := session_user;
     NEW.client        := coalesce(NEW.client, nullif(current_setting('application_name'), ''));
+    -- the row of the history that the event tells of, as it stands now: audit_migrations() compares
+    NEW.details := NEW.details - 'history_hash';
+    IF NEW.event IN ('registered', 'applied', 'applied_again', 'rolled_back', 'failed', 'resolved', 'history_changed',
+                     'installed', 'upgraded') THEN
+        NEW.details := NEW.details || jsonb_strip_nulls(jsonb_build_object(
+            'history_hash', migrollback_schema.migration_history_hash(NEW.migration_name)));
+    ELSIF NEW.event = 'ledger_trust_changed' THEN
+        NEW.details := NEW.details || jsonb_strip_nulls(jsonb_build_object(
+            'history_hash', migrollback_schema.migration_history_hash('20250120_migration_rollback_system')));
+    END IF;
     NEW.hash := migrollback_schema.migration_event_hash(NEW.previous_hash, NEW.event_number, NEW.occurred_at, NEW.event,
                                                         NEW.migration_name,
                     NEW.attempt_id, NEW.database_user, NEW.client, NEW.reason, NEW.details);
     RETURN NEW;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.chain_migration_event()
-    IS 'Trigger: numbers a new event, stamps it and links it to the one before.';
+    IS 'Trigger: numbers a new event, stamps it, links it to the one before and adds the hash of the history row that '
+    'it tells of. An event that has its hash already is kept as it is under session_replication_role = replica, where '
+    'the hash fits, and refused otherwise (SQLSTATE MR010).';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.refuse_event_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -135,6 +162,12 @@ BEGIN
     IF current_setting('migrollback.recording', true) = pg_current_xact_id()::text THEN
         RETURN NULL;                    -- one of our functions, which writes the event itself
     END IF;
+    -- Rows of another database, restored or replicated, whose events come with them: audit_migrations() compares.
+    IF current_setting('session_replication_role') = 'replica'
+       AND (TG_OP = 'INSERT' OR (SELECT a.backend_type LIKE 'logical replication%'
+                                 FROM pg_stat_get_activity(pg_backend_pid()) a)) THEN
+        RETURN NULL;
+    END IF;
     before := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) - 'id' END;
     after := CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) - 'id' END;
     IF TG_OP = 'UPDATE' THEN            -- only what differs
@@ -143,13 +176,16 @@ BEGIN
     END IF;
     INSERT INTO migrollback_schema.migration_events (event, migration_name, details)
     VALUES ('history_changed', CASE WHEN TG_OP = 'DELETE' THEN OLD.migration_name ELSE NEW.migration_name END,
-            jsonb_strip_nulls(jsonb_build_object('table', TG_TABLE_NAME, 'operation', TG_OP))
+            jsonb_strip_nulls(jsonb_build_object('table', TG_TABLE_NAME, 'operation', TG_OP,
+                                                 'depends_on', CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD)
+                                                                    ELSE to_jsonb(NEW) END -> 'depends_on'))
                 || jsonb_build_object('old', before, 'new', after));
     RETURN NULL;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_history_change() IS
     'Trigger: a change of migration_history or migration_dependencies that none of our functions made becomes an '
-    'event history_changed.';
+    'event history_changed. What logical replication applies, and what is inserted under session_replication_role = '
+    'replica, becomes none: it brings its events with it.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.refuse_history_truncate() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$

@@ -293,6 +293,7 @@ DECLARE
     states    constant jsonb := migrollback_schema.schema_states();
     snapshot  uuid;
     number    bigint;
+    is_new    boolean := false;
 BEGIN
     IF moment IS NOT NULL THEN
         -- Taken automatically: where nothing has changed since the last one, that one says it all.
@@ -305,11 +306,14 @@ BEGIN
         VALUES (create_migration_snapshot.name, coalesce(create_migration_snapshot.description, moment), token_now,
                 migrollback_schema.schema_snapshot())
         RETURNING id INTO snapshot;
+        is_new := true;
     END IF;
     number := migrollback_schema.add_migration_event('snapshot_taken', name, NULL::uuid,
                                                      create_migration_snapshot.description,
         create_migration_snapshot.client, jsonb_strip_nulls(jsonb_build_object(
             'snapshot', snapshot, 'moment', moment,
+            'snapshot_hash', CASE WHEN is_new THEN migrollback_schema.migration_snapshot_hash(snapshot) END,
+            'states_hash', migrollback_schema.hash_of_fields(ARRAY[states::text]),
             'migrations', to_jsonb(CASE WHEN moment IS NOT NULL THEN coalesce(migrations, ARRAY[name]) END))));
     INSERT INTO migrollback_schema.migration_states (event_number, snapshot, moment, migrations, states)
     VALUES (number, snapshot, create_migration_snapshot.moment, coalesce(create_migration_snapshot.migrations,
@@ -383,7 +387,9 @@ BEGIN
     END LOOP;
     PERFORM migrollback_schema.add_migration_event('snapshot_taken', name, NULL::uuid, NULL::text,
         store_replayed_schema.client, jsonb_build_object('before', ids[1], 'snapshot', ids[2],
-            'moment', 'apply, replayed', 'migrations', jsonb_build_array(name)));
+            'moment', 'apply, replayed', 'migrations', jsonb_build_array(name),
+            'snapshot_hash', migrollback_schema.migration_snapshot_hash(ids[2]),
+            'before_hash', migrollback_schema.migration_snapshot_hash(ids[1])));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.store_replayed_schema(text, jsonb, jsonb, text, text) IS
     'Writes the schema before and after a migration, as a replay of its folder elsewhere has it, for '
