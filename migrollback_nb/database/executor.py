@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 # the parser is loaded where a statement runs: `check` runs none, and loading it takes longer than its question
@@ -28,6 +29,7 @@ class Executor:
         self.connection = connection
         self._lock_timeout = wanted["lock_timeout"]
         self._before = self._settings()
+        self._role_before = self._role()
         self._ours = {setting: self._set(setting, value) for setting, value in wanted.items()}
 
     def repeat_settings(self, statements: Sequence[str]) -> None:
@@ -47,14 +49,55 @@ class Executor:
         if self._value_of("lock_timeout") == self._ours["lock_timeout"]:  # else the SQL has set it
             self._ours["lock_timeout"] = self._set("lock_timeout", wanted)
 
-    def run(self, statement: str) -> None:
-        """Run a statement. Writes what it writes.
+    def run(self, statement: str, *, begin: Callable[[], None], finish: Callable[[], None]) -> bool:
+        """Run a statement, where PostgreSQL lets it in a transaction with `begin` and `finish`. Writes what they write.
+
+        Parameters
+        ----------
+        statement : str
+            One statement.
+        begin : callable
+            Called before it in that transaction, in a subtransaction that is undone.
+        finish : callable
+            Called before COMMIT, once what is deferred is checked; what it raises undoes the statement. Both run as
+            the user of the connection, on a path of our own.
+
+        Returns
+        -------
+        bool
+            Whether that was so. Else the statement ran outside a transaction, and `finish` was not called.
 
         Raises
         ------
         psycopg.Error
+            The statement's; or COMMIT's, and then whether it counts is known by what `finish` wrote.
         """
+        import psycopg
+
+        if not _refuses_transaction(statement):
+            with suppress(psycopg.errors.ActiveSqlTransaction, psycopg.errors.InvalidTransactionTermination):
+                with self.connection.transaction():
+                    with self.connection.transaction(force_rollback=True):  # the statement finds its own role and path
+                        self._ours_until_commit()
+                        begin()
+                    self.connection.execute(statement.encode())
+                    self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                    self._ours_until_commit()
+                    finish()
+                return True
+        # Refused there, or a procedure that commits itself: nothing of the try above is left.
         self.connection.execute(statement.encode())
+        return False
+
+    def _ours_until_commit(self) -> None:
+        """Make the role and the path ours until the transaction ends. Does not write."""
+        self.connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+        if self._role() != self._role_before:
+            self.connection.execute("SET LOCAL SESSION AUTHORIZATION DEFAULT")
+            self.connection.execute("SET LOCAL ROLE NONE")
+
+    def _role(self) -> tuple[str, ...] | None:
+        return self.connection.execute("SELECT current_user::pg_catalog.text, session_user::pg_catalog.text").fetchone()
 
     def put_back_settings(self, statements: Sequence[str]) -> list[str]:
         """Reset all settings. Returns those that these statements had changed. Writes nothing else."""
@@ -64,7 +107,10 @@ class Executor:
         named = {
             name for text in statements for one in SqlText(text).statements for name, local in one.settings if not local
         }
-        changed = {name for name, value in now.items() if value != self._ours.get(name, self._before.get(name, ""))}
+        # what is there only now came with a library, such as PL/pgSQL's own
+        changed = {
+            name for name, before in self._before.items() if now.get(name, before) != self._ours.get(name, before)
+        }
         self.connection.execute("RESET ALL")
         return sorted(changed | {name for name in named if "." in name or name in _OURS_AGAIN})
 
@@ -86,3 +132,10 @@ class Executor:
             "SELECT s.setting FROM pg_catalog.pg_settings s WHERE s.name = %s", (setting,)
         ).fetchone()
         return "" if found is None else cast(str, found[0])
+
+
+def _refuses_transaction(statement: str) -> bool:
+    """Whether PostgreSQL is known to refuse a statement inside a transaction; pure."""
+    from migrollback_nb.parsing.statements import SqlText
+
+    return any(one.refused_in_transaction for one in SqlText(statement).statements)

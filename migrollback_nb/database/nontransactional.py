@@ -19,7 +19,8 @@ from migrollback_nb.database.executor import Executor
 from migrollback_nb.database.lock_connection import gate_held, release_snapshot
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.retries import retrying
-from migrollback_nb.database.session import ExecutionResult, Row, Session
+from migrollback_nb.database.session import PATIENCE, ExecutionResult, Row, Session
+from migrollback_nb.database.system_guard import SystemGuard, SystemTouched
 from migrollback_nb.database.unfinished import Unfinished
 
 
@@ -47,6 +48,7 @@ class NontransactionalCommands:
             int, self._session.call_value("migration_statements_completed", name=run.name, direction=run.direction)
         )
         unfinished = Unfinished(self._session, statements[run.completed :])
+        guard = SystemGuard(self._session)
         assert self._session.reopen is not None  # for mypy: gate_held() needs it too
         with self._session.reopen() as connection:
             self._session.executor = connection
@@ -60,16 +62,57 @@ class NontransactionalCommands:
                 if (invalid := unfinished.passed_over(connection, statement)) is not None:
                     return _would_pass_over(run, number, statement, invalid)
                 self._report(run, number, statement)
-                began = time.perf_counter()
-                try:
-                    executor.run(unfinished.completing(connection, statement))
-                except psycopg.Error as error:
-                    failure = _failure(run, error, number, statement, lost=connection.closed and error.sqlstate is None)
+                text = unfinished.completing(connection, statement)
+                failure = self._run_one(run, number, text, executor=executor, guard=guard)
+                if failure is not None:
                     return failure | unfinished.left(statement)
-                self._journal(run, number, statement, round((time.perf_counter() - began) * 1000, 3))
             run.put_back = executor.put_back_settings(statements)
         self._session.executor = None
         return None
+
+    def _run_one(self, run: _Run, number: int, statement: str, *, executor: Executor, guard: SystemGuard) -> Row | None:
+        """Run a statement and record that it is done: in one transaction, where PostgreSQL lets it. Writes.
+
+        Returns the failure, or None.
+        """
+        connection, began = executor.connection, time.perf_counter()
+        journal = {"name": run.name, "attempt_id": run.attempt_id, "direction": run.direction}
+
+        def finish() -> None:
+            arguments = {"statement_number": number, "duration_ms": _elapsed_ms(began), "client": self._session.client}
+            guard.refuse_in(connection)
+            connection.execute(
+                self._session.call_text("journal_migration_statement", **journal, **arguments), prepare=False
+            )
+
+        guard.look(statement)
+        try:
+            if executor.run(statement, begin=lambda: guard.look_in(connection), finish=finish):
+                run.completed = number
+                return None
+            guard.refuse()
+        except SystemTouched as touched:
+            return _touched(run, touched, number, statement)
+        except psycopg.Error as error:
+            lost = connection.closed and error.sqlstate is None
+            if lost and self._recorded(run, number, connection.info.backend_pid):
+                run.completed = number
+                return _lost_behind(run, number, statement)
+            return _failure(run, error, number, statement, lost=lost)
+        self._journal(run, number, statement, _elapsed_ms(began))
+        return None
+
+    def _recorded(self, run: _Run, number: int, process: int) -> bool:
+        """Whether a statement is recorded whose connection was lost; looks when its process is gone. Does not write."""
+        if self._session.connection.closed:
+            self._session.reconnect_patiently()
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self._session.query(
+            "SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = %(process)s", process=process
+        ):
+            time.sleep(0.05)
+        completed = self._session.call_value("migration_statements_completed", name=run.name, direction=run.direction)
+        return cast(int, completed) >= number
 
     def _report(self, run: _Run, number: int, statement: str) -> None:
         if run.direction == "rollback":
@@ -399,6 +442,27 @@ def _failure(run: _Run, error: psycopg.Error, number: int, statement: str, *, lo
         **{key: value for key, value in said.items() if value},
         **_stopped_at(run, number, statement),
     }
+
+
+def _touched(run: _Run, touched: SystemTouched, number: int, statement: str) -> Row:
+    """What is known of a statement that touched this system; pure."""
+    known = {"sqlstate": touched.sqlstate, "message": str(touched), "hint": touched.hint}
+    stopped = _stopped_at(run, number, statement)
+    return known | stopped | ({} if touched.undone else {"statements_completed": number})
+
+
+def _lost_behind(run: _Run, number: int, statement: str) -> Row:
+    """What is known where the connection was lost as a statement was committed, and it counts; pure."""
+    return {
+        "sqlstate": "08006",
+        "message": f"the connection was lost when statement {number} had run",
+        **_stopped_at(run, number, statement),
+        "statements_completed": number,
+    }
+
+
+def _elapsed_ms(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 3)
 
 
 def _not_run(run: _Run, number: int, statement: str) -> Row:

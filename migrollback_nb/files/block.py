@@ -33,7 +33,10 @@ class RollbackBlock:
     line: int  #: line of that file that `sql` begins in, counted from 1
     #: False where a tool that runs the whole migration file leaves it alone: commented out, or a file of its own
     live: bool
-    transaction: bool  #: False when it runs statement by statement: after ``-- ROLLBACK START transaction:false``
+    #: False when it runs statement by statement: after ``-- ROLLBACK START transaction:false``, where no BEGIN ...
+    #: COMMIT stands around it
+    transaction: bool
+    asked_outside: bool  #: whether its mark says so
     statements: tuple[
         tuple[int, int, int], ...
     ]  #: (first byte in `sql`, bytes, line of the file) of each that is to run
@@ -130,7 +133,9 @@ def rollback_block(part: BlockSource) -> RollbackBlock | None:
         path=part.path,
         line=part.line,
         live=part.live and not commented,
-        transaction=not refused if part.transaction is None else part.transaction,
+        # BEGIN ... COMMIT means all or nothing: run statement by statement, half of it could stay
+        transaction=sql.wrapped or (not refused if part.transaction is None else part.transaction),
+        asked_outside=part.transaction is False,
         statements=tuple((s.start, s.length, s.line + part.line - 1) for s in statements),
         problem=problem,
         refused_in_transaction=refused,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -129,8 +130,8 @@ class MigrationFile:
 
     @cached_property
     def transaction(self) -> bool:
-        """False when the up migration says ``-- Transaction: false``."""
-        return self._says_transaction() is not False
+        """False when the up migration says ``-- Transaction: false``, and no BEGIN ... COMMIT stands around it."""
+        return self._says_transaction() is not False or self.up.wrapped
 
     def _says_transaction(self) -> bool | None:
         for key, value, line in self._headers:
@@ -267,6 +268,11 @@ class MigrationFile:
         for key, value, line in self._headers:
             if key == "migration" and value.removesuffix(".sql") != self.name:
                 remarks.append(f"{self.path}:{line}: -- Migration: says {value}, but the file is {self.name}.sql")
+        if self._says_transaction() is False and self.up.wrapped:
+            remarks.append(
+                f"{self.path}: BEGIN ... COMMIT stands around the whole up migration, so it runs in one transaction,"
+                " whatever its header says"
+            )
         if self.block_of_another_tool is not None:
             tool, mark = self.block_of_another_tool
             remarks.append(
@@ -279,27 +285,34 @@ class MigrationFile:
                 f"{self.path}:{heading.line}: {not_read.shown(heading)} looks like the heading of what undoes it, but"
                 " what follows runs with the rest"
             )
+        return (*remarks, *self._block_remarks())
+
+    def _block_remarks(self) -> Iterator[str]:
         block = self.rollback
         if block is None and self._markers is not None:
             start = self._markers[0]
             remark = f"{self.path}:{start.line}: the rollback block holds only comments, so there is no rollback SQL"
             if (at := self._commented_problem) is not None:
                 remark += f" (read as commented-out SQL it fails in line {at.line}, column {at.column}: {at.message})"
-            remarks.append(remark)
-        if block is not None:
-            if block.problem is not None:
-                at = block.problem
-                remarks.append(
-                    f"{block.path}:{at.line}:{at.column}: the rollback block is not valid SQL and will be refused:"
-                    f" {at.message}"
-                )
-            if block.transaction and block.refused_in_transaction:
-                at_line, words = block.refused_in_transaction[0]
-                remarks.append(
-                    f"{block.path}:{at_line}: {words} cannot run inside a transaction: write"
-                    f" {self.no_transaction_words}"
-                )
-        return tuple(remarks)
+            yield remark
+        if block is None:
+            return
+        if block.problem is not None:
+            at = block.problem
+            yield (
+                f"{block.path}:{at.line}:{at.column}: the rollback block is not valid SQL and will be refused:"
+                f" {at.message}"
+            )
+        if block.transaction and block.asked_outside:
+            yield (
+                f"{block.path}:{block.line}: BEGIN ... COMMIT stands around the whole rollback block, so it runs in"
+                " one transaction, whatever its mark says"
+            )
+        if block.transaction and block.refused_in_transaction:
+            at_line, words = block.refused_in_transaction[0]
+            yield (
+                f"{block.path}:{at_line}: {words} cannot run inside a transaction: write {self.no_transaction_words}"
+            )
 
     def block_marks(self, *, no_transaction: bool) -> tuple[str, str]:
         """What stands above and below the rollback SQL, empty where nothing does; without a transaction or in one."""

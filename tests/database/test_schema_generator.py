@@ -135,6 +135,10 @@ EXPLAINED: list[tuple[str, str]] = [
         "pg_dump shows the sequence of an identity with its table even where an extension has it",
     ),
     (
+        r"ALTER TABLE .*ALTER .* SET NOT NULL",
+        "whether a partition has a NOT NULL of its own, pg_dump does not show; it stays when the parent's goes",
+    ),
+    (
         "ALTER SEQUENCE .* AS ",
         "pg_dump leaves out the type of an identity's sequence",
     ),

@@ -234,6 +234,32 @@ def test_up_migration_outside_a_transaction(header):
     assert not parse(f"{header}\nVACUUM;", name="001_t").transaction
 
 
+def test_begin_and_commit_around_a_part_are_honoured_whatever_the_mark_says():
+    file = parse(
+        "-- Transaction: false\nBEGIN;\nUPDATE t SET a = 1;\nUPDATE u SET a = 1;\nCOMMIT;\n"
+        "-- ROLLBACK START transaction:false\nBEGIN;\nUPDATE t SET a = 0;\nUPDATE u SET a = 0;\nEND;\n-- ROLLBACK END",
+        name="001_t",
+    )
+    assert (file.transaction, file.rollback.transaction) == (True, True)
+    assert file.up_statements() == ("UPDATE t SET a = 1", "UPDATE u SET a = 1")
+    assert file.remarks == (
+        "001_t.sql: BEGIN ... COMMIT stands around the whole up migration, so it runs in one transaction, whatever its"
+        " header says",
+        "001_t.sql:7: BEGIN ... COMMIT stands around the whole rollback block, so it runs in one transaction, whatever"
+        " its mark says",
+    )
+
+
+@pytest.mark.parametrize("part", ["BEGIN;\nDROP INDEX CONCURRENTLY i;\nCOMMIT;"])
+def test_what_a_transaction_refuses_between_begin_and_commit_is_refused(part):
+    file = parse(
+        f"-- Transaction: false\n{part}\n-- ROLLBACK START transaction:false\n{part}\n-- ROLLBACK END", name="001_t"
+    )
+    assert file.up_refusal[1] == "25001"
+    assert file.rollback.transaction
+    assert any("DROP INDEX CONCURRENTLY cannot run inside a transaction" in remark for remark in file.remarks)
+
+
 def test_up_migration_inside_a_transaction():
     assert parse("-- Transaction: true\nSELECT 1;", name="001_t").transaction
 
