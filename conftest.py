@@ -100,12 +100,31 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | Non
     return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--long"):
-        left_out = pytest.mark.skip(reason="thorough and slow: runs with --long")
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(left_out)
+def _mark_more_than_a_few(items: list[pytest.Item]) -> None:
+    """Mark `long`, of a test marked few(3) on each server, all but three of its parameters, which are evenly taken."""
+    together: dict[tuple[str, Any], list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("few"):
+            server = item.callspec.params.get("server") if isinstance(item, pytest.Function) else None
+            together.setdefault((item.nodeid.partition("[")[0], getattr(server, "id", None)), []).append(item)
+    for all_of_one in together.values():
+        (wanted,) = all_of_one[0].get_closest_marker("few").args  # type: ignore[union-attr]
+        kept = {place * len(all_of_one) // wanted for place in range(wanted)}
+        for place, item in enumerate(all_of_one):
+            if place not in kept:
+                item.add_marker(pytest.mark.long)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    _mark_more_than_a_few(items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # from here, and not by a mark: so the summary has one line for all of them
+    if item.get_closest_marker("long") and not item.config.getoption("--long"):
+        pytest.skip("thorough and slow: runs with --long")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

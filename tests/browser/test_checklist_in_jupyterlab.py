@@ -40,6 +40,7 @@ def answers(shop: psycopg.Connection) -> list[tuple[str, str]]:
     ).fetchall()
 
 
+@pytest.mark.long
 def test_answers_outlive_the_page_and_the_kernel(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
     lab.theme("Light")
     lab.notebook(connect, CHECKLIST)

@@ -72,6 +72,7 @@ def previewed(lab: Laboratory, words: str) -> None:
     expect(lab.output.get_by_role("region", name="Preview")).to_contain_text(words)
 
 
+@pytest.mark.long
 def test_the_row_that_was_clicked_is_chosen_though_the_filter_changes_the_list_at_the_same_time(
     lab: Laboratory, connect: str, gate: Gate
 ) -> None:
@@ -90,6 +91,7 @@ def test_the_row_that_was_clicked_is_chosen_though_the_filter_changes_the_list_a
     expect(lab.field("Migration").locator("option:checked")).to_have_count(1)
 
 
+@pytest.mark.long
 def test_a_row_that_has_gone_is_not_chosen_and_none_in_its_place(lab: Laboratory, connect: str, gate: Gate) -> None:
     lab.theme("Light")
     lab.notebook(connect, "panel = mr.panels.RollbackPanel(db)\npanel")
@@ -105,6 +107,7 @@ def test_a_row_that_has_gone_is_not_chosen_and_none_in_its_place(lab: Laboratory
     expect(lab.button("Preview")).to_be_disabled()
 
 
+@pytest.mark.long
 def test_the_last_click_wins_over_a_choice_by_the_kernel_that_crosses_it_and_is_shown_all_the_while(
     lab: Laboratory, connect: str, gate: Gate
 ) -> None:
@@ -154,6 +157,7 @@ def seen(row: Any) -> bool:
     )
 
 
+@pytest.mark.long
 def test_a_list_that_is_refreshed_keeps_its_place_its_focus_and_its_keys(
     lab: Laboratory, connect: str, shop: psycopg.Connection, gate: Gate
 ) -> None:
@@ -203,6 +207,7 @@ def top(row: Any) -> float:
     return row.evaluate("row => row.getBoundingClientRect().top - row.parentElement.getBoundingClientRect().top")
 
 
+@pytest.mark.long
 def test_a_row_that_is_pressed_does_not_move_under_the_pointer(lab: Laboratory, connect: str, gate: Gate) -> None:
     lab.theme("Light")
     lab.notebook(connect, "panel = mr.panels.RollbackPanel(db)\npanel")
@@ -226,6 +231,7 @@ def test_a_row_that_is_pressed_does_not_move_under_the_pointer(lab: Laboratory, 
     previewed(lab, "project_tags")
 
 
+@pytest.mark.long
 def test_a_node_that_was_clicked_is_chosen_though_another_drawing_comes_at_the_same_time(
     lab: Laboratory, connect: str, gate: Gate
 ) -> None:

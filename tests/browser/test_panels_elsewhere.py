@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TOP = "20250120_add_project_tags"
 
 
+@pytest.mark.long
 def test_the_whole_way(elsewhere: Notebook7 | Voila, connect: str, shop: psycopg.Connection) -> None:
     elsewhere.notebook(connect, "graph = mr.panels.GraphPanel(db)\ngraph", "mr.panels.RollbackPanel(graph)")
     place = type(elsewhere).__name__.lower()

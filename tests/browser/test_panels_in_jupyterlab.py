@@ -55,6 +55,7 @@ def test_the_whole_way_by_mouse(lab: Laboratory, connect: str, shop: psycopg.Con
     lab.shoot("3_done_light")
 
 
+@pytest.mark.long
 def test_the_whole_way_by_keyboard_in_the_dark(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
     lab.theme("Dark")
     lab.notebook(connect, "mr.panels.RollbackPanel(db, production='t*')")
@@ -108,6 +109,7 @@ def tab_to(lab: Laboratory, target: Locator) -> None:
     expect(target).to_be_focused()
 
 
+@pytest.mark.long
 def test_a_long_rollback_tells_its_statements_is_cancelled_and_says_what_was_undone(
     lab: Laboratory, connect: str, shop: psycopg.Connection, template: tuple[str, Path]
 ) -> None:
@@ -148,6 +150,7 @@ def sleep_at_the_end(shop: psycopg.Connection, folder: Path) -> None:
     shop.execute("SELECT * FROM register_migrations(%s::jsonb)", (json.dumps([mr.parse(text, name=TOP).record()]),))
 
 
+@pytest.mark.long
 def test_a_refusal_shows_why_and_offers_a_new_preview(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
     lab.theme("Dark")
     lab.notebook(connect, "mr.panels.RollbackPanel(db)")
@@ -168,6 +171,7 @@ def test_a_refusal_shows_why_and_offers_a_new_preview(lab: Laboratory, connect: 
     assert status(shop, TOP) == "applied"
 
 
+@pytest.mark.long
 def test_a_click_in_the_graph_chooses_everywhere(lab: Laboratory, connect: str) -> None:
     lab.theme("Light")
     lab.notebook(
@@ -216,6 +220,7 @@ def test_a_click_in_the_graph_chooses_everywhere(lab: Laboratory, connect: str) 
     assert lab.inspect("9_graph") == []
 
 
+@pytest.mark.long
 def test_a_restart_of_the_kernel_and_a_reload_of_the_page_lose_nothing(
     lab: Laboratory, connect: str, shop: psycopg.Connection
 ) -> None:
@@ -264,6 +269,7 @@ HOSTILE = """1_<img src=x onerror=alert('1')>"&amp;\u202e\u2066 DROP"""
 TEXT = """</pre></div><script>alert("x")</script><b onclick='alert(1)'>\x1b[31m\u202egnp"""
 
 
+@pytest.mark.long
 def test_a_hostile_migration_is_inert(lab: Laboratory, connect: str, shop: psycopg.Connection) -> None:
     lab.theme("Light")
     quoted = TEXT.replace("'", "''").replace("%", "%%")

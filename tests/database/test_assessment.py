@@ -43,6 +43,7 @@ def run(db, dsn, *argv):
     return code, out.getvalue(), err.getvalue()
 
 
+@pytest.mark.long
 def test_the_same_words_in_every_answer(shop, database_dsn, session):
     unknown = f"Not rehearsed; would {LOST}"
     row = session().execute("SELECT verdict, headline, known_by FROM assess_migration('002_no_email')").fetchone()
@@ -113,6 +114,7 @@ def test_what_a_rehearsal_met_is_said(db, applied):
     assert db.check("001_x").assessment.headline == failed.headline
 
 
+@pytest.mark.long
 def test_a_chain_is_assessed_as_a_whole(shop):
     whole = shop.assess("001_customers", chain=True)
     assert (whole.verdict, whole.migration_name) == ("loses", "001_customers")
@@ -149,12 +151,14 @@ def test_production_refuses_a_loss_that_was_not_accepted(shop, database_dsn, ses
     ]
 
 
+@pytest.mark.long
 def test_elsewhere_a_loss_is_said_and_not_refused(shop, session):
     result = shop.rollback("002_no_email", confirm="002_no_email")
     assert (result.success, result.assessment.verdict) == (True, "loses")
     assert "accepted_loss" not in last_event(session())["details"]
 
 
+@pytest.mark.long
 def test_outside_a_transaction_too(db, write_migration, session):
     write_migration(
         "001_t",

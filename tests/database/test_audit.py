@@ -47,6 +47,7 @@ def verified_in_sql(connection):
     ).fetchone()
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("replica", [False, True])
 @pytest.mark.parametrize(
     "statement",
@@ -110,6 +111,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("field", CHANGES)
 def test_tampering_behind_a_disabled_trigger_is_found(trail, session, field):
     connection = session()

@@ -114,6 +114,7 @@ CASES = {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("what", CASES)
 def test_broken(rehearsed, what):
     (up, rollback), reliant, (identity, certain) = CASES[what]
@@ -147,12 +148,14 @@ NOT_BROKEN = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("what", NOT_BROKEN)
 def test_not_broken(rehearsed, what):
     (up, rollback), reliant = NOT_BROKEN[what]
     assert rehearsed(up, rollback, reliant).broken == ()
 
 
+@pytest.mark.long
 def test_who_calls_what_breaks(rehearsed):
     found = rehearsed(
         *NOTES,
@@ -186,6 +189,7 @@ def test_what_the_rollback_fixes_is_not_broken(db, applied):
     assert db.rehearse("001_m").broken == ()
 
 
+@pytest.mark.long
 def test_what_it_foretells_is_so(db, applied, session):
     applied("001_base", BASE, "SELECT 1;")
     applied("002_m", *NOTES)

@@ -96,6 +96,7 @@ def test_depends_on_extension(case: Case) -> None:
     assert roll_back(db, last("depends-on-extension")).verdict == "differs"
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_an_extension_named_pg(case: Case) -> None:
     db = case("extension-named-pg")
@@ -105,6 +106,7 @@ def test_an_extension_named_pg(case: Case) -> None:
     assert "had not touched" not in roll_back(db, "20260102_search").message
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_a_grant_on_a_table_of_another_in_one_run(case: Case) -> None:
     db = case("grant-on-table-not-touched", together=True)
@@ -123,6 +125,7 @@ def test_if_not_exists_over_an_invalid_index(roles: None, database_dsn: str) -> 
         assert db.check("20260102_idx").can_rollback is False
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_a_materialized_view_left_unpopulated(case: Case) -> None:
     db = case("matview-unpopulated")
@@ -138,6 +141,7 @@ def test_a_dump_of_pg_dump_is_applied(case: Case) -> None:
     assert db.check("20260101_baseline").can_rollback
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_a_role_left_behind(case: Case) -> None:
     db = case("role-left-behind")
@@ -146,6 +150,7 @@ def test_a_role_left_behind(case: Case) -> None:
     assert roll_back(db, name).verdict != "restored"
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_a_sequence_that_starts_anew(case: Case) -> None:
     db = case("serial-sequence-restarts")
@@ -164,6 +169,7 @@ def test_a_dependent_by_new_in_a_trigger(case: Case) -> None:
     assert (check.can_rollback, check.dependent_migrations) == (False, ("20260103_aisle_default",))
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_values_that_a_narrower_type_changes(case: Case) -> None:
     db = case("type-narrowing-loses-values")
@@ -176,6 +182,7 @@ def test_values_that_a_narrower_type_changes(case: Case) -> None:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_attribute_versions_of_15_20(case: Case) -> None:
     db = case("pg15-attver-alter")

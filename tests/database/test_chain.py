@@ -46,6 +46,7 @@ def test_dependents_first(db, chain, session):
     )
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("failing", ["a", "b", "c", "d"])
 def test_one_that_fails_undoes_the_others(db, chain, session, failing):
     chain(**{failing: f"DROP TABLE {failing}; SELECT 1/0;"})
@@ -79,6 +80,7 @@ def test_one_that_may_not_refuses_the_whole(db, chain, session):
     assert status(session(), "003_c") == "applied"
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "names",
     [
@@ -97,6 +99,7 @@ def test_an_order_that_leaves_dependents_behind_is_refused_whole(db, chain, sess
     assert exists(session(), "c")
 
 
+@pytest.mark.long
 def test_those_that_are_rolled_back_already_are_left_out(db, chain, session):
     chain()
     db.rollback("003_c", confirm="003_c")
@@ -104,6 +107,7 @@ def test_those_that_are_rolled_back_already_are_left_out(db, chain, session):
     assert db.rollback("001_a", confirm="001_a", chain=True).success
 
 
+@pytest.mark.long
 def test_a_chain_of_one(db, chain):
     chain()
     result = db.rollback("003_c", confirm="003_c", chain=True)
@@ -118,6 +122,7 @@ def test_several_that_do_not_rest_on_each_other(db, applied, session):
     assert not exists(session(), "a")
 
 
+@pytest.mark.long
 def test_each_part_runs_under_its_own_path(database_dsn, folder, write_migration, session):
     session().execute("CREATE SCHEMA one; CREATE SCHEMA two")
     for number, schema in enumerate(("one", "two"), 1):
@@ -134,6 +139,7 @@ def test_each_part_runs_under_its_own_path(database_dsn, folder, write_migration
     assert not exists(session(), "two.t")
 
 
+@pytest.mark.long
 def test_applied_again_and_back_once_more(db, chain, session):
     chain()
     before = schema_of(session())

@@ -121,6 +121,7 @@ def test_answers_at_the_same_moment_are_all_kept(checklist: mr.Checklist, databa
     assert checklist.db.verify_events().intact
 
 
+@pytest.mark.long
 def test_a_run_ends_when_the_migration_is_applied_again(checklist: mr.Checklist, db: mr.Migrations) -> None:
     checklist.confirm_manually("window", "22:00")
     db.rollback(NAME, confirm=NAME)
@@ -201,6 +202,7 @@ def test_dependents_are_checked(checklist: mr.Checklist, db: mr.Migrations, appl
     assert chain.state().outcome("dependents") == Outcome.DONE
 
 
+@pytest.mark.long
 def test_a_chain_that_cannot_go_is_no_good_answer(
     checklist: mr.Checklist, db: mr.Migrations, applied: Callable[..., str]
 ) -> None:
@@ -231,6 +233,7 @@ def test_a_rehearsal_that_fails_is_kept_as_such(db: mr.Migrations, applied: Call
     assert entry.evidence["failure"]
 
 
+@pytest.mark.long
 def test_it_is_rehearsed_on_a_copy_and_then_on_the_target(
     checklist: mr.Checklist,
     db: mr.Migrations,
@@ -292,6 +295,7 @@ def test_the_rollback_is_found_in_the_audit_log(checklist: mr.Checklist, db: mr.
 # -- backup -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_backup_is_taken_proved_and_can_be_restored(
     checklist: mr.Checklist, tmp_path: Path, server: Any, database_dsn: str
 ) -> None:
@@ -518,6 +522,7 @@ def test_without_a_reading_from_before_nothing_is_compared(checklist: mr.Checkli
 # -- verification -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_schema_is_compared_with_what_it_was(
     checklist: mr.Checklist, db: mr.Migrations, session: Callable[..., psycopg.Connection]
 ) -> None:

@@ -99,6 +99,7 @@ def test_what_cannot_be_done_is_said_in_the_panel(in_place: mr.Migrations, monke
     assert "needs a reason" in panel.message_view.value
 
 
+@pytest.mark.long
 def test_a_name_that_is_not_there_is_an_error_and_no_dead_panel(in_place: mr.Migrations) -> None:
     panel = ChecklistPanel(in_place, "001_b")
     assert isinstance(panel.error, mr.MigrationNotFound)
@@ -109,6 +110,7 @@ def test_a_name_that_is_not_there_is_an_error_and_no_dead_panel(in_place: mr.Mig
     assert panel.state is not None
 
 
+@pytest.mark.long
 def test_a_lost_connection_is_opened_again(in_place: mr.Migrations) -> None:
     panel = ChecklistPanel(in_place, NAME)
     in_place.database.connection.close()
@@ -186,6 +188,7 @@ def test_a_choice_there_is_a_choice_here(in_place: mr.Migrations, applied: Calla
     assert checklist.state.latest("dependents").evidence["migrations"] == ["002_b", NAME]
 
 
+@pytest.mark.long
 def test_another_choice_forgets_notes_and_ticket(in_place: mr.Migrations, applied: Callable[..., str]) -> None:
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;")
     panel = ChecklistPanel(in_place, NAME, ticket="INC-1")

@@ -162,6 +162,7 @@ FOR_PROGRAMS = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00(?!\S)
 ANY_TIME = re.compile(r"(?<!\d)\d{1,2}:\d\d(?!\d)")
 
 
+@pytest.mark.long
 def test_the_same_time_never_has_two_forms(
     run: Callable[..., Ran], applied: mr.Migrations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +307,7 @@ def test_rollback_asks_on_a_terminal(run: Callable[..., Ran], applied: mr.Migrat
     assert applied.history(status="rolled_back").notes.tolist() == ["INC-42"]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("typed", ["no\n", "y\n", "\n", ""])
 def test_anything_but_yes_changes_nothing(run: Callable[..., Ran], applied: mr.Migrations, typed: str) -> None:
     ran = run("rollback", "20250120_add_project_analytics", typed=typed)
@@ -636,6 +638,7 @@ def test_an_apply_that_fails_tells_programs_what_is_applied(
     assert json.loads(run("apply", "004_none", "--format", "json").out)["applied"] == []
 
 
+@pytest.mark.few(1)
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
 @pytest.mark.parametrize(
     "words", [["list"], ["last"], ["rollback", "001_a", "--confirm", "001_a"], ["install", "--print"]]
@@ -680,6 +683,7 @@ def test_a_diff_as_tab_separated_text_has_a_line_for_each_change(
     assert json.loads(lines[1][4]) == {"type": "integer"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ['001_it\'s "odd", $HOME', "001_plain"])
 def test_how_to_confirm_can_be_pasted_into_a_shell(
     run: Callable[..., Ran],
@@ -747,6 +751,7 @@ def test_a_path_as_a_shell_completes_it_is_understood(
     assert applied.check("20250120_add_project_analytics").can_rollback
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("text", "status"), [("CREATE TABLE t ();", 0), ("DELETE FROM pg_temp.nothing;", 1)])
 def test_a_template_whose_proof_fails_ends_with_1(
     run: Callable[..., Ran], write_migration: Callable[[str, str], Path], database_dsn: str, text: str, status: int

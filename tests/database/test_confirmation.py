@@ -81,6 +81,7 @@ def test_a_chain_in_its_order_with_what_its_rehearsal_found(chain, run):
     assert "Not rehearsed" in out, "a rehearsal of the chain is none of its part"
 
 
+@pytest.mark.long
 def test_a_rehearsal_of_another_state_is_no_knowledge(chain, run, session):
     chain.rehearse("002_b")
     session().execute("ALTER TABLE b ADD COLUMN c int")
@@ -90,6 +91,7 @@ def test_a_rehearsal_of_another_state_is_no_knowledge(chain, run, session):
     )
 
 
+@pytest.mark.long
 def test_what_is_others_and_what_would_fail(db, applied, run):
     applied("001_a", "CREATE TABLE a (id int PRIMARY KEY);", "DROP TABLE a CASCADE;")
     applied("002_v", "CREATE VIEW v AS SELECT * FROM a;", "DROP VIEW v;")
@@ -149,6 +151,7 @@ def test_production_is_loud_the_name_is_typed_and_a_reason_given(production, run
     assert last_event(session())["reason"] == "INC-42"
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
@@ -172,6 +175,7 @@ def test_an_empty_fingerprint_is_one_of_nothing(chain, run, session):
     assert (code, "The preview is not of these migrations" in err, status(session(), "002_b")) == (3, True, "applied")
 
 
+@pytest.mark.long
 def test_a_reason_that_was_given_is_not_asked_for_and_signs_are_kept_visible(production, run, session):
     code, out, _ = run("rollback", "002_b", "--reason", "INC-1", typed="002_b\n")
     assert (code, "Reason, for" in out) == (0, False)
@@ -288,6 +292,7 @@ def test_a_person_reads_and_says_yes(chain, at_terminal, session):
     assert status(session(), "002_b") == "rolled_back"
 
 
+@pytest.mark.long
 def test_a_person_on_production_in_a_narrow_terminal(chain, at_terminal, session):
     chain.install(production=True)
     person = at_terminal("rollback", "002_b", columns=40).sees("> ")
@@ -310,6 +315,7 @@ def test_a_person_on_production_in_a_narrow_terminal(chain, at_terminal, session
     [("\x04", 3, "nothing was typed: nothing was changed"), ("\x03", 1, "Not confirmed: nothing was changed")],
 )
 # fixtures
+@pytest.mark.long
 def test_control_d_and_control_c_at_the_name(chain, at_terminal, session, keys, code, says):  # noqa: PLR0917
     person = at_terminal(
         "rollback", "002_b", environment={"MIGROLLBACK_PRODUCTION": chain.target.database, "NO_COLOR": "1"}
@@ -341,6 +347,7 @@ def test_bytes_that_are_no_utf8_change_nothing(chain, at_terminal, session):
     assert exists(session(), "b")
 
 
+@pytest.mark.long
 def test_a_deploy_is_confirmed_by_its_label(chain, run, write_migration, session):
     write_migration("003_c", "CREATE TABLE c ();\n-- ROLLBACK START\nDROP TABLE c;\n-- ROLLBACK END\n")
     chain.apply("003_c", deploy="ci 7")

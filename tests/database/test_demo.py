@@ -81,6 +81,7 @@ def test_loads_into_an_empty_database(empty: str, tmp_path: Path) -> None:
     assert not again.failed
 
 
+@pytest.mark.long
 def test_loads_into_what_is_connected(empty: str, tmp_path: Path) -> None:
     with mr.connect(empty, dir=tmp_path) as db:
         assert demo.load(db) is db
@@ -99,6 +100,7 @@ def test_refuses_a_database_that_is_not_empty(empty: str, tmp_path: Path) -> Non
     assert not demo.is_loaded(empty)
 
 
+@pytest.mark.long
 def test_refuses_a_folder_of_other_migrations(tmp_path: Path) -> None:
     demo.load("embedded", tmp_path / "demo").close()
     (tmp_path / "001_own.sql").write_text("CREATE TABLE own ();\n")
@@ -107,6 +109,7 @@ def test_refuses_a_folder_of_other_migrations(tmp_path: Path) -> None:
     assert demo.is_loaded(embedded.start(demo.DATABASE))
 
 
+@pytest.mark.long
 def test_loading_again_starts_afresh(tmp_path: Path) -> None:
     with demo.load("embedded", tmp_path) as db:
         db.rollback("20250120_add_user_settings", confirm="20250120_add_user_settings")
@@ -118,6 +121,7 @@ def test_loading_again_starts_afresh(tmp_path: Path) -> None:
         assert (tmp_path / f"{demo.EDITED}.sql").read_text() != demo._texts()[demo.EDITED]
 
 
+@pytest.mark.long
 def test_every_rollback_restores_what_was_there(empty: str, tmp_path: Path) -> None:
     demo.copy_migrations(tmp_path, edited=False, replace=True)
     restored = []
@@ -149,6 +153,7 @@ def test_files_have_the_headers_of_the_specification(tmp_path: Path) -> None:
         assert (file.rollback is None) == (path.stem == demo.WITHOUT_ROLLBACK)
 
 
+@pytest.mark.long
 def test_the_story_is_true(base: Path) -> None:
     out = io.StringIO()
     assert demo.run(out, run) == 0

@@ -394,6 +394,7 @@ def test_the_order_of_a_deploy_holds_whatever_is_new_and_what_is_again(supabase,
 # -- a deploy that is running ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("tool", "ledger", "lock"),
     [
@@ -555,6 +556,7 @@ def test_a_rolled_back_file_that_was_changed_is_applied_again_and_said_so(db, wr
     assert exists(session(), "a")
 
 
+@pytest.mark.long
 def test_all_of_it_in_a_schema_of_an_odd_name(empty_dsn, folder, write):
     with mr.connect(empty_dsn, dir=folder, schema='it\'s 100% "mine"') as there:
         there.install()

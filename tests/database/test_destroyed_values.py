@@ -504,6 +504,7 @@ def test_metadata_that_no_parser_wrote(connection, junk):
     assert value(connection, "SELECT migration_loss_by_text('001_up')") == []
 
 
+@pytest.mark.long
 def test_a_lock_in_the_way_is_waited_for_once(db, write, session):
     connection = session()
     connection.execute("CREATE TABLE t (a int, b int)")

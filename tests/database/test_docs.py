@@ -45,6 +45,7 @@ def make_database(first_server: Server) -> Iterator[Callable[[str], str]]:
     first_server.execute("DROP ROLE IF EXISTS auditor, deployer")
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize(
     "page",
     [pytest.param(page, id=page.stem, marks=() if page.stem == ALWAYS else pytest.mark.long) for page in TO_PLAY],

@@ -156,6 +156,7 @@ def test_a_killed_process_does_not_keep_it_up() -> None:
     assert not _server_runs()
 
 
+@pytest.mark.long
 def test_a_server_whose_programs_were_deleted_is_started_anew(fresh: Path) -> None:
     package = embedded.bin_folder().parent.parent
     with tempfile.TemporaryDirectory(prefix="mr", dir="/var/tmp") as environment:
@@ -228,6 +229,7 @@ def test_variables_of_other_databases_do_not_matter(monkeypatch: pytest.MonkeyPa
         assert connection.info.user == "postgres"
 
 
+@pytest.mark.long
 def test_processes_that_start_it_for_the_first_time_at_once(fresh: Path) -> None:
     (fresh / "postgres-18.new").mkdir()  # what an initdb that was killed leaves
     (fresh / "postgres-18.new" / "PG_VERSION").write_text("18\n")
@@ -244,6 +246,7 @@ def test_processes_that_start_it_for_the_first_time_at_once(fresh: Path) -> None
     assert not _server_runs()
 
 
+@pytest.mark.long
 def test_a_server_that_does_not_start_shows_its_log() -> None:
     embedded.start()
     embedded.stop()

@@ -27,6 +27,7 @@ def database(server):
         server.drop_database(name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["LATIN2", "WIN1250"])
 def test_another_encoding(database, folder, write_migration, encoding):
     dsn = database(f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")

@@ -78,6 +78,7 @@ def test_only_from_applied(db, applied, session, state):
     assert status(session(), "001_t") == state
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("rollback_sql", [None, "", "  ", "\n\t\r\n"])
 def test_only_with_rollback_sql(db, applied, session, rollback_sql):
     applied("001_t", "CREATE TABLE t ();")
@@ -159,6 +160,7 @@ def test_sql_that_was_set_by_hand_runs_and_is_warned_of(db, applied, session):
     assert not exists(session(), "u")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("ask", ["preview", "rollback", "rehearse"])
 def test_a_refusal_says_which_one_it_is_about_and_what_leads_on(db, applied, ask):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")

@@ -59,6 +59,7 @@ def test_a_generated_name_of_a_not_null_constraint_is_remarked(db, write, sessio
     assert named_by_hand.verdict == "differs"
 
 
+@pytest.mark.long
 def test_verify_remarks_both(write, verdicts, server):
     write(
         "1_base",

@@ -172,6 +172,7 @@ CASES = {
 ONLY_BY_TEXT = ("a grant on a column", "default privileges")
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("case", [case for case in CASES if case not in ONLY_BY_TEXT])
 def test_postgresql_knows_that_one_needs_the_other(case, applied, connection):
     first, second, because = CASES[case]
@@ -182,6 +183,7 @@ def test_postgresql_knows_that_one_needs_the_other(case, applied, connection):
     assert because in found["002_user", "001_base"]
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("case", [case for case in CASES if case not in ("a row type", "a changed column")])
 def test_the_text_of_files_alone_says_so_too(case, db, write_migration, connection):
     first, second, _ = CASES[case]

@@ -47,6 +47,7 @@ def test_a_repeated_install_changes_nothing(db, session):
     assert session().execute(OUR_CATALOG_ROWS).fetchall() == before
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "schema",
     [
@@ -84,6 +85,7 @@ def test_any_schema(empty_dsn, folder, write_migration, schema):
             assert value(connection, outside) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("schema", ['100%s of "My Schema"', "migrollback_schema"])
 def test_everything_else_in_an_odd_schema(empty_dsn, folder, write_migration, tmp_path, schema):
     with mr.connect(empty_dsn, schema=schema, dir=folder) as db:

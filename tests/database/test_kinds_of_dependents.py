@@ -95,6 +95,7 @@ def apply(applied, db):
     return run
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_found_at_the_apply_and_by_a_look_at_all(kind, apply, db):
     found = apply(*KINDS[kind])

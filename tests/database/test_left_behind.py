@@ -35,6 +35,7 @@ def failure(db, name):
     return caught.value
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -139,6 +140,7 @@ def blocks(db, write_migration, session):
     return apply
 
 
+@pytest.mark.long
 def test_settings_are_put_back_and_named(odd, blocks, session):
     # SET to the value that ours has in the rollback's transaction would show nowhere; RESET ALL brings what it finds
     changed = CHANGED | {"SET lock_timeout = '500ms'": ["lock_timeout"]}
@@ -317,6 +319,7 @@ def test_a_transaction_that_may_only_read_from_then_on_may_write_again_after_the
     assert status(session(), "001_t") == "rolled_back"
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     "rest",
     [
@@ -345,6 +348,7 @@ def test_behind_a_drop_in_sql_that_was_set_by_hand_a_role_is_refused(db, session
     assert exists(connection, "t")
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -424,6 +428,7 @@ def test_settings_of_a_failed_rollback_are_gone_with_it(db, applied):
     assert value(connection, "SHOW work_mem") != "7MB"
 
 
+@pytest.mark.long
 def test_a_proof_grades_what_sets_as_what_does_not(write_migration, folder, server):
     write_migration(
         "001_t",

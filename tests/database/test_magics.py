@@ -73,6 +73,7 @@ def call(shell: InteractiveShell, line: str) -> Any:
     return shell.run_line_magic("migrollback", line)
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     "line",
     [
@@ -99,6 +100,7 @@ def test_frames_are_those_of_the_public_methods(shell: InteractiveShell, shop: m
     assert call(shell, f"deps {TOP} --depth 0 --format table").empty
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
@@ -194,6 +196,7 @@ def test_a_failed_one_is_resolved(
     assert call(shell, "resolve 003_broken --as applied --reason 'looked at it'").outcome == "failed -> applied"
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize(
     "line",
     [

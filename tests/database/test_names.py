@@ -45,6 +45,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.long
 def test_every_name_goes_the_whole_way(db, write_migration, session):
     for name in NAMES:
         table = '"' + name.replace('"', '""')[:40] + '"'

@@ -75,6 +75,7 @@ def test_a_transient_error_leaves_applied_and_resumes(db, applied, session):
     assert [row for (row,) in connection.execute("SELECT * FROM ran").fetchall()] == [1, 3]
 
 
+@pytest.mark.long
 def test_after_it_was_applied_again_it_starts_over(db, applied, session):
     applied("001_t", UP, "DROP INDEX CONCURRENTLY i; DROP TABLE t;", options=OUTSIDE)
     db.rollback("001_t", confirm="001_t")
@@ -93,6 +94,7 @@ def test_it_follows_the_gate(db, applied, session):
     assert exists(session(), "i")
 
 
+@pytest.mark.long
 def test_no_dependent_is_registered_at_the_same_time(applied, write_migration, *, session, latch, database_dsn, folder):
     applied("001_t", UP, f"DROP INDEX CONCURRENTLY i; {latch.wait} DROP TABLE t;", options=OUTSIDE)
     write_migration("002_u", "-- Depends on: 001_t\nSELECT 1;")

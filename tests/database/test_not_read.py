@@ -68,6 +68,7 @@ def test_sync_of_a_folder_of_programs_does_not_look_well(database_dsn, db, folde
         db.apply()
 
 
+@pytest.mark.long
 def test_verify_says_so_and_grades_the_good_ones(registered, verdicts):
     found = verdicts()
     assert {name: verdict.grade for name, verdict in found.items()} == {

@@ -69,6 +69,7 @@ def elsewhere(server: Server, admin: psycopg.Connection) -> Iterator[psycopg.Con
     admin.execute("DROP OWNED BY other_role, third_role; DROP ROLE other_role, third_role")
 
 
+@pytest.mark.long
 def test_nothing_that_happens_elsewhere_voids_a_preview(
     db: mr.Migrations, applied: Callable[..., str], session: Session, elsewhere: psycopg.Connection
 ) -> None:

@@ -113,6 +113,7 @@ def test_columns_that_are_added_and_columns_that_are_changed_are_told_apart(appl
     }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("up", "changed"),
     [

@@ -198,6 +198,7 @@ def dump(server, database):
     return re.sub(rb"(?m)^\\(un)?restrict .*$", b"", text)
 
 
+@pytest.mark.long
 def test_it_sees_whatever_pg_dump_sees_and_so_does_the_schema_hash(server, session):
     connection = session()
     quiet, stale = set(), []

@@ -44,6 +44,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("what", CHANGES)
 def test_refused_after_a_change(db, two, session, what):
     preview = db.preview("002_b")
@@ -53,6 +54,7 @@ def test_refused_after_a_change(db, two, session, what):
     assert exists(session(), "b")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -124,6 +124,7 @@ def test_the_variable_alone_asks_for_a_reason_too(db, applied, monkeypatch):
     assert db.rollback("001_t", confirm="001_t", reason="INC-42").success
 
 
+@pytest.mark.long
 def test_statement_by_statement_and_a_mark_that_came_then(marked, applied, monkeypatch):
     applied("002_i", "CREATE INDEX i ON t ((1));", "DROP INDEX CONCURRENTLY i;", options=" transaction:false")
     dismiss_all(marked)

@@ -218,6 +218,7 @@ def test_a_cancel_after_the_commit_says_that_it_came_too_late(
     assert status(session(), "001_a") == "rolled_back"
 
 
+@pytest.mark.long
 def test_the_panel_shows_the_statement_and_after_a_cancel_what_was_undone(
     db: mr.Migrations, applied: Callable[..., str], latch: Latch, session: Session
 ) -> None:
@@ -254,6 +255,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["rollback", "rehearse"])
 def test_a_terminal_shows_a_bar_and_a_pipe_none(
     database_dsn: str, folder: object, applied: Callable[..., str], command: str

@@ -137,6 +137,7 @@ def other(server, tmp_path, folder):
     server.drop_database(name)
 
 
+@pytest.mark.long
 def test_two_databases_are_compared(db, other, write, session):
     for name, table in (("001_a", "a"), ("002_b", "b"), ("003_c", "c"), ("004_d", "d")):
         write(name, f"CREATE TABLE {table} ();", f"DROP TABLE {table};")

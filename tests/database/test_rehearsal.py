@@ -106,6 +106,7 @@ def test_what_goes_because_of_cascade_stands_first_in_plain_words(db, shop, unch
     assert not any("drops table public.users" in danger for danger in rehearsed.dangers), "that is what it is for"
 
 
+@pytest.mark.long
 def test_what_belongs_to_another_migration_is_alarming_though_it_is_named(db, shop, applied, unchanged):
     applied(
         "003_wrong",
@@ -128,6 +129,7 @@ def test_what_belongs_to_another_migration_is_alarming_though_it_is_named(db, sh
     }
 
 
+@pytest.mark.long
 def test_a_column_of_another_migration_that_goes_with_its_table(db, shop, applied, unchanged):
     applied("003_tags", "ALTER TABLE users ADD COLUMN tags text;", "ALTER TABLE users DROP COLUMN tags;")
     dismiss_all(db)
@@ -155,6 +157,7 @@ def test_it_foretells_what_the_rollback_does(db, shop, session):
     assert foretold == {key: after.get(key) for key in before | after if before.get(key) != after.get(key)}
 
 
+@pytest.mark.long
 def test_a_rehearsal_is_a_preview(db, shop, session):
     rehearsed = db.rehearse("002_report")
     assert rehearsed.fingerprint == db.preview("002_report").fingerprint
@@ -245,6 +248,7 @@ def test_a_renamed_table_loses_nothing(db, applied, unchanged):
     assert rehearsed.dangers == ()
 
 
+@pytest.mark.long
 def test_a_renamed_column_loses_nothing(db, shop, applied, unchanged):
     applied(
         "003_names",
@@ -322,6 +326,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("what", FAILURES)
 def test_it_fails_as_the_rollback_fails(db, applied, unchanged, what):
     sql, sqlstate, number = FAILURES[what]
@@ -478,6 +483,7 @@ def test_a_cancel_that_strikes_twice_is_one(db, latch, applied, unchanged, sessi
     assert (failed.sqlstate, failed.statement_number) == ("57014", 2)
 
 
+@pytest.mark.long
 def test_the_time_limit_holds(db, applied, unchanged):
     applied("001_slow", "CREATE TABLE slow ();", "DROP TABLE slow; SELECT pg_sleep(60);")
     rehearsed = unchanged(lambda: db.rehearse("001_slow", statement_timeout="1s"))
@@ -486,6 +492,7 @@ def test_the_time_limit_holds(db, applied, unchanged):
     assert rehearsed.failure.statement_number == 2
 
 
+@pytest.mark.long
 def test_a_killed_backend_leaves_nothing(db, shop, latch, applied, session):
     applied("003_slow", "CREATE TABLE slow ();", f"DROP TABLE slow; {latch.wait}")
     watcher = session()
@@ -531,6 +538,7 @@ def test_hostile_names_and_notices(db, applied, unchanged):
     assert "\u202e" not in shown
 
 
+@pytest.mark.long
 def test_an_ordinary_role_rehearses_what_it_owns(server, session, database_dsn, folder, write_migration):
     role = "rehearser"
     admin = session()
@@ -567,6 +575,7 @@ def test_psql_alone_is_enough(db, shop, session):
     ).fetchone() == (0,)
 
 
+@pytest.mark.long
 def test_psql_does_not_wait_for_ever(db, shop, session):
     blocker = session()
     blocker.execute("BEGIN; SELECT count(*) FROM users")
@@ -615,6 +624,7 @@ def command(dsn, folder, *arguments):
     return status, out.getvalue(), err.getvalue()
 
 
+@pytest.mark.long
 def test_on_the_command_line(db, shop, applied, database_dsn, folder):
     applied("003_bad", "CREATE TABLE t (a int);", "DROP TABLE t;\nSELECT missing FROM pg_class;")
     status, out, err = command(database_dsn, folder, "rehearse", "002_report")
@@ -666,6 +676,7 @@ def test_truncated_and_filled_again_is_emptied_all_the_same(db, applied, unchang
     assert rehearsed.rewritten == ()
 
 
+@pytest.mark.long
 def test_rows_that_row_security_hides_are_not_counted_as_none(session, database_dsn, folder, write_migration):
     admin = session()
     admin.execute("DO $$ BEGIN CREATE ROLE rehearser LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")

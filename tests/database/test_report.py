@@ -172,6 +172,7 @@ def test_a_hostile_name_is_inert_too(db: mr.Migrations, session: Callable[..., o
     assert "&lt;U+202E&gt;" in text
 
 
+@pytest.mark.long
 def test_the_graph_is_drawn_where_dot_is_and_the_table_stands_always(
     told: str, db: mr.Migrations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +201,7 @@ def test_why_it_cannot_be_rolled_back_is_told(db: mr.Migrations, applied: Callab
     assert "No rollback SQL" in section(report_html(db, NAME), "Preview")
 
 
+@pytest.mark.long
 def test_a_broken_audit_log_is_loud(told: str, db: mr.Migrations, session: Callable[..., object]) -> None:
     connection = session()
     connection.execute("ALTER TABLE migration_events DISABLE TRIGGER ALL")
@@ -207,12 +209,14 @@ def test_a_broken_audit_log_is_loud(told: str, db: mr.Migrations, session: Calla
     assert "BROKEN at event 3" in section(report_html(db, NAME), "Head of the audit log")
 
 
+@pytest.mark.long
 def test_it_reads_only(told: str, db: mr.Migrations) -> None:
     before = len(db.database.queries.events())
     report_html(db, NAME)
     assert len(db.database.queries.events()) == before
 
 
+@pytest.mark.long
 def test_no_file_is_overwritten(told: str, db: mr.Migrations, tmp_path: Path) -> None:
     file = db.report(NAME, tmp_path / "r.html")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -238,6 +242,7 @@ def test_the_command_writes_it_and_says_where(
     assert cli.run(["report", NAME, "--dsn", database_dsn, "--file", str(written)]) == 2
 
 
+@pytest.mark.long
 def test_an_earlier_run_can_be_told(told: str, db: mr.Migrations) -> None:
     run = db.checklist(NAME).run
     db.apply(NAME)

@@ -80,6 +80,7 @@ def test_a_snapshot_from_before_they_were_known_compares_without_them(connection
     )
 
 
+@pytest.mark.long
 def test_a_dump_that_holds_them_can_be_copied(db, applied, connection):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
     connection.execute(STAMP_COLUMNS)
@@ -136,6 +137,7 @@ SHELF = {
 }
 
 
+@pytest.mark.long
 def test_a_folder_of_alters_is_graded_as_on_any_server(write, verdicts):
     for name, (up, rollback) in SHELF.items():
         write(name, up, rollback)

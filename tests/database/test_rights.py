@@ -84,6 +84,7 @@ def test_public_and_supabases_roles_may_nothing(session):
     assert session().execute(OPEN).fetchall() == []
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("world")
 @pytest.mark.parametrize("way", ["install", "print"])
 def test_default_privileges_of_supabase_open_nothing(empty_dsn, way):
@@ -125,6 +126,7 @@ def test_default_privileges_of_others_leave_them_no_more_than_reading(empty_dsn)
         assert value(connection, "SELECT has_table_privilege('operator_granted', 'migration_history', 'UPDATE')")
 
 
+@pytest.mark.few(3)
 @pytest.mark.usefixtures("world")
 @pytest.mark.parametrize(
     "reopen",
@@ -221,6 +223,7 @@ def test_what_cannot_be_closed_is_said(db, session, database_dsn):
     )
 
 
+@pytest.mark.few(2)
 @pytest.mark.usefixtures("world")
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role", "stranger"])
 def test_an_ungranted_role_cannot_even_read(applied, database_dsn, role, session):
@@ -311,6 +314,7 @@ def test_row_security_is_on_only_where_supabases_roles_are(server, world, empty_
             ).fetchall() == [("migration_events",)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("schema", ["public", 'It\'s "Ours"'])
 def test_a_role_that_only_reads_can_back_the_database_up(server, world, empty_dsn, schema):
     for role in ("backup_reader", "backup_by_default"):

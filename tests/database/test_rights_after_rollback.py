@@ -66,6 +66,7 @@ def said(result):
     return found.verdict, [str(change) for change in (*found.differences.changes, *found.unexpected.changes)]
 
 
+@pytest.mark.long
 def test_rights_of_a_migration_that_was_applied_together_with_others_are_its_own(db, write):
     write("0_base", BASE, "SELECT 1;")
     for number, (up, rollback) in enumerate(OWN.values(), 1):
@@ -115,6 +116,7 @@ def test_what_others_granted_since_stays(db, applied, session):
     assert said(db.rollback("1_own", confirm="1_own")) == ("restored", [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("together", [True, False], ids=["together", "alone"])
 def test_rights_that_default_privileges_add_to_what_comes_back_are_not_restored(db, write, session, together):
     session().execute(BASE + ";" + DEFAULTS)
@@ -182,6 +184,7 @@ MADE = (
 )
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("change", RENAMES)
 def test_one_of_the_last_of_a_run_that_does_more_than_add_is_compared_with_what_was_before_it(
     db, write, monkeypatch, change
@@ -195,6 +198,7 @@ def test_one_of_the_last_of_a_run_that_does_more_than_add_is_compared_with_what_
     assert found.message == "Restored: schema, values and state are as before it was applied"
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("change", ["table", "column", "schema"])
 def test_a_rename_in_a_run_without_snapshots_in_between_raises_no_false_alarm(db, write, change):
     write("0_base", MADE, "SELECT 1;")

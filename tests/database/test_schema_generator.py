@@ -106,6 +106,7 @@ def new_schema(server: Server, every_kind: str) -> Iterator[Callable[[], Schema]
         server.drop_database(name)
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_each_change_that_pg_dump_shows_is_seen(new_schema, server):
     schema = new_schema()
@@ -181,6 +182,7 @@ def differences(old: Any, new: Any) -> list[str]:
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_what_pg_dump_shows_of_random_statements_is_seen_and_nothing_else(new_schema, server, pytestconfig):
     """--long tries 400 statements, others each time; --rounds 20000 takes an hour or two on each server."""

@@ -60,6 +60,7 @@ def test_the_callers_path_is_as_it_was_afterwards(shop, write_migration):
     assert shop.database.queries.effective_search_path() == "shop, public"
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("schema", ["My Schema", 'a"b', "a,b", "ě", "$user"])
 def test_odd_schemas(database_dsn, session, folder, write_migration, schema):
     quoted = psycopg.sql.Identifier(schema).as_string(None)
@@ -122,6 +123,7 @@ def test_every_kind_of_skipping_is_known(db, session):
     assert not unknown
 
 
+@pytest.mark.long
 def test_whatever_sql_changed_is_seen(db, session):
     unseen = []
     for number, statement in enumerate(CHANGES):

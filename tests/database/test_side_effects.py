@@ -74,6 +74,7 @@ def shared(server, tmp_path_factory):
                 yield db, look, apply
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("sql", FOUND)
 def test_named_before_it_runs(shared, sql):
     what, inside = FOUND[sql]
@@ -104,6 +105,7 @@ NOT_FOUND = [
 ]
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("sql", NOT_FOUND)
 def test_what_is_undone_needs_no_consent(shared, sql):
     db, _, apply = shared
@@ -131,6 +133,7 @@ def test_psql_is_protected_too(db, rollback, session):
     ).fetchone() == (True,)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "sql",
     [

@@ -114,6 +114,7 @@ def test_every_change_is_seen_and_undone_is_not(connection):
     assert schema_of(connection) == before
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -147,6 +148,7 @@ def test_a_snapshot_is_what_schema_objects_says(connection, db):
     } == schema_of(connection)
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "setting",
     [
@@ -212,6 +214,7 @@ def token(connection):
     return value(connection, "SELECT schema_hash()")
 
 
+@pytest.mark.few(12)
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_schema_hash_sees_every_change(connection, change):
     before = token(connection)
@@ -249,6 +252,7 @@ def test_the_schema_hash_sees_changes_of_rare_kinds_too(connection, change):
     assert token(connection) != before
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     "harmless",
     [
@@ -337,6 +341,7 @@ def test_an_ordinary_role_sees_the_same_rows(connection, session, server):
         connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+@pytest.mark.long
 def test_it_looks_again_while_another_session_changes_the_schema(connection, session):
     stop = []
 

@@ -209,6 +209,7 @@ def test_nothing_is_cancelled_afterwards(db: mr.Migrations, rewrite: str, sessio
     )
 
 
+@pytest.mark.long
 def test_a_borrowed_connection_has_no_watch(database_dsn: str, rewrite: str, session: Open) -> None:
     with mr.connect(connection=session()) as db:
         with pytest.raises(mr.RehearsalStopped) as caught:
@@ -269,6 +270,7 @@ def test_a_second_psql_watches(rewrite: str, session: Open) -> None:
     assert going.result()["failure"]["sqlstate"] == "57014"
 
 
+@pytest.mark.long
 def test_what_it_will_lock_is_said_before(
     database_dsn: str, db: mr.Migrations, applied: Callable[..., str], session: Open
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_stored_rollback_that_is_not_the_files_is_said(db, registered, folder)
     assert any(CHANGED in warning for warning in db.rollback("001_own", confirm="001_own").warnings)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -88,6 +89,7 @@ def test_so_is_a_change_that_leaves_something_as_it_was(db, registered, change, 
     assert not any("stored" in warning for warning in db.check("001_own").warnings)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("key", ["set_local", "calls", "unseen", "statements"])
 def test_a_rehearsal_also_compares_what_the_parser_found(db, applied, session, key):
     # a rehearsal asks for consent by `calls`; only the parser knows them

@@ -405,6 +405,7 @@ ODD = [
 ]
 
 
+@pytest.mark.long
 def test_metadata_of_other_shapes_is_a_refusal_and_stops_no_list(db, session):
     connection = session()
     text = "SELECT 1"
@@ -506,6 +507,7 @@ STEERING = {
 }
 
 
+@pytest.mark.long
 def test_each_key_that_steers_the_run_voids_a_preview(db, session, applied):
     connection = session()
     name = applied("001_t", "SELECT 1;", "SELECT 1")

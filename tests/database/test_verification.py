@@ -190,6 +190,7 @@ def test_only_registered_cannot_be_verified_and_says_what_changed(db, write_migr
     assert "- table public.t" in repr(found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("given", [True, False], ids=["given as preview", "found by the state"])
 def test_only_registered_but_rehearsed(db, write_migration, session, given):
     session().execute("CREATE TABLE t (a int)")

@@ -147,6 +147,7 @@ def test_workflow_3_add_rollback_to_existing(
     assert shell(f"migrollback check {name}").returncode == 0
 
 
+@pytest.mark.long
 def test_workflow_4_chain(shell: Callable, features: mr.Migrations) -> None:
     assert "  - 20250121_feature_b\n  - 20250122_feature_c\n" in shell("migrollback check 20250120_feature_a").stdout
     for name in ("20250122_feature_c", "20250121_feature_b", "20250120_feature_a"):
@@ -158,6 +159,7 @@ def test_workflow_4_chain(shell: Callable, features: mr.Migrations) -> None:
     }
 
 
+@pytest.mark.long
 def test_batch_script_on_a_terminal(features: mr.Migrations, environment: dict[str, str], tmp_path: Path) -> None:
     script = tmp_path / "rollback-batch.sh"
     script.write_text(BATCH, encoding="utf-8")
@@ -189,6 +191,7 @@ def test_ci_job(shell: Callable, features: mr.Migrations, environment: dict[str,
     assert features.history(status="rolled_back").migration_name.tolist() == [last]
 
 
+@pytest.mark.long
 def test_reapply_to_verify(shell: Callable, features: mr.Migrations) -> None:
     name = "20250122_feature_c"
     assert shell(f"migrollback rollback {name} --confirm {name}").returncode == 0

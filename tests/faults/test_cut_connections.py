@@ -88,6 +88,7 @@ def checks_rollback(cuttable, look):
     return check
 
 
+@pytest.mark.long
 def test_whatever_is_cut_the_answer_of_a_rollback_never_contradicts_the_database(cuttable, cutter, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     assert (
@@ -169,6 +170,7 @@ def test_when_the_server_crashes_the_answer_of_a_rollback_never_contradicts_the_
         crashing.stop()
 
 
+@pytest.mark.long
 def test_whatever_is_cut_the_answer_of_apply_never_contradicts_the_database(cuttable, cutter, write_migration, session):
     for name in ("001_t", "002_u"):
         write_migration(

@@ -39,6 +39,7 @@ CREATE FUNCTION breaks() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DROP TABLE no
 """
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("what", LASTING)
 def test_a_permanent_error(db, applied, session, what):
     sql, sqlstate, number = LASTING[what]
@@ -100,6 +101,7 @@ def test_which_errors_may_pass(session):
     assert found == PASSING
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("sqlstate", ["40001", "55P03", "57014", "53200"])
 def test_a_transient_error_leaves_applied(database_dsn, folder, applied, session, sqlstate):
     applied(

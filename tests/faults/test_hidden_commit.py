@@ -79,6 +79,7 @@ def test_seen_by_the_parser(db, attempts, write_migration):
     attempts(BY_HAND, register, mr.Refused)
 
 
+@pytest.mark.long
 def test_set_by_hand_it_gets_as_far_as_execute(attempts, connection):
     attempts(
         TRICKS | BY_HAND,
@@ -87,6 +88,7 @@ def test_set_by_hand_it_gets_as_far_as_execute(attempts, connection):
     )
 
 
+@pytest.mark.long
 def test_set_by_hand_over_a_rollback_that_ran_outside_a_transaction(db, attempts, write_migration, connection):
     # nobody has parsed the new text, so nobody may send it as it is: half of it would be kept
     def register(name, sql):

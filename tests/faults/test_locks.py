@@ -67,6 +67,7 @@ def test_others_wait_behind_us_no_longer_than_the_timeout(hasty, table, session)
     assert longest < 1.5, "a reader stood in the queue behind the rollback"
 
 
+@pytest.mark.long
 def test_the_gate_is_held_by_another_rollback(hasty, table, session):
     holder = session(application_name="another rollback")
     holder.execute("BEGIN; SELECT lock_migrations()")
@@ -215,6 +216,7 @@ def test_cancel_reaches_statements_outside_a_transaction(db, applied, session):
     assert status(session(), "001_t") == "applied"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", ["", " transaction:false"], ids=["inside", "outside"])
 def test_a_client_that_is_gone_does_not_leave_its_rollback_running(applied, session, database_dsn, options):
     watcher = session()

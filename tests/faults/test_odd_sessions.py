@@ -80,6 +80,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_the_rules_hang_on_no_setting(connect, write_migration, session, setting):
     db = connect(setting)
@@ -126,6 +127,7 @@ def test_without_counters_our_tables_are_guarded_all_the_same(connect, applied, 
     assert exists(session(), "a")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("level", ["notice", "warning", "error"])
 def test_notices_are_kept_whatever_the_client_usually_wants_to_hear(connect, applied, level):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a; DROP TABLE IF EXISTS gone;")
@@ -142,6 +144,7 @@ def test_a_temporary_table_does_not_stand_in_for_the_one_that_is_meant(applied, 
     assert exists(connection, "pg_temp.users")
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("event", ["ddl_command_start", "ddl_command_end", "sql_drop"])
 def test_event_triggers_of_others_fire_and_do_no_harm(db, applied, session, event):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")

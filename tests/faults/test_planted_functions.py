@@ -227,6 +227,7 @@ def use_everything(db, database_dsn, session, tmp_path):
     return use
 
 
+@pytest.mark.long
 def test_none_of_theirs_is_called_by_anything(planted, use_everything):
     assert planted > 1000
     said = use_everything(lambda place: list(overloads())[place - 1])
@@ -266,6 +267,7 @@ def stand_ins(connection):
     return names
 
 
+@pytest.mark.long
 def test_no_operator_or_function_of_theirs_stands_in_for_one_of_postgresql(planting, use_everything):
     names = stand_ins(planting)
     use_everything(lambda place: names[place - 1])
@@ -329,6 +331,7 @@ def test_by_hand_a_literal_is_text(applied, planted, session):
     assert planted
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "function",
     ["migrations_to_roll_back_first", "migration_fingerprint", "revoke_public_privileges", "start_migration_rollback"],

@@ -48,6 +48,7 @@ def program(primary, server):
         run("pg_ctl", "-D", folder, "-m", "immediate", "-w", "stop")
 
 
+@pytest.mark.long
 def test_a_standby_is_named_and_neither_a_subscriber_nor_a_backup(primary, program, folder, write_migration):
     write_migration("001_t", _UP)
     with mr.connect(primary.dsn(), dir=folder) as db, psycopg.connect(primary.dsn(), autocommit=True) as watcher:

@@ -196,6 +196,7 @@ def test_what_an_up_migration_changes_in_them_leaves_an_event(db, applied, sessi
     assert events(session(), after=2) == ["history_changed", "applied"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["001_a", "002_b"])
 def test_who_touched_them_in_a_chain_is_told_apart(db, applied, session, place):
     applied(

@@ -200,6 +200,7 @@ def rows_of(answer, columns):
     return sorted((tuple(map(plain, row)) for row in answer.itertuples(index=False)), key=str)
 
 
+@pytest.mark.few(6)
 @pytest.mark.parametrize("number", ANSWERS)
 def test_an_answer_equals_that_of_sql(world, number):
     answers, names, ask = world

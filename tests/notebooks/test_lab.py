@@ -132,6 +132,7 @@ def test_opens_on_loopback_with_a_token_and_ends_with_sigterm(base: Path, tmp_pa
         assert _ended_cleanly(process)
 
 
+@pytest.mark.long
 def test_keeps_the_demo_as_it_is_and_ends_with_control_c_twice(base: Path, tmp_path: Path) -> None:
     dsn = embedded.start(demo.DATABASE)
     if not demo.is_loaded(dsn):

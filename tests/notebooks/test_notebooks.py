@@ -91,12 +91,14 @@ def run_all(shell: InteractiveShell, path: Path) -> list[Any]:
     return values
 
 
+@pytest.mark.few(2)
 @every_notebook
 def test_it_runs_where_only_the_system_is_installed(path: Path, shell: InteractiveShell) -> None:
     run_all(shell, path)
     assert shell.user_ns["db"].database.connection.closed
 
 
+@pytest.mark.few(2)
 @every_notebook
 def test_it_runs_where_the_list_is_empty(path: Path, shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mr.Migrations, "list", lambda _: frame_of("list", []))
@@ -105,6 +107,7 @@ def test_it_runs_where_the_list_is_empty(path: Path, shell: InteractiveShell, mo
         assert shell.user_ns["focus"] is None
 
 
+@pytest.mark.few(3)
 @every_notebook
 def test_run_all_changes_nothing(
     path: Path, db: mr.Migrations, write_migration: Callable[[str, str], Path], shell: InteractiveShell

@@ -74,6 +74,7 @@ def test_a_dump_of_a_schema_runs_with_what_it_sets_for_its_session(server, folde
     assert prove_folder(folder, on=server.dsn(), prelude=sql_file(tmp_path, dump)).counts["restores"] == 1
 
 
+@pytest.mark.long
 def test_the_command_line_takes_several_and_the_variable_stands_in(  # noqa: PLR0917  # fixtures
     server, folder, write, tmp_path, capsys, monkeypatch
 ):
@@ -98,6 +99,7 @@ def test_a_prelude_that_fails_is_named_with_its_line_and_nothing_is_graded(serve
     assert value(admin, "SELECT count(*) FROM pg_database WHERE datname LIKE 'migrollback_scratch_%'") == 0
 
 
+@pytest.mark.long
 def test_a_template_is_looked_up_and_proven_on_top_of_it(db, server, folder, write_migration, tmp_path):
     write_migration("001_a", "ALTER TABLE app.t DROP COLUMN m;\n")
     first = sql_file(tmp_path, "CREATE SCHEMA app; CREATE TABLE app.t (n int, m numeric(7,2));")
@@ -171,6 +173,7 @@ def test_without_the_stand_in_the_first_failure_names_it(server, folder, write):
     assert any("--prelude supabase" in remark for remark in verdict.remarks)
 
 
+@pytest.mark.long
 def test_a_supabase_folder_is_graded_on_a_server_of_our_own(folder, write):
     write("001_profiles", PROFILES, BACK)
     write(

@@ -49,6 +49,7 @@ def test_a_column_that_only_comes_back_last_restores(write, verdicts):
     )
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize(
     ("up", "rollback"),
     [
@@ -67,6 +68,7 @@ def test_rows_and_values_that_are_gone_are_seen(write, verdicts, up, rollback):
     assert (verdict.grade, differing(verdict)) == ("loses_data", [("lost", "rows", "public.a")])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("column", ["t", "row", "s", "q", "row_"])
 def test_no_name_of_a_column_hides_the_others(write, verdicts, column):
     write(
@@ -131,6 +133,7 @@ def test_a_rollback_that_fails_only_on_rows_says_so(write, verdicts):
     assert verdict.remarks[0] == "fails only because the tables hold rows (synthetic ones)"
 
 
+@pytest.mark.long
 def test_a_rollback_that_fails_for_what_synthetic_rows_say_is_graded_without_them(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
     write("002_b", "ALTER TABLE a ADD COLUMN m int;", "UPDATE a SET n = n::uuid::text; ALTER TABLE a DROP COLUMN m;")
@@ -176,6 +179,7 @@ def test_an_up_migration_that_fails_is_reported_and_stops_no_other(write, verdic
     assert list(found) >= ["002_b"]
 
 
+@pytest.mark.long
 def test_an_up_migration_that_ends_its_own_connection_stops_no_other(write, verdicts):
     write("001_a", "CREATE TABLE a (n int);", "DROP TABLE a;")
     write("002_b", "SELECT pg_terminate_backend(pg_backend_pid());", "SELECT 1;")
@@ -197,6 +201,7 @@ CUT_IN_THE_MIDDLE = {
 }
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("statement", CUT_IN_THE_MIDDLE.values(), ids=CUT_IN_THE_MIDDLE)
 def test_a_long_statement_that_fails_stops_no_other(write, verdicts, statement):
     write("001_a", "CREATE TABLE a (id int);", "DROP TABLE a;")
@@ -239,6 +244,7 @@ def test_expressions_nested_beyond_protobufs_own_limit_are_read(write, verdicts)
 # -- rows that are synthetic ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_rows_that_break_an_up_migration_are_left_out_and_said_so(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
     write("002_b", "ALTER TABLE a ADD COLUMN m int NOT NULL;", "ALTER TABLE a DROP COLUMN m;")
@@ -263,6 +269,7 @@ def test_rows_that_a_failing_migration_asked_for_are_not_laid_to_the_next(write,
     assert found["003_c"].remarks == ()
 
 
+@pytest.mark.long
 def test_an_up_migration_that_fails_with_and_without_rows_fails_for_its_own_reason(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, n text);", "DROP TABLE a;")
     write("002_b", "ALTER TABLE a ADD COLUMN m int NOT NULL; SELECT 1 / 0;", "SELECT 1;")
@@ -284,6 +291,7 @@ def test_a_table_that_nothing_can_be_put_into_is_named_where_it_matters(write, v
     assert found["002_b"].remarks[0].startswith("public.a stayed empty, so nothing is proven of its rows (23514")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("up", "kind"),
     [
@@ -330,6 +338,7 @@ def test_what_runs_outside_a_transaction_is_graded_too(write, verdicts):
     assert [v.sqlstate for v in found.values()] == [None, None, "42704", "22012", None, None]
 
 
+@pytest.mark.long
 def test_enum_values_and_what_needs_them_are_no_trouble(write, verdicts):
     write("001_a", "CREATE TYPE mood AS ENUM ('a'); CREATE TABLE t (m mood);", "DROP TABLE t; DROP TYPE mood;")
     write("002_b", "ALTER TYPE mood ADD VALUE 'b';", "SELECT 1;")
@@ -337,6 +346,7 @@ def test_enum_values_and_what_needs_them_are_no_trouble(write, verdicts):
     assert [v.grade for v in verdicts().values()] == ["restores", "differs", "loses_data"]
 
 
+@pytest.mark.long
 def test_dropping_schema_public_is_survived(write, verdicts):
     write("001_a", "CREATE TABLE a (n int);", "DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
     write("002_b", "CREATE TABLE b (n int);", "DROP TABLE b;")
@@ -345,6 +355,7 @@ def test_dropping_schema_public_is_survived(write, verdicts):
     assert found["002_b"].grade == "restores"
 
 
+@pytest.mark.long
 def test_what_a_trigger_makes_of_a_row_belongs_to_the_schema_before(write, verdicts):
     write(
         "001_a",

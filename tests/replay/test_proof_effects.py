@@ -64,6 +64,7 @@ def test_sequences_that_start_anew_and_views_left_unfilled_lose_data(write, verd
     ]
 
 
+@pytest.mark.long
 def test_what_is_left_switched_off_differs_although_pg_dump_hides_it(write, verdicts):
     write(
         "001_a",
@@ -95,6 +96,7 @@ def test_lost_values_are_effects_without_a_number(write, verdicts):
     assert {effect.rows for effect in verdict.effects} == {None}
 
 
+@pytest.mark.long
 def test_an_up_migration_that_cannot_run_again_does_not_restore(write, verdicts):
     write("001_a", "CREATE TABLE t (id int PRIMARY KEY, n text);", "DROP TABLE t;")
     write("002_b", "INSERT INTO t VALUES (-7, 'fixed');", "SELECT 1;")
@@ -107,6 +109,7 @@ def test_an_up_migration_that_cannot_run_again_does_not_restore(write, verdicts)
     assert [worse.migration_name for worse in proof.below("loses_data")] == ["002_b", "003_c"]
 
 
+@pytest.mark.long
 def test_roles_that_stay_are_seen_and_those_that_go_break_no_other(write, folder):
     write(
         "001_a",
@@ -143,6 +146,7 @@ def test_roles_that_stay_are_seen_and_those_that_go_break_no_other(write, folder
     ]
 
 
+@pytest.mark.long
 def test_roles_of_a_server_of_others_are_not_looked_at(write, folder, server):
     write("001_a", "CREATE TABLE t (n int);", "DROP TABLE t;")
     write("002_b", "DO $$ BEGIN EXECUTE 'CREATE ' || 'ROLE proof_hidden'; END $$;", "SELECT 1;")
@@ -169,6 +173,7 @@ def crowded(server):
         admin.execute("DROP OWNED BY proof_crowded; DROP ROLE proof_crowded")
 
 
+@pytest.mark.long
 def test_a_server_without_room_is_asked_again_and_loses_no_other_verdict(write, folder, crowded, monkeypatch):
     dsn, admin = crowded
     for number, sql in enumerate(("SELECT 1;", "ALTER TABLE t ADD m int;", "VACUUM t;", "ALTER TABLE t ADD k int;")):
@@ -201,6 +206,7 @@ def test_a_server_without_room_is_asked_again_and_loses_no_other_verdict(write, 
     assert [verdict.grade for verdict in found.migrations] == ["restores"] * 4 + ["differs"], found
 
 
+@pytest.mark.long
 def test_a_server_without_room_at_first_is_asked_again(write, folder, crowded):
     dsn, _ = crowded
     write("001_a", "CREATE TABLE t (n int);", "DROP TABLE t;")

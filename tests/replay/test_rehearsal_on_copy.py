@@ -50,6 +50,7 @@ def test_the_target_is_only_read(db, shop, session):
     ) == before
 
 
+@pytest.mark.long
 def test_it_is_a_preview_of_the_target(db, shop):
     rehearsed = db.rehearse("002_report", on="scratch")
     assert db.rollback("002_report", confirm="002_report", preview=rehearsed).success
@@ -70,6 +71,7 @@ def test_it_foretells_the_same_changes_as_on_the_target(db, shop):
     assert {(lock.relation, lock.mode) for lock in here.locks} == {(lock.relation, lock.mode) for lock in there.locks}
 
 
+@pytest.mark.long
 def test_numbers_of_rows_are_the_targets_statistics_and_said_to_be(db, shop, applied, session):
     applied(
         "003_more",
@@ -84,6 +86,7 @@ def test_numbers_of_rows_are_the_targets_statistics_and_said_to_be(db, shop, app
     assert any("statistics" in remark for remark in rehearsed.remarks)
 
 
+@pytest.mark.long
 def test_a_failure_is_the_same(db, applied):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t; SELECT missing FROM pg_class;")
     rehearsed = db.rehearse("001_t", on="scratch")
@@ -95,11 +98,13 @@ def test_a_failure_is_the_same(db, applied):
     )
 
 
+@pytest.mark.long
 def test_the_guards_are_the_same(db, applied):
     applied("001_t", "CREATE TABLE t (a int);", "UPDATE migration_history SET notes = 'x';")
     assert db.rehearse("001_t", on="scratch").failure.sqlstate == "MR022"
 
 
+@pytest.mark.long
 def test_what_runs_outside_a_transaction(db, applied, session):
     applied(
         "001_i",
@@ -119,6 +124,7 @@ def test_what_runs_outside_a_transaction(db, applied, session):
     assert db.rollback("001_i", confirm="001_i", preview=rehearsed).success
 
 
+@pytest.mark.long
 def test_what_fails_outside_a_transaction(db, applied):
     applied(
         "001_i",
@@ -131,6 +137,7 @@ def test_what_fails_outside_a_transaction(db, applied):
     assert (rehearsed.failure.sqlstate, rehearsed.failure.statement_number) == ("42P01", 2)
 
 
+@pytest.mark.long
 def test_a_chain(db, applied):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
@@ -139,6 +146,7 @@ def test_a_chain(db, applied):
     assert [name for name, _ in db.rehearse("001_a", chain=True, on="scratch").steps] == ["002_b", "001_a"]
 
 
+@pytest.mark.long
 def test_consent_is_needed_only_for_what_reaches_beyond_the_copy(db, applied):
     applied("001_n", "CREATE SEQUENCE s;", "SELECT nextval('s'); SELECT setval('s', 7);")
     assert db.rehearse("001_n", on="scratch").success
@@ -148,6 +156,7 @@ def test_consent_is_needed_only_for_what_reaches_beyond_the_copy(db, applied):
     assert not Path("/tmp/never_made_by_migrollback").exists()
 
 
+@pytest.mark.long
 def test_roles_of_the_target_are_there_and_the_caller_is_who_it_is(db, database_dsn, session, folder, write_migration):
     admin = session()
     for role in ("copied_owner", "copied_reader"):
@@ -178,12 +187,14 @@ def test_roles_of_the_target_are_there_and_the_caller_is_who_it_is(db, database_
         assert mine.rehearse("002_t", on="scratch").failure.sqlstate == "42501"
 
 
+@pytest.mark.long
 def test_a_server_that_is_named(db, shop, server):
     rehearsed = db.rehearse("002_report", on=server.dsn())
     assert rehearsed.success
     assert server.version.split(".")[0] in rehearsed.where
 
 
+@pytest.mark.long
 def test_a_role_that_the_named_server_has_not(db, applied, server, session):
     session().execute("DO $$ BEGIN CREATE ROLE only_here; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     applied("001_t", "CREATE TABLE t (); ALTER TABLE t OWNER TO only_here;", "DROP TABLE t;")
@@ -244,6 +255,7 @@ def test_passwords_go_nowhere(db, monkeypatch):
     assert not any("s3cret" in str(environment) for _, environment in seen)
 
 
+@pytest.mark.long
 def test_a_target_that_takes_no_writes_can_be_rehearsed_all_the_same(db, shop, database_dsn, folder):
     # a standby cannot be had here; a session that may only read is as strict
     read_only = psycopg.conninfo.make_conninfo(database_dsn, options="-c default_transaction_read_only=on")
@@ -252,6 +264,7 @@ def test_a_target_that_takes_no_writes_can_be_rehearsed_all_the_same(db, shop, d
         assert not reading.rehearse("001_users", on="scratch").failure
 
 
+@pytest.mark.long
 def test_extensions_that_no_plain_server_has_are_stood_in_for(folder, write_migration):
     [supabase] = preludes.find("supabase")
     target = PrivateServer.start(

@@ -76,6 +76,7 @@ def test_copies_hold_the_same_and_are_apart(server):
         made.drop(copy)
 
 
+@pytest.mark.long
 def test_several_at_once_leave_each_other_alone(server, admin):
     def use():
         with scratch(on=server.dsn()) as made:
@@ -103,6 +104,7 @@ def hold(dsn):
     return process, process.stdout.readline().strip()
 
 
+@pytest.mark.long
 def test_what_a_killed_process_left_is_dropped_by_the_next_and_what_is_in_use_is_not(server, admin):
     (killed, orphan), (living, kept) = hold(server.dsn()), hold(server.dsn())
     try:
@@ -222,6 +224,7 @@ needs_own = pytest.mark.skipif(
 )
 
 
+@pytest.mark.long
 @needs_own
 def test_an_extension_that_the_embedded_server_lacks_brings_the_machines_own():
     file = migration('CREATE EXTENSION IF NOT EXISTS "uuid-ossp"; CREATE EXTENSION pgcrypto;')

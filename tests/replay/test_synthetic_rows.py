@@ -62,6 +62,7 @@ def test_a_table_with_rows_of_its_own_gets_more(write, verdicts):
     assert verdicts()["002_b"].grade == "loses_data"
 
 
+@pytest.mark.long
 def test_a_table_that_is_meant_to_have_one_row_is_no_reason_to_do_without_the_others(write, verdicts):
     write(
         "001_a",
@@ -144,6 +145,7 @@ CONSTRAINED = [
 ]
 
 
+@pytest.mark.long
 def test_constraints_are_met_where_they_can_be(write, verdicts):
     for place, tables in enumerate(CONSTRAINED):
         target = '"o dd"."We""ird%s{x}"' if "o dd" in tables else "p" if "PARTITION" in tables else "a"
@@ -163,6 +165,7 @@ def test_constraints_are_met_where_they_can_be(write, verdicts):
     } == dict.fromkeys(CONSTRAINED, "loses_data")
 
 
+@pytest.mark.long
 def test_a_value_that_is_taken_from_elsewhere_is_not_the_one_that_was_lost(write, verdicts):
     write(
         "001_a",
@@ -222,6 +225,7 @@ def test_every_label_of_an_enum_occurs(write, verdicts):
     assert verdicts()["002_b"].grade == "loses_data"
 
 
+@pytest.mark.long
 def test_values_that_a_migration_asks_for_occur_with_a_flag_and_without(write, verdicts):
     write(
         "001_a",
@@ -272,6 +276,7 @@ def test_what_a_migration_puts_in_and_its_rollback_takes_out_by_name_is_its_own(
     assert {verdict.grade for verdict in verdicts().values()} == {"restores"}
 
 
+@pytest.mark.long
 def test_a_column_that_was_added_to_a_table_with_rows_holds_values_when_it_is_dropped(write, verdicts):
     write(
         "001_a",
@@ -289,6 +294,7 @@ def test_a_column_that_was_added_to_a_table_with_rows_holds_values_when_it_is_dr
     assert [verdict.grade for verdict in found.values()] == ["restores", "restores", "loses_data", "loses_data"]
 
 
+@pytest.mark.long
 def test_a_table_that_no_more_rows_fit_into_is_filled_again_in_the_next_copy(write, verdicts):
     write(
         "001_a",
@@ -315,6 +321,7 @@ def test_tables_that_refer_to_each_other_hold_references(write, verdicts, lost):
     assert verdicts()["002_b"].grade == "loses_data"
 
 
+@pytest.mark.long
 def test_synthetic_texts_can_be_read_as_numbers_and_json(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial, n text, j text, h text, keep text);", "DROP TABLE a;")
     write(
@@ -327,6 +334,7 @@ def test_synthetic_texts_can_be_read_as_numbers_and_json(write, verdicts):
     assert (verdict.grade, verdict.differences[0].columns) == ("loses_data", ("keep",))
 
 
+@pytest.mark.long
 def test_a_trigger_that_lets_no_row_in_is_done_without(write, verdicts):
     write(
         "001_a",

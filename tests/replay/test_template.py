@@ -70,6 +70,7 @@ def test_a_suggested_block_goes_through_the_gate(db, write_migration, roll_back_
     assert suggested.warnings == ()
 
 
+@pytest.mark.long
 def test_a_commented_block_goes_through_the_gate(db, write_migration, roll_back_by_template, session):
     session().execute(
         "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY"
@@ -86,6 +87,7 @@ def test_a_commented_block_goes_through_the_gate(db, write_migration, roll_back_
     assert after["function", "public.f()"] == before["function", "public.f()"]
 
 
+@pytest.mark.long
 def test_concurrently_goes_outside_a_transaction(db, write_migration, roll_back_by_template, session):
     write_migration("001_base", "CREATE TABLE t (a int, b int); CREATE INDEX old ON t (b);")
     db.apply("001_base")
@@ -190,6 +192,7 @@ def test_nothing_is_written_to_the_database_that_is_asked(db, write_migration, s
     assert len(db.events()) == events
 
 
+@pytest.mark.long
 def test_prove_grades_the_suggestion_and_not_what_the_file_has(db, write_migration, database_dsn):
     write_migration("001_base", BASE)
     write_migration("002_add", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE no_such;\n-- ROLLBACK END\n")
@@ -291,6 +294,7 @@ def test_no_database_is_asked_unless_one_is_named(write_migration, folder, capsy
     assert "No migration named 002_absent is in " in err.getvalue()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("production")
 def test_what_has_to_be_looked_up_is_so_on_the_scratch_server_and_written_for_its_version(
     write_migration, folder, database_dsn, server
@@ -344,6 +348,7 @@ def proven(write_migration, db, database_dsn, base, up):
     return db.template("002_b", prove=True, on=database_dsn)
 
 
+@pytest.mark.long
 def test_what_the_up_migration_keeps_itself_comes_back_from_there(db, write_migration, database_dsn):
     made = proven(
         write_migration,
@@ -366,6 +371,7 @@ def test_what_the_up_migration_keeps_itself_comes_back_from_there(db, write_migr
     )
 
 
+@pytest.mark.long
 def test_a_copy_that_may_lack_rows_is_marked_and_one_without_the_key_is_no_archive(db, write_migration, database_dsn):
     base = "CREATE TABLE users (id int PRIMARY KEY, plan text); INSERT INTO users VALUES (1, 'x'), (2, 'y');"
     up = "CREATE TABLE kept AS SELECT {} FROM users{};\nUPDATE users SET plan = 'free';"
@@ -376,6 +382,7 @@ def test_a_copy_that_may_lack_rows_is_marked_and_one_without_the_key_is_no_archi
     assert "UPDATE users: what the rows held before is not kept" in keyless.todos[0]
 
 
+@pytest.mark.long
 def test_a_sequence_goes_on_after_the_values_of_its_column(db, write_migration, database_dsn):
     made = proven(
         write_migration,
@@ -390,6 +397,7 @@ def test_a_sequence_goes_on_after_the_values_of_its_column(db, write_migration, 
     assert (made.proof.grade, made.proof.effects, made.todos) == ("restores", (), ())
 
 
+@pytest.mark.long
 def test_no_nulls_where_the_table_has_rows_need_something_that_stands_in(db, write_migration, database_dsn):
     made = proven(
         write_migration,

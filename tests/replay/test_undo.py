@@ -695,6 +695,7 @@ def shared(shared_database):
         yield connection, snapshot(connection)
 
 
+@pytest.mark.few(60)
 @pytest.mark.parametrize("case", [*CASES, *SINCE_18], ids=range(len(CASES) + len(SINCE_18)))
 def test_the_suggested_inverse_brings_the_schema_back(shared, case):
     connection, before = shared
@@ -716,6 +717,7 @@ def test_the_suggested_inverse_brings_the_schema_back(shared, case):
             connection.execute("ROLLBACK")
 
 
+@pytest.mark.few(5)
 @pytest.mark.parametrize("seed", range(24))
 def test_so_does_the_inverse_of_several_at_once(shared, seed):
     connection, before = shared

@@ -58,6 +58,7 @@ def test_it_is_offered_and_done(run, there):
     assert "(compared with a replay of the folder)" in out
 
 
+@pytest.mark.long
 def test_what_is_left_behind_is_seen(run, there):
     there(n1_a=("CREATE TABLE a (x int); CREATE TYPE mood AS ENUM ();", "DROP TABLE a;"))
     run("rollback", "001_a", "--confirm", "001_a")

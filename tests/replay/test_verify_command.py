@@ -45,6 +45,7 @@ def run(server, folder, *arguments):
 # -- names, and what it leaves -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_named_ones_are_graded_on_top_of_those_before(write, verdicts):
     write("001_a", "CREATE TABLE a (n int);", "SELECT 1 / 0;")
     write("002_b", "ALTER TABLE a ADD m int;", "ALTER TABLE a DROP m;")
@@ -62,6 +63,7 @@ def test_a_name_that_is_not_in_the_folder_is_refused_before_anything_is_made(wri
 HOSTILE = "001_<img src=x onerror=alert(1)>\x1b[31m'\";--"
 
 
+@pytest.mark.long
 def test_hostile_names_are_harmless(write, verdicts, server, folder):
     write(HOSTILE, 'CREATE TABLE "<b>%s{x}\x1b" (n int);', "SELECT 1;")
     proof = prove_folder(folder, on=server.dsn())
@@ -92,6 +94,7 @@ def test_nothing_is_left_on_the_server(write, verdicts, server):
     assert scratch_databases(server) == 0
 
 
+@pytest.mark.long
 def test_an_ordinary_role_that_may_create_databases_sees_the_same(three, server, folder):
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS proof_maker")
@@ -138,6 +141,7 @@ def test_roles_need_a_server_of_their_own(write, server, folder):
         assert connection.execute("SELECT count(*) FROM pg_roles WHERE rolname = 'proof_app'").fetchone() == (0,)
 
 
+@pytest.mark.long
 def test_an_interrupted_run_leaves_nothing(write, server, folder):
     write("001_a", "SELECT pg_sleep(600);", "SELECT 1;")
     process = subprocess.Popen(
@@ -183,6 +187,7 @@ def test_tab_separated_text_has_the_same_columns(three, server, folder):
     assert len(lines) == 4
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -199,6 +204,7 @@ def test_the_exit_code_is_a_gate(three, server, folder, arguments, code):
     assert ("do not reach" in err) == bool(code)
 
 
+@pytest.mark.long
 def test_junit_reads_back(three, server, folder, tmp_path):
     report = tmp_path / "report.xml"
     run(server, folder, "--junit", str(report))
@@ -247,6 +253,7 @@ def test_a_terminal_gets_a_bar(three, server, folder):
     assert b"migrations" in b"".join(seen)
 
 
+@pytest.mark.long
 def test_no_password_is_printed(three, server, folder):
     dsn = f"{server.dsn()} password=hunter2"
     out, err = io.StringIO(), io.StringIO()
@@ -275,6 +282,7 @@ def test_the_frame_has_fixed_columns_and_dtypes(three, server, folder):
     assert frame["differences"][1][0]["identity"] == "public.a"
 
 
+@pytest.mark.long
 def test_a_connected_user_asks_without_touching_that_database(three, server, db):
     before = db.database.queries.schema_text()
     assert list(db.verify("001_a", on=server.dsn())["grade"]) == ["restores"]

@@ -25,6 +25,7 @@ def held(session):
     return lambda query: [key for (key,) in connection.execute(query)]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("tool", LEDGERS)
 def test_the_ledger_follows_apply_and_rollback(db, write, held, session, tool):
     table, query, keys, forms = LEDGERS[tool]
@@ -40,6 +41,7 @@ def test_the_ledger_follows_apply_and_rollback(db, write, held, session, tool):
     assert held(query) == keys
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("tool", LEDGERS)
 def test_a_failure_leaves_the_ledger(db, write, held, session, tool):
     table, query, keys, forms = LEDGERS[tool]
@@ -92,6 +94,7 @@ APPLIED_BY_TOOL = {
 }
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("tool", LEDGERS)
 def test_what_the_tool_applies_again_after_a_rollback_is_recorded(db, write, session, tool):
     table, _, _, forms = LEDGERS[tool]
@@ -110,6 +113,7 @@ def test_what_the_tool_applies_again_after_a_rollback_is_recorded(db, write, ses
 # -- tools that keep only the newest version ---------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "case",
     [
@@ -208,6 +212,7 @@ def test_bun_names_its_files_as_golang_migrate_does(db, write, held, session):
 # -- ledgers that only their tool writes -------------------------------------------------------------------------------
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "case",
     [

@@ -253,6 +253,7 @@ def beside(tool: Tool, database_dsn: str) -> Iterator[mr.Migrations]:
         yield migrations
 
 
+@pytest.mark.few(2)
 def test_what_the_tool_applied_is_registered_and_what_it_did_not_is_left_out(tool, beside):
     first = tool.write(0)
     tool.up()
@@ -270,6 +271,7 @@ def test_what_the_tool_applied_is_registered_and_what_it_did_not_is_left_out(too
     assert list(beside.list()["migration_name"])[:2] == [second, first]
 
 
+@pytest.mark.few(2)
 def test_what_is_rolled_back_here_the_tool_applies_again(tool, beside, session):
     names = tool.write(0), tool.write(1)
     tool.up()
@@ -300,6 +302,7 @@ def test_what_is_rolled_back_here_the_tool_applies_again(tool, beside, session):
     assert (exists(session(), "a"), exists(session(), "b")) == (True, False)
 
 
+@pytest.mark.few(1)
 def test_what_the_tool_undid_itself_is_said_and_recorded_once(tool, beside, session):
     names = tool.write(0), tool.write(1)
     tool.up()
@@ -325,6 +328,7 @@ def test_what_the_tool_undid_itself_is_said_and_recorded_once(tool, beside, sess
     assert beside.sync().applied_again == (names[1],)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tool", [Dbmate, Supabase], ids=lambda tool: tool.program, indirect=True)
 def test_a_status_that_contradicts_the_ledger_is_said_and_resolved_in_both_directions(tool, beside, session):
     name = tool.write(0)
@@ -347,6 +351,7 @@ def test_a_status_that_contradicts_the_ledger_is_said_and_resolved_in_both_direc
         beside.resolve(name, status="applied", reason="once more")
 
 
+@pytest.mark.few(1)
 def test_a_chain_of_all_of_it_leaves_nothing_that_the_tool_takes_for_applied(tool, beside, session):
     names = tool.write(0), tool.write(1)
     tool.up()
@@ -357,6 +362,7 @@ def test_a_chain_of_all_of_it_leaves_nothing_that_the_tool_takes_for_applied(too
     assert (exists(session(), "a"), exists(session(), "b")) == (True, True)
 
 
+@pytest.mark.few(2)
 def test_what_is_applied_here_the_tool_leaves_alone(tool, beside, session):
     if tool.program == "sqitch":
         pytest.skip("only Sqitch can write its ledger: see test_what_only_the_tool_can_record_it_is_left_to_apply")
@@ -372,6 +378,7 @@ def test_what_is_applied_here_the_tool_leaves_alone(tool, beside, session):
     assert status(session(), first) == "applied"
 
 
+@pytest.mark.few(1)
 def test_what_the_tool_applied_is_not_run_a_second_time(tool, beside, session):
     name = tool.write(0)
     tool.up()
@@ -380,6 +387,7 @@ def test_what_the_tool_applied_is_not_run_a_second_time(tool, beside, session):
     assert "migrollback sync" in caught.value.hint
 
 
+@pytest.mark.few(1)
 def test_what_the_tool_undid_is_noticed(tool, beside):
     if tool.program == "supabase":
         pytest.skip(
@@ -394,6 +402,7 @@ def test_what_the_tool_undid_is_noticed(tool, beside):
     assert any("has undone it, or never applied it" in warning for warning in beside.check(second).warnings)
 
 
+@pytest.mark.few(2)
 def test_a_rollback_that_fails_leaves_the_ledger(tool, beside, session):
     tool.write(0)
     second = tool.write(1)
@@ -433,6 +442,7 @@ def test_its_own_log_tells_of_the_rollback(tool, beside, session):
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
 def test_a_change_that_was_reworked_goes_back_to_what_it_was(tool, beside, session):
     tool.write(0)
@@ -459,6 +469,7 @@ def test_a_change_that_was_reworked_goes_back_to_what_it_was(tool, beside, sessi
     assert not exists(session(), "a")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
 def test_each_occurrence_of_a_reworked_change_is_a_row_of_its_own(tool, beside, session):
     """As `sqitch tag` and `sqitch rework` leave it:
@@ -514,6 +525,7 @@ def test_each_occurrence_of_a_reworked_change_is_a_row_of_its_own(tool, beside, 
     assert session().execute("SELECT change FROM sqitch.changes").fetchall() == [("weigh",)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tool", [Sqitch], ids=["sqitch"], indirect=True)
 def test_a_change_that_is_reworked_after_it_was_registered_is_two_from_then_on(tool, beside, session):
     tool.write(0)

@@ -51,6 +51,7 @@ ROW = {
 }
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("tool", KEPT)
 def test_the_ledgers_time_is_taken(db, folder, session, tool):
     table, forms, insert, zoned = KEPT[tool]

@@ -194,6 +194,7 @@ def cli(database_dsn, folder):
     return call
 
 
+@pytest.mark.long
 def test_the_terminal_says_so_and_the_option_lets_it_pass(db, mallory, write, folder, cli):
     def session():
         return db.database.connection
@@ -581,6 +582,7 @@ STATE = (
 )
 
 
+@pytest.mark.long
 def test_what_a_trigger_of_the_ledger_does_to_the_system_undoes_everything(db, meddling):
     got_through = []
     for what in MEDDLES:

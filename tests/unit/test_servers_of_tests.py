@@ -75,3 +75,18 @@ def test_one_file_needs_no_workers_and_a_folder_has_them(pytestconfig):
     assert workers(f"{__file__}::test_one_file_needs_no_workers_and_a_folder_has_them") == 0
     assert workers(str(ROOT / "tests")) is None
     assert workers(__file__, str(ROOT / "tests" / "unit" / "test_since.py")) is None
+
+
+def test_of_many_parameters_a_few_are_evenly_taken(pytestconfig):
+    root = next(p for name, p in pytestconfig.pluginmanager.list_name_plugin() if name == str(ROOT / "conftest.py"))
+    long = []
+    items = [
+        SimpleNamespace(
+            nodeid=f"tests/a.py::test_a[{number}]",
+            get_closest_marker=lambda name: pytest.mark.few(3).mark if name == "few" else None,
+            add_marker=lambda mark, number=number: long.append((mark.name, number)),
+        )
+        for number in range(7)
+    ]
+    root._mark_more_than_a_few(items)
+    assert long == [("long", 1), ("long", 3), ("long", 5), ("long", 6)]

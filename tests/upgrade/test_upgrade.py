@@ -114,6 +114,7 @@ def upgrade(request, server):
     return run
 
 
+@pytest.mark.few(2)
 @pytest.mark.versions
 @pytest.mark.parametrize("schema", ["public", "Ops1"])
 def test_an_upgraded_database_is_as_a_fresh_one_and_keeps_all_that_it_holds(old, upgrade, empty_dsn, schema):
@@ -143,6 +144,7 @@ def test_an_upgraded_database_is_as_a_fresh_one_and_keeps_all_that_it_holds(old,
     assert ask(dsn, "SELECT intact FROM {s}.verify_migration_events()", schema) == [(True,)]
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_a_second_upgrade_changes_nothing(old, upgrade, server):
     dsn = old()
@@ -392,6 +394,7 @@ def test_what_a_stranger_put_under_a_new_name_is_not_taken_over(server, old, pla
     assert state_of(dsn) == before
 
 
+@pytest.mark.long
 @pytest.mark.versions
 @pytest.mark.parametrize("damage", ["DROP FUNCTION migration_blocking_reason", "DROP FUNCTION can_rollback_migration"])
 def test_a_damaged_system_is_never_called_not_installed_and_install_repairs_it(db, applied, session, damage):
