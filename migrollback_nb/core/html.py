@@ -74,7 +74,8 @@ def warnings(texts: Iterable[str]) -> str:
 
 def banner(text: str, style: str) -> str:
     """One line that must be seen, in one of the styles above."""
-    return f'<div role="status" style="{style};padding:.4em .8em;font-weight:600">{escape(text)}</div>'
+    look = f"{style};padding:.4em .8em;font-weight:600;overflow-wrap:anywhere"
+    return f'<div role="status" style="{look}">{escape(text)}</div>'
 
 
 def preformatted(text: str) -> str:
@@ -124,5 +125,5 @@ def _on_dark(colour: str) -> str:
 
 def section(title: str, body: str, *, is_open: bool = True) -> str:
     """A part that opens and closes, by keyboard too; its body is HTML already."""
-    summary = f'<summary style="font-weight:600;margin:.6em 0 .2em">{escape(title)}</summary>'
+    summary = f'<summary style="font-weight:600;margin:.6em 0 .2em;overflow-wrap:anywhere">{escape(title)}</summary>'
     return f"<details{' open' if is_open else ''}>{summary}{body}</details>"

@@ -82,7 +82,8 @@ def side_by_side(old: str, new: str, headings: tuple[str, str]) -> str:
     """Two texts as one HTML table, old beside new, with the words that differ marked."""
     cell = f'style="{_CODE};width:50%;padding:0 .5em"'
     head = "".join(
-        f'<th scope="col" style="text-align:left;padding:0 .5em">{html.escape(one)}</th>' for one in headings
+        f'<th scope="col" style="text-align:left;padding:0 .5em;overflow-wrap:anywhere">{html.escape(one)}</th>'
+        for one in headings
     )
     rows = []
     for pair in pairs(old, new):

@@ -26,18 +26,21 @@ from migrollback_nb.display.graph import dag
 from migrollback_nb.display.graph.layout import NoDot
 from migrollback_nb.operations.event_chain import verify
 from migrollback_nb.operations.graph_facts import graph_facts
-from migrollback_nb.runbook import items
+from migrollback_nb.runbook import items, report_parts
 from migrollback_nb.runbook.checklist import Checklist
-from migrollback_nb.runbook.run import HEADINGS, runs_of
+from migrollback_nb.runbook.run import runs_of
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import AuditResult, Preview
+    from migrollback_nb.core.results import AuditResult, Preview, SchemaDiff
     from migrollback_nb.operations.workspace import Workspace
     from migrollback_nb.runbook.run import RunbookState
 
 #: A graph of more migrations than these is shown as a table alone: it could not be read, and drawing takes seconds.
 _DRAWN = 150
 _ROLLBACK_EVENTS = ("started", "statement_completed", "rolled_back", "failed", "refused", "resolved")
+
+#: Details of a rehearsal that stand under Rehearsals.
+_REHEARSED = ("foretold", "locks", "statement_ms", "effects", "rows", "changes", "came_back")
 
 Row = tuple[str, ...]
 
@@ -101,7 +104,6 @@ def report_html(db: Workspace, name: str, *, run: int | None = None) -> str:
         written_at=datetime.now(UTC),
         version=__version__,
         phases=list(items.Phase),
-        headings=HEADINGS,
     )
 
 
@@ -166,8 +168,10 @@ class _Story:
             "failed": "applied; a rollback of it has failed",
         }.get(self.row["status"], "")
         by_variable = is_production(self.db.target) and not self.db.target.production
+        rehearsed = report_parts.last_rehearsal(self._rehearsed())
         rows: list[Row] = [
             *self.verdict(),
+            *([rehearsed] if rehearsed is not None else []),
             ("Migration", self.name),
             ("Status", f"{self.row['status']}: {status}"),
             ("Target", self.target + (" (PRODUCTION, by MIGROLLBACK_PRODUCTION)" if by_variable else "")),
@@ -193,9 +197,9 @@ class _Story:
         if self.row["status"] == "applied":
             return [("Verdict", self.db.assess(self.name).heading)]
         last = {event["event"]: event["details"] for event in self.own if event["event"] in ("started", "verified")}
-        rows = []
+        rows: list[Row] = []
         if self.state.rolled_back is not None and "verified" in last:
-            rows.append(("Outcome", str(last["verified"].get("message"))))
+            rows += report_parts.verification(last["verified"])
         if "headline" in last.get("started", {}):
             rows.append(("Known before it ran", str(last["started"]["headline"])))
         return rows
@@ -257,22 +261,22 @@ class _Story:
         except MigrollbackError as error:
             return None, str(error)
 
-    def rehearsals(self) -> Sequence[Row]:
-        """Each rehearsal of the migration."""
-        apart = ("success", "message", "where", "fingerprint", "duration_ms", "foretold")
+    def _rehearsed(self) -> Sequence[Mapping[str, Any]]:
+        return [e for e in self.own if e["event"] == "rehearsed" and e["migration_name"] == self.name]
+
+    def rehearsals(self) -> Sequence[report_parts.RehearsalPart]:
+        """Each rehearsal of the migration, the last one first."""
+        return [report_parts.rehearsal(event) for event in reversed(self._rehearsed())]
+
+    def schema_change(self) -> SchemaDiff | None:
+        """What the rollback changed in the schema, as DDL."""
+        return report_parts.schema_change(self.db.database, self.log, self.state.rolled_back)
+
+    def checklist(self, phase: items.Phase) -> Sequence[Row]:
+        """State, item, evidence with its note, who and when, of each item of a phase."""
         return [
-            (
-                _when(event["occurred_at"]),
-                "✔ yes" if details.get("success") is True else "not known" if "outcome" in details else "✘ no",
-                str(details.get("message") or ""),
-                str(details.get("where") or "on the target itself"),
-                _ms(details.get("duration_ms")),
-                _plain(_without(details, *apart)),
-                _who(event),
-            )
-            for event in self.own
-            if event["event"] == "rehearsed" and event["migration_name"] == self.name
-            for details in [event["details"]]
+            (state, item, "\n".join(filter(None, (summary, note))), "\n".join(filter(None, (who, when))))
+            for state, item, summary, note, who, when in self.state.rows(phase)
         ]
 
     def evidence(self) -> Sequence[Row]:
@@ -293,11 +297,8 @@ class _Story:
             (
                 _when(event["occurred_at"]),
                 event["event"],
-                event["migration_name"],
-                str(event["attempt_id"] or ""),
-                event["reason"] or "",
-                _plain(_without(event["details"], "rollback_md5", "target")),
-                _who(event),
+                _told(event, "rollback_md5", "target", attempt=True),
+                report_parts.who(event),
             )
             for event in self.own
             if event["event"] in _ROLLBACK_EVENTS
@@ -309,9 +310,8 @@ class _Story:
             (
                 _when(event["occurred_at"]),
                 str(event["details"].get("verdict")),
-                str(event["details"].get("message")),
-                _plain(_without(event["details"], "verdict", "message")),
-                _who(event),
+                "\n".join(value for _, value in report_parts.verification(event["details"])),
+                report_parts.who(event),
             )
             for event in self.own
             if event["event"] == "verified"
@@ -319,21 +319,21 @@ class _Story:
         for key in ("verify", "smoke", "errors"):
             if (entry := self.state.latest(key)) is not None:
                 what = "" if key == "verify" else f"{items.item_of(key).text}: "
-                outcome = str(entry.outcome)
-                rows.append((_when(entry.occurred_at), outcome, what + entry.summary, entry.note or "", entry.who))
+                told = what + entry.summary + (f"\n{entry.note}" if entry.note else "")
+                rows.append((_when(entry.occurred_at), str(entry.outcome), told, entry.who))
         return rows
 
-    def events(self) -> Sequence[Row]:
-        """The events of the migration, with their hashes."""
+    def events(self) -> Sequence[tuple[Row, str]]:
+        """The events of the migration: number, when, event, what and who; and the hash of each."""
         return [
             (
-                str(event["event_number"]),
-                _when(event["occurred_at"]),
-                event["event"],
-                event["migration_name"] or "",
-                event["reason"] or "",
-                _plain(_without(event["details"], "foretold", "evidence")),
-                _who(event),
+                (
+                    str(event["event_number"]),
+                    _when(event["occurred_at"]),
+                    event["event"],
+                    _told(event, "evidence", *(_REHEARSED if event["event"] == "rehearsed" else ())),
+                    report_parts.who(event),
+                ),
                 event["hash"],
             )
             for event in self.own
@@ -362,12 +362,15 @@ def _when(moment: datetime | None) -> str:
     return "" if moment is None else show_time(moment)
 
 
-def _who(event: Mapping[str, Any]) -> str:
-    return f"{event['database_user']} ({event['client']})" if event["client"] else str(event["database_user"])
-
-
-def _ms(value: Any) -> str:
-    return f"{value:,.1f} ms" if isinstance(value, int | float) else ""
+def _told(event: Mapping[str, Any], *without: str, attempt: bool = False) -> str:
+    """Migration, reason and details of an event, a line each."""
+    said = [
+        str(event["migration_name"] or ""),
+        f"attempt: {event['attempt_id']}" if attempt and event["attempt_id"] else "",
+        f"reason: {event['reason']}" if event["reason"] else "",
+        _plain(_without(event["details"], *without)),
+    ]
+    return "\n".join(filter(None, said))
 
 
 def _plain(value: Any) -> str:

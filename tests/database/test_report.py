@@ -55,6 +55,11 @@ TAGS = {
     "path",
     "text",
     "rect",
+    "colgroup",
+    "col",
+    "h4",
+    "del",
+    "ins",
 }
 
 
@@ -149,6 +154,15 @@ def test_it_tells_the_whole_story(told: str, db: mr.Migrations) -> None:
     assert "started" in section(told, "Execution")
     assert "Restored" in section(told, "Verification")
     events = db.database.queries.events()
+    changed = section(told, "Verification")
+    assert "What the rollback changed in the schema" in changed
+    assert "CREATE TABLE public.a (" in changed
+    assert "DROP TABLE public.a" not in changed  # as it was is enough of what went
+    rehearsals = section(told, "Rehearsals")
+    assert re.search(r"<td>dropped</td><td>table</td><td>public\.a</td>", rehearsals)
+    assert re.search(r"<td>public\.a</td><td>ACCESS EXCLUSIVE</td><td>readers and writers wait</td>", rehearsals)
+    assert "loses 7 rows of table public.a, which is dropped" in rehearsals
+    assert "longest lock: ACCESS EXCLUSIVE on public." in summary
     assert all(event["hash"] in section(told, "Events") for event in events if event["migration_name"] == NAME)
     head = section(told, "Head of the audit log")
     assert events[-1]["hash"] in head

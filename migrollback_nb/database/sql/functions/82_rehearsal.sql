@@ -36,7 +36,9 @@ BEGIN
                   FROM jsonb_array_elements(report -> 'changes') e) END,
             'changes', (SELECT jsonb_object_agg(c.change, c.count) FROM (SELECT e ->> 'change' AS change, count(*)
                 FROM jsonb_array_elements(report -> 'changes') e GROUP BY 1) c),
-            'rows_lost', (SELECT sum((e ->> 'rows')::bigint) FROM jsonb_array_elements(report -> 'rows') e),
+            -- what is overwritten stays
+            'rows_lost', (SELECT sum((e ->> 'rows')::bigint) FROM jsonb_array_elements(report -> 'rows') e
+                           WHERE e ->> 'what' <> 'updated'),
             'rows', nullif(report -> 'rows', '[]'),
             -- the longest held of them
             'locks', (SELECT jsonb_agg(l.value ORDER BY l.place)
