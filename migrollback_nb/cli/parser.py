@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from migrollback_nb.cli.arguments import COMMON
 from migrollback_nb.cli.command import TASKS, Argument, Command
+from migrollback_nb.cli.completion import SHELLS
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.selectors.near import close_to, near, one_of
 from migrollback_nb.core.version import __version__
@@ -28,6 +29,8 @@ database or host:port/database (patterns as *.prod.example.com, shop_live, separ
 a reason, and a person types its name.
 """
 
+#: How wide help gets.
+_WIDEST = 100
 #: What other tools call what is meant.
 _OTHER_WORDS = {
     "undo": "rollback",
@@ -46,7 +49,6 @@ _OTHER_WORDS = {
     "dependencies": "deps",
     "jupyter": "lab",
 }
-_WIDEST = 100
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -65,6 +67,21 @@ class Help(argparse.RawDescriptionHelpFormatter):
         return "\n\n".join("\n".join(indent + line for line in lines) for lines in parts)
 
 
+class _Print(argparse.Action):
+    """Prints what a shell completes, and ends, as ``--version`` does."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:  # noqa: ARG002  # as argparse calls it
+        from migrollback_nb.cli import completion
+
+        if self.dest == "complete_names":
+            lines = completion.names(values)
+        else:
+            lines = [completion.script(parser, parser.known(), values)]
+        for line in lines:
+            print(line)
+        parser.exit()
+
+
 class Parser(argparse.ArgumentParser):
     """argparse's, whose errors are ours: what is wrong, and what was perhaps meant.
 
@@ -81,7 +98,7 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         super().__init__(formatter_class=Help, **settings)
         self._command = command
-        self._known = known
+        self.known = known
         self._positionals.title = "arguments"
 
     def parse_known_args(  # type: ignore[override]  # typeshed has overloads for the type of the namespace
@@ -89,7 +106,7 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse does; an option that is not known is an error before what is missing becomes one."""
         for word in args or ():
-            if word == "--" or (self._command is None and not word.startswith("-")):
+            if word in ("--", "--complete-names") or (self._command is None and not word.startswith("-")):
                 break
             if self._is_unknown(word):
                 raise UsageError(f"{self._subject} has no option {word.partition('=')[0]}", hint=self._instead_of(word))
@@ -99,7 +116,7 @@ class Parser(argparse.ArgumentParser):
         """Parse, or raise a UsageError that says what was perhaps meant."""
         parsed, left = self.parse_known_args(args, namespace)
         if left:
-            command = self._known().get(getattr(parsed, "command", ""))
+            command = self.known().get(getattr(parsed, "command", ""))
             takes = "no argument" if command is not None and not _placed(command.arguments) else "no more arguments"
             raise UsageError(
                 f"{'migrollback' if command is None else command.name} takes {takes}, and {left[0]} is left over",
@@ -136,7 +153,7 @@ class Parser(argparse.ArgumentParser):
             return
         if action.dest == "command":
             other = _OTHER_WORDS.get(value)
-            hint = f"Did you mean {other}?" if other is not None else close_to(value, self._known())
+            hint = f"Did you mean {other}?" if other is not None else close_to(value, self.known())
             raise UsageError(
                 f"There is no command {value}", hint=" ".join(filter(None, (hint, self._help_of(None, all_of=True))))
             )
@@ -167,8 +184,8 @@ class Parser(argparse.ArgumentParser):
         name = word.partition("=")[0]
         options = [option for option in self._option_string_actions if option.startswith("--")]
         if self._command is None:
-            options += [option for command in self._known().values() for option in command.options]
-        of = [command.name for command in self._known().values() if name in command.options]
+            options += [option for command in self.known().values() for option in command.options]
+        of = [command.name for command in self.known().values() if name in command.options]
         if of and self._command is None:
             return f"It is an option of {one_of(of, 'and')}, and stands after the command."
         meant = near(name, options, most=1) if name.startswith("--") else ()
@@ -193,7 +210,7 @@ class Parser(argparse.ArgumentParser):
 
     def _by_task(self, width: int) -> str:
         lines = ["usage: migrollback COMMAND [OPTIONS]", "", *_wrapped(self.description or "", width), ""]
-        commands = self._known().values()
+        commands = self.known().values()
         column = max(len(command.name) for command in commands) + 4
         for task, (title, example) in TASKS.items():
             lines.append(f"{title}:")
@@ -229,6 +246,14 @@ def build_parser(commands: Iterable[Command], known: Callable[[], Mapping[str, C
         prog="migrollback", description="Roll back PostgreSQL migrations safely.", epilog=EPILOG, known=known
     )
     parser.add_argument("--version", action="version", version=f"migrollback {__version__}", help="show the version")
+    parser.add_argument(
+        "--print-completion",
+        action=_Print,
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"print what completes commands, options and names of migrations in a shell: {one_of(SHELLS)}",
+    )
+    parser.add_argument("--complete-names", action=_Print, nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     _add_common(parser, None)
     parsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in commands:
@@ -236,6 +261,7 @@ def build_parser(commands: Iterable[Command], known: Callable[[], Mapping[str, C
             command.name,
             command=command,
             known=known,
+            help=command.help.replace("%", "%%"),  # by which shtab knows it
             usage=_usage(command),
             description=f"{command.help[0].upper()}{command.help[1:]}.{f' {command.more}' if command.more else ''}",
             epilog=f"Example:\n  {command.example}",
