@@ -6,7 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from migrollback_nb.core import html
+from migrollback_nb.core import html, kinds
 from migrollback_nb.core.frames.columns import COLUMNS
 
 if TYPE_CHECKING:
@@ -17,15 +17,6 @@ _ROWS = 20
 _FOLDED = frozenset({"checksum", "hash", "attempt_id", "deploy_id", "snapshot_id", "fingerprint"})
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LONGEST = 60
-_GOOD, _BAD, _CAREFUL = ("✔", html.GOOD), ("✘", html.BAD), ("•", html.CAREFUL)
-_STYLES = {
-    **dict.fromkeys(("applied", "ready", "restores", "same", "rehearsed", "verified"), _GOOD),
-    **dict.fromkeys(
-        ("failed", "blocked", "loses", "takes_others", "fails", "loses_data", "missing", "apply_failed"), _BAD
-    ),
-    **dict.fromkeys(("rolled_back", "rolled back", "partly rolled back", "refused", "stopped"), _CAREFUL),
-    **dict.fromkeys(("not_rehearsed", "harms", "differs", "never"), _CAREFUL),
-}
 _PILLS = frozenset({"status", "verdict", "grade", "outcome", "file_state", "proven", "depends_on_status", "state"})
 #: Each cell says it: the stylesheet of a notebook lets cells wrap, and puts all on the right.
 _LEFT, _RIGHT = (f"white-space:nowrap;text-align:{side}" for side in ("left", "right"))
@@ -68,10 +59,11 @@ def _cell(name: str, value: Any) -> str:
     if hasattr(value, "total_seconds"):
         return _titled(_span(value), str(value))
     text = f"{value:,.1f}" if isinstance(value, float) else _words(value)
-    if name in _PILLS and text in _STYLES:
+    if name in _PILLS and text in kinds.KIND:
         # to have been rolled back proves that it can be
-        mark, style = _GOOD if name == "proven" and text != "never" else _STYLES[text]
-        return f'<span style="{style};padding:0 .4em;border-radius:.6em">{mark} {html.escape(text)}</span>'
+        of = "verified" if name == "proven" and text != "never" else text
+        style = kinds.STYLE[kinds.KIND[of]]
+        return f'<span style="{style};padding:0 .4em;border-radius:.6em">{kinds.sign(of)} {html.escape(text)}</span>'
     limit = 8 if name in _FOLDED or _UUID.fullmatch(text) else _LONGEST
     return html.escape(text) if len(text) <= limit else _titled(f"{text[:limit]}…", text[:2000])
 

@@ -12,9 +12,9 @@ from migrollback_nb.core import html
 from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.core.production import is_production
 from migrollback_nb.core.results import Target
-from migrollback_nb.panels.checklist_items import ChecklistItem, message_html, summary_html
+from migrollback_nb.panels.checklist_items import ChecklistItem, heading_html, message_html, summary_html
 from migrollback_nb.panels.panel import Keys, clicked
-from migrollback_nb.panels.pieces import FIELD, WIDE, row, target_html
+from migrollback_nb.panels.pieces import FIELD, row, target_html
 from migrollback_nb.panels.state import LOCK, SharedState
 from migrollback_nb.runbook import items
 from migrollback_nb.runbook.checklist import Checklist
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 #: Traits that are the panel's state, in the order in which `update` sets them: a new choice forgets what was known of
 #: the one before.
-STATE = ("target", "names", "selected", "chain", "ticket", "state", "error", "busy")
+STATE = ("target", "names", "selected", "chain", "ticket", "state", "opened", "item", "error", "busy")
+
+#: What `item` is when all that is open before the rollback is skipped.
+_SKIPPING = "skip_open"
 
 #: Most names that are offered: more slow the browser down. Any name can be typed.
 _OFFERED = 500
@@ -73,6 +76,10 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         Goes with each answer into the audit log.
     state : RunbookState or None
         How the run stands.
+    opened : str
+        Key of the item whose note and buttons are shown; empty: the next that is open.
+    item : str
+        Key of the item that the last click was about, or what is running is; empty: of none.
     error : BaseException or None
         Why the last click did not do what it says.
     busy : str
@@ -85,6 +92,8 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
     chain = traitlets.Bool(default_value=False)
     ticket = traitlets.Unicode("")
     state = traitlets.Instance(RunbookState, allow_none=True)
+    opened = traitlets.Unicode("")
+    item = traitlets.Unicode("")
     error = traitlets.Instance(BaseException, allow_none=True)
     busy = traitlets.Unicode("")
 
@@ -154,6 +163,14 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         """What of the items before the rollback is open, in words; empty when nothing is, or nothing is chosen."""
         return self.state.missing_before if self.state is not None else ""
 
+    @property
+    def shown_item(self) -> str:
+        """Key of the item whose note and buttons are shown: the opened one, else the next that is open."""
+        if self.opened in self._rows:
+            return str(self.opened)
+        following = self.state.next_open(self.phases) if self.state is not None else None
+        return following.key if following is not None else ""
+
     def follow(self, panel: Panel | SharedState) -> None:
         """Follow a panel that rolls back: take its choice, and hold its button until the items before are complete.
 
@@ -196,7 +213,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
     def answer(self, key: str, *, note: str = "") -> None:
         """Let the machine answer an item. Writes one event."""
         item = items.item_of(key)
-        self._start(item.text, lambda checklist: checklist.answer(key, note=note.strip() or None), forget=key)
+        self._start(item.text, lambda checklist: checklist.answer(key, note=note.strip() or None), about=key)
 
     def confirm_manually(self, key: str, note: str) -> None:
         """Answer an item on a person's word; of a backup, the note is the id of your own. Writes one event."""
@@ -208,17 +225,18 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             else:
                 checklist.confirm_manually(key, note)
 
-        self._start(item.text, work, forget=key)
+        self._start(item.text, work, about=key)
 
     def skip(self, key: str, reason: str) -> None:
         """Skip an item. Writes one event, with the reason."""
-        self._start(items.item_of(key).text, lambda checklist: checklist.skip(key, reason), forget=key)
+        self._start(items.item_of(key).text, lambda checklist: checklist.skip(key, reason), about=key)
 
     def skip_open(self, reason: str) -> None:
         """Skip all open items before the rollback. Writes an event for each, with the reason."""
         if not reason.strip():
+            self.item = _SKIPPING
             raise UsageError("Skipping needs a reason: it goes into the audit log")
-        self._start("Recording what is left out", lambda checklist: checklist.skip_open(reason))
+        self._start("Skipping what is open", lambda checklist: checklist.skip_open(reason), about=_SKIPPING)
 
     def cancel(self) -> None:
         """Cancel what is running; what a transaction did is undone, and of a backup no file stays."""
@@ -241,28 +259,31 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
 
     # -- work, off the kernel's thread -----------------------------------------------------------------------------
 
-    def _start(self, words: str, work: Callable[[Checklist], object], *, forget: str | None = None) -> None:
+    def _start(self, words: str, work: Callable[[Checklist], object], *, about: str = "") -> None:
         """Run `work` in a thread, then read how the run stands. One at a time: a connection serves one thread."""
         with self._lock:
             if self.busy:
                 return
-            self.update(busy=words, error=None)
+            self.update(busy=words, item=about, error=None)
             self._thread = threading.Thread(
-                target=self._work, args=(work, forget), name="migrollback checklist", daemon=True
+                target=self._work, args=(work, about), name="migrollback checklist", daemon=True
             )
         self._thread.start()
 
-    def _work(self, work: Callable[[Checklist], object], forget: str | None) -> None:
+    def _work(self, work: Callable[[Checklist], object], about: str) -> None:
         state: dict[str, Any] = {}
         try:
             if self.db.database.connection.closed:
                 self.db.database.session.reconnect()
             if self.selected is not None:
                 work(self._open())
-                if forget is not None:
-                    self._rows[forget].note.value = ""
+                if about in self._rows:
+                    self._rows[about].note.value = ""
+                    state["opened"] = ""
         except BaseException as error:  # noqa: BLE001  # nothing above a thread would show it
             state["error"] = error
+            if about in self._rows:
+                state["opened"] = about  # where the message is
         try:
             state = self._look() | state
         except BaseException as error:  # noqa: BLE001  # must not hide what went wrong first
@@ -310,7 +331,7 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             if change["name"] == "selected":
                 for one in self._rows.values():
                     one.note.value = ""
-                self.update(state=None, ticket="", error=None)
+                self.update(state=None, ticket="", opened="", item="", error=None)
             if self.busy:
                 self._again = True
                 return
@@ -338,20 +359,23 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             description="Migration",
             placeholder="type or choose a name",
             continuous_update=False,
-            layout=WIDE,
             style=FIELD,
         )
+        self.choice.layout = widgets.Layout(width="auto", flex="3 1 24em")
         self.chain_box = widgets.Checkbox(
-            description="with all that depend on it (chain)",
-            indent=False,
-            layout=widgets.Layout(width="auto", margin="2px 2px 2px 7.2em"),
+            description="with all that depend on it (chain)", indent=False, layout=widgets.Layout(width="auto")
         )
         self.ticket_field = widgets.Text(
-            description="Ticket", placeholder="goes with each answer", layout=WIDE, style=FIELD
+            description="Ticket",
+            placeholder="goes with each answer",
+            layout=widgets.Layout(width="auto", flex="1 1 12em"),
+            style={"description_width": "4em"},
         )
         self.summary_view = widgets.HTML()
         self.refresh_button = widgets.Button(
-            description="Refresh", tooltip="Refresh from the audit log: colleagues may have answered"
+            description="Refresh",
+            tooltip="Refresh from the audit log: colleagues may have answered",
+            layout=widgets.Layout(width="auto"),
         )
         self.cancel_button = widgets.Button(description="Cancel", tooltip="Cancel what is running")
         self.message_view = widgets.HTML()
@@ -363,34 +387,28 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             tooltip="Skips every open item before the rollback",
             layout=widgets.Layout(width="auto"),
         )
+        self.skip_message_view = widgets.HTML()
+        self.skip_row = widgets.VBox((self.skip_message_view, row(self.skip_field, self.skip_button)))
+        self.skip_row.layout.overflow = "visible"
         self.choice.observe(self._entered("selected"), "value")
         self.chain_box.observe(self._entered("chain"), "value")
         self.ticket_field.observe(self._entered("ticket"), "value")
         self.refresh_button.on_click(clicked(self, self.refresh))
         self.cancel_button.on_click(clicked(self, self.cancel))
         self.skip_button.on_click(clicked(self, lambda: self.skip_open(self.skip_field.value)))
+        self.headings = {phase: widgets.HTML() for phase in self.phases}
         for phase in self.phases:
             for item in items.items_of(phase):
                 self._rows[item.key] = ChecklistItem(item, self)
 
     def _sections(self) -> tuple[Any, ...]:
-        parts: list[Any] = [self.target_view, self.choice, self.chain_box, self.ticket_field, self.summary_view]
-        parts += [row(self.refresh_button, self.cancel_button), self.message_view]
+        parts: list[Any] = [self.target_view, row(self.choice, self.ticket_field)]
+        parts += [row(self.chain_box, self.refresh_button, self.cancel_button), self.summary_view, self.message_view]
         for phase in self.phases:
-            title = {
-                Phase.BEFORE: "Before rolling back",
-                Phase.DURING: "During rollback",
-                Phase.AFTER: "After rollback",
-            }[phase]
-            parts.append(
-                widgets.HTML(
-                    '<div role="heading" aria-level="3"'
-                    f' style="font-weight:600;font-size:1.1em;margin-top:.6em">{title}</div>'
-                )
-            )
+            parts.append(self.headings[phase])
             parts += [self._rows[item.key].box for item in items.items_of(phase)]
             if phase == Phase.BEFORE:
-                parts.append(row(self.skip_field, self.skip_button))
+                parts.append(self.skip_row)
         return tuple(parts)
 
     def _draw(self, _: object = None) -> None:
@@ -407,10 +425,19 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
                     self.target,
                     self.target is not None and is_production(self.target, self._rule),
                 )
-                self._draw_text("summary", self.summary_view, summary_html, self.state)
-                self._draw_text("message", self.message_view, message_html, self.busy, self.error)
+                self._draw_text("summary", self.summary_view, summary_html, self.state, self.phases)
+                for phase, view in self.headings.items():
+                    self._draw_text(f"heading {phase}", view, heading_html, self.state, phase)
+                # beside what was clicked
+                here = self.item if self.item in self._rows or self.item == _SKIPPING else ""
+                general = ("", None) if here else (self.busy, self.error)
+                self._draw_text("message", self.message_view, message_html, *general)
+                said = (self.busy, self.error) if here == _SKIPPING else ("", None)
+                self._draw_text("skip", self.skip_message_view, message_html, *said)
                 for key, one in self._rows.items():
-                    self._draw_text(key, one.view, one.html, self.state)
+                    said = (self.busy, self.error) if key == here else ("", None)
+                    self._draw_text(f"message {key}", one.message_view, message_html, *said)
+                    self._draw_text(key, one.view, one.html, self.state, key == self.shown_item)
                 self._draw_controls()
             finally:
                 self._drawing = False
@@ -435,6 +462,14 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
             self.refresh_button.disabled
         ) = not idle
         self.cancel_button.disabled = idle
+        # beside what runs
+        self.cancel_button.layout.display = "none" if idle or self.item in self._rows else None
         self.skip_field.disabled = self.skip_button.disabled = not (ready and self.missing_before)
-        for one in self._rows.values():
-            one.enable(ready)
+        self.skip_row.layout.display = None if self.missing_before else "none"
+        for key, one in self._rows.items():
+            one.show(
+                ready=ready,
+                opened=key == self.shown_item,
+                running=not idle and self.item == key,
+                complete=self.state is not None and self.state.is_complete(key),
+            )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import ipywidgets as widgets
 
-from migrollback_nb.core import html
+from migrollback_nb.core import html, kinds
 from migrollback_nb.core.errors import MigrollbackError
 from migrollback_nb.core.selectors import Facts, complete, describe
 from migrollback_nb.core.selectors.grammar import is_plain
@@ -247,9 +247,7 @@ class HistoryPanel(Panel):
         )
 
 
-def _chips(
-    trait: str, label: str, of: Mapping[str, tuple[str, str]], counts: Mapping[str, int], pressed: str
-) -> dict[str, Any]:
+def _chips(trait: str, label: str, of: Mapping[str, str], counts: Mapping[str, int], pressed: str) -> dict[str, Any]:
     """A row of filters: of what is there, and what is pressed."""
-    options = [[key, words, kind, counts.get(key, 0)] for key, (words, kind) in of.items()]
+    options = [[key, words, kinds.KIND[key], counts.get(key, 0)] for key, words in of.items()]
     return {"trait": trait, "label": label, "options": [one for one in options if one[3] or one[0] == pressed]}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from migrollback_nb.core import html
+from migrollback_nb.core import html, kinds
 from migrollback_nb.core.times import show_time
 
 #: Column -> what stands over it.
@@ -23,19 +23,11 @@ COLUMNS = {
     "deploy": "Deploy",
 }
 
-#: Status and verdict -> (sign and word, style). Signs and styles are those of frames in a notebook.
-STATUS = {
-    "applied": ("✔ applied", "good"),
-    "rolled_back": ("• rolled back", "quiet"),
-    "failed": ("✘ failed", "bad"),
-}
+#: Status and verdict -> sign and word.
+STATUS = {word: f"{kinds.sign(word)} {word.replace('_', ' ')}" for word in ("applied", "rolled_back", "failed")}
 VERDICTS = {
-    "ready": ("✔ ready", "good"),
-    "not_rehearsed": ("? not rehearsed", "careful"),
-    "harms": ("! harms", "careful"),
-    "takes_others": ("! takes others", "careful"),
-    "loses": ("! loses data", "bad"),
-    "blocked": ("✘ blocked", "bad"),
+    word: f"{kinds.sign(word)} {'loses data' if word == 'loses' else word.replace('_', ' ')}"
+    for word in ("ready", "not_rehearsed", "harms", "takes_others", "loses", "blocked")
 }
 #: Where a role may not ask for verdicts.
 _MAY = ("• can be rolled back", "quiet")
@@ -165,7 +157,7 @@ class HistoryRows:
                 "kinds": [],
                 "of": list(range(len(rows))),
             },
-            "status": _column([STATUS.get(row["status"], (row["status"], "bad")) for row in rows]),
+            "status": _column([_status(row) for row in rows]),
             "verdict": _column([self._verdict_cell(place) for place in range(len(rows))]),
             "applied": _column([(_minute(row["applied_at"]), "") for row in rows]),
             "by": _column([(row["applied_by"] or "", "") for row in rows]),
@@ -175,7 +167,9 @@ class HistoryRows:
 
     def _verdict_cell(self, place: int) -> tuple[str, str]:
         verdict = self.verdict(place)
-        return ("", "") if not verdict else _MAY if verdict == "may" else VERDICTS.get(verdict, (verdict, "careful"))
+        if verdict in ("", "may"):
+            return _MAY if verdict else ("", "")
+        return VERDICTS.get(verdict, verdict), kinds.KIND.get(verdict, "careful")
 
     def _deploy(self, entry: Mapping[str, Any]) -> str:
         deploy = entry["deploy_id"]
@@ -187,8 +181,8 @@ class HistoryRows:
         if place is None:
             return ""
         entry, row = self.rows[place], self.assessed.get(name)
-        word, kind = STATUS.get(entry["status"], (entry["status"], "bad"))
-        pill = f'<span style="{_STYLES[kind]};padding:0 .4em;border-radius:.6em">{html.escape(word)}</span>'
+        word, kind = _status(entry)
+        pill = f'<span style="{kinds.STYLE[kind]};padding:0 .4em;border-radius:.6em">{html.escape(word)}</span>'
         facts = [
             ("Description", entry.get("description")),
             ("Rollback", None if row is None else row.get("headline") or row["blocking_reason"] or _MAY[0]),
@@ -206,8 +200,9 @@ class HistoryRows:
         )
 
 
-#: Style of a cell -> that of a pill outside of the table.
-_STYLES = {"good": html.GOOD, "bad": html.BAD, "careful": html.CAREFUL, "quiet": html.QUIET}
+def _status(entry: Mapping[str, Any]) -> tuple[str, str]:
+    status = entry["status"]
+    return STATUS.get(status, status), kinds.KIND.get(status, "bad")
 
 
 def _moment(entry: Mapping[str, Any]) -> tuple[bool, Any]:

@@ -185,11 +185,7 @@ class _Story:
             rows.append(("Reason", rolled_back["reason"] or reason or "none was given"))
         elif answer is not None:
             rows.append(("Reason", reason or ""))
-        for phase in items.Phase:
-            of_phase = items.items_of(phase)
-            skipped = sum(state.outcome(item.key) == items.Outcome.SKIPPED for item in of_phase)
-            complete = f"{len(of_phase) - len(state.open(phase))} of {len(of_phase)}"
-            rows.append((f"Checklist, {phase}", complete + (f", {skipped} of them skipped" if skipped else "")))
+        rows += [(f"Checklist, {phase}", state.count_words(phase)) for phase in items.Phase]
         return rows
 
     def verdict(self) -> Sequence[Row]:

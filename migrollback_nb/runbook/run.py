@@ -11,6 +11,12 @@ from migrollback_nb.core import html
 from migrollback_nb.core.times import show_time
 from migrollback_nb.runbook.items import ITEMS, WORDS, Item, Outcome, Phase, item_of, items_of
 
+#: Sign and word of an item that is done, and of which something must not be overlooked.
+LOOK_CLOSER = ("!", "done, look closer")
+#: Verdicts that are said beside an item though it is done.
+_LOUD = frozenset({"blocked", "loses", "takes_others", "harms"})
+#: In which order outcomes are counted.
+_COUNTED = (Outcome.DONE, Outcome.SKIPPED, Outcome.NOTED, Outcome.FAILED, None)
 _KEYS = frozenset(item.key for item in ITEMS)
 
 
@@ -56,6 +62,16 @@ class Entry:
             run=details["run"] if isinstance(details.get("run"), int) else 0,
             ticket=details["ticket"] if isinstance(details.get("ticket"), str) else None,
         )
+
+    @property
+    def matters(self) -> tuple[str, ...]:
+        """What a person must not overlook though the item is done: what a rollback loses or harms, and warnings."""
+        evidence = self.evidence
+        lists = (evidence.get(key) for key in ("dangers", "warnings"))
+        said = [str(text) for found in lists if isinstance(found, list) for text in found]
+        if not evidence.get("dangers") and evidence.get("verdict") in _LOUD and evidence.get("headline"):
+            said = [str(evidence["headline"]), *said]
+        return tuple(dict.fromkeys(said))
 
     @property
     def who(self) -> str:
@@ -105,6 +121,24 @@ class RunbookState:
         """Whether an item is done or skipped."""
         return self.outcome(key) in (Outcome.DONE, Outcome.SKIPPED)
 
+    def look_closer(self, key: str) -> tuple[str, ...]:
+        """Of an item that is done: what must not be overlooked; empty when nothing is."""
+        entry = self.latest(key)
+        return entry.matters if entry is not None and self.outcome(key) == Outcome.DONE else ()
+
+    def next_open(self, phases: Iterable[Phase] = tuple(Phase)) -> Item | None:
+        """The first item that is neither done nor skipped; None when all are."""
+        return next((item for phase in phases for item in self.open(phase)), None)
+
+    def counts(self, phase: Phase) -> dict[Outcome | None, int]:
+        """How many items of a phase are done, skipped, half done, not in order, and (None) open; without zeros."""
+        outcomes = [self.outcome(item.key) for item in items_of(phase)]
+        return {outcome: outcomes.count(outcome) for outcome in _COUNTED if outcome in outcomes}
+
+    def count_words(self, phase: Phase) -> str:
+        """The same in words, as "1 done, 7 skipped"."""
+        return ", ".join(f"{count} {WORDS[outcome][1]}" for outcome, count in self.counts(phase).items())
+
     def open(self, phase: Phase) -> tuple[Item, ...]:
         """The items of a phase that are neither done nor skipped."""
         return tuple(item for item in items_of(phase) if not self.is_complete(item.key))
@@ -150,7 +184,7 @@ class RunbookState:
         for item in ITEMS:
             if phase is not None and item.phase != phase:
                 continue
-            sign, word = WORDS[self.outcome(item.key)]
+            sign, word = LOOK_CLOSER if self.look_closer(item.key) else WORDS[self.outcome(item.key)]
             entry = self.latest(item.key)
             summary, note, who, when = "", "", "", ""
             if entry is not None:
@@ -167,9 +201,7 @@ class RunbookState:
         return rows
 
     def __repr__(self) -> str:
-        counts = ", ".join(
-            f"{phase} {len(items_of(phase)) - len(self.open(phase))} of {len(items_of(phase))}" for phase in Phase
-        )
+        counts = "; ".join(f"{phase} {self.count_words(phase)}" for phase in Phase)
         return f"<RunbookState {self.migration_name}, run {self.run}: {counts}>"
 
     def _repr_html_(self) -> str:
@@ -183,12 +215,8 @@ class RunbookState:
             )
         ]
         for phase in Phase:
-            done = len(items_of(phase)) - len(self.open(phase))
-            parts.append(
-                html.section(
-                    f"{phase.capitalize()}: {done} of {len(items_of(phase))}", html.table(HEADINGS, self.rows(phase))
-                )
-            )
+            words = f"{phase.capitalize()}: {self.count_words(phase)}"
+            parts.append(html.section(words, html.table(HEADINGS, self.rows(phase))))
         return "".join(parts)
 
 

@@ -46,13 +46,59 @@ def text_of(panel: ChecklistPanel, key: str) -> str:
     return str(panel._rows[key].view.value)
 
 
+def message_of(panel: ChecklistPanel, key: str) -> str:
+    return str(panel._rows[key].message_view.value)
+
+
+def opened(panel: ChecklistPanel) -> list[str]:
+    """The items whose note and buttons are shown."""
+    return [key for key, one in panel._rows.items() if one.controls.layout.display is None]
+
+
+def test_one_item_shows_its_buttons_the_next_that_is_open_or_the_one_that_was_opened(in_place: mr.Migrations) -> None:
+    panel = ChecklistPanel(in_place, NAME)
+    first, second, third = (item.key for item in items_of(Phase.BEFORE)[:3])
+    assert opened(panel) == [first]
+    panel._rows[third].open_button.click()
+    assert opened(panel) == [third]
+    press(panel, third, "Skip", "no time")
+    assert opened(panel) == [first]
+    press(panel, first, "Skip", "no staging")
+    assert opened(panel) == [second]
+    assert "Before: 2 skipped, 6 open" in panel.summary_view.value
+    assert "Before rolling back: 2 skipped, 6 open" in panel.headings[Phase.BEFORE].value
+    # done or skipped is one line with who it was, and can be changed
+    assert "<details>" in text_of(panel, first)
+    assert "“no staging”" in text_of(panel, first)
+    assert "by postgres" in text_of(panel, first)
+    assert panel._rows[first].open_button.description == "Change"
+    panel._rows[first].open_button.click()
+    assert opened(panel) == [first]
+    panel._rows[first].open_button.click()
+    assert opened(panel) == [second]
+
+
+def test_a_fact_that_matters_is_not_buried_under_done(in_place: mr.Migrations, session: Callable[..., Any]) -> None:
+    session().execute("ALTER TABLE a ADD n int; INSERT INTO a SELECT generate_series(1, 1000)")
+    panel = ChecklistPanel(in_place, NAME, scratch=None)
+    press(panel, "staging", "Rehearse now")
+    assert panel.state.outcome("staging") == Outcome.DONE
+    assert "! done, look closer" in text_of(panel, "staging")
+    assert "1,000 rows" in text_of(panel, "staging").split("</details>")[1]
+    assert (
+        next(row for row in panel.state.rows() if row[1] == items_of(Phase.BEFORE)[0].text)[0] == "! done, look closer"
+    )
+    press(panel, "staging", "Confirm manually", "seen")
+    assert "✔ done" in text_of(panel, "staging")
+
+
 def test_it_shows_all_items_open_and_writes_nothing(in_place: mr.Migrations) -> None:
     before = len(in_place.database.queries.events())
     panel = ChecklistPanel(in_place, NAME)
     assert panel.error is None
     assert list(panel._rows) == [item.key for item in ITEMS]
     assert all("open" in text_of(panel, item.key) and item.text in text_of(panel, item.key) for item in ITEMS)
-    assert "Before 0 of 8" in panel.summary_view.value
+    assert "Before: 8 open" in panel.summary_view.value
     assert "001_a" not in repr(panel)
     panel.refresh()
     assert panel.wait(30)
@@ -89,14 +135,19 @@ def test_what_cannot_be_done_is_said_in_the_panel(in_place: mr.Migrations, monke
     panel = ChecklistPanel(in_place, NAME)
     press(panel, "window", "Confirm manually")
     assert isinstance(panel.error, mr.UsageError)
-    assert "needs a note" in panel.message_view.value
+    assert "needs a note" in message_of(panel, "window")
     press(panel, "maintenance_on", "Run the hook")
-    assert "No maintenance hook is configured" in panel.message_view.value
+    assert "No maintenance hook is configured" in message_of(panel, "maintenance_on")
+    assert message_of(panel, "window") == panel.message_view.value == ""
     press(panel, "execute", "Read the audit log")
-    assert "not been rolled back yet" in panel.message_view.value
+    assert "not been rolled back yet" in message_of(panel, "execute")
     assert panel.state.entries == ()
+    # what went wrong stays open, with its note
+    assert panel.shown_item == "execute"
+    assert panel._rows["execute"].controls.layout.display is None
     panel.skip_button.click()
-    assert "needs a reason" in panel.message_view.value
+    assert message_of(panel, "execute") == panel.message_view.value == ""
+    assert "needs a reason" in panel.skip_message_view.value
 
 
 @pytest.mark.long
@@ -201,8 +252,15 @@ def test_another_choice_forgets_notes_and_ticket(in_place: mr.Migrations, applie
 
 class Strict(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag in {"div", "span", "b", "progress"}, tag
-        assert {name for name, _ in attributes} <= {"style", "role", "aria-label", "aria-level"}, attributes
+        assert tag in {"div", "span", "b", "progress", "details", "summary"}, tag
+        assert {name for name, _ in attributes} <= {
+            "style",
+            "role",
+            "aria-label",
+            "aria-level",
+            "aria-hidden",
+            "aria-current",
+        }, attributes
 
 
 def test_hostile_words_are_inert_in_every_view(db: mr.Migrations, session: Callable[..., Any]) -> None:

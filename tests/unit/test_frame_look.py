@@ -64,8 +64,8 @@ def test_no_cell_wraps_and_only_numbers_stand_on_the_right():
 
 def test_states_read_well_or_badly_by_what_they_say():
     assert f'style="{html.GOOD};' in pill("proven", "rolled_back")
-    assert f'style="{html.CAREFUL};' in pill("status", "rolled_back")
-    assert f'style="{html.BAD};' in pill("verdict", "takes_others")  # as in the graph's plan
+    assert f'style="{html.QUIET};' in pill("status", "rolled_back")
+    assert f'style="{html.CAREFUL};' in pill("verdict", "takes_others")  # as in the graph's plan and the panels
     deploys = frame_of("deploys", [dict.fromkeys(columns_of("deploys")) | {"state": "partly rolled back", "failed": 0,
                                    "rolled_back": 1, "migrations": 2}])  # fmt: skip
     assert "• partly rolled back</span>" in frame_look.frame_html(deploys)

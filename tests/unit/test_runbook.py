@@ -152,7 +152,7 @@ def test_it_shows_as_text_html_and_json_with_nothing_live() -> None:
     assert "<script" not in shown
     assert not re.search("[\u202e\x1b]", shown)
     assert "&lt;U+202E&gt;" in shown
-    assert "before 1 of 8" in repr(state)
+    assert "before 1 done, 7 open; during" in repr(state)
     as_dict = state.to_dict()
     assert len(as_dict["items"]) == 21
     assert as_dict["items"][3]["answer"]["note"] == hostile

@@ -124,7 +124,7 @@ STATUS = {"applied": "applied", "rolled_back": "rolled back", "failed": "failed"
 VERDICTS = {
     "blocked": ("✗", "blocked", "sign-bad"),
     "loses": ("!", "loses data", "sign-bad"),
-    "takes_others": ("!", "takes others", "sign-bad"),
+    "takes_others": ("!", "takes others", "sign-careful"),
     "harms": ("!", "harms", "sign-careful"),
     "not_rehearsed": ("?", "not rehearsed", "sign-careful"),
     "ready": ("✓", "ready", "sign-good"),
