@@ -94,7 +94,7 @@ class Standin:
         self.database = SimpleNamespace(
             connection=SimpleNamespace(closed=False),
             session=SimpleNamespace(notices=(), cancel=self._cancel, reconnect=self._reconnect),
-            queries=SimpleNamespace(list_rollbackable=self._list, unfinished=tuple),
+            queries=SimpleNamespace(unfinished=tuple),
         )
 
     def look_up_target(self) -> Target:
@@ -106,6 +106,10 @@ class Standin:
             error, self.fail = self.fail, None
             raise error
         return answer
+
+    def list_rows(self, *, system: bool) -> list[dict[str, Any]]:
+        assert not system
+        return self._list()
 
     def _list(self) -> list[dict[str, Any]]:
         return self._answer("list", list(self.rows))

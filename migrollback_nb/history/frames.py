@@ -169,14 +169,14 @@ class HistoryFrames(Workspace):
         )
         return completed(self.database, self._folder_that_is_there(), rows)
 
-    def registered_rows(self) -> Sequence[dict[str, Any]]:
+    def registered_rows(self, *, system: bool = False) -> Sequence[dict[str, Any]]:
         """As `history_rows` of all, without what takes the files or the dependencies to know. Does not write."""
         from migrollback_nb.history.migrations import proved
 
         return proved(
             self.database.history.history(
                 names=None, status=None, window=asked.window(None, None), on="last", by=None, without_rollback=False,
-                system=False, limit=None,
+                system=system, limit=None,
             )
         )  # fmt: skip
 

@@ -306,10 +306,11 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
     def _look(self) -> dict[str, Any]:
         if self.db.database.connection.closed:
             self.db.database.session.reconnect()
+        own = set(self.db.database.history.system()) - {self.selected}
         rows = self.db.database.queries.registered()
         found: dict[str, Any] = {
             "target": self.db.look_up_target(),
-            "names": tuple(row["migration_name"] for row in rows)[:_OFFERED],
+            "names": tuple(row["migration_name"] for row in rows if row["migration_name"] not in own)[:_OFFERED],
             "state": None,
         }
         if self.selected is not None:

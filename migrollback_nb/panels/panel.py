@@ -235,6 +235,8 @@ class Panel(State, View):
         The connection, or the state to share. A connection is borrowed: closing the panel does not close it.
     production : str, iterable of str or callable, optional
         Which targets are production; see `migrollback_nb.core.production.is_production`.
+    system : bool
+        True: the rollback system's own migration is shown too.
     framed : bool
         False: only its own part, to be put into something that shows target, choice and outcome.
     **state : Any
@@ -247,13 +249,19 @@ class Panel(State, View):
     chooses: ClassVar[bool] = True
 
     def __init__(
-        self, db: Migrations | SharedState | Panel, *, production: Rule | None = None, framed: bool = True, **state: Any
+        self,
+        db: Migrations | SharedState | Panel,
+        *,
+        production: Rule | None = None,
+        system: bool = False,
+        framed: bool = True,
+        **state: Any,
     ) -> None:
         if isinstance(db, SharedState | Panel):
             shared = db if isinstance(db, SharedState) else db.shared
             shared.update(**state)
         else:
-            shared = SharedState(db, production=production, **state)
+            shared = SharedState(db, production=production, system=system, **state)
         self._framed = framed
         super().__init__(shared)
         for name in STATE:

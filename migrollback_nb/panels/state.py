@@ -136,6 +136,8 @@ class SharedState(State):
         The connection. It is borrowed: it is not closed here.
     production : str, iterable of str or callable, optional
         Which targets are production; see `migrollback_nb.core.production.is_production`.
+    system : bool
+        True: the rollback system's own migration is shown too.
     **state : Any
         First values of the traits.
     """
@@ -143,8 +145,9 @@ class SharedState(State):
     #: How many times several traits were set at once; views draw when it changes.
     updates = traitlets.Int(0)
 
-    def __init__(self, db: Migrations, *, production: Rule | None = None, **state: Any) -> None:
+    def __init__(self, db: Migrations, *, production: Rule | None = None, system: bool = False, **state: Any) -> None:
         self.db = db
+        self.system = system
         self._updating = 0
         self._rule = production
         self._thread: threading.Thread | None = None
@@ -486,10 +489,10 @@ class SharedState(State):
         reads = self._reads if reads is None else reads
         found: dict[str, Any] = {}
         if "migrations" in reads:
-            found["migrations"] = tuple(self.db.database.queries.list_rollbackable())
+            found["migrations"] = tuple(self.db.list_rows(system=self.system))
             found["unfinished"] = tuple(self.db.database.queries.unfinished())
         if "history" in reads:
-            found["history"] = tuple(self.db.registered_rows())
+            found["history"] = tuple(self.db.registered_rows(system=self.system))
         if "deploys" in reads:
             found["deploys"] = tuple(self.db.deploy_rows())
         if "graph" in reads:

@@ -29,7 +29,8 @@ def button(lab: Laboratory, tooltip: str) -> Locator:
 
 def opened(lab: Laboratory, key: str) -> Locator:
     """The item, with note and buttons shown."""
-    row = lab.output.locator(".widget-vbox", has_text=items.item_of(key).text).last
+    opener = lab.page.get_by_title(f"Show note and buttons of: {items.item_of(key).text}", exact=True)
+    row = lab.output.locator(".widget-vbox").filter(has=opener).last
     if row.get_by_role("button", name="Answer").is_visible():
         row.get_by_role("button", name="Answer").click()
     return row

@@ -301,11 +301,11 @@ def test_of_ten_thousand_rows_each_is_found_and_few_are_in_the_page(lab: Laborat
         " rollback_at=None, rollback_by=None, rollback_count=0, notes=None, description=None, deploy_id=None,"
         " proven='never')\n"
         "history = tuple(dict(entry, migration_name=f'{number:05}_step') for number in range(10_000))\n"
-        "nothing = types.SimpleNamespace(list_rollbackable=list, unfinished=list)\n"
+        "nothing = types.SimpleNamespace(unfinished=list)\n"
         "base = types.SimpleNamespace(queries=nothing, session=types.SimpleNamespace(notices=()),"
         " connection=types.SimpleNamespace(closed=False))\n"
         "db = types.SimpleNamespace(target=target, look_up_target=lambda: target, database=base, deploy_rows=list,"
-        " registered_rows=lambda: history, selector_facts=lambda: None)\n"
+        " registered_rows=lambda **_: history, list_rows=lambda **_: (), selector_facts=lambda: None)\n"
         "HistoryPanel(db)"
     )
     lab.notebook(code)

@@ -9,7 +9,7 @@ from panel_parts import part, pick
 from pg_servers import with_migrations
 
 import migrollback_nb as mr
-from migrollback_nb.panels import HistoryPanel, RollbackPanel
+from migrollback_nb.panels import ChecklistPanel, HistoryPanel, RollbackPanel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +98,15 @@ def test_what_is_chosen_in_the_history_is_previewed_beside_it(db: mr.Migrations)
     panel.preview()
     assert panel.wait(30)
     assert len(panel.preview_result.steps) == 3
+
+
+def test_the_systems_own_migration_is_shown_only_when_asked_for(db: mr.Migrations) -> None:
+    (own,) = db.database.history.system()
+    for panel, there in ((HistoryPanel(db), False), (HistoryPanel(db, system=True), True)):
+        assert (own in panel.table.names) is there
+        assert (own in {row["migration_name"] for row in panel.migrations}) is there
+    assert own not in ChecklistPanel(db).names
+    assert own in ChecklistPanel(db, own).names
 
 
 def test_a_choice_of_one_forgets_the_range(db: mr.Migrations) -> None:

@@ -41,7 +41,6 @@ class Standin:
             connection=SimpleNamespace(closed=False),
             session=SimpleNamespace(notices=()),
             queries=SimpleNamespace(
-                list_rollbackable=self._list,
                 effective_search_path=lambda: "public",
                 unfinished=tuple,
             ),
@@ -50,6 +49,9 @@ class Standin:
 
     def look_up_target(self) -> Target:
         return self.target
+
+    def list_rows(self, **_: Any) -> Any:
+        return self._list()
 
     def selector_facts(self) -> Facts:
         return Facts(names=tuple(self.statuses), tables=("public.users",))

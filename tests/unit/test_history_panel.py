@@ -75,9 +75,10 @@ STANDIN = SimpleNamespace(
     database=SimpleNamespace(
         connection=SimpleNamespace(closed=False),
         session=SimpleNamespace(notices=()),
-        queries=SimpleNamespace(list_rollbackable=lambda: MIGRATIONS, unfinished=tuple),
+        queries=SimpleNamespace(unfinished=tuple),
     ),
-    registered_rows=lambda: HISTORY,
+    registered_rows=lambda **_: HISTORY,
+    list_rows=lambda **_: MIGRATIONS,
     deploy_rows=lambda: DEPLOYS,
     selected=selected,
     selector_facts=lambda: (_ for _ in ()).throw(UsageError("not here")),

@@ -194,10 +194,10 @@ def test_how_a_rollback_ended_is_shown_although_the_list_cannot_be_read_then(
 ) -> None:
     preview(panel)
 
-    def gone() -> None:
+    def gone(**_: bool) -> None:
         raise mr.NotInstalled("The rollback system is not installed")
 
-    standin.database.queries.list_rollbackable = gone
+    standin.list_rows = gone
     confirm(panel)
     assert panel.wait(10)
     assert "Done" in part(panel, "message_view").value
