@@ -127,7 +127,7 @@ def _aligned(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
     """Lines that differ, each beside the likest of the other side, in the order of both."""
     if not old or not new or len(old) * len(new) > _PAIRS:
         return [Pair(old=one, new=other) for one, other in zip_longest(old, new)]
-    words = [[frozenset(_TOKEN.findall(line)) for line in side] for side in (old, new)]
+    words = [[_TOKEN.findall(line) for line in side] for side in (old, new)]
     # best[i][j]: how alike the lines from i and j on can be paired
     best = [[0.0] * (len(new) + 1) for _ in range(len(old) + 1)]
     alike = [[_likeness(one, other) for other in words[1]] for one in words[0]]
@@ -153,8 +153,12 @@ def _aligned(old: Sequence[str], new: Sequence[str]) -> list[Pair]:
     ]
 
 
-def _likeness(one: frozenset[str], other: frozenset[str]) -> float:
-    share = len(one & other) / max(1, len(one | other))
+def _likeness(one: Sequence[str], other: Sequence[str]) -> float:
+    """How much of two lines is the same; of two indented ones the first word says most: it is a column's name."""
+    first, second = frozenset(one), frozenset(other)
+    share = len(first & second) / max(1, len(first | second))
+    if len(one) > 1 and one[0].isspace() and one[:2] == other[:2]:
+        return max(share, 0.5)
     return share if share >= _ALIKE else 0.0
 
 

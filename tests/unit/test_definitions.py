@@ -1,7 +1,5 @@
 """A diff shows DDL: what came or went whole, of what stays the lines that differ, old beside new, the words marked."""
 
-import time
-
 import pytest
 
 from migrollback_nb.core.results import SchemaChange, SchemaDiff
@@ -151,24 +149,3 @@ def test_a_line_stands_beside_the_likest():
     assert [(one.old, one.new) for one in found] == [
         (None, "zero bytea"), ("a integer", "a bigint"), ("b text", "b text NOT NULL"),
     ]  # fmt: skip
-
-
-def test_many_objects_are_written_in_time_that_grows_with_their_number():
-    def cpu_seconds(tables):
-        changes = [
-            one
-            for number in range(tables)
-            for one in (
-                change("created", "table", f"public.t{number}", new={"columns": ["a"]}),
-                change("created", "column", f"public.t{number}.a", new=column()),
-                change(
-                    "created", "index", f"public.i{number}", new={"on": f"public.t{number}", "def": "CREATE INDEX i"}
-                ),
-            )
-        ]
-        began = time.process_time()
-        assert len(list(definitions(changes))) == tables
-        return time.process_time() - began
-
-    cpu_seconds(10)
-    assert cpu_seconds(240) < 20 * cpu_seconds(30)  # 8 times is what it takes; of the square it would be 64

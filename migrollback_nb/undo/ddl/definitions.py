@@ -16,8 +16,8 @@ from migrollback_nb.undo.ddl.columns import column_definition, column_settings
 from migrollback_nb.undo.ddl.comments import comment_steps
 from migrollback_nb.undo.ddl.create import create_steps
 from migrollback_nb.undo.ddl.grants import as_grants, grant_steps
-from migrollback_nb.undo.ddl.objects import TABLES, Definition, Step, is_not_null, is_of_identity
-from migrollback_nb.undo.ddl.quoting import literal
+from migrollback_nb.undo.ddl.objects import ROUTINES, TABLES, Definition, Step, is_not_null, is_of_identity
+from migrollback_nb.undo.ddl.quoting import argument_types, literal
 from migrollback_nb.undo.ddl.states import Schemas
 
 #: Kinds that are part of another object, or say something of one.
@@ -76,16 +76,29 @@ def _alone(found: Sequence[SchemaChange]) -> bool:
 
 
 def _grouped(changes: Iterable[SchemaChange]) -> dict[str, list[SchemaChange]]:
-    """Identity of a whole -> what differs of it and its parts; row types go with their relation."""
-    found = [change for change in changes if change.kind != "row type"]
+    """Identity of a whole -> what differs of it and its parts; what comes by itself with another is left out."""
+    found = [change for change in changes if not _is_implicit(change)]
+    # a comment names a routine by its types alone
+    routines = {
+        f"{change.identity.split('(', maxsplit=1)[0]}({argument_types(change.identity)})": change.identity
+        for change in found
+        if change.kind in ROUTINES and "(" in change.identity
+    }
     parents = {change.identity: change.parent for change in found if change.kind in ("index", "sequence", "column")}
     groups: dict[str, list[SchemaChange]] = {}
     for change in found:
         whole, above = change.identity, change.parent
         while above is not None and above != whole:
             whole, above = above, parents.get(above)
+        whole = routines.get(whole.replace("pg_catalog.", ""), whole)
         groups.setdefault(whole, []).append(change)
     return groups
+
+
+def _is_implicit(change: SchemaChange) -> bool:
+    """Whether it is the row type of a relation, or a function of a range type."""
+    text = str((change.new_definition or change.old_definition or {}).get("def", ""))
+    return change.kind == "row type" or (change.kind == "function" and "range_constructor" in text)
 
 
 # -- one side ----------------------------------------------------------------------------------------------------------
