@@ -82,6 +82,7 @@ def kinds_of(assessment: mr.Assessment | None) -> dict[str, str]:
     return said
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_comments_in_a_quoted_schema(case: Case) -> None:
     db = case("comments-in-quoted-schema")
@@ -114,6 +115,7 @@ def test_a_grant_on_a_table_of_another_in_one_run(case: Case) -> None:
     assert (found.verdict, found.unexpected.changes) == ("restored", ())
 
 
+@pytest.mark.long
 def test_if_not_exists_over_an_invalid_index(roles: None, database_dsn: str) -> None:
     with mr.connect(database_dsn, dir=CASES / "sql" / "invalid-index-if-not-exists" / "migrations") as db:
         db.apply("20260101_base")
@@ -136,6 +138,7 @@ def test_a_materialized_view_left_unpopulated(case: Case) -> None:
     assert "reading_sum" in found.message
 
 
+@pytest.mark.long
 def test_a_dump_of_pg_dump_is_applied(case: Case) -> None:
     db = case("pg-dump-restrict")
     assert db.check("20260101_baseline").can_rollback

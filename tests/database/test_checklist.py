@@ -106,6 +106,7 @@ def test_a_restart_loses_nothing(checklist: mr.Checklist, database_dsn: str, fol
         assert mr.Checklist(again, NAME).state().to_dict() == before
 
 
+@pytest.mark.long
 def test_answers_at_the_same_moment_are_all_kept(checklist: mr.Checklist, database_dsn: str, folder: Path) -> None:
     def confirm_manually(key: str) -> None:
         with mr.connect(database_dsn, dir=folder) as own:
@@ -342,6 +343,7 @@ def test_no_backup_is_overwritten(checklist: mr.Checklist, tmp_path: Path) -> No
     assert checklist.state().entries == ()
 
 
+@pytest.mark.long
 def test_a_backup_that_fails_leaves_no_file_and_is_recorded(
     checklist: mr.Checklist, tmp_path: Path, session: Callable[..., psycopg.Connection]
 ) -> None:
@@ -495,6 +497,7 @@ def test_smoke_tests_run_read_only_and_are_compared(
         checklist.answer("smoke")
 
 
+@pytest.mark.long
 def test_error_rates_are_compared_across_the_rollback(
     checklist: mr.Checklist, db: mr.Migrations, session: Callable[..., psycopg.Connection]
 ) -> None:

@@ -170,6 +170,7 @@ def test_a_lost_connection_is_opened_again(in_place: mr.Migrations) -> None:
     assert panel.state.is_complete("window")
 
 
+@pytest.mark.long
 def test_two_panels_of_two_sessions_share_one_run(in_place: mr.Migrations, database_dsn: str, folder: Path) -> None:
     with mr.connect(database_dsn, dir=folder) as other:
         mine, theirs = ChecklistPanel(in_place, NAME), ChecklistPanel(other, NAME)
@@ -181,6 +182,7 @@ def test_two_panels_of_two_sessions_share_one_run(in_place: mr.Migrations, datab
         assert {entry.note for entry in mine.state.entries} == {"mine", "theirs"}
 
 
+@pytest.mark.long
 def test_a_restart_shows_the_same(in_place: mr.Migrations, database_dsn: str, folder: Path) -> None:
     before = ChecklistPanel(in_place, NAME, ticket="INC-42")
     press(before, "window", "Confirm manually", "22:00")
@@ -221,6 +223,7 @@ def test_it_holds_the_button_until_the_items_before_are_complete(in_place: mr.Mi
     assert "rolled back, event" in text_of(checklist, "execute")
 
 
+@pytest.mark.long
 def test_a_choice_there_is_a_choice_here(in_place: mr.Migrations, applied: Callable[..., str]) -> None:
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=[NAME])
     checklist = ChecklistPanel(in_place)

@@ -574,6 +574,7 @@ def test_hostile_names_do_not_reach_the_terminal_raw(run: Callable[..., Ran], db
 # -- snapshots ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_snapshot_and_diff(run: Callable[..., Ran], applied: mr.Migrations) -> None:
     taken = run("snapshot", "20250120_add_project_analytics", "before the incident")
     assert taken.status == 0
@@ -617,6 +618,7 @@ def test_snapshots_can_be_left_out(
     assert db.snapshots().empty
 
 
+@pytest.mark.long
 def test_an_apply_that_fails_tells_programs_what_is_applied(
     run: Callable[..., Ran], write_migration: Callable[[str, str], Path]
 ) -> None:
@@ -666,6 +668,7 @@ def test_a_plan_of_one_says_that_it_goes_alone(run: Callable[..., Ran], applied:
     )
 
 
+@pytest.mark.long
 def test_a_diff_as_tab_separated_text_has_a_line_for_each_change(
     run: Callable[..., Ran], applied: mr.Migrations
 ) -> None:
@@ -702,6 +705,7 @@ def test_how_to_confirm_can_be_pasted_into_a_shell(
     assert run("rollback", name).status == 0
 
 
+@pytest.mark.long
 def test_with_json_the_question_is_no_part_of_the_result(run: Callable[..., Ran], applied: mr.Migrations) -> None:
     ran = run("rollback", "20250119_add_analytics_queue", "--chain", "--format", "json", typed="yes\n")
     assert ran.status == 0
@@ -736,6 +740,7 @@ def test_demo_and_lab_do_not_pass_over_options_that_they_cannot_follow(words: li
     assert any(word in err.getvalue() for word in words if word.startswith("--"))
 
 
+@pytest.mark.long
 def test_a_path_as_a_shell_completes_it_is_understood(
     database_dsn: str, applied: mr.Migrations, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -771,6 +776,7 @@ def test_what_confirms_nothing_is_said_to(applied: mr.Migrations, confirm: objec
     assert caught.value.hint == f"Confirm by its name: {name}"
 
 
+@pytest.mark.long
 def test_a_warning_is_printed_once_in_a_rollback(run: Callable[..., Ran], applied: mr.Migrations, folder: Path) -> None:
     name = "20250120_add_project_analytics"
     with (folder / f"{name}.sql").open("a") as file:

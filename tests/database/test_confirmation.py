@@ -121,6 +121,7 @@ def test_long_sql_is_shown_whole_and_hostile_signs_are_visible(db, applied, run,
     assert out.index("SELECT 299;") < out.index("Target: database"), "where stands beside the question"
 
 
+@pytest.mark.long
 def test_warnings_of_the_preview_and_an_effect_that_cannot_be_asked(chain, run, session, monkeypatch):
     session().execute("UPDATE migration_history SET rollback_sql = 'DROP TABLE b' WHERE migration_name = '002_b'")
 
@@ -169,6 +170,7 @@ def test_any_other_answer_changes_nothing(chain, run, session, monkeypatch, type
     assert (code, says in err, status(session(), "002_b")) == (3, True, "applied")
 
 
+@pytest.mark.long
 def test_an_empty_fingerprint_is_one_of_nothing(chain, run, session):
     # a script whose search for the fingerprint finds nothing passes it so
     code, _, err = run("rollback", "002_b", "--confirm", "002_b", "--preview", "")
@@ -332,6 +334,7 @@ def test_control_d_and_control_c_at_the_name(chain, at_terminal, session, keys, 
     [("\x04", 3, "no reason was given: nothing was changed"), ("\x03", 1, "Not confirmed: nothing was changed")],
 )
 # fixtures
+@pytest.mark.long
 def test_control_d_and_control_c_at_the_reason(chain, at_terminal, session, keys, code, says):  # noqa: PLR0917
     person = at_terminal("rollback", "002_b", environment={"MIGROLLBACK_PRODUCTION": chain.target.database}).sees("> ")
     assert person.types("002_b\n").sees("audit log: ").types(keys).leaves() == code
@@ -339,6 +342,7 @@ def test_control_d_and_control_c_at_the_reason(chain, at_terminal, session, keys
     assert exists(session(), "b")
 
 
+@pytest.mark.long
 def test_bytes_that_are_no_utf8_change_nothing(chain, at_terminal, session):
     person = at_terminal("rollback", "002_b").sees("(yes/no): ")
     os.write(person.master, b"j\xe4\n")

@@ -45,6 +45,7 @@ def test_the_next_part_of_a_chain_may_defer_again(db, applied, session):
     assert db.rollback("001_t", confirm="001_t", chain=True).success
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
 def test_constraints_of_one_name_on_several_tables(db, applied, order):
     # a constraint's name is unique in its table, not in its schema
@@ -77,6 +78,7 @@ def test_constraints_in_a_schema_that_the_caller_may_not_enter(db, session, data
         assert theirs.rollback("001_t", confirm="001_t", chain=True).success
 
 
+@pytest.mark.long
 def test_partitioned_tables_with_deferred_keys(db, applied):
     applied(
         "001_t",

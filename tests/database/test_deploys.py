@@ -76,6 +76,7 @@ def test_exactly_what_the_deploy_brought_goes_back_newest_first_in_one_transacti
     assert not exists(session(), "e")
 
 
+@pytest.mark.long
 def test_a_dependent_goes_first_whatever_the_times_say(db, write, session):
     names = [
         write("001_a"),
@@ -347,6 +348,7 @@ def test_a_plain_folder_beside_the_ledger_is_none_of_its_concern_until_it_knows_
     assert db.sync().not_applied == ("20260103000000_c",)
 
 
+@pytest.mark.long
 def test_dependents_of_a_migration_that_is_applied_again_protect_their_base(supabase, session, tmp_path):
     file = tmp_path / "supabase" / "migrations" / f"{T2}.sql"
     file.write_text(f"-- Depends on: {T1}\n" + file.read_text())
@@ -358,6 +360,7 @@ def test_dependents_of_a_migration_that_is_applied_again_protect_their_base(supa
     assert supabase.check(T1).dependent_migrations == (T2,)
 
 
+@pytest.mark.long
 def test_applied_again_without_its_file_is_recorded_from_what_is_registered(supabase, session, tmp_path):
     push(session(), T1, T2)
     supabase.sync()
@@ -381,6 +384,7 @@ def test_applied_again_from_a_changed_file_takes_the_change_over(supabase, sessi
     assert supabase.preview(T2).sql == "drop table if exists public.t2;"
 
 
+@pytest.mark.long
 def test_the_order_of_a_deploy_holds_whatever_is_new_and_what_is_again(supabase, session, tmp_path):
     push(session(), T1)
     supabase.sync()
@@ -510,6 +514,7 @@ def test_a_renamed_file_does_not_run_again(db, write_migration, folder, session)
     assert any("Applied, but without a file" in warning and "001_o" in warning for warning in db.sync().warnings)
 
 
+@pytest.mark.long
 def test_renamed_and_changed_no_one_can_tell_so_it_is_asked(db, write_migration, folder, session):
     write_migration("001_a", "CREATE TABLE a ();")
     db.apply()
@@ -545,6 +550,7 @@ def test_apply_names_what_it_leaves_rolled_back_and_how_to_bring_it_back(db, wri
         db.apply("001_a", again=True)
 
 
+@pytest.mark.long
 def test_a_rolled_back_file_that_was_changed_is_applied_again_and_said_so(db, write, write_migration, session):
     write("001_a")
     db.apply()

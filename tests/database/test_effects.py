@@ -71,6 +71,7 @@ def test_values_that_a_change_of_type_narrows(db, applied, session):
     assert rolled_back(db, "001_w")[::2] == ("schema_restored", effects)
 
 
+@pytest.mark.long
 def test_what_is_left_unpopulated_disabled_invalid_or_behind(db, applied, session):
     connection = session()
     connection.execute(
@@ -216,6 +217,7 @@ def test_rows_that_leave_a_parent(db, applied, session):
     ]
 
 
+@pytest.mark.long
 def test_sequences_that_stand_further_or_were_never_asked_are_none(db, applied, session):
     connection = session()
     connection.execute("CREATE TABLE s (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY); CREATE SEQUENCE down")
@@ -238,6 +240,7 @@ def test_sequences_that_stand_further_or_were_never_asked_are_none(db, applied, 
     ]
 
 
+@pytest.mark.long
 def test_many_tables_of_every_size_and_a_role_that_may_not_look(db, applied, session):
     connection = session()
     connection.execute(
@@ -277,6 +280,7 @@ def test_values_of_a_table_too_large_to_compare_are_not_known(db, applied, sessi
     ]
 
 
+@pytest.mark.long
 def test_roles_memberships_settings_and_jobs_that_stay(db, applied, session):
     connection = session()
     name = connection.info.dbname

@@ -136,6 +136,7 @@ def test_stops_with_the_last_process_that_uses_it() -> None:
         assert not _server_runs()
 
 
+@pytest.mark.long
 def test_stop_leaves_it_to_others() -> None:
     embedded.start()
     with _another_process() as other:
@@ -174,6 +175,7 @@ def test_a_server_whose_programs_were_deleted_is_started_anew(fresh: Path) -> No
         connection.execute("DO $$ BEGIN END $$")  # PL/pgSQL is loaded by the server when it is needed
 
 
+@pytest.mark.long
 def test_a_forked_child_does_not_stop_it_under_its_parent() -> None:
     embedded.stop()
     code = USER.replace(

@@ -65,6 +65,7 @@ def test_a_rollback_outside_a_transaction_in_another_encoding(database, folder, 
         assert db.rollback("001_t", confirm="001_t").success
 
 
+@pytest.mark.long
 def test_a_database_without_any_encoding(database, folder, write_migration):
     dsn = database("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
     write_migration("001_t", "CREATE TABLE t ();\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")

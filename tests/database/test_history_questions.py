@@ -293,6 +293,7 @@ def test_drift_is_found_between_any_two_snapshots(db, applied, session):
     assert drift() == found | {("created", "public.t.by_hand")}
 
 
+@pytest.mark.long
 def test_changes_between_two_moments_name_their_migrations(db, applied, session):
     connection = session()
     moments = []

@@ -341,6 +341,7 @@ def test_what_nobody_looked_at_is_said(db, connection, write_migration, deps):
     assert set(recorded(db)) == {("002_user", "001_base")}
 
 
+@pytest.mark.long
 def test_one_by_one_it_finds_the_same_as_all_at_once(db, applied, connection):
     """What was applied last is looked at alone, by the names that it has: also those that were changed since."""
     applied("001_base", "CREATE SCHEMA app; CREATE TABLE base (a int, b int); CREATE TYPE mood AS ENUM ('sad');")
@@ -541,6 +542,7 @@ def test_indexes_that_a_change_of_type_builds_anew_stay_their_creators(applied, 
     assert set(by_catalog(connection)) == {("002_index", "001_base"), ("003_bigger", "001_base")}
 
 
+@pytest.mark.long
 def test_an_ordinary_role_infers_and_records(database_dsn, folder, write_migration, session):
     admin = session()
     admin.execute("CREATE ROLE builder LOGIN")

@@ -231,6 +231,7 @@ def test_old_servers_are_not_asked_for_what_they_lack(db, server):
     assert db.target.server_version == server.version
 
 
+@pytest.mark.long
 def test_a_publication_of_all_tables_stops_nothing(db, session, write_migration):
     # as Debezium makes one: from then on a table whose rows cannot be told apart refuses UPDATE and DELETE
     session().execute("CREATE PUBLICATION everything FOR ALL TABLES")

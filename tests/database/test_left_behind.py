@@ -184,6 +184,7 @@ def test_a_rehearsal_says_so_too_and_leaves_none(odd, blocks):
         assert (settings(connection), of_ours(connection)) == before, block
 
 
+@pytest.mark.long
 def test_settings_are_put_back_when_psql_calls(blocks, session):
     named = blocks([*CHANGED, "RESET ALL"])
     connection = session(options=OPTIONS.replace("client_min_messages=warning", "client_min_messages=notice"))
@@ -377,6 +378,7 @@ def test_what_ends_with_the_transaction_is_fine(db, applied, session, statement)
     assert settings(connection) == before
 
 
+@pytest.mark.long
 def test_our_own_record_is_written_under_the_settings_from_before(db, applied, session):
     applied(
         "001_t",

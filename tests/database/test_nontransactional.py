@@ -130,6 +130,7 @@ def test_two_at_once_run_it_once(applied, session, database_dsn, folder):
     assert value(session(), "SELECT count(*) FROM ran") == 1
 
 
+@pytest.mark.long
 def test_concurrently_waits_for_a_reader_rather_than_leave_half_an_index(db, applied, session):
     watcher = session()
     applied("001_t", UP, "DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
@@ -264,12 +265,14 @@ def test_an_up_migration_outside_a_transaction_looks_at_its_dependencies_under_t
     assert not exists(session(), "u")
 
 
+@pytest.mark.long
 def test_settings_of_one_statement_do_not_reach_the_next_run(db, applied):
     applied("001_t", UP, "SET work_mem = '7MB'; DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
     assert db.rollback("001_t", confirm="001_t").success
     assert value(db.database.connection, "SHOW work_mem") != "7MB"
 
 
+@pytest.mark.long
 def test_a_registration_waits_no_longer_than_asked(applied, session, *, latch, database_dsn, folder, write_migration):
     applied("001_t", UP, f"{latch.wait} DROP INDEX CONCURRENTLY i;", options=OUTSIDE)
     write_migration("002_u", "SELECT 1;")
@@ -332,6 +335,7 @@ def is_valid(connection, index):
     return value(connection, "SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", index)
 
 
+@pytest.mark.long
 def test_an_invalid_index_is_named_at_failure_and_at_the_retry(db, write_migration, session):
     connection = session()
     connection.execute(BIG)
@@ -402,6 +406,7 @@ def test_what_is_half_applied_is_shown_as_such(db, write_migration, session):
     assert found[5].startswith("could not create unique index")
 
 
+@pytest.mark.long
 def test_what_was_undone_by_hand_begins_anew(db, write_migration, session):
     connection = session()
     connection.execute(BIG)

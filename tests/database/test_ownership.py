@@ -245,6 +245,7 @@ def test_the_creator_is_the_last_one_applied(applied, connection, db):
     assert ("table", "public.t") not in makers(connection)
 
 
+@pytest.mark.long
 def test_rows_outlive_a_rollback_and_applying_again_replaces_them(applied, connection, db):
     applied("001_a", "CREATE TABLE a (id int);", "DROP TABLE a;")
     rows = "SELECT count(*) FROM migration_objects WHERE migration_name = '001_a'"
@@ -262,6 +263,7 @@ def test_a_migration_that_fails_leaves_no_rows(applied, connection):
     assert value(connection, "SELECT count(*) FROM migration_objects") == 0
 
 
+@pytest.mark.long
 def test_what_others_make_at_the_same_time_is_not_the_migrations(db, write_migration, session, latch, connection):
     from watching import Background
 

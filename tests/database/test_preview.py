@@ -74,6 +74,7 @@ def test_the_refusal_says_what_has_changed(db, two, session, change, said):
     assert exists(session(), "b")
 
 
+@pytest.mark.long
 def test_rows_do_not_matter(db, two, session):
     preview = db.preview("002_b")
     session().execute("CREATE TEMPORARY TABLE passing (a int); INSERT INTO b DEFAULT VALUES; TRUNCATE b")
@@ -81,6 +82,7 @@ def test_rows_do_not_matter(db, two, session):
     assert db.rollback("002_b", confirm="002_b", preview=preview).success
 
 
+@pytest.mark.long
 def test_the_refusal_says_to_look_again(db, two, session):
     preview = db.preview("002_b")
     session().execute(CHANGES["rollback SQL"])
@@ -90,6 +92,7 @@ def test_the_refusal_says_to_look_again(db, two, session):
     assert db.rollback("002_b", confirm="002_b", preview=db.preview("002_b")).success
 
 
+@pytest.mark.long
 def test_notes_and_other_migrations_do_not_matter(db, two, session):
     preview = db.preview("002_b")
     session().execute("UPDATE migration_history SET notes = 'seen'; SELECT register_migration('009_z', '9')")
@@ -105,6 +108,7 @@ def test_a_preview_of_something_else_is_refused(db, two, applied, session):
     assert exists(session(), "b")
 
 
+@pytest.mark.long
 def test_a_preview_of_another_database_is_refused(db, two, server, folder):
     # the notebook was connected to staging when it previewed, and to production when it ran
     name = server.create_database(template=server.template)
@@ -134,6 +138,7 @@ def test_a_chain_is_previewed_as_it_runs(db, two, session):
     assert [(one.migration_name, one.sql_executed) for one in result.results] == list(preview.steps)
 
 
+@pytest.mark.long
 def test_a_chain_that_has_grown_is_refused(db, two, session):
     preview = db.preview("001_a", chain=True)
     session().execute("SELECT register_migration('003_c', '3', rollback_sql => 'SELECT 1', depends_on => '{002_b}')")

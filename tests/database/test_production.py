@@ -63,6 +63,7 @@ def test_sql_alone_meets_the_same_rule(marked, session):
     assert connection.execute(f"{run}, false, 'INC-42')").fetchone() == (True, "Migration rolled back successfully")
 
 
+@pytest.mark.long
 def test_a_chain_is_refused_whole(marked, applied, session):
     applied("002_u", "CREATE TABLE u ();", "DROP TABLE u;")
     connection = session()
@@ -72,6 +73,7 @@ def test_a_chain_is_refused_whole(marked, applied, session):
     assert [row[1] for row in connection.execute(f"{run}, reason => 'INC-42')").fetchall()] == [True, True]
 
 
+@pytest.mark.long
 def test_other_reasons_come_first(marked, session):
     run = "SELECT message FROM execute_migration_rollback(%s)"
     assert session().execute(run, ("009_nowhere",)).fetchone() == ("Migration not found",)
@@ -180,6 +182,7 @@ def test_the_printed_installation_marks_it_too(empty_dsn):
     assert run("install", "--print", "--not-production", "--reason", "x")[0] == 2
 
 
+@pytest.mark.long
 def test_panels_and_report_know_the_mark(marked):
     from migrollback_nb.panels import ChecklistPanel, RollbackPanel
     from migrollback_nb.runbook.report import report_html

@@ -53,6 +53,7 @@ def test_each_statement_is_told_before_it_runs(db: mr.Migrations, applied: Calla
     assert fractions == [None, 0, pytest.approx(1 / 3), pytest.approx(2 / 3), 1, 1]
 
 
+@pytest.mark.long
 def test_a_chain_says_which_migration(db: mr.Migrations, applied: Callable[..., str]) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();\nCREATE TABLE c ();", "DROP TABLE c;\nDROP TABLE b;", depends_on=["001_a"])
@@ -76,6 +77,7 @@ def test_a_rehearsal_tells_too_and_leaves_nothing(
     assert exists(session(), "a")
 
 
+@pytest.mark.long
 def test_statement_by_statement_outside_a_transaction(db: mr.Migrations, applied: Callable[..., str]) -> None:
     applied(
         "001_a",

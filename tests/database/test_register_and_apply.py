@@ -157,6 +157,7 @@ def test_sync_tells_of_two_files_of_one_version(db, write_migration):
     assert any("001_a and 001_b share the version 001" in warning for warning in result.warnings)
 
 
+@pytest.mark.long
 def test_sync_of_many_reports_its_progress(db, write_migration):
     for number in range(600):
         write_migration(f"{number:04}_m", "SELECT 1;")
@@ -328,6 +329,7 @@ def test_times_are_those_of_the_server_whatever_its_zone(db, applied, session):
     assert found.to_pydatetime() == moment
 
 
+@pytest.mark.long
 def test_a_borrowed_connection_is_not_closed(database_dsn, session, folder, write_migration):
     write_migration("001_t", f"CREATE TABLE t ();{BLOCK}")
     connection = session()
@@ -355,6 +357,7 @@ def test_a_file_of_another_tool_does_not_undo_itself_and_call_that_success(db, w
     assert (graded["grade"], graded["migration_name"]) == ("restores", "001_t")
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_a_baseline_as_pg_dump_writes_it(db, write_migration, session):
     """cases/sql/pg-dump-restrict"""
@@ -381,6 +384,7 @@ def test_another_command_of_psql_is_refused_with_its_line(db, write_migration):
         db.apply()
 
 
+@pytest.mark.long
 def test_a_new_enum_value_that_is_used_at_once_leads_to_the_header(db, write_migration, session):
     session().execute("CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (m mood)")
     up = "ALTER TYPE mood ADD VALUE 'glad';\nINSERT INTO t VALUES ('glad');"

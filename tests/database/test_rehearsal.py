@@ -141,6 +141,7 @@ def test_a_column_of_another_migration_that_goes_with_its_table(db, shop, applie
     assert not any("users.notes" in danger for danger in rehearsed.dangers), "that is part of the table"
 
 
+@pytest.mark.long
 def test_who_made_it_may_not_be_known(db, shop, applied, unchanged, session):
     session().execute("CREATE VIEW by_hand AS SELECT * FROM users")
     rehearsed = unchanged(lambda: db.rehearse("001_users"))
@@ -224,6 +225,7 @@ def test_locks_with_the_statement_that_took_them_and_how_long(db, shop, applied,
     assert rehearsed.statements[2].ms >= 100
 
 
+@pytest.mark.long
 def test_tables_written_anew(db, applied, unchanged):
     applied(
         "001_t",
@@ -235,6 +237,7 @@ def test_tables_written_anew(db, applied, unchanged):
     assert rehearsed.rows == ()
 
 
+@pytest.mark.long
 def test_a_renamed_table_loses_nothing(db, applied, unchanged):
     applied(
         "001_t",
@@ -261,6 +264,7 @@ def test_a_renamed_column_loses_nothing(db, shop, applied, unchanged):
     assert not any("drops" in danger for danger in rehearsed.dangers), "its own index goes with its own column"
 
 
+@pytest.mark.long
 def test_sql_that_changes_its_role_is_rehearsed_as_it_runs(db, applied, unchanged):
     applied(
         "001_t",
@@ -274,6 +278,7 @@ def test_sql_that_changes_its_role_is_rehearsed_as_it_runs(db, applied, unchange
     ]
 
 
+@pytest.mark.long
 def test_notices_and_what_was_skipped(db, applied, unchanged):
     applied(
         "001_t",
@@ -363,6 +368,7 @@ def test_a_chain_is_rehearsed_as_it_runs(db, applied, unchanged):
     assert db.rollback("001_a", confirm="001_a", chain=True, preview=rehearsed).success
 
 
+@pytest.mark.long
 def test_a_chain_that_fails_halfway(db, applied, unchanged):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE nix;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
@@ -452,6 +458,7 @@ def test_cancelled_from_another_thread(db, latch, applied, unchanged, session):
     assert value(session(), "SELECT status FROM migration_history WHERE migration_name = '003_slow'") == "applied"
 
 
+@pytest.mark.long
 def test_a_cancel_that_strikes_twice_is_one(db, latch, applied, unchanged, session):
     # PostgreSQL before 18 signals the process and then its group: busy machines show the second one while the first is
     # being dealt with
@@ -518,6 +525,7 @@ def test_settings_and_roles_of_the_session_stay(db, applied, unchanged):
     assert rehearsed.success
 
 
+@pytest.mark.long
 def test_hostile_names_and_notices(db, applied, unchanged):
     name = 'x"); DROP TABLE users; -- <script>\u202e'
     quoted = '"' + name.replace('"', '""') + '"'
@@ -562,6 +570,7 @@ def test_an_ordinary_role_rehearses_what_it_owns(server, session, database_dsn, 
         assert db.rollback("001_t", confirm="001_t", preview=rehearsed).success
 
 
+@pytest.mark.long
 def test_psql_alone_is_enough(db, shop, session):
     connection = session()
     before = everything(connection), settings_of(connection), events(connection)
@@ -587,6 +596,7 @@ def test_psql_does_not_wait_for_ever(db, shop, session):
     assert connection.execute("SHOW lock_timeout").fetchone() == ("0",)
 
 
+@pytest.mark.long
 def test_inside_the_transaction_of_who_lends_the_connection(db, shop, database_dsn, folder):
     with psycopg.connect(database_dsn, autocommit=True) as lent:
         borrowed = mr.connect(connection=lent, dir=folder)
@@ -651,6 +661,7 @@ def test_on_the_command_line(db, shop, applied, database_dsn, folder):
     assert "Already rolled back" in err
 
 
+@pytest.mark.long
 def test_a_fingerprint_of_a_rehearsal_is_refused_after_a_change_on_the_command_line(
     db, shop, database_dsn, folder, session
 ):
@@ -663,6 +674,7 @@ def test_a_fingerprint_of_a_rehearsal_is_refused_after_a_change_on_the_command_l
     assert "The schema has changed since the preview" in err
 
 
+@pytest.mark.long
 def test_truncated_and_filled_again_is_emptied_all_the_same(db, applied, unchanged):
     applied(
         "001_t",

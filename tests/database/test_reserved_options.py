@@ -57,6 +57,7 @@ def test_those_of_relations_do_not_change_the_schema_hash(connection):
     assert value(connection, "SELECT schema_hash()") != before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "was", "now", "differs"),
     [
@@ -121,6 +122,7 @@ def test_lines_of_a_dump(line, wanted):
     assert without_own_options(f"before;\n{line}\nafter;\n") == f"before;\n{wanted}\nafter;\n"
 
 
+@pytest.mark.long
 def test_a_prelude_that_was_dumped_with_them_runs_on_any_server(server, folder, write, tmp_path):
     dump = tmp_path / "dump.sql"
     dump.write_text("CREATE TABLE old (a int);\nALTER TABLE ONLY old ALTER COLUMN a SET (pg_attver=7);\n")

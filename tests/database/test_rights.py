@@ -105,6 +105,7 @@ def test_default_privileges_of_supabase_open_nothing(empty_dsn, way):
             connection.execute("UPDATE migration_history SET rollback_sql = 'DROP TABLE customers'")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("world")
 def test_default_privileges_of_others_leave_them_no_more_than_reading(empty_dsn):
     # a backup reads by them; an application could rewrite the rollback SQL that a DBA then runs
@@ -189,6 +190,7 @@ def test_closing_leaves_to_others_what_they_have(db, session):
     assert connection.execute(may).fetchall() == [(True,), (True,), (False,)]  # it passes no more on
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("world")
 def test_what_cannot_be_closed_is_said(db, session, database_dsn):
     connection = session()

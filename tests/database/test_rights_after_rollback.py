@@ -94,6 +94,7 @@ def test_what_its_rollback_does_not_take_back_is_not_restored(db, write, session
         assert differences == ["+ grant relation public.desk", "+ grant relation public.sq"]
 
 
+@pytest.mark.long
 def test_what_default_privileges_give_to_its_objects_goes_with_them(db, write, session):
     session().execute(DEFAULTS)
     write("0_base", BASE, "SELECT 1;")
@@ -140,6 +141,7 @@ def test_rights_that_default_privileges_add_to_what_comes_back_are_not_restored(
     assert not found.unexpected
 
 
+@pytest.mark.long
 def test_a_comment_that_goes_with_its_object_is_not_restored(db, write):
     write(
         "0_base",

@@ -282,6 +282,7 @@ def test_who_holds_a_lock_is_told(
         assert status(shop, TOP) == "applied"
 
 
+@pytest.mark.long
 def test_a_rollback_that_was_broken_off_is_named_when_the_panel_is_rebuilt(
     shop: mr.Migrations, session: Callable[..., psycopg.Connection]
 ) -> None:

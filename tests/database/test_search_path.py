@@ -42,6 +42,7 @@ def test_reaches_psql_as_well(shop, write_migration, session):
     assert not exists(session(), "shop.users")
 
 
+@pytest.mark.long
 def test_reaches_statements_outside_a_transaction(db, shop, write_migration, session):
     write_migration(
         "001_users",
@@ -53,6 +54,7 @@ def test_reaches_statements_outside_a_transaction(db, shop, write_migration, ses
     assert not exists(session(), "shop.users")
 
 
+@pytest.mark.long
 def test_the_callers_path_is_as_it_was_afterwards(shop, write_migration):
     write_migration("001_users", "CREATE TABLE users ();\n-- ROLLBACK START\nDROP TABLE users;\n-- ROLLBACK END")
     shop.apply()

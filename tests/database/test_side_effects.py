@@ -122,6 +122,7 @@ def test_with_consent_it_runs_and_says_so(db, rollback, session):
     assert last_event(session())["details"]["consent"] is True
 
 
+@pytest.mark.long
 def test_psql_is_protected_too(db, rollback, session):
     rollback("SELECT setval('seq', 41);")
     success, message, report = session().execute("SELECT * FROM rehearse_migration_rollback('001_t')").fetchone()
@@ -162,6 +163,7 @@ def test_an_event_trigger_counts(db, rollback, session):
     assert db.rehearse("001_t").success
 
 
+@pytest.mark.long
 def test_sql_that_is_built_while_it_runs_is_said_to_be_unseen(db, rollback):
     rollback("DROP TABLE plain; DO $$ BEGIN EXECUTE 'DROP TABLE ' || quote_ident('numbered'); END $$;")
     rehearsed = db.rehearse("001_t")

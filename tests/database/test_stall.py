@@ -220,6 +220,7 @@ def test_a_borrowed_connection_has_no_watch(database_dsn: str, rewrite: str, ses
         )
 
 
+@pytest.mark.long
 def test_in_the_terminal(database_dsn: str, rewrite: str, session: Open) -> None:
     out, err = io.StringIO(), io.StringIO()
     with reading(session, "SELECT count(*) FROM big"):
@@ -238,6 +239,7 @@ def test_a_time_that_is_none(db: mr.Migrations, rewrite: str) -> None:
         db.rehearse(rewrite, max_stall="soon")
 
 
+@pytest.mark.long
 def test_with_psql_alone_what_is_foreseen_decides(applied: Callable[..., str], session: Open) -> None:
     connection = session()
     applied(

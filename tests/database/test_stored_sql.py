@@ -40,6 +40,7 @@ def registered(db, write_migration, session):
 NAMES = sorted({name.partition(".")[0] for name in FILES})
 
 
+@pytest.mark.long
 def test_what_is_stored_as_registered_is_no_warning(db, registered):
     for name in NAMES:
         assert not any("stored" in warning for warning in db.check(name).warnings), name

@@ -107,6 +107,7 @@ def test_an_event_between_saving_and_rolling_back_is_not_lost(db, session, elsew
     db.require_system()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", [0, 1])
 def test_it_goes_alone(db, applied, session, place):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
@@ -132,6 +133,7 @@ def test_a_dependent_of_the_system_blocks_it(db, write_migration):
     db.require_system()
 
 
+@pytest.mark.long
 def test_in_a_schema_of_its_own_nothing_else_is_touched(empty_dsn, elsewhere):
     with mr.connect(empty_dsn, schema="Ops") as db:
         db.install()

@@ -60,6 +60,7 @@ def test_another_order_of_columns_counts_as_restored_with_a_remark(db, applied, 
     assert "columns stand in another order: public.t" in found.message
 
 
+@pytest.mark.long
 def test_what_others_did_since_stays(db, applied, session):
     session().execute("CREATE TABLE t (a int)")
     applied(
@@ -97,6 +98,7 @@ def test_a_chain_is_verified_as_a_whole(db, applied):
     assert [step.verification for step in ended.results] == [None] * 3
 
 
+@pytest.mark.long
 def test_a_chain_over_something_else_between(db, applied, session):
     applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;")
     session().execute("CREATE TABLE by_hand ()")
@@ -130,6 +132,7 @@ def test_one_of_a_run_of_several_is_told_by_what_it_made(db, write_migration):
     assert kinds(found.differences) == [("created", "sequence", "public.s")]
 
 
+@pytest.mark.long
 def test_one_of_a_run_that_dropped_what_another_of_it_made(db, write_migration, monkeypatch):
     monkeypatch.setattr("migrollback_nb.operations.apply.RUNS_APART", 0)
     write_migration("001_t", "CREATE TABLE t (a int, b text);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END\n")
@@ -166,6 +169,7 @@ def test_one_of_a_run_that_replaced_what_another_of_it_made(db, write_migration,
     assert db.rollback("002_v", confirm="002_v").verification.verdict == "restored"
 
 
+@pytest.mark.long
 def test_one_of_a_run_that_changed_what_was_there_before(db, write_migration, session, monkeypatch):
     monkeypatch.setattr("migrollback_nb.operations.apply.RUNS_APART", 0)
     session().execute("CREATE TABLE t (a int, b int)")
@@ -220,6 +224,7 @@ def test_another_rollback_than_the_rehearsed_one(db, write_migration, session):
     assert kinds(found.unexpected) == [("dropped", "column", "public.rows.a"), ("dropped", "table", "public.rows")]
 
 
+@pytest.mark.long
 def test_applied_again_counts_from_then(db, applied, session):
     applied("001_t", "CREATE TABLE IF NOT EXISTS t (a int);", "DROP TABLE t;")
     db.rollback("001_t", confirm="001_t")
@@ -239,6 +244,7 @@ def test_outside_a_transaction(db, applied):
     assert db.rollback("001_t", confirm="001_t").verification.verdict == "restored"
 
 
+@pytest.mark.long
 def test_one_of_a_run_that_goes_outside_a_transaction(db, write_migration):
     write_migration("001_t", "CREATE TABLE t (a int);\n-- ROLLBACK START\nDROP TABLE t;\n-- ROLLBACK END")
     outside = (
@@ -254,6 +260,7 @@ def test_one_of_a_run_that_goes_outside_a_transaction(db, write_migration):
     assert db.rollback("003_u", confirm="003_u").verification.verdict == "restored"
 
 
+@pytest.mark.long
 def test_psql_can_ask(applied, session):
     applied("001_t", "CREATE TABLE t (a int); CREATE SEQUENCE s;", "DROP TABLE t;")
     connection = session()
@@ -284,6 +291,7 @@ def test_the_audit_log_says_it(db, applied, session):
     assert db.verify_events().intact
 
 
+@pytest.mark.long
 def test_no_snapshots_no_verification(db, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     before = len(events(session(), around=True))
@@ -372,6 +380,7 @@ def test_diff_of_a_snapshot_that_there_is_not(db):
             db.diff(wanted)
 
 
+@pytest.mark.long
 def test_a_beginning_that_several_snapshots_share(db):
     for number in range(17):  # of 17 two begin with the same digit
         db.snapshot("001_t", str(number))

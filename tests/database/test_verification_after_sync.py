@@ -87,6 +87,7 @@ def test_a_late_registration_is_not_compared_with_what_held_it_already(db, tool,
     assert undone(db, "001_a").verdict == "unknown"
 
 
+@pytest.mark.long
 def test_what_we_did_in_between_is_not_taken_for_the_tools(db, tool, write_migration):
     db.sync()
     tool("001_a", "CREATE TABLE a (x int);", "DROP TABLE a;")
@@ -96,6 +97,7 @@ def test_what_we_did_in_between_is_not_taken_for_the_tools(db, tool, write_migra
     assert undone(db, "001_a").verdict == "unknown"
 
 
+@pytest.mark.long
 def test_a_sync_with_nothing_new_takes_one_only_where_the_schema_has_changed(db, tool, session):
     connection = session()
     count = "SELECT count(*) FROM migration_snapshots"

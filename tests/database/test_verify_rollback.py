@@ -110,6 +110,7 @@ def test_in_a_panel(db: mr.Migrations, applied: Applied, session: Session) -> No
     assert "verify-rollback 001_t" in shown
 
 
+@pytest.mark.long
 def test_later_it_is_compared_with_what_stood_right_after_it(
     db: mr.Migrations, applied: Applied, session: Session
 ) -> None:
@@ -125,6 +126,7 @@ def test_later_it_is_compared_with_what_stood_right_after_it(
     assert last_event(session(), around=True)["details"]["differences"][0] == "+ table public.u"
 
 
+@pytest.mark.long
 def test_a_chain_is_verified_as_a_whole(db: mr.Migrations, applied: Applied, session: Session, run: Run) -> None:
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "SELECT 1;", depends_on=["001_a"])

@@ -130,6 +130,7 @@ def test_workflow_2_roll_back_recent(shell: Callable, features: mr.Migrations, e
     assert "Migration rolled back successfully" in printed
 
 
+@pytest.mark.long
 def test_workflow_3_add_rollback_to_existing(
     shell: Callable, db: mr.Migrations, write_migration: Callable[[str, str], Path]
 ) -> None:

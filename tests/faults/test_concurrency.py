@@ -31,6 +31,7 @@ def test_fifty_at_once_run_it_exactly_once(applied, session, database_dsn):
     assert events(session()).count("rolled_back") == 1
 
 
+@pytest.mark.long
 def test_several_clients_at_once(applied, session, database_dsn, folder):
     session().execute("CREATE TABLE ran ()")
     applied("001_t", "SELECT 1;", "INSERT INTO ran DEFAULT VALUES; SELECT pg_sleep(0.2);")
@@ -96,6 +97,7 @@ def test_a_base_goes_while_its_dependent_is_registered(applied, session, isolati
     assert exists(session(), "base")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
 def test_a_dependency_is_added_while_the_base_goes(applied, session, isolation):
     applied(*BASE)
@@ -126,6 +128,7 @@ def test_a_base_that_is_rolled_back_gets_no_new_dependents(db, applied, write_mi
     assert "002_dependent" not in set(db.history()["migration_name"])
 
 
+@pytest.mark.long
 def test_two_chains_that_share_migrations_do_not_lock_each_other_out(applied, session):
     applied("001_a", "SELECT 1;", "SELECT pg_sleep(0.2);")
     applied("002_b", "SELECT 1;", "SELECT pg_sleep(0.2);")
@@ -139,6 +142,7 @@ def test_two_chains_that_share_migrations_do_not_lock_each_other_out(applied, se
     assert sorted(answer[0][0] for answer in (one.result(), other.result())) == [False, True]
 
 
+@pytest.mark.long
 def test_a_change_by_hand_waits_for_a_rollback_that_runs(applied, session, latch):
     applied(*SLOW_BASE)
     first, second = session(), session()

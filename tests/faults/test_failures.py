@@ -145,6 +145,7 @@ def test_rows_are_back_too(db, applied, session):
     assert value(session(), "SELECT sum(a) FROM t") == 500500
 
 
+@pytest.mark.long
 def test_the_specified_steps_after_failed(db, applied, write_migration, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE nowhere;")
     with pytest.raises(mr.RollbackFailed):
@@ -296,6 +297,7 @@ LONG = (
 )
 
 
+@pytest.mark.long
 def test_a_long_statement_that_fails_is_told_by_every_command(db, applied, write_migration):
     write_migration("001_up", f"{LONG};\n-- ROLLBACK START\nSELECT 1;\n-- ROLLBACK END\n")
     with pytest.raises(mr.ApplyFailed, match="missing_type") as failed:
@@ -311,6 +313,7 @@ def test_a_long_statement_that_fails_is_told_by_every_command(db, applied, write
     assert (failed.value.sqlstate, failed.value.statement_number) == ("42704", 2)
 
 
+@pytest.mark.long
 def test_a_refusal_whose_hint_cannot_be_found_is_a_refusal(db, applied, monkeypatch):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
@@ -323,6 +326,7 @@ def test_a_refusal_whose_hint_cannot_be_found_is_a_refusal(db, applied, monkeypa
         db.plan("009_nowhere")
 
 
+@pytest.mark.long
 def test_a_body_that_cannot_be_read_is_looked_at_by_its_words(db, applied, monkeypatch):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied(

@@ -62,6 +62,7 @@ def attempts(db, connection):
     return attempts
 
 
+@pytest.mark.long
 def test_hidden_from_the_parser(db, attempts, write_migration):
     def register(name, sql):
         write_migration(name, f"-- ROLLBACK START\n{sql}\n-- ROLLBACK END")

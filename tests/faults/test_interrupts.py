@@ -120,6 +120,7 @@ def test_the_command_line_says_the_same(
     assert words in err.getvalue()
 
 
+@pytest.mark.long
 def test_programs_are_told_what_stays(
     db: mr.Migrations, applied: Callable[..., str], write_migration: Callable[[str, str], Path], database_dsn: str
 ) -> None:

@@ -52,6 +52,7 @@ def test_it_is_tried_again_until_the_lock_is_free(database_dsn, folder, table, s
     assert status(session(), table) == "rolled_back"
 
 
+@pytest.mark.long
 def test_others_wait_behind_us_no_longer_than_the_timeout(hasty, table, session):
     reader, other = session(), session()
     reader.execute("BEGIN; SELECT * FROM t")
@@ -95,6 +96,7 @@ def test_questions_do_not_wait_for_the_gate(hasty, table, session):
     holder.execute("COMMIT")
 
 
+@pytest.mark.long
 def test_psql_waits_for_the_gate_with_an_end(table, session):
     holder, other = session(), session(options="-c lock_timeout=200ms")
     holder.execute("BEGIN; SELECT lock_migrations()")
@@ -244,6 +246,7 @@ SAFE = {
 }
 
 
+@pytest.mark.long
 def test_safe_settings_reach_the_server(applied, session, database_dsn, folder):
     session().execute("CREATE TABLE seen (name text, setting text)")
     applied("001_t", "SELECT 1;", f"INSERT INTO seen SELECT n, current_setting(n) FROM unnest(ARRAY{list(SAFE)}) n;")
@@ -269,6 +272,7 @@ def test_safe_settings_reach_statements_outside_a_transaction(applied, session, 
     assert dict(session().execute("SELECT * FROM seen").fetchall()) == {name: SAFE[name] for name in names}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limit", ["lock_timeout", "statement_timeout", "idle_timeout"])
 def test_a_limit_that_postgresql_cannot_read_is_an_error_in_words(applied, session, database_dsn, folder, limit):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")

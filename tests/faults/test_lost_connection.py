@@ -67,6 +67,7 @@ def test_lost_at_commit(through, cutter, table, session, before):
     assert through.check(table).can_rollback is before  # and the connection is good again
 
 
+@pytest.mark.long
 def test_lost_at_commit_of_a_chain(through, cutter, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
@@ -76,6 +77,7 @@ def test_lost_at_commit_of_a_chain(through, cutter, applied, session):
     assert not exists(session(), "a")
 
 
+@pytest.mark.long
 def test_lost_at_commit_of_a_failure(through, cutter, applied, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE nowhere;")
     with cut_at_commit_of_the_rollback(cutter), pytest.raises(mr.MigrollbackError) as caught:
@@ -86,6 +88,7 @@ def test_lost_at_commit_of_a_failure(through, cutter, applied, session):
     assert events(session()).count("failed") == 1
 
 
+@pytest.mark.long
 def test_lost_at_commit_of_a_refusal(through, cutter, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "SELECT 1;", "SELECT 1;", depends_on=["001_a"])
@@ -94,6 +97,7 @@ def test_lost_at_commit_of_a_refusal(through, cutter, applied, session):
     assert "failed" not in events(session())
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("impatient")
 def test_lost_at_commit_and_no_one_answers_afterwards(through, cutter, table, session):
     with cut_at_commit_of_the_rollback(cutter, for_good=True), pytest.raises(mr.ConnectionFailed) as caught:
@@ -190,6 +194,7 @@ def test_killed_while_psql_runs_it(asleep, session):
     assert status(session(), "001_t") == "applied"
 
 
+@pytest.mark.long
 def test_killed_between_two_statements_outside_a_transaction(db, applied, session):
     connection = session()
     connection.execute("CREATE TABLE ran (statement int)")

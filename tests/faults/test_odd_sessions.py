@@ -24,6 +24,7 @@ def connect(database_dsn, folder):
         migrations.close()
 
 
+@pytest.mark.long
 def test_questions_are_answered_where_nothing_may_be_written(connect, applied, write_migration):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])
@@ -43,6 +44,7 @@ def test_questions_are_answered_where_nothing_may_be_written(connect, applied, w
     db.require_system()
 
 
+@pytest.mark.long
 def test_a_command_where_nothing_may_be_written_says_so(connect, applied):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     db = connect("default_transaction_read_only=on")
@@ -113,6 +115,7 @@ def test_the_rules_hang_on_no_setting(connect, write_migration, session, setting
     assert session().execute("SELECT intact FROM verify_migration_events()").fetchone() == (True,)
 
 
+@pytest.mark.long
 def test_without_counters_no_rollback_is_said_to_have_changed_nothing(connect, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     result = connect("track_counts=off").rollback("001_a", confirm="001_a")
@@ -120,6 +123,7 @@ def test_without_counters_no_rollback_is_said_to_have_changed_nothing(connect, a
     assert not result.unchanged
 
 
+@pytest.mark.long
 def test_without_counters_our_tables_are_guarded_all_the_same(connect, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a; UPDATE migration_history SET notes = 'x';")
     with pytest.raises(mr.RollbackFailed):

@@ -313,6 +313,7 @@ def test_our_functions_are_told_from_theirs(db, planted, session):
     )
 
 
+@pytest.mark.long
 def test_by_hand_a_literal_is_text(applied, planted, session):
     applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
     connection = session()

@@ -117,6 +117,7 @@ def test_statement_by_statement_is_refused_where_a_session_lasts_for_one_transac
     assert status(session(), "001_t") == "applied"
 
 
+@pytest.mark.long
 def test_it_is_refused_too_while_others_use_the_pool(pooled, write_migration, folder, session):
     write_migration("001_t", OUTSIDE)
     dsn = pooled("transaction")
@@ -159,6 +160,7 @@ def test_it_is_refused_too_where_the_pool_has_one_session_for_all(pooled, write_
     assert not exists(session(), "t")
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_statement_by_statement_in_session_mode(pooled, write_migration, folder, session):
     write_migration("001_t", OUTSIDE)

@@ -220,6 +220,7 @@ def test_who_touched_them_in_a_chain_is_told_apart(db, applied, session, place):
     } | {place: "failed"}
 
 
+@pytest.mark.long
 def test_in_a_chain_each_part_is_guarded(db, applied, session):
     applied("001_a", "CREATE TABLE a ();", "DROP TABLE a;")
     applied("002_b", "CREATE TABLE b ();", "DROP TABLE b;", depends_on=["001_a"])

@@ -65,6 +65,7 @@ def test_what_the_migrations_stand_on_runs_first_and_belongs_to_no_migration(ser
     assert prove_folder(folder, on=server.dsn()).counts["fails"] == 1
 
 
+@pytest.mark.long
 def test_a_dump_of_a_schema_runs_with_what_it_sets_for_its_session(server, folder, write, tmp_path):
     write("001_a", "CREATE TABLE own (n int REFERENCES app.t);", "DROP TABLE own;")
     dump = (
@@ -124,6 +125,7 @@ def test_no_role_is_made_on_a_named_server_and_the_missing_one_is_told(server, f
     assert value(admin, "SELECT count(*) FROM pg_roles WHERE rolname = 'prelude_nobody'") == 0
 
 
+@pytest.mark.long
 def test_a_role_that_no_one_makes_is_made_where_the_server_is_there_for_this_alone(server, folder, write, admin):
     write("001_a", "CREATE TABLE t (n int); GRANT SELECT ON t TO prelude_nobody;", "DROP TABLE t;")
     proof = prove_folder(folder, on=server.dsn(), own_server=True)
@@ -192,6 +194,7 @@ def test_a_supabase_folder_is_graded_on_a_server_of_our_own(folder, write):
     assert "pg_cron, " in proof.warnings[0]
 
 
+@pytest.mark.long
 def test_every_stand_in_for_an_extension_installs_and_answers():
     wanted = "".join(
         f'CREATE EXTENSION IF NOT EXISTS "{name}" SCHEMA extensions CASCADE;'
@@ -215,6 +218,7 @@ def test_every_stand_in_for_an_extension_installs_and_answers():
         assert value(connection, "SELECT decrypted_secret FROM vault.decrypted_secrets WHERE id = %s", secret) == "s"
 
 
+@pytest.mark.long
 def test_the_functions_read_what_the_api_sets_for_a_request():
     with scratch(private=True, preludes=find("supabase")) as made:
         connection = made.connect().connection

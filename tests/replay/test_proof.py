@@ -92,6 +92,7 @@ def test_rows_that_the_up_migration_made_are_not_lost_and_those_it_leaves_are_a_
     )
 
 
+@pytest.mark.long
 def test_what_is_left_differs_and_whether_it_reapplies_is_told_apart(write, verdicts):
     write("001_a", "CREATE TABLE a (n int);", "SELECT 1;")
     write("002_b", "CREATE TABLE IF NOT EXISTS b (n int);", "SELECT 1;")
@@ -217,11 +218,13 @@ def test_a_long_statement_that_fails_stops_no_other(write, verdicts, statement):
     assert found["002_f"].lines()[0].endswith("… (the rest is left out)")
 
 
+@pytest.mark.long
 def test_what_is_missing_is_found_behind_the_part_that_is_kept(write, verdicts):
     write("001_a", f"SELECT '{'x' * 2500}' FROM nowhere.t;", "SELECT 1;")
     assert any("schema nowhere" in remark for remark in verdicts()["001_a"].remarks)
 
 
+@pytest.mark.long
 def test_a_hint_that_cannot_be_found_stops_nothing(write, verdicts, monkeypatch):
     monkeypatch.setattr("migrollback_nb.replay.hints.hint_for", lambda *_, **__: 1 / 0)
     monkeypatch.setattr("migrollback_nb.replay.filling.compared_values", lambda _: 1 / 0)
@@ -230,6 +233,7 @@ def test_a_hint_that_cannot_be_found_stops_nothing(write, verdicts, monkeypatch)
     assert [verdict.grade for verdict in verdicts().values()] == ["fails", "restores"]
 
 
+@pytest.mark.long
 def test_expressions_nested_beyond_protobufs_own_limit_are_read(write, verdicts):
     columns = " || ".join(f"'{number}'" for number in range(300))
     write("001_a", f"CREATE VIEW v AS SELECT {columns} AS c;", "DROP VIEW v;")
@@ -260,6 +264,7 @@ def test_rows_that_break_an_up_migration_are_left_out_and_said_so(write, verdict
     assert found["003_c"].grade == "loses_data", "the next one has rows again"
 
 
+@pytest.mark.long
 def test_rows_that_a_failing_migration_asked_for_are_not_laid_to_the_next(write, verdicts):
     write("001_a", "CREATE TABLE a (id serial PRIMARY KEY, state text);", "DROP TABLE a;")
     write("002_b", "UPDATE a SET state = 'x' WHERE state = 'failed'; SELECT 1 / 0;", "SELECT 1;")
@@ -276,6 +281,7 @@ def test_an_up_migration_that_fails_with_and_without_rows_fails_for_its_own_reas
     assert verdicts()["002_b"].sqlstate == "22012"
 
 
+@pytest.mark.long
 def test_a_table_that_nothing_can_be_put_into_is_named_where_it_matters(write, verdicts):
     write(
         "001_a",
@@ -316,6 +322,7 @@ def test_what_a_rollback_leaves_is_seen_where_nothing_is_altered(write, verdicts
     assert kind in {found.to_dict()["kind"] for found in verdict.differences}
 
 
+@pytest.mark.long
 def test_sequences_are_no_data(write, verdicts):
     write("001_a", "CREATE SEQUENCE s;", "DROP SEQUENCE s;")
     write("002_b", "SELECT nextval('s');", "SELECT nextval('s');")

@@ -136,6 +136,7 @@ def test_what_a_killed_process_left_is_dropped_by_the_next_and_what_is_in_use_is
     assert kept not in scratch_databases(admin)
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_nothing(server, admin):
     process, name = hold(server.dsn())
     process.send_signal(signal.SIGINT)
@@ -205,6 +206,7 @@ def test_the_embedded_server_is_the_default():
         assert not scratch_databases(connection)
 
 
+@pytest.mark.long
 def test_a_private_server_may_be_asked_for():
     with scratch(private=True) as made:
         assert Path(made.database.target.host) != embedded.data_folder()
@@ -245,6 +247,7 @@ def test_an_extension_that_is_nowhere_is_named_with_the_hint(monkeypatch):
         pass
 
 
+@pytest.mark.long
 def test_programs_that_are_named_are_used_and_others_refused(monkeypatch, tmp_path):
     own = find_servers(every=False)[0][-1]
     monkeypatch.setenv(programs.VARIABLE, str(own.bin))
@@ -272,6 +275,7 @@ def test_a_private_server_ends_with_a_process_that_is_killed():
     eventually(lambda: not folder.exists(), "the guardian has removed the server's folder")
 
 
+@pytest.mark.long
 def test_a_private_server_that_does_not_start_says_why_and_leaves_nothing(monkeypatch):
     own = find_servers(every=False)[0][-1]
     with tempfile.TemporaryDirectory(

@@ -52,6 +52,7 @@ TYPES = [
 ]
 
 
+@pytest.mark.long
 def test_a_table_with_rows_of_its_own_gets_more(write, verdicts):
     write(
         "001_a",
@@ -214,6 +215,7 @@ def test_a_default_does_not_pass_for_the_value_that_was_lost(write, verdicts):
     assert (verdict.grade, verdict.differences[0].columns) == ("loses_data", ("f", "t", "m"))
 
 
+@pytest.mark.long
 def test_every_label_of_an_enum_occurs(write, verdicts):
     write(
         "001_a",
@@ -254,6 +256,7 @@ def test_values_that_a_migration_asks_for_occur_with_a_flag_and_without(write, v
     )
 
 
+@pytest.mark.long
 def test_what_a_migration_puts_in_and_its_rollback_takes_out_by_name_is_its_own(write, verdicts):
     write(
         "001_a",

@@ -106,6 +106,7 @@ def test_concurrently_goes_outside_a_transaction(db, write_migration, roll_back_
     assert schema_of(session()) == before
 
 
+@pytest.mark.long
 def test_names_that_the_up_migration_qualifies_stay_qualified(db, write_migration, database_dsn):
     write_migration("001_base", BASE)
     write_migration("002_change", "ALTER TABLE public.users DROP COLUMN old;")
@@ -125,6 +126,7 @@ def test_what_the_text_alone_says_needs_no_replay(db, write_migration):
     )
 
 
+@pytest.mark.long
 def test_an_earlier_migration_that_fails_is_named(db, write_migration, database_dsn):
     write_migration("001_base", "\nCREATE TABLE t (a no_such_type);")
     write_migration("002_change", "ALTER TABLE t DROP COLUMN a; CREATE TABLE u (a int);")
@@ -143,6 +145,7 @@ def test_a_server_that_does_not_answer_is_no_hindrance(db, write_migration):
     assert suggested.warnings[0].startswith("What was there before is not known: ")
 
 
+@pytest.mark.long
 def test_what_was_looked_up_before_the_up_migration_failed_is_used(db, write_migration, database_dsn):
     write_migration("001_base", "CREATE TABLE t (a int, b text);")
     write_migration("002_change", "ALTER TABLE t DROP COLUMN b; ALTER TABLE t DROP COLUMN no_such;")
@@ -171,6 +174,7 @@ def test_an_up_migration_that_cannot_be_read_gets_a_block_to_fill_in(db, write_m
         db.template("002_absent")
 
 
+@pytest.mark.long
 def test_a_block_takes_the_place_of_another_tools_rollback_block(db, write_migration, database_dsn):
     write_migration(
         "001_t", "-- migrate:up\nCREATE TABLE t (v text); -- ěšč\n\n-- migrate:down\nDROP TABLE t; SELECT 'and more';\n"

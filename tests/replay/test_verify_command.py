@@ -88,6 +88,7 @@ def scratch_databases(server):
         ).fetchone()[0]
 
 
+@pytest.mark.long
 def test_nothing_is_left_on_the_server(write, verdicts, server):
     write("001_a", "CREATE TABLE a (n int);", "SELECT 1;")
     verdicts()
@@ -127,6 +128,7 @@ def test_a_missing_extension_is_named_and_nothing_is_graded(write, server, folde
     assert "001_a.sql:1" in err
 
 
+@pytest.mark.long
 def test_roles_need_a_server_of_their_own(write, server, folder):
     write(
         "001_a",
@@ -180,6 +182,7 @@ def test_json_is_an_array_with_the_promised_keys(three, server, folder):
     assert [row["reapplies"] for row in rows] == [True, True, None]
 
 
+@pytest.mark.long
 def test_tab_separated_text_has_the_same_columns(three, server, folder):
     _, out, _ = run(server, folder, "--format", "tsv")
     lines = out.splitlines()
@@ -232,6 +235,7 @@ def test_a_report_that_cannot_be_written_is_said_before_the_work(three, server, 
     assert "there is no folder" in err
 
 
+@pytest.mark.long
 def test_a_terminal_gets_a_bar(three, server, folder):
     ours, theirs = pty.openpty()
     seen = []
@@ -295,6 +299,7 @@ def test_a_connected_user_asks_without_touching_that_database(three, server, db)
     assert db.list().empty
 
 
+@pytest.mark.long
 def test_the_magic_needs_no_connection(three, server, folder):
     from migrollback_nb.cli.magics import Magic
 

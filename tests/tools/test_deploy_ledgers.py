@@ -300,6 +300,7 @@ def test_a_ledger_in_the_schema_of_the_search_path_comes_before_one_in_public(da
         assert value(session(), "SELECT count(*) FROM app.schema_migrations") == 0
 
 
+@pytest.mark.long
 def test_a_ledger_of_another_name_is_named_by_a_setting(database_dsn, folder, session):
     connection = session()
     connection.execute("CREATE SCHEMA ops; CREATE TABLE ops.applied (version varchar PRIMARY KEY)")

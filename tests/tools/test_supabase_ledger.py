@@ -93,6 +93,7 @@ def test_resolving_as_rolled_back_takes_it_out_too(db, applied, ledger, session)
     assert ledger() == []
 
 
+@pytest.mark.long
 def test_outside_a_transaction_it_goes_with_the_end(db, applied, ledger):
     applied(
         "20250120_add_t",
@@ -125,6 +126,7 @@ def test_tables_of_others_are_left_alone(db, applied, session, table):
     assert not db.database.queries.uses_supabase()
 
 
+@pytest.mark.long
 def test_an_older_ledger_without_names(db, applied, session):
     session().execute(
         "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY"

@@ -256,6 +256,7 @@ PSQL_PID = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_an_upgrade_that_is_interrupted_leaves_the_older_system_whole(old, server):
     dsn = old()
@@ -296,6 +297,7 @@ def roles(server):
         server.execute(f"DO $$ BEGIN IF to_regrole('{role}') IS NULL THEN CREATE ROLE {role} LOGIN; END IF; END $$")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("roles")
 def test_who_was_granted_all_is_granted_what_is_new_and_no_one_else(old, upgrade):
     dsn = old()
@@ -451,6 +453,7 @@ def test_not_installed_names_where_it_looked_and_where_the_system_is(empty_dsn):
             )
 
 
+@pytest.mark.long
 @pytest.mark.versions
 def test_a_database_that_was_dumped_and_restored_is_up_to_date(old, server, empty_dsn):
     dsn = old()
