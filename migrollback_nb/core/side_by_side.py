@@ -18,10 +18,15 @@ _TOKENS, _PAIRS = 400, 2500
 #: Lines less alike than this are not two versions of one line.
 _ALIKE = 0.35
 
-_REMOVED = "background:light-dark(#ffebe9,#4a1f1d)"
-_ADDED = "background:light-dark(#dafbe1,#173d24)"
-_REMOVED_WORDS = "text-decoration:underline;font-weight:600;background:light-dark(#ffc1ba,#7a2e2a)"
-_ADDED_WORDS = "text-decoration:underline;font-weight:600;background:light-dark(#a6f0b9,#1f6a38)"
+# Each ground with the ink that reads on it: a page in the dark may not say that it is. What does not know light-dark()
+# shows neither.
+_INK = "color:light-dark(#1a1a1a,#f0f0f0)"
+_REMOVED = f"background:light-dark(#ffebe9,#4a1f1d);{_INK}"
+_ADDED = f"background:light-dark(#dafbe1,#173d24);{_INK}"
+#: The former is that by which a page in the dark says so.
+_CLASS = 'class="migrollback-sql migrollback-diff"'
+_REMOVED_WORDS = "text-decoration:underline;font-weight:600;background:light-dark(#ffc1ba,#7a2e2a);color:inherit"
+_ADDED_WORDS = "text-decoration:underline;font-weight:600;background:light-dark(#a6f0b9,#1f6a38);color:inherit"
 _CODE = "white-space:pre-wrap;overflow-wrap:anywhere;font-family:monospace;text-align:left;vertical-align:top"
 
 
@@ -95,7 +100,7 @@ def side_by_side(old: str, new: str, headings: tuple[str, str]) -> str:
             left, right = _marked(pair.old, pair.new)
             rows.append(f"<tr>{_cell(left, '-', _REMOVED)}{_cell(right, '+', _ADDED)}</tr>")
     return (
-        '<table class="migrollback-diff" style="width:100%;table-layout:fixed;border-collapse:collapse">'
+        f'<table {_CLASS} style="width:100%;table-layout:fixed;border-collapse:collapse">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
@@ -104,7 +109,7 @@ def one_sided(text: str, *, added: bool) -> str:
     """A text that is there on one side only, as HTML: each line with its sign."""
     sign, ground = ("+", _ADDED) if added else ("-", _REMOVED)
     lines = "".join(f"{sign} {html.escape(line)}\n" for line in _lines(text))
-    return f'<pre class="migrollback-diff" style="{_CODE};{ground};overflow:visible;padding:.2em .5em">{lines}</pre>'
+    return f'<pre {_CLASS} style="{_CODE};{ground};overflow:visible;padding:.2em .5em">{lines}</pre>'
 
 
 def _lines(text: str) -> list[str]:

@@ -1,5 +1,7 @@
 """A diff shows DDL: what came or went whole, of what stays the lines that differ, old beside new, the words marked."""
 
+import re
+
 import pytest
 
 from migrollback_nb.core.results import SchemaChange, SchemaDiff
@@ -149,3 +151,15 @@ def test_a_line_stands_beside_the_likest():
     assert [(one.old, one.new) for one in found] == [
         (None, "zero bytea"), ("a integer", "a bigint"), ("b text", "b text NOT NULL"),
     ]  # fmt: skip
+
+
+def test_each_ground_has_ink_that_reads_on_it_and_follows_the_page():
+    for html in (
+        side_by_side("a", "b", ("was", "is")),
+        with_definitions(SchemaDiff(changes=TABLE))._repr_html_(),
+    ):
+        # the class by which a page in the dark says so
+        assert 'class="migrollback-sql migrollback-diff"' in html
+        grounds = re.findall(r'style="([^"]*background:light-dark[^"]*)"', html)
+        assert grounds
+        assert all("color:light-dark" in style or "color:inherit" in style for style in grounds)
