@@ -3,6 +3,7 @@ const ARROWS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowR
 const VIEWS = [["plan", "Plan"], ["graph", "Graph"], ["lanes", "Lanes"], ["tables", "Tables"]];
 const NOTHING = { ids: [], names: [], short: [], words: [], status: [], bare: [], edges: [] };
 const AT_ONCE = 200; // so many numbers are written at once, more when the marks are seen
+const NAMED_AT_ONCE = 250; // so many nodes get their name for screen readers before the page may do something else
 const BESIDE = 400; // so wide is the list beside the drawing
 let panels = 0;
 
@@ -40,11 +41,16 @@ function render({ model, el }) {
   let ids = new WeakMap(); // element -> id of a node, or key of an edge
   let marked = { nodes: new Map(), edges: new Map(), start: null };
   let numbered = null; // the numbers in the drawing
+  let numberedAround = null; // the part of it that has them: left, top, right, bottom; null: all of it
+  let misnamed = new Set(); // ids of nodes that are called as before
   let first = null; // id of the first node that can be chosen
   let stop = null; // the node that Tab comes to
   let drawn = null; // which view it is
 
-  const scroller = scrollerOf(frame, () => minimap.moved());
+  const scroller = scrollerOf(frame, () => {
+    minimap.moved();
+    renumber();
+  });
   const hand = handOf(frame, scroller);
   const colour = (name) => getComputedStyle(el).getPropertyValue(`--migrollback-map-${name || "node"}`) || "#808080";
   const minimap = minimapOf(scroller, colour);
@@ -180,23 +186,17 @@ function render({ model, el }) {
         if (sort) marked.edges.set(edge, sort);
       }
     }
-    for (const [id, sort] of before.nodes) {
-      const node = picture.nodes.get(id);
-      if (!node || marked.nodes.get(id) === sort) continue;
-      node.classList.remove("chosen", "falls", "needs", "rests");
-      if (sort === "chosen") node.setAttribute("aria-pressed", "false");
-    }
+    const node = chosenNode();
+    // before anything is changed: to measure then takes as long as to lay all of it out
+    if (picture.overlay && node && frame.clientWidth) scroller.reveal(node, scroller.boxes(picture.nodes).get(chosen));
+    if (picture.overlay) {
+      picture.overlay.draw(marked.nodes);
+      if (before.start !== start && before.start !== null) picture.nodes.get(facts.ids[before.start])?.setAttribute("aria-pressed", "false");
+      node?.setAttribute("aria-pressed", "true");
+    } else repaint(before.nodes, marked.nodes);
     for (const [edge, sort] of before.edges) edge.classList.remove(sort);
-    for (const [id, sort] of marked.nodes) {
-      if (before.nodes.get(id) === sort) continue;
-      const node = picture.nodes.get(id);
-      if (sort === "chosen") {
-        node.classList.add("falls", "chosen");
-        node.setAttribute("aria-pressed", "true");
-      } else node.classList.add(sort);
-    }
     for (const [edge, sort] of marked.edges) edge.classList.add(sort);
-    picture.svg?.classList.toggle("migrollback-marked", start !== null);
+    picture.svg?.classList.toggle("migrollback-marked", start !== null && !picture.overlay);
     numbered?.remove();
     // a plan counts its own steps
     numbered = null;
@@ -205,21 +205,57 @@ function render({ model, el }) {
     stopAt(picture.nodes.has(chosen) ? chosen : first);
     said.textContent = marks ? sentence() : "";
     marked.facts = facts;
+    for (const id of [...before.nodes.keys(), ...marked.nodes.keys()]) misnamed.add(id);
     const listed = before.start !== start || before.facts !== facts;
     const mine = marked;
     afterwards(() => {
       if (mine === marked) numbering();
-      for (const id of new Set([...before.nodes.keys(), ...marked.nodes.keys()])) {
-        if (picture.nodes.has(id)) name(picture.nodes.get(id), id, marked.marks);
-      }
+      rename();
       if (listed) refill();
       minimap.draw(picture.nodes, (id) => marked.nodes.get(id)?.replace("rests", ""));
     });
-    const node = chosenNode();
-    if (node && frame.clientWidth) scroller.reveal(node);
+    if (!picture.overlay && node && frame.clientWidth) scroller.reveal(node);
+  };
+  const repaint = (before, now) => {
+    for (const [id, sort] of before) {
+      const node = picture.nodes.get(id);
+      if (!node || now.get(id) === sort) continue;
+      node.classList.remove("chosen", "falls", "needs", "rests");
+      if (sort === "chosen") node.setAttribute("aria-pressed", "false");
+    }
+    for (const [id, sort] of now) {
+      if (before.get(id) === sort) continue;
+      const node = picture.nodes.get(id);
+      if (sort === "chosen") {
+        node.classList.add("falls", "chosen");
+        node.setAttribute("aria-pressed", "true");
+      } else node.classList.add(sort);
+    }
+  };
+  const rename = () => {
+    let left = NAMED_AT_ONCE;
+    for (const id of misnamed) {
+      if (!left) return afterwards(rename);
+      misnamed.delete(id);
+      left -= 1;
+      if (picture.nodes.has(id)) name(picture.nodes.get(id), id, marked.marks);
+    }
   };
   // numbers in the drawing, where there is room for them; they stand in names and list as well
-  const count = (marks) => numbersOf(marks, (place) => facts.ids[place], scroller.boxes(picture.nodes), picture.svg);
+  const count = (marks) => {
+    // of very many only those around what is seen: others are written when it moves there
+    numberedAround = marks.falling.length > AT_ONCE ? around(scroller.seen()) : null;
+    return numbersOf(marks, (place) => facts.ids[place], scroller.boxes(picture.nodes), picture.svg, numberedAround);
+  };
+  const around = ([x, y, width, height]) => [x - width / 2, y - height / 2, x + 1.5 * width, y + 1.5 * height];
+  const renumber = () => {
+    if (!numbered || !numberedAround) return;
+    const [x, y, width, height] = scroller.seen();
+    const [left, top, right, bottom] = numberedAround;
+    if (x >= left && y >= top && x + width <= right && y + height <= bottom) return;
+    numbered.remove();
+    numbered = count(marked.marks);
+  };
   const refill = () => {
     const list = reckoned.reasons(marked.start).filter((number) => tick.checked || !facts.edges[number][3]);
     const many = list.length.toLocaleString("en-US");
@@ -284,6 +320,7 @@ function render({ model, el }) {
     ids = new WeakMap();
     numbered = stop = first = null;
     marked = { nodes: new Map(), edges: new Map(), start: null };
+    misnamed = new Set();
     const text = model.get("svg");
     frame.hidden = bar.hidden = !text;
     if (!text) {
@@ -326,6 +363,7 @@ function render({ model, el }) {
     if (drawn !== model.get("drawn")) frame.scrollTo(0, 0); // another picture: from its heading on
     drawn = model.get("drawn");
     mark();
+    afterwards(() => picture.overlay?.prepare());
     const chosen = chosenNode();
     if (held && chosen) chosen.focus({ preventScroll: true });
     fit();

@@ -26,6 +26,7 @@ _FAILED = 2
 _PARTS = (
     "graph_model.js",
     "graph_picture.js",
+    "graph_overlay.js",
     "graph_numbers.js",
     "graph_hand.js",
     "graph_minimap.js",

@@ -2,7 +2,8 @@
 const ORDER = "migrollback-number";
 const DOT = 30; // what is narrower is a dot, and its number stands beside it
 
-function numbersOf(marks, idOf, boxes, svg) {
+// within: left, top, right, bottom of the part that gets them; null: all of it
+function numbersOf(marks, idOf, boxes, svg, within = null) {
   const [left, top] = (svg.getAttribute("viewBox") ?? "0 0").split(/[\s,]+/).map(Number);
   const lines = new Map(); // height -> where dots begin on it
   for (const [x, y, width, height] of boxes.values()) {
@@ -16,6 +17,7 @@ function numbersOf(marks, idOf, boxes, svg) {
     const box = boxes.get(idOf(place));
     if (!box) continue;
     const [x, y, width, height] = box;
+    if (within && (x < within[0] || y < within[1] || x > within[2] || y > within[3])) continue;
     const text = String(marks.number.get(place));
     if (width < DOT) {
       const end = x + width + 7 * text.length + 2;

@@ -6,13 +6,14 @@ const ALLOWED = new Set(["svg", "g", "a", "title", "desc", "text", "tspan", "pat
 function clean(text) {
   // every name was escaped already; nothing but shapes and text gets through here whatever happens
   const svg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-  for (const element of [svg, ...svg.querySelectorAll("*")]) {
-    if (!ALLOWED.has(element.localName)) {
-      element.remove();
-      continue;
-    }
-    for (const { name, value } of [...element.attributes]) {
-      if (/^on|href$|^style$/i.test(name) || /url\(\s*['"]?[^#'"\s]/i.test(value)) element.removeAttribute(name);
+  // where the text has none of these, and no letter is written as a number, no attribute has to be looked at
+  const plain = !/\son|href|\sstyle|url\(|&(?!amp;|lt;|gt;|quot;|#x27;|#39;)/i.test(text);
+  for (const element of [svg, ...svg.getElementsByTagName("*")]) {
+    if (!ALLOWED.has(element.localName)) element.remove();
+    else if (!plain) {
+      for (const { name, value } of [...element.attributes]) {
+        if (/^on|href$|^style$/i.test(name) || /url\(\s*['"]?[^#'"\s]/i.test(value)) element.removeAttribute(name);
+      }
     }
   }
   return document.importNode(svg, true);
@@ -48,7 +49,7 @@ function read(text) {
     wide.setAttribute("class", "migrollback-wide");
     edge.append(wide);
   }
-  return { svg, nodes, edges };
+  return { svg, nodes, edges, overlay: overlayOf(nodes) };
 }
 
 function tip(element, words) {
@@ -135,7 +136,13 @@ function scrollerOf(frame, moved) {
       if (frame.scrollTop < frame.clientHeight / 2) frame.scrollTop = 0;
     },
     // only when it is out of sight: what is seen does not move under the hand
-    reveal(element) {
+    reveal(element, known = null) {
+      if (known) {
+        const [x, y, width, height] = known.map((one) => one * scale);
+        const [left, top] = [frame.scrollLeft, frame.scrollTop];
+        if (x < left || x + width > left + frame.clientWidth || y < top || y + height > top + frame.clientHeight) scroller.lookAt(known[0] + known[2] / 2, known[1] + known[3] / 2);
+        return;
+      }
       const box = element.getBoundingClientRect();
       const view = frame.getBoundingClientRect();
       if (box.left < view.left || box.right > view.left + frame.clientWidth || box.top < view.top || box.bottom > view.top + frame.clientHeight) scroller.centre(element);

@@ -284,3 +284,26 @@ def test_names_in_the_list_of_reasons_break_between_words(page: Page) -> None:
     name = page.locator(".migrollback-reasons td button").first
     assert name.text_content() == "add_project_analytics_again"
     assert name.locator("wbr").count() == 3
+
+
+def test_of_very_many_dots_each_kind_of_mark_is_one_shape(page: Page) -> None:
+    graph = tangle(500, 2)
+    show(page, drawing(graph, "lanes"))
+    for name in (graph.names[3], graph.names[200]):
+        page.evaluate("id => model.change({ chosen: id })", node_id(name))
+        dots = page.locator(".migrollback-overlay path").evaluate_all(
+            "all => Object.fromEntries(all.map(one => [one.className.baseVal,"
+            " one.getAttribute('d').split('M').length - 1]))"
+        )
+        falling, required = graph.falling(name), graph.required(name)
+        assert dots.get("falls", 0) + dots["chosen"] == len(falling)
+        assert dots.get("needs", 0) == len(required)
+        assert dots.get("rests", 0) == len(set(graph.resting_on(name)) - set(falling))
+        expect(page.locator(".migrollback-base")).to_have_class("migrollback-base migrollback-pale")
+        expect(page.locator("g.node[aria-pressed='true']")).to_have_count(1)
+        # names are written when the marks are seen
+        expect(page.locator("g.node[aria-label*='falls as number']")).to_have_count(len(falling) - 1)
+    page.evaluate("() => model.change({ chosen: '' })")
+    expect(page.locator(".migrollback-overlay path")).to_have_count(0)
+    expect(page.locator(".migrollback-pale")).to_have_count(0)
+    expect(page.locator("g.node[aria-label*='falls as number']")).to_have_count(0)
