@@ -18,9 +18,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from history_generator import write_history
 
 import migrollback_nb as mr
+from migrollback_nb.cli.demo.history import write_history
 from migrollback_nb.servers import private
 from migrollback_nb.servers.private import THROWAWAY, PrivateServer
 from migrollback_nb.servers.programs import programs_in, programs_on_this_machine

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb.cli import demo
+from migrollback_nb.cli.demo import history
 from migrollback_nb.core.errors import UsageError
-from migrollback_nb.runbook.notebooks import shipped_notebooks
+from migrollback_nb.runbook.notebooks import fill_in, shipped_notebooks
 from migrollback_nb.servers import embedded
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 #: The working folder, below the current one.
 WORKING_FOLDER = "migrollback-lab"
+
+#: Name of the variable with the DSN of the small history, and the notebooks that are opened on it.
+HISTORY_VARIABLE = "MIGROLLBACK_HISTORY_DSN"
+ON_HISTORY = ("02_history_questions.ipynb", "03_dependency_graph.ipynb")
 
 #: Remembers in the working folder what was copied, so that a user's changes are not taken for an older version of ours.
 _MANIFEST = ".migrollback-lab.json"
@@ -75,6 +80,7 @@ def run(arguments: Sequence[str], out: TextIO) -> int:
             demo.copy_migrations(migrations, edited=True, replace=False)
         else:
             demo.load("embedded", migrations).close()
+        of_history = history.load(folder / "history")
         out.writelines(f"Kept as you changed it: {name}\n" for name in kept)
         out.write(f"Notebooks: {folder}\nFor another terminal, while this runs:\n")
         out.write(
@@ -89,6 +95,7 @@ def run(arguments: Sequence[str], out: TextIO) -> int:
                 **_jupyter_environment(settings),
                 "MIGROLLBACK_DSN": dsn,
                 "MIGROLLBACK_DIR": str(migrations),
+                HISTORY_VARIABLE: of_history,
             }
             command = [sys.executable, "-m", "jupyterlab", *arguments]
             return _run_until_it_ends(command, folder, environment)
@@ -115,7 +122,7 @@ def copy_notebooks(folder: Path) -> tuple[str, ...]:
     copied: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
     kept = []
     for notebook in sorted(source.glob("*.ipynb")):
-        content = notebook.read_bytes()
+        content = _for_the_lab(notebook.name, json.loads(notebook.read_text(encoding="utf-8")))
         target = folder / notebook.name
         digest = hashlib.sha256(content).hexdigest()
         if target.exists() and hashlib.sha256(target.read_bytes()).hexdigest() not in (
@@ -128,6 +135,17 @@ def copy_notebooks(folder: Path) -> tuple[str, ...]:
         copied[notebook.name] = digest
     manifest.write_text(json.dumps(copied, indent=1), encoding="utf-8")
     return tuple(kept)
+
+
+def _for_the_lab(name: str, notebook: dict[str, Any]) -> bytes:
+    """A notebook as Jupyter itself would save it, so that to open it changes nothing; 02 and 03 ask the history."""
+    from ipykernel.ipkernel import IPythonKernel
+
+    if name in ON_HISTORY:
+        notebook = fill_in(notebook, {"connection_env": HISTORY_VARIABLE, "folder": "history", "span": "3mo"})
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    metadata = {**notebook["metadata"], "kernelspec": kernel, "language_info": IPythonKernel.language_info}
+    return json.dumps({**notebook, "metadata": metadata}, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def _empties_token(arguments: Sequence[str]) -> bool:
@@ -151,6 +169,11 @@ def _write_settings(settings: Path, folder: Path) -> None:
         lab["default_url"] = f"/lab/tree/{first}"
     (settings / "jupyter_server_config.json").write_text(json.dumps({"ServerApp": server}), encoding="utf-8")
     (settings / "jupyter_lab_config.json").write_text(json.dumps({"LabApp": lab}), encoding="utf-8")
+    # without the plugin that asks whether to ask for news
+    (settings / "labconfig").mkdir()
+    (settings / "labconfig" / "page_config.json").write_text(
+        json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}), encoding="utf-8"
+    )
     # else Jupyter looks for settings of IPython 3 to carry over
     (settings / "migrated").touch()
 

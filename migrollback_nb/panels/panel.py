@@ -78,6 +78,15 @@ class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without type
     def _show(self) -> None:
         """Set them to the state as it is now, whatever was shown before."""
 
+    def _mime_(self) -> tuple[str, str]:
+        """What marimo shows, which asks by this name: it has no place for ipywidgets."""
+        text = (
+            f"{type(self).__name__} needs JupyterLab, Jupyter Notebook 7, VS Code or Voila: marimo shows no ipywidgets."
+            " All else works here: db.list(), db.check(NAME), db.preview(NAME), db.rehearse(NAME), db.history(),"
+            " db.graph()."
+        )
+        return "text/html", html.banner(text, html.CAREFUL)
+
     def _draw(self, _: object = None) -> None:
         with LOCK:
             if self._drawing or self.shared.updating:

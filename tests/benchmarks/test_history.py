@@ -11,9 +11,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from history_generator import write_history
 
 import migrollback_nb as mr
+from migrollback_nb.cli.demo.history import write_history
 
 from .conftest import Measure, seconds
 

@@ -4,10 +4,10 @@ drift. Each on histories that are made up, beside another way to the same answer
 import psycopg
 import pytest
 from every_kind import SCHEMA
-from history_generator import write_history
 from psycopg.rows import dict_row
 
 import migrollback_nb as mr
+from migrollback_nb.cli.demo.history import write_history
 from migrollback_nb.core import object_names
 from migrollback_nb.runbook.items import ITEMS
 from migrollback_nb.runbook.run import read_run, runs_of

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from urllib.request import urlopen
 import psutil
 import psycopg
 import pytest
+from ipykernel.ipkernel import IPythonKernel
 
 import migrollback_nb as mr
 from migrollback_nb.cli import demo, lab
@@ -112,7 +114,9 @@ def test_opens_on_loopback_with_a_token_and_ends_with_sigterm(base: Path, tmp_pa
         with urlopen(f"{address}/api/status?token={token}") as answer:
             assert answer.status == 200
         with urlopen(f"{address}/lab?token={token}") as answer:
-            assert '"news": {"disabled": true}' in answer.read().decode()
+            page = answer.read().decode()
+        assert '"news": {"disabled": true}' in page
+        assert "@jupyterlab/apputils-extension:announcements" in page.partition('"disabledExtensions"')[2][:200]
 
         jupyter = psutil.Process(process.pid).children()[0]
         assert {
@@ -171,6 +175,44 @@ def test_copies_over_nothing_that_a_user_has_changed(tmp_path: Path) -> None:
     assert changed.read_text() == "mine"
     assert deleted.exists()
     assert outdated.read_bytes() == shipped
+
+
+def test_copies_are_as_jupyter_saves_them_and_two_of_them_ask_the_history(tmp_path: Path) -> None:
+    lab.copy_notebooks(tmp_path)
+    for file in sorted(tmp_path.glob("*.ipynb")):
+        notebook = json.loads(file.read_text(encoding="utf-8"))
+        # what a kernel would add when it is opened, so that it would count as changed
+        assert notebook["metadata"]["language_info"] == IPythonKernel.language_info
+        parameters = "".join(notebook["cells"][1]["source"])
+        assert (lab.HISTORY_VARIABLE in parameters) == (file.name in lab.ON_HISTORY)
+    assert set(lab.ON_HISTORY) <= {file.name for file in tmp_path.glob("*.ipynb")}
+
+
+@pytest.mark.long
+def test_in_a_browser_it_opens_the_first_page_asks_nothing_and_leaves_it_unmodified(base: Path, tmp_path: Path) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("the browser tests need chromium")
+    with _running_lab(tmp_path) as (process, address, token), playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        page = browser.new_page(viewport={"width": 1366, "height": 768})
+        page.set_default_timeout(90_000)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{address}/lab?token={token}")
+        for name in ("00_start.ipynb", "03_dependency_graph.ipynb"):
+            page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").first.wait_for()
+            page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").last.wait_for()
+            page.wait_for_timeout(2000)
+            assert page.locator(".lm-TabBar-tab.lm-mod-current.jp-mod-dirty").count() == 0
+            assert name in page.title() or page.locator(".lm-mod-current", has_text=name).count()
+            assert page.locator(".Toastify__toast, .jp-Dialog").count() == 0
+            page.get_by_role("link", name="03 Dependency graph").first.click()
+        assert {url.split("/")[2] for url in asked if url.startswith("http")} == {address.removeprefix("http://")}
+        browser.close()
+        process.terminate()
+        assert _ended_cleanly(process)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -31,7 +32,8 @@ def cells(path: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def test_all_are_here() -> None:
-    assert [path.stem for path in NOTEBOOKS][:3] == [
+    assert [path.stem for path in NOTEBOOKS][:4] == [
+        "00_start",
         "01_roll_back_a_migration",
         "02_history_questions",
         "03_dependency_graph",
@@ -43,6 +45,22 @@ def test_all_are_stripped() -> None:
         [sys.executable, "-m", "nbstripout", "--verify", *NOTEBOOKS], check=False, capture_output=True, text=True
     )
     assert verified.returncode == 0, verified.stdout
+
+
+def test_the_first_one_links_to_all_others() -> None:
+    first = "".join(json.loads(NOTEBOOKS[0].read_text(encoding="utf-8"))["cells"][0]["source"])
+    assert re.findall(r"\]\(([^)]+)\)", first) == [path.name for path in NOTEBOOKS[1:]]
+
+
+@every_notebook
+def test_it_opens_with_a_panel_or_an_answer(path: Path) -> None:
+    kinds = [cell["cell_type"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    assert kinds[:3] == ["markdown", "code", "code"]
+    parameters, first = ("".join(cell["source"]) for cell in cells(path, "code")[:2])
+    assert parameters.count("\n") < 10
+    assert first.count("\n") < 10
+    # its value is shown: a panel, a picture, a table
+    assert isinstance(ast.parse(first).body[-1], ast.Expr)
 
 
 @every_notebook
@@ -87,6 +105,8 @@ def run_all(shell: InteractiveShell, path: Path) -> list[Any]:
         ran.raise_error()
         values.append(ran.result)
         if ran.result is not None:
+            # what a person reads: no text in quotes, with \n in it
+            assert not isinstance(ran.result, str)
             shell.display_formatter.format(ran.result)
     return values
 
