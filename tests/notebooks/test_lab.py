@@ -200,7 +200,7 @@ def test_in_a_browser_it_opens_the_first_page_asks_nothing_and_leaves_it_unmodif
         page.set_default_timeout(90_000)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{address}/lab?token={token}")
+        page.goto(f"{address}/?token={token}")  # where the lab sends a person
         for name in ("00_start.ipynb", "03_dependency_graph.ipynb"):
             page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").first.wait_for()
             page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").last.wait_for()

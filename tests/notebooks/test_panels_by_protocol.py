@@ -54,7 +54,8 @@ class FrontEnd:
                     self.shown.append(content["data"])
             if enough(told) and (asked is None or told["parent_header"].get("msg_id") == asked):
                 return
-        pytest.fail("the kernel does not say so")
+        values = [state["value"] for state in self.states.values() if state.get("value")]
+        pytest.fail(f"the kernel does not say so, but {values}")
 
     def send(self, comm: str, data: dict[str, Any]) -> None:
         told = self.client.session.msg("comm_msg", {"comm_id": comm, "data": data})
@@ -67,7 +68,7 @@ class FrontEnd:
 
     def until_shown(self, text: str) -> None:
         def says() -> bool:
-            return any(text in str(state.get("value", "")) for state in self.states.values())
+            return any(text in str(state.get("value", "")).lower() for state in self.states.values())
 
         if not says():
             self._listen(lambda _: says())
