@@ -208,7 +208,8 @@ def test_in_a_browser_it_opens_the_first_page_asks_nothing_and_leaves_it_unmodif
             assert page.locator(".lm-TabBar-tab.lm-mod-current.jp-mod-dirty").count() == 0
             assert name in page.title() or page.locator(".lm-mod-current", has_text=name).count()
             assert page.locator(".Toastify__toast, .jp-Dialog").count() == 0
-            page.get_by_role("link", name="03 Dependency graph").first.click()
+            if name == "00_start.ipynb":
+                page.get_by_role("link", name="03 Dependency graph").first.click()
         assert {url.split("/")[2] for url in asked if url.startswith("http")} == {address.removeprefix("http://")}
         browser.close()
         process.terminate()
