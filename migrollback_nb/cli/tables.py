@@ -110,7 +110,7 @@ def _write(
     if not layout.left_out:
         return ""
     what = ", ".join(column.heading for column in layout.left_out)
-    return f"Not shown in {width} columns: {what}. --wide shows all\n"
+    return "\n".join((*wrapped(f"Not shown in {width} columns: {what}. --wide shows all", width or 0), ""))
 
 
 def _line(parts: Sequence[tuple[Column | None, str, int]], coloured: TextIO | None = None) -> str:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from migrollback_nb.cli.colours import KIND, paint
 from migrollback_nb.cli.tables import RULE, Listing, show_table, show_tsv
 from migrollback_nb.core import results
 from migrollback_nb.core.html import visible
@@ -103,7 +104,7 @@ def _check(result: results.CheckResult, out: TextIO, _: TextIO) -> None:
         out.write("\nDependent migrations (must be rolled back first):\n")
         out.writelines(f"  - {visible(name)}\n" for name in result.dependent_migrations)
         again = f"migrollback rollback {shlex.quote(result.migration_name)} --chain --dry-run"
-        out.write(f"\nAll of them with it, in one transaction: {visible(again)}\n")
+        out.write(f"\nAll of them with it, in one transaction:\n  {visible(again)}\n")
     if result.lost_rows is not None:
         out.write("\nA look at what would go:\n")
         out.writelines(f"  {visible(line)}\n" for line in result.lost_rows.lines())
@@ -301,7 +302,8 @@ def _proof(result: results.Proof, out: TextIO, _: TextIO) -> None:
     """The grade of each migration, with what is to be said of it."""
     width = max((len(visible(migration.migration_name)) for migration in result.migrations), default=0)
     for migration in result.migrations:
-        out.write(f"{migration.mark} {visible(migration.migration_name):<{width}}  {migration.grade}\n")
+        grade = paint(migration.grade, KIND.get(migration.grade), out)
+        out.write(f"{migration.mark} {visible(migration.migration_name):<{width}}  {grade}\n")
         out.writelines(f"     {visible(line)}\n" for told in migration.lines() for line in told.splitlines())
     out.write(f"{RULE}\n{result.summary} (on {visible(result.server)})\n")
     if result.recorded is not None:
@@ -311,7 +313,7 @@ def _proof(result: results.Proof, out: TextIO, _: TextIO) -> None:
 def _verification(found: results.Verification | None, out: TextIO, _: TextIO | None = None) -> None:
     """The verdict of a verification; nothing where there was none."""
     if found is not None:
-        out.write(f"{found.mark} {visible(found.message)}\n")
+        out.write(f"{_verdict_of(found, out)}\n")
         out.writelines(f"   {visible(line)}\n" for line in found.lines())
         out.write("\n")
 
@@ -319,7 +321,11 @@ def _verification(found: results.Verification | None, out: TextIO, _: TextIO | N
 def _verdict(found: results.Verification | None, out: TextIO) -> None:
     """The verdict of a verification in one line; nothing where there was none."""
     if found is not None:
-        out.write(f"\n{found.mark} {visible(found.message)}\n")
+        out.write(f"\n{_verdict_of(found, out)}\n")
+
+
+def _verdict_of(found: results.Verification, out: TextIO) -> str:
+    return paint(f"{found.mark} {visible(found.message)}", KIND.get(found.verdict), out)
 
 
 def _sql(title: str, text: str, out: TextIO) -> None:
@@ -329,7 +335,7 @@ def _sql(title: str, text: str, out: TextIO) -> None:
 def show_assessment(assessment: results.Assessment | None, out: TextIO) -> None:
     """The verdict, and what it is made from; nothing where it could not be asked."""
     if assessment is not None:
-        out.write(f"{visible(assessment.heading)}\n")
+        out.write(f"{paint(visible(assessment.heading), KIND[assessment.verdict], out)}\n")
         out.writelines(f"{visible(line)}\n" for line in assessment.indented())
         out.write("\n")
 

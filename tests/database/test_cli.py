@@ -208,8 +208,8 @@ def test_check_says_why(run: Callable[..., Ran], applied: mr.Migrations) -> None
             "❌ Cannot rollback: other migrations depend on this one\n\nStatus: ❌ Cannot rollback\n"
             "Reason: Cannot rollback: other migrations depend on this one\n\n"
             "Dependent migrations (must be rolled back first):\n  - 20250120_add_project_analytics\n\n"
-            "All of them with it, in one transaction:"
-            " migrollback rollback 20250119_add_analytics_queue --chain --dry-run\n"
+            "All of them with it, in one transaction:\n"
+            "  migrollback rollback 20250119_add_analytics_queue --chain --dry-run\n"
         ),
     )
 

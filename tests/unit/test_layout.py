@@ -119,7 +119,7 @@ def test_what_is_left_out_is_said_and_wide_shows_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("NO_COLOR", "1")
     narrow = table(LISTING, Terminal())
-    assert narrow.endswith("(1 row)\nNot shown in 60 columns: Applied by, Objects, Recorded. --wide shows all\n")
+    assert narrow.endswith("(1 row)\nNot shown in 60 columns: Applied by, Objects, Recorded.\n--wide shows all\n")
     assert "\n    line one line two<U+001B>[2J\n" in narrow
     assert max(map(len, narrow.splitlines()[:-1])) <= 60
     wide = Listing(rows=LISTING.rows, columns=LISTING.columns, wide=True)
