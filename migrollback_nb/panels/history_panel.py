@@ -150,7 +150,8 @@ class HistoryPanel(Panel):
         shared, busy = self.shared, bool(self.shared.busy)
         self.refresh_button.disabled = self.table.locked = busy
         if self._is_new("rows", shared.history, shared.migrations, shared.deploys):
-            self._known = HistoryRows(shared.history, shared.migrations, shared.deploys)
+            known = self._known if self._known.history is shared.history else HistoryRows(shared.history)
+            self._known = known.with_verdicts(shared.migrations, shared.deploys)
             with self.table.hold_sync():
                 self.table.order = []
                 self.table.names, self.table.cells = list(self._known.names), self._known.cells()

@@ -68,6 +68,14 @@ class HistoryRows:
         """Id of a deploy -> its label, of those that have one."""
         return {row["deploy_id"]: row["label"] for row in self.deploys}
 
+    def with_verdicts(
+        self, migrations: Sequence[Mapping[str, Any]], deploys: Sequence[Mapping[str, Any]]
+    ) -> HistoryRows:
+        """The same history with these beside it; what does not hang on them is not reckoned again."""
+        made = HistoryRows(self.history, migrations, deploys)
+        made.__dict__.update({name: self.__dict__[name] for name in _OF_HISTORY if name in self.__dict__})
+        return made
+
     # -- what is found ---------------------------------------------------------------------------------------------
 
     @cached_property
@@ -150,19 +158,22 @@ class HistoryRows:
 
     def cells(self) -> dict[str, Any]:
         """For the page: of each column its different words, the style of each, and which of them each row has."""
+        return self._cells_of_history | {
+            "verdict": _column([self._verdict_cell(place) for place in range(len(self.rows))]),
+            "deploy": _column([(_short(self._deploy(row)), "") for row in self.rows]),
+        }
+
+    @cached_property
+    def _cells_of_history(self) -> dict[str, Any]:
+        """Of the columns that hang on the history alone."""
         rows = self.rows
+        names = [html.visible(name) for name in self.names]
         return {
-            "name": {
-                "words": [html.visible(name) for name in self.names],
-                "kinds": [],
-                "of": list(range(len(rows))),
-            },
+            "name": {"words": names, "kinds": [], "of": list(range(len(rows)))},
             "status": _column([_status(row) for row in rows]),
-            "verdict": _column([self._verdict_cell(place) for place in range(len(rows))]),
             "applied": _column([(_minute(row["applied_at"]), "") for row in rows]),
             "by": _column([(row["applied_by"] or "", "") for row in rows]),
             "rolled_back": _column([(_rolled_back(row), "") for row in rows]),
-            "deploy": _column([(_short(self._deploy(row)), "") for row in rows]),
         }
 
     def _verdict_cell(self, place: int) -> tuple[str, str]:
@@ -198,6 +209,10 @@ class HistoryRows:
             + html.definitions([(title, value) for title, value in facts if value])
             + "</div>"
         )
+
+
+#: What hangs on the history alone.
+_OF_HISTORY = ("rows", "names", "place", "_cells_of_history")
 
 
 def _status(entry: Mapping[str, Any]) -> tuple[str, str]:
