@@ -110,7 +110,10 @@ def last_rehearsal(events: Iterable[Event]) -> Row | None:
 def verification(details: Mapping[str, Any]) -> Sequence[Row]:
     """What a verification found, as rows of the summary: its verdict, and what is not as it was."""
     rows = [("Outcome", str(details.get("message") or details.get("verdict")))]
-    apart = [*(details.get("differences") or ()), *(f"also: {one}" for one in details.get("unexpected") or ())]
+    # a column that stands in another place is no difference: the message says it
+    differs = details.get("verdict") in ("differs", "not as rehearsed")
+    apart = [*(details.get("differences") or ())] if differs else []
+    apart += [f"also: {one}" for one in details.get("unexpected") or ()]
     if apart:
         rows.append(("Schema, not as before", "\n".join(map(str, apart))))
     # of what was restored the message says what went with it
