@@ -73,6 +73,7 @@ COMMANDS: dict[str, list[str]] = {
     "events": ["events", demo.FAILING],
     "events --verify": ["events", "--verify"],
     "audit": ["audit"],
+    "doctor": ["doctor"],
     "template": ["template", demo.WITHOUT_ROLLBACK],
     "verify": ["verify", TAGS],
     "runbook": ["runbook", TAGS, "--ticket", "INC-42", "--into", "{work}"],

@@ -403,7 +403,15 @@ GRAPH = (
 
 SNAPSHOT = (_NAME, argument("description", metavar="TEXT", nargs="?", help="why it is taken"))
 
-SNAPSHOTS = (_optional("only those taken for this migration"), _WIDE)
+SNAPSHOTS = (
+    _optional("only those taken for this migration"),
+    _WIDE,
+    argument(
+        "--prune",
+        metavar="AGE",
+        help="throw away those that are older (30d, 3mo), but for those that a verification still needs",
+    ),
+)
 
 DIFF = (
     argument(

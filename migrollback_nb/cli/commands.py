@@ -245,6 +245,14 @@ _TABLE = (
         status=_unless(lambda found: getattr(found, "success", True)),
     ),
     Command(
+        name="doctor",
+        help="look for what endangers a rollback here, with the fix of each (exit status 1: a problem)",
+        task="set up",
+        example="migrollback doctor",
+        run=lambda call: call.db.doctor(),
+        status=_unless(lambda found: found.success),
+    ),
+    Command(
         name="audit",
         help="check the audit log against what there is (exit status 1: something does not fit)",
         task="look back",
@@ -261,6 +269,7 @@ _TABLE = (
         example="migrollback snapshots 20250120_add_user_settings",
         arguments=arguments.SNAPSHOTS,
         run=listings.snapshots,
+        needs_system=lambda args: args.prune is not None,
     ),
     Command(
         name="diff",

@@ -149,7 +149,11 @@ def events(call: Call) -> Any:
 
 
 def snapshots(call: Call) -> Any:
-    """The snapshots of the schema. Does not write."""
+    """The snapshots of the schema. Writes where it throws old ones away."""
+    if call.args.prune is not None:
+        if call.args.name is not None:
+            raise UsageError("--prune is for all snapshots", hint="Leave the name out.")
+        return call.db.prune_snapshots(call.args.prune)
     if not call.terminal:
         return call.db.snapshots(call.args.name)
     return Listing(

@@ -128,15 +128,22 @@ def _rehearsal(result: results.Rehearsal, out: TextIO, err: TextIO) -> None:
         err.write(f"\nFingerprint of this rehearsal, for rollback --preview: {result.fingerprint}\n")
 
 
-def _rollback(result: results.RollbackResult, out: TextIO, _: TextIO) -> None:
+def _rollback(result: results.RollbackResult, out: TextIO, err: TextIO) -> None:
     """Whether it restored what was there, what ran, and the verdict again: the last line is what a terminal shows."""
     _verification(result.verification, out)
     out.write(f"{result.mark} {visible(result.message)}\n\n")
     _sql("SQL executed", result.sql_executed or "", out)
+    _anchor(result.anchor, err)
     _verdict(result.verification, out)
 
 
-def _chain(result: results.ChainResult, out: TextIO, _: TextIO) -> None:
+def _anchor(anchor: str | None, err: TextIO) -> None:
+    """What `audit --anchor` takes, to be kept."""
+    if anchor is not None:
+        err.write(f"Audit log: {anchor}\n")
+
+
+def _chain(result: results.ChainResult, out: TextIO, err: TextIO) -> None:
     """Whether it restored what was there, and what ran of each migration."""
     _verification(result.verification, out)
     for step in result.results:
@@ -144,6 +151,7 @@ def _chain(result: results.ChainResult, out: TextIO, _: TextIO) -> None:
         _sql("SQL executed", step.sql_executed or "", out)
         out.write("\n")
     out.write(f"✅ {result.message}\n")
+    _anchor(result.anchor, err)
     _verdict(result.verification, out)
 
 
@@ -261,6 +269,17 @@ def _audit(result: results.AuditResult, out: TextIO, _: TextIO) -> None:
     out.write(f"   {result.events} events, head {result.anchor}\n")
     if result.file is not None:
         out.write(f"   File: {visible(result.file)}\n")
+
+
+def _doctor(result: results.DoctorResult, out: TextIO, _: TextIO) -> None:
+    """How many problems, and each with its fix."""
+    out.write(f"{'✅' if result.success else '❌'} {visible(str(result.target))}: {result.headline}\n")
+    for one in result.diagnoses:
+        out.write(f"{'❌' if one.severity == 'problem' else '📝'} {visible(one.message)}\n   Fix: {visible(one.fix)}\n")
+
+
+def _pruned(result: results.PruneResult, out: TextIO, _: TextIO) -> None:
+    out.write(f"✅ {result.message}\n")
 
 
 def _nothing(result: results.NothingToRollBack, out: TextIO, _: TextIO) -> None:
@@ -385,5 +404,7 @@ _SHOWN: dict[str, Show] = {
     "Plan": _plan,
     "RunbookFiles": _runbook_files,
     "AuditResult": _audit,
+    "DoctorResult": _doctor,
+    "PruneResult": _pruned,
     "Proof": _proof,
 }

@@ -61,15 +61,17 @@ class Attempts:
     def details_query(self, attempt_id: str) -> bytes:
         """A query for name -> details of the events of an attempt that runs, for `details_of`; pure."""
         return self._session.query_text(
-            "SELECT e.migration_name, e.details FROM {schema}.migration_events e WHERE e.attempt_id = %(attempt_id)s"
+            "SELECT e.migration_name, e.details, e.event_number, e.hash FROM {schema}.migration_events e WHERE e.attempt_id = %(attempt_id)s"
             " AND e.event <> 'started' ORDER BY e.event_number",
             attempt_id=attempt_id,
         )
 
     @staticmethod
     def details_of(rows: Sequence[Row]) -> dict[str, Row]:
-        """Name -> details of its last event, from the rows of `details_query`; pure."""
-        return {row["migration_name"]: row["details"] for row in rows}
+        """Name -> details of its last event, and its anchor, from the rows of `details_query`; pure."""
+        return {
+            row["migration_name"]: row["details"] | {"anchor": f"{row['event_number']}:{row['hash']}"} for row in rows
+        }
 
     # -- after a lost connection -----------------------------------------------------------------------------------
 

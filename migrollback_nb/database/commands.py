@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, cast
 
 from psycopg.types.json import Jsonb
@@ -235,6 +236,10 @@ class Commands:
     def snapshot_after_sync(self, names: Sequence[str]) -> None:
         """Store the schema at the end of a sync that registered these. Writes, unless nothing has changed."""
         self._call("snapshot_after_sync", names=list(names))
+
+    def prune_snapshots(self, older_than: datetime) -> Row:
+        """The row of prune_migration_snapshots(). Writes."""
+        return self._call("prune_migration_snapshots", older_than=older_than)[0]
 
     def store_replayed(self, name: str, before: Row, after: Row, owner: str) -> None:
         """Keep the schema around a migration as a replay has it. Writes two snapshots and an event."""

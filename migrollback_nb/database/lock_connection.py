@@ -33,7 +33,7 @@ def gate_held(session: Session) -> Iterator[Session]:
         )
     with session.reopen() as connection:
         with session.translated_errors():
-            lent = _is_behind_pooler(session) and _is_lent_for_a_transaction(session, connection)
+            lent = is_behind_pooler(session) and _is_lent_for_a_transaction(session, connection)
         if lent:
             raise errors.Refused(
                 "What runs statement by statement outside a transaction needs a session of its own, and this"
@@ -63,8 +63,8 @@ def release_snapshot(holder: Session) -> None:
     holder.connection.execute("SELECT")
 
 
-def _is_behind_pooler(session: Session) -> bool:
-    """Whether another process answers than the one that was named at connecting."""
+def is_behind_pooler(session: Session) -> bool:
+    """Whether another process answers than the one that was named at connecting. Does not write."""
     return _process(session.connection) != session.connection.info.backend_pid
 
 

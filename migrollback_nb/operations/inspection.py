@@ -247,6 +247,18 @@ class Inspection:
 
         return audit(self.database, anchors=anchors, export=export)
 
+    def doctor(self) -> results.DoctorResult:
+        """What of this installation and its database endangers a rollback, each with its fix. Does not write.
+
+        Returns
+        -------
+        DoctorResult
+            ``success`` is true where there is no problem; a note is worth knowing, and nothing is wrong.
+        """
+        from migrollback_nb.operations.doctor import diagnose
+
+        return diagnose(self.database)
+
     def verify_events(self) -> results.AuditResult:
         """Check the audit log: `audit` without anchors. Does not write."""
         return self.audit()

@@ -277,6 +277,7 @@ def _results(
             notices=tuple(execution.notices),
             warnings=warnings + remarks,
             attempt_id=execution.attempt_id,
+            anchor=details.get("anchor"),
             duration_ms=details.get("duration_ms"),
         )
         ended.append(result)

@@ -8,16 +8,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb.core import results
 from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, LockBusy, Refused, UsageError
 from migrollback_nb.core.selectors.near import close_to
-from migrollback_nb.core.times import show_time
+from migrollback_nb.core.times import read_time, show_time
 from migrollback_nb.operations.rejection import not_found
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import SchemaDiff, Verification
+    from migrollback_nb.core.results import PruneResult, SchemaDiff, Verification
+    from migrollback_nb.core.times import When
     from migrollback_nb.database import Database
 
 #: ends: one before and one after; each: also between the migrations of one run; none.
@@ -158,6 +160,22 @@ def verification_of(row: Mapping[str, Any]) -> Verification:
         differences=with_definitions(found.differences),
         unexpected=with_definitions(found.unexpected),
     )
+
+
+def prune(database: Database, age: When) -> PruneResult:
+    """Throw away snapshots that are older, but for those that a verification needs. Writes, with an event.
+
+    Raises
+    ------
+    UsageError
+        When the age is none, or lies ahead.
+    """
+    found = read_time(age)
+    now = datetime.now(UTC)
+    before = now - found if isinstance(found, timedelta) else found
+    if before > now:
+        raise UsageError(f"{age} lies ahead", hint="Write an age, such as 30d.")
+    return results.PruneResult(**database.commands.prune_snapshots(before))
 
 
 def diff(database: Database, old: str, new: str = "now") -> SchemaDiff:

@@ -10,6 +10,7 @@ from migrollback_nb.core import results
 from migrollback_nb.operations.inspection import Inspection, stem
 
 if TYPE_CHECKING:
+    from migrollback_nb.core.times import When
     from migrollback_nb.database.progress import Progress, RollbackCallback
     from migrollback_nb.operations.rollback import RollbackOptions
     from migrollback_nb.operations.snapshots import Snapshots
@@ -320,6 +321,18 @@ class Workspace(Inspection):
             Why.
         """
         return self.database.commands.snapshot(stem(name), description)
+
+    def prune_snapshots(self, age: When) -> results.PruneResult:
+        """Throw away snapshots that are older. Writes, with an event; what a verification still needs is kept.
+
+        Parameters
+        ----------
+        age : str or timedelta
+            ``30d``, ``3mo``; or a time before which they were taken.
+        """
+        from migrollback_nb.operations.snapshots import prune
+
+        return prune(self.database, age)
 
     def export_audit_log(self, path: Path | str) -> results.AuditResult:
         """Save history, dependencies and audit log as a JSON file. Does not write to the database.

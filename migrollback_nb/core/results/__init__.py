@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.audit import AuditFinding, AuditResult
     from migrollback_nb.core.results.check import CheckResult, LastApplied, Plan, Preview
     from migrollback_nb.core.results.dependencies import DependencyRecord, DismissResult, RecordResult
+    from migrollback_nb.core.results.doctor import Diagnosis, DoctorResult
     from migrollback_nb.core.results.files import (
         ApplyResult,
         FileFailure,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
     from migrollback_nb.core.results.selection import ClosedSelection
-    from migrollback_nb.core.results.system import InstallResult, NotOurs
+    from migrollback_nb.core.results.system import InstallResult, NotOurs, PruneResult
     from migrollback_nb.core.results.target import Notice, Status, Target
     from migrollback_nb.core.results.verification import Verification
 
@@ -49,6 +50,8 @@ _HOME = {
     "ClosedSelection": "selection",
     "DataLoss": "proof",
     "DependencyRecord": "dependencies",
+    "Diagnosis": "doctor",
+    "DoctorResult": "doctor",
     "Effect": "assessment",
     "FileFailure": "files",
     "Foreseen": "foreseen",
@@ -64,6 +67,7 @@ _HOME = {
     "Plan": "check",
     "Preview": "check",
     "Proof": "proof",
+    "PruneResult": "system",
     "DismissResult": "dependencies",
     "RecordResult": "dependencies",
     "RegisterResult": "files",
@@ -90,7 +94,9 @@ __all__ = [
     "ClosedSelection",
     "DataLoss",
     "DependencyRecord",
+    "Diagnosis",
     "DismissResult",
+    "DoctorResult",
     "Effect",
     "FileFailure",
     "Foreseen",
@@ -106,6 +112,7 @@ __all__ = [
     "Plan",
     "Preview",
     "Proof",
+    "PruneResult",
     "RecordResult",
     "RegisterResult",
     "Rehearsal",

@@ -23,6 +23,9 @@ class RollbackResult:
     notices: tuple[Notice, ...] = ()  #: what the server said during it
     warnings: tuple[str, ...] = ()  #: what a person should know
     attempt_id: str | None = None  #: id of the attempt in the audit log
+    anchor: str | None = (
+        None  #: NUMBER:HASH of its event in the audit log, for `Migrations.audit`: keep it outside the database
+    )
     duration_ms: float | None = None  #: how long the SQL ran, in milliseconds
     verification: Verification | None = (
         None  #: whether the schema is as it was before; None for a step of a chain, which is verified as a whole
@@ -40,6 +43,7 @@ class RollbackResult:
             "notices": [notice.message for notice in self.notices],
             "warnings": list(self.warnings),
             "attempt_id": self.attempt_id,
+            "anchor": self.anchor,
             "duration_ms": self.duration_ms,
             "verification": None if self.verification is None else self.verification.to_dict(),
         } | assessed(self.assessment)
@@ -56,6 +60,8 @@ class RollbackResult:
         rows = [("Migration", self.migration_name), ("Result", f"{self.mark} {self.message}")]
         if self.duration_ms is not None:
             rows.append(("SQL ran for", f"{self.duration_ms:,.1f} ms"))
+        if self.anchor is not None:
+            rows.append(("Audit log", self.anchor))
         said = tuple(
             f"{notice.severity}: {notice.message}" for notice in self.notices if notice.message not in self.warnings
         )
@@ -90,6 +96,11 @@ class ChainResult:
         return self.results[-1].migration_name
 
     @property
+    def anchor(self) -> str | None:
+        """NUMBER:HASH of the last event of the rollback: keep it outside the database."""
+        return self.results[-1].anchor
+
+    @property
     def message(self) -> str:
         """In words."""
         return f"{len(self.results)} migrations rolled back successfully" if self.success else self.results[-1].message
@@ -103,6 +114,7 @@ class ChainResult:
             "sql_executed": executed or None,
             "migration_name": self.migration_name,
             "migrations": [r.to_dict() for r in self.results],
+            "anchor": self.anchor,
             "verification": None if self.verification is None else self.verification.to_dict(),
             "warnings": list(self.warnings),
         } | assessed(self.assessment)

@@ -1,4 +1,4 @@
-"""What is done with the rollback system itself: installed. Pure."""
+"""What is done with the rollback system itself: installed, its snapshots thrown away. Pure."""
 
 from __future__ import annotations
 
@@ -81,3 +81,30 @@ class InstallResult:
         if self.production_changed or self.target.production:
             rows.append(("Marked as production", "yes" if self.target.production else "no longer"))
         return html.definitions(rows) + html.warnings((*map(str, self.not_ours), *self.warnings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneResult:
+    """Which snapshots were thrown away."""
+
+    pruned: int  #: how many went
+    needed: int  #: as old, and kept: a verification needs them, or it is the newest
+    bytes: int  #: that went
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"pruned": self.pruned, "needed": self.needed, "bytes": self.bytes}
+
+    def __repr__(self) -> str:
+        return f"<PruneResult {self.message}>"
+
+    @property
+    def message(self) -> str:
+        """In words."""
+        return (
+            f"{self.pruned} snapshot{'' if self.pruned == 1 else 's'} thrown away ({self.bytes:,} bytes),"
+            f" {self.needed} as old still needed"
+        )
+
+    def _repr_html_(self) -> str:
+        return html.definitions([("Snapshots", self.message)])
