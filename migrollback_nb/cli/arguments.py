@@ -36,10 +36,11 @@ COMMON = (
     argument(
         "--format",
         default=argparse.SUPPRESS,
-        choices=("table", "json", "tsv", "dot", "svg", "mermaid"),
+        choices=("table", "json", "tsv", "dot", "svg", "mermaid", "jsonl"),
         metavar="FORM",
         help=(
-            "how results are printed: table (default), json or tsv; of deps and graph also dot or svg, of graph mermaid"
+            "how results are printed: table (default), json or tsv; of deps and graph also dot or svg, of graph"
+            " mermaid, of events jsonl"
         ),
     ),
 )
@@ -438,8 +439,10 @@ EVENTS = (
     argument("--reverse", action="store_true", help="newest first"),
     _WIDE,
     argument(
-        "--verify", action="store_true", help="check its chain of hashes and print its head (exit status 1: broken)"
+        "--verify", action="store_true", help="check it, as audit does, and print its head (exit status 1: broken)"
     ),
+    argument("--after", type=int, metavar="NUMBER", help="only events of a higher number: where a collector goes on"),
+    argument("--follow", action="store_true", help="with --format jsonl: go on with what comes, until interrupted"),
 )
 
 AUDIT = (

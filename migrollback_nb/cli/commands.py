@@ -241,6 +241,7 @@ _TABLE = (
         task="look back",
         example="migrollback events --since yesterday --event rolled_back",
         arguments=arguments.EVENTS,
+        formats=(*FORMATS, "jsonl"),
         run=listings.events,
         status=_unless(lambda found: getattr(found, "success", True)),
     ),

@@ -10,6 +10,7 @@ from migrollback_nb.cli.command import Call, common
 from migrollback_nb.cli.tables import Listing
 from migrollback_nb.core.errors import UsageError
 from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import one_line
 
 
 def list_migrations(call: Call) -> Any:
@@ -123,12 +124,18 @@ def events(call: Call) -> Any:
         raise UsageError("events takes a migration's name or --select SELECTOR, one of them")
     select = args.name if args.select is None else args.select
     wanted = {"event": args.event, "since": args.since, "until": args.until, "limit": args.limit}
+    if call.form == "jsonl":
+        from migrollback_nb.cli.event_stream import stream
+
+        return stream(call, select)
+    if args.follow:
+        raise UsageError("--follow is for JSON lines", hint="migrollback events --format jsonl --follow")
     if not call.terminal:
         from_the_newest = args.reverse or args.limit is not None
         frame = call.db.events(select, exclude=args.exclude, newest_first=from_the_newest, **wanted)
         return frame if args.reverse or not from_the_newest else frame.iloc[::-1].reset_index(drop=True)
     return Listing(
-        rows=call.db.event_rows(select, args.exclude, newest_first=args.reverse, **wanted),
+        rows=call.db.event_rows(select, args.exclude, after=args.after, newest_first=args.reverse, **wanted),
         columns=(
             "event_number",
             "occurred_at",
@@ -305,4 +312,6 @@ def last(call: Call) -> str | None:
     if call.terminal:
         mark = "⚠️  " if found.migration_name is not None else ""
         call.err.writelines(f"{mark}{visible(warning)}\n" for warning in found.warnings)
-    return found.migration_name
+    # a name may hold line breaks, and what is printed may go into $GITHUB_OUTPUT
+    name = found.migration_name
+    return one_line(name) if call.terminal and name is not None and call.form != "json" else name

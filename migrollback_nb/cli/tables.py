@@ -160,11 +160,14 @@ def heading_of(name: str) -> str:
 
 
 def show_tsv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: TextIO) -> None:
-    """Tab-separated with a header, escaped as PostgreSQL's COPY does: one line for each row whatever is in it."""
+    """Tab-separated with a header, escaped as PostgreSQL's COPY does: one line for each row whatever is in it.
+
+    Control and bidirectional characters are shown by their code point: it may be a terminal that reads this.
+    """
     escapes = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
     out.write("\t".join(columns) + "\n")
     for row in rows:
-        out.write("\t".join(_cell(row[column], iso_time).translate(escapes) for column in columns) + "\n")
+        out.write("\t".join(visible(_cell(row[column], iso_time).translate(escapes)) for column in columns) + "\n")
 
 
 def _cell(value: Any, time: Callable[[datetime], str], *, people: bool = False) -> str:

@@ -10,6 +10,7 @@ from migrollback_nb.cli.colours import KIND, paint
 from migrollback_nb.cli.tables import RULE, Listing, show_table, show_tsv
 from migrollback_nb.core import results
 from migrollback_nb.core.html import visible
+from migrollback_nb.core.text import mask_passwords
 
 Show = Callable[[Any, TextIO, TextIO], None]
 
@@ -348,7 +349,7 @@ def _verdict_of(found: results.Verification, out: TextIO) -> str:
 
 
 def _sql(title: str, text: str, out: TextIO) -> None:
-    out.write(f"{title}:\n{RULE}\n{visible(text)}\n{RULE}\n")
+    out.write(f"{title}:\n{RULE}\n{visible(mask_passwords(text))}\n{RULE}\n")
 
 
 def show_assessment(assessment: results.Assessment | None, out: TextIO) -> None:

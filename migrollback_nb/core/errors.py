@@ -27,6 +27,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from migrollback_nb.core.text import mask_passwords
+
 
 class MigrollbackError(Exception):
     """Base of all errors of this package.
@@ -46,9 +48,9 @@ class MigrollbackError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = mask_passwords(message)
+        self.hint = None if hint is None else mask_passwords(hint)
+        super().__init__(self.message)
         self.done: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -314,7 +316,7 @@ class SqlFailed(DatabaseError):
         super().__init__(message, sqlstate=sqlstate, detail=detail, hint=hint)
         self.migration_name = migration_name
         self.statement_number = statement_number
-        self.statement = statement
+        self.statement = None if statement is None else mask_passwords(statement)
         self.passing = passing
         self.result = result
 

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from html import escape as _escape
 from typing import Any
 
-# Bidirectional controls reorder what a reader sees, and control characters reach terminals: both are shown by name.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+from migrollback_nb.core import text as texts
+from migrollback_nb.core.text import mask_passwords
+
+visible = texts.visible
 
 #: Foreground and background that read in both themes.
 GOOD = "color:#0b3d1a;background:#d7f5dd"
@@ -25,17 +27,6 @@ _DARK = "#1e1e1e"
 # lines would, out of the keyboard's reach.
 _WRAPPED = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;overflow:visible"
 _COLOURED = re.compile('(<span style="color: )(#[0-9A-Fa-f]{6}|#[0-9A-Fa-f]{3})(?![0-9A-Fa-f])')
-
-
-def visible(text: str) -> str:
-    r"""Show control and bidirectional characters by their code point, so that a text cannot change how it is read.
-
-    Examples
-    --------
-    >>> visible("drop\u202eelbat")
-    'drop<U+202E>elbat'
-    """
-    return text if text.isprintable() else _UNSAFE.sub(lambda found: f"<U+{ord(found.group()):04X}>", text)
 
 
 def escape(text: object) -> str:
@@ -85,7 +76,7 @@ def preformatted(text: str) -> str:
 
 def sql(text: str) -> str:
     """SQL, highlighted by Pygments where that is installed, else plain; escaped either way."""
-    text = visible(text)
+    text = mask_passwords(visible(text))
     try:
         from pygments import highlight
         from pygments.formatters import HtmlFormatter

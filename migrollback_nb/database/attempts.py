@@ -61,8 +61,8 @@ class Attempts:
     def details_query(self, attempt_id: str) -> bytes:
         """A query for name -> details of the events of an attempt that runs, for `details_of`; pure."""
         return self._session.query_text(
-            "SELECT e.migration_name, e.details, e.event_number, e.hash FROM {schema}.migration_events e WHERE e.attempt_id = %(attempt_id)s"
-            " AND e.event <> 'started' ORDER BY e.event_number",
+            "SELECT e.migration_name, e.details, e.event_number, e.hash FROM {schema}.migration_events e"
+            " WHERE e.attempt_id = %(attempt_id)s AND e.event <> 'started' ORDER BY e.event_number",
             attempt_id=attempt_id,
         )
 

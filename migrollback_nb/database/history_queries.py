@@ -91,6 +91,7 @@ _EVENTS: LiteralString = (
 _EVENT_ROWS: LiteralString = (
     "SELECT e.* FROM {schema}.migration_events e"  # noqa: S608  # our own words
     + _WHERE
+    + " AND (%(after)s::bigint IS NULL OR e.event_number > %(after)s::bigint)"
     + " ORDER BY e.event_number <order> LIMIT %(limit)s"
 )
 
@@ -216,15 +217,20 @@ class HistoryQueries:
         names: Sequence[str] | None = None,
         kinds: Sequence[str] | None = None,
         window: Window,
+        after: int | None = None,
         newest_first: bool = False,
         limit: int | None = None,
     ) -> list[Row]:
-        """Events as rows, in order; with a limit the newest ones, whichever end comes first. Does not write."""
+        """Events as rows, in order; with a limit the newest ones, whichever end comes first. Does not write.
+
+        `after`: only those of a higher number.
+        """
         rows = self._session.query(
             _EVENT_ROWS.replace("<order>", "ASC" if limit is None and not newest_first else "DESC"),
             names=None if names is None else list(names),
             kinds=None if kinds is None else list(kinds),
             actors=None,
+            after=after,
             limit=limit,
             **window.values(),
         )

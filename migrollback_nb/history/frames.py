@@ -374,13 +374,18 @@ class HistoryFrames(Workspace):
         since: When | None = None,
         until: When | None = None,
         limit: int | None = None,
+        after: int | None = None,
         newest_first: bool = False,
     ) -> Sequence[dict[str, Any]]:
-        """As `events`, as plain rows; with a limit the newest, whichever end comes first. Does not write."""
+        """As `events`, as plain rows; with a limit the newest, whichever end comes first. Does not write.
+
+        `after`: only events of a higher number than this.
+        """
         return self.database.history.event_rows(
             names=self._names_with_events(select, exclude),
             kinds=asked.words(event, EVENTS, what="event"),
             window=asked.window(since, until),
+            after=asked.count(after, "after"),
             limit=asked.count(limit, "limit"),
             newest_first=newest_first,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from migrollback_nb.core import production, results
 from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, MigrollbackError, Refused, RollbackFailed
+from migrollback_nb.core.text import mask_passwords
 from migrollback_nb.database.commands import nothing_has_run
 from migrollback_nb.operations import failed_sql
 from migrollback_nb.operations import snapshots as around
@@ -271,7 +272,7 @@ def _results(
         result = results.RollbackResult(
             success=row["success"],
             message=row["message"],
-            sql_executed=row["sql_executed"],
+            sql_executed=None if row["sql_executed"] is None else mask_passwords(row["sql_executed"]),
             migration_name=row["migration_name"],
             unchanged=bool(details.get("unchanged", False)),
             notices=tuple(execution.notices),

@@ -126,6 +126,7 @@ __all__ = [
     "Target",
     "Template",
     "Verification",
+    "json_value",
     "to_json",
 ]
 
@@ -140,10 +141,11 @@ def __getattr__(name: str) -> Any:
 
 def to_json(value: Any) -> str:
     """JSON of a result: times as ISO 8601 in UTC, what JSON has no word for as text."""
-    return json.dumps(value, ensure_ascii=False, indent=2, default=_as_text)
+    return json.dumps(value, ensure_ascii=False, indent=2, default=json_value)
 
 
-def _as_text(value: Any) -> str:
+def json_value(value: Any) -> str:
+    """What JSON has no word for, as text: of a time ISO 8601 in UTC; pure."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return iso_time(value)
     return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,9 @@ class AuditResult:
         }
 
     def __repr__(self) -> str:
-        return f"<AuditResult {self.headline}: {self.events} events, head {self.head_number} {self.head_hash}>"
+        return one_line(
+            f"<AuditResult {self.headline}: {self.events} events, head {self.head_number} {self.head_hash}>"
+        )
 
     def _repr_html_(self) -> str:
         mark = "✅" if self.success else "❌"

@@ -13,6 +13,7 @@ from migrollback_nb.core.results.lost_rows import LostRows
 from migrollback_nb.core.results.selection import ClosedSelection
 from migrollback_nb.core.results.target import Target
 from migrollback_nb.core.results.verdict_cards import card_of
+from migrollback_nb.core.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +141,7 @@ class Preview(OfSteps):
         return html.visible("\n".join(lines))
 
     def __repr__(self) -> str:
-        return f"<Preview of {', '.join(name for name, _ in self.steps)} on {self.target}>"
+        return one_line(f"<Preview of {', '.join(name for name, _ in self.steps)} on {self.target}>")
 
     def _repr_html_(self) -> str:
         rows = [("Would roll back", "\n".join(name for name, _ in self.steps)), ("On", str(self.target))]
@@ -176,7 +177,7 @@ class Plan:
         } | assessed(self.assessment)
 
     def __repr__(self) -> str:
-        return f"<Plan {' -> '.join(self.steps)}>"
+        return one_line(f"<Plan {' -> '.join(self.steps)}>")
 
     def _repr_html_(self) -> str:
         known = self.assessment
@@ -197,7 +198,7 @@ class LastApplied:
         return {"migration_name": self.migration_name, "warnings": list(self.warnings)}
 
     def __repr__(self) -> str:
-        return f"<LastApplied {self.migration_name}>"
+        return one_line(f"<LastApplied {self.migration_name}>")
 
     def _repr_html_(self) -> str:
         return html.definitions([("Applied last", self.migration_name or "-")]) + html.warnings(self.warnings)

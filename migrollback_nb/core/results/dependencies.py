@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class DismissResult:
 
     def __repr__(self) -> str:
         done = "dismissed" if self.dismissed else "was dismissed already"
-        return f"<DismissResult {self.migration_name} needs {self.depends_on}: {done}>"
+        return one_line(f"<DismissResult {self.migration_name} needs {self.depends_on}: {done}>")
 
     def _repr_html_(self) -> str:
         word = "Dismissed" if self.dismissed else "Dismissed already"
@@ -84,7 +85,9 @@ class RecordResult:
         }
 
     def __repr__(self) -> str:
-        return f"<RecordResult {len(self.recorded)} recorded, {len(self.skipped)} skipped, {len(self.removed)} removed>"
+        return one_line(
+            f"<RecordResult {len(self.recorded)} recorded, {len(self.skipped)} skipped, {len(self.removed)} removed>"
+        )
 
     def _repr_html_(self) -> str:
         rows = [

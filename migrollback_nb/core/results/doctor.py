@@ -7,6 +7,7 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.target import Target
+from migrollback_nb.core.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class DoctorResult:
         }
 
     def __repr__(self) -> str:
-        return f"<DoctorResult {self.headline} in {self.target}>"
+        return one_line(f"<DoctorResult {self.headline} in {self.target}>")
 
     def _repr_html_(self) -> str:
         rows = [("Doctor", f"{'✅' if self.success else '❌'} {self.headline}"), ("Of", str(self.target))]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import html
+from migrollback_nb.core.text import one_line
 from migrollback_nb.core.times import iso_time, show_time
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class ApplyResult:
         return found | ({"deploy": self.deploy} if self.deploy is not None else {})
 
     def __repr__(self) -> str:
-        return f"<ApplyResult {len(self.applied)} applied, {len(self.skipped)} skipped>"
+        return one_line(f"<ApplyResult {len(self.applied)} applied, {len(self.skipped)} skipped>")
 
     def _repr_html_(self) -> str:
         rows = [
@@ -241,7 +242,7 @@ class RunbookFiles:
         }
 
     def __repr__(self) -> str:
-        return f"<RunbookFiles {self.folder}: {', '.join(self.files)}>"
+        return one_line(f"<RunbookFiles {self.folder}: {', '.join(self.files)}>")
 
     def _repr_html_(self) -> str:
         return html.definitions([("Folder", self.folder), ("Notebooks", "\n".join(self.files))]) + html.warnings(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import UsageError
+from migrollback_nb.core.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,9 @@ class LostRows:
 
     def __repr__(self) -> str:
         # values stay out of a repr, which may be logged
-        return f"<LostRows of {self.migration_name}: {', '.join(table.heading for table in self.tables) or 'none'}>"
+        return one_line(
+            f"<LostRows of {self.migration_name}: {', '.join(table.heading for table in self.tables) or 'none'}>"
+        )
 
     def _repr_html_(self) -> str:
         if not self.tables:

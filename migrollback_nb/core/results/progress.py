@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from migrollback_nb.core import html
+from migrollback_nb.core.text import one_line
 
 #: What may stand before the first word of a statement.
 _BEFORE = re.compile(r"(\s+|--[^\n]*(\n|$)|/\*.*?\*/)*", re.DOTALL)
@@ -101,7 +102,7 @@ class RollbackProgress:
         }
 
     def __repr__(self) -> str:
-        return f"<RollbackProgress {self.migration_name}: {self.message}>"
+        return one_line(f"<RollbackProgress {self.migration_name}: {self.message}>")
 
     def _repr_html_(self) -> str:
         return html.escape(self.message)

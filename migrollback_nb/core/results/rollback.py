@@ -9,6 +9,7 @@ from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import Assessment, assessed
 from migrollback_nb.core.results.target import Notice
 from migrollback_nb.core.results.verification import Verification
+from migrollback_nb.core.text import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ class RollbackResult:
         return "❌" if not self.success else "⚠️" if self.unchanged else "✅"
 
     def __repr__(self) -> str:
-        return f"<RollbackResult {self.migration_name}: {self.message}>"
+        return one_line(f"<RollbackResult {self.migration_name}: {self.message}>")
 
     def _repr_html_(self) -> str:
         rows = [("Migration", self.migration_name), ("Result", f"{self.mark} {self.message}")]
@@ -120,7 +121,7 @@ class ChainResult:
         } | assessed(self.assessment)
 
     def __repr__(self) -> str:
-        return f"<ChainResult {self.message}: {', '.join(r.migration_name for r in self.results)}>"
+        return one_line(f"<ChainResult {self.message}: {', '.join(r.migration_name for r in self.results)}>")
 
     def _repr_html_(self) -> str:
         verified = "" if self.verification is None else self.verification._repr_html_()
@@ -163,7 +164,7 @@ class NothingToRollBack:
         }
 
     def __repr__(self) -> str:
-        return f"<NothingToRollBack {self.message}>"
+        return one_line(f"<NothingToRollBack {self.message}>")
 
     def _repr_html_(self) -> str:
         asked = ("Deploy", self.deploy) if self.deploy is not None else ("Selector", self.select or "")

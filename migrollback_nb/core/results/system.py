@@ -7,6 +7,7 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.target import Target
+from migrollback_nb.core.text import one_line
 from migrollback_nb.core.version import __version__
 
 
@@ -61,7 +62,7 @@ class InstallResult:
         }
 
     def __repr__(self) -> str:
-        return f"<InstallResult {self.what} on {self.target}>"
+        return one_line(f"<InstallResult {self.what} on {self.target}>")
 
     @property
     def what(self) -> str:
@@ -96,7 +97,7 @@ class PruneResult:
         return {"pruned": self.pruned, "needed": self.needed, "bytes": self.bytes}
 
     def __repr__(self) -> str:
-        return f"<PruneResult {self.message}>"
+        return one_line(f"<PruneResult {self.message}>")
 
     @property
     def message(self) -> str:

@@ -54,6 +54,8 @@ BEGIN
     NEW.occurred_at   := clock_timestamp();
     NEW.database_user := session_user;
     NEW.client        := coalesce(NEW.client, nullif(current_setting('application_name'), ''));
+    NEW.reason  := migrollback_schema.mask_passwords(NEW.reason);
+    NEW.details := migrollback_schema.mask_passwords_in(NEW.details);
     -- the row of the history that the event tells of, as it stands now: audit_migrations() compares
     NEW.details := NEW.details - 'history_hash';
     IF NEW.event IN ('registered', 'applied', 'applied_again', 'rolled_back', 'failed', 'resolved', 'history_changed',

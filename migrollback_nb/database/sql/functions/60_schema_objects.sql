@@ -332,13 +332,14 @@ BEGIN
       SELECT 'foreign data wrapper', quote_ident(o.fdwname), jsonb_build_object('owner', o.fdwowner::regrole,
           'handler', CASE WHEN o.fdwhandler <> 0 THEN o.fdwhandler::regproc END,
           'validator', CASE WHEN o.fdwvalidator <> 0 THEN o.fdwvalidator::regproc END, 'options', (
-              SELECT jsonb_agg(x ORDER BY x) FROM unnest(o.fdwoptions) x))
+              SELECT jsonb_agg(migrollback_schema.option_without_secret(x) ORDER BY x) FROM unnest(o.fdwoptions) x))
           FROM pg_foreign_data_wrapper o
           WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_foreign_data_wrapper'::regclass AND objid = o.oid)
       UNION ALL
       SELECT 'server', quote_ident(o.srvname), jsonb_build_object('owner', o.srvowner::regrole, 'fdw', (SELECT fdwname
           FROM pg_foreign_data_wrapper WHERE oid = o.srvfdw), 'type', o.srvtype, 'version', o.srvversion,
-          'options', (SELECT jsonb_agg(x ORDER BY x) FROM unnest(o.srvoptions) x)) FROM pg_foreign_server o
+          'options', (SELECT jsonb_agg(migrollback_schema.option_without_secret(x) ORDER BY x)
+                      FROM unnest(o.srvoptions) x)) FROM pg_foreign_server o
         WHERE NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_foreign_server'::regclass AND objid = o.oid)
       -- of its options a hash, and of those that look like secrets only that they are there; nothing where the caller
       -- may not read them
