@@ -13,7 +13,7 @@ from migrollback_nb.undo.ddl.definitions import definitions
 
 #: Kinds whose CREATE is not written; they are shown as a snapshot has them.
 NOT_WRITTEN = (
-    "access method", "base type", "collation", "conversion", "language", "operator class", "operator family",
+    "base type", "operator class", "operator family",
     "text search configuration", "text search dictionary", "text search parser/template", "transform",
 )  # fmt: skip
 

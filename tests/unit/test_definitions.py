@@ -163,3 +163,26 @@ def test_each_ground_has_ink_that_reads_on_it_and_follows_the_page():
         grounds = re.findall(r'style="([^"]*background:light-dark[^"]*)"', html)
         assert grounds
         assert all("color:light-dark" in style or "color:inherit" in style for style in grounds)
+
+
+LIBC = {"collprovider": "c", "collcollate": "C", "collctype": "C"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "definition", "text"),
+    [
+        ("collation", LIBC, "CREATE COLLATION x.y (PROVIDER = libc, LOCALE = 'C');"),
+        ("collation", {**LIBC, "collctype": "POSIX"},
+         "CREATE COLLATION x.y (PROVIDER = libc, LC_COLLATE = 'C', LC_CTYPE = 'POSIX');"),
+        ("collation", {"collprovider": "i", "colliculocale": "und-u-ks-level2", "collisdeterministic": False},
+         "CREATE COLLATION x.y (PROVIDER = icu, LOCALE = 'und-u-ks-level2', DETERMINISTIC = false);"),
+        ("conversion", {"for": "LATIN1", "to": "UTF8", "proc": "iso8859_1_to_utf8", "default": False},
+         "CREATE CONVERSION x.y FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;"),
+        ("language", {"trusted": True, "handler": "p.h", "inline": "p.i", "validator": None},
+         "CREATE TRUSTED LANGUAGE x.y HANDLER p.h INLINE p.i;"),
+        ("access method", {"type": "t", "handler": "heap_tableam_handler"},
+         "CREATE ACCESS METHOD x.y TYPE TABLE HANDLER heap_tableam_handler;"),
+    ],
+)  # fmt: skip
+def test_what_few_databases_have_is_written_too(kind, definition, text):
+    assert only(change("created", kind, "x.y", new=definition)).new == text

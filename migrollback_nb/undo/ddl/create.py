@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from migrollback_nb.core.object_names import NAME, quote, split_table
-from migrollback_nb.undo.ddl import create_relation
+from migrollback_nb.undo.ddl import create_rare, create_relation
 from migrollback_nb.undo.ddl.clauses import (
     ENABLED,
     attribute,
@@ -243,4 +243,5 @@ _CREATE: dict[str, Callable[[Schemas, str, Definition], list[Step]]] = {
     "event trigger": _event_trigger,
     "publication": _publication,
     **create_relation.CREATE,
+    **create_rare.CREATE,
 }
