@@ -92,7 +92,7 @@ class HistoryPanel(Panel):
         self.refresh_button.layout.width = "auto"
         self.note_view = widgets.HTML()
         self.table = HistoryTable(titles=COLUMNS)
-        self.table.layout = widgets.Layout(flex="3 1 24em", min_width="0", width="auto")
+        self.table.layout = widgets.Layout(width="100%")
         self.picture = widgets.VBox(
             layout=widgets.Layout(flex="2 1 20em", min_width="0", margin="0 0 0 10px", display="none")
         )
@@ -100,11 +100,13 @@ class HistoryPanel(Panel):
         self.search.observe(self._draw, ["typed", "value"])
         self.table.observe(self._draw, ["status", "verdict", "sort"])
         self.table.observe(self._chosen, "chosen")
+        # what is chosen is read right under the list, however high the picture is
+        listed = widgets.VBox((self.table, self.detail_view))
+        listed.layout = widgets.Layout(flex="3 1 24em", min_width="0", width="auto", overflow="visible")
         return (
             row(self.search, self.group_button, self.lanes_button, self.refresh_button),
             self.note_view,
-            widgets.HBox((self.table, self.picture), layout=widgets.Layout(width="100%", overflow="visible")),
-            self.detail_view,
+            widgets.HBox((listed, self.picture), layout=widgets.Layout(width="100%", overflow="visible")),
         )
 
     def _read_more(self) -> None:
