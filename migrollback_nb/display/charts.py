@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from migrollback_nb.core import html
+from migrollback_nb.core.kinds import KIND
 
 #: Of one bar, in pixels of the drawing.
 _HEIGHT = 22
 _LABEL = 260
 _BARS = 380
 _NUMBER = 110
-#: Reads on white and on black; a second series is also hatched, so that no reader has to tell colours apart.
+#: Of a series that is a status, a verdict or a grade, by its kind.
+_OF_KIND = {"good": "#2f8f4e", "bad": "#c62828", "careful": "#9a7400", "quiet": "#7a7a7a"}
+#: Of the others. All read on white and on black; each bar has its numbers beside it, in the order of the series.
 _COLOURS = ("#3b7dd8", "#b3261e", "#8a6d00")
 
 
@@ -49,7 +52,7 @@ class BarChart:
             return ""
         marks = " ".join(
             '<span><span aria-hidden="true"'
-            f' style="display:inline-block;width:.9em;height:.9em;background:{_COLOURS[place % 3]}"></span>'
+            f' style="display:inline-block;width:.9em;height:.9em;background:{_colour(name, place)}"></span>'
             f" {html.escape(name)}</span>"
             for place, name in enumerate(self.series)
         )
@@ -82,12 +85,16 @@ class BarChart:
                 if wide > 0:
                     parts.append(
                         f'<rect x="{left:.1f}" y="{top + 3}" width="{max(wide, 1):.1f}" height="{_HEIGHT - 7}"'
-                        f' fill="{_COLOURS[series % 3]}"/>'
+                        f' fill="{_colour(self.series[series], series)}"/>'
                     )
                 left += wide
             numbers = " / ".join(self._number(value) for value in values)
             parts.append(f'<text x="{left + 6:.1f}" y="{top + 14}">{html.escape(numbers)}</text></g>')
         return "".join(parts) + "</svg>"
+
+
+def _colour(name: str, place: int) -> str:
+    return _OF_KIND[KIND[name]] if name in KIND else _COLOURS[place % 3]
 
 
 def bar_chart(title: str, values: Mapping[str, float] | Iterable[tuple[str, float]], *, unit: str = "") -> BarChart:

@@ -30,6 +30,16 @@ def test_a_series_and_a_frame_do_as_well() -> None:
     assert "failed" in chart._repr_html_()
 
 
+def test_a_status_has_its_own_colour_wherever_it_stands() -> None:
+    def colours(*series: str) -> list[str]:
+        drawn = stacked_bar_chart("t", {"w1": dict.fromkeys(series, 1)}).to_svg()
+        return re.findall(r'<rect [^>]*fill="([^"]+)"', drawn)
+
+    applied, rolled_back, failed = colours("applied", "rolled_back", "failed")
+    assert colours("failed", "applied") == [failed, applied]
+    assert len({applied, rolled_back, failed, *colours("ann", "bob")}) == 5
+
+
 def test_labels_are_escaped_everywhere() -> None:
     chart = stacked_bar_chart(HOSTILE, {HOSTILE: {HOSTILE: 1, "b": 2}})
     shown = chart._repr_html_()
