@@ -205,10 +205,10 @@ def _recorded(result: results.RecordResult, out: TextIO, _: TextIO) -> None:
     for one in result.dependencies:
         done = "✅" if one.recorded else "⚠️ "
         why = one.because if one.recorded else f"not recorded: {one.remark}"
-        out.write(f"{done} {visible(one.migration_name)} needs {visible(one.depends_on)} ({visible(why)})\n")
+        out.write(f"{done} {visible(one.migration_name)} depends on {visible(one.depends_on)} ({visible(why)})\n")
     for one in result.removed:
         out.write(
-            f"✅ {visible(one.migration_name)} does not need {visible(one.depends_on)} any more"
+            f"✅ {visible(one.migration_name)} does not depend on {visible(one.depends_on)} any more"
             f" ({visible(one.because)})\n"
         )
     removed = f", {len(result.removed)} removed" if result.removed else ""
@@ -217,7 +217,7 @@ def _recorded(result: results.RecordResult, out: TextIO, _: TextIO) -> None:
 
 def _dismissed(result: results.DismissResult, out: TextIO, _: TextIO) -> None:
     """Which dependency was taken away, and why."""
-    pair = f"{visible(result.migration_name)} needs {visible(result.depends_on)}"
+    pair = f"{visible(result.migration_name)} depends on {visible(result.depends_on)}"
     if result.dismissed:
         out.write(f"✅ Dismissed: {pair} ({visible(result.reason)})\n")
     else:
@@ -311,8 +311,8 @@ def _plan(result: results.Plan, out: TextIO, _: TextIO) -> None:
         out.write(f"{visible(alone)} cannot be rolled back: its status is {status}\n")
     elif result.dependents_looked_for is None:
         out.write(
-            f"{visible(alone)} would be rolled back alone: no file declares that it needs it. What needs it undeclared"
-            " was not looked for: migrollback sync does that\n"
+            f"{visible(alone)} would be rolled back alone: no file declares that it depends on it. Dependents that"
+            " no file declares were not looked for: migrollback sync does that\n"
         )
     else:
         out.write(f"{visible(alone)} would be rolled back alone: nothing applied depends on it\n")

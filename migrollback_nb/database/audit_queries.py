@@ -1,6 +1,6 @@
 """What an audit asks: events as they are hashed, rows beside them, functions as they stand. Does not write.
 
-The catalogs are asked by queries of this package: whoever owns the database can replace the functions in it.
+The catalogs are asked by queries of this package: the owner of the database can replace the functions in it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _FOUND: LiteralString = "SELECT h.migration_name, h.applied_at FROM {schema}.mig
 #: The system's own is no one's migration: only its name selects it.
 _NOT_OURS: LiteralString = " AND h.metadata ->> 'system' IS DISTINCT FROM 'true'"
 
-#: metadata is read only where nobody has looked: of ten thousand rows it takes most of the time.
+#: metadata is read only where no one has looked: of ten thousand rows it takes most of the time.
 _NOT_SEARCHED: LiteralString = (
     "SELECT count(*) AS count FROM {schema}.migration_history h LEFT JOIN {schema}.migration_dependency_searches s"
     " ON s.migration_name = h.migration_name AND s.searched_in <> 'nothing' WHERE h.status <> 'rolled_back' AND CASE"

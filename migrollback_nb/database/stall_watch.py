@@ -113,7 +113,7 @@ class StallWatch:
                 row = cursor.fetchone()
                 self.stalled = row[0] if row is not None else None
             except psycopg.Error:
-                self._end()  # nobody looks any more
+                self._end()  # no one looks any more
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -95,7 +95,7 @@ def show_in_notebooks() -> None:
 
 
 def _of_any(frame: pd.DataFrame) -> str | None:
-    # a merge forgets whence its frames are, the name of a migration is in nobody else's
+    # a merge forgets whence its frames are, the name of a migration is in no other's
     known = frame.columns.nlevels == 1 and any(name in COLUMNS for name in frame.columns)
     if known and ("frame" in frame.attrs or "migration_name" in frame.columns):
         return frame_html(frame)

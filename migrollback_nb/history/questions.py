@@ -149,7 +149,7 @@ class HistoryQuestions(HistoryFrames):
         -------
         DataFrame
             Columns migration_name, status, status_at (from when on), event, event_number, deploy_id, actor, interface,
-            os_user, host; what was not there yet is missing. In place was what is not rolled_back.
+            os_user, host; what was not there yet is missing. Applied was what is not rolled_back.
         """
         from migrollback_nb.core.frames.build import frame_of
         from migrollback_nb.history.over_time import rows_at

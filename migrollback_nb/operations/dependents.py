@@ -1,4 +1,4 @@
-"""Looks for dependencies that nobody declared after each sync, apply and register, and keeps them. Writes.
+"""Looks for dependencies that no file declares after each sync, apply and register, and keeps them. Writes.
 
 What was applied last is looked at alone, beside what the database knows of the objects that it names; all of it only
 where more than that is new.
@@ -57,14 +57,19 @@ def search(
             found = infer_dependencies(database, all_files())
         rows, _ = keep(database, found)
     except ConnectionFailed as lost:  # what came before is committed
-        return (f"What depends on what could not be looked for: {lost.message}. migrollback sync does it",)
+        return (_not_looked_for(lost.message),)
     except MigrollbackError as error:
-        return (f"What depends on what could not be looked for: {error}. migrollback sync does it",)
+        return (_not_looked_for(error),)
     return tuple(
-        f"{row['migration_name']} needs {row['depends_on']} ({row['because']}), which is not recorded: {row['remark']}"
+        f"{row['migration_name']} depends on {row['depends_on']} ({row['because']}), which is not recorded:"
+        f" {row['remark']}"
         for row in rows
         if (row["remark"] or "").startswith("would close")
     )
+
+
+def _not_looked_for(why: object) -> str:
+    return f"Dependencies that no file declares could not be looked for: {why}. migrollback sync does it"
 
 
 def _file_of(row: Row, files: Mapping[str, MigrationFile]) -> MigrationFile | None:

@@ -98,7 +98,7 @@ def rehearse(
     Raises
     ------
     Refused
-        When the gate refuses the rollback, or undoing would not undo all of it and nobody has consented.
+        When the gate refuses the rollback, or undoing would not undo all of it and no one has consented.
     RehearsalStopped
         When others would have waited behind it for longer than max_stall.
     """

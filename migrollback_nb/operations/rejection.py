@@ -66,7 +66,7 @@ def dependent_lines(rows: Sequence[Row]) -> Sequence[str]:
         what, name = row["objects"], row["migration_name"]
         if not what:
             because = f" ({row['because']})" if row["because"] else ""
-            lines.append(f"{name} needs it{because}: roll that back first, or --chain")
+            lines.append(f"{name} depends on it{because}: roll that back first, or --chain")
             continue
         others = len(what) - 1
         made = f"{what[0]} and {others} more were made" if others > 1 else f"{what[0]} was made"

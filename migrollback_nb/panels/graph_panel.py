@@ -162,7 +162,7 @@ class GraphPanel(Panel):
         return [(line, describe(line)) for line in complete(text, self._selectable)]
 
     def _look(self) -> None:
-        """Find dependencies that nobody declared, and show them. Does not write."""
+        """Find dependencies that no file declares, and show them. Does not write."""
         from migrollback_nb.operations.graph_facts import graph_facts
 
         def work() -> dict[str, Any]:
@@ -275,7 +275,7 @@ class GraphPanel(Panel):
             note += box(html.escape(self._picture.trouble), html.CAREFUL)
         if self._facts.not_looked:
             note += box(
-                f"Not inferred yet for {self._facts.not_looked:,} migrations: what nobody declared is missing here.",
+                f"Not inferred yet for {self._facts.not_looked:,} migrations: what no file declares is missing here.",
                 html.CAREFUL,
             )
         if self._facts.remarks:

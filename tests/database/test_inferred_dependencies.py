@@ -367,7 +367,7 @@ def test_a_dismissed_one_stays_away(applied, db, connection, write_migration, de
     applied("002_user", "CREATE VIEW v AS SELECT a FROM base;", "DROP VIEW v;")
     assert deps("deps", "--dismiss", "002_user", "001_base")[0] == 2
     status, out = deps("deps", "--dismiss", "002_user", "001_base.sql", "--reason", "the view is not used")
-    assert (status, out) == (0, "✅ Dismissed: 002_user needs 001_base (the view is not used)\n")
+    assert (status, out) == (0, "✅ Dismissed: 002_user depends on 001_base (the view is not used)\n")
     event = last_event(connection)
     assert (event["event"], event["migration_name"], event["reason"]) == (
         "dependency_dismissed",
@@ -417,8 +417,8 @@ def test_recording_closes_no_cycle(applied, db, connection, write_migration):
     connection.execute(APPLY, ("002_user", ["CREATE VIEW v AS SELECT a FROM base"]))
     connection.execute("SELECT register_migration('001_base', '001', depends_on => '{002_user}')")
     assert (
-        "002_user needs 001_base (column public.base.a), which is not recorded: would close a cycle: 001_base depends"
-        " on 002_user" in db.sync().warnings
+        "002_user depends on 001_base (column public.base.a), which is not recorded: would close a cycle: 001_base"
+        " depends on 002_user" in db.sync().warnings
     )
     [skipped] = db.record_dependencies().skipped
     assert (skipped.migration_name, skipped.remark) == (

@@ -107,7 +107,7 @@ def test_it_is_found_at_the_apply_and_by_a_look_at_all(kind, apply, db):
 def test_what_is_not_certain_is_a_remark(kind, apply, db):
     *ups, why = PERHAPS[kind]
     assert ("003", "002") not in apply(*ups)
-    assert f"Others may need it, which is not certain: 003: {why}" in db.check("002").warnings
+    assert f"Others may depend on it, which is not certain: 003: {why}" in db.check("002").warnings
     db.record_dependencies()
     assert any(why in warning for warning in db.check("002").warnings)
 

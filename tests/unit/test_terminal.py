@@ -26,8 +26,8 @@ def test_a_plan_of_one_is_said_too() -> None:
     )
     assert shown(alone) == "001_a would be rolled back alone: nothing applied depends on it\n"
     assert shown(replace(alone, dependents_looked_for=None)) == (
-        "001_a would be rolled back alone: no file declares that it needs it. What needs it undeclared was not looked"
-        " for: migrollback sync does that\n"
+        "001_a would be rolled back alone: no file declares that it depends on it. Dependents that no file"
+        " declares were not looked for: migrollback sync does that\n"
     )
 
 

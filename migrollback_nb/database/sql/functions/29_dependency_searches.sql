@@ -1,11 +1,11 @@
 -- ---------------------------------------------------------------------------------------------------
--- Whether it was looked for what depends on a migration though nobody declared it.
+-- Whether it was looked for what depends on a migration though no file declares it.
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION migrollback_schema.dependents_looked_for(name text) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
     -- Its own search counts too: a search that never read it does not know its work. metadata is read only where
-    -- nobody has looked: of ten thousand rows it takes most of the time.
+    -- no one has looked: of ten thousand rows it takes most of the time.
     SELECT CASE WHEN bool_and(CASE WHEN s.migration_name IS NULL
                                    THEN coalesce(h.metadata ->> 'system', '') = 'true'
                                    ELSE s.searched_in <> 'nothing' AND s.searched_at >= h.applied_at END)

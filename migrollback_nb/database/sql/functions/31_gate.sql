@@ -212,8 +212,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
         (10, CASE WHEN h.status = 'applied' AND h.metadata ->> 'system' IS DISTINCT FROM 'true'
          AND migrollback_schema.dependents_looked_for(h.migration_name) IS NULL THEN
                 'Dependents that no file declares were not looked for: migrollback sync looks for them' END),
-        (11, (SELECT 'Others may need it, which is not certain: ' || string_agg(p.migration_name || ': ' || p.because,
-                     '; ' ORDER BY p.migration_name COLLATE "C")
+        (11, (SELECT 'Others may depend on it, which is not certain: '
+                     || string_agg(p.migration_name || ': ' || p.because, '; ' ORDER BY p.migration_name COLLATE "C")
                 FROM migrollback_schema.migration_possible_dependents(h.migration_name) p))
     ) AS w (place, warning)
     WHERE h.migration_name = migration_warnings.name AND w.warning IS NOT NULL

@@ -181,7 +181,7 @@ CREATE OR REPLACE FUNCTION migrollback_schema.expected_of_unrecorded(
     old_objects jsonb, new_objects jsonb, changes jsonb)
 RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
-    -- dropped by the migration, where no known one had created it, or of a kind that nobody records
+    -- dropped by the migration, where no known one had created it, or of a kind that no one records
     SELECT coalesce(jsonb_object_agg(jsonb_build_array(c.kind, c.identity)::text, c.old_definition), '{}')
     FROM migrollback_schema.schema_changes(old_objects, new_objects) c
     WHERE c.change <> 'reordered'

@@ -89,5 +89,5 @@ BEGIN
     remarks := array_to_string(immaterial, '; ');
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.judge_rollback(jsonb, jsonb, jsonb) IS
-    'What is not as expected after a rollback, and what of its changes nobody expected, as arrays of rows of '
+    'What is not as expected after a rollback, and what of its changes no one expected, as arrays of rows of '
     'schema_changes(); remarks: on what means nothing, empty where there is none. Does not write.';

@@ -9,7 +9,7 @@
 -- storage from https://github.com/supabase/storage (migrations/tenant) and
 -- https://supabase.com/docs/guides/storage/schema/design;
 -- realtime from https://supabase.com/docs/guides/realtime/authorization.
--- Whoever needs it exactly dumps it: pg_dump --schema-only --schema=auth --schema=storage of a project, given with
+-- Those who need it exactly dump it: pg_dump --schema-only --schema=auth --schema=storage of a project, given with
 -- --prelude FILE.
 CREATE SCHEMA extensions;
 CREATE SCHEMA auth;
