@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import cache
 from typing import Any
 
 from psycopg import sql
@@ -110,6 +111,7 @@ def installation_sql(schema: str, *, production: bool = False, reason: str | Non
     return "\n".join(parts)
 
 
+@cache
 def function_bodies(schema: str) -> dict[str, dict[str, Any]]:
     """Each function of the system as PostgreSQL is to hold it: body, language, definer, settings; reads files.
 
