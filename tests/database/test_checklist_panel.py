@@ -11,6 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import pytest
+from panel_parts import tour
 
 import migrollback_nb as mr
 from migrollback_nb.panels import ChecklistPanel, RollbackPanel
@@ -192,6 +193,44 @@ def test_a_restart_shows_the_same(in_place: mr.Migrations, database_dsn: str, fo
         after = ChecklistPanel(again, NAME)
         assert [row.view.value for row in after._rows.values()] == shown
         assert after.ticket == "INC-42"
+
+
+def test_from_any_state_to_any_other_equals_building_it(in_place: mr.Migrations) -> None:
+    checklist = mr.Checklist(in_place, NAME)
+    nothing = checklist.state()
+    checklist.skip("staging", "no staging")
+    checklist.confirm_manually("window", "22:00")
+    some = checklist.state()
+    checklist.skip_open("it burns")
+    base = {"selected": NAME, "ticket": "", "opened": "", "item": "", "error": None, "busy": "", "state": nothing}
+    wrong = mr.UsageError("It needs a note")
+    states = {
+        "open": base,
+        "some": base | {"state": some, "ticket": "INC-1"},
+        "before is complete": base | {"state": checklist.state()},
+        "opened": base | {"state": some, "opened": "window"},
+        "wrong": base | {"opened": "window", "item": "window", "error": wrong},
+        "wrong elsewhere": base | {"error": wrong},
+        "nothing to skip with": base | {"item": "skip_open", "error": wrong},
+        "running": base | {"item": "staging", "busy": "Rehearsing"},
+        "reading": base | {"busy": "Reading the audit log", "state": None},
+        "skipping": base | {"item": "skip_open", "busy": "Skipping what is open"},
+    }
+    built = {name: look(ChecklistPanel(in_place, **state)) for name, state in states.items()}
+    panel = ChecklistPanel(in_place, **base)
+    for after in tour(list(states)):
+        panel.update(**states[after])
+        assert look(panel) == built[after], after
+
+
+def look(panel: ChecklistPanel) -> list[Any]:
+    """What a person sees and can press: of each control its state, and whether it is there."""
+    traits = ("value", "description", "disabled", "button_style")
+    return [
+        (*(getattr(widget, trait, None) for trait in traits), widget.layout.display)
+        for widget in walk(panel)
+        if isinstance(widget, widgets.DOMWidget)
+    ]
 
 
 def test_it_holds_the_button_until_the_items_before_are_complete(in_place: mr.Migrations) -> None:
