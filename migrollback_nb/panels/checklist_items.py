@@ -181,11 +181,12 @@ class ChecklistItem:
         if state is None:
             return []
         _, _, summary, note, who, when = next(row for row in state.rows() if row[1] == self.item.text)
-        skipped = state.outcome(self.item.key) == Outcome.SKIPPED
-        said = [] if skipped or not summary else [summary]
-        said += [f"“{note}”"] if note else []
-        said += [f"{'by ' if skipped else ''}{who}, {when}"] if who else []
-        return said
+        quoted = f"“{note}”" if note else ""
+        if state.outcome(self.item.key) == Outcome.SKIPPED:
+            said = [f"by {who}, {when}", quoted]  # who it was, before a long reason
+        else:
+            said = [summary, quoted, f"{who}, {when}" if who else ""]
+        return [fact for fact in said if fact]
 
 
 def summary_html(state: RunbookState | None, phases: Iterable[Phase]) -> str:
