@@ -102,6 +102,18 @@ class Visit:
         """The whole text of the first option of a list that has these words."""
         return self.field(field).locator("option", has_text=words).first.inner_text()
 
+    @property
+    def card(self) -> Locator:
+        """The verdict card."""
+        return self.output.locator(".migrollback-card").first
+
+    def accept(self) -> None:
+        """Tick each harm."""
+        ticks = self.output.get_by_role("checkbox", name=re.compile("^I accept: "))
+        ticks.first.wait_for()
+        for tick in ticks.all():
+            tick.check()
+
     def text(self, words: str) -> Locator:
         return self.output.get_by_text(words).first
 

@@ -43,8 +43,15 @@ def preview(panel: Any, name: str = "2_b") -> None:
     assert panel.preview_result is not None
 
 
+def accept(panel: Any) -> None:
+    """Tick all harms."""
+    for tick in part(panel, "ticks").children:
+        tick.value = True
+
+
 def confirm(panel: Any) -> None:
     part(panel, "name_field").value = panel.selected
     part(panel, "reason_field").value = " because "
+    accept(panel)
     assert not part(panel, "rollback_button").disabled
     part(panel, "rollback_button").click()

@@ -16,11 +16,13 @@ from panel_parts import walk
 
 import migrollback_nb as mr
 from migrollback_nb.core.results import ChainResult, CheckResult, Notice, Preview, Rehearsal, RollbackResult, Target
+from migrollback_nb.core.results.assessment import Assessment, Effect
 from migrollback_nb.core.results.rehearsal import Broken, Failure, RowLoss
 from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
 from migrollback_nb.core.results.verification import Verification
 from migrollback_nb.panels import RollbackPanel
 from migrollback_nb.panels.name_list import NameList
+from migrollback_nb.panels.standing import RehearsalCancelled
 
 HOSTILE = "1_</pre><script>alert(1)</script><img src=x onerror=\"alert('2')\">\u202e\x1b[31m&amp;"
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -92,9 +94,9 @@ class Standin:
         self.cancelled = 0
         self.state = "f"
         self.database = SimpleNamespace(
-            connection=SimpleNamespace(closed=False),
-            session=SimpleNamespace(notices=(), cancel=self._cancel, reconnect=self._reconnect),
-            queries=SimpleNamespace(unfinished=tuple),
+            connection=SimpleNamespace(closed=False, info=SimpleNamespace(parameter_status={}.get)),
+            session=SimpleNamespace(notices=(), cancelled=False, cancel=self._cancel, reconnect=self._reconnect),
+            queries=SimpleNamespace(unfinished=tuple, failed=tuple),
         )
 
     def look_up_target(self) -> Target:
@@ -205,10 +207,20 @@ def attempt(name: str, **others: Any) -> dict[str, Any]:
     } | others
 
 
+def failure_of(name: str, **others: Any) -> dict[str, Any]:
+    """A migration whose rollback failed."""
+    when = datetime(2025, 1, 20, 14, 30, tzinfo=UTC)
+    return {"migration_name": name, "occurred_at": when, "message": "no such table", "sqlstate": "42P01"} | others
+
+
+LONG = "2_" + "very_long_" * 21 + "name_220"
+LONG_SQL = "\n".join(f"DROP TABLE t{number} CASCADE;" for number in range(10_000))
 IDLE: dict[str, Any] = {
     "target": TARGET,
     "migrations": (row("2_b"), row("1_a", reason="No rollback SQL defined for this migration")),
+    "standing": "",
     "unfinished": (),
+    "failed": (),
     "history": (),
     "deploys": (),
     "graph": None,
@@ -218,7 +230,8 @@ IDLE: dict[str, Any] = {
     "deploy": "",
     "consent": False,
     "on_copy": False,
-    "accept_loss": False,
+    "accepted": (),
+    "planned": (),
     "check_result": None,
     "preview_result": None,
     "rehearsal_result": None,
@@ -227,6 +240,7 @@ IDLE: dict[str, Any] = {
     "result": None,
     "error": None,
     "busy": "",
+    "doing": "",
     "progress": "",
     "fraction": None,
     "hold": "",
@@ -295,6 +309,18 @@ REHEARSED_BADLY = replace(
     ),
 )
 LOSS = RowLoss(relation="public.t", column=None, what="dropped", rows=7, exact=True)
+LOSES = Effect(effect="loses_rows", identity="public.t", rows=7, detail="table dropped", known_by="rehearsal")
+BREAKS = Effect(effect="breaks", identity=HOSTILE, detail=HOSTILE, known_by="rehearsal")
+HARMFUL = replace(
+    REHEARSED,
+    assessment=Assessment(
+        migration_name="2_b",
+        verdict="loses",
+        headline="Would succeed, and lose 7 rows of public.t",
+        effects=(LOSES, BREAKS),
+        known_by="rehearsal",
+    ),
+)
 HOSTILE_REHEARSAL = replace(
     REHEARSED,
     message=HOSTILE,
@@ -379,6 +405,28 @@ STATES: dict[str, dict[str, Any]] = {
         }
     ),
     "lock": CHOSEN | {"error": mr.LockBusy("canceling statement due to lock timeout", sqlstate="55P03")},
+    "failed before": (
+        IDLE | {"failed": (failure_of("2_b"), failure_of("1_a", occurred_at=None, message=None, sqlstate=None))}
+    ),
+    "failed, to be resolved": (
+        CHOSEN
+        | {
+            "failed": (failure_of("2_b"),),
+            "reason": "put right by hand",
+            "error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="42P01", hint="Type this."),
+        }
+    ),
+    "hostile failure before": IDLE | {"failed": (failure_of(HOSTILE, message=HOSTILE, sqlstate=HOSTILE),)},
+    "not installed": IDLE | {"error": mr.NotInstalled("The rollback system is not installed in shop", hint=HOSTILE)},
+    "older system": IDLE | {"error": mr.OlderSystem("It is older"), "target": replace(TARGET, database=HOSTILE)},
+    "read only": CHOSEN | {"standing": "read only"},
+    "connection lost": CHOSEN | {"standing": "lost", "error": mr.ConnectionFailed("The connection was lost")},
+    "harmful": READY | {"rehearsal_result": HARMFUL},
+    "harmful, in part accepted": READY | {"rehearsal_result": HARMFUL, "accepted": ("loses_rows",)},
+    "harmful, accepted": READY | {"rehearsal_result": HARMFUL, "accepted": ("loses_rows", "breaks")},
+    "rehearsal cancelled": PREVIEWED | {"error": RehearsalCancelled("2_b")},
+    "rehearsing": PREVIEWED | {"busy": "Rehearsing 2_b", "doing": "rehearse", "progress": "1 s"},
+    "rolling back": READY | {"busy": "Rolling back 2_b", "doing": "rollback", "progress": "7 s", "fraction": 0.5},
     "cancelled": (
         CHOSEN | {"error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="57014", passing=True)}
     ),
@@ -432,4 +480,18 @@ STATES: dict[str, dict[str, Any]] = {
     "hostile bug": IDLE | {"error": ValueError(HOSTILE)},
     "hostile done": IDLE | {"result": HOSTILE_RESULT},
     "hostile done, chain": IDLE | {"result": ChainResult(results=(HOSTILE_RESULT, HOSTILE_RESULT))},
+}
+#: What is large: built alone, since each pair of states is tried.
+LARGE: dict[str, dict[str, Any]] = {
+    "long SQL": CHOSEN | {"preview_result": replace(PREVIEWED["preview_result"], steps=(("2_b", LONG_SQL),))},
+    "long name": IDLE | {"selected": LONG, "migrations": (row(LONG),), "preview_result": preview_of(LONG)},
+    "three hundred effects": PREVIEWED
+    | {
+        "rehearsal_result": replace(
+            HARMFUL,
+            assessment=replace(
+                HARMFUL.assessment, effects=tuple(replace(LOSES, identity=f"public.t{place}") for place in range(300))
+            ),
+        )
+    },
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape as _escape
 from typing import Any
@@ -26,6 +27,8 @@ _DARK = "#1e1e1e"
 # Every line is wrapped, so nothing scrolls. JupyterLab lets each <pre> scroll, and one whose glyphs are higher than its
 # lines would, out of the keyboard's reach.
 _WRAPPED = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;overflow:visible"
+_DESTROYS = re.compile(r"\b(?:DROP|DELETE|TRUNCATE|CASCADE)\b", re.IGNORECASE)
+_KEYWORD = re.compile(r">(DROP|DELETE|TRUNCATE|CASCADE)<", re.IGNORECASE)
 _COLOURED = re.compile('(<span style="color: )(#[0-9A-Fa-f]{6}|#[0-9A-Fa-f]{3})(?![0-9A-Fa-f])')
 
 
@@ -74,8 +77,23 @@ def preformatted(text: str) -> str:
     return f'<pre style="{_WRAPPED}">{escape(text)}</pre>'
 
 
-def sql(text: str) -> str:
-    """SQL, highlighted by Pygments where that is installed, else plain; escaped either way."""
+def destroying_words(text: str) -> dict[str, int]:
+    """How often SQL says what destroys: DROP, DELETE, TRUNCATE, CASCADE; also in comments and texts.
+
+    Examples
+    --------
+    >>> destroying_words("DROP TABLE a, b CASCADE; drop view c")
+    {'DROP': 2, 'CASCADE': 1}
+    """
+    said = Counter(word.upper() for word in _DESTROYS.findall(text))
+    return {word: said[word] for word in ("DROP", "DELETE", "TRUNCATE", "CASCADE") if said[word]}
+
+
+def sql(text: str, *, marked: bool = False) -> str:
+    """SQL, highlighted by Pygments where that is installed, else plain; escaped either way.
+
+    marked: what destroys (DROP, DELETE, TRUNCATE, CASCADE) has a ground of its own.
+    """
     text = mask_passwords(visible(text))
     try:
         from pygments import highlight
@@ -99,10 +117,12 @@ def sql(text: str) -> str:
         nobackground=True,
     )
     # what looks like a tag is one: the text is escaped
-    return _COLOURED.sub(
+    coloured = _COLOURED.sub(
         lambda found: f"{found[1]}light-dark({found[2]},{_on_dark(found[2])})",
         str(highlight(text, PostgresLexer(), formatter)),
     )
+    # keywords have a tag of their own: what stands in a text or a comment has not
+    return _KEYWORD.sub(rf'><span style="{BAD}">\1</span><', coloured) if marked else coloured
 
 
 def _on_dark(colour: str) -> str:

@@ -190,6 +190,19 @@ class Queries:
             for row in rows
         ]
 
+    def failed(self) -> list[Row]:
+        """Migrations whose rollback failed and that no one has resolved, the last first. Does not write.
+
+        With what the audit log says of the failure: occurred_at, message, sqlstate.
+        """
+        return self._session.query(
+            "SELECT h.migration_name, e.occurred_at, e.details ->> 'message' AS message,"
+            " e.details ->> 'sqlstate' AS sqlstate FROM {schema}.migration_history h LEFT JOIN LATERAL"
+            " (SELECT f.occurred_at, f.details FROM {schema}.migration_events f WHERE f.migration_name ="
+            " h.migration_name AND f.event = 'failed' ORDER BY f.event_number DESC LIMIT 1) e ON true"
+            " WHERE h.status = 'failed' ORDER BY e.occurred_at DESC NULLS LAST, h.migration_name"
+        )
+
     def find(self, name: str) -> Row | None:
         """The history row of one migration, or None. Does not write."""
         rows = self._session.query(

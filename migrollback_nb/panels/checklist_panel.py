@@ -13,9 +13,10 @@ from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.core.production import is_production
 from migrollback_nb.core.results import Target
 from migrollback_nb.panels.checklist_items import ChecklistItem, heading_html, message_html, summary_html
-from migrollback_nb.panels.panel import Keys, clicked
+from migrollback_nb.panels.panel import Keys
 from migrollback_nb.panels.pieces import FIELD, row, target_html
 from migrollback_nb.panels.state import LOCK, SharedState
+from migrollback_nb.panels.view import clicked
 from migrollback_nb.runbook import items
 from migrollback_nb.runbook.checklist import Checklist
 from migrollback_nb.runbook.items import Evidence, Phase

@@ -1,19 +1,56 @@
-// Keys that are pressed in a panel are the panel's: JupyterLab would move between cells, insert and delete them instead. Loads nothing.
+// What a panel does in its page beside showing widgets: it keeps its keys from JupyterLab, which would move between cells, insert and
+// delete them instead; it brings into view what a click has found; and it says when the kernel behind it is gone. Loads nothing.
 function keep(event) {
   // on the very element: JupyterLab asks that first, and its parents only then
   event.target.setAttribute("data-lm-suppress-shortcuts", "true");
 }
 
-function render({ el }) {
-  el.style.display = "none";
-  const guard = () => {
-    if (el.isConnected) el.parentElement.closest(".widget-vbox")?.addEventListener("focusin", keep);
-    return el.isConnected;
+const GONE =
+  "The kernel was restarted or has ended: what this panel shows is no longer true, and its buttons do nothing. " +
+  "Run the notebook's cells again (menu Run, Run All Cells).";
+
+function render({ model, el }) {
+  const said = el.appendChild(document.createElement("div"));
+  said.setAttribute("role", "alert");
+  el.classList.add("migrollback-said");
+  const panel = () => el.parentElement?.closest(".widget-vbox");
+
+  // the text is written only then: an alert is read out when it appears
+  const tell = () => {
+    const gone = el.closest(".jupyter-widgets-disconnected") !== null || panel()?.matches(".jupyter-widgets-disconnected");
+    said.textContent = gone ? GONE : "";
+    said.className = gone ? "migrollback-gone" : "";
+    el.style.display = gone ? "" : "none";
+    panel()?.classList.add("migrollback-panel");
   };
-  if (guard()) return undefined;
+  const watching = new MutationObserver(tell);
+
+  const reveal = (name) => {
+    const found = [...(panel()?.querySelectorAll(`.${name}`) ?? [])].find((element) => element.getClientRects().length > 0);
+    if (!found) return;
+    found.style.scrollMargin = "8px";
+    found.scrollIntoView({ block: "nearest" });
+  };
+  // the widgets that show it have been told before, and draw themselves first
+  const heard = (message) => message.reveal && requestAnimationFrame(() => requestAnimationFrame(() => reveal(message.reveal)));
+  model.on("msg:custom", heard);
+
+  const guard = () => {
+    if (!el.isConnected) return false;
+    panel()?.addEventListener("focusin", keep);
+    for (const element of [el.parentElement, el, panel()]) {
+      if (element) watching.observe(element, { attributes: true, attributeFilter: ["class"] });
+    }
+    tell();
+    return true;
+  };
   const waiting = new MutationObserver(() => guard() && waiting.disconnect());
-  waiting.observe(document.body, { childList: true, subtree: true });
-  return () => waiting.disconnect();
+  if (!guard()) waiting.observe(document.body, { childList: true, subtree: true });
+  return () => {
+    waiting.disconnect();
+    watching.disconnect();
+    model.off("msg:custom", heard);
+  };
 }
 
 export default { render };

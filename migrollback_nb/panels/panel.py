@@ -12,27 +12,33 @@ import traitlets
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import (
     LockBusy,
+    NotInstalled,
+    OlderSystem,
     Refused,
     RollbackFailed,
     UsageError,
 )
+from migrollback_nb.core.results.card import CSS_CLASS as CARD
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.pieces import (
     FIELD,
+    RESULT,
     WIDE,
+    busy_html,
     message_html,
     option,
     progress_html,
     remark,
     row,
     target_html,
+    together_html,
     unfinished_html,
+    verify_html,
 )
 from migrollback_nb.panels.state import LOCK, STATE, SharedState, State
+from migrollback_nb.panels.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from migrollback_nb.core.production import Rule
     from migrollback_nb.migrations import Migrations
 
@@ -40,107 +46,23 @@ if TYPE_CHECKING:
 SHOWN = 200
 
 
-def clicked(holder: Any, action: Callable[[], None]) -> Callable[[Any], None]:
-    """Handle a click: an error becomes the `error` of `holder`, since JupyterLab shows none that leaves a handler."""
-
-    def handle(_: object) -> None:
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001  # shown in the panel
-            holder.error = error
-
-    return handle
-
-
-class View(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without types
-    """Shows a part of the shared state; what is shown follows from the state alone."""
-
-    def __init__(self, shared: SharedState) -> None:
-        self.shared = shared
-        # Re-entrant: drawing sets widgets, which call back. The worker's thread draws as well as the kernel's.
-        self._drawing = False
-        self._drawn: dict[str, object] = {}
-        super().__init__(
-            children=(*self._parts(), *self._beside()),
-            layout=widgets.Layout(width="100%", max_width="64em", overflow="visible"),
-        )
-        shared.observe(self._draw, names=[*STATE, "updates"])
-        self._draw()
-
-    def _parts(self) -> tuple[Any, ...]:
-        """Make the widgets, once."""
-        raise NotImplementedError
-
-    def _beside(self) -> tuple[Any, ...]:
-        """Widgets that show nothing."""
-        return ()
-
-    def _show(self) -> None:
-        """Set them to the state as it is now, whatever was shown before."""
-
-    def _mime_(self) -> tuple[str, str]:
-        """What marimo shows, which asks by this name: it has no place for ipywidgets."""
-        text = (
-            f"{type(self).__name__} needs JupyterLab, Jupyter Notebook 7, VS Code or Voila: marimo shows no ipywidgets."
-            " All else works here: db.list(), db.check(NAME), db.preview(NAME), db.rehearse(NAME), db.history(),"
-            " db.graph()."
-        )
-        return "text/html", html.banner(text, html.CAREFUL)
-
-    def _draw(self, _: object = None) -> None:
-        with LOCK:
-            if self._drawing or self.shared.updating:
-                return
-            self._drawing = True
-            try:
-                self._show()
-            finally:
-                self._drawing = False
-
-    def _write(self, view: Any, write: Callable[..., str], *facts: object) -> None:
-        """Write a part again only when its facts differ: highlighting long SQL at every key press would be felt."""
-        known = self._drawn.get(view.model_id)
-        if not isinstance(known, tuple) or any(old is not new for old, new in zip(known, facts, strict=True)):
-            view.value = write(*facts)
-            self._drawn[view.model_id] = facts
-
-    def _entered(self, trait: str) -> Callable[[Any], None]:
-        """Handle what a person has entered into a control."""
-
-        def handle(change: Mapping[str, Any]) -> None:
-            with LOCK:
-                if self._drawing:
-                    return
-                if self.shared.busy:
-                    # it was on its way when the control was switched off: what runs is not changed any more
-                    self._draw()
-                else:
-                    setattr(self.shared, trait, change["new"])
-
-        return handle
-
-    def _button(self, description: str, tooltip: str, action: Callable[[], None], **style: str) -> Any:
-        button = widgets.Button(description=description, tooltip=tooltip, style=widgets.ButtonStyle(**style))
-        button.on_click(clicked(self.shared, action))
-        return button
-
-
 class Keys(anywidget.AnyWidget):
-    """Shows nothing. Keeps JupyterLab from taking the panel's keys, and sets SQL's colours by the page's theme."""
+    """Keeps JupyterLab from taking the panel's keys, brings results into view, and says when the kernel is gone."""
 
     _esm = Path(__file__).with_name("keys.js")
     _css = Path(__file__).with_name("keys.css")
 
 
 class TargetView(View):
-    """Where all this happens; production is loud."""
+    """Where all this happens; production is loud, and so is a session that may only read, or was lost."""
 
     def _parts(self) -> tuple[Any, ...]:
         self.target_view = widgets.HTML()
         return (self.target_view,)
 
     def _show(self) -> None:
-        self._write(self.target_view, target_html, self.shared.target, self.shared.production)
+        shared = self.shared
+        self._write(self.target_view, target_html, shared.target, shared.production, shared.standing)
 
 
 class ChoiceView(View):
@@ -150,8 +72,9 @@ class ChoiceView(View):
         self.filter_field = widgets.Text(
             description="Filter", placeholder="part of a name or a reason", layout=WIDE, style=FIELD
         )
-        self.choice = NameList(description="Migration", rows=7, layout=WIDE, **FIELD)
+        self.choice = NameList(description="Migration", rows=5, layout=WIDE, **FIELD)
         self.empty_view = widgets.HTML()
+        self.together_view = widgets.HTML()
         self.unfinished_view = widgets.HTML()
         self.chain_box = widgets.Checkbox(
             description="with all that depend on it (chain)",
@@ -167,6 +90,7 @@ class ChoiceView(View):
             self.filter_field,
             self.choice,
             self.empty_view,
+            self.together_view,
             row(self.chain_box, self.refresh_button),
         )
 
@@ -187,6 +111,7 @@ class ChoiceView(View):
             self.empty_view.value = html.escape(remark(len(shared.migrations), len(found), len(shown)))
             self._drawn["options"] = facts
         self._write(self.unfinished_view, unfinished_html, shared.unfinished)
+        self._write(self.together_view, together_html, shared.chosen if shared.together else "")
         self.choice.value = shared.selected if shared.selected in {name for _, name in self.choice.options} else None
         self.chain_box.value = shared.chain
         self.filter_field.disabled = self.choice.disabled = self.chain_box.disabled = self.refresh_button.disabled = (
@@ -194,41 +119,81 @@ class ChoiceView(View):
         )
 
 
-class OutcomeView(View):
-    """What is running, with Cancel, and how the last action ended. `steady`: Cancel is shown also when nothing runs."""
-
-    def __init__(self, shared: SharedState, *, steady: bool = False) -> None:
-        self._steady = steady
-        super().__init__(shared)
+class RunningView(View):
+    """What is running, and how far it is, with Cancel beside it; nothing while nothing runs."""
 
     def _parts(self) -> tuple[Any, ...]:
-        self.message_view = widgets.HTML()
-        self.progress_bar = widgets.FloatProgress(max=1.0, layout=widgets.Layout(width="12em", flex="0 0 auto"))
-        self.progress_view = widgets.HTML(layout=widgets.Layout(flex="1 1 20em"))
         self.cancel_button = self._button("Cancel", "Cancel on the server what is running", self.shared.cancel)
-        self.again_button = self._button(
-            "New preview", "Look at what would run now. Changes nothing", self.shared.preview
-        )
-        self.again_button.button_style = "primary"
-        return (self.message_view, row(self.cancel_button, self.progress_bar, self.progress_view), self.again_button)
+        self.cancel_button.layout.width = "auto"
+        self.busy_view = widgets.HTML(layout=widgets.Layout(flex="0 1 auto"))
+        self.progress_bar = widgets.FloatProgress(max=1.0, layout=widgets.Layout(width="10em", flex="0 0 auto"))
+        self.progress_view = widgets.HTML(layout=widgets.Layout(flex="1 1 16em"))
+        self.running_row = row(self.cancel_button, self.busy_view, self.progress_bar, self.progress_view)
+        return (self.running_row,)
 
     def _show(self) -> None:
         shared = self.shared
-        self._write(self.message_view, message_html, shared.busy, shared.error, shared.result, shared.fraction is None)
+        self._write(self.busy_view, busy_html, shared.busy, shared.fraction is None)
         self._write(self.progress_view, progress_html, shared.progress)
         self.progress_bar.value = shared.fraction or 0.0
         self.progress_bar.layout.display = None if shared.fraction is not None else "none"
         self.cancel_button.disabled = not shared.busy
-        self.cancel_button.layout.display = None if shared.busy or self._steady else "none"
+        # not only hidden to the eye: what is not displayed is in no reader's way and takes no focus
+        self.running_row.layout.display = None if shared.busy else "none"
+
+
+class OutcomeView(View):
+    """How the last action ended: what the comparison of the schema found on top, then what was done, or why not."""
+
+    def _parts(self) -> tuple[Any, ...]:
+        self.verify_view = widgets.HTML()
+        self.message_view = widgets.HTML()
+        self.again_button = self._button(
+            "New preview", "Look at what would run now. Changes nothing", self.shared.preview
+        )
+        self.again_button.button_style = "primary"
+        return (self.verify_view, self.message_view, self.again_button, InstallView(self.shared))
+
+    def _show(self) -> None:
+        shared = self.shared
+        self._write(self.verify_view, verify_html, shared.result)
+        self._write(self.message_view, message_html, shared.error, shared.result, shared.planned)
         again = (
             not shared.busy
             and bool(shared.chosen)
             and shared.preview_result is None
-            and isinstance(shared.error, Refused | RollbackFailed | LockBusy)
+            and (
+                isinstance(shared.error, Refused | LockBusy)
+                or (isinstance(shared.error, RollbackFailed) and shared.error.passing)
+            )
         )
         self.again_button.disabled = not again
-        # not only hidden to the eye: what is not displayed is in no reader's way and takes no focus
         self.again_button.layout.display = None if again else "none"
+
+
+class InstallView(View):
+    """The button that installs the rollback system, or brings it up to date, where that is what is missing."""
+
+    def _parts(self) -> tuple[Any, ...]:
+        self.install_button = self._button(
+            "Install here", "Install the rollback system into this database. Writes tables and functions", self._install
+        )
+        self.install_button.layout.width = "auto"
+        self.install_button.button_style = "primary"
+        return (self.install_button,)
+
+    def _show(self) -> None:
+        error = self.shared.error
+        missing = isinstance(error, NotInstalled | OlderSystem) and not self.shared.busy
+        target = self.shared.target
+        where = "" if target is None else f" (database {target.database}, schema {target.schema})"
+        verb = "Bring it up to date" if isinstance(error, OlderSystem) else "Install here"
+        self.install_button.description = html.visible(f"{verb}{where}"[:200])
+        self.install_button.disabled = not missing
+        self.install_button.layout.display = None if missing else "none"
+
+    def _install(self) -> None:
+        self.shared.install()
 
 
 class Panel(State, View):
@@ -272,6 +237,7 @@ class Panel(State, View):
         else:
             shared = SharedState(db, production=production, system=system, **state)
         self._framed = framed
+        self._was_doing = ""
         super().__init__(shared)
         for name in STATE:
             traitlets.link((shared, name), (self, name))
@@ -289,10 +255,23 @@ class Panel(State, View):
             return own
         self.outcome = OutcomeView(self.shared)
         choice = (ChoiceView(self.shared),) if self.chooses else ()
-        return (TargetView(self.shared), *choice, *own, self.outcome)
+        return (TargetView(self.shared), *choice, *own, RunningView(self.shared), self.outcome)
 
     def _beside(self) -> tuple[Any, ...]:
-        return (Keys(),) if self._framed else ()
+        if not self._framed:
+            return ()
+        self.in_page = Keys()
+        return (self.in_page,)
+
+    def _draw(self, change: object = None) -> None:
+        super()._draw(change)
+        if not self._framed or self.shared.updating:
+            return
+        before, self._was_doing = self._was_doing, self.shared.doing
+        if before and not self._was_doing:
+            # the parts have drawn themselves: what was found is brought into view
+            shown = self.shared.card is not None and self.shared.error is None and before != "rollback"
+            self.in_page.send({"reveal": CARD if shown else RESULT})
 
     def _own(self) -> tuple[Any, ...]:
         """Make the widgets that are this panel's own, once."""

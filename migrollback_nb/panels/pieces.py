@@ -13,19 +13,31 @@ from migrollback_nb.core.errors import (
     LockBusy,
     MigrollbackError,
     Refused,
+    RehearsalStopped,
+    RollbackFailed,
     SqlFailed,
     UsageError,
 )
 from migrollback_nb.core.results import ChainResult
+from migrollback_nb.core.results.card_steps import done_steps, steps_html
 from migrollback_nb.core.times import show_time
+from migrollback_nb.panels.standing import RehearsalCancelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from migrollback_nb.core.results import RollbackResult, Target
+    from migrollback_nb.core.results.card_steps import CardStep
 
 #: SQLSTATE of a statement that was cancelled.
 _CANCELED = "57014"
+
+#: The class by which a page finds how an action ended.
+RESULT = "migrollback-result"
+_STANDING = {
+    "lost": "Connection lost: the next click opens it again",
+    "read only": "Read-only session: nothing can be rolled back or rehearsed here",
+}
 
 WIDE = widgets.Layout(width="auto")
 FIELD = {"description_width": "6.5em"}
@@ -111,8 +123,8 @@ def scrolled(name: str, text: str) -> str:
     )
 
 
-def target_html(target: Target | None, production: bool) -> str:  # called with the facts in order
-    """The banner: which database this is."""
+def target_html(target: Target | None, production: bool, standing: str = "") -> str:  # called with the facts in order
+    """The banner: which database this is, and what of the connection is not as usual."""
     if target is None:
         return box("Target: not connected", html.BAD)
     where = f"{target.host}:{target.port}"
@@ -121,9 +133,22 @@ def target_html(target: Target | None, production: bool) -> str:  # called with 
         f" {html.escape(target.schema)}"
     )
     place = f"database <b>{html.escape(target.database)}</b> on <b>{html.escape(where)}</b> {rest}"
+    if standing:
+        place += f". <b>{_STANDING[standing]}</b>"
     if production:
         return box(f'<span style="font-size:1.3em;font-weight:700">⚠ PRODUCTION</span> {place}', html.BAD, role="note")
-    return box(f"Target: {place}", html.CAREFUL, role="note")
+    return box(f"Target: {place}", html.BAD if standing == "lost" else html.CAREFUL, role="note")
+
+
+def together_html(chosen: str) -> str:
+    """What is chosen elsewhere, to be rolled back together."""
+    return box(f"Chosen: <b>{html.escape(chosen)}</b>, in one transaction", html.CAREFUL) if chosen else ""
+
+
+def busy_html(busy: str, vague: bool) -> str:  # called with the facts in order
+    """What is running. `vague`: how far it is, is not shown beside it."""
+    running = '<progress aria-label="running"></progress> ' if vague else ""
+    return box(f"{running}{html.escape(busy)} ...", html.CAREFUL) if busy else ""
 
 
 def progress_html(progress: str) -> str:
@@ -131,14 +156,22 @@ def progress_html(progress: str) -> str:
     return lines(html.escape(progress))
 
 
+def verify_html(result: RollbackResult | ChainResult | None) -> str:
+    """What the comparison of the schema after a rollback with the one before found, on top of its result."""
+    if result is None:
+        return ""
+    if result.verification is None:
+        shown = box("Not verified: the schema after it was compared with none from before", html.CAREFUL)
+    else:
+        shown = lines(result.verification._repr_html_())
+    return f'<div class="{RESULT}">{shown}</div>'
+
+
 def message_html(
-    busy: str, error: BaseException | None, result: RollbackResult | ChainResult | None, vague: bool
+    error: BaseException | None, result: RollbackResult | ChainResult | None, planned: tuple[CardStep, ...]
 ) -> str:  # called with the facts in order
-    """What is running, what was done, and what went wrong. `vague`: how far it is, is not shown beside it."""
+    """What was done, and what went wrong."""
     parts = []
-    if busy:
-        running = '<progress aria-label="running"></progress> ' if vague else ""
-        parts.append(box(f"{running}{html.escape(busy)} ...", html.CAREFUL))
     if result is not None:
         unchanged = any(one.unchanged for one in (result.results if isinstance(result, ChainResult) else (result,)))
         verified = result.verification
@@ -153,12 +186,19 @@ def message_html(
                 html.CAREFUL if look else html.GOOD,
             )
         )
+        if isinstance(result, ChainResult):
+            parts.append(lines(steps_html(done_steps(result.results, planned))))
         # the verification has a place of its own
-        parts.append(lines(replace(result, verification=None)._repr_html_()))
+        detail = html.section("What ran", replace(result, verification=None)._repr_html_(), is_open=False)
+        parts.append(lines(detail))
     if error is not None:
         word, style = _verdict(error)
         text = str(error) if isinstance(error, MigrollbackError) else f"{type(error).__name__}: {error}"
-        parts.append(box(f"<b>{word}:</b> {html.escape(text)}", style, role="alert"))
+        if isinstance(error, RollbackFailed) and not error.passing and error.hint:
+            # the panel has a step for it: no commands to type
+            text = text.removesuffix(error.hint) + "Everything it did was undone. To resolve it is the next step"
+        said = box(f"<b>{word}:</b> {html.escape(text)}", style, role="alert")
+        parts.append(f'<div class="{RESULT}">{said}</div>')
     return "".join(parts)
 
 
@@ -166,6 +206,10 @@ def _verdict(error: BaseException) -> tuple[str, str]:
     match error:
         case DatabaseError(sqlstate=state) if state == _CANCELED:
             return "Cancelled", html.CAREFUL
+        case RehearsalCancelled():
+            return "Cancelled", html.CAREFUL
+        case RehearsalStopped():
+            return "Rehearsal stopped", html.CAREFUL
         case SqlFailed(passing=True) | LockBusy():
             return "Not done, try again", html.CAREFUL
         case UsageError():

@@ -1,17 +1,20 @@
-"""The panels of a rollback: check, preview with rehearsal, confirm, verify, and all of them as one flow."""
+"""The panels of a rollback: check, preview with rehearsal, confirm, and all of them as one flow."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import ipywidgets as widgets
 
 from migrollback_nb.core import html
-from migrollback_nb.panels.panel import ChoiceView, OutcomeView, Panel, TargetView, View
-from migrollback_nb.panels.pieces import FIELD, WIDE, box, heading, lines, row, scrolled
+from migrollback_nb.core.errors import RollbackFailed
+from migrollback_nb.panels.card_view import CardView, SqlView, confirm_html
+from migrollback_nb.panels.panel import ChoiceView, OutcomeView, Panel, RunningView, TargetView
+from migrollback_nb.panels.pieces import FIELD, WIDE, heading, row
+from migrollback_nb.panels.resolve_view import ResolveView
+from migrollback_nb.panels.view import View
 
-if TYPE_CHECKING:
-    from migrollback_nb.core.results import ChainResult, CheckResult, Preview, Rehearsal, RollbackResult
+_OPEN = widgets.Layout(overflow="visible")
 
 
 class CheckPanel(Panel):
@@ -19,11 +22,10 @@ class CheckPanel(Panel):
 
     def _own(self) -> tuple[Any, ...]:
         self.check_button = self._button("Check", "May it be rolled back now? Changes nothing", self.shared.check)
-        self.check_view = widgets.HTML()
-        return (row(self.check_button), self.check_view)
+        # in a flow it stands in one row with the others
+        return (row(self.check_button), CardView(self.shared)) if self._framed else ()
 
     def _show(self) -> None:
-        self._write(self.check_view, check_html, self.shared.check_result)
         self.check_button.disabled = bool(self.shared.busy) or self.shared.selected is None
 
 
@@ -37,7 +39,7 @@ class PreviewPanel(Panel):
         self.rehearse_button = self._button(
             "Rehearse",
             "Run it for real in a transaction that is undone, and report what it did. Leaves one event in the audit"
-            " trail",
+            " log. Where others would wait for too long it runs on a copy of the schema",
             self.shared.rehearse,
         )
         self.consent_box = widgets.Checkbox(
@@ -52,25 +54,55 @@ class PreviewPanel(Panel):
             layout=widgets.Layout(width="auto", display="none"),
         )
         self.copy_box.observe(self._entered("on_copy"), "value")
-        self.preview_view = widgets.HTML()
-        self.rehearsal_view = widgets.HTML()
-        return (
-            row(self.preview_button, self.copy_box, self.rehearse_button, self.consent_box),
-            self.preview_view,
-            self.rehearsal_view,
-        )
+        # in a flow they stand in one row with the check
+        self.controls = (self.rehearse_button, self.preview_button, self.copy_box, self.consent_box)
+        return (row(*self.controls), CardView(self.shared), SqlView(self.shared)) if self._framed else ()
 
     def _show(self) -> None:
         shared = self.shared
-        self._write(self.preview_view, preview_html, shared.preview_result)
-        self._write(self.rehearsal_view, rehearsal_html, shared.rehearsal_result)
         chosen = not shared.busy and bool(shared.chosen)
         self.preview_button.disabled = self.rehearse_button.disabled = self.consent_box.disabled = not chosen
         self.consent_box.value = shared.consent
         self.copy_box.value, self.copy_box.disabled = shared.on_copy, not chosen
         self.copy_box.layout.display = None if shared.would_stall(shared.preview_result) else "none"
         # the next step stands out
-        self.preview_button.button_style = "primary" if chosen and shared.preview_result is None else ""
+        self.rehearse_button.button_style = "primary" if chosen and shared.rehearsal_result is None else ""
+
+
+class HarmTicks(View):
+    """What the rollback does to data and to others, with a tick for each kind: it runs when all are accepted."""
+
+    def _parts(self) -> tuple[Any, ...]:
+        self._pool: list[Any] = []
+        self.ticks = widgets.VBox(layout=widgets.Layout(overflow="visible"))
+        return (self.ticks,)
+
+    def _show(self) -> None:
+        shared = self.shared
+        harms = shared.harms if shared.previewed else ()
+        while len(self._pool) < len(harms):
+            self._pool.append(self._tick(len(self._pool)))
+        boxes = self._pool[: len(harms)]
+        for line, one in zip(harms, boxes, strict=True):
+            one.description = html.visible(f"I accept: {line.sentence}")
+            one.value = line.harm in shared.accepted
+            one.disabled = bool(shared.busy)
+        if self.ticks.children != tuple(boxes):
+            self.ticks.children = tuple(boxes)
+
+    def _tick(self, place: int) -> Any:
+        made = widgets.Checkbox(indent=False, layout=widgets.Layout(width="100%"))
+        made.add_class("migrollback-tick")
+
+        def enter(change: Any) -> None:
+            if not self._drawing and place < len(self.shared.harms):
+                kind = self.shared.harms[place].harm
+                others = tuple(one for one in self.shared.accepted if one != kind)
+                entered({"new": (*others, kind) if change["new"] else others})
+
+        entered = self._entered("accepted")
+        made.observe(enter, "value")
+        return made
 
 
 class ConfirmPanel(Panel):
@@ -92,19 +124,18 @@ class ConfirmPanel(Panel):
             font_weight="600",
         )
         self.rollback_button.layout.width = "auto"
-        self.accept_box = widgets.Checkbox(
-            description="I accept this loss", indent=False, layout=widgets.Layout(width="auto")
-        )
-        self.accept_box.observe(self._entered("accept_loss"), "value")
         self.missing_view = widgets.HTML()
         # alone it needs a preview to confirm; in a flow that stands above
-        self.previewing = (PreviewPanel(self.shared, framed=False),) if self._framed else ()
+        self.previewing: tuple[Any, ...] = ()
+        if self._framed:
+            steps = PreviewPanel(self.shared, framed=False)
+            self.previewing = (steps, row(*steps.controls), CardView(self.shared), SqlView(self.shared))
         self.name_field.observe(self._entered("typed"), "value")
         self.reason_field.observe(self._entered("reason"), "value")
         return (
             *self.previewing,
             self.name_view,
-            self.accept_box,
+            HarmTicks(self.shared),
             self.name_field,
             self.reason_field,
             row(self.rollback_button, self.missing_view),
@@ -113,12 +144,8 @@ class ConfirmPanel(Panel):
     def _show(self) -> None:
         shared, missing = self.shared, self.shared.missing
         idle = not shared.busy
-        self._write(
-            self.name_view, confirm_html, shared.preview_result if shared.previewed else None, shared.rehearsal_result
-        )
-        self.accept_box.layout.display = "" if shared.losses and shared.previewed else "none"
-        self.accept_box.value = shared.accept_loss
-        self.accept_box.disabled = not idle
+        preview = shared.preview_result if shared.previewed else None
+        self._write(self.name_view, confirm_html, shared.check_result, preview, shared.rehearsal_result)
         self.name_field.value = shared.typed
         self.reason_field.value = shared.reason
         self.name_field.disabled = not idle or shared.preview_result is None
@@ -126,17 +153,6 @@ class ConfirmPanel(Panel):
         self.rollback_button.description = "Roll back on PRODUCTION" if shared.production else "Roll back"
         self.rollback_button.disabled = bool(missing)
         self.missing_view.value = html.escape(missing) if idle else ""
-
-
-class VerifyView(View):
-    """Whether it happened, and the schema is as it was before."""
-
-    def _parts(self) -> tuple[Any, ...]:
-        self.verify_view = widgets.HTML()
-        return (self.verify_view,)
-
-    def _show(self) -> None:
-        self._write(self.verify_view, verify_html, self.shared.result)
 
 
 class RollbackPanel(Panel):
@@ -164,92 +180,44 @@ class RollbackPanel(Panel):
     chooses: ClassVar[bool] = False
 
     def _parts(self) -> tuple[Any, ...]:
-        self.banner = TargetView(self.shared)
-        self.choosing = ChoiceView(self.shared)
-        self.checking = CheckPanel(self.shared, framed=False)
-        self.previewing = PreviewPanel(self.shared, framed=False)
-        self.confirming = ConfirmPanel(self.shared, framed=False)
-        self.outcome = OutcomeView(self.shared, steady=True)
-        self.verifying = VerifyView(self.shared)
+        shared = self.shared
+        self.checking = CheckPanel(shared, framed=False)
+        self.previewing = PreviewPanel(shared, framed=False)
+        self.confirming = ConfirmPanel(shared, framed=False)
+        self.running, self.resolving = RunningView(shared), ResolveView(shared)
+        # right below the failure, else on top: some rollback failed before
+        self.early, self.late = widgets.VBox(layout=_OPEN), widgets.VBox(layout=_OPEN)
+        # Cancel stands beside the button of what runs
+        self.above, self.below = widgets.VBox(layout=_OPEN), widgets.VBox(layout=_OPEN)
+        rehearse, preview, copy, consent = self.previewing.controls
         return (
-            self.banner,
+            TargetView(shared),
+            self.early,
             heading("1. Choose"),
-            self.choosing,
-            heading("2. Check: nothing is changed"),
-            self.checking,
-            heading("3. Preview and rehearse: nothing is left changed"),
+            ChoiceView(shared),
+            heading("2. Rehearse: nothing is left changed"),
             self.previewing,
-            heading("4. Confirm"),
+            self.checking,
+            row(rehearse, preview, self.checking.check_button, copy, consent),
+            self.above,
+            CardView(shared),
+            SqlView(shared),
+            heading("3. Confirm"),
             self.confirming,
-            heading("5. Run"),
-            self.outcome,
-            heading("6. Verify"),
-            self.verifying,
+            self.below,
+            heading("4. Result"),
+            OutcomeView(shared),
+            self.late,
         )
 
-
-def check_html(check: CheckResult | None) -> str:
-    """Yes or no, why, and what has to go first."""
-    if check is None:
-        return ""
-    known = check.assessment
-    word, style = ("✔ Can rollback", html.CAREFUL) if check.can_rollback else ("✘ Cannot rollback", html.CAREFUL)
-    verdict = "" if known is None else box(f"<b>{html.escape(known.heading)}</b>", known.style)
-    if known is not None and known.verdict != "blocked":
-        verdict += html.warnings(known.lines())
-    first = (
-        html.definitions([("Must be rolled back first", "\n".join(check.dependent_migrations))])
-        if check.dependent_migrations
-        else ""
-    )
-    advice = (
-        "<div>Tick “with all that depend on it” to roll these back as well, in one transaction.</div>" if first else ""
-    )
-    return (
-        verdict
-        + box(f"<b>{word}:</b> {html.escape(check.reason)}", style)
-        + lines(html.warnings(check.warnings) + first + advice)
-    )
-
-
-def preview_html(preview: Preview | None) -> str:
-    """The SQL that would run; of a chain every step."""
-    return "" if preview is None else scrolled("Preview", preview._repr_html_())
-
-
-def rehearsal_html(rehearsed: Rehearsal | None) -> str:
-    """What the rollback did when it was rehearsed."""
-    return "" if rehearsed is None else scrolled("Rehearsal", rehearsed._repr_html_())
-
-
-def confirm_html(preview: Preview | None, rehearsed: Rehearsal | None) -> str:
-    """What is confirmed, all of it, and by which word."""
-    if preview is None:
-        return ""
-    names = [name for name, _ in preview.steps]
-    asked = f"To confirm, type the name exactly: <code>{html.escape(preview.confirm)}</code>"
-    if len(names) > 1:
-        steps = "".join(f"<li><code>{html.escape(name)}</code></li>" for name in names)
-        asked = (
-            f"{len(names)} migrations are rolled back in this order, in one transaction, all or"
-            f" none:<ol>{steps}</ol>{asked}"
-        )
-    known = (rehearsed if rehearsed is not None and rehearsed.assessment is not None else preview).assessment
-    warned = "" if known is None else box(html.escape(known.heading), known.style)
-    if rehearsed is None and known is None:
-        warned = "<div>Not rehearsed: what it would do to data and to others is not known.</div>"
-    elif rehearsed is not None and not rehearsed.success:
-        warned += box("The rehearsal failed: so will this, unless the cause has gone", html.BAD)
-    elif rehearsed is not None and rehearsed.dangers:
-        several = f"{len(rehearsed.dangers)} things" if len(rehearsed.dangers) > 1 else "something"
-        warned += box(f"The rehearsal found {several} to look at", html.CAREFUL)
-    return lines(warned + asked)
-
-
-def verify_html(result: RollbackResult | ChainResult | None) -> str:
-    """What the comparison of the schema after it with the one before found."""
-    if result is None:
-        return "After the rollback: whether the schema is as it was before the migration."
-    if result.verification is None:
-        return box("Not verified: the schema after it was compared with none from before", html.CAREFUL)
-    return scrolled("Verification", result.verification._repr_html_())
+    def _show(self) -> None:
+        rolls, failed = self.shared.doing == "rollback", isinstance(self.shared.error, RollbackFailed)
+        for place, one, is_here in (
+            (self.above, self.running, not rolls),
+            (self.below, self.running, rolls),
+            (self.early, self.resolving, not failed),
+            (self.late, self.resolving, failed),
+        ):
+            children = (one,) if is_here else ()
+            if place.children != children:
+                place.children = children

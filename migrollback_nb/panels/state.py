@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from migrollback_nb.core import html
-from migrollback_nb.core.errors import MigrollbackError, Refused, UsageError
+from migrollback_nb.core.errors import DatabaseError, MigrollbackError, Refused, UsageError
 from migrollback_nb.core.production import Rule, is_production
 from migrollback_nb.core.results import (
     ChainResult,
@@ -17,31 +14,34 @@ from migrollback_nb.core.results import (
     NothingToRollBack,
     Preview,
     Rehearsal,
-    RollbackProgress,
     RollbackResult,
     Target,
 )
+from migrollback_nb.core.results.assessment import LOSSES
+from migrollback_nb.core.results.verdict_cards import best_card
 from migrollback_nb.database.settings import milliseconds
 from migrollback_nb.display.graph.facts import GraphFacts
+from migrollback_nb.panels.standing import RehearsalCancelled, standing_of, was_cancelled
+from migrollback_nb.panels.worker import LOCK, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from migrollback_nb.core.results import Assessment, Effect
+    from migrollback_nb.core.results import Assessment
+    from migrollback_nb.core.results.card import CardLine, VerdictCard
     from migrollback_nb.migrations import Migrations
+
+__all__ = ["LOCK", "STATE", "SharedState", "State"]
 
 #: Traits that are the state, in the order in which `update` sets them: a new choice forgets what was found for the one
 #: before.
 STATE = (
-    "target", "migrations", "unfinished", "history", "deploys", "graph", "selected", "chain", "several", "deploy",
+    "target", "standing", "migrations", "unfinished", "failed",
+    "history", "deploys", "graph", "selected", "chain", "several", "deploy",
     "consent", "on_copy",
-    "check_result", "preview_result", "rehearsal_result", "accept_loss", "typed", "reason",
-    "result", "error", "busy", "progress", "fraction", "hold",
+    "check_result", "preview_result", "rehearsal_result", "accepted", "typed", "reason",
+    "planned", "result", "error", "busy", "doing", "progress", "fraction", "hold",
 )  # fmt: skip
-
-#: Held while state changes and is drawn. One for all: panels that are linked change each other, from the kernel's
-#: thread and from workers.
-LOCK = threading.RLock()
 
 
 class State(traitlets.HasTraits):
@@ -55,6 +55,10 @@ class State(traitlets.HasTraits):
         What is applied: rows of ``db.database.queries.list_rollbackable()``.
     unfinished : tuple of dict
         Rollbacks that were begun and whose end is not recorded: rows of ``db.database.queries.unfinished()``.
+    standing : {'', 'read only', 'lost'}
+        What of the connection is not as usual: nothing, its session may only read, it was lost.
+    failed : tuple of dict
+        Migrations whose rollback failed, which a person has to resolve: rows of ``db.database.queries.failed()``.
     history : tuple of dict
         All that is registered; read only for the panels that show it.
     deploys : tuple of dict
@@ -78,16 +82,20 @@ class State(traitlets.HasTraits):
         for longer than `Timeouts.max_stall`.
     check_result, preview_result, rehearsal_result : CheckResult, Preview, Rehearsal or None
         What was found out about the choice.
-    accept_loss : bool
-        Whether the person accepts that rows or values go, or do not come back. A change of the choice forgets it.
+    accepted : tuple of str
+        Which of the `harms` the person accepts, by their kinds. A change of the choice forgets it.
     typed, reason : str
         What the person has written.
+    planned : tuple of CardStep
+        What was known of each of several when their rollback began.
     result : RollbackResult, ChainResult or None
         How the last rollback ended.
     error : BaseException or None
         Why the last click did not do what it says.
     busy : str
         What is running, in words; empty when nothing is.
+    doing : str
+        Which of the steps that is: check, preview, rehearse, rollback, or empty for anything else.
     progress : str
         How far that is, as far as known: which statement runs, for how long, and what the server has said.
     fraction : float or None
@@ -98,8 +106,10 @@ class State(traitlets.HasTraits):
     """
 
     target = traitlets.Instance(Target, allow_none=True)
+    standing = traitlets.Unicode("")
     migrations = traitlets.Tuple()
     unfinished = traitlets.Tuple()
+    failed = traitlets.Tuple()
     history = traitlets.Tuple()
     deploys = traitlets.Tuple()
     graph = traitlets.Instance(GraphFacts, allow_none=True)
@@ -112,20 +122,22 @@ class State(traitlets.HasTraits):
     check_result = traitlets.Instance(CheckResult, allow_none=True)
     preview_result = traitlets.Instance(Preview, allow_none=True)
     rehearsal_result = traitlets.Instance(Rehearsal, allow_none=True)
-    accept_loss = traitlets.Bool(default_value=False)
+    accepted = traitlets.Tuple()
     typed = traitlets.Unicode("")
     reason = traitlets.Unicode("")
+    planned = traitlets.Tuple()
     result = traitlets.Union(
         [traitlets.Instance(RollbackResult), traitlets.Instance(ChainResult)], allow_none=True, default_value=None
     )
     error = traitlets.Instance(BaseException, allow_none=True)
     busy = traitlets.Unicode("")
+    doing = traitlets.Unicode("")
     progress = traitlets.Unicode("")
     fraction = traitlets.Float(None, allow_none=True)
     hold = traitlets.Unicode("")
 
 
-class SharedState(State):
+class SharedState(Worker, State):
     """One choice on one connection, for several panels. Writes only by `rollback`, and one event by `rehearse`.
 
     What takes time runs in a thread, one thing at a time. A lost connection is opened again by the next action.
@@ -150,9 +162,6 @@ class SharedState(State):
         self.system = system
         self._updating = 0
         self._rule = production
-        self._thread: threading.Thread | None = None
-        self._began = self._reported = 0.0
-        self._at: RollbackProgress | None = None
         self._reads: set[str] = set()
         self._given = set(state)
         super().__init__(**state)
@@ -199,7 +208,8 @@ class SharedState(State):
             check_result=None,
             preview_result=None,
             rehearsal_result=None,
-            accept_loss=False,
+            accepted=(),
+            planned=(),
             typed="",
             result=None,
             error=None,
@@ -248,8 +258,8 @@ class SharedState(State):
             return str(self.hold)
         if not self.previewed:
             return "Look at a preview first"
-        if self.losses and not self.accept_loss:
-            return "Accept the loss: this is production"
+        if (rest := len({line.harm for line in self.harms} - set(self.accepted))) > 0:
+            return f"Tick what you accept: {rest} more"
         if self.typed != self.confirm:
             return f"Type the {'deploy' if self.deploy else 'migration'}'s name exactly"
         if not self.reason.strip():
@@ -266,9 +276,14 @@ class SharedState(State):
         return None
 
     @property
-    def losses(self) -> tuple[Effect, ...]:
-        """What has to be accepted before a rollback can be run: known losses on production."""
-        return self.assessment.losses if self.production and self.assessment is not None else ()
+    def card(self) -> VerdictCard | None:
+        """What is known of the choice, on one card: of its rehearsal, else its preview, else its check."""
+        return best_card(self.check_result, self.preview_result, self.rehearsal_result)
+
+    @property
+    def harms(self) -> tuple[CardLine, ...]:
+        """What has to be accepted before a rollback can be run, a tick each."""
+        return () if (card := self.card) is None else card.harms
 
     # -- actions -----------------------------------------------------------------------------------------------------
 
@@ -278,31 +293,54 @@ class SharedState(State):
         self._reads |= lacking
         if lacking - self._given:
             try:
-                self.update(**self._read(lambda: self._found(lacking)))
+                self.update(**self._read(lambda: self._found(lacking)), standing=standing_of(self.db))
             except Exception as error:  # noqa: BLE001  # shown in the panel, as that of any click; Refresh tries again
-                self.error = error
+                self.update(error=error, target=self.target or self.db.target, standing=standing_of(self.db))
 
     def refresh(self) -> None:
         """Refresh what is registered. Does not write."""
         self.start("Reading the list of migrations", lambda: self._read(self._found))
 
+    def install(self) -> None:
+        """Install the rollback system, or bring it up to date. Writes its tables and functions."""
+
+        def work() -> dict[str, Any]:
+            self._connected()
+            self.db.install()
+            return self._read(self._found)
+
+        self.start("Installing the rollback system", work)
+
+    def resolve(self, name: str, status: str) -> None:
+        """Record how a failed migration stands, `reason` is what was found. Writes the history; runs no SQL of it."""
+        if not (reason := self.reason.strip()):
+            raise UsageError("Say what was found and done: it goes into the audit log")
+
+        def work() -> dict[str, Any]:
+            self._connected()
+            self.db.resolve(name, status=status, reason=reason)
+            return {"reason": "", **self._read(self._found)}
+
+        self.start(f"Resolving {name} as {status.replace('_', ' ')}", work)
+
     def check(self) -> None:
         """Find out whether the choice may be rolled back; `check_result` has the answer. Does not write."""
         name = self._chosen()
-        self.start("Checking", lambda: self._read(lambda: {"check_result": self.db.check(name), "result": None}))
+        self.start(
+            "Checking", lambda: self._read(lambda: {"check_result": self.db.check(name), "result": None}), doing="check"
+        )
 
     def preview(self) -> None:
         """Find out what a rollback of the choice would run; `preview_result` has it. Does not write."""
         choice = self._choice()
-        self.update(preview_result=None, rehearsal_result=None, accept_loss=False, typed="", result=None)
+        self.update(preview_result=None, rehearsal_result=None, accepted=(), typed="", result=None)
+        self.start("Preparing the preview", lambda: self._read(lambda: self._look(choice)), doing="preview")
 
-        def look() -> dict[str, Any]:
-            preview = self.db.preview(**choice)
-            if isinstance(preview, NothingToRollBack):
-                return {"error": UsageError(preview.message)}
-            return {"preview_result": preview, "on_copy": self.would_stall(preview)}
-
-        self.start("Preparing the preview", lambda: self._read(look))
+    def _look(self, choice: Mapping[str, Any]) -> dict[str, Any]:
+        preview = self.db.preview(**choice)
+        if isinstance(preview, NothingToRollBack):
+            return {"error": UsageError(preview.message)}
+        return {"check_result": None, "preview_result": preview, "on_copy": self.would_stall(preview)}
 
     def would_stall(self, preview: Preview | None) -> bool:
         """Whether a rehearsal on the target itself would make others wait for too long. Does not write."""
@@ -312,15 +350,31 @@ class SharedState(State):
         return preview.foreseen.stalls(milliseconds(bound, option="max_stall") or None)
 
     def rehearse(self) -> None:
-        """Run the rollback of the choice and undo it; `rehearsal_result` has the report. Writes one event only."""
-        choice, consent, on = self._choice(), self.consent, "scratch" if self.on_copy else None
-        self.update(rehearsal_result=None, result=None)
+        """Run the rollback of the choice and undo it; `rehearsal_result` has the report. Writes one event only.
+
+        Without a preview it looks at one first: where others would wait for too long, it runs on a copy.
+        """
+        choice, consent = self._choice(), self.consent
+        self.update(rehearsal_result=None, accepted=(), result=None)
 
         def work() -> dict[str, Any]:
             target = self._connected()
-            rehearsed = self.db.rehearse(**choice, consent=consent, on=on, progress=self._report)
+            if self.preview_result is None:
+                found = self._look(choice)
+                if "error" in found:
+                    return found
+                self.update(**found)
+            on = "scratch" if self.on_copy else None
+            try:
+                rehearsed = self.db.rehearse(**choice, consent=consent, on=on, progress=self._report)
+            except DatabaseError as error:
+                if was_cancelled(self.db, error.sqlstate):
+                    return {"error": RehearsalCancelled(self.chosen)}
+                raise
             if isinstance(rehearsed, NothingToRollBack):
                 return {"error": UsageError(rehearsed.message)}
+            if rehearsed.failure is not None and was_cancelled(self.db, rehearsed.failure.sqlstate):
+                return {"error": RehearsalCancelled(self.chosen)}
             state: dict[str, Any] = {"target": target, "rehearsal_result": rehearsed}
             preview = self.preview_result
             if preview is not None and preview.fingerprint != rehearsed.fingerprint:
@@ -334,7 +388,7 @@ class SharedState(State):
                 }
             return state
 
-        self.start(f"Rehearsing {self.chosen}", work)
+        self.start(f"Rehearsing {self.chosen}", work, doing="rehearse")
 
     def rollback(self) -> None:
         """Roll the choice back as previewed. Writes; only when nothing is `missing`.
@@ -348,7 +402,10 @@ class SharedState(State):
         if self.missing or preview is None:
             raise UsageError(f"Not yet: {self.missing}")
         choice, typed, reason = self._choice(), self.typed, self.reason.strip()
-        accepted = bool(self.accept_loss)
+        card = self.card
+        planned = () if card is None else card.steps
+        # all of it has been accepted: nothing is missing
+        accepted = any(line.harm in LOSSES for line in self.harms)
 
         def work() -> dict[str, Any]:
             # whatever comes of it, the next try begins with a new look
@@ -357,7 +414,8 @@ class SharedState(State):
                 "preview_result": None,
                 "rehearsal_result": None,
                 "typed": "",
-                "accept_loss": False,
+                "accepted": (),
+                "planned": planned,
             }
             try:
                 if self._connected() != preview.target:
@@ -395,24 +453,8 @@ class SharedState(State):
                 else f"Rolling back {count} migrations in one transaction, {preview.migration_name} the last"
             ),
             work,
+            doing="rollback",
         )
-
-    def cancel(self) -> None:
-        """Cancel on the server what is running; what it did is undone there."""
-        if not self.busy:
-            return
-        self.db.database.session.cancel()
-        with LOCK:
-            if self.busy:  # else it has ended
-                self.busy = "Cancel was sent to the server; press it again if this goes on"
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is running any more, at most `timeout` seconds. Returns whether that is so."""
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
 
     # -- work, off the kernel's thread -----------------------------------------------------------------------------
 
@@ -424,49 +466,6 @@ class SharedState(State):
     def _choice(self) -> dict[str, Any]:
         """The choice, as what rolls back takes it."""
         return self.together or {"name": self._chosen(), "chain": self.chain}
-
-    def start(self, words: str, work: Callable[[], Mapping[str, Any]]) -> None:
-        """Run `work` in a thread, then set the state that it returns. One at a time: a connection serves one thread."""
-        with LOCK:
-            if self.busy:
-                return
-            self._began, self._at = time.monotonic(), None
-            self.update(busy=words, progress="", fraction=None, error=None)
-            self._thread = threading.Thread(target=self._work, args=(work,), name="migrollback panel", daemon=True)
-        self._thread.start()
-
-    def _work(self, work: Callable[[], Mapping[str, Any]]) -> None:
-        ended = threading.Event()
-        threading.Thread(target=self._report_time, args=(ended,), name="migrollback panel's clock", daemon=True).start()
-        try:
-            state = work()
-        except BaseException as error:  # noqa: BLE001  # nothing above a thread would show it
-            state = {"error": error}
-        with LOCK:
-            ended.set()
-            self.update(**state, busy="", progress="", fraction=None)
-
-    def _report(self, at: RollbackProgress) -> None:
-        """Keep which statement begins; show the longer ones, and no more than four in a second."""
-        with LOCK:
-            hurried, self._at = self._at is not None and time.monotonic() - self._reported < 0.25, at
-            if not hurried:
-                self._say()
-
-    def _report_time(self, ended: threading.Event) -> None:
-        """Say every second what runs and how long it has been."""
-        while not ended.wait(1):
-            with LOCK:
-                if not ended.is_set():
-                    self._say()
-
-    def _say(self) -> None:
-        self._reported = time.monotonic()
-        parts = [] if self._at is None else [self._at.message]
-        parts.append(f"{self._reported - self._began:.0f} s")
-        if said := self.db.database.session.notices:
-            parts.append(f"the server said last: {said[-1].message}")
-        self.update(progress=html.visible("; ".join(parts)), fraction=None if self._at is None else self._at.fraction)
 
     def _connected(self) -> Target:
         """Open the connection again if it was lost. Returns where it leads."""
@@ -491,6 +490,7 @@ class SharedState(State):
         if "migrations" in reads:
             found["migrations"] = tuple(self.db.list_rows(system=self.system))
             found["unfinished"] = tuple(self.db.database.queries.unfinished())
+            found["failed"] = tuple(self.db.database.queries.failed())
         if "history" in reads:
             found["history"] = tuple(self.db.registered_rows(system=self.system))
         if "deploys" in reads:

@@ -84,6 +84,7 @@ def test_the_rollback_waits_for_the_checklist_and_the_checklist_learns_of_it(
     lab.notebook(connect, CHECKLIST, "panel = mr.panels.RollbackPanel(db)\nchecklist.follow(panel)\npanel")
     lab.button("Preview").click()
     expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("DROP TABLE")
+    lab.accept()
     lab.field("Name").fill(TOP)
     lab.field("Reason").last.fill("INC-51")
     expect(lab.text("of the checklist's items before the rollback are open")).to_be_visible()

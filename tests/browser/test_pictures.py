@@ -96,7 +96,7 @@ def test_the_panel_and_the_graph(lab: Laboratory, shop_dsn: str, template: tuple
     expect(lab.text("Can rollback")).to_be_visible()
     lab.button("Preview").click()
     expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("ALTER TABLE")
-    lab.output.get_by_role("checkbox", name="I accept this loss").check()
+    lab.accept()
     lab.field("Name").fill(CHOSEN)
     lab.field("Reason").fill("INC-43: the nightly mail finds no address")
     expect(lab.button("Roll back on PRODUCTION")).to_be_enabled()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 import pytest
-from panel_parts import part, walk
+from panel_parts import accept, part, walk
 from pg_servers import with_migrations, with_system
+from watching import eventually
 
 import migrollback_nb as mr
 from migrollback_nb.panels import RollbackPanel
@@ -81,6 +82,7 @@ def confirm(panel: RollbackPanel, reason: str = "it is too slow") -> None:
     """Type and press; does not wait."""
     part(panel, "name_field").value = panel.selected
     part(panel, "reason_field").value = reason
+    accept(panel)
     assert not part(panel, "rollback_button").disabled, panel.missing
     part(panel, "rollback_button").click()
 
@@ -97,7 +99,7 @@ def test_the_whole_way(shop: mr.Migrations) -> None:
     click(panel, "check")
     assert panel.check_result.can_rollback
     click(panel, "preview")
-    assert "analytics" in part(panel, "preview_view").value
+    assert "analytics" in part(panel, "sql_view").value
     assert exists(shop, "analytics")
     confirm(panel)
     assert panel.wait(60)
@@ -149,7 +151,7 @@ def test_a_refusal_is_shown_at_the_preview(shop: mr.Migrations, name: str, words
     assert part(panel, "rollback_button").disabled
     click(panel, "check")
     assert not panel.check_result.can_rollback
-    assert words in part(panel, "check_view").value
+    assert words in part(panel, "card_view").value
 
 
 def _edit(session: psycopg.Connection, shop: mr.Migrations) -> None:
@@ -212,9 +214,9 @@ def test_after_a_refusal_a_new_preview_leads_on(
     assert panel.wait(60)
     assert "changed since the preview" in part(panel, "message_view").value
     assert panel.selected == TOP
-    assert part(panel, "preview_button").button_style == "primary"
+    assert part(panel, "rehearse_button").button_style == "primary"
     click(panel, "preview")
-    assert "SELECT" in part(panel, "preview_view").value
+    assert "SELECT" in part(panel, "sql_view").value
     assert panel.error is None
     confirm(panel)
     assert panel.wait(60)
@@ -228,10 +230,84 @@ def test_a_failing_rollback_is_undone_and_shown(shop: mr.Migrations) -> None:
     assert panel.wait(60)
     assert isinstance(panel.error, mr.RollbackFailed)
     assert "42P01" in part(panel, "message_view").value
-    assert "resolve" in part(panel, "message_view").value
+    assert "migrollback resolve" not in part(panel, "message_view").value, "the panel has a step for it"
     assert exists(shop, "broken")
     assert status(shop, "005_broken") == "failed"
     assert "intervention" in next(label for label, name in part(panel, "choice").options if name == "005_broken")
+    assert panel.failed[0]["sqlstate"] == "42P01"
+    # another panel, later, offers it too
+    later = RollbackPanel(shop)
+    assert "brokn" in part(later, "failed_view").value
+    assert part(later, "as_applied_button").disabled
+    part(later, "found_field").value = "INC-3: nothing is gone"
+    click(later, "as_applied")
+    assert later.error is None
+    assert (status(shop, "005_broken"), later.failed, later.reason) == ("applied", (), "")
+    assert shop.events("005_broken").iloc[-1]["reason"] == "INC-3: nothing is gone"
+
+
+def test_a_cancelled_rehearsal_says_nothing_of_the_rollback(
+    shop: mr.Migrations, session: Callable[..., psycopg.Connection]
+) -> None:
+    panel = RollbackPanel(shop)
+    part(panel, "choice").value = "004_slow"
+    part(panel, "rehearse_button").click()
+    watching = session()
+    eventually(
+        lambda: (
+            watching.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+            ).fetchone()
+            is not None
+        ),
+        "the rehearsal sleeps",
+    )
+    assert panel.doing == "rehearse"
+    part(panel, "cancel_button").click()
+    assert panel.wait(20)
+    said = texts(panel)
+    assert "nothing is known of the rollback" in said
+    assert "would fail" not in said.lower()
+    assert "so will this" not in said
+    assert panel.rehearsal_result is None
+    # what was previewed on the way stands
+    assert panel.preview_result is not None
+    click(panel, "check")
+    assert "would fail" not in texts(panel).lower()
+
+
+def test_a_rehearsal_needs_no_preview_and_counts_as_one(shop: mr.Migrations) -> None:
+    panel = RollbackPanel(shop)
+    part(panel, "choice").value = TOP
+    click(panel, "rehearse")
+    assert panel.error is None
+    card = part(panel, "card_view").value
+    assert card.count(panel.shared.card.headline) == 1
+    assert "Longest lock" in card
+    assert panel.previewed
+    confirm(panel)
+    assert panel.wait(60)
+    assert panel.result.success
+
+
+def test_a_read_only_session_is_named(shop: mr.Migrations, database_dsn: str) -> None:
+    with mr.connect(f"{database_dsn} options='-c default_transaction_read_only=on'", dir=shop.folder.path) as db:
+        panel = RollbackPanel(db)
+        assert panel.error is None
+        assert panel.standing == "read only"
+        assert "Read-only session" in part(panel, "target_view").value
+
+
+def test_where_the_system_is_missing_a_button_installs_it(empty_dsn: str, folder: Path) -> None:
+    with mr.connect(empty_dsn, dir=folder) as db:
+        panel = RollbackPanel(db)
+        assert "not installed" in part(panel, "message_view").value
+        assert db.target.database in part(panel, "target_view").value
+        assert db.target.database in part(panel, "install_button").description
+        click(panel, "install")
+        assert panel.error is None
+        assert part(panel, "install_button").disabled
+        assert [name for _, name in part(panel, "choice").options] != []
 
 
 def test_a_long_rollback_is_cancelled(shop: mr.Migrations, session: Callable[..., psycopg.Connection]) -> None:
@@ -361,7 +437,7 @@ def test_rolling_back_the_system_itself_shows_where_its_audit_log_went(
     monkeypatch.chdir(tmp_path)
     panel = RollbackPanel(db)
     preview(panel, part(panel, "choice").options[-1][1])
-    assert "rollback system itself" in part(panel, "preview_view").value
+    assert "rollback system itself" in part(panel, "card_view").value
     confirm(panel)
     assert panel.wait(60)
     assert panel.result.success, panel.error

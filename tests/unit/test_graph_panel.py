@@ -38,11 +38,12 @@ class Standin:
         self.edges = edges
         self.unsearched = 0
         self.database = SimpleNamespace(
-            connection=SimpleNamespace(closed=False),
+            connection=SimpleNamespace(closed=False, info=SimpleNamespace(parameter_status={}.get)),
             session=SimpleNamespace(notices=()),
             queries=SimpleNamespace(
                 effective_search_path=lambda: "public",
                 unfinished=tuple,
+                failed=tuple,
             ),
             graph=SimpleNamespace(rows=self._rows, step_effects=lambda *_: ()),
         )

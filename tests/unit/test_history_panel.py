@@ -73,9 +73,9 @@ STANDIN = SimpleNamespace(
     target=TARGET,
     look_up_target=lambda: TARGET,
     database=SimpleNamespace(
-        connection=SimpleNamespace(closed=False),
+        connection=SimpleNamespace(closed=False, info=SimpleNamespace(parameter_status={}.get)),
         session=SimpleNamespace(notices=()),
-        queries=SimpleNamespace(unfinished=tuple),
+        queries=SimpleNamespace(unfinished=tuple, failed=tuple),
     ),
     registered_rows=lambda **_: HISTORY,
     list_rows=lambda **_: MIGRATIONS,

@@ -84,7 +84,7 @@ def test_a_chain_is_previewed_and_asked_for_as_one(panel: RollbackPanel, standin
     part(panel, "chain_box").value = True
     part(panel, "preview_button").click()
     assert panel.wait(10)
-    assert "2_b" in part(panel, "preview_view").value
+    assert "2_b" in part(panel, "sql_view").value
     confirm(panel)
     assert panel.wait(10)
     assert standin.rollbacks()[0][2]["chain"] is True
@@ -169,7 +169,7 @@ def test_whatever_goes_wrong_is_shown(
     assert panel.busy == ""
     if button == "rollback_button":
         assert (panel.preview_result, panel.typed, panel.reason) == (None, "", "because")
-        assert part(panel, "preview_button").button_style == "primary"
+        assert part(panel, "rehearse_button").button_style == "primary"
 
 
 @pytest.mark.parametrize("button", ["check_button", "preview_button", "rollback_button"])

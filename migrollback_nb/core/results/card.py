@@ -83,7 +83,7 @@ class VerdictCard:
             if details
             else ""
         )
-        body = (steps_html(self.steps) if self.steps else "") + (f"<table>{rows}</table>" if rows else "") + more
+        body = (f"<table>{rows}</table>" if rows else "") + (steps_html(self.steps) if self.steps else "") + more
         return (
             f'<div class="{CSS_CLASS}" role="region" aria-label="{html.escape(f"Verdict on {self.title}")}"'
             f' style="border:1px solid #808080;line-height:1.4">'

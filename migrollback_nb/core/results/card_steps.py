@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import html
@@ -13,8 +13,8 @@ from migrollback_nb.core.results.assessment import HARMS, Assessment, Effect
 if TYPE_CHECKING:
     from migrollback_nb.core.results.foreseen import Foreseen
 
-_CELL = "text-align:left;vertical-align:top;padding:.15em .8em .15em 0;white-space:normal;overflow-wrap:anywhere"
-_NUMBER = "text-align:right;vertical-align:top;padding:.15em 0 .15em 1.2em;white-space:nowrap"
+_CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;white-space:normal;overflow-wrap:anywhere"
+_NUMBER = "text-align:right;vertical-align:top;padding:.1em 0 .1em 1.2em;white-space:nowrap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,19 @@ def _verdict(effects: Sequence[Effect], *, ran: bool) -> str:
     return "harms" if effects else "ready" if ran else "not_rehearsed"
 
 
+def done_steps(results: Sequence[Any], planned: Sequence[CardStep] = ()) -> tuple[CardStep, ...]:
+    """Each of several RollbackResults, beside what was known of it when it began."""
+    known = {step.migration_name: step for step in planned}
+    done = []
+    for result in results:
+        step = known.get(result.migration_name) or CardStep(
+            migration_name=result.migration_name, verdict="", locks=None
+        )
+        verdict = "changed nothing" if result.unchanged else "rolled back" if result.success else "not rolled back"
+        done.append(replace(step, verdict=verdict, ms=result.duration_ms))
+    return tuple(done)
+
+
 def steps_html(steps: Sequence[CardStep]) -> str:
     """Several migrations as one table, a row each, with totals."""
     head = "".join(
@@ -135,9 +148,9 @@ def steps_html(steps: Sequence[CardStep]) -> str:
         f"{sum(step.others for step in steps):,}",
         f"{sum(known):,.1f}" if known else "-",
         f"{sum(locks):,}" if locks else "-",
-        weight="font-weight:600;border-top:1px solid #808080",
+        weight="font-weight:600;border-bottom:1px solid #808080",
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}{total}</tbody></table>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{total}{body}</tbody></table>"
 
 
 def _row(*cells: str, weight: str = "") -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.foreseen import Foreseen
 
 #: SQLSTATE of a statement that was cancelled, by a person or by a time limit.
-_CANCELED = "57014"
+CANCELED = "57014"
 
 
 def card_of(answer: Any) -> VerdictCard | None:
@@ -31,6 +31,16 @@ def card_of(answer: Any) -> VerdictCard | None:
     steps: tuple[tuple[str, str], ...] = getattr(answer, "steps", ())
     names = tuple(name for name, _ in steps) or (answer.migration_name,)
     return _of_assessment(answer.assessment, names, foreseen=getattr(answer, "foreseen", None))
+
+
+def best_card(checked: Any, preview: Any, rehearsed: Any) -> VerdictCard | None:
+    """Of a CheckResult, Preview and Rehearsal of one choice the card that counts; each may be None.
+
+    That no rule allows it counts most, then the rehearsal, the preview, the check.
+    """
+    blocked = checked is not None and not checked.can_rollback
+    order = (checked, rehearsed, preview) if blocked else (rehearsed, preview, checked)
+    return next((card for found in order if found is not None and (card := card_of(found)) is not None), None)
 
 
 def card_of_rehearsal(rehearsed: Any) -> VerdictCard:
@@ -147,9 +157,9 @@ def _failed(card: VerdictCard, sqlstate: str, message: str, lines: Sequence[str]
     """A card of a rehearsal that did not get to its end: of what passes by itself, nothing is known."""
     why = _line("Because", ["\n".join(lines)] if lines else [])
     if passing:
-        ended = "ended before its end" if sqlstate == _CANCELED else "it did not get to its end"
+        ended = "ended before its end" if sqlstate == CANCELED else "it did not get to its end"
         said = message.removeprefix("it did not get to its end: ").removeprefix("Not known: ")
-        headline = f"Cancelled or {ended}: nothing is known" if sqlstate == _CANCELED else f"Not known, {ended}: {said}"
+        headline = f"Cancelled or {ended}: nothing is known" if sqlstate == CANCELED else f"Not known, {ended}: {said}"
         return replace(
             card, verdict="unknown", headline=headline, mark="❔", style=html.CAREFUL, lines=(*why, *card.lines)
         )
