@@ -81,7 +81,7 @@ def _running_lab(folder: Path, *, stdin: int = subprocess.DEVNULL) -> Iterator[t
 
 
 def _wait_for(pattern: str, log: Path, process: subprocess.Popen[str]) -> re.Match[str]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while not (found := re.search(pattern, log.read_text())):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
@@ -90,7 +90,7 @@ def _wait_for(pattern: str, log: Path, process: subprocess.Popen[str]) -> re.Mat
 
 
 def _wait_until_it_listens(port: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=10).close()
