@@ -161,7 +161,13 @@ function render({ model, el }) {
     if (marks.required.has(place)) return `${words}, the choice depends on it`;
     return marks.resting.has(place) ? `${words}, depends on the choice` : words;
   };
-  const name = (node, id, marks) => node.setAttribute("aria-label", wordsOf(id, marks));
+  const name = (node, id, marks) => {
+    node.setAttribute("aria-label", wordsOf(id, marks));
+    if (node.hasAttribute("role")) return;
+    node.setAttribute("role", "button");
+    if (!node.hasAttribute("tabindex")) node.setAttribute("tabindex", "-1");
+    if (!node.hasAttribute("aria-pressed")) node.setAttribute("aria-pressed", "false");
+  };
   const kind = (place, marks) =>
     place === marks.start ? "chosen" : marks.number.has(place) ? "falls" : marks.required.has(place) ? "needs" : marks.resting.has(place) ? "rests" : "";
   const mark = () => {
@@ -238,7 +244,7 @@ function render({ model, el }) {
       if (!left) return afterwards(rename);
       misnamed.delete(id);
       left -= 1;
-      if (picture.nodes.has(id)) name(picture.nodes.get(id), id, marked.marks);
+      if (picture.nodes.has(id)) name(picture.nodes.get(id), id, marked.marks ?? null);
     }
   };
   // numbers in the drawing, where there is room for them; they stand in names and list as well
@@ -336,11 +342,11 @@ function render({ model, el }) {
       if (!known(id)) continue;
       first ??= id;
       ids.set(node, id);
-      node.setAttribute("role", "button");
-      node.setAttribute("tabindex", "-1");
-      node.setAttribute("aria-pressed", "false");
-      name(node, id, null);
+      // of very many the names are written when they are seen
+      if (picture.overlay) misnamed.add(id);
+      else name(node, id, null);
     }
+    afterwards(rename);
     let tab = "0";
     for (const [key, edge] of edges) {
       const number = numbers.get(key);

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from migrollback_nb.core.dependency_graph import DependencyGraph
 
@@ -111,6 +111,7 @@ class Drawing:
     edges: frozenset[tuple[str, str]] = frozenset()  #: (dependent, dependency) that are drawn
 
 
+@lru_cache(maxsize=20_000)
 def node_id(name: str) -> str:
     """What the element of a migration is called in a drawing; in every drawing the same, and no other's."""
     return "migration-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
