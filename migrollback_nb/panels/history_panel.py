@@ -112,7 +112,8 @@ class HistoryPanel(Panel):
     def _read_more(self) -> None:
         """Read what takes longer than the list, once that is there. Does not write."""
         if not self.shared.busy:
-            self.shared.open(("migrations", "deploys"))
+            for what in ("migrations", "deploys"):  # a role may be allowed the one and not the other
+                self.shared.open((what,))
             if self._lanes or (self._lanes is None and 0 < len(self.shared.history) <= FEW):
                 self.lanes_button.value = True
         elif running_loop() is not None:
