@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -155,15 +156,20 @@ def _steps(schema: str) -> str:
 
 def _text(file: SystemFile, schema: str) -> str:
     """The text of a file for a schema, with the lists of what this version has."""
-    lists = {
-        "<<tables>>": system_files.table_names(),
-        "<<function names>>": signatures(),
-        "<<functions>>": identities(),
-    }
     text = for_schema(file.text, schema)
-    for place, names in lists.items():
-        text = text.replace(place, _literals(names))
+    for place, names in _lists().items():
+        text = text.replace(place, names)
     return text
+
+
+@cache
+def _lists() -> Mapping[str, str]:
+    """Place in a file -> the SQL of a list. Reads files, once."""
+    return {
+        "<<tables>>": _literals(system_files.table_names()),
+        "<<function names>>": _literals(signatures()),
+        "<<functions>>": _literals(identities()),
+    }
 
 
 def _joined(statements: list[str]) -> str:

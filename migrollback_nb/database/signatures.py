@@ -43,6 +43,7 @@ def signatures() -> Mapping[str, tuple[Argument, ...]]:
     return found
 
 
+@cache
 def identities() -> tuple[str, ...]:
     """Our functions as PostgreSQL tells them apart: name(type, type), as by oidvectortypes(). Reads files, once."""
     long = {

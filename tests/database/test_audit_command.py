@@ -46,6 +46,7 @@ def test_a_finding_is_exit_status_1_and_stands_in_json(command, session):
     assert (found["finding"], found["identity"]) == ("history", "001_a")
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("anchor", ["", "x", "1", "1:abc", "0:" + "a" * 64, "1:" + "A" * 64])
 def test_what_is_no_anchor_is_wrong_usage(command, anchor):
     status, _, err = command("audit", "--anchor", anchor)
@@ -101,6 +102,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.few(4)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_file_that_was_changed_is_found(exported, change):
     log = json.loads(exported.read_text())
