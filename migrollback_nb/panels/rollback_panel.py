@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import RollbackFailed
 from migrollback_nb.panels.card_view import CardView, SqlView, confirm_html
+from migrollback_nb.panels.lost_rows_view import LostRowsView
 from migrollback_nb.panels.panel import ChoiceView, OutcomeView, Panel, RunningView, TargetView
 from migrollback_nb.panels.pieces import FIELD, WIDE, heading, row
 from migrollback_nb.panels.resolve_view import ResolveView
@@ -202,6 +203,7 @@ class RollbackPanel(Panel):
             self.above,
             CardView(shared),
             SqlView(shared),
+            LostRowsView(shared),
             heading("3. Confirm"),
             self.confirming,
             self.below,

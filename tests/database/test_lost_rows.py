@@ -2,13 +2,17 @@
 
 import io
 import json
+import re
 
 import psycopg
 import pytest
+from panel_parts import part
 from pg_servers import with_migrations
 
 import migrollback_nb as mr
 from migrollback_nb.cli import run
+from migrollback_nb.panels import RollbackPanel
+from migrollback_nb.panels.lost_rows_view import _rows_html
 
 FILES = {
     "001_base": (
@@ -143,3 +147,38 @@ def test_what_rows_hold_is_escaped_and_stays_out_of_a_repr():
     assert evil not in repr(
         mr.LostRows.from_rows("x", [{**found.to_dict()["tables"][0], "relation": "t", "what": "w"}])
     )
+
+
+def test_the_panel_looks_at_a_click_and_forgets_with_the_choice(db):
+    panel = RollbackPanel(db)
+    button, view = part(panel, "rows_button"), part(panel, "rows_view")
+    assert button.disabled
+    assert view.value == ""
+    part(panel, "choice").value = "005_all"
+    button.click()
+    assert panel.wait(30)
+    assert "public.own (deleted): rows, 2 shown" in view.value
+    before = db.events().shape
+    part(panel, "choice").value = "002_table"
+    assert view.value == ""
+    part(panel, "rehearse_button").click()
+    assert panel.wait(30)
+    assert view.value == ""
+    button.click()
+    assert panel.wait(30)
+    assert "public.more (table dropped): rows, 20 shown" in view.value
+    assert db.events().shape[0] == before[0] + 1  # the rehearsal's
+
+
+def test_what_a_view_shows_is_escaped():
+    row = {
+        "relation": "<b>",
+        "what": "<i>",
+        "columns": ["<u>"],
+        "lost_columns": [],
+        "rows": [["<script>"]],
+        "remark": None,
+    }
+    html = _rows_html((mr.LostRows.from_rows("1_<a>", [row]), mr.LostRows.from_rows("2", [])))
+    assert "1_&lt;a&gt;" in html
+    assert not {"<b>", "<i>", "<u>", "<script>"} & set(re.findall(r"<\w+>", html))
