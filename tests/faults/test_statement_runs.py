@@ -8,7 +8,7 @@ from watching import status, value
 
 import migrollback_nb as mr
 
-pytestmark = pytest.mark.older
+pytestmark = pytest.mark.versions
 
 OUTSIDE = " transaction:false"
 UP = "CREATE TABLE counted (n numeric); INSERT INTO counted VALUES (0); CREATE INDEX i ON counted (n);"
