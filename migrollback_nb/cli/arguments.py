@@ -86,7 +86,7 @@ def _snapshots(help: str) -> Argument:
         "--snapshots",
         choices=("ends", "each", "none"),
         default="ends",
-        help=f"snapshots of the schema: {help} (default ends)",
+        help=f"snapshots of the schema. ends (default): {help}",
     )
 
 
@@ -161,7 +161,9 @@ ROLLBACK = (
         action="store_true",
         help="accept that rows or values go, or do not come back; on production it is refused otherwise",
     ),
-    _snapshots("one before and one after; also between the migrations of a chain; none, and nothing is verified"),
+    _snapshots(
+        "one before and one after; each: also between the migrations of a chain; none: none, and nothing is verified"
+    ),
     argument(
         "--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since"
     ),
@@ -225,8 +227,8 @@ SYNC = (
         "--snapshots",
         choices=("ends", "none"),
         default="ends",
-        help="snapshot of the schema: one at the end, unless nothing has changed, which is what was before the next"
-        " deploy; or none (default ends)",
+        help="snapshot of the schema. ends (default): one at the end, unless nothing has changed: what was before the"
+        " next deploy; none: none",
     ),
 )
 
@@ -262,16 +264,24 @@ INSTALL = (
         default=[],
         help="read and write ledgers of deploy tools that belong to this role; may be repeated",
     ),
-    argument("--distrust-ledger-of", metavar="ROLE", action="append", default=[], help="... no longer"),
+    argument(
+        "--distrust-ledger-of",
+        metavar="ROLE",
+        action="append",
+        default=[],
+        help="take that trust away; may be repeated",
+    ),
 )
 
 APPLY = (
-    _several("migrations; none: all that were never registered, or rolled back and changed since"),
+    _several(
+        "the migrations; without any: all that were never registered, and those rolled back whose file changed since"
+    ),
     argument("--again", action="store_true", help="also all that were rolled back"),
     _TO_DEPLOY,
     _snapshots(
-        "one before the first, one after the last, and around one that runs outside a transaction; also between each"
-        " two; none"
+        "one before the first, one after the last, and around each that runs outside a transaction; each: also between"
+        " every two; none: none"
     ),
     *_TIMEOUTS,
 )
@@ -288,7 +298,7 @@ HISTORY = (
         " last (the default)",
     ),
     argument("--by", metavar="ROLE", help="only where this database role did that"),
-    argument("--limit", type=int, metavar="N", help="no more than so many"),
+    argument("--limit", type=int, metavar="N", help="no more than N"),
     argument("--without-rollback", action="store_true", help="only applied ones without rollback SQL"),
     _deploy("only what the newest deploy of this label brought"),
     _SYSTEM,
@@ -310,7 +320,7 @@ RESOLVE = (
     argument(
         "--force",
         action="store_true",
-        help="as rolled_back although something that it created still stands; the audit log keeps what",
+        help="record rolled_back although something that it created still exists; the audit log keeps what",
     ),
 )
 
@@ -395,7 +405,10 @@ GRAPH = (
     ),
     argument("--theme", choices=("auto", "light", "dark"), default="auto", help="colours (default auto: the page's)"),
     argument(
-        "--limit", default="150", metavar="N", help="the most boxes, or all (default 150; what is left out is counted)"
+        "--limit",
+        default="150",
+        metavar="N",
+        help="no more than N boxes, or all (default 150; what is left out is counted)",
     ),
     argument(
         "-o", "--output", dest="output", metavar="FILE", help="write the picture there: .svg, .html, .mmd, .dot, .txt"
@@ -435,7 +448,7 @@ EVENTS = (
     ),
     _SINCE,
     _UNTIL,
-    argument("--limit", type=int, metavar="N", help="only the newest so many"),
+    argument("--limit", type=int, metavar="N", help="no more than N, the newest"),
     argument("--reverse", action="store_true", help="newest first"),
     _WIDE,
     argument(
@@ -465,7 +478,7 @@ AUDIT = (
 )
 
 VERIFY = (
-    _several("migrations to grade; none: all of the folder"),
+    _several("the migrations to grade; without any: all of the folder"),
     *_select("only what a selector means"),
     argument(
         "--on",
@@ -494,7 +507,9 @@ RUNBOOK = (
     _NAME,
     argument("--ticket", metavar="ID", help="goes with each answer into the audit log"),
     _CHAIN,
-    argument("--into", metavar="FOLDER", help="where the dated folder goes (default: the current one)"),
+    argument(
+        "--into", metavar="FOLDER", help="the folder in which the dated one is made (default: the current folder)"
+    ),
 )
 
 REPORT = (
