@@ -330,7 +330,7 @@ def test_what_nobody_looked_at_is_said(db, connection, write_migration, deps):
     assert value(connection, "SELECT dependents_looked_for('001_base') IS NULL")
     assert "were not looked for: migrollback sync" in db.check("001_base").warnings[-1]
     assert db.plan("001_base").to_dict()["dependents_looked_for"] is None
-    assert "was not looked for: migrollback sync does that" in deps("plan", "001_base")[1]
+    assert "were not looked for: migrollback sync does that" in deps("plan", "001_base")[1]
     connection.execute("CREATE TABLE base (); CREATE VIEW v AS SELECT FROM base")
     write_migration("001_base", "CREATE TABLE base ();")
     write_migration("002_user", "CREATE VIEW v AS SELECT FROM base;")
