@@ -16,8 +16,6 @@ from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.session import PATIENCE, ExecutionResult, Row, Session
 
 _LOST_AT_COMMIT = "Migration {} successfully (the connection was lost at COMMIT; the audit log has the answer)"
-#: Our own function that takes this lock may be gone.
-_LOCK_GATE = b"SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('migrollback_nb gate', 0))"
 
 
 class Attempts:
@@ -202,11 +200,14 @@ class Attempts:
             if self._session.connection.closed:
                 self._session.reconnect_patiently()
             # while the lost COMMIT is still at work, the answer would be wrong
-            with self._session.transaction(_LOCK_GATE, lock_timeout="30s"):
+            gate = sql.Identifier(self._session.schema, "migration_gate").as_string(None).encode()
+            with self._session.transaction(b"LOCK TABLE " + gate + b" IN EXCLUSIVE MODE", lock_timeout="30s"):
                 return not self._session.query(
                     "SELECT 1 WHERE pg_catalog.to_regclass(%(name)s) IS NOT NULL",
                     name=sql.Identifier(self._session.schema, "migration_history").as_string(None),
                 )
+        except errors.NotInstalled:
+            return True  # the table that was to be locked went with the rest
         except errors.MigrollbackError as error:
             raise errors.ConnectionFailed(
                 f"The connection was lost and cannot be made again, so it is not known how attempt {attempt_id} ended:"

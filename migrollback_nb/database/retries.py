@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from psycopg import sql
+
 from migrollback_nb.core import errors
 from migrollback_nb.database.blockers import describe_blockers
 from migrollback_nb.database.session import ExecutionResult, Row
@@ -81,10 +83,8 @@ def gate_holders(session: Session) -> dict[int, Row]:
     """Process id -> who holds the gate's lock now: where a wait was too short to be watched. Does not write."""
     rows = session.query(
         "SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type FROM pg_catalog.pg_locks l JOIN"
-        " pg_catalog.pg_stat_activity a ON a.pid = l.pid CROSS JOIN (SELECT"
-        " pg_catalog.hashtextextended('migrollback_nb gate', 0) AS key) k WHERE l.locktype = 'advisory' AND"
-        " l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname"
-        " = pg_catalog.current_database()) AND (l.classid::bigint << 32 | l.objid::bigint) = k.key AND l.pid <>"
-        " pg_catalog.pg_backend_pid()"
+        " pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'relation' AND l.granted AND l.mode ="
+        " 'ExclusiveLock' AND l.relation = pg_catalog.to_regclass(%(gate)s) AND l.pid <> pg_catalog.pg_backend_pid()",
+        gate=sql.Identifier(session.schema, "migration_gate").as_string(None),
     )
     return {row["pid"]: row for row in rows}

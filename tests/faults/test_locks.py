@@ -87,6 +87,26 @@ def test_the_gate_is_held_by_another_rollback(hasty, table, session):
     assert status(session(), table) == "applied"
 
 
+def test_a_stranger_cannot_stop_a_rollback(hasty, table, session, server):
+    server.execute("DO $$ BEGIN IF to_regrole('mallory') IS NULL THEN CREATE ROLE mallory LOGIN; END IF; END $$")
+    stranger = session()
+    stranger.execute("SET ROLE mallory; BEGIN")
+    for key in ("migrollback_nb gate", "migrollback_nb events"):
+        stranger.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (key,))
+    for gate in ("migration_gate", "migration_event_gate"):
+        stranger.execute("SAVEPOINT tried")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            stranger.execute(f"LOCK TABLE {gate} IN ACCESS SHARE MODE")
+        stranger.execute("ROLLBACK TO tried")
+    assert hasty.rollback(table, confirm=table).success
+
+
+def test_a_dump_does_not_wait_for_a_rollback_nor_stop_it(hasty, table, session):
+    dump = session()
+    dump.execute("BEGIN; LOCK TABLE migration_gate, migration_event_gate IN ACCESS SHARE MODE")
+    assert hasty.rollback(table, confirm=table).success
+
+
 def test_questions_do_not_wait_for_the_gate(hasty, table, session):
     holder = session()
     holder.execute("BEGIN; SELECT lock_migrations()")

@@ -204,3 +204,9 @@ COMMENT ON COLUMN migrollback_schema.migration_dependency_searches.searched_in I
 COMMENT ON COLUMN migrollback_schema.migration_dependency_searches.remarks IS
     'What it may need and is not certain, as objects with depends_on and because.';
 COMMENT ON COLUMN migrollback_schema.migration_dependency_searches.searched_at IS 'When it was looked for.';
+
+COMMENT ON TABLE migrollback_schema.migration_gate IS
+    'Has no rows: lock_migrations() locks it, so that one at a time changes migrations, and no role without rights here '
+    'can stop it.';
+COMMENT ON TABLE migrollback_schema.migration_event_gate IS
+    'Has no rows: it is locked while an event is written, so that the chain of hashes does not fork.';

@@ -51,6 +51,10 @@ BEGIN
         PERFORM set_config('lock_timeout', '30s', true);
     END IF;
     -- our own function that takes this lock may not be there yet
+    IF to_regclass('migrollback_schema' || '.migration_gate') IS NOT NULL THEN
+        LOCK TABLE migrollback_schema.migration_gate IN EXCLUSIVE MODE;
+    END IF;
+    -- two that install for the first time, and an older system, whose functions take this one
     PERFORM pg_advisory_xact_lock(hashtextextended('migrollback_nb gate', 0));
 
     -- What is here? ---------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ DROP TABLE IF EXISTS migrollback_schema.migration_objects;
 DROP TABLE IF EXISTS migrollback_schema.migration_destroyed_values;
 DROP TABLE IF EXISTS migrollback_schema.migration_proofs;
 DROP TABLE IF EXISTS migrollback_schema.migration_dismissed_dependencies;
+DROP TABLE IF EXISTS migrollback_schema.migration_event_gate;
+DROP TABLE IF EXISTS migrollback_schema.migration_gate;
 DROP TABLE IF EXISTS migrollback_schema.migration_states;
 DROP TABLE IF EXISTS migrollback_schema.migration_snapshots;
 DROP TABLE IF EXISTS migrollback_schema.migration_events;

@@ -47,7 +47,7 @@ BEGIN
     END IF;
     -- Without a lock two writers read the same last row and the chain forks. Held until COMMIT, because only then the
     -- row is visible.
-    PERFORM pg_advisory_xact_lock(hashtextextended('migrollback_nb events', 0));
+    LOCK TABLE migrollback_schema.migration_event_gate IN EXCLUSIVE MODE;
     SELECT e.event_number + 1, e.hash INTO NEW.event_number, NEW.previous_hash
       FROM migrollback_schema.migration_events e ORDER BY e.event_number DESC LIMIT 1;
     NEW.event_number  := coalesce(NEW.event_number, 1);
@@ -119,7 +119,7 @@ BEGIN
     IF asked = '0' THEN
         PERFORM set_config('lock_timeout', '10s', true);
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('migrollback_nb gate', 0));
+    LOCK TABLE migrollback_schema.migration_gate IN EXCLUSIVE MODE;
     PERFORM set_config('lock_timeout', asked, true);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS

@@ -89,10 +89,9 @@ BEGIN
          WHERE k.granted AND k.pid <> pg_backend_pid() AND k.database = (SELECT d.oid FROM pg_database d
              WHERE d.datname = current_database())
            -- who holds our gate's lock is one of us, and is waited for there
-           AND NOT EXISTS (SELECT FROM pg_locks g WHERE g.pid = k.pid AND g.granted AND g.locktype = 'advisory'
-                           AND g.objsubid = 1
-                              AND (g.classid::bigint << 32 | g.objid::bigint) =
-                                  hashtextextended('migrollback_nb gate', 0))
+           AND NOT EXISTS (SELECT FROM pg_locks g WHERE g.pid = k.pid AND g.granted AND g.locktype = 'relation'
+                           AND g.relation = to_regclass('migrollback_schema' || '.migration_gate')
+                           AND g.mode = 'ExclusiveLock')
            -- its own lock, or a row of the ledger that it has written and not committed
            AND (k.locktype = 'relation' AND k.relation = l.ledger::oid
                 AND k.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
