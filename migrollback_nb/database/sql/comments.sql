@@ -206,7 +206,7 @@ COMMENT ON COLUMN migrollback_schema.migration_dependency_searches.remarks IS
 COMMENT ON COLUMN migrollback_schema.migration_dependency_searches.searched_at IS 'When it was looked for.';
 
 COMMENT ON TABLE migrollback_schema.migration_gate IS
-    'Has no rows: lock_migrations() locks it, so that one at a time changes migrations, and no role without rights here '
-    'can stop it.';
+    'Has no rows: lock_migrations() locks it, so that one at a time changes migrations. A role without rights here '
+    'cannot lock it.';
 COMMENT ON TABLE migrollback_schema.migration_event_gate IS
     'Has no rows: it is locked while an event is written, so that the chain of hashes does not fork.';
