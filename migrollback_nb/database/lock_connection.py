@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
+from psycopg import IsolationLevel
+
 from migrollback_nb.core import errors
 from migrollback_nb.database.session import Session
 
@@ -43,6 +45,7 @@ def gate_held(session: Session) -> Iterator[Session]:
                     " statement could miss its search_path, and other clients would find our settings."
                 ),
             )
+        connection.isolation_level = IsolationLevel.READ_COMMITTED  # it must see what was committed while it waited
         holder = Session(connection, schema=session.schema, timeouts=session.timeouts)
         with holder.translated_errors(), connection.transaction():
             holder.set_local(

@@ -34,6 +34,9 @@ Row = dict[str, Any]
 #: Seconds for which a new connection is tried, where only the database knows whether something was committed.
 PATIENCE = 20.0
 
+#: Whatever the session's default is: what waited for the lock must see what was committed meanwhile.
+_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+
 
 class Undo(Exception):
     """Ends a transaction that is to leave nothing."""
@@ -387,7 +390,7 @@ class Session:
     def _begin(self, wanted: dict[str, str], *statements: bytes) -> list[list[Row]]:
         """Send BEGIN, settings and statements in one message; where one fails, nothing is left of them."""
         try:
-            found = self._send(b"BEGIN", self.statements.settings(self.connection, wanted), *statements)
+            found = self._send(_BEGIN, self.statements.settings(self.connection, wanted), *statements)
         except psycopg.errors.InvalidParameterValue:
             self._roll_back()
             if not self._cannot_check_client(wanted):

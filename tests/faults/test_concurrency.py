@@ -51,6 +51,47 @@ def test_several_clients_at_once(applied, session, database_dsn, folder):
         assert db.verify_events().intact
 
 
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_whatever_isolation_is_the_default_one_runs_it_and_the_others_are_told(
+    applied, session, database_dsn, folder, isolation
+):
+    session().execute("CREATE TABLE ran ()")
+    applied("001_t", "SELECT 1;", "INSERT INTO ran DEFAULT VALUES; SELECT pg_sleep(0.1);")
+    applied("002_u", "SELECT 1;", "INSERT INTO ran DEFAULT VALUES;")
+    dsn = psycopg.conninfo.make_conninfo(
+        database_dsn, options=f"-c default_transaction_isolation={isolation.replace(' ', chr(92) + ' ')}"
+    )
+    ready = threading.Barrier(12)
+
+    def by_client():
+        with mr.connect(dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="20s")) as db:
+            ready.wait(timeout=30)
+            try:
+                return db.rollback("001_t", confirm="001_t", snapshots="none").message
+            except mr.Refused as error:
+                return error.message
+
+    def by_hand():
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            ready.wait(timeout=30)
+            try:
+                row = connection.execute("SELECT message FROM execute_migration_rollback('002_u')").fetchone()
+                return row[0]
+            except psycopg.Error as error:
+                return error.sqlstate
+
+    going = [Background(by_client if number % 2 else by_hand) for number in range(12)]
+    answers = [one.result(seconds=60) for one in going]
+    done, already = "Migration rolled back successfully", "Already rolled back, cannot rollback again"
+    assert sorted(answers[1::2]) == [already] * 5 + [done]
+    # psql cannot be given another snapshot: it is told to call again
+    assert answers[::2].count(done) <= 1
+    assert set(answers[::2]) <= {done, already, "40001"}
+    assert value(session(), "SELECT count(*) FROM ran") == 1 + answers[::2].count(done)
+    with mr.connect(database_dsn) as db:
+        assert db.verify_events().intact
+
+
 BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base;")
 SLOW_BASE = ("001_base", "CREATE TABLE base ();", "DROP TABLE base; " + Latch.wait)
 

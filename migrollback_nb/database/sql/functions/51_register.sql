@@ -13,7 +13,10 @@ BEGIN
     VALUES (add_migration_event.event, add_migration_event.migration_name, add_migration_event.attempt_id,
             add_migration_event.reason,
             add_migration_event.client, coalesce(add_migration_event.details, '{}'))
-    RETURNING e.event_number INTO number;
+    -- A transaction that still sees what was before the lock gets the number of another event: SQLSTATE 40001 then, and
+    -- not 23505. Otherwise there is no conflict.
+    ON CONFLICT (event_number) DO NOTHING
+    RETURNING e.event_number INTO STRICT number;
     RETURN number;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.add_migration_event(text, text, uuid, text, text, jsonb) IS
