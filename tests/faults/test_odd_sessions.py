@@ -231,3 +231,53 @@ def test_nothing_of_ours_stays_in_the_session(db, applied):
     assert after == before
     for setting in ("migrollback.recording", "migrollback.changeable_settings"):
         assert value(connection, "SELECT coalesce(current_setting(%s, true), '')", setting) == ""
+
+
+LEFT = {
+    "a lock": ("SELECT pg_advisory_lock(4711)", "advisory lock 4711"),
+    "a lock taken twice": ("SELECT pg_advisory_lock(-5), pg_advisory_lock(-5)", "advisory lock -5"),
+    "a shared lock of two numbers": ("SELECT pg_advisory_lock_shared(-1, 2)", "advisory lock (-1, 2)"),
+    "a lock in a DO block": ("DO $$ BEGIN PERFORM pg_advisory_lock(4711); END $$", "advisory lock 4711"),
+    "a prepared statement": ("PREPARE p AS SELECT 1", "prepared statement p"),
+    "a cursor": ('DECLARE "C c" CURSOR WITH HOLD FOR SELECT 1', 'cursor "C c"'),
+    "a channel": ("LISTEN theirs", None),
+    "a temporary table": ("CREATE TEMP TABLE kept (a serial)", "temporary table kept"),
+    "a temporary view": ("CREATE TEMP VIEW kept AS SELECT 1", "temporary view kept"),
+}
+
+
+@pytest.mark.parametrize("ends", ["done", "failed", "rehearsed"])
+def test_nothing_of_the_sql_stays_in_the_session(db, applied, ends):
+    connection = db.database.connection
+    connection.execute("LISTEN mine; PREPARE mine AS SELECT 1; CREATE TEMP TABLE mine (a int)")
+    connection.execute("SELECT pg_advisory_lock(1)")
+    before = value(connection, "SELECT session_state()")
+    for what, (sql, words) in LEFT.items():
+        name = f"{list(LEFT).index(what):03}_t"
+        applied(name, "SELECT 1;", f"{sql};" + (" SELECT 1 / 0;" if ends == "failed" else ""))
+        if ends == "rehearsed":
+            db.rehearse(name, consent=True)
+        elif ends == "failed":
+            with pytest.raises(mr.RollbackFailed):
+                db.rollback(name, confirm=name, snapshots="none")
+        else:
+            result = db.rollback(name, confirm=name, snapshots="none")
+            said = " ".join(notice.message for notice in db.database.session.notices) + " ".join(result.warnings)
+            assert words is None or words in said, what
+        assert value(connection, "SELECT session_state()") == before, what
+
+
+def test_nothing_of_an_up_migration_stays_in_the_session(db, applied):
+    connection = db.database.connection
+    before = value(connection, "SELECT session_state()")
+    applied("001_t", "".join(f"{sql}; " for sql in ("CREATE TEMP TABLE kept (a int)", "LISTEN theirs")))
+    assert value(connection, "SELECT session_state()") == before
+
+
+def test_by_hand_a_lock_that_may_have_been_taken_once_more_is_named(applied, session):
+    applied("001_t", "SELECT 1;", "SELECT pg_advisory_lock(7);")
+    connection, heard = session(), []
+    connection.add_notice_handler(lambda diagnostic: heard.append(diagnostic.message_primary))
+    connection.execute("SELECT pg_advisory_lock(7)")
+    assert value(connection, "SELECT success FROM execute_migration_rollback('001_t')")
+    assert any("cannot be seen: 7" in message for message in heard)

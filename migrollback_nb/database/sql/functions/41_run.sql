@@ -117,6 +117,8 @@ DECLARE
         FROM unnest(statements) AS s (statement));
     may_change_settings boolean;
     path_touched     boolean := false;
+    session_before_it jsonb;            -- where the SQL may leave something in the session
+    left_in_session  text[] := '{}';
     unchanged        boolean;
     deferred         text;
     outcome          jsonb;
@@ -146,11 +148,13 @@ BEGIN
                     AND s.statement ~* E'^\\s*(drop|comment|revoke|alter\\s+table\\s[^;()'']*\\sdrop)\\M'), false)
                           FROM unnest(statements) AS s (statement))
                 ELSE array_to_string(statements, ' ') ~* (E'\\m(set|reset|discard|do|call|select|execute|with|insert|'
-                                                          || E'update|delete|merge|copy|load|trigger)\\M') END;
+                                                          || E'update|delete|merge|copy|load|trigger|listen|temp|temporary)\\M')
+            END;
     IF may_change_settings THEN
         names := migrollback_schema.changeable_settings(set_local || set_session, statements);
         values_before := ARRAY(SELECT coalesce(current_setting(n.name, true), '')
                                FROM unnest(names) WITH ORDINALITY AS n (name, place) ORDER BY n.place);
+        session_before_it := migrollback_schema.session_state();
     END IF;
     IF cardinality(system_tables) > 0 THEN
         dependencies_before := pg_stat_get_xact_tuples_inserted('pg_depend'::regclass)
@@ -354,6 +358,14 @@ BEGIN
                 nullif(constraint_name, ''),
             'statement_number', place, 'statement', left(statements[place], 2000));
     END;
+    -- also where it failed: locks and prepared statements are not undone with the rest
+    IF session_before_it IS NOT NULL THEN
+        left_in_session := migrollback_schema.put_session_back(
+            session_before_it, array_to_string(statements, ' ') ~* 'advisory');
+        IF cardinality(left_in_session) > 0 THEN
+            RAISE NOTICE 'The SQL left in the session, and it was freed: %', array_to_string(left_in_session, ', ');
+        END IF;
+    END IF;
     RETURN jsonb_strip_nulls(coalesce(outcome, '{}') || jsonb_build_object(
         'duration_ms', round(extract(epoch FROM clock_timestamp() - began)::numeric * 1000, 3),
         'statement_ms', to_jsonb(statement_ms), 'written', CASE WHEN outcome IS NULL THEN written END,
