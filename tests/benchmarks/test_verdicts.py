@@ -30,6 +30,8 @@ DEMO = Path(mr.__file__).parent / "cli" / "demo" / "migrations"
 FOLDERS = [Path(one) for one in os.environ.get("VERDICT_FOLDERS", str(DEMO)).split(":")]
 #: How many migrations of a folder, the newest: all by default.
 NEWEST = int(os.environ.get("VERDICT_NEWEST", "0"))
+#: Only these, and what differs for each: VERDICT_NAMES=20250101_a,20250102_b.
+NAMES = frozenset(filter(None, os.environ.get("VERDICT_NAMES", "").split(",")))
 PROVEN = os.environ.get("VERDICT_PROVEN") == "1"
 #: What the verification says -> what the dumps must say.
 AGREES = {"restored": {"all back"}, "schema_restored": {"schema back"}, "differs": {"schema differs"}}
@@ -87,7 +89,13 @@ def test_against_the_truth(
             if known.verdict == "ready":
                 lies.append((name, known.verdict, said))
             continue
-        is_so = truth(before, dumps.take(programs, copy, without=SYSTEM))
+        after = dumps.take(programs, copy, without=SYSTEM)
+        is_so = truth(before, after)
+        if NAMES:
+            with capsys.disabled():
+                print(name, known.headline, said, is_so, *before.schema_differs(after), sep="\n  ")
+                for effect in (*known.effects, *(result.verification.effects if result.verification else ())):
+                    print("   ", effect.to_dict())
         rows[known.verdict, said, is_so] += 1
         if is_so != "all back" and (said == "restored" or known.verdict == "ready"):
             lies.append((name, known.headline, said, is_so))
@@ -115,10 +123,11 @@ def walk(
         with mr.connect(dsn, schema=SYSTEM, dir=folder) as db:
             db.verify(record=True)
     files = in_order(find_folder(folder).read_all().files)
-    for number, file in enumerate(files, 1):
+    last = max((number for number, file in enumerate(files, 1) if file.name in NAMES), default=len(files))
+    for number, file in enumerate(files[:last], 1):
         with mr.connect(dsn, schema=SYSTEM, dir=folder) as db:
             fill(db.database.connection, synthetic)
-            wanted = not NEWEST or number > len(files) - NEWEST
+            wanted = file.name in NAMES if NAMES else not NEWEST or number > len(files) - NEWEST
             before = dumps.take(programs, dsn, without=SYSTEM) if wanted else None
             try:
                 db.apply(file.name)

@@ -240,6 +240,42 @@ def test_sequences_that_stand_further_or_were_never_asked_are_none(db, applied, 
     ]
 
 
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        (
+            "DROP INDEX by_v; CREATE INDEX by_v ON shelf (v DESC);",
+            "DROP INDEX by_v; CREATE INDEX by_v ON shelf (v);",
+        ),
+        ("ALTER TABLE shelf RENAME TO rack;", "ALTER TABLE rack RENAME TO shelf;"),
+        ("ALTER SEQUENCE shelf_id_seq RENAME TO s;", "ALTER SEQUENCE s RENAME TO shelf_id_seq;"),
+        (
+            "CREATE TYPE more AS ENUM ('a', 'b', 'c'); ALTER TABLE shelf ALTER k DROP DEFAULT, ALTER k TYPE more USING"
+            " k::text::more; DROP TYPE kind;",
+            "CREATE TYPE kind AS ENUM ('a', 'b'); ALTER TABLE shelf ALTER k TYPE kind USING k::text::kind, ALTER k SET"
+            " DEFAULT 'a'; DROP TYPE more;",
+        ),
+        (
+            "ALTER TABLE shelf RENAME v TO x; ALTER TABLE shelf RENAME note TO v;",
+            "ALTER TABLE shelf RENAME v TO note; ALTER TABLE shelf RENAME x TO v;",
+        ),
+    ],
+    ids=["index made anew", "table renamed", "sequence renamed", "type replaced", "names exchanged"],
+)
+def test_what_is_anothers_and_as_before_is_not_taken(db, applied, session, up, down):
+    applied(
+        "001_t",
+        "CREATE TYPE kind AS ENUM ('a', 'b'); CREATE TABLE shelf (id serial PRIMARY KEY, v int, note text, k kind"
+        " DEFAULT 'a'); CREATE INDEX by_v ON shelf (v);",
+        "DROP TABLE shelf; DROP TYPE kind;",
+    )
+    session().execute("INSERT INTO shelf (v, note) SELECT g, g FROM generate_series(1, 5) g")
+    applied("002_c", up, down)
+    assert told(rehearsed(db, session, "002_c"), "takes_other", "not_restored", "loses_values", "breaks") == []
+    assert db.assess("002_c").verdict == "ready"
+    assert rolled_back(db, "002_c")[0] == "restored"
+
+
 @pytest.mark.long
 def test_many_tables_of_every_size_and_a_role_that_may_not_look(db, applied, session):
     connection = session()

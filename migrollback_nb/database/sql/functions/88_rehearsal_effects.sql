@@ -53,6 +53,9 @@ DECLARE
                    AS m (found));
     renamed constant text[] := ARRAY(SELECT r ->> 'old' FROM jsonb_array_elements(report -> 'renamed') r);
 BEGIN
+    IF (report ->> 'schema_is_back')::boolean THEN
+        RETURN '[]';                    -- the migration had changed what is another's, and that is as it was
+    END IF;
     RETURN (
         WITH change AS MATERIALIZED (
             SELECT c.value ->> 'change' AS change, c.value ->> 'kind' AS kind, c.value ->> 'identity' AS identity,
@@ -93,7 +96,7 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.effects_on_others(jsonb) IS
     'Effects takes_other by the report of a rehearsal: objects of other migrations that are dropped, or that lose '
     'what hung on something dropped; and objects of no known migration that the SQL does not name. Their parts are '
-    'not named. Does not write.';
+    'not named; none where the schema is as it was before the migrations (schema_is_back). Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rows_of_detached(changes jsonb, count_ms int) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
@@ -170,8 +173,8 @@ COMMENT ON FUNCTION migrollback_schema.broken_triggers(jsonb) IS
     'Effects breaks of trigger functions in PL/pgSQL that name a column of NEW or OLD that the rollback drops, by the '
     'report of a rehearsal. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.schema_not_restored(names text[], objects_before jsonb, changes jsonb)
-RETURNS jsonb
+CREATE OR REPLACE FUNCTION migrollback_schema.schema_not_restored(
+    names text[], objects_before jsonb, changes jsonb, OUT effects jsonb, OUT is_back boolean)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $function$
 DECLARE
     found record;
@@ -188,7 +191,7 @@ BEGIN
                       SELECT c ->> 'kind', c ->> 'identity', c -> 'new_definition' FROM jsonb_array_elements(changes) c
                        WHERE jsonb_typeof(c -> 'new_definition') <> 'null') o
                GROUP BY o.kind) k), changes);
-    RETURN (
+    effects := (
         WITH one AS (
             SELECT DISTINCT ON (c ->> 'kind', c ->> 'identity') c ->> 'kind' AS kind, c ->> 'identity' AS identity,
                    c ->> 'change' AS change
@@ -203,10 +206,12 @@ BEGIN
          -- parts of what goes or stays as a whole need not be named
          WHERE NOT EXISTS (SELECT FROM one w WHERE w.change = o.change AND w.identity <> o.identity
                               AND starts_with(o.identity, w.identity || '.')));
+    is_back := effects = '[]' AND cardinality(found.unknown) = 0 AND found.uncompared = 0;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.schema_not_restored(text[], jsonb, jsonb) IS
     'Effects not_restored: what would not be in the schema as it was before these migrations were applied, by the '
-    'changes of a rehearsal and the schema before it; none where there is no snapshot from before. Does not write.';
+    'changes of a rehearsal and the schema before it; none where there is no snapshot from before. is_back: whether '
+    'all of it is known to be as it was. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsal_effects(report jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
@@ -285,20 +290,21 @@ COMMENT ON FUNCTION migrollback_schema.states_after_rehearsal(text[], jsonb, jso
 CREATE OR REPLACE FUNCTION migrollback_schema.rehearsed_beside(
     names text[], objects_before jsonb, changes jsonb, kept jsonb, unchanged text[], after jsonb, count_ms int)
 RETURNS jsonb LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    schema_after record;
 BEGIN
+    SELECT s.effects, s.is_back INTO schema_after
+      FROM migrollback_schema.schema_not_restored(names, objects_before, changes) s WHERE after <> '{}';
     RETURN jsonb_build_object(
-        'not_restored', CASE WHEN after <> '{}' THEN migrollback_schema.schema_not_restored(
-            names, objects_before, changes) END,
+        'not_restored', schema_after.effects, 'schema_is_back', schema_after.is_back,
         'states', after -> 'states', 'came_back', after -> 'came_back',
         'unchanged_since', to_jsonb(unchanged), 'values', migrollback_schema.compare_values(kept, after -> 'kept'),
-        'retyped', migrollback_schema.retyped_columns(changes, EXISTS (
-            SELECT FROM migrollback_schema.migration_history h
-             WHERE h.migration_name = ANY (names) AND h.rollback_sql ~* '\musing\M')),
+        'retyped', migrollback_schema.retyped_columns(changes, names),
         'up_written', migrollback_schema.rows_written_by(names, 'applied'),
         'detached', migrollback_schema.rows_of_detached(changes, count_ms));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.rehearsed_beside(text[], jsonb, jsonb, jsonb, text[], jsonb, int) IS
     'What a rehearsal knows beside the schema, for rehearsal_effects(), when the rollback is undone: '
-    'not_restored (schema_not_restored()), states, came_back (values), unchanged_since (values), values '
+    'not_restored and schema_is_back (schema_not_restored()), states, came_back (values), unchanged_since (values), values '
     '(compared), retyped (columns whose type changes), up_written (rows that the ups wrote), detached (rows that leave '
     'a parent). Does not write.';

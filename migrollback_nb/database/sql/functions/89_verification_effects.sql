@@ -91,7 +91,7 @@ COMMENT ON FUNCTION migrollback_schema.changed_rows_effects(text[], jsonb, boole
     'were applied and rolled back. foretold: effects of a rehearsal of this very rollback, NULL where there is none; '
     'proven: a replay has shown that rows come back. Does not write.';
 
-CREATE OR REPLACE FUNCTION migrollback_schema.retyped_columns(changes jsonb, by_expression boolean)
+CREATE OR REPLACE FUNCTION migrollback_schema.retyped_columns(changes jsonb, names text[])
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -99,7 +99,15 @@ DECLARE
     parts  text[];
     filled boolean;
     found  jsonb := '[]';
+    sqls   constant text := (SELECT string_agg(h.rollback_sql, ' ') FROM migrollback_schema.migration_history h
+                              WHERE h.migration_name = ANY (names));
+    -- the SQL says USING, which may make any value of another
+    by_expression constant boolean := sqls ~* '\musing\M';
 BEGIN
+    -- Columns that only take each other's names change no value.
+    IF sqls ~* '\mrename\M' AND sqls !~* '\m(type|do|call|select|execute)\M' THEN
+        RETURN found;
+    END IF;
     FOR one IN SELECT c ->> 'identity' AS identity, c #>> '{old_definition,type}' AS old,
                       c #>> '{new_definition,type}' AS new FROM jsonb_array_elements(changes) c
                 WHERE c ->> 'change' = 'changed' AND c ->> 'kind' = 'column'
@@ -132,10 +140,10 @@ BEGIN
     END LOOP;
     RETURN found;
 END $function$;
-COMMENT ON FUNCTION migrollback_schema.retyped_columns(jsonb, boolean) IS
+COMMENT ON FUNCTION migrollback_schema.retyped_columns(jsonb, text[]) IS
     'Effects loses_values of columns whose type a rollback changed to one that does not hold all values of the old '
-    'one: how many differ is not known. changes: rows of schema_changes(); by_expression: the SQL says USING, '
-    'which may make any value of another. Does not write.';
+    'one: how many differ is not known. changes: rows of schema_changes(); names: the migrations, whose SQL says '
+    'whether any value may be made of another. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.effects_after_rollback(
     names text[], old_snapshot uuid, new_snapshot uuid, fingerprint text, changes jsonb)
@@ -169,9 +177,8 @@ BEGIN
                                               migrollback_schema.states_around_apply(names), 'catalog')
         || CASE WHEN proven THEN '[]' ELSE migrollback_schema.columns_filled_anew(names, 'catalog') END
         || migrollback_schema.changed_rows_effects(names, foretold, proven)
-        || CASE WHEN foretold IS NULL AND NOT proven THEN migrollback_schema.retyped_columns(changes, EXISTS (
-                    SELECT FROM migrollback_schema.migration_history h
-                     WHERE h.migration_name = ANY (names) AND h.rollback_sql ~* '\musing\M')) ELSE '[]' END
+        || CASE WHEN foretold IS NULL AND NOT proven THEN migrollback_schema.retyped_columns(changes, names)
+                ELSE '[]' END
         || coalesce((SELECT jsonb_agg(e) FROM jsonb_array_elements(foretold) e
                       WHERE e ->> 'effect' IN ('takes_other', 'breaks')), '[]');
     FOREACH name IN ARRAY names LOOP
