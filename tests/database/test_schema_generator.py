@@ -132,6 +132,10 @@ EXPLAINED: list[tuple[str, str]] = [
         "pg_dump leaves out the rights on languages that are no procedural ones; granted they are",
     ),
     (
+        "ALTER EXTENSION .* SCHEMA public",
+        "what an extension has goes with it; the rights on public pg_dump shows even so",
+    ),
+    (
         "ADD SEQUENCE",
         "pg_dump shows the sequence of an identity with its table even where an extension has it",
     ),
