@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 _OURS_AGAIN = ("client_min_messages", "client_encoding")
 
 
+#: Longer than others wait for the gate, from psql too.
+_BEHIND_THE_GATE = "15s"
+
+
 class Executor:
     """Statements of one run.
 
@@ -45,7 +49,10 @@ class Executor:
         # be heard, and the next statement understood.
         self.connection.execute("SET client_encoding = 'UTF8'; SET client_min_messages = notice")
         # CONCURRENTLY waits for others and lets none wait, and breaking it off leaves an invalid index
-        wanted = "0" if "concurrently" in statement.lower() else self._lock_timeout
+        text = statement.lower()
+        wanted = "0" if "concurrently" in text else self._lock_timeout
+        if text.lstrip().startswith(("vacuum", "reindex", "cluster")):
+            wanted = _BEHIND_THE_GATE  # of the whole database: they may wait behind one that waits for us
         if self._value_of("lock_timeout") == self._ours["lock_timeout"]:  # else the SQL has set it
             self._ours["lock_timeout"] = self._set("lock_timeout", wanted)
 

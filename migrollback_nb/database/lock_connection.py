@@ -52,7 +52,7 @@ def gate_held(session: Session) -> Iterator[Session]:
                 connection,
                 {"idle_in_transaction_session_timeout": "0", "lock_timeout": session.timeouts.lock_timeout},
             )
-            holder.call("lock_migrations")
+            holder.call("hold_migrations")
             release_snapshot(holder)
             yield holder
 

@@ -83,8 +83,9 @@ def gate_holders(session: Session) -> dict[int, Row]:
     """Process id -> who holds the gate's lock now: where a wait was too short to be watched. Does not write."""
     rows = session.query(
         "SELECT a.pid, a.usename, a.application_name, a.state, a.backend_type FROM pg_catalog.pg_locks l JOIN"
-        " pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'relation' AND l.granted AND l.mode ="
-        " 'ExclusiveLock' AND l.relation = pg_catalog.to_regclass(%(gate)s) AND l.pid <> pg_catalog.pg_backend_pid()",
+        " pg_catalog.pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'relation' AND l.granted AND l.mode IN"
+        " ('ExclusiveLock', 'RowShareLock') AND l.relation = pg_catalog.to_regclass(%(gate)s) AND l.pid <>"
+        " pg_catalog.pg_backend_pid()",
         gate=sql.Identifier(session.schema, "migration_gate").as_string(None),
     )
     return {row["pid"]: row for row in rows}

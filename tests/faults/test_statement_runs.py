@@ -4,7 +4,7 @@ import random
 
 import psycopg
 import pytest
-from watching import status, value
+from watching import Background, status, value
 
 import migrollback_nb as mr
 
@@ -143,3 +143,23 @@ def test_a_constraint_that_is_deferred_fails_its_own_statement(db, applied, sess
         db.rollback("001_t", confirm="001_t", snapshots="none")
     assert (caught.value.sqlstate, caught.value.statement_number) == (psycopg.errors.ForeignKeyViolation.sqlstate, 2)
     assert ran(look) == "10000"
+
+
+def test_what_takes_the_whole_database_does_not_wait_for_us(db, applied, session):
+    name = session().info.dbname
+    applied("001_t", UP, f'VACUUM; ANALYZE; REINDEX DATABASE "{name}";', options=OUTSIDE)
+    assert db.rollback("001_t", confirm="001_t", snapshots="none").success
+
+
+def test_two_that_run_outside_a_transaction_run_one_after_the_other(applied, session, database_dsn, folder):
+    applied("001_t", UP, f"{STATEMENTS[0]}; SELECT pg_sleep(0.3); {STATEMENTS[1]};", options=OUTSIDE)
+
+    def attempt():
+        with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="10s")) as db:
+            try:
+                return db.rollback("001_t", confirm="001_t", snapshots="none").success
+            except mr.Refused:
+                return False
+
+    assert sorted(one.result() for one in [Background(attempt) for _ in range(3)]) == [False, False, True]
+    assert ran(session()) == "11000"

@@ -126,6 +126,23 @@ COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS
     'Takes the one lock under which migrations are registered, applied, rolled back and resolved, until the '
     'transaction ends. Waits lock_timeout, or 10 s where that is 0; then SQLSTATE 55P03. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.hold_migrations() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
+BEGIN
+    -- This keeps out all that want lock_migrations(), and neither VACUUM nor REINDEX of the whole database, which such a
+    -- run may do. It does not keep out another that holds it: hence the lock itself, for a moment.
+    LOCK TABLE migrollback_schema.migration_gate IN ROW SHARE MODE;
+    BEGIN
+        PERFORM migrollback_schema.lock_migrations();
+        RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
+    EXCEPTION WHEN SQLSTATE 'MR099' THEN
+        NULL;                           -- with the subtransaction its lock is gone
+    END;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.hold_migrations() IS
+    'Waits for lock_migrations() and keeps others from it until the transaction ends, by a weaker lock: for what runs '
+    'outside a transaction meanwhile. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.guard_history_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN

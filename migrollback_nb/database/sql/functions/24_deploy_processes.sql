@@ -91,7 +91,7 @@ BEGIN
            -- who holds our gate's lock is one of us, and is waited for there
            AND NOT EXISTS (SELECT FROM pg_locks g WHERE g.pid = k.pid AND g.granted AND g.locktype = 'relation'
                            AND g.relation = to_regclass('migrollback_schema' || '.migration_gate')
-                           AND g.mode = 'ExclusiveLock')
+                           AND g.mode IN ('ExclusiveLock', 'RowShareLock'))
            -- its own lock, or a row of the ledger that it has written and not committed
            AND (k.locktype = 'relation' AND k.relation = l.ledger::oid
                 AND k.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
