@@ -21,7 +21,6 @@ function render({ model, el }) {
     said.textContent = gone ? GONE : "";
     said.className = gone ? "migrollback-gone" : "";
     el.style.display = gone ? "" : "none";
-    panel()?.classList.add("migrollback-panel");
   };
   const watching = new MutationObserver(tell);
 
@@ -38,6 +37,8 @@ function render({ model, el }) {
   const guard = () => {
     if (!el.isConnected) return false;
     panel()?.addEventListener("focusin", keep);
+    // once: to add a class that is there already counts as a change too, and what watches it would never end
+    panel()?.classList.add("migrollback-panel");
     for (const element of [el.parentElement, el, panel()]) {
       if (element) watching.observe(element, { attributes: true, attributeFilter: ["class"] });
     }
