@@ -54,8 +54,8 @@ def test_in_the_dark_and_cancelled(elsewhere: Notebook7 | Voila, connect: str, s
     place = type(elsewhere).__name__.lower()
     elsewhere.field("Migration").select_option(label=elsewhere.option("Migration", TOP))
     elsewhere.button("Preview").click()
+    # written by hand, the SQL was not parsed: what it loses is not known, and there is nothing to accept
     expect(elsewhere.output.get_by_role("region", name="Preview")).to_contain_text("pg_sleep")
-    elsewhere.accept()
     elsewhere.field("Name").fill(TOP)
     elsewhere.field("Reason").fill("INC-49")
     elsewhere.button("Roll back").click()
