@@ -31,11 +31,12 @@ WHERE n.nspname = 'public' AND pg_catalog.obj_description(p.oid, 'pg_proc') IS N
 """
 _TABLES = """
 SELECT c.relname AS name, pg_catalog.obj_description(c.oid, 'pg_class') AS comment,
-       jsonb_agg(jsonb_build_object('name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
-                                    'comment', pg_catalog.col_description(c.oid, a.attnum))
-                 ORDER BY a.attnum) AS columns
+       coalesce(jsonb_agg(jsonb_build_object('name', a.attname, 'type',
+                                             pg_catalog.format_type(a.atttypid, a.atttypmod),
+                                             'comment', pg_catalog.col_description(c.oid, a.attnum))
+                          ORDER BY a.attnum) FILTER (WHERE a.attname IS NOT NULL), '[]') AS columns
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE n.nspname = 'public' AND c.relkind = 'r' AND c.relname LIKE 'migration\\_%' GROUP BY c.oid, c.relname ORDER BY 1
 """
 _EVENTS = """

@@ -193,9 +193,8 @@ def table_reference(known: Facts) -> str:
             "",
             escaped(table["comment"]),
             "",
-            "| column | type | meaning |",
-            "| --- | --- | --- |",
         ]
+        lines += ["| column | type | meaning |", "| --- | --- | --- |"] if table["columns"] else []
         lines += [
             f"| `{column['name']}` | {cell(column['type'])} | {cell(column['comment'] or '')} |"
             for column in table["columns"]

@@ -28,7 +28,16 @@ function render({ model, el }) {
     const found = [...(panel()?.querySelectorAll(`.${name}`) ?? [])].find((element) => element.getClientRects().length > 0);
     if (!found) return;
     found.style.scrollMargin = "8px";
-    found.scrollIntoView({ block: "nearest" });
+    const bring = () => {
+      // of what does not fit, the heading is seen first
+      const tall = found.getBoundingClientRect().height > window.innerHeight / 2;
+      found.scrollIntoView({ block: tall ? "start" : "nearest" });
+    };
+    bring();
+    // a table of many rows is drawn after it was asked for
+    const grown = new ResizeObserver(bring);
+    grown.observe(found);
+    setTimeout(() => grown.disconnect(), 3000);
   };
   // the widgets that show it have been told before, and draw themselves first
   const heard = (message) => message.reveal && requestAnimationFrame(() => requestAnimationFrame(() => reveal(message.reveal)));

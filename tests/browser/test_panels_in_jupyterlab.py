@@ -69,15 +69,15 @@ def test_the_whole_way_by_keyboard_in_the_dark(lab: Laboratory, connect: str, sh
     expect(lab.field("Migration")).to_be_focused()
     keys.press("ArrowDown")
     expect(lab.button("Preview")).to_be_enabled()
-    tab_to(lab, lab.button("Rehearse"))
-    keys.press("Enter")
-    expect(lab.card).to_contain_text("Longest lock")
-    tab_to(lab, lab.button("Preview"))
-    keys.press("Space")
-    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("DROP TABLE")
     tab_to(lab, lab.button("Check"))
     keys.press("Enter")
     expect(lab.text("Can rollback")).to_be_visible()
+    tab_to(lab, lab.button("Preview"), key="Shift+Tab")
+    keys.press("Space")
+    expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("DROP TABLE")
+    tab_to(lab, lab.button("Rehearse"), key="Shift+Tab")
+    keys.press("Enter")
+    expect(lab.card).to_contain_text("Longest lock")
     assert lab.faults() == []
     lab.shoot("4_rehearsed_dark")
     accept = lab.output.get_by_role("checkbox", name="I accept: Loses 50 rows of public.project_tags (table dropped)")
@@ -100,11 +100,11 @@ def test_the_whole_way_by_keyboard_in_the_dark(lab: Laboratory, connect: str, sh
     lab.shoot("5_done_dark")
 
 
-def tab_to(lab: Laboratory, target: Locator) -> None:
-    """Press Tab until it has the focus: what is not reached by a few is not reached by people."""
+def tab_to(lab: Laboratory, target: Locator, key: str = "Tab") -> None:
+    """Press Tab, or Shift+Tab, until it has the focus: what is not reached by a few is not reached by people."""
     expect(target).to_be_enabled()  # Tab passes by what is switched off while something runs
     for _ in range(12):
-        lab.page.keyboard.press("Tab")
+        lab.page.keyboard.press(key)
         if target.evaluate("element => element === document.activeElement"):
             return
     expect(target).to_be_focused()
@@ -308,7 +308,7 @@ def test_a_hostile_migration_is_inert(lab: Laboratory, connect: str, shop: psyco
     lab.button("Preview").click()
     expect(lab.output.get_by_role("region", name="Preview")).to_contain_text("RAISE WARNING")
     lab.button("Rehearse").click()
-    expect(lab.card).to_contain_text("Would succeed")
+    expect(lab.card).to_contain_text("changes nothing")
     lab.field("Name").fill(HOSTILE)
     lab.field("Reason").fill(TEXT)
     lab.button("Roll back").click()

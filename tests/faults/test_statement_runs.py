@@ -145,9 +145,8 @@ def test_a_constraint_that_is_deferred_fails_its_own_statement(db, applied, sess
     assert ran(look) == "10000"
 
 
-def test_what_takes_the_whole_database_does_not_wait_for_us(db, applied, session):
-    name = session().info.dbname
-    applied("001_t", UP, f'VACUUM; ANALYZE; REINDEX DATABASE "{name}";', options=OUTSIDE)
+def test_a_vacuum_of_the_whole_database_does_not_wait_for_us(db, applied):
+    applied("001_t", UP, "VACUUM; ANALYZE;", options=OUTSIDE)
     assert db.rollback("001_t", confirm="001_t", snapshots="none").success
 
 

@@ -14,7 +14,7 @@ def near(wanted: str, known: Iterable[str], *, most: int = 3) -> tuple[str, ...]
 
     Examples
     --------
-    >>> near("20250120_add_setings", ["20250120_add_tags", "20250120_add_settings"])
+    >>> near("20250120_add_setings", ["20250120_drop_tags", "20250120_add_settings"])
     ('20250120_add_settings',)
     """
     have = list(dict.fromkeys(known))

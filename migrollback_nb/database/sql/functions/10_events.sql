@@ -129,8 +129,8 @@ COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS
 CREATE OR REPLACE FUNCTION migrollback_schema.hold_migrations() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    -- This keeps out all that want lock_migrations(), and neither VACUUM nor REINDEX of the whole database, which such a
-    -- run may do. It does not keep out another that holds it: hence the lock itself, for a moment.
+    -- This keeps out all that want lock_migrations(), and not a VACUUM of the whole database, which such a run may do.
+    -- It does not keep out another that holds it: hence the lock itself, for a moment.
     LOCK TABLE migrollback_schema.migration_gate IN ROW SHARE MODE;
     BEGIN
         PERFORM migrollback_schema.lock_migrations();

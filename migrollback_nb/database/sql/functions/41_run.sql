@@ -148,7 +148,8 @@ BEGIN
                     AND s.statement ~* E'^\\s*(drop|comment|revoke|alter\\s+table\\s[^;()'']*\\sdrop)\\M'), false)
                           FROM unnest(statements) AS s (statement))
                 ELSE array_to_string(statements, ' ') ~* (E'\\m(set|reset|discard|do|call|select|execute|with|insert|'
-                                                          || E'update|delete|merge|copy|load|trigger|listen|temp|temporary)\\M')
+                                                          || E'update|delete|merge|copy|load|trigger|listen|temp|'
+                                                          || E'temporary)\\M')
             END;
     IF may_change_settings THEN
         names := migrollback_schema.changeable_settings(set_local || set_session, statements);

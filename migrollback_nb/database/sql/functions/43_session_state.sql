@@ -16,7 +16,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
         'cursors', (SELECT coalesce(jsonb_agg(c.name ORDER BY c.name), '[]') FROM pg_cursors c WHERE c.is_holdable),
         -- most sessions have none, and then nothing is scanned
         'tables', (SELECT coalesce(jsonb_agg(c.oid::bigint ORDER BY c.oid), '[]') FROM pg_class c
-                    WHERE pg_my_temp_schema() <> 0 AND c.relnamespace = pg_my_temp_schema() AND c.relkind IN ('r', 'p', 'v', 'S', 'm')))
+                    WHERE pg_my_temp_schema() <> 0 AND c.relnamespace = pg_my_temp_schema()
+                      AND c.relkind IN ('r', 'p', 'v', 'S', 'm')))
 $function$;
 COMMENT ON FUNCTION migrollback_schema.session_state() IS
     'What this session holds that ends with it, and not with the transaction: advisory locks (those of the transaction '
@@ -108,5 +109,5 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.put_session_back(jsonb, boolean) IS
     'Frees what the session holds since session_state() gave this: advisory locks, prepared statements, cursors WITH '
-    'HOLD, temporary relations, channels. Returns it in words, channels apart. mentions_locks: a notice names the locks '
-    'that were held before, of which it cannot be seen whether they were taken once more. Does not write.';
+    'HOLD, temporary relations, channels. Returns it in words, channels apart. mentions_locks: a notice names the '
+    'locks that were held before, of which it cannot be seen whether they were taken once more. Does not write.';

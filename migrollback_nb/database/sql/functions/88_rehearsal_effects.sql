@@ -305,6 +305,6 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.rehearsed_beside(text[], jsonb, jsonb, jsonb, text[], jsonb, int) IS
     'What a rehearsal knows beside the schema, for rehearsal_effects(), when the rollback is undone: '
-    'not_restored and schema_is_back (schema_not_restored()), states, came_back (values), unchanged_since (values), values '
-    '(compared), retyped (columns whose type changes), up_written (rows that the ups wrote), detached (rows that leave '
-    'a parent). Does not write.';
+    'not_restored and schema_is_back (schema_not_restored()), states, came_back (values), unchanged_since (values), '
+    'values (compared), retyped (columns whose type changes), up_written (rows that the ups wrote), detached (rows '
+    'that leave a parent). Does not write.';
