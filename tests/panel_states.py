@@ -237,6 +237,7 @@ IDLE: dict[str, Any] = {
     "rehearsal_result": None,
     "typed": "",
     "reason": "",
+    "findings": "",
     "result": None,
     "error": None,
     "busy": "",
@@ -412,7 +413,7 @@ STATES: dict[str, dict[str, Any]] = {
         CHOSEN
         | {
             "failed": (failure_of("2_b"),),
-            "reason": "put right by hand",
+            "findings": "put right by hand",
             "error": mr.RollbackFailed("Rollback failed", migration_name="2_b", sqlstate="42P01", hint="Type this."),
         }
     ),

@@ -40,7 +40,7 @@ class ResolveView(View):
         for button in (self.as_applied_button, self.as_rolled_back_button):
             button.layout.width = "auto"
         self.failed_field.observe(lambda _: self._draw(), "value")
-        self.found_field.observe(self._entered("reason"), "value")
+        self.found_field.observe(self._entered("findings"), "value")
         self.step = widgets.VBox(
             (
                 self.failed_view,
@@ -60,10 +60,10 @@ class ResolveView(View):
             self.failed_field.options = labels
             self.failed_field.value = names[0] if names else None
         self._write(self.failed_view, failed_html, shared.failed, self.failed_field.value)
-        self.found_field.value = shared.reason
+        self.found_field.value = shared.findings
         waits = bool(shared.busy) or not names
         self.failed_field.disabled = self.found_field.disabled = waits
-        ready = not waits and bool(shared.reason.strip())
+        ready = not waits and bool(shared.findings.strip())
         self.as_applied_button.disabled = self.as_rolled_back_button.disabled = not ready
         self.failed_field.layout.display = None if len(names) > 1 else "none"
         self.step.layout.display = None if names else "none"

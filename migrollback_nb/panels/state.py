@@ -39,7 +39,7 @@ STATE = (
     "target", "standing", "migrations", "unfinished", "failed",
     "history", "deploys", "graph", "selected", "chain", "several", "deploy",
     "consent", "on_copy",
-    "check_result", "preview_result", "rehearsal_result", "accepted", "typed", "reason",
+    "check_result", "preview_result", "rehearsal_result", "accepted", "typed", "reason", "findings",
     "planned", "result", "error", "busy", "doing", "progress", "fraction", "hold",
 )  # fmt: skip
 
@@ -85,7 +85,9 @@ class State(traitlets.HasTraits):
     accepted : tuple of str
         Which of the `harms` the person accepts, by their kinds. A change of the choice forgets it.
     typed, reason : str
-        What the person has written.
+        What the person has written to confirm a rollback.
+    findings : str
+        What the person has found and done where a rollback failed.
     planned : tuple of CardStep
         What was known of each of several when their rollback began.
     result : RollbackResult, ChainResult or None
@@ -125,6 +127,7 @@ class State(traitlets.HasTraits):
     accepted = traitlets.Tuple()
     typed = traitlets.Unicode("")
     reason = traitlets.Unicode("")
+    findings = traitlets.Unicode("")
     planned = traitlets.Tuple()
     result = traitlets.Union(
         [traitlets.Instance(RollbackResult), traitlets.Instance(ChainResult)], allow_none=True, default_value=None
@@ -312,14 +315,14 @@ class SharedState(Worker, State):
         self.start("Installing the rollback system", work)
 
     def resolve(self, name: str, status: str) -> None:
-        """Record how a failed migration stands, `reason` is what was found. Writes the history; runs no SQL of it."""
-        if not (reason := self.reason.strip()):
+        """Record how a failed migration stands, and the `findings`. Writes the history; runs no SQL of it."""
+        if not (findings := self.findings.strip()):
             raise UsageError("Say what was found and done: it goes into the audit log")
 
         def work() -> dict[str, Any]:
             self._connected()
-            self.db.resolve(name, status=status, reason=reason)
-            return {"reason": "", **self._read(self._found)}
+            self.db.resolve(name, status=status, reason=findings)
+            return {"findings": "", **self._read(self._found)}
 
         self.start(f"Resolving {name} as {status.replace('_', ' ')}", work)
 

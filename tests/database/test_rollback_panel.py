@@ -242,7 +242,8 @@ def test_a_failing_rollback_is_undone_and_shown(shop: mr.Migrations) -> None:
     part(later, "found_field").value = "INC-3: nothing is gone"
     click(later, "as_applied")
     assert later.error is None
-    assert (status(shop, "005_broken"), later.failed, later.reason) == ("applied", (), "")
+    assert (status(shop, "005_broken"), later.failed, later.findings) == ("applied", (), "")
+    assert later.reason == "", "what was found there is no reason for another rollback"
     assert shop.events("005_broken").iloc[-1]["reason"] == "INC-3: nothing is gone"
 
 
