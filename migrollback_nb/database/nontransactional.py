@@ -90,7 +90,12 @@ class NontransactionalCommands:
             if executor.run(statement, begin=lambda: guard.look_in(connection), finish=finish):
                 run.completed = number
                 return None
-            guard.refuse()
+            run.unrecorded = statement
+            try:
+                guard.refuse()
+            except errors.ConnectionFailed:
+                self._session.reconnect_patiently()
+                guard.refuse()
         except SystemTouched as touched:
             return _touched(run, touched, number, statement)
         except psycopg.Error as error:
@@ -141,7 +146,7 @@ class NontransactionalCommands:
             self._session.reconnect_patiently()
             # twice is no harm: the highest number counts
             self._session.call("journal_migration_statement", name=run.name, attempt_id=run.attempt_id, **arguments)
-            run.unrecorded = None
+        run.unrecorded = None
         run.completed = number
 
     def rollback(
