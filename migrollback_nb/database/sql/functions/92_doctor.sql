@@ -68,7 +68,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                count(DISTINCT g.object) AS objects
         FROM migrollback_schema.migration_grants() g WHERE g.is_ours_to_close GROUP BY g.grantee),
     owner AS (SELECT c.relowner AS oid FROM pg_class c
-               WHERE c.oid = 'migrollback_schema.migration_history'::regclass)
+               WHERE c.oid = to_regclass('migrollback_schema' || '.migration_history'))
     SELECT 'problem'::text, 'grants'::text, o.grantee,
            format('%s may use %s of the system''s tables and functions', o.grantee, o.objects),
            'migrollback install closes them, as their owner.'::text
@@ -168,8 +168,8 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp SET jit = off AS $fu
         SELECT 'note', 'size', s.relname, format('%s: %s', s.relname, pg_size_pretty(pg_total_relation_size(s.oid))),
                CASE s.relname WHEN 'migration_snapshots' THEN 'migrollback snapshots --prune 30d'
                ELSE 'It grows by a few hundred bytes for each event; it is never cut.' END
-        FROM pg_class s WHERE s.oid IN ('migrollback_schema.migration_snapshots'::regclass,
-                                        'migrollback_schema.migration_events'::regclass)
+        FROM pg_class s WHERE s.oid IN (to_regclass('migrollback_schema' || '.migration_snapshots'),
+                                        to_regclass('migrollback_schema' || '.migration_events'))
           AND pg_total_relation_size(s.oid) > 256 * 1024 * 1024) AS v
 $function$;
 COMMENT ON FUNCTION migrollback_schema.diagnose_history() IS
