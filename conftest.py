@@ -27,7 +27,7 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # nbval reads notebooks by jsonschema, which compiles the grammar of international addresses for two seconds where it
 # finds it; no notebook has one.
-sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # how Python says that a module is not to be had
 pytest_plugins = ["nbval.plugin"]
 
 NOTEBOOKS = pytest.StashKey["NotebookDatabases"]()
@@ -102,13 +102,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | Non
 
 def _mark_more_than_a_few(items: list[pytest.Item]) -> None:
     """Mark `long`, of a test marked few(3) on each server, all but three of its parameters, which are evenly taken."""
-    together: dict[tuple[str, Any], list[pytest.Item]] = {}
+    together: dict[tuple[str, Any, int], list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("few"):
+        if (few := item.get_closest_marker("few")) is not None:
             server = item.callspec.params.get("server") if isinstance(item, pytest.Function) else None
-            together.setdefault((item.nodeid.partition("[")[0], getattr(server, "id", None)), []).append(item)
-    for all_of_one in together.values():
-        (wanted,) = all_of_one[0].get_closest_marker("few").args  # type: ignore[union-attr]
+            key = item.nodeid.partition("[")[0], getattr(server, "id", None), few.args[0]
+            together.setdefault(key, []).append(item)
+    for (_, _, wanted), all_of_one in together.items():
         kept = {place * len(all_of_one) // wanted for place in range(wanted)}
         for place, item in enumerate(all_of_one):
             if place not in kept:

@@ -70,7 +70,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
 class _Print(argparse.Action):
     """Prints what a shell completes, and ends, as ``--version`` does."""
 
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:  # noqa: ARG002  # as argparse calls it
+    def __call__(self, parser: Any, _namespace: Any, values: Any, _option: str | None = None) -> None:
         from migrollback_nb.cli import completion
 
         if self.dest == "complete_names":

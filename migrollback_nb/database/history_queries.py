@@ -81,8 +81,8 @@ _HISTORY: LiteralString = (
 
 #: Events that are asked for: ``<rest>`` stands for more columns, ``<way>`` and ``<order>`` for the direction.
 _EVENTS: LiteralString = (
-    "SELECT e.event_number, " + _MICROSECONDS + ", e.event, e.migration_name, e.attempt_id,"  # noqa: S608  # our own words
-    " e.database_user, e.client,"
+    "SELECT e.event_number, " + _MICROSECONDS + ", e.event, e.migration_name,"  # noqa: S608  # our own words
+    " e.attempt_id, e.database_user, e.client,"
     " e.reason, <rest> FROM {schema}.migration_events e" + _WHERE + " AND (%(after)s::bigint IS NULL OR e.event_number"
     " <way> %(after)s::bigint) ORDER BY e.event_number <order> LIMIT %(limit)s"
 )

@@ -17,6 +17,7 @@ from migrollback_nb.panels.panel import Keys
 from migrollback_nb.panels.pieces import FIELD, row, target_html
 from migrollback_nb.panels.state import LOCK, SharedState
 from migrollback_nb.panels.view import clicked
+from migrollback_nb.panels.worker import OneThread
 from migrollback_nb.runbook import items
 from migrollback_nb.runbook.checklist import Checklist
 from migrollback_nb.runbook.items import Evidence, Phase
@@ -41,7 +42,7 @@ _SKIPPING = "skip_open"
 _OFFERED = 500
 
 
-class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without types
+class ChecklistPanel(OneThread, widgets.VBox):  # type: ignore[misc]  # ipywidgets comes without types
     """Work through the production checklist of one migration; writes only by its buttons: one event for each answer.
 
     How it stands is read from the audit log: a colleague's panel shows the same after Refresh, and so does this one
@@ -126,7 +127,6 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         self._drawing = False
         self._again = False
         self._drawn: dict[str, object] = {}
-        self._thread: threading.Thread | None = None
         self._rows: dict[str, ChecklistItem] = {}
         self._shown: dict[str, str] = {}
         self._make_view()
@@ -249,14 +249,6 @@ class ChecklistPanel(widgets.VBox):  # type: ignore[misc]  # ipywidgets comes wi
         with self._lock:
             if self.busy:
                 self.busy = "Cancel was sent; press it again if this goes on"
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is running any more, at most `timeout` seconds. Returns whether that is so."""
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
 
     # -- work, off the kernel's thread -----------------------------------------------------------------------------
 

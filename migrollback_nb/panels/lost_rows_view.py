@@ -18,7 +18,7 @@ class LostRowsView(View):
     """Up to 20 rows of each table that would go, of the choice or of all that its preview or rehearsal names."""
 
     def _parts(self) -> tuple[Any, ...]:
-        # not of the shared state: what a table holds is nobody else's
+        # not of the shared state: what a table holds concerns no other panel
         self._found: tuple[LostRows, ...] = ()
         self._of: tuple[str, ...] = ()
         self.rows_button = self._button(

@@ -20,12 +20,25 @@ if TYPE_CHECKING:
 LOCK = threading.RLock()
 
 
-class Worker:
+class OneThread:
+    """What runs one thing at a time, in a thread."""
+
+    _thread: threading.Thread | None = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is running any more, at most `timeout` seconds. Returns whether that is so."""
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
+
+
+class Worker(OneThread):
     """Runs one thing at a time in a thread, and sets the state that it returns."""
 
     db: Migrations
     busy: Any
-    _thread: threading.Thread | None = None
     _began = _reported = 0.0
     _at: RollbackProgress | None = None
 
@@ -41,14 +54,6 @@ class Worker:
         with LOCK:
             if self.busy:  # else it has ended
                 self.busy = "Cancel was sent to the server; press it again if this goes on"
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is running any more, at most `timeout` seconds. Returns whether that is so."""
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
 
     def start(self, words: str, work: Callable[[], Mapping[str, Any]], *, doing: str = "") -> None:
         """Run `work` in a thread, then set the state that it returns. One at a time: a connection serves one thread."""
