@@ -5,6 +5,7 @@ import io
 
 import psycopg
 import pytest
+from panel_parts import part
 from watching import dismiss_all, exists, last_event, status, value
 
 import migrollback_nb as mr
@@ -191,7 +192,7 @@ def test_panels_and_report_know_the_mark(marked):
     panel.refresh()
     assert panel.shared.wait(30)
     assert panel.shared.production
-    assert "PRODUCTION" in panel.banner.target_view.value
+    assert "PRODUCTION" in part(panel, "target_view").value
     checklist = ChecklistPanel(marked)
     checklist.refresh()
     assert checklist.wait(30)

@@ -217,6 +217,21 @@ def test_control_c_undoes_it_and_leaves_applied(db, applied, session):
     assert db.check("001_t").can_rollback  # the connection is good
 
 
+def test_a_cancelled_dry_run_is_no_failed_rollback(table, session):
+    look, blocker, asking = session(), session(), session()
+    before = events(look)
+    with blocker.transaction():
+        blocker.execute("LOCK TABLE migration_dependencies IN ACCESS EXCLUSIVE MODE")
+        waiting = Background(
+            lambda: asking.execute("SELECT * FROM execute_migration_rollbacks(ARRAY[%s], true)", (table,)).fetchall()
+        )
+        eventually_waits(look, asking.info.backend_pid)
+        look.execute("SELECT pg_cancel_backend(%s)", (asking.info.backend_pid,))
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            waiting.result()
+    assert events(look) == before
+
+
 def test_cancel_reaches_statements_outside_a_transaction(db, applied, session):
     watcher = session()
     applied("001_t", "CREATE TABLE t ();", "SELECT pg_sleep(60); DROP TABLE t;", options=" transaction:false")

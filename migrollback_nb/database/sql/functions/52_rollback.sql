@@ -215,9 +215,9 @@ BEGIN
             WHEN SQLSTATE 'MR099' THEN
                 NULL;                       -- what ran is undone; the variables say why
             WHEN query_canceled OR OTHERS THEN  -- our own bookkeeping failed, the deploy tool's ledger for one
-                IF current_setting('migrollback.rethrow', true) = 'on'
+                IF dry_run OR current_setting('migrollback.rethrow', true) = 'on'
                     AND current_setting('migrollback.rehearsal', true) = pg_current_xact_id()::text THEN
-                    RAISE;
+                    RAISE;                  -- a dry run has run nothing that could have failed
                 END IF;
                 GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
                 IF SQLSTATE = '42725' THEN
