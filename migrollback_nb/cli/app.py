@@ -25,6 +25,7 @@ from migrollback_nb.core.errors import (
     UsageError,
 )
 from migrollback_nb.core.html import visible
+from migrollback_nb.core.passwords import mask_passwords, mask_passwords_in
 from migrollback_nb.core.selectors.near import one_of
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _perform(command: Command, call: Call) -> int:
     check_options(command, call.args)
     take_names(call.args, command.arguments)
     if call.speaks:
-        call.out.write(command.title(call.args))
+        call.out.write(mask_passwords(command.title(call.args)))
     call.out.flush()
     if command.by_itself:
         return int(command.run(call))
@@ -194,7 +195,7 @@ def _print_error(error: MigrollbackError | Interrupted, call: Call) -> None:
         else f"❌ {visible(str(error))}\n"
     )
     if call.form == "json":
-        call.out.write(results.to_json(_as_json(error, call.args)) + "\n")
+        call.out.write(results.to_json(mask_passwords_in(_as_json(error, call.args))) + "\n")
 
 
 def _as_json(error: MigrollbackError | Interrupted, args: argparse.Namespace) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from migrollback_nb.cli.colours import KIND, paint
 from migrollback_nb.cli.tables import RULE, Listing, show_table, show_tsv
 from migrollback_nb.core import results
 from migrollback_nb.core.html import visible
-from migrollback_nb.core.text import mask_passwords
+from migrollback_nb.core.passwords import mask_passwords
 
 Show = Callable[[Any, TextIO, TextIO], None]
 

@@ -27,7 +27,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from migrollback_nb.core.text import mask_passwords
+from migrollback_nb.core.passwords import mask_passwords
 
 
 class MigrollbackError(Exception):

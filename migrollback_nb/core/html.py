@@ -11,7 +11,7 @@ from html import escape as _escape
 from typing import Any
 
 from migrollback_nb.core import text as texts
-from migrollback_nb.core.text import mask_passwords
+from migrollback_nb.core.passwords import mask_passwords
 
 visible = texts.visible
 

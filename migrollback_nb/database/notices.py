@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.core.results import Notice
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class NoticeLog:
         self.notices.append(
             Notice(
                 severity=diagnostic.severity_nonlocalized or diagnostic.severity or "NOTICE",
-                message=diagnostic.message_primary or "",
+                message=mask_passwords(diagnostic.message_primary or ""),
                 skipped=diagnostic.source_function in _SKIPPING,
             )
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import object_names
 from migrollback_nb.core.errors import Refused, RehearsalStopped
+from migrollback_nb.core.passwords import mask_passwords, mask_passwords_in
 from migrollback_nb.core.results.assessment import effects_of
 from migrollback_nb.core.results.rehearsal import (
     Broken,
@@ -210,7 +211,8 @@ def from_report(
     assessment: Assessment | None = None,
     foreseen: Foreseen | None = None,
 ) -> Rehearsal:
-    """The result of a report; pure."""
+    """The result of a report, without passwords; pure."""
+    report = mask_passwords_in(dict(report))
     names = report["migrations"]
     failure = report["failure"]
     diff = SchemaDiff.from_rows(
@@ -226,7 +228,7 @@ def from_report(
     return Rehearsal(
         success=report["success"],
         message=report["message"],
-        steps=tuple((name, sql[name]) for name in names),
+        steps=tuple((name, mask_passwords(sql[name])) for name in names),
         fingerprint=report["fingerprint"],
         target=target,
         where=where,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import ordering, results
 from migrollback_nb.core.errors import Refused, UsageError
+from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.core.results.assessment import Assessment
 from migrollback_nb.operations.rejection import applied_of_deploy, no_deploy, not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
@@ -149,7 +150,7 @@ def preview(
         for name in [row["migration_name"]]
     )
     return results.Preview(
-        steps=tuple((row["migration_name"], row["sql_executed"]) for row in rows),
+        steps=tuple((row["migration_name"], mask_passwords(row["sql_executed"])) for row in rows),
         checks=checks,
         fingerprint=facts.fingerprint,
         target=database.target,

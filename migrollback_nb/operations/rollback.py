@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from migrollback_nb.core import production, results
 from migrollback_nb.core.errors import ConfirmationRequired, ConnectionFailed, MigrollbackError, Refused, RollbackFailed
-from migrollback_nb.core.text import mask_passwords
+from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.database.commands import nothing_has_run
 from migrollback_nb.operations import failed_sql
 from migrollback_nb.operations import snapshots as around

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from migrollback_nb.core import html
+from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.core.results.card_steps import steps_html
 from migrollback_nb.core.results.verdict_cards import best_card
-from migrollback_nb.core.text import mask_passwords
 from migrollback_nb.panels.pieces import box, lines
 from migrollback_nb.panels.view import View
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from migrollback_nb.core import html
 from migrollback_nb.core.object_names import NAME, QUALIFIED
+from migrollback_nb.core.passwords import mask_passwords_in
 from migrollback_nb.core.results.definitions import Definition
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ class SchemaDiff:
 
     @classmethod
     def from_rows(cls, rows: Iterable[Mapping[str, Any]], *, old: str = "before", new: str = "now") -> Self:
-        """From the rows of schema_changes()."""
-        return cls(changes=tuple(SchemaChange(**row) for row in rows), old=old, new=new)
+        """From the rows of schema_changes(); passwords in the bodies of routines are masked."""
+        return cls(changes=tuple(SchemaChange(**mask_passwords_in(dict(row))) for row in rows), old=old, new=new)
 
     def __bool__(self) -> bool:
         return bool(self.changes)

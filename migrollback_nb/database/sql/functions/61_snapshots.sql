@@ -295,6 +295,7 @@ DECLARE
     number    bigint;
     is_new    boolean := false;
 BEGIN
+    PERFORM migrollback_schema.refuse_password_in_name(name);
     IF moment IS NOT NULL THEN
         -- Taken automatically: where nothing has changed since the last one, that one says it all.
         SELECT s.id INTO snapshot FROM (SELECT l.id, l.token FROM migrollback_schema.migration_snapshots l
@@ -324,7 +325,7 @@ COMMENT ON FUNCTION migrollback_schema.create_migration_snapshot(text, text, tex
     'Writes: stores the schema and schema_states() as they stand, for a migration that need not be registered yet. '
     'moment: for one that is taken around an operation ("before apply", "after apply", "before rollback", "after '
     'rollback", "after sync") of these migrations; where nothing has changed since the last snapshot, that one is '
-    'given again. Returns the snapshot''s id.';
+    'given again. Returns the snapshot''s id. SQLSTATE MR006: the name holds a password.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.diff_migration_snapshots(
     old_snapshot uuid, new_snapshot uuid DEFAULT NULL)

@@ -59,6 +59,7 @@ BEGIN
                         'at either end' USING ERRCODE = 'MR006',
             HINT = 'The commit''s hash or the number of the CI run are good labels.';
     END IF;
+    PERFORM migrollback_schema.refuse_password_in_name(label);
     PERFORM migrollback_schema.lock_migrations();
     SELECT d.deploy_id INTO deploy FROM
         (SELECT n.deploy_id, n.state
