@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -98,16 +98,23 @@ class BlockerWatch:
                 time.sleep(interval)
 
 
-def describe_blockers(blockers: dict[int, dict[str, Any]]) -> str:
-    """Who holds the lock that is needed, and what to do, in words; pure."""
+def describe_blockers(blockers: Mapping[int, Mapping[str, Any]], *, changed: bool = False) -> str:
+    """Who holds the lock that is needed, and what to do, in words; pure.
+
+    Parameters
+    ----------
+    blockers : mapping
+        Process id -> what is known of it.
+    changed : bool
+        Whether something of what was asked for has run and stays.
+    """
+    nothing = "" if changed else "Nothing was changed: "
+    again = "Try again" if changed else "try again"
     if not blockers:
-        return "Another session holds a lock that is needed. Nothing was changed: try again, or raise --lock-timeout."
+        return f"Another session holds a lock that is needed. {nothing}{again}, or raise --lock-timeout."
     found = ", ".join(
         f"process {b['pid']} ({b['usename'] or b['backend_type']}, {b['application_name'] or 'no name'},"
         f" {b['state'] or 'active'})"
         for b in blockers.values()
     )
-    return (
-        f"Blocked by {found}. Nothing was changed: try again when it is done, or end it with SELECT"
-        " pg_terminate_backend(pid)."
-    )
+    return f"Blocked by {found}. {nothing}{again} when it is done, or end it with SELECT pg_terminate_backend(pid)."

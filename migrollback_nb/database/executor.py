@@ -31,6 +31,8 @@ class Executor:
 
     def __init__(self, connection: psycopg.Connection, wanted: Mapping[str, str]) -> None:
         self.connection = connection
+        #: Whether the error that `run` raised last has undone all that it did.
+        self.undone = False
         self._lock_timeout = wanted["lock_timeout"]
         self._before = self._settings()
         self._role_before = self._role()
@@ -42,6 +44,10 @@ class Executor:
 
         for statement in filter(only_sets, statements):
             self.connection.execute(statement.encode())
+
+    def wait_for_locks(self, lock_timeout: str) -> None:
+        """Let statements wait so long for a lock, from the next `prepare` on. Does not write."""
+        self._lock_timeout = lock_timeout
 
     def prepare(self, statement: str) -> None:
         """Set what this statement must find. Does not write."""
@@ -83,6 +89,7 @@ class Executor:
 
         if not _refuses_transaction(statement):
             with suppress(psycopg.errors.ActiveSqlTransaction, psycopg.errors.InvalidTransactionTermination):
+                self.undone = True  # whatever ends it now
                 with self.connection.transaction():
                     with self.connection.transaction(force_rollback=True):  # the statement finds its own role and path
                         self._ours_until_commit()
@@ -92,6 +99,7 @@ class Executor:
                     self._ours_until_commit()
                     finish()
                 return True
+        self.undone = False
         # Refused there, or a procedure that commits itself: nothing of the try above is left.
         self.connection.execute(statement.encode())
         return False

@@ -14,6 +14,9 @@ from migrollback_nb.database.session import Session
 if TYPE_CHECKING:
     import psycopg
 
+#: Longest wait for the lock of the audit log, once something has run that is to be recorded.
+PATIENTLY = "30s"
+
 
 @contextmanager
 def gate_held(session: Session) -> Iterator[Session]:
@@ -55,6 +58,13 @@ def gate_held(session: Session) -> Iterator[Session]:
             holder.call("hold_migrations")
             release_snapshot(holder)
             yield holder
+
+
+def before_statements(holder: Session) -> None:
+    """Prepare for what runs outside a transaction, and is recorded when it has run. Does not write."""
+    # what has run is recorded, however long that takes: giving up soon would leave it unsaid
+    holder.set_local(holder.connection, {"lock_timeout": PATIENTLY})
+    release_snapshot(holder)
 
 
 def release_snapshot(holder: Session) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from psycopg import sql
@@ -19,10 +19,16 @@ T = TypeVar("T")
 #: What is tried again: lock not available, deadlock, serialization failure. The same SQL may succeed the next time.
 RETRIED = frozenset({"55P03", "40P01", "40001"})
 #: Longest wait for one lock of autovacuum, which yields only after deadlock_timeout (1 s unless changed).
-_LONGER_THAN_DEADLOCK_TIMEOUT = "1500ms"
+LONGER_THAN_DEADLOCK_TIMEOUT = "1500ms"
 
 
-def retrying(session: Session, attempt: Callable[[str], T], *, met_lock: Callable[[T], bool] = lambda _: False) -> T:
+def retrying(
+    session: Session,
+    attempt: Callable[[str], T],
+    *,
+    met_lock: Callable[[T], bool] = lambda _: False,
+    may_repeat: Callable[[], bool] = lambda: True,
+) -> T:
     """Make an attempt, and make it again while it meets a lock. Writes what the attempt writes.
 
     Parameters
@@ -33,14 +39,14 @@ def retrying(session: Session, attempt: Callable[[str], T], *, met_lock: Callabl
         Called with the lock_timeout to use.
     met_lock : callable
         Whether an outcome says that a lock was met.
+    may_repeat : callable
+        Whether an attempt that ended with `LockBusy` may be made again.
 
     Raises
     ------
     LockBusy
         When the last try meets a lock too, with who holds it.
     """
-    import random
-
     lock_timeout = session.timeouts.lock_timeout
     session.forget_cancellation()
     watch = session.blocker_watch
@@ -54,12 +60,12 @@ def retrying(session: Session, attempt: Callable[[str], T], *, met_lock: Callabl
                     outcome = attempt(lock_timeout)
                 except errors.LockBusy as error:
                     met |= blockers
-                    if not tries_left:
+                    if not tries_left or not may_repeat():
                         raise errors.LockBusy(
                             error.primary,
                             sqlstate=error.sqlstate,
                             detail=error.detail,
-                            hint=describe_blockers(met or gate_holders(session)),
+                            hint=describe_blockers(met or gate_holders(session), changed=not may_repeat()),
                         ) from error
                 else:
                     met |= blockers
@@ -68,15 +74,26 @@ def retrying(session: Session, attempt: Callable[[str], T], *, met_lock: Callabl
                             outcome.blocked_by = describe_blockers(met)
                         return outcome
             watch.eager = True
-            if any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values()):
-                lock_timeout = _LONGER_THAN_DEADLOCK_TIMEOUT
-            # jitter, no secret
-            pause = random.uniform(0.05, 0.25) * (1 + session.timeouts.retries - tries_left)  # noqa: S311
-            if session.wait_unless_cancelled(pause):
+            if yields_late(blockers):
+                lock_timeout = LONGER_THAN_DEADLOCK_TIMEOUT
+            if pause_before_retry(session, 1 + session.timeouts.retries - tries_left):
                 raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
     finally:
         watch.eager = False
     raise AssertionError("unreachable")
+
+
+def yields_late(blockers: Mapping[int, Row]) -> bool:
+    """Whether one of those who block is autovacuum, which yields only to who waits longer; pure."""
+    return any(blocker["backend_type"] == "autovacuum worker" for blocker in blockers.values())
+
+
+def pause_before_retry(session: Session, tries: int) -> bool:
+    """Wait, longer after each try; returns whether it was cancelled meanwhile. Does not write."""
+    import random
+
+    # jitter, no secret
+    return session.wait_unless_cancelled(random.uniform(0.05, 0.25) * tries)  # noqa: S311
 
 
 def gate_holders(session: Session) -> dict[int, Row]:

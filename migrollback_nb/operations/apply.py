@@ -312,7 +312,8 @@ def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) 
                 (
                     details.get("hint"),
                     failed_sql.hint(database, details, "-- Transaction: false at the top of the file"),
-                    "Everything it did was undone." if file.transaction else _way_on(database, file),
+                    "Everything it did was undone." if file.transaction else _way_on(database, file, details),
+                    execution.blocked_by,
                 ),
             )
         ),
@@ -339,12 +340,14 @@ def _refuse_passing_over(database: Database, file: MigrationFile) -> None:
             )
 
 
-def _way_on(database: Database, file: MigrationFile) -> str:
+def _way_on(database: Database, file: MigrationFile, details: Mapping[str, Any]) -> str:
     """What to do after a failure outside a transaction: what ran, what it left, how it goes on."""
     try:
         half = next((row for row in database.lookups.half_applied(file.name) if row["direction"] == "apply"), None)
     except MigrollbackError:  # the failure itself counts
         return _STATEMENTS_STAY
+    if half is None and details.get("outside"):
+        return f"{failed_sql.PART_MAY_STAY} Then: migrollback apply {shlex.quote(file.name)}"
     if half is None:
         return f"No statement of it has run: fix the cause, then: migrollback apply {shlex.quote(file.name)}"
     return f"Fix the cause. {half['remark']}"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 _UNSAFE_NEW_VALUE = "55P04"  # of an enum, used in the transaction that added it
 _UNDEFINED_FUNCTION = "42883"
 
+PART_MAY_STAY = "The statement ran outside a transaction: what it did before it failed may stay, so look first."
+
 
 def hint(database: Database, details: Mapping[str, Any], no_transaction: str) -> str | None:
     """What helps, in words, beside what PostgreSQL says itself; None where nothing is known. Does not write.

@@ -321,11 +321,12 @@ def _next_step(
             half = [one for one in database.lookups.half_applied(name) if one["direction"] == "rollback"]
             if half:
                 return f"Fix the cause. {half[0]['remark']}"
-        undone = (
-            "Nothing changed, for no statement of it has run."
-            if not details["statements_completed"]
-            else ("Statements that ran outside a transaction stay.")
-        )
+        if details["statements_completed"]:
+            undone = "Statements that ran outside a transaction stay."
+        elif details.get("outside"):
+            undone = failed_sql.PART_MAY_STAY
+        else:
+            undone = "Nothing changed, for no statement of it has run."
     elif before := names[: names.index(name)]:
         undone = f"Everything was undone, the rollback of {', '.join(before)} before it too: nothing changed."
     else:

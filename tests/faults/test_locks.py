@@ -68,6 +68,15 @@ def test_others_wait_behind_us_no_longer_than_the_timeout(hasty, table, session)
     assert longest < 1.5, "a reader stood in the queue behind the rollback"
 
 
+def test_an_apply_names_who_blocks_too(hasty, table, session, write_migration):
+    reader = session(application_name="a long report")
+    reader.execute("BEGIN; SELECT * FROM t")
+    write_migration("002_u", "ALTER TABLE t ADD b int;")
+    with pytest.raises(mr.ApplyFailed, match=r"a long report.*") as caught:
+        hasty.apply("002_u", snapshots="none")
+    assert caught.value.sqlstate == "55P03"
+
+
 @pytest.mark.long
 def test_the_gate_is_held_by_another_rollback(hasty, table, session):
     holder = session(application_name="another rollback")

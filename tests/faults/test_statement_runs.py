@@ -1,10 +1,11 @@
 """What runs statement by statement: each statement once, whatever is cut, and none touches our tables."""
 
 import random
+import threading
 
 import psycopg
 import pytest
-from watching import Background, status, value
+from watching import Background, events, eventually, status, value
 
 import migrollback_nb as mr
 
@@ -162,3 +163,146 @@ def test_two_that_run_outside_a_transaction_run_one_after_the_other(applied, ses
 
     assert sorted(one.result() for one in [Background(attempt) for _ in range(3)]) == [False, False, True]
     assert ran(session()) == "11000"
+    assert events(session()).count("started") == 1, "those that waited disturbed the one that ran"
+
+
+# -- locks -------------------------------------------------------------------------------------------------------------
+
+LOCKED = {
+    "the table that a statement needs": "counted",
+    "the gate of the audit log": "migration_event_gate",
+}
+
+
+def eventually_tries_again(look, relation):
+    """Wait until two tries to lock a table were seen waiting."""
+    waiting = "SELECT waitstart FROM pg_locks WHERE NOT granted AND relation = %s::regclass AND waitstart IS NOT NULL"
+    seen = set()
+    eventually(
+        lambda: seen.update(look.execute(waiting, (relation,)).fetchall()) or len(seen) > 1,
+        f"{relation} is tried again",
+    )
+
+
+@pytest.mark.parametrize("what", LOCKED)
+def test_a_statement_that_a_lock_undid_is_run_again(applied, session, database_dsn, folder, what):
+    applied("001_t", UP, f"{STATEMENTS[0]}; {STATEMENTS[1]};", options=OUTSIDE)
+    look, other = session(), session()
+    with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="50ms")) as db:
+        other.execute(f"BEGIN; LOCK TABLE {LOCKED[what]} IN EXCLUSIVE MODE")
+        going = Background(lambda: db.rollback("001_t", confirm="001_t", snapshots="none"))
+        eventually_tries_again(look, LOCKED[what])
+        other.execute("COMMIT")
+        assert going.result().success
+    assert ran(look) == "11000"
+    if "table" in what:
+        found = "SELECT (details ->> 'tries')::int FROM migration_events WHERE event = 'statement_completed' ORDER BY 1"
+        assert [tries > 1 if tries else None for (tries,) in look.execute(found)] == [True, None]
+
+
+def test_an_up_statement_that_a_lock_undid_is_run_again(session, database_dsn, folder, write):
+    look, other = session(), session()
+    look.execute("CREATE TABLE counted (n numeric); INSERT INTO counted VALUES (0)")
+    write("001_t", f"{STATEMENTS[0]}; {STATEMENTS[1]};", header="-- Transaction: false\n")
+    with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="50ms")) as db:
+        other.execute("BEGIN; LOCK TABLE counted")
+        going = Background(lambda: db.apply("001_t", snapshots="none"))
+        eventually_tries_again(look, "counted")
+        other.execute("COMMIT")
+        assert going.result().applied == ("001_t",)
+    assert ran(look) == "11000"
+
+
+def test_a_lock_that_is_held_for_good_is_named(applied, session, database_dsn, folder, write):
+    applied("001_t", UP, f"{STATEMENTS[0]}; DROP TABLE locked;", options=OUTSIDE)
+    other = session(application_name="a long report")
+    other.execute("CREATE TABLE locked ()")
+    other.execute("BEGIN; LOCK TABLE locked")
+    write("002_u", f"{STATEMENTS[1]}; ALTER TABLE locked ADD a int;", header="-- Transaction: false\n")
+    with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="50ms", retries=1)) as db:
+        for call in (
+            lambda: db.rollback("001_t", confirm="001_t", snapshots="none"),
+            lambda: db.apply("002_u", snapshots="none"),
+        ):
+            with pytest.raises((mr.RollbackFailed, mr.ApplyFailed)) as caught:
+                call()
+            assert (caught.value.sqlstate, caught.value.statement_number) == ("55P03", 2)
+            assert f"process {other.info.backend_pid} (postgres, a long report" in str(caught.value)
+            assert "Nothing was changed" not in str(caught.value)
+            assert "1 of 2 statements have run and stay" in caught.value.message
+    assert status(session(), "001_t") == "applied"
+    assert ran(session()) == "11000"
+
+
+def test_a_deadlock_undoes_a_statement_and_it_is_run_again(db, applied, session):
+    applied(
+        "001_t",
+        UP + " CREATE TABLE a (); CREATE TABLE b ();",
+        "SET deadlock_timeout = '50ms'; SET lock_timeout = '20s'; DO $$ BEGIN LOCK TABLE a; UPDATE counted SET n = n +"
+        " 1; LOCK TABLE b; END $$; DROP TABLE b;",
+        options=OUTSIDE,
+    )
+    look, other = session(), session(options="-c deadlock_timeout=10s")
+    other.execute("BEGIN; LOCK TABLE b")
+    going = Background(lambda: db.rollback("001_t", confirm="001_t", snapshots="none"))
+    held = "SELECT count(*) FROM pg_locks WHERE relation = 'a'::regclass AND granted"
+    eventually(lambda: value(look, held) == 1, "the statement holds a")
+    other.execute("LOCK TABLE a")  # it got the lock: the statement was undone
+    other.execute("COMMIT")
+    assert going.result().success
+    assert ran(look) == "10000"
+
+
+def test_what_ran_outside_a_transaction_is_run_once_when_a_lock_stops_it(db, applied, session):
+    look, other = session(), session()
+    look.execute(
+        "CREATE TABLE locked (); CREATE PROCEDURE in_batches() LANGUAGE plpgsql AS $$ BEGIN UPDATE counted SET n = n +"
+        " 1; COMMIT; LOCK TABLE locked; END $$"
+    )
+    applied("001_t", UP, "CALL in_batches();", options=OUTSIDE)
+    other.execute("BEGIN; LOCK TABLE locked")
+    with pytest.raises(mr.RollbackFailed) as caught:
+        db.rollback("001_t", confirm="001_t", snapshots="none")
+    assert caught.value.sqlstate == "55P03"
+    assert f"process {other.info.backend_pid}" in str(caught.value)
+    assert "may stay" in caught.value.hint
+    assert "Nothing changed" not in caught.value.hint
+    assert ran(look) == "10000"
+
+
+def test_a_cancel_ends_the_waiting(applied, session, database_dsn, folder):
+    applied("001_t", UP, f"{STATEMENTS[0]};", options=OUTSIDE)
+    look, other = session(), session()
+    other.execute("BEGIN; LOCK TABLE counted")
+    with mr.connect(database_dsn, dir=folder, timeouts=mr.Timeouts(lock_timeout="50ms", retries=1000)) as db:
+        going = Background(lambda: db.rollback("001_t", confirm="001_t", snapshots="none"))
+        eventually_tries_again(look, "counted")
+        db.database.session.cancel()
+        with pytest.raises(mr.RollbackFailed) as caught:
+            going.result(seconds=5)
+    assert caught.value.sqlstate == "57014"
+    assert status(look, "001_t") == "applied"
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_whatever_isolation_is_the_default_each_entry_is_chained_to_the_last(
+    applied, session, database_dsn, folder, isolation
+):
+    applied("001_t", UP, "; ".join(STATEMENTS) + ";", options=OUTSIDE)
+    dsn = psycopg.conninfo.make_conninfo(
+        database_dsn, options=f"-c default_transaction_isolation={isolation.replace(' ', chr(92) + ' ')}"
+    )
+    look, stop = session(), threading.Event()
+
+    def write_others():
+        writer = session()
+        while not stop.is_set():
+            writer.execute("SELECT add_migration_event('checklist_item', '001_t')")
+
+    writing = Background(write_others)
+    with mr.connect(dsn, dir=folder) as db:
+        assert db.rollback("001_t", confirm="001_t", snapshots="none").success
+        stop.set()
+        writing.result()
+        assert db.verify_events().intact
+    assert ran(look) == "11111"

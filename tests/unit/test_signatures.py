@@ -46,7 +46,7 @@ def test_signatures_are_read_as_they_stand():
     assert found["session_path"] == ("pg_catalog.text", "pg_catalog.current_setting('search_path')")
     assert signatures()["list_rollbackable_migrations"] == ()
     assert signatures()["mark_migration_objects"] == ()  # what it gives back is no argument
-    assert "journal_migration_statement(text, uuid, integer, double precision, text, text)" in identities()
+    assert "journal_migration_statement(text, uuid, integer, double precision, text, text, integer)" in identities()
 
 
 @pytest.mark.parametrize(

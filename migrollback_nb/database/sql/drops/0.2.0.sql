@@ -26,3 +26,5 @@ DROP FUNCTION IF EXISTS migrollback_schema.verify_last_rollback(text, text);
 DROP FUNCTION IF EXISTS migrollback_schema.infer_migration_dependencies();
 -- tells more of each deploy
 DROP FUNCTION IF EXISTS migrollback_schema.migration_deploys(text);
+-- has an argument more, tries
+DROP FUNCTION IF EXISTS migrollback_schema.journal_migration_statement(text, uuid, int, double precision, text, text);

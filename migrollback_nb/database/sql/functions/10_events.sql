@@ -129,15 +129,28 @@ COMMENT ON FUNCTION migrollback_schema.lock_migrations() IS
 CREATE OR REPLACE FUNCTION migrollback_schema.hold_migrations() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    -- This keeps out all that want lock_migrations(), and not a VACUUM of the whole database, which such a run may do.
-    -- It does not keep out another that holds it: hence the lock itself, for a moment.
-    LOCK TABLE migrollback_schema.migration_gate IN ROW SHARE MODE;
-    BEGIN
-        PERFORM migrollback_schema.lock_migrations();
-        RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
-    EXCEPTION WHEN SQLSTATE 'MR099' THEN
-        NULL;                           -- with the subtransaction its lock is gone
-    END;
+    -- ROW SHARE keeps out all that want lock_migrations(), and not a VACUUM of the whole database, which such a run may
+    -- do. It does not keep out another that holds it: hence the lock itself, for a moment. One that waits holds
+    -- neither: who holds it needs lock_migrations() at its end, and the two would wait for each other.
+    LOOP
+        BEGIN
+            LOCK TABLE migrollback_schema.migration_gate IN ROW SHARE MODE NOWAIT;
+            BEGIN
+                LOCK TABLE migrollback_schema.migration_gate IN EXCLUSIVE MODE NOWAIT;
+                RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
+            EXCEPTION WHEN SQLSTATE 'MR099' THEN
+                RETURN;                 -- with the subtransaction its lock is gone, and the weaker one stays
+            END;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+        BEGIN
+            PERFORM migrollback_schema.lock_migrations();
+            RAISE EXCEPTION USING ERRCODE = 'MR099', MESSAGE = 'undo';
+        EXCEPTION WHEN SQLSTATE 'MR099' THEN
+            NULL;
+        END;
+    END LOOP;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.hold_migrations() IS
     'Waits for lock_migrations() and keeps others from it until the transaction ends, by a weaker lock: for what runs '

@@ -70,13 +70,16 @@ COMMENT ON FUNCTION migrollback_schema.migration_statements_completed(text, text
 
 CREATE OR REPLACE FUNCTION migrollback_schema.journal_migration_statement(
     name text, attempt_id uuid, statement_number int, duration_ms double precision, direction text DEFAULT 'rollback',
-    client text DEFAULT NULL)
+    client text DEFAULT NULL, tries int DEFAULT 1)
 RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT migrollback_schema.add_migration_event('statement_completed', name, attempt_id, NULL::text, client,
-        jsonb_build_object('direction', direction, 'statement_number', statement_number, 'duration_ms', duration_ms))
+        jsonb_strip_nulls(jsonb_build_object('direction', direction, 'statement_number', statement_number,
+                                             'duration_ms', duration_ms, 'tries', nullif(tries, 1))))
 $function$;
-COMMENT ON FUNCTION migrollback_schema.journal_migration_statement(text, uuid, int, double precision, text, text) IS
-    'Writes: statement statement_number (from 1) of a run outside a transaction is done; duration_ms in milliseconds.';
+COMMENT ON FUNCTION migrollback_schema.journal_migration_statement(
+    text, uuid, int, double precision, text, text, int) IS
+    'Writes: statement statement_number (from 1) of a run outside a transaction is done; duration_ms in milliseconds, '
+    'of its last try; tries: how many it took, for a lock undid the others.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.finish_migration_rollback(
     name text, attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, details jsonb DEFAULT '{}')
