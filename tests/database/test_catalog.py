@@ -61,8 +61,14 @@ def test_every_function_pins_its_path_with_pg_temp_last(connection):
     assert names(connection, query) == ["effective_search_path"]
 
 
-def test_no_function_runs_with_its_owners_rights(connection):
-    assert names(connection, f"SELECT p.proname {OURS} AND p.prosecdef") == []
+def test_only_these_functions_run_with_their_owners_rights(connection):
+    assert names(connection, f"SELECT p.proname {OURS} AND p.prosecdef ORDER BY p.proname") == [
+        "approve_migration_request",
+        "list_migration_policies",
+        "migration_requests",
+        "request_migration_approval",
+        "withdraw_migration_request",
+    ]
 
 
 def test_no_function_is_public(connection):

@@ -210,3 +210,22 @@ COMMENT ON TABLE migrollback_schema.migration_gate IS
     'cannot lock it.';
 COMMENT ON TABLE migrollback_schema.migration_event_gate IS
     'Has no rows: it is locked while an event is written, so that the chain of hashes does not fork.';
+
+COMMENT ON TABLE migrollback_schema.migration_policies IS
+    'For which commands other people have to approve. set_migration_policy() and remove_migration_policy() alone write '
+    'here; a request and an approval are events.';
+COMMENT ON COLUMN migrollback_schema.migration_policies.policy_name IS 'By what it is called.';
+COMMENT ON COLUMN migrollback_schema.migration_policies.commands IS
+    'Of which commands: rollback; resolve, where it is forced.';
+COMMENT ON COLUMN migrollback_schema.migration_policies.targets IS
+    'Of which migrations: names, with * and ? as in a shell.';
+COMMENT ON COLUMN migrollback_schema.migration_policies.conditions IS
+    'Verdicts and effects as of assess_migration(), of which one has to hold; none: always.';
+COMMENT ON COLUMN migrollback_schema.migration_policies.approvals IS 'How many approvals it takes.';
+COMMENT ON COLUMN migrollback_schema.migration_policies.approvers IS
+    'Roles that approve, and whose members do; none: any role but the one that asks.';
+COMMENT ON COLUMN migrollback_schema.migration_policies.break_glass_by IS
+    'Roles that may do without, besides the owner, with a reason.';
+COMMENT ON COLUMN migrollback_schema.migration_policies.valid_minutes IS 'How long an approval holds, in minutes.';
+COMMENT ON COLUMN migrollback_schema.migration_policies.event_number IS
+    'The event policy_changed that made it as it is.';

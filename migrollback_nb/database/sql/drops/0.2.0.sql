@@ -24,6 +24,8 @@ DROP FUNCTION IF EXISTS migrollback_schema.resolve_migration(text, text, text, t
 DROP FUNCTION IF EXISTS migrollback_schema.verify_migration_rollback(text[], uuid, uuid, text);
 DROP FUNCTION IF EXISTS migrollback_schema.verify_last_rollback(text, text);
 DROP FUNCTION IF EXISTS migrollback_schema.infer_migration_dependencies();
+-- looks for approvals where a rollback runs outside a transaction
+DROP FUNCTION IF EXISTS migrollback_schema.start_migration_rollback(text[], uuid, text, text, jsonb);
 -- tells more of each deploy
 DROP FUNCTION IF EXISTS migrollback_schema.migration_deploys(text);
 -- has an argument more, tries

@@ -89,6 +89,7 @@ BEGIN
                       UNION ALL SELECT p.ctid, p.xmin FROM migrollback_schema.migration_proofs p
                       UNION ALL SELECT n.ctid, n.xmin FROM migrollback_schema.migration_dismissed_dependencies n
                       UNION ALL SELECT t.ctid, t.xmin FROM migrollback_schema.migration_states t
+                      UNION ALL SELECT l.ctid, l.xmin FROM migrollback_schema.migration_policies l
                       UNION ALL SELECT g.ctid, g.xmin FROM migrollback_schema.migration_gate g
                       UNION ALL SELECT w.ctid, w.xmin FROM migrollback_schema.migration_event_gate w
                       UNION ALL SELECT e.ctid, e.xmin FROM migrollback_schema.migration_events e) r);

@@ -316,6 +316,7 @@ DECLARE
     ledger     jsonb;
     is_half    boolean;
     standing   text[] := '{}';
+    approved   jsonb := '{}';
 BEGIN
     IF resolve_migration.status IS NULL OR resolve_migration.status NOT IN ('applied', 'rolled_back') THEN
         RAISE EXCEPTION 'a migration is resolved as applied or rolled_back, not as %', resolve_migration.status
@@ -359,6 +360,8 @@ BEGIN
                 USING ERRCODE = 'MR002', HINT = 'Nothing was changed. Where it is to go, drop it by hand or roll the '
                     'migration back, then resolve it. To record it as rolled back all the same: --force (force => '
                     'true), which the audit log keeps.';
+        ELSIF cardinality(standing) > 0 THEN
+            approved := migrollback_schema.approval_of_forced_resolve(old.migration_name);
         END IF;
     ELSE
         SELECT array_agg(d.depends_on ORDER BY d.depends_on) INTO blocking
@@ -386,7 +389,7 @@ BEGIN
     PERFORM migrollback_schema.add_migration_event('resolved', old.migration_name, NULL::uuid, resolve_migration.reason,
                                                    resolve_migration.client,
         jsonb_strip_nulls(jsonb_build_object('old', old.status, 'new', resolve_migration.status, 'ledger', ledger,
-                                             'still_there', nullif(to_jsonb(standing), '[]'))));
+                                             'still_there', nullif(to_jsonb(standing), '[]'))) || approved);
     RETURN old.status;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.resolve_migration(text, text, text, text, boolean) IS
@@ -394,4 +397,4 @@ COMMENT ON FUNCTION migrollback_schema.resolve_migration(text, text, text, text,
     'looked. status: applied or rolled_back; reason: goes into the audit log. The ledger is written, in both '
     'directions. As rolled_back it is refused while something that it created still stands, unless force is true. What '
     'is half applied can be resolved as rolled_back too. Runs no migration SQL. Returns the status before. SQLSTATE '
-    'MR001: not found; MR002: refused, DETAIL names the migrations that block it; MR006: bad argument.';
+    'MR001: not found; MR002: refused, DETAIL names those that block it; MR006: bad argument; MR029: approvals';

@@ -53,7 +53,7 @@ CREATE OR REPLACE FUNCTION migrollback_schema.execute_migration_rollbacks(
     attempt_id uuid DEFAULT NULL, client text DEFAULT NULL, chain_head text DEFAULT NULL,
     otherwise_path text DEFAULT migrollback_schema.effective_search_path(), snapshot_each boolean DEFAULT false,
     session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}',
-    accept_loss boolean DEFAULT false)
+    accept_loss boolean DEFAULT false, break_glass boolean DEFAULT false)
 RETURNS TABLE (success boolean, message text, sql_executed text, migration_name text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -83,6 +83,8 @@ DECLARE
     path_touched boolean := false;
     loss_refusal text;
     accepted  jsonb;                    -- losses that are known, and accepted
+    approval_refusal text;
+    approved  jsonb;                    -- by whom, or that the glass was broken
 BEGIN
     IF NOT dry_run THEN
         PERFORM migrollback_schema.lock_migrations();
@@ -105,6 +107,9 @@ BEGIN
         token := migrollback_schema.migration_system_token();
         SELECT l.refusal, l.accepted INTO loss_refusal, accepted
           FROM migrollback_schema.production_losses(names, otherwise_path, accept_loss) l;
+        SELECT a.refusal, a.details INTO approval_refusal, approved
+          FROM migrollback_schema.approval_of_rollback(names, otherwise_path, break_glass,
+                                                       execute_migration_rollbacks.reason) a;
     END IF;
     check_each := cardinality(names) = 1;
     <<attempts>>
@@ -140,7 +145,7 @@ BEGIN
                         WHEN NOT dry_run AND cardinality(handled) = 0
                             THEN coalesce(
                                 migrollback_schema.production_refusal(execute_migration_rollbacks.reason),
-                                loss_refusal)
+                                loss_refusal, approval_refusal)
                         END;
                     IF planned.id IS NOT NULL THEN
                         refusal := coalesce(
@@ -188,14 +193,19 @@ BEGIN
                     IF accepted IS NOT NULL THEN
                         outcome := outcome || jsonb_build_object('accepted_loss', accepted);
                     END IF;
+                    outcome := outcome || coalesce(approved, '{}');
                     IF NOT is_system THEN
-                        PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id, reason, client, outcome);
+                        PERFORM migrollback_schema.mark_rolled_back(migration, attempt_id,
+                            migrollback_schema.reason_with_broken_glass(reason, approved), client, outcome);
                         IF snapshot_each AND migration <> names[cardinality(names)] THEN
                             PERFORM migrollback_schema.create_migration_snapshot(migration, NULL::text,
                                 'after rollback', ARRAY[migration], client);
                         END IF;
                     END IF;
                 END LOOP;
+            END IF;
+            IF refusal IS NULL AND approved ?| '{break_glass,rehearsal}' AND NOT is_system THEN
+                PERFORM migrollback_schema.record_run_without_approval(names, attempt_id, reason, client, approved);
             END IF;
             IF refusal IS NULL AND NOT dry_run AND NOT check_each THEN
                 EXECUTE token_query INTO token_now;
@@ -294,7 +304,7 @@ BEGIN
     END IF;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.execute_migration_rollbacks(text[], boolean, text, text, uuid, text, text, text,
-    boolean, text, jsonb, boolean) IS
+    boolean, text, jsonb, boolean, boolean) IS
     'Writes, unless dry_run. Rolls several migrations back in the given order, dependents first, in one transaction: '
     'all or none. snapshot_each: takes a snapshot between each two, while the locks are held. Arguments and results '
     'as of execute_migration_rollback(), one row each; after a refusal or a failure one row, of the migration it met.';
@@ -304,7 +314,7 @@ CREATE OR REPLACE FUNCTION migrollback_schema.execute_migration_rollback(
     attempt_id uuid DEFAULT NULL, client text DEFAULT NULL, chain_head text DEFAULT NULL,
     otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
     session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}',
-    accept_loss boolean DEFAULT false)
+    accept_loss boolean DEFAULT false, break_glass boolean DEFAULT false)
 RETURNS TABLE (success boolean, message text, sql_executed text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
@@ -316,16 +326,17 @@ BEGIN
     SELECT r.success, r.message, r.sql_executed
     FROM migrollback_schema.execute_migration_rollbacks(ARRAY[name], dry_run, reason, preview, attempt_id, client,
                                                         chain_head, otherwise_path, false, session_path,
-                                                        session_settings, accept_loss) r;
+                                                        session_settings, accept_loss, break_glass) r;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.execute_migration_rollback(text, boolean, text, text, uuid, text, text, text,
-    text, jsonb, boolean) IS
+    text, jsonb, boolean, boolean) IS
     'Writes, unless dry_run. Rolls one migration back, whole or not at all. reason: goes into the audit log; '
     'preview: migration_fingerprint() of what was looked at, refused when it differs now; attempt_id: made by the '
     'client, see migration_attempt(); client: who asks; chain_head: hash of the last event, needed only for our own '
     'migration; otherwise_path: search_path where none was recorded; session_path: the search_path of the session, '
     'which is put back when the SQL changes it; session_settings: what the session has (name -> value) where this '
     'transaction has a SET LOCAL; accept_loss: that rows or values go, or do not come back, is known and accepted: a '
-    'database that is marked as production refuses it otherwise, and the event keeps what was accepted. A refusal '
+    'database that is marked as production refuses it otherwise, and the event keeps what was accepted; break_glass: '
+    'without the approvals that a policy asks for, which needs a reason and leaves an event of its own. A refusal '
     '(message: the reason) or a failure (message: "Rollback failed: ...") comes back with success = false; a permanent '
     'error leaves status failed. A notice of a dry run says what assess_migration() says.';

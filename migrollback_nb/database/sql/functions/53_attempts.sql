@@ -3,19 +3,45 @@
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION migrollback_schema.start_migration_rollback(
-    names text[], attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, target jsonb DEFAULT '{}')
-RETURNS bigint LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
-    SELECT max(migrollback_schema.add_migration_event('started', n.name, start_migration_rollback.attempt_id,
-                                                      start_migration_rollback.reason,
-               start_migration_rollback.client,
-                   target || jsonb_build_object('rollback_md5', md5(convert_to(h.rollback_sql, 'UTF8')),
-                                                'chain', nullif(cardinality(names), 1))))
-    FROM unnest(names) WITH ORDINALITY AS n (name, place)
-    JOIN migrollback_schema.migration_history h ON h.migration_name = n.name
-$function$;
-COMMENT ON FUNCTION migrollback_schema.start_migration_rollback(text[], uuid, text, text, jsonb) IS
+    names text[], attempt_id uuid, reason text DEFAULT NULL, client text DEFAULT NULL, target jsonb DEFAULT '{}',
+    break_glass boolean DEFAULT false)
+RETURNS bigint LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    allowed jsonb := '{}';
+    gate    record;
+    number  bigint;
+BEGIN
+    -- One that runs in a transaction meets the gate there; statement by statement it meets it here.
+    IF cardinality(names) = 1 AND EXISTS (
+        SELECT FROM migrollback_schema.migration_history h
+         WHERE h.migration_name = names[1] AND h.metadata #>> '{rollback,transaction}' = 'false'
+           AND h.metadata #>> '{rollback,md5}' = md5(convert_to(h.rollback_sql, 'UTF8'))) THEN
+        gate := migrollback_schema.approval_of_start(names[1], break_glass, reason);
+        IF gate.refusal IS NOT NULL THEN
+            RAISE EXCEPTION '%', gate.refusal USING ERRCODE = 'MR029', HINT = 'Nothing was changed.';
+        END IF;
+        allowed := coalesce(gate.details, '{"unasked": true}');
+    END IF;
+    number := (
+        SELECT max(migrollback_schema.add_migration_event(
+                   'started'::text, n.name, start_migration_rollback.attempt_id,
+                   migrollback_schema.reason_with_broken_glass(start_migration_rollback.reason, allowed),
+                   start_migration_rollback.client,
+                   target - '{approval,break_glass,unasked}'::text[] || allowed || jsonb_build_object(
+                       'rollback_md5', md5(convert_to(h.rollback_sql, 'UTF8')),
+                       'chain', nullif(cardinality(names), 1))))
+          FROM unnest(names) WITH ORDINALITY AS n (name, place)
+          JOIN migrollback_schema.migration_history h ON h.migration_name = n.name);
+    IF allowed ? 'break_glass' THEN
+        PERFORM migrollback_schema.record_run_without_approval(names, attempt_id, reason, client, allowed);
+    END IF;
+    RETURN number;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.start_migration_rollback(text[], uuid, text, text, jsonb, boolean) IS
     'Writes an event for each migration, to be committed before the rollback begins: if the connection is lost, the '
-    'attempt is known. Returns the number of the last one, or NULL when none of the names is registered.';
+    'attempt is known. Of one that runs outside a transaction it keeps, and so uses up, the approval that a policy '
+    'asks for (break_glass: without); SQLSTATE MR029: there is none. Returns the number of the last one, or NULL when '
+    'none of the names is registered.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_attempt(attempt_id uuid)
 RETURNS TABLE (migration_name text, event text, event_number bigint, details jsonb)
@@ -87,6 +113,7 @@ RETURNS TABLE (success boolean, message text, sql_executed text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     finished migrollback_schema.migration_history;
+    approved jsonb;
 BEGIN
     PERFORM migrollback_schema.lock_migrations();
     SELECT * INTO finished FROM migrollback_schema.migration_history h
@@ -98,9 +125,12 @@ BEGIN
         RAISE EXCEPTION 'the rollback of % is not finished', name
             USING ERRCODE = 'MR002', HINT = 'Every statement must be journalled first.';
     END IF;
-    PERFORM migrollback_schema.mark_rolled_back(name, attempt_id, reason, client, details);
+    approved := migrollback_schema.approval_of_finish(name);
+    PERFORM migrollback_schema.mark_rolled_back(name, attempt_id,
+        migrollback_schema.reason_with_broken_glass(reason, approved), client,
+        details - '{approval,break_glass}'::text[] || approved);
     RETURN QUERY SELECT true, 'Migration rolled back successfully'::text, finished.rollback_sql;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.finish_migration_rollback(text, uuid, text, text, jsonb) IS
     'Writes the end of a rollback that ran outside a transaction, once all its statements are journalled (else '
-    'SQLSTATE MR002).';
+    'SQLSTATE MR002), and where it began with the approvals that a policy asks for (else MR029).';

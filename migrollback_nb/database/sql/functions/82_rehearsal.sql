@@ -103,7 +103,7 @@ BEGIN
     SELECT r.message, r.migration_name INTO message, migration_name FROM migrollback_schema.execute_migration_rollbacks(
         names, true, NULL::text, NULL::text, NULL::uuid, NULL::text, NULL::text, rehearsal_refusal.otherwise_path,
             false,
-        current_setting('search_path'), '{}'::jsonb, false) r WHERE NOT r.success;
+        current_setting('search_path'), '{}'::jsonb, false, false) r WHERE NOT r.success;
     IF FOUND THEN
         RETURN;
     END IF;
@@ -224,7 +224,7 @@ BEGIN
         outcomes := (SELECT jsonb_agg(to_jsonb(r)) FROM migrollback_schema.execute_migration_rollbacks(
                          names, false, 'rehearsal', NULL::text, attempt, rehearse_migration_rollbacks.client,
                          NULL::text, rehearse_migration_rollbacks.otherwise_path, false, current_setting('search_path'),
-                         '{}'::jsonb, false) r);
+                         '{}'::jsonb, false, false) r);
         success := (outcomes #>> '{0,success}')::boolean;
         details := (SELECT coalesce(jsonb_object_agg(e.migration_name, e.details), '{}')
                     FROM migrollback_schema.migration_events e WHERE e.attempt_id = attempt);

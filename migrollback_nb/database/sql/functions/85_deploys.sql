@@ -123,7 +123,7 @@ CREATE OR REPLACE FUNCTION migrollback_schema.execute_deploy_rollback(
     attempt_id uuid DEFAULT NULL, client text DEFAULT NULL,
     otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
     session_path text DEFAULT pg_catalog.current_setting('search_path'), session_settings jsonb DEFAULT '{}',
-    accept_loss boolean DEFAULT false)
+    accept_loss boolean DEFAULT false, break_glass boolean DEFAULT false)
 RETURNS TABLE (success boolean, message text, sql_executed text, migration_name text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -147,10 +147,10 @@ BEGIN
     SELECT r.success, r.message, r.sql_executed, r.migration_name
     FROM migrollback_schema.execute_migration_rollbacks(names, dry_run, reason, preview, attempt_id, client, NULL::text,
                                                         otherwise_path, false,
-                                                        session_path, session_settings, accept_loss) r;
+                                                        session_path, session_settings, accept_loss, break_glass) r;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.execute_deploy_rollback(text, boolean, text, text, uuid, text, text, text,
-                                                               jsonb, boolean) IS
+                                                               jsonb, boolean, boolean) IS
     'Writes, unless dry_run. Rolls back exactly what the deploy of this label brought and is still applied, newest '
     'first, in one transaction. A deploy that brought nothing rolls back nothing and says so. Arguments and results '
     'as of execute_migration_rollbacks(). SQLSTATE MR007: no such deploy.';

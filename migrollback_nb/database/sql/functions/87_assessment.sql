@@ -113,7 +113,7 @@ CREATE OR REPLACE FUNCTION migrollback_schema.assess_migrations(
     names text[], otherwise_path text DEFAULT migrollback_schema.effective_search_path(),
     rehearsed jsonb DEFAULT NULL, schema_now text DEFAULT NULL)
 RETURNS TABLE (verdict text, headline text, blockers text[], effects jsonb, known_by text, known_at timestamptz,
-               proof text)
+               proof text, approvals jsonb)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
     rehearsal record;
@@ -167,13 +167,20 @@ BEGIN
                      WHEN jsonb_path_exists(effects, '$[*] ? (@.effect != "locks")', '{}', true) THEN 'text'
                      ELSE 'nothing' END;
     known_at := CASE known_by WHEN 'rehearsal' THEN rehearsal.rehearsed_at WHEN 'proof' THEN proofs.proven_at END;
+    -- beside the verdict: that says what a rollback does, and not who has to agree
+    approvals := migrollback_schema.migration_approvals('rollback'::text, names, otherwise_path, verdict, effects,
+                                                        known_by);
+    IF approvals IS NOT NULL AND verdict <> 'blocked' THEN
+        headline := headline || '; ' || (approvals ->> 'words');
+    END IF;
     RETURN NEXT;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.assess_migrations(text[], text, jsonb, text) IS
     'What is known of rolling these migrations back, in this order, before it runs: verdict (blocked, loses, '
     'takes_others, harms, not_rehearsed, ready: the first that fits), headline (it in one line), blockers, effects (an '
     'array of objects: effect, identity, rows, detail, migration, known_by, words), known_by (rehearsal, proof, '
-    'catalog, text or nothing), known_at, and what a recorded proof of these very texts says. rehearsed: what a '
+    'catalog, text or nothing), known_at, what a recorded proof of these very texts says, and approvals, as '
+    'migration_approvals() gives them (NULL: no policy asks for any). rehearsed: what a '
     'rehearsal elsewhere has just found (success, effects), in place of the last one here; schema_now: '
     'schema_fingerprint(), of who assesses many. Always one row. Does not '
     'write.';
@@ -181,7 +188,7 @@ COMMENT ON FUNCTION migrollback_schema.assess_migrations(text[], text, jsonb, te
 CREATE OR REPLACE FUNCTION migrollback_schema.assess_migration(
     name text, otherwise_path text DEFAULT migrollback_schema.effective_search_path())
 RETURNS TABLE (verdict text, headline text, blockers text[], effects jsonb, known_by text, known_at timestamptz,
-               proof text)
+               proof text, approvals jsonb)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT a.* FROM migrollback_schema.assess_migrations(
         ARRAY[name], otherwise_path, NULL::jsonb, NULL::text) a

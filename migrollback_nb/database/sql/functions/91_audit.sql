@@ -210,7 +210,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $func
                ('migration_history', 'complete_history_change'), ('migration_history', 'record_history_change'),
                ('migration_history', 'refuse_history_truncate'), ('migration_dependencies', 'guard_history_change'),
                ('migration_dependencies', 'record_history_change'),
-               ('migration_dependencies', 'refuse_history_truncate')),
+               ('migration_dependencies', 'refuse_history_truncate'),
+               ('migration_events', 'refuse_kept_rehearsal'), ('migration_policies', 'guard_policy_change'),
+               ('migration_policies', 'refuse_policy_truncate')),
     ours AS MATERIALIZED (SELECT o.tables, o.routines FROM migrollback_schema.migration_system_objects() o),
     relation AS MATERIALIZED (SELECT c.oid, c.relname FROM ours o JOIN pg_class c ON c.oid = ANY (o.tables)),
     installed AS (
@@ -283,10 +285,12 @@ BEGIN
     RETURN QUERY SELECT * FROM migrollback_schema.audit_dependencies();
     RETURN QUERY SELECT * FROM migrollback_schema.audit_snapshots();
     RETURN QUERY SELECT * FROM migrollback_schema.audit_proofs();
+    RETURN QUERY SELECT * FROM migrollback_schema.audit_policies();
     RETURN QUERY SELECT * FROM migrollback_schema.audit_installation();
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.audit_migrations(text[], boolean) IS
     'All that is wrong with the audit log and with what it tells of: audit_event_chain() (unless chain is false), '
-    'audit_history(), audit_dependencies(), audit_snapshots(), audit_proofs(), audit_installation(). No row: nothing '
-    'was found. anchors: NUMBER:HASH of events, kept outside the database. An owner can replace this function: '
+    'audit_history(), audit_dependencies(), audit_snapshots(), audit_proofs(), audit_policies(), audit_installation(). '
+    'No row: nothing was found. anchors: NUMBER:HASH of events, kept outside the database. An owner can replace this '
+    'function: '
     'migrollback audit checks the chain and the functions by itself. SQLSTATE MR006: no anchor. Does not write.';
