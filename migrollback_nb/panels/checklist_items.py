@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from migrollback_nb.core import html
 from migrollback_nb.core.errors import MigrollbackError, UsageError
+from migrollback_nb.panels.keys import GROUP
 from migrollback_nb.panels.pieces import box, row
 from migrollback_nb.runbook import items
 from migrollback_nb.runbook.items import Evidence, Item, Outcome, Phase
@@ -121,6 +122,7 @@ class ChecklistItem:
             ),
             layout=widgets.Layout(overflow="visible"),
         )
+        self.box.add_class(GROUP)
 
     def _open(self) -> None:
         self._panel.opened = "" if self._panel.opened == self.item.key else self.item.key

@@ -13,7 +13,7 @@ from migrollback_nb.core.errors import MigrollbackError, UsageError
 from migrollback_nb.core.production import is_production
 from migrollback_nb.core.results import Target
 from migrollback_nb.panels.checklist_items import ChecklistItem, heading_html, message_html, summary_html
-from migrollback_nb.panels.panel import Keys
+from migrollback_nb.panels.keys import Keys
 from migrollback_nb.panels.pieces import FIELD, row, target_html
 from migrollback_nb.panels.state import LOCK, SharedState
 from migrollback_nb.panels.view import clicked
@@ -133,7 +133,7 @@ class ChecklistPanel(OneThread, widgets.VBox):  # type: ignore[misc]  # ipywidge
         if selected is not None:
             state["selected"] = selected.removesuffix(".sql")
         super().__init__(
-            children=(*self._sections(), Keys()), layout=widgets.Layout(width="100%", max_width="72em"), **state
+            children=(*self._sections(), self.in_page), layout=widgets.Layout(width="100%", max_width="72em"), **state
         )
         self.observe(self._chosen_anew, names=["selected", "chain", "ticket"])
         self.observe(self._draw, names=list(STATE))
@@ -390,6 +390,7 @@ class ChecklistPanel(OneThread, widgets.VBox):  # type: ignore[misc]  # ipywidge
         self.refresh_button.on_click(clicked(self, self.refresh))
         self.cancel_button.on_click(clicked(self, self.cancel))
         self.skip_button.on_click(clicked(self, lambda: self.skip_open(self.skip_field.value)))
+        self.in_page = Keys()
         self.headings = {phase: widgets.HTML() for phase in self.phases}
         for phase in self.phases:
             for item in items.items_of(phase):
@@ -445,6 +446,8 @@ class ChecklistPanel(OneThread, widgets.VBox):  # type: ignore[misc]  # ipywidge
     def _draw_controls(self) -> None:
         idle = not self.busy
         ready = idle and self.state is not None
+        if not idle:  # first: nothing is switched off yet, and the focus not lost
+            self.in_page.busy = True
         if self._drawn.get("names") is not self.names:
             self._shown = {html.visible(name): name for name in self.names}
             self.choice.options = tuple(self._shown)
@@ -467,3 +470,5 @@ class ChecklistPanel(OneThread, widgets.VBox):  # type: ignore[misc]  # ipywidge
                 running=not idle and self.item == key,
                 complete=self.state is not None and self.state.is_complete(key),
             )
+        if idle:  # last: what was switched off is on again
+            self.in_page.busy = False

@@ -34,6 +34,7 @@ function render({ model, el }) {
       found.scrollIntoView({ block: tall ? "start" : "nearest" });
     };
     bring();
+    focus?.take(found);
     // a table of many rows is drawn after it was asked for
     const grown = new ResizeObserver(bring);
     grown.observe(found);
@@ -43,8 +44,13 @@ function render({ model, el }) {
   const heard = (message) => message.reveal && requestAnimationFrame(() => requestAnimationFrame(() => reveal(message.reveal)));
   model.on("msg:custom", heard);
 
+  let focus = null;
+  const looked = () => focus?.look();
+  model.on("change:busy", looked);
+
   const guard = () => {
     if (!el.isConnected) return false;
+    if (panel()) focus ??= keepFocus(panel(), () => model.get("busy"));
     panel()?.addEventListener("focusin", keep);
     // once: to add a class that is there already counts as a change too, and what watches it would never end
     panel()?.classList.add("migrollback-panel");
@@ -60,6 +66,8 @@ function render({ model, el }) {
     waiting.disconnect();
     watching.disconnect();
     model.off("msg:custom", heard);
+    model.off("change:busy", looked);
+    focus?.stop();
   };
 }
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import anywidget
 import ipywidgets as widgets
 import traitlets
 
@@ -19,6 +17,7 @@ from migrollback_nb.core.errors import (
     UsageError,
 )
 from migrollback_nb.core.results.card import CSS_CLASS as CARD
+from migrollback_nb.panels.keys import Keys
 from migrollback_nb.panels.name_list import NameList
 from migrollback_nb.panels.pieces import (
     FIELD,
@@ -39,18 +38,13 @@ from migrollback_nb.panels.state import LOCK, STATE, SharedState, State
 from migrollback_nb.panels.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from migrollback_nb.core.production import Rule
     from migrollback_nb.migrations import Migrations
 
 #: How many migrations a list shows at most: a browser lays out no more in a moment.
 SHOWN = 200
-
-
-class Keys(anywidget.AnyWidget):
-    """Keeps JupyterLab from taking the panel's keys, brings results into view, and says when the kernel is gone."""
-
-    _esm = Path(__file__).with_name("keys.js")
-    _css = Path(__file__).with_name("keys.css")
 
 
 class TargetView(View):
@@ -261,15 +255,24 @@ class Panel(State, View):
         if not self._framed:
             return ()
         self.in_page = Keys()
+        self.shared.observe(self._begins, names="busy")
         return (self.in_page,)
+
+    def _begins(self, change: Mapping[str, Any]) -> None:
+        # before anything is switched off, and so before the focus is lost
+        if change["new"]:
+            self.in_page.busy = True
 
     def _draw(self, change: object = None) -> None:
         super()._draw(change)
         if not self._framed or self.shared.updating:
             return
+        # the parts have drawn themselves
+        if not self.shared.busy:
+            self.in_page.busy = False
         before, self._was_doing = self._was_doing, self.shared.doing
         if before and not self._was_doing:
-            # the parts have drawn themselves: what was found is brought into view
+            # what was found is brought into view
             shown = self.shared.card is not None and self.shared.error is None and before != "rollback"
             self.in_page.send({"reveal": CARD if shown else RESULT})
 
