@@ -238,8 +238,9 @@ class Rehearsals:
                 "SELECT pg_catalog.set_config('search_path', %s, true)", (search_path or "pg_catalog",)
             )
             rows = self._session.query_on_own_path(
-                "SELECT a.schema, a.name, n.nspname, c.relname FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]),"
-                " pg_catalog.unnest(%(names)s::text[])) AS a (schema, name) JOIN pg_catalog.pg_class c ON c.oid"
+                "SELECT a.schema, a.name, n.nspname, c.relname FROM ROWS FROM"
+                " (pg_catalog.unnest(%(schemas)s::pg_catalog.text[]), pg_catalog.unnest(%(names)s::pg_catalog.text[]))"
+                " AS a (schema, name) JOIN pg_catalog.pg_class c ON c.oid"
                 " OPERATOR(pg_catalog.=) pg_catalog.to_regclass(pg_catalog.concat_ws('.',"
                 " pg_catalog.quote_ident(a.schema), pg_catalog.quote_ident(a.name))) JOIN pg_catalog.pg_namespace n ON"
                 " n.oid OPERATOR(pg_catalog.=) c.relnamespace",

@@ -135,8 +135,9 @@ BEGIN
                        concat_ws(', ', CASE WHEN migrollback_schema.is_schema_list(deploy_ledger.search_path)
                                  THEN nullif(deploy_ledger.search_path, '') END,
                                                 'public', 'pg_temp'), true);
-    schemas := current_schemas(false);
-    PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+    -- a stranger's schema may stand before pg_catalog there
+    schemas := pg_catalog.current_schemas(false);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     -- Our own format is Supabase's.
     FOR d IN SELECT * FROM migrollback_schema.deploy_tools() t WHERE t.tool = coalesce(deploy_ledger.tool, 'supabase')
         LOOP

@@ -5,11 +5,11 @@
 CREATE OR REPLACE FUNCTION migrollback_schema.effective_search_path() RETURNS text
 LANGUAGE plpgsql STABLE AS $function$
 DECLARE
-    schema_name name;
-    path        text;
+    schema_name pg_catalog.name;
+    path        pg_catalog.text;
 BEGIN
     -- No pinned path, on purpose: what the caller's own path comes to is the answer. Hence every name is written out,
-    -- and there is no operator (nullif() has one).
+    -- those of types too (a domain of the name runs its check), and there is no operator (nullif() has one).
     FOREACH schema_name IN ARRAY pg_catalog.current_schemas(false) LOOP
         path := pg_catalog.concat_ws(', ', path, pg_catalog.quote_ident(schema_name));
     END LOOP;
@@ -47,6 +47,7 @@ BEGIN
                                                  h.migration_version, (h.metadata -> 'tool')::text,
                                                      (h.metadata -> 'previous_version')::text,
                                                      (h.metadata -> 'system')::text,
+                                                     (h.metadata -> 'destroys')::text,
                                                  CASE WHEN h.metadata ? 'previous_version'
                                                           THEN migrollback_schema.version_before(h.metadata) END]),
                                    (3, 12, ARRAY[h.status])) AS g (place, width, "values")
@@ -62,8 +63,9 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_fingerprint(text[], text) IS
     'Of what a preview showed: the migrations; their rollback SQL and all that is stored of how it runs: search_path '
     '(otherwise_path where none is recorded), rollback with all its keys, migration_version, tool, previous_version '
-    'and the version that a ledger goes back to, system; their status; what depends on them; and the schema. Not '
-    'description, rollback_remark, notes and keys of the user''s own. execute_migration_rollback() refuses when it '
+    'and the version that a ledger goes back to, system, destroys; their status; what depends on them; and the '
+    'schema. Not description, rollback_remark, tags, deploy, notes and keys of the user''s own. '
+    'execute_migration_rollback() refuses when it '
     'differs. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.changed_since_preview(preview text, now text) RETURNS text

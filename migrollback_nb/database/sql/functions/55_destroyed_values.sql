@@ -6,23 +6,28 @@ CREATE OR REPLACE FUNCTION migrollback_schema.named_objects(
     kinds text[], schemas text[], names text[], search_path text)
 RETURNS oid[] LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    -- On the path of the migration nothing stands but functions with their schema, and operators of one exact form.
+    -- On the path of the migration a stranger's schema may stand even before pg_catalog: hence all is written out.
     PERFORM set_config('search_path', coalesce(nullif(CASE WHEN migrollback_schema.is_schema_list(search_path)
                                                            THEN search_path END, ''), 'pg_catalog') || ', pg_temp',
                        true);
     RETURN (
-        SELECT pg_catalog.array_agg(CASE n.kind
-                   WHEN 'table' THEN pg_catalog.to_regclass(n.title)::oid
-                   WHEN 'type' THEN pg_catalog.to_regtype(n.title)::oid
-                   WHEN 'type text' THEN pg_catalog.to_regtype(n.name)::oid
-                   WHEN 'attribute' THEN pg_catalog.to_regtype(n.title)::oid
-                   WHEN 'collation' THEN pg_catalog.to_regcollation(n.title)::oid
-                   WHEN 'schema' THEN pg_catalog.to_regnamespace(n.title)::oid
-                   WHEN 'extension' THEN (SELECT x.oid FROM pg_catalog.pg_extension x WHERE x.extname = n.name::name)
-                   WHEN 'role' THEN pg_catalog.to_regrole(n.title)::oid END ORDER BY n.place)
+        SELECT pg_catalog.array_agg(CASE
+                   WHEN n.kind OPERATOR(pg_catalog.=) 'table' THEN pg_catalog.to_regclass(n.title)::pg_catalog.oid
+                   WHEN n.kind OPERATOR(pg_catalog.=) 'type text' THEN pg_catalog.to_regtype(n.name)::pg_catalog.oid
+                   WHEN n.kind OPERATOR(pg_catalog.=) ANY ('{type,attribute}'::pg_catalog.text[])
+                       THEN pg_catalog.to_regtype(n.title)::pg_catalog.oid
+                   WHEN n.kind OPERATOR(pg_catalog.=) 'collation'
+                       THEN pg_catalog.to_regcollation(n.title)::pg_catalog.oid
+                   WHEN n.kind OPERATOR(pg_catalog.=) 'schema'
+                       THEN pg_catalog.to_regnamespace(n.title)::pg_catalog.oid
+                   WHEN n.kind OPERATOR(pg_catalog.=) 'extension'
+                       THEN (SELECT x.oid FROM pg_catalog.pg_extension x
+                              WHERE x.extname OPERATOR(pg_catalog.=) n.name::pg_catalog.name)
+                   WHEN n.kind OPERATOR(pg_catalog.=) 'role' THEN pg_catalog.to_regrole(n.title)::pg_catalog.oid
+                   END ORDER BY n.place)
         FROM (SELECT g.kind, g.name, g.place,
-                     pg_catalog.concat_ws('.', pg_catalog.quote_ident(g.schema), pg_catalog.quote_ident(g.name))
-                         AS title
+                     pg_catalog.concat_ws('.'::pg_catalog.text, pg_catalog.quote_ident(g.schema),
+                                          pg_catalog.quote_ident(g.name)) AS title
               FROM ROWS FROM (pg_catalog.unnest(kinds), pg_catalog.unnest(schemas), pg_catalog.unnest(names))
                    WITH ORDINALITY AS g (kind, schema, name, place)) n);
 END $function$;

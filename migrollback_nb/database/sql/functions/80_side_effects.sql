@@ -28,18 +28,20 @@ BEGIN
             AND planned.metadata #>> '{rollback,md5}' = md5(convert_to(planned.rollback_sql, 'UTF8'));
         plain := CASE WHEN NOT parsed THEN regexp_replace(planned.rollback_sql, remark, ' ', 'g') END;
         listed := CASE WHEN parsed THEN planned.metadata #> '{rollback,writes}' ELSE '[]' END;
-        -- Tables are found as the SQL will find them: under its own path, on which no operator is that could be
-        -- another's.
+        -- Tables are found as the SQL will find them: under its own path, on which a stranger's schema may stand even
+        -- before pg_catalog: hence all is written out.
         PERFORM set_config('search_path',
                            coalesce(nullif(migrollback_schema.migration_rollback_path(planned.metadata, otherwise_path),
                                            ''), 'pg_catalog') || ', pg_temp', true);
         SELECT jsonb_agg(pg_catalog.jsonb_build_array(w.statement, w.action, w.oid)) INTO written
-          FROM (SELECT (e ->> 0)::int AS statement, e ->> 1 AS action,
-                pg_catalog.to_regclass(pg_catalog.concat_ws('.', pg_catalog.quote_ident(e ->> 2),
-                                                            pg_catalog.quote_ident(e ->> 3)))::oid AS oid
+          FROM (SELECT (e OPERATOR(pg_catalog.->>) 0)::pg_catalog.int4 AS statement,
+                       e OPERATOR(pg_catalog.->>) 1 AS action,
+                       pg_catalog.to_regclass(pg_catalog.concat_ws('.'::pg_catalog.text,
+                           pg_catalog.quote_ident(e OPERATOR(pg_catalog.->>) 2),
+                           pg_catalog.quote_ident(e OPERATOR(pg_catalog.->>) 3)))::pg_catalog.oid AS oid
                 FROM pg_catalog.jsonb_array_elements(listed) e
                 UNION ALL
-                SELECT NULL, 'insert', pg_catalog.to_regclass(m.found[1])::oid
+                SELECT NULL, 'insert', pg_catalog.to_regclass(m.found[1])::pg_catalog.oid
                   FROM pg_catalog.regexp_matches(plain, target, 'gi') AS m (found)) w
          WHERE w.oid IS NOT NULL;
         PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
