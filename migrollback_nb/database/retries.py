@@ -46,6 +46,8 @@ def retrying(
     ------
     LockBusy
         When the last try meets a lock too, with who holds it.
+    DatabaseError
+        When the last try ends with 40001 too.
     """
     lock_timeout = session.timeouts.lock_timeout
     session.forget_cancellation()
@@ -58,15 +60,12 @@ def retrying(
             with watch.watch(session.connection.info.backend_pid) as blockers:
                 try:
                     outcome = attempt(lock_timeout)
-                except errors.LockBusy as error:
+                except errors.DatabaseError as error:
+                    if error.sqlstate not in RETRIED or isinstance(error, errors.SqlFailed):
+                        raise
                     met |= blockers
                     if not tries_left or not may_repeat():
-                        raise errors.LockBusy(
-                            error.primary,
-                            sqlstate=error.sqlstate,
-                            detail=error.detail,
-                            hint=describe_blockers(met or gate_holders(session), changed=not may_repeat()),
-                        ) from error
+                        raise _given_up(session, error, met, changed=not may_repeat()) from error
                 else:
                     met |= blockers
                     if not met_lock(outcome) or not tries_left:
@@ -74,13 +73,24 @@ def retrying(
                             outcome.blocked_by = describe_blockers(met)
                         return outcome
             watch.eager = True
-            if yields_late(blockers):
-                lock_timeout = LONGER_THAN_DEADLOCK_TIMEOUT
+            lock_timeout = LONGER_THAN_DEADLOCK_TIMEOUT if yields_late(blockers) else lock_timeout
             if pause_before_retry(session, 1 + session.timeouts.retries - tries_left):
                 raise errors.LockBusy("Cancelled while waiting for a lock", hint="Nothing was changed.")
     finally:
         watch.eager = False
     raise AssertionError("unreachable")
+
+
+def _given_up(
+    session: Session, error: errors.DatabaseError, met: dict[int, Row], *, changed: bool
+) -> errors.DatabaseError:
+    """What is raised in place of the error that the last try ended with. Does not write."""
+    if not isinstance(error, errors.LockBusy):  # 40001: no one needs to be waited for
+        return errors.DatabaseError(
+            error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=error.hint or "Try again."
+        )
+    hint = describe_blockers(met or gate_holders(session), changed=changed)
+    return errors.LockBusy(error.primary, sqlstate=error.sqlstate, detail=error.detail, hint=hint)
 
 
 def yields_late(blockers: Mapping[int, Row]) -> bool:
