@@ -32,6 +32,7 @@ def connect(
     connection: psycopg.Connection | None = None,
     schema: str | None = None,
     dir: Path | str | None = None,
+    rollbacks: Path | str | None = None,
     timeouts: Timeouts | None = None,
     interface: str = "python",
 ) -> Migrations:
@@ -53,6 +54,9 @@ def connect(
         Schema of the rollback system; by default the variable MIGROLLBACK_SCHEMA, else ``public``.
     dir : Path or str, optional
         Folder of migrations; by default the variable MIGROLLBACK_DIR, else ``supabase/migrations`` or ``migrations``.
+    rollbacks : Path or str, optional
+        Where the SQL lies that undoes migrations which are programs, as ``NAME.rollback.sql``; by default the variable
+        MIGROLLBACK_ROLLBACKS, else the folder of migrations.
     timeouts : Timeouts, optional
         Timeouts and retries.
     interface : str
@@ -72,7 +76,11 @@ def connect(
     from migrollback_nb.database import Database
     from migrollback_nb.database.connection import find_dsn
     from migrollback_nb.database.session import Session
+    from migrollback_nb.files.location import default_folder, folder_path
 
+    folder = dir or default_folder()
+    if rollbacks is not None and folder is not None:
+        folder = folder_path(folder, rollbacks)
     schema = schema or os.environ.get("MIGROLLBACK_SCHEMA") or "public"
     if len(schema.encode()) > 63:
         raise UsageError(
@@ -83,7 +91,7 @@ def connect(
         if dsn or service or env:
             raise UsageError("Both a connection and a way to connect are given", hint="Give one of them.")
         session = Session(connection, schema=schema, owned=False, timeouts=timeouts, interface=interface)
-        return Migrations(Database(session), dir=dir)
+        return Migrations(Database(session), dir=folder if rollbacks else dir)
     found, where = find_dsn(dsn, service=service, env=env)
     resolve = None
     if found == "embedded" or found.startswith("embedded/"):
@@ -93,7 +101,7 @@ def connect(
     database = Database.connect(
         found, found_in=where, schema=schema, timeouts=timeouts, interface=interface, resolve=resolve
     )
-    return Migrations(database, dir=dir)
+    return Migrations(database, dir=folder if rollbacks else dir)
 
 
 class Migrations(HistoryQuestions):

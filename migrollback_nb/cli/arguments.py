@@ -28,6 +28,13 @@ COMMON = (
         help="folder of migrations (variable MIGROLLBACK_DIR; else supabase/migrations or migrations)",
     ),
     argument(
+        "--rollbacks",
+        default=argparse.SUPPRESS,
+        metavar="FOLDER",
+        help="where the SQL lies that undoes migrations which are programs, as NAME.rollback.sql (variable"
+        " MIGROLLBACK_ROLLBACKS; else beside them)",
+    ),
+    argument(
         "--schema",
         default=argparse.SUPPRESS,
         metavar="NAME",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from migrollback_nb.cli.command import Argument, common
 from migrollback_nb.core.errors import UsageError
+from migrollback_nb.files.location import default_folder, folder_path
 
 #: A file that is a migration by itself, whatever lies beside it: `check` must not have to look into the folder.
 _PLAIN = re.compile(r"\d[^.]*\.sql")
@@ -30,6 +31,8 @@ def take_names(args: argparse.Namespace, arguments: Iterable[Argument]) -> None:
             setattr(args, argument.destination, _name_of(given, args))
         elif given:
             setattr(args, argument.destination, [_name_of(one, args) for one in given])
+    if (rollbacks := common(args, "rollbacks")) is not None and (folder := common(args, "dir") or default_folder()):
+        args.dir = folder_path(folder, rollbacks)
 
 
 def _name_of(given: str, args: argparse.Namespace) -> str:

@@ -11,6 +11,28 @@ from pathlib import Path
 USUAL_FOLDERS = ("supabase/migrations", "migrations")
 
 
+class FolderPath(type(Path())):  # type: ignore[misc]  # PosixPath or WindowsPath, by the system
+    """A folder of migrations, and the folder in which the SQL lies that undoes those that are programs."""
+
+    rollbacks: Path | None = None  #: None: where the migrations are
+
+
+def folder_path(dir: Path | str, rollbacks: Path | str | None = None) -> Path:
+    """A path of a folder of migrations that keeps where the SQL beside programs lies. Reads the environment.
+
+    Parameters
+    ----------
+    dir : Path or str
+        The folder.
+    rollbacks : Path or str, optional
+        The other one; by default what `dir` keeps already, else ``MIGROLLBACK_ROLLBACKS``, else the folder itself.
+    """
+    named = rollbacks or getattr(dir, "rollbacks", None) or os.environ.get("MIGROLLBACK_ROLLBACKS")
+    path = FolderPath(dir)
+    path.rollbacks = Path(named) if named else None
+    return path
+
+
 def default_folder() -> Path | None:
     """The folder in ``MIGROLLBACK_DIR``, else the first of `USUAL_FOLDERS` that exists, else None. Writes nothing."""
     if named := os.environ.get("MIGROLLBACK_DIR"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -53,6 +53,21 @@ class MigrationFile:
     def ledger_tool(self) -> str | None:
         """The tool whose ledger tells whether it is applied; None where nothing says which."""
         return self.tool or self.deployed_by
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it is a program, which only its tool applies."""
+        return False
+
+    @property
+    def applied_by(self) -> str:
+        """The command of its tool that applies it, in words."""
+        return "migrollback apply"
+
+    @property
+    def before(self) -> Mapping[str, tuple[str, ...]]:
+        """Version -> the versions before it, of all of its folder, where its ledger keeps but the newest of each."""
+        return {}
 
     @property
     def number(self) -> tuple[int, ...] | None:

@@ -276,6 +276,12 @@ def _apply_runs(
 
 def _apply_one(database: Database, file: MigrationFile, record: dict[str, Any]) -> tuple[str, ...]:
     """Apply one file. Writes. Returns the warnings."""
+    if file.is_program:
+        raise Refused(
+            f"{file.path} is a program of {file.tool}",
+            migration_name=file.name,
+            hint=f"Apply it with {file.applied_by}, and run migrollback sync then.",
+        )
     if (refused := file.up_refusal) is not None:
         raise Refused(refused[0], migration_name=file.name, hint=refused[2])
     if file.transaction:

@@ -97,9 +97,9 @@ class Inspection:
     @property
     def folder_path(self) -> Path | None:
         """Where the folder of migration files is, whether or not it exists; None where none is named or usual."""
-        from migrollback_nb.files.location import default_folder
+        from migrollback_nb.files.location import default_folder, folder_path
 
-        return default_folder() if self._dir is None else Path(self._dir)
+        return default_folder() if self._dir is None else folder_path(self._dir)
 
     def _folder_if_any(self) -> MigrationFolder | None:
         return None if self.folder_path is None else self.folder

@@ -13,7 +13,7 @@ from migrollback_nb.operations.interrupts import some
 from migrollback_nb.operations.rejection import applied_of_deploy
 
 if TYPE_CHECKING:
-    from migrollback_nb.core.results import LastApplied
+    from migrollback_nb.core.results import FileFailure, LastApplied
     from migrollback_nb.database import Database
     from migrollback_nb.files.migration import MigrationFile
 
@@ -27,6 +27,7 @@ class LedgerAnswers:
     ]  #: what they hold, and what no ledger is there for; each with the tool whose ledger answered
     not_applied: tuple[str, ...]  #: names of what they do not hold
     warnings: tuple[str, ...]  #: the same in words, and where the folder's word had to be taken
+    failed: tuple[FileFailure, ...] = ()  #: programs, which are taken for applied by no folder's word
 
 
 def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnswers:
@@ -39,7 +40,22 @@ def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnsw
     warnings = [
         f"Not applied, as the ledger {ledger} says, and left out: {some(names)}" for ledger, names in by_ledger.items()
     ]
-    taken = [file for file in files if file.name not in rows and file.ledger_tool is not None]
+    # a folder of programs says nothing of what ran, and none of it can be tried here
+    programs = [file for file in files if file.name not in rows and file.is_program]
+    failed = [
+        results.FileFailure(
+            migration_name=names[0],
+            error=f"No ledger of {tool} was found here, so none of its {len(names)} migrations is taken for applied"
+            f" ({some(names)})\nApply them with {how}; or, where its ledger has another name than usual: ALTER"
+            " DATABASE ... SET migrollback.deploy_ledger = 'schema.table'",
+        )
+        for tool, how in sorted({(file.tool or "", file.applied_by) for file in programs})
+        for names in [[file.name for file in programs if file.tool == tool]]
+    ]
+    unheard = {file.name for file in programs}
+    taken = [
+        file for file in files if file.name not in rows and file.ledger_tool is not None and file.name not in unheard
+    ]
     for tool in sorted({file.ledger_tool or "" for file in taken}):
         names = [file.name for file in taken if file.ledger_tool == tool]
         warnings.append(
@@ -53,9 +69,11 @@ def ask_of_new(database: Database, files: Sequence[MigrationFile]) -> LedgerAnsw
     kept = tuple(
         replace(file, deployed_by="supabase") if file.ledger_tool is None and file.name in rows else file
         for file in files
-        if file.name not in not_applied
+        if file.name not in not_applied and file.name not in unheard
     )
-    return LedgerAnswers(files=kept, not_applied=tuple(sorted(not_applied)), warnings=tuple(warnings))
+    return LedgerAnswers(
+        files=kept, not_applied=tuple(sorted(not_applied)), warnings=tuple(warnings), failed=tuple(failed)
+    )
 
 
 def missing_warnings(findings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -86,10 +104,21 @@ def ask(database: Database, files: Sequence[MigrationFile]) -> Sequence[dict[str
     return (
         database.queries.in_deploy_ledgers(
             [{"name": file.name, "version": file.version, "tool": file.ledger_tool} for file in files]
+            + _lineage_of(files)
         )
         if files
         else ()
     )
+
+
+def _lineage_of(files: Sequence[MigrationFile]) -> list[dict[str, Any]]:
+    """What comes before what in the folder, for a ledger that keeps only the newest of each branch; pure."""
+    lineages = {id(file.before): (file.ledger_tool, file.before) for file in files if file.before}
+    return [
+        {"name": None, "version": version, "tool": tool, "parents": before}
+        for tool, lineage in lineages.values()
+        for version, before in lineage.items()
+    ]
 
 
 def times_of(database: Database, files: Sequence[MigrationFile]) -> dict[str, dict[str, str]]:

@@ -90,7 +90,7 @@ def sync(
     applied = {name for name, row in history.items() if row["status"] != "rolled_back"} | (again - by_name.keys())
     applied |= {file for file, name in found.renamed.items() if name in applied}
     ordered, left_out = order_files(wanted, applied)
-    failures += left_out
+    failures += [*answers.failed, *left_out]
     without_file = sorted(again - by_name.keys())
     deploy_id = database.commands.begin_deploy(deploy) if deploy is not None or ordered or without_file else None
     for name in without_file:

@@ -266,8 +266,8 @@ def test_files_for_other_databases_are_left_out_with_one_line(tmp_path):
 # -- folders without SQL -----------------------------------------------------------------------------------------------
 
 PROGRAMS = {
-    "Alembic": ("versions/a1b2_x.py", "down_revision = None", "alembic upgrade"),
-    "Django": ("0001_initial.py", "class Migration(migrations.Migration): pass", "sqlmigrate"),
+    "Alembic": ("versions/a1b2_x.py", "down_revision = None", "--dir"),
+    "Django": ("shop/migrations/0001_initial.py", "class Migration(migrations.Migration): pass", "--dir"),
     "Rails": ("20200101000000_create_x.rb", "", "ROLLBACK START"),
     "Ecto": ("20200101000000_create_x.exs", "", "--log-migrations-sql"),
     "Laravel": ("2014_10_12_000000_create_x.php", "", "--pretend"),

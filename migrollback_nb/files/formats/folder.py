@@ -11,15 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from migrollback_nb.core.errors import MigrationFileError, MigrationNotFound, UsageError
 from migrollback_nb.core.selectors.near import near
 from migrollback_nb.core.text import first_few
 from migrollback_nb.files import location, migration, not_read, tools
-from migrollback_nb.files.formats import programs, sqitch
+from migrollback_nb.files.formats import drizzle, program_folders, programs, sqitch
 from migrollback_nb.files.formats.layout import Found, Layout, layout
 from migrollback_nb.files.formats.marked import MarkedFile
 from migrollback_nb.files.formats.paired import PairedFile
+from migrollback_nb.files.formats.program import ProgramFile
 from migrollback_nb.files.migration import MigrationFile
 from migrollback_nb.files.text import read_text
 
@@ -56,7 +58,7 @@ class MigrationFolder:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = location.folder_path(path)
         try:
             found = self.path.is_dir()
         except OSError as error:
@@ -81,15 +83,21 @@ class MigrationFolder:
             }
         except OSError as error:
             raise self._unreadable(error) from error
+        if (self.path / drizzle.JOURNAL).is_file():
+            return drizzle.read(self.path, [entry.name for entry in seen], self.rollbacks)
+        if all(program_folders.is_made(name) for name in files) and not any(map(_holds_sql, inside.values())):
+            of_programs = program_folders.read(self.path, [entry.name for entry in seen], self.rollbacks)
+            if of_programs is not None:
+                return of_programs
         found = layout(files, inside)
         left_out = sorted(
             entry.name for entry in seen if not entry.name.endswith(".sql") and _PROGRAM.fullmatch(entry.name)
         )
-        of_programs = {name.partition(".")[0] for name in left_out}
+        programs_here = {name.partition(".")[0] for name in left_out}
         if undoing_programs := [
             path
             for path in found.strays
-            if tools.only_undoes(path.removesuffix(".sql")) and path.partition(".")[0] in of_programs
+            if tools.only_undoes(path.removesuffix(".sql")) and path.partition(".")[0] in programs_here
         ]:
             found = replace(
                 found, strays={path: why for path, why in found.strays.items() if path not in undoing_programs}
@@ -116,6 +124,11 @@ class MigrationFolder:
                 f"{name}/ is left out: it holds files *.sql, but no up.sql and no migration.sql" for name in unknown
             ]
         return replace(found, remarks=(*found.remarks, *remarks)) if remarks else found
+
+    @property
+    def rollbacks(self) -> Path:
+        """Where the SQL lies that undoes migrations that are programs: the folder that was named for it, or this."""
+        return getattr(self.path, "rollbacks", None) or self.path
 
     @cached_property
     def _is_supabase(self) -> bool:
@@ -250,20 +263,25 @@ class MigrationFolder:
             file = parse(text, name=name, path=str(path))
             return replace(file, deployed_by="supabase") if file.tool is None and self._is_supabase else file
         rollback = self.path / found.rollback
-        return PairedFile(
-            name=name,
-            path=str(path),
-            text=text,
-            written_for=found.tool,
-            rollback_path=str(rollback),
-            rollback_text=read_text(rollback) if found.has_rollback else None,
-            place=found.place,
-            planned_version=found.version,
-            planned=found.depends_on,
-        )
+        parts: dict[str, Any] = {
+            "name": name,
+            "path": str(path),
+            "written_for": found.tool,
+            "rollback_path": str(rollback),
+            "rollback_text": read_text(rollback) if found.has_rollback else None,
+            "place": found.place,
+            "planned_version": found.version,
+            "planned": found.depends_on,
+        }
+        if (program := found.program) is not None:
+            up = "" if program.up_path is None else read_text(Path(program.up_path))
+            return ProgramFile(**parts, text=up, program=program, program_text=text)
+        kept = {"ledger_hash": drizzle.hash_of(path)} if found.tool == "drizzle" else {}
+        return PairedFile(**parts, text=text, kept=kept)
 
     def _stray(self, path: str, here: Layout) -> MigrationFileError:
-        return MigrationFileError(str(self.path / path), here.strays[path].problem, hint=here.strays[path].hint)
+        stray = here.strays[path]
+        return MigrationFileError(str(self.path / path), stray.problem, line=stray.line, hint=stray.hint)
 
     def read_all(self, *, unchanged: dict[str, str | None] | None = None) -> FolderContents:
         """Read every migration; writes nothing. A bad file becomes an error in the result and stops no other.
@@ -304,6 +322,10 @@ class MigrationFolder:
 def _numbers(here: Layout) -> Sequence[int]:
     """The version numbers of a folder, in order."""
     return sorted({int(digits.group()) for name in here.migrations if (digits := re.match(r"\d+", name))})
+
+
+def _holds_sql(names: Iterable[str]) -> bool:
+    return any(name.endswith(".sql") for name in names)
 
 
 def _listing(path: str) -> list[str]:

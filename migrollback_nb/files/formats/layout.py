@@ -6,10 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from migrollback_nb.files import not_read
 from migrollback_nb.files.not_read import STRAY_HINT, Refusal
 from migrollback_nb.files.tools import only_undoes
+
+if TYPE_CHECKING:
+    from migrollback_nb.files.formats.program import Program
 
 #: How the names of a pair end, without ``.sql``: (tool, if it is one tool's habit, the file that does, the file that
 #: undoes).
@@ -36,6 +40,7 @@ class Found:
     version: str | None = None  #: what the plan makes its version; None where there is none
     depends_on: tuple[str, ...] = ()  #: what the plan says that it depends on
     refused: Refusal | None = None  #: why it is not read unless it has a rollback block of its own; None where it is
+    program: Program | None = None  #: what is read of it where it is a program; None where it is SQL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

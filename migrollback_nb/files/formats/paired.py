@@ -6,8 +6,10 @@ golang-migrate, yoyo, postgrator, Flyway, diesel, Prisma, Sqitch.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from migrollback_nb.files import location
 from migrollback_nb.files.block import BlockSource, block_source
@@ -29,6 +31,7 @@ class PairedFile(MigrationFile):
     place: int | None = None  #: in the tool's plan, counted from 1; None where there is none
     planned_version: str | None = None  #: what the plan makes its version; None where there is none
     planned: tuple[str, ...] = ()  #: what the plan says that it depends on
+    kept: Mapping[str, Any] = field(default_factory=dict)  #: what the history keeps of it besides, for its ledger
 
     @property
     def tool(self) -> str | None:
@@ -121,6 +124,10 @@ class PairedFile(MigrationFile):
             live=False,
             comments_count=False,
         )
+
+    def metadata(self) -> dict[str, Any]:
+        """What `migration_history.metadata` keeps of the file."""
+        return super().metadata() | dict(self.kept)
 
     def block_marks(self, *, no_transaction: bool) -> tuple[str, str]:
         """None: the SQL is a file of its own; those of a native block, where there is one."""

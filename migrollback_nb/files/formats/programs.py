@@ -15,17 +15,19 @@ from migrollback_nb.files.not_read import Refusal
 _DEPTH = 3
 _MOST = 5000
 _NOT_LOOKED_INTO = frozenset(("node_modules", "vendor", "target", "build", "dist", "venv", "__pycache__"))
+#: What to do with those that are read where they lie.
+_IS_READ = "name the folder in which they lie with --dir"
 #: Tool -> (what its files are called, a word that stands in them, what writes out their SQL).
 _TOOLS: dict[str, tuple[re.Pattern[str], bytes, str]] = {
     "Alembic": (
         re.compile(r".+\.py"),
         b"down_revision",
-        "alembic upgrade REV --sql and alembic downgrade NEW:OLD --sql",
+        _IS_READ,
     ),
     "Django": (
         re.compile(r"[0-9].*\.py"),
         b"migrations.Migration",
-        "manage.py sqlmigrate APP NAME, and the same with --backwards",
+        _IS_READ,
     ),
     "yoyo": (re.compile(r"[0-9].*\.py"), b"step(", ""),
     "Rails": (re.compile(r"[0-9]+_.*\.rb"), b"", ""),
@@ -66,7 +68,8 @@ def instead(folder: Path) -> Refusal | None:
             for tool, names in programs.items()
         )
         ways = "; ".join(dict.fromkeys(f"{tool}: {_TOOLS[tool][2]}" for tool in programs if _TOOLS[tool][2]))
-        written = f" The tools write it out ({ways})." if ways else " The tool's own log shows it."
+        written = f" {ways}." if ways else " The tool's own log shows it."
+        written += " migrollback capture -- COMMAND writes such a file from what the tool does to a copy of the schema."
         return Refusal(
             problem=f"holds migrations that are programs, and only SQL is read: {held}",
             hint=(

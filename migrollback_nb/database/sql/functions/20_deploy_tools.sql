@@ -10,7 +10,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp A
 BEGIN
     -- PL/pgSQL and not SQL for its cached plan: planning this list takes longer than all that is asked of a ledger.
     -- In the statements %1$s is the ledger; $1 the migration's name, $2 its version, $3 its statements, $4 the version
-    -- before it (in `newest`, $1 its version).
+    -- before it (in `newest`, $1 its version; of drizzle, the hash of its file).
     -- `record` and `forget` are the list of a WITH; its last element has one column of jsonb: the rows that were
     -- written or taken out.
     -- Tables of one name are told apart by their columns; the first line that fits counts.
@@ -109,6 +109,35 @@ BEGIN
             'done AS (INSERT INTO %1$s AS l (version) VALUES ($2) ON CONFLICT (version) DO NOTHING RETURNING '
             'to_jsonb(l))',
             'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
+        -- Those whose migrations are programs, which only they can apply; drizzle's are SQL.
+        ('drizzle', 'drizzle.__drizzle_migrations', '{id,hash,created_at}', '{}', 'version', false,
+         'SELECT max(l.created_at)::text FROM %1$s l', NULL,
+            'SELECT l.created_at::text FROM %1$s l',
+            'done AS (INSERT INTO %1$s AS l (hash, created_at) SELECT $4, $2::bigint '
+                'WHERE NOT EXISTS (SELECT FROM %1$s o WHERE o.created_at = $2::bigint) RETURNING to_jsonb(l))',
+            'done AS (DELETE FROM %1$s AS l WHERE l.created_at = $2::bigint RETURNING to_jsonb(l))'),
+        -- Only the newest of each branch: $4 are those that become the newest again, see revisions_after_undoing().
+        ('Alembic', 'alembic_version', '{version_num}', '{}', 'heads', false, NULL, NULL,
+            'SELECT l.version_num FROM %1$s l', NULL,
+            'gone AS (DELETE FROM %1$s AS l WHERE l.version_num = $2 RETURNING to_jsonb(l) AS r), '
+                'newest_again AS (INSERT INTO %1$s AS l (version_num) SELECT n.version FROM unnest($4::text[]) AS n '
+                '(version) WHERE EXISTS (SELECT FROM gone) RETURNING l.version_num), '
+                'done AS (SELECT r FROM gone WHERE (SELECT count(*) FROM newest_again) >= 0)'),
+        ('Django', 'django_migrations', '{app,name,applied}', '{}', 'name', false, NULL, NULL,
+            'SELECT l.app || ''.'' || l.name FROM %1$s l', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.app || ''.'' || l.name = $1 RETURNING to_jsonb(l))'),
+        -- by the file's name without its ending: it may have been compiled since
+        ('Knex', 'knex_migrations', '{id,name,batch,migration_time}', '{}', 'name', false, NULL,
+         'SELECT migrollback_schema.knex_is_locked(%1$L::regclass)',
+            'SELECT regexp_replace(l.name, ''\.[^.]*$'', '''') FROM %1$s l', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE regexp_replace(l.name, ''\.[^.]*$'', '''') = $1 RETURNING '
+            'to_jsonb(l))'),
+        ('TypeORM', 'migrations', '{id,timestamp,name}', '{}', 'number', false, NULL, NULL,
+            'SELECT l."timestamp"::text FROM %1$s l', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l."timestamp" = $2::bigint RETURNING to_jsonb(l))'),
+        ('Rails', 'schema_migrations', '{version}', '{dirty,statements,inserted_at}', 'version', false, NULL, NULL,
+            'SELECT l.version FROM %1$s l', NULL,
+            'done AS (DELETE FROM %1$s AS l WHERE l.version = $2 RETURNING to_jsonb(l))'),
         -- What these write besides (checksums, ranks, times of their own) only they can write.
         ('Flyway', 'flyway_schema_history', '{installed_rank,version,script,success}', '{}', 'version', false, NULL,
          'SELECT bool_or(NOT l.success) FROM %1$s l',
@@ -141,6 +170,8 @@ END $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_tools() IS
     'The deploy tools whose ledgers are understood: the ledger''s usual name; columns that tell it (has, has_not); '
     'what it knows a migration by (version, or the name where that begins with it; number: the version as a number; '
-    'name; file); whether it keeps only the newest; the statements that tell which it goes on from, where it looks '
+    'name; file; heads: the ledger holds the versions that no other applied '
+    'one comes after); whether it keeps only the newest; the statements that tell which it goes on from, where it '
+    'looks '
     'at no other, whether one did not come to its end, and which are applied, and those that change it. Does not '
     'write.';

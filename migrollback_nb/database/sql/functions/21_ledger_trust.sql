@@ -68,10 +68,35 @@ COMMENT ON FUNCTION migrollback_schema.deploy_ledger_parts(regclass[]) IS
     'Everything that can run code when one of these tables is read or written, with its owner (NULL: that of its '
     'table). What every database has from the start is left out. Does not write.';
 
+CREATE OR REPLACE FUNCTION migrollback_schema.knex_lock_table(ledger regclass) RETURNS regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+    SELECT k.oid::regclass FROM pg_class c JOIN pg_class k ON k.relnamespace = c.relnamespace
+       AND k.relname = c.relname || '_lock' AND k.relkind IN ('r', 'p')
+      JOIN pg_attribute a ON a.attrelid = k.oid AND a.attname = 'is_locked' AND NOT a.attisdropped
+     WHERE c.oid = ledger
+$function$;
+COMMENT ON FUNCTION migrollback_schema.knex_lock_table(regclass) IS
+    'The table in whose row Knex says that it is at work, by its ledger; NULL where there is none. Does not write.';
+
+CREATE OR REPLACE FUNCTION migrollback_schema.knex_is_locked(ledger regclass) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $function$
+DECLARE
+    lock_table regclass := migrollback_schema.knex_lock_table(ledger);
+    found      boolean := false;
+BEGIN
+    IF lock_table IS NOT NULL THEN
+        EXECUTE format('SELECT coalesce(bool_or(k.is_locked = 1), false) FROM %s k', lock_table) INTO found;
+    END IF;
+    RETURN found;
+END $function$;
+COMMENT ON FUNCTION migrollback_schema.knex_is_locked(regclass) IS
+    'Whether Knex says that it is at work, or broke off, by its ledger. Does not write.';
+
 CREATE OR REPLACE FUNCTION migrollback_schema.deploy_ledger_relations(tool text, ledger regclass) RETURNS regclass[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
     SELECT array_remove(ARRAY[ledger] || CASE WHEN tool = 'Sqitch' THEN
-        ARRAY[to_regclass('sqitch.tags'), to_regclass('sqitch.events'), to_regclass('sqitch.dependencies')] END, NULL)
+        ARRAY[to_regclass('sqitch.tags'), to_regclass('sqitch.events'), to_regclass('sqitch.dependencies')]
+        WHEN tool = 'Knex' THEN ARRAY[migrollback_schema.knex_lock_table(ledger)] END, NULL)
 $function$;
 COMMENT ON FUNCTION migrollback_schema.deploy_ledger_relations(text,
     regclass) IS

@@ -20,6 +20,10 @@ BEGIN
         IF l.newest_only THEN
             EXECUTE format('SELECT ARRAY[max(a.key::numeric)::text] FROM (' || l.applied || ') AS a (key)', l.ledger)
                 INTO keys;
+        ELSIF l.known_by = 'heads' THEN
+            EXECUTE format('SELECT coalesce(array_agg(a.key), ''{}'') FROM (' || l.applied || ') AS a (key)', l.ledger)
+               INTO keys;
+            keys := migrollback_schema.revisions_before(keys, migrations);
         ELSE
             -- Only what is asked for is brought back: check asks for one, of a ledger of thousands.
             wanted := ARRAY(
@@ -52,17 +56,19 @@ BEGIN
                            FROM '^[0-9]{1,255}$')::numeric <= keys[1]::numeric
                             WHEN l.known_by = 'number'  THEN substring(a.version
                                 FROM '^[0-9]{1,255}$')::numeric::text IN (SELECT unnest(keys))
+                            WHEN l.known_by = 'heads'   THEN a.version IN (SELECT unnest(keys))
                             WHEN l.known_by = 'version' THEN a.version IN (SELECT unnest(keys))
                                  OR a.name IN (SELECT unnest(keys))
                             WHEN l.known_by = 'file'    THEN a.name || '.sql' IN (SELECT unnest(keys))
                             ELSE a.name IN (SELECT unnest(keys)) END, false), l.newest_only
               FROM (SELECT m ->> 'name' AS name, m ->> 'version' AS version FROM jsonb_array_elements(migrations) AS m
-                    WHERE m ->> 'tool' IS NOT DISTINCT FROM t.tool) a;
+                    WHERE m ->> 'tool' IS NOT DISTINCT FROM t.tool AND m ->> 'name' IS NOT NULL) a;
     END LOOP;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migrations_in_deploy_ledgers(jsonb, text, boolean) IS
-    'Whether these migrations (an array of objects: name, version, tool) are applied, as the ledgers of their deploy '
-    'tools say; no row where there is no ledger. newest_only: the ledger keeps only the newest version. search_path: '
+    'Whether these migrations (an array of objects: name, version, tool, of Alembic parents too) are applied, as the '
+    'ledgers of their deploy tools say; no row where there is no ledger, and for an object without a name. '
+    'newest_only: the ledger keeps only the newest version. search_path: '
     'where ledgers are looked for, besides public; refuse_untrusted: an untrusted one is refused (SQLSTATE MR024), '
     'otherwise it is left out. Does not write.';
 
@@ -226,8 +232,8 @@ BEGIN
     FOR t IN SELECT DISTINCT m ->> 'tool' AS tool FROM jsonb_array_elements(migrations) AS m LOOP
         SELECT * INTO l FROM migrollback_schema.deploy_ledger(t.tool, migration_times_in_deploy_ledgers.search_path);
         CONTINUE WHEN NOT FOUND OR l.untrusted IS NOT NULL;
-        -- golang-migrate, tern, dbmate and Supabase keep no time; MyBatis and postgrator that of whatever machine they
-        -- ran on, without saying which
+        -- golang-migrate, tern, dbmate, Supabase, Alembic, drizzle, TypeORM and Rails keep no time; MyBatis and
+        -- postgrator that of whatever machine they ran on, without saying which
         SELECT k.key, k.moment, a.atttypid = 'timestamptz'::regtype OR k.is_utc AS zoned INTO kept
           FROM (VALUES ('goose', 'l.version_id::text', 'tstamp', 'l.tstamp', false),
                        ('Flyway', 'l.version', 'installed_on', 'l.installed_on', false),
@@ -238,6 +244,9 @@ BEGIN
                        ('golang-migrate', 'l.version::text', 'installed_on', 'l.installed_on', false),    -- sqlx
                        ('golang-migrate', 'l.name', 'migrated_at', 'l.migrated_at', false),               -- bun
                        ('diesel', 'l.version', 'run_on', 'l.run_on', false),
+                       ('Django', 'l.app || ''.'' || l.name', 'applied', 'l.applied', false),
+                       ('Knex', 'regexp_replace(l.name, ''\.[^.]*$'', '''')', 'migration_time', 'l.migration_time',
+                        false),
                        ('sql-migrate', 'l.id', 'applied_at', 'l.applied_at', false))
                AS k (tool, key, column_name, moment, is_utc)
           JOIN pg_attribute a ON a.attrelid = l.ledger AND a.attname = k.column_name AND NOT a.attisdropped

@@ -95,7 +95,7 @@ BEGIN
                                                    name);
     END IF;
     written := migrollback_schema.write_deploy_ledger(metadata ->> 'tool', l.ledger, l.record, name, version,
-                                                      statements, NULL::text);
+                                                      statements, metadata ->> 'ledger_hash');
     RETURN jsonb_build_object('table', l.ledger::text, 'inserted', written -> 0);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.record_in_deploy_ledger(text, text, text[], jsonb, text) IS
@@ -112,6 +112,8 @@ DECLARE
     before  text;
     removed jsonb;
     kept    boolean;
+    reason  text;
+    heads   text[];
 BEGIN
     IF metadata ->> 'tool' IS NULL AND to_regnamespace('supabase_migrations') IS NULL THEN
         RETURN NULL;                    -- as deploy_ledger() says too, but without a query
@@ -128,6 +130,15 @@ BEGIN
                 USING ERRCODE = 'MR023', HINT = format('Register %s again from its folder, where it stands.', name);
         END IF;
     END IF;
+    IF l.known_by = 'heads' THEN
+        reason := migrollback_schema.not_a_head_reason(name, version, metadata);
+        IF reason IS NOT NULL THEN
+            RAISE EXCEPTION '%', reason USING ERRCODE = 'MR029', HINT = 'Nothing was changed.';
+        END IF;
+        EXECUTE format('SELECT coalesce(array_agg(a.key), ''{}'') FROM (' || l.applied || ') AS a (key)', l.ledger)
+           INTO heads;
+        before := migrollback_schema.revisions_after_undoing(version, heads, metadata)::text;
+    END IF;
     removed := migrollback_schema.write_deploy_ledger(metadata ->> 'tool', l.ledger, l.forget, name, version,
                                                       NULL::text[], before);
     -- it was not the newest: the ledger goes on covering it, and cannot say more
@@ -143,4 +154,4 @@ COMMENT ON FUNCTION migrollback_schema.forget_in_deploy_ledger(text, text, jsonb
     'Writes: takes a migration out of the ledger of its deploy tool (metadata: tool), where there is one, so that '
     'the tool applies it again. One that keeps only the newest version goes back to the one before. Returns the row '
     'that it removed or wrote (kept: the ledger covers the version all the same), or NULL. SQLSTATE MR024, MR025: as '
-    'write_deploy_ledger().';
+    'write_deploy_ledger(); MR029: the ledger is at a later version.';

@@ -37,6 +37,8 @@ BEGIN
         ('Sqitch', 75474063, 75474063),
         -- the letters of Flyway, and a hash of its table's name of 32 bits, with its sign
         ('Flyway', 77431708279161 - 2147483648, 77431708279161 + 2147483647),
+        ('Rails', 2053462845 * migrollback_schema.crc32_of(convert_to(current_database()::text, 'UTF8')),
+                  2053462845 * migrollback_schema.crc32_of(convert_to(current_database()::text, 'UTF8'))),
         ('golang-migrate', CASE WHEN table_name <> '_sqlx_migrations'
          THEN migrollback_schema.golang_migrate_lock_key(schema_name, table_name) END,
                            CASE WHEN table_name <> '_sqlx_migrations'

@@ -117,7 +117,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $function$
                       ELSE coalesce(migrollback_schema.migration_blocking_reason(h.status, cardinality(first.names) > 0,
                           h.rollback_sql, h.metadata),
                                     (SELECT p.reason FROM migrollback_schema.deploy_in_progress(h.metadata ->>
-                                        'tool', h.metadata ->> 'search_path') p)) END AS reason,
+                                        'tool', h.metadata ->> 'search_path') p),
+                                    migrollback_schema.not_a_head_reason(h.migration_name, h.migration_version,
+                                                                         h.metadata)) END AS reason,
                  first.names AS dependents
           FROM (SELECT migrollback_schema.migrations_to_roll_back_first(ARRAY[can_rollback_migration.name],
               '{}'::text[]) AS names) first

@@ -152,7 +152,10 @@ BEGIN
                             migrollback_schema.migration_blocking_reason(planned.status, cardinality(blocking) > 0,
                                 planned.rollback_sql, planned.metadata), refusal,
                             (SELECT p.reason FROM migrollback_schema.deploy_in_progress(planned.metadata ->>
-                                'tool', planned.metadata ->> 'search_path') p));
+                                'tool', planned.metadata ->> 'search_path') p),
+                            -- of a dry run the ledger stands where it stood
+                            CASE WHEN NOT dry_run OR cardinality(handled) = 0 THEN migrollback_schema.not_a_head_reason(
+                                planned.migration_name, planned.migration_version, planned.metadata) END);
                     END IF;
                     handled := handled || migration;
                     EXIT WHEN refusal IS NOT NULL;

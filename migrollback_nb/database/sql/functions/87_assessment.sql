@@ -45,7 +45,10 @@ BEGIN
                     planned.status, cardinality(migrollback_schema.migrations_to_roll_back_first(
                         ARRAY[name], handled)) > 0, planned.rollback_sql, planned.metadata),
                 (SELECT p.reason FROM migrollback_schema.deploy_in_progress(
-                     planned.metadata ->> 'tool', planned.metadata ->> 'search_path') p));
+                     planned.metadata ->> 'tool', planned.metadata ->> 'search_path') p),
+                -- those before it move the ledger
+                CASE WHEN cardinality(handled) = 0 THEN migrollback_schema.not_a_head_reason(
+                    name, planned.migration_version, planned.metadata) END);
         END IF;
         handled := handled || name;
         IF reason IS NOT NULL THEN

@@ -1,0 +1,104 @@
+"""Ledgers of tools whose migrations are programs, as those tools leave them."""
+
+from __future__ import annotations
+
+import pytest
+from watching import exists
+
+import migrollback_nb as mr
+
+REVISION = "revision = {0!r}\ndown_revision = {1!r}\ndepends_on = {2!r}\n"
+
+
+@pytest.fixture
+def revisions(tmp_path, session):
+    """Writes a folder of revisions (id, down, needs), each of one table, and the heads of the ledger."""
+
+    def write(heads, *known):
+        for revision, down, needs in known:
+            (tmp_path / f"{revision}_x.py").write_text(REVISION.format(revision, down, needs))
+            (tmp_path / f"{revision}_x.rollback.sql").write_text(f"DROP TABLE {revision};")
+            session().execute(f"CREATE TABLE {revision} ()")
+        session().execute("CREATE TABLE alembic_version (version_num varchar(32) NOT NULL PRIMARY KEY)")
+        for head in heads:
+            session().execute("INSERT INTO alembic_version VALUES (%s)", (head,))
+        return tmp_path
+
+    return write
+
+
+def heads_of(session):
+    return sorted(head for (head,) in session().execute("SELECT version_num FROM alembic_version"))
+
+
+DIAMOND = (("a1", None, None), ("b2", "a1", None), ("c3", "a1", None), ("d4", ("b2", "c3"), None))
+
+
+def test_heads_say_what_is_applied_and_go_back_as_alembic_moves_them(revisions, session, database_dsn):
+    folder = revisions(["d4"], *DIAMOND, ("e5", "d4", None), ("o6", None, "b2"))
+    with mr.connect(database_dsn, dir=folder) as db:
+        found = db.sync()
+        assert found.not_applied == ("e5_x", "o6_x")
+        assert len(found.registered) == 4
+        assert db.check("d4_x").can_rollback
+        assert not db.check("b2_x").can_rollback
+        assert db.rollback("d4_x", confirm="d4_x").success
+        assert heads_of(session) == ["b2", "c3"]
+        assert db.rollback("b2_x", confirm="b2_x").success
+        assert heads_of(session) == ["c3"]  # a1 is before c3
+        assert db.rollback("c3_x", confirm="c3_x").success
+        assert heads_of(session) == ["a1"]
+        assert db.rollback("a1_x", confirm="a1_x").success
+        assert heads_of(session) == []
+        assert exists(session(), "e5")
+        assert db.list().attrs["warnings"] == ()
+
+
+def test_what_is_not_the_newest_of_its_ledger_is_refused_with_what_to_do(revisions, session, database_dsn):
+    folder = revisions(["c3"], ("a1", None, None), ("b2", "a1", None), ("c3", "b2", None))
+    (folder / "c3_x.py").rename(folder.parent / "c3_x.py")
+    with mr.connect(database_dsn, dir=folder) as db:
+        assert len(db.sync().registered) == 2
+        check = db.check("b2_x")
+        assert not check.can_rollback
+        assert "is at c3, which comes after it: run migrollback sync and roll that back first" in check.reason
+        with pytest.raises(mr.Refused, match="is at c3"):
+            db.rollback("b2_x", confirm="b2_x")
+        assert exists(session(), "b2")
+        assert heads_of(session) == ["c3"]
+        # and where it is passed over, the ledger's writer itself refuses
+        with pytest.raises(Exception, match="is at c3") as caught:
+            session().execute(
+                'SELECT forget_in_deploy_ledger(\'b2_x\', \'b2\', \'{"tool": "Alembic", "parents": ["a1"]}\')'
+            )
+        assert caught.value.sqlstate == "MR029"
+
+
+def test_programs_without_a_ledger_are_taken_for_applied_by_no_folders_word(tmp_path, database_dsn):
+    (tmp_path / "a1_x.py").write_text(REVISION.format("a1", None, None))
+    with mr.connect(database_dsn, dir=tmp_path) as db:
+        found = db.sync()
+        (failure,) = found.failed
+        assert failure.error.startswith("No ledger of Alembic was found here, so none of its 1 migrations is taken")
+        assert found.registered == ()
+        with pytest.raises(mr.Refused, match="is a program of Alembic") as caught:
+            db.apply("a1_x")
+        assert "Apply it with alembic upgrade" in caught.value.hint
+
+
+KNEX = (
+    "CREATE TABLE knex_migrations (id serial PRIMARY KEY, name varchar(255), batch int, migration_time timestamptz);"
+    "CREATE TABLE knex_migrations_lock (index serial PRIMARY KEY, is_locked int)"
+)
+
+
+def test_the_lock_row_of_knex_blocks(tmp_path, session, database_dsn):
+    session().execute(f"{KNEX}; INSERT INTO knex_migrations (name, batch, migration_time) VALUES ('1_a.js', 1, now())")
+    session().execute("INSERT INTO knex_migrations_lock (is_locked) VALUES (0)")
+    (tmp_path / "1_a.js").write_text("exports.up = (knex) => 0")
+    (tmp_path / "1_a.rollback.sql").write_text("SELECT 1;")
+    with mr.connect(database_dsn, dir=tmp_path) as db:
+        assert [one.migration_name for one in db.sync().registered] == ["1_a"]
+        assert db.check("1_a").can_rollback
+        session().execute("UPDATE knex_migrations_lock SET is_locked = 1")
+        assert "did not come to its end" in db.check("1_a").reason

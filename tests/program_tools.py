@@ -1,0 +1,333 @@
+"""Real tools whose migrations are programs, each with two migrations of one table each, for the tests beside them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import psycopg
+
+DEPLOY_TOOLS = Path(__file__).parent / "deploy_tools"
+PROGRAMS = DEPLOY_TOOLS / "node_modules" / ".bin"
+
+
+class ProgramTool(ABC):
+    """One tool and a folder of its own with two migrations, `a` and `b`, each of one table."""
+
+    program: str
+    names: tuple[str, str]
+    undone_by_file = True  #: whether what undoes them is a file NAME.rollback.sql
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        self.root = root
+        self.folder = root / "migrations"
+        self.rollbacks = root / "rollbacks"
+        self.rollbacks.mkdir()
+        self.dsn = {"port": "5432"} | {key: str(value) for key, value in psycopg.conninfo.conninfo_to_dict(dsn).items()}
+
+    @staticmethod
+    def lacks(program: str) -> str | None:
+        """Why it cannot run here; None where it can."""
+        found = (PROGRAMS / program).exists() or shutil.which(program, path=Path(sys.executable).parent)
+        return None if found else f"this machine has no {program} (npm install --prefix tests/deploy_tools)"
+
+    @property
+    def url(self) -> str:
+        """As SQLAlchemy and Node's pg read it."""
+        dsn = self.dsn
+        return f"{dsn['user']}@/{dsn['dbname']}?host={dsn['host']}&port={dsn['port']}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """libpq's variables for its database."""
+        dsn = self.dsn
+        return {"PGHOST": dsn["host"], "PGPORT": dsn["port"], "PGUSER": dsn["user"], "PGDATABASE": dsn["dbname"]}
+
+    def write(self, place: int) -> str:
+        """Write the first or the second migration, and what undoes it; its name."""
+        name, table = self.names[place], "ab"[place]
+        self.write_program(place, name, table)
+        if self.undone_by_file:
+            (self.rollbacks / f"{name}.rollback.sql").write_text(f"DROP TABLE {table};\n")
+        return name
+
+    @abstractmethod
+    def write_program(self, place: int, name: str, table: str) -> None:
+        """Write the program."""
+
+    @abstractmethod
+    def up(self) -> None:
+        """Let the tool apply all that it takes for pending."""
+
+    @abstractmethod
+    def applied(self) -> list[str]:
+        """The migrations that the tool's own status calls applied, in order."""
+
+    def run(self, *arguments: str, **environment: str) -> str:
+        """What one call of the tool prints."""
+        done = subprocess.run(
+            arguments,
+            check=False,
+            cwd=self.root,
+            env=os.environ | self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+
+ALEMBIC_ENV = """\
+import os
+from alembic import context
+from sqlalchemy import create_engine
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    with create_engine(os.environ.get("DATABASE_URL") or "postgresql+psycopg://").connect() as connection:
+        context.configure(connection=connection)
+        with context.begin_transaction():
+            context.run_migrations()
+"""
+ALEMBIC_REVISION = """\
+from alembic import op
+import sqlalchemy as sa
+
+revision = {revision!r}
+down_revision = {down!r}
+branch_labels = {labels!r}
+depends_on = {needs!r}
+
+
+def upgrade():
+    {up}
+
+
+def downgrade():
+    {back}
+"""
+
+
+class Alembic(ProgramTool):
+    """Alembic, from PyPI."""
+
+    program = "alembic"
+    names = ("a1_a", "b2_b")
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        super().__init__(root, dsn)
+        self.folder.mkdir()
+        (root / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/alembic\npath_separator = os\n")
+        (root / "alembic").mkdir()
+        self.folder = self.folder.rename(root / "alembic" / "versions")
+        (root / "alembic" / "env.py").write_text(ALEMBIC_ENV)
+
+    def revision(
+        self,
+        name: str,
+        down: object,
+        up: str,
+        back: str,
+        *,
+        needs: object = None,
+        labels: object = None,
+    ) -> str:
+        """Write a revision; its id is what stands before the first underscore of the name."""
+        revision = name.partition("_")[0]
+        (self.folder / f"{name}.py").write_text(
+            ALEMBIC_REVISION.format(revision=revision, down=down, needs=needs, labels=labels, up=up, back=back)
+        )
+        return name
+
+    def write_program(self, place, name, table):
+        self.revision(
+            name,
+            "a1" if place else None,
+            f'op.create_table("{table}", sa.Column("id", sa.Integer))',
+            f'op.drop_table("{table}")',
+        )
+
+    def alembic(self, *arguments: str) -> str:
+        """What `alembic ...` prints."""
+        return self.run(str(Path(sys.executable).parent / "alembic"), *arguments)
+
+    def up(self):
+        self.alembic("upgrade", "heads")
+
+    def heads(self) -> set[str]:
+        """The revisions that `alembic current` names."""
+        return {line.split()[0] for line in self.alembic("current").splitlines() if line}
+
+    def applied(self):
+        current = self.heads()
+        return list(self.names[: 2 if "b2" in current else 1 if "a1" in current else 0])
+
+
+class Django(ProgramTool):
+    """Django, from PyPI."""
+
+    program = "django-admin"
+    names = ("shop.0001_a", "shop.0002_b")
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        super().__init__(root, dsn)
+        self.folder = root
+        (root / "shop" / "migrations").mkdir(parents=True)
+        for package in ("shop", "shop/migrations"):
+            (root / package / "__init__.py").write_text("")
+        (root / "settings.py").write_text(
+            "import os\n"
+            "INSTALLED_APPS = ['shop']\nUSE_TZ = True\nDEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'\n"
+            "DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': os.environ['PGDATABASE'],\n"
+            "    'USER': os.environ['PGUSER'], 'HOST': os.environ['PGHOST'], 'PORT': os.environ['PGPORT']}}\n"
+        )
+        (root / "manage.py").write_text(
+            "import os, sys\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'settings')\n"
+            "from django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
+        )
+
+    def migration(self, name: str, needs: object, operations: str) -> str:
+        """Write a migration of the app shop."""
+        (self.root / "shop" / "migrations" / f"{name}.py").write_text(
+            "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n"
+            f"    dependencies = {needs!r}\n    operations = [{operations}]\n"
+        )
+        return f"shop.{name}"
+
+    def write_program(self, place, name, table):
+        self.migration(
+            name.partition(".")[2],
+            [("shop", "0001_a")] if place else [],
+            f'migrations.CreateModel("{table}", [("id", models.BigAutoField(primary_key=True))],'
+            f' options={{"db_table": "{table}"}})',
+        )
+
+    def manage(self, *arguments: str) -> str:
+        """What `manage.py ...` prints."""
+        return self.run(sys.executable, "manage.py", *arguments)
+
+    def up(self):
+        self.manage("migrate", "--verbosity", "0")
+
+    def applied(self):
+        shown = self.manage("showmigrations", "shop")
+        return [f"shop.{line.split()[-1]}" for line in shown.splitlines() if line.strip().startswith("[X]")]
+
+
+class Knex(ProgramTool):
+    """Knex, from npm."""
+
+    program = "knex"
+    names = ("20250120000000_a", "20250121000000_b")
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        super().__init__(root, dsn)
+        self.folder.mkdir()
+        (root / "node_modules").symlink_to(DEPLOY_TOOLS / "node_modules")
+        (root / "knexfile.js").write_text(
+            "module.exports = {client: 'pg', connection: {host: process.env.PGHOST, port: process.env.PGPORT, user:"
+            " process.env.PGUSER, database: process.env.PGDATABASE}, migrations: {directory: './migrations'}};\n"
+        )
+
+    def write_program(self, place, name, table):  # noqa: ARG002
+        (self.folder / f"{name}.js").write_text(
+            f"exports.up = (knex) => knex.schema.createTable('{table}', (t) => t.increments());\n"
+            f"exports.down = (knex) => knex.schema.dropTable('{table}');\n"
+        )
+
+    def up(self):
+        self.run(str(PROGRAMS / "knex"), "migrate:latest")
+
+    def applied(self):
+        said = self.run(str(PROGRAMS / "knex"), "migrate:list")
+        completed = said.partition("ending Migration")[0].rpartition("No P")[0] or said.partition("ending Migration")[0]
+        return [name for name in self.names if name in completed]
+
+
+class TypeOrm(ProgramTool):
+    """TypeORM, from npm."""
+
+    program = "typeorm"
+    names = ("1737331200000-A", "1737417600000-B")
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        super().__init__(root, dsn)
+        self.folder.mkdir()
+        (root / "node_modules").symlink_to(DEPLOY_TOOLS / "node_modules")
+        (root / "source.js").write_text(
+            "const { DataSource } = require('typeorm');\n"
+            "module.exports = new DataSource({type: 'postgres', host: process.env.PGHOST, port: +process.env.PGPORT,"
+            " username: process.env.PGUSER, database: process.env.PGDATABASE, migrations: ['migrations/*.js']});\n"
+        )
+
+    def write_program(self, place, name, table):  # noqa: ARG002
+        digits, _, word = name.partition("-")
+        (self.folder / f"{name}.js").write_text(
+            f"module.exports = class {word}{digits} {{\n"
+            f"  async up(queryRunner) {{ await queryRunner.query('CREATE TABLE {table} (id int)'); }}\n"
+            f"  async down(queryRunner) {{ await queryRunner.query('DROP TABLE {table}'); }}\n}};\n"
+        )
+
+    def up(self):
+        self.run(str(PROGRAMS / "typeorm"), "migration:run", "-d", "source.js")
+
+    def applied(self):
+        said = subprocess.run(
+            [str(PROGRAMS / "typeorm"), "migration:show", "-d", "source.js"],
+            check=False,  # 1 where some are pending
+            cwd=self.root,
+            env=os.environ | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        ).stdout
+        done = [line for line in said.splitlines() if "[X]" in line]
+        words = {name: "".join(reversed(name.split("-"))) for name in self.names}
+        return [name for name, word in words.items() if any(word in line for line in done)]
+
+
+class Drizzle(ProgramTool):
+    """drizzle-orm's migrator, from npm, on a folder as drizzle-kit writes it."""
+
+    program = "drizzle-kit"
+    names = ("0000_calm_otter", "0001_late_heron")
+
+    def __init__(self, root: Path, dsn: str) -> None:
+        super().__init__(root, dsn)
+        self.folder.mkdir()
+        (self.folder / "meta").mkdir()
+        (root / "node_modules").symlink_to(DEPLOY_TOOLS / "node_modules")
+        (root / "migrate.mjs").write_text(
+            "import pg from 'pg';\nimport { drizzle } from 'drizzle-orm/node-postgres';\n"
+            "import { migrate } from 'drizzle-orm/node-postgres/migrator';\n"
+            "const pool = new pg.Pool();\nawait migrate(drizzle(pool), {migrationsFolder: './migrations'});\n"
+            "await pool.end();\n"
+        )
+
+    def write_program(self, place, name, table):
+        (self.folder / f"{name}.sql").write_text(f"CREATE TABLE {table} (id int);\n")
+        entries = [
+            f'{{"idx": {at}, "version": "7", "when": {1737331200000 + at}, "tag": "{self.names[at]}"}}'
+            for at in range(place + 1)
+        ]
+        (self.folder / "meta" / "_journal.json").write_text(
+            f'{{"version": "7", "dialect": "postgresql", "entries": [{", ".join(entries)}]}}'
+        )
+
+    def up(self):
+        self.run("node", "migrate.mjs")
+
+    def applied(self):
+        with psycopg.connect(psycopg.conninfo.make_conninfo(**self.dsn)) as session:
+            rows = session.execute("SELECT created_at FROM drizzle.__drizzle_migrations ORDER BY 1").fetchall()
+        return [self.names[when - 1737331200000] for (when,) in rows]
+
+
+TOOLS = (Alembic, Django, Knex, TypeOrm, Drizzle)
