@@ -81,6 +81,20 @@ def is_behind_pooler(session: Session) -> bool:
     return _process(session.connection) != session.connection.info.backend_pid
 
 
+def pooler_mode(session: Session) -> str | None:
+    """How a pooler lends our session: by "session" or by "transaction"; None where there is none. Does not write.
+
+    "unknown" where no second connection can be opened, by which that is seen.
+    """
+    with session.translated_errors():
+        if not is_behind_pooler(session):
+            return None
+        if session.reopen is None:
+            return "unknown"
+        with session.reopen() as other:
+            return "transaction" if _is_lent_for_a_transaction(session, other) else "session"
+
+
 def _is_lent_for_a_transaction(session: Session, other: psycopg.Connection) -> bool:
     """Whether the pooler lends our session to others between two transactions; `other` goes through it too."""
     for _ in range(5):  # others who come between may hide it once

@@ -9,7 +9,7 @@ from migrollback_nb.core.errors import DatabaseError, NewerSystem, OlderSystem
 from migrollback_nb.core.results.doctor import Diagnosis, DoctorResult
 from migrollback_nb.core.version import __version__
 from migrollback_nb.database import presence
-from migrollback_nb.database.lock_connection import is_behind_pooler
+from migrollback_nb.database.lock_connection import pooler_mode
 
 if TYPE_CHECKING:
     from migrollback_nb.core.errors import MigrollbackError
@@ -68,11 +68,22 @@ def _of_package(database: Database) -> Iterator[Diagnosis]:
 
 def _of_connection(database: Database) -> Iterator[Diagnosis]:
     """What stands between this client and the server."""
-    if is_behind_pooler(database.session):
+    mode = pooler_mode(database.session)
+    if mode == "transaction":
         yield _of(
             "note",
             "pooler",
-            None,
-            "this connection goes through a pooler",
+            mode,
+            "this connection goes through a pooler that lends a session for each transaction",
+            "What runs outside a transaction (CONCURRENTLY) is refused here: connect to the server itself, or through"
+            " a pooler in session mode.",
+        )
+    elif mode is not None:
+        yield _of(
+            "note",
+            "pooler",
+            mode,
+            "this connection goes through a pooler"
+            + (" in session mode" if mode == "session" else ", in which mode could not be seen"),
             "What runs outside a transaction (CONCURRENTLY) needs one in session mode, or the server itself.",
         )

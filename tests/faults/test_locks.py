@@ -4,7 +4,17 @@ import time
 
 import psycopg
 import pytest
-from watching import Background, events, eventually, eventually_waits, exists, last_event, status, value
+from watching import (
+    Background,
+    events,
+    eventually,
+    eventually_sleeps,
+    eventually_waits,
+    exists,
+    last_event,
+    status,
+    value,
+)
 
 import migrollback_nb as mr
 
@@ -108,6 +118,35 @@ def test_a_stranger_cannot_stop_a_rollback(hasty, table, session, server):
             stranger.execute(f"LOCK TABLE {gate} IN ACCESS SHARE MODE")
         stranger.execute("ROLLBACK TO tried")
     assert hasty.rollback(table, confirm=table).success
+
+
+def test_a_stranger_with_the_watchs_lock_hides_no_rehearsal(applied, session, server, database_dsn, folder):
+    """Nor is the stranger cancelled in its place: its process has the higher number."""
+    server.execute("DO $$ BEGIN IF to_regrole('mallory') IS NULL THEN CREATE ROLE mallory LOGIN; END IF; END $$")
+    applied(
+        "001_slow",
+        "CREATE TABLE slow (x int); INSERT INTO slow VALUES (1);",
+        "ALTER TABLE slow ADD COLUMN y int; SELECT pg_sleep(6);",
+    )
+    numbers = (
+        "SELECT max(classid::bigint << 32 | objid::bigint) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    with mr.connect(database_dsn, dir=folder) as other:
+        other.check("001_slow")
+        stranger, reader = session(), session()
+        stranger.execute("SET ROLE mallory")
+        going = Background(lambda: other.rehearse("001_slow", max_stall="400ms"))
+        eventually_sleeps(reader)
+        stranger.execute("SELECT pg_advisory_lock_shared(%s::bigint)", (value(stranger, numbers),))
+        working = Background(lambda: stranger.execute("SELECT pg_sleep(1.5)"))
+        began = time.monotonic()
+        reader.execute("SELECT * FROM slow")
+        waited = time.monotonic() - began
+        with pytest.raises(mr.RehearsalStopped):
+            going.result()
+        working.result()
+    assert waited < 3
 
 
 def test_a_dump_does_not_wait_for_a_rollback_nor_stop_it(hasty, table, session):

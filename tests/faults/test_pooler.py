@@ -169,3 +169,17 @@ def test_statement_by_statement_in_session_mode(pooled, write_migration, folder,
         assert exists(session(), "i")
         assert db.rollback("001_t", confirm="001_t").success
     assert not exists(session(), "t")
+
+
+@pytest.mark.few(2)
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_the_doctor_sees_which_mode_it_is_in(pooled, mode):
+    with mr.connect(pooled(mode)) as db:
+        (found,) = (one for one in db.doctor().diagnoses if one.finding == "pooler")
+        assert found.identity == mode
+        assert ("for each transaction" in found.message) is (mode == "transaction")
+        assert found.fix
+
+
+def test_the_doctor_sees_none_where_there_is_none(db):
+    assert not [one for one in db.doctor().diagnoses if one.finding == "pooler"]

@@ -40,6 +40,7 @@ DECLARE
     bound_ms constant numeric := max_stall_ms - least(60, max_stall_ms / 5.0);
     patience constant timestamptz := clock_timestamp() + make_interval(secs => patience_ms / 1000.0);
     here     constant oid := (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+    gate     constant oid := to_regclass('migrollback_schema' || '.migration_gate');
     holder   int;
     waiting  bigint;
     began    timestamptz;               -- when the rehearsal was first seen
@@ -55,10 +56,16 @@ BEGIN
     LOOP
         before := looked;
         looked := clock_timestamp();
+        -- Any role can read the number in pg_locks and take the lock too: the rehearsal is who has the gate besides,
+        -- which is one at a time and no stranger.
+        WITH held AS MATERIALIZED (SELECT l.* FROM pg_locks l)
         SELECT max(l.pid) FILTER (WHERE l.locktype = 'advisory' AND l.granted AND l.database = here AND l.objsubid = 1
-                                  AND (l.classid::bigint << 32 | l.objid::bigint) = watch),
+                                  AND (l.classid::bigint << 32 | l.objid::bigint) = watch
+                                  AND l.pid IN (SELECT g.pid FROM held g WHERE g.locktype = 'relation' AND g.granted
+                                                AND g.database = here AND g.relation = gate
+                                                AND g.mode = 'ExclusiveLock')),
                count(*) FILTER (WHERE NOT l.granted)
-          INTO holder, waiting FROM pg_locks l;
+          INTO holder, waiting FROM held l;
         EXIT WHEN holder IS NULL AND (began IS NOT NULL OR looked > patience);
         began := coalesce(began, CASE WHEN holder IS NOT NULL THEN looked END);
         now_known := '{}';
