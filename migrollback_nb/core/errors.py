@@ -352,6 +352,7 @@ FOR_SQLSTATE: dict[str, type[MigrollbackError]] = {
     "MR007": UsageError,
     "MR024": Refused,
     "MR026": Refused,
+    "MR030": Refused,
     "55P03": LockBusy,
     "40P01": LockBusy,
     "MR027": Refused,

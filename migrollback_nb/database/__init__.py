@@ -11,6 +11,7 @@ from migrollback_nb.database.attempts import Attempts
 from migrollback_nb.database.audit_queries import AuditQueries
 from migrollback_nb.database.commands import Commands
 from migrollback_nb.database.dependency_queries import DependencyQueries
+from migrollback_nb.database.gate import Gate
 from migrollback_nb.database.graph_queries import GraphQueries
 from migrollback_nb.database.history_queries import HistoryQueries
 from migrollback_nb.database.lookups import Lookups
@@ -42,6 +43,7 @@ class Database:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.gate = Gate(session)
         self.queries = Queries(session)
         self.history = HistoryQueries(session)
         self.audit = AuditQueries(session)

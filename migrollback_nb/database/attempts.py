@@ -12,6 +12,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
+from migrollback_nb.database.gate import Gate
 from migrollback_nb.database.queries import Queries
 from migrollback_nb.database.session import PATIENCE, ExecutionResult, Row, Session
 
@@ -24,6 +25,7 @@ class Attempts:
     def __init__(self, session: Session, queries: Queries) -> None:
         self._session = session
         self._queries = queries
+        self._gate = Gate(session)
         self._ids: list[str] = []
 
     def new(self) -> str:
@@ -41,11 +43,17 @@ class Attempts:
             return ()
         if self._session.connection.closed:
             self._session.reconnect()
-        rows = self._session.query(
-            "SELECT e.migration_name FROM {schema}.migration_events e WHERE e.attempt_id = ANY(%(attempts)s::uuid[])"
-            " AND e.event IN ('rolled_back', 'applied') ORDER BY e.event_number",
-            attempts=self._ids,
-        )
+        try:
+            rows = self._session.query(
+                "SELECT e.migration_name FROM {schema}.migration_events e WHERE e.attempt_id ="
+                " ANY(%(attempts)s::uuid[]) AND e.event IN ('rolled_back', 'applied') ORDER BY e.event_number",
+                attempts=self._ids,
+            )
+        except errors.DatabaseError as error:
+            if not self._session.rights.lack_but_for_gate(error):
+                raise
+            ended = [row for attempt_id in self._ids for row in self._gate.attempt(attempt_id)]
+            rows = [row for row in ended if row["event"] == "rolled_back"]
         return tuple(row["migration_name"] for row in rows)
 
     def ended(self, attempt_id: str) -> list[Row]:
@@ -57,7 +65,9 @@ class Attempts:
         )
 
     def details_query(self, attempt_id: str) -> bytes:
-        """A query for name -> details of the events of an attempt that runs, for `details_of`; pure."""
+        """A query for name -> details of the events of an attempt that runs, for `details_of`. Does not write."""
+        if self._session.rights.through_gate:
+            return self._gate.attempt_text(attempt_id)
         return self._session.query_text(
             "SELECT e.migration_name, e.details, e.event_number, e.hash FROM {schema}.migration_events e"
             " WHERE e.attempt_id = %(attempt_id)s AND e.event <> 'started' ORDER BY e.event_number",
@@ -87,8 +97,13 @@ class Attempts:
                 try:
                     if self._session.connection.closed:
                         self._session.reconnect_patiently()
+                    through_gate = self._session.rights.through_gate
                     with self._session.transaction(lock_timeout="30s"):
-                        rows = self._session.call("migration_attempt", attempt_id=attempt_id)
+                        rows = (
+                            self._gate.attempt(attempt_id)
+                            if through_gate
+                            else self._session.call("migration_attempt", attempt_id=attempt_id)
+                        )
                     return {row["migration_name"]: row for row in rows}
                 except errors.ConnectionFailed:  # lost once more
                     if self._session.reopen is None or time.monotonic() > deadline:
@@ -178,6 +193,9 @@ class Attempts:
         """Record that nothing of an attempt was committed, where that can be written. Writes one event."""
         details = Jsonb({"sqlstate": "08006", "message": "the connection was lost; nothing was committed"})
         with suppress(errors.MigrollbackError):
+            if self._session.rights.through_gate:
+                self._gate.record_lost(attempt_id, cancelled=False)
+                return
             self._session.call_in_transaction(
                 "fail_migration_rollback",
                 name=name,

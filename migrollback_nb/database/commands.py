@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
 from migrollback_nb.database.attempts import Attempts
+from migrollback_nb.database.gate import Gate
 from migrollback_nb.database.retries import RETRIED, retrying
 from migrollback_nb.database.session import ExecutionResult, Row, Session
 
@@ -33,6 +34,7 @@ class Commands:
     def __init__(self, session: Session, attempts: Attempts) -> None:
         self._session = session
         self._attempts = attempts
+        self._gate = Gate(session)
 
     def _call(self, function: str, /, **arguments: Any) -> list[Row]:
         """Rows of a function, in a transaction of its own that is tried again while it meets a lock."""
@@ -233,6 +235,12 @@ class Commands:
                 ) from lost
             return cast(str, details["snapshot"])
 
+    def snapshot_around(self, moment: str, names: Sequence[str]) -> str:
+        """Store the schema around a command with these migrations. Writes, unless nothing has changed. Its id."""
+        if self._session.rights.through_gate and moment == "before rollback":
+            return self._gate.snapshot(names) or ""
+        return self.snapshot(names[-1], None, moment=moment, migrations=names)
+
     def snapshot_after_sync(self, names: Sequence[str]) -> None:
         """Store the schema at the end of a sync that registered these. Writes, unless nothing has changed."""
         self._call("snapshot_after_sync", names=list(names))
@@ -325,15 +333,9 @@ class Commands:
         ends_log = arguments["chain_head"] is not None  # the system's own rollback leaves no audit log to ask
         caller = {"names": list(names), "attempt_id": attempt_id, "client": self._session.client}
         with nothing_has_run():
-            execute = self._session.call_text("execute_migration_rollbacks", **caller, **arguments)
+            start, execute = self._rollback_calls({**caller, **arguments}, assessed)
             details = self._attempts.details_query(attempt_id)
             if not ends_log:
-                # what is not known after a lost connection is found by this event's attempt
-                target = {**self._session.target.to_dict(), "fingerprint": arguments["preview"], **assessed}
-                known = {name: value for name, value in target.items() if name != "fingerprint" or value is not None}
-                start = self._session.call_text(
-                    "start_migration_rollback", **caller, reason=reason, target=Jsonb(known)
-                )
                 self._session.transact(start, lock_timeout=lock_timeout)
         self._session.notice_log.keep()
         message = (execute, *(() if ends_log else self._session.inside_transaction(details)))
@@ -362,15 +364,32 @@ class Commands:
             # Before the COMMIT it is undone, and the function's own record of it too; during the COMMIT it may be done
             # all the same.
             if not self._attempts.outcome(attempt_id):
-                self._session.call_in_transaction(
-                    "fail_migration_rollback",
-                    name=names[-1],
-                    attempt_id=attempt_id,
-                    reason=reason,
-                    client=self._session.client,
-                    details=Jsonb({"sqlstate": "57014", "message": "interrupted by the user"}),
-                )
+                self._record_interrupted(names[-1], attempt_id, reason)
             raise
+
+    def _rollback_calls(self, arguments: dict[str, Any], assessed: Row) -> tuple[bytes, bytes]:
+        """The calls that record that a rollback begins, and that run it: through the gate where this user needs it."""
+        if self._session.rights.through_gate:
+            return self._gate.start_text(arguments), self._gate.roll_back_text(arguments)
+        # what is not known after a lost connection is found by this event's attempt
+        target = {**self._session.target.to_dict(), "fingerprint": arguments["preview"], **assessed}
+        known = {name: value for name, value in target.items() if name != "fingerprint" or value is not None}
+        caller = {name: arguments[name] for name in ("names", "attempt_id", "client", "reason")}
+        start = self._session.call_text("start_migration_rollback", **caller, target=Jsonb(known))
+        return start, self._session.call_text("execute_migration_rollbacks", **arguments)
+
+    def _record_interrupted(self, name: str, attempt_id: str, reason: str | None) -> None:
+        if self._session.rights.through_gate:
+            self._gate.record_lost(attempt_id, cancelled=True)
+            return
+        self._session.call_in_transaction(
+            "fail_migration_rollback",
+            name=name,
+            attempt_id=attempt_id,
+            reason=reason,
+            client=self._session.client,
+            details=Jsonb({"sqlstate": "57014", "message": "interrupted by the user"}),
+        )
 
     def _stop_if_cancelled(self) -> None:
         if self._session.cancelled:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from migrollback_nb.core import errors
-from migrollback_nb.database import settings
+from migrollback_nb.database import access, settings
+from migrollback_nb.database.gate import Gate, RollbackFacts
 from migrollback_nb.database.retries import gate_holders
 from migrollback_nb.database.session import Row, Session, Undo
 
@@ -45,23 +45,12 @@ _CHECK: LiteralString = (
 _HISTORY: LiteralString = "SELECT h.* FROM {schema}.migration_history h WHERE h.migration_name = ANY (%(names)s)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollbackFacts:
-    """What is known of the rollback of migrations before it runs."""
-
-    fingerprint: str  #: as `Queries.fingerprint`
-    dry_run: list[Row]  #: as `Queries.dry_run`
-    known: dict[str, Row]  #: as `Queries.warnings`
-    ledgers: tuple[str, ...]  #: as `Queries.deploy_ledgers_of`
-    assessment: Row | None = None  #: as `Queries.assess`; None where this role may not ask
-    foreseen: Row | None = None  #: what foreseen_locks() gives; None where this role may not ask
-
-
 class Queries:
     """Queries to the history, the dependencies, the audit log, the snapshots and the schema."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._gate = Gate(session)
 
     def can_rollback(self, name: str) -> Row:
         """The row of can_rollback_migration(), with warnings, found and what `stored_sql` compares. Does not write."""
@@ -79,6 +68,8 @@ class Queries:
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
+            if session.rights.access.only_gate:
+                return self._gate.check(name)
             return self.can_rollback(name), None
         return checked[0], assessed[0]
 
@@ -97,7 +88,12 @@ class Queries:
 
     def warnings(self, names: Sequence[str]) -> dict[str, Row]:
         """Name -> warnings, system, nontransactional and what `stored_sql` compares. Does not write."""
-        rows = self._session.query(_KNOWN, names=list(names))
+        try:
+            rows = self._session.query(_KNOWN, names=list(names))
+        except errors.DatabaseError as error:
+            if not self._session.rights.lack_but_for_gate(error):
+                raise
+            rows = self._gate.preview(names)["known"]
         return {row["migration_name"]: row for row in rows}
 
     def rollback_facts(self, names: Sequence[str]) -> RollbackFacts:
@@ -115,14 +111,20 @@ class Queries:
             session.call_text("assess_migrations", names=list(names)),
             session.call_text("foreseen_locks", names=list(names)),
         ]
-        queries = [session.query_text(_KNOWN, names=list(names)), session.query_text(settings.OF_SESSION)]
+        queries = [
+            session.query_text(_KNOWN, names=list(names)),
+            session.query_text(settings.OF_SESSION),
+            session.query_text(access.QUERY, **access.names(session.schema)),
+        ]
         try:
-            fingerprint, dry_run, ledgers, production, assessed, foreseen, known, of_session = session.read(
+            fingerprint, dry_run, ledgers, production, assessed, foreseen, known, of_session, rights = session.read(
                 calls=calls, queries=queries
             )
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
+            if session.rights.access.only_gate:
+                return self._gate.facts(names)
             # a role without the right to this one function may have it to the others
             facts = RollbackFacts(
                 fingerprint=self.fingerprint(names),
@@ -134,6 +136,7 @@ class Queries:
             return facts
         session.set_production(bool(_only_value(production)))
         session.keep_session_settings(of_session)
+        session.rights.keep(rights[0])
         return RollbackFacts(
             fingerprint=cast(str, _only_value(fingerprint)),
             dry_run=dry_run,
@@ -142,6 +145,16 @@ class Queries:
             assessment=assessed[0],
             foreseen=_only_value(foreseen),
         )
+
+    def status(self, name: str) -> str | None:
+        """The status of one migration, or None. Does not write."""
+        try:
+            return (self.find(name) or {}).get("status")
+        except errors.DatabaseError as error:
+            if not self._session.rights.lack_but_for_gate(error):
+                raise
+        known = self._gate.preview([name])["known"]
+        return known[0]["status"] if known else None
 
     def list_rollbackable(self) -> list[Row]:
         """Rows of list_assessed_migrations(), newest first: the specified columns, and verdict. Does not write."""
@@ -229,6 +242,8 @@ class Queries:
         except errors.DatabaseError as error:
             if error.sqlstate != "42501":
                 raise
+            if session.rights.access.only_gate:
+                return {}, cast(Row, self._gate.preview(names)["foreseen"])
             return self.stored(names), None
         return _in_order(rows, names), cast(Row, _only_value(foreseen))
 

@@ -21,6 +21,7 @@ from psycopg.rows import dict_row
 from migrollback_nb.core import errors
 from migrollback_nb.core.results import Notice, RollbackProgress, Target
 from migrollback_nb.database import presence, settings
+from migrollback_nb.database.access import Rights
 from migrollback_nb.database.blockers import BlockerWatch
 from migrollback_nb.database.connection import open_connection
 from migrollback_nb.database.notices import NoticeLog
@@ -106,6 +107,7 @@ class Session:
         self._target = target_of(connection, schema)
         self._checks_client: bool | None = None
         self._version_is_right = False
+        self.rights = Rights(self)  #: what the user may do with the system
         self._settings_of_session: dict[str, str] = {}
         connection.add_notice_handler(self.notice_log.take)
 
@@ -184,7 +186,7 @@ class Session:
                 error.sqlstate,
                 error.diag.message_primary or str(error),
                 detail=error.diag.message_detail,
-                hint=error.diag.message_hint,
+                hint=error.diag.message_hint or (self.rights.hint() if error.sqlstate == "42501" else None),
             ) from error
 
     def _explain_missing(self) -> errors.MigrollbackError | None:
@@ -214,9 +216,12 @@ class Session:
         except errors.NotInstalled:
             return False
         except errors.DatabaseError as error:
-            if error.sqlstate != "42703":  # a table of that name without our columns
+            if error.sqlstate == "42703":  # a table of that name without our columns
+                return False
+            if not self.rights.lack_but_for_gate(error):
                 raise
-            return False
+            with self.any_version():
+                rows = self.call("operator_gate")
         self._check_version(rows)
         return bool(rows)
 
@@ -477,6 +482,7 @@ class Session:
             self.connection.close()
         self.connection = self.reopen()
         self._version_is_right = False
+        self.rights.forget()
         self.connection.add_notice_handler(self.notice_log.take)
         self._target = replace(target_of(self.connection, self.schema), production=self._target.production)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.core import ordering, results
-from migrollback_nb.core.errors import Refused, UsageError
+from migrollback_nb.core.errors import DatabaseError, Refused, UsageError
 from migrollback_nb.core.passwords import mask_passwords
 from migrollback_nb.core.results.assessment import Assessment
 from migrollback_nb.operations.rejection import applied_of_deploy, no_deploy, not_found, refusal
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results import CheckResult, LostRows, NothingToRollBack, Plan, Preview
     from migrollback_nb.core.results.selection import ClosedSelection
     from migrollback_nb.database import Database
-    from migrollback_nb.database.queries import RollbackFacts
+    from migrollback_nb.database.gate import RollbackFacts
 
 
 def check(database: Database, name: str, *, folder: Path | None) -> CheckResult:
@@ -88,7 +88,12 @@ def plan(database: Database, name: str) -> Plan:
     MigrationNotFound, DependencyError
         When it is not registered, or dependencies form a cycle.
     """
-    edges = database.queries.dependents(name)
+    try:
+        edges = database.queries.dependents(name)
+    except DatabaseError as error:
+        if not database.session.rights.lack_but_for_gate(error):
+            raise
+        return _plan_through_gate(database, name)
     own = database.queries.find(name)
     if own is None:
         raise not_found(database, name)
@@ -106,6 +111,16 @@ def plan(database: Database, name: str) -> Plan:
         statuses={step: statuses[step] for step in steps},
         assessment=Assessment.from_row(name, database.queries.assess(steps)),
         dependents_looked_for=database.dependencies.dependents_looked_for(name),
+    )
+
+
+def _plan_through_gate(database: Database, name: str) -> Plan:
+    rows = database.gate.chain(name)
+    return results.Plan(
+        migration_name=name,
+        steps=tuple(row["migration_name"] for row in rows),
+        statuses={row["migration_name"]: row["status"] for row in rows},
+        assessment=Assessment.from_row(name, rows[-1]["assessed"]),
     )
 
 

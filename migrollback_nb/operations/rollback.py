@@ -25,8 +25,8 @@ from migrollback_nb.operations.stored_sql import warnings_of
 if TYPE_CHECKING:
     from migrollback_nb.core.results import Assessment, ChainResult, Preview, Rehearsal, RollbackResult
     from migrollback_nb.database import Database
+    from migrollback_nb.database.gate import RollbackFacts
     from migrollback_nb.database.progress import RollbackCallback
-    from migrollback_nb.database.queries import RollbackFacts
     from migrollback_nb.database.session import ExecutionResult
     from migrollback_nb.operations.snapshots import Snapshots
 
@@ -345,7 +345,7 @@ def _next_step(
 def _status(database: Database, name: str) -> str | None:
     """Its status; None where the connection is lost."""
     try:
-        return (database.queries.find(name) or {}).get("status")
+        return database.queries.status(name)
     except ConnectionFailed:
         return None
 

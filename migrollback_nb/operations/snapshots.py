@@ -12,7 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrollback_nb.core import results
-from migrollback_nb.core.errors import ConnectionFailed, DatabaseError, LockBusy, Refused, UsageError
+from migrollback_nb.core.errors import (
+    ConnectionFailed,
+    DatabaseError,
+    LockBusy,
+    MigrollbackError,
+    Refused,
+    UsageError,
+)
 from migrollback_nb.core.selectors.near import close_to
 from migrollback_nb.core.times import read_time, show_time
 from migrollback_nb.operations.rejection import not_found
@@ -69,12 +76,12 @@ def take(database: Database, moment: Moment, names: Sequence[str]) -> tuple[str 
 def _snapshot(database: Database, moment: Moment, names: Sequence[str]) -> str:
     """The snapshot's id. What is committed does not wait for a server that has gone: a new connection is tried once."""
     try:
-        return database.commands.snapshot(names[-1], None, moment=moment, migrations=names)
+        return database.commands.snapshot_around(moment, names)
     except ConnectionFailed:
         if moment.startswith("before"):
             raise
         database.session.reconnect()
-        return database.commands.snapshot(names[-1], None, moment=moment, migrations=names)
+        return database.commands.snapshot_around(moment, names)
 
 
 def after_sync(database: Database, names: Sequence[str]) -> tuple[str, ...]:
@@ -114,6 +121,8 @@ def verify(
     tuple
         The verification, or None with the warning that says why there is none.
     """
+    if database.session.rights.through_gate:
+        return _verify_through_gate(database, names[-1])
     after, warnings = take(database, "after rollback", names)
     try:
         if database.connection.closed:
@@ -124,11 +133,7 @@ def verify(
             database.session.reconnect()
             row = database.queries.verify_rollback(names, before, after, fingerprint)
     except (LockBusy, DatabaseError, ConnectionFailed) as error:
-        later = f"migrollback verify-rollback {shlex.quote(names[-1])} (in SQL: verify_last_rollback)"
-        return None, (
-            *warnings,
-            f"The rollback is done, but could not be verified: {error.message}. Verify it later: {later}",
-        )
+        return None, (*warnings, _not_verified(names[-1], error))
     found = verification_of(row)
     details = {
         "verdict": found.verdict,
@@ -147,6 +152,21 @@ def verify(
     except (LockBusy, DatabaseError, ConnectionFailed) as error:
         return found, (*warnings, f"The rollback is done and verified, but that could not be recorded: {error.message}")
     return found, warnings
+
+
+def _not_verified(name: str, error: MigrollbackError) -> str:
+    later = f"migrollback verify-rollback {shlex.quote(name)} (in SQL: verify_last_rollback)"
+    return f"The rollback is done, but could not be verified: {error.message}. Verify it later: {later}"
+
+
+def _verify_through_gate(database: Database, name: str) -> tuple[Verification | None, tuple[str, ...]]:
+    """As `verify`, where the database itself takes the snapshot and records what it found. Writes both."""
+    try:
+        if database.connection.closed:
+            database.session.reconnect()
+        return verification_of(database.gate.verify(name)), ()
+    except (LockBusy, DatabaseError, ConnectionFailed) as error:
+        return None, (_not_verified(name, error),)
 
 
 def verification_of(row: Mapping[str, Any]) -> Verification:

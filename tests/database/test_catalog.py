@@ -5,6 +5,7 @@ import pytest
 from watching import value
 
 import migrollback_nb as mr
+from migrollback_nb.core.frames.columns import EVENTS
 from migrollback_nb.database import installation, system_files
 from migrollback_nb.files.migration import parse
 
@@ -64,11 +65,28 @@ def test_every_function_pins_its_path_with_pg_temp_last(connection):
 def test_only_these_functions_run_with_their_owners_rights(connection):
     assert names(connection, f"SELECT p.proname {OURS} AND p.prosecdef ORDER BY p.proname") == [
         "approve_migration_request",
+        "attempt_through_gate",
+        "chain_through_gate",
         "list_migration_policies",
+        "lost_through_gate",
         "migration_requests",
+        "operator_gate",
+        "preview_through_gate",
+        "rehearse_through_gate",
         "request_migration_approval",
+        "roll_back_through_gate",
+        "snapshot_through_gate",
+        "start_through_gate",
+        "verify_through_gate",
         "withdraw_migration_request",
     ]
+
+
+def test_a_frame_of_events_knows_every_event(connection):
+    query = """SELECT m[1] FROM pg_constraint c
+               CROSS JOIN regexp_matches(pg_get_constraintdef(c.oid), $$'([a-z_]+)'$$, 'g') AS m
+               WHERE c.conname = 'migration_events_event_check'"""
+    assert sorted(names(connection, query)) == sorted(EVENTS)
 
 
 def test_no_function_is_public(connection):

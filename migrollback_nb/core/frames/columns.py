@@ -23,7 +23,9 @@ EVENTS = (
     "registered", "applied", "apply_failed", "rehearsed", "started", "statement_completed", "rolled_back", "failed",
     "refused", "resolved", "checklist_item", "history_changed", "snapshot_taken", "verified", "dependencies_recorded",
     "installed", "upgraded", "applied_again", "missing_in_ledger", "deploy_recorded", "marked_production",
-    "unmarked_production", "ledger_trust_changed", "proven", "dependency_dismissed",
+    "unmarked_production", "ledger_trust_changed", "proven", "dependency_dismissed", "snapshots_pruned",
+    "policy_changed", "approval_requested", "approval_given", "request_withdrawn", "broke_glass", "role_granted",
+    "role_revoked",
 )  # fmt: skip
 CHANGES = ("created", "changed", "reordered", "dropped")
 

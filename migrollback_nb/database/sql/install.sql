@@ -143,7 +143,10 @@ BEGIN
         callers := ARRAY(
             SELECT a.grantee FROM pg_proc p CROSS JOIN LATERAL aclexplode(p.proacl) a
              WHERE p.oid = ANY (routines_before) AND a.grantee NOT IN (0, our_owner) AND a.privilege_type = 'EXECUTE'
-             GROUP BY a.grantee HAVING count(DISTINCT p.oid) = cardinality(routines_before));
+               AND NOT p.prosecdef
+             GROUP BY a.grantee HAVING count(DISTINCT p.oid) = (SELECT count(*) FROM pg_proc o
+                                                                 WHERE o.oid = ANY (routines_before)
+                                                                   AND NOT o.prosecdef));
         readers := ARRAY(
             SELECT a.grantee FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
              WHERE c.oid = ANY (tables_before) AND a.grantee NOT IN (0, our_owner) AND a.privilege_type = 'SELECT'
@@ -202,9 +205,14 @@ BEGIN
             FROM unnest(new_objects) AS n (object)
             CROSS JOIN LATERAL unnest(CASE WHEN n.object LIKE 'TABLE %' THEN readers ELSE callers END) AS g (grantee)
             WHERE cardinality(routines_before) > 0
+              -- what runs with the owner's rights is granted by grant_migration_role() alone
+              AND NOT EXISTS (SELECT FROM pg_proc p
+                              WHERE p.prosecdef AND 'FUNCTION ' || p.oid::regprocedure::text = n.object
+                                AND p.pronamespace = 'migrollback_schema'::regnamespace)
         LOOP
             EXECUTE step.body;
         END LOOP;
+        PERFORM migrollback_schema.restore_migration_roles();
 
         -- The system's own row, its list of files, and the event ----------------------------------------------------
         FOR step IN

@@ -174,7 +174,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
     IF NEW.status = 'rolled_back' THEN
         NEW.rollback_at := coalesce(NEW.rollback_at, now());
-        NEW.rollback_by := coalesce(NEW.rollback_by, current_user);
+        NEW.rollback_by := coalesce(NEW.rollback_by, session_user);
     ELSE
         NEW.rollback_at := NULL;
         NEW.rollback_by := NULL;

@@ -197,6 +197,10 @@ BEGIN
             EXECUTE statement;
             path_left := pg_catalog.current_setting('search_path');
             PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+            -- after a SET of the SQL too
+            IF path_left !~ '\mpg_temp\M' THEN
+                path_left := coalesce(nullif(path_left, ''), 'pg_catalog') || ', pg_temp';
+            END IF;
             statement_ms := statement_ms || round(extract(epoch
                                                           FROM clock_timestamp() - statement_began)::numeric * 1000, 3);
             -- What is said to the client, and in which encoding, is no matter of the SQL: "... does not exist,

@@ -108,7 +108,7 @@ BEGIN
                                ELSE h.metadata END - from_file) || save_migration.metadata,
                    status = CASE WHEN h.status = 'rolled_back' THEN 'applied' ELSE h.status END,
                    applied_at = CASE WHEN h.status = 'rolled_back' THEN came_at ELSE h.applied_at END,
-                   applied_by = CASE WHEN h.status = 'rolled_back' THEN current_user ELSE h.applied_by END
+                   applied_by = CASE WHEN h.status = 'rolled_back' THEN session_user ELSE h.applied_by END
              WHERE h.id = old.id;
             DELETE FROM migrollback_schema.migration_dependencies d
              WHERE d.migration_name = save_migration.name AND d.depends_on <> ALL (save_migration.depends_on)

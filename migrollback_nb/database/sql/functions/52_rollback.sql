@@ -321,6 +321,15 @@ CREATE OR REPLACE FUNCTION migrollback_schema.execute_migration_rollback(
 RETURNS TABLE (success boolean, message text, sql_executed text)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
+    -- An operator has no right to the history, and rolls back all the same.
+    IF NOT has_table_privilege('migrollback_schema' || '.migration_history', 'UPDATE')
+       AND has_function_privilege('migrollback_schema' || '.operator_gate()', 'EXECUTE') THEN
+        RETURN QUERY
+        SELECT r.success, r.message, r.sql_executed FROM migrollback_schema.roll_back_through_gate(
+            ARRAY[name], dry_run, reason, preview, attempt_id, client, false, accept_loss, session_path,
+            session_settings, break_glass) r;
+        RETURN;
+    END IF;
     -- The specified columns have no room for the verdict; clients of ours show it themselves and call the other one.
     IF dry_run THEN
         RAISE NOTICE '%', (SELECT a.headline FROM migrollback_schema.assess_migration(name, otherwise_path) a);
@@ -340,6 +349,7 @@ COMMENT ON FUNCTION migrollback_schema.execute_migration_rollback(text, boolean,
     'which is put back when the SQL changes it; session_settings: what the session has (name -> value) where this '
     'transaction has a SET LOCAL; accept_loss: that rows or values go, or do not come back, is known and accepted: a '
     'database that is marked as production refuses it otherwise, and the event keeps what was accepted; break_glass: '
-    'without the approvals that a policy asks for, which needs a reason and leaves an event of its own. A refusal '
+    'without the approvals that a policy asks for, which needs a reason and leaves an event of its own. For an '
+    'operator, see grant_migration_role(), it calls roll_back_through_gate(). A refusal '
     '(message: the reason) or a failure (message: "Rollback failed: ...") comes back with success = false; a permanent '
     'error leaves status failed. A notice of a dry run says what assess_migration() says.';

@@ -1,0 +1,112 @@
+"""Auditors read everything and change nothing; operators execute what is registered, and have no other right."""
+
+import psycopg
+import pytest
+from watching import exists, value
+
+import migrollback_nb as mr
+
+UP, DOWN = "CREATE TABLE t (a int);", "DROP TABLE t;"
+CALL = "SELECT success, message FROM public.execute_migration_rollback('001_t', reason => 'INC-1')"
+
+
+@pytest.fixture
+def people(server, database_dsn):
+    """Two login roles of this test's own, as DSNs: bob and eve, and what they are called."""
+    names = {}
+    for person in ("bob", "eve"):
+        names[person] = f"{person}_{database_dsn.rpartition('dbname=')[2].split()[0]}".lower()
+        server.execute(f'CREATE ROLE "{names[person]}" LOGIN')
+    yield names
+    for name in names.values():
+        with psycopg.connect(database_dsn, autocommit=True) as connection:
+            connection.execute(f'DROP OWNED BY "{name}" CASCADE')
+        server.execute(f'DROP ROLE "{name}"')
+
+
+@pytest.fixture
+def as_person(database_dsn, people):
+    """Open a session of a person."""
+    opened = []
+
+    def connect(person, **options):
+        dsn = psycopg.conninfo.make_conninfo(database_dsn, user=people[person])
+        opened.append(psycopg.connect(dsn, autocommit=True, **options))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+def grant(session, kind, name):
+    return value(session, f"SELECT public.grant_migration_role('{name}', '{kind}')")
+
+
+def test_an_operator_rolls_back_in_psql_what_is_not_its_own(session, applied, people, as_person):
+    applied("001_t", UP, DOWN)
+    assert grant(session(), "operator", people["bob"]) is True
+    assert grant(session(), "operator", people["bob"]) is False
+    bob = as_person("bob")
+    assert bob.execute(CALL).fetchone() == (True, "Migration rolled back successfully")
+    assert not exists(session(), "t")
+    assert session().execute("SELECT rollback_by FROM migration_history WHERE migration_name = '001_t'").fetchone() == (
+        people["bob"],
+    )
+    assert session().execute(
+        "SELECT DISTINCT database_user FROM migration_events WHERE event = 'rolled_back'"
+    ).fetchall() == [(people["bob"],)]
+
+
+def test_an_operator_has_no_right_to_our_tables_and_few_functions(session, people):
+    grant(session(), "operator", people["bob"])
+    rights = """SELECT c.relname FROM migration_system_objects() s JOIN pg_class c ON c.oid = ANY (s.tables)
+                WHERE has_any_column_privilege(%(role)s, c.oid, 'SELECT, INSERT, UPDATE, REFERENCES')
+                   OR has_table_privilege(%(role)s, c.oid, 'DELETE, TRUNCATE, TRIGGER')"""
+    assert session().execute(rights, {"role": people["bob"]}).fetchall() == []
+
+
+@pytest.fixture
+def db_of(database_dsn, people, folder):
+    """Connect as a person."""
+    opened = []
+
+    def connect(person):
+        dsn = psycopg.conninfo.make_conninfo(database_dsn, user=people[person])
+        opened.append(mr.connect(dsn, dir=folder))
+        return opened[-1]
+
+    yield connect
+    for db in opened:
+        db.close()
+
+
+def test_an_operator_rolls_back_in_python(session, applied, people, db_of):
+    applied("001_t", UP, DOWN)
+    applied("002_u", "CREATE TABLE u (a int);", "DROP TABLE u;", depends_on=["001_t"])
+    grant(session(), "operator", people["bob"])
+    bob = db_of("bob")
+    assert not bob.check("001_t").can_rollback
+    assert bob.plan("001_t").steps == ("002_u", "001_t")
+    shown = bob.preview("001_t", chain=True)
+    done = bob.rollback("001_t", confirm="001_t", chain=True, preview=shown, reason="INC-1")
+    assert done.success
+    assert done.verification.verdict == "restored"
+    assert not exists(session(), "t")
+    told = session().execute(
+        "SELECT event, migration_name, database_user FROM migration_events WHERE event_number > (SELECT"
+        " max(event_number) FROM migration_events WHERE event IN ('role_granted')) ORDER BY event_number"
+    )
+    found = told.fetchall()
+    assert sorted(found) == sorted(
+        (event, name, people["bob"])
+        for event, name in [
+            ("snapshot_taken", "001_t"),
+            ("started", "002_u"),
+            ("started", "001_t"),
+            ("rolled_back", "002_u"),
+            ("rolled_back", "001_t"),
+            ("snapshot_taken", "001_t"),
+            ("verified", "001_t"),
+        ]
+    )
