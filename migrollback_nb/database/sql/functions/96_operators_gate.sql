@@ -27,8 +27,10 @@ CREATE OR REPLACE FUNCTION migrollback_schema.start_through_gate(
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
 BEGIN
-    PERFORM migrollback_schema.refuse_operator_session();
     PERFORM migrollback_schema.refuse_others_attempt(attempt_id);
+    IF migrollback_schema.operator_refusal(names) IS NOT NULL THEN
+        RETURN NULL;                    -- it does not begin: roll_back_through_gate() says why
+    END IF;
     RETURN migrollback_schema.start_migration_rollback(
         names, attempt_id, reason, migrollback_schema.operator_client(client),
         (SELECT jsonb_strip_nulls(jsonb_build_object(
@@ -36,11 +38,12 @@ BEGIN
                     'host', host(inet_server_addr()), 'port', inet_server_port()::text,
                     'server_version', current_setting('server_version'), 'fingerprint', preview,
                     'verdict', a.verdict, 'headline', a.headline, 'gate', 'operators'))
-           FROM migrollback_schema.assess_migrations(names, 'pg_catalog', NULL::jsonb, NULL::text) a));
+           FROM migrollback_schema.assess_migrations(names, 'pg_catalog', NULL::jsonb, NULL::text) a), false);
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.start_through_gate(text[], uuid, text, text, text) IS
     'Writes the events started of an operator''s rollback, to be committed before it begins; what they say of the '
-    'database and of what is known beforehand, the database says itself. Returns the number of the last.';
+    'database and of what is known beforehand, the database says itself. Returns the number of the last, or NULL where '
+    'it is refused, which roll_back_through_gate() then says.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.roll_back_through_gate(
     names text[], dry_run boolean DEFAULT false, reason text DEFAULT NULL, preview text DEFAULT NULL,
