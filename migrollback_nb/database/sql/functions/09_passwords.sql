@@ -47,8 +47,8 @@ DECLARE
     arguments boolean := false;
     part      record;
 BEGIN
-    IF words !~* 'password|://' THEN
-        RETURN words;
+    IF (words ~* 'password|://') IS NOT TRUE THEN
+        RETURN words;                   -- NULL too: a reason that was not given is none
     END IF;
     words := regexp_replace(words, $re$(://[^:/@\s'"]*:)[^\s'"/]+@$re$, '\1***@', 'g');
     words := regexp_replace(words, $re$([?&]\w*password=)[^&\s'"]+$re$, '\1***', 'gi');
