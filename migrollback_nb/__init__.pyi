@@ -58,6 +58,10 @@ from .database.settings import Timeouts
 from .display.graph.picture import Graph
 from .files.formats import parse
 from .files.migration import MigrationFile
+from .fleet.fleet import Fleet
+from .fleet.plan import FleetPlan
+from .fleet.results import FleetResult, TargetResult
+from .fleet.targets import FleetTarget
 from .history.compare import compare
 from .history.meanings import columns
 from .migrations import Migrations, connect
@@ -85,6 +89,10 @@ __all__ = [
     "DismissResult",
     "DoctorResult",
     "Effect",
+    "Fleet",
+    "FleetPlan",
+    "FleetResult",
+    "FleetTarget",
     "Foreseen",
     "ForeseenLock",
     "Graph",
@@ -120,6 +128,7 @@ __all__ = [
     "Status",
     "SyncResult",
     "Target",
+    "TargetResult",
     "Template",
     "Timeouts",
     "UsageError",

@@ -224,6 +224,7 @@ def world(name: str, work: Path, server: Callable[[str], str], programs: list[Pa
         "COLUMNS": "160",
         "PYTHONIOENCODING": "utf-8",
         "TZ": "UTC",
+        "MIGROLLBACK_STATE": str(work / "runs"),
     }
     dsn = ""
     if name != "embedded":

@@ -79,6 +79,9 @@ COMMANDS: dict[str, list[str]] = {
     "verify": ["verify", TAGS],
     "runbook": ["runbook", TAGS, "--ticket", "INC-42", "--into", "{work}"],
     "report": ["report", SETTINGS, "--file", "{work}/report.html"],
+    "fleet status": ["fleet", "status", "--targets", "{work}/targets.toml"],
+    "fleet rollback --dry-run": ["fleet", "rollback", TAGS, "--targets", "{work}/targets.toml", "--dry-run"],
+    "fleet rollback": ["fleet", "rollback", TAGS, "--targets", "{work}/targets.toml", "--confirm", TAGS],
 }
 
 
@@ -90,18 +93,20 @@ def own_server() -> Iterator[Path]:
     short = "/var/tmp"  # noqa: S108  # mkdtemp makes a folder of its own in it
     base = Path(tempfile.mkdtemp(prefix="mrd", dir=short if Path(short).is_dir() else None))
     base.chmod(0o755)
-    before = os.environ.get(embedded.FOLDER_VARIABLE)
-    os.environ[embedded.FOLDER_VARIABLE] = str(base)
+    own = {embedded.FOLDER_VARIABLE: str(base), "MIGROLLBACK_STATE": str(base / "runs")}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ |= own
     work = base / "work"
     work.mkdir()
     try:
         yield work
     finally:
         embedded.stop()
-        if before is None:
-            del os.environ[embedded.FOLDER_VARIABLE]
-        else:
-            os.environ[embedded.FOLDER_VARIABLE] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
         shutil.rmtree(base)
 
 
@@ -119,11 +124,14 @@ def collect() -> Facts:
     with own_server() as work:
         folder = work / "migrations"
         demo.load("embedded", folder).close()
-        where = ["--dsn", embedded.start(demo.DATABASE), "--dir", str(folder), "--format", "json"]
+        common = ["--dir", str(folder), "--format", "json"]
+        dsn = embedded.start(demo.DATABASE)
+        (work / "targets.toml").write_text(f'[[target]]\nname = "shop-eu"\ndsn = "{dsn}"\n', encoding="utf-8")
         outputs = {}
         for title, words in COMMANDS.items():
             out, err = io.StringIO(), io.StringIO()
-            status = cli.run([*(word.format(work=work) for word in words), *where], out, err)
+            where = [] if words[0] == "fleet" else ["--dsn", dsn]  # the file of targets names its databases
+            status = cli.run([*(word.format(work=work) for word in words), *common, *where], out, err)
             shown = " ".join(_quoted(word.format(work=".")) for word in words)
             outputs[title] = {
                 "command": f"migrollback {shown} --format json",

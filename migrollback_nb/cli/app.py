@@ -10,7 +10,7 @@ from contextlib import ExitStack, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from migrollback_nb.cli.arguments import COMMON
-from migrollback_nb.cli.command import Call, Command, common
+from migrollback_nb.cli.command import Call, Command, common, given_timeouts
 from migrollback_nb.cli.commands import COMMANDS, get_parser
 from migrollback_nb.cli.paths import take_names
 from migrollback_nb.cli.terminal import print_result
@@ -141,12 +141,6 @@ def open_migrations(args: argparse.Namespace, *, interface: str = "cli") -> Migr
         timeouts=Timeouts(**given_timeouts(args)),
         interface=interface,
     )
-
-
-def given_timeouts(args: argparse.Namespace) -> dict[str, Any]:
-    """The timeouts that were given, for `Timeouts`; pure."""
-    names = ("lock_timeout", "statement_timeout")
-    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
 # -- what is done ------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ TASKS = {
     "know": ("Know, before anything changes", "migrollback rehearse 20250120_add_user_settings"),
     "do": ("Do", 'migrollback rollback 20250120_add_user_settings --reason "INC-42"'),
     "look back": ("Look back", "migrollback history --since 7d --status rolled_back"),
+    "many": ("Many databases at once", "migrollback fleet status --targets targets.toml"),
     "set up": ("Set up", "migrollback install --dsn postgresql://user@host/database"),
 }
 
@@ -196,3 +197,9 @@ class Call:
 def common(args: argparse.Namespace, name: str) -> str | None:
     """The value of a common option; None where it was not given, for it has no default."""
     return getattr(args, name, None)
+
+
+def given_timeouts(args: argparse.Namespace) -> dict[str, Any]:
+    """The timeouts that were given, for `Timeouts`; pure."""
+    names = ("lock_timeout", "statement_timeout")
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}

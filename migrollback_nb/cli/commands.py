@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from migrollback_nb.cli import actions, arguments, listings, tables
+from migrollback_nb.cli import actions, arguments, fleet, listings, tables
 from migrollback_nb.cli.command import FORMATS, Call, Command
 from migrollback_nb.cli.parser import build_parser
 from migrollback_nb.core.html import visible
@@ -282,6 +282,20 @@ _TABLE = (
         example="migrollback report 20250120_add_user_settings",
         arguments=arguments.REPORT,
         run=lambda call: str(call.db.report(call.args.name, call.args.file)),
+    ),
+    Command(
+        name="fleet",
+        help="ask many databases at once, and roll back or apply in all of them, wave after wave",
+        more=(
+            "A wave starts only when the one before is done and verified. Exit status: 0 all done, 1 a failure, 3"
+            " refused."
+        ),
+        task="many",
+        example="migrollback fleet status --targets targets.toml",
+        arguments=fleet.ARGUMENTS,
+        run=fleet.run,
+        show=fleet.show,
+        status=fleet.status,
     ),
     Command(
         name="install",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrollback_nb.cli import app
 from migrollback_nb.cli.arguments import COMMON
-from migrollback_nb.cli.command import FORMATS, Call, common
+from migrollback_nb.cli.command import FORMATS, Call, common, given_timeouts
 from migrollback_nb.cli.commands import COMMANDS, get_parser
 from migrollback_nb.cli.paths import take_names
 from migrollback_nb.core.errors import MigrollbackError, UsageError
@@ -195,7 +195,7 @@ class Magic:
             print(f"Connected to {self._db.target}")
         # only of a connection that was had: a slip must not stay
         self._options = options
-        self._db.database.session.timeouts = Timeouts(**app.given_timeouts(args))
+        self._db.database.session.timeouts = Timeouts(**given_timeouts(args))
         return self._db
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 
@@ -82,26 +84,15 @@ def _from_environment() -> tuple[str, str]:
     raise UsageError("No database was named", hint=HOW_TO_CONNECT)
 
 
-def open_connection(
+def connection_options(
     dsn: str, *, found_in: str = "the DSN that was given", application_name: str = "migrollback_nb"
-) -> psycopg.Connection:
-    """Open a connection in autocommit mode; writes nothing.
-
-    Parameters
-    ----------
-    dsn : str
-        As libpq reads it.
-    found_in : str
-        What an error calls it instead of printing it.
-    application_name : str
-        What other sessions see of us, unless the DSN names its own.
+) -> dict[str, Any]:
+    """What psycopg is given for a DSN: its own parts, and what every connection of ours has; pure.
 
     Raises
     ------
     UsageError
         When the DSN cannot be understood. It is not printed: it may hold a password.
-    ConnectionFailed
-        When there is no answer, or a no.
     """
     scheme, separator, rest = dsn.partition("://")
     malformed = UsageError(
@@ -128,21 +119,54 @@ def open_connection(
     options.setdefault("client_encoding", "UTF8")
     # A half-open connection must not hang for ever in the worst hour of the year.
     options.setdefault("connect_timeout", 10)
+    # prepare_threshold: a pooler in transaction mode (Supabase's) hands our next transaction to another server session
+    return options | {"autocommit": True, "prepare_threshold": None}
+
+
+def without_password(dsn: str) -> str:
+    """A DSN that can be kept: its password, if any, has to come from a password file then; pure."""
+    options = {key: value for key, value in connection_options(dsn).items() if isinstance(value, str)}
+    return psycopg.conninfo.make_conninfo(**{key: value for key, value in options.items() if key != "password"})
+
+
+def refused(error: psycopg.Error, options: Mapping[str, Any], *, found_in: str) -> ConnectionFailed:
+    """What is said of a connection that could not be opened, without its password; pure."""
+    said = str(error).strip().splitlines()
+    text = "; ".join(line.strip() for line in said if line.strip()) or type(error).__name__
+    if password := options.get("password"):
+        text = text.replace(str(password), "***")
+    return ConnectionFailed(
+        f"No connection by {found_in}: {text}",
+        hint="Check that the server runs and that host, port, user and database are right.",
+    )
+
+
+def open_connection(
+    dsn: str, *, found_in: str = "the DSN that was given", application_name: str = "migrollback_nb"
+) -> psycopg.Connection:
+    """Open a connection in autocommit mode; writes nothing.
+
+    Parameters
+    ----------
+    dsn : str
+        As libpq reads it.
+    found_in : str
+        What an error calls it instead of printing it.
+    application_name : str
+        What other sessions see of us, unless the DSN names its own.
+
+    Raises
+    ------
+    UsageError
+        When the DSN cannot be understood. It is not printed: it may hold a password.
+    ConnectionFailed
+        When there is no answer, or a no.
+    """
+    options = connection_options(dsn, found_in=found_in, application_name=application_name)
     try:
-        # prepare_threshold: a pooler in transaction mode (Supabase's) hands our next transaction to another server
-        # session
-        # the stubs name each option, a dict of them is looser
-        connection = psycopg.connect(**options, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]
+        connection = psycopg.connect(**options)
     except psycopg.Error as error:
-        said = str(error).strip().splitlines()
-        text = "; ".join(line.strip() for line in said if line.strip()) or type(error).__name__
-        password = options.get("password")
-        if password:
-            text = text.replace(str(password), "***")
-        raise ConnectionFailed(
-            f"No connection by {found_in}: {text}",
-            hint="Check that the server runs and that host, port, user and database are right.",
-        ) from None
+        raise refused(error, options, found_in=found_in) from None
     if not (connection.info.parameter_status("DateStyle") or "ISO").startswith("ISO"):
         # psycopg reads no other; a role or database may have been given one
         connection.execute("SET DateStyle = ISO")

@@ -27,6 +27,10 @@ class Lookups:
         """Rows of unfinished_schema_objects() on which no other session is at work. Does not write."""
         return [row for row in self._session.call("unfinished_schema_objects") if not row["in_progress"]]
 
+    def schema_objects(self) -> list[Row]:
+        """Rows of schema_objects(): kind, identity and definition of every object now. Does not write."""
+        return self._session.call("schema_objects")
+
     def times_in_deploy_ledgers(self, migrations: Sequence[dict[str, Any]]) -> list[Row]:
         """Rows of migration_times_in_deploy_ledgers() for migrations by name, version and tool. Does not write."""
         return self._session.call(

@@ -84,7 +84,8 @@ def test_it_begins_with_its_one_question_and_names_no_password(path: Path) -> No
     assert values["connection_env"] == "MIGROLLBACK_DSN"
     assert values["service"] is None
     assert "://" not in path.read_text(encoding="utf-8")
-    assert "".join(code[-1]["source"]) == "db.close()"
+    if path.stem != "20_fleet":  # which opens each of its databases for one question
+        assert "".join(code[-1]["source"]) == "db.close()"
 
 
 @pytest.fixture

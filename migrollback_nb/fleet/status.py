@@ -1,0 +1,103 @@
+"""How each target of a fleet stands, in one round trip each over asynchronous connections. Does not write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from migrollback_nb.core.errors import MigrollbackError, NotInstalled, from_sqlstate
+from migrollback_nb.database.connection import connection_options, find_dsn, refused
+from migrollback_nb.database.presence import SQLSTATES, VERSIONS, InstalledSystem
+from migrollback_nb.fleet import engine
+from migrollback_nb.fleet.plan import one_line_of, status_of
+
+if TYPE_CHECKING:
+    from migrollback_nb.fleet.targets import FleetTarget
+
+#: What is said of a target, after its name, status and message.
+COLUMNS = ("applied", "rolled_back", "failed", "last_applied", "last_applied_at", "production", "server_version")
+
+_COUNTS: LiteralString = """
+SELECT pg_catalog.count(*) FILTER (WHERE h.status = 'applied') AS applied,
+       pg_catalog.count(*) FILTER (WHERE h.status = 'rolled_back') AS rolled_back,
+       pg_catalog.count(*) FILTER (WHERE h.status = 'failed') AS failed,
+       (SELECT l.migration_name FROM {schema}.migration_history l
+         WHERE l.status = 'applied' AND coalesce(l.metadata ->> 'system', '') <> 'true'
+         ORDER BY l.applied_at DESC, l.id DESC LIMIT 1) AS last_applied,
+       pg_catalog.max(h.applied_at) FILTER (WHERE h.status = 'applied') AS last_applied_at,
+       pg_catalog.current_setting('server_version') AS server_version,
+       {schema}.is_production_database() AS production
+  FROM {schema}.migration_history h WHERE coalesce(h.metadata ->> 'system', '') <> 'true'
+"""
+
+
+def status_rows(targets: Sequence[FleetTarget], *, schema: str, parallel: int, patience: float) -> list[dict[str, Any]]:
+    """One row for each target: target, status, message, and `COLUMNS` where it answered. Does not write."""
+    message = b"; ".join(
+        (
+            b"BEGIN READ ONLY; SET LOCAL search_path = pg_catalog, pg_temp",
+            _text(VERSIONS, schema),
+            _text(_COUNTS, schema),
+            b"COMMIT",
+        )
+    )
+
+    async def ask_all() -> list[dict[str, Any]]:
+        places = asyncio.Semaphore(max(1, parallel))
+
+        async def ask(target: FleetTarget) -> dict[str, Any]:
+            async with places:
+                head: dict[str, Any] = {"target": target.name, "status": "answered", "message": None}
+                try:
+                    return head | await asyncio.wait_for(_one(target, message, schema), patience)
+                except MigrollbackError as error:
+                    return head | {"status": status_of(error), "message": one_line_of(error)}
+                except TimeoutError:
+                    return head | {"status": "late", "message": f"No answer within {patience:g} s"}
+
+        return list(await asyncio.gather(*(ask(target) for target in targets)))
+
+    return engine.run(ask_all)
+
+
+async def _one(target: FleetTarget, message: bytes, schema: str) -> dict[str, Any]:
+    dsn, where = find_dsn(target.dsn, service=target.service, env=target.env)
+    if dsn == "embedded" or dsn.startswith("embedded/"):
+        from migrollback_nb.servers import embedded
+
+        dsn = await asyncio.to_thread(embedded.start, dsn.partition("/")[2] or "postgres")
+    options = connection_options(dsn, found_in=where)
+    try:
+        connection = await psycopg.AsyncConnection.connect(**options)
+    except psycopg.Error as error:
+        raise refused(error, options, found_in=where) from None
+    async with connection:
+        try:
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(message, prepare=False)
+            found = []
+            while True:
+                if cursor.description is not None:
+                    found.append(await cursor.fetchall())
+                if not cursor.nextset():
+                    break
+        except psycopg.Error as error:
+            if error.sqlstate in SQLSTATES:
+                database = connection.info.dbname
+                raise NotInstalled(
+                    f"The rollback system is not installed in schema {schema} of database {database}",
+                    hint="Run migrollback install there.",
+                ) from error
+            raise from_sqlstate(error.sqlstate, error.diag.message_primary or "unknown error") from error
+        versions, (counts,) = found
+        InstalledSystem.from_rows(versions).refuse_other_version()
+        return counts
+
+
+def _text(text: LiteralString, schema: str) -> bytes:
+    return sql.SQL(text).format(schema=sql.Identifier(schema)).as_bytes(None)
