@@ -40,6 +40,7 @@ from .core.results import (
     NothingToRollBack,
     Plan,
     Preview,
+    ProgramSql,
     Proof,
     PruneResult,
     RecordResult,
@@ -53,6 +54,7 @@ from .core.results import (
     Target,
     Template,
     Verification,
+    WrittenSql,
 )
 from .database.settings import Timeouts
 from .display.graph.picture import Graph
@@ -67,6 +69,7 @@ from .history.meanings import columns
 from .migrations import Migrations, connect
 from .operations.audit_file import check_audit_log
 from .replay.folder import template, verify
+from .replay.render import render
 from .runbook.checklist import Checklist
 from .runbook.run import RunbookState
 
@@ -113,6 +116,7 @@ __all__ = [
     "OlderSystem",
     "Plan",
     "Preview",
+    "ProgramSql",
     "Proof",
     "PruneResult",
     "RecordResult",
@@ -133,12 +137,14 @@ __all__ = [
     "Timeouts",
     "UsageError",
     "Verification",
+    "WrittenSql",
     "check_audit_log",
     "columns",
     "compare",
     "connect",
     "panels",
     "parse",
+    "render",
     "template",
     "verify",
 ]

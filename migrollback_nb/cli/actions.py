@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         SyncResult,
         Template,
         Verification,
+        WrittenSql,
     )
 
 
@@ -275,6 +276,14 @@ def template(call: Call) -> Template:
     from migrollback_nb.replay import folder
 
     return folder.template(common(args, "dir"), args.name, **where)
+
+
+def render(call: Call) -> WrittenSql:
+    """Write the SQL of programs, as their tool renders it. Writes files; runs the tool."""
+    from migrollback_nb.replay.render import render as rendered
+
+    with call.bar() as progress:
+        return rendered(common(call.args, "dir"), command=call.args.passed_on, on=call.args.on, progress=progress)
 
 
 def runbook(call: Call) -> Any:

@@ -110,6 +110,12 @@ _TO_DEPLOY = _deploy(
 
 REGISTER = (_NAME,)
 
+RENDER = (
+    argument(
+        "--on", metavar="DSN", help="of Django: server on which its scratch database is made; else the embedded one"
+    ),
+)
+
 CHECK = (
     _NAME,
     argument(

@@ -137,6 +137,20 @@ _TABLE = (
         status=_unless(lambda made: made.proof is None or made.proof.grade in ("restores", "loses_data")),
     ),
     Command(
+        name="render",
+        help="write the SQL of migrations of Alembic or Django, as the tool itself renders it, both ways",
+        more=(
+            "It writes NAME.up.sql and NAME.rollback.sql where --rollbacks says. After -- may stand how the tool is"
+            " called: -- poetry run alembic. It needs no database."
+        ),
+        task="set up",
+        example="migrollback render --dir alembic/versions --rollbacks rollbacks",
+        arguments=arguments.RENDER,
+        run=actions.render,
+        status=_unless(lambda written: written.success),
+        runs_another=True,
+    ),
+    Command(
         name="verify",
         help="try every rollback of the folder on a scratch database and grade what it restores",
         task="know",

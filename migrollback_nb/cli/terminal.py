@@ -235,6 +235,17 @@ def _template(result: results.Template, out: TextIO, _: TextIO) -> None:
         out.writelines(f"   {visible(line)}\n" for told in result.proof.lines() for line in told.splitlines())
 
 
+def _written(result: results.WrittenSql, out: TextIO, err: TextIO) -> None:
+    """Which files were written, and for which migrations there is none, and why."""
+    for one in result.migrations:
+        mark, what = ("✅", one.rollback) if one.rollback is not None else ("❌", one.reason)
+        out.write(f"{mark} {visible(one.migration_name)}: {visible(what or '')}\n")
+        out.writelines(f"   ⚠️ {visible(remark)}\n" for remark in one.remarks)
+    done = sum(one.rollback is not None for one in result.migrations)
+    out.write(f"\nWhat undoes {done} of {len(result.migrations)} migrations is written\n")
+    err.write("" if not done else "Read it before you rely on it, then: migrollback sync\n")
+
+
 def _installed(result: results.InstallResult, out: TextIO, err: TextIO) -> None:
     """What was installed, marked, closed, and found in the way."""
     out.write(f"✅ Rollback system {result.what} (schema {visible(result.target.schema)})\n")
@@ -401,6 +412,7 @@ _SHOWN: dict[str, Show] = {
     "RecordResult": _recorded,
     "DismissResult": _dismissed,
     "Template": _template,
+    "WrittenSql": _written,
     "InstallResult": _installed,
     "Plan": _plan,
     "RunbookFiles": _runbook_files,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from migrollback_nb.core.results.foreseen import Foreseen, ForeseenLock
     from migrollback_nb.core.results.lost_rows import LostRows
+    from migrollback_nb.core.results.program_sql import ProgramSql, WrittenSql
     from migrollback_nb.core.results.progress import RollbackProgress
     from migrollback_nb.core.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.core.results.rehearsal import Rehearsal
@@ -66,6 +67,7 @@ _HOME = {
     "Notice": "target",
     "Plan": "check",
     "Preview": "check",
+    "ProgramSql": "program_sql",
     "Proof": "proof",
     "PruneResult": "system",
     "DismissResult": "dependencies",
@@ -82,6 +84,7 @@ _HOME = {
     "Target": "target",
     "Template": "files",
     "Verification": "verification",
+    "WrittenSql": "program_sql",
 }
 
 __all__ = [
@@ -111,6 +114,7 @@ __all__ = [
     "Notice",
     "Plan",
     "Preview",
+    "ProgramSql",
     "Proof",
     "PruneResult",
     "RecordResult",
@@ -126,6 +130,7 @@ __all__ = [
     "Target",
     "Template",
     "Verification",
+    "WrittenSql",
     "json_value",
     "to_json",
 ]
