@@ -203,7 +203,7 @@ def _print_error(error: MigrollbackError | Interrupted, call: Call) -> None:
 
 def _as_json(error: MigrollbackError | Interrupted, args: argparse.Namespace) -> dict[str, Any]:
     if args.command == "rollback":
-        name = getattr(error, "migration_name", None) or getattr(args, "name", None)
+        name = getattr(error, "migration_name", None) or next(iter(args.names), None)
         body: dict[str, Any] = {
             "success": False,
             "message": error.message,
@@ -212,7 +212,7 @@ def _as_json(error: MigrollbackError | Interrupted, args: argparse.Namespace) ->
         }
         if isinstance(error, Refused):
             body |= {"dependent_migrations": list(error.dependents)}
-        elif isinstance(error, Interrupted):
+        if isinstance(error, Interrupted) or error.done:
             body |= {"rolled_back": list(error.done)}
     elif args.command == "check" and isinstance(error, MigrationNotFound):
         body = results.CheckResult(

@@ -26,17 +26,29 @@ class NontransactionalCommands:
         self._attempts = attempts
 
     def rollback(
-        self, name: str, *, reason: str | None = None, preview: str | None = None, accept_loss: bool = False
+        self,
+        name: str,
+        *,
+        reason: str | None = None,
+        preview: str | None = None,
+        accept_loss: bool = False,
+        known: Row | None = None,
+        attempt_id: str | None = None,
     ) -> ExecutionResult:
-        """Roll one migration back statement by statement, resuming where an interrupted run stopped. Writes."""
+        """Roll one migration back statement by statement, resuming where an interrupted run stopped. Writes.
+
+        `known` and `attempt_id` are those of `Commands.rollback`.
+        """
         run = Run(name=name, direction="rollback", attempt_id="")
 
         def attempt(_: str) -> ExecutionResult:
             nonlocal run
-            run = Run(name=name, direction="rollback", attempt_id=self._attempts.new())
+            run = Run(name=name, direction="rollback", attempt_id=self._attempts.new(attempt_id))
             self._session.notice_log.keep()
             try:
-                rows, details = self._rollback_statements(run, reason=reason, preview=preview, accept_loss=accept_loss)
+                rows, details = self._rollback_statements(
+                    run, reason=reason, preview=preview, accept_loss=accept_loss, known=known or {}
+                )
             except errors.ConnectionFailed as lost:
                 rows, details = self._after_lost_rollback(run, lost, reason=reason)
             return ExecutionResult(
@@ -50,33 +62,13 @@ class NontransactionalCommands:
         return retrying(self._session, attempt, may_repeat=lambda: run.may_begin_again)
 
     def _rollback_statements(
-        self, run: Run, *, reason: str | None, preview: str | None, accept_loss: bool
+        self, run: Run, *, reason: str | None, preview: str | None, accept_loss: bool, known: Row
     ) -> tuple[list[Row], dict[str, Row]]:
         name, attempt_id = run.name, run.attempt_id
         with gate_held(self._session) as holder:
-            check = Queries(holder).can_rollback(name)
-            losses = holder.call(
-                "production_losses",
-                names=[name],
-                otherwise_path=self._queries.effective_search_path(),
-                accept_loss=accept_loss,
-            )[0]
-            run.accepted_loss = losses["accepted"]
-            refusal = (
-                cast("str | None", holder.call_value("production_refusal", reason=reason)) or losses["refusal"]
-                if check["can_rollback"]
-                else check["reason"]
-            )
-            if preview is not None:
-                refusal = (
-                    cast(
-                        "str | None",
-                        holder.call_value(
-                            "changed_since_preview", preview=preview, now=self._queries.fingerprint([name])
-                        ),
-                    )
-                    or refusal
-                )
+            if before := holder.call("ended_attempt", attempt_id=attempt_id, names=[name]):
+                return before, {}
+            refusal = self._refusal(holder, run, reason=reason, preview=preview, accept_loss=accept_loss)
             if refusal is not None:
                 holder.call(
                     "add_migration_event",
@@ -105,7 +97,7 @@ class NontransactionalCommands:
                 attempt_id=attempt_id,
                 reason=reason,
                 client=self._session.client,
-                target=Jsonb(self._session.target.to_dict()),
+                target=Jsonb(self._session.target.to_dict() | known),
             )
             before_statements(holder)
             failure = StatementRunner(self._session, holder).run(
@@ -129,6 +121,34 @@ class NontransactionalCommands:
                 ], {name: failure}
             rows = holder.call("finish_migration_rollback", **run.ending(reason, self._session.client))
         return rows, run.details()
+
+    def _refusal(
+        self, holder: Session, run: Run, *, reason: str | None, preview: str | None, accept_loss: bool
+    ) -> str | None:
+        """Why it may not run, under the lock; None where it may. Keeps in the run which losses were accepted."""
+        name = run.name
+        check = Queries(holder).can_rollback(name)
+        losses = holder.call(
+            "production_losses",
+            names=[name],
+            otherwise_path=self._queries.effective_search_path(),
+            accept_loss=accept_loss,
+        )[0]
+        run.accepted_loss = losses["accepted"]
+        refusal = (
+            cast("str | None", holder.call_value("production_refusal", reason=reason)) or losses["refusal"]
+            if check["can_rollback"]
+            else check["reason"]
+        )
+        if preview is not None:
+            refusal = (
+                cast(
+                    "str | None",
+                    holder.call_value("changed_since_preview", preview=preview, now=self._queries.fingerprint([name])),
+                )
+                or refusal
+            )
+        return refusal
 
     def _after_lost_rollback(
         self, run: Run, lost: errors.ConnectionFailed, *, reason: str | None

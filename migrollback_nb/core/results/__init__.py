@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from migrollback_nb.core.results.rehearsal import Rehearsal
     from migrollback_nb.core.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
-    from migrollback_nb.core.results.selection import ClosedSelection
+    from migrollback_nb.core.results.selection import ClosedSelection, Range
     from migrollback_nb.core.results.system import InstallResult, NotOurs, PruneResult
     from migrollback_nb.core.results.target import Notice, Status, Target
     from migrollback_nb.core.results.verification import Verification
@@ -71,6 +71,7 @@ _HOME = {
     "Proof": "proof",
     "PruneResult": "system",
     "DismissResult": "dependencies",
+    "Range": "selection",
     "RecordResult": "dependencies",
     "RegisterResult": "files",
     "Rehearsal": "rehearsal",
@@ -117,6 +118,7 @@ __all__ = [
     "ProgramSql",
     "Proof",
     "PruneResult",
+    "Range",
     "RecordResult",
     "RegisterResult",
     "Rehearsal",
