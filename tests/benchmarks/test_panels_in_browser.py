@@ -132,7 +132,7 @@ def test_from_run_to_the_painted_panel(
     row = (
         ".migrollback-history-body .migrollback-history-row"
         if kind == "HistoryPanel"
-        else ".migrollback-graph svg g.node"
+        else "g.node"
     )
     painted, of_kernel, searched = [], [], []
     for _ in range(6):
