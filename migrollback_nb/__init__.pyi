@@ -22,6 +22,8 @@ from .core.errors import (
 )
 from .core.results import (
     ApplyResult,
+    ApprovalRequest,
+    Approvals,
     Assessment,
     AuditFinding,
     AuditResult,
@@ -39,8 +41,8 @@ from .core.results import (
     MigrationProof,
     NothingToRollBack,
     Plan,
+    PolicyChange,
     Preview,
-    ProgramSql,
     Proof,
     PruneResult,
     RecordResult,
@@ -54,7 +56,6 @@ from .core.results import (
     Target,
     Template,
     Verification,
-    WrittenSql,
 )
 from .database.settings import Timeouts
 from .display.graph.picture import Graph
@@ -69,7 +70,6 @@ from .history.meanings import columns
 from .migrations import Migrations, connect
 from .operations.audit_file import check_audit_log
 from .replay.folder import template, verify
-from .replay.render import render
 from .runbook.checklist import Checklist
 from .runbook.run import RunbookState
 
@@ -78,6 +78,8 @@ __version__: str
 __all__ = [
     "ApplyFailed",
     "ApplyResult",
+    "ApprovalRequest",
+    "Approvals",
     "Assessment",
     "AuditFinding",
     "AuditResult",
@@ -115,8 +117,8 @@ __all__ = [
     "NothingToRollBack",
     "OlderSystem",
     "Plan",
+    "PolicyChange",
     "Preview",
-    "ProgramSql",
     "Proof",
     "PruneResult",
     "RecordResult",
@@ -137,14 +139,12 @@ __all__ = [
     "Timeouts",
     "UsageError",
     "Verification",
-    "WrittenSql",
     "check_audit_log",
     "columns",
     "compare",
     "connect",
     "panels",
     "parse",
-    "render",
     "template",
     "verify",
 ]

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import psycopg
+
 import migrollback_nb
 from migrollback_nb import cli, connect
 from migrollback_nb.cli import demo
@@ -71,6 +73,10 @@ COMMANDS: dict[str, list[str]] = {
     "rollback (refused)": ["rollback", "20250110_base_shop", "--confirm", "20250110_base_shop"],
     "rollback (failed)": ["rollback", demo.FAILING, "--confirm", demo.FAILING],
     "resolve": ["resolve", demo.FAILING, "--as", "applied", "--reason", "Looked: nothing was changed"],
+    "policy": ["policy", "losses", "--approvals", "1", "--if", "loses", "--target", "*tags"],
+    "request": ["request", TAGS, "--reason", "INC-42"],
+    "approve": ["approve", "{request}", "--confirm", TAGS],
+    "approvals": ["approvals"],
     "events": ["events", demo.FAILING],
     "events --verify": ["events", "--verify"],
     "audit": ["audit"],
@@ -127,12 +133,15 @@ def collect() -> Facts:
         common = ["--dir", str(folder), "--format", "json"]
         dsn = embedded.start(demo.DATABASE)
         (work / "targets.toml").write_text(f'[[target]]\nname = "shop-eu"\ndsn = "{dsn}"\n', encoding="utf-8")
-        outputs = {}
+        outputs: dict[str, Any] = {}
         for title, words in COMMANDS.items():
             out, err = io.StringIO(), io.StringIO()
-            where = [] if words[0] == "fleet" else ["--dsn", dsn]  # the file of targets names its databases
-            status = cli.run([*(word.format(work=work) for word in words), *common, *where], out, err)
-            shown = " ".join(_quoted(word.format(work=".")) for word in words)
+            request = json.loads(outputs["request"]["output"])["request"] if "request" in outputs else ""
+            given = [word.format(work=work, request=request) for word in words]
+            if words[0] != "fleet":  # the file of targets names its databases
+                given += ["--dsn", _of_another(dsn) if title == "approve" else dsn]
+            status = cli.run([*given, *common], out, err)
+            shown = " ".join(_quoted(word.format(work=".", request=request)) for word in words)
             outputs[title] = {
                 "command": f"migrollback {shown} --format json",
                 "exit": status,
@@ -140,6 +149,13 @@ def collect() -> Facts:
             }
         with connect(embedded.start(demo.DATABASE)) as db:
             return catalog(db.database.connection) | {"outputs": outputs}
+
+
+def _of_another(dsn: str) -> str:
+    """DSN of the same database for another person, who may approve there. Writes the role."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE ROLE bob LOGIN SUPERUSER")
+    return psycopg.conninfo.make_conninfo(dsn, user="bob")
 
 
 def _rows(connection: Any, query: str) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ COMMON = (
 )
 
 _NAME = argument("name", metavar="NAME", migration=True, help="the migration: its name, or the path of its file")
-CHAIN = argument("--chain", action="store_true", help="with all that must be rolled back before it")
+_CHAIN = argument("--chain", action="store_true", help="with all that must be rolled back before it")
 _OWN_SERVER = argument(
     "--own-server",
     action="store_true",
@@ -68,7 +68,7 @@ _PRELUDE = argument(
         " supabase: a stand-in for Supabase's schemas, roles and extensions (variable MIGROLLBACK_PRELUDE)"
     ),
 )
-TIMEOUTS = (
+_TIMEOUTS = (
     argument(
         "--lock-timeout", metavar="TIME", help="longest wait for one lock, before it is tried again (default 500ms)"
     ),
@@ -80,18 +80,15 @@ def _optional(help: str) -> Argument:
     return argument("name", metavar="NAME", nargs="?", migration=True, help=help)
 
 
-def several(help: str) -> Argument:
-    """Names of migrations, any number of them; pure."""
+def _several(help: str) -> Argument:
     return argument("names", metavar="NAME", nargs="*", migration=True, help=help)
 
 
-def deploy(help: str) -> Argument:
-    """--deploy; pure."""
+def _deploy(help: str) -> Argument:
     return argument("--deploy", metavar="LABEL", help=help)
 
 
-def snapshots(help: str) -> Argument:
-    """--snapshots; pure."""
+def _snapshots(help: str) -> Argument:
     return argument(
         "--snapshots",
         choices=("ends", "each", "none"),
@@ -100,24 +97,18 @@ def snapshots(help: str) -> Argument:
     )
 
 
-def select(help: str, *, without: str = "leave these out") -> tuple[Argument, ...]:
+def _select(help: str, *, without: str = "leave these out") -> tuple[Argument, ...]:
     """--select and --exclude, each given once or several times."""
     settings: dict[str, Any] = {"metavar": "SELECTOR", "action": "append", "migration": True}
     words = f"{help}, such as NAME+, table:users or status:applied,tag:hotfix; several times: any of them"
     return argument("--select", help=words, **settings), argument("--exclude", help=without, **settings)
 
 
-_TO_DEPLOY = deploy(
+_TO_DEPLOY = _deploy(
     "label of the deploy that these belong to, for rollback --deploy; several calls with one label add to one deploy"
 )
 
 REGISTER = (_NAME,)
-
-RENDER = (
-    argument(
-        "--on", metavar="DSN", help="of Django: server on which its scratch database is made; else the embedded one"
-    ),
-)
 
 CHECK = (
     _NAME,
@@ -126,13 +117,19 @@ CHECK = (
     ),
 )
 
+_CLOSED = "instead of a name: what a selector means, and all that depends on it"
+
+PLAN = (
+    _optional("the migration: its name, or the path of its file; or a selector"),
+    *_select(_CLOSED, without="with --select: leave these out"),
+)
 
 _SYSTEM = argument("--system", action="store_true", help="also the migration of the rollback system itself")
 _WIDE = argument("--wide", action="store_true", help="all columns, and each row in one line, however long that is")
 _SINCE = argument("--since", metavar="WHEN", help="only from then on: 7d, 36h, 3mo, yesterday, 2026-11 or an ISO time")
 _UNTIL = argument("--until", metavar="WHEN", help="only before then; of a day or month, up to its end")
 
-LIST = (*select("only what a selector means"), _SYSTEM, _WIDE)
+LIST = (*_select("only what a selector means"), _SYSTEM, _WIDE)
 
 DEPLOYS = (_WIDE,)
 
@@ -146,6 +143,75 @@ VERIFY_ROLLBACK = (
     ),
     argument("--on", metavar="DSN", help="with --replay: server on which that database is made; else the embedded one"),
     _PRELUDE,
+)
+
+ROLLBACK = (
+    _optional("the migration: its name, or the path of its file"),
+    _deploy(
+        "instead of a name: exactly what the deploy of this label brought, newest first, in one transaction (exit"
+        " status 0 when that is nothing)"
+    ),
+    *_select(_CLOSED, without="with --select: leave these out"),
+    argument("--dry-run", action="store_true", help="show the SQL and run nothing"),
+    argument("--chain", action="store_true", help="with all that must be rolled back before it, in one transaction"),
+    argument(
+        "--confirm",
+        metavar="NAME",
+        help=(
+            "confirm without being asked, by the migration's name or the deploy's label (variable MIGROLLBACK_CONFIRM:"
+            " one or more)"
+        ),
+    ),
+    argument("--reason", metavar="TEXT", help="why; goes into the audit log; on production there must be one"),
+    argument(
+        "--accept-loss",
+        action="store_true",
+        help="accept that rows or values go, or do not come back; on production it is refused otherwise",
+    ),
+    argument(
+        "--break-glass",
+        action="store_true",
+        help="without the approvals that a policy asks for, where it lets you: needs --reason, and is loud ever after",
+    ),
+    _snapshots(
+        "one before and one after; each: also between the migrations of a chain; none: none, and nothing is verified"
+    ),
+    argument(
+        "--preview", metavar="FINGERPRINT", help="fingerprint of a dry run: refused when anything has changed since"
+    ),
+    argument(
+        "--trail",
+        metavar="FILE",
+        help="where the audit log is saved before the rollback system itself is rolled back",
+    ),
+    *_TIMEOUTS,
+)
+
+REHEARSE = (
+    _optional("the migration: its name, or the path of its file"),
+    _deploy("instead of a name: exactly what the deploy of this label brought"),
+    *_select(_CLOSED, without="with --select: leave these out"),
+    _CHAIN,
+    argument(
+        "--on",
+        metavar="scratch|DSN",
+        help="on a copy of the schema, without rows: in a database on this machine, or on another server",
+    ),
+    argument(
+        "--consent",
+        action="store_true",
+        help="also when undoing does not undo all that the SQL does (nextval, COPY to a file ...)",
+    ),
+    argument("--lock-timeout", metavar="TIME", help="longest wait for one lock; there is one try (default 500ms)"),
+    argument("--statement-timeout", metavar="TIME", help="longest time for all of it (default 30s; 0: no limit)"),
+    argument(
+        "--max-stall",
+        metavar="TIME",
+        help=(
+            "longest time that others wait behind it; then it is ended, and nothing is known (exit status 3; default"
+            " 1s; 0: no limit)"
+        ),
+    ),
 )
 
 TEMPLATE = (
@@ -220,20 +286,20 @@ INSTALL = (
 )
 
 APPLY = (
-    several(
+    _several(
         "the migrations; without any: all that were never registered, and those rolled back whose file changed since"
     ),
     argument("--again", action="store_true", help="also all that were rolled back"),
     _TO_DEPLOY,
-    snapshots(
+    _snapshots(
         "one before the first, one after the last, and around each that runs outside a transaction; each: also between"
         " every two; none: none"
     ),
-    *TIMEOUTS,
+    *_TIMEOUTS,
 )
 
 HISTORY = (
-    *select("only what a selector means"),
+    *_select("only what a selector means"),
     argument("--status", choices=("applied", "rolled_back", "failed"), help="only those of this status"),
     _SINCE,
     _UNTIL,
@@ -246,12 +312,12 @@ HISTORY = (
     argument("--by", metavar="ROLE", help="only where this database role did that"),
     argument("--limit", type=int, metavar="N", help="no more than N"),
     argument("--without-rollback", action="store_true", help="only applied ones without rollback SQL"),
-    deploy("only what the newest deploy of this label brought"),
+    _deploy("only what the newest deploy of this label brought"),
     _SYSTEM,
     _WIDE,
 )
 
-LAST = (deploy("the last of what this deploy brought and is still applied; prints nothing when there is none"),)
+LAST = (_deploy("the last of what this deploy brought and is still applied; prints nothing when there is none"),)
 
 RESOLVE = (
     _NAME,
@@ -272,7 +338,7 @@ RESOLVE = (
 
 DEPS = (
     _optional("only this migration and its neighbourhood"),
-    *select("only of what a selector means"),
+    *_select("only of what a selector means"),
     argument(
         "--depth",
         type=int,
@@ -310,7 +376,7 @@ GRAPH = (
         migration=True,
         help="selectors such as NAME+ for what falls with it; a name alone: it and what is around it (default all)",
     ),
-    select("")[1],
+    _select("")[1],
     argument(
         "--view",
         choices=("auto", "dag", "plan", "lanes", "tables", "objects", "er"),
@@ -385,7 +451,7 @@ DIFF = (
 
 EVENTS = (
     _optional("only events of this migration"),
-    *select("only of what a selector means"),
+    *_select("only of what a selector means"),
     argument(
         "--event",
         metavar="KIND",
@@ -424,8 +490,8 @@ AUDIT = (
 )
 
 VERIFY = (
-    several("the migrations to grade; without any: all of the folder"),
-    *select("only what a selector means"),
+    _several("the migrations to grade; without any: all of the folder"),
+    *_select("only what a selector means"),
     argument(
         "--on",
         metavar="DSN",
@@ -452,7 +518,7 @@ VERIFY = (
 RUNBOOK = (
     _NAME,
     argument("--ticket", metavar="ID", help="goes with each answer into the audit log"),
-    CHAIN,
+    _CHAIN,
     argument(
         "--into", metavar="FOLDER", help="the folder in which the dated one is made (default: the current folder)"
     ),

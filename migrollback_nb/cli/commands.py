@@ -10,7 +10,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from migrollback_nb.cli import actions, arguments, fleet, listings, range_arguments, tables
+from migrollback_nb.cli import actions, approving, approving_arguments, arguments, fleet, listings, tables
+from migrollback_nb.cli.approvals_shown import show_outcome
 from migrollback_nb.cli.command import FORMATS, Call, Command
 from migrollback_nb.cli.parser import build_parser
 from migrollback_nb.core.html import visible
@@ -22,11 +23,11 @@ def _titled(text: str) -> Callable[[argparse.Namespace], str]:
 
 def _rollback_title(args: argparse.Namespace) -> str:
     did = "🔍 DRY RUN: Rolling back" if args.dry_run else "⚠️ Rolling back"
-    return f"{did}: {visible(actions.what_is_meant(args).words)}\n\n"
+    return f"{did}: {visible(actions.what_is_meant(args))}\n\n"
 
 
 def _rehearse_title(args: argparse.Namespace) -> str:
-    return f"🔍 Rehearsing the rollback of: {visible(actions.what_is_meant(args).words)}\n\n"
+    return f"🔍 Rehearsing the rollback of: {visible(actions.what_is_meant(args))}\n\n"
 
 
 def _always(_: argparse.Namespace) -> bool:
@@ -85,10 +86,10 @@ _TABLE = (
     ),
     Command(
         name="plan",
-        help="show in which order a migration and all that depends on it, or a range, would be rolled back",
+        help="show in which order a migration and all that depends on it would be rolled back",
         task="know",
         example="migrollback plan 20250119_add_analytics_queue",
-        arguments=range_arguments.PLAN,
+        arguments=arguments.PLAN,
         run=actions.plan,
     ),
     Command(
@@ -100,7 +101,7 @@ _TABLE = (
         ),
         task="know",
         example="migrollback rehearse 20250119_add_analytics_queue --chain",
-        arguments=range_arguments.REHEARSE,
+        arguments=arguments.REHEARSE,
         title=_rehearse_title,
         run=actions.rehearse,
         status=_unless(lambda rehearsed: getattr(rehearsed, "success", True)),
@@ -137,20 +138,6 @@ _TABLE = (
         status=_unless(lambda made: made.proof is None or made.proof.grade in ("restores", "loses_data")),
     ),
     Command(
-        name="render",
-        help="write the SQL of migrations of Alembic or Django, as the tool itself renders it, both ways",
-        more=(
-            "It writes NAME.up.sql and NAME.rollback.sql where --rollbacks says. After -- may stand how the tool is"
-            " called: -- poetry run alembic. It needs no database."
-        ),
-        task="set up",
-        example="migrollback render --dir alembic/versions --rollbacks rollbacks",
-        arguments=arguments.RENDER,
-        run=actions.render,
-        status=_unless(lambda written: written.success),
-        runs_another=True,
-    ),
-    Command(
         name="verify",
         help="try every rollback of the folder on a scratch database and grade what it restores",
         task="know",
@@ -162,17 +149,44 @@ _TABLE = (
     ),
     Command(
         name="rollback",
-        help="roll back migrations, a range, a deploy or a selection, after showing what runs and asking",
+        help="roll back a migration, a deploy or a selection, after showing what runs and asking",
         more=(
-            "It runs in one transaction, whole or not at all; with --each in one for each; statement by statement only"
-            " where its block says transaction:false."
+            "It runs in one transaction, whole or not at all; statement by statement only where its block says"
+            " transaction:false."
         ),
         task="do",
         example="migrollback rollback 20250120_add_user_settings --dry-run",
-        arguments=range_arguments.ROLLBACK,
+        arguments=arguments.ROLLBACK,
         title=_rollback_title,
         run=actions.rollback,
         needs_system=lambda args: not args.dry_run,
+    ),
+    Command(
+        name="request",
+        help="ask other people to approve a rollback, where a policy wants that",
+        task="do",
+        example='migrollback request 20250120_add_user_settings --reason "INC-42"',
+        arguments=approving_arguments.REQUEST,
+        run=approving.request,
+        show=show_outcome,
+    ),
+    Command(
+        name="approve",
+        help="approve another person's request, after showing what it is and asking",
+        more="Exit status 3: it is your own, is void, or you are none of the approvers.",
+        task="do",
+        example="migrollback approve 42",
+        arguments=approving_arguments.APPROVE,
+        run=approving.approve,
+        show=show_outcome,
+    ),
+    Command(
+        name="approvals",
+        help="list the requests for approval and how each stands, or withdraw one",
+        task="do",
+        example="migrollback approvals --open",
+        arguments=approving_arguments.APPROVALS,
+        run=approving.approvals,
     ),
     Command(
         name="apply",
@@ -318,6 +332,14 @@ _TABLE = (
         example="migrollback install --dsn postgresql://user@host/database",
         arguments=arguments.INSTALL,
         run=actions.install,
+    ),
+    Command(
+        name="policy",
+        help="list, set or remove the policies by which other people have to approve",
+        task="set up",
+        example="migrollback policy losses --approvals 2 --by dbas --if loses",
+        arguments=approving_arguments.POLICY,
+        run=approving.policy,
     ),
     Command(
         name="doctor",

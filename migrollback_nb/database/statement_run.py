@@ -39,6 +39,7 @@ class Run:
     failed: bool = False  #: a statement failed, which is to be recorded
     put_back: list[str] = field(default_factory=list)  #: settings that the SQL has changed
     accepted_loss: list[Row] | None = None  #: effects of loss that were known and accepted
+    approved: Row = field(default_factory=dict)  #: by whom, or that it goes without, as the gate has it
 
     @property
     def may_begin_again(self) -> bool:
@@ -47,7 +48,7 @@ class Run:
 
     def details(self) -> dict[str, Row]:
         """What the event of its end says of it, as `ExecutionResult` has it."""
-        said = {"settings_put_back": self.put_back, "accepted_loss": self.accepted_loss}
+        said = {"settings_put_back": self.put_back, "accepted_loss": self.accepted_loss, **self.approved}
         return {self.name: known} if (known := {key: value for key, value in said.items() if value}) else {}
 
     def ending(self, reason: str | None, client: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ EXPORTED: dict[str, tuple[str, dict[str, Any]]] = {
     "dependencies": ("dependencies", {}),
     "events": ("events", {}),
     "attempts": ("attempts", {}),
+    "approvals": ("approvals", {}),
+    "policy": ("policy", {}),
     "snapshots": ("snapshots", {}),
     "objects": ("objects", {}),
     "rehearsals": ("rehearsals", {}),
@@ -134,6 +137,52 @@ class HistoryQuestions(HistoryFrames):
         from migrollback_nb.history.records import proof_rows
 
         return self._answer(frame_of("proofs", proof_rows(self.database)), "proofs", as_)
+
+    def approvals(self, *, open: bool = False, as_: Form = "pandas") -> pd.DataFrame:
+        """The requests for approval, newest first, and how each stands now. Does not write.
+
+        Parameters
+        ----------
+        open : bool
+            True: without those that were used, withdrawn, or are void.
+
+        Returns
+        -------
+        DataFrame
+            Columns request, state (waiting, approved, expired, used, withdrawn, void), migration_name, steps,
+            command, needed, has, approved_by (tuple), expires_at, requested_by, requested_at, reason, policies
+            (tuple), verdict, headline, fingerprint.
+        """
+        from migrollback_nb.core.frames.build import frame_of
+
+        rows = [
+            {**row, "request": row["request_number"], "steps": row["migrations"]}
+            for row in self.approval_rows(open=open)
+        ]
+        frame = frame_of("approvals", rows)
+        return self._answer(frame, "approvals", as_, open=open)
+
+    def policy(self, *, as_: Form = "pandas") -> pd.DataFrame:
+        """The policies: which rollbacks other people have to approve. Does not write; `set_policy` does.
+
+        Returns
+        -------
+        DataFrame
+            Columns policy, says (it in one line), approvals, approvers, targets, conditions, commands, valid_for,
+            break_glass_by, changed_by, changed_at, reason.
+        """
+        from migrollback_nb.core.frames.build import frame_of
+
+        rows = [
+            {
+                **row,
+                "policy": row["policy_name"],
+                "says": row["words"],
+                "valid_for": timedelta(minutes=row["valid_minutes"]),
+            }
+            for row in self.policy_rows()
+        ]
+        return self._answer(frame_of("policy", rows), "policy", as_)
 
     def at(self, moment: When, *, system: bool = False, as_: Form = "pandas") -> pd.DataFrame:
         """How each migration stood at a moment, by the audit log. Does not write.

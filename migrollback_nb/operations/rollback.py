@@ -18,15 +18,12 @@ from migrollback_nb.operations import failed_sql
 from migrollback_nb.operations import snapshots as around
 from migrollback_nb.operations.audit import export_audit_log
 from migrollback_nb.operations.interrupts import saying_what_stays
-from migrollback_nb.operations.preview import alone, assessment_of
+from migrollback_nb.operations.preview import assessment_of
 from migrollback_nb.operations.rejection import not_found, refusal
 from migrollback_nb.operations.stored_sql import warnings_of
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from migrollback_nb.core.results import Assessment, ChainResult, Preview, Rehearsal, RollbackResult
-    from migrollback_nb.core.results.selection import Range
     from migrollback_nb.database import Database
     from migrollback_nb.database.gate import RollbackFacts
     from migrollback_nb.database.progress import RollbackCallback
@@ -40,39 +37,31 @@ class RollbackOptions(TypedDict, total=False):
     reason: str | None
     preview: Preview | Rehearsal | str | None
     accept_loss: bool
+    break_glass: bool
     chain: bool
-    each: bool
-    attempt_id: UUID | str | None
     trail: Path | str | None
     snapshots: Snapshots
     progress: RollbackCallback | None
 
 
-def require_confirmation(confirm: object, range: Range, steps: Sequence[str], *, begun: Sequence[str] = ()) -> None:
-    """Make sure that a rollback is confirmed by the word that `Range.confirm` says; pure.
-
-    `begun`: of an attempt that goes on, all that it began with: a job that runs again says what it said then.
+def require_confirmation(confirm: object, names: Sequence[str], *, deploy: str | None = None) -> None:
+    """Make sure that a rollback is confirmed by the last migration's name, or the deploy's label; pure.
 
     Raises
     ------
     ConfirmationRequired
         When it is not.
     """
-    if range.deploy is not None:
-        what, name = f"Deploy {range.deploy}", None
+    if deploy is not None:
+        what, name, hint = f"Deploy {deploy}", None, f"Confirm by its label: {deploy}"
     else:
-        name = steps[-1]
-        what = name if range.is_one or range.select else f"{range.words[0].upper()}{range.words[1:]}"
-    wanted = range.confirm(steps) if steps or range.deploy is not None else ""
-    words = {wanted, *([range.confirm(begun)] if begun else [])}
-    hint = f"Confirm by {range.confirmed_by}: {wanted}"
-    not_confirmed = f"{what} {'were' if len(range.names) > 1 or (range.last or 0) > 1 else 'was'} not confirmed"
+        what, name, hint = names[-1], names[-1], f"Confirm by its name: {names[-1]}"
     if not isinstance(confirm, str):
         raise ConfirmationRequired(
-            f"{not_confirmed}: confirm={confirm!r} names nothing", migration_name=name, hint=hint
+            f"{what} was not confirmed: confirm={confirm!r} names nothing", migration_name=name, hint=hint
         )
-    if (confirm if range.deploy is not None else confirm.removesuffix(".sql")) not in words:
-        raise ConfirmationRequired(not_confirmed, migration_name=name, hint=hint)
+    if (confirm if deploy is not None else confirm.removesuffix(".sql")) != (deploy or name):
+        raise ConfirmationRequired(f"{what} was not confirmed", migration_name=name, hint=hint)
 
 
 def require_accepted_loss(assessment: Assessment) -> None:
@@ -103,25 +92,37 @@ def rollback(
     reason: str | None,
     preview: Preview | Rehearsal | str | None,
     accept_loss: bool,
+    break_glass: bool = False,
     trail: Path | str | None,
     snapshots: Snapshots,
     progress: RollbackCallback | None,
     folder: Path | None,
-    attempt_id: str | None = None,
-    begun: Mapping[str, Any] | None = None,
 ) -> RollbackResult | ChainResult:
     """Roll these migrations back, in this order, in one transaction. Writes.
 
-    Options, result and errors are those of `Workspace.rollback`; `folder` is where the files are looked for. `begun` is
-    what the event that begins it keeps of an attempt: what was asked for.
+    Options, result and errors are those of `Workspace.rollback`; `folder` is where the files are looked for.
     """
-    fingerprint = fingerprint_of(database, preview, names)
+    target = database.target
+    if preview is not None and not isinstance(preview, str) and preview.target != target:
+        raise Refused(
+            f"The preview is of another database: {preview.target}",
+            migration_name=names[-1],
+            hint="Preview it here first.",
+        )
+    fingerprint = preview if preview is None or isinstance(preview, str) else preview.fingerprint
     warnings: tuple[str, ...] = ()
     nontransactional = False
     facts = database.queries.rollback_facts(names)
     known = facts.known
-    require_on_production(database, names, facts, reason=reason, accept_loss=accept_loss)
+    if not (reason or "").strip() and production.is_production(database.target):
+        raise ConfirmationRequired(
+            f"Database {target.database} on {target.host} is production: a rollback there needs a reason",
+            migration_name=names[-1],
+            hint="Give it with --reason TEXT (reason=...): it goes into the audit log.",
+        )
     assessment = assessment_of(names, facts)
+    if not accept_loss and assessment is not None and production.is_production(database.target):
+        require_accepted_loss(assessment)
     for step in names:
         if step not in known:
             raise not_found(database, step)
@@ -136,10 +137,10 @@ def rollback(
                 reason=reason,
                 preview=fingerprint,
                 accept_loss=accept_loss,
+                break_glass=break_glass,
                 trail=trail,
                 assessment=assessment,
                 warnings=warnings,
-                attempt_id=attempt_id,
             )
     with (
         database.session.operation(progress),
@@ -152,58 +153,12 @@ def rollback(
             reason=reason,
             fingerprint=fingerprint,
             accept_loss=accept_loss,
+            break_glass=break_glass,
             snapshots=snapshots,
             nontransactional=nontransactional,
             warnings=warnings,
-            attempt_id=attempt_id,
-            begun=begun or {},
         )
     return replace(result, warnings=(*result.warnings, *database.session.remarks))
-
-
-def fingerprint_of(database: Database, preview: Preview | Rehearsal | str | None, names: Sequence[str]) -> str | None:
-    """The fingerprint of what was looked at; pure.
-
-    Raises
-    ------
-    Refused
-        When it was looked at in another database.
-    """
-    if preview is None or isinstance(preview, str):
-        return preview
-    if preview.target != database.target:
-        raise Refused(
-            f"The preview is of another database: {preview.target}",
-            migration_name=names[-1],
-            hint="Preview it here first.",
-        )
-    return preview.fingerprint
-
-
-def require_on_production(
-    database: Database, names: Sequence[str], facts: RollbackFacts, *, reason: str | None, accept_loss: bool
-) -> None:
-    """Make sure that production has a reason, and loses nothing that was not accepted; pure.
-
-    Raises
-    ------
-    ConfirmationRequired
-        When there is no reason.
-    Refused
-        When rows or values would go, or would not come back.
-    """
-    target = database.target
-    if not production.is_production(target):
-        return
-    if not (reason or "").strip():
-        raise ConfirmationRequired(
-            f"Database {target.database} on {target.host} is production: a rollback there needs a reason",
-            migration_name=names[-1],
-            hint="Give it with --reason TEXT (reason=...): it goes into the audit log.",
-        )
-    assessment = assessment_of(names, facts)
-    if not accept_loss and assessment is not None:
-        require_accepted_loss(assessment)
 
 
 def roll_back(
@@ -214,11 +169,10 @@ def roll_back(
     reason: str | None,
     fingerprint: str | None,
     accept_loss: bool,
+    break_glass: bool = False,
     snapshots: Snapshots,
     nontransactional: bool,
     warnings: tuple[str, ...],
-    attempt_id: str | None = None,
-    begun: Mapping[str, Any],
 ) -> RollbackResult | ChainResult:
     """A rollback with the snapshots around it. Writes.
 
@@ -230,16 +184,12 @@ def roll_back(
         What is known of them.
     fingerprint : str, optional
         Of the preview that was looked at.
-    accept_loss : bool
-        True: losses that are known are accepted.
+    accept_loss, break_glass : bool
+        True: known losses are accepted; it goes without the approvals that a policy asks for.
     nontransactional : bool
         True: it runs statement by statement, outside a transaction.
     warnings : tuple of str
         What is known before, and goes into the result.
-    attempt_id : str, optional
-        The caller's own, with which nothing runs twice.
-    begun : mapping
-        What the event that begins it keeps besides.
 
     Raises
     ------
@@ -255,18 +205,26 @@ def roll_back(
             before, remarks = around.take(database, "before rollback", names)
             state = fingerprint or facts.fingerprint
         warnings += remarks
-    execution = _execute(
-        database,
-        names,
-        facts,
-        nontransactional=nontransactional,
-        snapshots=snapshots,
-        begun=begun,
-        reason=reason,
-        preview=fingerprint,
-        accept_loss=accept_loss,
-        attempt_id=attempt_id,
-    )
+    if nontransactional and len(names) == 1:
+        execution = database.nontransactional.rollback(
+            names[0], reason=reason, preview=fingerprint, accept_loss=accept_loss, break_glass=break_glass
+        )
+    elif nontransactional:
+        raise Refused(
+            "A rollback that runs outside a transaction cannot be part of a chain",
+            migration_name=names[-1],
+            hint="Roll them back one by one, in this order: " + ", ".join(names),
+        )
+    else:
+        execution = database.commands.rollback(
+            names,
+            reason=reason,
+            preview=fingerprint,
+            snapshot_each=snapshots == "each",
+            accept_loss=accept_loss,
+            break_glass=break_glass,
+            known={key: facts.assessment[key] for key in ("verdict", "headline")} if facts.assessment else None,
+        )
     steps = _results(database, execution, warnings, names)
     if snapshots != "none":
         database.session.report_progress(replace(stages, stage="committed"))
@@ -284,30 +242,6 @@ def roll_back(
     return results.ChainResult(results=steps, verification=verification, assessment=assessment, warnings=remarks)
 
 
-def _execute(
-    database: Database,
-    names: tuple[str, ...],
-    facts: RollbackFacts,
-    *,
-    nontransactional: bool,
-    snapshots: Snapshots,
-    begun: Mapping[str, Any],
-    **options: Any,
-) -> ExecutionResult:
-    """Run it, in one transaction or outside of any. Writes."""
-    if nontransactional and len(names) == 1:
-        return database.nontransactional.rollback(names[0], known=dict(begun), **options)
-    if nontransactional:
-        outside = next(name for name in names if facts.known[name]["nontransactional"])
-        raise Refused(
-            "A rollback that runs outside a transaction cannot be part of a chain",
-            migration_name=outside,
-            hint=alone(facts.known, outside, names),
-        )
-    assessed = {} if facts.assessment is None else {key: facts.assessment[key] for key in ("verdict", "headline")}
-    return database.commands.rollback(names, snapshot_each=snapshots == "each", known={**begun, **assessed}, **options)
-
-
 def roll_back_system(
     database: Database,
     name: str,
@@ -315,10 +249,10 @@ def roll_back_system(
     reason: str | None,
     preview: str | None,
     accept_loss: bool,
+    break_glass: bool = False,
     trail: Path | str | None,
     assessment: Assessment | None,
     warnings: tuple[str, ...],
-    attempt_id: str | None,
 ) -> RollbackResult:
     """Roll back the rollback system itself. Writes, and first saves the audit log to a file: nothing of it is left."""
     check = database.queries.can_rollback(name)
@@ -332,7 +266,7 @@ def roll_back_system(
         preview=preview,
         chain_head=head.head_hash,
         accept_loss=accept_loss,
-        attempt_id=attempt_id,
+        break_glass=break_glass,
     )
     saved = f"The history and the audit log were saved to {path} (head {head.head_number} {head.head_hash})"
     return replace(_results(database, execution, (*warnings, saved), (name,))[0], assessment=assessment)
@@ -347,6 +281,8 @@ def _results(
         remarks = tuple(f"{notice.message}" for notice in execution.notices if notice.skipped)
         if settings := details.get("settings_put_back"):
             remarks += (put_back_words(row["migration_name"], settings),)
+        if broken := details.get("break_glass"):
+            remarks += (broken_glass_words(broken),)
         result = results.RollbackResult(
             success=row["success"],
             message=row["message"],
@@ -358,6 +294,8 @@ def _results(
             attempt_id=execution.attempt_id,
             anchor=details.get("anchor"),
             duration_ms=details.get("duration_ms"),
+            approval=details.get("approval"),
+            break_glass=details.get("break_glass"),
         )
         ended.append(result)
         if row["success"]:
@@ -431,3 +369,11 @@ def _status(database: Database, name: str) -> str | None:
 def put_back_words(name: str, settings: Sequence[str]) -> str:
     """Which settings its rollback SQL had changed, in the words of execute_migration_rollbacks(); pure."""
     return f"Settings that the rollback SQL of {name} had changed were put back: {', '.join(settings)}"
+
+
+def broken_glass_words(broken: Mapping[str, Any]) -> str:
+    """That a rollback went without its approvals; pure."""
+    return (
+        f"BREAK-GLASS: it ran without the approvals that policy {broken['policies']} asks for (needed"
+        f" {broken['needed']}, had {broken['has']})"
+    )

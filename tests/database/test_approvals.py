@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 from watching import exists, status, value
+
+from migrollback_nb import cli
 
 CALLS = (
     "request_migration_approval(text[], text, text, text, text, text)",
@@ -18,24 +22,21 @@ CALLS = (
     "effective_search_path()",
 )
 APPROVES = ("approve_migration_request(bigint, text, text, text)",)
-ROLES = """
-DO $$ BEGIN
-  IF to_regrole('{0}') IS NULL THEN CREATE ROLE {0} {1}; END IF;
-END $$"""
+ROLES = "dbas", "asker", "ann", "bob", "carl"
+
+
+@pytest.fixture(scope="module")
+def roles(server: Any) -> Iterator[None]:
+    """The roles, which are the whole server's."""
+    server.execute("CREATE ROLE dbas; CREATE ROLE asker LOGIN; CREATE ROLE ann LOGIN; CREATE ROLE bob LOGIN")
+    server.execute("CREATE ROLE carl LOGIN; GRANT dbas TO ann, bob")
+    yield
+    server.execute(f"DROP ROLE {', '.join(ROLES)}")
 
 
 @pytest.fixture
-def people(server: Any, database_dsn: str) -> Iterator[Callable[[str], psycopg.Connection]]:
+def people(roles: None, database_dsn: str) -> Iterator[Callable[[str], psycopg.Connection]]:
     """Connections of people: asker asks and may not approve; ann, bob are dbas, and approve; carl is not."""
-    for role, options in {
-        "dbas": "NOLOGIN",
-        "asker": "LOGIN",
-        "ann": "LOGIN",
-        "bob": "LOGIN",
-        "carl": "LOGIN",
-    }.items():
-        server.execute(ROLES.format(role, options))
-    server.execute("GRANT dbas TO ann, bob; REVOKE dbas FROM carl")
     with psycopg.connect(database_dsn, autocommit=True) as owner:
         for call in CALLS:
             owner.execute(f"GRANT EXECUTE ON FUNCTION {call} TO asker, ann, bob, carl")
@@ -239,3 +240,54 @@ def test_who_may_withdraw(policy):
     assert value(policy("asker"), "SELECT withdraw_migration_request(%s)", request) is False
     assert value(policy("postgres"), "SELECT state FROM migration_requests(%s)", request) == "withdrawn"
     assert not run(policy("postgres"))[0]
+
+
+@pytest.fixture
+def terminal(database_dsn, folder):
+    """Run a command line as a role: terminal("asker", "request", "001_t") -> status, output, remarks."""
+
+    def line(role: str, *argv: str) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        dsn = psycopg.conninfo.make_conninfo(database_dsn, user=role)
+        status = cli.run([*argv, "--dsn", dsn, "--dir", str(folder)], out, err, io.StringIO())
+        return status, out.getvalue(), err.getvalue()
+
+    return line
+
+
+def test_the_same_words_in_the_terminal(applied, people, terminal):
+    applied("001_t", "CREATE TABLE t (a int);", "DROP TABLE t;", snapshots="none")
+    said = "Policy one created: a rollback of any migration needs 1 approval by dbas, each valid for 60 min"
+    assert terminal("postgres", "policy", "one", "--approvals", "1", "--by", "dbas") == (0, f"✅ {said}\n", "")
+    assert "needs 1 approval by dbas" in terminal("postgres", "policy")[1]
+    assert (
+        "Not rehearsed: no rule forbids it, what it does is not known; needs 1 approval, has 0\n   needs 1 approval,"
+        " has 0 (policy one): ask for them with migrollback request\n"
+    ) in terminal("postgres", "check", "001_t")[1]
+    status, out, _ = terminal("postgres", "rollback", "001_t", "--confirm", "001_t", "--format", "json")
+    assert (status, json.loads(out)["message"]) == (
+        3,
+        "It needs 1 approval, has 0 (policy one): ask for them first, with migrollback request",
+    )
+    status, out, _ = terminal("asker", "request", "001_t", "--reason", "INC-7", "--format", "json")
+    request = json.loads(out)
+    assert (status, request["state"], request["has"], request["needed"]) == (0, "waiting", 0, 1)
+    number = str(request["request"])
+    assert terminal("asker", "approve", number, "--confirm", "001_t")[0] == 1, "has no right to"
+    assert terminal("ann", "approve", number)[0] == 2, "no person can be asked"
+    assert terminal("ann", "approve", number, "--confirm", "002_x")[0] == 2
+    status, out, _ = terminal("ann", "approve", number, "--confirm", "001_t")
+    assert (status, out.splitlines()[-1]) == (
+        0,
+        f"✅ Request {number}, to rollback 001_t: approved by ann",
+    )
+    assert out.startswith("SQL that would run:\n")
+    assert "DROP TABLE t;" in out
+    assert terminal("carl", "approve", number, "--confirm", "001_t")[0] == 3
+    assert "approved by ann" in terminal("bob", "approvals", "--open")[1]
+    assert terminal("carl", "approvals", "--withdraw", number)[0] == 3
+    status, out, _ = terminal("postgres", "rollback", "001_t", "--confirm", "001_t", "--format", "json")
+    assert (status, json.loads(out)["approval"]["approved_by"]) == (0, ["ann"])
+    assert "used by postgres" in terminal("bob", "approvals", number)[1]
+    assert terminal("postgres", "policy", "one", "--remove")[0] == 2
+    assert terminal("postgres", "policy", "one", "--remove", "--reason", "x")[0] == 0

@@ -224,6 +224,9 @@ def test_an_export_has_every_frame_with_its_dtypes(long, tmp_path, monkeypatch):
     assert [path.stem for path in files] == list(EXPORTED)
     for path, own in zip(files, given, strict=True):
         back = pd.read_parquet(path)
+        if own.empty:  # of a closed set without a row Parquet keeps no values
+            assert back.dtypes.map(str).equals(own.dtypes.map(str)), path.stem
+            continue
         assert back.dtypes.equals(own.dtypes), path.stem
         plain = [name for name, dtype in own.dtypes.items() if str(dtype) != "object"]
         assert back[plain].equals(own[plain]), path.stem

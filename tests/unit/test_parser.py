@@ -35,7 +35,11 @@ def ran(line: str) -> tuple[int, str, str]:
         ("check --chian", "check has no option --chian", "check --help"),
         # before what is missing, which is there but misspelt
         ("resolve 001_a --as applied --resaon x", "resolve has no option --resaon", "Did you mean --reason?"),
-        ("list --chain", "list has no option --chain", "an option of plan, rehearse, rollback, runbook and fleet."),
+        (
+            "list --chain",
+            "list has no option --chain",
+            "It is an option of rehearse, rollback, request, runbook and fleet.",
+        ),
         ("--chain rollback 001_a", "migrollback has no option --chain", "stands after the command"),
         ("events -x", "events has no option -x", "events --help"),
         ("resolve 001_a --as aplied --reason x", "--as cannot be aplied", "Did you mean applied?"),

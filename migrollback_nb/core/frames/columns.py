@@ -205,7 +205,7 @@ COLUMNS = {
     "rehearsed_at": Column(TIME, "When it was rehearsed."),
     "message": Column(TEXT, "How it ended, in words."),
     "failed_migration": Column(TEXT, "The migration whose rollback would fail."),
-    "steps": Column(OBJECT, "The migrations that were rehearsed, in the order of their rollback."),
+    "steps": Column(OBJECT, "The migrations that it is about, in the order of their rollback."),
     "longest_lock_ms": Column(
         MS, "How long the longest of its locks was held; missing where none was kept.", unit="ms"
     ),
@@ -234,6 +234,27 @@ COLUMNS = {
     "application_name": Column(TEXT, "What its program calls itself."),
     "waits": Column(FLAG, "Whether it waits for a lock."),
     "for_us": Column(FLAG, "Whether it waits for one that the rehearsal holds."),
+    # approvals
+    "request": Column(COUNT, "Number of the request: that of its event."),
+    "command": Column(SET, "What is to be approved; resolve: by force.", ("rollback", "resolve")),
+    "needed": Column(COUNT_IF_KNOWN, "How many approvals it takes."),
+    "has": Column(COUNT_IF_KNOWN, "How many of them hold now; missing once it has ended."),
+    "approved_by": Column(OBJECT, "The roles whose approvals hold."),
+    "expires_at": Column(TIME, "Until when they are as many."),
+    "requested_by": Column(TEXT, "Database role that asked."),
+    "requested_at": Column(TIME, "When it asked."),
+    "policies": Column(OBJECT, "The policies that ask for approvals."),
+    "policy": Column(TEXT, "=migration_policies.policy_name"),
+    "says": Column(TEXT, "The policy in one line."),
+    "approvals": Column(COUNT, "=migration_policies.approvals"),
+    "approvers": Column(OBJECT, "=migration_policies.approvers"),
+    "targets": Column(OBJECT, "=migration_policies.targets"),
+    "conditions": Column(OBJECT, "=migration_policies.conditions"),
+    "commands": Column(OBJECT, "=migration_policies.commands"),
+    "break_glass_by": Column(OBJECT, "=migration_policies.break_glass_by"),
+    "valid_for": Column(SPAN, "How long an approval holds."),
+    "changed_by": Column(TEXT, "Database role that changed it last."),
+    "changed_at": Column(TIME, "When that was."),
     # proofs
     "is_registered": Column(FLAG, "Whether it is about the text and rollback SQL that are registered now: it counts."),
     "server_version": Column(TEXT, "=migration_proofs.server_version"),
@@ -246,6 +267,11 @@ COLUMNS = {
 
 #: (frame, column) -> the column, where another word would help no one.
 EXCEPTIONS = {
+    ("approvals", "state"): Column(
+        SET,
+        "How the request stands now; void: something has changed since.",
+        ("waiting", "approved", "expired", "used", "withdrawn", "void"),
+    ),
     ("dependencies", "status"): Column(SET, "Status of the dependent.", STATUSES),
     ("graph edges", "status"): Column(SET, "Status of the dependent.", STATUSES),
     ("proofs", "proven_at"): Column(TIME, "=migration_proofs.proven_at"),
@@ -279,6 +305,14 @@ FRAMES = {
     "attempts": (
         "attempt_id", "operation", "migration_name", "outcome", "started_at", "ended_at", "in_place", "duration_ms",
         "sqlstate", "actor", "interface", "os_user", "host", "reason",
+    ),
+    "approvals": (
+        "request", "state", "migration_name", "steps", "command", "needed", "has", "approved_by", "expires_at",
+        "requested_by", "requested_at", "reason", "policies", "verdict", "headline", "fingerprint",
+    ),
+    "policy": (
+        "policy", "says", "approvals", "approvers", "targets", "conditions", "commands", "valid_for", "break_glass_by",
+        "changed_by", "changed_at", "reason",
     ),
     "snapshots": ("snapshot_id", "migration_name", "purpose", "taken_at", "taken_by", "objects", "bytes"),
     "graph nodes": (

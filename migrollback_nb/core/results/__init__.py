@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from migrollback_nb.core.times import iso_time
 
 if TYPE_CHECKING:
+    from migrollback_nb.core.results.approvals import ApprovalRequest, PolicyChange
     from migrollback_nb.core.results.assessment import Assessment, Effect
     from migrollback_nb.core.results.audit import AuditFinding, AuditResult
     from migrollback_nb.core.results.check import CheckResult, LastApplied, Plan, Preview
@@ -30,19 +31,21 @@ if TYPE_CHECKING:
     )
     from migrollback_nb.core.results.foreseen import Foreseen, ForeseenLock
     from migrollback_nb.core.results.lost_rows import LostRows
-    from migrollback_nb.core.results.program_sql import ProgramSql, WrittenSql
+    from migrollback_nb.core.results.needed_approvals import Approvals
     from migrollback_nb.core.results.progress import RollbackProgress
     from migrollback_nb.core.results.proof import DataLoss, MigrationProof, Proof
     from migrollback_nb.core.results.rehearsal import Rehearsal
     from migrollback_nb.core.results.rollback import ChainResult, NothingToRollBack, RollbackResult
     from migrollback_nb.core.results.schema import SchemaChange, SchemaDiff
-    from migrollback_nb.core.results.selection import ClosedSelection, Range
+    from migrollback_nb.core.results.selection import ClosedSelection
     from migrollback_nb.core.results.system import InstallResult, NotOurs, PruneResult
     from migrollback_nb.core.results.target import Notice, Status, Target
     from migrollback_nb.core.results.verification import Verification
 
 _HOME = {
     "ApplyResult": "files",
+    "ApprovalRequest": "approvals",
+    "Approvals": "needed_approvals",
     "Assessment": "assessment",
     "AuditFinding": "audit",
     "AuditResult": "audit",
@@ -67,11 +70,10 @@ _HOME = {
     "Notice": "target",
     "Plan": "check",
     "Preview": "check",
-    "ProgramSql": "program_sql",
     "Proof": "proof",
+    "PolicyChange": "approvals",
     "PruneResult": "system",
     "DismissResult": "dependencies",
-    "Range": "selection",
     "RecordResult": "dependencies",
     "RegisterResult": "files",
     "Rehearsal": "rehearsal",
@@ -85,11 +87,12 @@ _HOME = {
     "Target": "target",
     "Template": "files",
     "Verification": "verification",
-    "WrittenSql": "program_sql",
 }
 
 __all__ = [
     "ApplyResult",
+    "ApprovalRequest",
+    "Approvals",
     "Assessment",
     "AuditFinding",
     "AuditResult",
@@ -114,11 +117,10 @@ __all__ = [
     "NothingToRollBack",
     "Notice",
     "Plan",
+    "PolicyChange",
     "Preview",
-    "ProgramSql",
     "Proof",
     "PruneResult",
-    "Range",
     "RecordResult",
     "RegisterResult",
     "Rehearsal",
@@ -132,7 +134,6 @@ __all__ = [
     "Target",
     "Template",
     "Verification",
-    "WrittenSql",
     "json_value",
     "to_json",
 ]

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, Self
 
 from migrollback_nb.core import html
+from migrollback_nb.core.results.needed_approvals import Approvals, approvals_of
 from migrollback_nb.core.times import iso_time, show_time
 
 EffectKind = Literal[
@@ -150,6 +151,7 @@ class Assessment:
     known_by: KnownBy = "nothing"  #: the best that is known: a proof, a rehearsal, catalogs, text, or nothing
     known_at: datetime | None = None  #: when it was rehearsed or proven
     proof: str | None = None  #: what a recorded proof of this very text says, in words
+    approvals: Approvals | None = None  #: what policies ask for beside; None: no policy applies
 
     @classmethod
     def from_row(cls, name: str, row: Mapping[str, Any]) -> Self:
@@ -163,6 +165,7 @@ class Assessment:
             known_by=row["known_by"],
             known_at=row["known_at"],
             proof=row["proof"],
+            approvals=approvals_of(row.get("approvals")),
         )
 
     @property
@@ -192,6 +195,7 @@ class Assessment:
         return (
             *self.blockers,
             *(str(effect) for effect in self.effects if effect.effect != "locks"),
+            *(() if self.approvals is None else (self.approvals.line,)),
             *(() if self.proof is None else (self.proof,)),
         )
 
@@ -210,13 +214,13 @@ class Assessment:
         return said | self.keys() | {"proof": self.proof}
 
     def keys(self) -> dict[str, Any]:
-        """What every answer in JSON says of it: verdict, effects, known_by, known_at."""
+        """What every answer in JSON says of it: verdict, effects, known_by, known_at; approvals where a policy is."""
         return {
             "verdict": self.verdict,
             "effects": [effect.to_dict() for effect in self.effects],
             "known_by": self.known_by,
             "known_at": iso_time(self.known_at) if self.known_at is not None else None,
-        }
+        } | ({} if self.approvals is None else {"approvals": self.approvals.to_dict()})
 
     def __repr__(self) -> str:
         said = (f"<Assessment {self.migration_name}: {self.verdict}, {self.headline}>", *self.lines(), *self.locks)

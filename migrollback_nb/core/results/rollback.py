@@ -7,7 +7,6 @@ from typing import Any
 
 from migrollback_nb.core import html
 from migrollback_nb.core.results.assessment import Assessment, assessed
-from migrollback_nb.core.results.selection import Range
 from migrollback_nb.core.results.target import Notice
 from migrollback_nb.core.results.verification import Verification
 from migrollback_nb.core.text import one_line
@@ -33,6 +32,8 @@ class RollbackResult:
         None  #: whether the schema is as it was before; None for a step of a chain, which is verified as a whole
     )
     assessment: Assessment | None = None  #: what was known before it ran; None for a step of several
+    approval: dict[str, Any] | None = None  #: by whom it was approved: request, requested_by, approved_by, policies
+    break_glass: dict[str, Any] | None = None  #: which approvals it went without: policies, needed, has
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback rollback --format json`."""
@@ -48,6 +49,8 @@ class RollbackResult:
             "anchor": self.anchor,
             "duration_ms": self.duration_ms,
             "verification": None if self.verification is None else self.verification.to_dict(),
+            **({} if self.approval is None else {"approval": self.approval}),
+            **({} if self.break_glass is None else {"break_glass": self.break_glass}),
         } | assessed(self.assessment)
 
     @property
@@ -64,6 +67,8 @@ class RollbackResult:
             rows.append(("SQL ran for", f"{self.duration_ms:,.1f} ms"))
         if self.anchor is not None:
             rows.append(("Audit log", self.anchor))
+        if self.approval is not None:
+            rows.append(("Approved by", ", ".join(self.approval["approved_by"])))
         said = tuple(
             f"{notice.severity}: {notice.message}" for notice in self.notices if notice.message not in self.warnings
         )
@@ -80,14 +85,12 @@ class RollbackResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainResult:
-    """How a rollback of several migrations ended, in one transaction or each in its own."""
+    """How a rollback of several migrations in one transaction ended."""
 
     results: tuple[RollbackResult, ...]  #: in the order in which they ran
     verification: Verification | None = None  #: whether the schema is as it was before they were applied
     warnings: tuple[str, ...] = ()  #: what a person should know of the whole
     assessment: Assessment | None = None  #: what was known before they ran
-    each: bool = False  #: each ran in a transaction of its own, and has its own verification
-    before: bool = False  #: this attempt had rolled them back before: nothing ran now
 
     @property
     def success(self) -> bool:
@@ -107,13 +110,7 @@ class ChainResult:
     @property
     def message(self) -> str:
         """In words."""
-        if not self.success:
-            return self.results[-1].message
-        if self.before:
-            return f"{len(self.results)} migrations were rolled back by this attempt already: nothing ran now"
-        return f"{len(self.results)} migrations rolled back successfully" + (
-            ", each in a transaction of its own" if self.each else ""
-        )
+        return f"{len(self.results)} migrations rolled back successfully" if self.success else self.results[-1].message
 
     def to_dict(self) -> dict[str, Any]:
         """Keys of `migrollback rollback --chain --format json`."""
@@ -124,7 +121,6 @@ class ChainResult:
             "sql_executed": executed or None,
             "migration_name": self.migration_name,
             "migrations": [r.to_dict() for r in self.results],
-            "each": self.each,
             "anchor": self.anchor,
             "verification": None if self.verification is None else self.verification.to_dict(),
             "warnings": list(self.warnings),
@@ -140,12 +136,11 @@ class ChainResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NothingToRollBack:
-    """A range, a deploy or a selection of which nothing is applied: there is nothing to do."""
+    """A deploy that brought nothing, or is rolled back already, as is all that was selected: there is nothing to do."""
 
-    deploy: str | None  #: label of the deploy; None of anything else
+    deploy: str | None  #: label of the deploy; None of a selection
     state: str  #: nothing brought, or rolled back
-    select: str | None = None  #: the selector of which nothing is applied; None of anything else
-    range: Range | None = None  #: what was asked for
+    select: str | None = None  #: the selector of which nothing is applied; None of a deploy
 
     @property
     def success(self) -> bool:
@@ -156,31 +151,22 @@ class NothingToRollBack:
     def message(self) -> str:
         """In words."""
         if self.select is not None:
-            said = f"Nothing that is applied is selected by {self.select}"
-        elif self.deploy is not None:
-            said = (
-                f"Deploy {self.deploy} {'is rolled back already' if self.state == 'rolled back' else 'brought nothing'}"
-            )
-        elif self.range is not None:
-            said = self.range.nothing
-        else:
-            said = "Nothing is applied that is meant"
-        return f"{said}: there is nothing to roll back"
+            return f"Nothing that is applied is selected by {self.select}: there is nothing to roll back"
+        return (
+            f"Deploy {self.deploy} {'is rolled back already' if self.state == 'rolled back' else 'brought nothing'}:"
+            " there is nothing to roll back"
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Keys of `migrollback rollback --deploy --format json`, and those of a plan of nothing."""
+        """Keys of `migrollback rollback --deploy --format json`."""
         return {
             "success": True,
             "message": self.message,
             "sql_executed": None,
             "migration_name": None,
             "migrations": [],
-            "steps": [],
-            "fingerprint": None,
-            "verdict": None,
-            "effects": [],
             "deploy": self.deploy,
-            "confirm": self.deploy if self.range is None else self.range.deploy or self.range.to,
+            "confirm": self.deploy,
         }
 
     def __repr__(self) -> str:
@@ -188,6 +174,4 @@ class NothingToRollBack:
 
     def _repr_html_(self) -> str:
         asked = ("Deploy", self.deploy) if self.deploy is not None else ("Selector", self.select or "")
-        if self.range is not None and self.deploy is None and self.select is None:
-            asked = ("Range", self.range.words)
         return html.definitions([asked, ("Result", self.message)])

@@ -123,6 +123,7 @@ def _of_assessment(
         lines = [
             *_blocked(known),
             *_harms(known.effects),
+            *_approvals(known),
             *_line("Locks", known.locks),
             *_line("Proof", proof),
         ]
@@ -185,6 +186,10 @@ def _line(label: str, texts: Iterable[str], harm: str | None = None) -> tuple[Ca
 def _blocked(known: Assessment | None) -> tuple[CardLine, ...]:
     more = [] if known is None else [text for text in known.blockers if text != known.headline]
     return _line("Blocked by", more)
+
+
+def _approvals(known: Assessment | None) -> tuple[CardLine, ...]:
+    return () if known is None or known.approvals is None else _line("Approvals", [known.approvals.line])
 
 
 def _harms(effects: Iterable[Effect]) -> list[CardLine]:

@@ -59,7 +59,7 @@ RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $fu
                   CASE commands WHEN '{rollback}' THEN 'a rollback' WHEN '{resolve}' THEN 'a forced resolve'
                                 ELSE 'a rollback or forced resolve' END,
                   CASE targets WHEN '{*}' THEN 'any migration' ELSE array_to_string(targets, ', ') END,
-                  CASE WHEN cardinality(conditions) > 0 THEN ' that is ' || array_to_string(conditions, ' or ')
+                  CASE WHEN cardinality(conditions) > 0 THEN ' with ' || array_to_string(conditions, ' or ')
                        ELSE '' END,
                   migrollback_schema.counted_words(approvals::bigint, false, 'approval'::text),
                   CASE WHEN cardinality(approvers) > 0 THEN array_to_string(approvers, ' or ')

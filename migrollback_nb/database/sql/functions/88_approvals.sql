@@ -3,7 +3,7 @@
 -- ---------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_request_approvals(request bigint, policies jsonb)
-RETURNS TABLE (policy text, needed int, approved_by text, approved_at timestamptz, valid_until timestamptz,
+RETURNS TABLE (policy text, needed int, approved_by text, approved_at timestamptz, expires_at timestamptz,
                is_valid boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     -- a plan kept from when the table was empty would scan it whole when it is full
@@ -34,7 +34,7 @@ COMMENT ON FUNCTION migrollback_schema.migration_request_approvals(bigint, jsonb
 
 CREATE OR REPLACE FUNCTION migrollback_schema.judge_migration_request(
     request bigint, fingerprint text, policies jsonb, effects jsonb, OUT state text, OUT words text, OUT needed int,
-    OUT has int, OUT approved_by text[], OUT valid_until timestamptz)
+    OUT has int, OUT approved_by text[], OUT expires_at timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     SET enable_seqscan = off AS $function$
 DECLARE
@@ -49,7 +49,7 @@ BEGIN
     END IF;
     SELECT e.database_user, e.event_number INTO ended FROM migrollback_schema.migration_events e
      WHERE e.details #>> '{approval,request}' = request::text AND e.details ? 'approval'
-       AND e.event IN ('rolled_back', 'started', 'resolved') ORDER BY e.event_number LIMIT 1;
+       AND e.event IN ('rolled_back', 'resolved') ORDER BY e.event_number LIMIT 1;
     IF FOUND THEN
         state := 'used';
         words := format('used by %s at event %s', ended.database_user, ended.event_number);
@@ -98,9 +98,9 @@ BEGIN
     worst AS (SELECT c.* FROM counted c ORDER BY c.needed - c.has DESC, c.needed DESC, c.policy LIMIT 1)
     SELECT w.needed, w.has, w.ever > w.has,
            (SELECT array_agg(DISTINCT g.approved_by) FROM given g WHERE g.is_valid),
-           (SELECT min(u.until) FROM (SELECT max(g.valid_until) AS until FROM given g WHERE g.is_valid
+           (SELECT min(u.until) FROM (SELECT max(g.expires_at) AS until FROM given g WHERE g.is_valid
                                        GROUP BY g.policy, g.approved_by) u)
-      INTO needed, has, lapsed, approved_by, valid_until FROM worst w;
+      INTO needed, has, lapsed, approved_by, expires_at FROM worst w;
     approved_by := coalesce(approved_by, '{}');
     state := CASE WHEN has >= needed THEN 'approved' WHEN lapsed THEN 'expired' ELSE 'waiting' END;
     words := CASE state WHEN 'approved' THEN format('approved by %s', migrollback_schema.joined_words(approved_by))
@@ -147,13 +147,13 @@ BEGIN
             best := jsonb_build_object(
                 'needed', judged.needed, 'has', judged.has, 'satisfied', judged.state = 'approved',
                 'request', asked.event_number, 'requested_by', asked.database_user, 'state', judged.state,
-                'approved_by', judged.approved_by, 'valid_until', judged.valid_until);
+                'approved_by', judged.approved_by, 'expires_at', judged.expires_at);
         END IF;
         EXIT WHEN judged.state = 'approved';
     END LOOP;
     best := coalesce(best, jsonb_build_object('needed', needed, 'has', 0, 'satisfied', false, 'request', NULL,
                                               'requested_by', NULL, 'state', 'not requested', 'approved_by',
-                                              '[]'::jsonb, 'valid_until', NULL));
+                                              '[]'::jsonb, 'expires_at', NULL));
     RETURN best || jsonb_build_object(
         'policies', policies,
         'words', CASE WHEN (best -> 'satisfied')::boolean THEN format('approved by %s',
@@ -164,7 +164,7 @@ BEGIN
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_approvals(text, text[], text, text, jsonb, text) IS
     'What the policies ask of a command with these migrations, by what is known of it: needed, has, satisfied, '
-    'request (the one that comes nearest), requested_by, state, approved_by, valid_until, policies, words. NULL: no '
+    'request (the one that comes nearest), requested_by, state, approved_by, expires_at, policies, words. NULL: no '
     'policy applies. otherwise_path: as of migration_fingerprint(); NULL: that of the request. Does not write.';
 
 CREATE OR REPLACE FUNCTION migrollback_schema.approval_refusal(

@@ -44,7 +44,10 @@ BEGIN
     RETURN migrollback_schema.add_migration_event(
         'approval_requested'::text, names[cardinality(names)], NULL::uuid, reason, client, jsonb_build_object(
             'command', command, 'names', names, 'fingerprint', fingerprint, 'otherwise_path', otherwise_path,
-            'verdict', assessed.verdict, 'headline', assessed.headline, 'known_by', assessed.known_by,
+            'verdict', assessed.verdict, 'headline', CASE
+                -- how many there are says the request itself
+                WHEN command = 'rollback' THEN left(assessed.headline, -length('; ' || (approvals ->> 'words')))
+                ELSE assessed.headline END, 'known_by', assessed.known_by,
             'effects', assessed.effects, 'policies', approvals -> 'policies'));
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.request_migration_approval(text[], text, text, text, text, text) IS
@@ -55,7 +58,7 @@ COMMENT ON FUNCTION migrollback_schema.request_migration_approval(text[], text, 
 
 CREATE OR REPLACE FUNCTION migrollback_schema.migration_request_now(request bigint)
 RETURNS TABLE (command text, names text[], fingerprint text, verdict text, effects jsonb, policies jsonb, state text,
-               words text, needed int, has int, approved_by text[], valid_until timestamptz)
+               words text, needed int, has int, approved_by text[], expires_at timestamptz)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $function$
 DECLARE
     asked    migrollback_schema.migration_events;
@@ -93,7 +96,7 @@ BEGIN
     needed := coalesce(judged.needed, (policies #>> '{0,approvals}')::int);
     has := judged.has;
     approved_by := judged.approved_by;
-    valid_until := judged.valid_until;
+    expires_at := judged.expires_at;
     RETURN NEXT;
 END $function$;
 COMMENT ON FUNCTION migrollback_schema.migration_request_now(bigint) IS
@@ -184,11 +187,11 @@ CREATE OR REPLACE FUNCTION migrollback_schema.migration_requests(
     request bigint DEFAULT NULL, only_open boolean DEFAULT false)
 RETURNS TABLE (request_number bigint, state text, words text, command text, migration_name text, migrations text[],
                requested_by text, requested_at timestamptz, reason text, needed int, has int, approved_by text[],
-               valid_until timestamptz, policies text[], verdict text, headline text, effects jsonb,
+               expires_at timestamptz, policies text[], verdict text, headline text, effects jsonb,
                fingerprint text, rollback_sql text)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
     SELECT e.event_number, n.state, n.words, n.command, e.migration_name, n.names, e.database_user, e.occurred_at,
-           e.reason, n.needed, n.has, coalesce(n.approved_by, '{}'), n.valid_until,
+           e.reason, n.needed, n.has, coalesce(n.approved_by, '{}'), n.expires_at,
            ARRAY(SELECT p.value ->> 'policy_name' FROM jsonb_array_elements(n.policies) AS p (value)),
            n.verdict, e.details ->> 'headline', n.effects, n.fingerprint,
            -- only while it is what was asked for
