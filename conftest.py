@@ -38,8 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rounds",
         type=int,
-        help="how many random statements schema_objects() and pg_dump are compared by (100, with --long 400)",
+        help="how many random statements schema_objects() and pg_dump are compared by (100, with --long 400), faults"
+        " are injected (as many as fit 8 s, with --long 200) and steps a random history has",
     )
+    parser.addoption("--seed", type=int, help="seed of the faults that are injected, as a failure prints it")
     parser.addoption(
         "--all-servers",
         action="store_true",

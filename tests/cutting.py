@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ class Cutter:
     ----------
     messages : list of bytes
         The queries of all clients since it was armed last.
+    passed : dict
+        How many bytes of "client" and "server" have passed since then, those of logging in among them.
     cuts : int
         How many connections it has cut.
     closed : bool
@@ -41,18 +44,32 @@ class Cutter:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def arm(
-        self, number: int, *, before: bool, for_good: bool = False, strike: Callable[[], object] | None = None
+        self,
+        number: int,
+        *,
+        before: bool = False,
+        part: float | None = None,
+        for_good: bool = False,
+        strike: Callable[[], object] | None = None,
     ) -> None:
-        """Cut at this query, counted from 1; 0: never. for_good: and let no one in from then on. strike:
-        called instead of cutting."""
+        """Cut at this query, counted from 1; 0: never. part: when this part of it has passed. for_good: and let no one
+        in from then on. strike: called instead of cutting."""
         self._number, self._text, self._before, self._for_good, self._strike = number, None, before, for_good, strike
         self.messages: list[bytes] = []
         self.cut = self.closed = False
+        self.passed = {"client": 0, "server": 0}
+        self._cut_after: dict[str, int] = {}
+        self._part = part
 
     def arm_at(self, text: bytes, *, before: bool = False, for_good: bool = False) -> None:
         """Cut at the next message that holds this text."""
         self.arm(0, before=before, for_good=for_good)
         self._text: bytes | None = text
+
+    def arm_at_byte(self, number: int, *, of: str) -> None:
+        """Cut when so many bytes of the client, or of the server, have passed."""
+        self.arm(0)
+        self._cut_after = {of: number}
 
     def close(self) -> None:
         self._listener.close()
@@ -68,19 +85,24 @@ class Cutter:
 
     def _serve(self, client: socket.socket) -> None:
         server = socket.socket(socket.AF_UNIX)
-        server.connect(self._upstream)
         with contextlib.suppress(OSError), client, server:
+            server.connect(self._upstream)
             while True:
                 for ready in select.select([client, server], [], [])[0]:
                     data = ready.recv(65536)
                     if not data:
+                        return
+                    target = server if ready is client else client
+                    passing = self._passing("client" if ready is client else "server", len(data))
+                    if passing is not None:
+                        target.sendall(data[:passing])
                         return
                     if ready is client and self._is_the_one(data):
                         if self._strike is None:
                             self._cut(client, server, data)
                             return
                         self._strike()
-                    (server if ready is client else client).sendall(data)
+                    target.sendall(data)
 
     def _is_the_one(self, data: bytes) -> bool:
         with self._lock:
@@ -97,8 +119,22 @@ class Cutter:
                 self.cuts += self._strike is None
             return found
 
+    def _passing(self, of: str, size: int) -> int | None:
+        """How many of these bytes still pass, where it is to be cut among them; None: all of them."""
+        with self._lock:
+            before = self.passed[of]
+            self.passed[of] += size
+            if self.passed[of] < self._cut_after.get(of, sys.maxsize):
+                return None
+            passing = self._cut_after.pop(of) - before
+            self.cut = True
+            self.cuts += 1
+            return max(passing, 0)
+
     def _cut(self, client: socket.socket, server: socket.socket, data: bytes) -> None:
-        if not self._before:
+        if self._part is not None:
+            server.sendall(data[: int(len(data) * self._part)])
+        elif not self._before:
             server.sendall(data)
             client.close()
             server.settimeout(10)

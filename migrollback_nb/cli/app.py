@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
@@ -86,7 +87,16 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows question marks instead of a traceback
+    _end_like_ctrl_c()
     sys.exit(run(sys.argv[1:]))
+
+
+def _end_like_ctrl_c() -> None:
+    """Let what ends the process, or its terminal, be met as Ctrl-C is: cancelled on the server, and said what stays."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, signal.default_int_handler)
 
 
 # -- what was typed ----------------------------------------------------------------------------------------------------

@@ -172,6 +172,9 @@ class Session:
         try:
             with self._busy:
                 yield
+        except KeyboardInterrupt:
+            self._leave_answer()
+            raise
         except psycopg.Error as error:
             # with SQLSTATE 57P01, or without any; it may be another connection than ours
             if self.connection.closed or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):
@@ -434,8 +437,21 @@ class Session:
         self.set_local(self.connection, wanted)
 
     def _roll_back(self) -> None:
-        if not self.connection.closed and self.connection.info.transaction_status != TransactionStatus.IDLE:
+        if self.connection.closed or self.connection.info.transaction_status == TransactionStatus.IDLE:
+            return
+        try:
             self.connection.execute(b"ROLLBACK")
+        except psycopg.Error:  # what ended the transaction counts; the server undoes it with the connection
+            self.connection.close()
+
+    def _leave_answer(self) -> None:
+        """Connect anew where Ctrl-C came amid an answer: whatever is asked next would be refused. Does not write."""
+        amid = self.connection.closed or self.connection.info.transaction_status == TransactionStatus.ACTIVE
+        if amid and self.reopen is not None:
+            with suppress(psycopg.Error, errors.MigrollbackError):
+                if not self.connection.closed:
+                    self.connection.cancel_safe(timeout=1)
+                self.reconnect()
 
     def checks_client(self) -> bool:
         """Whether the server's platform can find out that a client is gone. Does not write."""

@@ -161,3 +161,33 @@ def test_where_the_database_cannot_be_asked_nothing_is_claimed(
         pytest.raises(mr.Interrupted, match="if it was not committed already"),
     ):
         db.rollback("001_t", confirm="001_t")
+
+
+@pytest.mark.parametrize("call", ["check", "snapshot"])
+def test_amid_an_answer_it_is_an_interrupt_and_the_next_question_is_answered(
+    db: mr.Migrations,
+    applied: Callable[..., str],
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+) -> None:
+    # psycopg leaves its connection so where the keys are pressed while it reads
+    applied("001_t", "CREATE TABLE t ();", "DROP TABLE t;")
+    wait = psycopg.Connection.wait
+
+    def interrupted(self: psycopg.Connection, generator: Any, **options: Any) -> Any:
+        if self is not db.database.connection or pressed:
+            return wait(self, generator, **options)
+        pressed.append(self)
+        self.pgconn.send_query(b"SELECT pg_sleep(60)")
+        generator.close()
+        raise KeyboardInterrupt
+
+    pressed: list[psycopg.Connection] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Connection, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            db.check("001_t") if call == "check" else db.snapshot("001_t")
+    assert pressed
+    assert db.check("001_t").can_rollback
+    assert db.rollback("001_t", confirm="001_t").success
